@@ -1,0 +1,16 @@
+"""Additive intrinsic noise on every line: the noisy system of the node-perturbation papers."""
+
+from typing import Annotated, NamedTuple
+
+from noisysim.fields import Field
+
+
+class Gaussian(NamedTuple):
+    """Every line carries N(0, sigma^2), new at each pass (Dalm et al. 2025, section 3.4: sigma^2 = 1e-6)."""
+
+    sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the noise on a line", noise="read")] = 1e-3
+
+
+def readout(i, energy, z, u, d):
+    """Add the line's noise."""
+    return i + d.sigma * z

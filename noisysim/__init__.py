@@ -1,0 +1,61 @@
+"""noisysim: learning on noisy analog hardware, simulated.
+
+>>> import noisysim
+>>> result = noisysim.run(device="crossbar")
+>>> result.history["test_accuracy"][-1]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Batch": "observation",
+    "Chip": "chip",
+    "Drive": "observation",
+    "Observation": "observation",
+    "Result": "results",
+    "load": "results",
+    "resume": "running",
+    "run": "running",
+}
+_PACKAGES = ("devices", "learners", "optimizers", "plot", "tasks")
+
+if TYPE_CHECKING:
+    from noisysim import devices, learners, optimizers, plot, tasks
+    from noisysim.chip import Chip
+    from noisysim.observation import Batch, Drive, Observation
+    from noisysim.results import Result, load
+    from noisysim.running import resume, run
+
+__all__ = [
+    "Batch", "Chip", "Drive", "Observation", "Result", "devices", "learners", "load", "optimizers", "plot", "resume",
+    "run", "tasks",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Parts are imported when they are first used: `import noisysim` stays quick."""
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"noisysim.{_HOME[name]}"), name)
+    elif name in _PACKAGES:
+        try:
+            value = importlib.import_module(f"noisysim.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != "noisysim.devices":
+                raise
+            raise ImportError(
+                "noisysim.devices is not beside this noisysim: Python is running in the source folder without an "
+                "editable install; leave the folder, or run: pip install -e ."
+            ) from None
+    elif name == "__version__":
+        value = importlib.import_module("noisysim.environment").version()
+    else:
+        raise AttributeError(f"module 'noisysim' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

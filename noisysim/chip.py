@@ -1,0 +1,430 @@
+"""A chip: one fabricated device that carries one network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import noisysim.devices as devices
+from noisysim import execution, layered, seeding
+from noisysim.cost import Cost
+from noisysim.decorrelation import decorrelate
+from noisysim.fields import unknown
+from noisysim.kernels import specialised
+from noisysim.layered import Layered
+from noisysim.network import Network, network
+from noisysim.observation import Batch, Drive, Observation
+from noisysim.oracle import Oracle
+
+BACKENDS = ("cpu",)
+_NOTHING = np.zeros(0, np.float32)
+
+
+class Chip:
+    """One fabricated device carrying one fully connected network; the only object that knows weights and noise.
+
+    What it lets out are observations. Its weights can be changed, not read; its noise can be neither.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Units, input first, e.g. ``[784, 256, 10]``.
+    device : str or device
+        What the arrays are made of (`noisysim.devices.get`).
+    activation : str
+        Of hidden units: leaky_relu, relu, tanh, sigmoid, linear. The last layer is linear.
+    decorrelate : bool
+        Whether the digital periphery turns each layer's inputs by a matrix R that `decorrelate` adapts.
+    seed : int
+        Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit.
+    backend : {"cpu"}
+        Where the loops run.
+    bias : bool
+        One more row an array, driven with the constant 1.
+    inject : {"line", "digital"}
+        Where a drive's perturbation enters: at the line before the ADC, or after it.
+    oracle : bool
+        Grant access that no real chip gives (`oracle`). The ideal device always does.
+
+    Notes
+    -----
+    Initial weights are drawn from N(0, 2 / n_in) (He et al. 2015) and written by the device like any others; biases
+    start at zero.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        device: Any = "crossbar",
+        activation: str = "leaky_relu",
+        decorrelate: bool = False,
+        seed: int = 0,
+        backend: str = "cpu",
+        *,
+        bias: bool = False,
+        inject: str = "line",
+        oracle: bool = False,
+    ):
+        if backend not in BACKENDS:
+            raise unknown("backend", backend, BACKENDS)
+        if inject not in ("line", "digital"):
+            raise unknown("injection point", inject, ("line", "digital"))
+        self.device = devices.get(device)
+        self.network: Network = network(layers, activation, bias, self.device)
+        self.noisy = devices.is_noisy(self.device)
+        self.inject = inject
+        self.backend = backend
+        self.cost = Cost()
+        self._oracle = oracle or not devices.own_hooks(self.device)
+        self._decorrelates = decorrelate
+        self._fabricate(seed)
+
+    # -- what it offers ------------------------------------------------------------------------------------------
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What a learner may ask for: perturbation, and clean passes or oracle access where there are any."""
+        offers = {"perturbation"}
+        if not self.noisy:
+            offers.add("clean")
+        if self._oracle:
+            offers.add("oracle")
+        return frozenset(offers)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units, input first."""
+        return self.network.sizes
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        return f"<Chip {sizes} on {devices.name_of(self.device)}, {self.cost.passes} passes>"
+
+    # -- passes --------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Any, drive: Drive | None = None) -> Observation:
+        """One pass.
+
+        Parameters
+        ----------
+        x : numpy.ndarray or Batch
+            (batch, n_in), or a task's batch, which gives the observation its loss.
+        drive : Drive, optional
+            Perturbations to apply.
+        """
+        return self.passes(x, [drive or Drive()])[0]
+
+    def passes(
+        self,
+        batch: Any,
+        drives: Sequence[Drive],
+        out: Sequence[Observation] | None = None,
+        *,
+        first_sample: int = 0,
+    ) -> Sequence[Observation]:
+        """One pass for each drive, over the same inputs.
+
+        Parameters
+        ----------
+        batch : numpy.ndarray or Batch
+            (batch, n_in) inputs, or a task's batch.
+        drives : sequence of Drive
+        out : sequence of Observation, optional
+            What an earlier call returned for as many samples and drives: overwritten and returned.
+        first_sample : int
+            Above 0 the call goes on with the passes of the call before, at this sample: a batch handed over in chunks
+            of a multiple of 512 rows sees the noise, and gives the bits, of the whole.
+
+        Returns
+        -------
+        sequence of Observation
+            In the order of the drives.
+        """
+        x = self._inputs(batch.inputs if isinstance(batch, Batch) else batch)
+        observed = self._observations(out, len(x), len(drives))
+        self._pass(x, drives, observed, first_sample, convert=True)
+        rows = len(x) * len(drives)
+        self.cost.count_passes(self.network, rows, 0 if first_sample else len(drives), digitised=True)
+        if isinstance(batch, Batch):
+            if batch.targets.shape != (len(x), self.sizes[-1]):
+                raise ValueError(f"targets have shape {batch.targets.shape}, the chip gives {(len(x), self.sizes[-1])}")
+            for observation in observed:
+                observation.loss = batch.loss(observation.output, batch.targets)
+        else:
+            for observation in observed:
+                observation.loss = None
+        return observed
+
+    def calibrate(self, x: np.ndarray) -> None:
+        """Set the full scale of every converter that calibrates itself, by one pass of `x`, (batch, n_in).
+
+        The largest line value read, with a quarter to spare. Where nothing was read (all inputs zero) the range
+        stays what it was. A chip calibrates itself on its first pass if it was not asked to before.
+        """
+        self._calibrated = True
+        if not self._follows:
+            return
+        x = self._inputs(x)[: execution.BLOCK_ROWS]
+        self._hidden.peaks[:] = 0
+        self._pass(x, [Drive()], self._observations(None, len(x), 1), 0, convert=False)
+        self.cost.count_passes(self.network, len(x), 1, digitised=False)
+        seen = self._hidden.peaks > 0
+        self._hidden.ranges[seen] = np.float32(1.25) * self._hidden.peaks[seen]
+        self._hidden.peaks[:] = 0
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def program(self, updates: Sequence[np.ndarray]) -> None:
+        """Ask for a change of the weights; the device's write physics decides what happens.
+
+        Parameters
+        ----------
+        updates : sequence of numpy.ndarray
+            One (n_out, n_in) array a layer, to be added; with a bias its last column is the bias's.
+        """
+        shapes = [np.shape(u) for u in updates]
+        if shapes != self.network.shapes:
+            raise ValueError(f"updates must have the shapes {self.network.shapes}, not {shapes}")
+        self._write(layered.layered(updates).flat, False)
+        self.cost.updates += 1
+        if self._follows:
+            self._kernels.follow_peaks(self._hidden.ranges, self._hidden.peaks)
+
+    def decorrelate(self, inputs: Sequence[np.ndarray], rate: float) -> None:
+        """Adapt the periphery's decorrelation matrices to the inputs that one pass observed.
+
+        Parameters
+        ----------
+        inputs : sequence of numpy.ndarray
+            An observation's ``inputs``.
+        rate : float
+            Step alpha of R <- R - alpha (<x* x*^T> - diag<x*^2>) R (`noisysim.decorrelation`).
+        """
+        if not self._decorrelates:
+            raise ValueError("this chip does not decorrelate: make it with decorrelate=True")
+        decorrelate(self._hidden.rotations, layered.layered(inputs), rate)
+
+    def oracle(self, batch: Batch) -> Oracle:
+        """Access no real chip gives: exact weights and true gradients for a batch."""
+        if not self._oracle:
+            raise PermissionError(
+                f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
+            )
+        return Oracle(self._hidden.weight_arrays(self.network), self._hidden.rotations, self._kernels, batch)
+
+    # -- behind the boundary -------------------------------------------------------------------------------------
+
+    def _fabricate(self, seed: int) -> None:
+        device, net = self.device, self.network
+        own = frozenset(devices.own_hooks(device))
+        hooks = devices.hooks(device)
+        self._numbers = type(device)(*(np.float32(v) for v in device))
+        self._kernels = specialised.for_device(device, hooks, own, self.noisy, net.activation)
+        self._follows = getattr(device, "adc_range", None) == 0
+        self._calibrated = False
+        self._dac_range = np.float32(getattr(device, "dac_range", 0.0))
+        self._hidden = _Hidden(net, device, bool(own & {"program", "cell_std"}), self._decorrelates)
+        self._hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "write", "weights")}
+        initial = layered.empty(net.shapes)
+        general, own_stream = specialised.general(), specialised.general().OWN_STREAM
+        for layer, weights in enumerate(initial):
+            n_in = net.sizes[layer]
+            draws = np.empty((weights.shape[0], n_in), np.float32)
+            word = general.stream_word(own_stream, layer, 0)
+            general.normals(draws, np.float32(np.sqrt(2.0 / n_in)), 0, 0, word, *self._hidden.keys["weights"])
+            weights[:, :n_in] = draws
+            weights[:, n_in:] = 0
+        self._write(initial.flat, True)
+        self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
+
+    def _inputs(self, x: Any) -> np.ndarray:
+        x = np.ascontiguousarray(x, np.float32)
+        if x.ndim != 2 or x.shape[1] != self.sizes[0] or not len(x):
+            raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {np.shape(x)}")
+        return x
+
+    def _observations(self, out: Any, rows: int, count: int) -> _Observed:
+        if isinstance(out, _Observed) and out.made_for == (rows, count, self.network.sizes):
+            return out
+        return _Observed(self.network, rows, count)
+
+    def _pass(
+        self, x: np.ndarray, drives: Sequence[Drive], observed: _Observed, first_sample: int, convert: bool
+    ) -> None:
+        hidden, net = self._hidden, self.network
+        if not self._calibrated:
+            self.calibrate(x)
+        perturbations, lies, fork = self._lay_out(drives, len(x))
+        k0, k1 = hidden.keys["noise"]
+        chip = (hidden.table, hidden.tiles, hidden.weights, hidden.variances, hidden.flat_rotations, hidden.ranges,
+                self._dac_range)  # fmt: skip
+        if first_sample:
+            hidden.next_pass -= len(drives)
+        noise = (first_sample, hidden.next_pass, k0, k1)
+        blocks = execution.spans(len(x), execution.BLOCK_ROWS)
+        peaks = np.zeros((len(blocks), len(hidden.peaks)), np.float32)
+        digital = self.inject == "digital"
+
+        def block(index: int) -> None:
+            first, last = blocks[index]
+            passes = (observed.inputs, observed.activities, perturbations, lies, fork, digital, convert, peaks[index])
+            work = _scratch(net, last - first)
+            self._kernels.forward(x, (first, last), chip, passes, noise, work, self._numbers)
+
+        if len(blocks) == 1:
+            with execution.single_blas():
+                block(0)
+        else:
+            flops = 2.0 * len(x) * len(drives) * net.cells
+            execution.run([lambda i=i: block(i) for i in range(len(blocks))], flops)  # type: ignore[misc]
+        np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
+        hidden.next_pass += len(drives)
+
+    def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Perturbations in one buffer, where each lies in it, and the layer at which each pass parts from the first."""
+        depth = self.network.depth
+        undriven = 0 if self.noisy else depth
+        lies = np.full((len(drives), depth), -1, np.int64)
+        fork = np.full(len(drives), undriven, np.int64)
+        if not any(d.perturbations for d in drives):
+            return _NOTHING, lies, fork
+        size, pieces = 0, []
+        for p, drive in enumerate(drives):
+            if not drive.perturbations:
+                continue
+            if len(drive.perturbations) != depth:
+                raise ValueError(
+                    f"a drive needs a perturbation (or None) for each of {depth} layers, not {len(drive.perturbations)}"
+                )
+            for layer, perturbation in enumerate(drive.perturbations):
+                if perturbation is None:
+                    continue
+                if np.shape(perturbation) != (rows, self.network.units[layer]):
+                    raise ValueError(
+                        f"the perturbation of layer {layer} must have the shape {(rows, self.network.units[layer])}, "
+                        f"not {np.shape(perturbation)}"
+                    )
+                lies[p, layer] = size
+                size += rows * self.network.units[layer]
+                pieces.append(perturbation)
+            if not self.noisy:
+                driven = np.flatnonzero(lies[p] >= 0)
+                fork[p] = driven[0] if len(driven) else depth
+        buffer = execution.scratch("perturbations", size)
+        at = 0
+        for piece in pieces:
+            buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
+            at += piece.size
+        return buffer[:size], lies, np.minimum(fork, fork[0])
+
+    def _write(self, change: np.ndarray, every: bool) -> None:
+        hidden, kernels = self._hidden, self._kernels
+        if not hidden.pairs.size:
+            self.cost.cells_programmed += kernels.add_weights(change, hidden.table, hidden.tiles, hidden.weights)
+            return
+        k0, k1 = hidden.keys["write"]
+        self.cost.cells_programmed += kernels.write_cells(
+            change, every, hidden.table, hidden.tiles, hidden.pairs, hidden.scales, hidden.next_write, k0, k1,
+            hidden.weights, hidden.variances, hidden.g_min, hidden.span, self._numbers,
+        )  # fmt: skip
+        hidden.next_write += 1
+        if every:
+            hidden.drop_idle_variances()
+
+
+class _Observed(list):
+    """The observations of one call, in two buffers of their own."""
+
+    def __init__(self, net: Network, rows: int, count: int):
+        self.made_for = (rows, count, net.sizes)
+        self.inputs = np.empty((count, rows * sum(net.columns)), np.float32)
+        self.activities = np.empty((count, rows * sum(net.units)), np.float32)
+        for k in range(count):
+            inputs = Layered(self.inputs[k], [(rows, n) for n in net.columns])
+            activities = Layered(self.activities[k], [(rows, n) for n in net.units])
+            self.append(Observation(inputs, activities, activities[-1]))
+
+
+class _Hidden:
+    """A chip's own state: what no learner sees."""
+
+    def __init__(self, net: Network, device: Any, paired: bool, decorrelates: bool):
+        self.table, self.tiles = net.layout()
+        self.weights = np.zeros(net.cells, np.float32)
+        self.ranges = np.full(len(self.tiles), getattr(device, "adc_range", 0.0) or 1.0, np.float32)
+        self.peaks = np.zeros(len(self.tiles), np.float32)
+        self.g_min = np.float32(getattr(device, "g_min", 0.0))
+        self.span = np.float32(getattr(device, "g_max", 1.0) - getattr(device, "g_min", 0.0))
+        reach = float(getattr(device, "weight_range", 8.0))
+        self.scales = np.array([np.sqrt(n) / reach for n in net.sizes[:-1]], np.float32)
+        self.pairs = np.zeros((3, net.cells if paired else 0), np.float32)
+        reads = "cell_std" in devices.own_hooks(device)
+        self.variances = np.zeros(net.cells if reads else 0, np.float32)
+        squares = [(n, n) for n in net.sizes[:-1]]
+        self.rotations = layered.zeros(squares) if decorrelates else layered.zeros([])
+        for rotation in self.rotations:
+            np.fill_diagonal(rotation, 1)
+        self.flat_rotations = self.rotations.flat
+        self.next_pass = 0
+        self.next_write = 0
+        self.keys: dict[str, tuple[np.uint32, np.uint32]] = {}
+
+    def drop_idle_variances(self) -> None:
+        """Cells without read noise cost no second product."""
+        if self.variances.size and not self.variances.any():
+            self.variances = np.zeros(0, np.float32)
+
+    def weight_arrays(self, net: Network) -> list[np.ndarray]:
+        """Copies of the weights, (n_out, n_in) a layer."""
+        arrays = []
+        for layer, (n_out, _) in enumerate(net.shapes):
+            first, count = self.table[layer, 2], self.table[layer, 3]
+            parts = [
+                self.weights[at : at + n_out * (b - a)].reshape(n_out, b - a)
+                for a, b, at in self.tiles[first : first + count]
+            ]
+            arrays.append(np.concatenate(parts, axis=1))
+        return arrays
+
+
+def _scratch(net: Network, rows: int) -> tuple:
+    """Work arrays of this thread for one block of rows."""
+    widest, most = max(net.columns), max(net.units)
+    padded = 4 * -(-most // 4)
+    take = execution.scratch
+    return (
+        take("x", rows * widest), take("rotated", rows * widest), take("part", rows * widest),
+        take("product", 2 * rows * most)[: 2 * rows * most].reshape(2, -1),
+        take("energy", 2 * rows * most)[: 2 * rows * most].reshape(2, -1),
+        take("z", padded), take("u", padded), take("bits", padded, np.uint32), take("line", 2 * most),
+    )  # fmt: skip
+
+
+def snapshot(chip: Chip) -> dict[str, np.ndarray]:
+    """A chip's whole state as arrays, for a checkpoint. Keys are not among them: they follow from the seed."""
+    hidden = chip._hidden
+    return {
+        "weights": hidden.weights,
+        "variances": hidden.variances,
+        "pairs": hidden.pairs,
+        "rotations": hidden.flat_rotations,
+        "ranges": hidden.ranges,
+        "peaks": hidden.peaks,
+        "counters": np.array([hidden.next_pass, hidden.next_write, chip._calibrated], np.int64),
+        "cost": chip.cost.array(),
+    }
+
+
+def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
+    """Set a chip made with the same arguments to a `snapshot`."""
+    hidden = chip._hidden
+    for name in ("weights", "variances", "pairs", "rotations", "ranges", "peaks"):
+        target = hidden.flat_rotations if name == "rotations" else getattr(hidden, name)
+        if target.shape != state[name].shape:
+            raise ValueError(f"the checkpoint's {name} have shape {state[name].shape}, the chip's {target.shape}")
+        target[...] = state[name]
+    hidden.next_pass, hidden.next_write = int(state["counters"][0]), int(state["counters"][1])
+    chip._calibrated = bool(state["counters"][2])
+    chip.cost = Cost.of(state["cost"])

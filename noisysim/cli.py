@@ -1,0 +1,190 @@
+"""The command line, made from the functions' own signatures and docstrings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+
+import noisysim
+from noisysim import config as configuration
+from noisysim import devices, environment, fields, learners, running, tasks
+
+app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
+
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("learning_rate", "learning_rate_decay", "checkpoint_seconds"), float),
+    **dict.fromkeys(("batch_size", "epochs", "seed", "threads"), int),
+    **dict.fromkeys(("bias", "oracle", "overwrite", "progress"), bool),
+    "layers": Annotated[list[int], cyclopts.Parameter(consume_multiple=True, negative="")],
+}
+"""What a word on the command line becomes; every other argument takes it as it is."""
+
+
+def _command_line(function: Callable, extra: dict[str, Any]) -> Callable:
+    """`function` with a signature whose every argument can be written as words, all of them optional or strings."""
+    parameters = []
+    for p in inspect.signature(function).parameters.values():
+        kind = _TYPES.get(p.name, str)
+        optional = p.default is not inspect.Parameter.empty
+        default = None if optional else p.default
+        parameters.append(p.replace(annotation=(kind | None) if optional else kind, default=default))
+    for name, annotation in extra.items():
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+
+    def decorate(body: Callable) -> Callable:
+        @functools.wraps(function)
+        def command(*args: Any, **given: Any) -> Any:
+            names = [p.name for p in parameters]
+            said = {**dict(zip(names, args, strict=False)), **given}
+            return body({name: value for name, value in said.items() if value is not None})
+
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
+
+
+@app.command(name="run")
+@_command_line(
+    running.run,
+    {
+        "config": Annotated[
+            str | None,
+            cyclopts.Parameter(help="TOML or result file to take arguments from; those given here come first."),
+        ],
+        "plot": Annotated[str | None, cyclopts.Parameter(help="Picture file for the learning curves.")],
+    },
+)
+def run(said: dict[str, Any]) -> None:
+    picture = said.pop("plot", None)
+    stored = configuration.read(said.pop("config"), running.ARGUMENTS) if "config" in said else {}
+    _tell(running.run(**{**stored, **said}), picture)
+
+
+@app.command(name="resume")
+@_command_line(running.resume, {})
+def resume(said: dict[str, Any]) -> None:
+    _tell(running.resume(**said), None)
+
+
+@app.command
+def show(path: Path, *, config: bool = False) -> None:
+    """Print what a result file holds.
+
+    Parameters
+    ----------
+    path : Path
+        Result file.
+    config : bool
+        Print the resolved configuration too.
+    """
+    import json
+
+    result = noisysim.load(path)
+    print(result)
+    print(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}")
+    if config:
+        print(json.dumps(result.config, indent=1))
+
+
+@app.command
+def plot(path: Path, *, out: Path | None = None) -> None:
+    """Draw the learning curves of a result file.
+
+    Parameters
+    ----------
+    path : Path
+        Result file.
+    out : Path
+        Picture file; left out, the result file's name with .png.
+    """
+    target = out or path.with_suffix(".png")
+    noisysim.load(path).plot(target)
+    print(target)
+
+
+@app.command(name="devices")
+def list_devices(name: str | None = None) -> None:
+    """List the devices, or the fields of one.
+
+    Parameters
+    ----------
+    name : str
+        A device.
+    """
+    _list(devices.names(), devices.kind, name)
+
+
+@app.command(name="learners")
+def list_learners(name: str | None = None) -> None:
+    """List the learners, or the fields of one.
+
+    Parameters
+    ----------
+    name : str
+        A learner.
+    """
+    _list(learners.names(), lambda n: type(learners.get(n)), name)
+
+
+@app.command(name="tasks")
+def list_tasks(name: str | None = None) -> None:
+    """List the tasks, or the settings of one.
+
+    Parameters
+    ----------
+    name : str
+        A task.
+    """
+    _list(tasks.names(), tasks.settings, name, tasks.about)
+
+
+def _list(
+    names: list[str], find: Callable[[str], type], chosen: str | None, about: Callable[[str], str] | None = None
+) -> None:
+    """A table of names, each with a line on what it is, or one's fields with defaults, units and ranges."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    if chosen is None:
+        for heading in ("name", "what it is"):
+            table.add_column(heading)
+        for name in names:
+            table.add_row(name, about(name) if about else (inspect.getdoc(find(name)) or "").partition("\n")[0])
+    else:
+        cls = find(chosen)
+        print(inspect.getdoc(cls) or "")
+        defaults = getattr(cls, "_field_defaults", None) or {
+            n: getattr(cls, n) for n in getattr(cls, "__dataclass_fields__", {})
+        }
+        for heading in ("field", "default", "unit", "allowed", "meaning"):
+            table.add_column(heading)
+        for name, spec in fields.declared(cls).items():
+            table.add_row(name, repr(defaults.get(name)), spec.unit, spec.range, spec.doc)
+    if table.row_count:
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _tell(result: Any, picture: str | None) -> None:
+    print(result)
+    if picture:
+        result.plot(picture)
+        print(f"{'figure':>9}  {picture}")
+    if result.status == "interrupted":
+        sys.exit(130)
+
+
+def main() -> None:
+    """Run the command line; an error in what was asked for is one line, not a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError, PermissionError) as error:
+        sys.exit(f"noisysim: {error}")

@@ -1,0 +1,176 @@
+"""One run's settings: checked, resolved to plain values, stored, and read back from TOML or a result file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import noisysim.devices as devices
+from noisysim import learners, optimizers, tasks
+from noisysim.fields import Field, check, check_names, declared, unknown
+from noisysim.scalars.activations import ACTIVATIONS
+
+Count = Annotated[int, Field("", 1, 10**9, whole=True)]
+
+
+@dataclass
+class Config:
+    """A resolved run.
+
+    The fields are the arguments of `noisysim.run`; names have become objects and ``None`` has become a value.
+    """
+
+    task: Any
+    layers: list[int]
+    device: Any
+    learner: Any
+    optimizer: Any
+    learning_rate: Annotated[float, Field("", 0, 1e6, "step of the optimizer")]
+    learning_rate_decay: Annotated[float, Field("", 1e-9, 1, "factor on the learning rate, each epoch")]
+    batch_size: Count
+    epochs: Count
+    activation: str
+    bias: bool
+    inject: str
+    backend: str
+    seed: Annotated[int, Field("", 0, 2**63 - 1, whole=True)]
+    oracle: bool = field(default=False)
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as JSON-able values that `resolve` reads again."""
+        return {
+            **{k: getattr(self, k) for k in _PLAIN},
+            "task": self.task.describe(),
+            "device": devices.describe(self.device),
+            "learner": learners.describe(self.learner),
+            "optimizer": optimizers.describe(self.optimizer),
+        }
+
+
+_PLAIN = (
+    "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "activation", "bias", "inject",
+    "backend", "seed", "oracle",
+)  # fmt: skip
+
+
+def resolve(
+    *,
+    task: Any,
+    layers: Sequence[int] | None,
+    device: Any,
+    learner: Any,
+    optimizer: Any,
+    learning_rate: float | None,
+    learning_rate_decay: float | None,
+    batch_size: int | None,
+    epochs: int | None,
+    activation: str,
+    bias: bool,
+    inject: str,
+    backend: str,
+    seed: int,
+    oracle: bool | None,
+    data: str | os.PathLike[str] | None,
+) -> Config:
+    """Check every setting and fill in what was left to the task and the learner.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the setting, its value, what is allowed and, for a misspelt name, the nearest known one.
+    """
+    specs = declared(Config)
+    seed = check("run", "seed", seed, specs["seed"])
+    device, learner, optimizer = devices.get(device), learners.get(learner), optimizers.get(optimizer)
+    _check_choice("activation", activation, ACTIVATIONS)
+    _check_choice("inject", inject, ("line", "digital"))
+    _check_choice("backend", backend, ("cpu",))
+    for name, value in (("bias", bias), ("oracle", oracle)):
+        if not isinstance(value, (bool, type(None))):
+            raise TypeError(f"run.{name} must be True or False, not {value!r}")
+    if layers is not None:
+        layers = _layers(layers)
+    task = tasks.get(task, data=data, seed=seed)
+    given = {
+        "learning_rate": learner.rates[optimizer.name] if learning_rate is None else learning_rate,
+        "learning_rate_decay": (
+            task.defaults.get("learning_rate_decay", 1.0) if learning_rate_decay is None else learning_rate_decay
+        ),
+        "batch_size": task.defaults["batch_size"] if batch_size is None else batch_size,
+        "epochs": task.defaults["epochs"] if epochs is None else epochs,
+    }
+    checked = {name: check("run", name, value, specs[name]) for name, value in given.items()}
+    return Config(
+        task=task,
+        layers=list(task.defaults["layers"]) if layers is None else list(layers),
+        device=device,
+        learner=learner,
+        optimizer=optimizer,
+        activation=activation,
+        bias=bool(bias),
+        inject=inject,
+        backend=backend,
+        seed=seed,
+        oracle="oracle" in learner.requires() if oracle is None else oracle,
+        **checked,
+    )
+
+
+def _layers(layers: Any) -> list[int]:
+    if isinstance(layers, (str, bytes)) or not isinstance(layers, Sequence):
+        raise TypeError(f"run.layers must be a list of hidden sizes such as [256, 128], not {layers!r}")
+    return [check("run", "layers", n, Field("units", 1, 1e7, whole=True)) for n in layers]
+
+
+def _check_choice(name: str, value: Any, known: Any) -> None:
+    if value not in known:
+        raise unknown(name, value, known)
+
+
+def read(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:
+    """The arguments of `noisysim.run` that a TOML file or a result file holds.
+
+    Parameters
+    ----------
+    path : path
+        ``.toml``, with run's arguments as keys (tables for device, learner, task, optimizer), or a result file.
+    known : sequence of str
+        The arguments there are: others are refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration file {path}")
+    if path.suffix == ".toml":
+        given = _read_toml(path)
+    else:
+        from noisysim import storage
+
+        given = rerunnable(storage.read_config(path))
+    check_names(f"configuration {path}", given, known)
+    return given
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+
+
+def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result file stored, as arguments of `noisysim.run`."""
+    given = json.loads(json.dumps(dict(plain)))
+    stored = given["task"]
+    if stored["name"] == "arrays":
+        raise ValueError("this run learned arrays that its file does not hold: give them again as task=(x, y, ...)")
+    given["task"] = {"name": stored["name"], **stored["settings"]}
+    return given

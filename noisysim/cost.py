@@ -1,0 +1,79 @@
+"""What learning costs on the chip: passes, products, conversions, writes."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+
+from noisysim.network import Network
+
+
+@dataclass
+class Cost:
+    """Counts since the chip was made.
+
+    Attributes
+    ----------
+    passes : int
+        Passes, each of a whole batch.
+    samples : int
+        Samples that went through the network, all passes together.
+    mvms : int
+        Matrix-vector products, one for each array (tile) and sample.
+    dac_conversions, adc_conversions : int
+        Values converted.
+    updates : int
+        Times the chip was asked to change its weights.
+    cells_programmed : int
+        Cells written since then (a weight on a differential pair has two).
+    cells_written_at_start : int
+        Cells written to load the initial weights.
+    """
+
+    passes: int = 0
+    samples: int = 0
+    mvms: int = 0
+    dac_conversions: int = 0
+    adc_conversions: int = 0
+    updates: int = 0
+    cells_programmed: int = 0
+    cells_written_at_start: int = 0
+
+    def count_passes(self, net: Network, rows: int, passes: int, digitised: bool) -> None:
+        """Add passes whose batches have `rows` samples, all together."""
+        mvms, dac, adc = _a_sample(net)
+        self.passes += passes
+        self.samples += rows
+        self.mvms += rows * mvms
+        self.dac_conversions += rows * dac
+        self.adc_conversions += rows * adc if digitised else 0
+
+    @property
+    def passes_an_update(self) -> float:
+        """Passes spent on one update, evaluation included."""
+        return self.passes / max(self.updates, 1)
+
+    def array(self) -> np.ndarray:
+        """The counts as int64, in the order of the attributes."""
+        return np.array(astuple(self), np.int64)
+
+    @classmethod
+    def of(cls, counts: np.ndarray) -> Cost:
+        """The inverse of `array`."""
+        return cls(*(int(c) for c in counts))
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def _a_sample(net: Network) -> tuple[int, int, int]:
+    """Products, DAC and ADC conversions of one sample's pass."""
+    mvms = dac = adc = 0
+    for layer, (n_out, n_in) in enumerate(net.shapes):
+        rows, columns = len(net.row_tiles(layer)), net.column_tiles(layer)
+        mvms += rows * columns
+        dac += n_in * columns
+        adc += n_out * rows
+    return mvms, dac, adc

@@ -1,0 +1,46 @@
+"""Where a run took place: what a reader needs to reproduce its bits."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+
+def version() -> str:
+    """The installed version of noisysim."""
+    try:
+        return metadata.version("noisysim")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def cpu() -> str:
+    """The processor's name, as LLVM targets it and as the system calls it."""
+    from llvmlite import binding
+
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            name = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name} ({binding.get_host_cpu_name()})"
+
+
+def describe(backend: str) -> dict[str, Any]:
+    """Versions, backend and host."""
+    packages = {name: metadata.version(name) for name in ("numba", "llvmlite", "scipy", "h5py")}
+    return {
+        "noisysim": version(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        **packages,
+        "backend": backend,
+        "cpu": cpu(),
+        "system": f"{platform.system()} {platform.release()}",
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,114 @@
+"""Who runs the loops: one pool of threads, BLAS held at one thread, and the fixed partition of the work.
+
+How a product is cut decides its last bits, so the cut is a function of shapes alone and never of the thread count.
+Two pools of threads fight for the cores (each spins while the other works), so BLAS gets none of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+BLOCK_ROWS = 512
+"""Rows of a batch that one task takes through the network."""
+BLOCK_UNITS = 256
+"""Rows of a weight gradient or a decorrelation matrix that one task computes."""
+SERIAL_FLOPS = 40e6
+"""Below this much work, handing it to another thread costs more than it saves."""
+
+_local = threading.local()
+
+
+def available_cores() -> int:
+    """Cores this process may use (``NOISYSIM_THREADS`` overrides)."""
+    chosen = os.environ.get("NOISYSIM_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Pool:
+    """The process's pool: made on first use, made anew in a forked child."""
+
+    def __init__(self) -> None:
+        self.threads = available_cores()
+        self.executor: ThreadPoolExecutor | None = None
+        self.owner = 0
+        self.held = 0
+
+    def run(self, tasks: Sequence[Callable[[], object]], flops: float) -> None:
+        if self.threads == 1 or len(tasks) == 1 or flops < SERIAL_FLOPS:
+            for task in tasks:
+                task()
+            return
+        if self.executor is None or self.owner != os.getpid():
+            self.executor, self.owner = ThreadPoolExecutor(self.threads, "noisysim"), os.getpid()
+        for future in [self.executor.submit(task) for task in tasks]:
+            future.result()
+
+
+_pool = _Pool()
+
+
+def run(tasks: Sequence[Callable[[], object]], flops: float) -> None:
+    """Run independent tasks, on the pool if the work (floating-point operations) is worth it."""
+    with single_blas():
+        _pool.run(tasks, flops)
+
+
+@functools.cache
+def _blas():
+    import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that compiled products call; load it before it is counted)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def single_blas() -> Iterator[None]:
+    """Hold BLAS at one thread; nested uses cost nothing."""
+    if _pool.held:
+        yield
+        return
+    _pool.held += 1
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _pool.held -= 1
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Use `count` threads in the block (``None``: as many as there are cores). Results do not depend on it."""
+    before, executor = _pool.threads, _pool.executor
+    _pool.threads, _pool.executor = count or available_cores(), None
+    try:
+        with single_blas():
+            yield
+    finally:
+        if _pool.executor is not None:
+            _pool.executor.shutdown()
+        _pool.threads, _pool.executor = before, executor
+
+
+def spans(total: int, block: int) -> list[tuple[int, int]]:
+    """Cut ``range(total)`` into blocks of `block`, the last one shorter."""
+    return [(first, min(first + block, total)) for first in range(0, total, block)]
+
+
+def scratch(name: str, size: int, dtype: type = np.float32) -> np.ndarray:
+    """A 1-D work array of this thread, at least `size` long; its contents are anything."""
+    arrays = _local.__dict__.setdefault("arrays", {})
+    array = arrays.get(name)
+    if array is None or array.size < size:
+        array = arrays[name] = np.empty(size, dtype)
+    return array

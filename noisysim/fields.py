@@ -1,0 +1,158 @@
+"""Declared numbers: one annotation a field, read by validation, messages, command-line help and docs.
+
+A device or a learner writes each of its numbers once::
+
+    adc_bits: Annotated[float, Field("bits", 0, 24, "resolution of the ADC; 0 is ideal")] = 8
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+
+class Field(NamedTuple):
+    """Unit, allowed range and meaning of one declared number.
+
+    Attributes
+    ----------
+    unit, low, high, doc : str, float, float, str
+    choices : tuple of str
+        For a word instead of a number.
+    whole : bool
+        Whether it must be a whole number.
+    off : float or None
+        A value outside the range that switches the effect off.
+    noise : {"", "read", "write"}
+        Declares the amplitude of a noise: with every amplitude of a kind at zero, none is drawn.
+    """
+
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    doc: str = ""
+    choices: tuple[str, ...] = ()
+    whole: bool = False
+    off: float | None = None
+    noise: str = ""
+
+    @property
+    def range(self) -> str:
+        """The allowed values, as a message shows them."""
+        if self.choices:
+            return "one of " + ", ".join(repr(c) for c in self.choices)
+        kind = "a whole number" if self.whole else "a number"
+        if self.off is not None:
+            kind = f"{self.off:g} (off) or {kind}"
+        if math.isinf(self.low) and math.isinf(self.high):
+            return kind
+        if math.isinf(self.high):
+            return f"{kind} >= {self.low:g}"
+        if math.isinf(self.low):
+            return f"{kind} <= {self.high:g}"
+        return f"{kind} from {self.low:g} to {self.high:g}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What a message appends to an unknown name: the nearest known one, and the list."""
+    known = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (known: {', '.join(known)})"
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
+    """The error for a name nobody registered."""
+    return ValueError(f"unknown {kind} {name!r}{nearest(str(name), known)}")
+
+
+def declared(cls: type) -> dict[str, Field]:
+    """The `Field` of every annotated attribute of a class, in order; a bare annotation gets an open range."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = {}
+    names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields  # type: ignore
+    for name in names:
+        metadata = getattr(hints.get(name), "__metadata__", ())
+        found[name] = next((m for m in metadata if isinstance(m, Field)), Field())
+    return found
+
+
+def check(owner: str, name: str, value: Any, spec: Field) -> Any:
+    """One value against its declaration; returns it, or raises the one clear error."""
+    where = f"{owner}.{name}" if owner else name
+    if spec.choices:
+        if value not in spec.choices:
+            raise ValueError(f"{where} must be {spec.range}, not {value!r}{nearest(value, spec.choices)}")
+        return value
+    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
+        raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})") from None
+    if (number != spec.off and not spec.low <= number <= spec.high) or math.isinf(number):
+        raise ValueError(f"{where} must be {spec.range}{', ' + spec.unit if spec.unit else ''}, not {value!r}")
+    if spec.whole and number != int(number):
+        raise ValueError(f"{where} must be {spec.range}, not {value!r}")
+    return int(number) if spec.whole else number
+
+
+def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that the owner does not have."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{owner} has no field {name!r}{nearest(name, known)}")
+
+
+def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
+    """``"crossbar:adc_bits=6,read_noise=0.02"`` -> ``("crossbar", {"adc_bits": 6, "read_noise": 0.02})``."""
+    name, _, rest = text.partition(":")
+    settings: dict[str, Any] = {}
+    for part in filter(None, (p.strip() for p in rest.split(","))):
+        key, equals, value = (s.strip() for s in part.partition("="))
+        if not equals or not key.isidentifier():
+            raise ValueError(f"cannot read {part!r} in {text!r}: write it as name:field=value,field=value")
+        try:
+            settings[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[key] = value
+    return name.strip(), settings
+
+
+def named(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A spec in any of its forms as (name or instance, settings): mappings and ``name:field=value`` taken apart."""
+    if isinstance(spec, Mapping):
+        spec, settings = spec.get("name"), {**{k: v for k, v in spec.items() if k != "name"}, **settings}
+    if isinstance(spec, str):
+        spec, given = parse_spec(spec)
+        settings = {**given, **settings}
+    return spec, dict(settings)
+
+
+def known_as(cls: Any) -> str:
+    """The name under which a class is registered."""
+    return str(cls.name)
+
+
+def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[str, type]) -> Any:
+    """A checked instance of one of the dataclasses `known` by name, from a name, a mapping or an instance."""
+    spec, settings = named(spec, settings)
+    if isinstance(spec, str):
+        if spec not in known:
+            raise unknown(kind, spec, known)
+        cls, owner = known[spec], f"{kind} {spec!r}"
+    elif dataclasses.is_dataclass(spec) and not isinstance(spec, type) and getattr(spec, "name", None):
+        cls = type(spec)
+        owner = f"{kind} {known_as(cls)!r}"
+        settings = {**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, **settings}
+    else:
+        raise TypeError(f"{kind} must be a name ({', '.join(sorted(known))}) or a {kind}, not {spec!r}")
+    check_names(owner, settings, [f.name for f in dataclasses.fields(cls)])
+    specs = declared(cls)
+    return cls(**{k: check(owner, k, v, specs[k]) for k, v in settings.items()})

@@ -1,0 +1,552 @@
+"""The loops of the CPU backend. Each call runs in one thread, without the interpreter's lock.
+
+The functions imported from `scalars.hooks` and the constants below are what `build.load` replaces with a device's
+own: as it stands this module is the ideal device with linear units.
+
+Arrays of a whole network come as one flat buffer (see `noisysim.layered`); `table` says where each layer lies in it.
+"""
+
+import numpy as np
+from numba import njit
+
+from noisysim.scalars.activations import linear as activation
+from noisysim.scalars.activations import linear_slope as activation_slope
+from noisysim.scalars.hooks import adc, cell_std, dac, program, readout
+from noisysim.scalars.noise import normal_pair, philox, uniform
+
+# Properties of the device's hooks: dead branches are compiled away.
+HAS_DAC = False
+HAS_ADC = False
+HAS_CELL_STD = False
+USES_NORMAL = False
+USES_UNIFORM = False
+
+# Columns of `table`, one row a layer.
+N_IN, N_OUT, FIRST_TILE, TILES, INPUTS_AT, ACTIVITIES_AT, CELLS_AT, ROTATION_AT = range(8)
+# Columns of `tiles`, one row a tile: the array columns it holds, and where its weights start.
+TILE_FROM, TILE_TO, TILE_AT = range(3)
+# Kinds of noise stream: the top bits of a counter's last word.
+NORMAL_STREAM, UNIFORM_STREAM, WRITE_STREAM, OWN_STREAM = range(4)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def with_range(d, full_scale):
+    """The device's numbers with the ADC range of one tile in them; replaced for devices that have one."""
+    return d
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def stream_word(kind, layer, tile):
+    """The last counter word: which kind of noise, where on the chip."""
+    return np.uint32((kind << 28) | (layer << 16) | tile)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_bits(b0, b1, b2, b3, sample, number, stream, k0, k1):
+    """Philox over the unit counter: word w of counter i goes to row w, column i."""
+    for i in range(b0.size):
+        r0, r1, r2, r3 = philox(np.uint32(i), sample, number, stream, k0, k1)
+        b0[i] = r0
+        b1[i] = r1
+        b2[i] = r2
+        b3[i] = r3
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def fill_pairs(b0, b1, z0, z1):
+    """Box-Muller over two rows of bits."""
+    for i in range(b0.size):
+        first, second = normal_pair(b0[i], b1[i])
+        z0[i] = first
+        z1[i] = second
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_normals(z, bits, n, sample, number, stream, k0, k1):
+    """N(0, 1) draws of units 0..n-1 into z[:n]; unit u is word u // q of counter u % q, q = ceil(n / 4)."""
+    q = (n + 3) // 4
+    b0, b1, b2, b3 = bits[:q], bits[q : 2 * q], bits[2 * q : 3 * q], bits[3 * q : 4 * q]
+    fill_bits(b0, b1, b2, b3, np.uint32(sample), np.uint32(number), stream, k0, k1)
+    fill_pairs(b0, b1, z[:q], z[q : 2 * q])
+    fill_pairs(b2, b3, z[2 * q : 3 * q], z[3 * q : 4 * q])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_uniforms(u, bits, n, sample, number, stream, k0, k1):
+    """Draws in (0, 1) of units 0..n-1 into u[:n], laid out as in `fill_normals`."""
+    q = (n + 3) // 4
+    b0, b1, b2, b3 = bits[:q], bits[q : 2 * q], bits[2 * q : 3 * q], bits[3 * q : 4 * q]
+    fill_bits(b0, b1, b2, b3, np.uint32(sample), np.uint32(number), stream, k0, k1)
+    for i in range(n):
+        u[i] = uniform(bits[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def normals(out, sigma, first_sample, number, stream, k0, k1):
+    """Fill a (rows, n) array with N(0, sigma^2); row r is the draws of sample first_sample + r."""
+    rows, n = out.shape
+    padded = 4 * ((n + 3) // 4)
+    z, bits = np.empty(padded, np.float32), np.empty(padded, np.uint32)
+    for r in range(rows):
+        fill_normals(z, bits, n, first_sample + r, number, stream, k0, k1)
+        for j in range(n):
+            out[r, j] = sigma * z[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def largest(row):
+    """max |v| of a float32 row; compared as integers, which vectorises and lets NaN win."""
+    top = np.int32(0)
+    for j in range(row.size):
+        top = max(top, np.int32(np.float32(row[j]).view(np.int32) & np.int32(0x7FFFFFFF)))
+    return np.int32(top).view(np.float32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def drive_row(source, target, full_scale, d):
+    """What the DAC makes of one row of inputs; full scale 0 scales to the row's own largest value."""
+    n = source.size
+    if HAS_DAC:
+        scale = full_scale if full_scale > 0 else largest(source)
+        if scale > 0:
+            inverse = np.float32(1.0) / scale
+            for j in range(n):
+                target[j] = np.float32(dac(source[j] * inverse, d)) * scale
+            return
+    for j in range(n):
+        target[j] = source[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drive_rows(source, inputs, rotation, rotated, full_scale, d):
+    """Inputs of a layer's array: decorrelate, convert, append the bias line where there is one."""
+    rows, n = source.shape
+    line = source
+    if rotation.size > 0:
+        multiply(source, rotation, rotated)
+        line = rotated
+    for r in range(rows):
+        drive_row(line[r], inputs[r, :n], full_scale, d)
+        for j in range(n, inputs.shape[1]):
+            inputs[r, j] = np.float32(1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply(x, weights, out):
+    """out = x weights^T: one BLAS call; a single row is a matrix-vector product."""
+    if x.shape[0] == 1:
+        np.dot(weights, x[0], out[0])
+    else:
+        np.dot(x, weights.T, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tile_product(inputs, start, stop, weights, variance, part, product, energy):
+    """Line currents of one tile, and the variance its cells add to them."""
+    rows = inputs.shape[0]
+    narrow = start > 0 or stop < inputs.shape[1]
+    x = inputs
+    if narrow:
+        x = part[: rows * (stop - start)].reshape((rows, stop - start))
+        for r in range(rows):
+            for j in range(stop - start):
+                x[r, j] = inputs[r, start + j]
+    multiply(x, weights, product)
+    if HAS_CELL_STD and variance.size > 0:
+        square = part[: rows * (stop - start)].reshape((rows, stop - start))
+        for r in range(rows):
+            for j in range(stop - start):
+                square[r, j] = x[r, j] * x[r, j]
+        multiply(square, variance, energy)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def read_row(line, energy, noisy, z, u, convert, out, d):
+    """Read noise and ADC of one row of lines."""
+    for j in range(line.size):
+        e = energy[j] if noisy else np.float32(0.0)
+        zj = z[j] if USES_NORMAL else np.float32(0.0)
+        uj = u[j] if USES_UNIFORM else np.float32(0.0)
+        out[j] = np.float32(readout(line[j], e, zj, uj, d))
+    if HAS_ADC and convert:
+        for j in range(line.size):
+            out[j] = np.float32(adc(out[j], d))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def read_rows(
+    product, energy, perturbation, digital, activities, accumulate, noise, where, convert, z, u, bits, line, d
+):
+    """Digitise one tile's lines into `activities` (added to it from the second tile on); returns max |value|."""
+    rows, n = product.shape
+    noisy = HAS_CELL_STD and energy.size > 0
+    first_sample, number, layer, tile, k0, k1 = noise
+    top = np.float32(0.0)
+    value = line[:n]
+    mixed = line[n : 2 * n]
+    for r in range(rows):
+        sample = first_sample + where + r
+        if USES_NORMAL:
+            fill_normals(z, bits, n, sample, number, stream_word(NORMAL_STREAM, layer, tile), k0, k1)
+        if USES_UNIFORM:
+            fill_uniforms(u, bits, n, sample, number, stream_word(UNIFORM_STREAM, layer, tile), k0, k1)
+        source = product[r]
+        if perturbation.size > 0 and not digital and not accumulate:
+            for j in range(n):
+                mixed[j] = product[r, j] + perturbation[where + r, j]
+            source = mixed
+        read_row(source, energy[r] if noisy else source, noisy, z, u, convert, value, d)
+        top = max(top, largest(value))
+        if accumulate:
+            for j in range(n):
+                activities[r, j] += value[j]
+        else:
+            for j in range(n):
+                activities[r, j] = value[j]
+    return top
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def activate(activities, out):
+    """Hidden units' outputs."""
+    for r in range(activities.shape[0]):
+        for j in range(activities.shape[1]):
+            out[r, j] = np.float32(activation(activities[r, j]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def view(flat, start, columns, first, last):
+    """Rows first..last of the array of so many columns that starts at `start`."""
+    return flat[start + first * columns : start + last * columns].reshape((last - first, columns))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def forward(x, span, chip, passes, noise, scratch, d):
+    """Rows span = (first, last) of every pass, through all layers.
+
+    Parameters
+    ----------
+    x : (batch, n_in) float32
+    span : (int, int)
+        Rows of the batch to do.
+    chip : tuple
+        table, tiles, weights, variances, rotations, ranges, dac_range: the network as it stands.
+    passes : tuple
+        inputs and activities, (passes, flat); the passes' perturbations, flat, and where each lies,
+        (passes, layers), -1 for none; the layer at which each pass parts from pass 0; whether the
+        perturbation enters after the ADC; whether the ADC converts; peaks (tiles,), raised to the largest
+        values read.
+    noise : tuple
+        first sample, first pass, key.
+    scratch : tuple
+        Work arrays for one block of rows.
+    d : NamedTuple
+        The device's numbers, float32.
+    """
+    table, tiles, weights, variances, rotations, ranges, dac_range = chip
+    inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
+    first_sample, first_pass, k0, k1 = noise
+    x_buffer, rotated_buffer, part, product_buffer, energy_buffer, z, u, bits, line = scratch
+    first, last = span
+    rows, batch, layers = last - first, x.shape[0], table.shape[0]
+    nothing = perturbations[:0].reshape((0, 0))
+    for layer in range(layers):
+        n_out = table[layer, N_OUT]
+        n_line = table[layer, N_IN]
+        n_units = x.shape[1] if layer == 0 else table[layer - 1, N_OUT]
+        rotation = nothing
+        if rotations.size > 0:
+            at = table[layer, ROTATION_AT]
+            rotation = rotations[at : at + n_units * n_units].reshape((n_units, n_units))
+        for p in range(inputs.shape[0]):
+            driven = view(inputs[p], batch * table[layer, INPUTS_AT], n_line, first, last)
+            if p > 0 and layer <= fork[p]:
+                driven[:] = view(inputs[0], batch * table[layer, INPUTS_AT], n_line, first, last)
+                continue
+            source = x[first:last]
+            if layer > 0:
+                before = view(activities[p], batch * table[layer - 1, ACTIVITIES_AT], n_units, first, last)
+                source = x_buffer[: rows * n_units].reshape((rows, n_units))
+                activate(before, source)
+            rotated = rotated_buffer[: rows * n_units].reshape((rows, n_units))
+            drive_rows(source, driven, rotation, rotated, dac_range, d)
+        for k in range(table[layer, TILES]):
+            tile = table[layer, FIRST_TILE] + k
+            start, stop, at = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
+            array = weights[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
+            variance = nothing
+            if variances.size > 0:
+                variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
+            here = with_range(d, ranges[tile])
+            for p in range(inputs.shape[0]):
+                read = view(activities[p], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+                if p > 0 and layer < fork[p]:
+                    read[:] = view(activities[0], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+                    continue
+                side = 1 if layer > fork[p] and p > 0 else 0
+                product = product_buffer[side, : rows * n_out].reshape((rows, n_out))
+                energy = nothing
+                if variance.size > 0:
+                    energy = energy_buffer[side, : rows * n_out].reshape((rows, n_out))
+                if p == 0 or side == 1:
+                    driven = view(inputs[p], batch * table[layer, INPUTS_AT], n_line, first, last)
+                    tile_product(driven, start, stop, array, variance, part, product, energy)
+                perturbation = nothing
+                if lies[p, layer] >= 0:
+                    perturbation = perturbations[lies[p, layer] : lies[p, layer] + batch * n_out].reshape(
+                        (batch, n_out)
+                    )
+                where_noise = (first_sample, first_pass + p, layer, k, k0, k1)
+                top = read_rows(
+                    product, energy, perturbation, digital, read, k > 0, where_noise, first, convert, z, u, bits, line,
+                    here,
+                )  # fmt: skip
+                peaks[tile] = max(peaks[tile], top)
+                if digital and perturbation.size > 0 and k == table[layer, TILES] - 1:
+                    read += perturbation[first:last]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_weights(change, table, tiles, weights):
+    """Exact write: add a change to every weight."""
+    for layer in range(table.shape[0]):
+        n_in, n_out, at = table[layer, N_IN], table[layer, N_OUT], table[layer, CELLS_AT]
+        for tile in range(table[layer, FIRST_TILE], table[layer, FIRST_TILE] + table[layer, TILES]):
+            start, stop, to = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
+            for i in range(n_out):
+                row = weights[to + i * (stop - start) : to + (i + 1) * (stop - start)]
+                row += change[at + i * n_in + start : at + i * n_in + stop]
+    return change.size
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def write_row(change, target, plus, minus, levels, every, pair, z, bits, counter, d):
+    """Rewrite the cells of one row whose target level moves; returns how many cells were written.
+
+    `target` is the controller's digital copy of the wanted weight, in units of the full conductance span: a cell is
+    rewritten when a noiseless write of its new target differs from one of the old.
+    """
+    n = change.size
+    wanted, told = levels[:n], levels[n : 2 * n]
+    g_min, span, scale = pair
+    zero, one = np.float32(0.0), np.float32(1.0)
+    written = 0
+    for j in range(n):
+        told[j] = target[j]
+        wanted[j] = min(max(target[j] + change[j] * scale, -one), one)
+        target[j] = wanted[j]
+    for j in range(n):
+        old_plus = np.float32(program(g_min + span * max(told[j], zero), zero, d))
+        old_minus = np.float32(program(g_min + span * max(-told[j], zero), zero, d))
+        new_plus = np.float32(program(g_min + span * max(wanted[j], zero), zero, d))
+        new_minus = np.float32(program(g_min + span * max(-wanted[j], zero), zero, d))
+        written += int(every or new_plus != old_plus) + int(every or new_minus != old_minus)
+    if written == 0:
+        return 0
+    row, number, stream, k0, k1 = counter
+    fill_normals(z, bits, 2 * n, row, number, stream, k0, k1)
+    for j in range(n):
+        goal = g_min + span * max(wanted[j], zero)
+        moved = np.float32(program(goal, zero, d)) != np.float32(program(g_min + span * max(told[j], zero), zero, d))
+        new = max(np.float32(program(goal, z[j], d)), zero)
+        plus[j] = new if every or moved else plus[j]
+    for j in range(n):
+        goal = g_min + span * max(-wanted[j], zero)
+        moved = np.float32(program(goal, zero, d)) != np.float32(program(g_min + span * max(-told[j], zero), zero, d))
+        new = max(np.float32(program(goal, z[n + j], d)), zero)
+        minus[j] = new if every or moved else minus[j]
+    return written
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def write_cells(change, every, table, tiles, pairs, scales, number, k0, k1, weights, variances, g_min, span, d):
+    """Write a change of every weight to differential conductance pairs; returns cells written.
+
+    A weight w is (g+ - g-) / (span scale): the pair's positive cell carries w > 0, the negative one w < 0, the other
+    rests at g_min. `pairs` is (3, cells): targets, g+, g-.
+    """
+    widest = 0
+    for layer in range(table.shape[0]):
+        widest = max(widest, table[layer, N_IN])
+    padded = 4 * ((2 * widest + 3) // 4)
+    z, bits, levels = np.empty(padded, np.float32), np.empty(padded, np.uint32), np.empty(2 * widest, np.float32)
+    written = 0
+    for layer in range(table.shape[0]):
+        n_in, n_out = table[layer, N_IN], table[layer, N_OUT]
+        scale = scales[layer]
+        unit = np.float32(1.0) / (scale * span)
+        for i in range(n_out):
+            at = table[layer, CELLS_AT] + i * n_in
+            plus, minus = pairs[1, at : at + n_in], pairs[2, at : at + n_in]
+            counter = (i, number, stream_word(WRITE_STREAM, layer, 0), k0, k1)
+            count = write_row(
+                change[at : at + n_in], pairs[0, at : at + n_in], plus, minus, levels, every, (g_min, span, scale),
+                z, bits, counter, d,
+            )  # fmt: skip
+            if count == 0:
+                continue
+            written += count
+            for tile in range(table[layer, FIRST_TILE], table[layer, FIRST_TILE] + table[layer, TILES]):
+                start, stop = tiles[tile, TILE_FROM], tiles[tile, TILE_TO]
+                to = tiles[tile, TILE_AT] + i * (stop - start)
+                for j in range(start, stop):
+                    weights[to + j - start] = (plus[j] - minus[j]) * unit
+                if HAS_CELL_STD and variances.size > 0:
+                    for j in range(start, stop):
+                        s0, s1 = np.float32(cell_std(plus[j], d)), np.float32(cell_std(minus[j], d))
+                        variances[to + j - start] = (s0 * s0 + s1 * s1) * unit * unit
+    return written
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def follow_peaks(ranges, peaks):
+    """Auto-ranging: widen a converter that saturated by a quarter, narrow one that is half idle by one per cent."""
+    for tile in range(ranges.size):
+        if peaks[tile] >= ranges[tile] * np.float32(0.999):
+            ranges[tile] *= np.float32(1.25)
+        elif 0 < peaks[tile] < ranges[tile] * np.float32(0.5):
+            ranges[tile] *= np.float32(0.99)
+        peaks[tile] = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def scale_by_slope(signal, activities):
+    """signal *= f'(activities), in place."""
+    for i in range(signal.size):
+        signal[i] *= np.float32(activation_slope(activities[i]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def squared_distances(activities, baseline, widths, first, last):
+    """sum over all layers of |activities - baseline|^2, one value a sample, (last - first,) float64."""
+    batch = activities.size // widths.sum()
+    out = np.zeros(last - first)
+    at = 0
+    for width in widths:
+        for r in range(first, last):
+            total = np.float32(0.0)
+            here = at + r * width
+            for j in range(width):
+                difference = activities[here + j] - baseline[here + j]
+                total += difference * difference
+            out[r - first] += total
+        at += batch * width
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def add_scaled(signal, factors, activities, baseline, widths, first, last, fresh):
+    """signal (+)= factors[b] (activities - baseline)[b, :], all layers, rows first..last; `baseline` may be empty."""
+    batch = signal.size // widths.sum()
+    at = 0
+    for layer in range(widths.size):
+        width = widths[layer]
+        for r in range(first, last):
+            here = at + r * width
+            factor = np.float32(factors[r, layer] if factors.shape[1] > 1 else factors[r, 0])
+            row, source = signal[here : here + width], activities[here : here + width]
+            if baseline.size > 0:
+                rest = baseline[here : here + width]
+                if fresh:
+                    for j in range(width):
+                        row[j] = factor * (source[j] - rest[j])
+                else:
+                    for j in range(width):
+                        row[j] += factor * (source[j] - rest[j])
+            elif fresh:
+                for j in range(width):
+                    row[j] = factor * source[j]
+            else:
+                for j in range(width):
+                    row[j] += factor * source[j]
+        at += batch * width
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def outer_block(signal, inputs, out, first, last):
+    """Rows first..last of out = signal^T inputs / batch."""
+    batch, n_in = inputs.shape
+    share = np.float32(1.0 / batch)
+    if batch <= 4:
+        for i in range(first, last):
+            for j in range(n_in):
+                out[i, j] = share * signal[0, i] * inputs[0, j]
+            for b in range(1, batch):
+                for j in range(n_in):
+                    out[i, j] += share * signal[b, i] * inputs[b, j]
+        return
+    packed = np.empty((batch, last - first), np.float32)
+    for b in range(batch):
+        for i in range(first, last):
+            packed[b, i - first] = share * signal[b, i]
+    np.dot(packed.T, inputs, out[first:last])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def outer_layers(signal, inputs, out, widths, batch):
+    """`outer_block` over every layer: widths is (layers, 2) of n_in, n_out."""
+    a, b, c = 0, 0, 0
+    for layer in range(widths.shape[0]):
+        n_in, n_out = widths[layer, 0], widths[layer, 1]
+        outer_block(
+            signal[a : a + batch * n_out].reshape((batch, n_out)),
+            inputs[b : b + batch * n_in].reshape((batch, n_in)),
+            out[c : c + n_in * n_out].reshape((n_out, n_in)),
+            0,
+            n_out,
+        )
+        a += batch * n_out
+        b += batch * n_in
+        c += n_in * n_out
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def decorrelate_few(rotations, inputs, shapes, batch, rate):
+    """R -= rate (<x x^T> - diag<x^2>) R, all layers, by rank-one updates: for batches of a few samples.
+
+    `shapes` is (layers, 2): units that R turns, columns of the inputs (one more where there is a bias).
+    """
+    r_at, x_at = 0, 0
+    share = np.float32(rate / batch)
+    for layer in range(shapes.shape[0]):
+        n, columns = shapes[layer, 0], shapes[layer, 1]
+        rotation = rotations[r_at : r_at + n * n].reshape((n, n))
+        x = inputs[x_at : x_at + batch * columns].reshape((batch, columns))
+        turned = np.zeros((batch, n), np.float32)
+        for b in range(batch):
+            for i in range(n):
+                for j in range(n):
+                    turned[b, j] += x[b, i] * rotation[i, j]
+        for i in range(n):
+            own = np.float32(0.0)
+            for b in range(batch):
+                own += x[b, i] * x[b, i]
+            for j in range(n):
+                rotation[i, j] += share * own * rotation[i, j]
+            for b in range(batch):
+                factor = share * x[b, i]
+                for j in range(n):
+                    rotation[i, j] -= factor * turned[b, j]
+        r_at += n * n
+        x_at += batch * columns
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def adam(gradient, first, second, update, rate, beta1, beta2, epsilon, correction1, correction2):
+    """Adam's moments, in place, and the change it asks for (Kingma & Ba 2015, Algorithm 1)."""
+    for i in range(gradient.size):
+        g = gradient[i]
+        m = beta1 * first[i] + (np.float32(1.0) - beta1) * g
+        v = beta2 * second[i] + (np.float32(1.0) - beta2) * g * g
+        first[i] = m
+        second[i] = v
+        update[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def passed_share(activities, baseline):
+    """Share of the values that differ between two passes."""
+    count = 0
+    for i in range(activities.size):
+        count += int(activities[i] != baseline[i])
+    return count / max(activities.size, 1)

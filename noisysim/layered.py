@@ -1,0 +1,55 @@
+"""One array a layer, kept in one buffer, so that a compiled loop takes a whole network in one argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class Layered(list):
+    """A list of arrays, one a layer, that are consecutive views of the 1-D buffer `flat`.
+
+    Items are not to be replaced; write into them.
+
+    Attributes
+    ----------
+    flat : numpy.ndarray
+        float32, 1-D, contiguous: every layer's array in C order, one after the other.
+    """
+
+    __slots__ = ("flat",)
+
+    def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
+        self.flat = flat
+        start = 0
+        for shape in shapes:
+            size = int(np.prod(shape))
+            self.append(flat[start : start + size].reshape(shape))
+            start += size
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each layer's array."""
+        return [array.shape for array in self]
+
+
+def empty(shapes: Sequence[tuple[int, ...]]) -> Layered:
+    """Uninitialised float32 arrays of these shapes."""
+    return Layered(np.empty(sum(int(np.prod(s)) for s in shapes), np.float32), shapes)
+
+
+def zeros(shapes: Sequence[tuple[int, ...]]) -> Layered:
+    """Zero float32 arrays of these shapes."""
+    return Layered(np.zeros(sum(int(np.prod(s)) for s in shapes), np.float32), shapes)
+
+
+def layered(arrays: Sequence[Any]) -> Layered:
+    """The arrays as a `Layered`: themselves if they are one, else a copy."""
+    if isinstance(arrays, Layered):
+        return arrays
+    made = empty([np.shape(a) for a in arrays])
+    for target, source in zip(made, arrays, strict=True):
+        target[...] = source
+    return made

@@ -1,0 +1,37 @@
+"""Learning rules: each sees observations, and no more of the chip than those."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from noisysim.fields import configure
+from noisysim.learners.backprop import BP, DBP
+from noisysim.learners.base import Learner, State
+from noisysim.learners.perturbation import ANP, DANP, DINP, DNP, INP, NP
+
+LEARNERS: dict[str, type[Learner]] = {cls.name: cls for cls in (BP, DBP, NP, DNP, ANP, DANP, INP, DINP)}
+
+
+def names() -> list[str]:
+    """Names of the learners there are."""
+    return sorted(LEARNERS)
+
+
+def get(spec: Any, **settings: Any) -> Learner:
+    """A checked learner: a name (``"danp"``, ``"danp:samples=4"``), a mapping, or an instance.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name or field, or a value outside its range.
+    """
+    return configure("learner", spec, settings, LEARNERS)
+
+
+def describe(learner: Learner) -> dict[str, Any]:
+    """The learner as plain values."""
+    return {"name": learner.name, **asdict(learner)}
+
+
+__all__ = ["ANP", "BP", "DANP", "DBP", "DINP", "DNP", "INP", "NP", "Learner", "State", "describe", "get", "names"]

@@ -1,0 +1,43 @@
+"""Backpropagation: the oracle baseline. It reads exact weights, which no chip gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from noisysim.layered import Layered
+from noisysim.learners.base import Learner, Rate, State
+from noisysim.observation import Drive, Observation
+
+
+@dataclass(frozen=True)
+class BP(Learner):
+    """Backpropagation: s_l = dL/da_l, exact, at the activities that one pass observed."""
+
+    name: ClassVar[str] = "bp"
+    needs: ClassVar[frozenset[str]] = frozenset({"oracle"})
+    rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-1}
+
+    def advice(self, lacking: list[str]) -> str:
+        return "use device='ideal', or grant it by name with oracle=True"
+
+    def drives(self, state: State, batch_size: int) -> list[Drive]:
+        return [Drive()]
+
+    def update(
+        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
+    ) -> tuple[Layered, State]:
+        if oracle is None:
+            raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
+        state.step += 1
+        return oracle.gradient(observations[0], out), state
+
+
+@dataclass(frozen=True)
+class DBP(BP):
+    """`BP` on decorrelated inputs, back through R^T (Dalm et al. 2025)."""
+
+    name: ClassVar[str] = "dbp"
+    rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 1e-1}
+    decorrelation: Rate = 1e-3

@@ -1,0 +1,97 @@
+"""The shape of a network and where its parts lie: layers, their tiles, and offsets into flat buffers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from noisysim.scalars.activations import ACTIVATIONS
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully connected network: sizes, hidden activation, and the tiling of its arrays.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Units, input first.
+    activation : str
+        Of hidden units; the last layer is linear.
+    bias : bool
+        Whether each array has one more row, driven with the constant 1.
+    tile_rows, tile_columns : int
+        Most inputs and outputs one physical array can have; 0 is no limit.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "leaky_relu"
+    bias: bool = False
+    tile_rows: int = 0
+    tile_columns: int = 0
+
+    @property
+    def depth(self) -> int:
+        """Number of layers of weights."""
+        return len(self.sizes) - 1
+
+    @property
+    def columns(self) -> list[int]:
+        """Inputs of each layer's array, the bias included."""
+        return [n + self.bias for n in self.sizes[:-1]]
+
+    @property
+    def units(self) -> list[int]:
+        """Units of each layer."""
+        return list(self.sizes[1:])
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shape of each layer's weights, (n_out, n_in)."""
+        return list(zip(self.units, self.columns, strict=True))
+
+    @property
+    def cells(self) -> int:
+        """Number of weights."""
+        return sum(a * b for a, b in self.shapes)
+
+    def row_tiles(self, layer: int) -> list[tuple[int, int]]:
+        """The ranges of inputs that layer's tiles hold."""
+        n = self.columns[layer]
+        count = math.ceil(n / self.tile_rows) if self.tile_rows else 1
+        edges = [round(k * n / count) for k in range(count + 1)]
+        return list(itertools.pairwise(edges))
+
+    def column_tiles(self, layer: int) -> int:
+        """How many arrays share a layer's outputs."""
+        return math.ceil(self.units[layer] / self.tile_columns) if self.tile_columns else 1
+
+    def layout(self) -> tuple[np.ndarray, np.ndarray]:
+        """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.cpu`)."""
+        table = np.zeros((self.depth, 8), np.int64)
+        tiles: list[tuple[int, int, int]] = []
+        inputs = activities = cells = rotations = 0
+        for layer, (n_out, n_in) in enumerate(self.shapes):
+            ranges = self.row_tiles(layer)
+            table[layer] = (n_in, n_out, len(tiles), len(ranges), inputs, activities, cells, rotations)
+            tiles += [(start, stop, cells + n_out * start) for start, stop in ranges]
+            inputs, activities = inputs + n_in, activities + n_out
+            cells, rotations = cells + n_in * n_out, rotations + self.sizes[layer] ** 2
+        return table, np.array(tiles, np.int64)
+
+
+def network(sizes: Sequence[int], activation: str, bias: bool, device: object) -> Network:
+    """A checked `Network` for a device's arrays."""
+    from noisysim.fields import unknown
+
+    sizes = tuple(sizes)
+    if len(sizes) < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+        raise ValueError(f"layers must be at least two whole numbers above 0 (inputs, ..., outputs), not {sizes!r}")
+    if activation not in ACTIVATIONS:
+        raise unknown("activation", activation, ACTIVATIONS)
+    limits = (int(getattr(device, "tile_rows", 0)), int(getattr(device, "tile_columns", 0)))
+    return Network(tuple(int(n) for n in sizes), activation, bool(bias), *limits)

@@ -1,0 +1,133 @@
+"""What comes out of a run."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim import storage
+
+
+class Result:
+    """What a run recorded.
+
+    Attributes
+    ----------
+    status : {"finished", "interrupted", "diverged", "running"}
+        A file left by a run that was killed says "running".
+    config : dict
+        Every argument, resolved: `noisysim run --config FILE` runs it again.
+    environment : dict
+        Versions, backend, processor.
+    history : dict of numpy.ndarray
+        One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
+        passed_share, passes, mvms, adc_conversions, cells_programmed (`noisysim.history.History`).
+    steps : dict of numpy.ndarray
+        One value an update: train_loss.
+    cost : dict of int
+        What learning cost on the chip (`noisysim.cost.Cost`).
+    warnings : list of str
+        What the run noticed about itself.
+    elapsed : float
+        Seconds, set-up included.
+    path : Path or None
+        The result file.
+    content : dict
+        All of it, as the file has it.
+    """
+
+    def __init__(self, content: dict[str, Any], path: Path | None):
+        self.content = content
+        self.path = path
+        self.status: str = content["status"]
+        self.config: dict[str, Any] = content["config"]
+        self.environment: dict[str, Any] = content["environment"]
+        self.warnings: list[str] = content["warnings"]
+        self.cost: dict[str, int] = content["cost"]
+        self.elapsed: float = content["elapsed"]
+        self.history: dict[str, np.ndarray] = content["arrays"]["history/epoch"]
+        self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
+
+    @classmethod
+    def of(cls, content: dict[str, Any], path: Path | None) -> Result:
+        """A result of what a run or a file gives."""
+        return cls(content, path)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a result file (layout: `noisysim.storage`)."""
+        path = Path(path)
+        storage.check_writable(path, overwrite)
+        storage.write(path, self.content)
+        self.path = path
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Learning curves with test points, as a matplotlib figure; written to `path` if one is given."""
+        from noisysim import plot
+
+        return plot.learning_curves(self, path)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What a summary says, as names and values."""
+        device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
+        sizes = "-".join(str(n) for n in [task["n_in"], *self.config["layers"], task["n_out"]])
+        epochs = len(self.history["train_loss"])
+        rows = [
+            ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),
+            ("network", f"{sizes}, {self.config['activation']}"),
+            ("device", _call(device)),
+            ("learner", _call(learner) + (", with oracle access" if self.config["oracle"] else "")),
+            ("optimizer", f"{_call(self.config['optimizer'])}, rate {self.config['learning_rate']:g}"),
+            ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
+        ]
+        for split in ("train", "test"):
+            if epochs:
+                loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
+                seen = "" if np.isnan(accuracy) else f", accuracy {100 * accuracy:.1f} %"
+                rows.append((split, f"loss {loss:.4g}{seen}"))
+        updates = max(self.cost["updates"], 1)
+        rows.append(
+            (
+                "cost",
+                f"{self.cost['passes']:,} passes for {self.cost['updates']:,} updates "
+                f"({self.cost['passes'] / updates:.2f} each), {self.cost['mvms']:,} MVMs, "
+                f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed",
+            )
+        )
+        rows += [("note", note) for note in task.get("notes", [])]
+        rows += [("WARNING", warning) for warning in self.warnings]
+        if self.status in ("interrupted", "running") and self.path is not None:
+            rows.append(("go on", f"noisysim resume {self.path}"))
+        return rows
+
+    def summary(self) -> str:
+        """The run in a few lines."""
+        return "\n".join(f"{name:>9}  {value}" for name, value in self.rows())
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The summary and the learning curves, for a notebook."""
+        import base64
+        import io
+
+        picture = io.BytesIO()
+        self.plot().savefig(picture, format="png", dpi=90)
+        cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in self.rows())
+        image = base64.b64encode(picture.getvalue()).decode()
+        return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
+
+
+def _call(described: dict[str, Any]) -> str:
+    """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
+    inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k != "name")
+    return f"{described['name']}({inside})"
+
+
+def load(path: str | os.PathLike[str]) -> Result:
+    """The result that a file holds."""
+    return Result.of(storage.read(path), Path(path))

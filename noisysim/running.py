@@ -1,0 +1,211 @@
+"""`run` and `resume`: one run, from its arguments to its result."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from noisysim import config as configuration
+from noisysim import environment, execution, storage
+from noisysim.fields import Field, check
+from noisysim.results import Result
+from noisysim.training import Training
+
+
+def run(
+    task: Any = "digits",
+    *,
+    layers: Sequence[int] | None = None,
+    device: Any = "crossbar",
+    learner: Any = "danp",
+    optimizer: Any = "adam",
+    learning_rate: float | None = None,
+    learning_rate_decay: float | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    activation: str = "leaky_relu",
+    bias: bool = False,
+    inject: str = "line",
+    backend: str = "cpu",
+    seed: int = 0,
+    oracle: bool | None = None,
+    data: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    checkpoint_seconds: float = 30.0,
+    progress: bool | None = None,
+) -> Result:
+    """Train a network on a simulated chip.
+
+    Parameters
+    ----------
+    task : str or Task or arrays or path
+        What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50", arrays
+        (x_train, y_train, x_test, y_test), or an HDF5 file that holds them.
+    layers : list of int
+        Hidden sizes, such as [512, 512]; the task gives input and output. Left out, the task's own.
+    device : str or device
+        What the arrays are made of: a name, a name with settings "crossbar:adc_bits=6", or a device.
+    learner : str or Learner
+        The rule: a name, a name with settings "danp:samples=4", or a learner.
+    optimizer : str or optimizer
+        "adam" or "sgd", perhaps with settings "sgd:momentum=0.9".
+    learning_rate : float
+        Step of the optimizer. Left out, one that suits the rule.
+    learning_rate_decay : float
+        Factor on the learning rate, each epoch. Left out, the task's own.
+    batch_size : int
+        Samples an update. Left out, the task's own.
+    epochs : int
+        Times through the training split. Left out, the task's own.
+    activation : str
+        Of hidden units: leaky_relu, relu, tanh, sigmoid or linear.
+    bias : bool
+        Give every unit a bias.
+    inject : str
+        Where a learner's perturbation enters: at the "line", before the ADC, or "digital", after it.
+    backend : str
+        Where the loops run: "cpu".
+    seed : int
+        Of chip, noise, learner and the order of the data. The same seed gives the same bits.
+    oracle : bool
+        Grant the learner what no chip gives. Left out, exactly where the learner cannot do without (BP).
+    data : path
+        Folder of the data files. Left out, NOISYSIM_DATA, then the user's cache, then a download.
+    threads : int
+        Threads to use; the result does not depend on it. Left out, all cores.
+    out : path
+        Result file to write; it is also the checkpoint from which the run can be resumed.
+    overwrite : bool
+        Replace an existing result file.
+    checkpoint_seconds : float
+        Longest time between two checkpoints, besides the one at each epoch's end.
+    progress : bool
+        Show a progress bar. Left out, on a terminal only.
+
+    Returns
+    -------
+    Result
+        What was recorded: history, cost, warnings, configuration.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        For bad input, before any work.
+    """
+    resolved = configuration.resolve(
+        task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, learning_rate=learning_rate,
+        learning_rate_decay=learning_rate_decay, batch_size=batch_size, epochs=epochs, activation=activation, bias=bias,
+        inject=inject, backend=backend, seed=seed, oracle=oracle, data=data,
+    )  # fmt: skip
+    path = _output(out, overwrite)
+    threads = _threads(threads)
+    seconds = check("run", "checkpoint_seconds", checkpoint_seconds, Field("s", 0, doc="time between checkpoints"))
+    started = time.perf_counter()
+    with execution.threads(threads):
+        training = Training(resolved)
+        training.begin()
+        return _go_on(training, environment.describe(backend), path, started, seconds, progress)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    task: Any = None,
+    data: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    checkpoint_seconds: float = 30.0,
+    progress: bool | None = None,
+) -> Result:
+    """Go on with an interrupted run, to the bits it would have had undisturbed.
+
+    Parameters
+    ----------
+    path : path
+        The run's result file.
+    task : arrays
+        The data, for a run that learned arrays: its file does not hold them.
+    data : path
+        Folder of the data files.
+    threads : int
+        Threads to use.
+    checkpoint_seconds : float
+        Longest time between two checkpoints.
+    progress : bool
+        Show a progress bar. Left out, on a terminal only.
+
+    Returns
+    -------
+    Result
+        Of the whole run. A run that was finished is returned as it is.
+    """
+    path = Path(path)
+    content = storage.read(path)
+    if content["status"] in ("finished", "diverged"):
+        return Result.of(content, path)
+    stored = content["config"]
+    given = dict(stored) if task is not None else configuration.rerunnable(stored)
+    given["task"] = task if task is not None else given["task"]
+    resolved = configuration.resolve(**given, data=data)
+    found = resolved.task.describe()
+    if found["crc32"] != stored["task"]["crc32"]:
+        raise ValueError(
+            f"{path} was learning other data than these (CRC-32 {stored['task']['crc32']}, now {found['crc32']})"
+        )
+    started = time.perf_counter() - content["elapsed"]
+    with execution.threads(_threads(threads)):
+        training = Training(resolved)
+        training.resume(content["arrays"])
+        return _go_on(training, content["environment"], path, started, checkpoint_seconds, progress)
+
+
+ARGUMENTS = tuple(inspect.signature(run).parameters)
+"""The names of `run`'s arguments."""
+
+
+def _go_on(
+    training: Training, where: dict[str, Any], path: Path | None, started: float, seconds: float, show: bool | None
+) -> Result:
+    plain = training.config.plain()
+
+    def result() -> Result:
+        content = {
+            "status": training.status,
+            "elapsed": time.perf_counter() - started,
+            "config": plain,
+            "environment": where,
+            "warnings": training.warnings(),
+            "cost": training.chip.cost.as_dict(),
+            "arrays": {**training.history.arrays(), **training.state()},
+        }
+        return Result.of(content, path)
+
+    def checkpoint() -> None:
+        assert path is not None
+        storage.write(path, result().content)
+
+    if path is not None:
+        checkpoint()
+    training.run(show, checkpoint if path else None, seconds)
+    if path is not None:
+        checkpoint()
+    return result()
+
+
+def _output(out: Any, overwrite: bool) -> Path | None:
+    if out is None:
+        return None
+    if not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f"out must be a path, not {out!r}")
+    path = Path(out)
+    storage.check_writable(path, overwrite)
+    return path
+
+
+def _threads(threads: Any) -> int | None:
+    return None if threads is None else check("run", "threads", threads, Field("", 1, 4096, whole=True))

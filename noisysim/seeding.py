@@ -1,0 +1,18 @@
+"""Keys from a run's seed: one for each purpose, none of which tells another.
+
+A key is a hash of seed and purpose. (Spawned NumPy generators carry their parent's entropy with them: a learner
+handed one could compute the device's noise.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def key(seed: int, purpose: str) -> tuple[np.uint32, np.uint32]:
+    """The 64-bit Philox key of a purpose."""
+    digest = hashlib.blake2b(f"noisysim/{int(seed)}/{purpose}".encode(), digest_size=8).digest()
+    k0, k1 = np.frombuffer(digest, np.uint32)
+    return k0, k1

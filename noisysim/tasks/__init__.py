@@ -1,0 +1,116 @@
+"""Tasks: data, targets and the loss.
+
+>>> task = noisysim.tasks.get("fashion-mnist", standardise="feature")
+>>> for batch in task.batches(1000, seed=0, epoch=0): ...
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from noisysim.fields import parse_spec, unknown
+from noisysim.tasks import own
+from noisysim.tasks.base import Split, Task, read_settings, whole
+from noisysim.tasks.cifar10 import load_cifar10
+from noisysim.tasks.digits import load_digits
+from noisysim.tasks.idx import load_fashion_mnist, load_mnist
+from noisysim.tasks.images import ImageSettings
+from noisysim.tasks.sarcos import SarcosSettings, load_sarcos
+from noisysim.tasks.teacher import TeacherSettings, load_student_teacher, teacher_weights
+
+__all__ = ["Split", "Task", "about", "get", "names", "settings", "teacher_weights"]
+
+# name: the NamedTuple that declares its settings, and what loads it
+_TASKS: dict[str, tuple[type, Any]] = {
+    "digits": (ImageSettings, load_digits),
+    "mnist": (ImageSettings, load_mnist),
+    "fashion-mnist": (ImageSettings, load_fashion_mnist),
+    "cifar10": (ImageSettings, load_cifar10),
+    "sarcos": (SarcosSettings, load_sarcos),
+    "student-teacher": (TeacherSettings, load_student_teacher),
+}
+_HDF5 = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<settings>.*))?", re.IGNORECASE | re.DOTALL)
+
+
+def names() -> list[str]:
+    """The names `get` knows."""
+    return list(_TASKS)
+
+
+def settings(name: str) -> type:
+    """The `NamedTuple` class that declares a named task's settings; `noisysim.fields.declared` reads it."""
+    if name not in _TASKS:
+        raise unknown("task", name, _TASKS)
+    return _TASKS[name][0]
+
+
+def about(name: str) -> str:
+    """One line on what a named task is."""
+    if name not in _TASKS:
+        raise unknown("task", name, _TASKS)
+    return (_TASKS[name][1].__doc__ or "").strip().partition("\n")[0]
+
+
+def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **settings: Any) -> Task:
+    """The task that `spec` asks for.
+
+    Parameters
+    ----------
+    spec : str, path, tuple of arrays, mapping or Task
+        - a name, perhaps with settings: ``"digits"``, ``"student-teacher:n_in=50,noise=0.1"``;
+        - an HDF5 file (``.h5``, ``.hdf5``) with the datasets ``x_train``, ``y_train``, ``x_test``, ``y_test``, or
+          ``x``, ``y``;
+        - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``: whole-number labels 0 to n - 1 make a classification,
+          floats a regression. A fifth of x and y, drawn by `seed`, becomes the test split;
+        - a mapping with a ``"name"`` and settings;
+        - a `Task`, which is returned as it is.
+    data : path, optional
+        The folder with the data files (``mnist/``, ``fashion-mnist/``, ``cifar10/``, ``sarcos/``). It is looked at
+        before the folder that ``NOISYSIM_DATA`` names, the user's cache and the system's folders.
+    seed : int
+        Draws the data of ``"student-teacher"`` and the split of ``(x, y)``; nothing else depends on it.
+    **settings
+        Settings of the task: ``standardise`` (``"global"``, ``"feature"``, ``"none"``), ``loss`` (``"cce"``,
+        ``"mse"``), for target values ``standardise_targets``; and its own, see `settings`.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or setting, and for files and arrays that do not hold what they should.
+    FileNotFoundError
+        If data files are neither found nor to be downloaded.
+    """
+    seed = whole("seed", seed, 0)
+    if isinstance(spec, Task):
+        if settings:
+            raise ValueError(f"the task {spec.name!r} is already made: give its settings where it is made")
+        return spec
+    if isinstance(spec, Mapping):
+        if "name" not in spec:
+            raise ValueError(f"a task given as a mapping needs a 'name', but has only {', '.join(map(str, spec))}")
+        chosen = {"data": data, "seed": seed, **spec, **settings}
+        return get(chosen.pop("name"), **chosen)
+    if isinstance(spec, (tuple, list)):
+        return own.from_tuple(spec, settings, seed)
+    if isinstance(spec, str) and (file := _HDF5.fullmatch(spec)):
+        inline = parse_spec(f":{file['settings'] or ''}")[1]
+        return own.from_hdf5(file["path"], {**inline, **settings}, seed)
+    if isinstance(spec, os.PathLike):
+        if Path(spec).suffix.lower() not in (".h5", ".hdf5"):
+            raise ValueError(f"a task file must be .h5 or .hdf5, not {os.fspath(spec)!r}")
+        return own.from_hdf5(spec, settings, seed)
+    if not isinstance(spec, str):
+        raise TypeError(f"a task is a name, a file, arrays, a mapping or a Task, not {type(spec).__name__}")
+    name, inline = parse_spec(spec)
+    if name not in _TASKS:
+        raise unknown("task", name, _TASKS)
+    declaration, load = _TASKS[name]
+    return load(read_settings(name, declaration, {**inline, **settings}), data, seed)

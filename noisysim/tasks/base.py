@@ -1,0 +1,345 @@
+"""`Task`: data, targets and the loss, handed out in batches."""
+
+from __future__ import annotations
+
+import operator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+
+from noisysim import losses
+from noisysim.fields import Field, check, check_names, declared, unknown
+from noisysim.observation import Batch
+from noisysim.tasks import standard
+from noisysim.tasks.gather import with_labels, with_values
+
+Standardise = Annotated[
+    str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")
+]
+ClassLoss = Annotated[str, Field(choices=("cce", "mse"), doc="loss on the one-hot targets")]
+ValueLoss = Annotated[str, Field(choices=("mse",), doc="loss on the target values")]
+StandardiseTargets = Annotated[bool, Field(doc="targets to mean 0 and std 1, each output of its own")]
+
+_INT64 = np.dtype(np.int64)
+_FLOAT32 = np.dtype(np.float32)
+_ORDER, _SPLIT = 0x6F726465, 0x73706C69  # keep the orders of epochs and the splits of data apart
+
+
+class Split(NamedTuple):
+    """One split as the files gave it.
+
+    Attributes
+    ----------
+    inputs : numpy.ndarray
+        uint8 or float32, (n, n_in), not standardised.
+    targets : numpy.ndarray
+        int64 (n,) labels, or float32 (n, n_out) values, not standardised.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+def permutation(n: int, *key: int) -> np.ndarray:
+    """A permutation of 0 .. n - 1 (int64) that depends on `key` alone.
+
+    Ranks of raw Philox output: NumPy keeps a bit generator's stream for ever, but not `Generator.permutation`.
+    """
+    draws = np.random.Philox(np.random.SeedSequence(list(key))).random_raw(n)
+    return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
+
+
+def split_rows(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the training and the test split, each sorted, drawn once by `seed`."""
+    rows = permutation(n, seed, _SPLIT)
+    return np.sort(rows[n_test:]), np.sort(rows[:n_test])
+
+
+def whole(name: str, value: Any, low: int) -> int:
+    """`value` as an int of at least `low`, or the one clear error."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number >= {low}, not {value!r}") from None
+    if number < low:
+        raise ValueError(f"{name} must be a whole number >= {low}, not {value!r}")
+    return number
+
+
+def read_settings(task: str, cls: type, given: Mapping[str, Any]) -> Any:
+    """An instance of the `NamedTuple` class that declares a task's settings, every given value checked."""
+    check_names(f"task {task!r}", given, cls._fields)  # type: ignore[attr-defined]
+    values = {}
+    for name, spec in declared(cls).items():
+        if name not in given:
+            continue
+        value = given[name]
+        if isinstance(cls._field_defaults[name], bool):  # type: ignore[attr-defined]
+            if not isinstance(value, (bool, np.bool_)):
+                raise ValueError(f"{task}.{name} must be True or False, not {value!r}")
+            values[name] = bool(value)
+        else:
+            values[name] = check(task, name, value, spec)
+    return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Data, targets and the loss: what a network has to do. Made by `noisysim.tasks.get`.
+
+    Attributes
+    ----------
+    name : str
+        What `noisysim.tasks.get` was asked for.
+    train, test : Split
+        The data in their own type (uint8 for images, else float32). They are standardised, and labels made
+        one-hot, where a batch is gathered: a run needs about the memory of the data.
+    loss : str
+        ``"cce"`` (softmax cross-entropy) or ``"mse"`` (half the sum of squares); see `noisysim.losses`.
+    n_out : int
+        Classes, or target values a sample.
+    settings : dict
+        Every setting with its value.
+    affine, target_affine : numpy.ndarray
+        float32, (2, n_in) and (2, n_out): ``(x - affine[0]) * affine[1]``. Labels have no use for the second.
+    defaults : dict
+        What suits this task unless asked otherwise: ``layers`` (hidden units), ``batch_size``, ``epochs``.
+    input_shape : tuple of int
+        How the n_in inputs of a sample are laid out, e.g. ``(3, 32, 32)``.
+    notes : tuple of str
+        What a reader of the results has to know about the data.
+    """
+
+    name: str
+    train: Split = field(repr=False)
+    test: Split = field(repr=False)
+    loss: str
+    n_out: int
+    settings: dict[str, Any]
+    affine: np.ndarray = field(repr=False)
+    target_affine: np.ndarray = field(repr=False)
+    defaults: dict[str, Any] = field(repr=False)
+    input_shape: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    classification: bool = field(init=False)
+    n_in: int = field(init=False)
+    _loss: Any = field(init=False, repr=False)
+    _all_rows: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        derived = {
+            "classification": self.train.targets.ndim == 1,
+            "n_in": self.train.inputs.shape[1],
+            "input_shape": tuple(self.input_shape) or self.train.inputs.shape[1:],
+            "_loss": losses.get(self.loss),
+            "_all_rows": np.arange(max(self.n_train, self.n_test), dtype=np.int64),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def n_train(self) -> int:
+        """Samples in the training split."""
+        return len(self.train.inputs)
+
+    @property
+    def n_test(self) -> int:
+        """Samples in the test split."""
+        return len(self.test.inputs)
+
+    def batch(self, split: str, rows: slice | np.ndarray, out: Batch | None = None) -> Batch:
+        """Samples of a split, standardised and ready for a pass.
+
+        Parameters
+        ----------
+        split : str
+            ``"train"`` or ``"test"``.
+        rows : slice or integer array
+            Which samples. Negative rows count from the end.
+        out : Batch, optional
+            An earlier batch of as many samples of this task: its arrays are overwritten and handed out again.
+
+        Returns
+        -------
+        Batch
+            float32 inputs (batch, n_in) and targets (batch, n_out), and the loss.
+
+        Raises
+        ------
+        IndexError
+            If a row is outside the split.
+        TypeError
+            If `rows` are not whole numbers.
+        ValueError
+            If no row is asked for, or `out` does not fit.
+        """
+        data = self._split(split)
+        if isinstance(rows, slice):
+            index = self._all_rows[: len(data.inputs)][rows]
+        elif type(rows) is np.ndarray and rows.dtype is _INT64 and rows.ndim == 1:
+            index = rows
+        else:
+            index = _row_array(rows)
+        if not index.flags.carray:
+            index = index.copy()  # one memory layout, so the loops are compiled once
+        inputs, targets = self._arrays(split, index.shape[0], out)
+        if self.classification:
+            outside = with_labels(data.inputs, data.targets, index, self.affine, inputs, targets)
+        else:
+            outside = with_values(data.inputs, data.targets, index, self.affine, self.target_affine, inputs, targets)
+        if outside >= 0:
+            raise IndexError(f"row {index[outside]} is outside the {split} split of {len(data.inputs)} samples")
+        return Batch(inputs, targets, self._loss)
+
+    def _split(self, split: str) -> Split:
+        if split == "train":
+            return self.train
+        if split == "test":
+            return self.test
+        raise unknown("split", split, ("train", "test"))
+
+    def _arrays(self, split: str, n: int, out: Batch | None) -> tuple[np.ndarray, np.ndarray]:
+        """The arrays a batch of `n` samples is written to: those of `out`, or new ones."""
+        if n == 0:
+            raise ValueError(f"a batch needs at least one row of the {split} split")
+        if out is None:
+            return np.empty((n, self.n_in), np.float32), np.empty((n, self.n_out), np.float32)
+        inputs, targets, _ = out
+        shapes = inputs.shape == (n, self.n_in) and targets.shape == (n, self.n_out)
+        types = inputs.dtype == _FLOAT32 == targets.dtype
+        if not (shapes and types and inputs.flags.carray and targets.flags.carray):
+            raise ValueError(
+                f"out must hold writable float32 arrays of shapes {(n, self.n_in)} and {(n, self.n_out)}, "
+                f"not {inputs.dtype} {inputs.shape} and {targets.dtype} {targets.shape}"
+            )
+        return inputs, targets
+
+    def order(self, epoch: int, seed: int) -> np.ndarray:
+        """The order of the training rows in one epoch: a pure function of (`seed`, `epoch`).
+
+        Parameters
+        ----------
+        epoch, seed : int
+            Each 0 or more.
+
+        Returns
+        -------
+        numpy.ndarray
+            int64, (n_train,): a permutation, the same on every machine and NumPy version.
+        """
+        return permutation(self.n_train, whole("seed", seed, 0), whole("epoch", epoch, 0), _ORDER)
+
+    def batches(self, batch_size: int, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
+        """The training split in the order of `epoch`, in batches; the last one may be shorter.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples a batch, 1 or more.
+        seed, epoch : int
+            See `order`.
+
+        Yields
+        ------
+        Batch
+            Each with arrays of its own.
+        """
+        size = whole("batch_size", batch_size, 1)
+        rows = self.order(epoch, seed)
+        return (self.batch("train", rows[start : start + size]) for start in range(0, len(rows), size))
+
+    def describe(self) -> dict[str, Any]:
+        """What the task is, in plain values: for result files.
+
+        Returns
+        -------
+        dict
+            Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data, by which a resumed run
+            can tell that it was given the same ones.
+        """
+        crc = 0
+        for array in (*self.train, *self.test):
+            crc = zlib.crc32(array.data, crc)
+        standardisation: dict[str, Any] = {"inputs": self.settings["standardise"]}
+        if self.settings["standardise"] == "global":
+            standardisation["mean"] = float(self.affine[0, 0])
+            standardisation["std"] = float(1 / self.affine[1, 0])
+        if not self.classification:
+            standardisation["targets"] = self.settings["standardise_targets"]
+            standardisation["target_mean"] = self.target_affine[0].tolist()
+            standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
+        return {
+            "name": self.name,
+            "settings": dict(self.settings),
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+            "n_in": self.n_in,
+            "n_out": self.n_out,
+            "input_shape": list(self.input_shape),
+            "classification": self.classification,
+            "loss": self.loss,
+            "standardise": standardisation,
+            "crc32": f"{crc:08x}",
+            "notes": list(self.notes),
+        }
+
+
+def _row_array(rows: Any) -> np.ndarray:
+    array = np.asarray(rows)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise TypeError(f"rows must be a slice or a one-dimensional integer array, not {rows!r}")
+    return array.astype(np.int64)
+
+
+def make(
+    name: str,
+    splits: Iterable[Split],
+    settings: Any,
+    defaults: dict[str, Any],
+    *,
+    n_out: int = 0,
+    input_shape: tuple[int, ...] = (),
+    notes: Iterable[str] = (),
+) -> Task:
+    """A `Task` of its training and its test split.
+
+    Parameters
+    ----------
+    settings : NamedTuple
+        At least ``standardise`` and ``loss``; with values as targets ``standardise_targets`` too.
+    n_out : int
+        Number of classes; for values it is read from the targets.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to standardise by: constant inputs, or a constant target value.
+    """
+    train, test = splits
+    affine = standard.affine(train.inputs, settings.standardise)
+    if not affine[1].any():
+        raise ValueError(f"task {name!r}: all training inputs are the same, so standardising leaves nothing")
+    if train.targets.ndim == 2:
+        n_out = train.targets.shape[1]
+        target_affine = standard.affine(train.targets, "feature" if settings.standardise_targets else "none")
+        if not target_affine[1].all():
+            constant = operator.indexOf(target_affine[1].tolist(), 0.0)
+            raise ValueError(f"task {name!r}: output {constant} never varies: it has no std to be standardised by")
+    else:
+        target_affine = np.stack([np.zeros(n_out, np.float32), np.ones(n_out, np.float32)])
+    return Task(
+        name=name,
+        train=train,
+        test=test,
+        loss=settings.loss,
+        n_out=n_out,
+        settings=settings._asdict(),
+        affine=affine,
+        target_affine=target_affine,
+        defaults=defaults,
+        input_shape=input_shape,
+        notes=tuple(notes),
+    )
