@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -263,22 +264,16 @@ class Chip:
         if first_sample:
             hidden.next_pass -= len(drives)
         noise = (first_sample, hidden.next_pass, k0, k1)
-        blocks = execution.spans(len(x), execution.BLOCK_ROWS)
-        peaks = np.zeros((len(blocks), len(hidden.peaks)), np.float32)
+        spans = execution.spans(len(x), execution.BLOCK_ROWS)
+        peaks = np.zeros((len(spans), len(hidden.peaks)), np.float32)
         digital = self.inject == "digital"
 
-        def block(index: int) -> None:
-            first, last = blocks[index]
-            passes = (observed.inputs, observed.activities, perturbations, lies, fork, digital, convert, peaks[index])
-            work = _scratch(net, last - first)
-            self._kernels.forward(x, (first, last), chip, passes, noise, work, self._numbers)
+        def block(span: tuple[int, int], peaks: np.ndarray) -> None:
+            passes = (observed.inputs, observed.activities, perturbations, lies, fork, digital, convert, peaks)
+            self._kernels.forward(x, span, chip, passes, noise, _scratch(net, span[1] - span[0]), self._numbers)
 
-        if len(blocks) == 1:
-            with execution.single_blas():
-                block(0)
-        else:
-            flops = 2.0 * len(x) * len(drives) * net.cells
-            execution.run([lambda i=i: block(i) for i in range(len(blocks))], flops)  # type: ignore[misc]
+        tasks = [partial(block, span, seen) for span, seen in zip(spans, peaks, strict=True)]
+        execution.run(tasks, 2.0 * len(x) * len(drives) * net.cells)
         np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
         hidden.next_pass += len(drives)
 
@@ -289,7 +284,7 @@ class Chip:
         lies = np.full((len(drives), depth), -1, np.int64)
         fork = np.full(len(drives), undriven, np.int64)
         if not any(d.perturbations for d in drives):
-            return _NOTHING, lies, fork
+            return _NOTHING, lies, fork  # the device's own noise is all there is
         size, pieces = 0, []
         for p, drive in enumerate(drives):
             if not drive.perturbations:
@@ -392,8 +387,11 @@ class _Hidden:
 def _scratch(net: Network, rows: int) -> tuple:
     """Work arrays of this thread for one block of rows."""
     widest, most = max(net.columns), max(net.units)
-    padded = 4 * -(-most // 4)
-    take = execution.scratch
+    return execution.scratch_set((widest, most, rows), partial(_cut_scratch, widest, most, rows))
+
+
+def _cut_scratch(widest: int, most: int, rows: int) -> tuple:
+    take, padded = execution.scratch, 4 * -(-most // 4)
     return (
         take("x", rows * widest), take("rotated", rows * widest), take("part", rows * widest),
         take("product", 2 * rows * most)[: 2 * rows * most].reshape(2, -1),

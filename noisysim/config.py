@@ -90,21 +90,22 @@ def resolve(
     _check_choice("activation", activation, ACTIVATIONS)
     _check_choice("inject", inject, ("line", "digital"))
     _check_choice("backend", backend, ("cpu",))
-    for name, value in (("bias", bias), ("oracle", oracle)):
-        if not isinstance(value, (bool, type(None))):
-            raise TypeError(f"run.{name} must be True or False, not {value!r}")
+    check_switch("bias", bias)
+    check_switch("oracle", oracle, None)
+    if oracle is False and "oracle" in learner.requires():
+        raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: leave it out or True")
+    numbers = {
+        "learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay, "batch_size": batch_size,
+        "epochs": epochs,
+    }  # fmt: skip
+    given = {name: check("run", name, value, specs[name]) for name, value in numbers.items() if value is not None}
     if layers is not None:
         layers = _layers(layers)
+    _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
-    given = {
-        "learning_rate": learner.rates[optimizer.name] if learning_rate is None else learning_rate,
-        "learning_rate_decay": (
-            task.defaults.get("learning_rate_decay", 1.0) if learning_rate_decay is None else learning_rate_decay
-        ),
-        "batch_size": task.defaults["batch_size"] if batch_size is None else batch_size,
-        "epochs": task.defaults["epochs"] if epochs is None else epochs,
-    }
-    checked = {name: check("run", name, value, specs[name]) for name, value in given.items()}
+    filled = {
+        "learning_rate": learner.rates[optimizer.name], "learning_rate_decay": 1.0, **task.defaults, **given,
+    }  # fmt: skip
     return Config(
         task=task,
         layers=list(task.defaults["layers"]) if layers is None else list(layers),
@@ -112,12 +113,12 @@ def resolve(
         learner=learner,
         optimizer=optimizer,
         activation=activation,
-        bias=bool(bias),
+        bias=bias,
         inject=inject,
         backend=backend,
         seed=seed,
         oracle="oracle" in learner.requires() if oracle is None else oracle,
-        **checked,
+        **{name: filled[name] for name in numbers},
     )
 
 
@@ -128,8 +129,23 @@ def _layers(layers: Any) -> list[int]:
 
 
 def _check_choice(name: str, value: Any, known: Any) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise unknown(name, value, known)
+
+
+def check_switch(name: str, value: Any, *others: Any) -> None:
+    """Refuse anything but True, False, and what else a switch may be."""
+    if not isinstance(value, bool) and value not in others:
+        raise TypeError(f"run.{name} must be True or False, not {value!r}")
+
+
+def _check_folder(data: Any) -> None:
+    if data is None:
+        return
+    if not isinstance(data, (str, os.PathLike)):
+        raise TypeError(f"run.data must be a folder's path, not {data!r}")
+    if not os.path.isdir(data):
+        raise FileNotFoundError(f"run.data: there is no folder {os.fspath(data)!r}")
 
 
 def read(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:

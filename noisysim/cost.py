@@ -42,7 +42,7 @@ class Cost:
 
     def count_passes(self, net: Network, rows: int, passes: int, digitised: bool) -> None:
         """Add passes whose batches have `rows` samples, all together."""
-        mvms, dac, adc = _a_sample(net)
+        mvms, dac, adc = net.conversions
         self.passes += passes
         self.samples += rows
         self.mvms += rows * mvms
@@ -66,14 +66,3 @@ class Cost:
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
-
-
-def _a_sample(net: Network) -> tuple[int, int, int]:
-    """Products, DAC and ADC conversions of one sample's pass."""
-    mvms = dac = adc = 0
-    for layer, (n_out, n_in) in enumerate(net.shapes):
-        rows, columns = len(net.row_tiles(layer)), net.column_tiles(layer)
-        mvms += rows * columns
-        dac += n_in * columns
-        adc += n_out * rows
-    return mvms, dac, adc

@@ -111,4 +111,15 @@ def scratch(name: str, size: int, dtype: type = np.float32) -> np.ndarray:
     array = arrays.get(name)
     if array is None or array.size < size:
         array = arrays[name] = np.empty(size, dtype)
+        _local.__dict__.setdefault("sets", {}).clear()
     return array
+
+
+def scratch_set(key: tuple, make: Callable[[], tuple]) -> tuple:
+    """Several work arrays of this thread, cut as `make` does it; made once for each key."""
+    sets = _local.__dict__.setdefault("sets", {})
+    if key not in sets:
+        made = make()  # may grow an array, which empties the sets
+        _local.sets[key] = made
+        return made
+    return sets[key]

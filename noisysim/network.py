@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,22 +40,22 @@ class Network:
         """Number of layers of weights."""
         return len(self.sizes) - 1
 
-    @property
+    @cached_property
     def columns(self) -> list[int]:
         """Inputs of each layer's array, the bias included."""
         return [n + self.bias for n in self.sizes[:-1]]
 
-    @property
+    @cached_property
     def units(self) -> list[int]:
         """Units of each layer."""
         return list(self.sizes[1:])
 
-    @property
+    @cached_property
     def shapes(self) -> list[tuple[int, int]]:
         """Shape of each layer's weights, (n_out, n_in)."""
         return list(zip(self.units, self.columns, strict=True))
 
-    @property
+    @cached_property
     def cells(self) -> int:
         """Number of weights."""
         return sum(a * b for a, b in self.shapes)
@@ -69,6 +70,17 @@ class Network:
     def column_tiles(self, layer: int) -> int:
         """How many arrays share a layer's outputs."""
         return math.ceil(self.units[layer] / self.tile_columns) if self.tile_columns else 1
+
+    @cached_property
+    def conversions(self) -> tuple[int, int, int]:
+        """Array products, DAC and ADC conversions of one sample's pass."""
+        mvms = dac = adc = 0
+        for layer, (n_out, n_in) in enumerate(self.shapes):
+            rows, columns = len(self.row_tiles(layer)), self.column_tiles(layer)
+            mvms += rows * columns
+            dac += n_in * columns
+            adc += n_out * rows
+        return mvms, dac, adc
 
     def layout(self) -> tuple[np.ndarray, np.ndarray]:
         """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.cpu`)."""

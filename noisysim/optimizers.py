@@ -63,8 +63,8 @@ class Adam:
         steps = int(state["steps"][0])
         f = np.float32
         specialised.general().adam(
-            gradient.flat, state["first"], state["second"], gradient.flat, f(rate), f(self.beta1), f(self.beta2),
-            f(self.epsilon), f(1.0 / (1.0 - self.beta1**steps)), f(1.0 / (1.0 - self.beta2**steps)),
+            gradient.flat, state["first"], state["second"], f(rate), f(self.beta1), f(self.beta2), f(self.epsilon),
+            f(1.0 / (1.0 - self.beta1**steps)), f(1.0 / (1.0 - self.beta2**steps)),
         )  # fmt: skip
         return gradient, state
 

@@ -98,14 +98,14 @@ def run(
     ValueError, TypeError, OSError
         For bad input, before any work.
     """
+    path = _output(out, overwrite)
+    threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
+    configuration.check_switch("progress", progress, None)
     resolved = configuration.resolve(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, learning_rate=learning_rate,
         learning_rate_decay=learning_rate_decay, batch_size=batch_size, epochs=epochs, activation=activation, bias=bias,
         inject=inject, backend=backend, seed=seed, oracle=oracle, data=data,
     )  # fmt: skip
-    path = _output(out, overwrite)
-    threads = _threads(threads)
-    seconds = check("run", "checkpoint_seconds", checkpoint_seconds, Field("s", 0, doc="time between checkpoints"))
     started = time.perf_counter()
     with execution.threads(threads):
         training = Training(resolved)
@@ -145,6 +145,8 @@ def resume(
         Of the whole run. A run that was finished is returned as it is.
     """
     path = Path(path)
+    threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
+    configuration.check_switch("progress", progress, None)
     content = storage.read(path)
     if content["status"] in ("finished", "diverged"):
         return Result.of(content, path)
@@ -158,10 +160,13 @@ def resume(
             f"{path} was learning other data than these (CRC-32 {stored['task']['crc32']}, now {found['crc32']})"
         )
     started = time.perf_counter() - content["elapsed"]
-    with execution.threads(_threads(threads)):
+    with execution.threads(threads):
         training = Training(resolved)
-        training.resume(content["arrays"])
-        return _go_on(training, content["environment"], path, started, checkpoint_seconds, progress)
+        try:
+            training.resume(content["arrays"])
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} holds no whole state to go on from: {error}") from None
+        return _go_on(training, content["environment"], path, started, seconds, progress)
 
 
 ARGUMENTS = tuple(inspect.signature(run).parameters)
@@ -198,6 +203,7 @@ def _go_on(
 
 
 def _output(out: Any, overwrite: bool) -> Path | None:
+    configuration.check_switch("overwrite", overwrite)
     if out is None:
         return None
     if not isinstance(out, (str, os.PathLike)):
@@ -209,3 +215,7 @@ def _output(out: Any, overwrite: bool) -> Path | None:
 
 def _threads(threads: Any) -> int | None:
     return None if threads is None else check("run", "threads", threads, Field("", 1, 4096, whole=True))
+
+
+def _seconds(seconds: Any) -> float:
+    return check("run", "checkpoint_seconds", seconds, Field("", 0))

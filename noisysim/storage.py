@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.history import EPOCH, STEP
+
 FORMAT, VERSION = "noisysim run", 1
 
 
@@ -35,17 +37,21 @@ def check_writable(path: Path, overwrite: bool) -> None:
         raise FileExistsError(
             f"{path} exists: give another out=, resume it (noisysim resume {path}), or say overwrite=True"
         )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"out={str(path)!r}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"out={str(path)!r}: the folder {path.parent} cannot be written to")
+    draft = _draft(path)
+    if not draft.parent.is_dir():
+        raise FileNotFoundError(f"out={str(path)!r}: there is no folder {draft.parent}")
+    try:
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise type(error)(f"out={str(path)!r} cannot be written to: {error.strerror}") from None
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a result's content (see the module's layout) in one step."""
     import h5py
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = _draft(path)
     try:
         with h5py.File(draft, "w") as file:
             file.attrs.update(format=FORMAT, version=VERSION, status=content["status"], elapsed=content["elapsed"])
@@ -57,9 +63,15 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
             file.flush()
         with open(draft, "rb") as whole:
             os.fsync(whole.fileno())
-        draft.replace(path)
+        draft.replace(path.resolve())
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> Path:
+    """The file that becomes `path` when it is whole: beside it, or beside what a link points to."""
+    path = path.resolve()
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -92,8 +104,11 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
                     arrays.setdefault(group, {})[last] = item[()]
 
             file.visititems(take)
+            for group, columns in (("history/epoch", EPOCH), ("history/step", STEP)):
+                if missing := set(columns) - set(arrays.get(group, ())):
+                    raise KeyError(f"no {group}/{min(missing)}")
             content["arrays"] = arrays
-    except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a whole noisysim result file ({error})") from None
     return content
 

@@ -21,6 +21,8 @@ HAS_CELL_STD = False
 USES_NORMAL = False
 USES_UNIFORM = False
 
+CELL_BLOCK = 1024  # cells that are written together, with one counter of write noise
+
 # Columns of `table`, one row a layer.
 N_IN, N_OUT, FIRST_TILE, TILES, INPUTS_AT, ACTIVITIES_AT, CELLS_AT, ROTATION_AT = range(8)
 # Columns of `tiles`, one row a tile: the array columns it holds, and where its weights start.
@@ -320,42 +322,121 @@ def add_weights(change, table, tiles, weights):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def write_row(change, target, plus, minus, levels, every, pair, z, bits, counter, d):
-    """Rewrite the cells of one row whose target level moves; returns how many cells were written.
+def retarget(change, target, wanted, moved, pair, d):
+    """New targets of a block of weights, and which cells they move to another level; returns how many.
 
-    `target` is the controller's digital copy of the wanted weight, in units of the full conductance span: a cell is
-    rewritten when a noiseless write of its new target differs from one of the old.
+    `moved` is (2, CELL_BLOCK): positive cells, negative cells. The count is as wide as the values compared, or the
+    loop would not vectorise.
     """
     n = change.size
-    wanted, told = levels[:n], levels[n : 2 * n]
     g_min, span, scale = pair
     zero, one = np.float32(0.0), np.float32(1.0)
-    written = 0
+    rest = np.float32(program(g_min, zero, d))
+    written = np.int32(0)
     for j in range(n):
-        told[j] = target[j]
         wanted[j] = min(max(target[j] + change[j] * scale, -one), one)
+    for j in range(n):
+        old = np.float32(program(g_min + span * abs(target[j]), zero, d))
+        new = np.float32(program(g_min + span * abs(wanted[j]), zero, d))
+        plus = (old if target[j] > zero else rest) != (new if wanted[j] > zero else rest)
+        minus = (rest if target[j] > zero else old) != (rest if wanted[j] > zero else new)
+        moved[0, j] = np.int32(plus)
+        moved[1, j] = np.int32(minus)
+        written += np.int32(plus) + np.int32(minus)
+    for j in range(n):
         target[j] = wanted[j]
-    for j in range(n):
-        old_plus = np.float32(program(g_min + span * max(told[j], zero), zero, d))
-        old_minus = np.float32(program(g_min + span * max(-told[j], zero), zero, d))
-        new_plus = np.float32(program(g_min + span * max(wanted[j], zero), zero, d))
-        new_minus = np.float32(program(g_min + span * max(-wanted[j], zero), zero, d))
-        written += int(every or new_plus != old_plus) + int(every or new_minus != old_minus)
-    if written == 0:
-        return 0
-    row, number, stream, k0, k1 = counter
-    fill_normals(z, bits, 2 * n, row, number, stream, k0, k1)
-    for j in range(n):
-        goal = g_min + span * max(wanted[j], zero)
-        moved = np.float32(program(goal, zero, d)) != np.float32(program(g_min + span * max(told[j], zero), zero, d))
-        new = max(np.float32(program(goal, z[j], d)), zero)
-        plus[j] = new if every or moved else plus[j]
-    for j in range(n):
-        goal = g_min + span * max(-wanted[j], zero)
-        moved = np.float32(program(goal, zero, d)) != np.float32(program(g_min + span * max(-told[j], zero), zero, d))
-        new = max(np.float32(program(goal, z[n + j], d)), zero)
-        minus[j] = new if every or moved else minus[j]
     return written
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def unit_normal(u, n, sample, number, stream, k0, k1):
+    """The draw that `fill_normals` gives unit u of n."""
+    q = (n + 3) // 4
+    r0, r1, r2, r3 = philox(np.uint32(u % q), np.uint32(sample), np.uint32(number), stream, k0, k1)
+    first = u < 2 * q
+    z0, z1 = normal_pair(r0 if first else r2, r1 if first else r3)
+    return z1 if (u // q) % 2 else z0
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def write_side(cells, target, sign, moved, every, pair, z, d):
+    """Write those cells of one side of a block's pairs that moved."""
+    g_min, span, _ = pair
+    zero = np.float32(0.0)
+    for j in range(cells.size):
+        goal = g_min + span * max(sign * target[j], zero)
+        new = max(np.float32(program(goal, z[j], d)), zero)
+        cells[j] = new if every or moved[j] != 0 else cells[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def read_variance(plus, minus, unit, d):
+    """Variance of one read of a pair, in weight units."""
+    s0, s1 = np.float32(cell_std(plus, d)), np.float32(cell_std(minus, d))
+    return (s0 * s0 + s1 * s1) * unit * unit
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def effective(plus, minus, unit, weights, variances, d):
+    """What pairs of cells amount to: weights, and the variances of one read."""
+    for j in range(plus.size):
+        weights[j] = (plus[j] - minus[j]) * unit
+    if HAS_CELL_STD and variances.size > 0:
+        for j in range(plus.size):
+            variances[j] = read_variance(plus[j], minus[j], unit, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def write_few(pairs, at, first, place, moved, count, pair, counter, weights, variances, d):
+    """Write the cells that moved, one by one: `count` cells of the block that starts `first` into its layer at `at`."""
+    g_min, span, scale = pair
+    block, number, stream, k0, k1 = counter
+    zero, unit = np.float32(0.0), np.float32(1.0) / (scale * span)
+    for j in range(count):
+        if moved[0, j] == 0 and moved[1, j] == 0:
+            continue
+        cell = at + first + j
+        for side in range(2):
+            if moved[side, j]:
+                goal = g_min + span * max(pairs[0, cell] if side == 0 else -pairs[0, cell], zero)
+                z = unit_normal(side * CELL_BLOCK + j, 2 * CELL_BLOCK, block, number, stream, k0, k1)
+                pairs[1 + side, cell] = max(np.float32(program(goal, z, d)), zero)
+        to = place_of(first + j, place)
+        weights[to] = (pairs[1, cell] - pairs[2, cell]) * unit
+        if HAS_CELL_STD and variances.size > 0:
+            variances[to] = read_variance(pairs[1, cell], pairs[2, cell], unit, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def place_of(cell, place):
+    """Where the weight of a layer's cell (row-major) lies among its tiles."""
+    layer, table, tiles = place
+    n_in = table[layer, N_IN]
+    i, j = cell // n_in, cell % n_in
+    tile = table[layer, FIRST_TILE]
+    while j >= tiles[tile, TILE_TO]:
+        tile += 1
+    width = tiles[tile, TILE_TO] - tiles[tile, TILE_FROM]
+    return tiles[tile, TILE_AT] + i * width + j - tiles[tile, TILE_FROM]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def refresh(pairs, at, first, count, place, unit, weights, variances, d):
+    """Bring the weights of a block of cells up to date, in runs that lie together."""
+    layer, table, tiles = place
+    n_in, n_tiles = table[layer, N_IN], table[layer, TILES]
+    done = first
+    while done < first + count:
+        stop = first + count
+        if n_tiles > 1:
+            tile, row = table[layer, FIRST_TILE], done // n_in
+            while done % n_in >= tiles[tile, TILE_TO]:
+                tile += 1
+            stop = min(stop, row * n_in + tiles[tile, TILE_TO])
+        to = place_of(done, place)
+        run, where = slice(at + done, at + stop), slice(to, to + stop - done)
+        effective(pairs[1, run], pairs[2, run], unit, weights[where], variances[where], d)
+        done = stop
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -363,39 +444,35 @@ def write_cells(change, every, table, tiles, pairs, scales, number, k0, k1, weig
     """Write a change of every weight to differential conductance pairs; returns cells written.
 
     A weight w is (g+ - g-) / (span scale): the pair's positive cell carries w > 0, the negative one w < 0, the other
-    rests at g_min. `pairs` is (3, cells): targets, g+, g-.
+    rests at g_min. `pairs` is (3, cells): the controller's digital targets in units of the full span, g+, g-. A cell
+    is rewritten when a noiseless write of its new target differs from one of the old.
     """
-    widest = 0
+    z, bits = np.empty(2 * CELL_BLOCK, np.float32), np.empty(2 * CELL_BLOCK, np.uint32)
+    wanted, moved = np.empty(CELL_BLOCK, np.float32), np.empty((2, CELL_BLOCK), np.int32)
+    total = 0
     for layer in range(table.shape[0]):
-        widest = max(widest, table[layer, N_IN])
-    padded = 4 * ((2 * widest + 3) // 4)
-    z, bits, levels = np.empty(padded, np.float32), np.empty(padded, np.uint32), np.empty(2 * widest, np.float32)
-    written = 0
-    for layer in range(table.shape[0]):
-        n_in, n_out = table[layer, N_IN], table[layer, N_OUT]
-        scale = scales[layer]
-        unit = np.float32(1.0) / (scale * span)
-        for i in range(n_out):
-            at = table[layer, CELLS_AT] + i * n_in
-            plus, minus = pairs[1, at : at + n_in], pairs[2, at : at + n_in]
-            counter = (i, number, stream_word(WRITE_STREAM, layer, 0), k0, k1)
-            count = write_row(
-                change[at : at + n_in], pairs[0, at : at + n_in], plus, minus, levels, every, (g_min, span, scale),
-                z, bits, counter, d,
-            )  # fmt: skip
-            if count == 0:
-                continue
-            written += count
-            for tile in range(table[layer, FIRST_TILE], table[layer, FIRST_TILE] + table[layer, TILES]):
-                start, stop = tiles[tile, TILE_FROM], tiles[tile, TILE_TO]
-                to = tiles[tile, TILE_AT] + i * (stop - start)
-                for j in range(start, stop):
-                    weights[to + j - start] = (plus[j] - minus[j]) * unit
-                if HAS_CELL_STD and variances.size > 0:
-                    for j in range(start, stop):
-                        s0, s1 = np.float32(cell_std(plus[j], d)), np.float32(cell_std(minus[j], d))
-                        variances[to + j - start] = (s0 * s0 + s1 * s1) * unit * unit
-    return written
+        at, cells = table[layer, CELLS_AT], table[layer, N_IN] * table[layer, N_OUT]
+        pair = (g_min, span, scales[layer])
+        place = (layer, table, tiles)
+        unit = np.float32(1.0) / (scales[layer] * span)
+        for first in range(0, cells, CELL_BLOCK):
+            n = min(CELL_BLOCK, cells - first)
+            a, b = at + first, at + first + n
+            written = retarget(change[a:b], pairs[0, a:b], wanted, moved, pair, d)
+            if every:
+                written = 2 * n
+            total += written
+            block = first // CELL_BLOCK
+            stream = stream_word(WRITE_STREAM, layer, 0)
+            if 0 < written < n // 8:
+                counter = (block, number, stream, k0, k1)
+                write_few(pairs, at, first, place, moved, n, pair, counter, weights, variances, d)
+            elif written > 0:
+                fill_normals(z, bits, 2 * CELL_BLOCK, block, number, stream, k0, k1)
+                write_side(pairs[1, a:b], pairs[0, a:b], np.float32(1.0), moved[0], every, pair, z[:CELL_BLOCK], d)
+                write_side(pairs[2, a:b], pairs[0, a:b], np.float32(-1.0), moved[1], every, pair, z[CELL_BLOCK:], d)
+                refresh(pairs, at, first, n, place, unit, weights, variances, d)
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -532,15 +609,15 @@ def decorrelate_few(rotations, inputs, shapes, batch, rate):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def adam(gradient, first, second, update, rate, beta1, beta2, epsilon, correction1, correction2):
-    """Adam's moments, in place, and the change it asks for (Kingma & Ba 2015, Algorithm 1)."""
+def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2):
+    """Adam's moments, in place, and in the gradient's place the change asked for (Kingma & Ba 2015, Algorithm 1)."""
     for i in range(gradient.size):
         g = gradient[i]
         m = beta1 * first[i] + (np.float32(1.0) - beta1) * g
         v = beta2 * second[i] + (np.float32(1.0) - beta2) * g * g
         first[i] = m
         second[i] = v
-        update[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)
+        gradient[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
