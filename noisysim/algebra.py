@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,61 +39,62 @@ def squared_distances(activities: Sequence[np.ndarray], baseline: Sequence[np.nd
     return out
 
 
-def add_scaled(
-    signal: Layered,
-    factors: np.ndarray,
-    activities: Sequence[np.ndarray],
-    baseline: Sequence[np.ndarray] | None = None,
-    *,
-    fresh: bool = False,
-) -> None:
-    """signal += factors (activities - baseline), layer by layer.
+class Term(NamedTuple):
+    """One summand of an estimate of dL/da: factors (activities - baseline).
 
-    Parameters
+    Attributes
     ----------
-    signal : Layered
-        (batch, units) a layer, changed in place.
     factors : numpy.ndarray
-        (batch,), or (batch, layers) for a factor of each layer's own.
-    activities, baseline : sequence of numpy.ndarray
-        (batch, units) a layer; without a baseline the activities themselves are added.
-    fresh : bool
-        Overwrite `signal` instead of adding to it.
+        (batch,), or (layers, batch) for factors of each layer's own.
+    activities : sequence of numpy.ndarray
+        (batch, units) a layer.
+    baseline : sequence of numpy.ndarray or None
+        The same; ``None`` is zero.
     """
-    a = layered.layered(activities).flat
-    b = a[:0] if baseline is None else layered.layered(baseline).flat
-    f = np.asarray(factors, np.float64)
-    f = f.reshape(len(f), -1)
-    widths, batch = _widths(signal), len(signal[0])
-    kernel = specialised.general().add_scaled
-    if batch <= execution.BLOCK_ROWS:
-        kernel(signal.flat, f, a, b, widths, 0, batch, fresh)
-        return
-    spans = execution.spans(batch, execution.BLOCK_ROWS)
-    tasks = [partial(kernel, signal.flat, f, a, b, widths, *span, fresh) for span in spans]
-    execution.run(tasks, _FLOPS_A_BYTE * 8 * a.size)
+
+    factors: np.ndarray
+    activities: Sequence[np.ndarray]
+    baseline: Sequence[np.ndarray] | None = None
 
 
-def outer(signal: Sequence[np.ndarray], inputs: Sequence[np.ndarray], out: Layered | None = None) -> Layered:
-    """Batch mean of signal_l x_l^T: a weight gradient, (n_out, n_in) a layer."""
-    signal, inputs = layered.layered(signal), layered.layered(inputs)
-    batch = len(signal[0])
+def outer(terms: Sequence[Term], inputs: Sequence[np.ndarray], out: Layered | None = None) -> Layered:
+    """Batch mean of s_l x_l^T with s_l the sum of the terms: a weight gradient, (n_out, n_in) a layer.
+
+    The sum is formed where the product needs it, a block of units at a time, and never kept.
+    """
+    first = terms[0].activities
+    batch, depth = len(first[0]), len(first)
     if out is None:
-        out = layered.empty([(s.shape[1], x.shape[1]) for s, x in zip(signal, inputs, strict=True)])
+        out = layered.empty([(a.shape[1], x.shape[1]) for a, x in zip(first, inputs, strict=True)])
     flops = 2.0 * batch * out.flat.size
-    kernels = specialised.general()
-    if flops < execution.SERIAL_FLOPS:
-        widths = np.array([(x.shape[1], s.shape[1]) for s, x in zip(signal, inputs, strict=True)], np.int64)
+    factors = [np.broadcast_to(np.asarray(t.factors, np.float64), (depth, batch)) for t in terms]
+    if flops < execution.SERIAL_FLOPS and len(terms) == 1:
+        x, a = layered.layered(inputs), layered.layered(first)
+        rest = a.flat[:0] if terms[0].baseline is None else layered.layered(terms[0].baseline).flat
+        widths = np.array([(i.shape[1], o.shape[1]) for i, o in zip(x, a, strict=True)], np.int64)
+        f = np.ascontiguousarray(factors[0])
         with execution.single_blas():
-            kernels.outer_layers(signal.flat, inputs.flat, out.flat, widths, batch)
+            specialised.general().outer_layers(f, a.flat, rest, x.flat, out.flat, widths, batch)
         return out
     tasks = [
-        partial(kernels.outer_block, s, x, g, *span)
-        for s, x, g in zip(signal, inputs, out, strict=True)
-        for span in execution.spans(s.shape[1], execution.BLOCK_UNITS)
+        partial(_outer_block, terms, factors, layer, inputs[layer], out[layer], *span)
+        for layer in range(depth)
+        for span in execution.unit_spans(len(out[layer]))
     ]
     execution.run(tasks, flops)
     return out
+
+
+def _outer_block(terms, factors, layer, inputs, out, start, stop) -> None:
+    """Rows start..stop of one layer's gradient."""
+    kernels = specialised.general()
+    batch = len(inputs)
+    packed = execution.scratch("packed", batch * (stop - start))[: batch * (stop - start)].reshape(batch, -1)
+    for k, term in enumerate(terms):
+        rest = np.empty((0, 0), np.float32) if term.baseline is None else term.baseline[layer]
+        own = np.ascontiguousarray(factors[k][layer])
+        kernels.pack(packed, own, term.activities[layer], rest, 1.0 / batch, start, k == 0)
+    kernels.outer_packed(packed, np.ascontiguousarray(inputs), out[start:stop])
 
 
 def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: int, key: tuple) -> None:

@@ -20,6 +20,7 @@ from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
 
 BACKENDS = ("cpu",)
+WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -141,7 +142,7 @@ class Chip:
         Returns
         -------
         sequence of Observation
-            In the order of the drives.
+            In the order of the drives. They share the array of the first layer's inputs, the same for all.
         """
         x = self._inputs(batch.inputs if isinstance(batch, Batch) else batch)
         observed = self._observations(out, len(x), len(drives))
@@ -267,10 +268,13 @@ class Chip:
         spans = execution.spans(len(x), execution.BLOCK_ROWS)
         peaks = np.zeros((len(spans), len(hidden.peaks)), np.float32)
         digital = self.inject == "digital"
+        # with noise in every read passes share the first layer's product only, and its side is free again after it
+        sides = 1 if self.noisy else 2
 
         def block(span: tuple[int, int], peaks: np.ndarray) -> None:
             passes = (observed.inputs, observed.activities, perturbations, lies, fork, digital, convert, peaks)
-            self._kernels.forward(x, span, chip, passes, noise, _scratch(net, span[1] - span[0]), self._numbers)
+            work = _scratch(net, span[1] - span[0], sides)
+            self._kernels.forward(x, span, chip, passes, noise, work, self._numbers)
 
         tasks = [partial(block, span, seen) for span, seen in zip(spans, peaks, strict=True)]
         execution.run(tasks, 2.0 * len(x) * len(drives) * net.cells)
@@ -320,24 +324,37 @@ class Chip:
             self.cost.cells_programmed += kernels.add_weights(change, hidden.table, hidden.tiles, hidden.weights)
             return
         k0, k1 = hidden.keys["write"]
-        self.cost.cells_programmed += kernels.write_cells(
-            change, every, hidden.table, hidden.tiles, hidden.pairs, hidden.scales, hidden.next_write, k0, k1,
-            hidden.weights, hidden.variances, hidden.g_min, hidden.span, self._numbers,
-        )  # fmt: skip
+        turns = WRITE_SHARES if change.size > WRITE_SHARES * kernels.CELL_BLOCK else 1
+        written = [0] * turns
+
+        def write(turn: int) -> None:
+            written[turn] = kernels.write_cells(
+                change, every, (turn, turns), hidden.table, hidden.tiles, hidden.pairs, hidden.scales,
+                hidden.next_write, k0, k1, hidden.weights, hidden.variances, hidden.g_min, hidden.span, self._numbers,
+            )  # fmt: skip
+
+        execution.run([partial(write, turn) for turn in range(turns)], 200.0 * change.size)
+        self.cost.cells_programmed += sum(written)
         hidden.next_write += 1
         if every:
             hidden.drop_idle_variances()
 
 
 class _Observed(list):
-    """The observations of one call, in two buffers of their own."""
+    """The observations of one call, in two buffers of their own. They share what the first layer was driven with."""
 
     def __init__(self, net: Network, rows: int, count: int):
         self.made_for = (rows, count, net.sizes)
-        self.inputs = np.empty((count, rows * sum(net.columns)), np.float32)
+        first, others = rows * net.columns[0], rows * sum(net.columns[1:])
+        self.inputs = np.empty(first + count * others, np.float32)
         self.activities = np.empty((count, rows * sum(net.units)), np.float32)
         for k in range(count):
-            inputs = Layered(self.inputs[k], [(rows, n) for n in net.columns])
+            if k == 0:
+                inputs: list[np.ndarray] = Layered(self.inputs, [(rows, n) for n in net.columns])
+            else:
+                at = first + k * others
+                rest = Layered(self.inputs[at : at + others], [(rows, n) for n in net.columns[1:]])
+                inputs = [self[0].inputs[0], *rest]
             activities = Layered(self.activities[k], [(rows, n) for n in net.units])
             self.append(Observation(inputs, activities, activities[-1]))
 
@@ -384,18 +401,18 @@ class _Hidden:
         return arrays
 
 
-def _scratch(net: Network, rows: int) -> tuple:
-    """Work arrays of this thread for one block of rows."""
+def _scratch(net: Network, rows: int, sides: int) -> tuple:
+    """Work arrays of this thread for one block of rows; products of two sides where passes can share one."""
     widest, most = max(net.columns), max(net.units)
-    return execution.scratch_set((widest, most, rows), partial(_cut_scratch, widest, most, rows))
+    return execution.scratch_set((widest, most, rows, sides), partial(_cut_scratch, widest, most, rows, sides))
 
 
-def _cut_scratch(widest: int, most: int, rows: int) -> tuple:
+def _cut_scratch(widest: int, most: int, rows: int, sides: int) -> tuple:
     take, padded = execution.scratch, 4 * -(-most // 4)
     return (
-        take("x", rows * widest), take("rotated", rows * widest), take("part", rows * widest),
-        take("product", 2 * rows * most)[: 2 * rows * most].reshape(2, -1),
-        take("energy", 2 * rows * most)[: 2 * rows * most].reshape(2, -1),
+        take("x", rows * widest), take("rotated", rows * widest),
+        take("product", sides * rows * most)[: sides * rows * most].reshape(sides, -1),
+        take("energy", sides * rows * most)[: sides * rows * most].reshape(sides, -1),
         take("z", padded), take("u", padded), take("bits", padded, np.uint32), take("line", 2 * most),
     )  # fmt: skip
 

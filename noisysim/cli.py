@@ -14,6 +14,7 @@ import cyclopts
 import noisysim
 from noisysim import config as configuration
 from noisysim import devices, environment, fields, learners, running, tasks
+from noisysim import plot as plots
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
 
@@ -64,6 +65,8 @@ def _command_line(function: Callable, extra: dict[str, Any]) -> Callable:
 )
 def run(said: dict[str, Any]) -> None:
     picture = said.pop("plot", None)
+    if picture:
+        plots.check_writable(picture)
     stored = configuration.read(said.pop("config"), running.ARGUMENTS) if "config" in said else {}
     _tell(running.run(**{**stored, **said}), picture)
 
@@ -168,7 +171,9 @@ def _list(
         for heading in ("field", "default", "unit", "allowed", "meaning"):
             table.add_column(heading)
         for name, spec in fields.declared(cls).items():
-            table.add_row(name, repr(defaults.get(name)), spec.unit, spec.range, spec.doc)
+            default = defaults.get(name)
+            allowed = "True or False" if isinstance(default, bool) else spec.range
+            table.add_row(name, repr(default), spec.unit, allowed, spec.doc)
     if table.row_count:
         Console(width=None if sys.stdout.isatty() else 160).print(table)
 
@@ -185,6 +190,10 @@ def _tell(result: Any, picture: str | None) -> None:
 def main() -> None:
     """Run the command line; an error in what was asked for is one line, not a traceback."""
     try:
-        app()
-    except (ValueError, TypeError, OSError, PermissionError) as error:
+        app(print_error=False, exit_on_error=False)
+    except cyclopts.CycloptsError as error:
+        sys.exit(f"noisysim: {' '.join(str(error).split())}")
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         sys.exit(f"noisysim: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

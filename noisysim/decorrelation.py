@@ -34,54 +34,62 @@ def decorrelate(rotations: layered.Layered, inputs: layered.Layered, rate: float
         shapes = np.array([(len(r), x.shape[1]) for r, x in zip(rotations, inputs, strict=True)], np.int64)
         specialised.general().decorrelate_few(rotations.flat, inputs.flat, shapes, batch, rate)
         return
-    work = layered.Layered(execution.scratch("correlations", rotations.flat.size), rotations.shapes)
-    thin = execution.scratch("turned", max(x.size for x in inputs))
-    flops = sum(2.0 * batch * len(r) ** 2 for r in rotations)
-    layers = list(zip(rotations, inputs, work, strict=True))
-    execution.run([partial(_correlate, x[:, : len(r)], c) for r, x, c in layers if _is_thick(r, batch)], flops)
-    for rotation, x, step in layers:
-        if not _is_thick(rotation, batch):
-            _thin_step(rotation, x[:, : len(rotation)], step, thin[: batch * len(rotation)].reshape(batch, -1))
-    execution.run(
-        [partial(_turn, r, c, *rows) for r, _, c in layers if _is_thick(r, batch) for rows in _blocks(r)], flops
-    )
     factor = np.float32(rate / batch)
-    execution.run([partial(_subtract, r, c, factor, *rows) for r, _, c in layers for rows in _blocks(r)], flops)
+    for rotation, line in zip(rotations, inputs, strict=True):
+        x, n = line[:, : len(rotation)], len(rotation)
+        step = execution.scratch("correlation", n * n)[: n * n].reshape(n, n)
+        if 2 * n < 3 * batch:
+            _thick_step(rotation, x, step)
+        else:
+            _thin_step(rotation, x, step)
+        flops = 50.0 * rotation.nbytes
+        execution.run([partial(_subtract, rotation, step, factor, *rows) for rows in execution.unit_spans(n)], flops)
 
 
-def _is_thick(rotation: np.ndarray, batch: int) -> bool:
-    """Whether forming <x x^T> (symmetric: half a product) and turning R by it is less work than two thin products."""
-    return 2 * len(rotation) < 3 * batch
+def _thick_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
+    """(sum_b x_b x_b^T - diag) R by way of the correlations: symmetric, so half a product, and one more.
+
+    Less work than two thin products where the batch has more than two thirds of the layer's units.
+    """
+    n = len(rotation)
+    spans = execution.unit_spans(n)
+    execution.run([partial(_correlate, x, step, *span) for span in spans], 1.0 * x.size * n)
+    execution.run([partial(_mirror, step, *span) for span in spans], 50.0 * step.nbytes)
+    np.fill_diagonal(step, 0)
+    execution.run([partial(_turn, rotation, step, *span) for span in spans], 2.0 * n**3)
 
 
-def _blocks(rotation: np.ndarray) -> list[tuple[int, int]]:
-    return execution.spans(len(rotation), execution.BLOCK_UNITS)
+def _correlate(x: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
+    """A block of rows of sum_b x_b x_b^T, from the diagonal on."""
+    own = x[:, first:last]
+    step[first:last, first:last] = own.T @ own  # symmetric: NumPy computes half
+    if last < len(step):
+        np.matmul(own.T, x[:, last:], out=step[first:last, last:])
 
 
-def _correlate(x: np.ndarray, correlation: np.ndarray) -> None:
-    """The off-diagonal part of sum_b x_b x_b^T."""
-    np.matmul(x.T, x, out=correlation)
-    np.fill_diagonal(correlation, 0)
+def _mirror(step: np.ndarray, first: int, last: int) -> None:
+    """Copy a block of rows beyond the diagonal below it."""
+    step[last:, first:last] = step[first:last, last:].T
 
 
-def _turn(rotation: np.ndarray, correlation: np.ndarray, first: int, last: int) -> None:
-    """Rows of the correlation become rows of (correlation R): nobody else needs them."""
+def _turn(rotation: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
+    """Rows of the correlations become rows of (correlations R): nobody else needs them."""
     rows = execution.scratch("turn", (last - first) * len(rotation))[: (last - first) * len(rotation)]
     rows = rows.reshape(last - first, -1)
-    np.matmul(correlation[first:last], rotation, out=rows)
-    correlation[first:last] = rows
+    np.matmul(step[first:last], rotation, out=rows)
+    step[first:last] = rows
 
 
-def _thin_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray, turned: np.ndarray) -> None:
-    """sum_b x_b (R^T x_b)^T - diag(sum_b x_b^2) R for a batch smaller than the layer."""
-    np.matmul(x, rotation, out=turned)
+def _thin_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
+    """sum_b x_b (R^T x_b)^T - diag(sum_b x_b^2) R: two thin products."""
+    turned = x @ rotation
     own = np.einsum("bi,bi->i", x, x)
 
     def rows(first: int, last: int) -> None:
         np.matmul(x[:, first:last].T, turned, out=step[first:last])
         step[first:last] -= own[first:last, None] * rotation[first:last]
 
-    execution.run([partial(rows, *span) for span in _blocks(rotation)], 2.0 * x.size * len(rotation))
+    execution.run([partial(rows, *span) for span in execution.unit_spans(len(rotation))], 2.0 * x.size * len(rotation))
 
 
 def _subtract(rotation: np.ndarray, step: np.ndarray, factor: np.float32, first: int, last: int) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 BLOCK_ROWS = 512
 """Rows of a batch that one task takes through the network."""
 BLOCK_UNITS = 256
-"""Rows of a weight gradient or a decorrelation matrix that one task computes."""
+"""About how many rows of a weight gradient or a decorrelation matrix one task computes."""
 SERIAL_FLOPS = 40e6
 """Below this much work, handing it to another thread costs more than it saves."""
 
@@ -103,6 +103,14 @@ def threads(count: int | None) -> Iterator[None]:
 def spans(total: int, block: int) -> list[tuple[int, int]]:
     """Cut ``range(total)`` into blocks of `block`, the last one shorter."""
     return [(first, min(first + block, total)) for first in range(0, total, block)]
+
+
+def unit_spans(total: int) -> list[tuple[int, int]]:
+    """Cut the rows of a matrix into an even number of blocks of nearly the same size, in multiples of 16."""
+    if total < BLOCK_UNITS:
+        return [(0, total)]
+    count = 2 * -(-total // (2 * BLOCK_UNITS))
+    return spans(total, 16 * -(-total // (16 * count)))
 
 
 def scratch(name: str, size: int, dtype: type = np.float32) -> np.ndarray:

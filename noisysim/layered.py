@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,15 +18,21 @@ class Layered(list):
     ----------
     flat : numpy.ndarray
         float32, 1-D, contiguous: every layer's array in C order, one after the other.
+
+    Parameters
+    ----------
+    flat : numpy.ndarray
+        At least as long as the arrays together.
+    shapes : sequence of tuple of int
     """
 
     __slots__ = ("flat",)
 
     def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
-        self.flat = flat
+        self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
         start = 0
         for shape in shapes:
-            size = int(np.prod(shape))
+            size = math.prod(shape)
             self.append(flat[start : start + size].reshape(shape))
             start += size
 
@@ -37,12 +44,12 @@ class Layered(list):
 
 def empty(shapes: Sequence[tuple[int, ...]]) -> Layered:
     """Uninitialised float32 arrays of these shapes."""
-    return Layered(np.empty(sum(int(np.prod(s)) for s in shapes), np.float32), shapes)
+    return Layered(np.empty(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
 def zeros(shapes: Sequence[tuple[int, ...]]) -> Layered:
     """Zero float32 arrays of these shapes."""
-    return Layered(np.zeros(sum(int(np.prod(s)) for s in shapes), np.float32), shapes)
+    return Layered(np.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
 def layered(arrays: Sequence[Any]) -> Layered:

@@ -49,7 +49,8 @@ class Oracle:
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
         """The true gradient of the batch's mean loss, (n_out, n_in) a layer."""
-        return algebra.outer(self.signals(observation), observation.inputs, out)
+        whole = algebra.Term(np.ones(len(observation.output)), self.signals(observation))
+        return algebra.outer([whole], observation.inputs, out)
 
     def _back(self, signals: Layered, observation: Observation, first: int, last: int) -> None:
         """Rows first..last of every hidden layer's signal, from the output down (through R^T when decorrelated)."""

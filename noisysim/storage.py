@@ -32,19 +32,19 @@ FORMAT, VERSION = "noisysim run", 1
 def check_writable(path: Path, overwrite: bool) -> None:
     """Refuse a path that cannot be written, before any work."""
     if path.exists() and not path.is_file():
-        raise ValueError(f"out={str(path)!r} is not a file")
+        raise ValueError(f"cannot write {str(path)!r}: it is not a file")
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"{path} exists: give another out=, resume it (noisysim resume {path}), or say overwrite=True"
+            f"{path} exists: give another path, resume it (noisysim resume {path}), or say overwrite=True"
         )
     draft = _draft(path)
     if not draft.parent.is_dir():
-        raise FileNotFoundError(f"out={str(path)!r}: there is no folder {draft.parent}")
+        raise FileNotFoundError(f"cannot write {str(path)!r}: there is no folder {draft.parent}")
     try:
         draft.touch()
         draft.unlink()
     except OSError as error:
-        raise type(error)(f"out={str(path)!r} cannot be written to: {error.strerror}") from None
+        raise type(error)(f"cannot write {str(path)!r}: {error.strerror}") from None
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             file.visititems(take)
             for group, columns in (("history/epoch", EPOCH), ("history/step", STEP)):
                 if missing := set(columns) - set(arrays.get(group, ())):
-                    raise KeyError(f"no {group}/{min(missing)}")
+                    raise ValueError(f"{path} is not a whole noisysim result file (no {group}/{min(missing)})")
             content["arrays"] = arrays
     except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a whole noisysim result file ({error})") from None

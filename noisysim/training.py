@@ -157,6 +157,7 @@ class Training:
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy of one pass over the test split, in chunks no larger than a training batch needs."""
+        self._observed.clear()  # the passes of the test need the room
         chunk = execution.BLOCK_ROWS * max(1, self.config.batch_size // execution.BLOCK_ROWS)
         loss = hits = 0.0
         for first in range(0, self.task.n_test, chunk):

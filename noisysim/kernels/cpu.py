@@ -223,6 +223,14 @@ def view(flat, start, columns, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def inputs_at(table, layer, p, batch):
+    """Where pass p's inputs of a layer lie: the first layer's once for all passes, then the others' pass by pass."""
+    last = table.shape[0] - 1
+    others = table[last, INPUTS_AT] + table[last, N_IN] - table[0, N_IN]
+    return batch * (table[layer, INPUTS_AT] + (p * others if layer > 0 else 0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def forward(x, span, chip, passes, noise, scratch, d):
     """Rows span = (first, last) of every pass, through all layers.
 
@@ -234,8 +242,8 @@ def forward(x, span, chip, passes, noise, scratch, d):
     chip : tuple
         table, tiles, weights, variances, rotations, ranges, dac_range: the network as it stands.
     passes : tuple
-        inputs and activities, (passes, flat); the passes' perturbations, flat, and where each lies,
-        (passes, layers), -1 for none; the layer at which each pass parts from pass 0; whether the
+        inputs, flat (see `inputs_at`), and activities, (passes, flat); the passes' perturbations, flat, and where
+        each lies, (passes, layers), -1 for none; the layer at which each pass parts from pass 0; whether the
         perturbation enters after the ADC; whether the ADC converts; peaks (tiles,), raised to the largest
         values read.
     noise : tuple
@@ -248,7 +256,7 @@ def forward(x, span, chip, passes, noise, scratch, d):
     table, tiles, weights, variances, rotations, ranges, dac_range = chip
     inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
     first_sample, first_pass, k0, k1 = noise
-    x_buffer, rotated_buffer, part, product_buffer, energy_buffer, z, u, bits, line = scratch
+    x_buffer, rotated_buffer, product_buffer, energy_buffer, z, u, bits, line = scratch
     first, last = span
     rows, batch, layers = last - first, x.shape[0], table.shape[0]
     nothing = perturbations[:0].reshape((0, 0))
@@ -260,10 +268,10 @@ def forward(x, span, chip, passes, noise, scratch, d):
         if rotations.size > 0:
             at = table[layer, ROTATION_AT]
             rotation = rotations[at : at + n_units * n_units].reshape((n_units, n_units))
-        for p in range(inputs.shape[0]):
-            driven = view(inputs[p], batch * table[layer, INPUTS_AT], n_line, first, last)
+        for p in range(activities.shape[0] if layer > 0 else 1):
+            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
             if p > 0 and layer <= fork[p]:
-                driven[:] = view(inputs[0], batch * table[layer, INPUTS_AT], n_line, first, last)
+                driven[:] = view(inputs, inputs_at(table, layer, 0, batch), n_line, first, last)
                 continue
             source = x[first:last]
             if layer > 0:
@@ -280,19 +288,20 @@ def forward(x, span, chip, passes, noise, scratch, d):
             if variances.size > 0:
                 variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
             here = with_range(d, ranges[tile])
-            for p in range(inputs.shape[0]):
+            for p in range(activities.shape[0]):
                 read = view(activities[p], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
                 if p > 0 and layer < fork[p]:
                     read[:] = view(activities[0], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
                     continue
-                side = 1 if layer > fork[p] and p > 0 else 0
+                apart = p == 0 or layer > fork[p]
+                side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
                 product = product_buffer[side, : rows * n_out].reshape((rows, n_out))
                 energy = nothing
                 if variance.size > 0:
                     energy = energy_buffer[side, : rows * n_out].reshape((rows, n_out))
-                if p == 0 or side == 1:
-                    driven = view(inputs[p], batch * table[layer, INPUTS_AT], n_line, first, last)
-                    tile_product(driven, start, stop, array, variance, part, product, energy)
+                if apart:
+                    driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+                    tile_product(driven, start, stop, array, variance, x_buffer, product, energy)
                 perturbation = nothing
                 if lies[p, layer] >= 0:
                     perturbation = perturbations[lies[p, layer] : lies[p, layer] + batch * n_out].reshape(
@@ -440,13 +449,15 @@ def refresh(pairs, at, first, count, place, unit, weights, variances, d):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def write_cells(change, every, table, tiles, pairs, scales, number, k0, k1, weights, variances, g_min, span, d):
+def write_cells(change, every, share, table, tiles, pairs, scales, number, k0, k1, weights, variances, g_min, span, d):
     """Write a change of every weight to differential conductance pairs; returns cells written.
 
     A weight w is (g+ - g-) / (span scale): the pair's positive cell carries w > 0, the negative one w < 0, the other
     rests at g_min. `pairs` is (3, cells): the controller's digital targets in units of the full span, g+, g-. A cell
-    is rewritten when a noiseless write of its new target differs from one of the old.
+    is rewritten when a noiseless write of its new target differs from one of the old. `share` is (k, n): every n-th
+    block of cells, from the k-th.
     """
+    turn, turns = share
     z, bits = np.empty(2 * CELL_BLOCK, np.float32), np.empty(2 * CELL_BLOCK, np.uint32)
     wanted, moved = np.empty(CELL_BLOCK, np.float32), np.empty((2, CELL_BLOCK), np.int32)
     total = 0
@@ -455,7 +466,7 @@ def write_cells(change, every, table, tiles, pairs, scales, number, k0, k1, weig
         pair = (g_min, span, scales[layer])
         place = (layer, table, tiles)
         unit = np.float32(1.0) / (scales[layer] * span)
-        for first in range(0, cells, CELL_BLOCK):
+        for first in range(turn * CELL_BLOCK, cells, turns * CELL_BLOCK):
             n = min(CELL_BLOCK, cells - first)
             a, b = at + first, at + first + n
             written = retarget(change[a:b], pairs[0, a:b], wanted, moved, pair, d)
@@ -512,66 +523,56 @@ def squared_distances(activities, baseline, widths, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def add_scaled(signal, factors, activities, baseline, widths, first, last, fresh):
-    """signal (+)= factors[b] (activities - baseline)[b, :], all layers, rows first..last; `baseline` may be empty."""
-    batch = signal.size // widths.sum()
-    at = 0
-    for layer in range(widths.size):
-        width = widths[layer]
-        for r in range(first, last):
-            here = at + r * width
-            factor = np.float32(factors[r, layer] if factors.shape[1] > 1 else factors[r, 0])
-            row, source = signal[here : here + width], activities[here : here + width]
-            if baseline.size > 0:
-                rest = baseline[here : here + width]
-                if fresh:
-                    for j in range(width):
-                        row[j] = factor * (source[j] - rest[j])
-                else:
-                    for j in range(width):
-                        row[j] += factor * (source[j] - rest[j])
-            elif fresh:
-                for j in range(width):
-                    row[j] = factor * source[j]
+def pack(packed, factors, activities, baseline, share, first, fresh):
+    """packed (+)= share factors[b] (activities - baseline)[b, first:first + width]; `baseline` may be empty."""
+    batch, width = packed.shape
+    for b in range(batch):
+        factor = np.float32(share * factors[b])
+        row, source = packed[b], activities[b, first : first + width]
+        if baseline.size > 0:
+            rest = baseline[b, first : first + width]
+            if fresh:
+                for i in range(width):
+                    row[i] = factor * (source[i] - rest[i])
             else:
-                for j in range(width):
-                    row[j] += factor * source[j]
-        at += batch * width
+                for i in range(width):
+                    row[i] += factor * (source[i] - rest[i])
+        elif fresh:
+            for i in range(width):
+                row[i] = factor * source[i]
+        else:
+            for i in range(width):
+                row[i] += factor * source[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def outer_block(signal, inputs, out, first, last):
-    """Rows first..last of out = signal^T inputs / batch."""
-    batch, n_in = inputs.shape
-    share = np.float32(1.0 / batch)
-    if batch <= 4:
-        for i in range(first, last):
-            for j in range(n_in):
-                out[i, j] = share * signal[0, i] * inputs[0, j]
-            for b in range(1, batch):
-                for j in range(n_in):
-                    out[i, j] += share * signal[b, i] * inputs[b, j]
+def outer_packed(packed, inputs, out):
+    """out = packed^T inputs; a few samples as sums of rank-one terms."""
+    if packed.shape[0] > 4:
+        np.dot(packed.T, inputs, out)
         return
-    packed = np.empty((batch, last - first), np.float32)
-    for b in range(batch):
-        for i in range(first, last):
-            packed[b, i - first] = share * signal[b, i]
-    np.dot(packed.T, inputs, out[first:last])
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = packed[0, i] * inputs[0, j]
+        for b in range(1, packed.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] += packed[b, i] * inputs[b, j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def outer_layers(signal, inputs, out, widths, batch):
-    """`outer_block` over every layer: widths is (layers, 2) of n_in, n_out."""
+def outer_layers(factors, activities, baseline, inputs, out, widths, batch):
+    """The mean outer product of every layer for one term; widths is (layers, 2) of n_in, n_out."""
     a, b, c = 0, 0, 0
+    share = 1.0 / batch
+    nothing = baseline[:0].reshape((0, 0))
     for layer in range(widths.shape[0]):
         n_in, n_out = widths[layer, 0], widths[layer, 1]
-        outer_block(
-            signal[a : a + batch * n_out].reshape((batch, n_out)),
-            inputs[b : b + batch * n_in].reshape((batch, n_in)),
-            out[c : c + n_in * n_out].reshape((n_out, n_in)),
-            0,
-            n_out,
-        )
+        packed = np.empty((batch, n_out), np.float32)
+        source = activities[a : a + batch * n_out].reshape((batch, n_out))
+        rest = baseline[a : a + batch * n_out].reshape((batch, n_out)) if baseline.size > 0 else nothing
+        pack(packed, factors[layer], source, rest, share, 0, True)
+        x = inputs[b : b + batch * n_in].reshape((batch, n_in))
+        outer_packed(packed, x, out[c : c + n_in * n_out].reshape((n_out, n_in)))
         a += batch * n_out
         b += batch * n_in
         c += n_in * n_out

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim import algebra, layered
+from noisysim.algebra import Term
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import Learner, Rate, State
@@ -100,14 +101,6 @@ class Perturbation(Learner):
             changes = np.broadcast_to(changes.sum(axis=1, keepdims=True), changes.shape)
         return changes
 
-    def signal(self, state: State, observations: Sequence[Observation]) -> Layered:
-        """The work array that holds the estimate of dL/da, (batch, units) a layer."""
-        batch = len(observations[0].output)
-        name = ("signal", batch)
-        if name not in state.work:
-            state.work[name] = layered.empty([(batch, n) for n in state.units])
-        return state.work[name]
-
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
     ) -> tuple[Layered, State]:
@@ -116,13 +109,12 @@ class Perturbation(Learner):
             raise ValueError(
                 f"learner {self.name!r} asked for {expected} passes and was given {len(observations)} observations"
             )
-        signal = self.estimate(state, observations)
-        gradients = algebra.outer(signal, observations[0].inputs, out)
+        gradients = algebra.outer(self.estimate(state, observations), observations[0].inputs, out)
         state.step += 1
         return gradients, state
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> Layered:
-        """The rule: an estimate of dL/da of each sample, (batch, units) a layer."""
+    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+        """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
 
 
@@ -135,13 +127,10 @@ class NP(Perturbation):
 
     name: ClassVar[str] = "np"
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> Layered:
-        signal = self.signal(state, observations)
-        drawn = self.perturbations(state, len(signal[0]))
+    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+        drawn = self.perturbations(state, len(observations[0].output))
         changes = self.loss_changes(observations) / (self.samples * state.sigma**2)
-        for k in range(self.samples):
-            algebra.add_scaled(signal, changes[k], drawn[k], fresh=k == 0)
-        return signal
+        return [Term(changes[k], drawn[k]) for k in range(self.samples)]
 
 
 @dataclass(frozen=True)
@@ -163,16 +152,16 @@ class INP(Perturbation):
         ]
         return [self.baseline_drive(drawn), *single]
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> Layered:
-        signal = self.signal(state, observations)
-        drawn = self.perturbations(state, len(signal[0]))
+    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+        drawn = self.perturbations(state, len(observations[0].output))
         depth = len(state.units)
         changes = self.loss_changes(observations).reshape(self.samples, depth, -1)
+        units = np.array(state.units)[:, None] / self.samples
+        terms = []
         for k in range(self.samples):
-            norms = np.stack([np.einsum("bi,bi->b", v, v) for v in drawn[k]], axis=1)
-            factors = np.array(state.units) * changes[k].T / np.maximum(norms, np.finfo(np.float32).tiny)
-            algebra.add_scaled(signal, factors / self.samples, drawn[k], fresh=k == 0)
-        return signal
+            norms = np.stack([np.einsum("bi,bi->b", v, v) for v in drawn[k]])
+            terms.append(Term(units * changes[k] / np.maximum(norms, np.finfo(np.float32).tiny), drawn[k]))
+        return terms
 
 
 @dataclass(frozen=True)
@@ -202,8 +191,7 @@ class ANP(Perturbation):
             return [Drive()] * (self.samples + 1)
         return super().drives(state, batch_size)
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> Layered:
-        signal = self.signal(state, observations)
+    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
         changes = self.loss_changes(observations)
         baseline = observations[0].activities
         norms = np.array([algebra.squared_distances(o.activities, baseline) for o in observations[1:]])
@@ -214,9 +202,7 @@ class ANP(Perturbation):
         else:
             share = 1.0 / self.samples
         factors = np.divide(sum(state.units) * share * changes, norms, out=np.zeros_like(changes), where=norms > 0)
-        for k, observation in enumerate(observations[1:]):
-            algebra.add_scaled(signal, factors[k], observation.activities, baseline, fresh=k == 0)
-        return signal
+        return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
 
 
 @dataclass(frozen=True)

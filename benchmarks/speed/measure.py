@@ -1,0 +1,56 @@
+"""Timing: interleaved, medians, ratios within each round."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One measured claim."""
+
+    what: str
+    value: float
+    unit: str
+    bar: str
+    passed: bool
+    detail: str = ""
+
+    def __str__(self) -> str:
+        verdict = "ok " if self.passed else "NOT"
+        return f"{verdict}  {self.what:<66} {self.value:>10.3f} {self.unit:<10} {self.bar:<10} {self.detail}"
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def interleaved(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Times of each function, in turns, after one unmeasured round."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for k in range(rounds + 1):
+        for name, function in functions.items():
+            taken = seconds(function)
+            if k:
+                times[name].append(taken)
+    return times
+
+
+def ratio(times: dict[str, list[float]], name: str, baseline: str) -> float:
+    """Median over the rounds of time against the baseline's time in the same round."""
+    return statistics.median(a / b for a, b in zip(times[name], times[baseline], strict=True))
+
+
+def at_most(what: str, value: float, bar: float, unit: str = "x", detail: str = "") -> Row:
+    """A claim that holds if the value does not exceed the bar."""
+    return Row(what, value, unit, f"<= {bar:g}", value <= bar, detail)
+
+
+def at_least(what: str, value: float, bar: float, unit: str = "x", detail: str = "") -> Row:
+    """A claim that holds if the value reaches the bar."""
+    return Row(what, value, unit, f">= {bar:g}", value >= bar, detail)
