@@ -67,14 +67,13 @@ def outer(terms: Sequence[Term], inputs: Sequence[np.ndarray], out: Layered | No
     if out is None:
         out = layered.empty([(a.shape[1], x.shape[1]) for a, x in zip(first, inputs, strict=True)])
     flops = 2.0 * batch * out.flat.size
-    factors = [np.broadcast_to(np.asarray(t.factors, np.float64), (depth, batch)) for t in terms]
+    factors = [np.ascontiguousarray(t.factors, np.float64).reshape(-1, batch) for t in terms]
     if flops < execution.SERIAL_FLOPS and len(terms) == 1:
         x, a = layered.layered(inputs), layered.layered(first)
         rest = a.flat[:0] if terms[0].baseline is None else layered.layered(terms[0].baseline).flat
         widths = np.array([(i.shape[1], o.shape[1]) for i, o in zip(x, a, strict=True)], np.int64)
-        f = np.ascontiguousarray(factors[0])
         with execution.single_blas():
-            specialised.general().outer_layers(f, a.flat, rest, x.flat, out.flat, widths, batch)
+            specialised.general().outer_layers(factors[0], a.flat, rest, x.flat, out.flat, widths, batch)
         return out
     tasks = [
         partial(_outer_block, terms, factors, layer, inputs[layer], out[layer], *span)
@@ -92,7 +91,7 @@ def _outer_block(terms, factors, layer, inputs, out, start, stop) -> None:
     packed = execution.scratch("packed", batch * (stop - start))[: batch * (stop - start)].reshape(batch, -1)
     for k, term in enumerate(terms):
         rest = np.empty((0, 0), np.float32) if term.baseline is None else term.baseline[layer]
-        own = np.ascontiguousarray(factors[k][layer])
+        own = factors[k][layer if len(factors[k]) > 1 else 0]
         kernels.pack(packed, own, term.activities[layer], rest, 1.0 / batch, start, k == 0)
     kernels.outer_packed(packed, np.ascontiguousarray(inputs), out[start:stop])
 

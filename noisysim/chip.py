@@ -324,7 +324,7 @@ class Chip:
             self.cost.cells_programmed += kernels.add_weights(change, hidden.table, hidden.tiles, hidden.weights)
             return
         k0, k1 = hidden.keys["write"]
-        turns = WRITE_SHARES if change.size > WRITE_SHARES * kernels.CELL_BLOCK else 1
+        turns = WRITE_SHARES if change.size > 16 * WRITE_SHARES * kernels.CELL_BLOCK else 1
         written = [0] * turns
 
         def write(turn: int) -> None:

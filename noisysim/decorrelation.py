@@ -52,7 +52,8 @@ def _thick_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
     Less work than two thin products where the batch has more than two thirds of the layer's units.
     """
     n = len(rotation)
-    spans = execution.unit_spans(n)
+    # rows get shorter towards the end of the triangle: four blocks share out evenly between two threads
+    spans = execution.spans(n, max(64, 16 * -(-n // 64)) if n <= 1024 else execution.BLOCK_UNITS)
     execution.run([partial(_correlate, x, step, *span) for span in spans], 1.0 * x.size * n)
     execution.run([partial(_mirror, step, *span) for span in spans], 50.0 * step.nbytes)
     np.fill_diagonal(step, 0)

@@ -36,12 +36,11 @@ def available_cores() -> int:
 
 
 class _Pool:
-    """The process's pool: made on first use, made anew in a forked child."""
+    """The process's pools, one for each number of threads asked for; made on first use, made anew in a forked child."""
 
     def __init__(self) -> None:
         self.threads = available_cores()
-        self.executor: ThreadPoolExecutor | None = None
-        self.owner = 0
+        self.executors: dict[tuple[int, int], ThreadPoolExecutor] = {}
         self.held = 0
 
     def run(self, tasks: Sequence[Callable[[], object]], flops: float) -> None:
@@ -49,9 +48,10 @@ class _Pool:
             for task in tasks:
                 task()
             return
-        if self.executor is None or self.owner != os.getpid():
-            self.executor, self.owner = ThreadPoolExecutor(self.threads, "noisysim"), os.getpid()
-        for future in [self.executor.submit(task) for task in tasks]:
+        key = (os.getpid(), self.threads)
+        if key not in self.executors:
+            self.executors[key] = ThreadPoolExecutor(self.threads, "noisysim")
+        for future in [self.executors[key].submit(task) for task in tasks]:
             future.result()
 
 
@@ -89,15 +89,12 @@ def single_blas() -> Iterator[None]:
 @contextlib.contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Use `count` threads in the block (``None``: as many as there are cores). Results do not depend on it."""
-    before, executor = _pool.threads, _pool.executor
-    _pool.threads, _pool.executor = count or available_cores(), None
+    before, _pool.threads = _pool.threads, count or available_cores()
     try:
         with single_blas():
             yield
     finally:
-        if _pool.executor is not None:
-            _pool.executor.shutdown()
-        _pool.threads, _pool.executor = before, executor
+        _pool.threads = before
 
 
 def spans(total: int, block: int) -> list[tuple[int, int]]:

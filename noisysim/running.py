@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from noisysim import config as configuration
-from noisysim import environment, execution, storage
+from noisysim import environment, execution, storage, tasks
 from noisysim.fields import Field, check
 from noisysim.results import Result
 from noisysim.training import Training
@@ -152,13 +152,16 @@ def resume(
         return Result.of(content, path)
     stored = content["config"]
     given = dict(stored) if task is not None else configuration.rerunnable(stored)
+    learned = stored["task"]
+    if isinstance(task, (tuple, list)) and learned["name"] == "arrays":
+        task = tasks.get(task, seed=stored["seed"], **learned["settings"])
     given["task"] = task if task is not None else given["task"]
     resolved = configuration.resolve(**given, data=data)
     found = resolved.task.describe()
-    if found["crc32"] != stored["task"]["crc32"]:
-        raise ValueError(
-            f"{path} was learning other data than these (CRC-32 {stored['task']['crc32']}, now {found['crc32']})"
-        )
+    if found["crc32"] != learned["crc32"]:
+        raise ValueError(f"{path} was learning other data than these (CRC-32 {learned['crc32']}, now {found['crc32']})")
+    if found["settings"] != learned["settings"]:
+        raise ValueError(f"{path} was learning with task settings {learned['settings']}, not {found['settings']}")
     started = time.perf_counter() - content["elapsed"]
     with execution.threads(threads):
         training = Training(resolved)
@@ -197,9 +200,10 @@ def _go_on(
     if path is not None:
         checkpoint()
     training.run(show, checkpoint if path else None, seconds)
+    ended = result()
     if path is not None:
-        checkpoint()
-    return result()
+        storage.write(path, ended.content)
+    return ended
 
 
 def _output(out: Any, overwrite: bool) -> Path | None:

@@ -466,7 +466,9 @@ def write_cells(change, every, share, table, tiles, pairs, scales, number, k0, k
         pair = (g_min, span, scales[layer])
         place = (layer, table, tiles)
         unit = np.float32(1.0) / (scales[layer] * span)
-        for first in range(turn * CELL_BLOCK, cells, turns * CELL_BLOCK):
+        for first in range(0, cells, CELL_BLOCK):
+            if (first // CELL_BLOCK) % turns != turn:
+                continue
             n = min(CELL_BLOCK, cells - first)
             a, b = at + first, at + first + n
             written = retarget(change[a:b], pairs[0, a:b], wanted, moved, pair, d)
@@ -561,7 +563,8 @@ def outer_packed(packed, inputs, out):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def outer_layers(factors, activities, baseline, inputs, out, widths, batch):
-    """The mean outer product of every layer for one term; widths is (layers, 2) of n_in, n_out."""
+    """The mean outer product of every layer for one term: widths is (layers, 2) of n_in, n_out, factors (1 or layers,
+    batch)."""
     a, b, c = 0, 0, 0
     share = 1.0 / batch
     nothing = baseline[:0].reshape((0, 0))
@@ -570,7 +573,7 @@ def outer_layers(factors, activities, baseline, inputs, out, widths, batch):
         packed = np.empty((batch, n_out), np.float32)
         source = activities[a : a + batch * n_out].reshape((batch, n_out))
         rest = baseline[a : a + batch * n_out].reshape((batch, n_out)) if baseline.size > 0 else nothing
-        pack(packed, factors[layer], source, rest, share, 0, True)
+        pack(packed, factors[layer if factors.shape[0] > 1 else 0], source, rest, share, 0, True)
         x = inputs[b : b + batch * n_in].reshape((batch, n_in))
         outer_packed(packed, x, out[c : c + n_in * n_out].reshape((n_out, n_in)))
         a += batch * n_out
