@@ -81,6 +81,7 @@ class Chip:
         self.cost = Cost()
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._decorrelates = decorrelate
+        self._undriven_layouts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._fabricate(seed)
 
     # -- what it offers ------------------------------------------------------------------------------------------
@@ -186,9 +187,9 @@ class Chip:
         updates : sequence of numpy.ndarray
             One (n_out, n_in) array a layer, to be added; with a bias its last column is the bias's.
         """
-        shapes = [np.shape(u) for u in updates]
-        if shapes != self.network.shapes:
-            raise ValueError(f"updates must have the shapes {self.network.shapes}, not {shapes}")
+        if [np.shape(u) for u in updates] != self.network.shapes:
+            given = [np.shape(u) for u in updates]
+            raise ValueError(f"updates must have the shapes {self.network.shapes}, not {given}")
         self._write(layered.layered(updates).flat, False)
         self.cost.updates += 1
         if self._follows:
@@ -284,11 +285,10 @@ class Chip:
     def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Perturbations in one buffer, where each lies in it, and the layer at which each pass parts from the first."""
         depth = self.network.depth
-        undriven = 0 if self.noisy else depth
-        lies = np.full((len(drives), depth), -1, np.int64)
-        fork = np.full(len(drives), undriven, np.int64)
         if not any(d.perturbations for d in drives):
-            return _NOTHING, lies, fork  # the device's own noise is all there is
+            return self._undriven(len(drives))
+        lies = np.full((len(drives), depth), -1, np.int64)
+        fork = np.full(len(drives), 0 if self.noisy else depth, np.int64)
         size, pieces = 0, []
         for p, drive in enumerate(drives):
             if not drive.perturbations:
@@ -317,6 +317,14 @@ class Chip:
             buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
             at += piece.size
         return buffer[:size], lies, np.minimum(fork, fork[0])
+
+    def _undriven(self, passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The layout of passes that nobody perturbs: always the same, and wanted often."""
+        if passes not in self._undriven_layouts:
+            lies = np.full((passes, self.network.depth), -1, np.int64)
+            fork = np.full(passes, 0 if self.noisy else self.network.depth, np.int64)
+            self._undriven_layouts[passes] = (_NOTHING, lies, fork)
+        return self._undriven_layouts[passes]
 
     def _write(self, change: np.ndarray, every: bool) -> None:
         hidden, kernels = self._hidden, self._kernels

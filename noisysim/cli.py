@@ -190,7 +190,7 @@ def _tell(result: Any, picture: str | None) -> None:
 def main() -> None:
     """Run the command line; an error in what was asked for is one line, not a traceback."""
     try:
-        app(print_error=False, exit_on_error=False)
+        app(sys.argv[1:], print_error=False, exit_on_error=False)
     except cyclopts.CycloptsError as error:
         sys.exit(f"noisysim: {' '.join(str(error).split())}")
     except (ValueError, TypeError, OSError, MemoryError) as error:

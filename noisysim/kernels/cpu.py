@@ -334,8 +334,8 @@ def add_weights(change, table, tiles, weights):
 def retarget(change, target, wanted, moved, pair, d):
     """New targets of a block of weights, and which cells they move to another level; returns how many.
 
-    `moved` is (2, CELL_BLOCK): positive cells, negative cells. The count is as wide as the values compared, or the
-    loop would not vectorise.
+    `moved` gets 1 for a pair's positive cell, 2 for its negative one, 3 for both. The count is as wide as the values
+    compared, or the loop would not vectorise.
     """
     n = change.size
     g_min, span, scale = pair
@@ -349,8 +349,7 @@ def retarget(change, target, wanted, moved, pair, d):
         new = np.float32(program(g_min + span * abs(wanted[j]), zero, d))
         plus = (old if target[j] > zero else rest) != (new if wanted[j] > zero else rest)
         minus = (rest if target[j] > zero else old) != (rest if wanted[j] > zero else new)
-        moved[0, j] = np.int32(plus)
-        moved[1, j] = np.int32(minus)
+        moved[j] = np.int32(plus) + np.int32(2) * np.int32(minus)
         written += np.int32(plus) + np.int32(minus)
     for j in range(n):
         target[j] = wanted[j]
@@ -368,14 +367,14 @@ def unit_normal(u, n, sample, number, stream, k0, k1):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def write_side(cells, target, sign, moved, every, pair, z, d):
-    """Write those cells of one side of a block's pairs that moved."""
+def write_side(cells, target, side, moved, every, pair, z, d):
+    """Write those cells of one side (0 positive, 1 negative) of a block's pairs that moved."""
     g_min, span, _ = pair
-    zero = np.float32(0.0)
+    zero, sign, bit = np.float32(0.0), np.float32(1 - 2 * side), np.int32(1 + side)
     for j in range(cells.size):
         goal = g_min + span * max(sign * target[j], zero)
         new = max(np.float32(program(goal, z[j], d)), zero)
-        cells[j] = new if every or moved[j] != 0 else cells[j]
+        cells[j] = new if every or (moved[j] & bit) != 0 else cells[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -402,11 +401,11 @@ def write_few(pairs, at, first, place, moved, count, pair, counter, weights, var
     block, number, stream, k0, k1 = counter
     zero, unit = np.float32(0.0), np.float32(1.0) / (scale * span)
     for j in range(count):
-        if moved[0, j] == 0 and moved[1, j] == 0:
+        if moved[j] == 0:
             continue
         cell = at + first + j
         for side in range(2):
-            if moved[side, j]:
+            if moved[j] & (1 + side):
                 goal = g_min + span * max(pairs[0, cell] if side == 0 else -pairs[0, cell], zero)
                 z = unit_normal(side * CELL_BLOCK + j, 2 * CELL_BLOCK, block, number, stream, k0, k1)
                 pairs[1 + side, cell] = max(np.float32(program(goal, z, d)), zero)
@@ -459,7 +458,7 @@ def write_cells(change, every, share, table, tiles, pairs, scales, number, k0, k
     """
     turn, turns = share
     z, bits = np.empty(2 * CELL_BLOCK, np.float32), np.empty(2 * CELL_BLOCK, np.uint32)
-    wanted, moved = np.empty(CELL_BLOCK, np.float32), np.empty((2, CELL_BLOCK), np.int32)
+    wanted, moved = np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.int32)
     total = 0
     for layer in range(table.shape[0]):
         at, cells = table[layer, CELLS_AT], table[layer, N_IN] * table[layer, N_OUT]
@@ -482,8 +481,8 @@ def write_cells(change, every, share, table, tiles, pairs, scales, number, k0, k
                 write_few(pairs, at, first, place, moved, n, pair, counter, weights, variances, d)
             elif written > 0:
                 fill_normals(z, bits, 2 * CELL_BLOCK, block, number, stream, k0, k1)
-                write_side(pairs[1, a:b], pairs[0, a:b], np.float32(1.0), moved[0], every, pair, z[:CELL_BLOCK], d)
-                write_side(pairs[2, a:b], pairs[0, a:b], np.float32(-1.0), moved[1], every, pair, z[CELL_BLOCK:], d)
+                write_side(pairs[1, a:b], pairs[0, a:b], 0, moved, every, pair, z[:CELL_BLOCK], d)
+                write_side(pairs[2, a:b], pairs[0, a:b], 1, moved, every, pair, z[CELL_BLOCK:], d)
                 refresh(pairs, at, first, n, place, unit, weights, variances, d)
     return total
 
