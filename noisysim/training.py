@@ -210,11 +210,13 @@ class Training:
         return batch
 
     def _show(self, progress: Progress) -> None:
-        loss, hits, samples = self.sums[:3] if self.sums[2] else (math.nan, math.nan, 1.0)
-        progress.show(
-            self.done, min(self.epoch + 1, self.config.epochs), self.config.epochs, loss / samples, hits / samples,
-            self.chip.cost.passes,
-        )  # fmt: skip
+        loss, hits, samples = self.sums[:3]
+        if samples:
+            seen = loss / samples, hits / samples
+        else:  # between two epochs
+            seen = self.history.epoch["train_loss"][-1], self.history.epoch["train_accuracy"][-1]
+        epoch = min(self.epoch + 1, self.config.epochs)
+        progress.show(self.done, epoch, self.config.epochs, *seen, self.chip.cost.passes)
 
 
 def _hits(output: np.ndarray, targets: np.ndarray) -> int:
