@@ -22,6 +22,7 @@ from noisysim.oracle import Oracle
 BACKENDS = ("cpu",)
 WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
 _NOTHING = np.zeros(0, np.float32)
+_STATE = {n: n for n in ("weights", "variances", "pairs", "ranges", "peaks")} | {"rotations": "flat_rotations"}
 
 
 class Chip:
@@ -100,6 +101,16 @@ class Chip:
     def sizes(self) -> tuple[int, ...]:
         """Units, input first."""
         return self.network.sizes
+
+    @property
+    def converter_steps(self) -> list[float]:
+        """Coarsest ADC step of each layer's tiles, pre-activation units; 0 where the device states no resolution."""
+        bits = int(getattr(self.device, "adc_bits", 0))
+        if bits < 1:
+            return [0.0] * self.network.depth
+        table, ranges = self._hidden.table, self._hidden.ranges
+        widest = [float(ranges[row[2] : row[2] + row[3]].max()) for row in table]
+        return [full / ((1 << (bits - 1)) - 1) for full in widest]
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
@@ -264,6 +275,10 @@ class Chip:
         chip = (hidden.table, hidden.tiles, hidden.weights, hidden.variances, hidden.flat_rotations, hidden.ranges,
                 self._dac_range)  # fmt: skip
         if first_sample:
+            if hidden.next_pass < len(drives):
+                raise ValueError(
+                    f"first_sample={first_sample} goes on with an earlier call's passes, but there was none"
+                )
             hidden.next_pass -= len(drives)
         noise = (first_sample, hidden.next_pass, k0, k1)
         spans = execution.spans(len(x), execution.BLOCK_ROWS)
@@ -426,25 +441,18 @@ def _cut_scratch(widest: int, most: int, rows: int, sides: int) -> tuple:
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:
-    """A chip's whole state as arrays, for a checkpoint. Keys are not among them: they follow from the seed."""
+    """A copy of a chip's whole state, for a checkpoint. Keys are not among it: they follow from the seed."""
     hidden = chip._hidden
-    return {
-        "weights": hidden.weights,
-        "variances": hidden.variances,
-        "pairs": hidden.pairs,
-        "rotations": hidden.flat_rotations,
-        "ranges": hidden.ranges,
-        "peaks": hidden.peaks,
-        "counters": np.array([hidden.next_pass, hidden.next_write, chip._calibrated], np.int64),
-        "cost": chip.cost.array(),
-    }
+    arrays = {name: getattr(hidden, attribute).copy() for name, attribute in _STATE.items()}
+    counters = np.array([hidden.next_pass, hidden.next_write, chip._calibrated], np.int64)
+    return {**arrays, "counters": counters, "cost": chip.cost.array()}
 
 
 def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
     """Set a chip made with the same arguments to a `snapshot`."""
     hidden = chip._hidden
-    for name in ("weights", "variances", "pairs", "rotations", "ranges", "peaks"):
-        target = hidden.flat_rotations if name == "rotations" else getattr(hidden, name)
+    for name, attribute in _STATE.items():
+        target = getattr(hidden, attribute)
         if target.shape != state[name].shape:
             raise ValueError(f"the checkpoint's {name} have shape {state[name].shape}, the chip's {target.shape}")
         target[...] = state[name]

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,6 @@ class _Pool:
     def __init__(self) -> None:
         self.threads = available_cores()
         self.executors: dict[tuple[int, int], ThreadPoolExecutor] = {}
-        self.held = 0
 
     def run(self, tasks: Sequence[Callable[[], object]], flops: float) -> None:
         if self.threads == 1 or len(tasks) == 1 or flops < SERIAL_FLOPS:
@@ -74,16 +74,37 @@ def _blas():
 
 @contextlib.contextmanager
 def single_blas() -> Iterator[None]:
-    """Hold BLAS at one thread; nested uses cost nothing."""
-    if _pool.held:
-        yield
-        return
-    _pool.held += 1
+    """Hold BLAS at one thread; nested uses, from any thread, cost next to nothing."""
+    _hold.enter()
     try:
-        with _blas().limit(limits=1, user_api="blas"):
-            yield
+        yield
     finally:
-        _pool.held -= 1
+        _hold.leave()
+
+
+class _Hold:
+    """Counts who needs BLAS held; the first takes its threads away, the last gives them back."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lock = threading.Lock()
+        self.limiter: Any = None
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.count == 0:
+                self.limiter = _blas().limit(limits=1, user_api="blas")
+                self.limiter.__enter__()
+            self.count += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                self.limiter.__exit__(None, None, None)
+
+
+_hold = _Hold()
 
 
 @contextlib.contextmanager

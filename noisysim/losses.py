@@ -36,21 +36,26 @@ class Loss(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _log_total(row):
+    """log sum_k exp(y_k) of one sample's outputs."""
+    top = np.float64(row[0])
+    for k in range(1, row.size):
+        top = max(top, np.float64(row[k]))
+    total = 0.0
+    for k in range(row.size):
+        total += np.exp(row[k] - top)
+    return np.log(total) + top
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def cross_entropy(output, targets):
     """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value a sample (CCE)."""
     loss = np.empty(output.shape[0], np.float64)
     for b in range(output.shape[0]):
-        top = np.float64(output[b, 0])
-        for k in range(1, output.shape[1]):
-            top = max(top, np.float64(output[b, k]))
-        total = 0.0
-        for k in range(output.shape[1]):
-            total += np.exp(output[b, k] - top)
-        log_total = np.log(total) + top
-        value = 0.0
+        total, value = _log_total(output[b]), 0.0
         for k in range(output.shape[1]):
             if targets[b, k] != 0:
-                value += targets[b, k] * (log_total - output[b, k])
+                value += targets[b, k] * (total - output[b, k])
         loss[b] = value
     return loss
 
@@ -60,14 +65,9 @@ def cross_entropy_error(output, targets):
     """Derivative of `cross_entropy`: softmax(y) - t (targets sum to one)."""
     error = np.empty(output.shape, np.float32)
     for b in range(output.shape[0]):
-        top = np.float64(output[b, 0])
-        for k in range(1, output.shape[1]):
-            top = max(top, np.float64(output[b, k]))
-        total = 0.0
+        total = _log_total(output[b])
         for k in range(output.shape[1]):
-            total += np.exp(output[b, k] - top)
-        for k in range(output.shape[1]):
-            error[b, k] = np.exp(output[b, k] - top) / total - targets[b, k]
+            error[b, k] = np.exp(output[b, k] - total) - targets[b, k]
     return error
 
 

@@ -10,11 +10,10 @@ from noisysim.observation import Drive
 
 SHOUT = 3.0
 """An injected perturbation this many times the noise observed is heard above it (reference: 2 to 3)."""
-_LOOK_AT = 20000
 
 
 def floor(chip: Any, inputs: np.ndarray) -> float:
-    """Standard deviation below which a perturbation would drown, from two passes over the same inputs.
+    """Standard deviation below which a perturbation would drown: from two passes, and the converters' data sheet.
 
     Parameters
     ----------
@@ -29,19 +28,7 @@ def floor(chip: Any, inputs: np.ndarray) -> float:
         exact chip.
     """
     first, second = chip.passes(inputs, [Drive(), Drive()])
-    levels = [0.0]
+    levels = [0.0, *(0.5 * step for step in chip.converter_steps)]
     for a, b in zip(first.activities, second.activities, strict=True):
-        noise = float(np.std(np.subtract(a, b, dtype=np.float64))) / np.sqrt(2.0)
-        levels += [SHOUT * noise, 0.5 * _step(a)]
+        levels.append(SHOUT * float(np.std(np.subtract(a, b, dtype=np.float64))) / np.sqrt(2.0))
     return max(levels)
-
-
-def _step(activities: np.ndarray) -> float:
-    """Smallest difference between two of the values seen: the converter's step, if there is one."""
-    values = np.unique(activities.reshape(-1)[:_LOOK_AT])
-    if len(values) < 2:
-        return 0.0
-    # an unquantised line repeats hardly a value; a converter of b bits gives at most 2^b
-    return (
-        float(np.diff(values.astype(np.float64)).min()) if len(values) < 0.5 * min(activities.size, _LOOK_AT) else 0.0
-    )

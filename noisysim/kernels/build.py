@@ -44,8 +44,8 @@ def cache_folder() -> Path:
 
 
 def dependencies(function: Callable) -> dict[str, Any]:
-    """The globals a plain function reads, by name."""
-    names = function.__code__.co_names
+    """The globals a plain function reads, by name (an attribute such as ``np.tanh`` is no global)."""
+    names = {op.argval for op in dis.get_instructions(function) if op.opname == "LOAD_GLOBAL"}
     return {n: function.__globals__[n] for n in names if n in function.__globals__}
 
 
@@ -55,7 +55,7 @@ def fingerprint(function: Callable, seen: set | None = None) -> str:
     if function in seen:
         return ""
     seen.add(function)
-    parts = [inspect.getsource(function)]
+    parts = [inspect.getsource(function), repr((function.__defaults__, function.__kwdefaults__))]
     for name, value in sorted(dependencies(function).items()):
         if isinstance(value, types.FunctionType):
             parts.append(f"{name}:{fingerprint(value, seen)}")

@@ -231,6 +231,76 @@ def inputs_at(table, layer, p, batch):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def drive_layer(layer, x, span, chip, passes, scratch, d):
+    """What a layer's arrays are driven with in every pass: activate, decorrelate, convert."""
+    table, _, _, _, rotations, _, dac_range = chip
+    inputs, activities, _, _, fork, _, _, _ = passes
+    x_buffer, rotated_buffer = scratch[0], scratch[1]
+    first, last = span
+    rows, batch, n_line = last - first, x.shape[0], table[layer, N_IN]
+    n_units = x.shape[1] if layer == 0 else table[layer - 1, N_OUT]
+    rotation = rotations[:0].reshape((0, 0))
+    if rotations.size > 0:
+        at = table[layer, ROTATION_AT]
+        rotation = rotations[at : at + n_units * n_units].reshape((n_units, n_units))
+    for p in range(activities.shape[0] if layer > 0 else 1):
+        driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+        if p > 0 and layer <= fork[p]:
+            driven[:] = view(inputs, inputs_at(table, layer, 0, batch), n_line, first, last)
+            continue
+        source = x[first:last]
+        if layer > 0:
+            before = view(activities[p], batch * table[layer - 1, ACTIVITIES_AT], n_units, first, last)
+            source = x_buffer[: rows * n_units].reshape((rows, n_units))
+            activate(before, source)
+        rotated = rotated_buffer[: rows * n_units].reshape((rows, n_units))
+        drive_rows(source, driven, rotation, rotated, dac_range, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
+    """Read the k-th tile of a layer in every pass."""
+    table, tiles, weights, variances, _, ranges, _ = chip
+    inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
+    first_sample, first_pass, k0, k1 = noise
+    x_buffer, _, product_buffer, energy_buffer, z, u, bits, line = scratch
+    first, last = span
+    rows, n_out, n_line = last - first, table[layer, N_OUT], table[layer, N_IN]
+    nothing = perturbations[:0].reshape((0, 0))
+    tile = table[layer, FIRST_TILE] + k
+    start, stop, at = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
+    array = weights[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
+    variance = nothing
+    if variances.size > 0:
+        variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
+    here = with_range(d, ranges[tile])
+    for p in range(activities.shape[0]):
+        read = view(activities[p], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+        if p > 0 and layer < fork[p]:
+            read[:] = view(activities[0], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+            continue
+        apart = p == 0 or layer > fork[p]
+        side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
+        product = product_buffer[side, : rows * n_out].reshape((rows, n_out))
+        energy = nothing
+        if variance.size > 0:
+            energy = energy_buffer[side, : rows * n_out].reshape((rows, n_out))
+        if apart:
+            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+            tile_product(driven, start, stop, array, variance, x_buffer, product, energy)
+        perturbation, lie = nothing, lies[p, layer]
+        if lie >= 0:
+            perturbation = perturbations[lie : lie + batch * n_out].reshape((batch, n_out))
+        counter = (first_sample, first_pass + p, layer, k, k0, k1)
+        top = read_rows(
+            product, energy, perturbation, digital, read, k > 0, counter, first, convert, z, u, bits, line, here
+        )  # fmt: skip
+        peaks[tile] = max(peaks[tile], top)
+        if digital and lie >= 0 and k == table[layer, TILES] - 1:
+            read += perturbation[first:last]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def forward(x, span, chip, passes, noise, scratch, d):
     """Rows span = (first, last) of every pass, through all layers.
 
@@ -253,68 +323,11 @@ def forward(x, span, chip, passes, noise, scratch, d):
     d : NamedTuple
         The device's numbers, float32.
     """
-    table, tiles, weights, variances, rotations, ranges, dac_range = chip
-    inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
-    first_sample, first_pass, k0, k1 = noise
-    x_buffer, rotated_buffer, product_buffer, energy_buffer, z, u, bits, line = scratch
-    first, last = span
-    rows, batch, layers = last - first, x.shape[0], table.shape[0]
-    nothing = perturbations[:0].reshape((0, 0))
-    for layer in range(layers):
-        n_out = table[layer, N_OUT]
-        n_line = table[layer, N_IN]
-        n_units = x.shape[1] if layer == 0 else table[layer - 1, N_OUT]
-        rotation = nothing
-        if rotations.size > 0:
-            at = table[layer, ROTATION_AT]
-            rotation = rotations[at : at + n_units * n_units].reshape((n_units, n_units))
-        for p in range(activities.shape[0] if layer > 0 else 1):
-            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
-            if p > 0 and layer <= fork[p]:
-                driven[:] = view(inputs, inputs_at(table, layer, 0, batch), n_line, first, last)
-                continue
-            source = x[first:last]
-            if layer > 0:
-                before = view(activities[p], batch * table[layer - 1, ACTIVITIES_AT], n_units, first, last)
-                source = x_buffer[: rows * n_units].reshape((rows, n_units))
-                activate(before, source)
-            rotated = rotated_buffer[: rows * n_units].reshape((rows, n_units))
-            drive_rows(source, driven, rotation, rotated, dac_range, d)
+    table = chip[0]
+    for layer in range(table.shape[0]):
+        drive_layer(layer, x, span, chip, passes, scratch, d)
         for k in range(table[layer, TILES]):
-            tile = table[layer, FIRST_TILE] + k
-            start, stop, at = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
-            array = weights[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
-            variance = nothing
-            if variances.size > 0:
-                variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
-            here = with_range(d, ranges[tile])
-            for p in range(activities.shape[0]):
-                read = view(activities[p], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
-                if p > 0 and layer < fork[p]:
-                    read[:] = view(activities[0], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
-                    continue
-                apart = p == 0 or layer > fork[p]
-                side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
-                product = product_buffer[side, : rows * n_out].reshape((rows, n_out))
-                energy = nothing
-                if variance.size > 0:
-                    energy = energy_buffer[side, : rows * n_out].reshape((rows, n_out))
-                if apart:
-                    driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
-                    tile_product(driven, start, stop, array, variance, x_buffer, product, energy)
-                perturbation = nothing
-                if lies[p, layer] >= 0:
-                    perturbation = perturbations[lies[p, layer] : lies[p, layer] + batch * n_out].reshape(
-                        (batch, n_out)
-                    )
-                where_noise = (first_sample, first_pass + p, layer, k, k0, k1)
-                top = read_rows(
-                    product, energy, perturbation, digital, read, k > 0, where_noise, first, convert, z, u, bits, line,
-                    here,
-                )  # fmt: skip
-                peaks[tile] = max(peaks[tile], top)
-                if digital and perturbation.size > 0 and k == table[layer, TILES] - 1:
-                    read += perturbation[first:last]
+            read_tile(layer, k, x.shape[0], span, chip, passes, noise, scratch, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

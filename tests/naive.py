@@ -1,0 +1,446 @@
+"""The definition of correct: every rule and device in slow, plain NumPy float64, with no import of the project.
+
+Written from the papers and the design, to be read against them; the fast code is compared with it. Arrays of samples
+are (batch, units), weights (n_out, n_in), and a list holds one array a layer. Random keys are passed in.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+# --- random numbers -------------------------------------------------------------------------------------------------
+
+MASK = np.uint64(0xFFFFFFFF)
+NORMAL, UNIFORM, WRITE, OWN = range(4)  # kinds of noise stream
+
+
+def philox(counter, key):
+    """Philox4x32-10 (Salmon et al., SC'11): four words of 32 bits from a counter of four and a key of two."""
+    c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
+    k0, k1 = (np.uint64(k) for k in key)
+    for _ in range(10):
+        product0, product1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        high0, low0 = product0 >> np.uint64(32), product0 & MASK
+        high1, low1 = product1 >> np.uint64(32), product1 & MASK
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & MASK, (k1 + np.uint64(0xBB67AE85)) & MASK
+    return c0, c1, c2, c3
+
+
+def stream(kind, layer, index=0):
+    """The counter's last word: kind of noise, layer, and tile (or number of a learner's draw)."""
+    return kind << 28 | layer << 16 | index
+
+
+def words(n, sample, number, stream, key):
+    """Random words of units 0..n-1: unit u is word u // q of counter (u % q, sample, number, stream), q = ceil(n / 4).
+
+    As (4, q); or (rows, 4, q) for an array of so many samples.
+    """
+    index, sample = np.arange(-(-n // 4)), np.asarray(sample)[..., None]
+    ones = np.ones_like(index + sample)
+    return np.stack(philox((ones * index, ones * sample, ones * number, ones * stream), key), axis=-2)
+
+
+def in_order(drawn, n):
+    """Words or draws in the order of units, the rest of the last counter left out."""
+    return drawn.reshape(*drawn.shape[:-2], -1)[..., :n]
+
+
+def uniforms(n, sample, number, stream, key):
+    """n draws strictly inside (0, 1), for each sample: midpoints of 2^23 equal parts, which float32 holds exactly."""
+    top = words(n, sample, number, stream, key) >> np.uint64(9)
+    return in_order((top.astype(float) + 0.5) * 2.0**-23, n)
+
+
+def normals(n, sample, number, stream, key):
+    """n draws of N(0, 1), for each sample, by Box and Muller: of two words one is the radius, the other the angle."""
+    bits = words(n, sample, number, stream, key)
+    z = np.empty(bits.shape)
+    for pair in (0, 2):
+        radius = np.sqrt(-2 * np.log((bits[..., pair, :].astype(float) + 0.5) * 2.0**-32))
+        angle = np.pi * bits[..., pair + 1, :].astype(np.uint32).view(np.int32) * 2.0**-31
+        z[..., pair, :], z[..., pair + 1, :] = radius * np.sin(angle), radius * np.cos(angle)
+    return in_order(z, n)
+
+
+def normal_rows(rows, n, number, stream, key):
+    """(rows, n) draws of samples 0, 1, ..."""
+    return normals(n, np.arange(rows), number, stream, key)
+
+
+# --- units and losses -----------------------------------------------------------------------------------------------
+
+
+def activate(name, a):
+    """Outputs of hidden units."""
+    if name == "linear":
+        return a
+    if name == "relu":
+        return np.where(a > 0, a, 0)
+    if name == "leaky_relu":
+        return np.where(a > 0, a, 0.01 * a)
+    if name == "tanh":
+        return np.tanh(a)
+    if name == "sigmoid":
+        return 1 / (1 + np.exp(-a))
+    raise ValueError(name)
+
+
+def slope(name, a):
+    """Derivative of `activate`."""
+    if name == "linear":
+        return np.ones_like(a)
+    if name == "relu":
+        return np.where(a > 0, 1.0, 0.0)
+    if name == "leaky_relu":
+        return np.where(a > 0, 1.0, 0.01)
+    if name == "tanh":
+        return 1 - np.tanh(a) ** 2
+    if name == "sigmoid":
+        return activate(name, a) * (1 - activate(name, a))
+    raise ValueError(name)
+
+
+def softmax(y):
+    e = np.exp(y - y.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def loss(name, y, t):
+    """One value a sample: softmax cross-entropy ("cce") or half the sum of squares ("mse")."""
+    if name == "cce":
+        return -np.sum(t * np.log(softmax(y)), axis=1)
+    if name == "mse":
+        return 0.5 * np.sum((y - t) ** 2, axis=1)
+    raise ValueError(name)
+
+
+def error(name, y, t):
+    """dL/dy of each sample."""
+    return softmax(y) - t if name == "cce" else y - t
+
+
+# --- converters -----------------------------------------------------------------------------------------------------
+
+
+def step(full_scale, bits):
+    """Distance of two codes of a converter with 2^bits - 1 codes, symmetric about zero."""
+    return full_scale / (2 ** (bits - 1) - 1)
+
+
+def quantise(v, full_scale, bits):
+    """Clip to the full scale, round to the nearest code."""
+    return np.rint(np.clip(v, -full_scale, full_scale) / step(full_scale, bits)) * step(full_scale, bits)
+
+
+def dac(x, bits, full_scale=0):
+    """Rows driven on the lines; full scale 0 scales every row to its own largest value."""
+    driven = np.array(x, float)
+    for b, row in enumerate(driven):
+        scale = full_scale or np.abs(row).max()
+        if bits and scale:
+            driven[b] = quantise(row, scale, bits)
+    return driven
+
+
+def adc(line, bits, full_scale):
+    """What the periphery reads of a line; 0 bits is ideal."""
+    return quantise(line, full_scale, bits) if bits else line
+
+
+# --- a pass ---------------------------------------------------------------------------------------------------------
+
+
+def tiles(n, limit):
+    """Ranges of inputs that a layer's arrays hold: as few as fit, of equal size as near as may be."""
+    count = -(-n // limit) if limit else 1
+    edges = [round(k * n / count) for k in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def exact(line, energy, layer, tile):
+    """The ideal device's read: nothing happens."""
+    return line
+
+
+def drive(x, rotation=None, bias=False, convert=None):
+    """What an array is driven with: inputs decorrelated (x* = R x), converted, and a constant 1 for the bias."""
+    v = x if rotation is None else np.array([rotation @ row for row in x])
+    v = v if convert is None else convert(v)
+    return np.hstack([v, np.ones((len(v), 1))]) if bias else v
+
+
+def read_layer(driven, weights, layer, cut, read, variances=None, perturbation=None, inject="line"):
+    """Pre-activations of one layer: the sum of its tiles' lines, each read (noise, ADC) on its own.
+
+    A perturbation enters on the first tile's line before it is read, or is added to the digital sum. `energy` is the
+    variance that the cells' read noise adds to a line: independent draws of variance v_ij on each cell add x_j^2 v_ij.
+    """
+    total = 0
+    for k, (start, stop) in enumerate(cut):
+        x = driven[:, start:stop]
+        line = x @ weights[:, start:stop].T
+        energy = np.zeros_like(line) if variances is None else x**2 @ variances[:, start:stop].T
+        if perturbation is not None and inject == "line" and k == 0:
+            line = line + perturbation
+        total = total + read(line, energy, layer, k)
+    if perturbation is not None and inject == "digital":
+        total = total + perturbation
+    return total
+
+
+def forward(
+    x, weights, activation="linear", *, rotations=None, bias=False, convert=None, cuts=None, read=exact, variances=None,
+    perturbations=None, inject="line",
+):  # fmt: skip
+    """A pass: (inputs, activities) of every layer. The last layer is linear: activities[-1] is the output."""
+    inputs, activities = [], []
+    for layer, w in enumerate(weights):
+        source = x if layer == 0 else activate(activation, activities[-1])
+        inputs.append(drive(source, rotations[layer] if rotations else None, bias, convert))
+        cut = cuts[layer] if cuts else [(0, w.shape[1])]
+        v = variances[layer] if variances else None
+        p = perturbations[layer] if perturbations else None
+        activities.append(read_layer(inputs[-1], w, layer, cut, read, v, p, inject))
+    return inputs, activities
+
+
+def gaussian_read(line, z, sigma):
+    """Additive noise on the line."""
+    return line + sigma * z
+
+
+def crossbar_read(line, energy, z, line_noise, bits, full_scale):
+    """The cells' read noise and the line's own, one draw for both; then the ADC."""
+    return adc(line + np.sqrt(energy + (line_noise * full_scale) ** 2) * z, bits, full_scale)
+
+
+def crossbar_read_cells(x, plus, minus, unit, read_noise, rng):
+    """The same read noise cell by cell: a conductance is G (1 + s xi), a fresh xi for each cell, sample and read."""
+    lines = np.empty((len(x), len(plus)))
+    for i in range(len(plus)):
+        g = [c[i] * (1 + read_noise * rng.standard_normal(x.shape)) for c in (plus, minus)]
+        lines[:, i] = unit * np.sum(x * (g[0] - g[1]), axis=1)
+    return lines
+
+
+def calibrated(lines):
+    """Full scale of a converter that calibrates itself on unquantised lines: the largest, and a quarter to spare."""
+    return 1.25 * np.abs(lines).max()
+
+
+def followed(full_scale, peak):
+    """Full scale after an update: wider if something saturated, narrower while half of it is idle."""
+    if peak >= 0.999 * full_scale:
+        return 1.25 * full_scale
+    return 0.99 * full_scale if 0 < peak < 0.5 * full_scale else full_scale
+
+
+# --- a crossbar's cells ---------------------------------------------------------------------------------------------
+
+
+def nearest_level(goal, d):
+    """The conductance a noiseless write leaves: the nearest of d.levels from g_min to g_max."""
+    if d.levels:
+        gap = (d.g_max - d.g_min) / (d.levels - 1)
+        goal = d.g_min + gap * np.rint((goal - d.g_min) / gap)
+    return np.clip(goal, d.g_min, d.g_max)
+
+
+def written(goal, z, d):
+    """The conductance a write leaves: the nearest level, missed by program_noise of the range, never out of range."""
+    return np.clip(nearest_level(goal, d) + d.program_noise * (d.g_max - d.g_min) * z, d.g_min, d.g_max)
+
+
+def goals(targets, d):
+    """Conductances of a differential pair: one cell carries the target (a share of the range), the other rests."""
+    span = d.g_max - d.g_min
+    return d.g_min + span * np.maximum(targets, 0), d.g_min + span * np.maximum(-targets, 0)
+
+
+def unit(n_in, d):
+    """Weight a conductance difference of 1 stands for: g_max - g_min is weight_range / sqrt(n_in)."""
+    return d.weight_range / np.sqrt(n_in) / (d.g_max - d.g_min)
+
+
+def write(change, targets, cells, z, n_in, d, first=False):
+    """Add a change to the digital targets and rewrite the cells whose level moves (at first: every cell).
+
+    Returns targets, cells (g+, g-) and how many cells were written.
+    """
+    span = d.g_max - d.g_min
+    moved = np.clip(targets + change / (unit(n_in, d) * span), -1, 1)
+    count, new = 0, []
+    for old_goal, goal, g, noise in zip(goals(targets, d), goals(moved, d), cells, z, strict=True):
+        rewrite = (nearest_level(goal, d) != nearest_level(old_goal, d)) | first
+        new.append(np.where(rewrite, written(goal, noise, d), g))
+        count += int(rewrite.sum())
+    return moved, new, count
+
+
+def weights_of(cells, n_in, d):
+    """The weights that pairs of cells hold."""
+    return unit(n_in, d) * (cells[0] - cells[1])
+
+
+def variances_of(cells, n_in, d):
+    """Variance of each weight in one read, cells read as G (1 + s xi)."""
+    return unit(n_in, d) ** 2 * d.read_noise**2 * (cells[0] ** 2 + cells[1] ** 2)
+
+
+# --- learning rules: signals s_l, an estimate of dL/da_l for each sample --------------------------------------------
+
+
+def gradient(signals, inputs):
+    """Batch mean of s_l x*_l^T, to be descended."""
+    gradients = []
+    for ss, xx in zip(signals, inputs, strict=True):
+        gradients.append(np.mean([np.outer(s, x) for s, x in zip(ss, xx, strict=True)], axis=0))
+    return gradients
+
+
+def backprop(activities, output_error, weights, activation, rotations=None):
+    """Exact dL/da_l; through R^T where the inputs are decorrelated. A bias's weights pass nothing back."""
+    signals = [output_error]
+    for layer in range(len(weights) - 1, 0, -1):
+        a = activities[layer - 1]
+        back = signals[0] @ weights[layer][:, : a.shape[1]]
+        if rotations:
+            back = np.array([rotations[layer].T @ row for row in back])
+        signals.insert(0, back * slope(activation, a))
+    return signals
+
+
+def told(losses, per_batch=False):
+    """dL of each perturbed pass, (K, batch): of each sample, or the sum over the batch for everyone."""
+    changes = np.array([np.asarray(one, float) - losses[0] for one in losses[1:]])
+    return np.repeat(changes.sum(axis=1, keepdims=True), changes.shape[1], axis=1) if per_batch else changes
+
+
+def node_perturbation(changes, perturbations, sigma):
+    """NP: mean over K of dL_k eps_k / sigma^2, with perturbations[k][layer]."""
+    signals = [np.zeros_like(p, dtype=float) for p in perturbations[0]]
+    for change, drawn in zip(changes, perturbations, strict=True):
+        for layer, eps in enumerate(drawn):
+            signals[layer] += change[:, None] * eps / sigma**2 / len(changes)
+    return signals
+
+
+def iterative(changes, perturbations):
+    """INP: mean over K of N_l dL^(l) v_l / |v_l|^2; changes come draw by draw, layer by layer."""
+    depth = len(perturbations[0])
+    signals = [np.zeros_like(p, dtype=float) for p in perturbations[0]]
+    for k, drawn in enumerate(perturbations):
+        for layer, v in enumerate(drawn):
+            for b in range(len(v)):
+                share = v.shape[1] * changes[k * depth + layer][b] / np.sum(v[b] ** 2)
+                signals[layer][b] += share * v[b] / len(perturbations)
+    return signals
+
+
+def activity_based(changes, activities):
+    """ANP against a clean first pass: mean over K of N dL_k da_k / |da_k|^2, the norm over all layers."""
+    depth, batch = len(activities[0]), len(activities[0][0])
+    units = sum(a.shape[1] for a in activities[0])
+    signals = [np.zeros(a.shape) for a in activities[0]]
+    for change, noisy in zip(changes, activities[1:], strict=True):
+        for b in range(batch):
+            da = [noisy[layer][b] - activities[0][layer][b] for layer in range(depth)]
+            square = sum(np.sum(d**2) for d in da)
+            for layer in range(depth):
+                if square > 0:
+                    signals[layer][b] += units * change[b] * da[layer] / square / len(changes)
+    return signals
+
+
+def activity_based_centred(losses, activities, per_batch=False):
+    """ANP over K + 1 noisy passes, all alike: N sum_k (L_k - <L>) (a_k - <a>) over sum_k |a_k - a_0|^2 / 2.
+
+    For K = 1 this is the rule with a noisy baseline: N dL da / |da|^2.
+    """
+    depth, batch = len(activities[0]), len(activities[0][0])
+    units = sum(a.shape[1] for a in activities[0])
+    losses = np.array(losses, float)
+    if per_batch:
+        losses = np.repeat(losses.sum(axis=1, keepdims=True), batch, axis=1)
+    signals = [np.zeros(a.shape) for a in activities[0]]
+    for b in range(batch):
+        deviations = losses[:, b] - losses[:, b].mean()
+        square = sum(np.sum((a[i][b] - activities[0][i][b]) ** 2) for a in activities[1:] for i in range(depth))
+        for layer in range(depth):
+            mean = np.mean([a[layer][b] for a in activities], axis=0)
+            moved = sum(d * (a[layer][b] - mean) for d, a in zip(deviations, activities, strict=True))
+            if square > 0:
+                signals[layer][b] = units * moved / (square / 2)
+    return signals
+
+
+# --- what the rules are on average ----------------------------------------------------------------------------------
+
+
+def anp_direction(signals, slopes, weights, rotations=None):
+    """E[dL da_l] / sigma^2 of one sample, for small noise on every unit.
+
+    da_l = eps_l + W_l R_l (f' da_{l-1}) and dL = sum_l g_l eps_l, so c_l = g_l + W_l R_l (f' c_{l-1}), c_1 = g_1.
+    """
+    c = [signals[0]]
+    for layer in range(1, len(weights)):
+        below = slopes[layer - 1] * c[-1]
+        below = below if not rotations else rotations[layer] @ below
+        c.append(signals[layer] + weights[layer][:, : len(below)] @ below)
+    return c
+
+
+def anp_expectation(signals, slopes, weights, rotations=None):
+    """E[N dL da / |da|^2] of one sample, exactly, for small noise: what the random norm does is in it.
+
+    With da = J eps of covariance C = J J^T = U diag(v) U^T, and dL = g_L . da_L, this is
+    N U diag(m) U^T (0, ..., 0, g_L) with m_i = E[v_i z_i^2 / sum_j v_j z_j^2]
+    = integral over t > 0 of v_i / (1 + 2 v_i t) prod_j (1 + 2 v_j t)^-1/2.
+    """
+    sizes = [len(s) for s in signals]
+    ends = np.cumsum(sizes)
+    n = ends[-1]
+    jacobian = np.eye(n)
+    for layer in range(1, len(weights)):
+        here, below = slice(ends[layer - 1], ends[layer]), slice(ends[layer - 1] - sizes[layer - 1], ends[layer - 1])
+        turn = np.eye(sizes[layer - 1]) if not rotations else rotations[layer]
+        jacobian[here] += weights[layer][:, : sizes[layer - 1]] @ turn @ (slopes[layer - 1][:, None] * jacobian[below])
+    v, u = np.linalg.eigh(jacobian @ jacobian.T)
+    nodes, shares = np.polynomial.legendre.leggauss(400)
+    s = (nodes + 1) / 2  # t = s / (1 - s) maps (0, 1) to (0, infinity)
+    t, dt = s / (1 - s), shares / 2 / (1 - s) ** 2
+    rest = np.prod((1 + 2 * v[:, None] * t) ** -0.5, axis=0)
+    m = np.sum(v[:, None] / (1 + 2 * v[:, None] * t) * rest * dt, axis=1)
+    last = np.zeros(n)
+    last[-sizes[-1] :] = signals[-1]
+    return np.split(n * u @ (m * (u.T @ last)), ends[:-1])
+
+
+# --- decorrelation and optimizers -----------------------------------------------------------------------------------
+
+
+def decorrelated(rotation, x, rate):
+    """R - rate (<x* x*^T> - diag<x*^2>) R, averages over the batch."""
+    correlation = np.mean([np.outer(row, row) for row in x], axis=0)
+    return rotation - rate * (correlation - np.diag(np.diag(correlation))) @ rotation
+
+
+def sgd(gradients, rate, momentum=0.0):
+    """The changes that a sequence of gradients of one weight array asks for: v <- m v + g, change = -rate v."""
+    velocity, changes = 0.0, []
+    for g in gradients:
+        velocity = momentum * velocity + g
+        changes.append(-rate * velocity)
+    return changes
+
+
+def adam(gradients, rate, beta1=0.9, beta2=0.999, epsilon=1e-7):
+    """The same for Adam (Kingma & Ba 2015, Algorithm 1)."""
+    m, v, changes = 0.0, 0.0, []
+    for t, g in enumerate(gradients, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        changes.append(-rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + epsilon))
+    return changes

@@ -1,0 +1,336 @@
+"""Who may know what: the layering of the imports, the memory of observations, and what a chip shows of itself."""
+
+import ast
+import gc
+import inspect
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import Chip, devices, execution, learners, losses, seeding
+from noisysim.layered import Layered
+from noisysim.observation import Batch, Drive, Observation
+
+ROOT = Path(noisysim.__file__).parent
+DEVICES = Path(devices.__file__).parent
+SEED = 987654321
+
+# --- imports --------------------------------------------------------------------------------------------------------
+
+# part -> the parts of noisysim it may import, and the packages from outside. Whatever isn't listed stands above the
+# straight line (run, results, command line, ...): it may import anything, and nothing listed may import it.
+ALLOWED = {
+    "scalars": ((), ("numpy",)),
+    "fields": ((), ()),
+    "seeding": ((), ("numpy",)),
+    "observation": ((), ("numpy",)),
+    "layered": ((), ("numpy",)),
+    "execution": ((), ("numpy", "scipy", "threadpoolctl")),
+    "kernels": (("scalars",), ("numpy", "numba", "platformdirs")),
+    "devices": (("scalars", "fields", "kernels.build"), ("numpy",)),
+    "losses": (("fields",), ("numpy", "numba")),
+    "network": (("scalars", "fields"), ("numpy",)),
+    "cost": (("network",), ("numpy",)),
+    "algebra": (("execution", "layered", "kernels"), ("numpy",)),
+    "decorrelation": (("execution", "layered", "kernels"), ("numpy",)),
+    "optimizers": (("fields", "layered", "kernels"), ("numpy",)),
+    "learners": (("observation", "losses", "layered", "algebra", "seeding", "fields"), ("numpy",)),
+    "tasks": (("observation", "losses", "fields"), ("numpy", "scipy", "h5py", "numba", "platformdirs", "pooch")),
+    "oracle": (("algebra", "execution", "layered", "observation"), ("numpy",)),
+    "negotiation": (("observation",), ("numpy",)),
+    "chip": (
+        ("devices", "execution", "layered", "seeding", "cost", "decorrelation", "fields", "kernels", "network",
+         "observation", "oracle"),
+        ("numpy",),
+    ),
+}  # fmt: skip
+AROUND = {"ctypes", "gc", "importlib", "inspect", "sys"}  # ways around an import table
+
+
+def sources():
+    """(dotted name inside noisysim, path) of every module of the package."""
+    for root, prefix in ((ROOT, ""), (DEVICES, "devices")):
+        for path in sorted(root.rglob("*.py")):
+            parts = [prefix, *path.relative_to(root).with_suffix("").parts]
+            name = ".".join(p for p in parts if p and p != "__init__")
+            if prefix or not name.startswith("devices"):  # devices are found beside the package or in it
+                yield name, path
+
+
+def imported(path):
+    """Every name a file imports, absolute; ``from a import b`` counts as a.b, which may be a module or not."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno}: import absolutely"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name, allowed):
+    return any(name == one or name.startswith(f"{one}.") for one in allowed)
+
+
+MODULES = [m for m in sources() if m[0].partition(".")[0] in ALLOWED]
+
+
+def test_the_table_is_of_parts_that_exist():
+    assert {name.partition(".")[0] for name, _ in MODULES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES, ids=[m[0] for m in MODULES])
+def test_imports_follow_the_table(name, path):
+    part = name.partition(".")[0]
+    inside, outside = ALLOWED[part]
+    for wanted in imported(path):
+        top, _, rest = wanted.partition(".")
+        if top == "noisysim":
+            assert within(rest, (part, *inside)), f"{name} imports {wanted}"
+        else:
+            assert top in sys.stdlib_module_names or top in outside, f"{name} imports {wanted}"
+
+
+@pytest.mark.parametrize("name", ["learners", "observation", "negotiation"])
+def test_what_meets_observations_has_no_way_around_the_table(name):
+    for module, path in MODULES:
+        if within(module, (name,)):
+            assert not {w.partition(".")[0] for w in imported(path)} & AROUND, module
+            names = {n.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name)}
+            assert not names & {"__import__", "eval", "exec", "globals", "vars"}, module
+
+
+def test_only_the_chips_module_reads_what_a_chip_hides():
+    for name, path in sources():
+        read = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+        assert name == "chip" or "_hidden" not in read, f"{name} reads _hidden"
+
+
+def test_the_definition_of_correct_imports_nothing_but_numpy():
+    tops = {wanted.partition(".")[0] for wanted in imported(Path(__file__).with_name("naive.py"))}
+    assert tops - sys.stdlib_module_names == {"numpy"}
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+def reachable(*roots):
+    """Everything that objects lead to: attributes, items, closures, bases of views. Not classes, modules, globals."""
+    seen, stack = {}, list(roots)
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, (type, types.ModuleType, types.CodeType)):
+            continue
+        seen[id(value)] = value
+        if isinstance(value, np.ndarray):
+            stack.append(value.base)
+        elif isinstance(value, types.FunctionType):
+            stack += [*(value.__closure__ or ()), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        else:
+            stack += gc.get_referents(value)
+    return list(seen.values())
+
+
+def arrays(values):
+    return [v for v in values if isinstance(v, np.ndarray) and v.size]
+
+
+def sharing(some, others):
+    return [(a.shape, b.shape) for a in some for b in others if np.may_share_memory(a, b)]
+
+
+def batch(chip, rows=6, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, chip.sizes[0])).astype(np.float32)
+    t = np.eye(chip.sizes[-1], dtype=np.float32)[rng.integers(0, chip.sizes[-1], rows)]
+    return Batch(x, t, losses.get("cce"))
+
+
+def a_chip(device, seed=SEED, **options):
+    return Chip([5, 7, 3], device, decorrelate=True, bias=True, seed=seed, **options)
+
+
+def test_the_walk_finds_what_a_view_leads_to():
+    chip = a_chip("crossbar")
+    weights = chip._hidden.weights
+    view = weights[2:5]
+    view.flags.writeable = False
+    leak = Observation([np.ones(2)], [view], view)
+    assert sharing(arrays(reachable(leak)), arrays(reachable(chip)))
+    assert any(v is weights for v in reachable(chip))
+    assert any(v is weights for v in reachable(lambda: weights))
+
+
+@pytest.mark.parametrize("device", devices.names())
+def test_observations_share_no_memory_with_the_chip(device):
+    chip = a_chip(device)
+    data = batch(chip)
+    drives = [Drive(), Drive([np.ones((6, 7), np.float32), None])]
+    observed = chip.passes(data, drives)
+    chip.decorrelate(observed[0].inputs, 0.01)
+    again = chip.passes(data, drives, observed)
+    observed = [*again, chip.forward(data), observed]
+    inside, work = arrays(reachable(chip)), arrays(reachable(execution._local.__dict__))
+    assert inside
+    assert work
+    for one in observed:
+        found = reachable(one)
+        assert not sharing(arrays(found), inside)
+        assert not sharing(arrays(found), work)  # where lines are before they are digitised
+        assert not sharing(arrays(found), [data.inputs, data.targets])
+        ours = {type(v).__name__ for v in found if type(v).__module__.startswith("noisysim")}
+        assert ours <= {"Observation", "Layered", "_Observed"}, ours
+
+
+def test_the_chip_keeps_nothing_that_it_is_given():
+    chip = a_chip("crossbar")
+    data = batch(chip)
+    drive = Drive([np.ones((6, 7), np.float32), np.ones((6, 3), np.float32)])
+    observation = chip.forward(data, drive)
+    updates = [np.zeros(s, np.float32) for s in chip.network.shapes]
+    chip.program(updates)
+    chip.decorrelate(observation.inputs, 0.01)
+    given = [data.inputs, data.targets, *drive.perturbations, *updates, *observation.inputs]
+    assert not sharing(given, arrays(reachable(chip)))
+
+
+@pytest.mark.parametrize("device", devices.names())
+def test_scribbling_on_what_a_chip_let_out_changes_nothing_it_does_next(device):
+    chip, twin = a_chip(device), a_chip(device)
+    for step in range(3):
+        seen = []
+        for one in (chip, twin):
+            data = batch(one, seed=step)
+            drives = [Drive(), Drive([None, np.ones((6, 3), np.float32)])]
+            updates = [np.full(s, 0.1, np.float32) for s in one.network.shapes]
+            observed = one.passes(data, drives)
+            one.program(updates)
+            one.decorrelate(observed[0].inputs, 0.01)
+            seen.append([a.copy() for o in observed for a in (*o.inputs, *o.activities, o.output, o.loss)])
+            if one is chip:
+                given = [data.inputs, data.targets, drives[1].perturbations[1], *updates]
+                for array in [*arrays(reachable(observed)), *given]:
+                    array.fill(7 if array.dtype.kind in "iu" else np.nan)
+        for a, b in zip(*seen, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", learners.names())
+def test_a_learner_holds_nothing_of_the_chip(name):
+    chip = a_chip("ideal")
+    learner = learners.get(name)
+    state = learner.init(chip.sizes, seed=SEED, offers=chip.offers)
+    data = batch(chip)
+    oracle = chip.oracle(data) if "oracle" in learner.needs else None
+    gradients, state = learner.update(state, chip.passes(data, learner.drives(state, 6)), oracle=oracle)
+    found = reachable(state, learner, gradients)
+    assert not sharing(arrays(found), arrays(reachable(chip)))
+    assert not any(isinstance(v, (Chip, np.random.Generator, np.random.SeedSequence)) for v in found)
+    assert SEED not in [v for v in found if type(v) is int]
+
+
+def test_the_oracle_hands_out_copies():
+    chip = a_chip("ideal")
+    data = batch(chip)
+    oracle = chip.oracle(data)
+    assert not sharing([*oracle.weights, *oracle.rotations], arrays(reachable(chip)))
+    before = chip.forward(data).output.copy()
+    for array in [*oracle.weights, *oracle.rotations]:
+        array.fill(np.nan)
+    np.testing.assert_array_equal(chip.forward(data).output, before)
+
+
+# --- names and keys -------------------------------------------------------------------------------------------------
+
+
+def public(value, path="chip", seen=None):
+    """Everything that public names lead to, without calling anything: (path, value)."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, (type, types.ModuleType)) or inspect.isroutine(value):
+        return
+    seen.add(id(value))
+    yield path, value
+    if isinstance(value, (str, bytes, int, float)):
+        return
+    if isinstance(value, dict):
+        children = [(f"{path}[{k!r}]", v) for k, v in value.items()]
+    else:
+        children = [(f"{path}.{n}", getattr(value, n, None)) for n in dir(value) if not n.startswith("_")]
+        if isinstance(value, (list, tuple, set, frozenset)):
+            children += [(f"{path}[{k}]", v) for k, v in enumerate(value)]
+    for where, child in children:
+        yield from public(child, where, seen)
+
+
+@pytest.mark.parametrize("options", [{}, {"oracle": True}])
+@pytest.mark.parametrize("device", devices.names())
+def test_no_public_attribute_of_a_chip_gives_weights_noise_or_keys(device, options):
+    chip = a_chip(device, **options)
+    chip.forward(batch(chip))
+    chip.program([np.full(s, 0.01, np.float32) for s in chip.network.shapes])
+    words = {int(word) for key in chip._hidden.keys.values() for word in key} | {SEED}
+    found = dict(public(chip))
+    assert "chip.cost.passes" in found
+    for path, value in found.items():
+        assert not isinstance(value, (np.ndarray, np.random.Generator)), path
+        assert not (isinstance(value, (int, np.integer)) and int(value) in words), path
+    assert str(SEED) not in repr(chip)
+
+
+def test_a_device_with_hooks_of_its_own_grants_no_oracle_unless_asked_by_name():
+    for device in devices.names():
+        chip = a_chip(device)
+        data = batch(chip)
+        exact = not devices.own_hooks(chip.device)
+        assert ("oracle" in chip.offers) == exact
+        if not exact:
+            with pytest.raises(PermissionError, match="oracle=True"):
+                chip.oracle(data)
+        assert "oracle" in a_chip(device, oracle=True).offers
+
+
+def test_a_learner_that_needs_more_than_the_chip_offers_says_so_before_the_first_pass():
+    chip = a_chip("crossbar")
+    for learner in (learners.get("bp"), learners.get("np", baseline="clean")):
+        with pytest.raises(ValueError, match=learner.name) as caught:
+            learner.init(chip.sizes, offers=chip.offers)
+        assert "offers" in str(caught.value)
+    assert chip.cost.passes == 0
+
+
+def test_keys_tell_nothing_of_each_other():
+    purposes = ["chip/noise", "chip/write", "chip/weights", "learner", "batches"]
+    keys = {(seed, p): seeding.key(seed, p) for seed in range(500) for p in purposes}
+    words = [int(w) for key in keys.values() for w in key]
+    assert len(set(keys.values())) == len(keys)
+    # a hash: half of the 64 bits differ between any two keys, whether seed or purpose differ (32 +- 4 each; the mean of
+    # 500 pairs within 4.5 standard errors)
+    packed = {k: int(v[0]) << 32 | int(v[1]) for k, v in keys.items()}
+    for other in ("learner", "chip/write"):
+        bits = [(packed[s, "chip/noise"] ^ packed[s, other]).bit_count() for s in range(500)]
+        assert abs(np.mean(bits) - 32) < 4.5 * 4 / np.sqrt(500)
+    bits = [(packed[s, "learner"] ^ packed[s + 1, "learner"]).bit_count() for s in range(499)]
+    assert abs(np.mean(bits) - 32) < 4.5 * 4 / np.sqrt(499)
+    assert len(set(words)) > 0.999 * len(words)
+
+
+def test_a_learners_key_is_none_of_the_chips():
+    for seed in (0, SEED):
+        chip = a_chip("crossbar", seed)
+        state = learners.get("np").init(chip.sizes, seed=seed, offers=chip.offers)
+        theirs = chip._hidden.keys
+        assert len(set(theirs.values())) == len(theirs) == 3
+        assert tuple(state.key) not in theirs.values()
+        assert not {int(w) for w in state.key} & {int(w) for key in theirs.values() for w in key}
+
+
+def test_a_chip_lists_arrays_as_layered_views_of_one_buffer_of_their_own():
+    chip = a_chip("ideal")
+    observation = chip.forward(batch(chip))
+    for values in (observation.inputs, observation.activities):
+        assert isinstance(values, Layered)
+        assert all(np.shares_memory(v, values.flat) for v in values)
+    assert not np.may_share_memory(observation.inputs.flat, observation.activities.flat)
