@@ -12,14 +12,15 @@ import noisysim.devices as devices
 from noisysim import execution, layered, seeding
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
-from noisysim.fields import unknown
+from noisysim.fields import Field, check, check_choice, check_switch
 from noisysim.kernels import specialised
 from noisysim.layered import Layered
 from noisysim.network import Network, network
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
 
-BACKENDS = ("cpu",)
+BACKENDS, INJECTIONS = ("cpu",), ("line", "digital")
+SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
 WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
 _NOTHING = np.zeros(0, np.float32)
 _STATE = {n: n for n in ("weights", "variances", "pairs", "ranges", "peaks")} | {"rotations": "flat_rotations"}
@@ -70,10 +71,11 @@ class Chip:
         inject: str = "line",
         oracle: bool = False,
     ):
-        if backend not in BACKENDS:
-            raise unknown("backend", backend, BACKENDS)
-        if inject not in ("line", "digital"):
-            raise unknown("injection point", inject, ("line", "digital"))
+        check_choice("backend", backend, BACKENDS)
+        check_choice("inject", inject, INJECTIONS)
+        for name, value in (("decorrelate", decorrelate), ("bias", bias), ("oracle", oracle)):
+            check_switch(name, value)
+        seed = check("", "seed", seed, SEED)
         self.device = devices.get(device)
         self.network: Network = network(layers, activation, bias, self.device)
         self.noisy = devices.is_noisy(self.device)
@@ -157,13 +159,15 @@ class Chip:
             In the order of the drives. They share the array of the first layer's inputs, the same for all.
         """
         x = self._inputs(batch.inputs if isinstance(batch, Batch) else batch)
+        if isinstance(batch, Batch) and np.shape(batch.targets) != (len(x), self.sizes[-1]):
+            raise ValueError(f"targets have shape {np.shape(batch.targets)}, the chip gives {(len(x), self.sizes[-1])}")
+        if not isinstance(drives, Sequence):
+            raise TypeError(f"drives must be a list of Drive, not {drives!r}")
         observed = self._observations(out, len(x), len(drives))
         self._pass(x, drives, observed, first_sample, convert=True)
         rows = len(x) * len(drives)
         self.cost.count_passes(self.network, rows, 0 if first_sample else len(drives), digitised=True)
         if isinstance(batch, Batch):
-            if batch.targets.shape != (len(x), self.sizes[-1]):
-                raise ValueError(f"targets have shape {batch.targets.shape}, the chip gives {(len(x), self.sizes[-1])}")
             for observation in observed:
                 observation.loss = batch.loss(observation.output, batch.targets)
         else:
@@ -198,6 +202,8 @@ class Chip:
         updates : sequence of numpy.ndarray
             One (n_out, n_in) array a layer, to be added; with a bias its last column is the bias's.
         """
+        if not isinstance(updates, Sequence):
+            raise TypeError(f"updates must be a list of arrays, one a layer, not {updates!r}")
         if [np.shape(u) for u in updates] != self.network.shapes:
             given = [np.shape(u) for u in updates]
             raise ValueError(f"updates must have the shapes {self.network.shapes}, not {given}")
@@ -218,6 +224,9 @@ class Chip:
         """
         if not self._decorrelates:
             raise ValueError("this chip does not decorrelate: make it with decorrelate=True")
+        rate = check("", "rate", rate, Field("per update", 0, 1))
+        if len(inputs) != self.network.depth:
+            raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
         decorrelate(self._hidden.rotations, layered.layered(inputs), rate)
 
     def oracle(self, batch: Batch) -> Oracle:
@@ -254,7 +263,10 @@ class Chip:
         self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
 
     def _inputs(self, x: Any) -> np.ndarray:
-        x = np.ascontiguousarray(x, np.float32)
+        try:
+            x = np.ascontiguousarray(x, np.float32)
+        except (TypeError, ValueError):
+            raise TypeError(f"inputs must be a (batch, {self.sizes[0]}) array of numbers") from None
         if x.ndim != 2 or x.shape[1] != self.sizes[0] or not len(x):
             raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {np.shape(x)}")
         return x
@@ -275,10 +287,8 @@ class Chip:
         chip = (hidden.table, hidden.tiles, hidden.weights, hidden.variances, hidden.flat_rotations, hidden.ranges,
                 self._dac_range)  # fmt: skip
         if first_sample:
-            if hidden.next_pass < len(drives):
-                raise ValueError(
-                    f"first_sample={first_sample} goes on with an earlier call's passes, but there was none"
-                )
+            if first_sample < 0 or hidden.next_pass < len(drives):
+                raise ValueError(f"first_sample={first_sample} goes on with the passes of a call before: there is none")
             hidden.next_pass -= len(drives)
         noise = (first_sample, hidden.next_pass, k0, k1)
         spans = execution.spans(len(x), execution.BLOCK_ROWS)
@@ -299,39 +309,44 @@ class Chip:
 
     def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Perturbations in one buffer, where each lies in it, and the layer at which each pass parts from the first."""
-        depth = self.network.depth
-        if not any(d.perturbations for d in drives):
+        if not all(isinstance(drive, Drive) for drive in drives):
+            raise TypeError("a drive must be a Drive")
+        if not any(len(d.perturbations) for d in drives):
             return self._undriven(len(drives))
+        depth = self.network.depth
         lies = np.full((len(drives), depth), -1, np.int64)
         fork = np.full(len(drives), 0 if self.noisy else depth, np.int64)
         size, pieces = 0, []
         for p, drive in enumerate(drives):
-            if not drive.perturbations:
-                continue
-            if len(drive.perturbations) != depth:
-                raise ValueError(
-                    f"a drive needs a perturbation (or None) for each of {depth} layers, not {len(drive.perturbations)}"
-                )
-            for layer, perturbation in enumerate(drive.perturbations):
-                if perturbation is None:
-                    continue
-                if np.shape(perturbation) != (rows, self.network.units[layer]):
-                    raise ValueError(
-                        f"the perturbation of layer {layer} must have the shape {(rows, self.network.units[layer])}, "
-                        f"not {np.shape(perturbation)}"
-                    )
+            for layer, piece in self._checked(drive, rows):
                 lies[p, layer] = size
-                size += rows * self.network.units[layer]
-                pieces.append(perturbation)
-            if not self.noisy:
-                driven = np.flatnonzero(lies[p] >= 0)
-                fork[p] = driven[0] if len(driven) else depth
+                size += piece.size
+                pieces.append(piece)
+                if not self.noisy:
+                    fork[p] = min(fork[p], layer)
         buffer = execution.scratch("perturbations", size)
         at = 0
         for piece in pieces:
             buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
             at += piece.size
         return buffer[:size], lies, np.minimum(fork, fork[0])
+
+    def _checked(self, drive: Drive, rows: int) -> list[tuple[int, np.ndarray]]:
+        """The layers that a drive perturbs, and by what."""
+        given, units = drive.perturbations, self.network.units
+        if len(given) not in (0, len(units)):
+            raise ValueError(f"a drive needs a perturbation or None for each of {len(units)} layers, not {len(given)}")
+        found = []
+        for layer, piece in enumerate(given):
+            if piece is None:
+                continue
+            if not isinstance(piece, np.ndarray):
+                raise TypeError(f"the perturbation of layer {layer} must be an array, not {type(piece).__name__}")
+            if piece.shape != (rows, units[layer]):
+                wanted = (rows, units[layer])
+                raise ValueError(f"the perturbation of layer {layer} must have the shape {wanted}, not {piece.shape}")
+            found.append((layer, piece))
+        return found
 
     def _undriven(self, passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The layout of passes that nobody perturbs: always the same, and wanted often."""

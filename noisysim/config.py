@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import noisysim.devices as devices
 from noisysim import learners, optimizers, tasks
-from noisysim.fields import Field, check, check_names, declared, unknown
+from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
 from noisysim.scalars.activations import ACTIVATIONS
 
 Count = Annotated[int, Field("", 1, 10**9, whole=True)]
@@ -87,11 +87,11 @@ def resolve(
     specs = declared(Config)
     seed = check("run", "seed", seed, specs["seed"])
     device, learner, optimizer = devices.get(device), learners.get(learner), optimizers.get(optimizer)
-    _check_choice("activation", activation, ACTIVATIONS)
-    _check_choice("inject", inject, ("line", "digital"))
-    _check_choice("backend", backend, ("cpu",))
-    check_switch("bias", bias)
-    check_switch("oracle", oracle, None)
+    check_choice("activation", activation, ACTIVATIONS)
+    check_choice("inject", inject, ("line", "digital"))
+    check_choice("backend", backend, ("cpu",))
+    check_switch("run.bias", bias)
+    check_switch("run.oracle", oracle, None)
     if oracle is False and "oracle" in learner.requires():
         raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: leave it out or True")
     numbers = {
@@ -126,17 +126,6 @@ def _layers(layers: Any) -> list[int]:
     if isinstance(layers, (str, bytes)) or not isinstance(layers, Sequence):
         raise TypeError(f"run.layers must be a list of hidden sizes such as [256, 128], not {layers!r}")
     return [check("run", "layers", n, Field("units", 1, 1e7, whole=True)) for n in layers]
-
-
-def _check_choice(name: str, value: Any, known: Any) -> None:
-    if not isinstance(value, str) or value not in known:
-        raise unknown(name, value, known)
-
-
-def check_switch(name: str, value: Any, *others: Any) -> None:
-    """Refuse anything but True, False, and what else a switch may be."""
-    if not isinstance(value, bool) and value not in others:
-        raise TypeError(f"run.{name} must be True or False, not {value!r}")
 
 
 def _check_folder(data: Any) -> None:

@@ -92,14 +92,30 @@ def check(owner: str, name: str, value: Any, spec: Field) -> Any:
     if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
         raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
     try:
-        number = float(value)
+        # an integer keeps all its digits: as a float, 2^53 + 1 would become another seed
+        number = value if isinstance(value, int) else float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})") from None
-    if (number != spec.off and not spec.low <= number <= spec.high) or math.isinf(number):
+    if (number != spec.off and not spec.low <= number <= spec.high) or abs(number) == math.inf:
         raise ValueError(f"{where} must be {spec.range}{', ' + spec.unit if spec.unit else ''}, not {value!r}")
     if spec.whole and number != int(number):
         raise ValueError(f"{where} must be {spec.range}, not {value!r}")
-    return int(number) if spec.whole else number
+    try:
+        return int(number) if spec.whole else float(number)
+    except OverflowError:
+        raise ValueError(f"{where} must be {spec.range}, not {value!r}") from None
+
+
+def check_switch(where: str, value: Any, *others: Any) -> None:
+    """Refuse anything but True, False, and what else a switch may be."""
+    if not isinstance(value, bool) and not any(value is other for other in others):
+        raise TypeError(f"{where} must be True or False, not {value!r}")
+
+
+def check_choice(kind: str, value: Any, known: Iterable[str]) -> None:
+    """Refuse a word that is not among the known ones."""
+    if not isinstance(value, str) or value not in known:
+        raise unknown(kind, value, known)
 
 
 def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -118,6 +134,8 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = (s.strip() for s in part.partition("="))
         if not equals or not key.isidentifier():
             raise ValueError(f"cannot read {part!r} in {text!r}: write it as name:field=value,field=value")
+        if key in settings:
+            raise ValueError(f"{text!r} sets {key} twice")
         try:
             settings[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -128,7 +146,9 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
 def named(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A spec in any of its forms as (name or instance, settings): mappings and ``name:field=value`` taken apart."""
     if isinstance(spec, Mapping):
-        spec, settings = spec.get("name"), {**{k: v for k, v in spec.items() if k != "name"}, **settings}
+        if "name" not in spec:
+            raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {', '.join(map(str, spec))}")
+        spec, settings = spec["name"], {**{k: v for k, v in spec.items() if k != "name"}, **settings}
     if isinstance(spec, str):
         spec, given = parse_spec(spec)
         settings = {**given, **settings}
@@ -152,7 +172,8 @@ def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[
         owner = f"{kind} {known_as(cls)!r}"
         settings = {**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, **settings}
     else:
-        raise TypeError(f"{kind} must be a name ({', '.join(sorted(known))}) or a {kind}, not {spec!r}")
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise TypeError(f"{kind} must be a name ({', '.join(sorted(known))}) or {article} {kind}, not {spec!r}")
     check_names(owner, settings, [f.name for f in dataclasses.fields(cls)])
     specs = declared(cls)
     return cls(**{k: check(owner, k, v, specs[k]) for k, v in settings.items()})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from noisysim.fields import check_choice
 from noisysim.scalars.activations import ACTIVATIONS
 
 
@@ -98,12 +99,12 @@ class Network:
 
 def network(sizes: Sequence[int], activation: str, bias: bool, device: object) -> Network:
     """A checked `Network` for a device's arrays."""
-    from noisysim.fields import unknown
-
+    if isinstance(sizes, (str, bytes, Mapping)) or not isinstance(sizes, Iterable):
+        raise TypeError(f"layers must be a list of units such as [784, 256, 10], not {sizes!r}")
     sizes = tuple(sizes)
-    if len(sizes) < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
+    if len(sizes) < 2 or not whole:
         raise ValueError(f"layers must be at least two whole numbers above 0 (inputs, ..., outputs), not {sizes!r}")
-    if activation not in ACTIVATIONS:
-        raise unknown("activation", activation, ACTIVATIONS)
+    check_choice("activation", activation, ACTIVATIONS)
     limits = (int(getattr(device, "tile_rows", 0)), int(getattr(device, "tile_columns", 0)))
     return Network(tuple(int(n) for n in sizes), activation, bool(bias), *limits)

@@ -11,7 +11,7 @@ from typing import Any
 
 from noisysim import config as configuration
 from noisysim import environment, execution, storage, tasks
-from noisysim.fields import Field, check
+from noisysim.fields import Field, check, check_switch
 from noisysim.results import Result
 from noisysim.training import Training
 
@@ -100,7 +100,7 @@ def run(
     """
     path = _output(out, overwrite)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
-    configuration.check_switch("progress", progress, None)
+    check_switch("run.progress", progress, None)
     resolved = configuration.resolve(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, learning_rate=learning_rate,
         learning_rate_decay=learning_rate_decay, batch_size=batch_size, epochs=epochs, activation=activation, bias=bias,
@@ -146,7 +146,7 @@ def resume(
     """
     path = Path(path)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
-    configuration.check_switch("progress", progress, None)
+    check_switch("run.progress", progress, None)
     content = storage.read(path)
     if content["status"] in ("finished", "diverged"):
         return Result.of(content, path)
@@ -207,7 +207,7 @@ def _go_on(
 
 
 def _output(out: Any, overwrite: bool) -> Path | None:
-    configuration.check_switch("overwrite", overwrite)
+    check_switch("run.overwrite", overwrite)
     if out is None:
         return None
     if not isinstance(out, (str, os.PathLike)):

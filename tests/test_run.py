@@ -308,7 +308,6 @@ def test_a_seed_settles_every_bit_on_any_number_of_threads(learner):
     assert not same_bits(noisysim.run(**given, threads=2, seed=1), first)
 
 
-@pytest.mark.xfail(strict=True, reason="fields.check: a whole number goes through a float")
 def test_seeds_are_told_apart_to_the_last_digit():
     assert small(seed=2**53 + 1).config["seed"] == 2**53 + 1
     assert small(seed=2**63 - 1).config["seed"] == 2**63 - 1

@@ -105,7 +105,11 @@ def load(
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # first: unpickling cached code imports it by name
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # half a module would be found by the next call
+        raise
     made: dict = {}
     for scalar, function in scalars.items():
         setattr(module, scalar, specialise(function, jit, made))

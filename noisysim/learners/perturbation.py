@@ -104,10 +104,14 @@ class Perturbation(Learner):
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
     ) -> tuple[Layered, State]:
-        expected = len(self.drives(state, len(observations[0].output)))
+        expected = len(self.drives(state, len(observations[0].output))) if len(observations) else self.samples + 1
         if len(observations) != expected:
             raise ValueError(
                 f"learner {self.name!r} asked for {expected} passes and was given {len(observations)} observations"
+            )
+        if any(o.loss is None for o in observations):
+            raise ValueError(
+                f"learner {self.name!r} needs observations with a loss: give the chip a batch with targets"
             )
         gradients = algebra.outer(self.estimate(state, observations), observations[0].inputs, out)
         state.step += 1
