@@ -44,3 +44,14 @@ def describe(backend: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def moved(began: dict[str, Any]) -> list[str]:
+    """What a run that goes on elsewhere should say: other versions or processors compute other last bits."""
+    here = describe(began["backend"])
+    other = [
+        f"{k} {began[k]} -> {here[k]}"
+        for k in ("noisysim", "numpy", "numba", "scipy", "cpu")
+        if began.get(k) != here[k]
+    ]
+    return [f"resumed on another host, whose last bits may differ: {', '.join(other)}"] if other else []

@@ -169,6 +169,7 @@ def resume(
             training.resume(content["arrays"])
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path} holds no whole state to go on from: {error}") from None
+        training.notes += environment.moved(content["environment"])
         return _go_on(training, content["environment"], path, started, seconds, progress)
 
 

@@ -64,6 +64,8 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         with open(draft, "rb") as whole:
             os.fsync(whole.fileno())
         draft.replace(path.resolve())
+        for left in draft.parent.glob(f".{path.resolve().name}.*.part"):
+            left.unlink(missing_ok=True)  # by a process that was killed while it wrote
     finally:
         draft.unlink(missing_ok=True)
 

@@ -35,6 +35,7 @@ class Training:
         self.task = config.task
         self.history = History()
         self.status = "running"
+        self.notes: list[str] = []  # what a reader of the result should know besides
         self.epoch = 0
         self.step = 0  # of this epoch
         self.sums = np.zeros(5)  # of this epoch: loss, hits, samples, passed share, looks at it
@@ -175,7 +176,7 @@ class Training:
         said = diagnosis.warnings(self.history, self.config.learner, self.learner_state.sigma, self.floor, classes)
         if self.status == "diverged":
             said.insert(0, f"diverged in epoch {self.epoch + 1}: the loss left all bounds; lower learning_rate")
-        return said
+        return said + self.notes
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
         """Arrays from which `resume` goes on, bit for bit."""

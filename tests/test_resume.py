@@ -101,7 +101,8 @@ def test_a_resumed_run_is_the_same_on_other_threads_and_keeps_its_environment(tm
         file["environment"] = json.dumps(environment)
     before = noisysim.load(copies[2])
     after = noisysim.resume(copies[2], threads=1, checkpoint_seconds=0.5, progress=False)
-    assert differences(copies[2], whole) == []
+    assert differences(copies[2], whole) == ["warnings"]
+    assert after.warnings[-1].startswith("resumed on another host, whose last bits may differ: cpu where it was begun")
     assert after.environment == environment
     assert after.elapsed > before.elapsed
     assert before.status == "running"

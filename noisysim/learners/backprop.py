@@ -13,7 +13,10 @@ from noisysim.observation import Drive, Observation
 
 @dataclass(frozen=True)
 class BP(Learner):
-    """Backpropagation: s_l = dL/da_l, exact, at the activities that one pass observed."""
+    """Backpropagation: the oracle baseline.
+
+    s_l = dL/da_l, exact, at the activities that one pass observed.
+    """
 
     name: ClassVar[str] = "bp"
     needs: ClassVar[frozenset[str]] = frozenset({"oracle"})
@@ -36,7 +39,10 @@ class BP(Learner):
 
 @dataclass(frozen=True)
 class DBP(BP):
-    """`BP` on decorrelated inputs, back through R^T (Dalm et al. 2025)."""
+    """Backpropagation (BP) on decorrelated inputs.
+
+    Back through R^T (Dalm et al. 2025).
+    """
 
     name: ClassVar[str] = "dbp"
     rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 1e-1}

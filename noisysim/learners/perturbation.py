@@ -124,9 +124,10 @@ class Perturbation(Learner):
 
 @dataclass(frozen=True)
 class NP(Perturbation):
-    """Node perturbation: s_l = dL eps_l / sigma^2 ([D] Eq. 3, [H] Eq. 3), averaged over K draws.
+    """Node perturbation: the loss change times the noise injected.
 
-    The rule knows its own injected eps and nothing of the device's noise, which must stay well below it.
+    s_l = dL eps_l / sigma^2 ([D] Eq. 3, [H] Eq. 3), averaged over K draws. The rule knows its own injected eps and
+    nothing of the device's noise, which must stay well below it.
     """
 
     name: ClassVar[str] = "np"
@@ -139,9 +140,10 @@ class NP(Perturbation):
 
 @dataclass(frozen=True)
 class INP(Perturbation):
-    """Iterative node perturbation: s_l = N_l dL^(l) v_l / |v_l|^2 ([D] Eq. 5), a pass a layer and draw.
+    """Iterative node perturbation: one layer perturbed at a time.
 
-    dL^(l) is the loss change of the pass in which layer l alone is perturbed, by v_l; N_l the layer's units.
+    s_l = N_l dL^(l) v_l / |v_l|^2 ([D] Eq. 5), a pass a layer and draw. dL^(l) is the loss change of the pass in
+    which layer l alone is perturbed, by v_l; N_l the layer's units.
     """
 
     name: ClassVar[str] = "inp"
@@ -170,9 +172,10 @@ class INP(Perturbation):
 
 @dataclass(frozen=True)
 class ANP(Perturbation):
-    """Activity-based node perturbation: s_l = N dL da_l / |da|^2 ([D] Eq. 6, Algorithm 1).
+    """Activity-based node perturbation: the loss change times how the activities moved.
 
-    da is the observed difference of the pre-activations, the noise itself included, its norm over all layers, for
+    s_l = N dL da_l / |da|^2 ([D] Eq. 6, Algorithm 1). da is the observed difference of the pre-activations, the
+    noise itself included, its norm over all layers, for
     each sample; N the number of units. The source of the noise does not matter: on a device with noise of its own
     nothing is injected (unless `sigma` asks for it) and two noisy passes do ([D] section 3.4).
 
@@ -211,7 +214,10 @@ class ANP(Perturbation):
 
 @dataclass(frozen=True)
 class DNP(NP):
-    """`NP` on decorrelated inputs ([D] section 2.2)."""
+    """Node perturbation (NP) on decorrelated inputs.
+
+    [D] section 2.2.
+    """
 
     name: ClassVar[str] = "dnp"
     rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
@@ -220,7 +226,10 @@ class DNP(NP):
 
 @dataclass(frozen=True)
 class DINP(INP):
-    """`INP` on decorrelated inputs ([D] section 2.2)."""
+    """Iterative node perturbation (INP) on decorrelated inputs.
+
+    [D] section 2.2.
+    """
 
     name: ClassVar[str] = "dinp"
     rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
@@ -229,7 +238,10 @@ class DINP(INP):
 
 @dataclass(frozen=True)
 class DANP(ANP):
-    """`ANP` on decorrelated inputs ([D] Algorithm 1)."""
+    """Activity-based node perturbation (ANP) on decorrelated inputs.
+
+    [D] Algorithm 1.
+    """
 
     name: ClassVar[str] = "danp"
     rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}

@@ -1,0 +1,5 @@
+"""``python -m noisysim``: the command line."""
+
+from noisysim.cli import main
+
+main()
