@@ -88,7 +88,7 @@ def _outer_block(terms, factors, layer, inputs, out, start, stop) -> None:
     """Rows start..stop of one layer's gradient."""
     kernels = specialised.general()
     batch = len(inputs)
-    packed = execution.scratch("packed", batch * (stop - start))[: batch * (stop - start)].reshape(batch, -1)
+    packed = execution.scratch("work", batch * (stop - start))[: batch * (stop - start)].reshape(batch, -1)
     for k, term in enumerate(terms):
         rest = np.empty((0, 0), np.float32) if term.baseline is None else term.baseline[layer]
         own = factors[k][layer if len(factors[k]) > 1 else 0]

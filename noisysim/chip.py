@@ -447,9 +447,10 @@ def _scratch(net: Network, rows: int, sides: int) -> tuple:
 
 def _cut_scratch(widest: int, most: int, rows: int, sides: int) -> tuple:
     take, padded = execution.scratch, 4 * -(-most // 4)
+    room = rows * max(widest, most)  # a product's, or before it that of its decorrelated inputs
     return (
-        take("x", rows * widest), take("rotated", rows * widest),
-        take("product", sides * rows * most)[: sides * rows * most].reshape(sides, -1),
+        take("work", rows * widest),
+        take("product", sides * room)[: sides * room].reshape(sides, -1),
         take("energy", sides * rows * most)[: sides * rows * most].reshape(sides, -1),
         take("z", padded), take("u", padded), take("bits", padded, np.uint32), take("line", 2 * most),
     )  # fmt: skip

@@ -75,7 +75,7 @@ def _mirror(step: np.ndarray, first: int, last: int) -> None:
 
 def _turn(rotation: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
     """Rows of the correlations become rows of (correlations R): nobody else needs them."""
-    rows = execution.scratch("turn", (last - first) * len(rotation))[: (last - first) * len(rotation)]
+    rows = execution.scratch("work", (last - first) * len(rotation))[: (last - first) * len(rotation)]
     rows = rows.reshape(last - first, -1)
     np.matmul(step[first:last], rotation, out=rows)
     step[first:last] = rows

@@ -235,7 +235,7 @@ def drive_layer(layer, x, span, chip, passes, scratch, d):
     """What a layer's arrays are driven with in every pass: activate, decorrelate, convert."""
     table, _, _, _, rotations, _, dac_range = chip
     inputs, activities, _, _, fork, _, _, _ = passes
-    x_buffer, rotated_buffer = scratch[0], scratch[1]
+    x_buffer, rotated_buffer = scratch[0], scratch[1][0]  # products come later: their room is free
     first, last = span
     rows, batch, n_line = last - first, x.shape[0], table[layer, N_IN]
     n_units = x.shape[1] if layer == 0 else table[layer - 1, N_OUT]
@@ -263,7 +263,7 @@ def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
     table, tiles, weights, variances, _, ranges, _ = chip
     inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
     first_sample, first_pass, k0, k1 = noise
-    x_buffer, _, product_buffer, energy_buffer, z, u, bits, line = scratch
+    x_buffer, product_buffer, energy_buffer, z, u, bits, line = scratch
     first, last = span
     rows, n_out, n_line = last - first, table[layer, N_OUT], table[layer, N_IN]
     nothing = perturbations[:0].reshape((0, 0))
