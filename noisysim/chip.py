@@ -114,6 +114,12 @@ class Chip:
         widest = [float(ranges[row[2] : row[2] + row[3]].max()) for row in table]
         return [full / ((1 << (bits - 1)) - 1) for full in widest]
 
+    @property
+    def dac_codes(self) -> int:
+        """Codes of a DAC on each side of zero; 0 where the device states no resolution."""
+        bits = int(getattr(self.device, "dac_bits", 0))
+        return (1 << (bits - 1)) - 1 if bits > 1 else 0
+
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
         return f"<Chip {sizes} on {devices.name_of(self.device)}, {self.cost.passes} passes>"

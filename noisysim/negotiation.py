@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim import execution
 from noisysim.observation import Drive
 
 SHOUT = 3.0
@@ -24,11 +25,13 @@ def floor(chip: Any, inputs: np.ndarray) -> float:
     Returns
     -------
     float
-        The larger of three times the noise of a line and half the step of its converter, over all layers; 0 for an
-        exact chip.
+        The largest, over all layers, of three times the noise of a line, half a step of its ADC, and half a step of the
+        DAC that drives the next layer (its scale that of the typical sample); 0 for an exact chip.
     """
-    first, second = chip.passes(inputs, [Drive(), Drive()])
+    first, second = chip.passes(inputs[: execution.BLOCK_ROWS], [Drive(), Drive()])
     levels = [0.0, *(0.5 * step for step in chip.converter_steps)]
     for a, b in zip(first.activities, second.activities, strict=True):
         levels.append(SHOUT * float(np.std(np.subtract(a, b, dtype=np.float64))) / np.sqrt(2.0))
+    if chip.dac_codes:
+        levels += [0.5 * float(np.median(np.abs(x).max(axis=1))) / chip.dac_codes for x in first.inputs[1:]]
     return max(levels)
