@@ -49,11 +49,6 @@ class Cost:
         self.dac_conversions += rows * dac
         self.adc_conversions += rows * adc if digitised else 0
 
-    @property
-    def passes_an_update(self) -> float:
-        """Passes spent on one update, evaluation included."""
-        return self.passes / max(self.updates, 1)
-
     def array(self) -> np.ndarray:
         """The counts as int64, in the order of the attributes."""
         return np.array(astuple(self), np.int64)

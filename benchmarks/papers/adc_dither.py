@@ -143,6 +143,7 @@ def measure(table: Table, name: str, given, device, rule, differs, reference=Non
 
 
 def main() -> int:
+    """Measure what is asked for, print it beside the reference, and keep it; 0 if everything judged passed."""
     given = arguments(__doc__, draw="only draw the figure, from the results kept")
     if given.draw:
         draw(json.loads((RESULTS / "adc_dither.json").read_text()))

@@ -150,6 +150,7 @@ def nearest(count: int) -> tuple[int, float, dict, np.ndarray]:
 
 
 def main() -> int:
+    """Measure what is asked for, print it beside the reference, and keep it; 0 if everything judged passed."""
     given = arguments(__doc__)
     check = None if given.quick else True
     longest = 100 if given.quick else 1000

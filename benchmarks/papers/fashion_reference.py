@@ -86,6 +86,7 @@ COSTS = {
 
 
 def main() -> int:
+    """Measure what is asked for, print it beside the reference, and keep it; 0 if everything judged passed."""
     given = arguments(__doc__)
     keep = "" if given.quick else "fashion_reference"
     table = Table(keep, {**SETTINGS, "seeds": given.seeds, "value": "test accuracy, %, last epoch"}, bool(given.only))
