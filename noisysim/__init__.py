@@ -38,23 +38,27 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Parts are imported when they are first used: `import noisysim` stays quick."""
     if name in _HOME:
-        value = getattr(importlib.import_module(f"noisysim.{_HOME[name]}"), name)
+        value = getattr(_part(_HOME[name]), name)
     elif name in _PACKAGES:
-        try:
-            value = importlib.import_module(f"noisysim.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != "noisysim.devices":
-                raise
-            raise ImportError(
-                "noisysim.devices is not beside this noisysim: Python is running in the source folder without an "
-                "editable install; leave the folder, or run: pip install -e ."
-            ) from None
+        value = _part(name)
     elif name == "__version__":
-        value = importlib.import_module("noisysim.environment").version()
+        value = _part("environment").version()
     else:
         raise AttributeError(f"module 'noisysim' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _part(name: str) -> Any:
+    try:
+        return importlib.import_module(f"noisysim.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "noisysim.devices":
+            raise
+        raise ImportError(
+            "noisysim.devices is not beside this noisysim: Python is running in the source folder without an editable "
+            "install; leave the folder, or run: pip install -e ."
+        ) from None
 
 
 def __dir__() -> list[str]:

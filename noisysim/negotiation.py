@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import execution
 from noisysim.observation import Drive
 
 SHOUT = 3.0
 """An injected perturbation this many times the noise observed is heard above it (reference: 2 to 3)."""
+SAMPLES = 512
+"""Inputs looked at, at most."""
 
 
 def floor(chip: Any, inputs: np.ndarray) -> float:
@@ -28,7 +29,7 @@ def floor(chip: Any, inputs: np.ndarray) -> float:
         The largest, over all layers, of three times the noise of a line, half a step of its ADC, and half a step of the
         DAC that drives the next layer (its scale that of the typical sample); 0 for an exact chip.
     """
-    first, second = chip.passes(inputs[: execution.BLOCK_ROWS], [Drive(), Drive()])
+    first, second = chip.passes(inputs[:SAMPLES], [Drive(), Drive()])
     levels = [0.0, *(0.5 * step for step in chip.converter_steps)]
     for a, b in zip(first.activities, second.activities, strict=True):
         levels.append(SHOUT * float(np.std(np.subtract(a, b, dtype=np.float64))) / np.sqrt(2.0))

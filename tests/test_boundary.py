@@ -3,6 +3,7 @@
 import ast
 import gc
 import inspect
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -334,3 +335,15 @@ def test_a_chip_lists_arrays_as_layered_views_of_one_buffer_of_their_own():
         assert isinstance(values, Layered)
         assert all(np.shares_memory(v, values.flat) for v in values)
     assert not np.may_share_memory(observation.inputs.flat, observation.activities.flat)
+
+
+@pytest.mark.parametrize("part", ["noisysim.run", "noisysim.devices", "noisysim.Chip"])
+def test_a_source_folder_without_an_install_says_what_to_do(part):
+    # after a plain `pip install .` Python in the checkout finds noisysim/ there, and no noisysim.devices
+    code = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        f"import noisysim\ntry:\n    {part}\nexcept ImportError as error:\n    print(error)"
+    )
+    root = Path(noisysim.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "pip install -e ." in done.stdout
