@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import difflib
 import math
+import numbers
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -89,13 +90,10 @@ def check(owner: str, name: str, value: Any, spec: Field) -> Any:
         if value not in spec.choices:
             raise ValueError(f"{where} must be {spec.range}, not {value!r}{nearest(value, spec.choices)}")
         return value
-    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
-    try:
-        # an integer keeps all its digits: as a float, 2^53 + 1 would become another seed
-        number = value if isinstance(value, int) else float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})") from None
+    # an integer keeps all its digits: as a float, 2^53 + 1 would become another seed
+    number = value if isinstance(value, int) else float(value)
     if (number != spec.off and not spec.low <= number <= spec.high) or abs(number) == math.inf:
         raise ValueError(f"{where} must be {spec.range}{', ' + spec.unit if spec.unit else ''}, not {value!r}")
     if spec.whole and number != int(number):
