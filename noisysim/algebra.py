@@ -18,14 +18,10 @@ from noisysim.layered import Layered
 _FLOPS_A_BYTE = 50.0  # what a pass over memory is worth when it is weighed against a product
 
 
-def _widths(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([a.shape[1] for a in arrays], np.int64)
-
-
 def squared_distances(activities: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> np.ndarray:
     """Squared norm over all layers of the difference of two passes, a value a sample, (batch,) float64."""
     a, b = layered.layered(activities), layered.layered(baseline)
-    widths, batch = _widths(a), len(a[0])
+    widths, batch = a.widths, len(a[0])
     kernel = specialised.general().squared_distances
     if batch <= execution.BLOCK_ROWS:
         return kernel(a.flat, b.flat, widths, 0, batch)
@@ -71,9 +67,8 @@ def outer(terms: Sequence[Term], inputs: Sequence[np.ndarray], out: Layered | No
     if flops < execution.SERIAL_FLOPS and len(terms) == 1:
         x, a = layered.layered(inputs), layered.layered(first)
         rest = a.flat[:0] if terms[0].baseline is None else layered.layered(terms[0].baseline).flat
-        widths = np.array([(i.shape[1], o.shape[1]) for i, o in zip(x, a, strict=True)], np.int64)
         with execution.single_blas():
-            specialised.general().outer_layers(factors[0], a.flat, rest, x.flat, out.flat, widths, batch)
+            specialised.general().outer_layers(factors[0], a.flat, rest, x.flat, out.flat, x.widths, a.widths, batch)
         return out
     tasks = [
         partial(_outer_block, terms, factors, layer, inputs[layer], out[layer], *span)

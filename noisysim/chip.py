@@ -21,6 +21,7 @@ from noisysim.oracle import Oracle
 
 BACKENDS, INJECTIONS = ("cpu",), ("line", "digital")
 SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
+RATE = Field("per update", 0, 1, "step of the decorrelation")
 WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
 _NOTHING = np.zeros(0, np.float32)
 _STATE = {n: n for n in ("weights", "variances", "pairs", "ranges", "peaks")} | {"rotations": "flat_rotations"}
@@ -210,9 +211,9 @@ class Chip:
         """
         if not isinstance(updates, Sequence):
             raise TypeError(f"updates must be a list of arrays, one a layer, not {updates!r}")
-        if [np.shape(u) for u in updates] != self.network.shapes:
-            given = [np.shape(u) for u in updates]
-            raise ValueError(f"updates must have the shapes {self.network.shapes}, not {given}")
+        shapes = updates.shapes if isinstance(updates, Layered) else [np.shape(u) for u in updates]
+        if shapes != self.network.shapes:
+            raise ValueError(f"updates must have the shapes {self.network.shapes}, not {shapes}")
         self._write(layered.layered(updates).flat, False)
         self.cost.updates += 1
         if self._follows:
@@ -230,7 +231,8 @@ class Chip:
         """
         if not self._decorrelates:
             raise ValueError("this chip does not decorrelate: make it with decorrelate=True")
-        rate = check("", "rate", rate, Field("per update", 0, 1))
+        if not (type(rate) is float and 0 <= rate <= 1):  # a plain rate comes with every update: do not dwell on it
+            rate = check("", "rate", rate, RATE)
         if len(inputs) != self.network.depth:
             raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
         decorrelate(self._hidden.rotations, layered.layered(inputs), rate)

@@ -31,8 +31,8 @@ def decorrelate(rotations: layered.Layered, inputs: layered.Layered, rate: float
     """
     batch = len(inputs[0])
     if batch <= FEW:
-        shapes = np.array([(len(r), x.shape[1]) for r, x in zip(rotations, inputs, strict=True)], np.int64)
-        specialised.general().decorrelate_few(rotations.flat, inputs.flat, shapes, batch, rate)
+        kernel = specialised.general().decorrelate_few
+        kernel(rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate)
         return
     factor = np.float32(rate / batch)
     for rotation, line in zip(rotations, inputs, strict=True):

@@ -72,32 +72,22 @@ def _blas():
     return ThreadpoolController()
 
 
-@contextlib.contextmanager
-def single_blas() -> Iterator[None]:
-    """Hold BLAS at one thread; nested uses, from any thread, cost next to nothing."""
-    _hold.enter()
-    try:
-        yield
-    finally:
-        _hold.leave()
-
-
 class _Hold:
-    """Counts who needs BLAS held; the first takes its threads away, the last gives them back."""
+    """Counts who needs BLAS held at one thread; the first takes its threads away, the last gives them back."""
 
     def __init__(self) -> None:
         self.count = 0
         self.lock = threading.Lock()
         self.limiter: Any = None
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self.lock:
             if self.count == 0:
                 self.limiter = _blas().limit(limits=1, user_api="blas")
                 self.limiter.__enter__()
             self.count += 1
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with self.lock:
             self.count -= 1
             if self.count == 0:
@@ -105,6 +95,11 @@ class _Hold:
 
 
 _hold = _Hold()
+
+
+def single_blas() -> _Hold:
+    """Hold BLAS at one thread in a ``with`` block; nested uses, from any thread, cost next to nothing."""
+    return _hold
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ class Layered(list):
     ----------
     flat : numpy.ndarray
         float32, 1-D, contiguous: every layer's array in C order, one after the other.
+    widths : numpy.ndarray
+        int64, (layers,): the length of each array's last axis.
 
     Parameters
     ----------
@@ -26,10 +28,11 @@ class Layered(list):
     shapes : sequence of tuple of int
     """
 
-    __slots__ = ("flat",)
+    __slots__ = ("flat", "widths")
 
     def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
         self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
+        self.widths = np.array([shape[-1] for shape in shapes], np.int64)
         start = 0
         for shape in shapes:
             size = math.prod(shape)

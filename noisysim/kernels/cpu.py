@@ -574,14 +574,13 @@ def outer_packed(packed, inputs, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def outer_layers(factors, activities, baseline, inputs, out, widths, batch):
-    """The mean outer product of every layer for one term: widths is (layers, 2) of n_in, n_out, factors (1 or layers,
-    batch)."""
+def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, batch):
+    """The mean outer product of every layer for one term; factors are (1 or layers, batch)."""
     a, b, c = 0, 0, 0
     share = 1.0 / batch
     nothing = baseline[:0].reshape((0, 0))
-    for layer in range(widths.shape[0]):
-        n_in, n_out = widths[layer, 0], widths[layer, 1]
+    for layer in range(n_ins.size):
+        n_in, n_out = n_ins[layer], n_outs[layer]
         packed = np.empty((batch, n_out), np.float32)
         source = activities[a : a + batch * n_out].reshape((batch, n_out))
         rest = baseline[a : a + batch * n_out].reshape((batch, n_out)) if baseline.size > 0 else nothing
@@ -594,17 +593,17 @@ def outer_layers(factors, activities, baseline, inputs, out, widths, batch):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def decorrelate_few(rotations, inputs, shapes, batch, rate):
+def decorrelate_few(rotations, inputs, units, columns, batch, rate):
     """R -= rate (<x x^T> - diag<x^2>) R, all layers, by rank-one updates: for batches of a few samples.
 
-    `shapes` is (layers, 2): units that R turns, columns of the inputs (one more where there is a bias).
+    `units` are those that R turns, `columns` those of the inputs (one more where there is a bias).
     """
     r_at, x_at = 0, 0
     share = np.float32(rate / batch)
-    for layer in range(shapes.shape[0]):
-        n, columns = shapes[layer, 0], shapes[layer, 1]
+    for layer in range(units.size):
+        n, width = units[layer], columns[layer]
         rotation = rotations[r_at : r_at + n * n].reshape((n, n))
-        x = inputs[x_at : x_at + batch * columns].reshape((batch, columns))
+        x = inputs[x_at : x_at + batch * width].reshape((batch, width))
         turned = np.zeros((batch, n), np.float32)
         for b in range(batch):
             for i in range(n):
@@ -621,7 +620,7 @@ def decorrelate_few(rotations, inputs, shapes, batch, rate):
                 for j in range(n):
                     rotation[i, j] -= factor * turned[b, j]
         r_at += n * n
-        x_at += batch * columns
+        x_at += batch * width
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
