@@ -55,22 +55,19 @@ def _thick_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
     # rows get shorter towards the end of the triangle: four blocks share out evenly between two threads
     spans = execution.spans(n, max(64, 16 * -(-n // 64)) if n <= 1024 else execution.BLOCK_UNITS)
     execution.run([partial(_correlate, x, step, *span) for span in spans], 1.0 * x.size * n)
-    execution.run([partial(_mirror, step, *span) for span in spans], 50.0 * step.nbytes)
-    np.fill_diagonal(step, 0)
     execution.run([partial(_turn, rotation, step, *span) for span in spans], 2.0 * n**3)
 
 
 def _correlate(x: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
-    """A block of rows of sum_b x_b x_b^T, from the diagonal on."""
+    """The off-diagonal part of sum_b x_b x_b^T: a block of rows from the diagonal on, and its mirror image."""
     own = x[:, first:last]
-    step[first:last, first:last] = own.T @ own  # symmetric: NumPy computes half
+    square = step[first:last, first:last]
+    square[...] = own.T @ own  # symmetric: NumPy computes half
+    np.fill_diagonal(square, 0)
     if last < len(step):
-        np.matmul(own.T, x[:, last:], out=step[first:last, last:])
-
-
-def _mirror(step: np.ndarray, first: int, last: int) -> None:
-    """Copy a block of rows beyond the diagonal below it."""
-    step[last:, first:last] = step[first:last, last:].T
+        beyond = step[first:last, last:]
+        np.matmul(own.T, x[:, last:], out=beyond)
+        step[last:, first:last] = beyond.T
 
 
 def _turn(rotation: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
