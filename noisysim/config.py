@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import noisysim.devices as devices
 from noisysim import learners, optimizers, tasks
+from noisysim.chip import BACKENDS, INJECTIONS
 from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
 from noisysim.scalars.activations import ACTIVATIONS
 
@@ -88,8 +89,8 @@ def resolve(
     seed = check("run", "seed", seed, specs["seed"])
     device, learner, optimizer = devices.get(device), learners.get(learner), optimizers.get(optimizer)
     check_choice("activation", activation, ACTIVATIONS)
-    check_choice("inject", inject, ("line", "digital"))
-    check_choice("backend", backend, ("cpu",))
+    check_choice("inject", inject, INJECTIONS)
+    check_choice("backend", backend, BACKENDS)
     check_switch("run.bias", bias)
     check_switch("run.oracle", oracle, None)
     if oracle is False and "oracle" in learner.requires():

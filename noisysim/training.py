@@ -132,8 +132,7 @@ class Training:
         self.sums[1] += _hits(baseline.output, batch.targets) if self.task.classification else math.nan
         self.sums[2] += len(batch.inputs)
         if len(observed) > 1 and self.step % max(self.steps // 4, 1) == 0:
-            last = observed[-1] if not hasattr(self.config.learner, "samples") else observed[1]
-            self.sums[3] += algebra.passed_share(last.activities, baseline.activities)
+            self.sums[3] += algebra.passed_share(observed[1].activities, baseline.activities)
             self.sums[4] += 1
         if not math.isfinite(loss) or loss > EXPLODED:
             self.status = "diverged"
