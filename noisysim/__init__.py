@@ -20,18 +20,18 @@ _HOME = {
     "resume": "running",
     "run": "running",
 }
-_PACKAGES = ("devices", "learners", "optimizers", "plot", "tasks")
+_PACKAGES = ("devices", "diagnostics", "learners", "optimizers", "plot", "tasks")
 
 if TYPE_CHECKING:
-    from noisysim import devices, learners, optimizers, plot, tasks
+    from noisysim import devices, diagnostics, learners, optimizers, plot, tasks
     from noisysim.chip import Chip
     from noisysim.observation import Batch, Drive, Observation
     from noisysim.results import Result, load
     from noisysim.running import resume, run
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "devices", "learners", "load", "optimizers", "plot", "resume",
-    "run", "tasks",
+    "Batch", "Chip", "Drive", "Observation", "Result", "devices", "diagnostics", "learners", "load", "optimizers",
+    "plot", "resume", "run", "tasks",
 ]  # fmt: skip
 
 

@@ -102,6 +102,78 @@ def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: 
     execution.run(tasks, _FLOPS_A_BYTE * 4 * out.flat.size)
 
 
+def uniforms(out: Layered, bounds: Sequence[float], stream: int, key: tuple) -> None:
+    """Fill arrays, (rows, n) a layer, with draws within each one's bound: a pure function of stream, layer and key."""
+    kernels = specialised.general()
+    for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
+        word = kernels.stream_word(kernels.OWN_STREAM, layer, stream)
+        kernels.uniforms(array, np.float32(bound), 0, 0, word, *key)
+
+
+def combine(
+    factors: np.ndarray, activities: Sequence[np.ndarray], out: np.ndarray, baseline: np.ndarray | None = None
+) -> np.ndarray:
+    """out = sum_k factors[k] (activities[k] - baseline), for one layer: (terms, batch), and (batch, units) each."""
+    kernels, nothing = specialised.general(), np.empty((0, 0), np.float32)
+
+    def rows(first: int, last: int) -> None:
+        rest = nothing if baseline is None else baseline[first:last]
+        for k, (factor, array) in enumerate(zip(factors, activities, strict=True)):
+            own = np.ascontiguousarray(factor[first:last], np.float64)
+            kernels.pack(out[first:last], own, array[first:last], rest, 1.0, 0, k == 0)
+
+    spans = execution.spans(len(out), execution.BLOCK_ROWS)
+    execution.run([partial(rows, *span) for span in spans], _FLOPS_A_BYTE * 4 * out.size * len(factors))
+    return out
+
+
+def scale_by_slope(signal: np.ndarray, activities: np.ndarray, activation: str) -> np.ndarray:
+    """signal *= f'(activities), in place, (batch, units) of one layer."""
+    kernel = specialised.for_activation(activation).scale_by_slope
+
+    def rows(first: int, last: int) -> None:
+        kernel(signal[first:last].reshape(-1), np.ascontiguousarray(activities[first:last]).reshape(-1))
+
+    spans = execution.spans(len(signal), execution.BLOCK_ROWS)
+    execution.run([partial(rows, *span) for span in spans], _FLOPS_A_BYTE * 8 * signal.size)
+    return signal
+
+
+def activate(activities: np.ndarray, activation: str) -> np.ndarray:
+    """f(activities), what hidden units give, (batch, units) of one layer."""
+    out = np.empty(activities.shape, np.float32)
+    specialised.for_activation(activation).activate_all(np.ascontiguousarray(activities).reshape(-1), out.reshape(-1))
+    return out
+
+
+def product(x: np.ndarray, matrices: Sequence[np.ndarray], out: np.ndarray | None = None) -> np.ndarray:
+    """x M_1 M_2 ..., (batch, n) float32, in the fixed partition of rows."""
+    if out is None:
+        out = np.empty((len(x), matrices[-1].shape[1]), np.float32)
+
+    def rows(first: int, last: int) -> None:
+        value = x[first:last]
+        for matrix in matrices:
+            value = value @ matrix
+        out[first:last] = value
+
+    spans = execution.spans(len(x), execution.BLOCK_ROWS)
+    execution.run([partial(rows, *span) for span in spans], 2.0 * len(x) * sum(m.size for m in matrices))
+    return out
+
+
+def layer_distances(activities: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> np.ndarray:
+    """Squared norm of the difference of two passes in each layer, (layers, batch) float64."""
+    a, b = layered.layered(activities), layered.layered(baseline)
+    out, at = np.empty((len(a), len(a[0]))), 0
+    for layer, array in enumerate(a):
+        part = slice(at, at + array.size)
+        single = a.widths[layer : layer + 1]
+        out[layer] = specialised.general().squared_distances(a.flat[part], b.flat[part], single, 0, len(array))
+        at += array.size
+    return out
+
+
 def passed_share(activities: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> float:
     """Share of the activities that differ between two passes."""
     return float(specialised.general().passed_share(layered.layered(activities).flat, layered.layered(baseline).flat))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,15 +16,25 @@ from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fields import Field, check, check_choice, check_switch
 from noisysim.kernels import specialised
+from noisysim.kernels.cpu import ON_LINE, ON_OUTPUT, ON_WEIGHTS
 from noisysim.layered import Layered
 from noisysim.network import Network, network
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
 
 BACKENDS, INJECTIONS = ("cpu",), ("line", "digital")
+INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
+    "he": ("normal", lambda n_in, n_out: math.sqrt(2 / n_in)),
+    "he-uniform": ("uniform", lambda n_in, n_out: math.sqrt(6 / n_in)),
+    "uniform": ("uniform", lambda n_in, n_out: math.sqrt(1 / n_in)),
+    "glorot": ("normal", lambda n_in, n_out: math.sqrt(2 / (n_in + n_out))),
+    "zero": ("uniform", lambda n_in, n_out: 0.0),
+}
+"""Laws of initial weights: shape, and standard deviation or half width."""
 SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
 RATE = Field("per update", 0, 1, "step of the decorrelation")
 WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
+ASIDE = 1 << 31  # half of all pass numbers: a run of 2^31 passes would come after years
 _NOTHING = np.zeros(0, np.float32)
 _STATE = {n: n for n in ("weights", "variances", "pairs", "ranges", "peaks")} | {"rotations": "flat_rotations"}
 
@@ -52,11 +64,10 @@ class Chip:
         Where a drive's perturbation enters: at the line before the ADC, or after it.
     oracle : bool
         Grant access that no real chip gives (`oracle`). The ideal device always does.
-
-    Notes
-    -----
-    Initial weights are drawn from N(0, 2 / n_in) (He et al. 2015) and written by the device like any others; biases
-    start at zero.
+    init : {"he", "he-uniform", "uniform", "glorot", "zero"}
+        Law of the initial weights, which the device writes like any others; biases start at zero. N(0, 2 / n_in) (He et
+        al. 2015), or uniform of that variance; uniform within 1 / sqrt(n_in); N(0, 2 / (n_in + n_out)) (Glorot & Bengio
+        2010); zero.
     """
 
     def __init__(
@@ -71,9 +82,11 @@ class Chip:
         bias: bool = False,
         inject: str = "line",
         oracle: bool = False,
+        init: str = "he",
     ):
         check_choice("backend", backend, BACKENDS)
         check_choice("inject", inject, INJECTIONS)
+        check_choice("init", init, INITS)
         for name, value in (("decorrelate", decorrelate), ("bias", bias), ("oracle", oracle)):
             check_switch(name, value)
         seed = check("", "seed", seed, SEED)
@@ -81,6 +94,7 @@ class Chip:
         self.network: Network = network(layers, activation, bias, self.device)
         self.noisy = devices.is_noisy(self.device)
         self.inject = inject
+        self.init = init
         self.backend = backend
         self.cost = Cost()
         self._oracle = oracle or not devices.own_hooks(self.device)
@@ -92,8 +106,8 @@ class Chip:
 
     @property
     def offers(self) -> frozenset[str]:
-        """What a learner may ask for: perturbation, and clean passes or oracle access where there are any."""
-        offers = {"perturbation"}
+        """What a learner may ask for: perturbation, output error, and clean passes or oracle access where there are."""
+        offers = {"perturbation", "output_error"}
         if not self.noisy:
             offers.add("clean")
         if self._oracle:
@@ -170,16 +184,20 @@ class Chip:
             raise ValueError(f"targets have shape {np.shape(batch.targets)}, the chip gives {(len(x), self.sizes[-1])}")
         if not isinstance(drives, Sequence):
             raise TypeError(f"drives must be a list of Drive, not {drives!r}")
+        wanted = any(getattr(drive, "output_error", False) for drive in drives)
+        if wanted and not hasattr(getattr(batch, "loss", None), "error"):
+            raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
         observed = self._observations(out, len(x), len(drives))
         self._pass(x, drives, observed, first_sample, convert=True)
         rows = len(x) * len(drives)
         self.cost.count_passes(self.network, rows, 0 if first_sample else len(drives), digitised=True)
-        if isinstance(batch, Batch):
-            for observation in observed:
+        self.cost.mvms += len(x) * self.network.conversions[0] * sum(len(d.weights) > 0 for d in drives)
+        for observation, drive in zip(observed, drives, strict=True):
+            observation.loss = observation.output_error = None
+            if isinstance(batch, Batch):
                 observation.loss = batch.loss(observation.output, batch.targets)
-        else:
-            for observation in observed:
-                observation.loss = None
+                if drive.output_error:
+                    observation.output_error = batch.loss.error(observation.output, batch.targets)  # type: ignore
         return observed
 
     def calibrate(self, x: np.ndarray) -> None:
@@ -237,13 +255,44 @@ class Chip:
             raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
         decorrelate(self._hidden.rotations, layered.layered(inputs), rate)
 
+    def normalise(self) -> None:
+        """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), biases left out.
+
+        Neuron-wise weight normalisation (Hiratani et al. 2022, appendix C.1). The write controller does it, on arrays
+        of cells from the targets it keeps, by a write like any other.
+        """
+        changes = layered.empty(self.network.shapes)
+        for change, targets, n_in in zip(changes, self._targets(), self.sizes[:-1], strict=True):
+            weights = targets[:, :n_in]
+            rms = np.sqrt(np.einsum("ij,ij->i", weights, weights) / n_in)
+            wanted = math.sqrt(2.0 / (n_in + len(weights)))
+            factor = np.divide(wanted, rms, out=np.ones_like(rms), where=rms > 0)
+            change[:, :n_in] = (factor - 1)[:, None] * weights
+            change[:, n_in:] = 0
+        self._write(changes.flat, False)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Passes in this block leave no trace: noise, cost and converter ranges go on after it as if they had not been.
+
+        They draw noise of their own, far from that of the chip's other passes and of other such blocks.
+        """
+        hidden = self._hidden
+        before, cost, ranges, peaks = hidden.next_pass, self.cost.array(), hidden.ranges.copy(), hidden.peaks.copy()
+        hidden.next_pass = ASIDE + before * 2654435761 % ASIDE  # scattered (Knuth's multiplicative hash)
+        try:
+            yield
+        finally:
+            hidden.next_pass, self.cost = before, Cost.of(cost)
+            hidden.ranges[:], hidden.peaks[:] = ranges, peaks
+
     def oracle(self, batch: Batch) -> Oracle:
         """Access no real chip gives: exact weights and true gradients for a batch."""
         if not self._oracle:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
             )
-        return Oracle(self._hidden.weight_arrays(self.network), self._hidden.rotations, self._kernels, batch)
+        return Oracle(self._hidden.weight_arrays(self.network), self._hidden.rotations, self.network.activation, batch)
 
     # -- behind the boundary -------------------------------------------------------------------------------------
 
@@ -261,14 +310,25 @@ class Chip:
         initial = layered.empty(net.shapes)
         general, own_stream = specialised.general(), specialised.general().OWN_STREAM
         for layer, weights in enumerate(initial):
-            n_in = net.sizes[layer]
-            draws = np.empty((weights.shape[0], n_in), np.float32)
+            n_out, n_in = weights.shape[0], net.sizes[layer]
+            draws = np.empty((n_out, n_in), np.float32)
+            law, width = INITS[self.init]
             word = general.stream_word(own_stream, layer, 0)
-            general.normals(draws, np.float32(np.sqrt(2.0 / n_in)), 0, 0, word, *self._hidden.keys["weights"])
+            fill = general.normals if law == "normal" else general.uniforms
+            fill(draws, np.float32(width(n_in, n_out)), 0, 0, word, *self._hidden.keys["weights"])
             weights[:, :n_in] = draws
             weights[:, n_in:] = 0
         self._write(initial.flat, True)
         self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
+
+    def _targets(self) -> list[np.ndarray]:
+        """The weights as the write controller knows them, (n_out, n_in) a layer."""
+        hidden, net = self._hidden, self.network
+        if not hidden.pairs.size:
+            return hidden.weight_arrays(net)
+        ends = np.cumsum([a * b for a, b in net.shapes])
+        parts = zip(np.split(hidden.pairs[0], ends[:-1]), net.shapes, hidden.scales, strict=True)
+        return [part.reshape(shape) / scale for part, shape, scale in parts]
 
     def _inputs(self, x: Any) -> np.ndarray:
         try:
@@ -316,50 +376,64 @@ class Chip:
         hidden.next_pass += len(drives)
 
     def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Perturbations in one buffer, where each lies in it, and the layer at which each pass parts from the first."""
+        """What the drives add in one buffer, where each part lies in it, and the layer at which each pass parts from
+        the first."""
         if not all(isinstance(drive, Drive) for drive in drives):
             raise TypeError("a drive must be a Drive")
-        if not any(len(d.perturbations) for d in drives):
+        if all(d.empty for d in drives):
             return self._undriven(len(drives))
-        depth = self.network.depth
-        lies = np.full((len(drives), depth), -1, np.int64)
+        depth, units = self.network.depth, self.network.units
+        lies = np.full((len(drives), depth, 3), -1, np.int64)
         fork = np.full(len(drives), 0 if self.noisy else depth, np.int64)
         size, pieces = 0, []
         for p, drive in enumerate(drives):
-            for layer, piece in self._checked(drive, rows):
-                lies[p, layer] = size
+            for kind, layer, piece in self._checked(drive, rows):
+                lies[p, layer, kind] = size
+                pieces.append((size, piece))
                 size += piece.size
-                pieces.append(piece)
+                if kind == ON_WEIGHTS:
+                    lies[p, layer, ON_LINE] = size
+                    size += rows * units[layer]
                 if not self.noisy:
                     fork[p] = min(fork[p], layer)
         buffer = execution.scratch("perturbations", size)
-        at = 0
-        for piece in pieces:
+        for at, piece in pieces:
             buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
-            at += piece.size
         return buffer[:size], lies, np.minimum(fork, fork[0])
 
-    def _checked(self, drive: Drive, rows: int) -> list[tuple[int, np.ndarray]]:
-        """The layers that a drive perturbs, and by what."""
-        given, units = drive.perturbations, self.network.units
-        if len(given) not in (0, len(units)):
-            raise ValueError(f"a drive needs a perturbation or None for each of {len(units)} layers, not {len(given)}")
-        found = []
-        for layer, piece in enumerate(given):
-            if piece is None:
-                continue
-            if not isinstance(piece, np.ndarray):
-                raise TypeError(f"the perturbation of layer {layer} must be an array, not {type(piece).__name__}")
-            if piece.shape != (rows, units[layer]):
-                wanted = (rows, units[layer])
-                raise ValueError(f"the perturbation of layer {layer} must have the shape {wanted}, not {piece.shape}")
-            found.append((layer, piece))
+    def _checked(self, drive: Drive, rows: int) -> list[tuple[int, int, np.ndarray]]:
+        """The parts of a drive: to what it adds, in which layer, and what."""
+        units, found = self.network.units, []
+        lines = [(rows, n) for n in units]
+        parts = (
+            ("perturbation", ON_LINE, drive.perturbations, lines),
+            ("output perturbation", ON_OUTPUT, drive.outputs, lines),
+            ("weight perturbation", ON_WEIGHTS, drive.weights, self.network.shapes),
+        )
+        for name, kind, given, shapes in parts:
+            if len(given) not in (0, len(units)):
+                raise ValueError(f"a drive needs a {name} or None for each of {len(units)} layers, not {len(given)}")
+            for layer, piece in enumerate(given):
+                if piece is None:
+                    continue
+                if not isinstance(piece, np.ndarray):
+                    raise TypeError(f"the {name} of layer {layer} must be an array, not {type(piece).__name__}")
+                if piece.shape != shapes[layer]:
+                    raise ValueError(
+                        f"the {name} of layer {layer} must have the shape {shapes[layer]}, not {piece.shape}"
+                    )
+                found.append((kind, layer, piece))
+        if any(kind == ON_OUTPUT and layer == len(units) - 1 for kind, layer, _ in found):
+            raise ValueError("the last layer's output goes nowhere: perturb its pre-activations instead")
+        taken = [layer for kind, layer, _ in found if kind != ON_OUTPUT]
+        if len(taken) > len(set(taken)):
+            raise ValueError("a layer takes a perturbation of its lines or of its weights, not both")
         return found
 
     def _undriven(self, passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The layout of passes that nobody perturbs: always the same, and wanted often."""
         if passes not in self._undriven_layouts:
-            lies = np.full((passes, self.network.depth), -1, np.int64)
+            lies = np.full((passes, self.network.depth, 3), -1, np.int64)
             fork = np.full(passes, 0 if self.noisy else self.network.depth, np.int64)
             self._undriven_layouts[passes] = (_NOTHING, lies, fork)
         return self._undriven_layouts[passes]

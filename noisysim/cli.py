@@ -13,16 +13,17 @@ import cyclopts
 
 import noisysim
 from noisysim import config as configuration
-from noisysim import devices, environment, fields, learners, running, tasks
+from noisysim import devices, diagnostics, environment, fields, learners, running, tasks
 from noisysim import plot as plots
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
 
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("learning_rate", "learning_rate_decay", "checkpoint_seconds"), float),
-    **dict.fromkeys(("batch_size", "epochs", "seed", "threads"), int),
+    **dict.fromkeys(("batch_size", "epochs", "every", "seed", "threads"), int),
     **dict.fromkeys(("bias", "oracle", "overwrite", "progress"), bool),
     "layers": Annotated[list[int], cyclopts.Parameter(consume_multiple=True, negative="")],
+    "diagnostics": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],
 }
 """What a word on the command line becomes; every other argument takes it as it is."""
 
@@ -98,19 +99,59 @@ def show(path: Path, *, config: bool = False) -> None:
 
 
 @app.command
-def plot(path: Path, *, out: Path | None = None) -> None:
-    """Draw the learning curves of a result file.
+def plot(path: Path, *, what: str = "curves", out: Path | None = None) -> None:
+    """Draw the learning curves of a result file, or what its diagnostics found.
 
     Parameters
     ----------
     path : Path
         Result file.
+    what : str
+        "curves", the name of a diagnostic such as "angle", or "diagnostics" for all of them.
     out : Path
-        Picture file; left out, the result file's name with .png.
+        Picture file; left out, run.png beside run.h5, or run-angle.png.
     """
-    target = out or path.with_suffix(".png")
-    noisysim.load(path).plot(target)
+    target = out or path.with_name(f"{path.stem}.png" if what == "curves" else f"{path.stem}-{what}.png")
+    noisysim.load(path).plot(target, what=what)
     print(target)
+
+
+@app.command
+def reproduce(
+    *names: str,
+    everything: Annotated[bool, cyclopts.Parameter(name="--all", negative="")] = False,
+    quick: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    seeds: int | None = None,
+    out: Path = Path("reproduced"),
+    backend: str = "cpu",
+) -> None:
+    """Reproduce figures and tables of papers; without a name, list those there are.
+
+    Published and measured values are printed side by side and kept. The exit status is 1 if one is outside its
+    tolerance, or if a reproduction failed.
+
+    Parameters
+    ----------
+    names : str
+        Which ones.
+    everything : bool
+        Run all of them.
+    quick : bool
+        Run the shortened forms, which take seconds.
+    seeds : int
+        How many seeds to average over. Left out, 3, and 1 for the shortened forms.
+    out : Path
+        Folder for the tables, the figures and summary.md.
+    backend : str
+        Where the loops run: "cpu".
+    """
+    from noisysim import papers
+
+    chosen = papers.names() if everything else names
+    if not chosen:
+        _list_reproductions(papers)
+    elif not papers.run(chosen, out=out, quick=quick, seeds=seeds, backend=backend):
+        sys.exit(1)
 
 
 @app.command(name="devices")
@@ -135,6 +176,18 @@ def list_learners(name: str | None = None) -> None:
         A learner.
     """
     _list(learners.names(), lambda n: type(learners.get(n)), name)
+
+
+@app.command(name="diagnostics")
+def list_diagnostics(name: str | None = None) -> None:
+    """List the diagnostics, or the settings of one.
+
+    Parameters
+    ----------
+    name : str
+        A diagnostic.
+    """
+    _list(diagnostics.names(), lambda n: type(diagnostics.get(n)), name)
 
 
 @app.command(name="tasks")
@@ -164,7 +217,7 @@ def _list(
             table.add_row(name, about(name) if about else (inspect.getdoc(find(name)) or "").partition("\n")[0])
     else:
         cls = find(chosen)
-        print(inspect.getdoc(cls) or "")
+        print((inspect.getdoc(cls) or "").partition("\n\nParameters\n")[0])  # the table has these
         defaults = getattr(cls, "_field_defaults", None) or {
             n: getattr(cls, n) for n in getattr(cls, "__dataclass_fields__", {})
         }
@@ -176,6 +229,25 @@ def _list(
             table.add_row(name, repr(default), spec.unit, allowed, spec.doc)
     if table.row_count:
         Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _list_reproductions(papers: Any) -> None:
+    """A table of names, with titles and how long the two forms take."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "what it is", "full", "quick", box=None, pad_edge=False, header_style="bold")
+    for name in papers.names():
+        module = papers.get(name)
+        table.add_row(name, papers.title(module), *map(_duration, module.SECONDS))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _duration(seconds: float) -> str:
+    """About how long: in the largest unit of which it is two or more."""
+    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, size = next((u for u in units if seconds >= 2 * u[1]), units[-1])
+    return f"{seconds / size:.0f} {unit}"
 
 
 def _tell(result: Any, picture: str | None) -> None:

@@ -6,13 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import noisysim.devices as devices
-from noisysim import learners, optimizers, tasks
-from noisysim.chip import BACKENDS, INJECTIONS
+from noisysim import diagnostics, learners, optimizers, tasks
+from noisysim.chip import BACKENDS, INITS, INJECTIONS
 from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
 from noisysim.scalars.activations import ACTIVATIONS
 
@@ -40,7 +40,10 @@ class Config:
     inject: str
     backend: str
     seed: Annotated[int, Field("", 0, 2**63 - 1, whole=True)]
-    oracle: bool = field(default=False)
+    oracle: bool
+    init: str
+    diagnostics: list[Any]
+    every: Annotated[int, Field("updates", 1, 10**9, whole=True)]
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-able values that `resolve` reads again."""
@@ -50,12 +53,13 @@ class Config:
             "device": devices.describe(self.device),
             "learner": learners.describe(self.learner),
             "optimizer": optimizers.describe(self.optimizer),
+            "diagnostics": [diagnostics.describe(d) for d in self.diagnostics],
         }
 
 
 _PLAIN = (
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "activation", "bias", "inject",
-    "backend", "seed", "oracle",
+    "backend", "seed", "oracle", "init", "every",
 )  # fmt: skip
 
 
@@ -76,6 +80,9 @@ def resolve(
     backend: str,
     seed: int,
     oracle: bool | None,
+    init: str,
+    diagnostics: Sequence[Any],
+    every: int,
     data: str | os.PathLike[str] | None,
 ) -> Config:
     """Check every setting and fill in what was left to the task and the learner.
@@ -91,25 +98,33 @@ def resolve(
     check_choice("activation", activation, ACTIVATIONS)
     check_choice("inject", inject, INJECTIONS)
     check_choice("backend", backend, BACKENDS)
+    check_choice("init", init, INITS)
     check_switch("run.bias", bias)
     check_switch("run.oracle", oracle, None)
     if oracle is False and "oracle" in learner.requires():
         raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: leave it out or True")
+    watched = _diagnostics(diagnostics)
     numbers = {
         "learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay, "batch_size": batch_size,
-        "epochs": epochs,
+        "epochs": epochs, "every": every,
     }  # fmt: skip
     given = {name: check("run", name, value, specs[name]) for name, value in numbers.items() if value is not None}
     if layers is not None:
         layers = _layers(layers)
     _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
+    sizes = list(task.defaults["layers"]) if layers is None else list(layers)
+    if init == "zero" and activation == "relu" and sizes:
+        raise ValueError(
+            "run.init='zero' with activation 'relu' never starts: every hidden unit stays at 0, where relu's slope is "
+            "0; use 'leaky_relu', or other initial weights"
+        )
     filled = {
         "learning_rate": learner.rates[optimizer.name], "learning_rate_decay": 1.0, **task.defaults, **given,
     }  # fmt: skip
     return Config(
         task=task,
-        layers=list(task.defaults["layers"]) if layers is None else list(layers),
+        layers=sizes,
         device=device,
         learner=learner,
         optimizer=optimizer,
@@ -119,8 +134,19 @@ def resolve(
         backend=backend,
         seed=seed,
         oracle="oracle" in learner.requires() if oracle is None else oracle,
+        init=init,
+        diagnostics=watched,
         **{name: filled[name] for name in numbers},
     )
+
+
+def _diagnostics(given: Any) -> list[Any]:
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
+        raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {given!r}")
+    chosen = [diagnostics.get(one) for one in given]
+    if len({one.name for one in chosen}) < len(chosen):
+        raise ValueError(f"run.diagnostics names one twice: {', '.join(one.name for one in chosen)}")
+    return chosen
 
 
 def _layers(layers: Any) -> list[int]:

@@ -158,6 +158,20 @@ def known_as(cls: Any) -> str:
     return str(cls.name)
 
 
+def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Given values against their declarations; where the default is True or False, so must the value be."""
+    check_names(owner, given, defaults)
+    specs, values = declared(cls), {}
+    for name, value in given.items():
+        if isinstance(defaults[name], bool):
+            if type(value).__name__ not in ("bool", "bool_"):  # NumPy's, without importing it
+                raise TypeError(f"{owner}.{name} must be True or False, not {value!r}")
+            values[name] = bool(value)
+        else:
+            values[name] = check(owner, name, value, specs[name])
+    return values
+
+
 def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[str, type]) -> Any:
     """A checked instance of one of the dataclasses `known` by name, from a name, a mapping or an instance."""
     spec, settings = named(spec, settings)
@@ -172,6 +186,4 @@ def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[
     else:
         article = "an" if kind[0] in "aeiou" else "a"
         raise TypeError(f"{kind} must be a name ({', '.join(sorted(known))}) or {article} {kind}, not {spec!r}")
-    check_names(owner, settings, [f.name for f in dataclasses.fields(cls)])
-    specs = declared(cls)
-    return cls(**{k: check(owner, k, v, specs[k]) for k, v in settings.items()})
+    return cls(**checked(owner, cls, settings, {f.name: f.default for f in dataclasses.fields(cls)}))

@@ -32,16 +32,41 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """What a learner applies to one pass: a perturbation a layer, each its own choice.
+    """What a learner applies to one pass, each array its own choice, and what it asks to be told of it.
+
+    Every sequence holds one entry a layer, ``None`` where nothing is applied; an empty one drives no layer.
 
     Parameters
     ----------
     perturbations : sequence of (numpy.ndarray or None)
-        For each layer ``None`` or a (batch, units) float32 array added to the pre-activations.
-        An empty sequence drives no layer: the pass is the device's own.
+        (batch, units) float32, added to the pre-activations.
+    outputs : sequence of (numpy.ndarray or None)
+        (batch, units) float32, added digitally to what hidden units give to the next layer, after the activation
+        function; the last layer's entry is ``None``.
+    weights : sequence of (numpy.ndarray or None)
+        (n_out, n_in) float32, shared by the batch: what the layer's array was driven with, times these, is added to
+        the pre-activations, as a second array beside the first would do it. Not in a layer with a perturbation.
+    output_error : bool
+        Whether the observation is to hold dL/dy of each sample, which the periphery computes from the output and the
+        target.
     """
 
     perturbations: Sequence[np.ndarray | None] = ()
+    outputs: Sequence[np.ndarray | None] = ()
+    weights: Sequence[np.ndarray | None] = ()
+    output_error: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is applied: the pass is the device's own."""
+        return not (len(self.perturbations) or len(self.outputs) or len(self.weights))
+
+    @property
+    def lowest(self) -> int:
+        """The first layer whose activities it moves; 0 if it applies nothing."""
+        parts = ((self.perturbations, 0), (self.weights, 0), (self.outputs, 1))
+        moved = [layer + above for part, above in parts for layer, p in enumerate(part) if p is not None]
+        return min(moved, default=0)
 
 
 @dataclass(slots=True)
@@ -61,9 +86,12 @@ class Observation:
         ``activities[-1]``.
     loss : numpy.ndarray or None
         float64, (batch,); ``None`` where the pass was given inputs without targets.
+    output_error : numpy.ndarray or None
+        dL/dy, float32, (batch, n_out); ``None`` where the drive did not ask for it.
     """
 
     inputs: list[np.ndarray] = field(repr=False)
     activities: list[np.ndarray] = field(repr=False)
     output: np.ndarray = field(repr=False)
     loss: np.ndarray | None = None
+    output_error: np.ndarray | None = None

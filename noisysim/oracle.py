@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from noisysim import algebra, execution, layered
+from noisysim import algebra, layered
 from noisysim.layered import Layered
-from noisysim.observation import Batch, Observation
+from noisysim.observation import Batch, Drive, Observation
 
 
 class Oracle:
@@ -24,27 +22,30 @@ class Oracle:
         Copies of the decorrelation matrices, (n, n) a layer; empty if the chip has none.
     """
 
-    def __init__(
-        self, weights: list[np.ndarray], rotations: Sequence[np.ndarray], kernels: types.ModuleType, batch: Batch
-    ):
+    def __init__(self, weights: list[np.ndarray], rotations: Sequence[np.ndarray], activation: str, batch: Batch):
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
-        self._scale_by_slope = kernels.scale_by_slope
+        self._activation = activation
         self._batch = batch
 
-    def signals(self, observation: Observation) -> Layered:
+    def signals(self, observation: Observation, error: np.ndarray | None = None) -> Layered:
         """dL/da of each layer and sample, (batch, units) a layer, at the activities of an observation.
 
         The backward pass is exact; quantisation is passed straight through.
+
+        Parameters
+        ----------
+        observation : Observation
+        error : numpy.ndarray, optional
+            (batch, n_out), to be brought back in place of the true output error.
         """
-        error = self._batch.loss.error(observation.output, self._batch.targets)  # type: ignore[attr-defined]
-        batch = len(error)
+        if error is None:
+            error = self._batch.loss.error(observation.output, self._batch.targets)  # type: ignore[attr-defined]
         signals = layered.empty([a.shape for a in observation.activities])
         signals[-1][...] = error
-        tasks = [
-            partial(self._back, signals, observation, *rows) for rows in execution.spans(batch, execution.BLOCK_ROWS)
-        ]
-        execution.run(tasks, 2.0 * batch * sum(w.size for w in self.weights))
+        for layer in range(len(signals) - 1, 0, -1):
+            algebra.product(signals[layer], self._maps(layer), signals[layer - 1])
+            algebra.scale_by_slope(signals[layer - 1], observation.activities[layer - 1], self._activation)
         return signals
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
@@ -52,14 +53,30 @@ class Oracle:
         whole = algebra.Term(np.ones(len(observation.output)), self.signals(observation))
         return algebra.outer([whole], observation.inputs, out)
 
-    def _back(self, signals: Layered, observation: Observation, first: int, last: int) -> None:
-        """Rows first..last of every hidden layer's signal, from the output down (through R^T when decorrelated)."""
-        for layer in range(len(signals) - 1, 0, -1):
-            below = signals[layer - 1]
-            n = below.shape[1]
-            back = signals[layer][first:last] @ self.weights[layer][:, :n]
-            if self.rotations:
-                back = back @ self.rotations[layer]
-            below[first:last] = back
-            activities = np.ascontiguousarray(observation.activities[layer - 1][first:last])
-            self._scale_by_slope(below[first:last].reshape(-1), activities.reshape(-1))
+    def tangent(self, observation: Observation, drive: Drive) -> np.ndarray:
+        """Directional derivative of the output, (batch, n_out) float32, along what a drive would add.
+
+        Forward-mode differentiation (Bacho & Chu 2024, algorithms 1 to 3), at the activities of an observation.
+        """
+        nothing = [None] * len(self.weights)
+        lines, outputs, beside = (part or nothing for part in (drive.perturbations, drive.outputs, drive.weights))
+        moved: np.ndarray | None = None
+        for layer in range(len(self.weights)):
+            change = np.zeros_like(observation.activities[layer])
+            if moved is not None:
+                change += algebra.product(moved, [m.T for m in reversed(self._maps(layer))])
+            if (extra := beside[layer]) is not None:
+                change += algebra.product(observation.inputs[layer], [extra.T])
+            if (line := lines[layer]) is not None:
+                change += line
+            if layer < len(self.weights) - 1:
+                moved = algebra.scale_by_slope(change, observation.activities[layer], self._activation)
+                if (output := outputs[layer]) is not None:
+                    moved = moved + output
+        return change
+
+    def _maps(self, layer: int) -> list[np.ndarray]:
+        """The matrices between the outputs below and the lines of a layer, from the lines down: W, then R."""
+        below = self.weights[layer - 1].shape[0]
+        weights = self.weights[layer][:, :below]
+        return [weights, self.rotations[layer]] if self.rotations else [weights]

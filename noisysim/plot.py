@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.fields import check_choice
+
 INK, TRAIN, TEST = "#333333", "#8a8f98", "#c2410c"
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
+LOOKS = 60
+"""Most points of a diagnostic's line: of more looks each is the mean of several."""
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -29,6 +33,16 @@ def _figure(width: float, height: float) -> Any:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> Any:
+    """Put rule, device and task above a figure, and write it if a path is given."""
+    config = result.config
+    name = Path(config["task"]["name"]).name
+    figure.suptitle(f"{config['learner']['name']} on {config['device']['name']}: {name}", fontsize=11)
+    if path is not None:
+        figure.savefig(path, dpi=150)
     return figure
 
 
@@ -75,11 +89,106 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
         panel.legend(frameon=False, fontsize=8)
     shown = np.concatenate([batches, history["train_loss"], history["test_loss"]])
     _scale(panels[0], shown[np.isfinite(shown) & (shown > 0)])
-    name = Path(task["name"]).name
-    figure.suptitle(f"{result.config['learner']['name']} on {result.config['device']['name']}: {name}", fontsize=11)
+    return _finish(figure, result, path)
+
+
+def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = None) -> Any:
+    """What one diagnostic of a run found, a line a layer, against updates.
+
+    Parameters
+    ----------
+    result : noisysim.Result
+    name : str
+        Of the diagnostic.
+    path : path, optional
+        Where to write the figure; the suffix chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return _diagnostics(result, [name], path)
+
+
+def diagnostics(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
+    """What all diagnostics of a run found, a small panel each; otherwise as `diagnostic`."""
+    return _diagnostics(result, [one["name"] for one in result.config["diagnostics"]], path)
+
+
+def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | None) -> Any:
+    from noisysim.diagnostics import DIAGNOSTICS, Diagnostic
+
+    if not result.diagnostics:
+        raise ValueError("this run was made without diagnostics: give it some, such as diagnostics=['angle']")
+    for name in names:
+        check_choice("diagnostic of this run", name, sorted(result.diagnostics.keys() - {"update"}))
     if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+        check_writable(path)
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = _figure(7, 4) if len(names) == 1 else _figure(3.4 * columns + 1, 2.6 * rows + 0.5)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(names) :]:
+        panel.remove()
+    together = _together(result.diagnostics["update"])
+    for number, (panel, name) in enumerate(zip(panels, names, strict=False)):
+        axis = DIAGNOSTICS.get(name, Diagnostic).axis
+        _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
+        if len(names) == 1:
+            panel.set_ylabel(axis.label or name)
+        else:
+            panel.set_title(axis.label or name, loc="left", fontsize=8.5)
+        if number + columns >= len(names):
+            panel.set_xlabel("updates" if together == 1 else f"updates (means of {together} looks)")
+    layers = {line.get_label(): line for panel in panels for line in panel.lines if line.get_label().isdigit()}
+    if layers:
+        handles = [layers[layer] for layer in sorted(layers, key=int)]
+        figure.legend(handles=handles, loc="outside right center", title="layer", frameon=False, fontsize=8)
+    return _finish(figure, result, path)
+
+
+def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> None:
+    """A diagnostic, (looks, layers), in one panel."""
+    from matplotlib import colormaps
+    from matplotlib.ticker import MultipleLocator
+
+    depth = values.shape[-1] if values.ndim > 1 else 0  # a run may have ended before the first look
+    at, values = _thinned(updates), _thinned(values)
+    style = "-" if len(at) > 1 else "o"  # one point makes no line
+    for layer, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.85, depth))):
+        if np.isfinite(values[:, layer]).any():
+            panel.plot(at, values[:, layer], style, color=colour, lw=1.3, ms=4, label=f"{layer + 1}")
+    shown = values[np.isfinite(values)]
+    if not shown.size:
+        panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=TRAIN)
+    if axis.high is None and (shown > 0).all():
+        _scale(panel, shown)
+    last = max(updates.max(initial=0), 1)
+    panel.set_xlim(-0.03 * last, 1.03 * last)
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    if panel.get_yscale() == "linear":
+        panel.update_datalim([(0, v) for v in (axis.low, axis.high) if v is not None], updatex=False)
+        panel.autoscale_view(scalex=False)
+    if axis.step is not None:
+        panel.yaxis.set_major_locator(MultipleLocator(axis.step))
+    if axis.mark is not None:
+        panel.axhline(axis.mark, color=INK, lw=0.8, ls=(0, (4, 3)))
+    _plain(panel)
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Means of successive looks over what is defined, at most `LOOKS` of them."""
+    if len(values) <= LOOKS:
+        return values
+    firsts = np.arange(0, len(values), _together(values))
+    defined = np.isfinite(values)
+    sums, counts = (np.add.reduceat(a, firsts, axis=0) for a in (np.where(defined, values, 0.0), defined.astype(float)))
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def _together(values: np.ndarray) -> int:
+    """How many looks one point is the mean of."""
+    return max(1, -(-len(values) // LOOKS))
 
 
 def _batches(losses: np.ndarray, an_epoch: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from noisysim import storage
+from noisysim.history import LOOKS
 
 
 class Result:
@@ -25,9 +26,12 @@ class Result:
         Versions, backend, processor.
     history : dict of numpy.ndarray
         One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
-        passed_share, passes, mvms, adc_conversions, cells_programmed (`noisysim.history.History`).
+        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed (`noisysim.history.History`).
     steps : dict of numpy.ndarray
         One value an update: train_loss.
+    diagnostics : dict of numpy.ndarray
+        What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
+        each look. Empty for a run without any.
     cost : dict of int
         What learning cost on the chip (`noisysim.cost.Cost`).
     warnings : list of str
@@ -51,6 +55,7 @@ class Result:
         self.elapsed: float = content["elapsed"]
         self.history: dict[str, np.ndarray] = content["arrays"]["history/epoch"]
         self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
+        self.diagnostics: dict[str, np.ndarray] = content["arrays"].get(LOOKS, {})
 
     @classmethod
     def of(cls, content: dict[str, Any], path: Path | None) -> Result:
@@ -64,11 +69,20 @@ class Result:
         storage.write(path, self.content)
         self.path = path
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Learning curves with test points, as a matplotlib figure; written to `path` if one is given."""
+    def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "curves") -> Any:
+        """A matplotlib figure, written to `path` if one is given.
+
+        Parameters
+        ----------
+        path : path, optional
+        what : str
+            "curves" (loss and accuracy, with test points), the name of a diagnostic, or "diagnostics" (all of them).
+        """
         from noisysim import plot
 
-        return plot.learning_curves(self, path)
+        if what == "curves":
+            return plot.learning_curves(self, path)
+        return plot.diagnostics(self, path) if what == "diagnostics" else plot.diagnostic(self, what, path)
 
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
@@ -97,11 +111,27 @@ class Result:
                 f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed",
             )
         )
+        rows += self._measured()
         rows += [("note", note) for note in task.get("notes", [])]
         rows += [("WARNING", warning) for warning in self.warnings]
         if self.status in ("interrupted", "running") and self.path is not None:
             rows.append(("go on", f"noisysim resume {self.path}"))
         return rows
+
+    def _measured(self) -> list[tuple[str, str]]:
+        """Which diagnostics looked, how often, and at what the learner did not see."""
+        described = self.config["diagnostics"]
+        if not described:
+            return []
+        from noisysim.diagnostics import DIAGNOSTICS, ORACLE, Diagnostic
+
+        looks, every = len(self.diagnostics["update"]), self.config["every"]
+        often = f"{looks:,} look{'s' * (looks != 1)}, one every {f'{every:,} updates' if every > 1 else 'update'}"
+        said = f"{', '.join(map(_call, described))}: {often}"
+        exact = [d["name"] for d in described if DIAGNOSTICS.get(d["name"], Diagnostic).needs >= ORACLE]
+        if exact and not self.config["oracle"]:
+            said += f"; {', '.join(exact)} read exact weights, the learner did not"
+        return [("measured", said)]
 
     def summary(self) -> str:
         """The run in a few lines."""
@@ -125,7 +155,7 @@ class Result:
 def _call(described: dict[str, Any]) -> str:
     """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
     inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k != "name")
-    return f"{described['name']}({inside})"
+    return f"{described['name']}({inside})" if inside else described["name"]
 
 
 def load(path: str | os.PathLike[str]) -> Result:

@@ -33,6 +33,9 @@ def run(
     backend: str = "cpu",
     seed: int = 0,
     oracle: bool | None = None,
+    init: str = "he",
+    diagnostics: Sequence[Any] = (),
+    every: int = 50,
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -75,6 +78,13 @@ def run(
         Of chip, noise, learner and the order of the data. The same seed gives the same bits.
     oracle : bool
         Grant the learner what no chip gives. Left out, exactly where the learner cannot do without (BP).
+    init : str
+        Law of the initial weights: "he" (normal), "he-uniform", "uniform" (within 1 / sqrt(n_in)), "glorot" or "zero".
+    diagnostics : list of str or Diagnostic
+        What to measure beside the run, such as ["angle", "bias:samples=50"]; the run itself stays the same to the bit.
+        Those that need exact weights are granted them, the learner is not.
+    every : int
+        Updates between two looks of the diagnostics.
     data : path
         Folder of the data files. Left out, NOISYSIM_DATA, then the user's cache, then a download.
     threads : int
@@ -104,7 +114,8 @@ def run(
     resolved = configuration.resolve(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, learning_rate=learning_rate,
         learning_rate_decay=learning_rate_decay, batch_size=batch_size, epochs=epochs, activation=activation, bias=bias,
-        inject=inject, backend=backend, seed=seed, oracle=oracle, data=data,
+        inject=inject, backend=backend, seed=seed, oracle=oracle, init=init, diagnostics=diagnostics, every=every,
+        data=data,
     )  # fmt: skip
     started = time.perf_counter()
     with execution.threads(threads):

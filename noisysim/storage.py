@@ -1,6 +1,6 @@
 """The result file: one HDF5 file a run, readable with plain h5py.
 
-Layout (version 1)::
+Layout (version 2)::
 
     /                      attributes format = "noisysim run", version, status, elapsed (seconds)
     /config                JSON text: every argument of the run, resolved
@@ -9,6 +9,7 @@ Layout (version 1)::
     /cost                  JSON text: passes, products, conversions, cells programmed
     /history/epoch/NAME    float64, one value an epoch
     /history/step/NAME     float64, one value an update
+    /history/diagnostics/NAME  float64, (looks, layers): what was asked for; `update` has the updates done before each
     /state/PART/NAME       arrays from which the run goes on, bit for bit (chip, learner, optimizer, progress)
 
 A file is written whole under another name, flushed to the disk and renamed: a crash leaves the last whole one.
@@ -26,7 +27,7 @@ import numpy as np
 
 from noisysim.history import EPOCH, STEP
 
-FORMAT, VERSION = "noisysim run", 1
+FORMAT, VERSION = "noisysim run", 2
 
 
 def check_writable(path: Path, overwrite: bool) -> None:

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import algebra, chip, diagnosis, execution, negotiation
+from noisysim import algebra, chip, execution, health, negotiation, seeding
 from noisysim.config import Config
+from noisysim.diagnostics import Probe
 from noisysim.history import History
 from noisysim.learners import State
 from noisysim.progress import Progress
-
-EXPLODED = 1e8
-"""A mean loss beyond this, or none at all, is divergence."""
 
 
 class Training:
@@ -33,23 +31,34 @@ class Training:
     def __init__(self, config: Config):
         self.config = config
         self.task = config.task
-        self.history = History()
+        self.history = History([d.name for d in config.diagnostics])
         self.status = "running"
         self.notes: list[str] = []  # what a reader of the result should know besides
         self.epoch = 0
         self.step = 0  # of this epoch
-        self.sums = np.zeros(5)  # of this epoch: loss, hits, samples, passed share, looks at it
+        self.sums = np.zeros(
+            7
+        )  # of this epoch: loss, hits, samples; passed share, looks at it; activity^2, looks at it
         sizes = [self.task.n_in, *config.layers, self.task.n_out]
+        self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
             sizes, config.device, config.activation, config.learner.decorrelation > 0, config.seed, config.backend,
-            bias=config.bias, inject=config.inject, oracle=config.oracle,
+            bias=config.bias, inject=config.inject, oracle=config.oracle or self.watched, init=config.init,
         )  # fmt: skip
         self.optimizer_state = config.optimizer.init(self.chip.network.shapes)
-        self.learner_state: State = config.learner.init(sizes, seed=config.seed, offers=self.chip.offers)
+        self.learner_state: State = config.learner.init(
+            sizes, seed=config.seed, offers=self.offers, activation=config.activation, loss=self.task.loss,
+            bias=config.bias,
+        )  # fmt: skip
         self.floor = 0.0
         self._batches: dict[int, Any] = {}
         self._observed: dict[int, Any] = {}
         self._gradient: Any = None
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What the learner may ask for: of oracle access only what this run grants it by name."""
+        return self.chip.offers if self.config.oracle else self.chip.offers - {"oracle"}
 
     @property
     def steps(self) -> int:
@@ -67,7 +76,7 @@ class Training:
         self.chip.calibrate(first.inputs)
         if getattr(self.config.learner, "sigma", None) is not None:
             self.floor = negotiation.floor(self.chip, first.inputs)
-        self.learner_state.sigma = self.config.learner.injects(self.chip.offers, self.floor)
+        self.learner_state.sigma = self.config.learner.injects(self.offers, self.floor, self.chip.sizes)
 
     def run(self, show: bool | None, checkpoint: Any = None, seconds: float = 30.0) -> None:
         """Go on until finished, diverged or interrupted.
@@ -112,33 +121,72 @@ class Training:
         batch = self._batch(rows)
         drives = learner.drives(self.learner_state, len(rows))
         observed = self._observed[len(rows)] = self.chip.passes(batch, drives, out=self._observed.get(len(rows)))
-        self._record(batch, observed)
+        self._record(batch, drives, observed)
         if self.status != "running":
             return
         oracle = self.chip.oracle(batch) if config.oracle else None
+        before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
         gradient, self.learner_state = learner.update(self.learner_state, observed, oracle=oracle, out=self._gradient)
+        if before is not None:
+            self._look(batch, observed, gradient, before)
         if learner.decorrelation:
             self.chip.decorrelate(observed[0].inputs, learner.decorrelation)
-        rate = config.learning_rate * config.learning_rate_decay**self.epoch
-        self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
-        self.chip.program(self._gradient)
+        if gradient is not None:
+            rate = config.learning_rate * config.learning_rate_decay**self.epoch
+            self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
+            self.chip.program(self._gradient)
+            if learner.normalise:
+                self.chip.normalise()
         self.step += 1
 
-    def _record(self, batch: Any, observed: Any) -> None:
+    @property
+    def _looks(self) -> bool:
+        """Whether the diagnostics look at the update under way."""
+        return bool(self.config.diagnostics) and self.done % self.config.every == 0
+
+    def _look(self, batch: Any, observed: Any, gradient: Any, before: State) -> None:
+        """Record what the diagnostics find at this update; `before` is what the learner knew when it began."""
+        config = self.config
+        oracle = self.chip.oracle(batch) if self.watched else None
+
+        def estimate(count: int) -> Iterator[Any]:
+            told = self.chip.oracle(batch) if config.oracle else None
+            with self.chip.aside():
+                for k in range(count):
+                    state = before.aside(self._probe_key(k))
+                    passes = self.chip.passes(batch, config.learner.drives(state, len(batch.inputs)))
+                    found, _ = config.learner.update(state, passes, oracle=told)
+                    if found is not None:
+                        yield passes[0], found
+
+        probe = Probe(batch, observed, gradient, config.activation, oracle, estimate)
+        self.history.looks["update"].append(self.done)
+        for diagnostic in config.diagnostics:
+            self.history.looks[diagnostic.name].append(diagnostic.measure(probe))
+
+    def _probe_key(self, number: int) -> Any:
+        """Of the draws that a diagnostic's n-th extra estimate at this update makes."""
+        return seeding.key(self.config.seed, f"diagnostics/{self.done}/{number}")
+
+    def _record(self, batch: Any, drives: Any, observed: Any) -> None:
         baseline = observed[0]
         loss = float(baseline.loss.mean())
         self.history.step["train_loss"].append(loss)
         self.sums[0] += float(baseline.loss.sum())
         self.sums[1] += _hits(baseline.output, batch.targets) if self.task.classification else math.nan
         self.sums[2] += len(batch.inputs)
+        if self.step % max(self.steps // 4, 1) == 0:
+            self.sums[5] += float(np.mean(np.square(baseline.activities[0], dtype=np.float64)))
+            self.sums[6] += 1
         if len(observed) > 1 and self.step % max(self.steps // 4, 1) == 0:
-            self.sums[3] += algebra.passed_share(observed[1].activities, baseline.activities)
+            moved = drives[1].lowest  # layers below it see the same in an exact chip: no converter's fault
+            self.sums[3] += algebra.passed_share(observed[1].activities[moved:], baseline.activities[moved:])
             self.sums[4] += 1
-        if not math.isfinite(loss) or loss > EXPLODED:
+        if health.exploded(loss):
             self.status = "diverged"
 
     def _end_epoch(self) -> None:
-        loss, hits, samples, passed, looks = self.sums
+        loss, hits, samples, passed, looks, squares, seen = self.sums
         test_loss, test_accuracy = self.test()
         cost = self.chip.cost
         values = {
@@ -148,10 +196,13 @@ class Training:
             "test_accuracy": test_accuracy,
             "learning_rate": self.config.learning_rate * self.config.learning_rate_decay**self.epoch,
             "passed_share": passed / looks if looks else math.nan,
+            "activity_rms": math.sqrt(squares / seen),
             **{name: getattr(cost, name) for name in ("passes", "mvms", "adc_conversions", "cells_programmed")},
         }
         for name, value in values.items():
             self.history.epoch[name].append(float(value))
+        if loss / samples > health.LOST * self.history.step["train_loss"][0]:
+            self.status = "diverged"
         self.sums[:] = 0
         self.epoch, self.step = self.epoch + 1, 0
 
@@ -172,9 +223,11 @@ class Training:
     def warnings(self) -> list[str]:
         """What this run noticed about itself."""
         classes = self.task.n_out if self.task.classification else 0
-        said = diagnosis.warnings(self.history, self.config.learner, self.learner_state.sigma, self.floor, classes)
+        learner = self.config.learner
+        heard = learner.heard(self.floor, self.chip.sizes)
+        said = health.warnings(self.history, learner, self.learner_state.sigma, heard, classes)
         if self.status == "diverged":
-            said.insert(0, f"diverged in epoch {self.epoch + 1}: the loss left all bounds; lower learning_rate")
+            said.insert(0, health.divergence(self.history, learner, self.epoch))
         return said + self.notes
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:

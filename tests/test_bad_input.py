@@ -126,7 +126,7 @@ RUN = {
     "decorrelation": ({"learner": "danp:decorrelation=2"}, ValueError, r"'danp'\.decorrelation .*from 0 to 1.*not 2"),
     "clean": (
         {"learner": "danp:baseline=clean"}, ValueError,
-        r"'danp' needs clean, perturbation; the chip offers perturbation: .*baseline='noisy'",
+        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation: .*baseline='noisy'",
     ),
     "no-oracle": ({"learner": "bp", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'bp' needs or"),
     "no-oracle-ideal": (
@@ -401,7 +401,7 @@ def test_a_learner_says_what_an_observation_lacks(losses, chip):
 
 def test_backpropagation_by_hand_needs_the_oracle(chip):
     learner = learners.get("bp")
-    one_error(ValueError, r"'bp' needs oracle; the chip offers perturbation: .*oracle=True", learner.init, NET,
+    one_error(ValueError, r"'bp' needs oracle; the chip offers output_error, perturbation: .*oracle=True", learner.init, NET,
               offers=chip.offers)  # fmt: skip
     state = learner.init(NET)
     one_error(ValueError, r"'bp' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
@@ -412,7 +412,7 @@ def test_backpropagation_by_hand_needs_the_oracle(chip):
 
 def test_a_clean_baseline_needs_clean_passes(chip):
     learner = learners.get("danp:baseline=clean")
-    one_error(ValueError, "'danp' needs clean, perturbation; the chip offers perturbation: its passes are noisy",
+    one_error(ValueError, "'danp' needs clean, perturbation; the chip offers output_error, perturbation: its passes are noisy",
               learner.init, NET, offers=chip.offers)  # fmt: skip
     learner.init(NET, offers=Chip(NET, "ideal").offers)
 
@@ -484,7 +484,7 @@ WHOLE_FILE = r"run\.h5 is not a whole noisysim result file \("
 DAMAGE = {
     "other-hdf5": (lambda file: file.attrs.pop("format"), r"run\.h5 is not a noisysim result file"),
     "other-format": (lambda file: file.attrs.modify("format", "sweep"), r"run\.h5 is not a noisysim result file"),
-    "newer": (lambda file: file.attrs.modify("version", 2), r"has layout version 2; this noisysim reads 1"),
+    "newer": (lambda file: file.attrs.modify("version", 3), r"has layout version 3; this noisysim reads 2"),
     "no-status": (lambda file: file.attrs.pop("status"), WHOLE_FILE),
     "no-config": (lambda file: file.pop("config"), WHOLE_FILE),
     "half-json": (replace("cost", '{"passes": '), WHOLE_FILE),

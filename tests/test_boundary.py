@@ -39,7 +39,7 @@ ALLOWED = {
     "algebra": (("execution", "layered", "kernels"), ("numpy",)),
     "decorrelation": (("execution", "layered", "kernels"), ("numpy",)),
     "optimizers": (("fields", "layered", "kernels"), ("numpy",)),
-    "learners": (("observation", "losses", "layered", "algebra", "seeding", "fields"), ("numpy",)),
+    "learners": (("observation", "losses", "layered", "algebra", "seeding", "fields", "optimizers"), ("numpy",)),
     "tasks": (("observation", "losses", "fields"), ("numpy", "scipy", "h5py", "numba", "platformdirs", "pooch")),
     "oracle": (("algebra", "execution", "layered", "observation"), ("numpy",)),
     "negotiation": (("observation",), ("numpy",)),
@@ -223,7 +223,7 @@ def test_scribbling_on_what_a_chip_let_out_changes_nothing_it_does_next(device):
 def test_a_learner_holds_nothing_of_the_chip(name):
     chip = a_chip("ideal")
     learner = learners.get(name)
-    state = learner.init(chip.sizes, seed=SEED, offers=chip.offers)
+    state = learner.init(chip.sizes, seed=SEED, offers=chip.offers, bias=True)
     data = batch(chip)
     oracle = chip.oracle(data) if "oracle" in learner.needs else None
     gradients, state = learner.update(state, chip.passes(data, learner.drives(state, 6)), oracle=oracle)

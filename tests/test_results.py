@@ -48,7 +48,7 @@ def test_the_layout_is_the_documented_one(path, result):
     """Read with plain h5py and json, as `noisysim.storage` describes it."""
     with h5py.File(path, "r") as file:
         assert dict(file.attrs) == {
-            "format": "noisysim run", "version": 1, "status": "finished", "elapsed": result.elapsed,
+            "format": "noisysim run", "version": 2, "status": "finished", "elapsed": result.elapsed,
         }  # fmt: skip
         assert set(file) == {"config", "environment", "warnings", "cost", "history", "state"}
         config, environment, warnings, cost = (
@@ -57,7 +57,7 @@ def test_the_layout_is_the_documented_one(path, result):
         assert config["seed"] == 0
         assert config["device"]["adc_bits"] == 8
         assert config["learner"] == {
-            "name": "danp", "decorrelation": 1e-3, "samples": 1, "sigma": 0.0, "baseline": "auto", "loss": "sample",
+            "name": "danp", "decorrelation": 1e-3, "normalise": False, "samples": 1, "sigma": 0.0, "baseline": "auto", "loss": "sample",
         }  # fmt: skip
         assert config["task"]["n_train"] == 60
         assert config["learning_rate_decay"] == 1  # what was left out is resolved
@@ -196,7 +196,7 @@ def test_the_summary_says_what_was_run_and_what_came_out(result):
     assert rows["task"] == "arrays (60 training and 15 test samples)"
     assert rows["network"] == "6-5-3, leaky_relu"
     assert rows["device"].startswith("crossbar(dac_bits=8, ")
-    assert rows["learner"].startswith("danp(decorrelation=0.001, samples=1")
+    assert rows["learner"].startswith("danp(decorrelation=0.001, normalise=False, samples=1")
     assert rows["optimizer"] == "adam(beta1=0.9, beta2=0.999, epsilon=1e-07), rate 0.1"
     assert re.fullmatch(r"3 of 3 \(finished\), \d+\.\d s", rows["epochs"])
     for split in ("train", "test"):

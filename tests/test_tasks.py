@@ -162,7 +162,6 @@ def test_settings_are_declared_with_defaults(name):
         ("student-teacher", {"n_out": 2.5}, "student-teacher.n_out"),
         ("student-teacher", {"noise": -1}, "student-teacher.noise must be a number >= 0"),
         ("student-teacher", {"noise": float("nan")}, "student-teacher.noise"),
-        ("student-teacher", {"standardise_targets": 1}, "must be True or False"),
         ("digits:standardise", {}, "write it as name:field=value"),
         ({"standardise": "none"}, {}, "needs a 'name'"),
         ((1, 2, 3), {}, "not 3 of them"),
@@ -172,6 +171,11 @@ def test_settings_are_declared_with_defaults(name):
 def test_bad_specs(spec, settings, message):
     with pytest.raises(ValueError, match=message):
         tasks.get(spec, **settings)
+
+
+def test_a_switch_is_true_or_false():
+    with pytest.raises(TypeError, match=r"student-teacher\.standardise_targets must be True or False, not 1"):
+        tasks.get("student-teacher", standardise_targets=1)
 
 
 @pytest.mark.parametrize("spec", [None, 3, b"digits"])

@@ -27,6 +27,8 @@ CELL_BLOCK = 1024  # cells that are written together, with one counter of write 
 N_IN, N_OUT, FIRST_TILE, TILES, INPUTS_AT, ACTIVITIES_AT, CELLS_AT, ROTATION_AT = range(8)
 # Columns of `tiles`, one row a tile: the array columns it holds, and where its weights start.
 TILE_FROM, TILE_TO, TILE_AT = range(3)
+# What a drive adds, where: last axis of `lies`.
+ON_LINE, ON_OUTPUT, ON_WEIGHTS = range(3)
 # Kinds of noise stream: the top bits of a counter's last word.
 NORMAL_STREAM, UNIFORM_STREAM, WRITE_STREAM, OWN_STREAM = range(4)
 
@@ -81,6 +83,18 @@ def fill_uniforms(u, bits, n, sample, number, stream, k0, k1):
     fill_bits(b0, b1, b2, b3, np.uint32(sample), np.uint32(number), stream, k0, k1)
     for i in range(n):
         u[i] = uniform(bits[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def uniforms(out, bound, first_sample, number, stream, k0, k1):
+    """Fill a (rows, n) array with draws between -bound and bound, laid out as in `normals`."""
+    rows, n = out.shape
+    padded = 4 * ((n + 3) // 4)
+    u, bits = np.empty(padded, np.float32), np.empty(padded, np.uint32)
+    for r in range(rows):
+        fill_uniforms(u, bits, n, first_sample + r, number, stream, k0, k1)
+        for j in range(n):
+            out[r, j] = bound * (np.float32(2.0) * u[j] - np.float32(1.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -234,7 +248,7 @@ def inputs_at(table, layer, p, batch):
 def drive_layer(layer, x, span, chip, passes, scratch, d):
     """What a layer's arrays are driven with in every pass: activate, decorrelate, convert."""
     table, _, _, _, rotations, _, dac_range = chip
-    inputs, activities, _, _, fork, _, _, _ = passes
+    inputs, activities, perturbations, lies, fork, _, _, _ = passes
     x_buffer, rotated_buffer = scratch[0], scratch[1][0]  # products come later: their room is free
     first, last = span
     rows, batch, n_line = last - first, x.shape[0], table[layer, N_IN]
@@ -253,6 +267,9 @@ def drive_layer(layer, x, span, chip, passes, scratch, d):
             before = view(activities[p], batch * table[layer - 1, ACTIVITIES_AT], n_units, first, last)
             source = x_buffer[: rows * n_units].reshape((rows, n_units))
             activate(before, source)
+            lie = lies[p, layer - 1, ON_OUTPUT]
+            if lie >= 0:
+                source += view(perturbations, lie, n_units, first, last)
         rotated = rotated_buffer[: rows * n_units].reshape((rows, n_units))
         drive_rows(source, driven, rotation, rotated, dac_range, d)
 
@@ -288,9 +305,14 @@ def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
         if apart:
             driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
             tile_product(driven, start, stop, array, variance, x_buffer, product, energy)
-        perturbation, lie = nothing, lies[p, layer]
+        perturbation, lie = nothing, lies[p, layer, ON_LINE]
         if lie >= 0:
             perturbation = perturbations[lie : lie + batch * n_out].reshape((batch, n_out))
+        extra = lies[p, layer, ON_WEIGHTS]
+        if extra >= 0 and k == 0:
+            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+            beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
+            multiply(driven, beside, view(perturbations, lie, n_out, first, last))
         counter = (first_sample, first_pass + p, layer, k, k0, k1)
         top = read_rows(
             product, energy, perturbation, digital, read, k > 0, counter, first, convert, z, u, bits, line, here
@@ -312,8 +334,9 @@ def forward(x, span, chip, passes, noise, scratch, d):
     chip : tuple
         table, tiles, weights, variances, rotations, ranges, dac_range: the network as it stands.
     passes : tuple
-        inputs, flat (see `inputs_at`), and activities, (passes, flat); the passes' perturbations, flat, and where
-        each lies, (passes, layers), -1 for none; the layer at which each pass parts from pass 0; whether the
+        inputs, flat (see `inputs_at`), and activities, (passes, flat); what the drives add, flat, and where each part
+        lies, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's
+        part is then room for what they amount to); the layer at which each pass parts from pass 0; whether the
         perturbation enters after the ADC; whether the ADC converts; peaks (tiles,), raised to the largest
         values read.
     noise : tuple
@@ -516,6 +539,13 @@ def scale_by_slope(signal, activities):
     """signal *= f'(activities), in place."""
     for i in range(signal.size):
         signal[i] *= np.float32(activation_slope(activities[i]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def activate_all(activities, out):
+    """out = f(activities), flat."""
+    for i in range(out.size):
+        out[i] = np.float32(activation(activities[i]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})

@@ -27,6 +27,13 @@ def general() -> types.ModuleType:
     return build.load("cpu", _scalars(), {}, _jit)
 
 
+@cache
+def for_activation(activation: str) -> types.ModuleType:
+    """The loops that depend on an activation function and no device: outputs and slopes of hidden units."""
+    value, slope = activations.ACTIVATIONS[activation]
+    return build.load("cpu", {**_scalars(), "activation": value, "activation_slope": slope}, {}, _jit)
+
+
 def with_range(cls: type) -> Callable:
     """``with_range(d, r)``: d with its field ``adc_range`` set to r, as a function that compiles."""
     fields = ", ".join("full_scale" if f == "adc_range" else f"d.{f}" for f in cls._fields)  # type: ignore[attr-defined]

@@ -8,9 +8,19 @@ from typing import Any
 from noisysim.fields import configure
 from noisysim.learners.backprop import BP, DBP
 from noisysim.learners.base import Learner, State
+from noisysim.learners.covariance import CANP, DCANP
+from noisysim.learners.feedback import DFA, DKP, FA, FDFA, LearnedDFA, LearnedFA
+from noisysim.learners.forward import FGA, FGW, LGFGA
 from noisysim.learners.perturbation import ANP, DANP, DINP, DNP, INP, NP
+from noisysim.learners.reinforce import Reinforce
 
-LEARNERS: dict[str, type[Learner]] = {cls.name: cls for cls in (BP, DBP, NP, DNP, ANP, DANP, INP, DINP)}
+LEARNERS: dict[str, type[Learner]] = {
+    cls.name: cls
+    for cls in (
+        BP, DBP, NP, DNP, ANP, DANP, INP, DINP, CANP, DCANP, FGW, FGA, LGFGA, FA, DFA, DKP, FDFA, LearnedFA, LearnedDFA,
+        Reinforce,
+    )
+}  # fmt: skip
 
 
 def names() -> list[str]:
@@ -34,4 +44,7 @@ def describe(learner: Learner) -> dict[str, Any]:
     return {"name": learner.name, **asdict(learner)}
 
 
-__all__ = ["ANP", "BP", "DANP", "DBP", "DINP", "DNP", "INP", "NP", "Learner", "State", "describe", "get", "names"]
+__all__ = [
+    "ANP", "BP", "CANP", "DANP", "DBP", "DCANP", "DFA", "DINP", "DKP", "DNP", "FA", "FDFA", "FGA", "FGW", "INP",
+    "LGFGA", "Learner", "LearnedDFA", "LearnedFA", "NP", "Reinforce", "State", "describe", "get", "names",
+]  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -22,14 +23,18 @@ class State:
 
     Attributes
     ----------
-    units : list of int
-        Units of each layer.
+    sizes : list of int
+        Units of the network, input first.
     key : tuple of numpy.uint32
         Of the learner's own draws; tells nothing of the chip's.
     offers : frozenset of str
         What the chip offers.
     sigma : float
         Standard deviation of what the learner injects.
+    activation, loss : str
+        What the digital periphery computes: of hidden units, and of the output.
+    bias : bool
+        Whether each layer's inputs end in a constant 1.
     step : int
         Updates done; saved in a checkpoint.
     memory : dict
@@ -38,13 +43,35 @@ class State:
         Arrays that are not: buffers, and draws that `step` and `key` give again.
     """
 
-    units: list[int]
+    sizes: list[int]
     key: tuple[Any, Any]
     offers: frozenset[str]
     sigma: float = 0.0
+    activation: str = "leaky_relu"
+    loss: str = "cce"
+    bias: bool = False
     step: int = 0
     memory: dict[str, np.ndarray] = field(default_factory=dict)
     work: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def units(self) -> list[int]:
+        """Units of each layer."""
+        return self.sizes[1:]
+
+    @property
+    def hidden(self) -> list[int]:
+        """Units of each hidden layer."""
+        return self.sizes[1:-1]
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shape of each layer's weights, (n_out, n_in)."""
+        return [(b, a + self.bias) for a, b in pairwise(self.sizes)]
+
+    def aside(self, key: tuple[Any, Any]) -> State:
+        """A copy that learns what this state has learned so far, draws by another key, and changes nothing of it."""
+        return replace(self, key=key, memory={name: np.array(a) for name, a in self.memory.items()}, work={})
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,9 @@ class Learner:
         A learning rate that suits the rule, for each optimizer.
     decorrelation : float
         Rate at which the periphery decorrelates each layer's inputs; 0 is not at all. Composes with any rule.
+    normalise : bool
+        Neuron-wise weight normalisation after every update (Hiratani et al. 2022, appendix C.1): keeps noisy updates
+        from letting the weights diffuse. Composes with any rule.
     """
 
     name: ClassVar[str] = ""
@@ -67,14 +97,20 @@ class Learner:
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-2}
 
     decorrelation: Rate = 0.0
+    normalise: Annotated[
+        bool, Field(doc="reset the RMS of each neuron's weights to sqrt(2 / (n_in + n_out)) after every update")
+    ] = False
 
     def init(
         self,
         sizes: Sequence[int],
         *,
         seed: int = 0,
-        offers: frozenset[str] = frozenset({"perturbation", "clean", "oracle"}),
+        offers: frozenset[str] = frozenset({"perturbation", "output_error", "clean", "oracle"}),
         floor: float = 0.0,
+        activation: str = "leaky_relu",
+        loss: str = "cce",
+        bias: bool = False,
     ) -> State:
         """State before the first update.
 
@@ -89,6 +125,10 @@ class Learner:
         floor : float
             Standard deviation below which a perturbation would drown in the device's noise or its ADC's step, as
             observed (`noisysim.negotiation.floor`); for learners that choose how much to inject.
+        activation, loss : str
+            What the digital periphery computes: of hidden units, and of the output.
+        bias : bool
+            Whether each layer's inputs end in a constant 1.
 
         Raises
         ------
@@ -101,7 +141,13 @@ class Learner:
                 f"learner {self.name!r} needs {', '.join(sorted(self.requires()))}; the chip offers "
                 f"{', '.join(sorted(offers))}: {self.advice(lacking)}"
             )
-        return State(list(sizes[1:]), seeding.key(seed, "learner"), offers, sigma=self.injects(offers, floor))
+        sigma = self.injects(offers, floor, sizes)
+        state = State(list(sizes), seeding.key(seed, "learner"), offers, sigma, activation, loss, bias)
+        self.remember(state)
+        return state
+
+    def remember(self, state: State) -> None:
+        """Put what the rule starts with into the state's memory."""
 
     def requires(self) -> frozenset[str]:
         """What this instance needs; some settings need more than the class does."""
@@ -111,7 +157,11 @@ class Learner:
         """What would fit, when the chip lacks something."""
         return f"use a device that offers {', '.join(lacking)}, such as 'ideal'"
 
-    def injects(self, offers: frozenset[str], floor: float) -> float:
+    def heard(self, floor: float, sizes: Sequence[int]) -> float:
+        """The `sigma` at which a perturbation moves a line by the standard deviation `floor`."""
+        return floor
+
+    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
         """Standard deviation of the perturbation this learner applies on such a chip."""
         return 0.0
 
@@ -121,7 +171,7 @@ class Learner:
 
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
-    ) -> tuple[Layered, State]:
+    ) -> tuple[Layered | None, State]:
         """The gradient that observations give, to be descended.
 
         Parameters
@@ -136,8 +186,8 @@ class Learner:
 
         Returns
         -------
-        gradients : Layered
-            (n_out, n_in) a layer: the batch mean.
+        gradients : Layered or None
+            (n_out, n_in) a layer: the batch mean. ``None`` asks for no change of the weights.
         state : State
         """
         raise TypeError(f"{type(self).__name__} does not say how it learns")

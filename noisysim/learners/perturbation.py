@@ -62,12 +62,16 @@ class Perturbation(Learner):
             return "its passes are noisy; use baseline='noisy' (two noisy passes), or a device without read noise"
         return super().advice(lacking)
 
-    def injects(self, offers: frozenset[str], floor: float) -> float:
-        return self.sigma or max(PAPER_SIGMA, floor)
+    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
+        return self.sigma or max(PAPER_SIGMA, self.heard(floor, sizes))
 
     def clean(self, state: State) -> bool:
         """Whether the baseline pass is taken as free of noise."""
         return self.baseline == "clean" or (self.baseline == "auto" and "clean" in state.offers)
+
+    def shapes(self, state: State, batch_size: int) -> list[tuple[int, int]]:
+        """Shapes of one draw, a layer each."""
+        return [(batch_size, n) for n in state.units]
 
     def perturbations(self, state: State, batch_size: int) -> list[Layered]:
         """This step's draws, one set a sample, preceded by the baseline's own where that is to be noisy.
@@ -79,19 +83,30 @@ class Perturbation(Learner):
         if drawn is None or drawn[0] != (state.step, batch_size):
             sets = state.work.setdefault(("perturbations", batch_size), [])
             while len(sets) < self.samples + extra:
-                sets.append(layered.empty([(batch_size, n) for n in state.units]))
+                sets.append(layered.empty(self.shapes(state, batch_size)))
             for k, perturbation in enumerate(sets):
                 algebra.normals(perturbation, state.sigma, 0, state.step, k, state.key)
             drawn = state.work["drawn"] = ((state.step, batch_size), sets)
         return drawn[1]
 
+    def signals(self, state: State, batch_size: int) -> Layered:
+        """Room for an estimate of dL/da, (batch, units) a layer."""
+        room = state.work.get("signals")
+        if room is None or len(room[0]) != batch_size:
+            room = state.work["signals"] = layered.empty([(batch_size, n) for n in state.units])
+        return room
+
+    def drive(self, drawn: Layered) -> Drive:
+        """The pass that one set of draws perturbs."""
+        return Drive(drawn)
+
     def baseline_drive(self, perturbations: list[Layered]) -> Drive:
         """The first pass: the device's own, or with a perturbation nobody is told of."""
-        return Drive(perturbations[self.samples]) if len(perturbations) > self.samples else Drive()
+        return self.drive(perturbations[self.samples]) if len(perturbations) > self.samples else Drive()
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         drawn = self.perturbations(state, batch_size)
-        return [self.baseline_drive(drawn), *(Drive(v) for v in drawn[: self.samples])]
+        return [self.baseline_drive(drawn), *(self.drive(v) for v in drawn[: self.samples])]
 
     def loss_changes(self, observations: Sequence[Observation]) -> np.ndarray:
         """dL of each perturbed pass, (passes, batch) float64; for `loss="batch"` their sum in each sample's place."""
@@ -103,7 +118,7 @@ class Perturbation(Learner):
 
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
-    ) -> tuple[Layered, State]:
+    ) -> tuple[Layered | None, State]:
         expected = len(self.drives(state, len(observations[0].output))) if len(observations) else self.samples + 1
         if len(observations) != expected:
             raise ValueError(
@@ -113,11 +128,21 @@ class Perturbation(Learner):
             raise ValueError(
                 f"learner {self.name!r} needs observations with a loss: give the chip a batch with targets"
             )
-        gradients = algebra.outer(self.estimate(state, observations), observations[0].inputs, out)
+        if "output_error" in self.requires() and observations[0].output_error is None:
+            raise ValueError(f"learner {self.name!r} needs an output error: Drive(..., output_error=True) asks for it")
+        if oracle is None and "oracle" in self.requires():
+            raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
+        gradients = self.gradient(state, observations, oracle, out)
         state.step += 1
         return gradients, state
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+    def gradient(
+        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
+    ) -> Layered | None:
+        """The weight gradient: the estimate's outer product with the baseline's inputs."""
+        return algebra.outer(self.estimate(state, observations, oracle), observations[0].inputs, out)
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
 
@@ -132,7 +157,7 @@ class NP(Perturbation):
 
     name: ClassVar[str] = "np"
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         drawn = self.perturbations(state, len(observations[0].output))
         changes = self.loss_changes(observations) / (self.samples * state.sigma**2)
         return [Term(changes[k], drawn[k]) for k in range(self.samples)]
@@ -158,7 +183,7 @@ class INP(Perturbation):
         ]
         return [self.baseline_drive(drawn), *single]
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         drawn = self.perturbations(state, len(observations[0].output))
         depth = len(state.units)
         changes = self.loss_changes(observations).reshape(self.samples, depth, -1)
@@ -188,17 +213,17 @@ class ANP(Perturbation):
 
     name: ClassVar[str] = "anp"
 
-    def injects(self, offers: frozenset[str], floor: float) -> float:
+    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
         if "clean" not in offers:
             return self.sigma
-        return super().injects(offers, floor)
+        return super().injects(offers, floor, sizes)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         if not state.sigma:
             return [Drive()] * (self.samples + 1)
         return super().drives(state, batch_size)
 
-    def estimate(self, state: State, observations: Sequence[Observation]) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         changes = self.loss_changes(observations)
         baseline = observations[0].activities
         norms = np.array([algebra.squared_distances(o.activities, baseline) for o in observations[1:]])

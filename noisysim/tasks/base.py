@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from noisysim import losses
-from noisysim.fields import Field, check, check_names, declared, unknown
+from noisysim.fields import Field, check_names, checked, unknown
 from noisysim.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.gather import with_labels, with_values
@@ -72,18 +72,7 @@ def whole(name: str, value: Any, low: int) -> int:
 def read_settings(task: str, cls: type, given: Mapping[str, Any]) -> Any:
     """An instance of the `NamedTuple` class that declares a task's settings, every given value checked."""
     check_names(f"task {task!r}", given, cls._fields)  # type: ignore[attr-defined]
-    values = {}
-    for name, spec in declared(cls).items():
-        if name not in given:
-            continue
-        value = given[name]
-        if isinstance(cls._field_defaults[name], bool):  # type: ignore[attr-defined]
-            if not isinstance(value, (bool, np.bool_)):
-                raise ValueError(f"{task}.{name} must be True or False, not {value!r}")
-            values[name] = bool(value)
-        else:
-            values[name] = check(task, name, value, spec)
-    return cls(**values)
+    return cls(**checked(task, cls, given, cls._field_defaults))  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)

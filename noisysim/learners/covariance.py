@@ -1,0 +1,131 @@
+"""Covariance correction: activity-based node perturbation without its bias.
+
+Noise that reaches a layer is white only in the first: weights carry it on and correlate it, cells and converters give
+each line its own strength. ANP takes the activity differences as if they were white, and points astray (Dalm et al.
+2025, appendices B and D, which say so and name the inverse covariance as the remedy). Here it is observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from noisysim import algebra
+from noisysim.algebra import Term
+from noisysim.fields import Field
+from noisysim.layered import Layered
+from noisysim.learners.base import Rate, State
+from noisysim.learners.perturbation import ANP
+from noisysim.observation import Observation
+
+ROWS = 256
+"""Samples of a batch from which the covariance is estimated: enough, as it is averaged over many updates."""
+REFRESH = 20
+"""Updates between two inversions."""
+
+
+@dataclass(frozen=True)
+class CANP(ANP):
+    """Covariance-corrected activity-based node perturbation.
+
+    s_l = M_l^-1 dL da_l / |da_l|^2, layer by layer, with M_l = <da_l da_l^T / |da_l|^2> averaged over samples and
+    updates as they come, and shrunk towards white noise: (1 - lambda) M_l + lambda I tr M_l / N_l. Since dL = g_l . da_l +
+    (what later layers' noise adds, independent of da_l), <dL da_l> is C_l g_l, and the inverse gives the gradient
+    g_l. In white noise it is ANP with a norm a layer. A network-wide inverse would not do: dL depends on da_L alone.
+    With K > 1 differences from a noisy baseline (`ANP`) dL da_l / |da_l|^2 is a sum over K + 1 passes with one norm,
+    and so is da_l da_l^T / |da_l|^2.
+
+    Parameters
+    ----------
+    shrinkage : float
+        lambda; 1 is no correction, little leaves less bias and more variance.
+    window : int
+        Updates over which the covariance is averaged.
+    """
+
+    name: ClassVar[str] = "canp"
+
+    shrinkage: Annotated[float, Field("", 0, 1, "share of white noise mixed into the covariance")] = 0.1
+    window: Annotated[int, Field("updates", 1, 10**6, "over which the covariance is averaged", whole=True)] = 200
+
+    def remember(self, state: State) -> None:
+        squares = [(n, n) for n in state.units]
+        for name in ("covariance", "inverse"):
+            state.memory[name] = np.zeros(sum(n * n for n in state.units), np.float32)
+        for inverse in Layered(state.memory["inverse"], squares):
+            np.fill_diagonal(inverse, len(inverse))
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        baseline, batch = observations[0].activities, len(observations[0].output)
+        squares = [(n, n) for n in state.units]
+        norms = np.array([algebra.layer_distances(o.activities, baseline) for o in observations[1:]])
+        covariance = Layered(state.memory["covariance"], squares)
+        inverse = Layered(state.memory["inverse"], squares)
+        changes = self.loss_changes(observations)
+        centred = self.samples > 1 and not self.clean(state)
+        if centred:
+            changes = changes - changes.sum(axis=0) / (self.samples + 1)
+            norms = np.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
+        else:
+            changes = changes / self.samples
+        self._observe(state, observations, norms, centred, covariance)
+        if state.step % REFRESH == 0:
+            self._invert(state, min(batch, ROWS), covariance, inverse)
+        factors = np.divide(changes[:, None], norms, out=np.zeros_like(norms), where=norms > 0)
+        signals = self.signals(state, batch)
+        for layer, own in enumerate(inverse):
+            moved = [o.activities[layer] for o in observations[1:]]
+            total = algebra.combine(factors[:, layer], moved, np.empty_like(signals[layer]), baseline[layer])
+            algebra.product(total, [own], signals[layer])
+        return [Term(np.ones(batch), signals)]
+
+    def _observe(
+        self, state: State, observations: Sequence[Observation], norms: np.ndarray, centred: bool, covariance: Layered
+    ) -> None:
+        """Average the covariance of the differences' directions over this update's first samples."""
+        baseline, rows = observations[0].activities, min(len(observations[0].output), ROWS)
+        rate = np.float32(1 / min(state.step + 1, self.window))
+        covariance.flat *= 1 - rate
+        lengths = np.sqrt(norms[:, :, :rows])
+        inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        share = np.float32(1 if centred else 1 / self.samples)
+
+        def add(factors: np.ndarray, passes: Sequence[Observation], weight: np.float32) -> None:
+            """weight times the mean of v v^T with v = sum_k factors_k da_k, of each layer."""
+            directions = [np.empty((rows, n), np.float32) for n in state.units]
+            for layer, (rest, out) in enumerate(zip(baseline, directions, strict=True)):
+                algebra.combine(factors[:, layer], [o.activities[layer][:rows] for o in passes], out, rest[:rows])
+            covariance.flat += weight * algebra.outer([Term(np.ones(rows), directions)], directions).flat
+
+        for k in range(self.samples):
+            add(inverse[k : k + 1], observations[k + 1 : k + 2], rate * share)
+        if centred:  # less that of the mean of all K + 1 passes
+            add(inverse / (self.samples + 1), observations[1:], -rate * np.float32(self.samples + 1))
+
+    def _invert(self, state: State, rows: int, covariance: Layered, inverse: Layered) -> None:
+        """The inverse of each layer's shrunk covariance, whose trace is 1 but for samples in which nothing moved."""
+        seen = self.samples * rows * min(state.step + 1, self.window)
+        for m, target in zip(covariance, inverse, strict=True):
+            n, trace = len(m), float(np.trace(m, dtype=np.float64))
+            if trace == 0:  # nothing has moved yet
+                continue
+            shape = m.astype(np.float64) / trace
+            squares = float(np.sum(shape * shape))
+            # what few samples add to the spread of the eigenvalues (Ledoit & Wolf 2004, for normal samples)
+            chance = (1 + squares) / (seen * max(squares - 1 / n, 1e-12))
+            share = min(1.0, max(self.shrinkage, chance))
+            shape *= 1 - share
+            shape[np.diag_indices(n)] += share / n
+            target[...] = np.linalg.inv(shape) / trace
+
+
+@dataclass(frozen=True)
+class DCANP(CANP):
+    """Covariance-corrected activity-based node perturbation (CANP) on decorrelated inputs."""
+
+    name: ClassVar[str] = "dcanp"
+    rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
+    decorrelation: Rate = 1e-3

@@ -1,0 +1,297 @@
+"""Feedback: the output error, brought back to hidden layers by matrices that are not the weights.
+
+Fixed and random (FA, Lillicrap et al. 2016; DFA, Nøkland 2016), or learned: with the weights' own updates (DKP, Webster
+et al. 2021), from how the outputs move (FDFA, Bacho & Chu 2024 [B]), or from node perturbation's estimates (Lansdell et
+al. 2020 [L]). Feedback matrices are the learner's own, digital and exact; B_l has the shape (n, units of layer l), n
+being the units of the layer above, or of the output in the direct forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from noisysim import algebra
+from noisysim.algebra import Term
+from noisysim.fields import Field
+from noisysim.layered import Layered
+from noisysim.learners.base import State
+from noisysim.learners.forward import Derivative, Supervised
+from noisysim.learners.own import adapt, learned
+from noisysim.observation import Drive, Observation
+
+FeedbackRate = Annotated[float, Field("", 0, 1, "learning rate of the feedback matrices")]
+FeedbackOptimizer = Annotated[str, Field(choices=("adam", "sgd"), doc="optimizer of the feedback matrices")]
+
+FeedbackInit = Annotated[str, Field(choices=("he-uniform", "uniform", "zero"), doc="where feedback matrices start")]
+_SQUARED_REACH = {"he-uniform": 6.0, "uniform": 1.0, "zero": 0.0}
+
+
+@dataclass(frozen=True)
+class Feedback(Supervised):
+    """What feedback rules share: s_L = e in the output layer, s_l = (e B_l) f'(a_l) below.
+
+    With ``error="scalar"`` e is estimated by `samples` passes in which the outputs alone are perturbed.
+
+    Parameters
+    ----------
+    feedback_init : {"he-uniform", "uniform", "zero"}
+        Where the feedback matrices start: uniform with the variance 2 / units of He et al. 2015, uniform within
+        1 / sqrt(units), or zero, which only feedback that is learned can leave.
+    """
+
+    rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-1}
+    direct: ClassVar[bool] = True
+    """Whether errors come straight from the output, or from the layer above."""
+    learns: ClassVar[bool] = False
+    """Whether feedback is learned from perturbations of hidden outputs."""
+
+    feedback_init: FeedbackInit = "he-uniform"
+
+    @property
+    def passes(self) -> bool:
+        """Whether a perturbation's effect is found by a pass."""
+        return True
+
+    def remember(self, state: State) -> None:
+        shapes = self.feedback_shapes(state)
+        reach = _SQUARED_REACH[self.feedback_init]
+        bounds = [(reach / n) ** 0.5 for _, n in shapes]
+        learned(state, "feedback", shapes, bounds, getattr(self, "feedback_optimizer", ""))
+
+    def feedback_shapes(self, state: State) -> list[tuple[int, int]]:
+        """Shapes of the feedback matrices, one a hidden layer."""
+        above = [state.units[-1]] * len(state.hidden) if self.direct else state.units[1:]
+        return list(zip(above, state.hidden, strict=True))
+
+    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
+        perturbs = self.learns or self.error == "scalar" or self.baseline == "noisy"
+        return super().injects(offers, floor, sizes) if perturbs else 0.0
+
+    def drives(self, state: State, batch_size: int) -> list[Drive]:
+        if not state.sigma:
+            return [Drive(output_error=True)]
+        sets = self.perturbations(state, batch_size)
+        drawn, wanted = sets[: self.samples], [self.baseline_drive(sets)]
+        if self.learns and self.passes:
+            wanted += [self.drive(v) for v in drawn]
+        if self.error == "scalar":
+            wanted += [Drive([*[None] * len(state.hidden), v[-1]]) for v in drawn]
+        return wanted
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        first, batch = observations[0], len(observations[0].output)
+        signals = self.signals(state, batch)
+        if self.error == "digital":
+            signals[-1][...] = first.output_error
+        else:
+            drawn = self.perturbations(state, batch)[: self.samples]
+            factors = self.loss_changes(observations)[-self.samples :] / (self.samples * state.sigma**2)
+            algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
+        self.learn(state, observations, signals[-1], oracle)
+        self.bring_back(state, observations, signals)
+        return [Term(np.ones(batch), signals)]
+
+    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
+        """Adapt the feedback matrices."""
+
+    def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
+        """Fill in the hidden layers' signals, from the top."""
+        feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
+        for layer in reversed(range(len(feedback))):
+            algebra.product(self.source(signals, layer), [feedback[layer]], signals[layer])
+            algebra.scale_by_slope(signals[layer], observations[0].activities[layer], state.activation)
+
+    def source(self, signals: Layered, layer: int) -> np.ndarray:
+        """The error that a hidden layer's feedback starts from."""
+        return signals[-1] if self.direct else signals[layer + 1]
+
+
+@dataclass(frozen=True)
+class FA(Feedback):
+    """Feedback alignment: errors come back layer by layer through fixed random matrices.
+
+    s_l = (s_{l+1} B_l) f'(a_l) (Lillicrap et al. 2016).
+    """
+
+    name: ClassVar[str] = "fa"
+    direct: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class DFA(Feedback):
+    """Direct feedback alignment: the output error reaches each hidden layer through a fixed random matrix.
+
+    s_l = (e B_l) f'(a_l) (Nøkland 2016; [B] Eq. 6).
+    """
+
+    name: ClassVar[str] = "dfa"
+
+
+@dataclass(frozen=True)
+class DKP(Feedback):
+    """Direct Kolen-Pollack: direct feedback that takes the step its weights would take if they were direct, too.
+
+    B_l descends e f(a_l)^T, and decays (Webster et al. 2021). In the last hidden layer this is the output weights' own
+    gradient, so that both become alike. The rule's decay of the weights is left out: a chip's cannot be read.
+
+    Parameters
+    ----------
+    feedback_rate, feedback_optimizer
+        Step of the feedback matrices.
+    feedback_decay : float
+        Weight decay of the feedback matrices.
+    """
+
+    name: ClassVar[str] = "dkp"
+    feedback_rate: FeedbackRate = 1e-3
+    feedback_optimizer: FeedbackOptimizer = "adam"
+    feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
+
+    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
+        hidden = observations[0].activities[:-1]
+        if not hidden:
+            return
+        whole = Term(np.ones(len(error)), [error] * len(hidden))
+        gradient = algebra.outer([whole], [algebra.activate(a, state.activation) for a in hidden])
+        gradient.flat += np.float32(self.feedback_decay) * state.memory["feedback"]
+        adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
+
+
+@dataclass(frozen=True)
+class FDFA(Feedback, Derivative):
+    """Forward direct feedback alignment: direct feedback learned from how the outputs move with hidden units.
+
+    B <- (1 - alpha) B + alpha d u^T, with d the change of the outputs along u, a direction in the outputs of all hidden
+    units ([B] Eqs. 7, 8 and 14; the minus sign of Algorithm 1, line 22, is a slip). So B_l becomes the mean derivative
+    of the outputs. With Adam, as in the paper, it is the step along B - d u^T, and no average.
+
+    Parameters
+    ----------
+    feedback_rate : float
+        alpha.
+    feedback_optimizer : {"adam", "sgd"}
+        "sgd" is the plain average of [B] Eq. 8.
+    """
+
+    name: ClassVar[str] = "fdfa"
+    learns: ClassVar[bool] = True
+    feedback_init: FeedbackInit = "zero"
+    feedback_rate: FeedbackRate = 1e-3
+    feedback_optimizer: FeedbackOptimizer = "adam"
+
+    @property
+    def passes(self) -> bool:
+        return self.derivative == "passes"
+
+    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
+        shapes = self.feedback_shapes(state)
+        if not shapes:
+            return
+        first, share = observations[0], np.full(len(error), 1 / (self.samples * state.sigma**2))
+        gradient = Layered(state.memory["feedback"].copy(), shapes)
+        for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
+            if self.passes:
+                change = np.subtract(observations[1 + k].output, first.output)
+            else:
+                change = oracle.tangent(first, self.drive(u))
+            gradient.flat -= algebra.outer([Term(share, [change] * len(shapes))], u[:-1]).flat
+        adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
+
+
+@dataclass(frozen=True)
+class LearnedFA(Feedback):
+    """Feedback alignment whose matrices are learned by node perturbation.
+
+    lambda = dL xi / c estimates dL/dy of the hidden outputs from passes that perturb them by c xi, and B_l is fitted to
+    it: s_{l+1} B_l ~ lambda_l ([L] Eqs. 2 and 3; the paper leaves out the sign by which weights descend). B starts at
+    zero, which learns faster than the paper's random start.
+
+    Parameters
+    ----------
+    fit : {"gradient", "least_squares"}
+        One step of the squared residual's gradient an update, or the exact ridge regression on all samples so far.
+    feedback_rate, feedback_optimizer
+        Step of the feedback matrices, for fit="gradient".
+    ridge : float
+        Of the squared norm of B, for fit="least_squares" ([L] Eq. 18).
+    warmup : int
+        Updates before the weights begin to move.
+    """
+
+    name: ClassVar[str] = "learned-fa"
+    direct: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
+    feedback_init: FeedbackInit = "zero"
+    fit: Annotated[str, Field(choices=("gradient", "least_squares"), doc="how B is fitted")] = "gradient"
+    feedback_rate: FeedbackRate = 1e-3
+    feedback_optimizer: FeedbackOptimizer = "adam"
+    ridge: Annotated[float, Field("", 1e-6, doc="regularisation of the least squares fit")] = 0.1
+    warmup: Annotated[int, Field("updates", 0, 10**9, "before the weights begin to move", whole=True)] = 0
+
+    def remember(self, state: State) -> None:
+        super().remember(state)
+        if self.fit == "least_squares":
+            shapes = self.feedback_shapes(state)
+            state.memory["squares"] = np.zeros(sum(n * n for n, _ in shapes))
+            state.memory["products"] = np.zeros(sum(n * m for n, m in shapes))
+
+    def gradient(
+        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
+    ) -> Layered | None:
+        found = super().gradient(state, observations, oracle, out)
+        return None if state.step < self.warmup else found
+
+    def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
+        feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
+        drawn = self.perturbations(state, len(signals[-1]))[: self.samples]
+        factors = self.loss_changes(observations)[: self.samples] / (self.samples * state.sigma**2)
+        wanted = [np.empty_like(s) for s in signals[:-1]]
+        brought = [np.empty_like(s) for s in wanted]
+        for layer in reversed(range(len(feedback))):
+            algebra.combine(factors, [v[layer] for v in drawn], wanted[layer])
+            brought[layer][...] = algebra.product(self.source(signals, layer), [feedback[layer]], signals[layer])
+            algebra.scale_by_slope(signals[layer], observations[0].activities[layer], state.activation)
+        sources = [self.source(signals, layer) for layer in range(len(feedback))]
+        if not sources:
+            return
+        if self.fit == "least_squares":
+            self._solve(state, sources, wanted)
+        else:
+            for b, w in zip(brought, wanted, strict=True):
+                b -= w
+            residual = algebra.outer([Term(np.ones(len(sources[0])), sources)], brought)
+            adapt(state, "feedback", residual, self.feedback_optimizer, self.feedback_rate)
+
+    def _solve(self, state: State, sources: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
+        """B = (sum s s^T + ridge I)^-1 sum s lambda^T, over all samples so far."""
+        shapes = self.feedback_shapes(state)
+        feedback = Layered(state.memory["feedback"], shapes)
+        squares = _cut(state.memory["squares"], [(n, n) for n, _ in shapes])
+        products = _cut(state.memory["products"], shapes)
+        for layer, (s, w) in enumerate(zip(sources, wanted, strict=True)):
+            source = s.astype(np.float64)
+            squares[layer] += source.T @ source
+            products[layer] += source.T @ w
+            regular = squares[layer] + self.ridge * np.eye(len(squares[layer]))
+            feedback[layer][...] = np.linalg.solve(regular, products[layer])
+
+
+@dataclass(frozen=True)
+class LearnedDFA(LearnedFA):
+    """Direct feedback alignment whose matrices are learned by node perturbation.
+
+    e B_l ~ lambda_l ([L] Corollary 1).
+    """
+
+    name: ClassVar[str] = "learned-dfa"
+    direct: ClassVar[bool] = True
+
+
+def _cut(flat: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """Consecutive views of a float64 buffer."""
+    ends = np.cumsum([a * b for a, b in shapes])
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]

@@ -1,0 +1,244 @@
+"""Forward gradients: a directional derivative along a random direction, times that direction.
+
+Bacho & Chu 2024 [B], "Low-variance forward gradients using direct feedback alignment and momentum"; the rules are
+those of Baydin et al. 2022 (FG-W) and Ren et al. 2023 (FG-A, LG-FG-A). They differentiate forwards, which takes exact
+weights; a chip has none to give, and there the derivative is the difference of two passes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from noisysim import algebra, layered, losses
+from noisysim.algebra import Term
+from noisysim.fields import Field
+from noisysim.layered import Layered
+from noisysim.learners.base import State
+from noisysim.learners.own import adapt, learned
+from noisysim.learners.perturbation import Perturbation
+from noisysim.observation import Drive, Observation
+
+
+@dataclass(frozen=True)
+class Derivative(Perturbation):
+    """What rules share that need a derivative along their perturbations.
+
+    Parameters
+    ----------
+    derivative : {"passes", "exact"}
+        How the derivative along the direction is found: as the difference of a pass along `sigma` times the direction
+        and the baseline, on any chip; or exactly, by forward-mode differentiation, which needs oracle access.
+    """
+
+    derivative: Annotated[
+        str, Field(choices=("passes", "exact"), doc="difference of two passes, or exact (needs oracle access)")
+    ] = "passes"
+
+    def requires(self) -> frozenset[str]:
+        return super().requires() | {"oracle"} if self.derivative == "exact" else super().requires()
+
+    def advice(self, lacking: list[str]) -> str:
+        if "oracle" in lacking:
+            return "use derivative='passes', which any chip offers, or grant oracle=True"
+        return super().advice(lacking)
+
+
+@dataclass(frozen=True)
+class Forward(Derivative):
+    """What forward gradients share: the loss's derivative along each set of draws."""
+
+    def drives(self, state: State, batch_size: int) -> list[Drive]:
+        wanted = super().drives(state, batch_size)
+        return wanted[:1] if self.derivative == "exact" else wanted
+
+    def told(self, state: State, observations: Sequence[Observation], oracle: Any) -> np.ndarray:
+        """dL along each direction (`sigma` times a unit draw), (samples, batch) float64."""
+        if self.derivative == "passes":
+            return self.loss_changes(observations)
+        first = observations[0]
+        error = np.asarray(first.output_error)
+        drawn = self.perturbations(state, len(first.output))[: self.samples]
+        tangents = [oracle.tangent(first, self.drive(v)) for v in drawn]
+        changes = np.array([_dots(error, t) for t in tangents])
+        if self.loss == "batch":
+            changes = np.broadcast_to(changes.sum(axis=1, keepdims=True), changes.shape)
+        return changes
+
+
+@dataclass(frozen=True)
+class FGW(Forward):
+    """Weight-perturbed forward gradient: the loss change along random weights, times these.
+
+    d V_l with d the derivative of the batch's mean loss along V ([B] Eqs. 2 and 3, Algorithm 2). One V for the whole
+    batch. On a chip a second array beside each layer's own adds its product (`Drive.weights`).
+    """
+
+    name: ClassVar[str] = "fg-w"
+    rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-3}
+
+    def requires(self) -> frozenset[str]:
+        return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
+
+    def heard(self, floor: float, sizes: Sequence[int]) -> float:
+        return floor / math.sqrt(min(sizes[:-1]))  # of weights: what moves a line driven by inputs of RMS 1 as much
+
+    def shapes(self, state: State, batch_size: int) -> list[tuple[int, int]]:
+        return state.shapes
+
+    def drive(self, drawn: Layered) -> Drive:
+        return Drive(weights=drawn)
+
+    def baseline_drive(self, perturbations: list[Layered]) -> Drive:
+        return replace(super().baseline_drive(perturbations), output_error=self.derivative == "exact")
+
+    def gradient(
+        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
+    ) -> Layered | None:
+        slopes = self.told(state, observations, oracle).mean(axis=1) / (self.samples * state.sigma**2)
+        if self.loss == "batch":  # the sum in each sample's place
+            slopes = slopes / len(observations[0].output)
+        drawn = self.perturbations(state, len(observations[0].output))
+        if out is None:
+            out = layered.empty(state.shapes)
+        np.multiply(drawn[0].flat, np.float32(slopes[0]), out=out.flat)
+        for slope, direction in zip(slopes[1:], drawn[1 : self.samples], strict=True):
+            out.flat += np.float32(slope) * direction.flat
+        return out
+
+
+@dataclass(frozen=True)
+class Supervised(Perturbation):
+    """What rules share that perturb the outputs of hidden units and give the output layer its error.
+
+    Parameters
+    ----------
+    error : {"digital", "scalar"}
+        Whether the periphery computes the output error from output and target (declared need ``output_error``), or
+        the rule sees scalar losses only and estimates it by perturbing the outputs.
+    """
+
+    error: Annotated[
+        str, Field(choices=("digital", "scalar"), doc="output error: computed digitally, or estimated from the loss")
+    ] = "digital"
+
+    def requires(self) -> frozenset[str]:
+        return super().requires() | {"output_error"} if self.error == "digital" else super().requires()
+
+    def drive(self, drawn: Layered) -> Drive:
+        return Drive(outputs=[*drawn[:-1], None])
+
+    def baseline_drive(self, perturbations: list[Layered]) -> Drive:
+        return replace(super().baseline_drive(perturbations), output_error=self.error == "digital")
+
+
+@dataclass(frozen=True)
+class FGA(Forward, Supervised):
+    """Activity-perturbed forward gradient: the loss change along random outputs of hidden units, times these.
+
+    s_l = d u_l f'(a_l) with d the derivative along all u ([B] Eqs. 4 and 5, Algorithm 3); the output layer gets its
+    error. (Algorithm 3 as printed updates it by a direction that its passes do not move.)
+    """
+
+    name: ClassVar[str] = "fg-a"
+
+    def requires(self) -> frozenset[str]:
+        return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
+
+    def drive(self, drawn: Layered) -> Drive:
+        if self.error == "digital":
+            return super().drive(drawn)
+        nothing = [None] * (len(drawn) - 1)
+        return Drive([*nothing, drawn[-1]], [*drawn[:-1], None])
+
+    def baseline_drive(self, perturbations: list[Layered]) -> Drive:
+        return replace(super().baseline_drive(perturbations), output_error="output_error" in self.requires())
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        first, batch = observations[0], len(observations[0].output)
+        drawn = self.perturbations(state, batch)[: self.samples]
+        factors = self.told(state, observations, oracle) / (self.samples * state.sigma**2)
+        signals = self.signals(state, batch)
+        for layer in range(len(signals) - 1):
+            self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn], signals[layer])
+            algebra.scale_by_slope(signals[layer], first.activities[layer], state.activation)
+        if self.error == "digital":
+            signals[-1][...] = first.output_error
+        else:
+            algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
+        return [Term(np.ones(batch), signals)]
+
+    def hidden_signal(
+        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any, out: np.ndarray
+    ) -> None:
+        """An estimate of dL/dy of a hidden layer's outputs into `out`, (batch, units)."""
+        algebra.combine(factors, drawn, out)
+
+
+@dataclass(frozen=True)
+class LGFGA(FGA):
+    """Local greedy activity-perturbed forward gradient: each hidden layer but the last has a loss of its own.
+
+    A linear readout of its outputs, in the digital periphery, is judged by the task's loss; the layer learns from that
+    loss's derivative along its own perturbation, the readout from its error ([B] appendix A, after Ren et al. 2023).
+    The last hidden layer has the network's output for a readout. With one hidden layer it is FG-A.
+
+    Parameters
+    ----------
+    readout_rate : float
+        Learning rate of the readouts, by Adam.
+    """
+
+    name: ClassVar[str] = "lg-fg-a"
+    readout_rate: Annotated[float, Field("", 0, 1, "learning rate of the local readouts (Adam)")] = 1e-3
+
+    def requires(self) -> frozenset[str]:
+        return super().requires() | {"output_error"}
+
+    def remember(self, state: State) -> None:
+        shapes = self._readouts(state)
+        learned(state, "readouts", shapes, [n**-0.5 for _, n in shapes], "adam")
+
+    def drive(self, drawn: Layered) -> Drive:
+        drive = super().drive(drawn)
+        return replace(drive, outputs=[None] * max(len(drawn) - 2, 0) + list(drive.outputs[-2:]))
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        loss, first = losses.get(state.loss), observations[0]
+        # error(y, t) is g(y) - t, its own inverse in t
+        state.work["targets"] = loss.error(first.output, np.ascontiguousarray(first.output_error))
+        state.work["errors"], state.work["outputs"] = [], []
+        terms = super().estimate(state, observations, oracle)
+        if self._readouts(state):
+            whole = Term(np.ones(len(first.output)), state.work["errors"])
+            gradient = algebra.outer([whole], state.work["outputs"])
+            adapt(state, "readouts", gradient, "adam", self.readout_rate)
+        return terms
+
+    def hidden_signal(
+        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any, out: np.ndarray
+    ) -> None:
+        shapes = self._readouts(state)
+        if layer < len(shapes):
+            outputs = algebra.activate(first.activities[layer], state.activation)
+            head = Layered(state.memory["readouts"], shapes)[layer].T
+            error = losses.get(state.loss).error(algebra.product(outputs, [head]), state.work["targets"])
+            state.work["errors"].append(error)
+            state.work["outputs"].append(outputs)
+            moved = [algebra.product(u, [head]) for u in drawn]
+            factors = np.array([_dots(error, m) for m in moved])
+            factors /= self.samples * state.sigma**2
+        super().hidden_signal(state, first, layer, factors, drawn, out)
+
+    def _readouts(self, state: State) -> list[tuple[int, int]]:
+        """Shapes of the local readouts, (n_out, units)."""
+        return [(state.units[-1], n) for n in state.hidden[:-1]]
+
+
+def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Product of each sample's rows, (batch,) float64."""
+    return (a.astype(np.float64) * b).sum(axis=1)

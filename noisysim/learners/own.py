@@ -1,0 +1,32 @@
+"""Arrays that a learner learns beside the chip's weights: feedback matrices, local readouts. Digital and exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from noisysim import algebra, layered, optimizers
+from noisysim.layered import Layered
+from noisysim.learners.base import State
+
+INITIAL = 0xFFFF  # stream of initial arrays: no draw of a pass has it
+
+
+def learned(
+    state: State, name: str, shapes: Sequence[tuple[int, int]], bounds: Sequence[float], optimizer: str = ""
+) -> None:
+    """Put arrays, uniform within their bounds, into the state's memory, and what an optimizer of them remembers."""
+    arrays = layered.empty(shapes)
+    algebra.uniforms(arrays, bounds, INITIAL, state.key)
+    state.memory[name] = arrays.flat
+    if optimizer:
+        kept = optimizers.get(optimizer).init(shapes)
+        state.memory.update({f"{name}_{part}": array for part, array in kept.items()})
+
+
+def adapt(state: State, name: str, gradient: Layered, optimizer: str, rate: float) -> None:
+    """One step of the named arrays down their gradient, which is overwritten."""
+    prefix = f"{name}_"
+    kept = {k.removeprefix(prefix): v for k, v in state.memory.items() if k.startswith(prefix)}
+    change, kept = optimizers.get(optimizer).update(gradient, kept, rate)
+    state.memory[name] += change.flat
+    state.memory.update({prefix + part: array for part, array in kept.items()})

@@ -1,0 +1,51 @@
+"""REINFORCE at the outputs: how far a scalar reward explains the distance of node perturbation to backpropagation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from noisysim import algebra
+from noisysim.algebra import Term
+from noisysim.fields import Field
+from noisysim.layered import Layered
+from noisysim.learners.base import State
+from noisysim.learners.perturbation import Perturbation
+from noisysim.observation import Drive, Observation
+
+
+@dataclass(frozen=True)
+class Reinforce(Perturbation):
+    """REINFORCE: the output error is estimated by perturbing the outputs, then backpropagated exactly.
+
+    s_L = dL xi / sigma (Hiratani et al. 2022, Eq. 15); below, true backpropagation, which needs oracle access.
+
+    Parameters
+    ----------
+    hidden_noise : bool
+        Perturb hidden units as well, whose noise the rule is not told of.
+    """
+
+    name: ClassVar[str] = "reinforce"
+    needs: ClassVar[frozenset[str]] = frozenset({"perturbation", "oracle"})
+    rates: ClassVar[dict[str, float]] = {"adam": 3e-4, "sgd": 1e-2}
+
+    hidden_noise: Annotated[bool, Field(doc="perturb hidden units as well")] = False
+
+    def advice(self, lacking: list[str]) -> str:
+        if "oracle" in lacking:
+            return "use device='ideal', or grant it by name with oracle=True"
+        return super().advice(lacking)
+
+    def drive(self, drawn: Layered) -> Drive:
+        return Drive(drawn if self.hidden_noise else [*[None] * (len(drawn) - 1), drawn[-1]])
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        batch = len(observations[0].output)
+        drawn = self.perturbations(state, batch)[: self.samples]
+        factors = self.loss_changes(observations) / (self.samples * state.sigma**2)
+        error = algebra.combine(factors, [v[-1] for v in drawn], np.empty((batch, state.units[-1]), np.float32))
+        return [Term(np.ones(batch), oracle.signals(observations[0], error))]
