@@ -53,10 +53,10 @@ def _part(name: str) -> Any:
     try:
         return importlib.import_module(f"noisysim.{name}")
     except ModuleNotFoundError as error:
-        if error.name != "noisysim.devices":
+        if error.name not in ("noisysim.devices", "noisysim.papers"):
             raise
         raise ImportError(
-            "noisysim.devices is not beside this noisysim: Python is running in the source folder without an editable "
+            f"{error.name} is not beside this noisysim: Python is running in the source folder without an editable "
             "install; leave the folder, or run: pip install -e ."
         ) from None
 

@@ -11,8 +11,10 @@ with unit Gaussian xi1 and xi2. That is the learner ``"np"`` with sgd, batch siz
 half the squared error. `LinearStudent` follows the mean of it in two forms:
 
 - four variables: every mean exact to second order in the rate, finite sizes included, and closed as for matrices
-  without preferred directions. It holds at any width of the hidden layer until, after some two decades of error, the
-  slowest directions are what is left: from there the true error falls more slowly.
+  without preferred directions. It holds at any width of the hidden layer, with two limits. After some two decades of
+  error the slowest directions are what is left, and the true error falls more slowly. And each update widens W1 along
+  its own input alone: far above the critical rate, where the error turns up within a few times n_in updates, these are
+  not yet all directions, and it turns up earlier than said (by 40 % at 2 eta*).
 - two variables, [H] Eq. 12: the limit n_hidden >> n_in >> 1, n_hidden >> n_out >> 1. It has a conserved quantity,
   and with it a critical rate and training times. It leaves out what W2 learns, a share of 1 / (1 + p n_out / (q n_in))
   of all (p = |W1|^2, q = |W2|^2): the half of it at first, so that its times are too long at any width simulated here.

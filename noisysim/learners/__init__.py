@@ -11,7 +11,7 @@ from noisysim.learners.base import Learner, State
 from noisysim.learners.covariance import CANP, DCANP
 from noisysim.learners.feedback import DFA, DKP, FA, FDFA, LearnedDFA, LearnedFA
 from noisysim.learners.forward import FGA, FGW, LGFGA
-from noisysim.learners.perturbation import ANP, DANP, DINP, DNP, INP, NP
+from noisysim.learners.node import ANP, DANP, DINP, DNP, INP, NP
 from noisysim.learners.reinforce import Reinforce
 
 LEARNERS: dict[str, type[Learner]] = {

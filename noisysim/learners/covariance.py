@@ -18,7 +18,7 @@ from noisysim.algebra import Term
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import Rate, State
-from noisysim.learners.perturbation import ANP
+from noisysim.learners.node import ANP
 from noisysim.observation import Observation
 
 ROWS = 256
@@ -32,7 +32,7 @@ class CANP(ANP):
     """Covariance-corrected activity-based node perturbation.
 
     s_l = M_l^-1 dL da_l / |da_l|^2, layer by layer, with M_l = <da_l da_l^T / |da_l|^2> averaged over samples and
-    updates as they come, and shrunk towards white noise: (1 - lambda) M_l + lambda I tr M_l / N_l. Since dL = g_l . da_l +
+    updates, and shrunk towards white noise: (1 - lambda) M_l + lambda I tr M_l / N_l. Since dL = g_l . da_l +
     (what later layers' noise adds, independent of da_l), <dL da_l> is C_l g_l, and the inverse gives the gradient
     g_l. In white noise it is ANP with a norm a layer. A network-wide inverse would not do: dL depends on da_L alone.
     With K > 1 differences from a noisy baseline (`ANP`) dL da_l / |da_l|^2 is a sum over K + 1 passes with one norm,

@@ -19,8 +19,8 @@ from noisysim.algebra import Term
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import State
-from noisysim.learners.forward import Derivative, Supervised
 from noisysim.learners.own import adapt, learned
+from noisysim.learners.perturbation import Derivative, Supervised
 from noisysim.observation import Drive, Observation
 
 FeedbackRate = Annotated[float, Field("", 0, 1, "learning rate of the feedback matrices")]

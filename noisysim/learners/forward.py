@@ -20,37 +20,16 @@ from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import State
 from noisysim.learners.own import adapt, learned
-from noisysim.learners.perturbation import Perturbation
+from noisysim.learners.perturbation import Derivative, Supervised
 from noisysim.observation import Drive, Observation
-
-
-@dataclass(frozen=True)
-class Derivative(Perturbation):
-    """What rules share that need a derivative along their perturbations.
-
-    Parameters
-    ----------
-    derivative : {"passes", "exact"}
-        How the derivative along the direction is found: as the difference of a pass along `sigma` times the direction
-        and the baseline, on any chip; or exactly, by forward-mode differentiation, which needs oracle access.
-    """
-
-    derivative: Annotated[
-        str, Field(choices=("passes", "exact"), doc="difference of two passes, or exact (needs oracle access)")
-    ] = "passes"
-
-    def requires(self) -> frozenset[str]:
-        return super().requires() | {"oracle"} if self.derivative == "exact" else super().requires()
-
-    def advice(self, lacking: list[str]) -> str:
-        if "oracle" in lacking:
-            return "use derivative='passes', which any chip offers, or grant oracle=True"
-        return super().advice(lacking)
 
 
 @dataclass(frozen=True)
 class Forward(Derivative):
     """What forward gradients share: the loss's derivative along each set of draws."""
+
+    def requires(self) -> frozenset[str]:
+        return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         wanted = super().drives(state, batch_size)
@@ -81,9 +60,6 @@ class FGW(Forward):
     name: ClassVar[str] = "fg-w"
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-3}
 
-    def requires(self) -> frozenset[str]:
-        return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
-
     def heard(self, floor: float, sizes: Sequence[int]) -> float:
         return floor / math.sqrt(min(sizes[:-1]))  # of weights: what moves a line driven by inputs of RMS 1 as much
 
@@ -92,9 +68,6 @@ class FGW(Forward):
 
     def drive(self, drawn: Layered) -> Drive:
         return Drive(weights=drawn)
-
-    def baseline_drive(self, perturbations: list[Layered]) -> Drive:
-        return replace(super().baseline_drive(perturbations), output_error=self.derivative == "exact")
 
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
@@ -112,31 +85,6 @@ class FGW(Forward):
 
 
 @dataclass(frozen=True)
-class Supervised(Perturbation):
-    """What rules share that perturb the outputs of hidden units and give the output layer its error.
-
-    Parameters
-    ----------
-    error : {"digital", "scalar"}
-        Whether the periphery computes the output error from output and target (declared need ``output_error``), or
-        the rule sees scalar losses only and estimates it by perturbing the outputs.
-    """
-
-    error: Annotated[
-        str, Field(choices=("digital", "scalar"), doc="output error: computed digitally, or estimated from the loss")
-    ] = "digital"
-
-    def requires(self) -> frozenset[str]:
-        return super().requires() | {"output_error"} if self.error == "digital" else super().requires()
-
-    def drive(self, drawn: Layered) -> Drive:
-        return Drive(outputs=[*drawn[:-1], None])
-
-    def baseline_drive(self, perturbations: list[Layered]) -> Drive:
-        return replace(super().baseline_drive(perturbations), output_error=self.error == "digital")
-
-
-@dataclass(frozen=True)
 class FGA(Forward, Supervised):
     """Activity-perturbed forward gradient: the loss change along random outputs of hidden units, times these.
 
@@ -146,17 +94,11 @@ class FGA(Forward, Supervised):
 
     name: ClassVar[str] = "fg-a"
 
-    def requires(self) -> frozenset[str]:
-        return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
-
     def drive(self, drawn: Layered) -> Drive:
         if self.error == "digital":
             return super().drive(drawn)
         nothing = [None] * (len(drawn) - 1)
         return Drive([*nothing, drawn[-1]], [*drawn[:-1], None])
-
-    def baseline_drive(self, perturbations: list[Layered]) -> Drive:
-        return replace(super().baseline_drive(perturbations), output_error="output_error" in self.requires())
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)

@@ -1,0 +1,39 @@
+"""Dalm et al. (2025), Figure 4: DNP and DANP with a clean baseline, and with two noisy passes.
+
+Three hidden layers on CIFAR-10. With a noisy baseline the first pass is perturbed too, and no rule is told how: DANP
+takes the difference of the two passes for the perturbation, DNP knows that of the second pass only. The paper prints no
+numbers of this figure (published peaks are Table 3's, of the clean baseline); it says that DANP loses next to nothing,
+while DNP learns more slowly, ends lower and falls late in training. The settings are told in `noisysim.papers.cifar`.
+The full form is meant for a GPU, or a day of two cores.
+
+Judged: DANP's loss from the noisy baseline is at most 2 points of test accuracy in either form. DNP loses: in the quick
+form something of its training accuracy in the last epoch, in the full form at least 1 point of test accuracy, and its
+training accuracy ends at least 1 point below its peak.
+"""
+
+from __future__ import annotations
+
+from . import cifar
+from .report import Report
+
+SECONDS = (100_000, 20)
+
+
+def reproduce(report: Report) -> None:
+    """Train both rules both ways, and judge what the noisy baseline costs."""
+    form, task = cifar.begin(report)
+    ways = {"": "auto", " noisy": "noisy"}
+    found = {
+        f"{rule.upper()}{way}": cifar.learn(report, form, task, 3, rule, baseline)
+        for rule in ("dnp", "danp")
+        for way, baseline in ways.items()
+    }
+    report.claim("DANP loses, test", found["DANP"].peak("test") - found["DANP noisy"].peak("test"), "<= 2")
+    last = {name: float(curves.train[:, -1].mean()) for name, curves in found.items()}
+    if report.quick:
+        report.claim("DNP loses, training, last epoch", last["DNP"] - last["DNP noisy"], "> 0")
+    else:
+        report.claim("DNP loses, test", found["DNP"].peak("test") - found["DNP noisy"].peak("test"), ">= 1")
+        fallen = found["DNP noisy"].peak("train") - last["DNP noisy"]
+        report.claim("DNP, noisy baseline, falls late, training", fallen, ">= 1")
+    cifar.draw(report, ["3 hidden layers"], [found])

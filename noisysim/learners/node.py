@@ -1,0 +1,147 @@
+"""Node perturbation: credit from how the loss moved with the activities.
+
+Every rule here sees the activities and the loss of a baseline pass and of K perturbed ones, and forms for each sample
+a signal s_l, an estimate of dL/da_l; the gradient is the batch mean of s_l x*_{l-1}^T with the baseline's x*.
+Equation numbers are those of Dalm et al. 2025 [D], "Effective learning with node perturbation in multi-layer neural
+networks", and of Hiratani et al. 2022 [H], "On the stability and scalability of node perturbation learning".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from noisysim import algebra
+from noisysim.algebra import Term
+from noisysim.learners.base import Rate, State
+from noisysim.learners.perturbation import Perturbation
+from noisysim.observation import Drive, Observation
+
+
+@dataclass(frozen=True)
+class NP(Perturbation):
+    """Node perturbation: the loss change times the noise injected.
+
+    s_l = dL eps_l / sigma^2 ([D] Eq. 3, [H] Eq. 3), averaged over K draws. The rule knows its own injected eps and
+    nothing of the device's noise, which must stay well below it.
+    """
+
+    name: ClassVar[str] = "np"
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        drawn = self.perturbations(state, len(observations[0].output))
+        changes = self.loss_changes(observations) / (self.samples * state.sigma**2)
+        return [Term(changes[k], drawn[k]) for k in range(self.samples)]
+
+
+@dataclass(frozen=True)
+class INP(Perturbation):
+    """Iterative node perturbation: one layer perturbed at a time.
+
+    s_l = N_l dL^(l) v_l / |v_l|^2 ([D] Eq. 5), a pass a layer and draw. dL^(l) is the loss change of the pass in
+    which layer l alone is perturbed, by v_l; N_l the layer's units.
+    """
+
+    name: ClassVar[str] = "inp"
+
+    def drives(self, state: State, batch_size: int) -> list[Drive]:
+        drawn = self.perturbations(state, batch_size)
+        depth = len(state.units)
+        single = [
+            Drive([v[layer] if m == layer else None for m in range(depth)])
+            for v in drawn[: self.samples]
+            for layer in range(depth)
+        ]
+        return [self.baseline_drive(drawn), *single]
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        drawn = self.perturbations(state, len(observations[0].output))
+        depth = len(state.units)
+        changes = self.loss_changes(observations).reshape(self.samples, depth, -1)
+        units = np.array(state.units)[:, None] / self.samples
+        terms = []
+        for k in range(self.samples):
+            norms = np.stack([np.einsum("bi,bi->b", v, v) for v in drawn[k]])
+            terms.append(Term(units * changes[k] / np.maximum(norms, np.finfo(np.float32).tiny), drawn[k]))
+        return terms
+
+
+@dataclass(frozen=True)
+class ANP(Perturbation):
+    """Activity-based node perturbation: the loss change times how the activities moved.
+
+    s_l = N dL da_l / |da|^2 ([D] Eq. 6, Algorithm 1). da is the observed difference of the pre-activations, the
+    noise itself included, its norm over all layers, for
+    each sample; N the number of units. The source of the noise does not matter: on a device with noise of its own
+    nothing is injected (unless `sigma` asks for it) and two noisy passes do ([D] section 3.4).
+
+    Notes
+    -----
+    With K > 1 differences from a noisy baseline its noise would be common to all, and would not average out. All K + 1
+    passes being alike, the losses are centred on their mean instead:
+    s_l = N sum_k (L_k - <L>) (a_k - a_0) / (1/2 sum_k |a_k - a_0|^2), for K = 1 the rule above.
+    """
+
+    name: ClassVar[str] = "anp"
+
+    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
+        if "clean" not in offers:
+            return self.sigma
+        return super().injects(offers, floor, sizes)
+
+    def drives(self, state: State, batch_size: int) -> list[Drive]:
+        if not state.sigma:
+            return [Drive()] * (self.samples + 1)
+        return super().drives(state, batch_size)
+
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+        changes = self.loss_changes(observations)
+        baseline = observations[0].activities
+        norms = np.array([algebra.squared_distances(o.activities, baseline) for o in observations[1:]])
+        if self.samples > 1 and not self.clean(state):
+            changes = changes - changes.sum(axis=0) / (self.samples + 1)
+            norms = np.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
+            share = 1.0
+        else:
+            share = 1.0 / self.samples
+        factors = np.divide(sum(state.units) * share * changes, norms, out=np.zeros_like(changes), where=norms > 0)
+        return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
+
+
+@dataclass(frozen=True)
+class DNP(NP):
+    """Node perturbation (NP) on decorrelated inputs.
+
+    [D] section 2.2.
+    """
+
+    name: ClassVar[str] = "dnp"
+    rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
+    decorrelation: Rate = 1e-3
+
+
+@dataclass(frozen=True)
+class DINP(INP):
+    """Iterative node perturbation (INP) on decorrelated inputs.
+
+    [D] section 2.2.
+    """
+
+    name: ClassVar[str] = "dinp"
+    rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
+    decorrelation: Rate = 1e-3
+
+
+@dataclass(frozen=True)
+class DANP(ANP):
+    """Activity-based node perturbation (ANP) on decorrelated inputs.
+
+    [D] Algorithm 1.
+    """
+
+    name: ClassVar[str] = "danp"
+    rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
+    decorrelation: Rate = 1e-3

@@ -1,0 +1,312 @@
+"""`noisysim reproduce`: the reproductions there are, what a report keeps, and how a run of several ends."""
+
+import json
+import os
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import cli, papers
+
+Report, panels = papers.Report, papers.report.panels
+SMALL = {"task": "student-teacher:n_in=6,n_train=40,n_test=10", "layers": [5], "batch_size": 8, "epochs": 2}
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """The command line in this process, in an empty folder: its exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
+        code, said = 0, ""
+        try:
+            cli.main()
+        except SystemExit as leaving:
+            code = leaving.code or 0
+            if isinstance(code, str):  # the interpreter prints it and exits with 1
+                code, said = 1, code + "\n"
+        out, err = capsys.readouterr()
+        return code, out, err + said
+
+    return run
+
+
+@pytest.fixture
+def invent(monkeypatch):
+    """Put made-up reproductions in the place of the real ones: (name, function of a report), ..."""
+
+    def put(**functions):
+        modules = {}
+        for name, function in functions.items():
+            modules[name] = types.ModuleType(name, f"{name}, made up.\n\nMore.")
+            modules[name].SECONDS = (7200, 3)
+            modules[name].reproduce = function
+        monkeypatch.setattr(papers, "_FOUND", list(modules))
+        monkeypatch.setattr(papers, "_module", modules.__getitem__)
+
+    return put
+
+
+def good(report):
+    report.keep(width=np.int64(7))
+    report.say("what was run")
+    report.row("near", 1.05, 1.0, 0.1, seconds=2, note="not kept", extra=np.arange(2))
+    report.row("far, but not judged", 5.0, 1.0)
+    report.figure("curve", panels(["one", "two"])[0])
+
+
+def outside(report):
+    report.row("far", [1.0, 5.0], [1.0, 1.0], 0.1)
+
+
+def broken(report):
+    report.row("before", 1.0)
+    raise ValueError("too\nbad")
+
+
+def without_data(report):
+    raise FileNotFoundError("task 'cifar10': no files in any of\n  /one\n  /two\nPut them there.")
+
+
+def kept(path):
+    return json.loads(Path(path).read_text())
+
+
+# --- the reproductions ----------------------------------------------------------------------------------------------
+
+
+def test_every_reproduction_has_title_lengths_and_function():
+    assert {"adc-dither", "dalm2025-fig2", "dalm2025-table3", "reference-fashion"} <= set(papers.names())
+    for name in papers.names():
+        module = papers.get(name)
+        assert module.__name__ == f"noisysim.papers.{name.replace('-', '_')}"
+        assert papers.title(module).endswith(".")
+        assert len(papers.title(module)) > 20
+        full, quick = module.SECONDS
+        assert full >= quick > 0
+        assert callable(module.reproduce)
+
+
+def test_modules_that_help_are_not_listed():
+    assert {"report", "summary", "cifar"} <= set(papers._FOUND)
+    assert not {"report", "summary", "cifar"} & set(papers.names())
+
+
+def test_the_source_folder_is_not_a_second_copy(monkeypatch):
+    root = Path(noisysim.__file__).parents[1]
+    if not (root / "benchmarks" / "papers").is_dir():
+        pytest.skip("not in a checkout")
+    monkeypatch.syspath_prepend(root)
+    with pytest.raises(ImportError, match=r"import noisysim\.papers"):
+        __import__("benchmarks.papers")
+
+
+def test_the_list_names_each_with_title_and_lengths(call, invent):
+    code, out, err = call("reproduce")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == ["name", *papers.names()]
+    invent(one=good)
+    assert call("reproduce")[1].splitlines()[1].split() == ["one", "one,", "made", "up.", "2", "h", "3", "s"]
+
+
+def test_lengths_are_told_in_the_largest_fitting_unit():
+    told = {0.4: "0 s", 45: "45 s", 119: "119 s", 150: "2 min", 7200: "2 h", 86400: "24 h", 432000: "5 days"}
+    assert {seconds: cli._duration(seconds) for seconds in told} == told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("dalm2025-fig22", "unknown reproduction 'dalm2025-fig22'; did you mean 'dalm2025-fig2'?"),
+        ("dalm2025_fig2", "unknown reproduction 'dalm2025_fig2'; did you mean 'dalm2025-fig2'?"),
+        ("report", "unknown reproduction 'report'"),
+        ("dalm2025-fig2 --seeds 0", "reproduce.seeds must be a whole number from 1"),
+        ("dalm2025-fig2 --fast", "--fast"),
+    ],
+)
+def test_a_bad_request_is_one_line_and_no_work(call, words, said):
+    code, out, err = call("reproduce", *words.split())
+    assert (code, out) == (1, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert os.listdir() == []
+
+
+# --- a run of some --------------------------------------------------------------------------------------------------
+
+
+def test_a_reproduction_leaves_table_figure_and_summary(call, invent):
+    invent(one_two=good)
+    code, out, err = call("reproduce", "one-two")
+    assert (code, err) == (0, "")
+    assert sorted(os.listdir("reproduced")) == ["one-two-curve.png", "one-two.json", "summary.md"]
+    content = kept("reproduced/one-two.json")
+    assert content["title"] == "one_two, made up."
+    assert (content["status"], content["error"], content["seeds"], content["quick"]) == ("finished", "", 3, False)
+    assert (content["settings"], content["said"]) == ({"width": 7}, ["what was run"])
+    assert {"date", "noisysim", "numpy", "python", "cpu", "seconds"} <= set(content["where"])
+    near, far = content["rows"]
+    assert near == {"name": "near", "published": 1.0, "tolerance": 0.1, "ours": 1.05, "passed": True, "seconds": 2,
+                    "extra": [0, 1]}  # fmt: skip
+    assert far["passed"] is None
+    assert Path("reproduced/one-two-curve.png").read_bytes().startswith(b"\x89PNG")
+    text = Path("reproduced/summary.md").read_text()
+    for said in ("one-two", "what was run", "| near ", "1.05", "| ok ", noisysim.__version__, "1 of 1"):
+        assert said in text
+        assert said in out or said not in ("1.05", "what was run", "1 of 1")
+    assert "reproduced/one-two-curve.png" in out
+
+
+def test_the_exit_status_says_that_something_is_outside(call, invent):
+    invent(one=good, two=outside)
+    assert call("reproduce", "one")[0] == 0
+    code, out, _ = call("reproduce", "two", "one", "--out", "here")
+    assert code == 1
+    assert "OUT" in out
+    assert kept("here/two.json")["rows"][0]["passed"] is False
+    table = Path("here/summary.md").read_text().splitlines()
+    assert [line.split("|")[2:4] + line.split("|")[5:6] for line in table if line.startswith("| two ")] == [
+        [" finished ", " 0 of 1           ", " far     "]
+    ]
+
+
+def test_one_that_fails_is_reported_and_the_others_go_on(call, invent):
+    invent(first=broken, second=good)
+    code, out, err = call("reproduce", "--all")
+    assert code == 1
+    assert "first failed: ValueError: too bad" in out
+    assert "Traceback" in err
+    assert [kept(f"reproduced/{n}.json")["status"] for n in ("first", "second")] == ["failed", "finished"]
+    assert [row["name"] for row in kept("reproduced/first.json")["rows"]] == ["before"]
+    assert "Failed: ValueError: too bad" in Path("reproduced/summary.md").read_text()
+
+
+def test_missing_data_are_one_line(call, invent):
+    invent(one=without_data)
+    code, out, err = call("reproduce", "one")
+    assert (code, err) == (1, "")
+    said = next(line for line in out.splitlines() if "failed" in line)
+    assert said == "one failed: task 'cifar10': no files; name the folder that has them by NOISYSIM_DATA"
+
+
+def test_ctrl_c_keeps_what_was_done(call, invent, monkeypatch):
+    def interrupted(report):
+        report.row("before", 1.0)
+        monkeypatch.setattr(noisysim, "run", lambda **_: types.SimpleNamespace(status="interrupted"))
+        report.runs()
+
+    invent(first=interrupted, second=good)
+    assert call("reproduce", "first", "second")[0] == 130
+    assert sorted(os.listdir("reproduced")) == ["first.json", "summary.md"]
+    assert kept("reproduced/first.json")["status"] == "interrupted"
+
+
+def test_seeds_form_and_backend_reach_the_reproduction(call, invent):
+    seen = []
+    invent(one=lambda report: seen.append((report.quick, report.seeds, report.backend)))
+    for words in ("", "--quick", "--seeds 2", "--quick --seeds 4 --backend other"):
+        assert call("reproduce", "one", *words.split())[0] == 0
+    assert seen == [(False, 3, "cpu"), (True, 1, "cpu"), (False, 2, "cpu"), (True, 4, "other")]
+
+
+def test_a_quick_form_never_replaces_a_full_one(call, invent):
+    invent(one=good)
+    call("reproduce", "one")
+    before = Path("reproduced/one.json").read_bytes()
+    call("reproduce", "one", "--quick")
+    assert Path("reproduced/one.json").read_bytes() == before
+    assert {"one-quick.json", "one-quick-curve.png"} <= set(os.listdir("reproduced"))
+    assert "one (quick)" in Path("reproduced/summary.md").read_text()
+
+
+def test_the_summary_is_of_reproductions_alone(call, invent):
+    invent(one=good)
+    Path("package.json").write_text("[")
+    assert call("reproduce", "one", "--out", ".")[0] == 0
+    assert "package" not in Path("summary.md").read_text()
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def report(tmp_path):
+    return Report("some-figure", tmp_path)
+
+
+def test_a_row_is_judged_by_tolerance_or_verdict_alone(report):
+    rows = [
+        ((1.0, 1.2, 0.3), {}, True),
+        ((1.0, 1.2, 0.1), {}, False),
+        (([1, 2], [1, 3], 1), {}, True),
+        (([1, 2], [1, 4], 1), {}, False),
+        ((1.0, 1.2), {}, None),
+        ((1.0, None, 0.1), {}, None),
+        ((1.0, 1.2, "<= 3"), {"passed": np.True_}, True),
+        ((1.0, 1.0, 9), {"passed": False}, False),
+        ((np.nan, 1.0, 9), {}, False),
+    ]
+    for number, (given, more, verdict) in enumerate(rows):
+        report.row(str(number), *given, **more)
+        assert report.find(str(number))["passed"] is verdict
+    assert report.find("nothing") is None
+    report.end("finished")
+    assert not report.passed
+
+
+@pytest.mark.parametrize(
+    ("ours", "bound", "verdict"),
+    [(1, "<= 1", True), (1.1, "<= 1", False), (3, ">= 3", True), (0, "> 0", False), (-1, "< 0", True)],
+)
+def test_a_claim_is_judged_by_its_bound(report, ours, bound, verdict):
+    report.claim("it", ours, bound, published=7)
+    row = report.find("claim: it")
+    assert (row["passed"], row["tolerance"], row["published"]) == (verdict, bound, 7)
+
+
+def test_the_table_is_json_whatever_is_put_in_it(report):
+    report.row("it", np.array([np.nan, 1]), (np.inf, 1), spread=np.float32(0.5), more={1: np.float64("nan")})
+    row = kept(report.out / "some-figure.json")["rows"][0]
+    assert (row["ours"], row["published"], row["more"], row["spread"]) == ([None, 1], [None, 1], {"1": None}, 0.5)
+    assert papers.report.plain(np.float32(2)) == 2
+    assert papers.summary.section(report.content)
+
+
+def test_a_figure_is_called_by_reproduction_and_name(report):
+    figure, axes = panels(["one"])
+    assert len(axes) == 1
+    assert [report.figure(name, figure).name for name in ("curve", "some-figure", "some-figure-two")] == [
+        "some-figure-curve.png", "some-figure.png", "some-figure-two.png"
+    ]  # fmt: skip
+    assert len(report.content["figures"]) == 3
+
+
+def test_runs_are_one_a_seed(tmp_path):
+    report = Report("it", tmp_path, quick=True, seeds=2)
+    results = report.runs(**SMALL, device="ideal", learner="np")
+    assert [result.config["seed"] for result in results] == [0, 1]
+    assert len(report.runs(seeds=1, **SMALL)) == 1
+
+
+def test_histories_of_runs_that_diverged_are_filled_up():
+    runs = [
+        types.SimpleNamespace(config={"epochs": 3}, history={"x": np.array(h)}) for h in ([0.5, 0.25, 0.125], [0.5])
+    ]
+    found = papers.report.histories(runs, "x", lost=0)
+    np.testing.assert_array_equal(found, [[0.5, 0.25, 0.125], [0.5, 0, 0]])
+
+
+# --- a real one -----------------------------------------------------------------------------------------------------
+
+
+def test_the_quick_form_of_the_angles_is_within_its_tolerances(call):
+    code, out, _ = call("reproduce", "dalm2025-fig2", "--quick")
+    assert code == 0
+    assert "9 of 9" in out
+    assert "dalm2025-fig2-quick-angles.png" in os.listdir("reproduced")
