@@ -20,10 +20,10 @@ _HOME = {
     "resume": "running",
     "run": "running",
 }
-_PACKAGES = ("devices", "diagnostics", "learners", "optimizers", "plot", "tasks")
+_PACKAGES = ("devices", "diagnostics", "learners", "optimizers", "papers", "plot", "tasks", "theory")
 
 if TYPE_CHECKING:
-    from noisysim import devices, diagnostics, learners, optimizers, plot, tasks
+    from noisysim import devices, diagnostics, learners, optimizers, plot, tasks, theory
     from noisysim.chip import Chip
     from noisysim.observation import Batch, Drive, Observation
     from noisysim.results import Result, load
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch", "Chip", "Drive", "Observation", "Result", "devices", "diagnostics", "learners", "load", "optimizers",
-    "plot", "resume", "run", "tasks",
+    "papers", "plot", "resume", "run", "tasks", "theory",
 ]  # fmt: skip
 
 

@@ -18,9 +18,7 @@ GROWN = 1.1
 
 
 EXPLODED = 1e8
-"""A batch's mean loss beyond this, or none at all, is divergence."""
-LOST = 10.0
-"""So is an epoch's mean loss that is so many times the first batch's."""
+"""A batch's mean loss beyond this, or none at all, is divergence: the run stops."""
 
 
 def exploded(loss: float) -> bool:
@@ -28,18 +26,29 @@ def exploded(loss: float) -> bool:
     return not math.isfinite(loss) or loss > EXPLODED
 
 
-def divergence(history: History, learner: Any, epochs: int) -> str:
-    """Why a run was stopped after so many whole epochs."""
-    if exploded(history.step["train_loss"][-1]):
-        return f"diverged in epoch {epochs + 1}: the loss left all bounds; lower learning_rate"
-    return f"diverged in epoch {epochs}: the loss is ten times where it began; {_growth(history, learner)}"
+def divergence(history: History, learner: Any) -> str:
+    """Why a run was stopped whose last loss has left all bounds."""
+    epochs = len(history.epoch["train_loss"])
+    said = f"diverged in epoch {epochs + 1}: the loss left all bounds"
+    return f"{said}; {_growth(history, learner)}" if epochs else f"{said}; lower learning_rate"
+
+
+def _unstable(history: History) -> bool:
+    """Whether the training loss has risen well above its minimum, and goes on rising or is above where it began."""
+    losses = history.epoch["train_loss"]
+    if len(losses) < 3:
+        return False
+    first = history.step["train_loss"][0]
+    return losses[-1] > RISEN * min(*losses, first) and losses[-1] > min(losses[-2], first)
 
 
 def _growth(history: History, learner: Any) -> str:
     """How the training loss rose after its minimum, how activities grew meanwhile, and what helps."""
     losses, activity = history.epoch["train_loss"], history.epoch["activity_rms"]
     best = min(range(len(losses)), key=losses.__getitem__)
-    said = f"the training loss rose from {losses[best]:.3g} in epoch {best + 1} to {losses[-1]:.3g}"
+    first = history.step["train_loss"][0]
+    low = f"{first:.3g} at the first batch" if first < losses[best] else f"{losses[best]:.3g} in epoch {best + 1}"
+    said = f"the training loss rose from {low} to {losses[-1]:.3g}"
     advice = ["lower learning_rate"]
     if activity[-1] > GROWN * activity[0]:
         said += (
@@ -68,8 +77,7 @@ def warnings(history: History, learner: Any, sigma: float, heard: float, classes
         Number of classes; 0 for regression.
     """
     said = []
-    losses = history.epoch["train_loss"]
-    if len(losses) > 2 and losses[-1] > RISEN * min(losses) and losses[-1] > losses[-2]:
+    if _unstable(history):
         said.append(f"unstable: {_growth(history, learner)}")
     shares = [s for s in history.epoch["passed_share"] if not math.isnan(s)]
     if shares:

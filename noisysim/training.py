@@ -201,8 +201,6 @@ class Training:
         }
         for name, value in values.items():
             self.history.epoch[name].append(float(value))
-        if loss / samples > health.LOST * self.history.step["train_loss"][0]:
-            self.status = "diverged"
         self.sums[:] = 0
         self.epoch, self.step = self.epoch + 1, 0
 
@@ -227,7 +225,7 @@ class Training:
         heard = learner.heard(self.floor, self.chip.sizes)
         said = health.warnings(self.history, learner, self.learner_state.sigma, heard, classes)
         if self.status == "diverged":
-            said.insert(0, health.divergence(self.history, learner, self.epoch))
+            said.insert(0, health.divergence(self.history, learner))
         return said + self.notes
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
