@@ -43,12 +43,12 @@ LEARNING = {
     "batch_size": 1000,
 }
 PAIRS = (("anp", "canp"), ("danp", "dcanp"))
-# where single runs put the best rate, and its neighbours
+# where single runs put the best rate, first, and neighbours of it
 RATES = {
     ("adam", PAIRS[0]): (3e-4, 1e-4, 1e-3),
-    ("adam", PAIRS[1]): (3e-3, 1e-3, 1e-2),
+    ("adam", PAIRS[1]): (3e-3, 1e-3),
     ("sgd", PAIRS[0]): (3e-3, 1e-3, 1e-2),
-    ("sgd", PAIRS[1]): (3e-2, 1e-2, 1e-1),
+    ("sgd", PAIRS[1]): (3e-2, 1e-1),
 }
 
 

@@ -1,0 +1,456 @@
+"""Hiratani et al. (2022), Figure 4: NP in nonlinear networks on SARCOS: cosines, instability, training time, its cure.
+
+"On the stability and scalability of node perturbation learning": 21 inputs, one hidden layer of ReLU, 7 torques,
+biases, Glorot weights, mini-batches of 100, SGD; inputs and torques as they are in the file. The error is the mean
+square of a torque over the test set. What the paper states, and what is judged:
+
+- A: along a descent by SGD, the cosine between NP's and SGD's updates falls as the width's power -1/2 in the hidden
+  layer and stays in the output layer (+- 0.15 of the power), at the beginning (error 50) and later.
+- B, C, D: at a high rate the error falls, and then grows: the earlier, the higher the rate (as in Figure 3B, powers
+  -3 and -1.5; judged: <= -1), soon beyond its start at the highest; |W1|^2 grows all the while, and is the smaller at
+  the turn the higher the rate. SGD is stable, or unstable from its first updates.
+- E: updates to the target, minimal over rates: NP about 100 times SGD's (judged within a factor of 3), REINFORCE about
+  3 times, NP 5 to 10 times those of REINFORCE with noise in the hidden layer (each within a factor of 2); NP's depend
+  "only weakly" on the width (judged: a power <= 0.5).
+- F: with each neuron's weights normalised NP stays stable at a rate at which it else diverges, but ends at a larger
+  error than NP can reach without.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import noisysim
+from noisysim.diagnostics import Dimensionality, Probe
+
+from .hiratani2022_fig2 import power
+from .report import Report
+
+SECONDS = (3000, 45)
+TASK = {"name": "sarcos", "standardise": "none", "standardise_targets": False}
+BATCH, STEP = 100, 10**0.25
+LOST = 10.0  # a test error so many times the first one is a divergence
+NP, NORMALISED = "np:sigma=1e-3", "np:sigma=1e-3,normalise=True"
+RULES = {
+    "SGD": "bp",
+    "REINFORCE": "reinforce:sigma=1e-3",
+    "noisy REINFORCE": "reinforce:sigma=1e-3,hidden_noise=True",
+    "NP": NP,
+}
+STYLES = {
+    "SGD": {"color": "#0072B2", "marker": "o"},
+    "REINFORCE": {"color": "#009E73", "marker": "s"},
+    "noisy REINFORCE": {"color": "#009E73", "marker": "s", "ls": "--", "mfc": "white"},
+    "NP": {"color": "#D55E00", "marker": "o"},
+}
+STARTS = {
+    25: {"SGD": 1e-3, "REINFORCE": 1e-3, "noisy REINFORCE": 3.2e-4, "NP": 5.6e-5},
+    10: {"SGD": 1e-3, "REINFORCE": 3.2e-4, "noisy REINFORCE": 1e-4, "NP": 1.8e-5},
+}  # target: rates where the search for the best begins
+LONGEST = {25: 20_000, 10: 400_000}  # updates
+LEVELS = {50.0: "at the beginning", 20.0: "later"}  # panel A
+DESCENT = 3.2e-4  # rate of SGD in panel A
+UNIT = "test error, (N m)²"
+UNSTABLE = 1e-4  # a rate at which NP diverges, panel F
+
+
+class Course(NamedTuple):
+    """One run: test error, |W1|^2 and the hidden layer's dimensionality before some updates; whether it diverged."""
+
+    updates: np.ndarray
+    error: np.ndarray
+    input_norm: np.ndarray
+    dimensionality: np.ndarray
+    lost: bool
+
+    @property
+    def lowest(self) -> int:
+        """Which look found the lowest error."""
+        return int(np.nanargmin(self.error))
+
+    @property
+    def last(self) -> float:
+        """The error of the last tenth of the run; infinite after a divergence."""
+        return np.inf if self.lost else geometric(np.array_split(self.error, 10)[-1])
+
+    @property
+    def rise(self) -> float:
+        """The same over the error of the lowest tenth."""
+        return np.inf if self.lost else self.last / min(map(geometric, np.array_split(self.error, 10)))
+
+
+def geometric(values: Iterable[float]) -> float:
+    """Geometric mean."""
+    return float(np.exp(np.mean(np.log(list(values)))))
+
+
+# -- how networks learn here, and in Figure 5 --------------------------------------------------------------------------
+
+
+def stream(task: Any, seed: int) -> Iterator[Any]:
+    """Batches without end, each epoch in another order."""
+    return itertools.chain.from_iterable(task.batches(BATCH, seed, epoch) for epoch in itertools.count())
+
+
+def network(report: Report, task: Any, hidden: Iterable[int], seed: int) -> Any:
+    """An exact chip with ReLU, biases and Glorot weights."""
+    sizes = (task.n_in, *hidden, task.n_out)
+    return noisysim.Chip(sizes, "ideal", "relu", seed=seed, backend=report.backend, bias=True, init="glorot")
+
+
+def begin(rule: Any, chip: Any, task: Any, seed: int) -> Any:
+    """A rule's state before its first update."""
+    return rule.init(chip.sizes, seed=seed, offers=chip.offers, activation="relu", loss=task.loss, bias=True)
+
+
+def error_of(task: Any, chip: Any, batch: Any) -> float:
+    """Share of wrong answers, or mean square of a target value."""
+    seen = chip.forward(batch)
+    if task.classification:
+        return float(np.mean(seen.output.argmax(axis=1) != batch.targets.argmax(axis=1)))
+    return float(2 / task.n_out * seen.loss.mean())
+
+
+def dimensionality(chip: Any, batch: Any) -> float:
+    """Participation ratio of the first hidden layer's outputs over a batch."""
+    probe = Probe(batch, [chip.forward(batch)], None, "relu", None, lambda count: iter(()))
+    return float(Dimensionality().measure(probe)[0])
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what diverges may overflow before it is looked at
+def learn(
+    report: Report, task: Any, hidden: Iterable[int], learner: str, rate: float, *, seed: int, most: int,
+    every: int = 20, until: float = 0.0, tested: int = 10_000, dimensions: bool = False,
+) -> Course:  # fmt: skip
+    """Learn for `most` updates, or until the test error is down to `until` or has left all bounds."""
+    chip, test = network(report, task, hidden, seed), task.batch("test", slice(tested))
+    rule, descent = noisysim.learners.get(learner), noisysim.optimizers.get("sgd")
+    state, memory = begin(rule, chip, task, seed), descent.init(chip.network.shapes)
+    looks: list[tuple[float, ...]] = []
+    observed = gradient = None
+    for step, batch in enumerate(stream(task, seed)):
+        if step % every == 0:
+            error, weights = error_of(task, chip, test), chip.oracle(test).weights[0][:, : task.n_in]
+            wide = dimensionality(chip, test) if dimensions else np.nan
+            looks.append((step, error, np.square(weights, dtype=float).sum(), wide))
+            if step >= most or not until < error <= LOST * looks[0][1]:
+                break
+        observed = chip.passes(batch, rule.drives(state, len(batch.inputs)), out=observed)
+        oracle = chip.oracle(batch) if "oracle" in rule.needs else None
+        gradient, state = rule.update(state, observed, oracle=oracle, out=gradient)
+        gradient, memory = descent.update(gradient, memory, rate)
+        chip.program(gradient)
+        if rule.normalise:
+            chip.normalise()
+    return Course(*np.array(looks).T, lost=not looks[-1][1] <= LOST * looks[0][1])
+
+
+def fastest(start: float, time_at: Callable[[float, float], float], longest: float) -> tuple[float, float]:
+    """Fewest updates to a target, and their rate: from `start` up while that gains, else down.
+
+    `time_at(rate, most)` is infinite where `most` updates do not do.
+    """
+    best, rate = time_at(start, longest), start
+    if best < np.inf:
+        while (found := time_at(rate * STEP, best)) < best:
+            best, rate = found, rate * STEP
+        if rate > start:
+            return best, rate
+    for _ in range(6):
+        found = time_at(rate / STEP, min(best, longest))
+        if found >= best < np.inf:
+            break
+        best, rate = found, rate / STEP
+    return best, rate
+
+
+def updates_to(
+    report: Report, task: Any, hidden: Iterable[int], learner: str, target: float, start: float, longest: int,
+    **more: Any,
+) -> tuple[float, float]:  # fmt: skip
+    """Fewest updates to a target, median over seeds, at the rate that suits the first seed best."""
+
+    def time_at(rate: float, most: float, seed: int = 0) -> float:
+        seen = learn(report, task, hidden, learner, rate, seed=seed, most=int(most), until=target, **more)
+        return float(seen.updates[-1]) if seen.error[-1] <= target else np.inf
+
+    best, rate = fastest(start, time_at, longest)
+    others = [time_at(rate, 3 * best, seed) for seed in range(1, report.seeds)] if best < np.inf else []
+    return float(np.median([best, *others])), rate
+
+
+def ratio(times: dict[str, dict[Any, float]], above: str, below: str) -> float:
+    """log10 of one rule's updates over another's, mean over the networks."""
+    return float(np.mean([np.log10(times[above][n] / times[below][n]) for n in times[above]]))
+
+
+# -- the panels --------------------------------------------------------------------------------------------------------
+
+
+def reproduce(report: Report) -> None:
+    """Figure 4."""
+    task, quick = noisysim.tasks.get(TASK), report.quick
+    report.keep(task=TASK, batch_size=BATCH, optimizer="sgd", activation="relu", init="glorot", notes=task.notes)
+    report.say(
+        f"SARCOS, {task.n_train:,} training and {task.n_test:,} test rows (the paper's: 44,484 and 4,449), one hidden "
+        f"layer, batches of {BATCH}; error: mean square of a torque, (N m)^2; {report.seeds} seeds"
+    )
+    similar = similarity(report, task, (50, 150, 400) if quick else (50, 100, 200, 400, 800))
+    width, most = (400, 3000) if quick else (800, 20_000)
+    rates = (3.2e-5, UNSTABLE, 1.8e-4) if quick else (1e-5, 1.8e-5, 3.2e-5, 5.6e-5, UNSTABLE, 1.8e-4)
+    courses = instability(report, task, width, rates, most)
+    descent(report, task, width, most // 4)
+    times = {25: training_time(report, task, 25, (50, 200) if quick else (50, 100, 200, 400, 800))}
+    if not quick:
+        times[10] = training_time(report, task, 10, (50, 100, 200))
+    held = normalisation(report, task, {width: courses[UNSTABLE]}, (width,) if quick else (400, 800, 1600), most)
+    lowest = min(geometric(c.error[c.lowest] for c in runs) for runs in courses.values())
+    report.claim(
+        f"F: {width} hidden, normalised: error to the lowest without",
+        geometric(c.last for c in held[width][1]) / lowest,
+        "> 1",
+    )
+    report.figure("sarcos", draw(similar, courses, times, held))
+
+
+def similarity(report: Report, task: Any, widths: tuple[int, ...]) -> dict[float, dict[int, np.ndarray]]:
+    """Panel A: cosines at each level of the error, (hidden, output), at each width."""
+    found: dict[float, dict[int, np.ndarray]] = {level: {} for level in LEVELS}
+    started = time.perf_counter()
+    for width in widths:
+        seen = [cosines(report, task, width, seed) for seed in range(report.seeds)]
+        for level in LEVELS:
+            found[level][width] = np.mean([one[level] for one in seen], axis=0)
+    for level, when in LEVELS.items():
+        both = np.array(list(found[level].values()))
+        for layer, (name, published) in enumerate((("hidden", -0.5), ("output", 0))):
+            report.row(f"A: {name} layer, {when}: power of the width", power(widths, both[:, layer]), published, 0.15,
+                       seconds=time.perf_counter() - started, error=level, cosines=both[:, layer].round(4))  # fmt: skip
+            started = time.perf_counter()
+    return found
+
+
+def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.ndarray]:
+    """Mean cosine of NP's and SGD's updates, (hidden, output), while SGD is within 10 % of each level of the error."""
+    chip, rule, test = network(report, task, [width], seed), noisysim.learners.get(NP), task.batch("test", slice(None))
+    state, levels = begin(rule, chip, task, seed), np.array(list(LEVELS))
+    found: dict[float, list] = {level: [] for level in LEVELS}
+    for step, batch in enumerate(stream(task, seed)):
+        if step % 10 == 0:
+            error = error_of(task, chip, test)
+            near = levels[np.abs(error / levels - 1) < 0.1]
+            if error < 0.9 * levels.min():
+                break
+        observed = chip.passes(batch, rule.drives(state, len(batch.inputs)) if len(near) else [noisysim.Drive()])
+        truth = chip.oracle(batch).gradient(observed[0])
+        if len(near):
+            estimate, state = rule.update(state, observed)
+            found[near[0]].append([cosine(*pair) for pair in zip(estimate, truth, strict=True)])
+        truth.flat *= np.float32(-DESCENT)
+        chip.program(truth)
+    return {level: np.mean(seen, axis=0) for level, seen in found.items()}
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Cosine of two updates of a layer's weights, biases left out."""
+    u, v = one[:, :-1].ravel().astype(float), other[:, :-1].ravel().astype(float)
+    return float(u @ v / np.sqrt((u @ u) * (v @ v)))
+
+
+def instability(report: Report, task: Any, width: int, rates: tuple[float, ...], most: int) -> dict[float, list]:
+    """Panels B, C and D: NP at several rates."""
+    found: dict[float, list[Course]] = {}
+    turns: dict[float, tuple[float, float]] = {}
+    for rate in rates:
+        started = time.perf_counter()
+        runs = found[rate] = [learn(report, task, [width], NP, rate, seed=s, most=most) for s in range(report.seeds)]
+        turns[rate] = geometric(map(turn, runs)), geometric(c.input_norm[c.lowest] for c in runs)
+        report.row(f"B: {width} hidden, NP at {rate:.1e}: lowest error", geometric(c.error[c.lowest] for c in runs),
+                   seconds=time.perf_counter() - started, updates=turns[rate][0], input_norm=turns[rate][1],
+                   diverged=sum(c.lost for c in runs), note=f"after {turns[rate][0]:.0f} updates")  # fmt: skip
+    high, low = found[rates[-1]], found[rates[0]]
+    lost = [rate for rate, runs in found.items() if all(c.lost for c in runs)]
+    report.row("B: highest rate: runs that diverge", sum(c.lost for c in high), len(high), 0)
+    report.claim("B: lowest rate, last over lowest error", geometric(c.rise for c in low), "<= 1.5")
+    report.claim("C: power of the rate, updates to the turn", power(lost, [turns[r][0] for r in lost]), "<= -1", -3)
+    back = geometric(returned(c) / turn(c) for c in high)
+    report.claim("C: highest rate, updates to the start over these", back, "<= 5")
+    report.claim("D: power of the rate, |W1|^2 at the turn", power(lost, [turns[r][1] for r in lost]), "< 0")
+    growth = [np.diff(c.input_norm[:: max(1, len(c.updates) // 10)]) > 0 for runs in found.values() for c in runs]
+    report.claim("D: share of tenths of a run in which |W1|^2 grows", np.concatenate(growth).mean(), ">= 0.9", 1)
+    return found
+
+
+def turn(course: Course) -> float:
+    """Updates until the error is lowest."""
+    return float(course.updates[course.lowest])
+
+
+def returned(course: Course) -> float:
+    """Updates until the error is a tenth above its start again."""
+    beyond = np.flatnonzero(course.error[course.lowest :] > 1.1 * course.error[0])
+    return float(course.updates[course.lowest + beyond[0]]) if len(beyond) else np.inf
+
+
+def descent(report: Report, task: Any, width: int, most: int) -> None:
+    """SGD at rates below and above the critical one: none turns up after the first tenth of the run."""
+    late = {}
+    for rate in (1e-3, 3.2e-3, 1e-2):
+        runs = [learn(report, task, [width], "bp", rate, seed=s, most=most) for s in range(report.seeds)]
+        late[rate] = sum(c.rise > 1.5 and turn(c) > most / 10 for c in runs)
+    report.row("SGD at 1.0e-03/3.2e-03/1.0e-02: runs that turn up late", list(late.values()), [0] * len(late), 0)
+
+
+def training_time(report: Report, task: Any, target: int, widths: tuple[int, ...]) -> dict[str, dict[int, float]]:
+    """Panel E: minimum updates of each rule at each width, and how they compare."""
+    times: dict[str, dict[int, float]] = {}
+    for rule, learner in RULES.items():
+        started = time.perf_counter()
+        found = {
+            n: updates_to(report, task, [n], learner, target, STARTS[target][rule], LONGEST[target]) for n in widths
+        }
+        times[rule] = {n: updates for n, (updates, _) in found.items()}
+        report.row(f"E: {rule}, updates to {target}", list(times[rule].values()), widths=widths,
+                   rates=[rate for _, rate in found.values()], seconds=time.perf_counter() - started)  # fmt: skip
+    whole = target == min(STARTS)
+    report.row(f"E: to {target}: log10 of NP over SGD", ratio(times, "NP", "SGD"), 2, 0.5 if whole else None)
+    name = f"E: to {target}: log10 of REINFORCE over SGD"
+    report.row(name, ratio(times, "REINFORCE", "SGD"), round(np.log10(3), 2), 0.3 if whole else None)
+    name = f"E: to {target}: log10 of NP over noisy REINFORCE"
+    report.row(name, ratio(times, "NP", "noisy REINFORCE"), round(np.log10(50**0.5), 2), 0.45 if whole else None)
+    if not whole:
+        report.claim(f"E: to {target}: NP over SGD", 10 ** ratio(times, "NP", "SGD"), ">= 10")
+        for above, below in (("REINFORCE", "SGD"), ("noisy REINFORCE", "REINFORCE"), ("NP", "noisy REINFORCE")):
+            report.claim(f"E: to {target}: {above} over {below}", 10 ** ratio(times, above, below), "> 1")
+    slope = power(widths, list(times["NP"].values()))
+    report.claim(f"E: to {target}: power of the width, NP", slope, "<= 0.5")
+    return times
+
+
+def normalisation(
+    report: Report, task: Any, free: dict[int, list[Course]], widths: tuple[int, ...], most: int
+) -> dict[int, tuple[list[Course], list[Course]]]:
+    """Panel F: NP without and with weight normalisation, at a rate at which it diverges without."""
+    found = {}
+    for n in widths:
+        started = time.perf_counter()
+        both = [
+            free[n] if learner == NP and n in free else
+            [learn(report, task, [n], learner, UNSTABLE, seed=s, most=most) for s in range(report.seeds)]
+            for learner in (NP, NORMALISED)
+        ]  # fmt: skip
+        found[n] = both[0], both[1]
+        report.row(f"F: {n} hidden: runs that diverge", sum(c.lost for c in both[0]), len(both[0]), 0,
+                   seconds=time.perf_counter() - started)  # fmt: skip
+        rise = geometric(c.rise for c in both[1])
+        report.claim(f"F: {n} hidden, normalised: last over lowest error", rise, "<= 1.5")
+        report.row(f"F: {n} hidden, normalised: last error", geometric(c.last for c in both[1]))
+    return found
+
+
+# -- the figure --------------------------------------------------------------------------------------------------------
+
+
+def draw(similar: dict, courses: dict, times: dict, held: dict) -> Figure:
+    """Panels A to F."""
+    figure = Figure(figsize=(13.5, 7.6), layout="constrained")
+    axes = dict(zip("ABCDEF", figure.subplots(2, 3).flat, strict=True))
+    draw_cosines(axes["A"], similar)
+    draw_courses(axes["B"], axes["C"], axes["D"], courses)
+    draw_times(axes["E"], times)
+    draw_normalised(axes["F"], held)
+    titles = {
+        "A": "NP and SGD: cosine of their updates", "B": "NP at several rates", "C": "when NP turns",
+        "D": r"error against $|W_1|^2$", "E": "minimum training time", "F": f"weight normalisation, rate {UNSTABLE:g}",
+    }  # fmt: skip
+    for name, panel in axes.items():
+        panel.set_title(f"{name}: {titles[name]}", fontsize=11, loc="left")
+        finish(panel)
+    return figure
+
+
+def finish(panel: Any) -> None:
+    """What all panels have in common."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.25)
+    panel.legend(frameon=False, fontsize=8)
+
+
+def sizes_axis(panel: Any, sizes: Iterable[int], label: str) -> None:
+    """A logarithmic axis that names the sizes there are."""
+    panel.set(xscale="log", xlabel=label)
+    panel.set_xticks(list(sizes), [f"{n:.1e}" if n < 1 else str(n) for n in sizes])
+    panel.minorticks_off()
+
+
+def draw_cosines(panel: Any, similar: dict) -> None:
+    """Cosines against the width, both layers."""
+    for level, style in zip(similar, ("-", "--"), strict=True):
+        widths, both = list(similar[level]), np.array(list(similar[level].values()))
+        for layer, (name, colour) in enumerate((("hidden", "#CC79A7"), ("output", "#56B4E9"))):
+            panel.plot(widths, both[:, layer], style, marker="o", color=colour, label=f"{name}, error {level:g}")
+    line = 0.06 * np.sqrt(200 / np.array(widths))
+    panel.plot(widths, line, ":", color="k", lw=1, label=r"$\propto L_h^{-1/2}$")
+    panel.set(yscale="log", ylabel="cosine")
+    panel.set_yticks([0.03, 0.05, 0.1, 0.2], ["0.03", "0.05", "0.1", "0.2"])
+    sizes_axis(panel, widths, "hidden units")
+
+
+def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict) -> None:
+    """Error against updates and against the norm; when it is lowest, and when back at its start."""
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"](np.linspace(0, 0.85, len(courses)))
+    every = [c for runs in courses.values() for c in runs]
+    start, bottom = every[0].error[0], min(c.error[c.lowest] for c in every)
+    for colour, (rate, runs) in zip(colours, courses.items(), strict=True):
+        for number, c in enumerate(runs):
+            label = None if number else f"rate {rate:.1e}"
+            seen = c.error < 3 * start
+            curves.plot(c.updates[seen][1:], c.error[seen][1:], color=colour, lw=1, label=label)
+            plane.plot(c.input_norm[seen], c.error[seen], color=colour, lw=1, label=label)
+            plane.plot(c.input_norm[c.lowest], c.error[c.lowest], "o", color=colour, ms=5)
+    for panel, label in ((curves, "updates"), (plane, r"$|W_1|^2$ (dots: lowest error)")):
+        panel.set(xscale="log", yscale="log", ylim=(0.7 * bottom, 3 * start), xlabel=label, ylabel=UNIT)
+        panel.axhline(start, color="k", lw=0.8, ls=":")
+    shown = [n for n in (50, 100, 200, 500, 1000) if plane.get_xlim()[0] < n < plane.get_xlim()[1]]
+    sizes_axis(plane, shown, plane.get_xlabel())
+    turned = {rate: runs for rate, runs in courses.items() if all(c.rise > 1.5 for c in runs)}
+    for what, colour, name in ((turn, "k", "lowest error"), (returned, "0.6", "a tenth above its start")):
+        seen = [geometric(what(c) for c in runs) for runs in turned.values()]
+        turns.plot(list(turned), seen, "o-", color=colour, label=name)
+    calm = [rate for rate in courses if rate not in turned]
+    turns.plot(calm, [courses[r][0].updates[-1] for r in calm], "^", color="k", mfc="white", label="stable so long")
+    turns.set(yscale="log", ylabel="updates", ylim=(100, None))
+    sizes_axis(turns, courses, "learning rate")
+
+
+def draw_times(panel: Any, times: dict) -> None:
+    """Minimum updates against the width."""
+    for target, found in times.items():
+        alpha = 1 if target == min(times) else 0.4
+        for rule, seen in found.items():
+            label = rule if alpha == 1 else None
+            panel.plot(list(seen), list(seen.values()), **STYLES[rule], alpha=alpha, label=label)
+    lowest = min(min(seen.values()) for found in times.values() for seen in found.values())
+    panel.set(yscale="log", ylabel=f"updates to the error {' (pale), '.join(map(str, times))}", ylim=(min(100, lowest / 2), None))
+    sizes_axis(panel, next(iter(times.values()))["NP"], "hidden units")
+
+
+def draw_normalised(panel: Any, held: dict) -> None:
+    """Error against updates, with weight normalisation and without."""
+    start = next(iter(held.values()))[0][0].error[0]
+    bottom = min(c.error[c.lowest] for pair in held.values() for runs in pair for c in runs)
+    for number, (n, pair) in enumerate(held.items()):
+        for runs, style, name in zip(pair, (":", "-"), ("free", "normalised"), strict=True):
+            for c in runs:
+                label = f"{n} hidden, {name}" if c is runs[0] else None
+                panel.plot(c.updates[1:], c.error[1:], style, color=f"C{number}", lw=1.2, label=label)
+    panel.set(xscale="log", yscale="log", ylim=(0.7 * bottom, 3 * start), xlabel="updates", ylabel=UNIT)
+    panel.axhline(start, color="k", lw=0.8, ls=":")

@@ -1,0 +1,183 @@
+"""Hiratani et al. (2022), Figure 5: NP in nonlinear networks on MNIST: instability, width, depth, dimensionality.
+
+"On the stability and scalability of node perturbation learning": hidden layers of ReLU, biases, Glorot weights, SGD,
+pixels from 0 to 1. What the paper states, and what is judged:
+
+- A: at a large rate learning becomes unstable before it reaches a high accuracy.
+- B: updates to the target, minimal over rates: NP takes 100 to 1000 times SGD's (judged within another factor of 3),
+  REINFORCE is between them, and slower with noise in the hidden layer; NP's grow with the width by a power below 1.
+- C: NP's grow with the depth (layers of weights) by a power above 1; weight normalisation shortens the deepest's.
+- D (Figures S3D and S4E): at the same low rate and the same accuracy, the hidden layer's dimensionality (participation
+  ratio) is lower under NP than under SGD.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+import noisysim
+
+from .hiratani2022_fig2 import power
+from .hiratani2022_fig4 import NORMALISED, NP, RULES, STYLES, Course, geometric, learn, ratio, sizes_axis, updates_to
+from .report import Report, panels
+
+SECONDS = (3600, 45)
+LOW = 0.01  # the rate at which dimensionalities are compared
+RATES = (LOW, 0.1, 0.3)
+STARTS = {
+    "SGD": 0.56,
+    "REINFORCE": 0.18,
+    "noisy REINFORCE": 0.1,
+    "NP": 0.03,
+}  # where the search for the best rate begins
+LONGEST = 100_000
+CURES = {"NP": (NP, "#D55E00"), "NP, normalised": (NORMALISED, "#882255")}
+
+
+def reproduce(report: Report) -> None:
+    """Figure 5."""
+    quick, task = report.quick, mnist()
+    tested = 2000 if quick else 10_000
+    report.keep(batch_size=100, optimizer="sgd", activation="relu", init="glorot", loss=task.loss, tested=tested)
+    report.say(
+        f"MNIST, pixels from 0 to 1, batches of 100, softmax and cross-entropy (the paper: squared error after softmax; "
+        f"its code: batches of 1000); error: share of {tested:,} test images; {report.seeds} seeds"
+    )
+    more = {"tested": tested}
+    width, most = (100, 1000) if quick else (300, 10_000)
+    courses = instability(report, task, width, most, **more)
+    slow = [
+        learn(report, task, [width], "bp", LOW, seed=s, most=most, dimensions=True, **more) for s in range(report.seeds)
+    ]
+    target, widths = (0.15, (30, 100)) if quick else (0.075, (50, 100, 200, 400))
+    times = against_width(report, task, target, widths, **more)
+    units, depths = (50, (2, 4)) if quick else (300, (2, 3, 4, 5))
+    deep = against_depth(report, task, 0.2 if quick else 0.15, units, depths, **more)
+    representation(report, courses[LOW], slow)
+    draw(report, courses, slow, times, target, deep)
+
+
+def mnist() -> Any:
+    """MNIST with pixels from 0 to 1."""
+    found = noisysim.tasks.get("mnist")
+    train, test = ((split.inputs.astype(np.float32) / 255, split.targets) for split in (found.train, found.test))
+    return noisysim.tasks.get((*train, *test), standardise="none", loss="cce")
+
+
+def instability(report: Report, task: Any, width: int, most: int, **more: Any) -> dict[float, list[Course]]:
+    """Panel A: NP at several rates."""
+    found = {}
+    for rate in RATES:
+        started = time.perf_counter()
+        found[rate] = [
+            learn(report, task, [width], NP, rate, seed=s, most=most, dimensions=rate == LOW, **more)
+            for s in range(report.seeds)
+        ]
+        report.row(f"A: {width} hidden, NP at {rate}: lowest error (%)", 100 * lowest(found[rate]),
+                   seconds=time.perf_counter() - started, last=100 * geometric(c.last for c in found[rate]))  # fmt: skip
+    low, high = found[RATES[0]], found[RATES[-1]]
+    report.claim("A: lowest rate, last over lowest error", geometric(c.rise for c in low), "<= 1.1")
+    report.claim("A: highest rate, last over lowest error", geometric(c.rise for c in high), ">= 1.5")
+    report.claim("A: highest over lowest rate, lowest error", lowest(high) / lowest(low), ">= 1.5")
+    return found
+
+
+def lowest(courses: Iterable[Course]) -> float:
+    """The lowest error, mean over seeds."""
+    return geometric(c.error[c.lowest] for c in courses)
+
+
+def against_width(
+    report: Report, task: Any, target: float, widths: tuple[int, ...], **more: Any
+) -> dict[str, dict[int, float]]:
+    """Panel B: minimum updates of each rule at each width, and how they compare."""
+    times = {}
+    for rule, learner in RULES.items():
+        times[rule] = search(
+            report, task, f"B: {rule}", learner, STARTS[rule], target, {n: [n] for n in widths}, **more
+        )
+    factor = ratio(times, "NP", "SGD")
+    if report.quick:
+        report.claim("B: NP over SGD", 10**factor, ">= 10")
+    report.row("B: log10 of NP over SGD", factor, 2.5, None if report.quick else 1)
+    for above, below in (("REINFORCE", "SGD"), ("noisy REINFORCE", "REINFORCE"), ("NP", "noisy REINFORCE")):
+        report.claim(f"B: {above} over {below}", 10 ** ratio(times, above, below), "> 1")
+    report.claim("B: power of the width, NP", power(widths, list(times["NP"].values())), "< 1")
+    return times
+
+
+def against_depth(
+    report: Report, task: Any, target: float, units: int, depths: tuple[int, ...], **more: Any
+) -> dict[str, dict[int, float]]:
+    """Panel C: minimum updates of NP with and without weight normalisation, hidden layers of the same size."""
+    nets = {depth: [units] * (depth - 1) for depth in depths}
+    times = {}
+    for name, (learner, _) in CURES.items():
+        times[name] = search(report, task, f"C: {name}", learner, STARTS["NP"], target, nets, **more)
+    report.claim("C: power of the depth, NP", power(depths, list(times["NP"].values())), "> 1")
+    deepest = times["NP, normalised"][depths[-1]] / times["NP"][depths[-1]]
+    report.claim(f"C: {depths[-1]} layers: normalised over free", deepest, "< 1")
+    return times
+
+
+def search(
+    report: Report,
+    task: Any,
+    name: str,
+    learner: str,
+    start: float,
+    target: float,
+    nets: dict[int, list[int]],
+    **more: Any,
+) -> dict[int, float]:
+    """Minimum updates of one rule to a target, for each network; a row of them."""
+    started = time.perf_counter()
+    found = {n: updates_to(report, task, hidden, learner, target, start, LONGEST, **more) for n, hidden in nets.items()}
+    times = {n: updates for n, (updates, _) in found.items()}
+    report.row(f"{name}, updates to {100 * (1 - target):g} %", list(times.values()), networks=list(nets.values()),
+               rates=[rate for _, rate in found.values()], seconds=time.perf_counter() - started)  # fmt: skip
+    return times
+
+
+def representation(report: Report, noisy: list[Course], exact: list[Course]) -> None:
+    """Panel D: dimensionalities when a level of the error is first reached."""
+    for level in (0.3, 0.2):
+        both = [geometric(c.dimensionality[np.argmax(c.error <= level)] for c in runs) for runs in (noisy, exact)]
+        report.row(f"D: at {100 * (1 - level):g} %: dimensionality, NP/SGD", both)
+        report.claim(f"D: at {100 * (1 - level):g} %: NP's over SGD's", both[0] / both[1], "< 1")
+
+
+def draw(
+    report: Report, courses: dict[float, list[Course]], slow: list[Course], times: dict, target: float, deep: dict
+) -> None:
+    """Panels A to D."""
+    figure, (curves, width, depth, room) = panels(
+        ["A: NP at several rates", "B: minimum training time", "C: against depth", f"D: dimensionality, rate {LOW}"],
+        3.8,
+        3.8,
+    )
+    for number, (rate, runs) in enumerate(courses.items()):
+        for c in runs:
+            label = f"rate {rate}" if c is runs[0] else None
+            curves.plot(c.updates[1:], 100 * (1 - c.error[1:]), color=f"C{number}", lw=1, label=label)
+    curves.set(xscale="log", xlabel="updates", ylabel="test accuracy (%)")
+    for rule, seen in times.items():
+        width.plot(list(seen), list(seen.values()), **STYLES[rule], label=rule)
+    width.set(yscale="log", ylabel=f"updates to {100 * (1 - target):g} %")
+    sizes_axis(width, times["NP"], "hidden units")
+    for name, seen in deep.items():
+        depth.plot(list(seen), list(seen.values()), "o-", color=CURES[name][1], label=name)
+    depth.set(yscale="log", ylabel="updates")
+    sizes_axis(depth, deep["NP"], "layers of weights")
+    for rule, runs in (("NP", courses[LOW]), ("SGD", slow)):
+        for c in runs:
+            label = rule if c is runs[0] else None
+            room.plot(100 * (1 - c.error), c.dimensionality, color=STYLES[rule]["color"], lw=1, label=label)
+    room.set(xlabel="test accuracy (%)", ylabel="participation ratio")
+    for panel in (curves, width, depth, room):
+        panel.legend(frameon=False, fontsize=8)
+    report.figure("mnist", figure)

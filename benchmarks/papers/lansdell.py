@@ -1,0 +1,91 @@
+"""What the reproductions of Lansdell et al. (2020) share: data, and how feedback matrices compare with the weights.
+
+"Learning to solve the credit assignment problem", Figures 2 and 4. MNIST with pixels from 0 to 1, squared error, hidden
+layers of sigmoid units with biases, He normal weights, batch 32. The paper does not state preprocessing, initial
+weights and biases: these are those of the code that its authors published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import noisysim
+
+SIZES, BATCH = (784, 50, 20, 10), 32
+NOISE = {1e-3: "#56B4E9", 1e-2: "#0072B2", 1e-1: "#E69F00", 1.0: "#D55E00"}
+"""The paper's noise levels c, and the colours of their lines."""
+
+
+class Match(NamedTuple):
+    """How the feedback matrices compare with the weights they stand for, (feedback matrices,) each, the lowest first.
+
+    Attributes
+    ----------
+    error : numpy.ndarray
+        |W - B| / |W|, Frobenius norms, %.
+    angle : numpy.ndarray
+        Between the true gradient by a hidden layer's outputs and the synthetic one, degrees, mean over the samples.
+    signs : numpy.ndarray
+        Share of the signs that agree, %.
+    """
+
+    error: np.ndarray
+    angle: np.ndarray
+    signs: np.ndarray
+
+
+def mnist() -> Any:
+    """MNIST with pixels from 0 to 1 and squared error."""
+    (x, y), (x_test, y_test) = (getattr(noisysim.tasks.get("mnist"), part) for part in ("train", "test"))
+    scaled = (x / np.float32(255), y, x_test / np.float32(255), y_test)
+    return noisysim.tasks.get(scaled, standardise="none", loss="mse")
+
+
+def network(task: Any, learner: Any, seed: int, sizes: tuple[int, ...] = SIZES, backend: str = "cpu") -> tuple:
+    """A chip and the state of the learner that is to train it."""
+    chip = noisysim.Chip(sizes, "ideal", "sigmoid", bias=True, seed=seed, backend=backend)
+    state = learner.init(sizes, seed=seed, offers=chip.offers, activation="sigmoid", loss=task.loss, bias=True)
+    return chip, state
+
+
+def batches(task: Any, updates: int, seed: int) -> Iterator:
+    """So many batches, epoch after epoch."""
+    return islice((b for epoch in count() for b in task.batches(BATCH, seed, epoch)), updates)
+
+
+def match(chip: Any, learner: Any, state: Any, batch: Any) -> Match:
+    """Compare a learner's feedback matrices with the weights, and the gradients that both bring back."""
+    shapes = learner.feedback_shapes(state)
+    ends = np.cumsum([a * b for a, b in shapes])[:-1]
+    parts = np.split(state.memory["feedback"].astype(float), ends)
+    with chip.aside():
+        observation = chip.forward(batch)
+    oracle = chip.oracle(batch)
+    true = [np.asarray(s, float) for s in oracle.signals(observation)]
+    found, signal = [], true[-1]
+    for layer in reversed(range(len(shapes))):
+        units = shapes[layer][1]
+        weights, feedback = oracle.weights[layer + 1][:, :units].astype(float), parts[layer].reshape(shapes[layer])
+        synthetic = signal @ feedback
+        error = np.linalg.norm(weights - feedback) / np.linalg.norm(weights)
+        angle = _angles(true[layer + 1] @ weights, synthetic).mean()
+        found.append((100 * error, angle, 100 * np.mean(np.sign(weights) == np.sign(feedback))))
+        outputs = observation.inputs[layer + 1][:, :units]
+        signal = synthetic * outputs * (1 - outputs)
+    return Match(*np.array(found[::-1]).T)
+
+
+def mean(matches: list[Match]) -> Match:
+    """The mean over several seeds."""
+    return Match(*np.mean(matches, axis=0))
+
+
+def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Degrees between the rows of two matrices."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines = np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0)
+    return np.degrees(np.arccos(np.clip(cosines, -1, 1)))

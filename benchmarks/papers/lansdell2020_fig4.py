@@ -1,0 +1,165 @@
+"""Lansdell et al. (2020), Figure 4: feedback matrices that find weights by node perturbation, the weights held fixed.
+
+"Learning to solve the credit assignment problem", appendices B and C.3: 784-50-20-10, sigmoid, squared error on MNIST,
+batch 32; B is the exact ridge regression (0.1) of node perturbation's estimates on the error signals of all samples so
+far. W^2, between the last hidden layer and the output, is the matrix that Theorem 1 is about: B^2 converges to it. The
+paper states its relative error in the end, 0.8 %, that noise levels make little difference, that the angles of both
+layers come close to zero, and that W^1 is found less accurately. The error is stated without a number of iterations:
+an independent implementation gives 0.9 % after 10^6, falling as n^-1/2, and an angle of at most 1 degree after 5 10^4.
+
+Loss: of each sample, as in the paper's Eq. 2. The code that the authors published perturbs all samples of a batch at
+once and sees the batch's sum; with that (`loss="batch"`) the error is 5 times as large after as many iterations.
+
+W^1's relative error is not judged. The signals that B^1 is fitted to hardly vary along most of their 20 directions; the
+noise of the estimates decides there, and the error falls slowly. The gradient makes no use of these directions, so that
+its angle comes right all the same.
+
+Outside in the full form: c = 1, three times the error of the others. The outputs that it perturbs lie between 0 and 1,
+and a loss's change is no longer linear in so much noise. The paper's text does not say which levels it drew.
+
+The quick form takes 5000 iterations and two noise levels; angles are compared with 1 degree times sqrt(10).
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+import noisysim
+
+from . import lansdell
+from .report import Report, panels
+
+SECONDS = (2500, 15)
+PUBLISHED, PUBLISHED_AT = 0.8, 1_000_000  # %, iterations
+ANGLE, ANGLE_AT = 1.0, 50_000  # degrees, iterations
+WIDTHS = (30, 100, 300, 1000)  # panels D and E, 784-N-50-10
+
+
+def reproduce(report: Report) -> None:
+    """Panels A to C for every noise level; in full, D and E, and the long run."""
+    task = lansdell.mnist()
+    updates = 5000 if report.quick else ANGLE_AT
+    noise = (1e-2, 1e-1) if report.quick else tuple(lansdell.NOISE)
+    report.keep(sizes=lansdell.SIZES, batch=lansdell.BATCH, ridge=0.1, updates=updates, noise=noise)
+    report.say(
+        f"784-50-20-10 with He normal weights that stay as they are, MNIST, batch 32, {report.seeds} seed(s) of "
+        f"{updates:,} iterations; relative errors and shares of signs in %, angles in degrees"
+    )
+    found = {}
+    for c in noise:
+        started = time.perf_counter()
+        found[c] = course(report, task, c, updates)
+        judge(report, c, *found[c], time.perf_counter() - started)
+    draw(report, found)
+    if not report.quick:
+        long_run(report, task)
+        widths(report, task)
+
+
+def course(
+    report: Report, task, c: float, updates: int, sizes: tuple = lansdell.SIZES, seeds: int = 0
+) -> tuple[np.ndarray, list]:
+    """Learn B; iterations, and how B matches W after them, mean of the seeds (the report's, unless said)."""
+    looks = np.unique(np.geomspace(100, updates, 13).astype(int))
+    test = task.batch("test", slice(0, 1000))
+    learner = noisysim.learners.get("learned-fa", fit="least_squares", ridge=0.1, sigma=c)
+    runs = []
+    for seed in range(seeds or report.seeds):
+        chip, state = lansdell.network(task, learner, seed, sizes, report.backend)
+        seen, observed = [], None
+        for update, batch in enumerate(lansdell.batches(task, updates, seed), 1):
+            observed = chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
+            learner.update(state, observed)
+            if update in looks:
+                seen.append(lansdell.match(chip, learner, state, test))
+        runs.append(seen)
+    return looks, [lansdell.mean(list(seeds)) for seeds in zip(*runs, strict=True)]
+
+
+def judge(report: Report, c: float, looks: np.ndarray, matches: list, seconds: float) -> None:
+    """The rows of one noise level."""
+    last, n = matches[-1], looks[-1]
+    errors = np.array([m.error[1] for m in matches])
+    exponent = np.polyfit(np.log(looks), np.log(errors), 1)[0]
+    report.row(f"c = {c:g}: W2, exponent of the error in n", exponent, -0.5, 0.1, seconds=seconds)
+    report.row(f"c = {c:g}: W2, error", last.error[1])
+    report.row(f"c = {c:g}: W2, error x sqrt(n / 10^6)", last.error[1] * (n / PUBLISHED_AT) ** 0.5, PUBLISHED, 0.4)
+    bound = ANGLE * (ANGLE_AT / n) ** 0.5
+    report.claim(f"c = {c:g}: W2, angle", last.angle[1], f"<= {bound:.2f}")
+    report.claim(f"c = {c:g}: W2, signs that agree", last.signs[1], ">= 75")
+    report.row(f"c = {c:g}: W1, error, angle, signs", [m[0] for m in last])
+    report.claim(f"c = {c:g}: W1 less accurate, error ratio", last.error[0] / last.error[1], "> 1")
+    if not report.quick:
+        report.claim(f"c = {c:g}: W1, angle", last.angle[0], "<= 10")
+
+
+def long_run(report: Report, task) -> None:
+    """The number that the paper states, for one seed."""
+    started = time.perf_counter()
+    _, matches = course(report, task, 1e-2, PUBLISHED_AT, seeds=1)
+    seconds = time.perf_counter() - started
+    name = f"c = 0.01, {PUBLISHED_AT:,} iterations: W2, error"
+    report.row(name, matches[-1].error[1], PUBLISHED, 0.3, seconds=seconds)
+
+
+def widths(report: Report, task) -> None:
+    """Panels D and E: the number of neurons. The paper prints no numbers of them."""
+    found = []
+    for n in WIDTHS:
+        started = time.perf_counter()
+        _, matches = course(report, task, 1e-1, 10_000, (784, n, 50, 10))
+        found.append(matches[-1])
+        for part in ("error", "angle"):
+            report.row(
+                f"784-{n}-50-10: {part} of W1, W2", getattr(found[-1], part), seconds=time.perf_counter() - started
+            )
+    figure, axes = panels(["D: relative error", "E: angle"], 4.5, 3.6)
+    for panel, part in zip(axes, ("error", "angle"), strict=True):
+        values = np.array([getattr(m, part) for m in found])
+        for layer, style in ((1, "o-"), (0, "s--")):
+            panel.plot(WIDTHS, values[:, layer], style, color="#0072B2", label=f"$W^{layer + 1}$")
+        panel.set(xscale="log", xlabel="N, units of the first hidden layer")
+    axes[0].set(yscale="log", ylabel="relative error (%)")
+    _plain_ticks(axes[0])
+    axes[1].set(ylabel="angle (degrees)", ylim=(0, None))
+    axes[1].legend(frameon=False)
+    report.figure("neurons", figure)
+
+
+def draw(report: Report, found: dict[float, tuple[np.ndarray, list]]) -> None:
+    """Panels A to C: solid W^2, dashed W^1."""
+    figure, axes = panels(["A: relative error", "B: angle", "C: signs that agree"], 4.2, 3.8)
+    for panel, part in zip(axes, lansdell.Match._fields, strict=True):
+        for c, (looks, matches) in found.items():
+            values = np.array([getattr(m, part) for m in matches])
+            for layer, style in ((1, "-"), (0, "--")):
+                label = f"c = {c:g}" if layer else None
+                panel.plot(looks, values[:, layer], style, color=lansdell.NOISE[c], label=label)
+        panel.set(xscale="log", xlabel="iterations")
+    looks, matches = next(iter(found.values()))
+    guide = 1.5 * matches[0].error[1] * (looks / looks[0]) ** -0.5
+    axes[0].plot(looks, guide, ":", color="#555555", label="$n^{-1/2}$")
+    axes[0].set(yscale="log", ylabel="$|W - B| \\, / \\, |W|$ (%)")
+    _plain_ticks(axes[0])
+    axes[1].set(ylabel="to the true gradient (degrees)", ylim=(0, 90))
+    axes[2].set(ylabel="%", ylim=(40, 100))
+    axes[2].axhline(50, color="#999999", lw=0.8)
+    axes[1].legend(frameon=False, fontsize=8, title="solid: $W^2$, dashed: $W^1$", title_fontsize=8)
+    axes[0].legend(*_guide(axes[0]), frameon=False, fontsize=9)
+    report.figure("fixed-weights", figure)
+
+
+def _plain_ticks(panel) -> None:
+    """Plain numbers on a logarithmic axis of per cent."""
+    low, high = panel.get_ylim()
+    ticks = [m * 10**e for e in range(-1, 4) for m in (1, 2, 5) if low <= m * 10**e <= high]
+    panel.set_yticks(ticks, labels=[f"{t:g}" for t in ticks])
+    panel.set_yticks([], minor=True)
+
+
+def _guide(panel) -> tuple[list, list]:
+    """Handle and label of the line that stands for the law."""
+    handles, labels = panel.get_legend_handles_labels()
+    return handles[-1:], labels[-1:]
