@@ -15,6 +15,10 @@ Where the paper is silent or at odds with the code that its authors published:
 - Pixels are standardised by one mean and standard deviation; the code maps them to [-1, 1].
 - FG-A: the output layer gets its exact error. As printed (Algorithm 3) a direction that no pass moves would update it.
 
+FG-W is known to stay outside at the paper's rate: an independent implementation has 71.3 after 40 epochs of 2 layers
+on Fashion-MNIST, published 77.72. The authors' separate script for it has the rate 1e-3, with which this one gave 75.7
+after 60 epochs, still rising. The full form runs both.
+
 The full form is for a GPU or many nights. The quick form is Fashion-MNIST with hidden layers of 128, 2 and 4 layers, 2
 epochs at the rate 5e-4; it judges the order: each gap between two rules, and each loss with depth, by half of the
 published one, FDFA against BP by 2 points.
@@ -90,6 +94,8 @@ def reproduce(report: Report) -> None:
             for rule in RULES:
                 if published(task, layers, rule) is not None:
                     found[task, layers, rule] = measure(report, form, task, layers, rule)
+            if not report.quick:
+                measure(report, form._replace(rate=1e-3), task, layers, "fg-w", " at 1e-3")
     if report.quick:
         judge(report, found)
     draw(report, form, found)
@@ -113,7 +119,7 @@ def learner(rule: str, rate: float) -> dict[str, Any]:
     return {"name": rule}
 
 
-def measure(report: Report, form: Form, task: str, layers: int, rule: str) -> float:
+def measure(report: Report, form: Form, task: str, layers: int, rule: str, differs: str = "") -> float:
     """Train one network once a seed; the mean accuracy, and its row."""
     started = time.perf_counter()
     width = form.width or (1000 if task == "cifar10" else 800)
@@ -126,7 +132,7 @@ def measure(report: Report, form: Form, task: str, layers: int, rule: str) -> fl
     last = curves[:, -1]
     tolerance = NOISY if rule in ("fg-w", "fg-a", "lg-fg-a") else TOLERANCES[task]
     report.row(
-        f"{task}, {layers} layers, {rule.upper()}",
+        f"{task}, {layers} layers, {rule.upper()}{differs}",
         last.mean(),
         published(task, layers, rule),
         None if report.quick else tolerance,

@@ -93,9 +93,10 @@ def geometric(values: Iterable[float]) -> float:
 # -- how networks learn here, and in Figure 5 --------------------------------------------------------------------------
 
 
-def stream(task: Any, seed: int) -> Iterator[Any]:
-    """Batches without end, each epoch in another order."""
-    return itertools.chain.from_iterable(task.batches(BATCH, seed, epoch) for epoch in itertools.count())
+def stream(task: Any, seed: int, loss: Any = None) -> Iterator[Any]:
+    """Batches without end, each epoch in another order; judged by `loss`, if given, in place of the task's own."""
+    for batch in itertools.chain.from_iterable(task.batches(BATCH, seed, epoch) for epoch in itertools.count()):
+        yield batch._replace(loss=loss) if loss else batch
 
 
 def network(report: Report, task: Any, hidden: Iterable[int], seed: int) -> Any:
@@ -109,17 +110,16 @@ def begin(rule: Any, chip: Any, task: Any, seed: int) -> Any:
     return rule.init(chip.sizes, seed=seed, offers=chip.offers, activation="relu", loss=task.loss, bias=True)
 
 
-def error_of(task: Any, chip: Any, batch: Any) -> float:
-    """Share of wrong answers, or mean square of a target value."""
-    seen = chip.forward(batch)
+def error_of(task: Any, seen: Any, batch: Any) -> float:
+    """Share of wrong answers in an observation of a batch, or mean square of a target value."""
     if task.classification:
         return float(np.mean(seen.output.argmax(axis=1) != batch.targets.argmax(axis=1)))
     return float(2 / task.n_out * seen.loss.mean())
 
 
-def dimensionality(chip: Any, batch: Any) -> float:
-    """Participation ratio of the first hidden layer's outputs over a batch."""
-    probe = Probe(batch, [chip.forward(batch)], None, "relu", None, lambda count: iter(()))
+def dimensionality(seen: Any, batch: Any) -> float:
+    """Participation ratio of the first hidden layer's outputs in an observation of a batch."""
+    probe = Probe(batch, [seen], None, "relu", None, lambda count: iter(()))
     return float(Dimensionality().measure(probe)[0])
 
 
@@ -127,6 +127,7 @@ def dimensionality(chip: Any, batch: Any) -> float:
 def learn(
     report: Report, task: Any, hidden: Iterable[int], learner: str, rate: float, *, seed: int, most: int,
     every: int = 20, until: float = 0.0, tested: int = 10_000, dimensions: bool = False,
+    loss: Any = None,
 ) -> Course:  # fmt: skip
     """Learn for `most` updates, or until the test error is down to `until` or has left all bounds."""
     chip, test = network(report, task, hidden, seed), task.batch("test", slice(tested))
@@ -134,11 +135,12 @@ def learn(
     state, memory = begin(rule, chip, task, seed), descent.init(chip.network.shapes)
     looks: list[tuple[float, ...]] = []
     observed = gradient = None
-    for step, batch in enumerate(stream(task, seed)):
+    for step, batch in enumerate(stream(task, seed, loss)):
         if step % every == 0:
-            error, weights = error_of(task, chip, test), chip.oracle(test).weights[0][:, : task.n_in]
-            wide = dimensionality(chip, test) if dimensions else np.nan
-            looks.append((step, error, np.square(weights, dtype=float).sum(), wide))
+            seen = chip.forward(test)
+            error, room = error_of(task, seen, test), dimensionality(seen, test) if dimensions else np.nan
+            weights = chip.oracle(test).weights[0][:, : task.n_in]
+            looks.append((step, error, np.square(weights, dtype=float).sum(), room))
             if step >= most or not until < error <= LOST * looks[0][1]:
                 break
         observed = chip.passes(batch, rule.drives(state, len(batch.inputs)), out=observed)
@@ -243,7 +245,7 @@ def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.
     found: dict[float, list] = {level: [] for level in LEVELS}
     for step, batch in enumerate(stream(task, seed)):
         if step % 10 == 0:
-            error = error_of(task, chip, test)
+            error = error_of(task, chip.forward(test), test)
             near = levels[np.abs(error / levels - 1) < 0.1]
             if error < 0.9 * levels.min():
                 break
@@ -439,7 +441,11 @@ def draw_times(panel: Any, times: dict) -> None:
             label = rule if alpha == 1 else None
             panel.plot(list(seen), list(seen.values()), **STYLES[rule], alpha=alpha, label=label)
     lowest = min(min(seen.values()) for found in times.values() for seen in found.values())
-    panel.set(yscale="log", ylabel=f"updates to the error {' (pale), '.join(map(str, times))}", ylim=(min(100, lowest / 2), None))
+    panel.set(
+        yscale="log",
+        ylabel=f"updates to the error {' (pale), '.join(map(str, times))}",
+        ylim=(min(100, lowest / 2), None),
+    )
     sizes_axis(panel, next(iter(times.values()))["NP"], "hidden units")
 
 

@@ -52,9 +52,9 @@ def network(task: Any, learner: Any, seed: int, sizes: tuple[int, ...] = SIZES, 
     return chip, state
 
 
-def batches(task: Any, updates: int, seed: int) -> Iterator:
+def batches(task: Any, updates: int, seed: int, size: int = BATCH) -> Iterator:
     """So many batches, epoch after epoch."""
-    return islice((b for epoch in count() for b in task.batches(BATCH, seed, epoch)), updates)
+    return islice((b for epoch in count() for b in task.batches(size, seed, epoch)), updates)
 
 
 def match(chip: Any, learner: Any, state: Any, batch: Any) -> Match:

@@ -31,7 +31,7 @@ import noisysim
 from . import lansdell
 from .report import Report, panels
 
-SECONDS = (3000, 30)
+SECONDS = (2000, 20)
 RATE, FEEDBACK_RATE = 32 * 4e-4, 32 * 5e-4
 WARMUP = 1000
 OTHERS = {"FA": "#555555", "BP": "#000000"}
