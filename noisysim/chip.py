@@ -184,20 +184,22 @@ class Chip:
             raise ValueError(f"targets have shape {np.shape(batch.targets)}, the chip gives {(len(x), self.sizes[-1])}")
         if not isinstance(drives, Sequence):
             raise TypeError(f"drives must be a list of Drive, not {drives!r}")
-        wanted = any(getattr(drive, "output_error", False) for drive in drives)
-        if wanted and not hasattr(getattr(batch, "loss", None), "error"):
+        if not all(isinstance(drive, Drive) for drive in drives):
+            raise TypeError("a drive must be a Drive")
+        asked = any(drive.output_error for drive in drives)
+        if asked and not hasattr(getattr(batch, "loss", None), "error"):
             raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
         observed = self._observations(out, len(x), len(drives))
         self._pass(x, drives, observed, first_sample, convert=True)
         rows = len(x) * len(drives)
         self.cost.count_passes(self.network, rows, 0 if first_sample else len(drives), digitised=True)
-        self.cost.mvms += len(x) * self.network.conversions[0] * sum(len(d.weights) > 0 for d in drives)
-        for observation, drive in zip(observed, drives, strict=True):
-            observation.loss = observation.output_error = None
-            if isinstance(batch, Batch):
-                observation.loss = batch.loss(observation.output, batch.targets)
+        for observation in observed:
+            observation.loss = batch.loss(observation.output, batch.targets) if isinstance(batch, Batch) else None
+            observation.output_error = None
+        if asked:
+            for observation, drive in zip(observed, drives, strict=True):
                 if drive.output_error:
-                    observation.output_error = batch.loss.error(observation.output, batch.targets)  # type: ignore
+                    observation.output_error = batch.loss.error(observation.output, batch.targets)
         return observed
 
     def calibrate(self, x: np.ndarray) -> None:
@@ -378,9 +380,7 @@ class Chip:
     def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the drives add in one buffer, where each part lies in it, and the layer at which each pass parts from
         the first."""
-        if not all(isinstance(drive, Drive) for drive in drives):
-            raise TypeError("a drive must be a Drive")
-        if all(d.empty for d in drives):
+        if all(drive.empty for drive in drives):
             return self._undriven(len(drives))
         depth, units = self.network.depth, self.network.units
         lies = np.full((len(drives), depth, 3), -1, np.int64)
@@ -392,6 +392,7 @@ class Chip:
                 pieces.append((size, piece))
                 size += piece.size
                 if kind == ON_WEIGHTS:
+                    self.cost.mvms += rows * len(self.network.row_tiles(layer)) * self.network.column_tiles(layer)
                     lies[p, layer, ON_LINE] = size
                     size += rows * units[layer]
                 if not self.noisy:

@@ -49,17 +49,23 @@ class Drive:
     output_error : bool
         Whether the observation is to hold dL/dy of each sample, which the periphery computes from the output and the
         target.
+
+    Attributes
+    ----------
+    empty : bool
+        Whether nothing is applied.
     """
 
     perturbations: Sequence[np.ndarray | None] = ()
     outputs: Sequence[np.ndarray | None] = ()
     weights: Sequence[np.ndarray | None] = ()
     output_error: bool = False
+    empty: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is applied: the pass is the device's own."""
-        return not (len(self.perturbations) or len(self.outputs) or len(self.weights))
+    def __post_init__(self) -> None:
+        """Note, once, whether nothing is applied: the pass is the device's own."""
+        applied = len(self.perturbations) or len(self.outputs) or len(self.weights)
+        object.__setattr__(self, "empty", not applied)
 
     @property
     def lowest(self) -> int:

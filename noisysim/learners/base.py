@@ -35,6 +35,8 @@ class State:
         What the digital periphery computes: of hidden units, and of the output.
     bias : bool
         Whether each layer's inputs end in a constant 1.
+    needs : frozenset of str
+        What the learner asked of the chip.
     step : int
         Updates done; saved in a checkpoint.
     memory : dict
@@ -50,6 +52,7 @@ class State:
     activation: str = "leaky_relu"
     loss: str = "cce"
     bias: bool = False
+    needs: frozenset[str] = frozenset()
     step: int = 0
     memory: dict[str, np.ndarray] = field(default_factory=dict)
     work: dict[Any, Any] = field(default_factory=dict, repr=False)
@@ -142,7 +145,8 @@ class Learner:
                 f"{', '.join(sorted(offers))}: {self.advice(lacking)}"
             )
         sigma = self.injects(offers, floor, sizes)
-        state = State(list(sizes), seeding.key(seed, "learner"), offers, sigma, activation, loss, bias)
+        key = seeding.key(seed, "learner")
+        state = State(list(sizes), key, offers, sigma, activation, loss, bias, self.requires())
         self.remember(state)
         return state
 

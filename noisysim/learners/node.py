@@ -20,6 +20,8 @@ from noisysim.learners.base import Rate, State
 from noisysim.learners.perturbation import Perturbation
 from noisysim.observation import Drive, Observation
 
+_NOTHING = Drive()
+
 
 @dataclass(frozen=True)
 class NP(Perturbation):
@@ -94,7 +96,7 @@ class ANP(Perturbation):
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         if not state.sigma:
-            return [Drive()] * (self.samples + 1)
+            return [_NOTHING] * (self.samples + 1)
         return super().drives(state, batch_size)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:

@@ -123,9 +123,9 @@ class Perturbation(Learner):
             raise ValueError(
                 f"learner {self.name!r} needs observations with a loss: give the chip a batch with targets"
             )
-        if "output_error" in self.requires() and observations[0].output_error is None:
+        if "output_error" in state.needs and observations[0].output_error is None:
             raise ValueError(f"learner {self.name!r} needs an output error: Drive(..., output_error=True) asks for it")
-        if oracle is None and "oracle" in self.requires():
+        if oracle is None and "oracle" in state.needs:
             raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
         gradients = self.gradient(state, observations, oracle, out)
         state.step += 1
