@@ -34,7 +34,8 @@ INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
 SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
 RATE = Field("per update", 0, 1, "step of the decorrelation")
 WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
-ASIDE = 1 << 31  # half of all pass numbers: a run of 2^31 passes would come after years
+ASIDE = 1 << 31  # from here on pass numbers are of passes aside: a run's own would get there after years
+ROOM = ASIDE - (1 << 24)  # so that a block of passes aside stays below 2^32
 _NOTHING = np.zeros(0, np.float32)
 _STATE = {n: n for n in ("weights", "variances", "pairs", "ranges", "peaks")} | {"rotations": "flat_rotations"}
 
@@ -281,12 +282,13 @@ class Chip:
         """
         hidden = self._hidden
         before, cost, ranges, peaks = hidden.next_pass, self.cost.array(), hidden.ranges.copy(), hidden.peaks.copy()
-        hidden.next_pass = ASIDE + before * 2654435761 % ASIDE  # scattered (Knuth's multiplicative hash)
+        calibrated = self._calibrated
+        hidden.next_pass = ASIDE + before * 2654435761 % ROOM  # scattered (Knuth's multiplicative hash)
         try:
             yield
         finally:
             hidden.next_pass, self.cost = before, Cost.of(cost)
-            hidden.ranges[:], hidden.peaks[:] = ranges, peaks
+            hidden.ranges[:], hidden.peaks[:], self._calibrated = ranges, peaks, calibrated
 
     def oracle(self, batch: Batch) -> Oracle:
         """Access no real chip gives: exact weights and true gradients for a batch."""

@@ -64,7 +64,10 @@ class Drive:
 
     def __post_init__(self) -> None:
         """Note, once, whether nothing is applied: the pass is the device's own."""
-        applied = len(self.perturbations) or len(self.outputs) or len(self.weights)
+        try:
+            applied = len(self.perturbations) or len(self.outputs) or len(self.weights)
+        except TypeError:
+            raise TypeError("a drive's perturbations, outputs and weights are lists with an entry a layer") from None
         object.__setattr__(self, "empty", not applied)
 
     @property

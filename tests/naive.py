@@ -69,6 +69,33 @@ def normal_rows(rows, n, number, stream, key):
     return normals(n, np.arange(rows), number, stream, key)
 
 
+def uniform_rows(rows, n, bound, number, stream, key):
+    """(rows, n) draws between -bound and bound."""
+    return bound * (2 * uniforms(n, np.arange(rows), number, stream, key) - 1)
+
+
+# --- initial weights ------------------------------------------------------------------------------------------------
+
+
+def initial_law(name, n_in, n_out):
+    """Kind of a law of initial weights, and its standard deviation or half width."""
+    return {
+        "he": ("normal", np.sqrt(2 / n_in)),  # He et al. 2015
+        "he-uniform": ("uniform", np.sqrt(6 / n_in)),  # the same variance, 2 / n_in
+        "uniform": ("uniform", 1 / np.sqrt(n_in)),
+        "glorot": ("normal", np.sqrt(2 / (n_in + n_out))),  # Glorot & Bengio 2010
+        "zero": ("uniform", 0.0),
+    }[name]
+
+
+def initial_weights(name, n_in, n_out, layer, key):
+    """The weights that a chip starts with, biases left out."""
+    kind, width = initial_law(name, n_in, n_out)
+    if kind == "normal":
+        return width * normal_rows(n_out, n_in, 0, stream(OWN, layer), key)
+    return uniform_rows(n_out, n_in, width, 0, stream(OWN, layer), key)
+
+
 # --- units and losses -----------------------------------------------------------------------------------------------
 
 
@@ -171,6 +198,14 @@ def drive(x, rotation=None, bias=False, convert=None):
     return np.hstack([v, np.ones((len(v), 1))]) if bias else v
 
 
+def hidden_output(x, activities, activation, outputs=None):
+    """What the layer after `activities` gets: the network's input, or perturbed outputs of the layer below."""
+    if not activities:
+        return x
+    y, below = activate(activation, activities[-1]), len(activities) - 1
+    return y if not outputs or outputs[below] is None else y + outputs[below]
+
+
 def read_layer(driven, weights, layer, cut, read, variances=None, perturbation=None, inject="line"):
     """Pre-activations of one layer: the sum of its tiles' lines, each read (noise, ADC) on its own.
 
@@ -192,16 +227,23 @@ def read_layer(driven, weights, layer, cut, read, variances=None, perturbation=N
 
 def forward(
     x, weights, activation="linear", *, rotations=None, bias=False, convert=None, cuts=None, read=exact, variances=None,
-    perturbations=None, inject="line",
+    perturbations=None, outputs=None, beside=None, inject="line",
 ):  # fmt: skip
-    """A pass: (inputs, activities) of every layer. The last layer is linear: activities[-1] is the output."""
+    """A pass: (inputs, activities) of every layer. The last layer is linear: activities[-1] is the output.
+
+    Of what perturbs it each list has an array or None a layer: `perturbations` are added to the lines; `outputs` to
+    what hidden units give, after f and before decorrelation and DAC; `beside` are arrays beside the layers' own, whose
+    products with what the layer is driven with are added to the lines.
+    """
     inputs, activities = [], []
     for layer, w in enumerate(weights):
-        source = x if layer == 0 else activate(activation, activities[-1])
+        source = hidden_output(x, activities, activation, outputs)
         inputs.append(drive(source, rotations[layer] if rotations else None, bias, convert))
         cut = cuts[layer] if cuts else [(0, w.shape[1])]
         v = variances[layer] if variances else None
         p = perturbations[layer] if perturbations else None
+        if beside and beside[layer] is not None:
+            p = inputs[-1] @ beside[layer].T
         activities.append(read_layer(inputs[-1], w, layer, cut, read, v, p, inject))
     return inputs, activities
 
@@ -277,6 +319,17 @@ def write(change, targets, cells, z, n_in, d, first=False):
         new.append(np.where(rewrite, written(goal, noise, d), g))
         count += int(rewrite.sum())
     return moved, new, count
+
+
+def normalised(weights, n_in):
+    """Neuron-wise weight normalisation (Hiratani et al. 2022, appendix C.1): the RMS of each neuron's incoming weights
+    becomes sqrt(2 / (n_in + n_out)). Biases, beyond n_in, stay; so does a neuron without weights."""
+    new = np.array(weights, float)
+    for row in new:
+        rms = np.sqrt(np.mean(row[:n_in] ** 2))
+        if rms > 0:
+            row[:n_in] *= np.sqrt(2 / (n_in + len(new))) / rms
+    return new
 
 
 def weights_of(cells, n_in, d):
@@ -376,6 +429,183 @@ def activity_based_centred(losses, activities, per_batch=False):
     return signals
 
 
+# --- forward gradients ----------------------------------------------------------------------------------------------
+
+
+def tangent(inputs, activities, weights, activation, rotations=None, lines=None, outputs=None, beside=None):
+    """Forward-mode derivative of a pass's output along what would perturb it (Bacho & Chu 2024, algorithms 1 to 3).
+
+    d_l = W_l R_l (f'(a_{l-1}) d_{l-1} + outputs_{l-1}) + lines_l + beside_l x*_l, for each sample.
+    """
+    moved = None
+    for layer, w in enumerate(weights):
+        d = np.zeros(activities[layer].shape)
+        if layer:
+            moved = slope(activation, activities[layer - 1]) * moved
+            if outputs and outputs[layer - 1] is not None:
+                moved = moved + outputs[layer - 1]
+            turned = moved if not rotations else np.array([rotations[layer] @ row for row in moved])
+            d = turned @ w[:, : moved.shape[1]].T
+        if lines and lines[layer] is not None:
+            d = d + lines[layer]
+        if beside and beside[layer] is not None:
+            d = d + inputs[layer] @ beside[layer].T
+        moved = d
+    return moved
+
+
+def told_exactly(output_error, tangents, per_batch=False):
+    """dL along each direction from the outputs' derivatives, in the form that `told` gives it of passes."""
+    return told([np.zeros(len(output_error)), *[np.sum(output_error * t, axis=1) for t in tangents]], per_batch)
+
+
+def weight_forward_gradient(changes, directions, sigma):
+    """FG-W, the weights' gradients: mean over K of d V_l, d the derivative of the batch's mean loss along V.
+
+    `directions` are sigma V, `changes` (K, batch) the losses' changes along them.
+    """
+    gradients = [np.zeros(v.shape) for v in directions[0]]
+    for change, drawn in zip(changes, directions, strict=True):
+        for layer, v in enumerate(drawn):
+            gradients[layer] += np.mean(change) / sigma * (v / sigma) / len(changes)
+    return gradients
+
+
+def directional(changes, drawn, sigma):
+    """Mean over K of d_k u_k: what the loss's changes say of dL/d(what was perturbed), of one layer."""
+    estimate = 0
+    for change, u in zip(changes, drawn, strict=True):
+        estimate = estimate + (change / sigma)[:, None] * (u / sigma) / len(changes)
+    return estimate
+
+
+def activity_forward_gradient(changes, directions, activities, activation, sigma, output_error=None):
+    """FG-A: (d u_l) f'(a_l) in hidden layers; the output layer has its error, told or estimated in the same way."""
+    signals = []
+    for layer, a in enumerate(activities):
+        estimate = directional(changes, [u[layer] for u in directions], sigma)
+        signals.append(estimate * slope(activation, a) if layer < len(activities) - 1 else estimate)
+    if output_error is not None:
+        signals[-1] = output_error
+    return signals
+
+
+def local_signal(a, drawn, activation, sigma, readout, targets, loss_name):
+    """A hidden layer with a loss of its own (LG-FG-A): its signal, and the gradient of its linear readout.
+
+    The readout H gives z = H f(a), whose loss has the derivative e (H u) along u.
+    """
+    y = activate(activation, a)
+    e = error(loss_name, y @ readout.T, targets)
+    changes = [np.sum(e * (u @ readout.T), axis=1) for u in drawn]
+    signal = directional(np.array(changes), drawn, sigma) * slope(activation, a)
+    return signal, gradient([e], [y])[0]
+
+
+# --- feedback -------------------------------------------------------------------------------------------------------
+
+
+def brought_back(output_error, feedback, activities, activation, direct):
+    """FA: s_l = (s_{l+1} B_l) f'(a_l) (Lillicrap et al. 2016); direct, DFA: s_l = (e B_l) f'(a_l) (Noekland 2016)."""
+    signals = [output_error]
+    for layer in range(len(activities) - 2, -1, -1):
+        source = output_error if direct else signals[0]
+        signals.insert(0, (source @ feedback[layer]) * slope(activation, activities[layer]))
+    return signals
+
+
+def kolen_pollack(output_error, activities, activation, feedback, decay):
+    """DKP, the gradients of B (Webster et al. 2021): those of direct weights, mean e f(a_l)^T, and a decay."""
+    found = gradient([output_error] * len(feedback), [activate(activation, a) for a in activities[:-1]])
+    return [g + decay * b for g, b in zip(found, feedback, strict=True)]
+
+
+def forward_direct(output_changes, directions, feedback, sigma):
+    """FDFA, the gradients of B (Bacho & Chu 2024, Eq. 10): B - d u^T, over K directions and the batch."""
+    gradients = [b.copy() for b in feedback]
+    for d, drawn in zip(output_changes, directions, strict=True):
+        for layer, g in enumerate(gradients):
+            g -= gradient([d / sigma], [drawn[layer] / sigma])[0] / len(directions)
+    return gradients
+
+
+def residual_gradient(sources, wanted, b):
+    """Learned feedback, one gradient step: that of the batch mean of |s B - lambda|^2 / 2."""
+    return gradient([sources], [sources @ b - wanted])[0]
+
+
+def ridge_regression(sources, wanted, ridge):
+    """Learned feedback, exactly: B that minimises sum |s B - lambda|^2 + ridge |B|^2 (Lansdell et al. 2020, Eq. 18)."""
+    s, w = np.concatenate(sources), np.concatenate(wanted)
+    return np.linalg.solve(s.T @ s + ridge * np.eye(s.shape[1]), s.T @ w)
+
+
+# --- covariance correction ------------------------------------------------------------------------------------------
+
+
+def direction_covariance(activities, layer, rows, centred=False):
+    """What E[dL da / |da|^2] is to the gradient, of one layer, over the batch's first rows: <da da^T / |da|^2>.
+
+    Against a clean first pass, over the K others. Centred, for K + 1 noisy passes, all alike: the scatter about their
+    mean, sum_k (a_k - <a>) (a_k - <a>)^T over sum_k |a_k - a_0|^2 / 2, as in `activity_based_centred`.
+    """
+    total = 0
+    for b in range(rows):
+        passes = np.array([a[layer][b] for a in activities])
+        da = passes[1:] - passes[0]
+        squares = np.sum(da**2, axis=1)
+        if centred:
+            about = passes - passes.mean(axis=0)
+            total = total + about.T @ about / max(squares.sum() / 2, 1e-300)
+        else:
+            total = total + np.mean([np.outer(d, d) / max(s, 1e-300) for d, s in zip(da, squares, strict=True)], axis=0)
+    return total / rows
+
+
+def running_mean(old, new, step, window):
+    """The average of all there were, and from `window` on one that forgets: a share of 1 / window is new."""
+    share = 1 / min(step + 1, window)
+    return (1 - share) * old + share * new
+
+
+def shrunk_inverse(covariance, shrinkage, seen):
+    """Inverse of the covariance moved towards a multiple of I of the same trace, at least by `shrinkage`.
+
+    So few samples that chance alone spreads the eigenvalues ask for more: with S the covariance at trace 1,
+    (tr S^2 + 1) / (seen (tr S^2 - 1 / n)), the shrinkage of Ledoit and Wolf for normal samples (Chen et al. 2010)
+    where `seen` is large.
+    """
+    trace, n = np.trace(covariance), len(covariance)
+    square = np.trace(covariance @ covariance) / trace**2
+    chance = (square + 1) / (seen * max(square - 1 / n, 1e-12))
+    share = min(1.0, max(shrinkage, chance))
+    return np.linalg.inv((1 - share) * covariance + share * trace * np.eye(n) / n)
+
+
+def covariance_corrected(changes, activities, inverses):
+    """Mean over K of M_l^-1 dL_k da_k / |da_k|^2, layer by layer, against a clean first pass."""
+    signals = []
+    for layer, inverse in enumerate(inverses):
+        signal = np.zeros(activities[0][layer].shape)
+        for change, noisy in zip(changes, activities[1:], strict=True):
+            for b, (a, rest) in enumerate(zip(noisy[layer], activities[0][layer], strict=True)):
+                square = np.sum((a - rest) ** 2)
+                if square > 0:
+                    signal[b] += inverse @ (change[b] * (a - rest)) / square / len(changes)
+        signals.append(signal)
+    return signals
+
+
+def covariance_corrected_centred(losses, activities, inverses, per_batch=False):
+    """The same over K + 1 noisy passes, all alike: M^-1 sum_k (L_k - <L>) (a_k - <a>) over sum_k |a_k - a_0|^2 / 2."""
+    signals = []
+    for layer, inverse in enumerate(inverses):
+        own = [[passed[layer]] for passed in activities]  # a network of this layer alone: its norm, its units
+        (signal,) = activity_based_centred(losses, own, per_batch)
+        signals.append(signal / signal.shape[1] @ inverse.T)
+    return signals
+
+
 # --- what the rules are on average ----------------------------------------------------------------------------------
 
 
@@ -438,9 +668,17 @@ def sgd(gradients, rate, momentum=0.0):
 
 def adam(gradients, rate, beta1=0.9, beta2=0.999, epsilon=1e-7):
     """The same for Adam (Kingma & Ba 2015, Algorithm 1)."""
-    m, v, changes = 0.0, 0.0, []
-    for t, g in enumerate(gradients, 1):
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g**2
-        changes.append(-rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + epsilon))
+    moments, changes = (0.0, 0.0, 0), []
+    for g in gradients:
+        change, moments = adam_step(g, moments, rate, beta1, beta2, epsilon)
+        changes.append(change)
     return changes
+
+
+def adam_step(gradient, moments, rate, beta1=0.9, beta2=0.999, epsilon=1e-7):
+    """One step of it: the change, and the moments (mean, mean square, steps), at first (0, 0, 0)."""
+    m, v, t = moments
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    t = t + 1
+    return -rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + epsilon), (m, v, t)

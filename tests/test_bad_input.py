@@ -132,6 +132,38 @@ RUN = {
     "no-oracle-ideal": (
         {"learner": "dbp", "oracle": False, "device": "ideal"}, ValueError, r"run\.oracle is False, but learner 'dbp'",
     ),
+    "learner-near": ({"learner": "fgw"}, ValueError, r"unknown learner 'fgw'; did you mean 'fg-w'\?"),
+    "derivative": ({"learner": "fg-a:derivative=pass"}, ValueError, r"'fg-a'\.derivative must .* mean 'passes'"),
+    "error": ({"learner": "dfa:error=analog"}, ValueError, r"'dfa'\.error must be .*'digital', 'scalar', not 'ana"),
+    "error-foreign": ({"learner": "fg-w:error=scalar"}, ValueError, r"'fg-w' has no field 'error'"),
+    "fit": ({"learner": "learned-fa:fit=ridge"}, ValueError, r"'learned-fa'\.fit must be one of 'gradient', 'least_sq"),
+    "ridge-zero": (
+        {"learner": "learned-fa:ridge=0"}, ValueError, r"'learned-fa'\.ridge must be a number >= 1e-06, not 0",
+    ),
+    "ridge-nan": ({"learner": learners.LearnedFA(ridge=NAN)}, ValueError, r"'learned-fa'\.ridge must be .*not nan"),
+    "warmup-half": ({"learner": "learned-dfa:warmup=1.5"}, ValueError, r"'learned-dfa'\.warmup must be .*not 1\.5"),
+    "feedback-rate": ({"learner": "fdfa:feedback_rate=2"}, ValueError, r"'fdfa'\.feedback_rate must .*0 to 1.*not 2"),
+    "feedback-optimizer": (
+        {"learner": "dkp:feedback_optimizer=rms"}, ValueError, r"'dkp'\.feedback_optimizer must be .*'adam', 'sgd'",
+    ),
+    "feedback-init": ({"learner": "fa:feedback_init=he"}, ValueError, r"'fa'\.feedback_init must be .*, not 'he'"),
+    "readout-rate": ({"learner": "lg-fg-a:readout_rate=-1"}, ValueError, r"'lg-fg-a'\.readout_rate must .*not -1"),
+    "shrinkage": ({"learner": "canp:shrinkage=1.5"}, ValueError, r"'canp'\.shrinkage must be .*0 to 1, not 1\.5"),
+    "window-zero": ({"learner": "dcanp:window=0"}, ValueError, rf"'dcanp'\.window {WHOLE}.*not 0"),
+    "switch-one": ({"learner": "danp:normalise=1"}, TypeError, r"'danp'\.normalise must be True or False, not 1"),
+    "hidden-noise": ({"learner": "reinforce:hidden_noise=yes"}, TypeError, r"hidden_noise must be True .*, not 'yes'"),
+    "no-oracle-reinforce": (
+        {"learner": "reinforce", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'reinforce' needs",
+    ),
+    "no-oracle-exact": (
+        {"learner": "fg-a:derivative=exact", "oracle": False, "device": "ideal"}, ValueError,
+        r"run\.oracle is False, but learner 'fg-a' needs oracle access",
+    ),
+    "init": ({"init": "xavier"}, ValueError, r"unknown init 'xavier' \(known: he, he-uniform, uniform, glorot, zero\)"),
+    "init-zero": (
+        {"init": "zero", "activation": "relu", "layers": [4]}, ValueError,
+        r"run\.init='zero' with activation 'relu' never starts: .*'leaky_relu'",
+    ),
     # optimizers
     "optimizer": ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; did you mean 'adam'\?"),
     "optimizer-none": ({"optimizer": None}, TypeError, r"optimizer must be a name \(adam, sgd\).*not None"),
@@ -221,7 +253,7 @@ def test_cheap_checks_come_before_the_data_are_loaded(idle, monkeypatch):
 
     monkeypatch.setattr(tasks, "get", load)
     for name, (given, kind, said) in RUN.items():
-        if set(given) != {"task"} and name not in ("clean",):
+        if set(given) != {"task"} and name not in ("clean", "init-zero"):
             one_error(kind, said, noisysim.run, **given)
 
 
@@ -285,6 +317,8 @@ CHIP = {
     "activation": ({"activation": "tahn"}, ValueError, "unknown activation 'tahn'; did you mean 'tanh'"),
     "backend": ({"backend": "gpu"}, ValueError, "unknown backend 'gpu'; did you mean 'cpu'"),
     "inject": ({"inject": "lin"}, ValueError, "unknown inject 'lin'; did you mean 'line'"),
+    "init": ({"init": "He"}, ValueError, "unknown init 'He'; did you mean 'he'"),
+    "init-none": ({"init": None}, ValueError, "unknown init None"),
     "argument": ({"sed": 1}, TypeError, "unexpected keyword argument 'sed'"),
 }
 CHIP |= {
@@ -350,6 +384,58 @@ PASSES = {
 }  # fmt: skip
 SQUARE = [np.zeros((5, 6)), np.zeros((3, 5))]
 PASSES |= {
+    "outputs-few": (
+        lambda c: c.forward(CALM, Drive(outputs=[HIDDEN])), ValueError, r"output perturbation or None .*2 layers, not 1"
+    ),
+    "outputs-last": (
+        lambda c: c.forward(CALM, Drive(outputs=[HIDDEN, OUT])), ValueError,
+        r"the last layer's output goes nowhere: perturb its pre-activations",
+    ),
+    "outputs-rows": (
+        lambda c: c.forward(CALM, Drive(outputs=[HIDDEN[:3], None])), ValueError,
+        r"the output perturbation of layer 0 must have the shape \(4, 5\), not \(3, 5\)",
+    ),
+    "outputs-width": (
+        lambda c: c.forward(CALM, Drive(outputs=[OUT, None])), ValueError,
+        r"the output perturbation of layer 0 must have the shape \(4, 5\), not \(4, 3\)",
+    ),
+    "outputs-lists": (
+        lambda c: c.forward(CALM, Drive(outputs=[HIDDEN.tolist(), None])), TypeError,
+        "the output perturbation of layer 0 must be an array, not list",
+    ),
+    "weights-many": (
+        lambda c: c.forward(CALM, Drive(weights=[*SQUARE, None])), ValueError,
+        r"a weight perturbation or None .*2 layers, not 3",
+    ),
+    "weights-turned": (
+        lambda c: c.forward(CALM, Drive(weights=[SQUARE[0].T, None])), ValueError,
+        r"the weight perturbation of layer 0 must have the shape \(5, 6\), not \(6, 5\)",
+    ),
+    "weights-batch": (
+        lambda c: c.forward(CALM, Drive(weights=[None, np.zeros((4, 3, 5))])), ValueError,
+        r"the weight perturbation of layer 1 must have the shape \(3, 5\), not \(4, 3, 5\)",
+    ),
+    "weights-text": (
+        lambda c: c.forward(CALM, Drive(weights=["a", None])), TypeError,
+        "the weight perturbation of layer 0 must be an array, not str",
+    ),
+    "weights-and-lines": (
+        lambda c: c.forward(CALM, Drive([HIDDEN, None], weights=SQUARE)), ValueError,
+        "a layer takes a perturbation of its lines or of its weights, not both",
+    ),
+    "error-without-targets": (
+        lambda c: c.forward(CALM, Drive(output_error=True)), ValueError,
+        "asks for the output error: give a task's batch, whose loss has a derivative",
+    ),
+    "error-of-one-drive": (
+        lambda c: c.passes(CALM, [Drive(), Drive(output_error=True)]), ValueError, "asks for the output error",
+    ),
+    "error-without-derivative": (
+        lambda c: c.forward(BATCH._replace(loss=lambda y, t: (y - t)[:, 0]), Drive(output_error=True)), ValueError,
+        "asks for the output error: give a task's batch, whose loss has a derivative",
+    ),
+}  # fmt: skip
+PASSES |= {
     "x-text": (lambda c: c.forward([["a"] * 6]), TypeError, "inputs must be"),
     "x-complex": (lambda c: c.forward(CALM.astype(object) * 1j), TypeError, "inputs must be"),
     "drive-list": (lambda c: c.forward(CALM, [HIDDEN, OUT]), TypeError, "a drive must be a Drive"),
@@ -380,7 +466,13 @@ def test_a_chip_refuses_what_does_not_fit(call, kind, said, chip):
 # --- learners -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("anp", 2), ("danp:samples=3", 4), ("np:samples=2", 3), ("inp", 3)])
+WANTED = [
+    ("anp", 2), ("danp:samples=3", 4), ("np:samples=2", 3), ("inp", 3), ("fg-w:samples=2", 3), ("fg-a", 2),
+    ("lg-fg-a", 2), ("fa:error=scalar", 2), ("fdfa:error=scalar", 3), ("learned-fa:samples=3", 4), ("canp", 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "wanted"), WANTED)
 @pytest.mark.parametrize("given", [1, 5])
 def test_a_learner_wants_the_observations_of_its_drives(name, wanted, given, chip):
     learner = learners.get(name)
@@ -399,10 +491,48 @@ def test_a_learner_says_what_an_observation_lacks(losses, chip):
     one_error(ValueError, "observations|loss", learner.update, learner.init(NET, offers=chip.offers), observations)
 
 
+@pytest.mark.parametrize("name", ["fg-a", "lg-fg-a:error=scalar", "dfa", "fdfa", "learned-dfa", "fa:baseline=noisy"])
+def test_a_learner_says_that_it_lacks_the_output_error(name, chip):
+    learner = learners.get(name)
+    state = learner.init(NET, offers=chip.offers, floor=0.1)
+    count = len(learner.drives(state, 4))
+    one_error(
+        ValueError, rf"'{learner.name}' needs an output error: Drive\(\.\.\., output_error=True\) asks for it",
+        learner.update, state, [chip.forward(BATCH)] * count,
+    )  # fmt: skip
+    one_error(
+        ValueError, rf"'{learner.name}' needs .*output_error.*; the chip offers perturbation: use a device",
+        learner.init, NET, offers=frozenset({"perturbation"}),
+    )  # fmt: skip
+    assert state.step == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("fg-w:derivative=exact", r"use derivative='passes', which any chip offers, or grant oracle=True"),
+        ("fg-a:derivative=exact", r"use derivative='passes', which any chip offers, or grant oracle=True"),
+        ("fdfa:derivative=exact", r"use derivative='passes', which any chip offers, or grant oracle=True"),
+        ("reinforce", r"use device='ideal', or grant it by name with oracle=True"),
+    ],
+)
+def test_exact_weights_have_to_be_granted(name, advice, chip):
+    learner = learners.get(name)
+    one_error(ValueError, rf"'{learner.name}' needs .*oracle.*; the chip offers .*: {advice}", learner.init, NET,
+              offers=chip.offers)  # fmt: skip
+    granted = Chip(NET, "crossbar", oracle=True)
+    state = learner.init(NET, offers=granted.offers, floor=0.1)
+    observations = granted.passes(BATCH, learner.drives(state, 4))
+    one_error(ValueError, rf"'{learner.name}' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
+              learner.update, state, observations)  # fmt: skip
+    assert state.step == 0
+    learner.update(state, observations, oracle=granted.oracle(BATCH))
+
+
 def test_backpropagation_by_hand_needs_the_oracle(chip):
     learner = learners.get("bp")
-    one_error(ValueError, r"'bp' needs oracle; the chip offers output_error, perturbation: .*oracle=True", learner.init, NET,
-              offers=chip.offers)  # fmt: skip
+    said = r"'bp' needs oracle; the chip offers output_error, perturbation: .*oracle=True"
+    one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     state = learner.init(NET)
     one_error(ValueError, r"'bp' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
               learner.update, state, [chip.forward(BATCH)])  # fmt: skip
@@ -412,8 +542,8 @@ def test_backpropagation_by_hand_needs_the_oracle(chip):
 
 def test_a_clean_baseline_needs_clean_passes(chip):
     learner = learners.get("danp:baseline=clean")
-    one_error(ValueError, "'danp' needs clean, perturbation; the chip offers output_error, perturbation: its passes are noisy",
-              learner.init, NET, offers=chip.offers)  # fmt: skip
+    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation: its passes are noisy"
+    one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     learner.init(NET, offers=Chip(NET, "ideal").offers)
 
 
@@ -535,3 +665,8 @@ def test_a_result_is_not_saved_where_it_cannot_be(result, tmp_path):
     one_error(FileExistsError, "exists", loaded.save, result)
     one_error(FileNotFoundError, "there is no folder", loaded.save, tmp_path / "none" / "a.h5")
     one_error(ValueError, "it is not a file", loaded.save, tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("given", [{"perturbations": None}, {"outputs": None}, {"weights": 3}])
+def test_a_drives_parts_are_lists(given):
+    one_error(TypeError, "a drive's perturbations, outputs and weights are lists", Drive, **given)

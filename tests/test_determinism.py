@@ -38,22 +38,27 @@ class Run:
 
     def __init__(self, learner, device, sizes, seed=5, optimizer="adam"):
         self.learner, self.optimizer = learners.get(learner), optimizers.get(optimizer)
-        self.chip = Chip(sizes, device, decorrelate=self.learner.decorrelation > 0, seed=seed, bias=True)
-        self.state = self.learner.init(sizes, seed=seed, offers=self.chip.offers, floor=0.05)
+        self.oracle = "oracle" in self.learner.requires()
+        self.chip = Chip(
+            sizes, device, decorrelate=self.learner.decorrelation > 0, seed=seed, bias=True, oracle=self.oracle
+        )
+        self.state = self.learner.init(sizes, seed=seed, offers=self.chip.offers, floor=0.05, bias=True)
         self.momenta = self.optimizer.init(self.chip.network.shapes)
         self.bits = []
 
     def step(self, data):
         chip, learner = self.chip, self.learner
         observed = chip.passes(data, learner.drives(self.state, len(data.inputs)))
-        oracle = chip.oracle(data) if "oracle" in learner.needs else None
+        oracle = chip.oracle(data) if self.oracle else None
         gradients, self.state = learner.update(self.state, observed, oracle=oracle)
         self.keep(*(a for o in observed for a in (*o.inputs, *o.activities, o.loss)), *gradients)
         change, self.momenta = self.optimizer.update(gradients, self.momenta, 1e-2)
         chip.program(change)
         if learner.decorrelation:
             chip.decorrelate(observed[0].inputs, learner.decorrelation)
-        self.keep(*change, *snapshot(chip).values())
+        if learner.normalise:
+            chip.normalise()
+        self.keep(*change, *snapshot(chip).values(), *self.state.memory.values())
 
     def keep(self, *arrays):
         self.bits += [np.ascontiguousarray(a).tobytes() for a in arrays]
@@ -77,6 +82,13 @@ class Run:
 PAIRS = [(name, "ideal") for name in learners.names()] + [
     (name, device) for device in ("gaussian", "crossbar") for name in ("np", "dinp", "danp")
 ]
+# other passes, drives and memories than those that a rule has by default
+PAIRS += [
+    ("fg-w:derivative=exact,samples=2", "gaussian"), ("fg-a:error=scalar,samples=2", "crossbar"),
+    ("lg-fg-a:derivative=exact,baseline=noisy", "ideal"), ("fdfa:error=scalar,samples=2", "gaussian"),
+    ("learned-fa:fit=least_squares,samples=2", "crossbar"), ("learned-dfa:error=scalar,baseline=noisy", "ideal"),
+    ("dkp:feedback_optimizer=sgd,normalise=True", "crossbar"), ("dcanp:samples=2,normalise=True", "gaussian"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("learner", "device"), PAIRS)

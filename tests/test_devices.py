@@ -8,15 +8,17 @@ was rounded (2 EDGE of all values do, and those that are ties by construction), 
 """
 
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from noisysim import Chip, devices
+from noisysim import Chip, devices, losses
+from noisysim.chip import snapshot
 from noisysim.execution import BLOCK_ROWS
 from noisysim.kernels.cpu import CELL_BLOCK
-from noisysim.observation import Drive
+from noisysim.observation import Batch, Drive
 from noisysim.scalars.convert import quantise
 
 spec = importlib.util.spec_from_file_location("naive", Path(__file__).with_name("naive.py"))
@@ -76,27 +78,30 @@ class Inside:
 
         return {"ideal": naive.exact, "gaussian": gaussian, "crossbar": crossbar}[name]
 
-    def forward(self, x, number, perturbations=None, inject="line"):
+    def forward(self, x, number, drive=None, inject="line"):
         """A whole pass."""
         return naive.forward(
             x.astype(float), self.weights, self.chip.network.activation, rotations=self.rotations,
             bias=self.chip.network.bias, convert=self.convert(), cuts=self.cuts, read=self.read(number),
-            variances=self.variances, perturbations=perturbations, inject=inject,
+            variances=self.variances, inject=inject, **added(drive or Drive()),
         )  # fmt: skip
 
-    def layer(self, observation, layer, x, number, perturbation=None, inject="line"):
+    def layer(self, observation, layer, x, number, drive, inject="line"):
         """One layer of a pass from the activities observed below it, and the read of what it was observed to be driven
         with: ((inputs, near an edge), (activities, near an edge))."""
-        below = observation.activities[layer - 1].astype(float) if layer else None
-        source = x.astype(float) if layer == 0 else naive.activate(self.chip.network.activation, below)
+        parts, below = added(drive), [a.astype(float) for a in observation.activities[:layer]]
+        source = naive.hidden_output(x.astype(float), below, self.chip.network.activation, parts["outputs"])
         source = naive.drive(source, self.rotations[layer] if self.rotations else None)
         driven, bits = naive.drive(source, None, self.chip.network.bias, self.convert()), self.device.dac_bits
         scales = self.device.dac_range or np.abs(source).max(axis=1, keepdims=True)
         near_driven = np.zeros(driven.shape, bool)
         near_driven[:, : source.shape[1]] = near_edge(source, scales, bits)
-        near = []
+        near, given = [], observation.inputs[layer].astype(float)
+        perturbation = (parts["perturbations"] or [None] * 3)[layer]
+        if parts["beside"] and parts["beside"][layer] is not None:
+            perturbation = given @ parts["beside"][layer].T
         read = naive.read_layer(
-            observation.inputs[layer].astype(float), self.weights[layer], layer, self.cuts[layer],
+            given, self.weights[layer], layer, self.cuts[layer],
             self.read(number, near=near), self.variances[layer], perturbation, inject,
         )  # fmt: skip
         return (driven, near_driven), (read, np.any(near, axis=0))
@@ -104,6 +109,12 @@ class Inside:
     def steps(self, layer):
         """The coarsest step of a layer's ADCs."""
         return max(naive.step(full, self.device.adc_bits) for full in self.ranges[layer])
+
+
+def added(drive):
+    """What a drive adds, as the definition's keyword arguments."""
+    parts = {"perturbations": drive.perturbations, "outputs": drive.outputs, "beside": drive.weights}
+    return {name: [None if p is None else p.astype(float) for p in part] or None for name, part in parts.items()}
 
 
 def close(one, other, rtol=1e-5):
@@ -138,6 +149,22 @@ def random_drives(rng, batch, sizes=NET, size=0.2):
     last = [None] * (len(p) - 1) + p[-1:]
     middle = [None, p[1], *[None] * (len(p) - 2)]
     return [Drive(), Drive(p), Drive(last), Drive(middle)]
+
+
+def other_drives(rng, batch, chip, size=0.2):
+    """On the outputs of all hidden units, of one hidden layer, and on lines as well; on all weights, on those of one
+    layer, and beside lines and outputs elsewhere."""
+    u, p = ([(size * rng.standard_normal((batch, n))).astype(np.float32) for n in NET[1:]] for _ in range(2))
+    v = [(size * rng.standard_normal(s)).astype(np.float32) for s in chip.network.shapes]
+    return [
+        Drive(outputs=[u[0], u[1], None]),
+        Drive(outputs=[None, u[1], None]),
+        Drive([None, None, p[2]], [u[0], u[1], None]),
+        Drive(p, [u[0], None, None]),
+        Drive(weights=v),
+        Drive(weights=[None, None, v[2]]),
+        Drive([p[0], None, None], [None, u[1], None], [None, v[1], None]),
+    ]
 
 
 # --- converters -----------------------------------------------------------------------------------------------------
@@ -179,10 +206,10 @@ def test_whole_pass_without_converters(device, bias, decorrelated, inject, batch
     x = rng.standard_normal((batch, NET[0])).astype(np.float32)
     chip.calibrate(x)
     inside = Inside(chip)
-    drives = random_drives(rng, batch)
+    drives = random_drives(rng, batch) + other_drives(rng, batch, chip)
     observations = chip.passes(x, drives)
     for k, (drive, observation) in enumerate(zip(drives, observations, strict=True)):
-        inputs, activities = inside.forward(x, inside.next_pass + k, drive.perturbations or None, inject)
+        inputs, activities = inside.forward(x, inside.next_pass + k, drive, inject)
         for layer in range(3):
             close(observation.inputs[layer], inputs[layer], 2e-5)
             close(observation.activities[layer], activities[layer], 2e-5)
@@ -208,13 +235,12 @@ def test_every_layer_with_converters(device, bias, decorrelated, inject, batch):
     x = rng.standard_normal((batch, NET[0])).astype(np.float32)
     chip.calibrate(x)
     inside = Inside(chip)
-    drives = random_drives(rng, batch)
+    drives = random_drives(rng, batch) + other_drives(rng, batch, chip)
     observations, edges = chip.passes(x, drives), []
     for k, (drive, observation) in enumerate(zip(drives, observations, strict=True)):
         for layer in range(3):
-            perturbation = drive.perturbations[layer] if drive.perturbations else None
             number = inside.next_pass + k
-            (driven, near_in), (read, near_out) = inside.layer(observation, layer, x, number, perturbation, inject)
+            (driven, near_in), (read, near_out) = inside.layer(observation, layer, x, number, drive, inject)
             scale = chip.device.dac_range or np.abs(driven).max(axis=1, keepdims=True)
             close_but_for_flips(observation.inputs[layer], driven, naive.step(scale, chip.device.dac_bits), near_in)
             close_but_for_flips(observation.activities[layer], read, inside.steps(layer), near_out)
@@ -222,12 +248,15 @@ def test_every_layer_with_converters(device, bias, decorrelated, inject, batch):
     assert np.mean(edges) < 10 * EDGE + 1 / batch
 
 
+@pytest.mark.parametrize("first", [0, 1, 5, 7, 10])
 @pytest.mark.parametrize("device", ["ideal", "gaussian", "crossbar:tile_rows=4"])
-def test_passes_of_one_call_are_the_passes_of_as_many_calls(device):
-    chip, rng = make(device)
-    twin, _ = make(device)
+def test_passes_of_one_call_are_the_passes_of_as_many_calls(device, first):
+    """Whatever the first of them is, from which the others part: they share products, and draw the same noise."""
+    chip, rng = make(device, bias=True, decorrelated=True)
+    twin, _ = make(device, bias=True, decorrelated=True)
     x = rng.standard_normal((7, NET[0])).astype(np.float32)
-    drives = [*random_drives(rng, 7), Drive()]
+    drives = [*random_drives(rng, 7), *other_drives(rng, 7, chip), Drive()]
+    drives = drives[first:] + drives[:first]
     for together, drive in zip(chip.passes(x, drives), drives, strict=True):
         alone = twin.forward(x, drive)
         for a, b in zip([*together.inputs, *together.activities], [*alone.inputs, *alone.activities], strict=True):
@@ -239,11 +268,48 @@ def test_a_driven_baseline_does_not_leak_into_the_passes_beside_it():
     chip, rng = make("ideal")
     x = rng.standard_normal((5, NET[0])).astype(np.float32)
     full, last, middle = random_drives(rng, 5)[1:]
-    expected = [chip.forward(x, d).output for d in (full, Drive(), last, middle)]
-    for drives in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1]):
-        given = [(full, Drive(), last, middle)[k] for k in drives]
+    every = [full, Drive(), last, middle, *other_drives(rng, 5, chip)]
+    expected = [chip.forward(x, d).output for d in every]
+    for drives in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], [4, 1, 8, 5], [8, 6, 9, 10], [5, 9, 4, 0]):
+        given = [every[k] for k in drives]
         for observation, k in zip(chip.passes(x, given), drives, strict=True):
             np.testing.assert_array_equal(observation.output, expected[k])
+
+
+@pytest.mark.parametrize("device", ["ideal", "gaussian", "crossbar"])
+@pytest.mark.parametrize("loss", ["cce", "mse"])
+def test_the_output_error_is_told_where_it_is_asked_for(loss, device):
+    chip, rng = make(device)
+    x, t = rng.standard_normal((7, NET[0])).astype(np.float32), np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1, 2]]
+    asked = [False, True, False, True]
+    drives = [Drive(d.perturbations, output_error=a) for d, a in zip(random_drives(rng, 7), asked, strict=True)]
+    data = Batch(x, t, losses.get(loss))
+    out = chip.passes(data, drives)
+    for observation, a in zip(out, asked, strict=True):
+        assert (observation.output_error is not None) == a
+        if a:
+            expected = naive.error(loss, observation.output.astype(float), t)
+            np.testing.assert_allclose(observation.output_error, expected, rtol=1e-6, atol=1e-6)
+    again = chip.passes(data, [Drive()] * 4, out)  # the same observations, asked for less
+    assert again is out
+    assert all(o.output_error is None for o in again)
+
+
+@pytest.mark.parametrize(
+    ("drive", "lowest", "empty"),
+    [
+        (Drive(), 0, True),
+        (Drive([None, None, 1]), 2, False),
+        (Drive([None, 1, 1]), 1, False),
+        (Drive(outputs=[1, None, None]), 1, False),  # moves the layer above
+        (Drive(outputs=[None, 1, None]), 2, False),
+        (Drive(weights=[None, 1, None]), 1, False),
+        (Drive([None, None, 1], [None, 1, None], [None, 1, None]), 1, False),
+        (Drive(output_error=True), 0, True),
+    ],
+)
+def test_the_lowest_layer_that_a_drive_moves(drive, lowest, empty):
+    assert (drive.lowest, drive.empty) == (lowest, empty)
 
 
 def test_observations_given_back_are_overwritten():
@@ -447,6 +513,183 @@ def test_read_variance_follows_the_cells():
             at += variances.size
 
 
+# --- initial weights ------------------------------------------------------------------------------------------------
+
+LAWS = ["he", "he-uniform", "uniform", "glorot", "zero"]
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_initial_weights_are_those_of_the_definition(law):
+    chip = Chip(NET, "ideal", seed=6, bias=True, init=law)
+    for layer, (weights, (n_in, n_out)) in enumerate(zip(Inside(chip).weights, pairwise(NET), strict=True)):
+        expected = naive.initial_weights(law, n_in, n_out, layer, chip._hidden.keys["weights"])
+        np.testing.assert_allclose(weights[:, :n_in], expected, rtol=1e-5, atol=1e-6)
+        assert not weights[:, n_in:].any()  # biases
+    assert (chip.init, chip.cost.cells_programmed) == (law, 0)
+
+
+@pytest.mark.parametrize(
+    ("law", "variance", "bound"),
+    [
+        ("he", lambda n_in, n_out: 2 / n_in, np.inf),
+        ("he-uniform", lambda n_in, n_out: 2 / n_in, np.sqrt(6)),
+        ("uniform", lambda n_in, n_out: 1 / (3 * n_in), 1),
+        ("glorot", lambda n_in, n_out: 2 / (n_in + n_out), np.inf),
+    ],
+)
+def test_laws_of_initial_weights(law, variance, bound):
+    """Mean and variance of 1e5 weights a layer, at 5 standard errors (1e-6 by chance); uniform laws end at a bound."""
+    sizes = (400, 250, 350)
+    chip = Chip(sizes, "ideal", seed=8, init=law)
+    for weights, (n_in, n_out) in zip(Inside(chip).weights, pairwise(sizes), strict=True):
+        expected, largest = variance(n_in, n_out), np.abs(weights).max() * np.sqrt(n_in)
+        assert abs(weights.mean()) < 5 * np.sqrt(expected / weights.size)
+        spread = np.sqrt((2 if bound == np.inf else 0.8) / weights.size)  # of a variance: normal, uniform
+        assert abs(weights.var() / expected - 1) < 5 * spread
+        assert (0.999 * bound < largest <= bound * (1 + 1e-6)) if bound < np.inf else largest > 4
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_crossbar_writes_its_initial_weights_like_any_others(law):
+    device = devices.get("crossbar", program_noise=0.003, levels=64)
+    chip = Chip((60, 40, 5), device, seed=2, init=law)
+    assert chip.cost.cells_written_at_start == 2 * chip.network.cells
+    inside = Inside(chip)
+    for layer, (n_out, n_in) in enumerate(chip.network.shapes):
+        wanted = naive.initial_weights(law, n_in, n_out, layer, chip._hidden.keys["weights"])
+        step = naive.unit(n_in, device) * (device.g_max - device.g_min)
+        targets = np.clip(wanted / step, -1, 1)
+        np.testing.assert_allclose(inside.targets[layer], targets, atol=1e-5)
+        error = np.abs(inside.weights[layer] - targets * step) / step
+        assert 0.001 < error.max() < 0.5 / 63 + 6 * np.sqrt(2) * 0.003  # a level, and the error of writing two cells
+
+
+# --- weight normalisation -------------------------------------------------------------------------------------------
+
+
+def rms(weights, n_in):
+    return np.sqrt(np.mean(weights[:, :n_in] ** 2, axis=1))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_normalisation_resets_every_neurons_rms(bias):
+    chip, _ = make("ideal", bias, seed=9)
+    before, cost = Inside(chip).weights, chip.cost.as_dict()
+    chip.normalise()
+    for old, new, (n_in, n_out) in zip(before, Inside(chip).weights, pairwise(NET), strict=True):
+        np.testing.assert_allclose(new, naive.normalised(old, n_in), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(rms(new, n_in), np.sqrt(2 / (n_in + n_out)), rtol=1e-6)
+        np.testing.assert_array_equal(new[:, n_in:], old[:, n_in:])
+        assert np.abs(rms(old, n_in) / np.sqrt(2 / (n_in + n_out)) - 1).max() > 0.1  # there was something to do
+    assert chip.cost.as_dict() == {**cost, "cells_programmed": cost["cells_programmed"] + chip.network.cells}
+    settled = Inside(chip).weights
+    chip.normalise()
+    for old, new in zip(settled, Inside(chip).weights, strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-6)
+
+
+def test_a_neuron_without_weights_stays_without():
+    chip = Chip(NET, "ideal", init="zero")
+    chip.normalise()
+    assert not any(w.any() for w in Inside(chip).weights)
+    change = [np.zeros(s, np.float32) for s in chip.network.shapes]
+    change[0][3, 2] = -5.0
+    chip.program(change)
+    chip.normalise()
+    (row, column), weights = np.argwhere(Inside(chip).weights[0])[0], Inside(chip).weights[0]
+    assert (row, column, np.count_nonzero(weights)) == (3, 2, 1)
+    assert weights[3, 2] == pytest.approx(-np.sqrt(9) * np.sqrt(2 / (9 + 13)))
+
+
+@pytest.mark.parametrize("device", ["crossbar", "crossbar:program_noise=0,levels=32,tile_rows=4", "crossbar:levels=0"])
+def test_a_crossbar_is_normalised_by_its_controllers_targets(device):
+    """Their RMS is exact, the cells' is not; a cell is rewritten where its level moves, and counted."""
+    chip, _ = make(device, bias=True, seed=9)
+    d, before, cost = chip.device, Inside(chip), chip.cost.cells_programmed
+    key, number = chip._hidden.keys["write"], chip._hidden.next_write
+    chip.normalise()
+    after, expected, slack = Inside(chip), 0, 0
+    for layer, (n_out, columns) in enumerate(chip.network.shapes):
+        n_in, z = NET[layer], write_draws(n_out, columns, layer, number, key)
+        step = naive.unit(n_in, d) * (d.g_max - d.g_min)
+        wanted = naive.normalised(before.targets[layer] * step, n_in)
+        change = wanted - before.targets[layer] * step
+        targets, cells, count = naive.write(change, before.targets[layer], before.cells[layer], z, n_in, d)
+        close(after.targets[layer], targets, 1e-6)
+        np.testing.assert_allclose(rms(after.targets[layer] * step, n_in), np.sqrt(2 / (n_in + n_out)), rtol=1e-5)
+        near = undecided(before.targets[layer], targets, d)
+        off = np.abs(np.array(after.cells[layer]) - np.array(cells)) > 1e-5 * d.g_max
+        assert not np.any(off & ~near)
+        expected, slack = expected + count, slack + near.sum()
+    written = chip.cost.cells_programmed - cost
+    assert abs(written - expected) <= slack
+    assert 0 < written < 2 * chip.network.cells
+    chip.normalise()  # and once more: nothing to write but where rounding moves a target across an edge
+    assert chip.cost.cells_programmed - cost - written <= (slack if d.levels else 2 * chip.network.cells)
+
+
+# --- passes aside ---------------------------------------------------------------------------------------------------
+
+
+def trace(chip):
+    """All that later passes and writes depend on, and what is counted."""
+    return {**{name: array.tobytes() for name, array in snapshot(chip).items()}, "cost": chip.cost.as_dict()}
+
+
+def stumble_aside(chip, x):
+    with chip.aside():
+        chip.forward(x)
+        chip.forward(x[:, :2])
+
+
+@pytest.mark.parametrize("device", ["ideal", "gaussian", "crossbar"])
+def test_passes_aside_leave_no_trace(device):
+    chip, rng = make(device)
+    twin, _ = make(device)
+    x = rng.standard_normal((8, NET[0])).astype(np.float32)
+    seen = []
+    for one in (chip, twin):
+        one.forward(x)
+        before = trace(one)
+        if one is chip:
+            with one.aside():
+                for _ in range(3):
+                    seen.append(one.passes(9 * x, [Drive(), Drive()])[1].output.copy())  # would widen a converter
+                assert one.cost.passes > twin.cost.passes
+            with pytest.raises(ValueError, match="inputs"):
+                stumble_aside(one, 9 * x)
+            assert trace(one) == before
+    ends = []
+    for one in (chip, twin):
+        one.program([np.zeros(s, np.float32) for s in one.network.shapes])  # ranges follow what was seen
+        ends.append((one.forward(x).output, trace(one)))
+    np.testing.assert_array_equal(ends[0][0], ends[1][0])
+    assert ends[0][1] == ends[1][1]
+
+
+@pytest.mark.parametrize("device", ["gaussian", "crossbar:adc_bits=0"])
+def test_passes_aside_draw_noise_of_their_own(device):
+    """Neither that of the passes before, nor that of those to come."""
+    chip, rng = make(device)
+    x = rng.standard_normal((4, NET[0])).astype(np.float32)
+    chip.calibrate(x)
+    before = [o.output.copy() for o in chip.passes(x, [Drive()] * 3)]
+    with chip.aside():
+        aside = [o.output.copy() for o in chip.passes(x, [Drive()] * 3)]
+    after = [o.output.copy() for o in chip.passes(x, [Drive()] * 3)]
+    for k, one in enumerate(outputs := before + aside + after):
+        assert not any(np.array_equal(one, other) for other in outputs[k + 1 :])
+
+
+def test_a_first_pass_aside_does_not_keep_a_chip_from_calibrating_itself():
+    chip, rng = make("crossbar")
+    twin, _ = make("crossbar")
+    x = rng.standard_normal((8, NET[0])).astype(np.float32)
+    with chip.aside():
+        chip.forward(x)
+    np.testing.assert_array_equal(chip.forward(x).output, twin.forward(x).output)
+
+
 # --- costs ----------------------------------------------------------------------------------------------------------
 
 
@@ -465,6 +708,23 @@ def test_costs_are_counted_array_by_array():
         "cells_programmed": 0,
         "cells_written_at_start": 2 * (11 * 7 + 8 * 3),
     }
+
+
+def test_arrays_beside_a_layers_own_cost_products_of_their_own_and_no_conversions():
+    chip = Chip([10, 7, 3], "crossbar:tile_rows=4,tile_columns=2,adc_range=1", bias=True)
+    x, v = np.ones((5, 10), np.float32), [np.zeros(s, np.float32) for s in chip.network.shapes]
+    outputs = [np.zeros((5, 7), np.float32), None]
+    chip.passes(x, [Drive(), Drive(weights=v), Drive(outputs=outputs)])
+    cost, one = chip.cost.as_dict(), 5 * (3 * 4 + 2 * 2)
+    assert (cost["passes"], cost["mvms"]) == (3, 4 * one)
+    assert cost["dac_conversions"] == 3 * 5 * (11 * 4 + 8 * 2)
+    assert cost["adc_conversions"] == 3 * 5 * (7 * 3 + 3 * 2)
+
+
+def test_arrays_beside_some_layers_cost_the_products_of_those():
+    chip = Chip([10, 7, 3], "ideal")
+    chip.forward(np.ones((5, 10), np.float32), Drive(weights=[None, np.zeros((3, 7), np.float32)]))
+    assert chip.cost.mvms == 5 * (2 + 1)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

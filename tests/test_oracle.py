@@ -311,6 +311,85 @@ def test_backpropagation_is_the_derivative_through_decorrelation_and_bias(activa
             assert abs((moved[0] - moved[1]) / 2e-5 - g[at]) < 1e-7 * (1 + abs(g[at]))
 
 
+def random_directions(rng, sizes, batch, bias, only=None):
+    """Something to add to every line, hidden output and weight; or to one kind of them."""
+    made = {
+        "lines": [rng.standard_normal((batch, n)) for n in sizes[1:]],
+        "outputs": [rng.standard_normal((batch, n)) for n in sizes[1:-1]] + [None],
+        "beside": [rng.standard_normal((b, a + bias)) for a, b in pairwise(sizes)],
+    }
+    return made if only is None else {only: made[only]}
+
+
+@pytest.mark.parametrize("kind", ["lines", "outputs", "beside"])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_the_tangent_is_the_derivative_of_a_pass_along_what_perturbs_it(activation, kind):
+    """Central differences of the definition's own passes, through decorrelation and bias; and of the loss."""
+    rng, sizes, batch = np.random.default_rng(3), (4, 5, 6, 3), 7
+    weights = [rng.standard_normal((b, a + 1)) for a, b in pairwise(sizes)]
+    rotations = [np.eye(n) + 0.3 * rng.standard_normal((n, n)) for n in sizes[:-1]]
+    x, t = rng.standard_normal((batch, 4)), one_hot(rng, batch, 3)
+    directions = random_directions(rng, sizes, batch, True, kind)
+    (given,) = directions.values()
+    name = {"lines": "perturbations"}.get(kind, kind)
+
+    def output(h):
+        moved = {name: [None if v is None else h * v for v in given]}
+        return naive.forward(x, weights, activation, rotations=rotations, bias=True, **moved)[1][-1]
+
+    inputs, activities = naive.forward(x, weights, activation, rotations=rotations, bias=True)
+    found = naive.tangent(inputs, activities, weights, activation, rotations, **directions)
+    h = 1e-6
+    np.testing.assert_allclose(found, (output(h) - output(-h)) / (2 * h), rtol=1e-6, atol=1e-6)
+    told = naive.told_exactly(naive.error("cce", activities[-1], t), [found])[0]
+    change = naive.loss("cce", output(h), t) - naive.loss("cce", output(-h), t)
+    np.testing.assert_allclose(told, change / (2 * h), rtol=1e-6, atol=1e-6)
+    if kind != "outputs":  # and it is what backpropagation says of the same direction
+        signals = naive.backprop(activities, naive.error("cce", activities[-1], t), weights, activation, rotations)
+        pairs = zip(signals, given, strict=True) if kind == "lines" else zip(
+            signals, [i @ v.T for i, v in zip(inputs, given, strict=True)], strict=True
+        )  # fmt: skip
+        np.testing.assert_allclose(told, sum(np.sum(s * v, axis=1) for s, v in pairs), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("sizes", "batch"), SHAPES)
+@pytest.mark.parametrize(
+    ("activation", "bias", "decorrelated"), [("leaky_relu", False, False), ("tanh", True, True), ("relu", True, False)]
+)
+@pytest.mark.parametrize("kind", [None, "lines", "outputs", "beside"])
+def test_an_oracles_tangent(sizes, batch, activation, bias, decorrelated, kind):
+    chip, rng = trained_looking_chip(sizes, activation, bias, decorrelated)
+    data = batch_for(rng, sizes, batch, "cce")
+    oracle, observation = chip.oracle(data), chip.forward(data)
+    weights, rotations = float64(oracle.weights), float64(oracle.rotations)
+    given = random_directions(rng, sizes, batch, bias, kind)
+    if kind is None:  # all together: a layer takes something on its lines or beside its weights
+        given["lines"] = [v if layer % 2 else None for layer, v in enumerate(given["lines"])]
+        given["beside"] = [None if layer % 2 else v for layer, v in enumerate(given["beside"])]
+    single = {k: [None if v is None else v.astype(np.float32) for v in part] for k, part in given.items()}
+    drive = Drive(single.get("lines", ()), single.get("outputs", ()), single.get("beside", ()))
+    before = [a.copy() for a in (*observation.inputs, *observation.activities, *oracle.weights)]
+    inputs, activities = float64(observation.inputs), float64(observation.activities)
+    expected = naive.tangent(inputs, activities, weights, activation, rotations, **given)
+    found = oracle.tangent(observation, drive)
+    assert found.dtype == np.float32
+    close([found], [expected])
+    assert not oracle.tangent(observation, Drive()).any()
+    for a, b in zip((*observation.inputs, *observation.activities, *oracle.weights), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_error_given_to_the_oracle_is_brought_back_in_place_of_the_true_one():
+    sizes = (6, 9, 5, 3)
+    chip, rng = trained_looking_chip(sizes, "tanh", bias=True, decorrelated=True)
+    data = batch_for(rng, sizes, 12, "mse")
+    oracle, observation = chip.oracle(data), chip.forward(data)
+    error = rng.standard_normal((12, 3)).astype(np.float32)
+    weights, rotations = float64(oracle.weights), float64(oracle.rotations)
+    expected = naive.backprop(float64(observation.activities), error.astype(float), weights, "tanh", rotations)
+    close(oracle.signals(observation, error), expected, 5e-5)
+
+
 def test_a_programmed_step_along_the_gradient_changes_a_chips_loss_as_the_gradient_says():
     sizes = (6, 8, 5, 3)
     chip, rng = trained_looking_chip(sizes, "tanh", bias=True, decorrelated=True)

@@ -57,8 +57,10 @@ def test_the_layout_is_the_documented_one(path, result):
         assert config["seed"] == 0
         assert config["device"]["adc_bits"] == 8
         assert config["learner"] == {
-            "name": "danp", "decorrelation": 1e-3, "normalise": False, "samples": 1, "sigma": 0.0, "baseline": "auto", "loss": "sample",
+            "name": "danp", "decorrelation": 1e-3, "normalise": False, "samples": 1, "sigma": 0.0, "baseline": "auto",
+            "loss": "sample",
         }  # fmt: skip
+        assert config["init"] == "he"
         assert config["task"]["n_train"] == 60
         assert config["learning_rate_decay"] == 1  # what was left out is resolved
         assert config["optimizer"] == {"name": "adam", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import running, storage
+from noisysim import learners, running, storage
 
 PATIENCE = 120  # seconds; a machine that is busy with other work is no failure
 
@@ -76,6 +76,54 @@ CASES = {
     "dbp-gaussian": {"device": "gaussian", "learner": "dbp", "layers": [5, 4]},
     "np-crossbar-whole": {"device": "crossbar", "learner": "np:sigma=0.1", "inject": "digital", "batch_size": 48},
 }  # fmt: skip
+# what rules remember beside their step: 24 updates, so that covariances are inverted on the way
+MEMORIES = {
+    "fg-w": ({"learner": "fg-w:normalise=True"}, ""),
+    "fg-a": ({"learner": "fg-a:error=scalar"}, ""),
+    "lg-fg-a": ({"learner": "lg-fg-a"}, "readouts readouts_first readouts_second readouts_steps"),
+    "fa": ({"learner": "fa"}, "feedback"),
+    "dfa": ({"learner": "dfa:error=scalar"}, "feedback"),
+    "dkp": ({"learner": "dkp"}, "feedback feedback_first feedback_second feedback_steps"),
+    "fdfa": ({"learner": "fdfa:samples=2"}, "feedback feedback_first feedback_second feedback_steps"),
+    "fdfa-sgd": ({"learner": "fdfa:feedback_optimizer=sgd"}, "feedback feedback_velocity"),
+    "fdfa-exact": ({"learner": "fdfa:derivative=exact"}, "feedback feedback_first feedback_second feedback_steps"),
+    "learned-fa": ({"learner": "learned-fa:warmup=10"}, "feedback feedback_first feedback_second feedback_steps"),
+    "learned-dfa": (
+        {"learner": "learned-dfa:fit=least_squares"},
+        "feedback feedback_first feedback_second feedback_steps products squares",
+    ),
+    "reinforce": ({"learner": "reinforce"}, ""),
+    "canp": ({"learner": "canp"}, "covariance inverse"),
+    "dcanp": ({"learner": "dcanp:samples=2,window=3"}, "covariance inverse"),
+}
+
+
+def test_every_learner_is_among_the_cases():
+    tried = {given["learner"].partition(":")[0] for given in [*CASES.values(), *(g for g, _ in MEMORIES.values())]}
+    assert tried >= set(learners.names()) - {"bp", "inp", "dnp", "anp"}  # as dbp, dinp, np and danp, but one number
+
+
+def learned(path):
+    """What a learner remembers in a file, beside its step and the size of its perturbation."""
+    with h5py.File(path, "r") as file:
+        return {name: item[()] for name, item in file["state/learner"].items() if name not in ("step", "sigma")}
+
+
+@pytest.mark.parametrize(("given", "remembered"), MEMORIES.values(), ids=MEMORIES)
+def test_a_run_goes_on_with_what_its_learner_remembers(given, remembered, tmp_path, monkeypatch):
+    given = {
+        "task": "student-teacher:n_in=6,n_train=44,n_test=9,n_out=3", "layers": [5, 4], "batch_size": 11, "epochs": 6,
+        "device": "crossbar", **given,
+    }  # fmt: skip
+    whole, copies = history_of_files(monkeypatch, tmp_path, **given)
+    chosen = [copies[k] for k in (0, 3, 20)]  # before the first update; among the first; before an inversion
+    memories = [learned(path) for path in (*chosen, whole)]
+    assert all(set(one) == set(remembered.split()) for one in memories)
+    fixed = given["learner"].partition(":")[0] in ("fa", "dfa") or not remembered
+    assert fixed or any(not np.array_equal(memories[0][name], memories[-1][name]) for name in memories[0])
+    for copy in chosen:
+        noisysim.resume(copy, progress=False)
+        assert differences(copy, whole) == []
 
 
 @pytest.mark.parametrize("given", CASES.values(), ids=CASES)
@@ -146,14 +194,17 @@ def start(*words):
 
 KILLED = {
     "danp-adam": {"learner": "danp"},
-    "np-momentum-decay": {"learner": "np", "optimizer": "sgd:momentum=0.9", "learning_rate_decay": 0.8},
-}
+    "np-momentum-decay": {
+        "learner": "np", "optimizer": "sgd:momentum=0.9", "learning_rate": 1e-3, "learning_rate_decay": 0.8,
+    },
+    "canp": {"learner": "canp"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("given", KILLED.values(), ids=KILLED)
 def test_kill_dash_nine_twice_costs_nothing(given, tmp_path):
     given = {"task": "digits", "layers": [24], "batch_size": 4, "epochs": 7, "device": "crossbar", "seed": 7, **given}
-    noisysim.run(**given, out=tmp_path / "whole.h5", progress=False)
+    assert noisysim.run(**given, out=tmp_path / "whole.h5", progress=False).status == "finished"
     path = tmp_path / "killed.h5"
     # two moments of 7 epochs of 360 updates
     moments = random.Random(str(given))

@@ -14,8 +14,8 @@ from noisysim import Chip, chip, config, devices, learners, tasks
 from noisysim.history import EPOCH
 from noisysim.running import ARGUMENTS
 
-PERTURBING = ["anp", "danp", "dinp", "dnp", "inp", "np"]
-ORACLES = ["bp", "dbp"]
+SAMPLED = [name for name in learners.names() if hasattr(learners.get(name), "samples")]
+ORACLES = [name for name in learners.names() if "oracle" in learners.get(name).requires()]
 
 
 def blobs(n, seed=0, n_in=6, classes=3):
@@ -71,14 +71,29 @@ def test_every_learner_lowers_the_loss_on_every_device_at_its_own_rate(learner, 
     assert loss[-1] < 0.8 * loss[0]
 
 
-SETTINGS = [
-    (learner, {"decorrelation": rate, "baseline": baseline, "samples": samples})
-    for learner, rate, baseline, samples in itertools.product(PERTURBING, (0, 1e-3), ("auto", "noisy"), (1, 3))
-] + [(learner, {"decorrelation": rate}) for learner, rate in itertools.product(ORACLES, (0, 1e-3))]
+def combinations(name):
+    """Every way to run a learner: with decorrelation or without, both baselines, K, and what is told of the error."""
+    ways = {
+        "decorrelation": (0, 1e-3), "baseline": ("auto", "noisy"), "samples": (1, 3), "error": ("digital", "scalar"),
+    }  # fmt: skip
+    fields = {field: values for field, values in ways.items() if hasattr(learners.get(name), field)}
+    return [dict(zip(fields, values, strict=True)) for values in itertools.product(*fields.values())]
+
+
+SETTINGS = [(name, settings) for name in learners.names() for settings in combinations(name)]
 
 
 def spelt(settings):
     return "-".join(str(value) for value in settings.values())
+
+
+def test_the_table_holds_every_learner():
+    assert {name for name, _ in SETTINGS} == set(learners.names())
+    assert ORACLES == ["bp", "dbp", "reinforce"]
+    assert set(SAMPLED) == set(learners.names()) - {"bp", "dbp"}
+    scalar = {name for name, settings in SETTINGS if settings.get("error") == "scalar"}
+    assert scalar == {"fg-a", "lg-fg-a", "fa", "dfa", "dkp", "fdfa", "learned-fa", "learned-dfa"}
+    assert ("fdfa", {"decorrelation": 1e-3, "baseline": "noisy", "samples": 3, "error": "scalar"}) in SETTINGS
 
 
 @pytest.mark.parametrize("device", devices.names())
@@ -98,6 +113,89 @@ def test_every_combination_trains(learner, settings, device):
         assert not np.array_equal(start[rotations], end[rotations])
     assert result.config["oracle"] == (learner in ORACLES)
     assert ("oracle access" in result.summary()) == (learner in ORACLES)
+
+
+@pytest.mark.parametrize("derivative", ["passes", "exact"])
+@pytest.mark.parametrize("learner", ["fg-w", "fg-a", "lg-fg-a", "fdfa"])
+def test_a_result_says_which_derivative_and_which_error_were_used(learner, derivative):
+    scalar = {} if learner == "fg-w" else {"error": "scalar"}
+    results = [
+        small(device="crossbar", learner={"name": learner, "derivative": derivative, **given}) for given in ({}, scalar)
+    ]
+    for result, error in zip(results, ("digital", "scalar"), strict=True):
+        assert result.config["learner"]["derivative"] == derivative
+        assert f"derivative='{derivative}'" in dict(result.rows())["learner"]
+        if scalar:
+            assert result.config["learner"]["error"] == error
+            assert f"error='{error}'" in dict(result.rows())["learner"]
+        assert result.config["oracle"] == (derivative == "exact")
+        assert ("oracle access" in result.summary()) == (derivative == "exact")
+        # an exact derivative takes one pass an update, a scalar error of feedback one more: their cost is counted
+        passes = (1 if derivative == "exact" else 2) + (error == "scalar" and learner == "fdfa")
+        assert result.cost["passes"] == 1 + 2 + 2 * (4 * passes + 1)
+        assert np.isfinite(result.history["test_loss"]).all()
+
+
+def test_the_rules_own_settings_are_not_ignored():
+    """Each gives another run, of 24 updates: covariances are inverted twice."""
+    given = [
+        "fg-w", "fg-a", "fg-a:error=scalar", "fg-a:derivative=exact", "lg-fg-a", "lg-fg-a:readout_rate=0.1",
+        "fa", "fa:feedback_init=uniform", "dfa", "dkp", "dkp:feedback_decay=0.5", "dkp:feedback_optimizer=sgd",
+        "dkp:feedback_rate=0.1", "fdfa", "learned-fa", "learned-fa:warmup=3", "learned-fa:fit=least_squares",
+        "learned-fa:fit=least_squares,ridge=30", "learned-dfa", "reinforce", "reinforce:hidden_noise=True,sigma=0.1",
+        "canp", "canp:shrinkage=0.9", "canp:window=1", "anp", "anp:normalise=True",
+    ]  # fmt: skip
+    runs = [small(device="ideal", layers=[7, 5], batch_size=10, epochs=4, learner=one) for one in given]
+    ends = [run.history["test_loss"][-1] for run in runs]
+    assert len(set(ends)) == len(ends)
+
+
+@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("learner", ["np", "fdfa", "bp"])
+def test_a_normalised_run_ends_with_the_norms_it_is_to_have(learner, device):
+    """After every update, on any device: exact where weights are, else to a level and the error of writing it."""
+    given = {"device": device, "learning_rate": 0.05, "layers": [8], "epochs": 3}
+    result = small(**given, learner={"name": learner, "normalise": True})
+    assert result.config["learner"]["normalise"] is True
+    for weights, (n_in, n_out) in zip(split_weights(result, (6, 8, 3)), ((6, 8), (8, 3)), strict=True):
+        rms = np.sqrt(np.mean(weights**2, axis=1))
+        np.testing.assert_allclose(rms, np.sqrt(2 / (n_in + n_out)), rtol=0.05 if device == "crossbar" else 1e-5)
+    free = small(**given, learner=learner)
+    rms = np.sqrt(np.mean(split_weights(free, (6, 8, 3))[0] ** 2, axis=1))
+    assert np.abs(rms / np.sqrt(2 / 14) - 1).max() > 0.1
+    assert result.cost["updates"] == free.cost["updates"]
+    assert result.cost["cells_programmed"] > free.cost["cells_programmed"]
+
+
+def split_weights(result, sizes):
+    """The weights that a run ended with, a layer each."""
+    shapes = [(b, a) for a, b in itertools.pairwise(sizes)]
+    flat = result.content["arrays"]["state/chip"]["weights"].astype(float)
+    return [w.reshape(s) for w, s in zip(np.split(flat, [shapes[0][0] * shapes[0][1]]), shapes, strict=True)]
+
+
+@pytest.mark.parametrize("init", chip.INITS)
+def test_a_run_starts_from_the_law_it_was_asked_for(init):
+    """With a rate of zero it also ends there."""
+    result = small(device="ideal", learner="bp", init=init, learning_rate=0.0, seed=5)
+    assert result.config["init"] == init
+    start = chip.snapshot(Chip([6, 5, 3], "ideal", seed=5, init=init))["weights"]
+    assert np.array_equal(result.content["arrays"]["state/chip"]["weights"], start)
+    other = chip.snapshot(Chip([6, 5, 3], "ideal", seed=5, init="he" if init != "he" else "glorot"))["weights"]
+    assert not np.array_equal(start, other)
+
+
+@pytest.mark.parametrize("learner", ["learned-fa", "learned-dfa"])
+def test_weights_wait_until_learned_feedback_is_warm(learner):
+    """Five updates of four epochs of two: cells and weights are left alone, feedback is not."""
+    given = {"device": "ideal", "batch_size": 30, "learner": {"name": learner, "warmup": 5}}
+    cold, warm = small(**given, epochs=2), small(**given, epochs=4)
+    start = chip.snapshot(Chip([6, 5, 3], "ideal"))["weights"]
+    assert np.array_equal(cold.content["arrays"]["state/chip"]["weights"], start)
+    assert cold.cost["cells_programmed"] == cold.cost["updates"] == 0
+    assert warm.cost["updates"] == 3
+    assert not np.array_equal(warm.content["arrays"]["state/chip"]["weights"], start)
+    assert cold.content["arrays"]["state/learner"]["feedback"].any()
 
 
 # every activation compiles loops of its own: test_oracle goes through them all
@@ -252,6 +350,9 @@ COSTS = {
     # each input a DAC on every column tile
     "crossbar-tiles": (TILES, "danp", {}, (10, 28, 16), 2, True, True),
     "crossbar-tiles-bias": (TILES, "np:samples=3", {"bias": True}, (10, 33, 16), 4, True, True),
+    # feedback's passes: none but the baseline, two samples for the hidden layers, and two more for the output
+    "gaussian-dfa": ("gaussian", "dfa", {}, (2, 11, 8), 1, False, True),
+    "ideal-learned-fa-2": ("ideal", "learned-fa:samples=2,error=scalar", {}, (2, 11, 8), 5, False, True),
     # three hidden layers: one product each, 6 + 4 + 3 + 2 in, 4 + 3 + 2 + 3 out; INP has a pass a layer
     "gaussian-deep-inp": ("gaussian", "inp", {"layers": [4, 3, 2]}, (4, 15, 12), 5, False, True),
 }
