@@ -13,7 +13,17 @@ square of a torque over the test set. What the paper states, and what is judged:
   3 times, NP 5 to 10 times those of REINFORCE with noise in the hidden layer (each within a factor of 2); NP's depend
   "only weakly" on the width (judged: a power <= 0.5).
 - F: with each neuron's weights normalised NP stays stable at a rate at which it else diverges, but ends at a larger
-  error than NP can reach without.
+  error than NP without can reach at a lower one.
+
+What differs. The paper's training file (44,484 rows) is not at hand: its test file alone (4,449 rows) is learned, 4,000
+to 449. With these SGD gets to about 6, and the paper's target of 5.0 is out of reach; the full form aims at 10, of 360
+at the start. So updates are compared (444 are an epoch of the paper's). The best rate is one of a series of quarter
+decades, found with the first seed. In panel F the paper's code starts with W_1 ten times as large, and keeps it so.
+
+The quick form aims at 25 and judges the order of the rules, NP by a factor of 10 over SGD. A first one aimed at 30,
+where that factor was 9.6; the bound is the same. The factor grows as the target falls (100 hidden units: about 15 at
+25, 57 at 10, one seed): what NP's noise leaves is the larger the higher the rate, so that a low error asks for a low
+rate, while SGD's best rate stays. The quick form's run with weight normalisation is still descending when it ends.
 """
 
 from __future__ import annotations
@@ -32,7 +42,7 @@ from noisysim.diagnostics import Dimensionality, Probe
 from .hiratani2022_fig2 import power
 from .report import Report
 
-SECONDS = (3000, 45)
+SECONDS = (5000, 40)
 TASK = {"name": "sarcos", "standardise": "none", "standardise_targets": False}
 BATCH, STEP = 100, 10**0.25
 LOST = 10.0  # a test error so many times the first one is a divergence
@@ -51,9 +61,9 @@ STYLES = {
 }
 STARTS = {
     25: {"SGD": 1e-3, "REINFORCE": 1e-3, "noisy REINFORCE": 3.2e-4, "NP": 5.6e-5},
-    10: {"SGD": 1e-3, "REINFORCE": 3.2e-4, "noisy REINFORCE": 1e-4, "NP": 1.8e-5},
+    10: {"SGD": 1e-3, "REINFORCE": 3.2e-4, "noisy REINFORCE": 1e-4, "NP": 1e-5},
 }  # target: rates where the search for the best begins
-LONGEST = {25: 20_000, 10: 400_000}  # updates
+LONGEST = {25: 20_000, 10: 600_000}  # updates
 LEVELS = {50.0: "at the beginning", 20.0: "later"}  # panel A
 DESCENT = 3.2e-4  # rate of SGD in panel A
 UNIT = "test error, (N m)²"
@@ -192,6 +202,13 @@ def ratio(times: dict[str, dict[Any, float]], above: str, below: str) -> float:
     return float(np.mean([np.log10(times[above][n] / times[below][n]) for n in times[above]]))
 
 
+def growth(seen: dict[Any, float]) -> float:
+    """Power with which values grow with what they belong to; NaN for fewer than two, or where one is not finite."""
+    return (
+        power(list(seen), list(seen.values())) if len(seen) > 1 and np.isfinite(list(seen.values())).all() else np.nan
+    )
+
+
 # -- the panels --------------------------------------------------------------------------------------------------------
 
 
@@ -280,12 +297,12 @@ def instability(report: Report, task: Any, width: int, rates: tuple[float, ...],
     lost = [rate for rate, runs in found.items() if all(c.lost for c in runs)]
     report.row("B: highest rate: runs that diverge", sum(c.lost for c in high), len(high), 0)
     report.claim("B: lowest rate, last over lowest error", geometric(c.rise for c in low), "<= 1.5")
-    report.claim("C: power of the rate, updates to the turn", power(lost, [turns[r][0] for r in lost]), "<= -1", -3)
+    report.claim("C: power of the rate, updates to the turn", growth({r: turns[r][0] for r in lost}), "<= -1", -3)
     back = geometric(returned(c) / turn(c) for c in high)
     report.claim("C: highest rate, updates to the start over these", back, "<= 5")
-    report.claim("D: power of the rate, |W1|^2 at the turn", power(lost, [turns[r][1] for r in lost]), "< 0")
-    growth = [np.diff(c.input_norm[:: max(1, len(c.updates) // 10)]) > 0 for runs in found.values() for c in runs]
-    report.claim("D: share of tenths of a run in which |W1|^2 grows", np.concatenate(growth).mean(), ">= 0.9", 1)
+    report.claim("D: power of the rate, |W1|^2 at the turn", growth({r: turns[r][1] for r in lost}), "< 0")
+    grown = [np.diff(c.input_norm[:: max(1, len(c.updates) // 10)]) > 0 for runs in found.values() for c in runs]
+    report.claim("D: share of tenths of a run in which |W1|^2 grows", np.concatenate(grown).mean(), ">= 0.9", 1)
     return found
 
 
@@ -330,8 +347,7 @@ def training_time(report: Report, task: Any, target: int, widths: tuple[int, ...
         report.claim(f"E: to {target}: NP over SGD", 10 ** ratio(times, "NP", "SGD"), ">= 10")
         for above, below in (("REINFORCE", "SGD"), ("noisy REINFORCE", "REINFORCE"), ("NP", "noisy REINFORCE")):
             report.claim(f"E: to {target}: {above} over {below}", 10 ** ratio(times, above, below), "> 1")
-    slope = power(widths, list(times["NP"].values()))
-    report.claim(f"E: to {target}: power of the width, NP", slope, "<= 0.5")
+    report.claim(f"E: to {target}: power of the width, NP", growth(times["NP"]), "<= 0.5")
     return times
 
 
@@ -373,15 +389,16 @@ def draw(similar: dict, courses: dict, times: dict, held: dict) -> Figure:
     }  # fmt: skip
     for name, panel in axes.items():
         panel.set_title(f"{name}: {titles[name]}", fontsize=11, loc="left")
-        finish(panel)
+        finish(panel, legend=name != "D")  # B names D's lines
     return figure
 
 
-def finish(panel: Any) -> None:
+def finish(panel: Any, legend: bool) -> None:
     """What all panels have in common."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.25)
-    panel.legend(frameon=False, fontsize=8)
+    if legend:
+        panel.legend(frameon=False, fontsize=8)
 
 
 def sizes_axis(panel: Any, sizes: Iterable[int], label: str) -> None:
@@ -440,12 +457,7 @@ def draw_times(panel: Any, times: dict) -> None:
         for rule, seen in found.items():
             label = rule if alpha == 1 else None
             panel.plot(list(seen), list(seen.values()), **STYLES[rule], alpha=alpha, label=label)
-    lowest = min(min(seen.values()) for found in times.values() for seen in found.values())
-    panel.set(
-        yscale="log",
-        ylabel=f"updates to the error {' (pale), '.join(map(str, times))}",
-        ylim=(min(100, lowest / 2), None),
-    )
+    panel.set(yscale="log", ylabel=f"updates to the error {' (pale), '.join(map(str, times))}", ylim=(20, None))
     sizes_axis(panel, next(iter(times.values()))["NP"], "hidden units")
 
 
