@@ -21,9 +21,9 @@ at the start. So updates are compared (444 are an epoch of the paper's). The bes
 decades, found with the first seed. In panel F the paper's code starts with W_1 ten times as large, and keeps it so.
 
 The quick form aims at 25 and judges the order of the rules, NP by a factor of 10 over SGD. A first one aimed at 30,
-where that factor was 9.6; the bound is the same. The factor grows as the target falls (100 hidden units: about 15 at
-25, 57 at 10, one seed): what NP's noise leaves is the larger the higher the rate, so that a low error asks for a low
-rate, while SGD's best rate stays. The quick form's run with weight normalisation is still descending when it ends.
+where that factor was 9.6; the bound is the same. The factor grows as the target falls (about 15 at 25; 57 at 10, with
+100 hidden units and one seed): what NP's noise leaves is the larger the higher the rate, so that a low error asks for a
+low rate, while SGD's best rate stays. The quick form's run with weight normalisation still descends when it ends.
 """
 
 from __future__ import annotations
@@ -385,7 +385,8 @@ def draw(similar: dict, courses: dict, times: dict, held: dict) -> Figure:
     draw_normalised(axes["F"], held)
     titles = {
         "A": "NP and SGD: cosine of their updates", "B": "NP at several rates", "C": "when NP turns",
-        "D": r"error against $|W_1|^2$", "E": "minimum training time", "F": f"weight normalisation, rate {UNSTABLE:g}",
+        "D": r"error against $|W_1|^2$, lines as in B", "E": "minimum training time",
+        "F": f"weight normalisation, rate {UNSTABLE:g}",
     }  # fmt: skip
     for name, panel in axes.items():
         panel.set_title(f"{name}: {titles[name]}", fontsize=11, loc="left")
