@@ -64,14 +64,8 @@ class CANP(ANP):
         norms = np.array([algebra.layer_distances(o.activities, baseline) for o in observations[1:]])
         covariance = Layered(state.memory["covariance"], squares)
         inverse = Layered(state.memory["inverse"], squares)
-        changes = self.loss_changes(observations)
-        centred = self.samples > 1 and not self.clean(state)
-        if centred:
-            changes = changes - changes.sum(axis=0) / (self.samples + 1)
-            norms = np.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
-        else:
-            changes = changes / self.samples
-        self._observe(state, observations, norms, centred, covariance)
+        changes, norms = self.shared(state, self.loss_changes(observations), norms)
+        self._observe(state, observations, norms, covariance)
         if state.step % REFRESH == 0:
             self._invert(state, min(batch, ROWS), covariance, inverse)
         factors = np.divide(changes[:, None], norms, out=np.zeros_like(norms), where=norms > 0)
@@ -83,7 +77,7 @@ class CANP(ANP):
         return [Term(np.ones(batch), signals)]
 
     def _observe(
-        self, state: State, observations: Sequence[Observation], norms: np.ndarray, centred: bool, covariance: Layered
+        self, state: State, observations: Sequence[Observation], norms: np.ndarray, covariance: Layered
     ) -> None:
         """Average the covariance of the differences' directions over this update's first samples."""
         baseline, rows = observations[0].activities, min(len(observations[0].output), ROWS)
@@ -91,6 +85,7 @@ class CANP(ANP):
         covariance.flat *= 1 - rate
         lengths = np.sqrt(norms[:, :, :rows])
         inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        centred = self.centres(state)
         share = np.float32(1 if centred else 1 / self.samples)
 
         def add(factors: np.ndarray, passes: Sequence[Observation], weight: np.float32) -> None:

@@ -99,17 +99,22 @@ class ANP(Perturbation):
             return [_NOTHING] * (self.samples + 1)
         return super().drives(state, batch_size)
 
+    def centres(self, state: State) -> bool:
+        """Whether losses are centred on the mean of all passes."""
+        return self.samples > 1 and not self.clean(state)
+
+    def shared(self, state: State, changes: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each pass's share of dL, (samples, batch), and the squared norm it is divided by, (samples, ..., batch)."""
+        if not self.centres(state):
+            return changes / self.samples, norms
+        changes = changes - changes.sum(axis=0) / (self.samples + 1)
+        return changes, np.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
+
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
-        changes = self.loss_changes(observations)
         baseline = observations[0].activities
         norms = np.array([algebra.squared_distances(o.activities, baseline) for o in observations[1:]])
-        if self.samples > 1 and not self.clean(state):
-            changes = changes - changes.sum(axis=0) / (self.samples + 1)
-            norms = np.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
-            share = 1.0
-        else:
-            share = 1.0 / self.samples
-        factors = np.divide(sum(state.units) * share * changes, norms, out=np.zeros_like(changes), where=norms > 0)
+        changes, norms = self.shared(state, self.loss_changes(observations), norms)
+        factors = np.divide(sum(state.units) * changes, norms, out=np.zeros_like(changes), where=norms > 0)
         return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
 
 
