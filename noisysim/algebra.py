@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from noisysim import execution, layered
+from noisysim.execution import single_blas as single_blas
 from noisysim.kernels import specialised
 from noisysim.layered import Layered
 

@@ -114,11 +114,7 @@ def resolve(
     _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
     sizes = list(task.defaults["layers"]) if layers is None else list(layers)
-    if init == "zero" and activation == "relu" and sizes:
-        raise ValueError(
-            "run.init='zero' with activation 'relu' never starts: every hidden unit stays at 0, where relu's slope is "
-            "0; use 'leaky_relu', or other initial weights"
-        )
+    _check_start(init, activation, sizes)
     filled = {
         "learning_rate": learner.rates[optimizer.name], "learning_rate_decay": 1.0, **task.defaults, **given,
     }  # fmt: skip
@@ -138,6 +134,14 @@ def resolve(
         diagnostics=watched,
         **{name: filled[name] for name in numbers},
     )
+
+
+def _check_start(init: str, activation: str, layers: list[int]) -> None:
+    if init == "zero" and activation == "relu" and layers:
+        raise ValueError(
+            "run.init='zero' with activation 'relu' never starts: every hidden unit stays at 0, where relu's slope is "
+            "0; use 'leaky_relu', or other initial weights"
+        )
 
 
 def _diagnostics(given: Any) -> list[Any]:

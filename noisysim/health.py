@@ -9,14 +9,10 @@ from noisysim.history import History
 
 LITTLE = 0.05
 """Below this share of activity differences a learner is close to deaf (4 bits with 1 % noise still give 7 %)."""
-
-
 RISEN = 1.25
 """A training loss so many times its minimum, and rising, is told of."""
 GROWN = 1.1
 """Growth of the activities from which weights are said to diffuse."""
-
-
 EXPLODED = 1e8
 """A batch's mean loss beyond this, or none at all, is divergence: the run stops."""
 

@@ -36,9 +36,8 @@ class Training:
         self.notes: list[str] = []  # what a reader of the result should know besides
         self.epoch = 0
         self.step = 0  # of this epoch
-        self.sums = np.zeros(
-            7
-        )  # of this epoch: loss, hits, samples; passed share, looks at it; activity^2, looks at it
+        # of this epoch: loss, hits, samples; passed share, looks at it; squared activity, looks at it
+        self.sums = np.zeros(7)
         sizes = [self.task.n_in, *config.layers, self.task.n_out]
         self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
@@ -124,11 +123,11 @@ class Training:
         self._record(batch, drives, observed)
         if self.status != "running":
             return
-        oracle = self.chip.oracle(batch) if config.oracle else None
+        oracle = self.chip.oracle(batch) if config.oracle else None  # the learner's
         before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
         gradient, self.learner_state = learner.update(self.learner_state, observed, oracle=oracle, out=self._gradient)
         if before is not None:
-            self._look(batch, observed, gradient, before)
+            self._look(batch, observed, gradient, before, oracle)
         if learner.decorrelation:
             self.chip.decorrelate(observed[0].inputs, learner.decorrelation)
         if gradient is not None:
@@ -144,13 +143,12 @@ class Training:
         """Whether the diagnostics look at the update under way."""
         return bool(self.config.diagnostics) and self.done % self.config.every == 0
 
-    def _look(self, batch: Any, observed: Any, gradient: Any, before: State) -> None:
-        """Record what the diagnostics find at this update; `before` is what the learner knew when it began."""
+    def _look(self, batch: Any, observed: Any, gradient: Any, before: State, told: Any) -> None:
+        """Record what the diagnostics find at this update, which the learner began as `before`, told this oracle."""
         config = self.config
-        oracle = self.chip.oracle(batch) if self.watched else None
+        oracle = told or (self.chip.oracle(batch) if self.watched else None)
 
         def estimate(count: int) -> Iterator[Any]:
-            told = self.chip.oracle(batch) if config.oracle else None
             with self.chip.aside():
                 for k in range(count):
                     state = before.aside(self._probe_key(k))
@@ -178,10 +176,10 @@ class Training:
         if self.step % max(self.steps // 4, 1) == 0:
             self.sums[5] += float(np.mean(np.square(baseline.activities[0], dtype=np.float64)))
             self.sums[6] += 1
-        if len(observed) > 1 and self.step % max(self.steps // 4, 1) == 0:
-            moved = drives[1].lowest  # layers below it see the same in an exact chip: no converter's fault
-            self.sums[3] += algebra.passed_share(observed[1].activities[moved:], baseline.activities[moved:])
-            self.sums[4] += 1
+            if len(observed) > 1:
+                moved = drives[1].lowest  # layers below it see the same in an exact chip: no converter's fault
+                self.sums[3] += algebra.passed_share(observed[1].activities[moved:], baseline.activities[moved:])
+                self.sums[4] += 1
         if health.exploded(loss):
             self.status = "diverged"
 

@@ -43,10 +43,7 @@ class Forward(Derivative):
         error = np.asarray(first.output_error)
         drawn = self.perturbations(state, len(first.output))[: self.samples]
         tangents = [oracle.tangent(first, self.drive(v)) for v in drawn]
-        changes = np.array([_dots(error, t) for t in tangents])
-        if self.loss == "batch":
-            changes = np.broadcast_to(changes.sum(axis=1, keepdims=True), changes.shape)
-        return changes
+        return self.told_of(np.array([_dots(error, t) for t in tangents]))
 
 
 @dataclass(frozen=True)

@@ -104,12 +104,13 @@ class Perturbation(Learner):
         return [self.baseline_drive(drawn), *(self.drive(v) for v in drawn[: self.samples])]
 
     def loss_changes(self, observations: Sequence[Observation]) -> np.ndarray:
-        """dL of each perturbed pass, (passes, batch) float64; for `loss="batch"` their sum in each sample's place."""
+        """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""
         losses = np.array([o.loss for o in observations], np.float64)
-        changes = losses[1:] - losses[0]
-        if self.loss == "batch":
-            changes = np.broadcast_to(changes.sum(axis=1, keepdims=True), changes.shape)
-        return changes
+        return self.told_of(losses[1:] - losses[0])
+
+    def told_of(self, changes: np.ndarray) -> np.ndarray:
+        """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` the sum in each sample's place."""
+        return changes if self.loss == "sample" else np.broadcast_to(changes.sum(1, keepdims=True), changes.shape)
 
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
@@ -127,7 +128,8 @@ class Perturbation(Learner):
             raise ValueError(f"learner {self.name!r} needs an output error: Drive(..., output_error=True) asks for it")
         if oracle is None and "oracle" in state.needs:
             raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
-        gradients = self.gradient(state, observations, oracle, out)
+        with algebra.single_blas():  # whatever a rule computes: the same bits on any number of threads
+            gradients = self.gradient(state, observations, oracle, out)
         state.step += 1
         return gradients, state
 
