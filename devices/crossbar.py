@@ -3,18 +3,25 @@
 A weight is a pair of cells, w = w_max (g+ - g-) / (g_max - g_min), of which one rests at g_min; the inputs are
 voltages on the rows, the columns' currents are the sums, and converters stand at both ends (the architecture of
 Gokmen & Vlasov, Front. Neurosci. 10:333, 2016; its noise terms as in Agarwal et al., IJCNN 2016, 7727298).
+Everything else that cells do is off: noise from physical constants, telegraph noise, drift, retention, temperature.
 """
 
 from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
-from noisysim.scalars.convert import quantise
+from noisysim.fields import Field, Spread
+from noisysim.parts import Array, Clock, Converters, Faults, check_span, with_parts
+from noisysim.scalars.ageing import arrhenius, metallic, power_law, relax
+from noisysim.scalars.convert import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.scalars.laws import clipped_normal
+from noisysim.scalars.reads import flicker_share, shot_variance, thermal_variance
+from noisysim.scalars.telegraph import check_telegraph, jump, read_cell, read_cell_law  # noqa: F401  (hooks)
 
-_ONE = np.float32(1.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
+@with_parts(Converters, Array, Faults, Clock)
 class Crossbar(NamedTuple):
     """A generic 8-bit crossbar with one per cent of intrinsic line noise.
 
@@ -22,70 +29,117 @@ class Crossbar(NamedTuple):
     variance ``sum_j x_j^2 s_j^2``: it is applied at the line, in law the same as a draw for each cell.
     """
 
-    dac_bits: Annotated[float, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
-    dac_range: Annotated[
-        float, Field("input units", 0, doc="full scale of the DAC; 0 scales each vector to its own")
-    ] = 0.0
-    adc_bits: Annotated[float, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True)] = 8
-    adc_range: Annotated[
-        float, Field("pre-activation units", 0, doc="full scale of the ADC; 0 calibrates each tile and follows it")
-    ] = 0.0
-    line_noise: Annotated[
-        float, Field("share of the ADC's full scale", 0, 1, "std of the noise on a line", noise="read")
-    ] = 0.01
     read_noise: Annotated[
         float, Field("share of the cell's conductance", 0, 1, "std of a cell's conductance, each read", noise="read")
     ] = 0.01
+    read_floor: Annotated[
+        float, Field("share of g_max - g_min", 0, 1, "the same, of every cell alike", noise="read")
+    ] = 0.0
+    bandwidth: Annotated[
+        float, Field("Hz", 0, 1e12, "of a read: thermal noise, and shot noise where fano is not 0", noise="read")
+    ] = 0.0
+    fano: Annotated[float, Field("", 0, 1, "Fano factor of shot noise: 1 tunnelling, 1/3 diffusive metal")] = 0.0
+    read_voltage: Annotated[float, Field("V", 1e-3, 10, "full scale of the DAC at the cells")] = 0.2
+    temperature: Annotated[float, Field("K", 1, 1000, "of the chip")] = 300.0
+    flicker_noise: Annotated[
+        float, Field("share of the cell's conductance", 0, 1, "Q_s of 1/f noise, S_G / G^2 = Q_s^2 / f", noise="read")
+    ] = 0.0
+    telegraph: Annotated[
+        float,
+        Field(
+            "share of the cell's conductance", -1, 10, "what a captured carrier adds to a cell", noise="read",
+            hook="read_cell", spread=Spread("telegraph_spread", "lognormal"),
+        ),
+    ] = 0.0  # fmt: skip
+    telegraph_spread: Annotated[float, Field("relative", 0, 3, "of the cells' telegraph noise, of its logarithm")] = 0.0
+    tau_capture: Annotated[
+        float, Field("s", 1e-12, 1e12, "mean time until a trap captures a carrier", off=0, hook="jump")
+    ] = 0.0
+    tau_emission: Annotated[float, Field("s", 1e-12, 1e12, "mean time until it lets go", off=0)] = 0.0
     program_noise: Annotated[
         float, Field("share of g_max - g_min", 0, 1, "std of a cell's conductance after a write", noise="write")
     ] = 0.002
+    program_noise_share: Annotated[
+        float, Field("share of the target", 0, 1, "the part of it that grows with the target", noise="write")
+    ] = 0.0
     levels: Annotated[float, Field("levels", 2, 65536, "conductances a cell can be written to", off=0, whole=True)] = (
         256
     )
     g_min: Annotated[float, Field("uS", 0, 1e6, "lowest conductance of a cell")] = 0.1
     g_max: Annotated[float, Field("uS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
-    weight_range: Annotated[
-        float, Field("1 / sqrt(inputs)", 1e-3, 1e3, "weight that g_max stands for, times sqrt(inputs of the layer)")
-    ] = 8.0
-    tile_rows: Annotated[float, Field("cells", 1, 1e6, "most inputs of one array; 0 is any", off=0, whole=True)] = 0
-    tile_columns: Annotated[float, Field("cells", 1, 1e6, "most outputs of one array; 0 is any", off=0, whole=True)] = 0
+    iv_curve: Annotated[
+        float,
+        Field("", 0, 20, "a of a cell's current sinh(a v) / sinh(a), v of full scale; 0 is ohmic", hook="current"),
+    ] = 0.0
+    drift_nu: Annotated[
+        float, Field("", 0, 1, "exponent of the drift (t / t0)^-nu", hook="drift", spread=Spread("drift_nu_spread"))
+    ] = 0.0
+    drift_nu_spread: Annotated[float, Field("relative", 0, 2, "std of the cells' exponents")] = 0.0
+    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "t0: drift starts here, and ageing is followed from here")] = (
+        1.0
+    )
+    retention: Annotated[
+        float, Field("s", 1e-15, 1e15, "t_a of the decay to g_min in t_a exp(E_a / kT)", off=0, hook="drift")
+    ] = 0.0
+    activation_energy: Annotated[float, Field("eV", 0, 3, "E_a of the decay to g_min")] = 0.0
+    temperature_coefficient: Annotated[
+        float, Field("1/K", -0.1, 0.1, "alpha of the cells' R = R0 (1 + alpha (T - T0))", hook="drift")
+    ] = 0.0
+    write_temperature: Annotated[float, Field("K", 1, 1000, "T0: of the chip while it is written")] = 300.0
 
 
 def check(d):
     """What the fields must satisfy together."""
-    if not d.g_min < d.g_max:
-        raise ValueError(f"crossbar.g_min ({d.g_min:g} uS) must be below crossbar.g_max ({d.g_max:g} uS)")
+    check_span(d)
+    check_telegraph(d)
 
 
-def dac(v, d):
-    """Quantise an input, in units of the row's full scale."""
-    if d.dac_bits < 1:
-        return v
-    return quantise(v, _ONE, d.dac_bits)
+def program_std(g, d):
+    """Error of a write, uS: a constant part and one that grows with the target, in quadrature."""
+    std = d.program_noise * (d.g_max - d.g_min)
+    if d.program_noise_share > _ZERO:
+        own = d.program_noise_share * g
+        std = np.sqrt(std * std + own * own)
+    return std
+
+
+def nearest_level(g, d):
+    """The level that a write of target g aims at."""
+    if d.levels < 2:
+        return g
+    step = (d.g_max - d.g_min) / (d.levels - _ONE)
+    return d.g_min + step * np.rint((g - d.g_min) / step)
 
 
 def program(g, z, d):
     """Write-and-verify: the nearest level, missed by a Gaussian error; a cell's range bounds it."""
-    span = d.g_max - d.g_min
-    if d.levels >= 2:
-        step = span / (d.levels - _ONE)
-        g = d.g_min + step * np.rint((g - d.g_min) / step)
-    return min(max(g + d.program_noise * span * z, d.g_min), d.g_max)
+    g = nearest_level(g, d)
+    return min(max(g + program_std(g, d) * z, d.g_min), d.g_max)
 
 
-def cell_std(g, d):
-    """Read noise proportional to the conductance: G (1 + s xi)."""
-    return d.read_noise * g
+def program_law(g, d):
+    """Mean and standard deviation of `program`."""
+    level = nearest_level(np.asarray(g, float), d)
+    error = np.hypot(d.program_noise * (d.g_max - d.g_min), d.program_noise_share * level)
+    return clipped_normal(level, error, d.g_min, d.g_max)
 
 
-def readout(i, energy, z, u, d):
-    """The cells' read noise and the line's own, added in quadrature."""
-    line = d.line_noise * d.adc_range
-    return i + np.sqrt(energy + line * line) * z
+def cell_std(g, t, d):
+    """Read noise: G (1 + s xi), and whatever else is on, in quadrature."""
+    own = d.read_noise * g
+    if d.read_floor + d.bandwidth + d.flicker_noise == _ZERO:
+        return own
+    floor = d.read_floor * (d.g_max - d.g_min)
+    flicker = g * flicker_share(d.flicker_noise, t, d.read_time)
+    variance = own * own + floor * floor + flicker * flicker
+    variance += thermal_variance(g, d.temperature, d.bandwidth, d.read_voltage)
+    return np.sqrt(variance + shot_variance(g, d.fano, d.bandwidth, d.read_voltage))
 
 
-def adc(i, d):
-    """Clip to the full scale and quantise."""
-    if d.adc_bits < 1:
-        return i
-    return quantise(i, d.adc_range, d.adc_bits)
+def drift(g, t, d):
+    """Decay to g_min, drift by a power law, then what the temperature makes of a metallic filament."""
+    if d.retention > _ZERO:
+        g = relax(g, d.g_min, t, arrhenius(d.retention, d.activation_energy, d.temperature))
+    if d.drift_nu > _ZERO:
+        g = power_law(g, t, d.drift_start, d.drift_nu)
+    return metallic(g, d.temperature_coefficient, d.temperature - d.write_temperature)

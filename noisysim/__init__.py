@@ -18,20 +18,21 @@ _HOME = {
     "Result": "results",
     "load": "results",
     "resume": "running",
+    "retention": "running",
     "run": "running",
 }
-_PACKAGES = ("devices", "diagnostics", "learners", "optimizers", "papers", "plot", "tasks", "theory")
+_PACKAGES = ("conformance", "devices", "diagnostics", "learners", "optimizers", "papers", "plot", "tasks", "theory")
 
 if TYPE_CHECKING:
-    from noisysim import devices, diagnostics, learners, optimizers, plot, tasks, theory
+    from noisysim import conformance, devices, diagnostics, learners, optimizers, plot, tasks, theory
     from noisysim.chip import Chip
     from noisysim.observation import Batch, Drive, Observation
     from noisysim.results import Result, load
-    from noisysim.running import resume, run
+    from noisysim.running import resume, retention, run
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "devices", "diagnostics", "learners", "load", "optimizers",
-    "papers", "plot", "resume", "run", "tasks", "theory",
+    "Batch", "Chip", "Drive", "Observation", "Result", "conformance", "devices", "diagnostics", "learners", "load",
+    "optimizers", "papers", "plot", "resume", "retention", "run", "tasks", "theory",
 ]  # fmt: skip
 
 

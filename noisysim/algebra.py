@@ -14,6 +14,7 @@ import numpy as np
 from noisysim import execution, layered
 from noisysim.execution import single_blas as single_blas
 from noisysim.kernels import specialised
+from noisysim.kernels.layout import OWN_STREAM
 from noisysim.layered import Layered
 
 _FLOPS_A_BYTE = 50.0  # what a pass over memory is worth when it is weighed against a product
@@ -23,7 +24,7 @@ def squared_distances(activities: Sequence[np.ndarray], baseline: Sequence[np.nd
     """Squared norm over all layers of the difference of two passes, a value a sample, (batch,) float64."""
     a, b = layered.layered(activities), layered.layered(baseline)
     widths, batch = a.widths, len(a[0])
-    kernel = specialised.general().squared_distances
+    kernel = specialised.sums().squared_distances
     if batch <= execution.BLOCK_ROWS:
         return kernel(a.flat, b.flat, widths, 0, batch)
     out = np.empty(batch)
@@ -69,7 +70,7 @@ def outer(terms: Sequence[Term], inputs: Sequence[np.ndarray], out: Layered | No
         x, a = layered.layered(inputs), layered.layered(first)
         rest = a.flat[:0] if terms[0].baseline is None else layered.layered(terms[0].baseline).flat
         with execution.single_blas():
-            specialised.general().outer_layers(factors[0], a.flat, rest, x.flat, out.flat, x.widths, a.widths, batch)
+            specialised.sums().outer_layers(factors[0], a.flat, rest, x.flat, out.flat, x.widths, a.widths, batch)
         return out
     tasks = [
         partial(_outer_block, terms, factors, layer, inputs[layer], out[layer], *span)
@@ -82,7 +83,7 @@ def outer(terms: Sequence[Term], inputs: Sequence[np.ndarray], out: Layered | No
 
 def _outer_block(terms, factors, layer, inputs, out, start, stop) -> None:
     """Rows start..stop of one layer's gradient."""
-    kernels = specialised.general()
+    kernels = specialised.sums()
     batch = len(inputs)
     packed = execution.scratch("work", batch * (stop - start))[: batch * (stop - start)].reshape(batch, -1)
     for k, term in enumerate(terms):
@@ -94,10 +95,10 @@ def _outer_block(terms, factors, layer, inputs, out, start, stop) -> None:
 
 def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: int, key: tuple) -> None:
     """Fill (batch, units) arrays with N(0, sigma^2): a pure function of sample, number, stream, layer and key."""
-    kernels = specialised.general()
+    kernels = specialised.draws()
     tasks = [
         partial(kernels.normals, array, np.float32(sigma), first_sample, number,
-                kernels.stream_word(kernels.OWN_STREAM, layer, stream), *key)
+                kernels.stream_word(OWN_STREAM, layer, stream), *key)
         for layer, array in enumerate(out)
     ]  # fmt: skip
     execution.run(tasks, _FLOPS_A_BYTE * 4 * out.flat.size)
@@ -105,9 +106,9 @@ def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: 
 
 def uniforms(out: Layered, bounds: Sequence[float], stream: int, key: tuple) -> None:
     """Fill arrays, (rows, n) a layer, with draws within each one's bound: a pure function of stream, layer and key."""
-    kernels = specialised.general()
+    kernels = specialised.draws()
     for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
-        word = kernels.stream_word(kernels.OWN_STREAM, layer, stream)
+        word = kernels.stream_word(OWN_STREAM, layer, stream)
         kernels.uniforms(array, np.float32(bound), 0, 0, word, *key)
 
 
@@ -115,7 +116,7 @@ def combine(
     factors: np.ndarray, activities: Sequence[np.ndarray], out: np.ndarray, baseline: np.ndarray | None = None
 ) -> np.ndarray:
     """out = sum_k factors[k] (activities[k] - baseline), for one layer: (terms, batch), and (batch, units) each."""
-    kernels, nothing = specialised.general(), np.empty((0, 0), np.float32)
+    kernels, nothing = specialised.sums(), np.empty((0, 0), np.float32)
 
     def rows(first: int, last: int) -> None:
         rest = nothing if baseline is None else baseline[first:last]
@@ -130,7 +131,7 @@ def combine(
 
 def scale_by_slope(signal: np.ndarray, activities: np.ndarray, activation: str) -> np.ndarray:
     """signal *= f'(activities), in place, (batch, units) of one layer."""
-    kernel = specialised.for_activation(activation).scale_by_slope
+    kernel = specialised.slopes(activation).scale_by_slope
 
     def rows(first: int, last: int) -> None:
         kernel(signal[first:last].reshape(-1), np.ascontiguousarray(activities[first:last]).reshape(-1))
@@ -143,7 +144,7 @@ def scale_by_slope(signal: np.ndarray, activities: np.ndarray, activation: str) 
 def activate(activities: np.ndarray, activation: str) -> np.ndarray:
     """f(activities), what hidden units give, (batch, units) of one layer."""
     out = np.empty(activities.shape, np.float32)
-    specialised.for_activation(activation).activate_all(np.ascontiguousarray(activities).reshape(-1), out.reshape(-1))
+    specialised.slopes(activation).activate_all(np.ascontiguousarray(activities).reshape(-1), out.reshape(-1))
     return out
 
 
@@ -170,11 +171,11 @@ def layer_distances(activities: Sequence[np.ndarray], baseline: Sequence[np.ndar
     for layer, array in enumerate(a):
         part = slice(at, at + array.size)
         single = a.widths[layer : layer + 1]
-        out[layer] = specialised.general().squared_distances(a.flat[part], b.flat[part], single, 0, len(array))
+        out[layer] = specialised.sums().squared_distances(a.flat[part], b.flat[part], single, 0, len(array))
         at += array.size
     return out
 
 
 def passed_share(activities: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> float:
     """Share of the activities that differ between two passes."""
-    return float(specialised.general().passed_share(layered.layered(activities).flat, layered.layered(baseline).flat))
+    return float(specialised.sums().passed_share(layered.layered(activities).flat, layered.layered(baseline).flat))

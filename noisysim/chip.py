@@ -12,11 +12,12 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import execution, layered, seeding
+from noisysim.arrays import Arrays, Cells, number, numbers, numeric
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fields import Field, check, check_choice, check_switch
-from noisysim.kernels import specialised
-from noisysim.kernels.cpu import ON_LINE, ON_OUTPUT, ON_WEIGHTS
+from noisysim.kernels import build, specialised
+from noisysim.kernels.layout import FIRST_TILE, ON_LINE, ON_OUTPUT, ON_WEIGHTS, OWN_STREAM, TILES
 from noisysim.layered import Layered
 from noisysim.network import Network, network
 from noisysim.observation import Batch, Drive, Observation
@@ -33,11 +34,12 @@ INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
 """Laws of initial weights: shape, and standard deviation or half width."""
 SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
 RATE = Field("per update", 0, 1, "step of the decorrelation")
-WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
 ASIDE = 1 << 31  # from here on pass numbers are of passes aside: a run's own would get there after years
 ROOM = ASIDE - (1 << 24)  # so that a block of passes aside stays below 2^32
 _NOTHING = np.zeros(0, np.float32)
-_STATE = {n: n for n in ("weights", "variances", "pairs", "ranges", "peaks")} | {"rotations": "flat_rotations"}
+WAIT = Field("s", 0, 1e12)
+AGES = 1e12  # seconds
+CALIBRATION_ROWS = 16  # vectors of a read that measures what drift has taken
 
 
 class Chip:
@@ -109,6 +111,8 @@ class Chip:
     def offers(self) -> frozenset[str]:
         """What a learner may ask for: perturbation, output error, and clean passes or oracle access where there are."""
         offers = {"perturbation", "output_error"}
+        if self._hidden.arrays.knows_targets:
+            offers.add("targets")
         if not self.noisy:
             offers.add("clean")
         if self._oracle:
@@ -121,13 +125,18 @@ class Chip:
         return self.network.sizes
 
     @property
+    def clock(self) -> float:
+        """Seconds since fabrication: those of reads, and those waited."""
+        return self._hidden.clock
+
+    @property
     def converter_steps(self) -> list[float]:
         """Coarsest ADC step of each layer's tiles, pre-activation units; 0 where the device states no resolution."""
         bits = int(getattr(self.device, "adc_bits", 0))
         if bits < 1:
             return [0.0] * self.network.depth
-        table, ranges = self._hidden.table, self._hidden.ranges
-        widest = [float(ranges[row[2] : row[2] + row[3]].max()) for row in table]
+        table, ranges = self._hidden.arrays.table, self._hidden.ranges
+        widest = [float(ranges[row[FIRST_TILE] : row[FIRST_TILE] + row[TILES]].max()) for row in table]
         return [full / ((1 << (bits - 1)) - 1) for full in widest]
 
     @property
@@ -192,8 +201,7 @@ class Chip:
             raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
         observed = self._observations(out, len(x), len(drives))
         self._pass(x, drives, observed, first_sample, convert=True)
-        rows = len(x) * len(drives)
-        self.cost.count_passes(self.network, rows, 0 if first_sample else len(drives), digitised=True)
+        self._count(len(x) * len(drives), 0 if first_sample else len(drives))
         for observation in observed:
             observation.loss = batch.loss(observation.output, batch.targets) if isinstance(batch, Batch) else None
             observation.output_error = None
@@ -215,7 +223,7 @@ class Chip:
         x = self._inputs(x)[: execution.BLOCK_ROWS]
         self._hidden.peaks[:] = 0
         self._pass(x, [Drive()], self._observations(None, len(x), 1), 0, convert=False)
-        self.cost.count_passes(self.network, len(x), 1, digitised=False)
+        self._count(len(x), 1, digitised=False)
         seen = self._hidden.peaks > 0
         self._hidden.ranges[seen] = np.float32(1.25) * self._hidden.peaks[seen]
         self._hidden.peaks[:] = 0
@@ -238,7 +246,26 @@ class Chip:
         self._write(layered.layered(updates).flat, False)
         self.cost.updates += 1
         if self._follows:
-            self._kernels.follow_peaks(self._hidden.ranges, self._hidden.peaks)
+            self._loops.follow_peaks(self._hidden.ranges, self._hidden.peaks)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass: cells drift, and a periphery that compensates for drift measures what it has taken.
+
+        Parameters
+        ----------
+        seconds : float
+        """
+        hidden = self._hidden
+        seconds = check("", "seconds", seconds, WAIT)
+        if self._compensates and hidden.reference_due:
+            self._keep_up(0.0)
+            hidden.reference[:] = hidden.gains * self._calibration_read()
+            hidden.reference_due = False
+        hidden.clock += seconds
+        self._keep_up(0.0)
+        if self._compensates:
+            seen = self._calibration_read()
+            np.divide(hidden.reference, seen, out=hidden.gains, where=seen > 0)
 
     def decorrelate(self, inputs: Sequence[np.ndarray], rate: float) -> None:
         """Adapt the periphery's decorrelation matrices to the inputs that one pass observed.
@@ -263,9 +290,19 @@ class Chip:
 
         Neuron-wise weight normalisation (Hiratani et al. 2022, appendix C.1). The write controller does it, on arrays
         of cells from the targets it keeps, by a write like any other.
+
+        Raises
+        ------
+        ValueError
+            For a device written by pulses in open loop: its controller keeps no targets.
         """
+        if not self._hidden.arrays.knows_targets:
+            raise ValueError(
+                f"device {devices.name_of(self.device)!r} is written by pulses in open loop: its controller keeps no "
+                "weights to normalise (verify_pulses > 0 makes it keep them)"
+            )
         changes = layered.empty(self.network.shapes)
-        for change, targets, n_in in zip(changes, self._targets(), self.sizes[:-1], strict=True):
+        for change, targets, n_in in zip(changes, self._hidden.arrays.wanted_weights(), self.sizes[:-1], strict=True):
             weights = targets[:, :n_in]
             rms = np.sqrt(np.einsum("ij,ij->i", weights, weights) / n_in)
             wanted = math.sqrt(2.0 / (n_in + len(weights)))
@@ -281,14 +318,18 @@ class Chip:
         They draw noise of their own, far from that of the chip's other passes and of other such blocks.
         """
         hidden = self._hidden
-        before, cost, ranges, peaks = hidden.next_pass, self.cost.array(), hidden.ranges.copy(), hidden.peaks.copy()
+        before, times, cost = hidden.next_pass, (hidden.clock, hidden.aged_at, hidden.read_at), self.cost.array()
+        kept = [(a, a.copy()) for a in (hidden.ranges, hidden.peaks, hidden.states)]
         calibrated = self._calibrated
         hidden.next_pass = ASIDE + before * 2654435761 % ROOM  # scattered (Knuth's multiplicative hash)
+        hidden.aged_at = math.inf  # cells stay as old as they are
         try:
             yield
         finally:
-            hidden.next_pass, self.cost = before, Cost.of(cost)
-            hidden.ranges[:], hidden.peaks[:], self._calibrated = ranges, peaks, calibrated
+            hidden.next_pass, self.cost, self._calibrated = before, Cost.of(cost), calibrated
+            hidden.clock, hidden.aged_at, hidden.read_at = times
+            for array, value in kept:
+                array[:] = value
 
     def oracle(self, batch: Batch) -> Oracle:
         """Access no real chip gives: exact weights and true gradients for a batch."""
@@ -296,43 +337,117 @@ class Chip:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
             )
-        return Oracle(self._hidden.weight_arrays(self.network), self._hidden.rotations, self.network.activation, batch)
+        return Oracle(self._hidden.arrays.weight_arrays(), self._hidden.rotations, self.network.activation, batch)
+
+    def cells(self) -> list[Cells]:
+        """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` a layer."""
+        if not self._oracle:
+            raise PermissionError(
+                f"device {devices.name_of(self.device)!r} shows its cells to nobody: ask for it with oracle=True"
+            )
+        return self._hidden.arrays.seen_at(self._hidden.clock)
 
     # -- behind the boundary -------------------------------------------------------------------------------------
 
     def _fabricate(self, seed: int) -> None:
         device, net = self.device, self.network
-        own = frozenset(devices.own_hooks(device))
-        hooks = devices.hooks(device)
-        self._numbers = type(device)(*(np.float32(v) for v in device))
-        self._kernels = specialised.for_device(device, hooks, own, self.noisy, net.activation)
+        own, hooks = devices.own_hooks(device), devices.hooks(device)
         self._follows = getattr(device, "adc_range", None) == 0
         self._calibrated = False
-        self._dac_range = np.float32(getattr(device, "dac_range", 0.0))
-        self._hidden = _Hidden(net, device, bool(own & {"program", "cell_std"}), self._decorrelates)
-        self._hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "write", "weights")}
+        self._compensates = number(device, "compensation", 0) == 1
+        self._interval = net.depth * number(device, "read_time", 0.0)
+        self._dac_range = np.float32(number(device, "dac_range", 0.0))
+        self._hidden = hidden = _Hidden(net, device, seed, "jump" in own, self._decorrelates)
+        self._by_cell = "read_cell" in own
+        self._in_order = "jump" in own  # cells with a past: what they did before decides what they do
+        constants = {
+            **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
+            "COMPENSATED": self._compensates,
+            **{f"OWN_{part.upper()}S": bool(fields) for part, fields in hidden.arrays.spreads.items()},
+            "PAIRED": hidden.arrays.paired or "read_cell" not in own,  # what only reads cell by cell ask
+            "USES_NORMAL": self.noisy and build.uses(hooks["readout"], "z"),
+            "USES_UNIFORM": self.noisy and build.uses(hooks["readout"], "u"),
+            "CELL_NORMAL": self.noisy and build.uses(hooks["read_cell"], "z"),
+            "CELL_UNIFORM": self.noisy and build.uses(hooks["read_cell"], "u"),
+        }  # fmt: skip
+        self._loops = specialised.for_device(
+            "passes", numeric(device), hooks, hidden.arrays.spreads, constants, net.activation
+        )
+        self._numbers = numbers(self._loops, device)
+        hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "weights")}
         initial = layered.empty(net.shapes)
-        general, own_stream = specialised.general(), specialised.general().OWN_STREAM
+        draws = specialised.draws()
         for layer, weights in enumerate(initial):
             n_out, n_in = weights.shape[0], net.sizes[layer]
-            draws = np.empty((n_out, n_in), np.float32)
+            drawn = np.empty((n_out, n_in), np.float32)
             law, width = INITS[self.init]
-            word = general.stream_word(own_stream, layer, 0)
-            fill = general.normals if law == "normal" else general.uniforms
-            fill(draws, np.float32(width(n_in, n_out)), 0, 0, word, *self._hidden.keys["weights"])
-            weights[:, :n_in] = draws
+            word = draws.stream_word(OWN_STREAM, layer, 0)
+            fill = draws.normals if law == "normal" else draws.uniforms
+            fill(drawn, np.float32(width(n_in, n_out)), 0, 0, word, *hidden.keys["weights"])
+            weights[:, :n_in] = drawn
             weights[:, n_in:] = 0
         self._write(initial.flat, True)
         self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
 
-    def _targets(self) -> list[np.ndarray]:
-        """The weights as the write controller knows them, (n_out, n_in) a layer."""
+    def _count(self, rows: int, passes: int, digitised: bool = True) -> None:
+        """Passes cost, and take their time."""
+        self.cost.count_passes(self.network, rows, passes, digitised)
+        self._hidden.clock += rows * self._interval
+        self._hidden.read_at = self._hidden.clock
+
+    def _keep_up(self, patience: float) -> None:
+        """Make the cells as old as the clock says, if it has run ahead of them by more than so many seconds."""
+        hidden = self._hidden
+        if hidden.arrays.timed and hidden.clock - hidden.aged_at > patience:
+            hidden.arrays.age(hidden.clock)
+            hidden.aged_at = hidden.clock
+
+    def _calibration_read(self) -> np.ndarray:
+        """Mean |line| of each tile, (tiles,), driven with known vectors of +-1 and read without the converters."""
+        net, tiles = self.network, self._hidden.arrays.tiles
+        signs = np.random.default_rng(0).integers(0, 2, (CALIBRATION_ROWS, max(net.columns))) * 2 - 1
+        inputs = [signs[:, :n].astype(np.float32) for n in net.columns]
+        found = np.zeros(len(tiles), np.float32)
+
+        def read(layer: int, k: int, lines: np.ndarray) -> None:
+            found[self._hidden.arrays.table[layer, FIRST_TILE] + k] = np.abs(lines).mean()
+
+        self._read_tiles(inputs, read)
+        self._count(CALIBRATION_ROWS, 1)
+        return found
+
+    def _read_tiles(self, inputs: list[np.ndarray], told: Callable[[int, int, np.ndarray], None]) -> None:
+        """Read every tile by itself, its layer driven with inputs[layer], (rows, columns), before the converters."""
         hidden, net = self._hidden, self.network
-        if not hidden.pairs.size:
-            return hidden.weight_arrays(net)
-        ends = np.cumsum([a * b for a, b in net.shapes])
-        parts = zip(np.split(hidden.pairs[0], ends[:-1]), net.shapes, hidden.scales, strict=True)
-        return [part.reshape(shape) / scale for part, shape, scale in parts]
+        rows = len(inputs[0])
+        observed = _Observed(net, rows, 1)
+        for layer, driven in enumerate(inputs):
+            observed[0].inputs[layer][...] = driven
+        perturbations, lies, fork = self._undriven(1)
+        peaks, gains = np.zeros(len(hidden.peaks), np.float32), np.ones(len(hidden.gains), np.float32)
+        passes = (observed.inputs, observed.activities, perturbations, lies, fork, False, False, peaks)
+        noise, work = (0, hidden.next_pass, *hidden.keys["noise"]), _scratch(net, rows, 1 if self.noisy else 2)
+        for layer in range(net.depth):
+            before: Any = 0
+            for k in range(hidden.arrays.table[layer, TILES]):
+                chip = self._as_it_stands(0, gains)
+                self._loops.read_tile(layer, k, rows, (0, rows), chip, passes, noise, work, self._numbers)
+                told(layer, k, observed[0].activities[layer] - before)
+                before = observed[0].activities[layer].copy()
+        hidden.next_pass += 1
+
+    def _as_it_stands(self, first_sample: int, gains: np.ndarray) -> tuple:
+        """What the loops of a pass read of this chip."""
+        hidden, arrays = self._hidden, self._hidden.arrays
+        cells: tuple = ()
+        if self._by_cell:
+            waited = self._interval if first_sample else hidden.clock - hidden.read_at + self._interval
+            own, states = arrays.own if arrays.spreads["cell"] else (), hidden.states if self._in_order else ()
+            cells = (arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self._interval))
+        return (
+            arrays.table, arrays.tiles, arrays.weights, arrays.variances, hidden.flat_rotations, hidden.ranges,
+            self._dac_range, gains, hidden.rows_own, hidden.columns_own, cells,
+        )  # fmt: skip
 
     def _inputs(self, x: Any) -> np.ndarray:
         try:
@@ -354,10 +469,11 @@ class Chip:
         hidden, net = self._hidden, self.network
         if not self._calibrated:
             self.calibrate(x)
+        if not first_sample:
+            self._keep_up(hidden.arrays.patience)
         perturbations, lies, fork = self._lay_out(drives, len(x))
         k0, k1 = hidden.keys["noise"]
-        chip = (hidden.table, hidden.tiles, hidden.weights, hidden.variances, hidden.flat_rotations, hidden.ranges,
-                self._dac_range)  # fmt: skip
+        chip = self._as_it_stands(first_sample, hidden.gains)
         if first_sample:
             if first_sample < 0 or hidden.next_pass < len(drives):
                 raise ValueError(f"first_sample={first_sample} goes on with the passes of a call before: there is none")
@@ -372,10 +488,17 @@ class Chip:
         def block(span: tuple[int, int], peaks: np.ndarray) -> None:
             passes = (observed.inputs, observed.activities, perturbations, lies, fork, digital, convert, peaks)
             work = _scratch(net, span[1] - span[0], sides)
-            self._kernels.forward(x, span, chip, passes, noise, work, self._numbers)
+            self._loops.forward(x, span, chip, passes, noise, work, self._numbers)
 
         tasks = [partial(block, span, seen) for span, seen in zip(spans, peaks, strict=True)]
-        execution.run(tasks, 2.0 * len(x) * len(drives) * net.cells)
+        try:
+            if self._in_order:
+                for task in tasks:
+                    task()
+            else:
+                execution.run(tasks, 2.0 * len(x) * len(drives) * net.cells)
+        except Exception as error:
+            raise devices.explain(self.device, error) from error
         np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
         hidden.next_pass += len(drives)
 
@@ -394,7 +517,7 @@ class Chip:
                 pieces.append((size, piece))
                 size += piece.size
                 if kind == ON_WEIGHTS:
-                    self.cost.mvms += rows * len(self.network.row_tiles(layer)) * self.network.column_tiles(layer)
+                    self.cost.mvms += rows * len(self.network.row_tiles(layer)) * len(self.network.column_tiles(layer))
                     lies[p, layer, ON_LINE] = size
                     size += rows * units[layer]
                 if not self.noisy:
@@ -442,25 +565,16 @@ class Chip:
         return self._undriven_layouts[passes]
 
     def _write(self, change: np.ndarray, every: bool) -> None:
-        hidden, kernels = self._hidden, self._kernels
-        if not hidden.pairs.size:
-            self.cost.cells_programmed += kernels.add_weights(change, hidden.table, hidden.tiles, hidden.weights)
-            return
-        k0, k1 = hidden.keys["write"]
-        turns = WRITE_SHARES if change.size > 16 * WRITE_SHARES * kernels.CELL_BLOCK else 1
-        written = [0] * turns
-
-        def write(turn: int) -> None:
-            written[turn] = kernels.write_cells(
-                change, every, (turn, turns), hidden.table, hidden.tiles, hidden.pairs, hidden.scales,
-                hidden.next_write, k0, k1, hidden.weights, hidden.variances, hidden.g_min, hidden.span, self._numbers,
-            )  # fmt: skip
-
-        execution.run([partial(write, turn) for turn in range(turns)], 200.0 * change.size)
-        self.cost.cells_programmed += sum(written)
-        hidden.next_write += 1
-        if every:
-            hidden.drop_idle_variances()
+        hidden = self._hidden
+        if not every:
+            self._keep_up(hidden.arrays.patience)
+        try:
+            cells, pulses = hidden.arrays.write(change, every, hidden.clock)
+        except Exception as error:
+            raise devices.explain(self.device, error) from error
+        self.cost.cells_programmed += cells
+        self.cost.pulses += pulses
+        hidden.reference_due = True
 
 
 class _Observed(list):
@@ -485,43 +599,33 @@ class _Observed(list):
 class _Hidden:
     """A chip's own state: what no learner sees."""
 
-    def __init__(self, net: Network, device: Any, paired: bool, decorrelates: bool):
-        self.table, self.tiles = net.layout()
-        self.weights = np.zeros(net.cells, np.float32)
-        self.ranges = np.full(len(self.tiles), getattr(device, "adc_range", 0.0) or 1.0, np.float32)
-        self.peaks = np.zeros(len(self.tiles), np.float32)
-        self.g_min = np.float32(getattr(device, "g_min", 0.0))
-        self.span = np.float32(getattr(device, "g_max", 1.0) - getattr(device, "g_min", 0.0))
-        reach = float(getattr(device, "weight_range", 8.0))
-        self.scales = np.array([np.sqrt(n) / reach for n in net.sizes[:-1]], np.float32)
-        self.pairs = np.zeros((3, net.cells if paired else 0), np.float32)
-        reads = "cell_std" in devices.own_hooks(device)
-        self.variances = np.zeros(net.cells if reads else 0, np.float32)
+    def __init__(self, net: Network, device: Any, seed: int, jumps: bool, decorrelates: bool):
+        self.arrays = Arrays(net, device, seed)
+        tiles = len(self.arrays.tiles)
+        self.ranges = np.full(tiles, number(device, "adc_range", 0.0) or 1.0, np.float32)
+        self.peaks = np.zeros(tiles, np.float32)
+        self.gains = np.ones(tiles, np.float32)  # of the compensation of drift
+        self.reference = np.zeros(tiles, np.float32)  # what a calibration read gave after the last write
+        self.reference_due = True
+        self.rows_own, self.columns_own = (
+            self.arrays.own_of_lines(part) if self.arrays.spreads[part] else () for part in ("row", "column")
+        )
+        self.states = np.zeros(self.arrays.now.shape if jumps else (1, 0), np.uint8)
         squares = [(n, n) for n in net.sizes[:-1]]
         self.rotations = layered.zeros(squares) if decorrelates else layered.zeros([])
         for rotation in self.rotations:
             np.fill_diagonal(rotation, 1)
         self.flat_rotations = self.rotations.flat
+        self.clock = self.aged_at = 0.0
+        self.read_at = -AGES  # so cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.next_write = 0
         self.keys: dict[str, tuple[np.uint32, np.uint32]] = {}
 
-    def drop_idle_variances(self) -> None:
-        """Cells without read noise cost no second product."""
-        if self.variances.size and not self.variances.any():
-            self.variances = np.zeros(0, np.float32)
-
-    def weight_arrays(self, net: Network) -> list[np.ndarray]:
-        """Copies of the weights, (n_out, n_in) a layer."""
-        arrays = []
-        for layer, (n_out, _) in enumerate(net.shapes):
-            first, count = self.table[layer, 2], self.table[layer, 3]
-            parts = [
-                self.weights[at : at + n_out * (b - a)].reshape(n_out, b - a)
-                for a, b, at in self.tiles[first : first + count]
-            ]
-            arrays.append(np.concatenate(parts, axis=1))
-        return arrays
+    @property
+    def held(self) -> dict[str, np.ndarray]:
+        """The arrays that change in use."""
+        own = {n: getattr(self, n) for n in ("ranges", "peaks", "gains", "reference", "states")}
+        return {**self.arrays.held, **own, "rotations": self.flat_rotations}
 
 
 def _scratch(net: Network, rows: int, sides: int) -> tuple:
@@ -531,32 +635,37 @@ def _scratch(net: Network, rows: int, sides: int) -> tuple:
 
 
 def _cut_scratch(widest: int, most: int, rows: int, sides: int) -> tuple:
-    take, padded = execution.scratch, 4 * -(-most // 4)
+    take, padded = execution.scratch, 4 * -(-max(most, widest) // 4)
     room = rows * max(widest, most)  # a product's, or before it that of its decorrelated inputs
     return (
         take("work", rows * widest),
         take("product", sides * room)[: sides * room].reshape(sides, -1),
         take("energy", sides * rows * most)[: sides * rows * most].reshape(sides, -1),
-        take("z", padded), take("u", padded), take("bits", padded, np.uint32), take("line", 2 * most),
+        (take("z", padded), take("u", padded), take("bits", padded, np.uint32)),
+        take("line", 2 * most),
     )  # fmt: skip
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:
-    """A copy of a chip's whole state, for a checkpoint. Keys are not among it: they follow from the seed."""
+    """A copy of a chip's whole state, for a checkpoint. What follows from the seed is not among it."""
     hidden = chip._hidden
-    arrays = {name: getattr(hidden, attribute).copy() for name, attribute in _STATE.items()}
-    counters = np.array([hidden.next_pass, hidden.next_write, chip._calibrated], np.int64)
-    return {**arrays, "counters": counters, "cost": chip.cost.array()}
+    counters = [hidden.next_pass, hidden.arrays.writes, chip._calibrated, hidden.reference_due]
+    return {
+        **{name: array.copy() for name, array in hidden.held.items()},
+        "counters": np.array(counters, np.int64),
+        "times": np.array([hidden.clock, hidden.aged_at, hidden.read_at]),
+        "cost": chip.cost.array(),
+    }
 
 
 def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
     """Set a chip made with the same arguments to a `snapshot`."""
     hidden = chip._hidden
-    for name, attribute in _STATE.items():
-        target = getattr(hidden, attribute)
+    for name, target in hidden.held.items():
         if target.shape != state[name].shape:
             raise ValueError(f"the checkpoint's {name} have shape {state[name].shape}, the chip's {target.shape}")
         target[...] = state[name]
-    hidden.next_pass, hidden.next_write = int(state["counters"][0]), int(state["counters"][1])
-    chip._calibrated = bool(state["counters"][2])
+    hidden.next_pass, hidden.arrays.writes, calibrated, due = (int(n) for n in state["counters"])
+    chip._calibrated, hidden.reference_due = bool(calibrated), bool(due)
+    hidden.clock, hidden.aged_at, hidden.read_at = (float(t) for t in state["times"])
     chip.cost = Cost.of(state["cost"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
+import numpy as np
 
 import noisysim
 from noisysim import config as configuration
@@ -17,11 +18,14 @@ from noisysim import devices, diagnostics, environment, fields, learners, runnin
 from noisysim import plot as plots
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
+devices_app = cyclopts.App(name="devices", help="List the devices, or the fields of one, or draw what one does.")
+app.command(devices_app)
 
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("learning_rate", "learning_rate_decay", "checkpoint_seconds"), float),
     **dict.fromkeys(("batch_size", "epochs", "every", "seed", "threads"), int),
     **dict.fromkeys(("bias", "oracle", "overwrite", "progress"), bool),
+    "seconds": Annotated[list[float], cyclopts.Parameter(consume_multiple=True, negative="")],
     "layers": Annotated[list[int], cyclopts.Parameter(consume_multiple=True, negative="")],
     "diagnostics": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],
 }
@@ -76,6 +80,15 @@ def run(said: dict[str, Any]) -> None:
 @_command_line(running.resume, {})
 def resume(said: dict[str, Any]) -> None:
     _tell(running.resume(**said), None)
+
+
+@app.command(name="retention")
+@_command_line(running.retention, {})
+def retention(said: dict[str, Any]) -> None:
+    found = running.retention(**said)
+    print(f"{'seconds':>12}  test loss  test accuracy")
+    for seconds, loss, accuracy in zip(*found.values(), strict=True):
+        print(f"{seconds:>12g}  {loss:>9.4g}" + ("" if np.isnan(accuracy) else f"  {100 * accuracy:>11.1f} %"))
 
 
 @app.command
@@ -154,7 +167,7 @@ def reproduce(
         sys.exit(1)
 
 
-@app.command(name="devices")
+@devices_app.default
 def list_devices(name: str | None = None) -> None:
     """List the devices, or the fields of one.
 
@@ -163,7 +176,26 @@ def list_devices(name: str | None = None) -> None:
     name : str
         A device.
     """
-    _list(devices.names(), devices.kind, name)
+    _list(devices.names(), devices.kind, name, devices.about)
+
+
+@devices_app.command(name="show")
+def show_device(name: str, *, out: Path | None = None, seed: int = 0) -> None:
+    """Draw what a device does, as measured on chips of it: transfer curve, noise, errors of writes, pulses, ageing.
+
+    Parameters
+    ----------
+    name : str
+        A device, or a device file, with settings: crossbar:adc_bits=6, my_chip.py.
+    out : Path
+        Picture file; left out, pcm.png of pcm.
+    seed : int
+        Of the chips.
+    """
+    device = devices.get(name)
+    target = out or Path(f"{devices.name_of(device)}.png")
+    plots.device(device, target, seed)
+    print(target)
 
 
 @app.command(name="learners")

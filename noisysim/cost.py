@@ -29,6 +29,8 @@ class Cost:
         Cells written since then (a weight on a differential pair has two).
     cells_written_at_start : int
         Cells written to load the initial weights.
+    pulses : int
+        Pulses given, where cells are changed by pulses.
     """
 
     passes: int = 0
@@ -39,6 +41,7 @@ class Cost:
     updates: int = 0
     cells_programmed: int = 0
     cells_written_at_start: int = 0
+    pulses: int = 0
 
     def count_passes(self, net: Network, rows: int, passes: int, digitised: bool) -> None:
         """Add passes whose batches have `rows` samples, all together."""

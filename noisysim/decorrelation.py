@@ -31,7 +31,7 @@ def decorrelate(rotations: layered.Layered, inputs: layered.Layered, rate: float
     """
     batch = len(inputs[0])
     if batch <= FEW:
-        kernel = specialised.general().decorrelate_few
+        kernel = specialised.sums().decorrelate_few
         kernel(rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate)
         return
     factor = np.float32(rate / batch)

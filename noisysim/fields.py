@@ -12,9 +12,28 @@ import dataclasses
 import difflib
 import math
 import numbers
+import os
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+
+class Spread(NamedTuple):
+    """How a number differs from part to part of one fabricated chip; drawn once, from the chip's key.
+
+    Attributes
+    ----------
+    by : str
+        Name of the field that holds the size s of the spread; 0 is none.
+    law : {"normal", "lognormal", "absolute"}
+        v (1 + s xi); v exp(s xi - s^2 / 2), whose mean is v; v + s xi: each held within the field's own range.
+    of : {"cell", "row", "column"}
+        What has a value of its own: a cell, an input line with its DAC, an output line with its ADC.
+    """
+
+    by: str
+    law: str = "normal"
+    of: str = "cell"
 
 
 class Field(NamedTuple):
@@ -31,6 +50,12 @@ class Field(NamedTuple):
         A value outside the range that switches the effect off.
     noise : {"", "read", "write"}
         Declares the amplitude of a noise: with every amplitude of a kind at zero, none is drawn.
+    spread : Spread or None
+        Each part of the chip has a value of its own, which is what its hooks find in this field.
+    hook : str
+        A hook that this number switches on: with every number that names it at zero, the hook is left out.
+    file : bool
+        A path of a data file instead of a number; the device's module turns it into tables (``tables(d)``).
     """
 
     unit: str = ""
@@ -41,12 +66,17 @@ class Field(NamedTuple):
     whole: bool = False
     off: float | None = None
     noise: str = ""
+    spread: Spread | None = None
+    hook: str = ""
+    file: bool = False
 
     @property
     def range(self) -> str:
         """The allowed values, as a message shows them."""
         if self.choices:
             return "one of " + ", ".join(repr(c) for c in self.choices)
+        if self.file:
+            return "a file's path"
         kind = "a whole number" if self.whole else "a number"
         if self.off is not None:
             kind = f"{self.off:g} (off) or {kind}"
@@ -90,6 +120,10 @@ def check(owner: str, name: str, value: Any, spec: Field) -> Any:
         if value not in spec.choices:
             raise ValueError(f"{where} must be {spec.range}, not {value!r}{nearest(value, spec.choices)}")
         return value
+    if spec.file:
+        if not isinstance(value, (str, os.PathLike)):
+            raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
+        return os.fspath(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
     # an integer keeps all its digits: as a float, 2^53 + 1 would become another seed

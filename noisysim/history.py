@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+COUNTS = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
 EPOCH = (
     "train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate", "passed_share", "activity_rms",
-    "passes", "mvms", "adc_conversions", "cells_programmed",
+    *COUNTS,
 )  # fmt: skip
 STEP = ("train_loss",)
 LOOKS = "history/diagnostics"

@@ -28,6 +28,8 @@ class Network:
         Whether each array has one more row, driven with the constant 1.
     tile_rows, tile_columns : int
         Most inputs and outputs one physical array can have; 0 is no limit.
+    slices, slice_bits : int
+        Arrays that share a weight's bits, and how many bits of its magnitude each holds.
     """
 
     sizes: tuple[int, ...]
@@ -35,6 +37,8 @@ class Network:
     bias: bool = False
     tile_rows: int = 0
     tile_columns: int = 0
+    slices: int = 1
+    slice_bits: int = 4
 
     @property
     def depth(self) -> int:
@@ -62,39 +66,45 @@ class Network:
         return sum(a * b for a, b in self.shapes)
 
     def row_tiles(self, layer: int) -> list[tuple[int, int]]:
-        """The ranges of inputs that layer's tiles hold."""
-        n = self.columns[layer]
-        count = math.ceil(n / self.tile_rows) if self.tile_rows else 1
-        edges = [round(k * n / count) for k in range(count + 1)]
-        return list(itertools.pairwise(edges))
+        """The ranges of inputs that layer's arrays hold."""
+        return _cut(self.columns[layer], self.tile_rows)
 
-    def column_tiles(self, layer: int) -> int:
-        """How many arrays share a layer's outputs."""
-        return math.ceil(self.units[layer] / self.tile_columns) if self.tile_columns else 1
+    def column_tiles(self, layer: int) -> list[tuple[int, int]]:
+        """The ranges of outputs that a layer's arrays hold."""
+        return _cut(self.units[layer], self.tile_columns)
 
     @cached_property
     def conversions(self) -> tuple[int, int, int]:
         """Array products, DAC and ADC conversions of one sample's pass."""
         mvms = dac = adc = 0
         for layer, (n_out, n_in) in enumerate(self.shapes):
-            rows, columns = len(self.row_tiles(layer)), self.column_tiles(layer)
+            rows, columns = self.slices * len(self.row_tiles(layer)), len(self.column_tiles(layer))
             mvms += rows * columns
-            dac += n_in * columns
+            dac += n_in * columns  # slices share their inputs' converters
             adc += n_out * rows
         return mvms, dac, adc
 
     def layout(self) -> tuple[np.ndarray, np.ndarray]:
-        """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.cpu`)."""
+        """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.layout`)."""
         table = np.zeros((self.depth, 8), np.int64)
-        tiles: list[tuple[int, int, int]] = []
-        inputs = activities = cells = rotations = 0
+        tiles: list[tuple[int, int, int, int]] = []
+        inputs = activities = cells = rotations = columns = 0
         for layer, (n_out, n_in) in enumerate(self.shapes):
-            ranges = self.row_tiles(layer)
+            ranges = self.row_tiles(layer) * self.slices
             table[layer] = (n_in, n_out, len(tiles), len(ranges), inputs, activities, cells, rotations)
-            tiles += [(start, stop, cells + n_out * start) for start, stop in ranges]
+            for k, (start, stop) in enumerate(ranges):
+                slice_at = cells * self.slices + k // (len(ranges) // self.slices) * n_in * n_out
+                tiles.append((start, stop, slice_at + n_out * start, columns))
+                columns += n_out
             inputs, activities = inputs + n_in, activities + n_out
             cells, rotations = cells + n_in * n_out, rotations + self.sizes[layer] ** 2
         return table, np.array(tiles, np.int64)
+
+
+def _cut(n: int, most: int) -> list[tuple[int, int]]:
+    """Ranges of nearly the same size, none longer than `most`; 0 is no limit."""
+    count = math.ceil(n / most) if most else 1
+    return list(itertools.pairwise(round(k * n / count) for k in range(count + 1)))
 
 
 def network(sizes: Sequence[int], activation: str, bias: bool, device: object) -> Network:
@@ -106,5 +116,6 @@ def network(sizes: Sequence[int], activation: str, bias: bool, device: object) -
     if len(sizes) < 2 or not whole:
         raise ValueError(f"layers must be at least two whole numbers above 0 (inputs, ..., outputs), not {sizes!r}")
     check_choice("activation", activation, ACTIVATIONS)
-    limits = (int(getattr(device, "tile_rows", 0)), int(getattr(device, "tile_columns", 0)))
-    return Network(tuple(int(n) for n in sizes), activation, bool(bias), *limits)
+    defaults = {"tile_rows": 0, "tile_columns": 0, "slices": 1, "slice_bits": 4}
+    given = {name: int(getattr(device, name, default)) for name, default in defaults.items()}
+    return Network(tuple(int(n) for n in sizes), activation, bool(bias), **given)

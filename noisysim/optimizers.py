@@ -62,7 +62,7 @@ class Adam:
         state["steps"] += 1
         steps = int(state["steps"][0])
         f = np.float32
-        specialised.general().adam(
+        specialised.sums().adam(
             gradient.flat, state["first"], state["second"], f(rate), f(self.beta1), f(self.beta2), f(self.epsilon),
             f(1.0 / (1.0 - self.beta1**steps)), f(1.0 / (1.0 - self.beta2**steps)),
         )  # fmt: skip

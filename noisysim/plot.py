@@ -1,4 +1,4 @@
-"""Figures of results. They are made without pyplot: nothing global, nothing to close."""
+"""Figures of results and of devices. They are made without pyplot: nothing global, nothing to close."""
 
 from __future__ import annotations
 
@@ -49,6 +49,34 @@ def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> An
 def _plain(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+
+
+def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Any:
+    """What a device does, measured on chips of it; panels are left out where it does no such thing.
+
+    Transfer curve, read noise, programming error, response to pulses, ageing, faults (`noisysim.bench`).
+
+    Parameters
+    ----------
+    device : str, path, mapping or device
+        As for `noisysim.devices.get`.
+    path : path, optional
+        Where to write the figure; the suffix chooses the format.
+    seed : int
+        Of the chips.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from noisysim import device_plot
+
+    if path is not None:
+        check_writable(path)
+    figure = device_plot.draw(device, seed)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
 
 
 def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> Any:

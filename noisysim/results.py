@@ -26,7 +26,8 @@ class Result:
         Versions, backend, processor.
     history : dict of numpy.ndarray
         One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
-        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed (`noisysim.history.History`).
+        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses
+        (`noisysim.history.History`).
     steps : dict of numpy.ndarray
         One value an update: train_loss.
     diagnostics : dict of numpy.ndarray
@@ -92,7 +93,7 @@ class Result:
         rows = [
             ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),
             ("network", f"{sizes}, {self.config['activation']}"),
-            ("device", _call(device)),
+            ("device", _device(device)),
             ("learner", _call(learner) + (", with oracle access" if self.config["oracle"] else "")),
             ("optimizer", f"{_call(self.config['optimizer'])}, rate {self.config['learning_rate']:g}"),
             ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
@@ -108,7 +109,8 @@ class Result:
                 "cost",
                 f"{self.cost['passes']:,} passes for {self.cost['updates']:,} updates "
                 f"({self.cost['passes'] / updates:.2f} each), {self.cost['mvms']:,} MVMs, "
-                f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed",
+                f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed"
+                + (f", {self.cost['pulses']:,} pulses" if self.cost.get("pulses") else ""),
             )
         )
         rows += self._measured()
@@ -161,3 +163,14 @@ def _call(described: dict[str, Any]) -> str:
 def load(path: str | os.PathLike[str]) -> Result:
     """The result that a file holds."""
     return Result.of(storage.read(path), Path(path))
+
+
+def _device(described: dict[str, Any]) -> str:
+    """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
+    from noisysim import devices
+
+    name, shown = described["name"], {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    if name in devices.BUILT_IN:
+        defaults = devices.kind(name)._field_defaults  # type: ignore[attr-defined]
+        shown = {k: v for k, v in shown.items() if k == "name" or k not in defaults or v != defaults[k]}
+    return _call(shown) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")

@@ -1,4 +1,4 @@
-"""`run` and `resume`: one run, from its arguments to its result."""
+"""`run`, `resume` and `retention`: one run, from its arguments to its result, and what time leaves of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import noisysim.devices as devices
 from noisysim import config as configuration
 from noisysim import environment, execution, storage, tasks
 from noisysim.fields import Field, check, check_switch
@@ -52,8 +55,9 @@ def run(
         (x_train, y_train, x_test, y_test), or an HDF5 file that holds them.
     layers : list of int
         Hidden sizes, such as [512, 512]; the task gives input and output. Left out, the task's own.
-    device : str or device
-        What the arrays are made of: a name, a name with settings "crossbar:adc_bits=6", or a device.
+    device : str or path or device
+        What the arrays are made of: a name, the path of a device file "my_chip.py", either with settings
+        "crossbar:adc_bits=6", or a device.
     learner : str or Learner
         The rule: a name, a name with settings "danp:samples=4", or a learner.
     optimizer : str or optimizer
@@ -128,6 +132,7 @@ def resume(
     path: str | os.PathLike[str],
     *,
     task: Any = None,
+    device: Any = None,
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     checkpoint_seconds: float = 30.0,
@@ -141,6 +146,9 @@ def resume(
         The run's result file.
     task : arrays
         The data, for a run that learned arrays: its file does not hold them.
+    device : path or device
+        Where the run's device file is now, if it was moved; or the device, if it was made in a script or a notebook.
+        It must be the same to the byte; its settings are the run's.
     data : path
         Folder of the data files.
     threads : int
@@ -161,27 +169,88 @@ def resume(
     content = storage.read(path)
     if content["status"] in ("finished", "diverged"):
         return Result.of(content, path)
+    resolved = _taken_up(content, path, task, device, data)
+    started = time.perf_counter() - content["elapsed"]
+    with execution.threads(threads):
+        training = _restored(resolved, content, path)
+        training.notes += environment.moved(content["environment"])
+        return _go_on(training, content["environment"], path, started, seconds, progress)
+
+
+def retention(
+    result: Result | str | os.PathLike[str],
+    seconds: Sequence[float],
+    *,
+    task: Any = None,
+    device: Any = None,
+    data: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Test a run's chip as it is after having lain for some time: what drift has left of what it learned.
+
+    Parameters
+    ----------
+    result : Result or path
+        A run, or its result file. It stays as it is.
+    seconds : list of float
+        Times since the end of the run, rising; the passes of a test take their time as well.
+    task, device, data, threads
+        As in `resume`.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        "seconds", "test_loss", "test_accuracy" (a fraction; NaN if the task is no classification), one value a time.
+    """
+    times = [check("", "seconds", t, Field("s", 0, 1e12)) for t in _listed(seconds)]
+    if not times or times != sorted(times):
+        raise ValueError(f"seconds must be one or more times, rising, not {times}")
+    content, path = (
+        (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
+    )
+    resolved = _taken_up(content, path, task, device, data)
+    with execution.threads(_threads(threads)):
+        training = _restored(resolved, content, path)
+        began, tests = training.chip.clock, []
+        for t in times:
+            training.chip.wait(max(0.0, began + t - training.chip.clock))
+            tests.append(training.test())
+    losses, accuracies = np.array(tests).T
+    return {"seconds": np.array(times), "test_loss": losses, "test_accuracy": accuracies}
+
+
+def _listed(values: Any) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
+        raise TypeError(f"seconds must be a list of times such as [0, 3600], not {values!r}")
+    return list(values)
+
+
+def _taken_up(content: dict[str, Any], path: Path | None, task: Any, device: Any, data: Any) -> configuration.Config:
+    """The settings of a run recorded, with its data, which must be the same, at hand again."""
     stored = content["config"]
     given = dict(stored) if task is not None else configuration.rerunnable(stored)
-    learned = stored["task"]
+    learned, name = stored["task"], path or "this run"
     if isinstance(task, (tuple, list)) and learned["name"] == "arrays":
         task = tasks.get(task, seed=stored["seed"], **learned["settings"])
     given["task"] = task if task is not None else given["task"]
+    given["device"] = stored["device"] if device is None else devices.again(stored["device"], device)
     resolved = configuration.resolve(**given, data=data)
     found = resolved.task.describe()
     if found["crc32"] != learned["crc32"]:
-        raise ValueError(f"{path} was learning other data than these (CRC-32 {learned['crc32']}, now {found['crc32']})")
+        raise ValueError(f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {found['crc32']})")
     if found["settings"] != learned["settings"]:
-        raise ValueError(f"{path} was learning with task settings {learned['settings']}, not {found['settings']}")
-    started = time.perf_counter() - content["elapsed"]
-    with execution.threads(threads):
-        training = Training(resolved)
-        try:
-            training.resume(content["arrays"])
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"{path} holds no whole state to go on from: {error}") from None
-        training.notes += environment.moved(content["environment"])
-        return _go_on(training, content["environment"], path, started, seconds, progress)
+        raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {found['settings']}")
+    return resolved
+
+
+def _restored(resolved: configuration.Config, content: dict[str, Any], path: Path | None) -> Training:
+    """A recorded run as it stood."""
+    training = Training(resolved)
+    try:
+        training.resume(content["arrays"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path or 'this run'} holds no whole state to go on from: {error}") from None
+    return training
 
 
 ARGUMENTS = tuple(inspect.signature(run).parameters)

@@ -1,12 +1,12 @@
 """The result file: one HDF5 file a run, readable with plain h5py.
 
-Layout (version 2)::
+Layout (version 3)::
 
     /                      attributes format = "noisysim run", version, status, elapsed (seconds)
     /config                JSON text: every argument of the run, resolved
     /environment           JSON text: versions, backend, processor
     /warnings              JSON text: what the run noticed about itself
-    /cost                  JSON text: passes, products, conversions, cells programmed
+    /cost                  JSON text: passes, products, conversions, cells programmed, pulses
     /history/epoch/NAME    float64, one value an epoch
     /history/step/NAME     float64, one value an update
     /history/diagnostics/NAME  float64, (looks, layers): what was asked for; `update` has the updates done before each
@@ -27,7 +27,7 @@ import numpy as np
 
 from noisysim.history import EPOCH, STEP
 
-FORMAT, VERSION = "noisysim run", 2
+FORMAT, VERSION = "noisysim run", 3
 
 
 def check_writable(path: Path, overwrite: bool) -> None:

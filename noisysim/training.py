@@ -15,7 +15,7 @@ import numpy as np
 from noisysim import algebra, chip, execution, health, negotiation, seeding
 from noisysim.config import Config
 from noisysim.diagnostics import Probe
-from noisysim.history import History
+from noisysim.history import COUNTS, History
 from noisysim.learners import State
 from noisysim.progress import Progress
 
@@ -195,7 +195,7 @@ class Training:
             "learning_rate": self.config.learning_rate * self.config.learning_rate_decay**self.epoch,
             "passed_share": passed / looks if looks else math.nan,
             "activity_rms": math.sqrt(squares / seen),
-            **{name: getattr(cost, name) for name in ("passes", "mvms", "adc_conversions", "cells_programmed")},
+            **{name: getattr(cost, name) for name in COUNTS},
         }
         for name, value in values.items():
             self.history.epoch[name].append(float(value))

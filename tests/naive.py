@@ -5,13 +5,14 @@ are (batch, units), weights (n_out, n_in), and a list holds one array a layer. R
 """
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 
 # --- random numbers -------------------------------------------------------------------------------------------------
 
 MASK = np.uint64(0xFFFFFFFF)
-NORMAL, UNIFORM, WRITE, OWN = range(4)  # kinds of noise stream
+NORMAL, UNIFORM, WRITE, OWN, ROUNDING, CELL, CELL_UNIFORM, STATE, REFRESH, VERIFY = range(10)  # kinds of noise stream
 
 
 def philox(counter, key):
@@ -32,12 +33,12 @@ def stream(kind, layer, index=0):
     return kind << 28 | layer << 16 | index
 
 
-def words(n, sample, number, stream, key):
-    """Random words of units 0..n-1: unit u is word u // q of counter (u % q, sample, number, stream), q = ceil(n / 4).
+def words(n, sample, number, stream, key, base=0):
+    """Random words of units 0..n-1: unit u is word u // q of counter (base + u % q, sample, number, stream).
 
-    As (4, q); or (rows, 4, q) for an array of so many samples.
+    q = ceil(n / 4). As (4, q); or (rows, 4, q) for an array of so many samples.
     """
-    index, sample = np.arange(-(-n // 4)), np.asarray(sample)[..., None]
+    index, sample = base + np.arange(-(-n // 4)), np.asarray(sample)[..., None]
     ones = np.ones_like(index + sample)
     return np.stack(philox((ones * index, ones * sample, ones * number, ones * stream), key), axis=-2)
 
@@ -47,15 +48,15 @@ def in_order(drawn, n):
     return drawn.reshape(*drawn.shape[:-2], -1)[..., :n]
 
 
-def uniforms(n, sample, number, stream, key):
+def uniforms(n, sample, number, stream, key, base=0):
     """n draws strictly inside (0, 1), for each sample: midpoints of 2^23 equal parts, which float32 holds exactly."""
-    top = words(n, sample, number, stream, key) >> np.uint64(9)
+    top = words(n, sample, number, stream, key, base) >> np.uint64(9)
     return in_order((top.astype(float) + 0.5) * 2.0**-23, n)
 
 
-def normals(n, sample, number, stream, key):
+def normals(n, sample, number, stream, key, base=0):
     """n draws of N(0, 1), for each sample, by Box and Muller: of two words one is the radius, the other the angle."""
-    bits = words(n, sample, number, stream, key)
+    bits = words(n, sample, number, stream, key, base)
     z = np.empty(bits.shape)
     for pair in (0, 2):
         radius = np.sqrt(-2 * np.log((bits[..., pair, :].astype(float) + 0.5) * 2.0**-32))
@@ -340,6 +341,282 @@ def weights_of(cells, n_in, d):
 def variances_of(cells, n_in, d):
     """Variance of each weight in one read, cells read as G (1 + s xi)."""
     return unit(n_in, d) ** 2 * d.read_noise**2 * (cells[0] ** 2 + cells[1] ** 2)
+
+
+# --- cells of any kind ----------------------------------------------------------------------------------------------
+# A layer's cells are (sides, n_out, n_in): g+ and g- of each slice, the most significant slice first; or one side,
+# whose reference is the middle of the range. `own` maps names of fields to the cells' own values, of the same shape.
+
+CELL_BLOCK = 1024  # weights of a layer that are written together
+OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # numbers of the draws of the first field of each part
+FAULT_NUMBERS = range(1 << 16, (1 << 16) + 4)  # which fault; stuck where; cut rows; cut columns
+
+
+def block_draws(draw, shape, number, word, key, part=0, parts=1):
+    """One draw for each weight: those of a block have a counter of their own, whose draws come in so many parts."""
+    count = int(np.prod(shape))
+    drawn = draw(parts * CELL_BLOCK, np.arange(-(-count // CELL_BLOCK)), number, word, key)
+    return drawn[:, part * CELL_BLOCK :][:, :CELL_BLOCK].ravel()[:count].reshape(shape)
+
+
+def with_own(d, own, side):
+    """The device as it is at the cells of one side."""
+    return SimpleNamespace(**{**d._asdict(), **{name: values[side] for name, values in own.items()}})
+
+
+def own_values(value, size, law, low, high, z):
+    """A number of which every part of a chip has its own, held within the field's range."""
+    values = {"normal": value * (1 + size * z), "absolute": value + size * z}.get(law)
+    return np.clip(value * np.exp(size * z - size**2 / 2) if law == "lognormal" else values, low, high)
+
+
+def own_draws(shape, part, field, layer, index, key):
+    """Normal draws at fabrication: of the field-th spread field of cells (index: side), rows or columns (tile)."""
+    return normal_rows(*shape, OWN_NUMBERS[part] + field, stream(OWN, layer, index), key)
+
+
+def faults(shape, layer, side, d, key):
+    """Where cells of one side are stuck, uS; NaN for sound cells."""
+
+    def share(shape, number, index):
+        return uniforms(shape[1], np.arange(shape[0]), number, stream(OWN, layer, index), key)
+
+    u, anywhere = (share(shape, FAULT_NUMBERS[k], side) for k in (0, 1))
+    span = d.g_max - d.g_min
+    stuck = np.where(u < d.stuck_low + d.stuck_high + d.stuck_random, d.g_min + span * anywhere, np.nan)
+    stuck[u < d.stuck_low + d.stuck_high] = d.g_max
+    stuck[u < d.stuck_low] = d.g_min
+    stuck[:, share((1, shape[1]), FAULT_NUMBERS[2], 0)[0] < d.dead_rows] = 0
+    stuck[share((1, shape[0]), FAULT_NUMBERS[3], 0)[0] < d.dead_columns] = 0
+    return stuck
+
+
+def reference(shape, layer, d, key):
+    """What one cell a weight is compared with: the middle of the range, nothing on lines that are cut."""
+    cut = faults(
+        shape, layer, 0, SimpleNamespace(**{**d._asdict(), "stuck_low": 0, "stuck_high": 0, "stuck_random": 0}), key
+    )
+    return np.where(np.isnan(cut), (d.g_min + d.g_max) / 2, 0.0)
+
+
+def held(cells, stuck):
+    """Cells after something tried to change them."""
+    return np.where(np.isnan(stuck), cells, stuck)
+
+
+def bound(n_in, d):
+    """Weight that the full span stands for; n_in without the bias."""
+    return d.weight_bound or d.weight_range / np.sqrt(n_in)
+
+
+def digits(magnitude, d):
+    """The shares of the span that slices hold of a magnitude, (slices, ...)."""
+    if d.slices == 1:
+        return magnitude[None]
+    left, most, found = np.rint(magnitude * (2 ** (d.slices * d.slice_bits) - 1)), 2**d.slice_bits, []
+    for _ in range(d.slices):
+        found.insert(0, np.mod(left, most) / (most - 1))
+        left = np.floor(left / most)
+    return np.array(found)
+
+
+def cell_goals(targets, d):
+    """Conductances that the cells of a layer should have for targets (shares) from -1 to 1, (sides, ...)."""
+    span = d.g_max - d.g_min
+    if d.cells_per_weight == 1:
+        return (d.g_min + span * (1 + targets) / 2)[None]
+    plus, minus = digits(np.maximum(targets, 0), d), digits(np.maximum(-targets, 0), d)
+    return d.g_min + span * np.stack([plus, minus], axis=1).reshape(-1, *targets.shape)
+
+
+def slice_worth(n_in, d):
+    """Weight that a conductance difference of 1 uS stands for, by slice."""
+    full = bound(n_in, d) * (2 if d.cells_per_weight == 1 else 1) / (d.g_max - d.g_min)
+    if d.slices == 1:
+        return [full]
+    most = 2**d.slice_bits
+    return [full * (most - 1) * most ** (d.slices - 1 - s) / (most**d.slices - 1) for s in range(d.slices)]
+
+
+def slice_weights(cells, n_in, d, middle=None):
+    """What each slice's cells amount to as weights, (slices, n_out, n_in)."""
+    pairs = [(cells[0], middle)] if d.cells_per_weight == 1 else zip(cells[::2], cells[1::2], strict=True)
+    return np.array([(p - m) * w for (p, m), w in zip(pairs, slice_worth(n_in, d), strict=True)])
+
+
+def slice_variances(stds, n_in, d):
+    """Variance of each slice's weights in one read, from the standard deviations of its cells."""
+    sides = 1 if d.cells_per_weight == 1 else 2
+    return np.array([w**2 * np.sum(stds[sides * s : sides * s + sides] ** 2, axis=0)
+                     for s, w in enumerate(slice_worth(n_in, d))])  # fmt: skip
+
+
+def programmed(goals, moved, cells, own, layer, number, key, d):
+    """Cells after a program write of those that moved, each with its own draw."""
+    new = cells.copy()
+    for k, goal in enumerate(goals):
+        z = block_draws(normals, goal.shape, number, stream(WRITE, layer), key, k, len(goals))
+        new[k] = np.where(moved[k], np.maximum(cell_program(goal, z, with_own(d, own, k)), 0), cells[k])
+    return new
+
+
+def verified(goals, moved, cells, stuck, own, layer, number, key, d):
+    """Closed loop: pulses towards the goal, each after a read, until one read is within the tolerance.
+
+    Returns cells, how many pulses each got, and the least distance of a decision from its edge, in spans.
+    """
+    span, new = d.g_max - d.g_min, cells.copy()
+    given, edge = np.zeros(cells.shape, int), np.full(cells.shape, np.inf)
+    for k, goal in enumerate(goals):
+        own_d, going = with_own(d, own, k), moved[k].copy()
+        for turn in range(d.verify_pulses):
+            read, z = (block_draws(normals, goal.shape, number, stream(kind, layer, turn), key, k, len(goals))
+                       for kind in (VERIFY, WRITE))  # fmt: skip
+            miss = goal - new[k] - cell_std(new[k], own_d) * read
+            near = np.minimum(np.abs(np.abs(miss) / span - d.verify_tolerance), np.abs(miss) / span)
+            edge[k] = np.where(going, np.minimum(edge[k], near), edge[k])
+            going &= np.abs(miss) > d.verify_tolerance * span
+            pulsed = np.maximum(cell_pulse(new[k], np.where(miss > 0, 1.0, -1.0), z, own_d), 0)
+            new[k] = held(np.where(going, pulsed, new[k]), stuck[k])
+            given[k] += going
+    return new, given, edge
+
+
+def pulses_asked(change, n_in, layer, number, key, d):
+    """Signed pulses that a change of weights asks for, rounded by chance; and how near each is to another count."""
+    wanted = change / bound(n_in, d) / (d.pulse_step * (2 if d.cells_per_weight == 1 else 1))
+    exact = np.abs(wanted) + block_draws(uniforms, change.shape, number, stream(ROUNDING, layer), key)
+    return np.sign(wanted) * np.minimum(np.floor(exact), d.pulse_limit), np.abs(exact - np.rint(exact))
+
+
+def pulse_draws(asked, turn, layer, number, key):
+    """Draws of pulse number `turn` of every weight that has as many coming.
+
+    In a block's first turn, if half of it or more takes part, weight j takes draw j of CELL_BLOCK; otherwise the i-th
+    of the m weights that have the pulse coming takes draw i of m.
+    """
+    counts, word = np.abs(asked.ravel()), stream(WRITE, layer, turn)
+    z = np.zeros(counts.size)
+    for block in range(-(-counts.size // CELL_BLOCK)):
+        here = slice(block * CELL_BLOCK, (block + 1) * CELL_BLOCK)
+        live = counts[here] > turn
+        if turn == 0 and live.sum() >= live.size // 2:
+            z[here] = normals(CELL_BLOCK, block, number, word, key)[: live.size]
+        elif live.any():
+            z[here][live] = normals(int(live.sum()), block, number, word, key)
+    return z.reshape(asked.shape)
+
+
+def open_loop(asked, cells, stuck, own, layer, number, key, d):
+    """Cells after their pulses, and which pairs were set anew.
+
+    An increase potentiates g+, a decrease g-, or depresses the only cell; every pulse has its own draw. A pair that was
+    pulsed, of which a cell has passed refresh_at and the other a tenth, is programmed to its difference.
+    """
+    new = cells.copy()
+    for turn in range(int(np.abs(asked).max(initial=0))):
+        z = pulse_draws(asked, turn, layer, number, key)
+        for k in range(len(cells)):
+            if len(cells) == 1:
+                live, up = np.abs(asked) > turn, np.sign(asked)
+            else:
+                live, up = (asked if k == 0 else -asked) > turn, 1.0
+            new[k] = np.where(live, np.maximum(cell_pulse(new[k], up, z, with_own(d, own, k)), 0), new[k])
+    new = held(new, stuck)
+    anew = np.zeros(asked.shape, bool)
+    if len(cells) == 2:
+        low, high = (new - d.g_min) / (d.g_max - d.g_min)  # shares, sorted below
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        anew = (asked != 0) & (high > d.refresh_at) & (low > 0.1)
+        difference = new[0] - new[1]
+        for k, wanted in enumerate((difference, -difference)):
+            z = block_draws(normals, asked.shape, number, stream(REFRESH, layer), key, k, 2)
+            goal = d.g_min + np.clip(wanted, 0, d.g_max - d.g_min)
+            new[k] = np.where(anew, np.maximum(cell_program(goal, z, with_own(d, own, k)), 0), new[k])
+        new = held(new, stuck)
+    return new, anew
+
+
+def level(goal, d):
+    """Where this differs between an old and a new goal, a closed-loop write is worth its while."""
+    return goal / (2 * max(d.verify_tolerance, 1e-4) * (d.g_max - d.g_min))
+
+
+# the hooks of tests/cell_device.py
+
+
+def cell_program(g, z, d):
+    return g + (d.miss + d.program_noise * z) * (d.g_max - d.g_min)
+
+
+def cell_pulse(g, up, z, d):
+    step = d.gain * d.pulse_step * (d.g_max - d.g_min) * (1 + d.step_noise * z)
+    return np.clip(g + up * step, d.g_min, d.g_max)
+
+
+def cell_drift(g, t, d):
+    return g * np.maximum(t / d.drift_start, 1) ** -d.nu
+
+
+def cell_std(g, d):
+    return d.read_noise * g + d.floor * (d.g_max - d.g_min)
+
+
+def cell_jump(s, u, t, d):
+    rate = 1 / d.tau_up + 1 / d.tau_down
+    rest = 1 / d.tau_up / rate
+    return np.where(u < rest + (s - rest) * np.exp(-t * rate), 1.0, 0.0)
+
+
+def cell_read(g, s, z, u, d):
+    return g * (1 + d.cell_noise * z + d.jitter * (2 * u - 1) + d.amplitude * s)
+
+
+def bent(driven, d):
+    """What cells of unit conductance carry: their I-V curve, of full scale."""
+    scale = d.dac_range or np.maximum(np.abs(driven).max(axis=1, keepdims=True), 1e-300)
+    v = driven / scale
+    return scale * v * (1 - d.bend + d.bend * v**2)
+
+
+def driven_by(x, d, gain, offset):
+    """Rows that DACs with gains and offsets of their own drive; full scale 0 is the row's largest value."""
+    scale = d.dac_range or np.abs(x).max(axis=1, keepdims=True)
+    return scale * (x / np.where(scale == 0, 1, scale) * (1 + gain) + offset * (scale != 0))
+
+
+def cell_by_cell(x, cells, states, own, middle, worth, where, counter, seconds, d):
+    """Lines of one tile of one slice, every cell read by itself, sample after sample; and the states afterwards.
+
+    `cells`, `states`: (1 or 2, n_out, n_in of the tile); `where`: layer, tile; `counter`: first sample, number, key;
+    `seconds`: before each sample.
+    """
+    (layer, tile), (first, number, key) = where, counter
+    states, n, lines = states.copy(), x.shape[1], np.zeros((len(x), cells.shape[1]))
+    for r, row in enumerate(x):
+        for i in range(cells.shape[1]):
+            for k in range(len(cells)):
+                at = (n, first + r, number)
+                base = (2 * i + k) * -(-n // 4)
+                u, jitter = (uniforms(*at, stream(kind, layer, tile), key, base) for kind in (STATE, CELL_UNIFORM))
+                z = normals(*at, stream(CELL, layer, tile), key, base)
+                mine = SimpleNamespace(**{**d._asdict(), **{f: v[k, i] for f, v in own.items()}})
+                if d.tau_up:
+                    states[k, i] = cell_jump(states[k, i], u, seconds[r], mine)
+                lines[r, i] += (1, -1)[k] * row @ cell_read(cells[k, i], states[k, i], z, jitter, mine)
+            if len(cells) == 1:
+                lines[r, i] -= row @ middle[i]
+    return lines * worth, states
+
+
+def calibration_vectors(columns, widest):
+    """What a read that measures drift drives an array with: 16 vectors of +-1."""
+    return (np.random.default_rng(0).integers(0, 2, (16, widest)) * 2 - 1)[:, :columns].astype(float)
+
+
+def compensating_gain(before, after):
+    """Factor on a tile's outputs, from two calibration reads of it."""
+    return np.abs(before).mean() / np.abs(after).mean()
 
 
 # --- learning rules: signals s_l, an estimate of dL/da_l for each sample --------------------------------------------

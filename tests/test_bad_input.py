@@ -126,7 +126,7 @@ RUN = {
     "decorrelation": ({"learner": "danp:decorrelation=2"}, ValueError, r"'danp'\.decorrelation .*from 0 to 1.*not 2"),
     "clean": (
         {"learner": "danp:baseline=clean"}, ValueError,
-        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation: .*baseline='noisy'",
+        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation, targets: .*baseline='noisy'",
     ),
     "no-oracle": ({"learner": "bp", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'bp' needs or"),
     "no-oracle-ideal": (
@@ -453,9 +453,9 @@ PASSES |= {
 def unchanged(chip, call, kind, said):
     """The error comes before the pass or the write: nothing is counted, no noise is drawn, no weight moves."""
     chip.forward(CALM)
-    before = chip.cost.as_dict(), chip._hidden.next_pass, chip._hidden.weights.tobytes()
+    before = chip.cost.as_dict(), chip._hidden.next_pass, chip._hidden.arrays.weights.tobytes()
     one_error(kind, said, call, chip)
-    return before == (chip.cost.as_dict(), chip._hidden.next_pass, chip._hidden.weights.tobytes())
+    return before == (chip.cost.as_dict(), chip._hidden.next_pass, chip._hidden.arrays.weights.tobytes())
 
 
 @pytest.mark.parametrize(("call", "kind", "said"), PASSES.values(), ids=PASSES)
@@ -531,7 +531,7 @@ def test_exact_weights_have_to_be_granted(name, advice, chip):
 
 def test_backpropagation_by_hand_needs_the_oracle(chip):
     learner = learners.get("bp")
-    said = r"'bp' needs oracle; the chip offers output_error, perturbation: .*oracle=True"
+    said = r"'bp' needs oracle; the chip offers output_error, perturbation, targets: .*oracle=True"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     state = learner.init(NET)
     one_error(ValueError, r"'bp' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
@@ -542,7 +542,7 @@ def test_backpropagation_by_hand_needs_the_oracle(chip):
 
 def test_a_clean_baseline_needs_clean_passes(chip):
     learner = learners.get("danp:baseline=clean")
-    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation: its passes are noisy"
+    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation, targets: its passes are noisy"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     learner.init(NET, offers=Chip(NET, "ideal").offers)
 
@@ -614,7 +614,7 @@ WHOLE_FILE = r"run\.h5 is not a whole noisysim result file \("
 DAMAGE = {
     "other-hdf5": (lambda file: file.attrs.pop("format"), r"run\.h5 is not a noisysim result file"),
     "other-format": (lambda file: file.attrs.modify("format", "sweep"), r"run\.h5 is not a noisysim result file"),
-    "newer": (lambda file: file.attrs.modify("version", 3), r"has layout version 3; this noisysim reads 2"),
+    "newer": (lambda file: file.attrs.modify("version", 4), r"has layout version 4; this noisysim reads 3"),
     "no-status": (lambda file: file.attrs.pop("status"), WHOLE_FILE),
     "no-config": (lambda file: file.pop("config"), WHOLE_FILE),
     "half-json": (replace("cost", '{"passes": '), WHOLE_FILE),

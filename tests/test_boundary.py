@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -15,6 +16,13 @@ import noisysim
 from noisysim import Chip, devices, execution, learners, losses, seeding
 from noisysim.layered import Layered
 from noisysim.observation import Batch, Drive, Observation
+
+CELLS = Path(__file__).with_name("cell_device.py")  # every effect that cells can have
+spec = importlib.util.spec_from_file_location("cell_device", CELLS)
+bench = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(bench)
+KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar"}
+KINDS["cells"] = devices.get(str(CELLS), **bench.KINDS["pulsed pairs"])
 
 ROOT = Path(noisysim.__file__).parent
 DEVICES = Path(devices.__file__).parent
@@ -32,7 +40,8 @@ ALLOWED = {
     "layered": ((), ("numpy",)),
     "execution": ((), ("numpy", "scipy", "threadpoolctl")),
     "kernels": (("scalars",), ("numpy", "numba", "platformdirs")),
-    "devices": (("scalars", "fields", "kernels.build"), ("numpy",)),
+    "device_files": (("scalars", "fields", "kernels.build"), ("numpy", "numba")),
+    "devices": (("scalars", "fields", "parts", "kernels.build", "device_files"), ("numpy", "h5py")),
     "losses": (("fields",), ("numpy", "numba")),
     "network": (("scalars", "fields"), ("numpy",)),
     "cost": (("network",), ("numpy",)),
@@ -43,9 +52,12 @@ ALLOWED = {
     "tasks": (("observation", "losses", "fields"), ("numpy", "scipy", "h5py", "numba", "platformdirs", "pooch")),
     "oracle": (("algebra", "execution", "layered", "observation"), ("numpy",)),
     "negotiation": (("observation",), ("numpy",)),
+    "parts": (("fields",), ()),
+    "wires": ((), ("numpy", "scipy")),
+    "arrays": (("devices", "execution", "seeding", "fields", "kernels", "network", "wires"), ("numpy",)),
     "chip": (
-        ("devices", "execution", "layered", "seeding", "cost", "decorrelation", "fields", "kernels", "network",
-         "observation", "oracle"),
+        ("arrays", "devices", "execution", "layered", "seeding", "cost", "decorrelation", "fields", "kernels",
+         "network", "observation", "oracle"),
         ("numpy",),
     ),
 }  # fmt: skip
@@ -150,13 +162,17 @@ def batch(chip, rows=6, seed=0):
     return Batch(x, t, losses.get("cce"))
 
 
+def keys_of(chip):
+    return {**chip._hidden.keys, **chip._hidden.arrays._keys}
+
+
 def a_chip(device, seed=SEED, **options):
     return Chip([5, 7, 3], device, decorrelate=True, bias=True, seed=seed, **options)
 
 
 def test_the_walk_finds_what_a_view_leads_to():
     chip = a_chip("crossbar")
-    weights = chip._hidden.weights
+    weights = chip._hidden.arrays.weights
     view = weights[2:5]
     view.flags.writeable = False
     leak = Observation([np.ones(2)], [view], view)
@@ -165,7 +181,7 @@ def test_the_walk_finds_what_a_view_leads_to():
     assert any(v is weights for v in reachable(lambda: weights))
 
 
-@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
 def test_observations_share_no_memory_with_the_chip(device):
     chip = a_chip(device)
     data = batch(chip)
@@ -198,7 +214,7 @@ def test_the_chip_keeps_nothing_that_it_is_given():
     assert not sharing(given, arrays(reachable(chip)))
 
 
-@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
 def test_scribbling_on_what_a_chip_let_out_changes_nothing_it_does_next(device):
     chip, twin = a_chip(device), a_chip(device)
     for step in range(3):
@@ -267,12 +283,12 @@ def public(value, path="chip", seen=None):
 
 
 @pytest.mark.parametrize("options", [{}, {"oracle": True}])
-@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
 def test_no_public_attribute_of_a_chip_gives_weights_noise_or_keys(device, options):
     chip = a_chip(device, **options)
     chip.forward(batch(chip))
     chip.program([np.full(s, 0.01, np.float32) for s in chip.network.shapes])
-    words = {int(word) for key in chip._hidden.keys.values() for word in key} | {SEED}
+    words = {int(word) for key in keys_of(chip).values() for word in key} | {SEED}
     found = dict(public(chip))
     assert "chip.cost.passes" in found
     for path, value in found.items():
@@ -282,7 +298,7 @@ def test_no_public_attribute_of_a_chip_gives_weights_noise_or_keys(device, optio
 
 
 def test_a_device_with_hooks_of_its_own_grants_no_oracle_unless_asked_by_name():
-    for device in devices.names():
+    for device in KINDS.values():
         chip = a_chip(device)
         data = batch(chip)
         exact = not devices.own_hooks(chip.device)
@@ -322,8 +338,8 @@ def test_a_learners_key_is_none_of_the_chips():
     for seed in (0, SEED):
         chip = a_chip("crossbar", seed)
         state = learners.get("np").init(chip.sizes, seed=seed, offers=chip.offers)
-        theirs = chip._hidden.keys
-        assert len(set(theirs.values())) == len(theirs) == 3
+        theirs = keys_of(chip)
+        assert len(set(theirs.values())) == len(theirs) == 4
         assert tuple(state.key) not in theirs.values()
         assert not {int(w) for w in state.key} & {int(w) for key in theirs.values() for w in key}
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from functools import partial
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -21,7 +22,14 @@ from noisysim import Chip, devices, execution, learners, losses, optimizers
 from noisysim.chip import restore, snapshot
 from noisysim.kernels import build, specialised
 from noisysim.observation import Batch, Drive
-from noisysim.scalars import noise
+
+spec = importlib.util.spec_from_file_location("cell_device", Path(__file__).with_name("cell_device.py"))
+bench = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(bench)
+
+# every effect that cells can have, with one exact device and one whose lines are noisy
+CELLS = f"{bench.__file__}:" + ",".join(f"{name}={value}" for name, value in bench.KINDS["pulsed pairs"].items())
+KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar", "cells": CELLS}
 
 LARGE = (96, 256, 64)
 ROWS = 2 * execution.BLOCK_ROWS + 77
@@ -127,7 +135,7 @@ def test_the_pool_is_used_where_the_bits_are_compared(count, monkeypatch):
     assert len(seen - {threading.get_ident()}) == (count if count > 1 else 0)
 
 
-@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
 def test_a_batch_in_chunks_is_the_batch(device):
     sizes = (70, 133, 9)
     data = batch(sizes, ROWS)
@@ -154,7 +162,7 @@ def test_a_batch_in_chunks_is_the_batch(device):
     assert whole.cost == parts.cost
 
 
-@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
 def test_a_sample_does_not_see_what_else_is_in_its_block(device):
     # rows of one block share a product: only its height decides its bits
     sizes, rows = (7, 33, 5), 32
@@ -169,7 +177,7 @@ def test_a_sample_does_not_see_what_else_is_in_its_block(device):
 
 
 @pytest.mark.parametrize("used", [False, True])
-@pytest.mark.parametrize(("learner", "device"), PAIRS)
+@pytest.mark.parametrize(("learner", "device"), [*PAIRS, ("np", CELLS)])
 def test_a_restart_goes_on_with_the_same_bits(learner, device, used):
     sizes = (6, 9, 4)
     through, stopped = Run(learner, device, sizes), Run(learner, device, sizes)
@@ -198,7 +206,7 @@ def test_a_snapshot_does_not_follow_the_chip():
         np.testing.assert_array_equal(array, before[name], name)
 
 
-@pytest.mark.parametrize("device", devices.names())
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
 def test_seeds_make_chips(device):
     x = batch((6, 9, 4), 8).inputs
     a, b, c = (Chip((6, 9, 4), device, seed=s).forward(x).output for s in (1, 1, 2))
@@ -230,7 +238,7 @@ def recompiled():
     """What a second update compiles, for every pair of learner and device and for small, single and large batches."""
     found = []
     for rows in (6, 1, ROWS):
-        for learner, device in PAIRS:
+        for learner, device in [*PAIRS, ("np", CELLS)]:
             sizes = LARGE if rows == ROWS else (6, 9, 4)
             run = Run(learner, device, sizes)
             run.step(batch(sizes, rows))
@@ -280,7 +288,7 @@ def kernels_of(folder, source):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return build.load("cpu", {"activation": module.activation, "philox": noise.philox}, {}, numba.njit(**build.OPTIONS))
+    return build.load("cpu/passes", {"activation": module.activation}, {}, numba.njit(**build.OPTIONS))
 
 
 def activated(kernels):
@@ -310,7 +318,8 @@ def test_hooks_make_modules_by_their_source(tmp_path, monkeypatch):
 
 def test_a_hook_that_shares_its_name_with_what_it_calls():
     # np.tanh inside a function called tanh: an attribute's name is no global of the function
-    assert specialised.for_device(devices.get("ideal"), devices.hooks(devices.get("ideal")), frozenset(), False, "tanh")
+    own: dict = {"cell": {}, "row": {}, "column": {}}
+    assert specialised.for_device("passes", [], devices.hooks(devices.get("ideal")), own, {}, "tanh")
 
 
 PROCESS = """
@@ -320,7 +329,7 @@ PROCESS = """
     import hook
     from noisysim.kernels import build
     import numba
-    kernels = build.load("cpu", {{"activation": hook.activation}}, {{}}, numba.njit(**build.OPTIONS))
+    kernels = build.load("cpu/passes", {{"activation": hook.activation}}, {{}}, numba.njit(**build.OPTIONS))
     out = np.empty((1, 2), np.float32)
     kernels.activate(np.array([[1.0, -2.0]], np.float32), out)
     stats = kernels.activate.stats

@@ -17,7 +17,7 @@ import pytest
 from noisysim import Chip, devices, losses
 from noisysim.chip import snapshot
 from noisysim.execution import BLOCK_ROWS
-from noisysim.kernels.cpu import CELL_BLOCK
+from noisysim.kernels.layout import CELL_BLOCK
 from noisysim.observation import Batch, Drive
 from noisysim.scalars.convert import quantise
 
@@ -35,20 +35,21 @@ class Inside:
 
     def __init__(self, chip):
         hidden, net = chip._hidden, chip.network
+        arrays = hidden.arrays
         self.chip, self.device = chip, chip.device
         self.cuts = [naive.tiles(n, net.tile_rows) for n in net.columns]
-        self.weights = [np.asarray(w, float) for w in hidden.weight_arrays(net)]
+        self.weights = [np.asarray(w, float) for w in arrays.weight_arrays()]
         self.rotations = [np.asarray(r, float) for r in hidden.rotations]
         ranges = iter(hidden.ranges.tolist())
         self.ranges = [[next(ranges) for _ in cut] for cut in self.cuts]
         self.key, self.next_pass = hidden.keys["noise"], hidden.next_pass
         self.cells, self.targets, self.variances = [], [], None
-        if hidden.pairs.size:
+        if arrays.targets.size:
             at = 0
             for n_out, n_in in net.shapes:
-                targets, *cells = hidden.pairs[:, at : at + n_out * n_in].reshape(3, n_out, n_in).astype(float)
-                self.cells.append(cells)
-                self.targets.append(targets)
+                here = slice(at, at + n_out * n_in)
+                self.cells.append(list(arrays.now[:, here].reshape(2, n_out, n_in).astype(float)))
+                self.targets.append(arrays.targets[here].reshape(n_out, n_in).astype(float))
                 at += n_out * n_in
             self.variances = [
                 naive.variances_of(c, n, self.device) for c, n in zip(self.cells, net.sizes, strict=False)
@@ -436,7 +437,7 @@ def test_writes_of_a_crossbar(device, sizes, bias):
     assert chip.cost.cells_written_at_start == 2 * chip.network.cells
     for number, size in enumerate((0.02, 1e-4, 0.5, 1e-3, 50.0)):  # most cells, few, most, some, to the ends
         before, cost = Inside(chip), chip.cost.cells_programmed
-        key, write = chip._hidden.keys["write"], chip._hidden.next_write
+        key, write = chip._hidden.arrays._keys["write"], chip._hidden.arrays.writes
         assert write == 2 + number  # fabrication and `make` wrote before
         change = [(size * rng.standard_normal(s)).astype(np.float32) for s in chip.network.shapes]
         chip.program(change)
@@ -461,9 +462,9 @@ def test_writes_of_a_crossbar(device, sizes, bias):
 def one_cell_chip(**settings):
     quiet = {"dac_bits": 0, "adc_bits": 0, "line_noise": 0, "read_noise": 0, "program_noise": 0}
     chip = Chip([2, 2], devices.get("crossbar", **{**quiet, "levels": 11, "weight_range": 2, **settings}), seed=0)
-    change = -np.asarray(chip._hidden.weight_arrays(chip.network)[0]) * 10  # beyond every range: then back to zero
+    change = -np.asarray(chip._hidden.arrays.weight_arrays()[0]) * 10  # beyond every range: then back to zero
     chip.program([change.astype(np.float32)])
-    target = chip._hidden.pairs[0].reshape(2, 2)
+    target = chip._hidden.arrays.targets.reshape(2, 2)
     chip.program([(-target * 2 / np.sqrt(2)).astype(np.float32)])
     return chip
 
@@ -496,9 +497,9 @@ def test_rewriting_a_cell_draws_a_new_error_and_leaves_the_others():
     change = np.zeros((2, 2), np.float32)
     change[1, 1] = 0.1
     chip.program([change])
-    before = chip._hidden.pairs.copy()
+    before = chip._hidden.arrays.now.copy()
     chip.program([change])
-    moved = np.argwhere(before[1:] != chip._hidden.pairs[1:])
+    moved = np.argwhere(before != chip._hidden.arrays.now)
     np.testing.assert_array_equal(moved, [[0, 3]])
 
 
@@ -508,7 +509,7 @@ def test_read_variance_follows_the_cells():
         chip.program([0.3 * rng.standard_normal(s).astype(np.float32) for s in chip.network.shapes])
         at = 0
         for variances in Inside(chip).variances:
-            stored = chip._hidden.variances[at : at + variances.size].reshape(variances.shape)
+            stored = chip._hidden.arrays.variances[at : at + variances.size].reshape(variances.shape)
             np.testing.assert_allclose(stored, variances, rtol=1e-5)
             at += variances.size
 
@@ -606,7 +607,7 @@ def test_a_crossbar_is_normalised_by_its_controllers_targets(device):
     """Their RMS is exact, the cells' is not; a cell is rewritten where its level moves, and counted."""
     chip, _ = make(device, bias=True, seed=9)
     d, before, cost = chip.device, Inside(chip), chip.cost.cells_programmed
-    key, number = chip._hidden.keys["write"], chip._hidden.next_write
+    key, number = chip._hidden.arrays._keys["write"], chip._hidden.arrays.writes
     chip.normalise()
     after, expected, slack = Inside(chip), 0, 0
     for layer, (n_out, columns) in enumerate(chip.network.shapes):
@@ -707,6 +708,7 @@ def test_costs_are_counted_array_by_array():
         "updates": 0,
         "cells_programmed": 0,
         "cells_written_at_start": 2 * (11 * 7 + 8 * 3),
+        "pulses": 0,
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from noisysim import Chip, devices
-from noisysim.kernels import specialised
+from noisysim.kernels import layout, specialised
 from noisysim.observation import Drive
 from noisysim.scalars import noise
 from noisysim.seeding import key
@@ -30,7 +30,7 @@ QUIET = {"dac_bits": 0, "adc_bits": 0, "line_noise": 0, "read_noise": 0, "progra
 
 @pytest.fixture(scope="module")
 def kernels():
-    return specialised.general()
+    return specialised.draws()
 
 
 def normals(kernels, rows, units, first=0, number=0, word=0, at=KEY):
@@ -63,17 +63,31 @@ def test_philox_gives_the_known_answers(where, counter, seed, answer, kernels):
     assert tuple(int(v) for v in drawn) == answer
 
 
+def test_kinds_of_noise_are_numbered_as_in_the_definition():
+    names = ("NORMAL", "UNIFORM", "WRITE", "OWN", "ROUNDING", "CELL", "CELL_UNIFORM", "STATE", "REFRESH", "VERIFY")
+    assert [getattr(layout, f"{n}_STREAM") for n in names] == [getattr(naive, n) for n in names] == list(range(10))
+
+
+@pytest.mark.parametrize("base", [0, 77])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 13, 130])
 @pytest.mark.parametrize(
     ("sample", "number", "word"), [(0, 0, 0), (7, 3, 0x30020005), (2**31 + 5, 2**32 - 1, 0x10010000)]
 )
-def test_draws_are_those_of_the_definition(n, sample, number, word, kernels):
+def test_draws_are_those_of_the_definition(n, base, sample, number, word, kernels):
     bits, z, u = (np.empty(4 * -(-n // 4), t) for t in (np.uint32, np.float32, np.float32))
-    kernels.fill_normals(z, bits, n, sample, number, np.uint32(word), *KEY)
+    kernels.fill_normals_from(z, bits, n, base, sample, number, np.uint32(word), *KEY)
     # float32 uniforms next to 1 are 6e-8 apart, which moves a radius r near 0 by up to 3e-8 / r
-    np.testing.assert_allclose(z[:n], naive.normals(n, sample, number, word, KEY), rtol=3e-6, atol=2e-6)
-    kernels.fill_uniforms(u, bits, n, sample, number, np.uint32(word), *KEY)
-    np.testing.assert_array_equal(u[:n], naive.uniforms(n, sample, number, word, KEY))
+    np.testing.assert_allclose(z[:n], naive.normals(n, sample, number, word, KEY, base), rtol=3e-6, atol=2e-6)
+    kernels.fill_uniforms_from(u, bits, n, base, sample, number, np.uint32(word), *KEY)
+    np.testing.assert_array_equal(u[:n], naive.uniforms(n, sample, number, word, KEY, base))
+    one = [kernels.unit_normal(k, n, sample, number, np.uint32(word), *KEY) for k in range(n)]
+    np.testing.assert_allclose(one, naive.normals(n, sample, number, word, KEY), rtol=3e-6, atol=2e-6)
+    if base == 0:
+        short = np.empty_like(u)
+        kernels.fill_uniforms(short, bits, n, sample, number, np.uint32(word), *KEY)
+        np.testing.assert_array_equal(short[:n], u[:n])
+        kernels.fill_normals(short, bits, n, sample, number, np.uint32(word), *KEY)
+        np.testing.assert_array_equal(short[:n], z[:n])
 
 
 def test_a_row_of_draws_depends_on_its_sample_alone(kernels):
@@ -82,8 +96,8 @@ def test_a_row_of_draws_depends_on_its_sample_alone(kernels):
 
 
 def test_the_last_counter_word_tells_every_stream_apart(kernels):
-    found = {int(kernels.stream_word(k, a, t)) for k in range(4) for a in (0, 1, 63, 4095) for t in (0, 1, 65535)}
-    assert len(found) == 48
+    found = {int(kernels.stream_word(k, a, t)) for k in range(10) for a in (0, 1, 63, 4095) for t in (0, 1, 65535)}
+    assert len(found) == 120
     assert int(kernels.stream_word(naive.OWN, 5, 9)) == naive.stream(naive.OWN, 5, 9)
 
 
@@ -159,7 +173,7 @@ def streams(kernels):
     yield "next pass", z, normals(kernels, rows, units, number=1)
     yield "next layer", z, normals(kernels, rows, units, word=word(layer=1))
     yield "next tile", z, normals(kernels, rows, units, word=word(tile=1))
-    for kind in (naive.UNIFORM, naive.WRITE, naive.OWN):
+    for kind in range(naive.NORMAL + 1, naive.VERIFY + 1):
         yield f"stream {kind}", z, normals(kernels, rows, units, word=word(kind))
     chip, learner, other = (normals(kernels, rows, units, at=key(*k)) for k in KEYS)
     yield "learner of the same seed", chip, learner
@@ -193,7 +207,7 @@ def test_read_noise_at_the_line_is_that_of_a_draw_for_every_cell():
     device = devices.get("crossbar", **{**QUIET, "read_noise": 0.1, "weight_range": 3.0})
     n_in, n_out, reads = 6, 3, 60_000
     chip = Chip([n_in, n_out], device, seed=5, oracle=True)
-    _, plus, minus = chip._hidden.pairs.reshape(3, n_out, n_in).astype(np.float64)  # cells: no learner sees them
+    plus, minus = chip._hidden.arrays.now.reshape(2, n_out, n_in).astype(np.float64)  # cells: no learner sees them
     x = np.tile(np.array([0.3, -1.2, 2.0, 0.7, -0.1, 1.5], np.float32), (reads, 1))
     at_line = chip.forward(x).output.astype(np.float64)
     weight, rng = naive.unit(n_in, device), np.random.default_rng(6)
@@ -211,8 +225,9 @@ def test_read_noise_at_the_line_is_that_of_a_draw_for_every_cell():
 def written_chip(seed=7, **settings):
     device = devices.get("crossbar", **{**QUIET, "weight_range": 4.0, **settings})
     chip = Chip([150, 200], device, seed=seed)
-    targets, plus, minus = chip._hidden.pairs.reshape(3, 200, 150).astype(np.float64)  # behind the boundary
-    return device, targets, np.array(naive.goals(targets, device)), np.array([plus, minus])
+    arrays = chip._hidden.arrays  # behind the boundary
+    targets, cells = (a.reshape(-1, 200, 150).astype(np.float64) for a in (arrays.targets, arrays.now))
+    return device, targets[0], np.array(naive.goals(targets[0], device)), cells
 
 
 @pytest.mark.parametrize("levels", [0, 33])
@@ -250,6 +265,6 @@ def test_without_programming_noise_cells_are_on_their_levels():
 
 def test_initial_weights_are_normal_with_variance_two_over_inputs():
     chip = Chip([400, 300], "ideal", seed=8)
-    w = chip._hidden.weight_arrays(chip.network)[0].ravel() * np.sqrt(400 / 2)
+    w = chip._hidden.arrays.weight_arrays()[0].ravel() * np.sqrt(400 / 2)
     assert stats.kstest(w, stats.norm.cdf).pvalue > ALPHA
     assert abs(w.std() - 1) < Z / np.sqrt(2 * w.size)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from noisysim import environment
 
-PARTS = ("forward", "step", "online", "process")
+PARTS = ("forward", "cells", "step", "online", "process")
 
 
 def main() -> None:

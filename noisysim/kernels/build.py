@@ -15,7 +15,8 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Mapping
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ import numpy as np
 import platformdirs
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+SOURCE = "__device_source__"
+"""The global under which a module that was made from a user's file keeps its text."""
 
 
 def cache_folder() -> Path:
@@ -43,10 +46,56 @@ def cache_folder() -> Path:
     return folder
 
 
+def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
+    """The instructions of a function's code and of the functions written inside it."""
+    yield from dis.get_instructions(code)
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _instructions(inner)
+
+
 def dependencies(function: Callable) -> dict[str, Any]:
     """The globals a plain function reads, by name (an attribute such as ``np.tanh`` is no global)."""
-    names = {op.argval for op in dis.get_instructions(function) if op.opname == "LOAD_GLOBAL"}
+    names = {op.argval for op in _instructions(function.__code__) if op.opname == "LOAD_GLOBAL"}
     return {n: function.__globals__[n] for n in names if n in function.__globals__}
+
+
+def attributes(*functions: Callable) -> set[str]:
+    """Names of all attributes that plain functions, and the plain functions they call, read of anything.
+
+    Strings count too: they may be names for ``getattr``.
+    """
+    found: set[str] = set()
+    seen: set[Callable] = set()
+    left = list(functions)
+    while left:
+        function = left.pop()
+        if function in seen:
+            continue
+        seen.add(function)
+        for op in _instructions(function.__code__):
+            if op.opname in ("LOAD_ATTR", "LOAD_METHOD") or (op.opname == "LOAD_CONST" and type(op.argval) is str):
+                found.add(op.argval)
+        left += [v for v in dependencies(function).values() if isinstance(v, types.FunctionType)]
+    return found
+
+
+def source_of(function: Callable) -> str:
+    """The text of a function; of one from a user's device file as it was executed, whatever the file holds by now."""
+    text = function.__globals__.get(SOURCE)
+    if text is None:
+        return inspect.getsource(function)
+    lines = text.splitlines(keepends=True)
+    return "".join(inspect.getblock(lines[function.__code__.co_firstlineno - 1 :]))
+
+
+def _spelt(value: Any) -> str:
+    """A constant as text that tells any two apart: of an array its bytes, where ``repr`` leaves out the middle."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, tuple):
+        return f"{type(value).__name__}({', '.join(map(_spelt, value))})"
+    return repr(value)
 
 
 def fingerprint(function: Callable, seen: set | None = None) -> str:
@@ -55,26 +104,53 @@ def fingerprint(function: Callable, seen: set | None = None) -> str:
     if function in seen:
         return ""
     seen.add(function)
-    parts = [inspect.getsource(function), repr((function.__defaults__, function.__kwdefaults__))]
+    closed = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    parts = [source_of(function), repr((function.__defaults__, function.__kwdefaults__))]
+    parts.append(_spelt(closed))
     for name, value in sorted(dependencies(function).items()):
         if isinstance(value, types.FunctionType):
             parts.append(f"{name}:{fingerprint(value, seen)}")
         elif not isinstance(value, types.ModuleType):
-            parts.append(f"{name}={value!r}")
+            parts.append(f"{name}={_spelt(value)}")
     return "\n".join(parts)
+
+
+def rebound(functions: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A module's globals with `values` in them, and with its functions made anew so that they read these.
+
+    Parameters
+    ----------
+    functions : mapping
+        The module's own namespace, ``vars(module)``.
+    values : mapping
+        Globals to replace, by name.
+    """
+    space = {**functions, **values}
+    for name, value in functions.items():
+        if isinstance(value, types.FunctionType) and value.__globals__ is functions and name not in values:
+            space[name] = types.FunctionType(
+                value.__code__, space, value.__name__, value.__defaults__, value.__closure__
+            )
+            space[name].__kwdefaults__ = value.__kwdefaults__
+    return space
 
 
 def specialise(function: Callable, jit: Callable, made: dict | None = None) -> Callable:
     """Compile a plain scalar function, and every plain function it calls, with `jit`."""
     made = {} if made is None else made
     if function not in made:
-        space = dict(function.__globals__)
+        made[function] = None  # under way
+        # cached code imports the module that these globals name: a user's may not be there then
+        space = {**function.__globals__, "__name__": __name__}
         for name, value in dependencies(function).items():
             if isinstance(value, types.FunctionType):
                 space[name] = specialise(value, jit, made)
-        plain = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
-        plain.__module__ = function.__module__
+        plain = types.FunctionType(
+            function.__code__, space, function.__name__, function.__defaults__, function.__closure__
+        )
         made[function] = jit(plain)
+    if made[function] is None:
+        raise ValueError(f"{function.__name__} calls itself, which cannot be compiled into the loops")
     return made[function]
 
 
@@ -83,18 +159,57 @@ def load(
     scalars: Mapping[str, Callable],
     constants: Mapping[str, Any],
     jit: Callable,
-    generated: Mapping[str, Callable] | None = None,
+    generated: Mapping[str, str] | None = None,
+    linked: Sequence[types.ModuleType] = (),
+    numbers: Sequence[str] = (),
 ) -> types.ModuleType:
     """The loops of `template`, a module of this package, with these scalars and constants for globals.
 
-    `generated` functions have no source file of their own: what they depend on must be among the constants.
+    Parameters
+    ----------
+    template : str
+        Such as "cpu/passes".
+    scalars, constants : mapping
+        Plain functions, to be compiled, and values.
+    jit : callable
+        What compiles a plain function.
+    generated : mapping
+        Text of more functions to be compiled in the new module.
+    linked : sequence of modules
+        Loaded before: functions that the template imports from their templates are taken from them.
+    numbers : sequence of str
+        Fields of a NamedTuple class ``Numbers`` that the new module gets: cached code names it by this module.
     """
-    source = Path(__file__).with_name(f"{template}.py").read_text()
-    identity = [source, repr(sorted(constants.items())), repr(sorted(OPTIONS.items(), key=str)), np.__version__]
+    here = Path(__file__).parent
+    source = (here / f"{template}.py").read_text()
+    identity = [source, (here / "layout.py").read_text(), repr(sorted(OPTIONS.items(), key=str)), np.__version__]
+    identity += [repr(sorted(constants.items())), repr(sorted((generated or {}).items())), repr(tuple(numbers))]
+    identity += [module.__name__ for module in linked]
     identity += [f"{name}:{fingerprint(function)}" for name, function in sorted(scalars.items())]
-    name = f"noisysim_{template}_{hashlib.sha256(chr(10).join(identity).encode()).hexdigest()[:24]}"
+    digest = hashlib.sha256(chr(10).join(identity).encode()).hexdigest()[:24]
+    name = f"noisysim_{template.replace('/', '_')}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
+    module = _execute(name, source)
+    for other in linked:
+        for known, value in vars(other).items():
+            if hasattr(value, "py_func") and hasattr(module, known):
+                setattr(module, known, value)
+    made: dict = {}
+    for scalar, function in scalars.items():
+        setattr(module, scalar, specialise(function, jit, made))
+    if numbers:
+        module.Numbers = namedtuple("Numbers", numbers, module=name)  # type: ignore[attr-defined, misc]
+    for generic, text in (generated or {}).items():
+        exec(text, vars(module))
+        setattr(module, generic, jit(getattr(module, generic)))
+    for constant, value in constants.items():
+        setattr(module, constant, value)
+    return module
+
+
+def _execute(name: str, source: str) -> types.ModuleType:
+    """A module of this text under this name, its file in the cache folder."""
     path = cache_folder() / f"{name}.py"
     if not path.exists():  # never rewritten: numba's index is stamped with the file's time
         draft = path.with_suffix(f".{os.getpid()}")
@@ -110,13 +225,6 @@ def load(
     except BaseException:
         del sys.modules[name]  # half a module would be found by the next call
         raise
-    made: dict = {}
-    for scalar, function in scalars.items():
-        setattr(module, scalar, specialise(function, jit, made))
-    for generic, function in (generated or {}).items():
-        setattr(module, generic, jit(function))
-    for constant, value in constants.items():
-        setattr(module, constant, value)
     return module
 
 

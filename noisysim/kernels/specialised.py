@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,53 +12,80 @@ import numba
 from noisysim.kernels import build
 from noisysim.scalars import activations, noise
 
+OF = {
+    "passes": ("dac", "current", "jump", "read_cell", "readout", "adc"),
+    "cells": ("program", "pulse", "drift", "cell_std"),
+}
+"""Which hooks go into which loops."""
+PARTS = {"passes": ("row", "column", "cell"), "cells": ("cell",)}
+"""Parts of a chip with own values that these loops know."""
+
 
 def _jit(function: Callable) -> Callable:
     return numba.njit(**build.OPTIONS)(function)
 
 
-def _scalars() -> dict[str, Callable]:
-    return {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
+@cache
+def draws() -> types.ModuleType:
+    """The loops that draw noise."""
+    scalars = {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
+    return build.load("cpu/draws", scalars, {}, _jit)
 
 
 @cache
-def general() -> types.ModuleType:
-    """The loops that depend on no device: products, sums, optimizers, draws."""
-    return build.load("cpu", _scalars(), {}, _jit)
+def sums() -> types.ModuleType:
+    """The loops of algebra, optimizers and decorrelation: none depends on a device."""
+    return build.load("cpu/sums", {}, {}, _jit)
 
 
 @cache
-def for_activation(activation: str) -> types.ModuleType:
-    """The loops that depend on an activation function and no device: outputs and slopes of hidden units."""
+def slopes(activation: str) -> types.ModuleType:
+    """The loops over outputs and slopes of hidden units."""
     value, slope = activations.ACTIVATIONS[activation]
-    return build.load("cpu", {**_scalars(), "activation": value, "activation_slope": slope}, {}, _jit)
-
-
-def with_range(cls: type) -> Callable:
-    """``with_range(d, r)``: d with its field ``adc_range`` set to r, as a function that compiles."""
-    fields = ", ".join("full_scale" if f == "adc_range" else f"d.{f}" for f in cls._fields)  # type: ignore[attr-defined]
-    space: dict[str, Any] = {"cls": cls}
-    exec(f"def with_range(d, full_scale):\n    return cls({fields},)", space)  # fields are identifiers of a NamedTuple
-    return space["with_range"]
+    return build.load("cpu/slopes", {"activation": value, "activation_slope": slope}, {}, _jit)
 
 
 def for_device(
-    device: Any, hooks: dict[str, Callable], own: frozenset[str], noisy: bool, activation: str
+    which: str,
+    fields: Sequence[str],
+    hooks: Mapping[str, Callable],
+    own: Mapping[str, Collection[str]],
+    constants: Mapping[str, Any],
+    activation: str = "",
 ) -> types.ModuleType:
-    """The loops with a device's hooks and an activation function in them."""
-    value, slope = activations.ACTIVATIONS[activation]
-    scalars = {**_scalars(), **hooks, "activation": value, "activation_slope": slope}
-    readout = hooks["readout"]
-    constants = {
-        "HAS_DAC": "dac" in own,
-        "HAS_ADC": "adc" in own,
-        "HAS_CELL_STD": "cell_std" in own,
-        "USES_NORMAL": noisy and build.uses(readout, "z"),
-        "USES_UNIFORM": noisy and build.uses(readout, "u"),
-    }
-    made = {}
-    if "adc_range" in type(device)._fields:
-        made["with_range"] = with_range(type(device))
-    return build.load(
-        "cpu", scalars, {**constants, "FIELDS": (type(device).__qualname__, *type(device)._fields)}, _jit, made
-    )
+    """The loops "passes" or "cells" with a device's hooks in them, and of passes an activation function.
+
+    Parameters
+    ----------
+    which : {"passes", "cells"}
+    fields : sequence of str
+        The device's. Those that its hooks read make the class ``Numbers`` of the module returned.
+    hooks : mapping
+        Every hook there is.
+    own : mapping
+        Part of a chip ("cell", "row", "column") -> the fields of which each such part has values of its own, in order.
+    constants : mapping
+        The flags that these loops declare.
+    activation : str
+        Of hidden units.
+    """
+    scalars = {name: hooks[name] for name in OF[which]}
+    read = build.attributes(*scalars.values())
+    numbers = sorted(field for field in fields if field in read) or ["none"]  # so devices alike share their loops
+    generated = {}
+    for part in PARTS[which]:
+        if set(own[part]) & set(numbers):
+            values = {field: f"own[{k}, j]" for k, field in enumerate(own[part])}
+            generated[f"with_{part}"] = _replacing(f"with_{part}", "own, j", numbers, values)
+    scalars["uniform"] = noise.uniform
+    if which == "passes":
+        scalars["activation"] = activations.ACTIVATIONS[activation][0]
+        if "adc_range" in numbers:
+            generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
+    return build.load(f"cpu/{which}", scalars, constants, _jit, generated, [draws()], numbers)
+
+
+def _replacing(name: str, arguments: str, numbers: Sequence[str], values: Mapping[str, str]) -> str:
+    """The text of a function that gives the device's numbers with some replaced."""
+    made = ", ".join(values.get(n, f"d.{n}") for n in numbers)
+    return f"def {name}(d, {arguments}):\n    return Numbers({made})"

@@ -85,7 +85,7 @@ class Learner:
     ----------
     name : str
     needs : frozenset of str
-        What a chip must offer: of ``"perturbation"``, ``"clean"``, ``"output_error"``, ``"oracle"``.
+        What a chip must offer: of ``"perturbation"``, ``"clean"``, ``"output_error"``, ``"targets"``, ``"oracle"``.
     rates : dict
         A learning rate that suits the rule, for each optimizer.
     decorrelation : float
@@ -109,7 +109,7 @@ class Learner:
         sizes: Sequence[int],
         *,
         seed: int = 0,
-        offers: frozenset[str] = frozenset({"perturbation", "output_error", "clean", "oracle"}),
+        offers: frozenset[str] = frozenset({"perturbation", "output_error", "targets", "clean", "oracle"}),
         floor: float = 0.0,
         activation: str = "leaky_relu",
         loss: str = "cce",
@@ -155,10 +155,12 @@ class Learner:
 
     def requires(self) -> frozenset[str]:
         """What this instance needs; some settings need more than the class does."""
-        return self.needs
+        return self.needs | {"targets"} if self.normalise else self.needs
 
     def advice(self, lacking: list[str]) -> str:
         """What would fit, when the chip lacks something."""
+        if lacking == ["targets"]:
+            return "normalise=True needs a write controller that keeps targets; open-loop pulses have none"
         return f"use a device that offers {', '.join(lacking)}, such as 'ideal'"
 
     def heard(self, floor: float, sizes: Sequence[int]) -> float:

@@ -49,7 +49,7 @@ class Perturbation(Learner):
     )
 
     def requires(self) -> frozenset[str]:
-        return self.needs | {"clean"} if self.baseline == "clean" else self.needs
+        return super().requires() | {"clean"} if self.baseline == "clean" else super().requires()
 
     def advice(self, lacking: list[str]) -> str:
         if "clean" in lacking:

@@ -1,6 +1,7 @@
 """What a hook is where a device leaves it out: the ideal device, one function a hook.
 
-This module is also the list of hooks there are, with the arguments each takes.
+This module is also the list of hooks there are, in the order in which a signal or a change meets them, with the
+arguments each takes. ``d`` is the device's numbers; where a field has a spread, the cell's, row's or column's own.
 """
 
 
@@ -9,14 +10,39 @@ def dac(v, d):
     return v
 
 
+def current(v, d):
+    """What a cell of unit conductance carries at drive ``v``, both in units of full scale: its I-V curve."""
+    return v
+
+
 def program(g, z, d):
     """What conductance a write of target ``g`` leaves; ``z`` is an N(0, 1) draw, new for each write."""
     return g
 
 
-def cell_std(g, d):
-    """Standard deviation of one read of a cell of conductance ``g``."""
+def pulse(g, up, z, d):
+    """What conductance one pulse leaves of ``g``: ``up`` is 1 for potentiation, -1 for depression; ``z`` as above."""
+    return g
+
+
+def drift(g, t, d):
+    """What is left after ``t`` seconds of a conductance that was written as ``g``."""
+    return g
+
+
+def cell_std(g, t, d):
+    """Standard deviation of one read of a cell of conductance ``g``, ``t`` seconds after its write."""
     return 0.0
+
+
+def jump(s, u, t, d):
+    """The state (a whole number from 0 to 255) of a cell ``t`` seconds after it was ``s``; ``u`` a uniform draw."""
+    return s
+
+
+def read_cell(g, s, z, u, d):
+    """What conductance one read of a cell in state ``s`` sees; ``z`` an N(0, 1) and ``u`` a uniform draw, both new."""
+    return g
 
 
 def readout(i, energy, z, u, d):

@@ -1,0 +1,130 @@
+"""Cells: pulsed updates and steps, reads cell by cell, and a custom read-out against a built-in one."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio, seconds
+from benchmarks.speed.step import batch_of
+from noisysim import Chip, Drive, devices, execution, layered, learners, optimizers
+
+N = 1024
+CUSTOM = '''
+from typing import NamedTuple
+
+
+class Mine(NamedTuple):
+    """The built-in gaussian device, written by a user."""
+
+    sigma: float = 1e-3
+
+
+def readout(i, energy, z, u, d):
+    return i + d.sigma * z
+'''
+
+
+def rows(rounds: int = 15) -> list[Row]:
+    """All of it, in one thread, but for the updates, which are bound by memory: they may have all cores."""
+    with execution.threads(None):
+        updates = pulsed_updates(rounds)
+    with execution.threads(1):
+        return [*updates, *pulsed_steps(rounds), cell_reads(rounds), custom_readout(rounds)]
+
+
+def pulsed_updates(rounds: int) -> list[Row]:
+    """A 1024 x 1024 array's update by pulses of constant step with noise from cycle to cycle."""
+    found = []
+    device = devices.get("pulsed", write_noise=0.3)
+    for pulses in (0.1, 1.0):
+        chip = Chip([N, N], device)
+        weights, copy = np.random.default_rng(0).standard_normal((2, N * N), dtype=np.float32)
+        step = 2 * device.pulse_step * device.weight_range / np.sqrt(N)  # of one pulse, in weights
+        change = layered.empty([(N, N)])
+        change.flat[:] = pulses * step * np.random.default_rng(1).standard_normal(N * N)
+        work: dict[str, Callable[[], Any]] = {
+            "copy": lambda weights=weights, copy=copy: np.copyto(copy, weights),
+            "update": lambda chip=chip, change=change: chip.program(change),
+        }
+        times = interleaved(work, rounds)
+        took = 1e3 * statistics.median(times["update"]), 1e3 * statistics.median(times["copy"])
+        what = f"pulsed update, constant step, {pulses:g} pulses a cell (std), against a copy of the weights"
+        found.append(
+            at_most(what, ratio(times, "update", "copy"), 6, detail=f"{took[0]:.2f} ms, copy {took[1]:.2f} ms")
+        )
+    return found
+
+
+def pulsed_steps(rounds: int) -> list[Row]:
+    """A DANP step without decorrelation on one pulsed 1024 x 1024 layer against the bare forward product.
+
+    The learning rate is such that a cell gets a tenth of a pulse a step in the mean.
+    """
+    found = []
+    for size, bar in ((1000, 4.0), (1, 40.0)):
+        batch, device = batch_of(size, N, N), devices.get("rpu")
+        weights = np.random.default_rng(1).standard_normal((N, N), dtype=np.float32)
+        out = np.empty((size, N), np.float32)
+        work = {
+            "product": lambda batch=batch, weights=weights, out=out: np.matmul(batch.inputs, weights.T, out=out),
+            "step": pulsed_step(device, batch),
+        }
+        times = interleaved(work, rounds)
+        product = f"product {1e3 * statistics.median(times['product']):.2f} ms"
+        what = f"pulsed training step (rpu), batch {size}, against the bare forward product"
+        found.append(at_most(what, ratio(times, "step", "product"), bar, detail=product))
+    return found
+
+
+def pulsed_step(device: Any, batch: Any) -> Callable[[], None]:
+    """A function that does one such step on a chip of its own."""
+    learner, optimizer = learners.get("danp", decorrelation=0.0), optimizers.get("sgd")
+    chip = Chip([N, N], device)
+    state, kept = learner.init(chip.sizes, offers=chip.offers), optimizer.init(chip.network.shapes)
+    observed = chip.passes(batch, learner.drives(state, len(batch.inputs)))
+    held = learner.update(state, observed)[0]
+
+    def gradient() -> Any:
+        chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
+        return learner.update(state, observed, out=held)[0]
+
+    typical = np.mean([np.abs(gradient().flat).mean() for _ in range(30)])
+    rate = 0.1 * 2 * device.pulse_step * device.weight_bound / float(typical)
+
+    def step() -> None:
+        change, _ = optimizer.update(gradient(), kept, rate)
+        chip.program(change)
+
+    return step
+
+
+def cell_reads(rounds: int) -> Row:
+    """Random telegraph noise: every cell of a 1024 x 1024 array read by itself, with a state of its own."""
+    chip = Chip([N, N], devices.get("crossbar", telegraph=0.02, tau_capture=1e-3, tau_emission=1e-3))
+    x = np.random.default_rng(0).standard_normal((16, N), dtype=np.float32)
+    kept = chip.passes(x, [Drive()])
+    took = statistics.median(seconds(lambda: chip.passes(x, [Drive()], out=kept)) for _ in range(rounds))
+    return at_least("reads cell by cell, telegraph noise", 2 * N * N * len(x) / took / 1e9, 0.4, "1e9/s")
+
+
+def custom_readout(rounds: int) -> Row:
+    """A forward pass with a user's read-out against one with the same built in."""
+    x = np.random.default_rng(0).standard_normal((1000, N), dtype=np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.py"
+        path.write_text(CUSTOM)
+        work = {}
+        for name in ("gaussian", str(path)):
+            chip = Chip([N, N, 1], name)
+            kept = chip.passes(x, [Drive()])
+            work[name] = lambda chip=chip, kept=kept: chip.passes(x, [Drive()], out=kept)
+        times = interleaved(work, rounds)
+    return at_most(
+        "forward pass, a user's read-out against the same built in", ratio(times, str(path), "gaussian"), 1.05
+    )

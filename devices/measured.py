@@ -1,0 +1,226 @@
+"""Cells whose response to pulses was measured: conductance against pulse number, from a table, used as it is.
+
+A pulse finds the cell's conductance on the curve, between two of its points, and moves it one pulse along; conductances
+end where the table ends. The table is a file:
+
+- CSV with a header that names the columns ``pulse``, ``up`` and ``down``, in any order: pulse number, and conductance
+  in uS after so many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
+  curves ends in empty cells; ``pulse`` may skip numbers.
+- HDF5 with datasets ``up`` and ``down``, one value a pulse, or at the numbers of a dataset ``pulse``.
+
+Measured curves are noisy, but a cell's state is its conductance alone, so a curve must rise (or fall) with every pulse:
+it is replaced by the nearest monotone one in the least-squares sense (isotonic regression), whose flat stretches are
+then bridged by straight lines from middle to middle. A curve that this would change by more than a tenth of its range
+(root mean square) is refused. Without a file the table is computed, not measured: see `exponential_curve`.
+"""
+
+import csv
+import functools
+import os
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from noisysim.fields import Field
+from noisysim.parts import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, with_parts
+from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.scalars.laws import clipped_normal, each
+from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.scalars.writes import along
+
+LONGEST = 65536
+"""Pulses of a curve at most."""
+ROUGHEST = 0.1
+"""RMS by which a curve may miss being monotone, of its range."""
+
+
+@with_parts(Converters, Array, Faults, Clock, Pulses, ReadNoise, cells_per_weight=1)
+class Measured(NamedTuple):
+    """Any measured device: pulses move a cell along the two curves of a table, with noise from pulse to pulse."""
+
+    table: Annotated[str, Field(doc="CSV or HDF5 of conductance against pulse number; none: a formula", file=True)] = ""
+    g_min: Annotated[float, Field("uS", 1e-9, 1e6, "lowest conductance of a cell; 0: the table's", off=0)] = 0.0
+    g_max: Annotated[float, Field("uS", 1e-9, 1e6, "highest conductance of a cell; 0: the table's", off=0)] = 0.0
+    pulse_step: Annotated[
+        float,
+        Field(
+            "share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller reckons it; 0: as the table",
+            off=0,
+        ),
+    ] = 0.0  # fmt: skip
+    write_noise: Annotated[
+        float, Field("share of g_max - g_min", 0, 1, "std of a pulse's change, from pulse to pulse", noise="write")
+    ] = 0.0
+
+
+def exponential_curve(pulses, curvature, g_min, g_max):
+    """A formula in place of a measurement: G(P) = B (1 - exp(-P / A)) + g_min, P = 0 .. pulses.
+
+    Chen, Peng & Yu, IEEE TCAD 37:3067, 2018: B = (g_max - g_min) / (1 - exp(-pulses / A)), A of either sign.
+
+    Parameters
+    ----------
+    pulses : int
+    curvature : float
+        A, in pulses.
+    g_min, g_max : float
+        uS.
+    """
+    count = np.arange(pulses + 1)
+    return (g_max - g_min) * np.expm1(-count / curvature) / np.expm1(-pulses / curvature) + g_min
+
+
+# computed, not measured: 100 pulses between 1 and 10 uS, A of +-50 pulses
+UP = exponential_curve(100, 50.0, 1.0, 10.0).astype(np.float32)
+DOWN = exponential_curve(100, -50.0, 1.0, 10.0)[::-1].astype(np.float32)
+
+
+def tables(d):
+    """The two curves, one value a pulse, float32."""
+    return dict(zip(("UP", "DOWN"), _curves(d), strict=True))
+
+
+def complete(d):
+    """Range and step as the table has them, where they are not given."""
+    up, down = _curves(d)
+    low, high = float(min(up.min(), down.min())), float(max(up.max(), down.max()))
+    d = d._replace(g_min=d.g_min or low, g_max=d.g_max or high)
+    mean = (np.ptp(up) + np.ptp(down)) / (len(up) + len(down) - 2)
+    return d._replace(pulse_step=d.pulse_step or float(min(mean / max(d.g_max - d.g_min, 1e-9), 1.0)))
+
+
+def check(d):
+    """What the fields must satisfy together, and with the table."""
+    full, asked = complete(d._replace(g_min=0.0, g_max=0.0)), complete(d)
+    check_span(asked)
+    for name in ("g_min", "g_max"):
+        value = getattr(asked, name)
+        if not full.g_min * (1 - 1e-6) <= value <= full.g_max * (1 + 1e-6):
+            raise ValueError(
+                f"measured.{name} must be within the table, {full.g_min:g} to {full.g_max:g} uS, not {value:g}"
+            )
+
+
+def pulse(g, up, z, d):
+    """One pulse along the curve, with noise; a cell's range bounds it."""
+    up = np.float32(up)
+    change = along(g, up, UP) if up > 0 else along(g, up, DOWN)
+    return min(max(g + change + d.write_noise * (d.g_max - d.g_min) * z, d.g_min), d.g_max)
+
+
+def pulse_law(g, up, d):
+    """Mean and standard deviation of `pulse`."""
+    curve = _curves(d)[0 if up > 0 else 1].astype(float)
+    mean = np.asarray(g, float) + each(lambda v: along(v, up, curve), g)
+    return clipped_normal(mean, d.write_noise * (d.g_max - d.g_min), d.g_min, d.g_max)
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def _curves(d):
+    if not d.table:
+        return UP, DOWN
+    state = os.stat(d.table)
+    return _read(d.table, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _read(path, changed, size):
+    """Both curves of a table, one value a pulse; `changed` and `size` tell one state of the file from another."""
+    with open(path, "rb") as file:
+        hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    columns = _read_hdf5(path) if hdf5 else _read_csv(path)
+    return tuple(_monotone(path, name, sign, *columns[name]) for name, sign in (("up", 1), ("down", -1)))
+
+
+def _read_csv(path):
+    """(pulse numbers, conductances) of both curves, and where each value stands."""
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        rows = csv.reader(file)
+        header = [name.strip().lower() for name in next(rows, [])]
+        for name in ("pulse", "up", "down"):
+            if header.count(name) != 1:
+                raise ValueError(f"{path}:1: the header must name one column {name!r}; it has {', '.join(header)}")
+        found = {"up": ([], []), "down": ([], [])}
+        for row in rows:
+            if not any(cell.strip() for cell in row):
+                continue
+            where = f"{path}:{rows.line_num}"
+            if len(row) != len(header):
+                raise ValueError(f"{where}: {len(row)} cells, not {len(header)} as in the header")
+            cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+            for name, (numbers, values) in found.items():
+                if not cells[name]:
+                    continue
+                number = _number(where, "pulse", cells["pulse"])
+                if numbers and number <= numbers[-1]:
+                    raise ValueError(f"{where}: pulse numbers must rise, but {number:g} comes after {numbers[-1]:g}")
+                numbers.append(number)
+                values.append(_number(where, name, cells[name]))
+    return {name: (np.array(numbers), np.array(values)) for name, (numbers, values) in found.items()}
+
+
+def _number(where, name, cell):
+    try:
+        value = float(cell)
+    except ValueError:
+        raise ValueError(f"{where}: {name} must be a number, not {cell!r}") from None
+    if not np.isfinite(value) or value < 0:
+        raise ValueError(f"{where}: {name} must be a finite number >= 0, not {cell!r}")
+    return value
+
+
+def _read_hdf5(path):
+    """(pulse numbers, conductances) of both curves."""
+    import h5py
+
+    found = {}
+    with h5py.File(path, "r") as file:
+        for name in ("up", "down"):
+            if not isinstance(file.get(name), h5py.Dataset):
+                raise ValueError(f"{path} must have a dataset {name!r}; it has {', '.join(file) or 'none'}")
+            values = np.asarray(file[name])
+            if values.ndim != 1 or values.dtype.kind not in "iuf":
+                raise ValueError(f"{path}: {name} must be a row of numbers, not {values.dtype} of shape {values.shape}")
+            if not np.isfinite(values).all() or (values < 0).any():
+                wrong = int(np.argmin(np.isfinite(values) & (values >= 0)))
+                raise ValueError(f"{path}: {name}[{wrong}] must be a finite number >= 0, not {values[wrong]}")
+            numbers = np.asarray(file["pulse"], float)[: len(values)] if "pulse" in file else np.arange(len(values))
+            if len(numbers) != len(values) or not (np.diff(numbers) > 0).all():
+                raise ValueError(f"{path}: pulse must be rising numbers, one a conductance")
+            found[name] = (numbers.astype(float), values.astype(float))
+    return found
+
+
+def _monotone(path, name, sign, numbers, values):
+    """A measured curve as a strictly rising (sign 1) or falling (-1) one, with a value at every pulse, float32."""
+    if len(values) < 2:
+        raise ValueError(f"{path}: {name} must have at least 2 rows, not {len(values)}")
+    if numbers[-1] - numbers[0] > LONGEST:
+        raise ValueError(f"{path}: {name} must have at most {LONGEST} pulses, not {numbers[-1] - numbers[0]:g}")
+    level, first, last = _isotonic(sign * values)
+    rough = np.sqrt(np.mean((np.repeat(level, last - first + 1) - sign * values) ** 2))
+    span = np.ptp(level)
+    if span <= 0 or rough > ROUGHEST * span:
+        verb = "rise" if sign > 0 else "fall"
+        raise ValueError(f"{path}: {name} must {verb} from pulse to pulse, but for noise of a tenth of its range")
+    # the ends keep their places, so that the number of pulses from end to end stays
+    middle = 0.5 * (numbers[first] + numbers[last])
+    middle[0], middle[-1] = numbers[0], numbers[-1]
+    pulses = numbers[0] + np.arange(round(numbers[-1] - numbers[0]) + 1)
+    return (sign * np.interp(pulses, middle, level)).astype(np.float32)
+
+
+def _isotonic(values):
+    """Isotonic regression by pooling adjacent violators: levels of the blocks, their first and last places."""
+    blocks = []  # mean, count
+    for value in values:
+        mean, count = value, 1
+        while blocks and blocks[-1][0] >= mean:
+            before, many = blocks.pop()
+            mean, count = (before * many + mean * count) / (many + count), many + count
+        blocks.append((mean, count))
+    counts = np.array([count for _, count in blocks])
+    last = np.cumsum(counts) - 1
+    return np.array([mean for mean, _ in blocks]), last - counts + 1, last

@@ -1,0 +1,60 @@
+"""Phase-change memory: mushroom cells of 90 nm technology, up to 25 uS.
+
+Programming error and drift: Joshi et al., Nat. Commun. 11:2473, 2020; 1/f read noise: Nandakumar et al., ICECS 2019,
+727. Every effect is multiplied by a field of its own: 1 as measured, 0 off. Errors and noise depend on the conductance
+itself, so a narrower range of it (a smaller g_max) has the larger share of them that was measured there.
+"""
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from noisysim.fields import Field, Spread
+from noisysim.parts import Array, Clock, Converters, Faults, with_parts
+from noisysim.parts import check_span as check  # noqa: F401
+from noisysim.scalars.ageing import joshi_exponent, power_law
+from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.scalars.laws import each
+from noisysim.scalars.reads import flicker_share, joshi_flicker
+from noisysim.scalars.writes import erroneous, erroneous_law, joshi_error
+
+MEASURED = np.float32(25.0)
+"""uS, to which the fits refer conductances."""
+
+
+@with_parts(Converters, Array, Faults, Clock, read_time=250e-9)
+class Pcm(NamedTuple):
+    """Phase-change memory (Joshi et al. 2020): programming error, 1/f noise that grows with age, drift."""
+
+    g_min: Annotated[float, Field("uS", 0, 25, "lowest conductance of a cell")] = 0.0
+    g_max: Annotated[float, Field("uS", 0.1, 25, "highest conductance of a cell: no more was measured")] = 25.0
+    program_noise: Annotated[
+        float, Field("of the measured", 0, 100, "error of a write, std of 0.26 to 1.1 uS", noise="write")
+    ] = 1.0
+    read_noise: Annotated[float, Field("of the measured", 0, 100, "1/f noise of a read", noise="read")] = 1.0
+    drift: Annotated[float, Field("of the measured", 0, 10, "exponent of the drift (t / t0)^-nu", hook="drift")] = 1.0
+    drift_deviation: Annotated[
+        float, Field("std", -8, 8, "of a cell's exponent from the mean", spread=Spread("drift_spread", "absolute"))
+    ] = 0.0
+    drift_spread: Annotated[float, Field("of the measured", 0, 10, "spread of the cells' exponents")] = 1.0
+    drift_start: Annotated[float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began")] = 20.0
+
+
+def program(g, z, d):
+    """Iterative write with its measured error."""
+    return erroneous(g, d.program_noise * joshi_error(g / MEASURED), z)
+
+
+def program_law(g, d):
+    """Mean and standard deviation of `program`."""
+    return erroneous_law(g, d.program_noise * each(lambda v: joshi_error(v / MEASURED), g))
+
+
+def cell_std(g, t, d):
+    """1/f noise, of the conductance as it is at the read."""
+    return g * d.read_noise * flicker_share(joshi_flicker(g / MEASURED), t, d.read_time)
+
+
+def drift(g, t, d):
+    """Structural relaxation of the amorphous phase."""
+    return power_law(g, t, d.drift_start, d.drift * joshi_exponent(g / MEASURED, d.drift_deviation))

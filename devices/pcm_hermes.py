@@ -1,0 +1,81 @@
+"""Phase-change memory of the HERMES chip, 14 nm: unit cells of one device (10.35 uS) or two (20.7 uS).
+
+Programming error, 1/f read noise and drift as fitted to the chip (Le Gallo et al., Nat. Electron. 6:680, 2023). Every
+effect is multiplied by a field of its own: 1 as measured, 0 off.
+"""
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from noisysim.devices.pcm import Pcm
+
+from noisysim.fields import Field
+from noisysim.parts import check_span, with_parts
+from noisysim.scalars.ageing import hermes_exponent_one, hermes_exponent_two, power_law
+from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.scalars.laws import each
+from noisysim.scalars.reads import flicker_share, hermes_flicker_one, hermes_flicker_two
+from noisysim.scalars.writes import erroneous, erroneous_law, hermes_error_one, hermes_error_two
+
+MEASURED = np.float32(10.35)
+"""uS a device, to which the fits refer conductances."""
+TWO = np.float32(2.0)
+
+
+@with_parts(Pcm, read_time=512e-9)
+class PcmHermes(NamedTuple):
+    """Phase-change memory of the HERMES chip (Le Gallo et al. 2023): the effects of `pcm`, with its numbers."""
+
+    devices: Annotated[float, Field("", 1, 2, "phase-change devices of a unit cell", whole=True)] = 1
+    g_max: Annotated[
+        float,
+        Field("uS", 0.1, 20.7, "highest conductance of a cell; 0: 10.35 uS a device, all that was measured", off=0),
+    ] = 0.0
+    program_noise: Annotated[
+        float, Field("of the measured", 0, 100, "error of a write, std of 0.16 to 1.1 uS", noise="write")
+    ] = 1.0
+    drift_start: Annotated[
+        float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began; 0: 200 s (one device) or 300 s", off=0)
+    ] = 0.0
+
+
+def complete(d):
+    """What was measured of so many devices, where it is not given."""
+    return d._replace(g_max=d.g_max or 10.35 * d.devices, drift_start=d.drift_start or 100.0 + 100.0 * d.devices)
+
+
+def check(d):
+    """What the fields must satisfy together."""
+    d = complete(d)
+    check_span(d)
+    if d.g_max > 10.35 * d.devices:
+        raise ValueError(
+            f"pcm_hermes.g_max must be a number up to {10.35 * d.devices:g}, uS, what was measured of a unit cell of "
+            f"{d.devices:g} device(s), not {d.g_max:g}"
+        )
+
+
+def program(g, z, d):
+    """Iterative write with its measured error."""
+    share = g / (MEASURED * d.devices)
+    return erroneous(g, d.program_noise * (hermes_error_two(share) if d.devices >= TWO else hermes_error_one(share)), z)
+
+
+def program_law(g, d):
+    """Mean and standard deviation of `program`."""
+    error = hermes_error_two if d.devices == 2 else hermes_error_one
+    return erroneous_law(g, d.program_noise * each(lambda v: error(v / (MEASURED * d.devices)), g))
+
+
+def cell_std(g, t, d):
+    """1/f noise, of the conductance as it is at the read."""
+    share = g / (MEASURED * d.devices)
+    strength = hermes_flicker_two(share) if d.devices >= TWO else hermes_flicker_one(share)
+    return g * d.read_noise * flicker_share(strength, t, d.read_time)
+
+
+def drift(g, t, d):
+    """Structural relaxation of the amorphous phase."""
+    share, xi = g / (MEASURED * d.devices), d.drift_deviation
+    exponent = hermes_exponent_two(share, xi) if d.devices >= TWO else hermes_exponent_one(share, xi)
+    return power_law(g, t, d.drift_start, d.drift * exponent)

@@ -1,0 +1,60 @@
+"""A crossbar whose cells are changed by pulses, a generic one: one cell a weight beside an exact reference.
+
+Constant step to soft bounds (Fusi & Abbott, Nat. Neurosci. 10:485, 2007), noise from pulse to pulse, and cells that
+differ in step, asymmetry and bounds (Gokmen & Vlasov, Front. Neurosci. 10:333, 2016). Conductances are nominal: the
+models are stated in weights; g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nominal ones.
+"""
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from noisysim.fields import Field, Spread
+from noisysim.parts import Array, Clock, Converters, Faults, Pulses, ReadNoise, Steps, check_span, with_parts
+from noisysim.scalars.ageing import relax
+from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.scalars.writes import linear_pulse as pulse  # noqa: F401  (hook)
+from noisysim.scalars.writes import linear_pulse_law as pulse_law  # noqa: F401
+from noisysim.scalars.writes import within_bounds as program  # noqa: F401  (hook)
+from noisysim.scalars.writes import within_bounds_law as program_law  # noqa: F401
+
+
+@with_parts(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise, cells_per_weight=1)
+class Pulsed(NamedTuple):
+    """Written by pulses of constant step, with soft bounds, or between; capacitive cells leak."""
+
+    g_min: Annotated[float, Field("uS", 0, 1e6, "nominal lowest conductance of a cell")] = 10.0
+    g_max: Annotated[float, Field("uS", 1e-6, 1e6, "nominal highest conductance of a cell")] = 30.0
+    gamma_up: Annotated[float, Field("", 0, 1, "how a step up shrinks towards the bound: 0 constant, 1 soft bound")] = (
+        0.0
+    )
+    gamma_down: Annotated[float, Field("", 0, 1, "the same of a step down")] = 0.0
+    leak_time: Annotated[
+        float,
+        Field(
+            "s", 1e-9, 1e15, "time constant of the decay to leak_rest", off=0, hook="drift",
+            spread=Spread("leak_time_spread", "lognormal"),
+        ),
+    ] = 0.0  # fmt: skip
+    leak_time_spread: Annotated[float, Field("relative", 0, 3, "of the cells' time constants, of their logarithm")] = (
+        0.0
+    )
+    leak_rest: Annotated[float, Field("half spans", -2, 2, "position to which a cell leaks")] = 0.0
+    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "ageing is followed from here; well below leak_time")] = 1e-3
+
+
+def check(d):
+    """What the fields must satisfy together."""
+    check_span(d)
+    if 0 < d.leak_time < d.drift_start:
+        name = type(d).__module__.rpartition(".")[2]
+        raise ValueError(
+            f"{name}.leak_time ({d.leak_time:g} s) must not be below {name}.drift_start ({d.drift_start:g} s)"
+        )
+
+
+def drift(g, t, d):
+    """Leakage of a capacitive cell: w <- b + (w - b) exp(-t / tau)."""
+    half = np.float32(0.5) * (d.g_max - d.g_min)
+    return relax(g, d.g_min + half + d.leak_rest * half, t, d.leak_time)

@@ -1,0 +1,26 @@
+"""The resistive processing unit of Gokmen & Vlasov, Front. Neurosci. 10:333, 2016.
+
+Weights within +-0.6 (bounds differ by 30 % from cell to cell), constant steps of 0.001 that differ by 30 % from cell to
+cell and by 30 % from pulse to pulse. The asymmetry of 1 % from cell to cell is a choice of ours, and so are the
+conductances: the model is stated in weights.
+"""
+
+from typing import NamedTuple
+
+from noisysim.devices.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
+
+from noisysim.parts import with_parts
+from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.scalars.writes import linear_pulse as pulse  # noqa: F401  (hook)
+from noisysim.scalars.writes import linear_pulse_law as pulse_law  # noqa: F401
+from noisysim.scalars.writes import within_bounds as program  # noqa: F401  (hook)
+from noisysim.scalars.writes import within_bounds_law as program_law  # noqa: F401
+
+
+@with_parts(
+    Pulsed, weight_bound=0.6, pulse_step=0.001 / 1.2, pulse_gain_spread=0.3, asymmetry_spread=0.01, bounds_spread=0.3,
+    write_noise=0.3,
+)  # fmt: skip
+class Rpu(NamedTuple):
+    """Resistive processing unit (Gokmen & Vlasov 2016): `pulsed` with the published numbers."""

@@ -1,0 +1,411 @@
+"""The arrays of cells that carry a network's weights: fabrication, writes, ageing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import noisysim.devices as devices
+from noisysim import execution, seeding
+from noisysim.fields import declared
+from noisysim.kernels import build, layout, specialised
+from noisysim.kernels.cpu.wires import attenuate
+from noisysim.network import Network
+
+CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
+"""Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
+WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
+STALE = 0.01  # of the device's own time scale: how far the clock may run ahead of the cells
+OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # where the numbers of draws of own values start
+FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS = range(1 << 16, (1 << 16) + 4)  # and those of faults, above them
+DEAD = -1.0  # the conductance of cells on lines that are cut, a mark: they carry nothing, not even noise
+FAULTS_OF = ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns")
+_LAWS: dict[str, Callable] = {
+    "normal": lambda value, s, z: value * (1 + s * z),
+    "lognormal": lambda value, s, z: value * np.exp(s * z - s * s / 2),
+    "absolute": lambda value, s, z: value + s * z,
+}
+_EMPTY = np.zeros((0, 0), np.float32)
+
+
+class Cells(NamedTuple):
+    """One layer's cells, as a microscope would show them.
+
+    Attributes
+    ----------
+    plus, minus : numpy.ndarray
+        Conductances now, uS, (slices, n_out, n_in). With one cell a weight, minus is the fixed reference.
+    stuck : numpy.ndarray
+        Which do not answer to writes, bool, (slices, 2, n_out, n_in).
+    age : numpy.ndarray
+        Seconds since each was written, (slices, 2, n_out, n_in); zeros for a device that does not age.
+    """
+
+    plus: np.ndarray
+    minus: np.ndarray
+    stuck: np.ndarray
+    age: np.ndarray
+
+
+def number(device: Any, field: str, default: float) -> float:
+    """A device's field, or what it is for devices without it."""
+    return float(getattr(device, field, default))
+
+
+def numeric(device: Any) -> list[str]:
+    """The device's fields that are numbers."""
+    return [name for name, spec in declared(type(device)).items() if not spec.file]
+
+
+def numbers(loops: Any, device: Any) -> Any:
+    """What loops take of a device: the numbers that its hooks read, float32."""
+    return loops.Numbers(*(np.float32(number(device, field, 0.0)) for field in loops.Numbers._fields))
+
+
+def own_fields(device: Any) -> dict[str, dict[str, int]]:
+    """For cells, rows and columns: the fields of which each has its own value, and the number of their draws."""
+    found: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
+    known = dict.fromkeys(found, 0)
+    for name, spec in declared(type(device)).items():
+        if spec.spread:
+            if getattr(device, spec.spread.by):
+                found[spec.spread.of][name] = OWN_NUMBERS[spec.spread.of] + known[spec.spread.of]
+            known[spec.spread.of] += 1
+    return found
+
+
+def own_value(device: Any, field: str, z: np.ndarray) -> np.ndarray:
+    """Own values of a field for N(0, 1) draws, within the field's own range."""
+    spec = declared(type(device))[field]
+    assert spec.spread is not None
+    values = _LAWS[spec.spread.law](float(getattr(device, field)), float(getattr(device, spec.spread.by)), z)
+    return np.clip(values, spec.low, spec.high)
+
+
+class Arrays:
+    """The arrays of one chip. A device without hooks about cells has plain weights.
+
+    Parameters
+    ----------
+    net : Network
+    device : device
+    seed : int
+        Of fabrication and write noise.
+    """
+
+    def __init__(self, net: Network, device: Any, seed: int):
+        own, fields = devices.own_hooks(device), declared(type(device))
+        self.net, self.device = net, device
+        self.table, self.tiles = net.layout()
+        self.has_cells = bool(own & CELL_HOOKS)
+        self.paired = number(device, "cells_per_weight", 2) != 1
+        self.pulsed, self.verified = "pulse" in own, "pulse" in own and number(device, "verify_pulses", 0) > 0
+        hooks = devices.hooks(device)
+        self._check(own)
+        switched = any(spec.hook == "drift" for spec in fields.values())  # then ageing is off where drift is
+        aged = "cell_std" in own and not switched and build.uses(hooks["cell_std"], "t")
+        self.timed = "drift" in own or aged
+        self.spreads = own_fields(device)
+        self.faulty = self.has_cells and any(number(device, field, 0.0) for field in FAULTS_OF)
+        constants = {
+            "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "PAIRED": self.paired,
+            "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": bool(self.spreads["cell"]),
+            "FAULTY": self.faulty,
+        }  # fmt: skip
+        self._loops = specialised.for_device("cells", numeric(device), hooks, self.spreads, constants)
+        self._numbers = numbers(self._loops, device)
+        self._keys = {p: seeding.key(seed, f"chip/{p}") for p in ("write", "fabrication")}
+        self._lay_out("cell_std" in own)
+        self.writes = 0
+
+    def _check(self, own: frozenset[str]) -> None:
+        """What a device's fields and hooks must satisfy together."""
+        name, net = devices.name_of(self.device), self.net
+        if net.slices > 1 and not self.has_cells:
+            raise ValueError(f"device {name!r} has slices={net.slices}, but no hook about cells to write them by")
+        if net.slices > 1 and (not self.paired or (self.pulsed and not self.verified)):
+            raise ValueError(
+                f"device {name!r} has slices={net.slices}: bit slices need cells_per_weight=2 and writes to a stored "
+                "target (program, or pulses with verify_pulses > 0)"
+            )
+        if net.slices > 1 and net.slices * net.slice_bits > 20:
+            raise ValueError(
+                f"device {name!r}: slices x slice_bits may be 20 bits at most, not {net.slices * net.slice_bits}"
+            )
+        if number(self.device, "wire_resistance", 0.0) and "read_cell" in own:
+            raise ValueError(
+                f"device {name!r} has wire_resistance, which acts on whole arrays, and reads every cell by itself "
+                "(read_cell): set one of the two off"
+            )
+        if number(self.device, "wire_resistance", 0.0) and number(self.device, "nodal", 0):
+            from noisysim.wires import LARGEST  # SciPy's solvers take a while to import
+
+            largest = max(
+                (d - c) * (b - a) for i in range(net.depth) for a, b in net.row_tiles(i) for c, d in net.column_tiles(i)
+            )
+            if largest > LARGEST:
+                raise ValueError(
+                    f"device {name!r} has nodal=1: arrays of {largest} cells take too long to solve (at most "
+                    f"{LARGEST}); make tile_rows smaller, or set nodal=0"
+                )
+
+    def _lay_out(self, varied: bool) -> None:
+        net, device, has = self.net, self.device, self.has_cells
+        n, sides = net.cells if has else 0, 2 * net.slices
+        self.weights = np.zeros(net.cells * net.slices, np.float32)
+        self.variances = np.zeros(self.weights.size if varied else 0, np.float32)
+        self.targets = np.zeros(n, np.float32)
+        self.now = np.zeros((sides, n), np.float32)
+        self.fresh = np.zeros((sides, n) if self.timed else (0, 0), np.float32)
+        self.since = np.zeros((sides, n) if self.timed else (1, 0))
+        g_min, g_max = number(device, "g_min", 0.0), number(device, "g_max", 1.0)
+        self.span = (np.float32(g_min), np.float32(g_max - g_min), net.slices, net.slice_bits)
+        bound = number(device, "weight_bound", 0.0)
+        reach = number(device, "weight_range", 8.0)
+        bounds = np.array([bound or reach / np.sqrt(m) for m in net.sizes[:-1]])
+        self.scales = (1 / bounds).astype(np.float32)
+        digits = 2**net.slice_bits - 1
+        worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]
+        shares = np.array(worth) / (2 ** (net.slice_bits * net.slices) - 1) if net.slices > 1 else np.ones(1)
+        self.units = (bounds[:, None] * shares * (1 if self.paired else 2) / (g_max - g_min)).astype(np.float32)
+        per = (1 if self.paired else 0.5) / number(device, "pulse_step", 1e-3)
+        self._pulsing = (self.scales * per).astype(np.float32)
+        self._pulse_limits = (int(number(device, "pulse_limit", 31)), np.float32(number(device, "refresh_at", 0.9)))
+        tolerance = np.float32(number(device, "verify_tolerance", 0.01))
+        self._verify_limits = (int(number(device, "verify_pulses", 0)), tolerance)
+        self.own = self._draw_own() if has else np.zeros((0, sides, 0), np.float32)
+        self.stuck = self._draw_faults() if has else _EMPTY
+        self.wire = number(device, "wire_resistance", 0.0) if has else 0.0
+        self.exact_wires = number(device, "nodal", 0) == 1
+        if has and not self.paired:
+            self.now[1] = g_min + (g_max - g_min) / 2
+            if self.stuck.size:
+                self.now[1, self.stuck[1] == DEAD] = DEAD
+
+    @property
+    def held(self) -> dict[str, np.ndarray]:
+        """The arrays that change in use."""
+        return {n: getattr(self, n) for n in ("weights", "variances", "targets", "now", "fresh", "since")}
+
+    def seen_at(self, clock: float) -> list[Cells]:
+        """What `show` shows at a time; the cells themselves stay as old as they are."""
+        kept = [(array, array.copy()) for array in (self.now, self.weights, self.variances)]
+        self.age(clock)
+        shown = self.show(clock)
+        for array, value in kept:
+            array[...] = value
+        return shown
+
+    @property
+    def knows_targets(self) -> bool:
+        """Whether a write controller keeps what the weights should be."""
+        return not self.pulsed or self.verified
+
+    def weight_arrays(self) -> list[np.ndarray]:
+        """Copies of the weights that the arrays amount to, (n_out, n_in) a layer."""
+        arrays = []
+        for layer, (n_out, n_in) in enumerate(self.net.shapes):
+            whole = np.zeros((n_out, n_in), np.float32)
+            first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
+            for start, stop, at, _ in self.tiles[first : first + count]:
+                whole[:, start:stop] += self.weights[at : at + n_out * (stop - start)].reshape(n_out, stop - start)
+            arrays.append(whole)
+        return arrays
+
+    def wanted_weights(self) -> list[np.ndarray]:
+        """The weights as the write controller knows them, (n_out, n_in) a layer."""
+        if not self.has_cells:
+            return self.weight_arrays()
+        ends = np.cumsum([a * b for a, b in self.net.shapes])
+        parts = zip(np.split(self.targets, ends[:-1]), self.net.shapes, self.scales, strict=True)
+        return [part.reshape(shape) / scale for part, shape, scale in parts]
+
+    def show(self, clock: float) -> list[Cells]:
+        """Copies of what the cells hold, one `Cells` a layer; a device without cells has none to show."""
+        if not self.has_cells:
+            return []
+        found = []
+        ends = np.cumsum([a * b for a, b in self.net.shapes])
+        for shape, end in zip(self.net.shapes, ends, strict=True):
+            here = slice(end - shape[0] * shape[1], end)
+            g = np.maximum(self.now[:, here], 0).reshape(self.net.slices, 2, *shape)
+            stuck = ~np.isnan(self.stuck[:, here]).reshape(g.shape) if self.stuck.size else np.zeros(g.shape, bool)
+            age = (clock - self.since[:, here]).reshape(g.shape) if self.timed else np.zeros(g.shape)
+            found.append(Cells(g[:, 0], g[:, 1], stuck, age))
+        return found
+
+    # -- fabrication ---------------------------------------------------------------------------------------------
+
+    def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> np.ndarray:
+        """Draws at fabrication: standard normal times width, or uniform within +-width."""
+        kernels, out = specialised.draws(), np.empty(shape, np.float32)
+        stream = kernels.stream_word(layout.OWN_STREAM, *word)
+        fill = kernels.normals if law == "normal" else kernels.uniforms
+        fill(out, np.float32(width), 0, number, stream, *self._keys["fabrication"])
+        return out
+
+    def _each_side(self) -> list[tuple[int, int, tuple[int, int], slice]]:
+        """(layer, side, shape, where its cells lie) of every side of every layer."""
+        ends = np.cumsum([a * b for a, b in self.net.shapes])
+        return [
+            (layer, k, shape, slice(end - shape[0] * shape[1], end))
+            for layer, (shape, end) in enumerate(zip(self.net.shapes, ends, strict=True))
+            for k in range(2 * self.net.slices)
+        ]
+
+    def _draw_own(self) -> np.ndarray:
+        """Own values of cells, (fields, sides, cells)."""
+        own = np.zeros((len(self.spreads["cell"]), *self.now.shape), np.float32)
+        for f, (field, draw) in enumerate(self.spreads["cell"].items()):
+            for layer, k, shape, where in self._each_side():
+                z = self._draw(shape, "normal", 1.0, draw, (layer, k))
+                own[f, k, where] = own_value(self.device, field, z).ravel()
+        return own
+
+    def own_of_lines(self, part: str) -> np.ndarray:
+        """Own values of the lines of all layers, (fields, lines): "row" of inputs, "column" of every tile's outputs."""
+        lines = [
+            (layer, count, 0 if part == "row" else k)
+            for layer, (n_out, n_in) in enumerate(self.net.shapes)
+            for k, count in enumerate([n_in] if part == "row" else [n_out] * int(self.table[layer, layout.TILES]))
+        ]
+        fields = self.spreads[part]
+        own = np.zeros((len(fields), sum(count for _, count, _ in lines)), np.float32)
+        for f, (field, draw) in enumerate(fields.items()):
+            drawn = [self._draw((1, count), "normal", 1.0, draw, (layer, k))[0] for layer, count, k in lines]
+            own[f] = own_value(self.device, field, np.concatenate(drawn))
+        return own
+
+    def _draw_faults(self) -> np.ndarray:
+        """Where stuck cells are stuck, uS, and NaN for the others, (sides, cells); empty if there are none."""
+        if not self.faulty:
+            return _EMPTY
+        *shares, rows, columns = (number(self.device, field, 0.0) for field in FAULTS_OF)
+        g_min, width = float(self.span[0]), float(self.span[1])
+        stuck = np.full(self.now.shape, np.nan, np.float32)
+        edges = np.cumsum(shares)
+        if edges[-1] > 1:
+            raise ValueError(f"stuck_low, stuck_high and stuck_random are shares of the cells: {shares} exceed 1")
+        for layer, k, shape, where in self._each_side():
+            u = (self._draw(shape, "uniform", 1.0, FAULTS, (layer, k)) + 1) / 2
+            anywhere = (self._draw(shape, "uniform", 1.0, ANYWHERE, (layer, k)) + 1) / 2
+            values = np.select([u < edges[0], u < edges[1], u < edges[2]], [0.0, 1.0, anywhere], np.nan)
+            values = g_min + width * values if self.paired or k == 0 else np.full(shape, np.nan)
+            cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < rows
+            cut_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2 < columns
+            values[cut_rows[0][None, :] | cut_columns[0][:, None]] = DEAD
+            stuck[k, where] = values.ravel()
+        return stuck
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def write(self, change: np.ndarray, every: bool, clock: float) -> tuple[int, int]:
+        """Ask for a change of every weight, (n,) float32; returns cells programmed, and pulses given."""
+        loops = self._loops
+        if not self.has_cells:
+            return loops.add_weights(change, self.table, self.tiles, self.weights), 0
+        counter = (self.writes, *self._keys["write"], clock)
+        if self.pulsed and not self.verified and not every:
+            work, sizes, limits = partial(self._loops.pulse_cells, change), self._pulsing, self._pulse_limits
+        else:
+            work, sizes, limits = partial(self._loops.write_cells, change, every), self.scales, self._verify_limits
+        cells, net = self._cells(), (self.table, self.tiles)
+        counts = self._in_shares(
+            lambda share: work(
+                share, net, cells, sizes, self.units, self.span, limits, counter, self.weights, self.variances,
+                self._numbers,
+            )
+        )  # fmt: skip
+        self.writes += 1
+        if every and not self.timed and self.variances.size and not self.variances.any():
+            self.variances = np.zeros(0, np.float32)  # cells without read noise cost no second product
+        self._wire(clock)
+        return sum(c[0] for c in counts), sum(c[1] for c in counts)
+
+    def age(self, clock: float) -> None:
+        """Let time do its work on the cells."""
+        if self.timed:
+            self._in_shares(
+                lambda share: self._loops.age_cells(
+                    share, (self.table, self.tiles), self._cells(), self.units, self.span, clock, self.weights,
+                    self.variances, self._numbers,
+                )
+            )  # fmt: skip
+            self._wire(clock)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the clock may run ahead of the cells."""
+        return STALE * number(self.device, "drift_start", 0.0)
+
+    def _cells(self) -> tuple:
+        """The cells as the loops take them: of what there is none, an empty tuple."""
+        times = (self.fresh, self.since) if self.timed else ((), ())
+        return (
+            self.targets,
+            self.now,
+            *times,
+            self.own if self.spreads["cell"] else (),
+            self.stuck if self.faulty else (),
+        )
+
+    def _in_shares(self, work: Callable[[tuple[int, int]], Any]) -> list[Any]:
+        size = self.targets.size
+        turns = WRITE_SHARES if size > 16 * WRITE_SHARES * layout.CELL_BLOCK else 1
+        if turns == 1:
+            return [work((0, 1))]
+        found: list[Any] = [None] * turns
+
+        def one(turn: int) -> None:
+            found[turn] = work((turn, turns))
+
+        execution.run([partial(one, turn) for turn in range(turns)], 200.0 * size)
+        return found
+
+    def _wire(self, clock: float) -> None:
+        """Where wires resist: put into the weights what arrays pass, instead of what their cells hold."""
+        if not self.wire:
+            return
+        for layer, (n_out, n_in) in enumerate(self.net.shapes):
+            first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
+            cells = slice(self.table[layer, layout.CELLS_AT], self.table[layer, layout.CELLS_AT] + n_out * n_in)
+            lines = self.net.column_tiles(layer)
+            for tile in range(first, first + count):
+                s = (tile - first) // (count // self.net.slices)
+                start, stop, at, _ = self.tiles[tile]
+                here = slice(at, at + n_out * (stop - start))
+                through, varied = [], []
+                for k in (2 * s, 2 * s + 1):
+                    g = np.maximum(self.now[k, cells].reshape(n_out, n_in)[:, start:stop], 0)
+                    arrays = [self._passed(g[a:b], k % 2 == 1 and not self.paired) for a, b in lines]
+                    passed, factor = (np.concatenate(parts) for parts in zip(*arrays, strict=True))
+                    through.append(passed)
+                    if self.variances.size:
+                        own = self._read_variance(k, cells, layer, s, clock)[:, start:stop]
+                        varied.append(own * factor * factor)
+                self.weights[here] = ((through[0] - through[1]) * self.units[layer, s]).ravel()
+                if self.variances.size:
+                    self.variances[here] = (varied[0] + varied[1]).ravel()
+
+    def _passed(self, g: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray]:
+        """What an array of cells passes, uS, and what share of each cell's current arrives, (n_out, n_in) each."""
+        factor = np.ones_like(g)
+        if reference:
+            return g, factor
+        attenuate(g, np.float32(1e6 / self.wire), factor)
+        if not self.exact_wires:
+            return g * factor, factor
+        from noisysim.wires import transfer
+
+        return transfer(g, self.wire).astype(np.float32), factor
+
+    def _read_variance(self, k: int, cells: slice, layer: int, s: int, clock: float) -> np.ndarray:
+        """Variances that the cells of one side of a layer add to a read, in weight units."""
+        out = np.zeros(cells.stop - cells.start, np.float32)
+        if k % 2 == 0 or self.paired:
+            run = (int(cells.start), int(cells.stop))
+            self._loops.add_variances(self._cells(), k, run, clock, self.units[layer, s], out, self._numbers)
+        return out.reshape(self.net.shapes[layer])

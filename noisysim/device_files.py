@@ -1,0 +1,497 @@
+"""Devices from outside the package: found and loaded, and what is wrong with one said before anything runs on it.
+
+A user's device is a file; a third party's an entry point of the group ``noisysim.devices``; or it is a class of any
+module that Python has, a script or a notebook among them. Each gets the same checks, and its source is kept for the
+record.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import itertools
+import math
+import numbers
+import os
+import re
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from noisysim.fields import Field, check, declared, nearest
+from noisysim.kernels import build
+from noisysim.scalars import hooks as ideal
+
+PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
+"""The hooks a device may define, in the order in which a signal or a change meets them, and what each takes."""
+LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
+"""Functions that declare mean and standard deviation of what a hook draws."""
+GROUP = "noisysim.devices"
+_TYPICAL: dict[str, tuple[float, ...]] = {
+    "v": (-1, 0, 1), "i": (-1, 0, 1), "energy": (0, 1e-4), "z": (-1, 0, 1), "u": (0.1, 0.5, 0.9),
+    "t": (1e-3, 1, 1e4), "up": (1, -1), "s": (0, 1),
+}  # fmt: skip
+"""Values at which a hook is tried."""
+
+
+class DeviceError(ValueError):
+    """What is wrong with a device that somebody wrote, in one line, with file and line."""
+
+
+class Origin(NamedTuple):
+    """Where a device comes from.
+
+    Attributes
+    ----------
+    name : str
+        What it is asked for by: a file's path, an entry point's name.
+    title : str
+        A short name, for messages and figures.
+    source, sha256 : str
+        Its text and that text's hash.
+    """
+
+    name: str
+    title: str
+    source: str
+    sha256: str
+
+
+class File(NamedTuple):
+    """A device file as it was read: the path as it was given, and the bytes in it."""
+
+    path: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+_ORIGINS: dict[type, Origin] = {}
+
+
+# --- finding and loading --------------------------------------------------------------------------------------------
+
+
+def split(spec: str) -> tuple[str, str] | None:
+    """``"chips/my.py:amplitude=0.1"`` -> ``("chips/my.py", "amplitude=0.1")``; None if no path ends in ``.py``."""
+    path, ending, settings = spec.partition(".py:")
+    if ending:
+        return f"{path}.py", settings
+    return (spec, "") if spec.endswith(".py") else None
+
+
+def read(path: str) -> File:
+    """A device file's bytes; nothing of it is executed."""
+    place = Path(path).expanduser()
+    if not place.is_file():
+        raise FileNotFoundError(f"no device file {path!r} (the working directory is {os.getcwd()!r})")
+    try:
+        return File(path, place.read_bytes())
+    except OSError as error:
+        raise type(error)(f"cannot read device file {path!r}: {error.strerror}") from None
+
+
+def load(file: File) -> type:
+    """The device class of a file. The same source gives the same class, an edited one another."""
+    name = f"noisysim_device_{file.sha256[:24]}"  # of the source alone: cached kernels find their device by it
+    if name not in sys.modules:
+        _execute(name, file)
+    cls = _the_class(sys.modules[name], file.path)
+    text = vars(sys.modules[name])[build.SOURCE]
+    _ORIGINS[cls] = Origin(file.path, Path(file.path).stem, text, file.sha256)
+    return cls
+
+
+def _execute(name: str, file: File) -> None:
+    path = str(Path(file.path).expanduser())
+    try:
+        text = importlib.util.decode_source(file.content)
+        code = compile(text, path, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise DeviceError(f"{file.path}:{error.lineno or 1}: {error.msg}: {(error.text or '').strip()!r}") from None
+    except ValueError as error:  # not UTF-8, or a null byte
+        raise DeviceError(f"{file.path} is not Python text: {error}") from None
+    module = types.ModuleType(name)
+    module.__file__ = path
+    vars(module)[build.SOURCE] = text
+    sys.modules[name] = module  # first: annotations are looked up there
+    try:
+        exec(code, vars(module))
+        cls = _the_class(module, file.path)
+        _check_spelling(module, text, file.path)
+        _check_class(cls, functools.partial(_line_of_class, text, file.path))
+    except DeviceError:
+        del sys.modules[name]
+        raise
+    except BaseException as error:
+        del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
+        hint = ""
+        if isinstance(error, ImportError):
+            hint = "; a device file is loaded by itself: what it imports must be installed, not lie beside it"
+        raise DeviceError(
+            f"{_line_in(error, path) or file.path}: {type(error).__name__}: {_one_line(error)}{hint}"
+        ) from None
+
+
+def installed() -> dict[str, importlib.metadata.EntryPoint]:
+    """The devices of third parties by name; nothing of theirs is imported."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+
+
+def load_installed(point: importlib.metadata.EntryPoint) -> type:
+    """The device class of an entry point, which names a module or a class."""
+    where = f"device {point.name!r} ({point.value})"
+    try:
+        found = point.load()
+    except Exception as error:
+        raise DeviceError(f"{where} cannot be loaded: {type(error).__name__}: {_one_line(error)}") from None
+    if isinstance(found, types.ModuleType):
+        found = _the_class(found, where)
+    if not _is_device_class(found):
+        raise DeviceError(f"{where} is neither a module nor a NamedTuple class, but {type(found).__name__}")
+    module = sys.modules[found.__module__]
+    if found not in _ORIGINS:
+        origin = _of_module(module)._replace(name=point.name, title=point.name)
+        _check_spelling(module, origin.source, module.__file__ or where)
+        _check_class(found, functools.partial(_line_of_class, origin.source, module.__file__ or where))
+        _ORIGINS[found] = origin
+    return found
+
+
+def origin(cls: type) -> Origin:
+    """Where a device class comes from that is none of the package's own."""
+    if cls in _ORIGINS:
+        return _ORIGINS[cls]
+    if cls.__module__ == "__main__":
+        space = vars(sys.modules["__main__"])
+        own = [space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)]
+        text = "\n".join([f"{cls.__qualname__}{cls._field_defaults}", *map(build.fingerprint, own)])  # type: ignore
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        return Origin(f"__main__.{cls.__qualname__}", cls.__name__, text, sha256)  # not kept: a notebook changes
+    _ORIGINS[cls] = _of_module(sys.modules[cls.__module__])
+    return _ORIGINS[cls]
+
+
+def _of_module(module: types.ModuleType) -> Origin:
+    path = getattr(module, "__file__", None)
+    if path is None or not Path(path).is_file() or not path.endswith(".py"):
+        raise DeviceError(
+            f"the source of module {module.__name__!r} is not there: put the device into a file of its own"
+        )
+    content = Path(path).read_bytes()
+    text = importlib.util.decode_source(content)
+    return Origin(path, module.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
+
+
+def _is_device_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
+
+
+def classes(module: types.ModuleType) -> list[type]:
+    """The NamedTuple classes that a module itself defines, without those whose names begin with an underscore."""
+    return [
+        v for n, v in vars(module).items()
+        if _is_device_class(v) and v.__module__ == module.__name__ and not n.startswith("_")
+    ]  # fmt: skip
+
+
+def _the_class(module: types.ModuleType, where: str) -> type:
+    found = dict.fromkeys(classes(module))  # a second name for the same class is none more
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        names = " and ".join(cls.__name__ for cls in found)
+        raise DeviceError(
+            f"{where} defines the NamedTuple classes {names}: a device's file has one (or name others _x)"
+        )
+    plain = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+    hint = f"; class {plain[0]} is none" if plain else ""
+    raise DeviceError(f"{where} defines no NamedTuple class{hint}: write class MyChip(NamedTuple) with its numbers")
+
+
+# --- what may be wrong with it --------------------------------------------------------------------------------------
+
+
+def usage(hook: str) -> str:
+    """What a hook takes and gives, as messages say it."""
+    return f"{hook}({', '.join(PARAMETERS[hook])}) takes numbers and returns one number"
+
+
+def _place(function: Callable) -> str:
+    code = function.__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _line_in(error: BaseException, path: str) -> str:
+    """``path:line`` of the innermost frame of an error's traceback that lies in a file; "" if none does."""
+    found, step = "", error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == path:
+            found = f"{path}:{step.tb_lineno}"
+        step = step.tb_next
+    return found
+
+
+def _line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
+    """``path:line`` of a class, or of one of its fields."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+            for inner in node.body:
+                if isinstance(inner, ast.AnnAssign) and getattr(inner.target, "id", None) == field:
+                    return f"{path}:{inner.lineno}"
+            return f"{path}:{node.lineno}"
+    return path
+
+
+def mistake(function: Callable, error: Exception) -> DeviceError:
+    """The error for a function of a device's that raised what it did not mean to."""
+    plain: Any = inspect.unwrap(function)
+    at = _line_in(error, plain.__code__.co_filename) or _place(plain)
+    return DeviceError(f"{at}: {function.__name__} raised {type(error).__name__}: {_one_line(error)}")
+
+
+def _check_spelling(module: types.ModuleType, text: str, path: str) -> None:
+    """Refuse a function that nobody calls and whose name is nearly a hook's."""
+    known = (*PARAMETERS, "check", "tables", *LAWS)
+    tree = ast.parse(text)
+    called = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    for name, value in vars(module).items():
+        if not isinstance(value, types.FunctionType) or value.__module__ != module.__name__:
+            continue
+        if name in called or name in known:
+            continue
+        if near := _nearly(name, known):
+            wanted = f" {usage(near)}" if near in PARAMETERS else ""
+            line = value.__code__.co_firstlineno
+            raise DeviceError(f"{path}:{line}: {name} is no hook; did you mean {near!r}?{wanted}")
+
+
+def _nearly(name: str, known: tuple[str, ...]) -> str | None:
+    return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
+
+
+def _check_class(cls: type, where: Callable[..., str]) -> None:
+    """Refuse fields without a usable default, and declarations that point nowhere."""
+    for hook in PARAMETERS:
+        if isinstance(vars(cls).get(hook), types.FunctionType):
+            raise DeviceError(f"{where(cls)}: {hook} is a method of {cls.__name__}; a hook is a function of the module")
+    try:
+        specs = declared(cls)
+    except Exception as error:
+        raise DeviceError(f"{where(cls)}: an annotation of {cls.__name__} cannot be read: {_one_line(error)}") from None
+    for name, spec in specs.items():
+        at = where(cls, name)
+        if name in ("name", "source", "sha256"):
+            raise DeviceError(f"{at}: a field cannot be called {name!r}, which the record of a run needs")
+        if name not in cls._field_defaults:  # type: ignore[attr-defined]
+            raise DeviceError(f"{at}: field {name!r} has no default: write {name}: float = 0.0")
+        if spec.choices:
+            raise DeviceError(f"{at}: field {name!r} holds a word; a device's fields are numbers")
+        try:
+            check(cls.__name__, name, cls._field_defaults[name], spec)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            raise DeviceError(f"{at}: as a default {error}") from None
+        _check_declaration(at, name, spec, specs)
+
+
+def _check_declaration(at: str, name: str, spec: Field, specs: Mapping[str, Field]) -> None:
+    spread = spec.spread
+    said = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
+    if spread:
+        said += [
+            ("spread.by", spread.by, tuple(specs)),
+            ("spread.law", spread.law, ("normal", "lognormal", "absolute")),
+        ]
+        said += [("spread.of", spread.of, ("cell", "row", "column"))]
+    for what, value, known in said:
+        if value not in known:
+            raise DeviceError(
+                f"{at}: {what}={value!r} of field {name!r} is unknown{nearest(value, filter(None, known))}"
+            )
+
+
+def examine(cls: type) -> None:
+    """Refuse a device class whose hooks cannot be hooks: another signature, no plain function, no source."""
+    module = sys.modules.get(cls.__module__)
+    if module is None:
+        raise DeviceError(f"the module of device {cls.__name__} is gone: put the device into a file of its own")
+    if cls not in _ORIGINS:  # others were looked at when they were loaded
+        _check_class(cls, lambda cls, field="": f"{cls.__module__}.{cls.__name__}")
+    space = vars(module)
+    _examine(cls, tuple((hook, space[hook]) for hook in PARAMETERS if callable(space.get(hook))))
+
+
+def _file_of(cls: type) -> str:
+    return getattr(sys.modules[cls.__module__], "__file__", None) or cls.__module__
+
+
+@functools.cache
+def _examine(cls: type, found: tuple[tuple[str, Any], ...]) -> None:
+    for hook, function in found:
+        if not isinstance(function, types.FunctionType):
+            raise DeviceError(
+                f"{_file_of(cls)}: {hook} must be a plain function, without decorators (it is compiled for you), "
+                f"not {type(function).__name__}"
+            )
+        code = function.__code__
+        given = code.co_varnames[: code.co_argcount]
+        if (
+            given != PARAMETERS[hook]
+            or code.co_kwonlyargcount
+            or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+        ):
+            said = ", ".join(map(str, inspect.signature(function, follow_wrapped=False).parameters.values()))
+            raise DeviceError(f"{_place(function)}: not {hook}({said}): {usage(hook)}, with these names in this order")
+        try:
+            build.fingerprint(function)
+        except (OSError, TypeError):
+            raise DeviceError(
+                f"the source of {hook} is not available (was it typed into Python?): put the device into a file and "
+                "give its path, device='my_chip.py'"
+            ) from None
+
+
+# --- trying its hooks -----------------------------------------------------------------------------------------------
+
+
+def scalars(device: Any) -> dict[str, np.float32]:
+    """What hooks find in a device's fields where nothing is spread: float32 numbers, 0 for a data file."""
+    specs = declared(type(device))
+    return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
+
+
+def typical(device: Any, hook: str) -> Iterator[tuple[np.float32, ...]]:
+    """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
+    low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
+    g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
+    values = {**_TYPICAL, "g": g}
+    return itertools.product(*(map(np.float32, values[p]) for p in PARAMETERS[hook][:-1]))
+
+
+def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
+    """Evaluate hooks, as plain Python, at typical values; refuse what is not one finite number.
+
+    Parameters
+    ----------
+    device : device
+    hooks : mapping
+        Those that the device defines, by name.
+    """
+    fields = scalars(device)
+    if "adc_range" in fields and fields["adc_range"] == 0:
+        fields["adc_range"] = np.float32(1)  # calibrated: a tile's own in the hooks
+    d = types.SimpleNamespace(**fields)  # which lets fields be read by name only
+    for hook, function in hooks.items():
+        for arguments in typical(device, hook):
+            try:
+                with np.errstate(all="ignore"):
+                    value = function(*arguments, d)
+                wrong = _wrong(hook, value)
+                at = _place(function)
+            except Exception as error:
+                at = _line_in(error, function.__code__.co_filename) or _place(function)
+                wrong = f"raised {type(error).__name__}: {_hint(error, fields)}"
+            if wrong:
+                said = ", ".join(f"{p}={a:g}" for p, a in zip(PARAMETERS[hook], arguments, strict=False))
+                raise DeviceError(f"{at}: {hook} {wrong} at {said}; {usage(hook)}") from None
+
+
+def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
+    if isinstance(error, AttributeError) and isinstance(error.obj, types.SimpleNamespace):
+        return f"d has no field {error.name!r}{nearest(str(error.name), fields)}"
+    return _one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
+
+
+def _wrong(hook: str, value: Any) -> str:
+    """What is wrong with a value that a hook returned; "" if nothing is."""
+    if isinstance(value, np.ndarray):
+        return f"returned an array of shape {value.shape} (np.where gives one: write x if c else y)"
+    if not isinstance(value, (numbers.Real, np.bool_)):
+        return f"returned {value!r} ({type(value).__name__})"
+    number = float(value)
+    if not math.isfinite(number):
+        return f"returned {number}"
+    if hook == "jump" and not (number.is_integer() and 0 <= number <= 255):
+        return f"returned {number:g}, not a whole number from 0 to 255,"
+    return ""
+
+
+# --- what the compiler says -----------------------------------------------------------------------------------------
+
+
+def compiled(device: Any, hook: str, function: Callable) -> Any:
+    """A hook compiled by itself, for float32 numbers.
+
+    Raises
+    ------
+    DeviceError
+        If numba cannot, or what it returns is not a number: with file, line and the first thing that numba says.
+    """
+    scalar = numba.float32
+    numbers_type = numba.typeof(type(device)(**scalars(device)))
+    try:
+        made: Any = build.specialise(function, numba.njit(**build.OPTIONS))
+        if not hasattr(made, "compile"):  # NUMBA_DISABLE_JIT
+            return made
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made.compile((scalar,) * (len(PARAMETERS[hook]) - 1) + (numbers_type,))
+    except Exception as error:
+        path, line, said = _useful(function, str(error))
+        raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {said}; {usage(hook)}") from None
+    returned = made.nopython_signatures[0].return_type
+    if not isinstance(returned, (numba.types.Number, numba.types.Boolean)):
+        raise DeviceError(f"{_place(function)}: {hook} returns {returned} when compiled; {usage(hook)}")
+    return made
+
+
+def explain(device: Any, hooks: Mapping[str, Callable], error: BaseException) -> BaseException:
+    """The clear error for the hook that made compiling fail; `error` itself where no hook did."""
+    if isinstance(error, DeviceError):
+        return error
+    for hook, function in hooks.items():
+        try:
+            compiled(device, hook, function)
+        except DeviceError as found:
+            return found
+    return error
+
+
+_NOISE = re.compile(r"Failed in|Internal error|- Resolution failure|During|File |Overload|There are|\^|def |$")
+
+
+def _useful(function: Callable, message: str) -> tuple[str, int, str]:
+    """File, line and the first line that tells something of a compiler's message."""
+    path, line = function.__code__.co_filename, function.__code__.co_firstlineno
+    lines = [re.sub("\x1b\\[[0-9;]*m", "", text).strip() for text in message.splitlines()]
+    for found in re.finditer(r'File "([^"]+)", line (\d+)', "\n".join(lines)):
+        if Path(found[1]).name == Path(path).name:
+            line = int(found[2])
+            break
+    at = next((k for k, text in enumerate(lines) if not _NOISE.match(text)), None)
+    if at is None:
+        return path, line, "numba gives no reason"
+    said = lines[at]
+    if said.endswith(":"):
+        said += " " + next((text.removeprefix(">>> ") for text in lines[at + 1 :] if text), "")
+    return path, line, said

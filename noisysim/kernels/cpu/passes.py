@@ -1,0 +1,435 @@
+"""Loops of a pass: what arrays are driven with, what their lines carry, what the periphery reads of them."""
+
+import numpy as np
+from numba import njit
+
+from noisysim.kernels.cpu.draws import fill_normals, fill_normals_from, fill_uniforms, fill_uniforms_from, stream_word
+from noisysim.kernels.layout import (
+    ACTIVITIES_AT,
+    CELL_STREAM,
+    CELL_UNIFORM_STREAM,
+    CELLS_AT,
+    FIRST_TILE,
+    INPUTS_AT,
+    N_IN,
+    N_OUT,
+    NORMAL_STREAM,
+    ON_LINE,
+    ON_OUTPUT,
+    ON_WEIGHTS,
+    ROTATION_AT,
+    STATE_STREAM,
+    TILE_AT,
+    TILE_COLUMNS,
+    TILE_FROM,
+    TILE_TO,
+    TILES,
+    UNIFORM_STREAM,
+)  # fmt: skip
+from noisysim.scalars.activations import linear as activation
+from noisysim.scalars.hooks import adc, current, dac, jump, read_cell, readout
+
+# Properties of the device: dead branches are compiled away.
+HAS_DAC = False
+HAS_CURRENT = False
+HAS_ADC = False
+HAS_CELL_STD = False
+HAS_READ_CELL = False
+HAS_JUMP = False
+COMPENSATED = False
+OWN_ROWS = False  # whether input lines have values of their own
+OWN_COLUMNS = False  # output lines
+OWN_CELLS = False
+PAIRED = True
+USES_NORMAL = False
+USES_UNIFORM = False
+CELL_NORMAL = False
+CELL_UNIFORM = False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def with_range(d, full_scale):
+    """The device's numbers with the ADC range of one tile in them; replaced for devices that have one."""
+    return d
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def with_row(d, own, j):
+    """The device's numbers with an input line's own values in them; replaced where lines have any."""
+    return d
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def with_column(d, own, j):
+    """The same of an output line."""
+    return d
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def with_cell(d, own, j):
+    """The same of a cell."""
+    return d
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def largest(row):
+    """max |v| of a float32 row; compared as integers, which vectorises and lets NaN win."""
+    top = np.int32(0)
+    for j in range(row.size):
+        top = max(top, np.int32(np.float32(row[j]).view(np.int32) & np.int32(0x7FFFFFFF)))
+    return np.int32(top).view(np.float32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def drive_row(source, target, full_scale, own, d):
+    """What the DAC makes of one row of inputs; full scale 0 scales to the row's own largest value."""
+    n = source.size
+    if HAS_DAC:
+        scale = full_scale if full_scale > 0 else largest(source)
+        if scale > 0:
+            inverse = np.float32(1.0) / scale
+            for j in range(n):
+                target[j] = np.float32(dac(source[j] * inverse, with_row(d, own, j))) * scale
+            return
+    for j in range(n):
+        target[j] = source[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drive_rows(source, inputs, rotation, rotated, full_scale, own, d):
+    """Inputs of a layer's array: decorrelate, convert, append the bias line where there is one."""
+    rows, n = source.shape
+    line = source
+    if rotation.size > 0:
+        multiply(source, rotation, rotated)
+        line = rotated
+    for r in range(rows):
+        drive_row(line[r], inputs[r, :n], full_scale, own, d)
+        for j in range(n, inputs.shape[1]):
+            inputs[r, j] = np.float32(1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply(x, weights, out):
+    """out = x weights^T: one BLAS call; a single row is a matrix-vector product."""
+    if x.shape[0] == 1:
+        np.dot(weights, x[0], out[0])
+    else:
+        np.dot(x, weights.T, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cell_inputs(inputs, start, stop, full_scale, part, d):
+    """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve."""
+    rows = inputs.shape[0]
+    if not HAS_CURRENT and start == 0 and stop == inputs.shape[1]:
+        return inputs
+    x = part[: rows * (stop - start)].reshape((rows, stop - start))
+    for r in range(rows):
+        if HAS_CURRENT:
+            scale = full_scale if full_scale > 0 else largest(inputs[r])
+            inverse = np.float32(1.0) / scale if scale > 0 else np.float32(0.0)
+            for j in range(stop - start):
+                x[r, j] = np.float32(current(inputs[r, start + j] * inverse, d)) * scale
+        else:
+            for j in range(stop - start):
+                x[r, j] = inputs[r, start + j]
+    return x
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tile_energy(x, variance, part, energy):
+    """The variance that the cells of one tile add to its lines, from what drives them."""
+    rows, n = x.shape
+    square = part[: rows * n].reshape((rows, n))
+    for r in range(rows):
+        for j in range(n):
+            square[r, j] = x[r, j] * x[r, j]
+    multiply(square, variance, energy)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def read_line(x, now, states, own, z, u, d):
+    """sum_j x_j G_j over one line's cells, each as one read sees it."""
+    total = np.float32(0.0)
+    for j in range(x.size):
+        s = np.float32(states[j]) if HAS_JUMP else np.float32(0.0)
+        zj = z[j] if CELL_NORMAL else np.float32(0.0)
+        uj = u[j] if CELL_UNIFORM else np.float32(0.0)
+        seen = np.float32(read_cell(now[j], s, zj, uj, with_cell(d, own, j)))
+        total += x[j] * (seen if now[j] >= 0 else np.float32(0.0))  # below it the line is cut
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def move_on(states, own, u, seconds, d):
+    """The discrete states of a line's cells after some time."""
+    for j in range(states.size):
+        s = np.float32(states[j])
+        states[j] = np.uint8(np.float32(jump(s, u[j], seconds, with_cell(d, own, j))))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_cells(x, at, width, s, cells, unit, counter, seconds, draws, product, d):
+    """Line currents of one tile, every cell read by itself: rows one after the other, as time goes.
+
+    `at` is where the tile's first cell lies in a row of cells, `width` how many lie in a row of the layer; `seconds`
+    pass before the first row and before each other.
+    """
+    now, own, states = cells
+    z, u, bits = draws
+    first_sample, number, layer, tile, k0, k1 = counter
+    rows, n = x.shape
+    n_out, q = product.shape[1], (n + 3) // 4
+    for r in range(rows):
+        sample, waited = first_sample + r, seconds[0] if r == 0 else seconds[1]
+        for i in range(n_out):
+            line = np.float32(0.0)
+            for side in range(2):
+                k, a = 2 * s + side, at + i * width
+                held, base = now[k, a : a + n], (2 * i + side) * q
+                if side == 1 and not PAIRED:
+                    for j in range(n):
+                        line -= x[r, j] * max(held[j], np.float32(0.0))
+                    continue
+                mine = own[:, k, a : a + n] if OWN_CELLS else own
+                state = states[k, a : a + n] if HAS_JUMP else states
+                if HAS_JUMP:
+                    word = stream_word(STATE_STREAM, layer, tile)
+                    fill_uniforms_from(u, bits, n, base, sample, number, word, k0, k1)
+                    move_on(state, mine, u, waited, d)
+                if CELL_NORMAL:
+                    word = stream_word(CELL_STREAM, layer, tile)
+                    fill_normals_from(z, bits, n, base, sample, number, word, k0, k1)
+                if CELL_UNIFORM:
+                    word = stream_word(CELL_UNIFORM_STREAM, layer, tile)
+                    fill_uniforms_from(u, bits, n, base, sample, number, word, k0, k1)
+                current_in = read_line(x[r], held, state, mine, z, u, d)
+                line += current_in if side == 0 else -current_in
+            product[r, i] = line * unit
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def read_row(line, energy, noisy, z, u, convert, own, out, d):
+    """Read noise and ADC of one row of lines."""
+    for j in range(line.size):
+        e = energy[j] if noisy else np.float32(0.0)
+        zj = z[j] if USES_NORMAL else np.float32(0.0)
+        uj = u[j] if USES_UNIFORM else np.float32(0.0)
+        out[j] = np.float32(readout(line[j], e, zj, uj, d))
+    if HAS_ADC and convert:
+        for j in range(line.size):
+            out[j] = np.float32(adc(out[j], with_column(d, own, j)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def read_rows(
+    product, energy, perturbation, digital, activities, accumulate, noise, where, convert, draws, line, own, gain, d
+):
+    """Digitise one tile's lines into `activities` (added to it from the second tile on); returns max |value|.
+
+    `gain` is what the periphery multiplies by to make up for drift; a perturbation comes out as it was asked for.
+    """
+    rows, n = product.shape
+    noisy = HAS_CELL_STD and energy.size > 0
+    first_sample, number, layer, tile, k0, k1 = noise
+    z, u, bits = draws
+    top = np.float32(0.0)
+    share = np.float32(1.0) / gain if COMPENSATED else np.float32(1.0)
+    value = line[:n]
+    mixed = line[n : 2 * n]
+    for r in range(rows):
+        sample = first_sample + where + r
+        if USES_NORMAL:
+            fill_normals(z, bits, n, sample, number, stream_word(NORMAL_STREAM, layer, tile), k0, k1)
+        if USES_UNIFORM:
+            fill_uniforms(u, bits, n, sample, number, stream_word(UNIFORM_STREAM, layer, tile), k0, k1)
+        source = product[r]
+        if perturbation.size > 0 and not digital and not accumulate:
+            for j in range(n):
+                mixed[j] = product[r, j] + share * perturbation[where + r, j]
+            source = mixed
+        read_row(source, energy[r] if noisy else source, noisy, z, u, convert, own, value, d)
+        top = max(top, largest(value))
+        if COMPENSATED:
+            for j in range(n):
+                value[j] *= gain
+        if accumulate:
+            for j in range(n):
+                activities[r, j] += value[j]
+        else:
+            for j in range(n):
+                activities[r, j] = value[j]
+    return top
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def activate(activities, out):
+    """Hidden units' outputs."""
+    for r in range(activities.shape[0]):
+        for j in range(activities.shape[1]):
+            out[r, j] = np.float32(activation(activities[r, j]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def view(flat, start, columns, first, last):
+    """Rows first..last of the array of so many columns that starts at `start`."""
+    return flat[start + first * columns : start + last * columns].reshape((last - first, columns))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def inputs_at(table, layer, p, batch):
+    """Where pass p's inputs of a layer lie: the first layer's once for all passes, then the others' pass by pass."""
+    last = table.shape[0] - 1
+    others = table[last, INPUTS_AT] + table[last, N_IN] - table[0, N_IN]
+    return batch * (table[layer, INPUTS_AT] + (p * others if layer > 0 else 0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drive_layer(layer, x, span, chip, passes, scratch, d):
+    """What a layer's arrays are driven with in every pass: activate, decorrelate, convert."""
+    table, rotations, dac_range, rows_own = chip[0], chip[4], chip[6], chip[8]
+    inputs, activities, perturbations, lies, fork, _, _, _ = passes
+    x_buffer, rotated_buffer = scratch[0], scratch[1][0]  # products come later: their room is free
+    first, last = span
+    rows, batch, n_line = last - first, x.shape[0], table[layer, N_IN]
+    n_units = x.shape[1] if layer == 0 else table[layer - 1, N_OUT]
+    rotation = rotations[:0].reshape((0, 0))
+    if rotations.size > 0:
+        at = table[layer, ROTATION_AT]
+        rotation = rotations[at : at + n_units * n_units].reshape((n_units, n_units))
+    for p in range(activities.shape[0] if layer > 0 else 1):
+        driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+        if p > 0 and layer <= fork[p]:
+            driven[:] = view(inputs, inputs_at(table, layer, 0, batch), n_line, first, last)
+            continue
+        source = x[first:last]
+        if layer > 0:
+            before = view(activities[p], batch * table[layer - 1, ACTIVITIES_AT], n_units, first, last)
+            source = x_buffer[: rows * n_units].reshape((rows, n_units))
+            activate(before, source)
+            lie = lies[p, layer - 1, ON_OUTPUT]
+            if lie >= 0:
+                source += view(perturbations, lie, n_units, first, last)
+        rotated = rotated_buffer[: rows * n_units].reshape((rows, n_units))
+        own = rows_own
+        if OWN_ROWS:
+            own = rows_own[:, table[layer, INPUTS_AT] : table[layer, INPUTS_AT] + n_line]
+        drive_rows(source, driven, rotation, rotated, dac_range, own, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, d):
+    """Line currents of the k-th tile of a layer in pass p, every cell read by itself."""
+    table, cells = chip[0], chip[10]
+    first_sample, first_pass, k0, k1 = noise
+    now, own, states, units, waited, interval = cells
+    s = k // (table[layer, TILES] // units.shape[1])
+    counter = (first_sample + first, first_pass + p, layer, k, k0, k1)
+    seconds = (waited if first == 0 and p == 0 else interval, interval)
+    at = table[layer, CELLS_AT] + start
+    some = (now, own, states)
+    read_cells(x, at, table[layer, N_IN], s, some, units[layer, s], counter, seconds, draws, product, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
+    """Read the k-th tile of a layer in every pass."""
+    table, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
+    inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
+    first_sample, first_pass, k0, k1 = noise
+    x_buffer, product_buffer, energy_buffer, draws, line = scratch
+    first, last = span
+    rows, n_out, n_line = last - first, table[layer, N_OUT], table[layer, N_IN]
+    nothing = perturbations[:0].reshape((0, 0))
+    tile = table[layer, FIRST_TILE] + k
+    start, stop, at = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
+    array = weights[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
+    variance = nothing
+    if variances.size > 0:
+        variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
+    here = with_range(d, ranges[tile])
+    own = columns_own
+    if OWN_COLUMNS:
+        own = columns_own[:, tiles[tile, TILE_COLUMNS] : tiles[tile, TILE_COLUMNS] + n_out]
+    for p in range(activities.shape[0]):
+        read = view(activities[p], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+        if p > 0 and layer < fork[p]:
+            read[:] = view(activities[0], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+            continue
+        apart = p == 0 or layer > fork[p] or HAS_READ_CELL
+        side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
+        product = product_buffer[side, : rows * n_out].reshape((rows, n_out))
+        energy = nothing
+        if variance.size > 0:
+            energy = energy_buffer[side, : rows * n_out].reshape((rows, n_out))
+        if apart:
+            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+            x = cell_inputs(driven, start, stop, dac_range, x_buffer, here)
+            if HAS_READ_CELL:
+                read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, here)
+            else:
+                multiply(x, array, product)
+            if variance.size > 0:
+                tile_energy(x, variance, x_buffer, energy)
+        perturbation, lie = nothing, lies[p, layer, ON_LINE]
+        if lie >= 0:
+            perturbation = perturbations[lie : lie + batch * n_out].reshape((batch, n_out))
+        extra = lies[p, layer, ON_WEIGHTS]
+        if extra >= 0 and k == 0:
+            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+            beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
+            multiply(driven, beside, view(perturbations, lie, n_out, first, last))
+        counter = (first_sample, first_pass + p, layer, k, k0, k1)
+        top = read_rows(
+            product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, own,
+            gains[tile], here,
+        )  # fmt: skip
+        peaks[tile] = max(peaks[tile], top)
+        if digital and lie >= 0 and k == table[layer, TILES] - 1:
+            read += perturbation[first:last]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def forward(x, span, chip, passes, noise, scratch, d):
+    """Rows span = (first, last) of every pass, through all layers.
+
+    Parameters
+    ----------
+    x : (batch, n_in) float32
+    span : (int, int)
+        Rows of the batch to do.
+    chip : tuple
+        table, tiles, weights, variances, rotations, ranges, dac_range, gains (tiles,), own values of rows (fields,
+        rows) and of columns (fields, columns), cells: the network as it stands. The cells, read one by one where the
+        device asks for it: conductances (sides, n), own values (fields, sides, n), states (sides, n), units (layers,
+        slices), seconds before the first read and between two. What a device does not have is an empty tuple.
+    passes : tuple
+        inputs, flat (see `inputs_at`), and activities, (passes, flat); what the drives add, flat, and where each part
+        lies, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's
+        part is then room for what they amount to); the layer at which each pass parts from pass 0; whether the
+        perturbation enters after the ADC; whether the ADC converts; peaks (tiles,), raised to the largest
+        values read.
+    noise : tuple
+        first sample, first pass, key.
+    scratch : tuple
+        Work arrays for one block of rows.
+    d : NamedTuple
+        The device's numbers, float32.
+    """
+    table = chip[0]
+    for layer in range(table.shape[0]):
+        drive_layer(layer, x, span, chip, passes, scratch, d)
+        for k in range(table[layer, TILES]):
+            read_tile(layer, k, x.shape[0], span, chip, passes, noise, scratch, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def follow_peaks(ranges, peaks):
+    """Auto-ranging: widen a converter that saturated by a quarter, narrow one that is half idle by one per cent."""
+    for tile in range(ranges.size):
+        if peaks[tile] >= ranges[tile] * np.float32(0.999):
+            ranges[tile] *= np.float32(1.25)
+        elif 0 < peaks[tile] < ranges[tile] * np.float32(0.5):
+            ranges[tile] *= np.float32(0.99)
+        peaks[tile] = 0
