@@ -363,8 +363,10 @@ class Chip:
         constants = {
             **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
             "COMPENSATED": self._compensates,
-            **{f"OWN_{part.upper()}S": bool(fields) for part, fields in hidden.arrays.spreads.items()},
-            "PAIRED": hidden.arrays.paired or "read_cell" not in own,  # what only reads cell by cell ask
+            **{f"OWN_{part.upper()}S": bool(hidden.arrays.spreads[part]) for part in ("row", "column")},
+            # of cells nothing that only reads cell by cell ask: devices alike otherwise share their loops
+            "OWN_CELLS": self._by_cell and bool(hidden.arrays.spreads["cell"]),
+            "PAIRED": hidden.arrays.paired or not self._by_cell,
             "USES_NORMAL": self.noisy and build.uses(hooks["readout"], "z"),
             "USES_UNIFORM": self.noisy and build.uses(hooks["readout"], "u"),
             "CELL_NORMAL": self.noisy and build.uses(hooks["read_cell"], "z"),
@@ -375,19 +377,23 @@ class Chip:
         )
         self._numbers = numbers(self._loops, device)
         hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "weights")}
+        self._write(self._initial_weights().flat, True)
+        self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
+
+    def _initial_weights(self) -> Layered:
+        """What the first write asks for, (n_out, n_in) a layer."""
+        net, draws = self.network, specialised.draws()
         initial = layered.empty(net.shapes)
-        draws = specialised.draws()
         for layer, weights in enumerate(initial):
             n_out, n_in = weights.shape[0], net.sizes[layer]
             drawn = np.empty((n_out, n_in), np.float32)
             law, width = INITS[self.init]
             word = draws.stream_word(OWN_STREAM, layer, 0)
             fill = draws.normals if law == "normal" else draws.uniforms
-            fill(drawn, np.float32(width(n_in, n_out)), 0, 0, word, *hidden.keys["weights"])
+            fill(drawn, np.float32(width(n_in, n_out)), 0, 0, word, *self._hidden.keys["weights"])
             weights[:, :n_in] = drawn
             weights[:, n_in:] = 0
-        self._write(initial.flat, True)
-        self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
+        return initial
 
     def _count(self, rows: int, passes: int, digitised: bool = True) -> None:
         """Passes cost, and take their time."""
@@ -403,38 +409,25 @@ class Chip:
             hidden.aged_at = hidden.clock
 
     def _calibration_read(self) -> np.ndarray:
-        """Mean |line| of each tile, (tiles,), driven with known vectors of +-1 and read without the converters."""
-        net, tiles = self.network, self._hidden.arrays.tiles
-        signs = np.random.default_rng(0).integers(0, 2, (CALIBRATION_ROWS, max(net.columns))) * 2 - 1
-        inputs = [signs[:, :n].astype(np.float32) for n in net.columns]
-        found = np.zeros(len(tiles), np.float32)
-
-        def read(layer: int, k: int, lines: np.ndarray) -> None:
-            found[self._hidden.arrays.table[layer, FIRST_TILE] + k] = np.abs(lines).mean()
-
-        self._read_tiles(inputs, read)
-        self._count(CALIBRATION_ROWS, 1)
-        return found
-
-    def _read_tiles(self, inputs: list[np.ndarray], told: Callable[[int, int, np.ndarray], None]) -> None:
-        """Read every tile by itself, its layer driven with inputs[layer], (rows, columns), before the converters."""
-        hidden, net = self._hidden, self.network
-        rows = len(inputs[0])
-        observed = _Observed(net, rows, 1)
-        for layer, driven in enumerate(inputs):
-            observed[0].inputs[layer][...] = driven
-        perturbations, lies, fork = self._undriven(1)
-        peaks, gains = np.zeros(len(hidden.peaks), np.float32), np.ones(len(hidden.gains), np.float32)
-        passes = (observed.inputs, observed.activities, perturbations, lies, fork, False, False, peaks)
-        noise, work = (0, hidden.next_pass, *hidden.keys["noise"]), _scratch(net, rows, 1 if self.noisy else 2)
-        for layer in range(net.depth):
-            before: Any = 0
+        """Mean |line| of each tile, (tiles,), driven with known vectors of +-1 and read before the converters."""
+        hidden, net, rows = self._hidden, self.network, CALIBRATION_ROWS
+        found = np.zeros(len(hidden.arrays.tiles), np.float32)
+        observed, (perturbations, lies, fork) = _Observed(net, rows, 1), self._undriven(1)
+        signs = np.random.default_rng(0).integers(0, 2, (rows, max(net.columns))) * 2 - 1
+        for driven in observed[0].inputs:
+            driven[...] = signs[:, : driven.shape[1]]
+        passes = (observed.inputs, observed.activities, perturbations, lies, fork, False, False, np.zeros_like(found))
+        chip, noise = self._as_it_stands(0, np.ones_like(found)), (0, hidden.next_pass, *hidden.keys["noise"])
+        work = _scratch(net, rows, 1 if self.noisy else 2)
+        for layer, lines in enumerate(observed[0].activities):
+            before = np.zeros_like(lines)
             for k in range(hidden.arrays.table[layer, TILES]):
-                chip = self._as_it_stands(0, gains)
                 self._loops.read_tile(layer, k, rows, (0, rows), chip, passes, noise, work, self._numbers)
-                told(layer, k, observed[0].activities[layer] - before)
-                before = observed[0].activities[layer].copy()
+                found[hidden.arrays.table[layer, FIRST_TILE] + k] = np.abs(lines - before).mean()
+                before[...] = lines
         hidden.next_pass += 1
+        self._count(rows, 1)
+        return found
 
     def _as_it_stands(self, first_sample: int, gains: np.ndarray) -> tuple:
         """What the loops of a pass read of this chip."""
