@@ -1,0 +1,241 @@
+"""Learners on every preset: test accuracy, and what learning cost on the chip.
+
+Every device preset with its own way of writing (pulses where it has a ``pulse`` hook, else program and verify), with
+the ideal and the Gaussian device for reference. The protocol was fixed before the runs:
+
+- Network, batch size and epochs are the task's (`TASKS`), the same for every device and learner.
+- Optimizer and rate are chosen for each preset and learner by the training loss in the last epoch of a short run, with
+  a seed of its own; test data have no say in it. On the digits all of `RATES` compete; on Fashion-MNIST the rates of
+  the optimizer that won there, since rates do not carry over from 64 inputs to 784.
+- Reported is the test accuracy after the last epoch, as the chip itself reads it, mean and standard deviation over the
+  seeds. Runs that diverged are told, not dropped.
+
+Runs are independent of each other and kept one by one: one that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import noisysim
+from noisysim import devices, tasks
+
+PRESETS = (
+    "ideal", "gaussian", "crossbar", "pulsed", "rpu", "rram_gong", "measured", "pcm", "pcm_hermes", "rram_wan",
+    "rram_milo", "sonos",
+)  # fmt: skip
+LEARNERS = ("danp", "dnp", "inp", "bp")
+RATES = {"adam": (3e-4, 1e-3, 3e-3, 1e-2), "sgd": (3e-3, 1e-2, 3e-2, 1e-1)}
+SHORT_SEED = 100
+LEARNS = 0.2
+"""Below this mean test accuracy, twice chance, a learner is said not to learn."""
+
+
+class Protocol(NamedTuple):
+    """What is the same for every run of a task; what is left out is the task's default."""
+
+    settings: dict[str, Any]
+    short: dict[str, Any]
+    seeds: int
+
+
+TASKS = {
+    "digits": Protocol({}, {"epochs": 8}, 3),
+    "fashion-mnist": Protocol({"layers": [256], "batch_size": 100, "epochs": 1}, {"epochs": 1, "samples": 10_000}, 2),
+}
+QUICK = {
+    "digits": Protocol({"layers": [64], "epochs": 5}, {"epochs": 1}, 1),
+    "fashion-mnist": Protocol(
+        {"layers": [32], "batch_size": 100, "epochs": 1, "samples": 10_000}, {"samples": 1000}, 1
+    ),
+}
+
+
+class Row(NamedTuple):
+    """What the seeds of one preset and learner found on a task, and the rate they ran at."""
+
+    task: str
+    preset: str
+    learner: str
+    optimizer: str
+    rate: float
+    runs: list[dict[str, Any]]
+
+
+class Runs:
+    """The runs that were done, a line of JSON each; what is asked for again is read, not run again.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file. Left out, they are kept for as long as this object is.
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path = path
+        self.found: dict[str, dict[str, Any]] = {}
+        self._tasks: dict[str, Any] = {}
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                kept = json.loads(line)
+                self.found[json.dumps(kept["asked"], sort_keys=True)] = kept["found"]
+
+    def get(self, preset: str, **asked: Any) -> dict[str, Any]:
+        """What such a run found; `asked` are arguments of `noisysim.run`, and ``samples``, of the training split."""
+        asked = {"device": preset, "crc32": fields_crc(preset), **asked}
+        key = json.dumps(asked, sort_keys=True)
+        if key not in self.found:
+            self.found[key] = self._run(**asked)
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"asked": asked, "found": self.found[key]}) + "\n")
+        return self.found[key]
+
+    def _run(self, task: str, crc32: str, samples: int | None = None, **settings: Any) -> dict[str, Any]:
+        if task not in self._tasks:
+            self._tasks[task] = tasks.get(task)
+        whole = self._tasks[task]
+        cut = whole if samples is None else replace(whole, train=tasks.Split(*(a[:samples] for a in whole.train)))
+        result = noisysim.run(cut, **settings, progress=False)
+        if result.status == "interrupted":
+            raise KeyboardInterrupt
+        return {
+            "status": result.status,
+            **{name: result.history[name].round(4).tolist() for name in ("train_loss", "test_accuracy")},
+            **{name: result.cost[name] for name in ("updates", "passes", "cells_programmed", "pulses")},
+            "cells": result.cost["cells_written_at_start"],
+            "warnings": result.warnings,
+            "seconds": round(result.elapsed, 1),
+            **{name: result.environment[name] for name in ("started", "noisysim", "numpy", "cpu")},
+        }
+
+
+def fields_crc(preset: str) -> str:
+    """CRC-32 of a preset's fields that are not 0: one that was given other numbers is another preset."""
+    set_to = {name: value for name, value in devices.describe(devices.get(preset)).items() if value}
+    return f"{zlib.crc32(json.dumps(set_to).encode()):08x}"
+
+
+def written_by(preset: str) -> str:
+    """How a preset's cells are changed."""
+    own = devices.own_hooks(devices.get(preset))
+    return "pulses" if "pulse" in own else "write-verify" if "program" in own else "exact"
+
+
+def choose(runs: Runs, protocols: dict[str, Protocol], task: str, preset: str, learner: str) -> tuple[str, float]:
+    """Optimizer and rate with the lowest training loss at the end of a short run; the lowest rate if all diverged."""
+    optimizers = list(RATES) if task == "digits" else [choose(runs, protocols, "digits", preset, learner)[0]]
+    losses = {}
+    for optimizer in optimizers:
+        for rate in RATES[optimizer]:
+            asked = {**protocols[task].settings, **protocols[task].short}
+            found = runs.get(
+                preset, task=task, learner=learner, optimizer=optimizer, learning_rate=rate, seed=SHORT_SEED, **asked
+            )
+            losses[optimizer, rate] = found["train_loss"][-1] if found["status"] == "finished" else np.inf
+    return min(losses, key=losses.__getitem__)
+
+
+def measure(
+    runs: Runs,
+    protocols: dict[str, Protocol],
+    chosen: Sequence[str] = tuple(TASKS),
+    presets: Sequence[str] = PRESETS,
+    learners: Sequence[str] = LEARNERS,
+    seeds: int | None = None,
+) -> Iterator[Row]:
+    """A row for each task, preset and learner, as they come.
+
+    Parameters
+    ----------
+    runs : Runs
+    protocols : dict
+        `TASKS` or `QUICK`.
+    chosen, presets, learners : sequence of str
+        Tasks, devices and learners.
+    seeds : int, optional
+        Instead of each task's own number.
+    """
+    for task in chosen:
+        protocol = protocols[task]
+        for preset in presets:
+            for learner in learners:
+                optimizer, rate = choose(runs, protocols, task, preset, learner)
+                found = [
+                    runs.get(
+                        preset, task=task, learner=learner, optimizer=optimizer, learning_rate=rate, seed=seed,
+                        **protocol.settings,
+                    )
+                    for seed in range(seeds or protocol.seeds)
+                ]  # fmt: skip
+                yield Row(task, preset, learner, optimizer, rate, found)
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def accuracy(row: Row) -> str:
+    """Mean and standard deviation of the test accuracy (%), or how it failed."""
+    finished = [100 * run["test_accuracy"][-1] for run in row.runs if run["status"] == "finished"]
+    lost = len(row.runs) - len(finished)
+    if not finished:
+        return "diverges"
+    said = f"{np.mean(finished):.1f}" + (f" +- {np.std(finished, ddof=1):.1f}" if len(finished) > 1 else "")
+    said += ", does not learn" if np.mean(finished) < 100 * LEARNS else ""
+    return said + (f", {lost} of {len(row.runs)} diverged" if lost else "")
+
+
+def chosen_rate(row: Row) -> str:
+    """Optimizer and rate."""
+    return f"{row.optimizer} {row.rate:g}"
+
+
+def writes(row: Row) -> str:
+    """Pulses or program writes of a whole run, in millions, and a cell's share, both in the mean over the seeds."""
+    done = np.mean([run["cells_programmed"] + run["pulses"] for run in row.runs])
+    return f"{done / 1e6:.3g} ({_three(done / row.runs[0]['cells'])})"
+
+
+def _three(value: float) -> str:
+    """A number to three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def passes(row: Row) -> str:
+    """Passes of a whole run."""
+    return f"{np.mean([run['passes'] for run in row.runs]):,.0f}"
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Markdown: for each task accuracy, cost and rates, a line for each preset."""
+    parts = []
+    for task in dict.fromkeys(row.task for row in rows):
+        here = [row for row in rows if row.task == task]
+        for title, cell in (
+            (f"Test accuracy (%), {task}", accuracy),
+            (f"Passes, {task}", passes),
+            (f"Pulses or cells programmed, millions (each cell), {task}", writes),
+            (f"Optimizer and rate, {task}", chosen_rate),
+        ):
+            parts += [f"### {title}", _table(here, cell)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Row], cell: Callable[[Row], str]) -> str:
+    """One table; presets that have the same in every column share a line."""
+    learners = list(dict.fromkeys(row.learner for row in rows))
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for preset in dict.fromkeys(row.preset for row in rows):
+        said = {row.learner: cell(row) for row in rows if row.preset == preset}
+        filled = written_by(preset), *(said.get(name, "") for name in learners)
+        lines.setdefault(filled, []).append(f"`{preset}`")
+    head = f"| device | written by | {' | '.join(name.upper() for name in learners)} |"
+    rule = "|---|---|" + "---|" * len(learners)
+    return "\n".join([head, rule, *(f"| {', '.join(who)} | {' | '.join(what)} |" for what, who in lines.items())])
