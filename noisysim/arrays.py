@@ -10,6 +10,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import execution, seeding
+from noisysim.fabrication import DEAD, Fabrication, number
 from noisysim.fields import declared
 from noisysim.kernels import build, layout, specialised
 from noisysim.kernels.cpu.wires import attenuate
@@ -19,16 +20,6 @@ CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_c
 """Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
 WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
 STALE = 0.01  # of the device's own time scale: how far the clock may run ahead of the cells
-OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # where the numbers of draws of own values start
-FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS = range(1 << 16, (1 << 16) + 4)  # and those of faults, above them
-DEAD = -1.0  # the conductance of cells on lines that are cut, a mark: they carry nothing, not even noise
-FAULTS_OF = ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns")
-_LAWS: dict[str, Callable] = {
-    "normal": lambda value, s, z: value * (1 + s * z),
-    "lognormal": lambda value, s, z: value * np.exp(s * z - s * s / 2),
-    "absolute": lambda value, s, z: value + s * z,
-}
-_EMPTY = np.zeros((0, 0), np.float32)
 
 
 class Cells(NamedTuple):
@@ -50,11 +41,6 @@ class Cells(NamedTuple):
     age: np.ndarray
 
 
-def number(device: Any, field: str, default: float) -> float:
-    """A device's field, or what it is for devices without it."""
-    return float(getattr(device, field, default))
-
-
 def numeric(device: Any) -> list[str]:
     """The device's fields that are numbers."""
     return [name for name, spec in declared(type(device)).items() if not spec.file]
@@ -63,26 +49,6 @@ def numeric(device: Any) -> list[str]:
 def numbers(loops: Any, device: Any) -> Any:
     """What loops take of a device: the numbers that its hooks read, float32."""
     return loops.Numbers(*(np.float32(number(device, field, 0.0)) for field in loops.Numbers._fields))
-
-
-def own_fields(device: Any) -> dict[str, dict[str, int]]:
-    """For cells, rows and columns: the fields of which each has its own value, and the number of their draws."""
-    found: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
-    known = dict.fromkeys(found, 0)
-    for name, spec in declared(type(device)).items():
-        if spec.spread:
-            if getattr(device, spec.spread.by):
-                found[spec.spread.of][name] = OWN_NUMBERS[spec.spread.of] + known[spec.spread.of]
-            known[spec.spread.of] += 1
-    return found
-
-
-def own_value(device: Any, field: str, z: np.ndarray) -> np.ndarray:
-    """Own values of a field for N(0, 1) draws, within the field's own range."""
-    spec = declared(type(device))[field]
-    assert spec.spread is not None
-    values = _LAWS[spec.spread.law](float(getattr(device, field)), float(getattr(device, spec.spread.by)), z)
-    return np.clip(values, spec.low, spec.high)
 
 
 class Arrays:
@@ -108,8 +74,10 @@ class Arrays:
         switched = any(spec.hook == "drift" for spec in fields.values())  # then ageing is off where drift is
         aged = "cell_std" in own and not switched and build.uses(hooks["cell_std"], "t")
         self.timed = "drift" in own or aged
-        self.spreads = own_fields(device)
-        self.faulty = self.has_cells and any(number(device, field, 0.0) for field in FAULTS_OF)
+        self._keys = {p: seeding.key(seed, f"chip/{p}") for p in ("write", "fabrication")}
+        self.fabrication = Fabrication(net, device, self._keys["fabrication"])
+        self.spreads = self.fabrication.spreads
+        self.faulty = self.has_cells and self.fabrication.faulty
         constants = {
             "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "PAIRED": self.paired,
             "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": bool(self.spreads["cell"]),
@@ -117,7 +85,6 @@ class Arrays:
         }  # fmt: skip
         self._loops = specialised.for_device("cells", numeric(device), hooks, self.spreads, constants)
         self._numbers = numbers(self._loops, device)
-        self._keys = {p: seeding.key(seed, f"chip/{p}") for p in ("write", "fabrication")}
         self._lay_out("cell_std" in own)
         self.writes = 0
 
@@ -176,8 +143,8 @@ class Arrays:
         self._pulse_limits = (int(number(device, "pulse_limit", 31)), np.float32(number(device, "refresh_at", 0.9)))
         tolerance = np.float32(number(device, "verify_tolerance", 0.01))
         self._verify_limits = (int(number(device, "verify_pulses", 0)), tolerance)
-        self.own = self._draw_own() if has else np.zeros((0, sides, 0), np.float32)
-        self.stuck = self._draw_faults() if has else _EMPTY
+        self.own = self.fabrication.cells()
+        self.stuck = self.fabrication.faults() if self.faulty else np.zeros((0, 0), np.float32)
         self.wire = number(device, "wire_resistance", 0.0) if has else 0.0
         self.exact_wires = number(device, "nodal", 0) == 1
         if has and not self.paired:
@@ -236,69 +203,6 @@ class Arrays:
             age = (clock - self.since[:, here]).reshape(g.shape) if self.timed else np.zeros(g.shape)
             found.append(Cells(g[:, 0], g[:, 1], stuck, age))
         return found
-
-    # -- fabrication ---------------------------------------------------------------------------------------------
-
-    def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> np.ndarray:
-        """Draws at fabrication: standard normal times width, or uniform within +-width."""
-        kernels, out = specialised.draws(), np.empty(shape, np.float32)
-        stream = kernels.stream_word(layout.OWN_STREAM, *word)
-        fill = kernels.normals if law == "normal" else kernels.uniforms
-        fill(out, np.float32(width), 0, number, stream, *self._keys["fabrication"])
-        return out
-
-    def _each_side(self) -> list[tuple[int, int, tuple[int, int], slice]]:
-        """(layer, side, shape, where its cells lie) of every side of every layer."""
-        ends = np.cumsum([a * b for a, b in self.net.shapes])
-        return [
-            (layer, k, shape, slice(end - shape[0] * shape[1], end))
-            for layer, (shape, end) in enumerate(zip(self.net.shapes, ends, strict=True))
-            for k in range(2 * self.net.slices)
-        ]
-
-    def _draw_own(self) -> np.ndarray:
-        """Own values of cells, (fields, sides, cells)."""
-        own = np.zeros((len(self.spreads["cell"]), *self.now.shape), np.float32)
-        for f, (field, draw) in enumerate(self.spreads["cell"].items()):
-            for layer, k, shape, where in self._each_side():
-                z = self._draw(shape, "normal", 1.0, draw, (layer, k))
-                own[f, k, where] = own_value(self.device, field, z).ravel()
-        return own
-
-    def own_of_lines(self, part: str) -> np.ndarray:
-        """Own values of the lines of all layers, (fields, lines): "row" of inputs, "column" of every tile's outputs."""
-        lines = [
-            (layer, count, 0 if part == "row" else k)
-            for layer, (n_out, n_in) in enumerate(self.net.shapes)
-            for k, count in enumerate([n_in] if part == "row" else [n_out] * int(self.table[layer, layout.TILES]))
-        ]
-        fields = self.spreads[part]
-        own = np.zeros((len(fields), sum(count for _, count, _ in lines)), np.float32)
-        for f, (field, draw) in enumerate(fields.items()):
-            drawn = [self._draw((1, count), "normal", 1.0, draw, (layer, k))[0] for layer, count, k in lines]
-            own[f] = own_value(self.device, field, np.concatenate(drawn))
-        return own
-
-    def _draw_faults(self) -> np.ndarray:
-        """Where stuck cells are stuck, uS, and NaN for the others, (sides, cells); empty if there are none."""
-        if not self.faulty:
-            return _EMPTY
-        *shares, rows, columns = (number(self.device, field, 0.0) for field in FAULTS_OF)
-        g_min, width = float(self.span[0]), float(self.span[1])
-        stuck = np.full(self.now.shape, np.nan, np.float32)
-        edges = np.cumsum(shares)
-        if edges[-1] > 1:
-            raise ValueError(f"stuck_low, stuck_high and stuck_random are shares of the cells: {shares} exceed 1")
-        for layer, k, shape, where in self._each_side():
-            u = (self._draw(shape, "uniform", 1.0, FAULTS, (layer, k)) + 1) / 2
-            anywhere = (self._draw(shape, "uniform", 1.0, ANYWHERE, (layer, k)) + 1) / 2
-            values = np.select([u < edges[0], u < edges[1], u < edges[2]], [0.0, 1.0, anywhere], np.nan)
-            values = g_min + width * values if self.paired or k == 0 else np.full(shape, np.nan)
-            cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < rows
-            cut_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2 < columns
-            values[cut_rows[0][None, :] | cut_columns[0][:, None]] = DEAD
-            stuck[k, where] = values.ravel()
-        return stuck
 
     # -- changes -------------------------------------------------------------------------------------------------
 

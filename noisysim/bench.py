@@ -15,8 +15,8 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import device_files
-from noisysim.arrays import number
 from noisysim.chip import Chip
+from noisysim.fabrication import number
 from noisysim.scalars.laws import each
 
 LINE = 16  # cells of a line that is read, beside one more that holds the DAC's scale

@@ -12,9 +12,10 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import execution, layered, seeding
-from noisysim.arrays import Arrays, Cells, number, numbers, numeric
+from noisysim.arrays import Arrays, Cells, numbers, numeric
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
+from noisysim.fabrication import number
 from noisysim.fields import Field, check, check_choice, check_switch
 from noisysim.kernels import build, specialised
 from noisysim.kernels.layout import FIRST_TILE, ON_LINE, ON_OUTPUT, ON_WEIGHTS, OWN_STREAM, TILES
@@ -601,7 +602,7 @@ class _Hidden:
         self.reference = np.zeros(tiles, np.float32)  # what a calibration read gave after the last write
         self.reference_due = True
         self.rows_own, self.columns_own = (
-            self.arrays.own_of_lines(part) if self.arrays.spreads[part] else () for part in ("row", "column")
+            self.arrays.fabrication.lines(part) if self.arrays.spreads[part] else () for part in ("row", "column")
         )
         self.states = np.zeros(self.arrays.now.shape if jumps else (1, 0), np.uint8)
         squares = [(n, n) for n in net.sizes[:-1]]

@@ -11,7 +11,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import bench
-from noisysim.arrays import number
+from noisysim.fabrication import number
 from noisysim.fields import declared
 from noisysim.plot import INK, TEST, TRAIN, _figure, _plain
 

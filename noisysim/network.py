@@ -73,12 +73,16 @@ class Network:
         """The ranges of outputs that a layer's arrays hold."""
         return _cut(self.units[layer], self.tile_columns)
 
+    def tiles(self, layer: int) -> int:
+        """How many arrays' partial sums make a layer's outputs: those of every slice."""
+        return self.slices * len(self.row_tiles(layer))
+
     @cached_property
     def conversions(self) -> tuple[int, int, int]:
         """Array products, DAC and ADC conversions of one sample's pass."""
         mvms = dac = adc = 0
         for layer, (n_out, n_in) in enumerate(self.shapes):
-            rows, columns = self.slices * len(self.row_tiles(layer)), len(self.column_tiles(layer))
+            rows, columns = self.tiles(layer), len(self.column_tiles(layer))
             mvms += rows * columns
             dac += n_in * columns  # slices share their inputs' converters
             adc += n_out * rows

@@ -54,10 +54,13 @@ ALLOWED = {
     "negotiation": (("observation",), ("numpy",)),
     "parts": (("fields",), ()),
     "wires": ((), ("numpy", "scipy")),
-    "arrays": (("devices", "execution", "seeding", "fields", "kernels", "network", "wires"), ("numpy",)),
+    "fabrication": (("fields", "kernels", "network"), ("numpy",)),
+    "arrays": (
+        ("devices", "execution", "fabrication", "seeding", "fields", "kernels", "network", "wires"), ("numpy",),
+    ),
     "chip": (
-        ("arrays", "devices", "execution", "layered", "seeding", "cost", "decorrelation", "fields", "kernels",
-         "network", "observation", "oracle"),
+        ("arrays", "devices", "execution", "fabrication", "layered", "seeding", "cost", "decorrelation", "fields",
+         "kernels", "network", "observation", "oracle"),
         ("numpy",),
     ),
 }  # fmt: skip
