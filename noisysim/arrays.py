@@ -18,7 +18,8 @@ from noisysim.network import Network
 
 CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
 """Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
-WRITE_SHARES = 16  # tasks that share the writing of a large network's cells
+SHARE = 1 << 17  # weights that are worth a task of their own; a large network's writes are shared by
+WRITE_SHARES = 16  # tasks at the most
 STALE = 0.01  # of the device's own time scale: how far the clock may run ahead of the cells
 
 
@@ -258,7 +259,7 @@ class Arrays:
 
     def _in_shares(self, work: Callable[[tuple[int, int]], Any]) -> list[Any]:
         size = self.targets.size
-        turns = WRITE_SHARES if size > 16 * WRITE_SHARES * layout.CELL_BLOCK else 1
+        turns = min(max(size // SHARE, 1), WRITE_SHARES)
         if turns == 1:
             return [work((0, 1))]
         found: list[Any] = [None] * turns

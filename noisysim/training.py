@@ -174,7 +174,8 @@ class Training:
         self.sums[1] += _hits(baseline.output, batch.targets) if self.task.classification else math.nan
         self.sums[2] += len(batch.inputs)
         if self.step % max(self.steps // 4, 1) == 0:
-            self.sums[5] += float(np.mean(np.square(baseline.activities[0], dtype=np.float64)))
+            first = baseline.activities[0]
+            self.sums[5] += float(np.einsum("ij,ij->", first, first, dtype=np.float64)) / first.size
             self.sums[6] += 1
             if len(observed) > 1:
                 moved = drives[1].lowest  # layers below it see the same in an exact chip: no converter's fault

@@ -114,17 +114,21 @@ def cell_reads(rounds: int) -> Row:
 
 
 def custom_readout(rounds: int) -> Row:
-    """A forward pass with a user's read-out against one with the same built in."""
-    x = np.random.default_rng(0).standard_normal((1000, N), dtype=np.float32)
+    """A forward pass with a user's read-out against one with the same built in: the median of six pairs of chips.
+
+    The machine code is the same; where a chip's arrays happen to lie makes some per cent of difference.
+    """
+    x, found = np.random.default_rng(0).standard_normal((1000, N), dtype=np.float32), []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mine.py"
         path.write_text(CUSTOM)
-        work = {}
-        for name in ("gaussian", str(path)):
-            chip = Chip([N, N, 1], name)
-            kept = chip.passes(x, [Drive()])
-            work[name] = lambda chip=chip, kept=kept: chip.passes(x, [Drive()], out=kept)
-        times = interleaved(work, rounds)
-    return at_most(
-        "forward pass, a user's read-out against the same built in", ratio(times, str(path), "gaussian"), 1.05
-    )
+        names = ["gaussian", str(path)]
+        for pair in range(6):
+            work = {}
+            for name in names if pair % 2 else reversed(names):
+                chip = Chip([N, N, 1], name)
+                kept = chip.passes(x, [Drive()])
+                work[name] = lambda chip=chip, kept=kept: chip.passes(x, [Drive()], out=kept)
+            found.append(ratio(interleaved(work, rounds), names[1], names[0]))
+    what = "forward pass, a user's read-out against the same built in"
+    return at_most(what, statistics.median(found), 1.05, detail=f"{min(found):.3f} to {max(found):.3f}")
