@@ -166,6 +166,17 @@ def _data_hashes(device: Any) -> dict[str, str]:
     return found
 
 
+def changes(device: Any) -> dict[str, Any]:
+    """The fields that are not at their defaults, with their values."""
+    usual = defaults(type(device))
+    return {n: v for n, v in device._asdict().items() if v != usual[n]}
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """What the fields of a device class are where nobody sets any."""
+    return _completed(cls())._asdict()
+
+
 def _completed(device: Any) -> Any:
     """The device with those fields filled in that its module takes from others (``complete(d)``)."""
     complete = getattr(sys.modules[type(device).__module__], "complete", None)
@@ -341,6 +352,8 @@ __all__ = [
     "Spread",
     "about",
     "again",
+    "changes",
+    "defaults",
     "describe",
     "explain",
     "get",

@@ -108,8 +108,8 @@ def check(device: Any) -> Report:
     Report
     """
     device = devices.get(device)
-    settings = ", ".join(f"{name}={value!r}" for name, value in device._asdict().items())
-    report = Report(f"{devices.name_of(device)}({settings})")
+    settings = ", ".join(f"{name}={value!r}" for name, value in devices.changes(device).items())
+    report = Report(devices.name_of(device) + (f"({settings})" if settings else ""))
     for name, function in {**_FIRST, **_SUITE}.items():
         _try(report, name, function, device)
         if report.failures and name in _FIRST:  # nothing of it runs

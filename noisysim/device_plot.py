@@ -70,10 +70,8 @@ def _head(device: Any, room: int) -> list[str]:
     if "pulse" in own:
         closed = number(device, "verify_pulses", 0) > 0
         said.append("written by pulses, " + ("closed loop" if closed else "open loop"))
-    for name, default in type(device)._field_defaults.items():
-        value = getattr(device, name)
-        if value != default:
-            said.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
+    for name, value in devices.changes(device).items():
+        said.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
     about = (type(device).__doc__ or "").partition("\n")[0]
     return [line for text in (about, " · ".join(said)) for line in textwrap.wrap(text, room)]
 

@@ -171,6 +171,6 @@ def _device(described: dict[str, Any]) -> str:
 
     name, shown = described["name"], {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
     if name in devices.BUILT_IN:
-        defaults = devices.kind(name)._field_defaults  # type: ignore[attr-defined]
-        shown = {k: v for k, v in shown.items() if k == "name" or k not in defaults or v != defaults[k]}
+        usual = devices.defaults(devices.kind(name))
+        shown = {k: v for k, v in shown.items() if k == "name" or k not in usual or v != usual[k]}
     return _call(shown) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")
