@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import execution, seeding
+from noisysim import device_files, execution, seeding
 from noisysim.fabrication import DEAD, Fabrication, number
 from noisysim.fields import declared
 from noisysim.kernels import build, layout, specialised
@@ -42,14 +42,10 @@ class Cells(NamedTuple):
     age: np.ndarray
 
 
-def numeric(device: Any) -> list[str]:
-    """The device's fields that are numbers."""
-    return [name for name, spec in declared(type(device)).items() if not spec.file]
-
-
 def numbers(loops: Any, device: Any) -> Any:
     """What loops take of a device: the numbers that its hooks read, float32."""
-    return loops.Numbers(*(np.float32(number(device, field, 0.0)) for field in loops.Numbers._fields))
+    given = device_files.scalars(device)
+    return loops.Numbers(*(given.get(field, np.float32(0.0)) for field in loops.Numbers._fields))
 
 
 class Arrays:
@@ -84,7 +80,7 @@ class Arrays:
             "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": bool(self.spreads["cell"]),
             "FAULTY": self.faulty,
         }  # fmt: skip
-        self._loops = specialised.for_device("cells", numeric(device), hooks, self.spreads, constants)
+        self._loops = specialised.for_device("cells", device._fields, hooks, self.spreads, constants)
         self._numbers = numbers(self._loops, device)
         self._lay_out("cell_std" in own)
         self.writes = 0

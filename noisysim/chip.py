@@ -12,7 +12,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import execution, layered, seeding
-from noisysim.arrays import Arrays, Cells, numbers, numeric
+from noisysim.arrays import Arrays, Cells, numbers
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fabrication import number
@@ -374,7 +374,7 @@ class Chip:
             "CELL_UNIFORM": self.noisy and build.uses(hooks["read_cell"], "u"),
         }  # fmt: skip
         self._loops = specialised.for_device(
-            "passes", numeric(device), hooks, hidden.arrays.spreads, constants, net.activation
+            "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.activation
         )
         self._numbers = numbers(self._loops, device)
         hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "weights")}

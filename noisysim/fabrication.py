@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import noisysim.devices as devices
 from noisysim.fields import declared
 from noisysim.kernels import layout, specialised
 from noisysim.network import Network
@@ -31,9 +32,10 @@ def own_fields(device: Any) -> dict[str, dict[str, int]]:
     """For cells, rows and columns: the fields of which each has its own value, and the number of their draws."""
     found: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
     known = dict.fromkeys(found, 0)
+    active = devices.spreads(device)
     for name, spec in declared(type(device)).items():
         if spec.spread:
-            if getattr(device, spec.spread.by):
+            if name in active:
                 found[spec.spread.of][name] = OWN_NUMBERS[spec.spread.of] + known[spec.spread.of]
             known[spec.spread.of] += 1
     return found

@@ -54,9 +54,10 @@ ALLOWED = {
     "negotiation": (("observation",), ("numpy",)),
     "parts": (("fields",), ()),
     "wires": ((), ("numpy", "scipy")),
-    "fabrication": (("fields", "kernels", "network"), ("numpy",)),
+    "fabrication": (("devices", "fields", "kernels", "network"), ("numpy",)),
     "arrays": (
-        ("devices", "execution", "fabrication", "seeding", "fields", "kernels", "network", "wires"), ("numpy",),
+        ("devices", "device_files", "execution", "fabrication", "seeding", "fields", "kernels", "network", "wires"),
+        ("numpy",),
     ),
     "chip": (
         ("arrays", "devices", "execution", "fabrication", "layered", "seeding", "cost", "decorrelation", "fields",

@@ -289,8 +289,8 @@ def refresh_few(cells, at, first, where, count, place, units, clock, weights, va
 def write_few(cells, at, first, moved, where, count, span, counter, clock, d):
     """Program those of the cells listed in `where` that moved, one by one."""
     targets, now, _, _, own, _ = cells
-    block, number, stream, k0, k1 = counter
-    drawn = (now.shape[0] if PAIRED else 1) * CELL_BLOCK
+    block, number, layer, k0, k1 = counter
+    drawn, stream = (now.shape[0] if PAIRED else 1) * CELL_BLOCK, stream_word(WRITE_STREAM, layer, 0)
     for i in range(count):
         j = where[i]
         cell = at + first + j
@@ -333,6 +333,19 @@ def verify_few(cells, at, first, moved, where, count, span, counter, limits, clo
             now[k, cell] = g
             settle_one(cells, k, cell, clock)
     return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def write_block(cells, first, last, moved, every, span, counter, work, clock, d):
+    """Program those cells of a block that moved, side by side."""
+    targets, now, _, _, own, _ = cells
+    block, number, layer, k0, k1 = counter
+    z, bits = work
+    fill_normals(z, bits, z.size, block, number, stream_word(WRITE_STREAM, layer, 0), k0, k1)
+    for k in range(z.size // CELL_BLOCK):
+        mine, drawn = run_of(side_of(own, k), first, last), z[k * CELL_BLOCK : (k + 1) * CELL_BLOCK]
+        write_side(now[k, first:last], mine, targets[first:last], k, moved, every, span, drawn, d)
+        settle(cells, k, first, last, moved, every, clock, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -379,7 +392,7 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
         The device's numbers, float32.
     """
     table, tiles = net
-    targets, now, _, _, own, _ = cells
+    targets, now = cells[0], cells[1]
     number, k0, k1, clock = counter
     sides = now.shape[0] if PAIRED else 1
     z, bits = np.empty(sides * CELL_BLOCK, np.float32), np.empty(sides * CELL_BLOCK, np.uint32)
@@ -399,22 +412,15 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
             total += written
             if written == 0:
                 continue
-            stream = stream_word(WRITE_STREAM, layer, 0)
             few = written < n // 8
             m = list_moved(moved, where, n) if few or VERIFIED else 0
+            draw = (block, number, layer, k0, k1)
             if VERIFIED and not every:
-                counted = (block, number, layer, k0, k1)
-                pulses += verify_few(cells, at, first, moved, where, m, span, counted, limits, clock, d)
+                pulses += verify_few(cells, at, first, moved, where, m, span, draw, limits, clock, d)
             elif few:
-                write_few(cells, at, first, moved, where, m, span, (block, number, stream, k0, k1), clock, d)
+                write_few(cells, at, first, moved, where, m, span, draw, clock, d)
             else:
-                fill_normals(z, bits, sides * CELL_BLOCK, block, number, stream, k0, k1)
-                for k in range(sides):
-                    drawn = z[k * CELL_BLOCK : (k + 1) * CELL_BLOCK]
-                    write_side(
-                        now[k, a:b], run_of(side_of(own, k), a, b), targets[a:b], k, moved, every, span, drawn, d
-                    )
-                    settle(cells, k, a, b, moved, every, clock, d)
+                write_block(cells, a, b, moved, every, span, draw, (z, bits), clock, d)
             if few:
                 refresh_few(cells, at, first, where, m, place, units[layer], clock, weights, variances, d)
             else:
