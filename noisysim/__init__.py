@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
+    **dict.fromkeys(("batch_norm", "conv", "dense", "dropout", "flatten", "pool"), "layers"),
     "Batch": "observation",
     "Chip": "chip",
     "Drive": "observation",
@@ -21,18 +22,31 @@ _HOME = {
     "retention": "running",
     "run": "running",
 }
-_PACKAGES = ("conformance", "devices", "diagnostics", "learners", "optimizers", "papers", "plot", "tasks", "theory")
+_PACKAGES = (
+    "conformance",
+    "devices",
+    "diagnostics",
+    "layers",
+    "learners",
+    "optimizers",
+    "papers",
+    "plot",
+    "tasks",
+    "theory",
+)
 
 if TYPE_CHECKING:
-    from noisysim import conformance, devices, diagnostics, learners, optimizers, plot, tasks, theory
+    from noisysim import conformance, devices, diagnostics, layers, learners, optimizers, plot, tasks, theory
     from noisysim.chip import Chip
+    from noisysim.layers import batch_norm, conv, dense, dropout, flatten, pool
     from noisysim.observation import Batch, Drive, Observation
     from noisysim.results import Result, load
     from noisysim.running import resume, retention, run
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "conformance", "devices", "diagnostics", "learners", "load",
-    "optimizers", "papers", "plot", "resume", "retention", "run", "tasks", "theory",
+    "Batch", "Chip", "Drive", "Observation", "Result", "batch_norm", "conformance", "conv", "dense", "devices",
+    "diagnostics", "dropout", "flatten", "layers", "learners", "load", "optimizers", "papers", "plot", "pool", "resume",
+    "retention", "run", "tasks", "theory",
 ]  # fmt: skip
 
 

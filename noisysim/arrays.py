@@ -129,7 +129,7 @@ class Arrays:
         self.span = (np.float32(g_min), np.float32(g_max - g_min), net.slices, net.slice_bits)
         bound = number(device, "weight_bound", 0.0)
         reach = number(device, "weight_range", 8.0)
-        bounds = np.array([bound or reach / np.sqrt(m) for m in net.sizes[:-1]])
+        bounds = np.array([bound or reach / np.sqrt(m) for m in net.fan_in])
         self.scales = (1 / bounds).astype(np.float32)
         digits = 2**net.slice_bits - 1
         worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +13,26 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import execution, layered, seeding
+from noisysim.architecture import Architecture, architecture
 from noisysim.arrays import Arrays, Cells, numbers
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fabrication import number
 from noisysim.fields import Field, check, check_choice, check_switch
 from noisysim.kernels import build, specialised
-from noisysim.kernels.layout import FIRST_TILE, ON_LINE, ON_OUTPUT, ON_WEIGHTS, OWN_STREAM, TILES
+from noisysim.kernels.layout import (
+    DROP_STREAM,
+    FIRST_TILE,
+    MASK_AT,
+    NORM_AT,
+    ON_LINE,
+    ON_OUTPUT,
+    ON_WEIGHTS,
+    OWN_STREAM,
+    TILES,
+)  # fmt: skip
 from noisysim.layered import Layered
-from noisysim.network import Network, network
+from noisysim.network import Network, Room, network
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
 
@@ -44,20 +56,22 @@ CALIBRATION_ROWS = 16  # vectors of a read that measures what drift has taken
 
 
 class Chip:
-    """One fabricated device carrying one fully connected network; the only object that knows weights and noise.
+    """One fabricated device carrying one network; the only object that knows weights and noise.
 
     What it lets out are observations. Its weights can be changed, not read; its noise can be neither.
 
     Parameters
     ----------
-    layers : sequence of int
-        Units, input first, e.g. ``[784, 256, 10]``.
+    layers : sequence
+        Inputs, hidden layers, number of outputs, e.g. ``[784, 256, 10]`` or ``[(3, 32, 32), conv(16, 3), pool(2), 10]``
+        (`noisysim.layers`): the input is a number or an image's shape, (channels, height, width).
     device : str or device
         What the arrays are made of (`noisysim.devices.get`).
     activation : str
-        Of hidden units: leaky_relu, relu, tanh, sigmoid, linear. The last layer is linear.
+        Of hidden units that have none of their own: leaky_relu, relu, tanh, sigmoid, linear. The last layer is linear.
     decorrelate : bool
-        Whether the digital periphery turns each layer's inputs by a matrix R that `decorrelate` adapts.
+        Whether the digital periphery turns each layer's inputs, of a convolution each patch, by a matrix R that
+        `decorrelate` adapts.
     seed : int
         Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit.
     backend : {"cpu"}
@@ -76,7 +90,7 @@ class Chip:
 
     def __init__(
         self,
-        layers: Sequence[int],
+        layers: Sequence[Any],
         device: Any = "crossbar",
         activation: str = "leaky_relu",
         decorrelate: bool = False,
@@ -96,6 +110,7 @@ class Chip:
         seed = check("", "seed", seed, SEED)
         self.device = devices.get(device)
         self.network: Network = network(layers, activation, bias, self.device)
+        self.architecture: Architecture = architecture(layers, activation, bias)
         self.noisy = devices.is_noisy(self.device)
         self.inject = inject
         self.init = init
@@ -103,6 +118,10 @@ class Chip:
         self.cost = Cost()
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._decorrelates = decorrelate
+        self._geometry, depth = self.network.geometry(), self.network.depth
+        normed = [layer + 1 for layer, norm in enumerate(self.network.norms) if norm]
+        # layers that samples go through without waiting for each other: all, or while learning up to a normalised one
+        self._stages = {False: [(0, depth)], True: list(itertools.pairwise([0, *normed, depth]))}
         self._undriven_layouts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._fabricate(seed)
 
@@ -122,7 +141,7 @@ class Chip:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Units, input first."""
+        """Values a sample between layers: inputs, hidden outputs, outputs."""
         return self.network.sizes
 
     @property
@@ -171,6 +190,8 @@ class Chip:
         out: Sequence[Observation] | None = None,
         *,
         first_sample: int = 0,
+        training: bool = False,
+        inputs_of: str = "all",
     ) -> Sequence[Observation]:
         """One pass for each drive, over the same inputs.
 
@@ -184,6 +205,13 @@ class Chip:
         first_sample : int
             Above 0 the call goes on with the passes of the call before, at this sample: a batch handed over in chunks
             of a multiple of 512 rows sees the noise, and gives the bits, of the whole.
+        training : bool
+            Whether dropout layers drop, the same outputs in all passes of the call, and batch normalisation is by the
+            statistics of this batch as the first pass observed them, instead of by running ones (a single sample has
+            none of its own).
+        inputs_of : {"all", "first"}
+            Whose ``inputs`` are observed. No rule uses those of perturbed passes, and of many passes of a convolution
+            they are most of the memory.
 
         Returns
         -------
@@ -200,8 +228,10 @@ class Chip:
         asked = any(drive.output_error for drive in drives)
         if asked and not hasattr(getattr(batch, "loss", None), "error"):
             raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
-        observed = self._observations(out, len(x), len(drives))
-        self._pass(x, drives, observed, first_sample, convert=True)
+        if inputs_of not in ("all", "first"):
+            raise ValueError(f"inputs_of must be 'all' or 'first', not {inputs_of!r}")
+        observed = self._observations(out, len(x), len(drives), training, inputs_of == "all")
+        self._pass(x, drives, observed, first_sample, convert=True, training=training and len(x) > 1)
         self._count(len(x) * len(drives), 0 if first_sample else len(drives))
         for observation in observed:
             observation.loss = batch.loss(observation.output, batch.targets) if isinstance(batch, Batch) else None
@@ -216,15 +246,27 @@ class Chip:
         """Set the full scale of every converter that calibrates itself, by one pass of `x`, (batch, n_in).
 
         The largest line value read, with a quarter to spare. Where nothing was read (all inputs zero) the range
-        stays what it was. A chip calibrates itself on its first pass if it was not asked to before.
+        stays what it was. Before it the statistics of batch normalisation are set, by a pass for each layer that has
+        one, from the lowest up. A chip calibrates itself on its first pass if it was not asked to before.
         """
         self._calibrated = True
-        if not self._follows:
+        if not (self._follows or self._normalises):
             return
         x = self._inputs(x)[: execution.BLOCK_ROWS]
-        self._hidden.peaks[:] = 0
-        self._pass(x, [Drive()], self._observations(None, len(x), 1), 0, convert=False)
-        self._count(len(x), 1, digitised=False)
+        observed = self._observations(None, len(x), 1, False, True)
+
+        def look() -> None:
+            self._hidden.peaks[:] = 0
+            self._pass(x, [Drive()], observed, 0, convert=False)
+            self._count(len(x), 1, digitised=False)
+
+        for layer, norm in enumerate(self.network.norms):
+            if norm is not None:
+                look()
+                self._hidden.track(self.network, layer, observed[0].activities[layer], 1.0)
+        if not self._follows:
+            return
+        look()
         seen = self._hidden.peaks > 0
         self._hidden.ranges[seen] = np.float32(1.25) * self._hidden.peaks[seen]
         self._hidden.peaks[:] = 0
@@ -286,6 +328,18 @@ class Chip:
             raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
         decorrelate(self._hidden.rotations, layered.layered(inputs), rate)
 
+    def track(self, activities: Sequence[np.ndarray]) -> None:
+        """Move the running statistics of batch normalisation towards those of the activities that one pass observed.
+
+        Parameters
+        ----------
+        activities : sequence of numpy.ndarray
+            An observation's ``activities``.
+        """
+        for layer, norm in enumerate(self.network.norms):
+            if norm is not None:
+                self._hidden.track(self.network, layer, activities[layer], norm.rate)
+
     def normalise(self) -> None:
         """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), biases left out.
 
@@ -303,11 +357,13 @@ class Chip:
                 "weights to normalise (verify_pulses > 0 makes it keep them)"
             )
         changes = layered.empty(self.network.shapes)
-        for change, targets, n_in in zip(changes, self._hidden.arrays.wanted_weights(), self.sizes[:-1], strict=True):
+        for change, targets, n_in in zip(
+            changes, self._hidden.arrays.wanted_weights(), self.network.fan_in, strict=True
+        ):
             weights = targets[:, :n_in]
             rms = np.sqrt(np.einsum("ij,ij->i", weights, weights) / n_in)
-            wanted = math.sqrt(2.0 / (n_in + len(weights)))
-            factor = np.divide(wanted, rms, out=np.ones_like(rms), where=rms > 0)
+            aim = math.sqrt(2.0 / (n_in + len(weights)))
+            factor = np.divide(aim, rms, out=np.ones_like(rms), where=rms > 0)
             change[:, :n_in] = (factor - 1)[:, None] * weights
             change[:, n_in:] = 0
         self._write(changes.flat, False)
@@ -338,7 +394,7 @@ class Chip:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
             )
-        return Oracle(self._hidden.arrays.weight_arrays(), self._hidden.rotations, self.network.activation, batch)
+        return Oracle(self._hidden.arrays.weight_arrays(), self._hidden.rotations, self.architecture, batch)
 
     def cells(self) -> list[Cells]:
         """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` a layer."""
@@ -355,8 +411,9 @@ class Chip:
         own, hooks = devices.own_hooks(device), devices.hooks(device)
         self._follows = getattr(device, "adc_range", None) == 0
         self._calibrated = False
+        self._normalises, self._drops = any(net.norms), any(net.drops)
         self._compensates = number(device, "compensation", 0) == 1
-        self._interval = net.depth * number(device, "read_time", 0.0)
+        self._interval = sum(net.positions) * number(device, "read_time", 0.0)
         self._dac_range = np.float32(number(device, "dac_range", 0.0))
         self._hidden = hidden = _Hidden(net, device, seed, "jump" in own, self._decorrelates)
         self._by_cell = "read_cell" in own
@@ -374,10 +431,10 @@ class Chip:
             "CELL_UNIFORM": self.noisy and build.uses(hooks["read_cell"], "u"),
         }  # fmt: skip
         self._loops = specialised.for_device(
-            "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.activation
+            "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.kinds
         )
         self._numbers = numbers(self._loops, device)
-        hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "weights")}
+        hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "weights", "dropout")}
         self._write(self._initial_weights().flat, True)
         self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
 
@@ -386,12 +443,13 @@ class Chip:
         net, draws = self.network, specialised.draws()
         initial = layered.empty(net.shapes)
         for layer, weights in enumerate(initial):
-            n_out, n_in = weights.shape[0], net.sizes[layer]
+            n_out, n_in, patch = weights.shape[0], net.fan_in[layer], net.fan_in[layer] // net.blocks[layer].source[2]
             drawn = np.empty((n_out, n_in), np.float32)
             law, width = INITS[self.init]
             word = draws.stream_word(OWN_STREAM, layer, 0)
             fill = draws.normals if law == "normal" else draws.uniforms
-            fill(drawn, np.float32(width(n_in, n_out)), 0, 0, word, *self._hidden.keys["weights"])
+            fan_out = n_out * patch if net.blocks[layer].is_conv else n_out
+            fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, word, *self._hidden.keys["weights"])
             weights[:, :n_in] = drawn
             weights[:, n_in:] = 0
         return initial
@@ -416,10 +474,14 @@ class Chip:
         observed, (perturbations, lies, fork) = _Observed(net, rows, 1), self._undriven(1)
         signs = np.random.default_rng(0).integers(0, 2, (rows, max(net.columns))) * 2 - 1
         for driven in observed[0].inputs:
-            driven[...] = signs[:, : driven.shape[1]]
-        passes = (observed.inputs, observed.activities, perturbations, lies, fork, False, False, np.zeros_like(found))
-        chip, noise = self._as_it_stands(0, np.ones_like(found)), (0, hidden.next_pass, *hidden.keys["noise"])
-        work = _scratch(net, rows, 1 if self.noisy else 2)
+            driven[...] = signs[:, : driven.shape[-1]].reshape(rows, *[1] * (driven.ndim - 2), -1)
+        peaks = np.zeros_like(found)
+        passes = (observed.inputs, observed.activities, perturbations, lies, fork, _NOTHING, False, False, peaks)
+        chip, noise = (
+            self._as_it_stands(0, np.ones_like(found), hidden.norms),
+            (0, hidden.next_pass, *hidden.keys["noise"]),
+        )
+        work = _scratch(net, rows, 1 if self.noisy else 2, 0)
         for layer, lines in enumerate(observed[0].activities):
             before = np.zeros_like(lines)
             for k in range(hidden.arrays.table[layer, TILES]):
@@ -430,7 +492,7 @@ class Chip:
         self._count(rows, 1)
         return found
 
-    def _as_it_stands(self, first_sample: int, gains: np.ndarray) -> tuple:
+    def _as_it_stands(self, first_sample: int, gains: np.ndarray, norms: np.ndarray) -> tuple:
         """What the loops of a pass read of this chip."""
         hidden, arrays = self._hidden, self._hidden.arrays
         cells: tuple = ()
@@ -439,8 +501,8 @@ class Chip:
             own, states = arrays.own if arrays.spreads["cell"] else (), hidden.states if self._in_order else ()
             cells = (arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self._interval))
         return (
-            arrays.table, arrays.tiles, arrays.weights, arrays.variances, hidden.flat_rotations, hidden.ranges,
-            self._dac_range, gains, hidden.rows_own, hidden.columns_own, cells,
+            arrays.table, self._geometry, norms, arrays.tiles, arrays.weights, arrays.variances,
+            hidden.flat_rotations, hidden.ranges, self._dac_range, gains, hidden.rows_own, hidden.columns_own, cells,
         )  # fmt: skip
 
     def _inputs(self, x: Any) -> np.ndarray:
@@ -452,13 +514,20 @@ class Chip:
             raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {np.shape(x)}")
         return x
 
-    def _observations(self, out: Any, rows: int, count: int) -> _Observed:
-        if isinstance(out, _Observed) and out.made_for == (rows, count, self.network.sizes):
+    def _observations(self, out: Any, rows: int, count: int, training: bool, whole: bool) -> _Observed:
+        drops = training and self._drops
+        if isinstance(out, _Observed) and out.made_for == (rows, count, drops, whole, self.network.extents):
             return out
-        return _Observed(self.network, rows, count)
+        return _Observed(self.network, rows, count, drops, whole)
 
     def _pass(
-        self, x: np.ndarray, drives: Sequence[Drive], observed: _Observed, first_sample: int, convert: bool
+        self,
+        x: np.ndarray,
+        drives: Sequence[Drive],
+        observed: _Observed,
+        first_sample: int,
+        convert: bool,
+        training: bool = False,
     ) -> None:
         hidden, net = self._hidden, self.network
         if not self._calibrated:
@@ -467,41 +536,70 @@ class Chip:
             self._keep_up(hidden.arrays.patience)
         perturbations, lies, fork = self._lay_out(drives, len(x))
         k0, k1 = hidden.keys["noise"]
-        chip = self._as_it_stands(first_sample, hidden.gains)
+        norms = hidden.norms.copy() if self._normalises else hidden.norms
+        chip = self._as_it_stands(first_sample, hidden.gains, norms)
         if first_sample:
             if first_sample < 0 or hidden.next_pass < len(drives):
                 raise ValueError(f"first_sample={first_sample} goes on with the passes of a call before: there is none")
             hidden.next_pass -= len(drives)
         noise = (first_sample, hidden.next_pass, k0, k1)
-        spans = execution.spans(len(x), execution.BLOCK_ROWS)
+        if observed.layer_masks:
+            self._drop(observed, first_sample)
+        spans = execution.spans(len(x), net.block_rows)
         peaks = np.zeros((len(spans), len(hidden.peaks)), np.float32)
         digital = self.inject == "digital"
         # with noise in every read passes share the first layer's product only, and its side is free again after it
         sides = 1 if self.noisy else 2
+        spare = 0 if observed.whole else len(drives) - 1
 
-        def block(span: tuple[int, int], peaks: np.ndarray) -> None:
-            passes = (observed.inputs, observed.activities, perturbations, lies, fork, digital, convert, peaks)
-            work = _scratch(net, span[1] - span[0], sides)
-            self._loops.forward(x, span, chip, passes, noise, work, self._numbers)
+        def block(layers: tuple[int, int], span: tuple[int, int], peaks: np.ndarray) -> None:
+            passes = (
+                observed.inputs, observed.activities, perturbations, lies, fork, observed.masks, digital, convert,
+                peaks,
+            )  # fmt: skip
+            work = _scratch(net, span[1] - span[0], sides, spare)
+            self._loops.forward(x, span, layers, chip, passes, noise, work, self._numbers)
 
-        tasks = [partial(block, span, seen) for span, seen in zip(spans, peaks, strict=True)]
-        try:
-            if self._in_order:
-                for task in tasks:
-                    task()
-            else:
-                execution.run(tasks, 2.0 * len(x) * len(drives) * net.cells)
-        except Exception as error:
-            raise devices.explain(self.device, error) from error
+        for layers in self._stages[training]:
+            tasks = [partial(block, layers, span, seen) for span, seen in zip(spans, peaks, strict=True)]
+            try:
+                if self._in_order:
+                    for task in tasks:
+                        task()
+                else:
+                    execution.run(tasks, 2.0 * len(x) * len(drives) * net.products)
+            except Exception as error:
+                raise devices.explain(self.device, error) from error
+            if training and (norm := net.norms[layers[1] - 1]) is not None:
+                moments = _moments(observed[0].activities[layers[1] - 1])
+                _shift_and_scale(moments, norm, norms[:, hidden.normed(net, layers[1] - 1)])
+        if self._normalises:
+            self._tell(observed, norms, training)
         np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
         hidden.next_pass += len(drives)
+
+    def _tell(self, observed: _Observed, norms: np.ndarray, training: bool) -> None:
+        """Put into observations by what the periphery normalised."""
+        net = self.network
+        parts = [norms[:, self._hidden.normed(net, layer)] if norm else None for layer, norm in enumerate(net.norms)]
+        for observation in observed:
+            observation.norms, observation.norms_of_batch = parts, training
+
+    def _drop(self, observed: _Observed, first_sample: int) -> None:
+        """Draw what the periphery drops."""
+        hidden, net, draws = self._hidden, self.network, specialised.draws()
+        for layer, mask in enumerate(observed.layer_masks):
+            if mask is not None:
+                flat, word = mask.reshape(len(mask), -1), draws.stream_word(DROP_STREAM, layer, 0)
+                rate, key = np.float32(net.drops[layer]), hidden.keys["dropout"]
+                draws.drops(flat, rate, first_sample, hidden.next_pass, word, *key)
 
     def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the drives add in one buffer, where each part lies in it, and the layer at which each pass parts from
         the first."""
         if all(drive.empty for drive in drives):
             return self._undriven(len(drives))
-        depth, units = self.network.depth, self.network.units
+        depth, lines = self.network.depth, self.network.lines
         lies = np.full((len(drives), depth, 3), -1, np.int64)
         fork = np.full(len(drives), 0 if self.noisy else depth, np.int64)
         size, pieces = 0, []
@@ -511,9 +609,10 @@ class Chip:
                 pieces.append((size, piece))
                 size += piece.size
                 if kind == ON_WEIGHTS:
-                    self.cost.mvms += rows * len(self.network.row_tiles(layer)) * len(self.network.column_tiles(layer))
+                    tiles = len(self.network.row_tiles(layer)) * len(self.network.column_tiles(layer))
+                    self.cost.mvms += rows * self.network.positions[layer] * tiles
                     lies[p, layer, ON_LINE] = size
-                    size += rows * units[layer]
+                    size += rows * lines[layer]
                 if not self.noisy:
                     fork[p] = min(fork[p], layer)
         buffer = execution.scratch("perturbations", size)
@@ -523,27 +622,25 @@ class Chip:
 
     def _checked(self, drive: Drive, rows: int) -> list[tuple[int, int, np.ndarray]]:
         """The parts of a drive: to what it adds, in which layer, and what."""
-        units, found = self.network.units, []
-        lines = [(rows, n) for n in units]
+        net, found = self.network, []
+        depth = net.depth
         parts = (
-            ("perturbation", ON_LINE, drive.perturbations, lines),
-            ("output perturbation", ON_OUTPUT, drive.outputs, lines),
-            ("weight perturbation", ON_WEIGHTS, drive.weights, self.network.shapes),
+            ("perturbation", ON_LINE, drive.perturbations, partial(net.line_shape, batch=rows)),
+            ("output perturbation", ON_OUTPUT, drive.outputs, partial(net.output_shape, batch=rows)),
+            ("weight perturbation", ON_WEIGHTS, drive.weights, net.shapes.__getitem__),
         )
-        for name, kind, given, shapes in parts:
-            if len(given) not in (0, len(units)):
-                raise ValueError(f"a drive needs a {name} or None for each of {len(units)} layers, not {len(given)}")
+        for name, kind, given, shape in parts:
+            if len(given) not in (0, depth):
+                raise ValueError(f"a drive needs a {name} or None for each of {depth} layers, not {len(given)}")
             for layer, piece in enumerate(given):
                 if piece is None:
                     continue
                 if not isinstance(piece, np.ndarray):
                     raise TypeError(f"the {name} of layer {layer} must be an array, not {type(piece).__name__}")
-                if piece.shape != shapes[layer]:
-                    raise ValueError(
-                        f"the {name} of layer {layer} must have the shape {shapes[layer]}, not {piece.shape}"
-                    )
+                if piece.shape != (wanted := shape(layer)):
+                    raise ValueError(f"the {name} of layer {layer} must have the shape {wanted}, not {piece.shape}")
                 found.append((kind, layer, piece))
-        if any(kind == ON_OUTPUT and layer == len(units) - 1 for kind, layer, _ in found):
+        if any(kind == ON_OUTPUT and layer == depth - 1 for kind, layer, _ in found):
             raise ValueError("the last layer's output goes nowhere: perturb its pre-activations instead")
         taken = [layer for kind, layer, _ in found if kind != ON_OUTPUT]
         if len(taken) > len(set(taken)):
@@ -572,22 +669,41 @@ class Chip:
 
 
 class _Observed(list):
-    """The observations of one call, in two buffers of their own. They share what the first layer was driven with."""
+    """The observations of one call, in buffers of their own. They share what the first layer was driven with, and what
+    dropout multiplied by."""
 
-    def __init__(self, net: Network, rows: int, count: int):
-        self.made_for = (rows, count, net.sizes)
-        first, others = rows * net.columns[0], rows * sum(net.columns[1:])
-        self.inputs = np.empty(first + count * others, np.float32)
-        self.activities = np.empty((count, rows * sum(net.units)), np.float32)
+    def __init__(self, net: Network, rows: int, count: int, drops: bool = False, whole: bool = True):
+        self.made_for, self.whole = (rows, count, drops, whole, net.extents), whole
+        driven = [net.driven_shape(layer, rows) for layer in range(net.depth)]
+        lines = [net.line_shape(layer, rows) for layer in range(net.depth)]
+        sizes = [math.prod(shape) for shape in driven]
+        first, others = sizes[0], sum(sizes[1:])
+        self.inputs = np.empty(first + (count if whole else 1) * others, np.float32)
+        self.activities = np.empty((count, rows * sum(net.lines)), np.float32)
+        self.masks: np.ndarray = _NOTHING
+        self.layer_masks: list[np.ndarray | None] = []
+        if drops:
+            self.masks, self.layer_masks = _masks(net, rows)
         for k in range(count):
             if k == 0:
-                inputs: list[np.ndarray] = Layered(self.inputs, [(rows, n) for n in net.columns])
+                inputs: list[np.ndarray] = Layered(self.inputs, driven)
+            elif not whole:
+                inputs = []
             else:
                 at = first + k * others
-                rest = Layered(self.inputs[at : at + others], [(rows, n) for n in net.columns[1:]])
-                inputs = [self[0].inputs[0], *rest]
-            activities = Layered(self.activities[k], [(rows, n) for n in net.units])
-            self.append(Observation(inputs, activities, activities[-1]))
+                inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + others], driven[1:])]
+            activities = Layered(self.activities[k], lines)
+            self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
+
+
+def _masks(net: Network, rows: int) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """Room for what dropout multiplies by: one buffer, and each layer's part of it."""
+    flat = np.empty(rows * sum(n for n, drop in zip(net.outputs, net.drops, strict=True) if drop), np.float32)
+    parts: list[np.ndarray | None] = []
+    for layer, row in enumerate(net.geometry()):
+        at, shape = rows * row[MASK_AT], net.output_shape(layer, rows)
+        parts.append(flat[at : at + math.prod(shape)].reshape(shape) if row[MASK_AT] >= 0 else None)
+    return flat, parts
 
 
 class _Hidden:
@@ -605,11 +721,14 @@ class _Hidden:
             self.arrays.fabrication.lines(part) if self.arrays.spreads[part] else () for part in ("row", "column")
         )
         self.states = np.zeros(self.arrays.now.shape if jumps else (1, 0), np.uint8)
-        squares = [(n, n) for n in net.sizes[:-1]]
+        squares = [(n, n) for n in net.fan_in]
         self.rotations = layered.zeros(squares) if decorrelates else layered.zeros([])
         for rotation in self.rotations:
             np.fill_diagonal(rotation, 1)
         self.flat_rotations = self.rotations.flat
+        normed = sum(n for n, norm in zip(net.units, net.norms, strict=True) if norm)
+        self.statistics = np.stack([np.zeros(normed), np.ones(normed)])  # mean and variance of activities
+        self.norms = np.stack([np.zeros(normed), np.ones(normed)]).astype(np.float32)  # what follows: shift and scale
         self.clock = self.aged_at = 0.0
         self.read_at = -AGES  # so cells' discrete states are in balance when they are first read
         self.next_pass = 0
@@ -618,26 +737,54 @@ class _Hidden:
     @property
     def held(self) -> dict[str, np.ndarray]:
         """The arrays that change in use."""
-        own = {n: getattr(self, n) for n in ("ranges", "peaks", "gains", "reference", "states")}
+        names = ("ranges", "peaks", "gains", "reference", "states", "statistics", "norms")
+        own = {n: getattr(self, n) for n in names}
         return {**self.arrays.held, **own, "rotations": self.flat_rotations}
 
+    def track(self, net: Network, layer: int, activities: np.ndarray, rate: float) -> None:
+        """Move a layer's running mean and variance towards those of its activities, and what follows from them."""
+        here, norm = self.normed(net, layer), net.norms[layer]
+        assert norm is not None
+        self.statistics[:, here] += rate * (_moments(activities) - self.statistics[:, here])
+        _shift_and_scale(self.statistics[:, here], norm, self.norms[:, here])
 
-def _scratch(net: Network, rows: int, sides: int) -> tuple:
-    """Work arrays of this thread for one block of rows; products of two sides where passes can share one."""
-    widest, most = max(net.columns), max(net.units)
-    return execution.scratch_set((widest, most, rows, sides), partial(_cut_scratch, widest, most, rows, sides))
+    def normed(self, net: Network, layer: int) -> slice:
+        """Where a normalised layer's units lie among all of these."""
+        at = net.geometry()[layer, NORM_AT]
+        return slice(at, at + net.units[layer])
 
 
-def _cut_scratch(widest: int, most: int, rows: int, sides: int) -> tuple:
-    take, padded = execution.scratch, 4 * -(-max(most, widest) // 4)
-    room = rows * max(widest, most)  # a product's, or before it that of its decorrelated inputs
+def _moments(activities: np.ndarray) -> np.ndarray:
+    """Mean and variance of each unit over samples and positions, (2, units) float64."""
+    return specialised.sums().moments(np.ascontiguousarray(activities).reshape(-1, activities.shape[-1]))
+
+
+def _shift_and_scale(moments: np.ndarray, norm: Any, out: np.ndarray) -> None:
+    """What normalises units of such mean and variance, (2, units)."""
+    out[0] = moments[0]
+    out[1] = 1 / np.sqrt(moments[1] + norm.epsilon)
+
+
+def _scratch(net: Network, rows: int, sides: int, spare: int) -> tuple:
+    """Work arrays of this thread for one block of samples.
+
+    Products of two sides where passes can share one; what `spare` passes are driven with that no observation keeps.
+    """
+    return execution.scratch_set((net.room, rows, sides, spare), partial(_cut_scratch, net.room, rows, sides, spare))
+
+
+def _cut_scratch(room: Room, rows: int, sides: int, spare: int) -> tuple:
+    take, padded = execution.scratch, 4 * -(-max(room.lines, room.columns) // 4)
+    product = rows * max(room.driven, room.lines)  # a product's, or before it that of its decorrelated inputs
     return (
-        take("work", rows * widest),
-        take("product", sides * room)[: sides * room].reshape(sides, -1),
-        take("energy", sides * rows * most)[: sides * rows * most].reshape(sides, -1),
+        take("work", rows * max(room.driven, room.outputs)),
+        take("product", sides * product)[: sides * product].reshape(sides, -1),
+        take("energy", sides * rows * room.lines)[: sides * rows * room.lines].reshape(sides, -1),
         (take("z", padded), take("u", padded), take("bits", padded, np.uint32)),
-        take("line", 2 * most),
-    )  # fmt: skip
+        take("line", 2 * room.lines),
+        take("patches", rows * room.patches),
+        take("driven", spare * rows * room.driven)[: spare * rows * room.driven],
+    )
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:
@@ -656,6 +803,8 @@ def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
     """Set a chip made with the same arguments to a `snapshot`."""
     hidden = chip._hidden
     for name, target in hidden.held.items():
+        if not target.size and name not in state:  # of what this chip has none, an older file says nothing
+            continue
         if target.shape != state[name].shape:
             raise ValueError(f"the checkpoint's {name} have shape {state[name].shape}, the chip's {target.shape}")
         target[...] = state[name]

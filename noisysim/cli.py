@@ -14,7 +14,7 @@ import numpy as np
 
 import noisysim
 from noisysim import config as configuration
-from noisysim import devices, diagnostics, environment, fields, learners, running, tasks
+from noisysim import devices, diagnostics, environment, fields, layers, learners, running, tasks
 from noisysim import plot as plots
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
@@ -26,7 +26,7 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("batch_size", "epochs", "every", "seed", "threads"), int),
     **dict.fromkeys(("bias", "oracle", "overwrite", "progress"), bool),
     "seconds": Annotated[list[float], cyclopts.Parameter(consume_multiple=True, negative="")],
-    "layers": Annotated[list[int], cyclopts.Parameter(consume_multiple=True, negative="")],
+    "layers": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],
     "diagnostics": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],
 }
 """What a word on the command line becomes; every other argument takes it as it is."""
@@ -220,6 +220,18 @@ def list_diagnostics(name: str | None = None) -> None:
         A diagnostic.
     """
     _list(diagnostics.names(), lambda n: type(diagnostics.get(n)), name)
+
+
+@app.command(name="networks")
+def list_networks() -> None:
+    """List the published networks that ``--layers`` takes by name, with their hidden layers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "hidden layers", "source", box=None, pad_edge=False, header_style="bold")
+    for name in layers.names():
+        table.add_row(name, str(layers.NAMED[name]), layers.NAMED[name].source)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @app.command(name="tasks")

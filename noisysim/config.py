@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import noisysim.devices as devices
 from noisysim import diagnostics, learners, optimizers, tasks
+from noisysim import layers as kinds
+from noisysim.architecture import architecture
 from noisysim.chip import BACKENDS, INITS, INJECTIONS
 from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
 from noisysim.scalars.activations import ACTIVATIONS
@@ -27,7 +29,7 @@ class Config:
     """
 
     task: Any
-    layers: list[int]
+    layers: list[kinds.Layer]
     device: Any
     learner: Any
     optimizer: Any
@@ -49,6 +51,7 @@ class Config:
         """The settings as JSON-able values that `resolve` reads again."""
         return {
             **{k: getattr(self, k) for k in _PLAIN},
+            "layers": kinds.plain(self.layers),
             "task": self.task.describe(),
             "device": devices.describe(self.device),
             "learner": learners.describe(self.learner),
@@ -58,7 +61,7 @@ class Config:
 
 
 _PLAIN = (
-    "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "activation", "bias", "inject",
+    "learning_rate", "learning_rate_decay", "batch_size", "epochs", "activation", "bias", "inject",
     "backend", "seed", "oracle", "init", "every",
 )  # fmt: skip
 
@@ -66,7 +69,7 @@ _PLAIN = (
 def resolve(
     *,
     task: Any,
-    layers: Sequence[int] | None,
+    layers: Any,
     device: Any,
     learner: Any,
     optimizer: Any,
@@ -109,18 +112,18 @@ def resolve(
         "epochs": epochs, "every": every,
     }  # fmt: skip
     given = {name: check("run", name, value, specs[name]) for name, value in numbers.items() if value is not None}
-    if layers is not None:
-        layers = _layers(layers)
+    listed = None if layers is None else kinds.hidden(layers)
     _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
-    sizes = list(task.defaults["layers"]) if layers is None else list(layers)
-    _check_start(init, activation, sizes)
+    listed = kinds.hidden(task.defaults["layers"]) if listed is None else listed
+    plan = architecture([task.input_shape if task.input_shape else task.n_in, *listed, task.n_out], activation, bias)
+    _check_start(init, plan.activations[:-1])
     filled = {
         "learning_rate": learner.rates[optimizer.name], "learning_rate_decay": 1.0, **task.defaults, **given,
     }  # fmt: skip
     return Config(
         task=task,
-        layers=sizes,
+        layers=listed,
         device=device,
         learner=learner,
         optimizer=optimizer,
@@ -136,8 +139,8 @@ def resolve(
     )
 
 
-def _check_start(init: str, activation: str, layers: list[int]) -> None:
-    if init == "zero" and activation == "relu" and layers:
+def _check_start(init: str, activations: list[str]) -> None:
+    if init == "zero" and "relu" in activations:
         raise ValueError(
             "run.init='zero' with activation 'relu' never starts: every hidden unit stays at 0, where relu's slope is "
             "0; use 'leaky_relu', or other initial weights"
@@ -151,12 +154,6 @@ def _diagnostics(given: Any) -> list[Any]:
     if len({one.name for one in chosen}) < len(chosen):
         raise ValueError(f"run.diagnostics names one twice: {', '.join(one.name for one in chosen)}")
     return chosen
-
-
-def _layers(layers: Any) -> list[int]:
-    if isinstance(layers, (str, bytes)) or not isinstance(layers, Sequence):
-        raise TypeError(f"run.layers must be a list of hidden sizes such as [256, 128], not {layers!r}")
-    return [check("run", "layers", n, Field("units", 1, 1e7, whole=True)) for n in layers]
 
 
 def _check_folder(data: Any) -> None:

@@ -1,7 +1,10 @@
 """Decorrelation of a layer's inputs, in the digital periphery: x* = R x with R learned from x* alone.
 
 R <- R - alpha (<x* x*^T> - diag<x*^2>) R (Dalm et al. 2025, section 2.2), stable for alpha below
-2 / lambda_max of the inputs' covariance. Any learner can be combined with it.
+2 / lambda_max of the inputs' covariance. Any learner can be combined with it. In a convolution R turns the patch at
+each position, as in Dalm et al. 2024, "Efficient deep learning with decorrelated backpropagation" (arXiv 2405.02385),
+and the mean is over samples and positions, so that every patch counts as one input vector: a sum over positions would
+make the stable alpha smaller by their number.
 """
 
 from __future__ import annotations
@@ -25,20 +28,20 @@ def decorrelate(rotations: layered.Layered, inputs: layered.Layered, rate: float
     rotations : Layered
         R of each layer, (n, n).
     inputs : Layered
-        x* of each layer, (batch, n), or (batch, n + 1) with a bias, whose column is left out.
+        x* of each layer, (batch, n) or (batch, positions, n), n + 1 with a bias, whose column is left out.
     rate : float
         alpha.
     """
-    batch = len(inputs[0])
-    if batch <= FEW:
+    if len(inputs[0]) <= FEW and all(line.ndim == 2 for line in inputs):
         kernel = specialised.sums().decorrelate_few
-        kernel(rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate)
+        kernel(rotations.flat, inputs.flat, rotations.widths, inputs.widths, len(inputs[0]), rate)
         return
-    factor = np.float32(rate / batch)
     for rotation, line in zip(rotations, inputs, strict=True):
-        x, n = line[:, : len(rotation)], len(rotation)
+        n = len(rotation)
+        x = line.reshape(-1, line.shape[-1])[:, :n]
+        factor = np.float32(rate / len(x))
         step = execution.scratch("correlation", n * n)[: n * n].reshape(n, n)
-        if 2 * n < 3 * batch:
+        if 2 * n < 3 * len(x):
             _thick_step(rotation, x, step)
         else:
             _thin_step(rotation, x, step)

@@ -17,7 +17,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from noisysim import algebra
+from noisysim import algebra, blocks
+from noisysim.architecture import Architecture
 from noisysim.fields import Field, configure
 from noisysim.layered import Layered
 from noisysim.observation import Batch, Observation
@@ -111,8 +112,7 @@ class Probe:
         What the learner saw, the baseline first.
     gradient : Layered or None
         The learner's estimate, before the optimizer; ``None`` where it asked for no change.
-    activation : str
-        Of hidden units.
+    net : Architecture
     oracle : Oracle or None
         Where a diagnostic of the run needs it.
     estimate : callable
@@ -123,7 +123,7 @@ class Probe:
     batch: Batch
     observations: Sequence[Observation]
     gradient: Sequence[np.ndarray] | None
-    activation: str
+    net: Architecture
     oracle: Oracle | None
     estimate: Callable[[int], Iterator[tuple[Observation, Sequence[np.ndarray]]]]
     _sampled: dict[int, Sampled] = field(default_factory=dict, init=False, repr=False)
@@ -152,16 +152,16 @@ class Probe:
 
     @cached_property
     def differences(self) -> list[np.ndarray] | None:
-        """Pre-activations of the second pass less the baseline's, (batch, units) a layer; ``None`` without one."""
+        """Pre-activations of the second pass less the baseline's, (batch, values) a layer; ``None`` without one."""
         if len(self.observations) < 2:
             return None
         pairs = zip(self.observations[1].activities, self.baseline.activities, strict=True)
-        return [np.subtract(a, b, dtype=np.float64) for a, b in pairs]
+        return [np.subtract(a, b, dtype=np.float64).reshape(len(a), -1) for a, b in pairs]
 
     @cached_property
     def outputs(self) -> list[np.ndarray]:
-        """What each layer's array is to be driven with before decorrelation and DAC: the batch's inputs, then f(a)."""
-        hidden = [algebra.activate(a, self.activation) for a in self.baseline.activities[:-1]]
+        """What each layer is given, (batch, values): the batch's inputs, then hidden outputs."""
+        hidden = [blocks.outputs(self.net, layer, self.baseline) for layer in range(self.net.depth - 1)]
         return [self.batch.inputs, *hidden]
 
     def sampled(self, samples: int) -> Sampled:
@@ -333,15 +333,17 @@ class Dimensionality(Diagnostic):
 class CorrelationBefore(Diagnostic):
     """Mean absolute correlation of two inputs of a layer, before decorrelation.
 
-    Of the task's inputs, or f(a) of the layer below, over the batch; inputs that are constant are left out. Independent
-    inputs have sqrt(2 / (pi batch)): 0.025 in a batch of 1000.
+    Of the task's inputs, or the outputs of the layer below, over the batch; of a convolution those of a patch, over
+    batch and positions. Inputs that are constant are left out. Independent inputs have sqrt(2 / (pi batch)): 0.025 in a
+    batch of 1000.
     """
 
     name: ClassVar[str] = "correlation_before"
     axis: ClassVar[Axis] = Axis("mean |correlation| of inputs, before decorrelation", 0)
 
     def measure(self, probe: Probe) -> np.ndarray:
-        return np.array([_correlation(x) for x in probe.outputs])
+        seen = [blocks.unfold(probe.net, layer, x) for layer, x in enumerate(probe.outputs)]
+        return np.array([_correlation(algebra.rows(x)) for x in seen])
 
 
 @dataclass(frozen=True)
@@ -355,7 +357,7 @@ class CorrelationAfter(Diagnostic):
     axis: ClassVar[Axis] = Axis("mean |correlation| of inputs, after decorrelation", 0)
 
     def measure(self, probe: Probe) -> np.ndarray:
-        return np.array([_correlation(x) for x in probe.baseline.inputs])
+        return np.array([_correlation(algebra.rows(x)) for x in probe.baseline.inputs])
 
 
 @dataclass(frozen=True)

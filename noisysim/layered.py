@@ -20,6 +20,9 @@ class Layered(list):
         float32, 1-D, contiguous: every layer's array in C order, one after the other.
     widths : numpy.ndarray
         int64, (layers,): the length of each array's last axis.
+    positions, sizes : numpy.ndarray
+        int64, (layers,): rows of so many values that a sample has, the axes between the first and the last; and all of
+        its values.
 
     Parameters
     ----------
@@ -28,11 +31,13 @@ class Layered(list):
     shapes : sequence of tuple of int
     """
 
-    __slots__ = ("flat", "widths")
+    __slots__ = ("flat", "positions", "sizes", "widths")
 
     def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
         self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
         self.widths = np.array([shape[-1] for shape in shapes], np.int64)
+        self.positions = np.array([math.prod(shape[1:-1]) for shape in shapes], np.int64)
+        self.sizes = self.widths * self.positions
         start = 0
         for shape in shapes:
             size = math.prod(shape)

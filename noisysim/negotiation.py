@@ -34,5 +34,5 @@ def floor(chip: Any, inputs: np.ndarray) -> float:
     for a, b in zip(first.activities, second.activities, strict=True):
         levels.append(SHOUT * float(np.std(np.subtract(a, b, dtype=np.float64))) / np.sqrt(2.0))
     if chip.dac_codes:
-        levels += [0.5 * float(np.median(np.abs(x).max(axis=1))) / chip.dac_codes for x in first.inputs[1:]]
+        levels += [0.5 * float(np.median(np.abs(x).max(axis=-1))) / chip.dac_codes for x in first.inputs[1:]]
     return max(levels)

@@ -39,10 +39,11 @@ class Drive:
     Parameters
     ----------
     perturbations : sequence of (numpy.ndarray or None)
-        (batch, units) float32, added to the pre-activations.
+        (batch, units) float32, (batch, positions, units) for a convolution, added to the pre-activations.
     outputs : sequence of (numpy.ndarray or None)
-        (batch, units) float32, added digitally to what hidden units give to the next layer, after the activation
-        function; the last layer's entry is ``None``.
+        (batch, units) float32, (batch, positions after pooling, units) for a convolution, added digitally to what
+        hidden units give to the next layer, after activation function, pooling and dropout; the last layer's entry is
+        ``None``.
     weights : sequence of (numpy.ndarray or None)
         (n_out, n_in) float32, shared by the batch: what the layer's array was driven with, times these, is added to
         the pre-activations, as a second array beside the first would do it. Not in a layer with a perturbation.
@@ -86,10 +87,12 @@ class Observation:
     ----------
     inputs : list of numpy.ndarray
         ``inputs[l]`` is what layer l's array was driven with, float32, (batch, n_in), after the
-        decorrelation and the DAC; with a bias its last column is the constant 1.
+        decorrelation and the DAC; with a bias its last column is the constant 1. For a convolution
+        (batch, positions, n_in): the patch at each position, in the order (y, x, channel). Empty where a pass was not
+        asked for them (``chip.passes(..., inputs_of="first")``).
     activities : list of numpy.ndarray
-        ``activities[l]`` is layer l's digitised pre-activation, float32, (batch, n_out), the
-        perturbation included.
+        ``activities[l]`` is layer l's digitised pre-activation, float32, (batch, n_out), for a convolution
+        (batch, positions, n_out), the perturbation included; before batch normalisation and pooling.
     output : numpy.ndarray
         The network's output, float32, (batch, n_out): the last layer is linear, so this is
         ``activities[-1]``.
@@ -97,6 +100,14 @@ class Observation:
         float64, (batch,); ``None`` where the pass was given inputs without targets.
     output_error : numpy.ndarray or None
         dL/dy, float32, (batch, n_out); ``None`` where the drive did not ask for it.
+    norms : sequence of (numpy.ndarray or None)
+        What batch normalisation did to each layer's pre-activations, float32, (2, n_out): (a - norm[0]) norm[1].
+        Empty where no layer has one.
+    norms_of_batch : bool
+        Whether they are this batch's own statistics, as the first pass observed them: then the mean loss depends on
+        the weights through them as well.
+    masks : sequence of (numpy.ndarray or None)
+        What dropout multiplied each layer's hidden outputs by, float32, in their shape. Empty where none was applied.
     """
 
     inputs: list[np.ndarray] = field(repr=False)
@@ -104,3 +115,6 @@ class Observation:
     output: np.ndarray = field(repr=False)
     loss: np.ndarray | None = None
     output_error: np.ndarray | None = None
+    norms: Sequence[np.ndarray | None] = field(default=(), repr=False)
+    norms_of_batch: bool = False
+    masks: Sequence[np.ndarray | None] = field(default=(), repr=False)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from noisysim import algebra, layered
+from noisysim import algebra, blocks, layered
+from noisysim.architecture import Architecture
 from noisysim.layered import Layered
 from noisysim.observation import Batch, Drive, Observation
 
@@ -22,14 +23,14 @@ class Oracle:
         Copies of the decorrelation matrices, (n, n) a layer; empty if the chip has none.
     """
 
-    def __init__(self, weights: list[np.ndarray], rotations: Sequence[np.ndarray], activation: str, batch: Batch):
+    def __init__(self, weights: list[np.ndarray], rotations: Sequence[np.ndarray], net: Architecture, batch: Batch):
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
-        self._activation = activation
+        self._net = net
         self._batch = batch
 
     def signals(self, observation: Observation, error: np.ndarray | None = None) -> Layered:
-        """dL/da of each layer and sample, (batch, units) a layer, at the activities of an observation.
+        """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
 
         The backward pass is exact; quantisation is passed straight through.
 
@@ -44,8 +45,10 @@ class Oracle:
         signals = layered.empty([a.shape for a in observation.activities])
         signals[-1][...] = error
         for layer in range(len(signals) - 1, 0, -1):
-            algebra.product(signals[layer], self._maps(layer), signals[layer - 1])
-            algebra.scale_by_slope(signals[layer - 1], observation.activities[layer - 1], self._activation)
+            patches = algebra.product(signals[layer], self._maps(layer))
+            below = blocks.fold(self._net, layer, patches)
+            blocks.pull_back(self._net, layer - 1, below, observation, signals[layer - 1])
+            blocks.project(self._net, layer - 1, signals[layer - 1], observation)
         return signals
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
@@ -64,19 +67,19 @@ class Oracle:
         for layer in range(len(self.weights)):
             change = np.zeros_like(observation.activities[layer])
             if moved is not None:
-                change += algebra.product(moved, [m.T for m in reversed(self._maps(layer))])
+                seen = blocks.unfold(self._net, layer, moved)
+                change += algebra.product(seen, [m.T for m in reversed(self._maps(layer))])
             if (extra := beside[layer]) is not None:
                 change += algebra.product(observation.inputs[layer], [extra.T])
             if (line := lines[layer]) is not None:
                 change += line
             if layer < len(self.weights) - 1:
-                moved = algebra.scale_by_slope(change, observation.activities[layer], self._activation)
+                moved = blocks.push(self._net, layer, change, observation)
                 if (output := outputs[layer]) is not None:
-                    moved = moved + output
+                    moved = moved + output.reshape(moved.shape)
         return change
 
     def _maps(self, layer: int) -> list[np.ndarray]:
-        """The matrices between the outputs below and the lines of a layer, from the lines down: W, then R."""
-        below = self.weights[layer - 1].shape[0]
-        weights = self.weights[layer][:, :below]
+        """The matrices between what a layer sees and its lines, from the lines down: W, then R."""
+        weights = self.weights[layer][:, : self._net.fan_in[layer]]
         return [weights, self.rotations[layer]] if self.rotations else [weights]

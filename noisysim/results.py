@@ -88,7 +88,11 @@ class Result:
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
         device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
-        sizes = "-".join(str(n) for n in [task["n_in"], *self.config["layers"], task["n_out"]])
+        layers = self.config["layers"]
+        sizes = "-".join(str(n) for n in [task["n_in"], *layers, task["n_out"]])
+        if any(isinstance(one, str) for one in layers):
+            shape = "x".join(str(n) for n in task["input_shape"])
+            sizes = " - ".join(str(n) for n in [shape, *layers, task["n_out"]])
         epochs = len(self.history["train_loss"])
         rows = [
             ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),

@@ -22,7 +22,7 @@ from noisysim.training import Training
 def run(
     task: Any = "digits",
     *,
-    layers: Sequence[int] | None = None,
+    layers: str | Sequence[Any] | None = None,
     device: Any = "crossbar",
     learner: Any = "danp",
     optimizer: Any = "adam",
@@ -53,8 +53,9 @@ def run(
     task : str or Task or arrays or path
         What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50", arrays
         (x_train, y_train, x_test, y_test), or an HDF5 file that holds them.
-    layers : list of int
-        Hidden sizes, such as [512, 512]; the task gives input and output. Left out, the task's own.
+    layers : list or str
+        Hidden layers: units [512, 512], layers [conv(16, 3, stride=2), pool(2), 128], also as texts, or the name of a
+        published network "dalm-convnet". The task gives input and output. Left out, the task's own.
     device : str or path or device
         What the arrays are made of: a name, the path of a device file "my_chip.py", either with settings
         "crossbar:adc_bits=6", or a device.
@@ -71,7 +72,7 @@ def run(
     epochs : int
         Times through the training split. Left out, the task's own.
     activation : str
-        Of hidden units: leaky_relu, relu, tanh, sigmoid or linear.
+        Of hidden units that have none of their own: leaky_relu, relu, tanh, sigmoid or linear.
     bias : bool
         Give every unit a bias.
     inject : str

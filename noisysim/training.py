@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import algebra, chip, execution, health, negotiation, seeding
+from noisysim import algebra, chip, health, negotiation, seeding
 from noisysim.config import Config
 from noisysim.diagnostics import Probe
 from noisysim.history import COUNTS, History
+from noisysim.layers import Conv
 from noisysim.learners import State
 from noisysim.progress import Progress
 
@@ -38,17 +39,18 @@ class Training:
         self.step = 0  # of this epoch
         # of this epoch: loss, hits, samples; passed share, looks at it; squared activity, looks at it
         self.sums = np.zeros(7)
-        sizes = [self.task.n_in, *config.layers, self.task.n_out]
+        layers = [self.task.input_shape, *config.layers, self.task.n_out]
+        if len(self.task.input_shape) < 2 or not any(isinstance(one, Conv) for one in config.layers):
+            layers[0] = self.task.n_in
         self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
-            sizes, config.device, config.activation, config.learner.decorrelation > 0, config.seed, config.backend,
+            layers, config.device, config.activation, config.learner.decorrelation > 0, config.seed, config.backend,
             bias=config.bias, inject=config.inject, oracle=config.oracle or self.watched, init=config.init,
         )  # fmt: skip
         self.optimizer_state = config.optimizer.init(self.chip.network.shapes)
         self.learner_state: State = config.learner.init(
-            sizes, seed=config.seed, offers=self.offers, activation=config.activation, loss=self.task.loss,
-            bias=config.bias,
-        )  # fmt: skip
+            self.chip.architecture, seed=config.seed, offers=self.offers, loss=self.task.loss
+        )
         self.floor = 0.0
         self._batches: dict[int, Any] = {}
         self._observed: dict[int, Any] = {}
@@ -75,7 +77,7 @@ class Training:
         self.chip.calibrate(first.inputs)
         if getattr(self.config.learner, "sigma", None) is not None:
             self.floor = negotiation.floor(self.chip, first.inputs)
-        self.learner_state.sigma = self.config.learner.injects(self.offers, self.floor, self.chip.sizes)
+        self.learner_state.sigma = self.config.learner.injects(self.offers, self.floor, self.chip.architecture)
 
     def run(self, show: bool | None, checkpoint: Any = None, seconds: float = 30.0) -> None:
         """Go on until finished, diverged or interrupted.
@@ -119,7 +121,9 @@ class Training:
         config, learner = self.config, self.config.learner
         batch = self._batch(rows)
         drives = learner.drives(self.learner_state, len(rows))
-        observed = self._observed[len(rows)] = self.chip.passes(batch, drives, out=self._observed.get(len(rows)))
+        observed = self._observed[len(rows)] = self.chip.passes(
+            batch, drives, out=self._observed.get(len(rows)), training=True, inputs_of="first"
+        )
         self._record(batch, drives, observed)
         if self.status != "running":
             return
@@ -130,6 +134,7 @@ class Training:
             self._look(batch, observed, gradient, before, oracle)
         if learner.decorrelation:
             self.chip.decorrelate(observed[0].inputs, learner.decorrelation)
+        self.chip.track(observed[0].activities)
         if gradient is not None:
             rate = config.learning_rate * config.learning_rate_decay**self.epoch
             self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
@@ -152,12 +157,12 @@ class Training:
             with self.chip.aside():
                 for k in range(count):
                     state = before.aside(self._probe_key(k))
-                    passes = self.chip.passes(batch, config.learner.drives(state, len(batch.inputs)))
+                    passes = self.chip.passes(batch, config.learner.drives(state, len(batch.inputs)), training=True)
                     found, _ = config.learner.update(state, passes, oracle=told)
                     if found is not None:
                         yield passes[0], found
 
-        probe = Probe(batch, observed, gradient, config.activation, oracle, estimate)
+        probe = Probe(batch, observed, gradient, self.chip.architecture, oracle, estimate)
         self.history.looks["update"].append(self.done)
         for diagnostic in config.diagnostics:
             self.history.looks[diagnostic.name].append(diagnostic.measure(probe))
@@ -174,7 +179,7 @@ class Training:
         self.sums[1] += _hits(baseline.output, batch.targets) if self.task.classification else math.nan
         self.sums[2] += len(batch.inputs)
         if self.step % max(self.steps // 4, 1) == 0:
-            first = baseline.activities[0]
+            first = baseline.activities[0].reshape(-1, baseline.activities[0].shape[-1])
             self.sums[5] += float(np.einsum("ij,ij->", first, first, dtype=np.float64)) / first.size
             self.sums[6] += 1
             if len(observed) > 1:
@@ -206,7 +211,8 @@ class Training:
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy of one pass over the test split, in chunks no larger than a training batch needs."""
         self._observed.clear()  # the passes of the test need the room
-        chunk = execution.BLOCK_ROWS * max(1, self.config.batch_size // execution.BLOCK_ROWS)
+        block = self.chip.network.block_rows
+        chunk = block * max(1, self.config.batch_size // block)
         loss = hits = 0.0
         for first in range(0, self.task.n_test, chunk):
             rows = np.arange(first, min(first + chunk, self.task.n_test))
@@ -221,7 +227,7 @@ class Training:
         """What this run noticed about itself."""
         classes = self.task.n_out if self.task.classification else 0
         learner = self.config.learner
-        heard = learner.heard(self.floor, self.chip.sizes)
+        heard = learner.heard(self.floor, self.chip.architecture)
         said = health.warnings(self.history, learner, self.learner_state.sigma, heard, classes)
         if self.status == "diverged":
             said.insert(0, health.divergence(self.history, learner))
@@ -256,7 +262,9 @@ class Training:
         self.history = History.of(arrays)
 
     def _batch(self, rows: np.ndarray, split: str = "train") -> Any:
-        batch = self._batches[len(rows)] = self.task.batch(split, rows, out=self._batches.get(len(rows)))
+        batch = self._batches[len(rows)] = self.task.batch(
+            split, rows, out=self._batches.get(len(rows)), epoch=self.epoch
+        )
         return batch
 
     def _show(self, progress: Progress) -> None:

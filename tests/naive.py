@@ -1,7 +1,9 @@
 """The definition of correct: every rule and device in slow, plain NumPy float64, with no import of the project.
 
 Written from the papers and the design, to be read against them; the fast code is compared with it. Arrays of samples
-are (batch, units), weights (n_out, n_in), and a list holds one array a layer. Random keys are passed in.
+are (batch, units), or (batch, positions, channels) of a convolution, weights (n_out, n_in), and a list holds one array
+a layer. Random keys are passed in. Where a network's `activation` is asked for, a list of layers (`conv`, `dense`) may
+stand in the place of the name.
 """
 
 from itertools import pairwise
@@ -12,7 +14,7 @@ import numpy as np
 # --- random numbers -------------------------------------------------------------------------------------------------
 
 MASK = np.uint64(0xFFFFFFFF)
-NORMAL, UNIFORM, WRITE, OWN, ROUNDING, CELL, CELL_UNIFORM, STATE, REFRESH, VERIFY = range(10)  # kinds of noise stream
+NORMAL, UNIFORM, WRITE, OWN, ROUNDING, CELL, CELL_UNIFORM, STATE, REFRESH, VERIFY, DROP = range(11)  # noise streams
 
 
 def philox(counter, key):
@@ -68,6 +70,11 @@ def normals(n, sample, number, stream, key, base=0):
 def normal_rows(rows, n, number, stream, key):
     """(rows, n) draws of samples 0, 1, ..."""
     return normals(n, np.arange(rows), number, stream, key)
+
+
+def normal_samples(shape, number, stream, key):
+    """Draws of an array (batch, ...): those of one sample in a row, whatever their shape."""
+    return normal_rows(shape[0], int(np.prod(shape[1:])), number, stream, key).reshape(shape)
 
 
 def uniform_rows(rows, n, bound, number, stream, key):
@@ -149,6 +156,173 @@ def error(name, y, t):
     return softmax(y) - t if name == "cce" else y - t
 
 
+# --- layers: a product at one position or many, and the block that makes hidden outputs of its lines ---------------
+
+# A layer's lines a become hidden outputs y = mask f((max a - shift) scale): batch norm, the activation, max pooling,
+# dropout. As f rises and scales are positive, the largest output of a window is that of the largest line; of equal ones
+# the first counts. Images are (height, width, channels), read row by row.
+
+
+def dense(activation="linear", norm=None, of_batch=False, mask=None):
+    """A layer with one position.
+
+    `norm` is (shift, scale) of each unit, `of_batch` whether these are the batch's own statistics, `mask` what dropout
+    multiplies outputs with.
+    """
+    return SimpleNamespace(kernel=None, activation=activation, norm=norm, of_batch=of_batch, pool=None, mask=mask)
+
+
+def conv(image, kernel, stride=1, padding=0, activation="linear", pool=None, **block):
+    """A layer that sees square patches of an image of this shape; `pool` is (size, stride), the rest as in `dense`."""
+    given = {"image": image, "kernel": kernel, "stride": stride, "padding": padding, "pool": pool}
+    return SimpleNamespace(**{**vars(dense(activation, **block)), **given})
+
+
+def layer_of(net, layer):
+    """One layer of a list of them, or of a network of dense layers with one activation."""
+    return dense(net) if isinstance(net, str) else net[layer]
+
+
+def windows(height, width, size, stride):
+    """Where windows of this size lie, row by row: top and left edges."""
+    return [(i, j) for i in range(0, height - size + 1, stride) for j in range(0, width - size + 1, stride)]
+
+
+def patches(layer):
+    """Where the patches lie in the padded image: as many positions."""
+    height, width, _ = layer.image
+    return windows(height + 2 * layer.padding, width + 2 * layer.padding, layer.kernel, layer.stride)
+
+
+def channel_last(layer, x):
+    """A network's inputs, which come channel first, as the images that a convolution sees."""
+    if not layer.kernel:
+        return x
+    height, width, channels = layer.image
+    return x.reshape(len(x), channels, height, width).transpose(0, 2, 3, 1)
+
+
+def unfold(layer, y):
+    """What a layer makes of the outputs below: patches (batch, positions, ky kx channel), zeros beyond the edges."""
+    if not layer.kernel:
+        return y.reshape(len(y), -1)
+    k, p = layer.kernel, layer.padding
+    padded = np.pad(y.reshape(len(y), *layer.image), ((0, 0), (p, p), (p, p), (0, 0)))
+    return np.stack([padded[:, i : i + k, j : j + k].reshape(len(y), -1) for i, j in patches(layer)], axis=1)
+
+
+def fold(layer, parts):
+    """The transpose of `unfold`: every patch is added where it was taken from; a bias's column is left out."""
+    if not layer.kernel:
+        return parts
+    k, p = layer.kernel, layer.padding
+    height, width, channels = layer.image
+    padded = np.zeros((len(parts), height + 2 * p, width + 2 * p, channels))
+    for at, (i, j) in enumerate(patches(layer)):
+        padded[:, i : i + k, j : j + k] += parts[:, at, : k * k * channels].reshape(-1, k, k, channels)
+    return padded[:, p : p + height, p : p + width]
+
+
+def kept(layer, a):
+    """Positions of the lines that max pooling lets through, (batch, positions left, channels)."""
+    height, width, _ = layer.image
+    down, across = (
+        len(range(0, n + 2 * layer.padding - layer.kernel + 1, layer.stride)) for n in (height, width)
+    )  # of the lines' own image
+    size, stride = layer.pool
+    grid, found = np.arange(down * across).reshape(down, across), []
+    for i, j in windows(down, across, size, stride):
+        inside = grid[i : i + size, j : j + size].ravel()
+        found.append(inside[np.argmax(a[:, inside], axis=1)])
+    return np.stack(found, axis=1)
+
+
+def normed(layer, a):
+    """Lines after batch norm."""
+    return a if layer.norm is None else (a - layer.norm[0]) * layer.norm[1]
+
+
+def masked(layer, y):
+    """Outputs after dropout."""
+    return y if layer.mask is None else y * layer.mask
+
+
+def pooled(layer, a):
+    """What max pooling leaves of lines."""
+    return np.take_along_axis(a, kept(layer, a), axis=1) if layer.pool else a
+
+
+def block(layer, a):
+    """Hidden outputs of a layer's lines."""
+    return masked(layer, activate(layer.activation, normed(layer, pooled(layer, a))))
+
+
+def block_slope(layer, a):
+    """Derivative of each output with respect to the line that it was made of."""
+    slopes = masked(layer, slope(layer.activation, normed(layer, pooled(layer, a))))
+    return slopes if layer.norm is None else slopes * layer.norm[1]
+
+
+def pull_back(layer, signal, a):
+    """dL/da of dL/dy: nothing where the maximum was not."""
+    slopes = block_slope(layer, a)
+    signal = signal.reshape(slopes.shape) * slopes
+    if not layer.pool:
+        return signal
+    back, at = np.zeros(a.shape), kept(layer, a)
+    for b, p, c in np.ndindex(at.shape):
+        back[b, at[b, p, c], c] += signal[b, p, c]
+    return back
+
+
+def through_statistics(layer, signal, a):
+    """dL/da of the batch's loss, of a signal that takes statistics for constants, where they are the batch's own.
+
+    s - <s> - n <s n>, n the normalised lines, means over samples and positions (Ioffe & Szegedy 2015).
+    """
+    if not layer.of_batch:
+        return signal
+    n, over = normed(layer, a), tuple(range(a.ndim - 1))
+    return signal - signal.mean(axis=over) - n * np.mean(signal * n, axis=over)
+
+
+def push(layer, change, a):
+    """How the outputs change where the lines do by `change`, at constant statistics."""
+    return block_slope(layer, a) * (np.take_along_axis(change, kept(layer, a), axis=1) if layer.pool else change)
+
+
+def flat(y):
+    """Outputs in one row a sample: row by row, channel fastest."""
+    return y.reshape(len(y), -1)
+
+
+def per_sample(values, array):
+    """A number a sample, to be multiplied with an array of samples."""
+    return values.reshape(-1, *[1] * (array.ndim - 1))
+
+
+def dropout_mask(shape, rate, layer, number, key, first=0):
+    """Zero with probability `rate`, else 1 / (1 - rate), for outputs (batch, ...); of samples from `first` on."""
+    u = uniforms(int(np.prod(shape[1:])), first + np.arange(shape[0]), number, stream(DROP, layer), key)
+    return np.where(u < rate, 0, 1 / (1 - rate)).reshape(shape)
+
+
+def statistics(a):
+    """Mean and variance of each unit over samples and positions."""
+    rows = a.reshape(-1, a.shape[-1])
+    return rows.mean(axis=0), rows.var(axis=0)
+
+
+def moved_statistics(old, new, rate):
+    """Running mean and variance after one more batch."""
+    return tuple(o + rate * (n - o) for o, n in zip(old, new, strict=True))
+
+
+def norm_of(mean, variance, epsilon):
+    """Shift and scale."""
+    return mean, 1 / np.sqrt(variance + epsilon)
+
+
 # --- converters -----------------------------------------------------------------------------------------------------
 
 
@@ -192,9 +366,14 @@ def exact(line, energy, layer, tile):
     return line
 
 
+def turned(matrix, x):
+    """Every row of x, in its last axis, turned by a matrix."""
+    return np.array([matrix @ row for row in x.reshape(-1, x.shape[-1])]).reshape(*x.shape[:-1], -1)
+
+
 def drive(x, rotation=None, bias=False, convert=None):
     """What an array is driven with: inputs decorrelated (x* = R x), converted, and a constant 1 for the bias."""
-    v = x if rotation is None else np.array([rotation @ row for row in x])
+    v = x if rotation is None else turned(rotation, x)
     v = v if convert is None else convert(v)
     return np.hstack([v, np.ones((len(v), 1))]) if bias else v
 
@@ -202,8 +381,9 @@ def drive(x, rotation=None, bias=False, convert=None):
 def hidden_output(x, activities, activation, outputs=None):
     """What the layer after `activities` gets: the network's input, or perturbed outputs of the layer below."""
     if not activities:
-        return x
-    y, below = activate(activation, activities[-1]), len(activities) - 1
+        return channel_last(layer_of(activation, 0), x)
+    below = len(activities) - 1
+    y = block(layer_of(activation, below), activities[-1])
     return y if not outputs or outputs[below] is None else y + outputs[below]
 
 
@@ -232,21 +412,39 @@ def forward(
 ):  # fmt: skip
     """A pass: (inputs, activities) of every layer. The last layer is linear: activities[-1] is the output.
 
+    Of a convolution every position is a row, as every sample is of a dense layer; rows lie sample by sample.
+
     Of what perturbs it each list has an array or None a layer: `perturbations` are added to the lines; `outputs` to
     what hidden units give, after f and before decorrelation and DAC; `beside` are arrays beside the layers' own, whose
     products with what the layer is driven with are added to the lines.
     """
     inputs, activities = [], []
     for layer, w in enumerate(weights):
-        source = hidden_output(x, activities, activation, outputs)
-        inputs.append(drive(source, rotations[layer] if rotations else None, bias, convert))
+        source = unfold(layer_of(activation, layer), hidden_output(x, activities, activation, outputs))
+        rows, samples = source.reshape(-1, source.shape[-1]), source.shape[:-1]
+        driven = drive(rows, rotations[layer] if rotations else None, bias, convert)
         cut = cuts[layer] if cuts else [(0, w.shape[1])]
         v = variances[layer] if variances else None
         p = perturbations[layer] if perturbations else None
         if beside and beside[layer] is not None:
-            p = inputs[-1] @ beside[layer].T
-        activities.append(read_layer(inputs[-1], w, layer, cut, read, v, p, inject))
+            p = driven @ beside[layer].T
+        p = None if p is None else p.reshape(len(rows), -1)
+        inputs.append(driven.reshape(*samples, -1))
+        activities.append(read_layer(driven, w, layer, cut, read, v, p, inject).reshape(*samples, -1))
     return inputs, activities
+
+
+def settled(x, weights, net, epsilons, **given):
+    """The layers of a network that learns: normalised, from the lowest up, by the statistics of this pass's own lines.
+
+    An epsilon a layer, None where there is no batch norm; `given` as in `forward`.
+    """
+    net = list(net)
+    for layer, epsilon in enumerate(epsilons):
+        if epsilon is not None:
+            norm = norm_of(*statistics(forward(x, weights, net, **given)[1][layer]), epsilon)
+            net[layer] = SimpleNamespace(**{**vars(net[layer]), "norm": norm, "of_batch": True})
+    return net
 
 
 def gaussian_read(line, z, sigma):
@@ -623,10 +821,11 @@ def compensating_gain(before, after):
 
 
 def gradient(signals, inputs):
-    """Batch mean of s_l x*_l^T, to be descended."""
+    """Batch mean of s_l x*_l^T, summed over positions, to be descended."""
     gradients = []
     for ss, xx in zip(signals, inputs, strict=True):
-        gradients.append(np.mean([np.outer(s, x) for s, x in zip(ss, xx, strict=True)], axis=0))
+        pairs = [(np.atleast_2d(s), np.atleast_2d(x)) for s, x in zip(ss, xx, strict=True)]
+        gradients.append(np.mean([s.T @ x for s, x in pairs], axis=0))
     return gradients
 
 
@@ -634,12 +833,18 @@ def backprop(activities, output_error, weights, activation, rotations=None):
     """Exact dL/da_l; through R^T where the inputs are decorrelated. A bias's weights pass nothing back."""
     signals = [output_error]
     for layer in range(len(weights) - 1, 0, -1):
-        a = activities[layer - 1]
-        back = signals[0] @ weights[layer][:, : a.shape[1]]
+        back = signals[0] @ weights[layer]
         if rotations:
-            back = np.array([rotations[layer].T @ row for row in back])
-        signals.insert(0, back * slope(activation, a))
+            back = turned(rotations[layer].T, back[..., : len(rotations[layer])])
+        signals.insert(0, brought_below(activation, layer, back, activities))
     return signals
+
+
+def brought_below(net, layer, back, activities):
+    """dL/da of the layer below from dL/d(what this layer was driven with), before any decorrelation and bias."""
+    below, a = layer_of(net, layer - 1), activities[layer - 1]
+    back = flat(fold(layer_of(net, layer), back))[:, : block(below, a)[0].size]
+    return through_statistics(below, pull_back(below, back, a), a)
 
 
 def told(losses, per_batch=False):
@@ -653,7 +858,7 @@ def node_perturbation(changes, perturbations, sigma):
     signals = [np.zeros_like(p, dtype=float) for p in perturbations[0]]
     for change, drawn in zip(changes, perturbations, strict=True):
         for layer, eps in enumerate(drawn):
-            signals[layer] += change[:, None] * eps / sigma**2 / len(changes)
+            signals[layer] += per_sample(change, eps) * eps / sigma**2 / len(changes)
     return signals
 
 
@@ -664,7 +869,7 @@ def iterative(changes, perturbations):
     for k, drawn in enumerate(perturbations):
         for layer, v in enumerate(drawn):
             for b in range(len(v)):
-                share = v.shape[1] * changes[k * depth + layer][b] / np.sum(v[b] ** 2)
+                share = v[b].size * changes[k * depth + layer][b] / np.sum(v[b] ** 2)
                 signals[layer][b] += share * v[b] / len(perturbations)
     return signals
 
@@ -672,7 +877,7 @@ def iterative(changes, perturbations):
 def activity_based(changes, activities):
     """ANP against a clean first pass: mean over K of N dL_k da_k / |da_k|^2, the norm over all layers."""
     depth, batch = len(activities[0]), len(activities[0][0])
-    units = sum(a.shape[1] for a in activities[0])
+    units = sum(a[0].size for a in activities[0])
     signals = [np.zeros(a.shape) for a in activities[0]]
     for change, noisy in zip(changes, activities[1:], strict=True):
         for b in range(batch):
@@ -690,7 +895,7 @@ def activity_based_centred(losses, activities, per_batch=False):
     For K = 1 this is the rule with a noisy baseline: N dL da / |da|^2.
     """
     depth, batch = len(activities[0]), len(activities[0][0])
-    units = sum(a.shape[1] for a in activities[0])
+    units = sum(a[0].size for a in activities[0])
     losses = np.array(losses, float)
     if per_batch:
         losses = np.repeat(losses.sum(axis=1, keepdims=True), batch, axis=1)
@@ -712,17 +917,17 @@ def activity_based_centred(losses, activities, per_batch=False):
 def tangent(inputs, activities, weights, activation, rotations=None, lines=None, outputs=None, beside=None):
     """Forward-mode derivative of a pass's output along what would perturb it (Bacho & Chu 2024, algorithms 1 to 3).
 
-    d_l = W_l R_l (f'(a_{l-1}) d_{l-1} + outputs_{l-1}) + lines_l + beside_l x*_l, for each sample.
+    d_l = W_l R_l (f'(a_{l-1}) d_{l-1} + outputs_{l-1}) + lines_l + beside_l x*_l, for each sample and position.
     """
     moved = None
     for layer, w in enumerate(weights):
         d = np.zeros(activities[layer].shape)
         if layer:
-            moved = slope(activation, activities[layer - 1]) * moved
+            moved = push(layer_of(activation, layer - 1), moved, activities[layer - 1])
             if outputs and outputs[layer - 1] is not None:
                 moved = moved + outputs[layer - 1]
-            turned = moved if not rotations else np.array([rotations[layer] @ row for row in moved])
-            d = turned @ w[:, : moved.shape[1]].T
+            parts = unfold(layer_of(activation, layer), moved)
+            d = (turned(rotations[layer], parts) if rotations else parts) @ w[:, : parts.shape[-1]].T
         if lines and lines[layer] is not None:
             d = d + lines[layer]
         if beside and beside[layer] is not None:
@@ -752,7 +957,7 @@ def directional(changes, drawn, sigma):
     """Mean over K of d_k u_k: what the loss's changes say of dL/d(what was perturbed), of one layer."""
     estimate = 0
     for change, u in zip(changes, drawn, strict=True):
-        estimate = estimate + (change / sigma)[:, None] * (u / sigma) / len(changes)
+        estimate = estimate + per_sample(change / sigma, u) * (u / sigma) / len(changes)
     return estimate
 
 
@@ -761,21 +966,23 @@ def activity_forward_gradient(changes, directions, activities, activation, sigma
     signals = []
     for layer, a in enumerate(activities):
         estimate = directional(changes, [u[layer] for u in directions], sigma)
-        signals.append(estimate * slope(activation, a) if layer < len(activities) - 1 else estimate)
+        hidden = layer < len(activities) - 1
+        signals.append(pull_back(layer_of(activation, layer), estimate, a) if hidden else estimate)
     if output_error is not None:
         signals[-1] = output_error
     return signals
 
 
-def local_signal(a, drawn, activation, sigma, readout, targets, loss_name):
+def local_signal(a, drawn, activation, sigma, readout, targets, loss_name, layer=0):
     """A hidden layer with a loss of its own (LG-FG-A): its signal, and the gradient of its linear readout.
 
-    The readout H gives z = H f(a), whose loss has the derivative e (H u) along u.
+    The readout H gives z = H y, y the layer's outputs in one row, whose loss has the derivative e (H u) along u.
     """
-    y = activate(activation, a)
+    own = layer_of(activation, layer)
+    y = flat(block(own, a))
     e = error(loss_name, y @ readout.T, targets)
-    changes = [np.sum(e * (u @ readout.T), axis=1) for u in drawn]
-    signal = directional(np.array(changes), drawn, sigma) * slope(activation, a)
+    changes = [np.sum(e * (flat(u) @ readout.T), axis=1) for u in drawn]
+    signal = pull_back(own, directional(np.array(changes), drawn, sigma), a)
     return signal, gradient([e], [y])[0]
 
 
@@ -783,17 +990,26 @@ def local_signal(a, drawn, activation, sigma, readout, targets, loss_name):
 
 
 def brought_back(output_error, feedback, activities, activation, direct):
-    """FA: s_l = (s_{l+1} B_l) f'(a_l) (Lillicrap et al. 2016); direct, DFA: s_l = (e B_l) f'(a_l) (Noekland 2016)."""
+    """FA: s_l = (s_{l+1} B_l) f'(a_l) (Lillicrap et al. 2016); direct, DFA: s_l = (e B_l) f'(a_l) (Noekland 2016).
+
+    B has the shape of the weights above, whose patches are folded; or, direct, (outputs, the layer's outputs).
+    """
     signals = [output_error]
     for layer in range(len(activities) - 2, -1, -1):
-        source = output_error if direct else signals[0]
-        signals.insert(0, (source @ feedback[layer]) * slope(activation, activities[layer]))
+        back = fed_back(output_error if direct else signals[0], feedback[layer], activation, layer, direct)
+        signals.insert(0, pull_back(layer_of(activation, layer), back, activities[layer]))
     return signals
+
+
+def fed_back(source, b, net, layer, direct):
+    """What feedback says of dL/dy of a hidden layer, in one row a sample."""
+    return source @ b if direct else flat(fold(layer_of(net, layer + 1), source @ b))
 
 
 def kolen_pollack(output_error, activities, activation, feedback, decay):
     """DKP, the gradients of B (Webster et al. 2021): those of direct weights, mean e f(a_l)^T, and a decay."""
-    found = gradient([output_error] * len(feedback), [activate(activation, a) for a in activities[:-1]])
+    outputs = [flat(block(layer_of(activation, layer), a)) for layer, a in enumerate(activities[:-1])]
+    found = gradient([output_error] * len(feedback), outputs)
     return [g + decay * b for g, b in zip(found, feedback, strict=True)]
 
 
@@ -802,13 +1018,14 @@ def forward_direct(output_changes, directions, feedback, sigma):
     gradients = [b.copy() for b in feedback]
     for d, drawn in zip(output_changes, directions, strict=True):
         for layer, g in enumerate(gradients):
-            g -= gradient([d / sigma], [drawn[layer] / sigma])[0] / len(directions)
+            g -= gradient([d / sigma], [flat(drawn[layer]) / sigma])[0] / len(directions)
     return gradients
 
 
-def residual_gradient(sources, wanted, b):
-    """Learned feedback, one gradient step: that of the batch mean of |s B - lambda|^2 / 2."""
-    return gradient([sources], [sources @ b - wanted])[0]
+def residual_gradient(sources, wanted, b, net="linear", layer=0, direct=True):
+    """Learned feedback, one gradient step: that of the batch mean of |fold(s B) - lambda|^2 / 2."""
+    residual = fed_back(sources, b, net, layer, direct) - flat(wanted)
+    return gradient([sources], [residual if direct else unfold(layer_of(net, layer + 1), residual)])[0]
 
 
 def ridge_regression(sources, wanted, ridge):
@@ -824,18 +1041,19 @@ def direction_covariance(activities, layer, rows, centred=False):
     """What E[dL da / |da|^2] is to the gradient, of one layer, over the batch's first rows: <da da^T / |da|^2>.
 
     Against a clean first pass, over the K others. Centred, for K + 1 noisy passes, all alike: the scatter about their
-    mean, sum_k (a_k - <a>) (a_k - <a>)^T over sum_k |a_k - a_0|^2 / 2, as in `activity_based_centred`.
+    mean, sum_k (a_k - <a>) (a_k - <a>)^T over sum_k |a_k - a_0|^2 / 2, as in `activity_based_centred`. Positions are
+    summed over; the norm is over all of them.
     """
     total = 0
     for b in range(rows):
-        passes = np.array([a[layer][b] for a in activities])
+        passes = np.array([np.atleast_2d(a[layer][b]) for a in activities])
         da = passes[1:] - passes[0]
-        squares = np.sum(da**2, axis=1)
+        squares = np.sum(da**2, axis=(1, 2))
         if centred:
             about = passes - passes.mean(axis=0)
-            total = total + about.T @ about / max(squares.sum() / 2, 1e-300)
+            total = total + sum(v.T @ v for v in about) / max(squares.sum() / 2, 1e-300)
         else:
-            total = total + np.mean([np.outer(d, d) / max(s, 1e-300) for d, s in zip(da, squares, strict=True)], axis=0)
+            total = total + np.mean([d.T @ d / max(s, 1e-300) for d, s in zip(da, squares, strict=True)], axis=0)
     return total / rows
 
 
@@ -860,7 +1078,11 @@ def shrunk_inverse(covariance, shrinkage, seen):
 
 
 def covariance_corrected(changes, activities, inverses):
-    """Mean over K of M_l^-1 dL_k da_k / |da_k|^2, layer by layer, against a clean first pass."""
+    """Mean over K of M_l^-1 dL_k da_k / |da_k|^2, layer by layer, against a clean first pass.
+
+    A convolution's M_l is summed over positions, so P_l times as large as that of any one of them: there it is (M_l /
+    P_l)^-1. In white noise this is ANP with a norm a layer.
+    """
     signals = []
     for layer, inverse in enumerate(inverses):
         signal = np.zeros(activities[0][layer].shape)
@@ -868,7 +1090,8 @@ def covariance_corrected(changes, activities, inverses):
             for b, (a, rest) in enumerate(zip(noisy[layer], activities[0][layer], strict=True)):
                 square = np.sum((a - rest) ** 2)
                 if square > 0:
-                    signal[b] += inverse @ (change[b] * (a - rest)) / square / len(changes)
+                    positions = len(np.atleast_2d(a))
+                    signal[b] += positions * turned(inverse, change[b] * (a - rest)) / square / len(changes)
         signals.append(signal)
     return signals
 
@@ -879,7 +1102,7 @@ def covariance_corrected_centred(losses, activities, inverses, per_batch=False):
     for layer, inverse in enumerate(inverses):
         own = [[passed[layer]] for passed in activities]  # a network of this layer alone: its norm, its units
         (signal,) = activity_based_centred(losses, own, per_batch)
-        signals.append(signal / signal.shape[1] @ inverse.T)
+        signals.append(signal / signal.shape[-1] @ inverse.T)
     return signals
 
 
@@ -929,8 +1152,8 @@ def anp_expectation(signals, slopes, weights, rotations=None):
 
 
 def decorrelated(rotation, x, rate):
-    """R - rate (<x* x*^T> - diag<x*^2>) R, averages over the batch."""
-    correlation = np.mean([np.outer(row, row) for row in x], axis=0)
+    """R - rate (<x* x*^T> - diag<x*^2>) R, averages over the batch and positions."""
+    correlation = np.mean([np.outer(row, row) for row in x.reshape(-1, x.shape[-1])], axis=0)
     return rotation - rate * (correlation - np.diag(np.diag(correlation))) @ rotation
 
 

@@ -80,16 +80,16 @@ RUN = {
     "backend": ({"backend": "gpu"}, ValueError, r"unknown backend 'gpu'; did you mean 'cpu'\?"),
     "backend-array": ({"backend": np.array(["cpu"] * 2)}, ValueError, r"unknown backend array\(.*known: cpu"),
     # layers
-    "layers-number": ({"layers": 64}, TypeError, r"run\.layers must be a list of hidden sizes.*not 64"),
-    "layers-text": ({"layers": "64"}, TypeError, r"run\.layers must be a list of hidden sizes.*not '64'"),
-    "layers-mapping": ({"layers": {64: 1}}, TypeError, r"run\.layers must be a list of hidden sizes"),
-    "layers-zero": ({"layers": [5, 0]}, ValueError, rf"run\.layers {WHOLE}.*not 0"),
-    "layers-negative": ({"layers": [-5]}, ValueError, rf"run\.layers {WHOLE}.*not -5"),
-    "layers-half": ({"layers": [2.5]}, ValueError, rf"run\.layers {WHOLE}.*not 2\.5"),
-    "layers-bool": ({"layers": [True]}, TypeError, rf"run\.layers {WHOLE}.*not True"),
-    "layers-nan": ({"layers": [NAN]}, ValueError, rf"run\.layers {WHOLE}.*not nan"),
-    "layers-none": ({"layers": [None]}, TypeError, rf"run\.layers {WHOLE}.*not None"),
-    "layers-nested": ({"layers": [[5]]}, TypeError, rf"run\.layers {WHOLE}.*not \[5\]"),
+    "layers-number": ({"layers": 64}, TypeError, r"layers must be a list of hidden layers.*not 64"),
+    "layers-text": ({"layers": "64"}, ValueError, r"unknown network '64'"),
+    "layers-mapping": ({"layers": {64: 1}}, TypeError, r"layers must be a list of hidden layers"),
+    "layers-zero": ({"layers": [5, 0]}, ValueError, rf"dense\.units {WHOLE}.*not 0"),
+    "layers-negative": ({"layers": [-5]}, ValueError, rf"dense\.units {WHOLE}.*not -5"),
+    "layers-half": ({"layers": [2.5]}, ValueError, rf"dense\.units {WHOLE}.*not 2\.5"),
+    "layers-bool": ({"layers": [True]}, TypeError, r"a layer must be a number of units.*not True"),
+    "layers-nan": ({"layers": [NAN]}, ValueError, rf"dense\.units {WHOLE}.*not nan"),
+    "layers-none": ({"layers": [None]}, TypeError, r"a layer must be a number of units.*not None"),
+    "layers-nested": ({"layers": [[5]]}, TypeError, r"a layer must be a number of units.*not \[5\]"),
     # devices
     "device": ({"device": "crosbar"}, ValueError, r"unknown device 'crosbar'; did you mean 'crossbar'\? \(known: "),
     "device-case": ({"device": "Crossbar"}, ValueError, r"unknown device 'Crossbar'; did you mean 'crossbar'\?"),
@@ -302,14 +302,14 @@ def test_unknown_attributes():
 # --- Chip -----------------------------------------------------------------------------------------------------------
 
 NET = [6, 5, 3]
-SIZES = "layers must be at least two whole numbers above 0"
+SIZES, UNITS = "layers must be at least inputs and outputs", rf"dense\.units {WHOLE}"
 CHIP = {
     "empty": ({"layers": []}, ValueError, SIZES),
     "one": ({"layers": [6]}, ValueError, SIZES),
-    "zero": ({"layers": [6, 0, 3]}, ValueError, rf"{SIZES}.*\(6, 0, 3\)"),
-    "negative": ({"layers": [6, -1]}, ValueError, SIZES),
-    "half": ({"layers": [6, 2.5]}, ValueError, rf"{SIZES}.*2\.5"),
-    "nan": ({"layers": [6, NAN]}, ValueError, SIZES),
+    "zero": ({"layers": [6, 0, 3]}, ValueError, rf"{UNITS}.*not 0"),
+    "negative": ({"layers": [6, -1]}, ValueError, UNITS),
+    "half": ({"layers": [6, 2.5]}, ValueError, rf"{UNITS}.*2\.5"),
+    "nan": ({"layers": [6, NAN]}, ValueError, UNITS),
     "text": ({"layers": "63"}, TypeError, "layers must be a list"),
     "nested": ({"layers": [[6, 3]]}, ValueError, SIZES),
     "device": ({"device": "crosbar"}, ValueError, "unknown device 'crosbar'; did you mean 'crossbar'"),
@@ -322,7 +322,7 @@ CHIP = {
     "argument": ({"sed": 1}, TypeError, "unexpected keyword argument 'sed'"),
 }
 CHIP |= {
-    "bool-size": ({"layers": [6, True]}, ValueError, SIZES),
+    "bool-size": ({"layers": [6, True]}, TypeError, "a layer must be"),
     "none": ({"layers": None}, TypeError, "layers must be"),
     "number": ({"layers": 6}, TypeError, "layers must be"),
     "seed-negative": ({"seed": -1}, ValueError, "seed must be a whole number"),

@@ -82,7 +82,7 @@ class Inside:
     def forward(self, x, number, drive=None, inject="line"):
         """A whole pass."""
         return naive.forward(
-            x.astype(float), self.weights, self.chip.network.activation, rotations=self.rotations,
+            x.astype(float), self.weights, self.chip.network.activations[0], rotations=self.rotations,
             bias=self.chip.network.bias, convert=self.convert(), cuts=self.cuts, read=self.read(number),
             variances=self.variances, inject=inject, **added(drive or Drive()),
         )  # fmt: skip
@@ -91,7 +91,7 @@ class Inside:
         """One layer of a pass from the activities observed below it, and the read of what it was observed to be driven
         with: ((inputs, near an edge), (activities, near an edge))."""
         parts, below = added(drive), [a.astype(float) for a in observation.activities[:layer]]
-        source = naive.hidden_output(x.astype(float), below, self.chip.network.activation, parts["outputs"])
+        source = naive.hidden_output(x.astype(float), below, self.chip.network.activations[0], parts["outputs"])
         source = naive.drive(source, self.rotations[layer] if self.rotations else None)
         driven, bits = naive.drive(source, None, self.chip.network.bias, self.convert()), self.device.dac_bits
         scales = self.device.dac_range or np.abs(source).max(axis=1, keepdims=True)

@@ -51,7 +51,7 @@ def a_batch(rows=20, sizes=SIZES, seed=0, loss="cce"):
 def a_probe(chip, batch, learner="np", gradient=True, **settings):
     """An update of a learner on a chip, and as many more estimates as are asked for, all different."""
     learner = learners.get(learner, **settings)
-    state = learner.init(chip.sizes, seed=3, offers=chip.offers, activation=chip.network.activation)
+    state = learner.init(chip.sizes, seed=3, offers=chip.offers, activation=chip.architecture.activations[0])
     oracle = chip.oracle(batch)
 
     def updates(count):
@@ -63,7 +63,7 @@ def a_probe(chip, batch, learner="np", gradient=True, **settings):
 
     (observed, found), *_ = updates(1)
     return Probe(
-        batch, observed, found if gradient else None, chip.network.activation, oracle,
+        batch, observed, found if gradient else None, chip.architecture, oracle,
         lambda count: ((seen[0], estimate) for seen, estimate in updates(count)),
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ def true_gradient(probe, observation):
         probe.oracle.weights, probe.oracle.rotations, observation.activities, observation.inputs)]  # fmt: skip
     weights, rotations, activities, inputs = f64
     error = naive.error("cce", activities[-1], np.asarray(probe.batch.targets, float))
-    return naive.gradient(naive.backprop(activities, error, weights, probe.activation, rotations), inputs)
+    return naive.gradient(naive.backprop(activities, error, weights, probe.net.activations[0], rotations), inputs)
 
 
 def kept(probe, count):
@@ -95,7 +95,7 @@ def kept(probe, count):
 
 def probe_of(probe, estimate):
     """The probe, with another stream of estimates, and nothing drawn."""
-    return Probe(probe.batch, probe.observations, probe.gradient, probe.activation, probe.oracle, estimate)
+    return Probe(probe.batch, probe.observations, probe.gradient, probe.net, probe.oracle, estimate)
 
 
 def repeating(probe, count):
@@ -432,7 +432,7 @@ def test_the_first_look_is_at_the_first_update():
     state = learner.init(SIZES, seed=2, offers=chip.offers)
     observed = chip.passes(probe.batch, learner.drives(state, 20))
     gradient, _ = learner.update(state, observed)
-    first = Probe(probe.batch, observed, gradient, "leaky_relu", probe.oracle, probe.estimate)
+    first = Probe(probe.batch, observed, gradient, chip.architecture, probe.oracle, probe.estimate)
     np.testing.assert_array_equal(result.diagnostics["angle"], [measure("angle", first)])
     # other draws of the same law: 200 estimates each, whose squared norms scatter by less than their mean
     np.testing.assert_allclose(result.diagnostics["variance"][0], measure("variance", probe, samples=200), rtol=0.3)

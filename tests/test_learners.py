@@ -68,10 +68,10 @@ class Twin:
     """A learner as tests/naive.py defines it. Of the learner's own state it takes key, sizes and sigma alone."""
 
     def __init__(self, learner, state):
-        self.learner, self.key, self.sizes, self.sigma = learner, state.key, state.sizes, state.sigma
-        self.activation, self.loss, self.clean = state.activation, state.loss, learner.clean(state)
-        self.shapes = state.shapes
-        self.units, self.step, self.targets, self.oracle = state.sizes[1:], 0, None, None
+        self.learner, self.key, self.sizes, self.sigma = learner, state.key, list(state.net.sizes), state.sigma
+        self.activation, self.loss, self.clean = state.net.activations[0], state.loss, learner.clean(state)
+        self.shapes = state.net.shapes
+        self.units, self.step, self.targets, self.oracle = list(state.net.sizes[1:]), 0, None, None
         self.memory, self.moments = {}, {}
         self.rule = RULES.get(learner.name)
         if learner.name in STARTS:
@@ -432,19 +432,19 @@ def hand_built(sizes, batch, passes, rng, bias=False, plain=False, loss="cce", t
     return made
 
 
-def random_oracle(sizes, rng, bias, activation, rotated):
+def random_oracle(sizes, rng, net, rotated):
     """Weights, and rotations or none, of no chip."""
-    weights = [rng.standard_normal((b, a + bias)).astype(np.float32) for a, b in pairwise(sizes)]
+    weights = [rng.standard_normal((b, a + net.bias)).astype(np.float32) for a, b in pairwise(sizes)]
     rotations = [(np.eye(n) + 0.3 * rng.standard_normal((n, n))).astype(np.float32) for n in sizes[:-1] if rotated]
-    return Oracle(weights, rotations, activation, None)
+    return Oracle(weights, rotations, net, None)
 
 
 def updated(learner, state, twin, sizes, batch, rng, *, loss="cce", plain=False, rtol=1e-4):
     """One update of both on the same observations, compared."""
     twin.targets = one_hot(rng, batch, sizes[-1])
-    oracle = twin.oracle = random_oracle(sizes, rng, state.bias, state.activation, rotated=batch % 3 == 0)
+    oracle = twin.oracle = random_oracle(sizes, rng, state.net, rotated=batch % 3 == 0)
     count = len(learner.drives(state, batch))
-    observations = hand_built(sizes, batch, count, rng, state.bias, plain, loss, twin.targets)
+    observations = hand_built(sizes, batch, count, rng, state.net.bias, plain, loss, twin.targets)
     expected = twin.update(observations)
     gradients, after = learner.update(state, observations, oracle=oracle)
     assert after is state
@@ -525,7 +525,7 @@ def test_inputs_of_perturbed_passes_are_not_used(name, settings):
     for spoilt in (False, True):
         learner, state, _ = pair(name, settings, sizes)
         rng = np.random.default_rng(2)
-        targets, oracle = one_hot(rng, batch, 3), random_oracle(sizes, rng, False, "leaky_relu", True)
+        targets, oracle = one_hot(rng, batch, 3), random_oracle(sizes, rng, state.net, True)
         count = len(learner.drives(state, batch))
         observations = hand_built(sizes, batch, count, rng, targets=targets)
         for o in observations[1:] if spoilt else []:

@@ -81,7 +81,7 @@ def draws(state, batch, count):
     return [
         [
             state.sigma * naive.normal_rows(batch, n, state.step, naive.stream(naive.OWN, layer, k), state.key)
-            for layer, n in enumerate(state.units)
+            for layer, n in enumerate(state.net.units)
         ]
         for k in range(count)
     ]

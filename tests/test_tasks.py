@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 from noisysim import tasks
 from noisysim.fields import declared
 from noisysim.observation import Batch
-from noisysim.tasks import cifar10, idx, sarcos, sources, standard
+from noisysim.tasks import cifar, idx, sarcos, sources, standard, tiny_imagenet
 from noisysim.tasks.base import Split, make, permutation
 from noisysim.tasks.images import ImageSettings
 
@@ -76,7 +77,7 @@ def cifar_arrays(n=4):
     rng = np.random.default_rng(2)
     return {
         name: (rng.integers(0, 256, (n, 3072), np.uint8), [int(label) for label in rng.integers(0, 10, n)])
-        for name in cifar10.CIFAR10_BATCHES
+        for name in cifar.CIFAR10.names
     }
 
 
@@ -109,14 +110,32 @@ def write_cifar(folder, batches, pack=cifar_bytes):
         (folder / name).write_bytes(pack(images, labels))
 
 
-def write_tar(path, batches, order=None):
+def write_tar(path, batches, order=None, pack=cifar_bytes, folder="cifar-10-batches-py"):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as archive:
         for name in ("readme.html", *(order or batches)):
-            content = cifar_bytes(*batches[name]) if name in batches else b"<html>"
-            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            content = pack(*batches[name]) if name in batches else b"<html>"
+            member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+
+
+def cifar100_bytes(images, labels):
+    fine, coarse = labels
+    content = {b"data": images, b"fine_labels": fine, b"coarse_labels": coarse, b"filenames": [b"name"] * len(images)}
+    return pickle.dumps(content, protocol=2)
+
+
+def cifar100_arrays(n_train=7, n_test=4):
+    rng = np.random.default_rng(5)
+    return {
+        name: (rng.integers(0, 256, (n, 3072), np.uint8), (rng.integers(0, 100, n).tolist(), [19, *range(n - 1)]))
+        for name, n in (("train", n_train), ("test", n_test))
+    }
+
+
+def read_cifar10(stream):
+    return cifar.read_batch(stream, "file", cifar.CIFAR10_CLASSES, "CIFAR-10")
 
 
 def sarcos_table(n, seed=3):
@@ -140,7 +159,8 @@ def arrays(kind="labels", n=40, n_in=5):
 
 
 def test_names():
-    assert tasks.names() == ["digits", "mnist", "fashion-mnist", "cifar10", "sarcos", "student-teacher"]
+    images = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"]
+    assert tasks.names() == [*images, "autoencoding", "sarcos", "student-teacher"]
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -266,6 +286,35 @@ def test_standardisation_is_exact(dtype, how):
         assert np.array_equal(got, expected)
     if how == "feature":
         assert not got[:, 2].any()
+
+
+@pytest.mark.parametrize("n", [1, 2, 1000, standard._ROWS + 1, 2 * standard._ROWS])
+def test_moments_of_bytes_are_rounded_once(n):
+    values = np.random.default_rng(n).integers(0, 256, (n, 3), np.uint8)
+    values[:, 1], values[:, 2] = 255, values[:, 2] // 255 * 255
+    mean, variance = standard.moments(values)
+    for column, got, spread in zip(values.T.astype(int), mean, variance, strict=True):
+        exact = [Fraction(int((column**power).sum()), n) for power in (1, 2)]
+        assert got == float(exact[0])
+        assert spread == float(exact[1] - exact[0] ** 2)
+    assert (mean[1], variance[1]) == (255, 0)
+
+
+@pytest.mark.parametrize(("name", "white"), [("digits", 16), ("mnist", 255)])
+def test_white_becomes_one(tmp_path, name, white):
+    written = image_set()
+    written[0][0, 0, :3] = 0, 255, 51
+    write_idx(tmp_path / "mnist", written)
+    task = tasks.get(name, data=tmp_path, standardise="unit")
+    inputs = task.batch("train", slice(None)).inputs
+    assert (inputs.min(), inputs.max()) == (0, 1)
+    np.testing.assert_allclose(inputs * white, task.train.inputs, rtol=1e-6)
+    assert task.describe()["standardise"] == {"inputs": "unit", "white": white}
+
+
+def test_unit_is_for_images():
+    with pytest.raises(ValueError, match=r"student-teacher\.standardise must be one of .*not 'unit'"):
+        tasks.get("student-teacher", standardise="unit")
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, 123.456])
@@ -565,7 +614,15 @@ def test_idx_files_that_do_not_belong_together(tmp_path, change, message):
 # --- downloads -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "files"), [("mnist", idx.IDX_FILES), ("cifar10", cifar10.CIFAR10.files)])
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("mnist", idx.IDX_FILES),
+        ("cifar10", cifar.CIFAR10.source.files),
+        ("cifar100", cifar.CIFAR100.source.files),
+        ("tiny-imagenet", tiny_imagenet.TINY_IMAGENET.files),
+    ],
+)
 def test_no_network_is_one_clear_error(tmp_path, monkeypatch, name, files):
     monkeypatch.setenv("NOISYSIM_DATA", str(tmp_path / "elsewhere"))
     (tmp_path / "here").mkdir()
@@ -689,7 +746,7 @@ def test_unpickler_runs_nothing(tmp_path, protocol):
     for call in calls:
         for content in (call, {b"data": call, b"labels": [1]}, [np.zeros(3, np.uint8), call]):
             with pytest.raises(ValueError, match=r"asks for .*, which no data file needs"):
-                cifar10.read_cifar_batch(io.BytesIO(pickle.dumps(content, protocol)), "file")
+                read_cifar10(io.BytesIO(pickle.dumps(content, protocol)))
     assert not trace.exists()
 
 
@@ -698,14 +755,14 @@ def test_unpickler_runs_nothing(tmp_path, protocol):
 )
 def test_unpickler_refuses_handwritten_calls(content):
     with pytest.raises(ValueError, match=r"asks for os.system"):
-        cifar10.read_cifar_batch(io.BytesIO(content), "file")
+        read_cifar10(io.BytesIO(content))
 
 
 @pytest.mark.parametrize("dotted", ["ndarray.tofile", "dtype.__class__", "f2py", "_core.multiarray.fromfile"])
 def test_unpickler_knows_whole_names_only(dotted):
     content = b"\x80\x04\x8c\x05numpy\x8c" + bytes([len(dotted)]) + dotted.encode() + b"\x93."
     with pytest.raises(ValueError, match="asks for numpy"):
-        cifar10.read_cifar_batch(io.BytesIO(content), "file")
+        read_cifar10(io.BytesIO(content))
 
 
 def repickled(**changes):
@@ -772,6 +829,93 @@ def test_archive_that_lacks_a_batch(tmp_path, gone):
     write_tar(tmp_path / "cifar-10-python.tar.gz", batches)
     with pytest.raises(ValueError, match="not every one of data_batch_1"):
         tasks.get("cifar10", data=tmp_path)
+
+
+# --- CIFAR-100 -----------------------------------------------------------------------------------------------------
+
+
+def check_cifar100(task, batches, labels):
+    for split, (images, both) in ((task.train, batches["train"]), (task.test, batches["test"])):
+        assert np.array_equal(split.inputs, images)
+        assert split.inputs.dtype == np.uint8
+        assert split.targets.tolist() == both[labels == "coarse"]
+        assert split.targets.dtype == np.int64
+    assert (task.n_in, task.n_out, task.input_shape) == (3072, 20 if labels == "coarse" else 100, (3, 32, 32))
+    assert task.batch("test", slice(None)).targets.argmax(axis=1).tolist() == task.test.targets.tolist()
+    assert task.notes == ("not the published 50,000 + 10,000 images: 7 + 4 found",)
+
+
+@pytest.mark.parametrize("labels", ["fine", "coarse"])
+@pytest.mark.parametrize("folder", ["cifar100/cifar-100-python", "cifar-100-python", "cifar100", "."])
+def test_cifar100_pickles(tmp_path, folder, labels):
+    batches = cifar100_arrays()
+    write_cifar(tmp_path / folder, batches, cifar100_bytes)
+    task = tasks.get("cifar100", data=tmp_path, labels=labels)
+    check_cifar100(task, batches, labels)
+    assert task.describe() == tasks.get(f"cifar100:labels={labels}", data=tmp_path).describe()
+    assert task.describe()["settings"]["labels"] == labels
+
+
+@pytest.mark.parametrize("order", [("train", "test"), ("test", "meta", "train")])
+@pytest.mark.parametrize("folder", ["cifar100", "."])
+def test_cifar100_archive(tmp_path, folder, order):
+    batches = cifar100_arrays()
+    path = tmp_path / folder / "cifar-100-python.tar.gz"
+    write_tar(path, batches, order, cifar100_bytes, "cifar-100-python")
+    check_cifar100(tasks.get("cifar100", data=tmp_path), batches, "fine")
+    assert os.listdir(tmp_path / folder) == [path.name], "nothing is unpacked"
+
+
+def test_labels_of_cifar100_tell_its_data_apart(tmp_path):
+    write_cifar(tmp_path, cifar100_arrays(), cifar100_bytes)
+    fine, coarse = (tasks.get("cifar100", data=tmp_path, labels=labels).describe() for labels in ("fine", "coarse"))
+    assert fine["crc32"] != coarse["crc32"]
+    with pytest.raises(ValueError, match=r"cifar100\.labels must be one of 'fine', 'coarse', not 'fin'"):
+        tasks.get("cifar100", data=tmp_path, labels="fin")
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize(
+    ("damage", "labels", "message"),
+    [
+        (cut_gzip, "fine", "not a readable CIFAR-100 batch"),
+        (repickled(fine_labels=None), "fine", "not a CIFAR-100 batch: keys .* no 'data' and 'fine_labels'"),
+        (repickled(coarse_labels=None, labels=[1]), "coarse", "no 'data' and 'coarse_labels'"),
+        (repickled(fine_labels=[1, 2, 3]), "fine", "3 labels for [74] images"),
+        (
+            lambda p: repickled(fine_labels=[100] * (7 if p.name == "train" else 4))(p),
+            "fine",
+            "the classes are 0 to 99",
+        ),
+        (lambda p: repickled(coarse_labels=[20] * (7 if p.name == "train" else 4))(p), "coarse", "classes are 0 to 19"),
+        (lambda p: repickled(coarse_labels=[-1] * (7 if p.name == "train" else 4))(p), "coarse", "classes are 0 to 19"),
+        (repickled(fine_labels="0123"), "fine", "its fine_labels are not a list of whole numbers"),
+        (lambda p: p.write_bytes(pickle.dumps(Evil(os.system, "true"))), "fine", "asks for posix.system"),
+    ],
+)
+def test_damaged_cifar100_is_named(tmp_path, damage, labels, message, name):
+    write_cifar(tmp_path, cifar100_arrays(), cifar100_bytes)
+    damage(tmp_path / name)
+    with pytest.raises(ValueError, match=message) as caught:
+        tasks.get("cifar100", data=tmp_path, labels=labels)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_damaged_cifar100_archive_is_named(tmp_path):
+    path, batches = tmp_path / "cifar-100-python.tar.gz", cifar100_arrays()
+    write_tar(path, batches, ("train",), cifar100_bytes)
+    with pytest.raises(ValueError, match="not every one of train, test is in it"):
+        tasks.get("cifar100", data=tmp_path)
+    write_tar(path, batches, None, cifar100_bytes)
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(ValueError, match=r"cifar-100-python.tar.gz"):
+        tasks.get("cifar100", data=tmp_path)
+
+
+def test_the_archives_of_the_two_sets_are_not_confused(tmp_path):
+    write_tar(tmp_path / "cifar-100-python.tar.gz", cifar_arrays())
+    with pytest.raises(ValueError, match="not every one of train, test"):
+        tasks.get("cifar100", data=tmp_path)
 
 
 # --- SARCOS --------------------------------------------------------------------------------------------------------
@@ -1096,9 +1240,8 @@ def test_memory_stays_near_the_data():
 
 
 def test_import_leaves_the_heavy_packages_alone():
-    code = (
-        "import sys, noisysim.tasks; print([m for m in ('scipy.io', 'h5py', 'pooch', 'requests') if m in sys.modules])"
-    )
+    heavy = ("scipy.io", "h5py", "pooch", "requests", "PIL")
+    code = f"import sys, noisysim.tasks; print([m for m in {heavy} if m in sys.modules])"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == "[]"

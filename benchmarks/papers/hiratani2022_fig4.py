@@ -127,9 +127,9 @@ def error_of(task: Any, seen: Any, batch: Any) -> float:
     return float(2 / task.n_out * seen.loss.mean())
 
 
-def dimensionality(seen: Any, batch: Any) -> float:
+def dimensionality(net: Any, seen: Any, batch: Any) -> float:
     """Participation ratio of the first hidden layer's outputs in an observation of a batch."""
-    probe = Probe(batch, [seen], None, "relu", None, lambda count: iter(()))
+    probe = Probe(batch, [seen], None, net, None, lambda count: iter(()))
     return float(Dimensionality().measure(probe)[0])
 
 
@@ -148,7 +148,8 @@ def learn(
     for step, batch in enumerate(stream(task, seed, loss)):
         if step % every == 0:
             seen = chip.forward(test)
-            error, room = error_of(task, seen, test), dimensionality(seen, test) if dimensions else np.nan
+            error = error_of(task, seen, test)
+            room = dimensionality(chip.architecture, seen, test) if dimensions else np.nan
             weights = chip.oracle(test).weights[0][:, : task.n_in]
             looks.append((step, error, np.square(weights, dtype=float).sum(), room))
             if step >= most or not until < error <= LOST * looks[0][1]:

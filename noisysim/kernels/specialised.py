@@ -39,6 +39,12 @@ def sums() -> types.ModuleType:
 
 
 @cache
+def images() -> types.ModuleType:
+    """The loops over images: patches and windows."""
+    return build.load("cpu/images", {}, {}, _jit)
+
+
+@cache
 def slopes(activation: str) -> types.ModuleType:
     """The loops over outputs and slopes of hidden units."""
     value, slope = activations.ACTIVATIONS[activation]
@@ -51,7 +57,7 @@ def for_device(
     hooks: Mapping[str, Callable],
     own: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
-    activation: str = "",
+    kinds: Sequence[str] = (),
 ) -> types.ModuleType:
     """The loops "passes" or "cells" with a device's hooks in them, and of passes an activation function.
 
@@ -66,8 +72,8 @@ def for_device(
         Part of a chip ("cell", "row", "column") -> the fields of which each such part has values of its own, in order.
     constants : mapping
         The flags that these loops declare.
-    activation : str
-        Of hidden units.
+    kinds : sequence of str
+        Activation functions of hidden units, in the order in which layers number them.
     """
     scalars = {name: hooks[name] for name in OF[which]}
     read = build.attributes(*scalars.values())
@@ -79,10 +85,18 @@ def for_device(
             generated[f"with_{part}"] = _replacing(f"with_{part}", "own, j", numbers, values)
     scalars["uniform"] = noise.uniform
     if which == "passes":
-        scalars["activation"] = activations.ACTIVATIONS[activation][0]
+        scalars.update({f"activation_{k}": activations.ACTIVATIONS[kind][0] for k, kind in enumerate(kinds)})
+        generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
-    return build.load(f"cpu/{which}", scalars, constants, _jit, generated, [draws()], numbers)
+    linked = [draws(), images()] if which == "passes" else [draws()]
+    return build.load(f"cpu/{which}", scalars, constants, _jit, generated, linked, numbers)
+
+
+def _choosing(count: int) -> str:
+    """The text of a function that applies the activation function of a given number."""
+    chosen = "".join(f"    if kind == {k}:\n        return activation_{k}(a)\n" for k in range(1, count))
+    return f"def activation(a, kind):\n{chosen}    return activation_0(a)"
 
 
 def _replacing(name: str, arguments: str, numbers: Sequence[str], values: Mapping[str, str]) -> str:

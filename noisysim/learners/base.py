@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from noisysim import seeding
+from noisysim.architecture import Architecture, architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.observation import Drive, Observation
@@ -23,18 +23,16 @@ class State:
 
     Attributes
     ----------
-    sizes : list of int
-        Units of the network, input first.
+    net : Architecture
+        The network: layers, units, positions, and what the digital periphery computes of hidden units.
     key : tuple of numpy.uint32
         Of the learner's own draws; tells nothing of the chip's.
     offers : frozenset of str
         What the chip offers.
     sigma : float
         Standard deviation of what the learner injects.
-    activation, loss : str
-        What the digital periphery computes: of hidden units, and of the output.
-    bias : bool
-        Whether each layer's inputs end in a constant 1.
+    loss : str
+        What the digital periphery computes of the output.
     needs : frozenset of str
         What the learner asked of the chip.
     step : int
@@ -45,32 +43,20 @@ class State:
         Arrays that are not: buffers, and draws that `step` and `key` give again.
     """
 
-    sizes: list[int]
+    net: Architecture
     key: tuple[Any, Any]
     offers: frozenset[str]
     sigma: float = 0.0
-    activation: str = "leaky_relu"
     loss: str = "cce"
-    bias: bool = False
     needs: frozenset[str] = frozenset()
     step: int = 0
     memory: dict[str, np.ndarray] = field(default_factory=dict)
     work: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def units(self) -> list[int]:
-        """Units of each layer."""
-        return self.sizes[1:]
-
-    @property
     def hidden(self) -> list[int]:
-        """Units of each hidden layer."""
-        return self.sizes[1:-1]
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Shape of each layer's weights, (n_out, n_in)."""
-        return [(b, a + self.bias) for a, b in pairwise(self.sizes)]
+        """Values a sample that each hidden layer gives to the next."""
+        return self.net.outputs[:-1]
 
     def aside(self, key: tuple[Any, Any]) -> State:
         """A copy that learns what this state has learned so far, draws by another key, and changes nothing of it."""
@@ -106,7 +92,7 @@ class Learner:
 
     def init(
         self,
-        sizes: Sequence[int],
+        net: Architecture | Sequence[Any],
         *,
         seed: int = 0,
         offers: frozenset[str] = frozenset({"perturbation", "output_error", "targets", "clean", "oracle"}),
@@ -119,8 +105,8 @@ class Learner:
 
         Parameters
         ----------
-        sizes : sequence of int
-            Units of the network, input first.
+        net : Architecture or sequence
+            The network (``chip.architecture``), or its list of layers, such as [784, 256, 10].
         seed : int
             Of the learner's draws.
         offers : frozenset of str
@@ -128,10 +114,10 @@ class Learner:
         floor : float
             Standard deviation below which a perturbation would drown in the device's noise or its ADC's step, as
             observed (`noisysim.negotiation.floor`); for learners that choose how much to inject.
-        activation, loss : str
-            What the digital periphery computes: of hidden units, and of the output.
-        bias : bool
-            Whether each layer's inputs end in a constant 1.
+        loss : str
+            What the digital periphery computes of the output.
+        activation, bias
+            Of a network given as a list.
 
         Raises
         ------
@@ -144,9 +130,10 @@ class Learner:
                 f"learner {self.name!r} needs {', '.join(sorted(self.requires()))}; the chip offers "
                 f"{', '.join(sorted(offers))}: {self.advice(lacking)}"
             )
-        sigma = self.injects(offers, floor, sizes)
-        key = seeding.key(seed, "learner")
-        state = State(list(sizes), key, offers, sigma, activation, loss, bias, self.requires())
+        if not isinstance(net, Architecture):
+            net = architecture(net, activation, bias)
+        sigma = self.injects(offers, floor, net)
+        state = State(net, seeding.key(seed, "learner"), offers, sigma, loss, self.requires())
         self.remember(state)
         return state
 
@@ -163,11 +150,11 @@ class Learner:
             return "normalise=True needs a write controller that keeps targets; open-loop pulses have none"
         return f"use a device that offers {', '.join(lacking)}, such as 'ideal'"
 
-    def heard(self, floor: float, sizes: Sequence[int]) -> float:
+    def heard(self, floor: float, net: Architecture) -> float:
         """The `sigma` at which a perturbation moves a line by the standard deviation `floor`."""
         return floor
 
-    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
+    def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         """Standard deviation of the perturbation this learner applies on such a chip."""
         return 0.0
 

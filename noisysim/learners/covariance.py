@@ -35,6 +35,8 @@ class CANP(ANP):
     updates, and shrunk towards white noise: (1 - lambda) M_l + lambda I tr M_l / N_l. Since dL = g_l . da_l +
     (what later layers' noise adds, independent of da_l), <dL da_l> is C_l g_l, and the inverse gives the gradient
     g_l. In white noise it is ANP with a norm a layer. A network-wide inverse would not do: dL depends on da_L alone.
+    In a convolution the covariance is that of its channels, summed over the layer's P positions, which it takes as
+    independent of each other: s_l,p = P M_l^-1 dL da_l,p / |da_l|^2 with |da_l| over all positions.
     With K > 1 differences from a noisy baseline (`ANP`) dL da_l / |da_l|^2 is a sum over K + 1 passes with one norm,
     and so is da_l da_l^T / |da_l|^2.
 
@@ -52,15 +54,15 @@ class CANP(ANP):
     window: Annotated[int, Field("updates", 1, 10**6, "over which the covariance is averaged", whole=True)] = 200
 
     def remember(self, state: State) -> None:
-        squares = [(n, n) for n in state.units]
+        squares = [(n, n) for n in state.net.units]
         for name in ("covariance", "inverse"):
-            state.memory[name] = np.zeros(sum(n * n for n in state.units), np.float32)
+            state.memory[name] = np.zeros(sum(n * n for n in state.net.units), np.float32)
         for inverse in Layered(state.memory["inverse"], squares):
             np.fill_diagonal(inverse, len(inverse))
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         baseline, batch = observations[0].activities, len(observations[0].output)
-        squares = [(n, n) for n in state.units]
+        squares = [(n, n) for n in state.net.units]
         norms = np.array([algebra.layer_distances(o.activities, baseline) for o in observations[1:]])
         covariance = Layered(state.memory["covariance"], squares)
         inverse = Layered(state.memory["inverse"], squares)
@@ -73,7 +75,7 @@ class CANP(ANP):
         for layer, own in enumerate(inverse):
             moved = [o.activities[layer] for o in observations[1:]]
             total = algebra.combine(factors[:, layer], moved, np.empty_like(signals[layer]), baseline[layer])
-            algebra.product(total, [own], signals[layer])
+            algebra.product(total, [state.net.positions[layer] * own], signals[layer])
         return [Term(np.ones(batch), signals)]
 
     def _observe(
@@ -90,7 +92,7 @@ class CANP(ANP):
 
         def add(factors: np.ndarray, passes: Sequence[Observation], weight: np.float32) -> None:
             """weight times the mean of v v^T with v = sum_k factors_k da_k, of each layer."""
-            directions = [np.empty((rows, n), np.float32) for n in state.units]
+            directions = [np.empty((rows, *a.shape[1:]), np.float32) for a in baseline]
             for layer, (rest, out) in enumerate(zip(baseline, directions, strict=True)):
                 algebra.combine(factors[:, layer], [o.activities[layer][:rows] for o in passes], out, rest[:rows])
             covariance.flat += weight * algebra.outer([Term(np.ones(rows), directions)], directions).flat

@@ -2,8 +2,10 @@
 
 Fixed and random (FA, Lillicrap et al. 2016; DFA, Nøkland 2016), or learned: with the weights' own updates (DKP, Webster
 et al. 2021), from how the outputs move (FDFA, Bacho & Chu 2024 [B]), or from node perturbation's estimates (Lansdell et
-al. 2020 [L]). Feedback matrices are the learner's own, digital and exact; B_l has the shape (n, units of layer l), n
-being the units of the layer above, or of the output in the direct forms.
+al. 2020 [L]). Feedback matrices are the learner's own, digital and exact. In the direct forms B_l is (outputs of the
+network, outputs of layer l), position by position where layer l is a convolution; else it has the shape of the weights
+above, and is applied as their transpose would be. From there a signal goes back through pooling, normalisation and
+activation function, which the periphery computes.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra
+from noisysim import algebra, blocks
 from noisysim.algebra import Term
+from noisysim.architecture import Architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import State
@@ -64,12 +67,13 @@ class Feedback(Supervised):
 
     def feedback_shapes(self, state: State) -> list[tuple[int, int]]:
         """Shapes of the feedback matrices, one a hidden layer."""
-        above = [state.units[-1]] * len(state.hidden) if self.direct else state.units[1:]
-        return list(zip(above, state.hidden, strict=True))
+        if self.direct:
+            return [(state.net.units[-1], n) for n in state.hidden]
+        return list(zip(state.net.units[1:], state.net.fan_in[1:], strict=True))
 
-    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
+    def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         perturbs = self.learns or self.error == "scalar" or self.baseline == "noisy"
-        return super().injects(offers, floor, sizes) if perturbs else 0.0
+        return super().injects(offers, floor, net) if perturbs else 0.0
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         if not state.sigma:
@@ -102,8 +106,13 @@ class Feedback(Supervised):
         """Fill in the hidden layers' signals, from the top."""
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         for layer in reversed(range(len(feedback))):
-            algebra.product(self.source(signals, layer), [feedback[layer]], signals[layer])
-            algebra.scale_by_slope(signals[layer], observations[0].activities[layer], state.activation)
+            brought = self.brought(state, signals, layer, feedback[layer])
+            blocks.pull_back(state.net, layer, brought, observations[0], signals[layer])
+
+    def brought(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
+        """What a layer's feedback matrix makes of the error that it starts from, (batch, outputs)."""
+        found = algebra.product(self.source(signals, layer), [feedback])
+        return found if self.direct else blocks.fold(state.net, layer + 1, found)
 
     def source(self, signals: Layered, layer: int) -> np.ndarray:
         """The error that a hidden layer's feedback starts from."""
@@ -152,11 +161,10 @@ class DKP(Feedback):
     feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
 
     def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
-        hidden = observations[0].activities[:-1]
+        hidden = [blocks.outputs(state.net, layer, observations[0]) for layer in range(state.net.depth - 1)]
         if not hidden:
             return
-        whole = Term(np.ones(len(error)), [error] * len(hidden))
-        gradient = algebra.outer([whole], [algebra.activate(a, state.activation) for a in hidden])
+        gradient = algebra.outer([Term(np.ones(len(error)), [error] * len(hidden))], hidden)
         gradient.flat += np.float32(self.feedback_decay) * state.memory["feedback"]
         adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
 
@@ -198,7 +206,8 @@ class FDFA(Feedback, Derivative):
                 change = np.subtract(observations[1 + k].output, first.output)
             else:
                 change = oracle.tangent(first, self.drive(u))
-            gradient.flat -= algebra.outer([Term(share, [change] * len(shapes))], u[:-1]).flat
+            hidden = [v.reshape(len(v), -1) for v in u[:-1]]
+            gradient.flat -= algebra.outer([Term(share, [change] * len(shapes))], hidden).flat
         adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
 
 
@@ -235,6 +244,11 @@ class LearnedFA(Feedback):
     def remember(self, state: State) -> None:
         super().remember(state)
         if self.fit == "least_squares":
+            if not self.direct and any(block.is_conv for block in state.net.blocks[1:]):
+                raise ValueError(
+                    f"learner {self.name!r}: fit='least_squares' has no solution by layer for the shared weights of a "
+                    "convolution; use fit='gradient', or 'learned-dfa'"
+                )
             shapes = self.feedback_shapes(state)
             state.memory["squares"] = np.zeros(sum(n * n for n, _ in shapes))
             state.memory["products"] = np.zeros(sum(n * m for n, m in shapes))
@@ -249,21 +263,23 @@ class LearnedFA(Feedback):
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         drawn = self.perturbations(state, len(signals[-1]))[: self.samples]
         factors = self.loss_changes(observations)[: self.samples] / (self.samples * state.sigma**2)
-        wanted = [np.empty_like(s) for s in signals[:-1]]
-        brought = [np.empty_like(s) for s in wanted]
+        wanted = [
+            algebra.combine(factors, [v[n] for v in drawn], np.empty_like(drawn[0][n])) for n in range(len(feedback))
+        ]
+        brought = [np.empty(0, np.float32)] * len(feedback)
         for layer in reversed(range(len(feedback))):
-            algebra.combine(factors, [v[layer] for v in drawn], wanted[layer])
-            brought[layer][...] = algebra.product(self.source(signals, layer), [feedback[layer]], signals[layer])
-            algebra.scale_by_slope(signals[layer], observations[0].activities[layer], state.activation)
+            brought[layer] = self.brought(state, signals, layer, feedback[layer])
+            blocks.pull_back(state.net, layer, brought[layer], observations[0], signals[layer])
         sources = [self.source(signals, layer) for layer in range(len(feedback))]
         if not sources:
             return
         if self.fit == "least_squares":
             self._solve(state, sources, wanted)
         else:
-            for b, w in zip(brought, wanted, strict=True):
-                b -= w
-            residual = algebra.outer([Term(np.ones(len(sources[0])), sources)], brought)
+            residuals = [b - w.reshape(b.shape) for b, w in zip(brought, wanted, strict=True)]
+            if not self.direct:
+                residuals = [blocks.unfold(state.net, layer + 1, r) for layer, r in enumerate(residuals)]
+            residual = algebra.outer([Term(np.ones(len(sources[0])), sources)], residuals)
             adapt(state, "feedback", residual, self.feedback_optimizer, self.feedback_rate)
 
     def _solve(self, state: State, sources: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
@@ -273,9 +289,9 @@ class LearnedFA(Feedback):
         squares = _cut(state.memory["squares"], [(n, n) for n, _ in shapes])
         products = _cut(state.memory["products"], shapes)
         for layer, (s, w) in enumerate(zip(sources, wanted, strict=True)):
-            source = s.astype(np.float64)
+            source = s.reshape(len(s), -1).astype(np.float64)
             squares[layer] += source.T @ source
-            products[layer] += source.T @ w
+            products[layer] += source.T @ w.reshape(len(w), -1)
             regular = squares[layer] + self.ridge * np.eye(len(squares[layer]))
             feedback[layer][...] = np.linalg.solve(regular, products[layer])
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra, layered, losses
+from noisysim import algebra, blocks, layered, losses
 from noisysim.algebra import Term
+from noisysim.architecture import Architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import State
@@ -57,11 +58,11 @@ class FGW(Forward):
     name: ClassVar[str] = "fg-w"
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-3}
 
-    def heard(self, floor: float, sizes: Sequence[int]) -> float:
-        return floor / math.sqrt(min(sizes[:-1]))  # of weights: what moves a line driven by inputs of RMS 1 as much
+    def heard(self, floor: float, net: Architecture) -> float:
+        return floor / math.sqrt(min(net.fan_in))  # of weights: what moves a line driven by inputs of RMS 1 as much
 
-    def shapes(self, state: State, batch_size: int) -> list[tuple[int, int]]:
-        return state.shapes
+    def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
+        return list(state.net.shapes)
 
     def drive(self, drawn: Layered) -> Drive:
         return Drive(weights=drawn)
@@ -74,7 +75,7 @@ class FGW(Forward):
             slopes = slopes / len(observations[0].output)
         drawn = self.perturbations(state, len(observations[0].output))
         if out is None:
-            out = layered.empty(state.shapes)
+            out = layered.empty(state.net.shapes)
         np.multiply(drawn[0].flat, np.float32(slopes[0]), out=out.flat)
         for slope, direction in zip(slopes[1:], drawn[1 : self.samples], strict=True):
             out.flat += np.float32(slope) * direction.flat
@@ -85,8 +86,9 @@ class FGW(Forward):
 class FGA(Forward, Supervised):
     """Activity-perturbed forward gradient: the loss change along random outputs of hidden units, times these.
 
-    s_l = d u_l f'(a_l) with d the derivative along all u ([B] Eqs. 4 and 5, Algorithm 3); the output layer gets its
-    error. (Algorithm 3 as printed updates it by a direction that its passes do not move.)
+    s_l = d u_l f'(a_l) with d the derivative along all u ([B] Eqs. 4 and 5, Algorithm 3), in a layer with pooling or
+    batch normalisation brought back through these as well; the output layer gets its error. (Algorithm 3 as printed
+    updates it by a direction that its passes do not move.)
     """
 
     name: ClassVar[str] = "fg-a"
@@ -103,8 +105,8 @@ class FGA(Forward, Supervised):
         factors = self.told(state, observations, oracle) / (self.samples * state.sigma**2)
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
-            self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn], signals[layer])
-            algebra.scale_by_slope(signals[layer], first.activities[layer], state.activation)
+            wanted = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
+            blocks.pull_back(state.net, layer, wanted, first, signals[layer])
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
@@ -112,10 +114,10 @@ class FGA(Forward, Supervised):
         return [Term(np.ones(batch), signals)]
 
     def hidden_signal(
-        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any, out: np.ndarray
-    ) -> None:
-        """An estimate of dL/dy of a hidden layer's outputs into `out`, (batch, units)."""
-        algebra.combine(factors, drawn, out)
+        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any
+    ) -> np.ndarray:
+        """An estimate of dL/dy of a hidden layer's outputs, in their shape."""
+        return algebra.combine(factors, drawn, np.empty_like(drawn[0]))
 
 
 @dataclass(frozen=True)
@@ -159,23 +161,23 @@ class LGFGA(FGA):
         return terms
 
     def hidden_signal(
-        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any, out: np.ndarray
-    ) -> None:
+        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any
+    ) -> np.ndarray:
         shapes = self._readouts(state)
         if layer < len(shapes):
-            outputs = algebra.activate(first.activities[layer], state.activation)
+            outputs = blocks.outputs(state.net, layer, first)
             head = Layered(state.memory["readouts"], shapes)[layer].T
             error = losses.get(state.loss).error(algebra.product(outputs, [head]), state.work["targets"])
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
-            moved = [algebra.product(u, [head]) for u in drawn]
+            moved = [algebra.product(u.reshape(len(u), -1), [head]) for u in drawn]
             factors = np.array([_dots(error, m) for m in moved])
             factors /= self.samples * state.sigma**2
-        super().hidden_signal(state, first, layer, factors, drawn, out)
+        return super().hidden_signal(state, first, layer, factors, drawn)
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:
-        """Shapes of the local readouts, (n_out, units)."""
-        return [(state.units[-1], n) for n in state.hidden[:-1]]
+        """Shapes of the local readouts, (n_out, values of the layer's outputs)."""
+        return [(state.net.units[-1], n) for n in state.hidden[:-1]]
 
 
 def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:

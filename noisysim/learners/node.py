@@ -16,6 +16,7 @@ import numpy as np
 
 from noisysim import algebra
 from noisysim.algebra import Term
+from noisysim.architecture import Architecture
 from noisysim.learners.base import Rate, State
 from noisysim.learners.perturbation import Perturbation
 from noisysim.observation import Drive, Observation
@@ -44,14 +45,14 @@ class INP(Perturbation):
     """Iterative node perturbation: one layer perturbed at a time.
 
     s_l = N_l dL^(l) v_l / |v_l|^2 ([D] Eq. 5), a pass a layer and draw. dL^(l) is the loss change of the pass in
-    which layer l alone is perturbed, by v_l; N_l the layer's units.
+    which layer l alone is perturbed, by v_l; N_l the layer's units, at all positions of a convolution.
     """
 
     name: ClassVar[str] = "inp"
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         drawn = self.perturbations(state, batch_size)
-        depth = len(state.units)
+        depth = state.net.depth
         single = [
             Drive([v[layer] if m == layer else None for m in range(depth)])
             for v in drawn[: self.samples]
@@ -61,12 +62,12 @@ class INP(Perturbation):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         drawn = self.perturbations(state, len(observations[0].output))
-        depth = len(state.units)
+        depth = state.net.depth
         changes = self.loss_changes(observations).reshape(self.samples, depth, -1)
-        units = np.array(state.units)[:, None] / self.samples
+        units = np.array(state.net.lines)[:, None] / self.samples
         terms = []
         for k in range(self.samples):
-            norms = np.stack([np.einsum("bi,bi->b", v, v) for v in drawn[k]])
+            norms = np.stack([np.einsum("bi,bi->b", *2 * [v.reshape(len(v), -1)]) for v in drawn[k]])
             terms.append(Term(units * changes[k] / np.maximum(norms, np.finfo(np.float32).tiny), drawn[k]))
         return terms
 
@@ -76,9 +77,9 @@ class ANP(Perturbation):
     """Activity-based node perturbation: the loss change times how the activities moved.
 
     s_l = N dL da_l / |da|^2 ([D] Eq. 6, Algorithm 1). da is the observed difference of the pre-activations, the
-    noise itself included, its norm over all layers, for
-    each sample; N the number of units. The source of the noise does not matter: on a device with noise of its own
-    nothing is injected (unless `sigma` asks for it) and two noisy passes do ([D] section 3.4).
+    noise itself included, its norm over all layers, for each sample; N the number of units, at all positions. The
+    source of the noise does not matter: on a device with noise of its own nothing is injected (unless `sigma` asks for
+    it) and two noisy passes do ([D] section 3.4).
 
     Notes
     -----
@@ -89,10 +90,10 @@ class ANP(Perturbation):
 
     name: ClassVar[str] = "anp"
 
-    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
+    def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         if "clean" not in offers:
             return self.sigma
-        return super().injects(offers, floor, sizes)
+        return super().injects(offers, floor, net)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         if not state.sigma:
@@ -114,7 +115,7 @@ class ANP(Perturbation):
         baseline = observations[0].activities
         norms = np.array([algebra.squared_distances(o.activities, baseline) for o in observations[1:]])
         changes, norms = self.shared(state, self.loss_changes(observations), norms)
-        factors = np.divide(sum(state.units) * changes, norms, out=np.zeros_like(changes), where=norms > 0)
+        factors = np.divide(state.net.perturbed * changes, norms, out=np.zeros_like(changes), where=norms > 0)
         return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra, layered
+from noisysim import algebra, blocks, layered
 from noisysim.algebra import Term
+from noisysim.architecture import Architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import Learner, State
@@ -56,16 +57,16 @@ class Perturbation(Learner):
             return "its passes are noisy; use baseline='noisy' (two noisy passes), or a device without read noise"
         return super().advice(lacking)
 
-    def injects(self, offers: frozenset[str], floor: float, sizes: Sequence[int]) -> float:
-        return self.sigma or max(PAPER_SIGMA, self.heard(floor, sizes))
+    def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
+        return self.sigma or max(PAPER_SIGMA, self.heard(floor, net))
 
     def clean(self, state: State) -> bool:
         """Whether the baseline pass is taken as free of noise."""
         return self.baseline == "clean" or (self.baseline == "auto" and "clean" in state.offers)
 
-    def shapes(self, state: State, batch_size: int) -> list[tuple[int, int]]:
+    def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
         """Shapes of one draw, a layer each."""
-        return [(batch_size, n) for n in state.units]
+        return [state.net.line_shape(layer, batch_size) for layer in range(state.net.depth)]
 
     def perturbations(self, state: State, batch_size: int) -> list[Layered]:
         """This step's draws, one set a sample, preceded by the baseline's own where that is to be noisy.
@@ -84,10 +85,11 @@ class Perturbation(Learner):
         return drawn[1]
 
     def signals(self, state: State, batch_size: int) -> Layered:
-        """Room for an estimate of dL/da, (batch, units) a layer."""
+        """Room for an estimate of dL/da, in the shapes of the pre-activations."""
         room = state.work.get("signals")
         if room is None or len(room[0]) != batch_size:
-            room = state.work["signals"] = layered.empty([(batch_size, n) for n in state.units])
+            shapes = [state.net.line_shape(layer, batch_size) for layer in range(state.net.depth)]
+            room = state.work["signals"] = layered.empty(shapes)
         return room
 
     def drive(self, drawn: Layered) -> Drive:
@@ -137,7 +139,9 @@ class Perturbation(Learner):
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
         """The weight gradient: the estimate's outer product with the baseline's inputs."""
-        return algebra.outer(self.estimate(state, observations, oracle), observations[0].inputs, out)
+        first = observations[0]
+        terms = self.estimate(state, observations, oracle)
+        return algebra.outer(terms, first.inputs, out, blocks.normalised(state.net, first))
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
@@ -185,6 +189,10 @@ class Supervised(Perturbation):
 
     def requires(self) -> frozenset[str]:
         return super().requires() | {"output_error"} if self.error == "digital" else super().requires()
+
+    def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
+        hidden = [state.net.output_shape(layer, batch_size) for layer in range(state.net.depth - 1)]
+        return [*hidden, state.net.line_shape(state.net.depth - 1, batch_size)]
 
     def drive(self, drawn: Layered) -> Drive:
         return Drive(outputs=[*drawn[:-1], None])

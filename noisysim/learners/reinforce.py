@@ -47,5 +47,5 @@ class Reinforce(Perturbation):
         batch = len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
         factors = self.loss_changes(observations) / (self.samples * state.sigma**2)
-        error = algebra.combine(factors, [v[-1] for v in drawn], np.empty((batch, state.units[-1]), np.float32))
+        error = algebra.combine(factors, [v[-1] for v in drawn], np.empty((batch, state.net.units[-1]), np.float32))
         return [Term(np.ones(batch), oracle.signals(observations[0], error))]

@@ -14,11 +14,8 @@ from typing import Any
 
 from noisysim.fields import parse_spec, unknown
 from noisysim.tasks import own
+from noisysim.tasks.autoencoding import IMAGE_TASKS, AutoencodingSettings, load_autoencoding
 from noisysim.tasks.base import Split, Task, read_settings, whole
-from noisysim.tasks.cifar10 import load_cifar10
-from noisysim.tasks.digits import load_digits
-from noisysim.tasks.idx import load_fashion_mnist, load_mnist
-from noisysim.tasks.images import ImageSettings
 from noisysim.tasks.sarcos import SarcosSettings, load_sarcos
 from noisysim.tasks.teacher import TeacherSettings, load_student_teacher, teacher_weights
 
@@ -26,10 +23,8 @@ __all__ = ["Split", "Task", "about", "get", "names", "settings", "teacher_weight
 
 # name: the NamedTuple that declares its settings, and what loads it
 _TASKS: dict[str, tuple[type, Any]] = {
-    "digits": (ImageSettings, load_digits),
-    "mnist": (ImageSettings, load_mnist),
-    "fashion-mnist": (ImageSettings, load_fashion_mnist),
-    "cifar10": (ImageSettings, load_cifar10),
+    **IMAGE_TASKS,
+    "autoencoding": (AutoencodingSettings, load_autoencoding),
     "sarcos": (SarcosSettings, load_sarcos),
     "student-teacher": (TeacherSettings, load_student_teacher),
 }
@@ -61,7 +56,8 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
     Parameters
     ----------
     spec : str, path, tuple of arrays, mapping or Task
-        - a name, perhaps with settings: ``"digits"``, ``"student-teacher:n_in=50,noise=0.1"``;
+        - a name, perhaps with settings: ``"digits"``, ``"autoencoding:of=mnist"``,
+          ``"student-teacher:n_in=50,noise=0.1"``;
         - an HDF5 file (``.h5``, ``.hdf5``) with the datasets ``x_train``, ``y_train``, ``x_test``, ``y_test``, or
           ``x``, ``y``;
         - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``: whole-number labels 0 to n - 1 make a classification,
@@ -69,13 +65,15 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
         - a mapping with a ``"name"`` and settings;
         - a `Task`, which is returned as it is.
     data : path, optional
-        The folder with the data files (``mnist/``, ``fashion-mnist/``, ``cifar10/``, ``sarcos/``). It is looked at
-        before the folder that ``NOISYSIM_DATA`` names, the user's cache and the system's folders.
+        The folder with the data files (``mnist/``, ``fashion-mnist/``, ``cifar10/``, ``cifar100/``,
+        ``tiny-imagenet/``, ``sarcos/``). It is looked at before the folder that ``NOISYSIM_DATA`` names, the user's
+        cache and the system's folders.
     seed : int
-        Draws the data of ``"student-teacher"`` and the split of ``(x, y)``; nothing else depends on it.
+        Draws the data of ``"student-teacher"``, the noise of ``"autoencoding"`` and the split of ``(x, y)``; nothing
+        else depends on it.
     **settings
-        Settings of the task: ``standardise`` (``"global"``, ``"feature"``, ``"none"``), ``loss`` (``"cce"``,
-        ``"mse"``), for target values ``standardise_targets``; and its own, see `settings`.
+        Settings of the task: ``standardise`` (``"global"``, ``"feature"``, ``"none"``, for images ``"unit"`` too),
+        ``loss`` (``"cce"``, ``"mse"``), for target values ``standardise_targets``; and its own, see `settings`.
 
     Returns
     -------

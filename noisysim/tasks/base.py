@@ -15,6 +15,7 @@ from noisysim.fields import Field, check_names, checked, unknown
 from noisysim.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.gather import with_labels, with_values
+from noisysim.tasks.noise import InputNoise
 
 Standardise = Annotated[
     str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")
@@ -22,6 +23,9 @@ Standardise = Annotated[
 ClassLoss = Annotated[str, Field(choices=("cce", "mse"), doc="loss on the one-hot targets")]
 ValueLoss = Annotated[str, Field(choices=("mse",), doc="loss on the target values")]
 StandardiseTargets = Annotated[bool, Field(doc="targets to mean 0 and std 1, each output of its own")]
+
+AS_INPUTS = "as the inputs"
+"""How a task standardises its targets that has no setting of its own for them."""
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
@@ -41,6 +45,13 @@ class Split(NamedTuple):
 
     inputs: np.ndarray
     targets: np.ndarray
+
+
+class Labels(NamedTuple):
+    """What the images of a task show that does not learn it: int64, (n_train,) and (n_test,)."""
+
+    train: np.ndarray
+    test: np.ndarray
 
 
 def permutation(n: int, *key: int) -> np.ndarray:
@@ -100,6 +111,10 @@ class Task:
         How the n_in inputs of a sample are laid out, e.g. ``(3, 32, 32)``.
     notes : tuple of str
         What a reader of the results has to know about the data.
+    labels : Labels or None
+        Of images whose targets are other than their labels: for pictures.
+    noise : InputNoise or None
+        Added to the standardised inputs of the training split.
     """
 
     name: str
@@ -113,6 +128,8 @@ class Task:
     defaults: dict[str, Any] = field(repr=False)
     input_shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    labels: Labels | None = field(default=None, repr=False)
+    noise: InputNoise | None = field(default=None, repr=False)
     classification: bool = field(init=False)
     n_in: int = field(init=False)
     _loss: Any = field(init=False, repr=False)
@@ -139,7 +156,7 @@ class Task:
         """Samples in the test split."""
         return len(self.test.inputs)
 
-    def batch(self, split: str, rows: slice | np.ndarray, out: Batch | None = None) -> Batch:
+    def batch(self, split: str, rows: slice | np.ndarray, out: Batch | None = None, epoch: int = 0) -> Batch:
         """Samples of a split, standardised and ready for a pass.
 
         Parameters
@@ -150,6 +167,8 @@ class Task:
             Which samples. Negative rows count from the end.
         out : Batch, optional
             An earlier batch of as many samples of this task: its arrays are overwritten and handed out again.
+        epoch : int
+            Whose noise the inputs of the training split get, where the task adds any; nothing else depends on it.
 
         Returns
         -------
@@ -181,6 +200,8 @@ class Task:
             outside = with_values(data.inputs, data.targets, index, self.affine, self.target_affine, inputs, targets)
         if outside >= 0:
             raise IndexError(f"row {index[outside]} is outside the {split} split of {len(data.inputs)} samples")
+        if self.noise is not None and split == "train":
+            self.noise.add(inputs, index % self.n_train, whole("epoch", epoch, 0))
         return Batch(inputs, targets, self._loss)
 
     def _split(self, split: str) -> Split:
@@ -238,7 +259,7 @@ class Task:
         """
         size = whole("batch_size", batch_size, 1)
         rows = self.order(epoch, seed)
-        return (self.batch("train", rows[start : start + size]) for start in range(0, len(rows), size))
+        return (self.batch("train", rows[start : start + size], epoch=epoch) for start in range(0, len(rows), size))
 
     def describe(self) -> dict[str, Any]:
         """What the task is, in plain values: for result files.
@@ -246,20 +267,23 @@ class Task:
         Returns
         -------
         dict
-            Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data, by which a resumed run
-            can tell that it was given the same ones.
+            Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data (and of the key of their
+            noise), by which a resumed run can tell that it was given the same ones.
         """
-        crc = 0
+        crc = 0 if self.noise is None else zlib.crc32(np.array(self.noise.key).data)
         for array in (*self.train, *self.test):
             crc = zlib.crc32(array.data, crc)
         standardisation: dict[str, Any] = {"inputs": self.settings["standardise"]}
+        if self.settings["standardise"] == "unit":
+            standardisation["white"] = round(float(1 / self.affine[1, 0]))
         if self.settings["standardise"] == "global":
             standardisation["mean"] = float(self.affine[0, 0])
             standardisation["std"] = float(1 / self.affine[1, 0])
         if not self.classification:
-            standardisation["targets"] = self.settings["standardise_targets"]
-            standardisation["target_mean"] = self.target_affine[0].tolist()
-            standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
+            how = standardisation["targets"] = self.settings.get("standardise_targets", AS_INPUTS)
+            if how != AS_INPUTS:
+                standardisation["target_mean"] = self.target_affine[0].tolist()
+                standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
         return {
             "name": self.name,
             "settings": dict(self.settings),
@@ -290,6 +314,7 @@ def make(
     defaults: dict[str, Any],
     *,
     n_out: int = 0,
+    white: int = 255,
     input_shape: tuple[int, ...] = (),
     notes: Iterable[str] = (),
 ) -> Task:
@@ -301,6 +326,8 @@ def make(
         At least ``standardise`` and ``loss``; with values as targets ``standardise_targets`` too.
     n_out : int
         Number of classes; for values it is read from the targets.
+    white : int
+        The value of a white pixel, which ``standardise="unit"`` makes 1.
 
     Raises
     ------
@@ -308,7 +335,7 @@ def make(
         If there is nothing to standardise by: constant inputs, or a constant target value.
     """
     train, test = splits
-    affine = standard.affine(train.inputs, settings.standardise)
+    affine = standard.affine(train.inputs, settings.standardise, white)
     if not affine[1].any():
         raise ValueError(f"task {name!r}: all training inputs are the same, so standardising leaves nothing")
     if train.targets.ndim == 2:

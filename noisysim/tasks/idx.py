@@ -115,7 +115,7 @@ def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike |
     splits, shapes = [], []
     for images_path, labels_path in (paths[:2], paths[2:]):
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
-        targets = check_labels(labels, images, labels_path)
+        targets = check_labels(labels, images, labels_path, 10)
         shapes.append(images.shape[1:])
         splits.append(Split(images.reshape(len(images), -1), targets))
     if shapes[0] != shapes[1]:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim.tasks.base import ClassLoss, Split, Standardise
+from noisysim.fields import Field
+from noisysim.tasks import standard
+from noisysim.tasks.base import ClassLoss, Split
 
 DEFAULTS: dict[str, Any] = {"layers": [256, 256, 256], "batch_size": 1000, "epochs": 10}
+
+ImageStandardise = Annotated[
+    str,
+    Field(
+        choices=standard.IMAGE_CHOICES,
+        doc="pixels: one mean and std, one of each per pixel, black 0 to white 1, or as they are",
+    ),
+]
 
 
 class ImageSettings(NamedTuple):
     """Settings of the image sets."""
 
-    standardise: Standardise = "global"
+    standardise: ImageStandardise = "global"
     loss: ClassLoss = "cce"
 
 
-def check_labels(labels: np.ndarray, images: np.ndarray, where: object) -> np.ndarray:
-    """Labels of ten classes as int64, as many as there are images."""
+def check_labels(labels: np.ndarray, images: np.ndarray, where: object, n_classes: int) -> np.ndarray:
+    """Labels from 0 to n_classes - 1 as int64, as many as there are images."""
     if len(labels) != len(images):
         raise ValueError(f"{where}: {len(labels)} labels for {len(images)} images")
     if images.size == 0:
         raise ValueError(f"{where}: holds no sample")
-    if labels.min() < 0 or labels.max() > 9:
-        raise ValueError(f"{where}: labels from {labels.min()} to {labels.max()}, but the classes are 0 to 9")
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"{where}: labels from {low} to {high}, but the classes are 0 to {n_classes - 1}")
     return labels.astype(np.int64)
 
 

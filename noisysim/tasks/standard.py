@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 CHOICES = ("global", "feature", "none")
+IMAGE_CHOICES = ("global", "feature", "unit", "none")
+_ROWS = 1 << 16  # of uint8 whose squares a uint32 can add up
 _BLOCK = 1 << 18  # elements of a float64 temporary: the data themselves are never copied whole
 
 
@@ -14,18 +17,42 @@ def _row_blocks(values: np.ndarray):
         yield values[start : start + step].astype(np.float64)
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add(values, total, squares):
+    """Add the rows of `values` to `total`, and their squares to `squares`."""
+    for i in range(values.shape[0]):
+        row = values[i]
+        for j in range(row.shape[0]):
+            value = np.uint32(row[j])
+            total[j] += value
+            squares[j] += value * value
+
+
+def _byte_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`moments` of uint8: sums of whole numbers, in one pass, and each result rounded once."""
+    n = len(values)
+    total, squares = np.zeros(values.shape[1], object), np.zeros(values.shape[1], object)
+    for start in range(0, n, _ROWS):
+        part, part_squares = np.zeros((2, values.shape[1]), np.uint32)
+        _add(values[start : start + _ROWS], part, part_squares)
+        total, squares = total + part.astype(object), squares + part_squares.astype(object)
+    return (total / n).astype(np.float64), ((n * squares - total * total) / (n * n)).astype(np.float64)
+
+
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of every column of (n, columns), in float64.
 
-    Taken about the first row, so a constant column has a variance of exactly 0.
+    A constant column has a variance of exactly 0: sums of bytes are exact, others are taken about the first row.
     """
+    if values.dtype == np.uint8:
+        return _byte_moments(values)
     origin = values[0].astype(np.float64)
     mean = sum((block - origin).sum(axis=0) for block in _row_blocks(values)) / len(values)
     variance = sum(np.square(block - origin - mean).sum(axis=0) for block in _row_blocks(values)) / len(values)
     return origin + mean, variance
 
 
-def affine(values: np.ndarray, how: str) -> np.ndarray:
+def affine(values: np.ndarray, how: str, white: int = 1) -> np.ndarray:
     """Shift (row 0) and scale (row 1) of each column, float32, (2, columns).
 
     Parameters
@@ -34,10 +61,15 @@ def affine(values: np.ndarray, how: str) -> np.ndarray:
         (n, columns): the training split.
     how : str
         ``"global"``: one mean and one standard deviation for all columns; ``"feature"``: each column its own, and
-        a column that never varies becomes 0; ``"none"``: the values as they are.
+        a column that never varies becomes 0; ``"unit"``: `white` becomes 1, and 0 stays; ``"none"``: the values as
+        they are.
+    white : int
+        The value of a white pixel.
     """
     shift, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
-    if how != "none":
+    if how == "unit":
+        scale /= white
+    elif how != "none":
         mean, variance = moments(values)
         if how == "global":
             variance = np.full_like(variance, (variance + np.square(mean - mean.mean())).mean())

@@ -77,6 +77,19 @@ def uniforms(out, bound, first_sample, number, stream, k0, k1):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def drops(out, rate, first_sample, number, stream, k0, k1):
+    """Fill a (rows, n) array with 0 for a share of the entries and 1 / (1 - rate) for the others."""
+    rows, n = out.shape
+    padded = 4 * ((n + 3) // 4)
+    u, bits = np.empty(padded, np.float32), np.empty(padded, np.uint32)
+    kept = np.float32(1.0) / (np.float32(1.0) - rate)
+    for r in range(rows):
+        fill_uniforms(u, bits, n, first_sample + r, number, stream, k0, k1)
+        for j in range(n):
+            out[r, j] = kept if u[j] >= rate else np.float32(0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def normals(out, sigma, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with N(0, sigma^2); row r is the draws of sample first_sample + r."""
     rows, n = out.shape

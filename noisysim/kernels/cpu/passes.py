@@ -4,20 +4,31 @@ import numpy as np
 from numba import njit
 
 from noisysim.kernels.cpu.draws import fill_normals, fill_normals_from, fill_uniforms, fill_uniforms_from, stream_word
+from noisysim.kernels.cpu.images import channels_last, pool, unfold
 from noisysim.kernels.layout import (
+    ACTIVATION,
     ACTIVITIES_AT,
     CELL_STREAM,
     CELL_UNIFORM_STREAM,
     CELLS_AT,
+    CHANNELS,
     FIRST_TILE,
     INPUTS_AT,
+    KERNEL,
+    LINES,
+    MASK_AT,
     N_IN,
     N_OUT,
+    NORM_AT,
     NORMAL_STREAM,
     ON_LINE,
     ON_OUTPUT,
     ON_WEIGHTS,
+    OUTPUTS,
+    POOL,
+    POSITIONS,
     ROTATION_AT,
+    ROWS_AT,
     STATE_STREAM,
     TILE_AT,
     TILE_COLUMNS,
@@ -26,7 +37,6 @@ from noisysim.kernels.layout import (
     TILES,
     UNIFORM_STREAM,
 )  # fmt: skip
-from noisysim.scalars.activations import linear as activation
 from noisysim.scalars.hooks import adc, current, dac, jump, read_cell, readout
 
 # Properties of the device: dead branches are compiled away.
@@ -45,6 +55,12 @@ USES_NORMAL = False
 USES_UNIFORM = False
 CELL_NORMAL = False
 CELL_UNIFORM = False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def activation(a, kind):
+    """The activation function of a given number; replaced by those of the network."""
+    return a
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -101,6 +117,9 @@ def drive_rows(source, inputs, rotation, rotated, full_scale, own, d):
     rows, n = source.shape
     line = source
     if rotation.size > 0:
+        if not HAS_DAC and n == inputs.shape[1]:
+            multiply(source, rotation, inputs)
+            return
         multiply(source, rotation, rotated)
         line = rotated
     for r in range(rows):
@@ -210,8 +229,8 @@ def read_cells(x, at, width, s, cells, unit, counter, seconds, draws, product, d
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def read_row(line, energy, noisy, z, u, convert, own, out, d):
-    """Read noise and ADC of one row of lines."""
+def read_row(line, energy, noisy, z, u, convert, units, own, out, d):
+    """Read noise and ADC of one sample's lines, so many units at each position."""
     for j in range(line.size):
         e = energy[j] if noisy else np.float32(0.0)
         zj = z[j] if USES_NORMAL else np.float32(0.0)
@@ -219,16 +238,18 @@ def read_row(line, energy, noisy, z, u, convert, own, out, d):
         out[j] = np.float32(readout(line[j], e, zj, uj, d))
     if HAS_ADC and convert:
         for j in range(line.size):
-            out[j] = np.float32(adc(out[j], with_column(d, own, j)))
+            out[j] = np.float32(adc(out[j], with_column(d, own, j % units)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def read_rows(
-    product, energy, perturbation, digital, activities, accumulate, noise, where, convert, draws, line, own, gain, d
-):
+    product, energy, perturbation, digital, activities, accumulate, noise, where, convert, draws, line, units, own,
+    gain, d,
+):  # fmt: skip
     """Digitise one tile's lines into `activities` (added to it from the second tile on); returns max |value|.
 
-    `gain` is what the periphery multiplies by to make up for drift; a perturbation comes out as it was asked for.
+    A row is a sample: so many units at each position. `gain` is what the periphery multiplies by to make up for drift;
+    a perturbation comes out as it was asked for.
     """
     rows, n = product.shape
     noisy = HAS_CELL_STD and energy.size > 0
@@ -249,7 +270,7 @@ def read_rows(
             for j in range(n):
                 mixed[j] = product[r, j] + share * perturbation[where + r, j]
             source = mixed
-        read_row(source, energy[r] if noisy else source, noisy, z, u, convert, own, value, d)
+        read_row(source, energy[r] if noisy else source, noisy, z, u, convert, units, own, value, d)
         top = max(top, largest(value))
         if COMPENSATED:
             for j in range(n):
@@ -264,11 +285,21 @@ def read_rows(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def activate(activities, out):
+def activate(values, kind, out):
     """Hidden units' outputs."""
-    for r in range(activities.shape[0]):
-        for j in range(activities.shape[1]):
-            out[r, j] = np.float32(activation(activities[r, j]))
+    for r in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            out[r, j] = np.float32(activation(values[r, j], kind))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def normalise(values, shift, scale, out):
+    """(value - shift) scale, unit by unit; rows hold the units of all positions."""
+    units = shift.size
+    for r in range(values.shape[0]):
+        for first in range(0, values.shape[1], units):
+            for j in range(units):
+                out[r, first + j] = (values[r, first + j] - shift[j]) * scale[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -278,69 +309,112 @@ def view(flat, start, columns, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def inputs_at(table, layer, p, batch):
-    """Where pass p's inputs of a layer lie: the first layer's once for all passes, then the others' pass by pass."""
-    last = table.shape[0] - 1
-    others = table[last, INPUTS_AT] + table[last, N_IN] - table[0, N_IN]
-    return batch * (table[layer, INPUTS_AT] + (p * others if layer > 0 else 0))
+def driven_in(layer, p, samples, span, chip, passes, scratch):
+    """What pass p drives a layer with, (rows, n_in): kept for the observation, or in this thread's work array.
+
+    The first layer's is kept once for all passes, then the others' pass by pass; or those of pass 0 alone, and where
+    another pass has not parted from it yet, it is the same array.
+    """
+    table, geometry, inputs, fork, spare = chip[0], chip[1], passes[0], passes[4], scratch[6]
+    n_line, start = table[layer, N_IN], span[0] * geometry[layer, POSITIONS]
+    stop, last = span[1] * geometry[layer, POSITIONS], table.shape[0] - 1
+    whole = table[last, INPUTS_AT] + geometry[last, POSITIONS] * table[last, N_IN]
+    if p > 0 and layer > 0 and inputs.size == samples * whole:
+        if layer > fork[p]:
+            return view(spare, (p - 1) * (spare.size // (fork.size - 1)), n_line, 0, stop - start)
+        p = 0
+    others = whole - geometry[0, POSITIONS] * table[0, N_IN]
+    at = samples * (table[layer, INPUTS_AT] + (p * others if layer > 0 else 0))
+    return view(inputs, at, n_line, start, stop)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def hidden_outputs(layer, p, batch, span, chip, passes, out):
+    """What a layer gives to the next: its lines pooled, normalised, through the activation function, some dropped."""
+    table, geometry, norms = chip[0], chip[1], chip[2]
+    _, activities, perturbations, lies, _, masks, _, _, _ = passes
+    first, last = span
+    g = geometry[layer]
+    values = view(activities[p], batch * table[layer, ACTIVITIES_AT], g[LINES], first, last)
+    if g[POOL] > 0:
+        pool(values, table[layer, N_OUT], g, out)
+        values = out
+    if g[NORM_AT] >= 0:
+        units = slice(g[NORM_AT], g[NORM_AT] + table[layer, N_OUT])
+        normalise(values, norms[0, units], norms[1, units], out)
+        values = out
+    activate(values, g[ACTIVATION], out)
+    if g[MASK_AT] >= 0 and masks.size > 0:
+        out *= view(masks, batch * g[MASK_AT], g[OUTPUTS], first, last)
+    if lies[p, layer, ON_OUTPUT] >= 0:
+        out += view(perturbations, lies[p, layer, ON_OUTPUT], g[OUTPUTS], first, last)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def drive_layer(layer, x, span, chip, passes, scratch, d):
-    """What a layer's arrays are driven with in every pass: activate, decorrelate, convert."""
-    table, rotations, dac_range, rows_own = chip[0], chip[4], chip[6], chip[8]
-    inputs, activities, perturbations, lies, fork, _, _, _ = passes
-    x_buffer, rotated_buffer = scratch[0], scratch[1][0]  # products come later: their room is free
+    """What a layer's arrays are driven with in every pass: hidden outputs, their patches, decorrelated, converted."""
+    table, geometry, rotations, dac_range, rows_own = chip[0], chip[1], chip[6], chip[8], chip[10]
+    _, activities, _, _, fork, _, _, _, _ = passes
+    x_buffer, rotated_buffer, patches_buffer = scratch[0], scratch[1][0], scratch[5]  # products come later
     first, last = span
-    rows, batch, n_line = last - first, x.shape[0], table[layer, N_IN]
-    n_units = x.shape[1] if layer == 0 else table[layer - 1, N_OUT]
-    rotation = rotations[:0].reshape((0, 0))
-    if rotations.size > 0:
-        at = table[layer, ROTATION_AT]
-        rotation = rotations[at : at + n_units * n_units].reshape((n_units, n_units))
+    batch, rows = x.shape[0], (last - first) * geometry[layer, POSITIONS]
+    n_below = x.shape[1] if layer == 0 else geometry[layer - 1, OUTPUTS]
+    own = rows_own
+    if OWN_ROWS:
+        own = rows_own[:, table[layer, ROWS_AT] : table[layer, ROWS_AT] + table[layer, N_IN]]
     for p in range(activities.shape[0] if layer > 0 else 1):
-        driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+        driven = driven_in(layer, p, batch, span, chip, passes, scratch)
         if p > 0 and layer <= fork[p]:
-            driven[:] = view(inputs, inputs_at(table, layer, 0, batch), n_line, first, last)
+            driven[:] = driven_in(layer, 0, batch, span, chip, passes, scratch)
             continue
         source = x[first:last]
         if layer > 0:
-            before = view(activities[p], batch * table[layer - 1, ACTIVITIES_AT], n_units, first, last)
-            source = x_buffer[: rows * n_units].reshape((rows, n_units))
-            activate(before, source)
-            lie = lies[p, layer - 1, ON_OUTPUT]
-            if lie >= 0:
-                source += view(perturbations, lie, n_units, first, last)
-        rotated = rotated_buffer[: rows * n_units].reshape((rows, n_units))
-        own = rows_own
-        if OWN_ROWS:
-            own = rows_own[:, table[layer, INPUTS_AT] : table[layer, INPUTS_AT] + n_line]
+            source = x_buffer[: (last - first) * n_below].reshape((last - first, n_below))
+            hidden_outputs(layer - 1, p, batch, span, chip, passes, source)
+        elif geometry[0, KERNEL] > 0:
+            source = x_buffer[: (last - first) * n_below].reshape((last - first, n_below))
+            channels_last(x[first:last], geometry[0, CHANNELS], source)
+        if geometry[layer, KERNEL] > 0:
+            n_patch = geometry[layer, KERNEL] * geometry[layer, KERNEL] * geometry[layer, CHANNELS]
+            patches = patches_buffer[: rows * n_patch].reshape((rows, n_patch))
+            unfold(source, geometry[layer], patches)
+            source = patches
+        n = source.shape[1]
+        rotation = rotations[:0].reshape((0, 0))
+        if rotations.size > 0:
+            at = table[layer, ROTATION_AT]
+            rotation = rotations[at : at + n * n].reshape((n, n))
+        rotated = rotated_buffer[: rows * n].reshape((rows, n))
         drive_rows(source, driven, rotation, rotated, dac_range, own, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, d):
     """Line currents of the k-th tile of a layer in pass p, every cell read by itself."""
-    table, cells = chip[0], chip[10]
+    table, geometry, cells = chip[0], chip[1], chip[12]
     first_sample, first_pass, k0, k1 = noise
     now, own, states, units, waited, interval = cells
     s = k // (table[layer, TILES] // units.shape[1])
-    counter = (first_sample + first, first_pass + p, layer, k, k0, k1)
-    seconds = (waited if first == 0 and p == 0 else interval, interval)
+    positions = geometry[layer, POSITIONS]
+    counter = ((first_sample + first) * positions, first_pass + p, layer, k, k0, k1)
+    between = np.float32(interval / positions)
+    seconds = (waited if first == 0 and p == 0 else between, between)
     at = table[layer, CELLS_AT] + start
     some = (now, own, states)
     read_cells(x, at, table[layer, N_IN], s, some, units[layer, s], counter, seconds, draws, product, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
+def read_tile(layer, k, samples, span, chip, passes, noise, scratch, d):
     """Read the k-th tile of a layer in every pass."""
-    table, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
-    inputs, activities, perturbations, lies, fork, digital, convert, peaks = passes
+    table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
+    _, activities, perturbations, lies, fork, _, digital, convert, peaks = passes
     first_sample, first_pass, k0, k1 = noise
-    x_buffer, product_buffer, energy_buffer, draws, line = scratch
+    x_buffer, product_buffer, energy_buffer, draws, line, _, _ = scratch
     first, last = span
-    rows, n_out, n_line = last - first, table[layer, N_OUT], table[layer, N_IN]
+    n_out, n_line, lines = table[layer, N_OUT], table[layer, N_IN], geometry[layer, LINES]
+    rows, size = (last - first) * geometry[layer, POSITIONS], (last - first) * lines
+    lines_at = samples * table[layer, ACTIVITIES_AT]
     nothing = perturbations[:0].reshape((0, 0))
     tile = table[layer, FIRST_TILE] + k
     start, stop, at = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
@@ -353,36 +427,36 @@ def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
     if OWN_COLUMNS:
         own = columns_own[:, tiles[tile, TILE_COLUMNS] : tiles[tile, TILE_COLUMNS] + n_out]
     for p in range(activities.shape[0]):
-        read = view(activities[p], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+        read = view(activities[p], lines_at, lines, first, last)
         if p > 0 and layer < fork[p]:
-            read[:] = view(activities[0], batch * table[layer, ACTIVITIES_AT], n_out, first, last)
+            read[:] = view(activities[0], lines_at, lines, first, last)
             continue
         apart = p == 0 or layer > fork[p] or HAS_READ_CELL
         side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
-        product = product_buffer[side, : rows * n_out].reshape((rows, n_out))
+        product = product_buffer[side, :size].reshape((last - first, lines))
         energy = nothing
         if variance.size > 0:
-            energy = energy_buffer[side, : rows * n_out].reshape((rows, n_out))
+            energy = energy_buffer[side, :size].reshape((last - first, lines))
         if apart:
-            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+            driven = driven_in(layer, p, samples, span, chip, passes, scratch)
             x = cell_inputs(driven, start, stop, dac_range, x_buffer, here)
             if HAS_READ_CELL:
-                read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, here)
+                read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product.reshape((rows, n_out)), here)
             else:
-                multiply(x, array, product)
+                multiply(x, array, product.reshape((rows, n_out)))
             if variance.size > 0:
-                tile_energy(x, variance, x_buffer, energy)
+                tile_energy(x, variance, x_buffer, energy.reshape((rows, n_out)))
         perturbation, lie = nothing, lies[p, layer, ON_LINE]
         if lie >= 0:
-            perturbation = perturbations[lie : lie + batch * n_out].reshape((batch, n_out))
+            perturbation = perturbations[lie : lie + samples * lines].reshape((samples, lines))
         extra = lies[p, layer, ON_WEIGHTS]
         if extra >= 0 and k == 0:
-            driven = view(inputs, inputs_at(table, layer, p, batch), n_line, first, last)
+            driven = driven_in(layer, p, samples, span, chip, passes, scratch)
             beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
-            multiply(driven, beside, view(perturbations, lie, n_out, first, last))
+            multiply(driven, beside, view(perturbations, lie, lines, first, last).reshape((rows, n_out)))
         counter = (first_sample, first_pass + p, layer, k, k0, k1)
         top = read_rows(
-            product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, own,
+            product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, n_out, own,
             gains[tile], here,
         )  # fmt: skip
         peaks[tile] = max(peaks[tile], top)
@@ -391,25 +465,26 @@ def read_tile(layer, k, batch, span, chip, passes, noise, scratch, d):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def forward(x, span, chip, passes, noise, scratch, d):
-    """Rows span = (first, last) of every pass, through all layers.
+def forward(x, span, layers, chip, passes, noise, scratch, d):
+    """Samples span = (first, last) of every pass, through some layers. A layer's rows are samples at each position.
 
     Parameters
     ----------
     x : (batch, n_in) float32
-    span : (int, int)
-        Rows of the batch to do.
+    span, layers : (int, int)
+        Samples of the batch to do, and the layers to take them through: first, and behind the last.
     chip : tuple
-        table, tiles, weights, variances, rotations, ranges, dac_range, gains (tiles,), own values of rows (fields,
-        rows) and of columns (fields, columns), cells: the network as it stands. The cells, read one by one where the
-        device asks for it: conductances (sides, n), own values (fields, sides, n), states (sides, n), units (layers,
-        slices), seconds before the first read and between two. What a device does not have is an empty tuple.
+        table, geometry, norms (shift or scale, units), tiles, weights, variances, rotations, ranges, dac_range, gains
+        (tiles,), own values of rows (fields, rows) and of columns (fields, columns), cells: the network as it stands.
+        The cells, read one by one where the device asks for it: conductances (sides, n), own values (fields, sides, n),
+        states (sides, n), units (layers, slices), seconds before the first read and between two samples. What a device
+        does not have is an empty tuple.
     passes : tuple
-        inputs, flat (see `inputs_at`), and activities, (passes, flat); what the drives add, flat, and where each part
+        inputs, flat (see `driven_in`), and activities, (passes, flat); what the drives add, flat, and where each part
         lies, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's
-        part is then room for what they amount to); the layer at which each pass parts from pass 0; whether the
-        perturbation enters after the ADC; whether the ADC converts; peaks (tiles,), raised to the largest
-        values read.
+        part is then room for what they amount to); the layer at which each pass parts from pass 0; what hidden outputs
+        are multiplied by, flat, or nothing; whether the perturbation enters after the ADC; whether the ADC converts;
+        peaks (tiles,), raised to the largest values read.
     noise : tuple
         first sample, first pass, key.
     scratch : tuple
@@ -418,7 +493,7 @@ def forward(x, span, chip, passes, noise, scratch, d):
         The device's numbers, float32.
     """
     table = chip[0]
-    for layer in range(table.shape[0]):
+    for layer in range(layers[0], layers[1]):
         drive_layer(layer, x, span, chip, passes, scratch, d)
         for k in range(table[layer, TILES]):
             read_tile(layer, k, x.shape[0], span, chip, passes, noise, scratch, d)

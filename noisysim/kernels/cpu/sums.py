@@ -6,10 +6,14 @@ from numba import njit
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def pack(packed, factors, activities, baseline, share, first, fresh):
-    """packed (+)= share factors[b] (activities - baseline)[b, first:first + width]; `baseline` may be empty."""
-    batch, width = packed.shape
-    for b in range(batch):
-        factor = np.float32(share * factors[b])
+    """packed (+)= share factor (activities - baseline)[b, first:first + width]; `baseline` may be empty.
+
+    Rows that share a factor follow each other.
+    """
+    rows, width = packed.shape
+    shared = rows // factors.size
+    for b in range(rows):
+        factor = np.float32(share * factors[b // shared])
         row, source = packed[b], activities[b, first : first + width]
         if baseline.size > 0:
             rest = baseline[b, first : first + width]
@@ -42,27 +46,30 @@ def outer_packed(packed, inputs, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, batch):
+def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, positions, batch):
     """The mean outer product of every layer for one term; factors are (1 or layers, batch)."""
     a, b, c = 0, 0, 0
     share = 1.0 / batch
     nothing = baseline[:0].reshape((0, 0))
     for layer in range(n_ins.size):
-        n_in, n_out = n_ins[layer], n_outs[layer]
-        packed = np.empty((batch, n_out), np.float32)
-        source = activities[a : a + batch * n_out].reshape((batch, n_out))
-        rest = baseline[a : a + batch * n_out].reshape((batch, n_out)) if baseline.size > 0 else nothing
+        n_in, n_out, rows = n_ins[layer], n_outs[layer], batch * positions[layer]
+        packed = np.empty((rows, n_out), np.float32)
+        source = activities[a : a + rows * n_out].reshape((rows, n_out))
+        rest = baseline[a : a + rows * n_out].reshape((rows, n_out)) if baseline.size > 0 else nothing
         pack(packed, factors[layer if factors.shape[0] > 1 else 0], source, rest, share, 0, True)
-        x = inputs[b : b + batch * n_in].reshape((batch, n_in))
+        x = inputs[b : b + rows * n_in].reshape((rows, n_in))
         outer_packed(packed, x, out[c : c + n_in * n_out].reshape((n_out, n_in)))
-        a += batch * n_out
-        b += batch * n_in
+        a += rows * n_out
+        b += rows * n_in
         c += n_in * n_out
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 def squared_distances(activities, baseline, widths, first, last):
-    """sum over all layers of |activities - baseline|^2, one value a sample, (last - first,) float64."""
+    """sum over all layers of |activities - baseline|^2, one value a sample, (last - first,) float64.
+
+    `widths` are the values that a sample has in each layer.
+    """
     batch = activities.size // widths.sum()
     out = np.zeros(last - first)
     at = 0
@@ -75,6 +82,23 @@ def squared_distances(activities, baseline, widths, first, last):
                 total += difference * difference
             out[r - first] += total
         at += batch * width
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def moments(values):
+    """Mean and variance of each column of (rows, units), (2, units) float64."""
+    rows, units = values.shape
+    out = np.zeros((2, units))
+    for r in range(rows):
+        for j in range(units):
+            out[0, j] += values[r, j]
+    out[0] /= rows
+    for r in range(rows):
+        for j in range(units):
+            difference = values[r, j] - out[0, j]
+            out[1, j] += difference * difference
+    out[1] /= rows
     return out
 
 

@@ -1,0 +1,135 @@
+"""What lies between two layers of weights, as observations let it be computed: outputs, and derivatives through it.
+
+A block's digital part is y = mask f((pool(a) - shift) scale). Its lines a, the mask and the two vectors of the
+normalisation are observed, so learners may use all of it. Between blocks an image is unfolded into patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from noisysim import algebra
+from noisysim.architecture import Architecture
+from noisysim.kernels import specialised
+from noisysim.observation import Observation
+
+
+def outputs(net: Architecture, layer: int, observation: Observation) -> np.ndarray:
+    """What a layer gave to the next, (batch, values): its hidden outputs, position by position."""
+    out = algebra.activate(_settled(net, layer, observation), net.activations[layer])
+    if (mask := _entry(observation.masks, layer)) is not None:
+        out *= mask.reshape(out.shape)
+    return out
+
+
+def pull_back(
+    net: Architecture, layer: int, signal: np.ndarray, observation: Observation, out: np.ndarray | None = None
+) -> np.ndarray:
+    """dL/da of a layer's lines, in their shape, from dL/dy of its hidden outputs, (batch, values); may be in place."""
+    block, lines = net.blocks[layer], observation.activities[layer]
+    batch = len(lines)
+    whole = signal.reshape(batch, -1)
+    if block.plain and out is not None:
+        out[...] = signal.reshape(out.shape)
+        return algebra.scale_by_slope(out, lines, block.activation)
+    whole = whole * _slopes(net, layer, observation)
+    if out is None:
+        out = np.empty(lines.shape, np.float32)
+    if block.pool is None:
+        out[...] = whole.reshape(out.shape)
+    else:
+        values, room = lines.reshape(batch, -1), out.reshape(batch, -1)
+        specialised.images().unpool(whole, values, block.units, net.geometry()[layer], room)
+    return out
+
+
+def project(net: Architecture, layer: int, signal: np.ndarray, observation: Observation) -> np.ndarray:
+    """dL/da in place of what it is at constant statistics, in a layer that the batch's own statistics normalise.
+
+    s - <s> - n <s n>, n the normalised lines, means over samples and positions (Ioffe & Szegedy 2015): what a change of
+    all lines alike, or of their spread, seemed to gain is lost again in the statistics. Any other layer's is left.
+    """
+    normed = normalised(net, observation)
+    if normed and normed[layer] is not None:
+        algebra.leave_out_moments(algebra.rows(signal), algebra.rows(normed[layer]))
+    return signal
+
+
+def normalised(net: Architecture, observation: Observation) -> list[Any]:
+    """The normalised lines of each layer, ``None`` where there are none; empty if not by the batch's statistics."""
+    if not (observation.norms_of_batch and len(observation.norms)):
+        return []
+    found: list[Any] = []
+    for lines, norm in zip(observation.activities, observation.norms, strict=True):
+        found.append(None if norm is None else ((lines - norm[0]) * norm[1]).astype(np.float32, copy=False))
+    return found
+
+
+def push(net: Architecture, layer: int, change: np.ndarray, observation: Observation) -> np.ndarray:
+    """Change of the hidden outputs, (batch, values), along a small change of a layer's lines."""
+    block, lines = net.blocks[layer], observation.activities[layer]
+    moved = change.reshape(len(lines), -1)
+    if block.pool is not None:
+        picked = np.empty((len(lines), net.outputs[layer]), np.float32)
+        values = np.ascontiguousarray(lines).reshape(len(lines), -1)
+        specialised.images().pick(moved, values, block.units, net.geometry()[layer], picked)
+        moved = picked
+    return moved * _slopes(net, layer, observation)
+
+
+def unfold(net: Architecture, layer: int, images: np.ndarray) -> np.ndarray:
+    """What a layer's arrays see of the outputs below, (batch, values), before decorrelation: patches, or the same."""
+    batch, loops = len(images), specialised.images()
+    flat = np.ascontiguousarray(images, np.float32).reshape(batch, -1)
+    if not net.blocks[layer].is_conv:
+        return flat
+    if layer == 0:
+        given, flat = flat, np.empty_like(flat)
+        loops.channels_last(given, net.input_shape[0], flat)
+    patches = np.empty((batch * net.positions[layer], net.fan_in[layer]), np.float32)
+    loops.unfold(flat, net.geometry()[layer], patches)
+    return patches.reshape(batch, net.positions[layer], net.fan_in[layer])
+
+
+def fold(net: Architecture, layer: int, patches: np.ndarray) -> np.ndarray:
+    """The transpose of `unfold`: patches are added where they were taken from, (batch, values), channel last."""
+    batch = len(patches)
+    if not net.blocks[layer].is_conv:
+        return patches.reshape(batch, -1)
+    images = np.empty((batch, net.sizes[layer]), np.float32)
+    flat = np.ascontiguousarray(patches, np.float32).reshape(-1, net.fan_in[layer])
+    specialised.images().fold(flat, net.geometry()[layer], images)
+    return images
+
+
+def _entry(arrays: Sequence[Any], layer: int) -> Any:
+    """A layer's entry of a list that may be empty."""
+    return arrays[layer] if len(arrays) else None
+
+
+def _settled(net: Architecture, layer: int, observation: Observation) -> np.ndarray:
+    """What the activation function is applied to, (batch, values)."""
+    block, lines = net.blocks[layer], np.ascontiguousarray(observation.activities[layer])
+    values = lines.reshape(len(lines), -1)
+    if block.pool is not None:
+        pooled = np.empty((len(lines), net.outputs[layer]), np.float32)
+        specialised.images().pool(values, block.units, net.geometry()[layer], pooled)
+        values = pooled
+    if (norm := _entry(observation.norms, layer)) is not None:
+        shift, scale = norm
+        values = ((values.reshape(-1, block.units) - shift) * scale).reshape(values.shape)
+    return values
+
+
+def _slopes(net: Architecture, layer: int, observation: Observation) -> np.ndarray:
+    """dy/da at the lines that pooling let through, (batch, values)."""
+    values = _settled(net, layer, observation)
+    slopes = algebra.scale_by_slope(np.ones_like(values), values, net.activations[layer])
+    if (norm := _entry(observation.norms, layer)) is not None:
+        slopes = (slopes.reshape(-1, net.units[layer]) * norm[1]).reshape(slopes.shape)
+    if (mask := _entry(observation.masks, layer)) is not None:
+        slopes *= mask.reshape(slopes.shape)
+    return slopes
