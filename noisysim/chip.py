@@ -15,6 +15,7 @@ import noisysim.devices as devices
 from noisysim import execution, layered, seeding
 from noisysim.architecture import Architecture, architecture
 from noisysim.arrays import Arrays, Cells, numbers
+from noisysim.buffers import NOTHING, Observed, scratch
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fabrication import number
@@ -23,8 +24,6 @@ from noisysim.kernels import build, specialised
 from noisysim.kernels.layout import (
     DROP_STREAM,
     FIRST_TILE,
-    MASK_AT,
-    NORM_AT,
     ON_LINE,
     ON_OUTPUT,
     ON_WEIGHTS,
@@ -32,7 +31,8 @@ from noisysim.kernels.layout import (
     TILES,
 )  # fmt: skip
 from noisysim.layered import Layered
-from noisysim.network import Network, Room, network
+from noisysim.network import Network, network
+from noisysim.normalisation import Normalisation
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
 
@@ -49,7 +49,6 @@ SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
 RATE = Field("per update", 0, 1, "step of the decorrelation")
 ASIDE = 1 << 31  # from here on pass numbers are of passes aside: a run's own would get there after years
 ROOM = ASIDE - (1 << 24)  # so that a block of passes aside stays below 2^32
-_NOTHING = np.zeros(0, np.float32)
 WAIT = Field("s", 0, 1e12)
 AGES = 1e12  # seconds
 CALIBRATION_ROWS = 16  # vectors of a read that measures what drift has taken
@@ -260,10 +259,9 @@ class Chip:
             self._pass(x, [Drive()], observed, 0, convert=False)
             self._count(len(x), 1, digitised=False)
 
-        for layer, norm in enumerate(self.network.norms):
-            if norm is not None:
-                look()
-                self._hidden.track(self.network, layer, observed[0].activities[layer], 1.0)
+        for layer in self._hidden.normalisation.layers:
+            look()
+            self._hidden.normalisation.track(layer, observed[0].activities[layer], 1.0)
         if not self._follows:
             return
         look()
@@ -338,7 +336,7 @@ class Chip:
         """
         for layer, norm in enumerate(self.network.norms):
             if norm is not None:
-                self._hidden.track(self.network, layer, activities[layer], norm.rate)
+                self._hidden.normalisation.track(layer, activities[layer], norm.rate)
 
     def normalise(self) -> None:
         """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), biases left out.
@@ -471,17 +469,17 @@ class Chip:
         """Mean |line| of each tile, (tiles,), driven with known vectors of +-1 and read before the converters."""
         hidden, net, rows = self._hidden, self.network, CALIBRATION_ROWS
         found = np.zeros(len(hidden.arrays.tiles), np.float32)
-        observed, (perturbations, lies, fork) = _Observed(net, rows, 1), self._undriven(1)
+        observed, (perturbations, lies, fork) = Observed(net, rows, 1), self._undriven(1)
         signs = np.random.default_rng(0).integers(0, 2, (rows, max(net.columns))) * 2 - 1
         for driven in observed[0].inputs:
             driven[...] = signs[:, : driven.shape[-1]].reshape(rows, *[1] * (driven.ndim - 2), -1)
         peaks = np.zeros_like(found)
-        passes = (observed.inputs, observed.activities, perturbations, lies, fork, _NOTHING, False, False, peaks)
+        passes = (observed.inputs, observed.activities, perturbations, lies, fork, NOTHING, False, False, peaks)
         chip, noise = (
-            self._as_it_stands(0, np.ones_like(found), hidden.norms),
+            self._as_it_stands(0, np.ones_like(found), hidden.normalisation.norms),
             (0, hidden.next_pass, *hidden.keys["noise"]),
         )
-        work = _scratch(net, rows, 1 if self.noisy else 2, 0)
+        work = scratch(net, rows, 1 if self.noisy else 2, 0)
         for layer, lines in enumerate(observed[0].activities):
             before = np.zeros_like(lines)
             for k in range(hidden.arrays.table[layer, TILES]):
@@ -514,17 +512,17 @@ class Chip:
             raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {np.shape(x)}")
         return x
 
-    def _observations(self, out: Any, rows: int, count: int, training: bool, whole: bool) -> _Observed:
+    def _observations(self, out: Any, rows: int, count: int, training: bool, whole: bool) -> Observed:
         drops = training and self._drops
-        if isinstance(out, _Observed) and out.made_for == (rows, count, drops, whole, self.network.extents):
+        if isinstance(out, Observed) and out.made_for == (rows, count, drops, whole, self.network.extents):
             return out
-        return _Observed(self.network, rows, count, drops, whole)
+        return Observed(self.network, rows, count, drops, whole)
 
     def _pass(
         self,
         x: np.ndarray,
         drives: Sequence[Drive],
-        observed: _Observed,
+        observed: Observed,
         first_sample: int,
         convert: bool,
         training: bool = False,
@@ -536,7 +534,8 @@ class Chip:
             self._keep_up(hidden.arrays.patience)
         perturbations, lies, fork = self._lay_out(drives, len(x))
         k0, k1 = hidden.keys["noise"]
-        norms = hidden.norms.copy() if self._normalises else hidden.norms
+        normalisation = hidden.normalisation
+        norms = normalisation.norms.copy() if self._normalises else normalisation.norms
         chip = self._as_it_stands(first_sample, hidden.gains, norms)
         if first_sample:
             if first_sample < 0 or hidden.next_pass < len(drives):
@@ -557,7 +556,7 @@ class Chip:
                 observed.inputs, observed.activities, perturbations, lies, fork, observed.masks, digital, convert,
                 peaks,
             )  # fmt: skip
-            work = _scratch(net, span[1] - span[0], sides, spare)
+            work = scratch(net, span[1] - span[0], sides, spare)
             self._loops.forward(x, span, layers, chip, passes, noise, work, self._numbers)
 
         for layers in self._stages[training]:
@@ -570,22 +569,16 @@ class Chip:
                     execution.run(tasks, 2.0 * len(x) * len(drives) * net.products)
             except Exception as error:
                 raise devices.explain(self.device, error) from error
-            if training and (norm := net.norms[layers[1] - 1]) is not None:
-                moments = _moments(observed[0].activities[layers[1] - 1])
-                _shift_and_scale(moments, norm, norms[:, hidden.normed(net, layers[1] - 1)])
+            if training and net.norms[layers[1] - 1] is not None:
+                normalisation.by_batch(layers[1] - 1, observed[0].activities[layers[1] - 1], norms)
         if self._normalises:
-            self._tell(observed, norms, training)
+            parts = normalisation.parts(norms)
+            for observation in observed:
+                observation.norms, observation.norms_of_batch = parts, training
         np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
         hidden.next_pass += len(drives)
 
-    def _tell(self, observed: _Observed, norms: np.ndarray, training: bool) -> None:
-        """Put into observations by what the periphery normalised."""
-        net = self.network
-        parts = [norms[:, self._hidden.normed(net, layer)] if norm else None for layer, norm in enumerate(net.norms)]
-        for observation in observed:
-            observation.norms, observation.norms_of_batch = parts, training
-
-    def _drop(self, observed: _Observed, first_sample: int) -> None:
+    def _drop(self, observed: Observed, first_sample: int) -> None:
         """Draw what the periphery drops."""
         hidden, net, draws = self._hidden, self.network, specialised.draws()
         for layer, mask in enumerate(observed.layer_masks):
@@ -652,7 +645,7 @@ class Chip:
         if passes not in self._undriven_layouts:
             lies = np.full((passes, self.network.depth, 3), -1, np.int64)
             fork = np.full(passes, 0 if self.noisy else self.network.depth, np.int64)
-            self._undriven_layouts[passes] = (_NOTHING, lies, fork)
+            self._undriven_layouts[passes] = (NOTHING, lies, fork)
         return self._undriven_layouts[passes]
 
     def _write(self, change: np.ndarray, every: bool) -> None:
@@ -666,44 +659,6 @@ class Chip:
         self.cost.cells_programmed += cells
         self.cost.pulses += pulses
         hidden.reference_due = True
-
-
-class _Observed(list):
-    """The observations of one call, in buffers of their own. They share what the first layer was driven with, and what
-    dropout multiplied by."""
-
-    def __init__(self, net: Network, rows: int, count: int, drops: bool = False, whole: bool = True):
-        self.made_for, self.whole = (rows, count, drops, whole, net.extents), whole
-        driven = [net.driven_shape(layer, rows) for layer in range(net.depth)]
-        lines = [net.line_shape(layer, rows) for layer in range(net.depth)]
-        sizes = [math.prod(shape) for shape in driven]
-        first, others = sizes[0], sum(sizes[1:])
-        self.inputs = np.empty(first + (count if whole else 1) * others, np.float32)
-        self.activities = np.empty((count, rows * sum(net.lines)), np.float32)
-        self.masks: np.ndarray = _NOTHING
-        self.layer_masks: list[np.ndarray | None] = []
-        if drops:
-            self.masks, self.layer_masks = _masks(net, rows)
-        for k in range(count):
-            if k == 0:
-                inputs: list[np.ndarray] = Layered(self.inputs, driven)
-            elif not whole:
-                inputs = []
-            else:
-                at = first + k * others
-                inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + others], driven[1:])]
-            activities = Layered(self.activities[k], lines)
-            self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
-
-
-def _masks(net: Network, rows: int) -> tuple[np.ndarray, list[np.ndarray | None]]:
-    """Room for what dropout multiplies by: one buffer, and each layer's part of it."""
-    flat = np.empty(rows * sum(n for n, drop in zip(net.outputs, net.drops, strict=True) if drop), np.float32)
-    parts: list[np.ndarray | None] = []
-    for layer, row in enumerate(net.geometry()):
-        at, shape = rows * row[MASK_AT], net.output_shape(layer, rows)
-        parts.append(flat[at : at + math.prod(shape)].reshape(shape) if row[MASK_AT] >= 0 else None)
-    return flat, parts
 
 
 class _Hidden:
@@ -726,9 +681,7 @@ class _Hidden:
         for rotation in self.rotations:
             np.fill_diagonal(rotation, 1)
         self.flat_rotations = self.rotations.flat
-        normed = sum(n for n, norm in zip(net.units, net.norms, strict=True) if norm)
-        self.statistics = np.stack([np.zeros(normed), np.ones(normed)])  # mean and variance of activities
-        self.norms = np.stack([np.zeros(normed), np.ones(normed)]).astype(np.float32)  # what follows: shift and scale
+        self.normalisation = Normalisation(net)
         self.clock = self.aged_at = 0.0
         self.read_at = -AGES  # so cells' discrete states are in balance when they are first read
         self.next_pass = 0
@@ -737,54 +690,10 @@ class _Hidden:
     @property
     def held(self) -> dict[str, np.ndarray]:
         """The arrays that change in use."""
-        names = ("ranges", "peaks", "gains", "reference", "states", "statistics", "norms")
+        names = ("ranges", "peaks", "gains", "reference", "states")
         own = {n: getattr(self, n) for n in names}
+        own.update(statistics=self.normalisation.statistics, norms=self.normalisation.norms)
         return {**self.arrays.held, **own, "rotations": self.flat_rotations}
-
-    def track(self, net: Network, layer: int, activities: np.ndarray, rate: float) -> None:
-        """Move a layer's running mean and variance towards those of its activities, and what follows from them."""
-        here, norm = self.normed(net, layer), net.norms[layer]
-        assert norm is not None
-        self.statistics[:, here] += rate * (_moments(activities) - self.statistics[:, here])
-        _shift_and_scale(self.statistics[:, here], norm, self.norms[:, here])
-
-    def normed(self, net: Network, layer: int) -> slice:
-        """Where a normalised layer's units lie among all of these."""
-        at = net.geometry()[layer, NORM_AT]
-        return slice(at, at + net.units[layer])
-
-
-def _moments(activities: np.ndarray) -> np.ndarray:
-    """Mean and variance of each unit over samples and positions, (2, units) float64."""
-    return specialised.sums().moments(np.ascontiguousarray(activities).reshape(-1, activities.shape[-1]))
-
-
-def _shift_and_scale(moments: np.ndarray, norm: Any, out: np.ndarray) -> None:
-    """What normalises units of such mean and variance, (2, units)."""
-    out[0] = moments[0]
-    out[1] = 1 / np.sqrt(moments[1] + norm.epsilon)
-
-
-def _scratch(net: Network, rows: int, sides: int, spare: int) -> tuple:
-    """Work arrays of this thread for one block of samples.
-
-    Products of two sides where passes can share one; what `spare` passes are driven with that no observation keeps.
-    """
-    return execution.scratch_set((net.room, rows, sides, spare), partial(_cut_scratch, net.room, rows, sides, spare))
-
-
-def _cut_scratch(room: Room, rows: int, sides: int, spare: int) -> tuple:
-    take, padded = execution.scratch, 4 * -(-max(room.lines, room.columns) // 4)
-    product = rows * max(room.driven, room.lines)  # a product's, or before it that of its decorrelated inputs
-    return (
-        take("work", rows * max(room.driven, room.outputs)),
-        take("product", sides * product)[: sides * product].reshape(sides, -1),
-        take("energy", sides * rows * room.lines)[: sides * rows * room.lines].reshape(sides, -1),
-        (take("z", padded), take("u", padded), take("bits", padded, np.uint32)),
-        take("line", 2 * room.lines),
-        take("patches", rows * room.patches),
-        take("driven", spare * rows * room.driven)[: spare * rows * room.driven],
-    )
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:

@@ -288,13 +288,13 @@ def kernels_of(folder, source):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return build.load("cpu/passes", {"activation": module.activation}, {}, numba.njit(**build.OPTIONS))
+    return build.load("cpu/slopes", {"activation": module.activation}, {}, numba.njit(**build.OPTIONS))
 
 
 def activated(kernels):
-    a, out = np.array([[1.0, -2.0]], np.float32), np.empty((1, 2), np.float32)
-    kernels.activate(a, out)
-    return out[0].tolist()
+    a, out = np.array([1.0, -2.0], np.float32), np.empty(2, np.float32)
+    kernels.activate_all(a, out)
+    return out.tolist()
 
 
 def test_hooks_make_modules_by_their_source(tmp_path, monkeypatch):
@@ -319,7 +319,7 @@ def test_hooks_make_modules_by_their_source(tmp_path, monkeypatch):
 def test_a_hook_that_shares_its_name_with_what_it_calls():
     # np.tanh inside a function called tanh: an attribute's name is no global of the function
     own: dict = {"cell": {}, "row": {}, "column": {}}
-    assert specialised.for_device("passes", [], devices.hooks(devices.get("ideal")), own, {}, "tanh")
+    assert specialised.for_device("passes", [], devices.hooks(devices.get("ideal")), own, {}, ["tanh"])
 
 
 PROCESS = """
@@ -329,11 +329,11 @@ PROCESS = """
     import hook
     from noisysim.kernels import build
     import numba
-    kernels = build.load("cpu/passes", {{"activation": hook.activation}}, {{}}, numba.njit(**build.OPTIONS))
-    out = np.empty((1, 2), np.float32)
-    kernels.activate(np.array([[1.0, -2.0]], np.float32), out)
-    stats = kernels.activate.stats
-    print(out[0].tolist(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+    kernels = build.load("cpu/slopes", {{"activation": hook.activation}}, {{}}, numba.njit(**build.OPTIONS))
+    out = np.empty(2, np.float32)
+    kernels.activate_all(np.array([1.0, -2.0], np.float32), out)
+    stats = kernels.activate_all.stats
+    print(out.tolist(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
 
