@@ -495,7 +495,7 @@ class Chip:
         hidden, arrays = self._hidden, self._hidden.arrays
         cells: tuple = ()
         if self._by_cell:
-            waited = self._interval if first_sample else hidden.clock - hidden.read_at + self._interval
+            waited = hidden.clock - hidden.read_at + self._interval  # since the last read of an earlier call
             own, states = arrays.own if arrays.spreads["cell"] else (), hidden.states if self._in_order else ()
             cells = (arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self._interval))
         return (

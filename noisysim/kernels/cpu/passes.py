@@ -398,7 +398,7 @@ def read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, d):
     positions = geometry[layer, POSITIONS]
     counter = ((first_sample + first) * positions, first_pass + p, layer, k, k0, k1)
     between = np.float32(interval / positions)
-    seconds = (waited if first == 0 and p == 0 else between, between)
+    seconds = (waited if first_sample + first + p == 0 else between, between)
     at = table[layer, CELLS_AT] + start
     some = (now, own, states)
     read_cells(x, at, table[layer, N_IN], s, some, units[layer, s], counter, seconds, draws, product, d)
