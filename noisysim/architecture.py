@@ -218,6 +218,12 @@ class Architecture:
         return np.array(rows, np.int64)
 
 
+def whole(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
+    """Input, hidden layers and outputs in one list; the input's shape matters to convolutions alone."""
+    image = any(isinstance(one, Conv) for one in hidden)
+    return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
+
+
 def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bool = False) -> Architecture:
     """The checked architecture of a list: input, hidden layers, number of outputs.
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import noisysim.devices as devices
 from noisysim import diagnostics, learners, optimizers, tasks
 from noisysim import layers as kinds
-from noisysim.architecture import architecture
+from noisysim.architecture import architecture, whole
 from noisysim.chip import BACKENDS, INITS, INJECTIONS
 from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
 from noisysim.scalars.activations import ACTIVATIONS
@@ -116,7 +116,7 @@ def resolve(
     _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
     listed = kinds.hidden(task.defaults["layers"]) if listed is None else listed
-    plan = architecture([task.input_shape if task.input_shape else task.n_in, *listed, task.n_out], activation, bias)
+    plan = architecture(whole(task.input_shape, listed, task.n_out), activation, bias)
     _check_start(init, plan.activations[:-1])
     filled = {
         "learning_rate": learner.rates[optimizer.name], "learning_rate_decay": 1.0, **task.defaults, **given,

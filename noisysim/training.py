@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from noisysim import algebra, chip, health, negotiation, seeding
+from noisysim.architecture import whole
 from noisysim.config import Config
 from noisysim.diagnostics import Probe
 from noisysim.history import COUNTS, History
-from noisysim.layers import Conv
 from noisysim.learners import State
 from noisysim.progress import Progress
 
@@ -39,9 +39,7 @@ class Training:
         self.step = 0  # of this epoch
         # of this epoch: loss, hits, samples; passed share, looks at it; squared activity, looks at it
         self.sums = np.zeros(7)
-        layers = [self.task.input_shape, *config.layers, self.task.n_out]
-        if len(self.task.input_shape) < 2 or not any(isinstance(one, Conv) for one in config.layers):
-            layers[0] = self.task.n_in
+        layers = whole(self.task.input_shape, config.layers, self.task.n_out)
         self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
             layers, config.device, config.activation, config.learner.decorrelation > 0, config.seed, config.backend,

@@ -196,3 +196,13 @@ def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
     for name, named in kinds.NAMED.items():
         assert f"| `{name}` | {named} | {named.source} |" in table
         assert name in shown
+
+
+def test_arrays_of_any_shape_are_learned_and_images_by_convolutions():
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    given = {"device": "ideal", "epochs": 1, "batch_size": 8, "progress": False}
+    flat = noisysim.run((rng.standard_normal((24, 2, 2, 3, 2)), labels), layers=[4], **given)
+    assert flat.rows()[1] == ("network", "24-4-3, leaky_relu")
+    images = noisysim.run((rng.standard_normal((24, 2, 5, 4)), labels), layers=[conv(3, 3), 4], **given)
+    assert images.rows()[1] == ("network", "2x5x4 - conv(3, 3) - 4 - 3, leaky_relu")
