@@ -10,6 +10,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -320,6 +322,22 @@ def test_a_hook_that_shares_its_name_with_what_it_calls():
     # np.tanh inside a function called tanh: an attribute's name is no global of the function
     own: dict = {"cell": {}, "row": {}, "column": {}}
     assert specialised.for_device("passes", [], devices.hooks(devices.get("ideal")), own, {}, ["tanh"])
+
+
+def test_threads_that_need_the_same_loops_at_once_never_find_half_of_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOISYSIM_CACHE", str(tmp_path))
+
+    def slowly(function):
+        time.sleep(0.3)  # the module is registered by now, and not whole
+        return numba.njit(**build.OPTIONS)(function)
+
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda _: build.load("cpu/slopes", {"here_alone": abs_of}, {}, slowly), range(4))
+        assert all(module.here_alone(-2.0) == 2.0 for module in made)
+
+
+def abs_of(a):
+    return -a if a < 0 else a
 
 
 PROCESS = """

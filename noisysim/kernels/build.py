@@ -14,6 +14,7 @@ import inspect
 import os
 import sys
 import tempfile
+import threading
 import types
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ import numpy as np
 import platformdirs
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+_loading = threading.RLock()
 SOURCE = "__device_source__"
 """The global under which a module that was made from a user's file keeps its text."""
 
@@ -188,8 +190,27 @@ def load(
     identity += [f"{name}:{fingerprint(function)}" for name, function in sorted(scalars.items())]
     digest = hashlib.sha256(chr(10).join(identity).encode()).hexdigest()[:24]
     name = f"noisysim_{template.replace('/', '_')}_{digest}"
-    if name in sys.modules:
+    with _loading:  # another thread may be at it: half a module must not be found
+        if name not in sys.modules:
+            try:
+                _assemble(name, source, scalars, constants, jit, generated or {}, linked, numbers)
+            except BaseException:
+                sys.modules.pop(name, None)  # nor by the next call
+                raise
         return sys.modules[name]
+
+
+def _assemble(
+    name: str,
+    source: str,
+    scalars: Mapping[str, Callable],
+    constants: Mapping[str, Any],
+    jit: Callable,
+    generated: Mapping[str, str],
+    linked: Sequence[types.ModuleType],
+    numbers: Sequence[str],
+) -> None:
+    """The module that `load` describes."""
     module = _execute(name, source)
     for other in linked:
         for known, value in vars(other).items():
@@ -200,12 +221,11 @@ def load(
         setattr(module, scalar, specialise(function, jit, made))
     if numbers:
         module.Numbers = namedtuple("Numbers", numbers, module=name)  # type: ignore[attr-defined, misc]
-    for generic, text in (generated or {}).items():
+    for generic, text in generated.items():
         exec(text, vars(module))
         setattr(module, generic, jit(getattr(module, generic)))
     for constant, value in constants.items():
         setattr(module, constant, value)
-    return module
 
 
 def _execute(name: str, source: str) -> types.ModuleType:
@@ -220,11 +240,7 @@ def _execute(name: str, source: str) -> types.ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # first: unpickling cached code imports it by name
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]  # half a module would be found by the next call
-        raise
+    spec.loader.exec_module(module)
     return module
 
 
