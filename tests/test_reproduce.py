@@ -13,6 +13,9 @@ import noisysim
 from noisysim import cli, papers
 
 Report, panels = papers.Report, papers.report.panels
+conv_crossbar, dalm2025_fig9 = papers.get("conv-crossbar"), papers.get("dalm2025-fig9")
+bacho2024_table2, lansdell2020_fig3 = papers.get("bacho2024-table2"), papers.get("lansdell2020-fig3")
+cifar = dalm2025_fig9.cifar
 SMALL = {"task": "student-teacher:n_in=6,n_train=40,n_test=10", "layers": [5], "batch_size": 8, "epochs": 2}
 
 
@@ -83,6 +86,7 @@ def kept(path):
 
 def test_every_reproduction_has_title_lengths_and_function():
     assert {"adc-dither", "dalm2025-fig2", "dalm2025-table3", "reference-fashion"} <= set(papers.names())
+    assert {"bacho2024-table2", "conv-crossbar", "dalm2025-fig9", "lansdell2020-fig3"} <= set(papers.names())
     for name in papers.names():
         module = papers.get(name)
         assert module.__name__ == f"noisysim.papers.{name.replace('-', '_')}"
@@ -310,3 +314,114 @@ def test_the_quick_form_of_the_angles_is_within_its_tolerances(call):
     assert code == 0
     assert "9 of 9" in out
     assert "dalm2025-fig2-quick-angles.png" in os.listdir("reproduced")
+
+
+def test_a_convolutional_network_learns_on_the_crossbar(call, monkeypatch):
+    """The quick form of `conv-crossbar`, on smaller images that are always at hand."""
+    layers = ["conv(8, 3)", "conv(8, 3, stride=2)", 32]
+    rates = {"danp": 3e-3, "bp": 3e-3}
+    small = conv_crossbar.Form("digits", layers, 50, 8, rates, (8, 4), (42, 362), 40)
+    monkeypatch.setattr(conv_crossbar, "QUICK", small)
+    call("reproduce", "conv-crossbar", "--quick")
+    content = kept("reproduced/conv-crossbar-quick.json")
+    assert (content["status"], content["figures"]) == ("finished", ["conv-crossbar-quick-accuracy.png"])
+    rows = {row["name"]: row for row in content["rows"]}
+    names = ["BP, ideal device", "DANP, ideal device", "DANP, crossbar, 8 bits", "DANP, crossbar, 4 bits"]
+    assert [rows[name]["injected"] for name in names] == [0, 1e-3, 0, 0]
+    assert rows["BP, ideal device"]["exact"] == pytest.approx(rows["BP, ideal device"]["ours"], abs=0.3)
+    for name in ("BP, crossbar, 8 bits", "DANP, crossbar, 8 bits", "DANP, crossbar, 4 bits"):
+        assert rows[f"{name}: products/conversions"]["ours"] == [42, 362]
+    assert rows["claim: DANP learns on the crossbar, 8 bits"]["passed"]
+    assert rows["claim: DANP, crossbar, 8 bits, loses to ideal"]["tolerance"] == "<= 3"
+    assert rows["DANP, crossbar, 4 bits, loses to ideal"]["passed"] is None
+
+
+def test_figure_9_of_dalm_runs_all_networks_and_rules(call, monkeypatch):
+    """Its quick form in small: every row beside what was published, all claims, the figure."""
+    if not Path(os.environ.get("NOISYSIM_DATA", "none"), "cifar10").is_dir():
+        pytest.skip("NOISYSIM_DATA names no folder with cifar10/")
+    monkeypatch.setattr(cifar, "TEST_IMAGES", 200)
+    monkeypatch.setattr(dalm2025_fig9, "DEEP", cifar.Form(8, 1000, 16, 500, 1))
+    monkeypatch.setattr(dalm2025_fig9, "CONVNET", cifar.Form(16, 500, 16, 100, 1, faster=10))
+    call("reproduce", "dalm2025-fig9", "--quick")
+    content = kept("reproduced/dalm2025-fig9-quick.json")
+    assert (content["status"], content["figures"]) == ("finished", ["dalm2025-fig9-quick-accuracy.png"])
+    rows = [row for row in content["rows"] if not row["name"].startswith("claim")]
+    assert len(rows) == 2 * (3 * 3 + 8)
+    assert all(row["published"] and row["passed"] is None and row["ours"] > 0 for row in rows)
+    known = {row["name"]: (row["published"], row["learning_rate"]) for row in rows}
+    assert known["9 hidden layers, DINP, training"] == (52.0, 5e-3)
+    assert known["ConvNet, DANP, test"] == (52.6, 1e-3)
+    assert known["ConvNet, BP, test"] == (62.1, 1e-3)
+    assert "claim: DINP's lead over DNP grows with depth, test" in {row["name"] for row in content["rows"]}
+    assert any("NP 0.001, DNP 0.001" in said for said in content["said"])
+
+
+def test_networks_of_dalm_are_named_and_shortened_by_their_dense_layers():
+    assert set(cifar.PEAKS) == set(cifar.RATES) == set(cifar.NETWORKS) <= set(noisysim.layers.NAMED)
+    assert all(set(cifar.PEAKS[one]) == set(cifar.RATES[one]) for one in cifar.NETWORKS)
+    assert cifar.FULL.layers("dalm-convnet") == "dalm-convnet"
+    assert cifar.FULL.rate("dalm-convnet", "dnp") == 1e-4
+    assert noisysim.layers.plain(cifar.SHORT.layers("dalm-convnet")) == [
+        *noisysim.layers.plain(noisysim.layers.hidden("dalm-convnet"))[:3], "dense(256, activation='leaky_relu')"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["QUICK", "FULL"])
+def test_table_2_of_bacho_runs_both_networks_by_their_rules(call, monkeypatch, form):
+    """Either form on a few images of noise: every row beside what was published, the claims of the quick one."""
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(n, 1, 16, 16)) for n in (64, 32)]
+    task = noisysim.tasks.get((images[0], np.arange(64) % 10, images[1], np.arange(32) % 10))
+    monkeypatch.setattr(bacho2024_table2, "images", lambda name, form: task)
+    monkeypatch.setattr(bacho2024_table2, form, getattr(bacho2024_table2, form)._replace(epochs=1))
+    call("reproduce", "bacho2024-table2", *(["--quick"] if form == "QUICK" else ["--seeds", "1"]))
+    stem = "bacho2024-table2" + ("-quick" if form == "QUICK" else "")
+    content = kept(f"reproduced/{stem}.json")
+    assert (content["status"], content["figures"]) == ("finished", [f"{stem}-accuracy.png"])
+    rows = {row["name"]: row for row in content["rows"] if not row["name"].startswith("claim")}
+    assert len(rows) == (7 + 4 if form == "QUICK" else 3 * (7 + 1 + 4))
+    known = {"FG-W": (74.93, 0.55), "FDFA": (91.54, 0.11)}
+    known["DKP" + (", batch norm" if form == "QUICK" else ", as in the code")] = (90.39, 0.25)
+    for name, values in known.items():
+        row = rows[f"fashion-mnist, {name}"]
+        assert (row["published"], row["published_sd"]) == values
+        assert (row["tolerance"] is None) == (form == "QUICK")
+    claims = {row["name"]: row["tolerance"] for row in content["rows"] if row["name"].startswith("claim")}
+    assert len(claims) == (6 + 3 if form == "QUICK" else 0)
+    if claims:
+        assert claims["claim: FDFA above FG-A"] == ">= 4.4"
+        assert claims["claim: batch norm, FDFA above DFA"] == ">= 0.9"
+
+
+@pytest.mark.parametrize("form", ["QUICK", "FULL"])
+def test_figure_3_of_lansdell_compares_losses_planes_and_pictures(call, monkeypatch, form):
+    """Either form, shorter, on smaller images that are always at hand."""
+    given = getattr(lansdell2020_fig3, form)
+    monkeypatch.setattr(lansdell2020_fig3, form, given._replace(task="autoencoding:of=digits", updates=40, searched=20))
+    call("reproduce", "lansdell2020-fig3", *(["--quick"] if form == "QUICK" else ["--seeds", "2"]))
+    stem = "lansdell2020-fig3" + ("-quick" if form == "QUICK" else "")
+    content = kept(f"reproduced/{stem}.json")
+    assert (content["status"], content["figures"]) == ("finished", [f"{stem}-autoencoder.png"])
+    rows = {row["name"]: row for row in content["rows"]}
+    assert 10 < rows["untrained: labels"]["ours"] < 90
+    for name, method in given.methods.items():
+        assert rows[f"{name}: test loss"]["published"] == pytest.approx(method.published / 32, abs=0.005)
+        assert len(rows[f"{name}: test loss"]["course"]) == 20
+        searched = [row for row in content["rows"] if row["name"].startswith(f"{name}, searching")]
+        assert len(searched) == (len(method.rates) if form == "FULL" else 0)
+        if searched:
+            best = min(searched, key=lambda row: row["ours"])["name"]
+            chosen = "/".join(f"{rate:g}" for rate in rows[f"{name}: test loss"]["rates"])
+            assert f" {chosen}:" in best
+    assert sum(name.startswith("claim") for name in rows) == (5 if form == "QUICK" else 7)
+    assert rows["claim: NP's loss below FA's"]["published"] == 7.62
+
+
+def test_neighbours_in_a_plane_name_what_is_apart():
+    labels = noisysim.tasks.base.Labels(np.repeat([0, 1], 20), np.array([0, 1]))
+    apart = np.repeat([[0.0, 0.0], [9.0, 9.0]], 20, axis=0)
+    asked = np.array([[1.0, 0.0], [8.0, 9.0]])
+    assert lansdell2020_fig3.neighbours(apart, asked, labels) == 100
+    assert lansdell2020_fig3.neighbours(apart, asked[::-1], labels) == 0
+    assert lansdell2020_fig3.neighbours(apart * np.nan, asked, labels) == 0

@@ -21,10 +21,10 @@ SECONDS = (100_000, 20)
 
 def reproduce(report: Report) -> None:
     """Train both rules both ways, and judge what the noisy baseline costs."""
-    form, task = cifar.begin(report)
+    form, task = cifar.begin(report, ["dalm-3"])
     ways = {"": "auto", " noisy": "noisy"}
     found = {
-        f"{rule.upper()}{way}": cifar.learn(report, form, task, 3, rule, baseline)
+        f"{rule.upper()}{way}": cifar.learn(report, form, task, "dalm-3", rule, baseline)
         for rule in ("dnp", "danp")
         for way, baseline in ways.items()
     }
@@ -36,4 +36,4 @@ def reproduce(report: Report) -> None:
         report.claim("DNP loses, test", found["DNP"].peak("test") - found["DNP noisy"].peak("test"), ">= 1")
         fallen = found["DNP noisy"].peak("train") - last["DNP noisy"]
         report.claim("DNP, noisy baseline, falls late, training", fallen, ">= 1")
-    cifar.draw(report, ["3 hidden layers"], [found])
+    cifar.draw(report, {"3 hidden layers": found})

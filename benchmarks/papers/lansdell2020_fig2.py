@@ -97,21 +97,14 @@ def learn_once(report: Report, task: Any, learner: Any, updates: int, seed: int)
     warmup = getattr(learner, "warmup", 0)
     looks = np.linspace(0, updates, 26).astype(int)
     chip, state = lansdell.network(task, learner, seed, backend=report.backend)
-    optimizer = noisysim.optimizers.get("sgd")
-    optimizer_state, observed, gradient = optimizer.init(chip.network.shapes), None, None
     test, matches, errors = task.batch("test", slice(None)), [], []
     part = task.batch("test", slice(0, 1000))
-    for update, batch in enumerate(lansdell.batches(task, warmup + updates + 1, seed), -warmup):
+    given = lansdell.batches(task, warmup + updates + 1, seed)
+    for update, (now, _) in enumerate(lansdell.learn(chip, learner, state, given, RATE), -warmup):
         if update in looks:
             errors.append(error(chip, test))
             if hasattr(learner, "feedback_shapes"):
-                matches.append(lansdell.match(chip, learner, state, part))
-        observed = chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
-        oracle = chip.oracle(batch) if "oracle" in learner.requires() else None
-        gradient, state = learner.update(state, observed, oracle=oracle, out=gradient)
-        if gradient is not None:
-            gradient, optimizer_state = optimizer.update(gradient, optimizer_state, RATE)
-            chip.program(gradient)
+                matches.append(lansdell.match(chip, learner, now, part))
     return looks, matches, errors
 
 

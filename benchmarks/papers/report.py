@@ -169,12 +169,15 @@ def cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
     return _text(row["published"], "g", "g"), limit, measured, {True: "ok", False: "OUT", None: ""}[row["passed"]]
 
 
-def panels(titles: Sequence[str], width: float = 5.0, height: float = 4.0, **shared: Any) -> tuple[Any, list[Any]]:
-    """A figure with a panel for each title side by side, made without pyplot: nothing global, nothing to close."""
+def panels(
+    titles: Sequence[str], width: float = 5.0, height: float = 4.0, rows: int = 1, **shared: Any
+) -> tuple[Any, list[Any]]:
+    """A figure with a panel for each title, row by row, made without pyplot: nothing global, nothing to close."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * len(titles), height), layout="constrained")
-    axes = list(figure.subplots(1, len(titles), squeeze=False, **shared)[0])
+    columns = -(-len(titles) // rows)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
     for one, title in zip(axes, titles, strict=True):
         one.set_title(title, fontsize=11, loc="left")
         one.spines[["top", "right"]].set_visible(False)
