@@ -32,7 +32,7 @@ def decorrelate(rotations: layered.Layered, inputs: layered.Layered, rate: float
     rate : float
         alpha.
     """
-    if len(inputs[0]) <= FEW and all(line.ndim == 2 for line in inputs):
+    if len(inputs[0]) <= FEW and inputs.flat_rows:
         kernel = specialised.sums().decorrelate_few
         kernel(rotations.flat, inputs.flat, rotations.widths, inputs.widths, len(inputs[0]), rate)
         return

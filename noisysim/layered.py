@@ -23,6 +23,8 @@ class Layered(list):
     positions, sizes : numpy.ndarray
         int64, (layers,): rows of so many values that a sample has, the axes between the first and the last; and all of
         its values.
+    flat_rows : bool
+        Whether each sample is one row of every array.
 
     Parameters
     ----------
@@ -31,13 +33,14 @@ class Layered(list):
     shapes : sequence of tuple of int
     """
 
-    __slots__ = ("flat", "positions", "sizes", "widths")
+    __slots__ = ("flat", "flat_rows", "positions", "sizes", "widths")
 
     def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
         self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
         self.widths = np.array([shape[-1] for shape in shapes], np.int64)
         self.positions = np.array([math.prod(shape[1:-1]) for shape in shapes], np.int64)
         self.sizes = self.widths * self.positions
+        self.flat_rows = all(len(shape) <= 2 for shape in shapes)
         start = 0
         for shape in shapes:
             size = math.prod(shape)

@@ -319,8 +319,7 @@ def test_the_quick_form_of_the_angles_is_within_its_tolerances(call):
 def test_a_convolutional_network_learns_on_the_crossbar(call, monkeypatch):
     """The quick form of `conv-crossbar`, on smaller images that are always at hand."""
     layers = ["conv(8, 3)", "conv(8, 3, stride=2)", 32]
-    rates = {"danp": 3e-3, "bp": 3e-3}
-    small = conv_crossbar.Form("digits", layers, 50, 8, rates, (8, 4), (42, 362), 40)
+    small = conv_crossbar.Form("digits", layers, 50, 8, 3e-3, (8, 4), (42, 362), 40)
     monkeypatch.setattr(conv_crossbar, "QUICK", small)
     call("reproduce", "conv-crossbar", "--quick")
     content = kept("reproduced/conv-crossbar-quick.json")
