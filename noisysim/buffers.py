@@ -66,12 +66,12 @@ def _masks(net: Network, rows: int) -> tuple[np.ndarray, list[np.ndarray | None]
     return flat, parts
 
 
-def scratch(net: Network, rows: int, sides: int, spare: int) -> tuple:
+def scratch(room: Room, rows: int, sides: int, spare: int) -> tuple:
     """Work arrays of this thread for one block of samples.
 
     Products of two sides where passes can share one; what `spare` passes are driven with that no observation keeps.
     """
-    return execution.scratch_set((net.room, rows, sides, spare), partial(_cut, net.room, rows, sides, spare))
+    return execution.scratch_set((room, rows, sides, spare), partial(_cut, room, rows, sides, spare))
 
 
 def _cut(room: Room, rows: int, sides: int, spare: int) -> tuple:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from noisysim.kernels.layout import (
     TILES,
 )  # fmt: skip
 from noisysim.layered import Layered
-from noisysim.network import Network, network
+from noisysim.network import Network, Stage, network
 from noisysim.normalisation import Normalisation
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
@@ -117,10 +116,8 @@ class Chip:
         self.cost = Cost()
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._decorrelates = decorrelate
-        self._geometry, depth = self.network.geometry(), self.network.depth
-        normed = [layer + 1 for layer, norm in enumerate(self.network.norms) if norm]
-        # layers that samples go through without waiting for each other: all, or while learning up to a normalised one
-        self._stages = {False: [(0, depth)], True: list(itertools.pairwise([0, *normed, depth]))}
+        self._geometry = self.network.geometry()
+        self._stages = {training: self.network.stages(training) for training in (False, True)}
         self._undriven_layouts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._fabricate(seed)
 
@@ -479,7 +476,7 @@ class Chip:
             self._as_it_stands(0, np.ones_like(found), hidden.normalisation.norms),
             (0, hidden.next_pass, *hidden.keys["noise"]),
         )
-        work = scratch(net, rows, 1 if self.noisy else 2, 0)
+        work = scratch(net.room(0, net.depth), rows, 1 if self.noisy else 2, 0)
         for layer, lines in enumerate(observed[0].activities):
             before = np.zeros_like(lines)
             for k in range(hidden.arrays.table[layer, TILES]):
@@ -544,23 +541,23 @@ class Chip:
         noise = (first_sample, hidden.next_pass, k0, k1)
         if observed.layer_masks:
             self._drop(observed, first_sample)
-        spans = execution.spans(len(x), net.block_rows)
-        peaks = np.zeros((len(spans), len(hidden.peaks)), np.float32)
         digital = self.inject == "digital"
         # with noise in every read passes share the first layer's product only, and its side is free again after it
         sides = 1 if self.noisy else 2
         spare = 0 if observed.whole else len(drives) - 1
 
-        def block(layers: tuple[int, int], span: tuple[int, int], peaks: np.ndarray) -> None:
+        def block(stage: Stage, span: tuple[int, int], peaks: np.ndarray) -> None:
             passes = (
                 observed.inputs, observed.activities, perturbations, lies, fork, observed.masks, digital, convert,
                 peaks,
             )  # fmt: skip
-            work = scratch(net, span[1] - span[0], sides, spare)
-            self._loops.forward(x, span, layers, chip, passes, noise, work, self._numbers)
+            work = scratch(stage.room, span[1] - span[0], sides, spare)
+            self._loops.forward(x, span, stage.layers, chip, passes, noise, work, self._numbers)
 
-        for layers in self._stages[training]:
-            tasks = [partial(block, layers, span, seen) for span, seen in zip(spans, peaks, strict=True)]
+        for stage in self._stages[training]:
+            spans = execution.spans(len(x), stage.rows)
+            peaks = np.zeros((len(spans), len(hidden.peaks)), np.float32)
+            tasks = [partial(block, stage, span, seen) for span, seen in zip(spans, peaks, strict=True)]
             try:
                 if self._in_order:
                     for task in tasks:
@@ -569,13 +566,14 @@ class Chip:
                     execution.run(tasks, 2.0 * len(x) * len(drives) * net.products)
             except Exception as error:
                 raise devices.explain(self.device, error) from error
-            if training and net.norms[layers[1] - 1] is not None:
-                normalisation.by_batch(layers[1] - 1, observed[0].activities[layers[1] - 1], norms)
+            np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
+            last = stage.layers[1] - 1
+            if training and net.norms[last] is not None:
+                normalisation.by_batch(last, observed[0].activities[last], norms)
         if self._normalises:
             parts = normalisation.parts(norms)
             for observation in observed:
                 observation.norms, observation.norms_of_batch = parts, training
-        np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
         hidden.next_pass += len(drives)
 
     def _drop(self, observed: Observed, first_sample: int) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 from noisysim.architecture import Architecture, architecture
 
 BLOCK_ROWS = 512
-"""Samples of a batch that one task takes through a network of dense layers."""
+"""Samples of a batch that one task takes through dense layers."""
 BLOCK_VALUES = 1 << 19
-"""With convolutions as many, a power of two, as keep the patches of a block below this many values, at least one."""
+"""Through convolutions as many, a power of two, as keep the patches of a block below this many values, at least one."""
 
 
 class Room(NamedTuple):
-    """The most that any layer needs: inputs of one product, and values of a sample.
+    """The most that any of some layers needs: inputs of one product, and values of a sample.
 
     Attributes
     ----------
@@ -33,6 +33,23 @@ class Room(NamedTuple):
     lines: int
     outputs: int
     patches: int
+
+
+class Stage(NamedTuple):
+    """Layers that a block of samples goes through before the next one.
+
+    Attributes
+    ----------
+    layers : (int, int)
+        The first, and behind the last.
+    rows : int
+        Samples of a block; it divides `BLOCK_ROWS`.
+    room : Room
+    """
+
+    layers: tuple[int, int]
+    rows: int
+    room: Room
 
 
 @dataclass(frozen=True)
@@ -75,24 +92,32 @@ class Network(Architecture):
             adc += p * n_out * rows
         return mvms, dac, adc
 
-    @cached_property
-    def room(self) -> Room:
-        """What a block's work arrays must hold."""
-        at_all = list(zip(self.positions, self.columns, self.fan_in, self.blocks, strict=True))
+    def room(self, first: int, last: int) -> Room:
+        """What the work arrays of layers first..last - 1 must hold."""
+        here = slice(first, last)
+        at_all = list(zip(self.positions[here], self.columns[here], self.fan_in[here], self.blocks[here], strict=True))
         return Room(
-            columns=max(self.columns),
+            columns=max(self.columns[here]),
             driven=max(p * n for p, n, _, _ in at_all),
-            lines=max(self.lines),
-            outputs=max(self.sizes),
+            lines=max(self.lines[here]),
+            outputs=max(self.sizes[here]),
             patches=max(p * n if block.is_conv else 0 for p, _, n, block in at_all),
         )
 
-    @cached_property
-    def block_rows(self) -> int:
-        """Samples of a batch that one task takes through the network; it divides `BLOCK_ROWS`."""
-        if self.is_plain:
-            return BLOCK_ROWS
-        return 1 << max(0, min(BLOCK_ROWS, BLOCK_VALUES // self.room.driven).bit_length() - 1)
+    def stages(self, training: bool) -> list[Stage]:
+        """Layers that samples go through together, all of one kind; while learning up to a normalised one."""
+        ends = [
+            layer + 1
+            for layer, (block, above) in enumerate(itertools.pairwise(self.blocks))
+            if block.is_conv != above.is_conv or (training and block.norm)
+        ]
+        found = []
+        for first, last in itertools.pairwise([0, *ends, self.depth]):
+            room, rows = self.room(first, last), BLOCK_ROWS
+            if self.blocks[first].is_conv:
+                rows = 1 << max(0, min(BLOCK_ROWS, BLOCK_VALUES // room.driven).bit_length() - 1)
+            found.append(Stage((first, last), rows, room))
+        return found
 
     def layout(self) -> tuple[np.ndarray, np.ndarray]:
         """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.layout`)."""

@@ -18,6 +18,7 @@ from noisysim.config import Config
 from noisysim.diagnostics import Probe
 from noisysim.history import COUNTS, History
 from noisysim.learners import State
+from noisysim.network import BLOCK_ROWS
 from noisysim.progress import Progress
 
 
@@ -209,8 +210,9 @@ class Training:
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy of one pass over the test split, in chunks no larger than a training batch needs."""
         self._observed.clear()  # the passes of the test need the room
-        block = self.chip.network.block_rows
-        chunk = block * max(1, self.config.batch_size // block)
+        chunk = BLOCK_ROWS * max(1, self.config.batch_size // BLOCK_ROWS)
+        if self.chip.network.stages(False)[0].rows < BLOCK_ROWS:  # convolutions
+            chunk = min(chunk, 1 << (self.config.batch_size.bit_length() - 1))
         loss = hits = 0.0
         for first in range(0, self.task.n_test, chunk):
             rows = np.arange(first, min(first + chunk, self.task.n_test))

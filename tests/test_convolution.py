@@ -220,7 +220,7 @@ def test_whole_pass_without_converters(device, net, batch, bias, decorrelated, i
     """In blocks of four samples."""
     monkeypatch.setattr(network, "BLOCK_VALUES", 5 * max(int(np.prod(s)) for s in net.columns(bias)))
     chip, rng = make(net, device, bias, decorrelated, inject=inject)
-    assert chip.network.block_rows == 4
+    assert chip.network.stages(False)[0].rows == 4
     x = images(net, rng, batch)
     chip.calibrate(x)
     inside, drives = Inside(chip, net), some_drives(net, rng, batch, bias)
@@ -245,7 +245,7 @@ def test_more_than_a_block_of_samples():
     """As blocks are cut of themselves."""
     net, batch = strided(), BLOCK_ROWS + 5
     chip, rng = make(net, "gaussian:sigma=0.05", True, True)
-    assert chip.network.block_rows == BLOCK_ROWS
+    assert chip.network.stages(False)[0].rows == BLOCK_ROWS
     x = images(net, rng, batch)
     inside, drive = Inside(chip, net), some_drives(net, rng, batch)[1]
     observation = chip.passes(x, [Drive(), drive], training=True)[1]
@@ -527,7 +527,7 @@ def test_the_bits_do_not_depend_on_the_threads(name, device, monkeypatch):
     for count in (1, 2):
         with execution.threads(count):
             chip, _ = make(net, device, True, True, oracle=True)
-            assert chip.network.block_rows == 4
+            assert chip.network.stages(False)[0].rows == 4
             found.append(steps(chip, *a_learner(name, chip), net, 2))
     assert found[0] == found[1]
 

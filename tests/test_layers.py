@@ -153,12 +153,25 @@ def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
     ideal = noisysim.devices.get("ideal")
     for name in kinds.names():
         net = network([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10], "relu", False, ideal)
-        if net.is_plain:
-            assert net.block_rows == 512
-        else:
-            assert 512 % net.block_rows == 0
-            assert 4 * net.block_rows * net.room.driven <= 2 * 2**20 or net.block_rows == 1
-            assert net.room.driven == max(p * n for p, n in zip(net.positions, net.columns, strict=True))
+        stages = net.stages(False)
+        assert len(stages) == 1 if net.is_plain else 2
+        for (first, last), rows, room in stages:
+            driven = [p * n for p, n in zip(net.positions[first:last], net.columns[first:last], strict=True)]
+            assert room.driven == max(driven)
+            if net.blocks[first].is_conv:
+                assert 512 % rows == 0
+                assert 4 * rows * room.driven <= 2 * 2**20 or rows == 1
+            else:
+                assert rows == 512
+
+
+def test_while_learning_samples_wait_for_each_other_at_a_normalised_layer():
+    ideal = noisysim.devices.get("ideal")
+    net = network(
+        [(1, 9, 9), conv(2, 3), batch_norm(), conv(2, 3), conv(2, 3), batch_norm(), 5, 3], "relu", False, ideal
+    )
+    assert [stage.layers for stage in net.stages(False)] == [(0, 3), (3, 5)]
+    assert [stage.layers for stage in net.stages(True)] == [(0, 1), (1, 3), (3, 5)]
 
 
 def test_initial_weights_of_a_convolution_have_the_spread_of_their_fan():

@@ -22,7 +22,7 @@ device; on 6 bits DANP loses at most 6. 4 bits are shown. A sample's pass costs 
 takes two of them an update.
 
 The full form has not been run. Its first 6 epochs, one seed: DANP 41.1 on the ideal device; on the crossbar 40.1 (41.1
-read exactly) with 8 bits; BP 56.4, and 56.6 (57.3) with 8 bits.
+read exactly) with 8 bits, 39.6 (41.6) with 6, 24.1 (34.9) with 4; BP 56.4, and 56.6 (57.3) with 8 bits.
 """
 
 from __future__ import annotations
