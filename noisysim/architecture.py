@@ -256,8 +256,8 @@ def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bo
 
 def _input_shape(given: Any) -> tuple[int, ...]:
     sizes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
-    if not whole or not 1 <= len(sizes) <= 3:
+    counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
+    if not counts or not 1 <= len(sizes) <= 3:
         raise ValueError(
             f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
             f"as 784 or (3, 32, 32), not {given!r}"
@@ -304,13 +304,11 @@ def _grid(conv: Conv, source: Image) -> tuple[int, int]:
 
 def _followed(blocks: list[Block], one: Layer, image: bool) -> list[Block]:
     """The blocks with what the periphery does after the last one's product."""
-    if not blocks:
-        if isinstance(one, Flatten):
-            return blocks
-        raise ValueError(f"{one!r} must follow a conv or dense layer: the input is used as it is")
-    last = blocks[-1]
     if isinstance(one, Flatten):
         return blocks
+    if not blocks:
+        raise ValueError(f"{one!r} must follow a conv or dense layer: the input is used as it is")
+    last = blocks[-1]
     if isinstance(one, BatchNorm):
         if not last.plain:
             raise ValueError(f"{one!r} must stand directly behind its conv or dense layer")

@@ -46,26 +46,22 @@ def pull_back(
     return out
 
 
-def project(net: Architecture, layer: int, signal: np.ndarray, observation: Observation) -> np.ndarray:
+def project(layer: int, signal: np.ndarray, observation: Observation) -> np.ndarray:
     """dL/da in place of what it is at constant statistics, in a layer that the batch's own statistics normalise.
 
     s - <s> - n <s n>, n the normalised lines, means over samples and positions (Ioffe & Szegedy 2015): what a change of
     all lines alike, or of their spread, seemed to gain is lost again in the statistics. Any other layer's is left.
     """
-    normed = normalised(net, observation)
-    if normed and normed[layer] is not None:
-        algebra.leave_out_moments(algebra.rows(signal), algebra.rows(normed[layer]))
+    normed = normalised(layer, observation)
+    if normed is not None:
+        algebra.leave_out_moments(algebra.rows(signal), algebra.rows(normed))
     return signal
 
 
-def normalised(net: Architecture, observation: Observation) -> list[Any]:
-    """The normalised lines of each layer, ``None`` where there are none; empty if not by the batch's statistics."""
-    if not (observation.norms_of_batch and len(observation.norms)):
-        return []
-    found: list[Any] = []
-    for lines, norm in zip(observation.activities, observation.norms, strict=True):
-        found.append(None if norm is None else ((lines - norm[0]) * norm[1]).astype(np.float32, copy=False))
-    return found
+def normalised(layer: int, observation: Observation) -> np.ndarray | None:
+    """The normalised lines of a layer, in their shape; ``None`` if not by the batch's own statistics."""
+    norm = _entry(observation.norms, layer) if observation.norms_of_batch else None
+    return None if norm is None else (observation.activities[layer] - norm[0]) * norm[1]
 
 
 def push(net: Architecture, layer: int, change: np.ndarray, observation: Observation) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import execution, layered, seeding
-from noisysim.architecture import Architecture, architecture
+from noisysim.architecture import Architecture
 from noisysim.arrays import Arrays, Cells, numbers
 from noisysim.buffers import NOTHING, Observed, scratch
 from noisysim.cost import Cost
@@ -108,7 +108,7 @@ class Chip:
         seed = check("", "seed", seed, SEED)
         self.device = devices.get(device)
         self.network: Network = network(layers, activation, bias, self.device)
-        self.architecture: Architecture = architecture(layers, activation, bias)
+        self.architecture = Architecture(self.network.input_shape, self.network.blocks, self.network.bias)
         self.noisy = devices.is_noisy(self.device)
         self.inject = inject
         self.init = init

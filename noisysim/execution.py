@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 BLOCK_ROWS = 512
-"""Rows of a batch that one task takes through an operation."""
+"""Rows of a batch that one task takes through an operation, or through a network's dense layers."""
 BLOCK_UNITS = 256
 """About how many rows of a weight gradient or a decorrelation matrix one task computes."""
 SERIAL_FLOPS = 40e6

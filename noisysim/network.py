@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from noisysim.architecture import Architecture, architecture
+from noisysim.execution import BLOCK_ROWS
 
-BLOCK_ROWS = 512
-"""Samples of a batch that one task takes through dense layers."""
 BLOCK_VALUES = 1 << 19
-"""Through convolutions as many, a power of two, as keep the patches of a block below this many values, at least one."""
+"""A task takes through convolutions as many samples, a power of two, as keep their patches below this many values; at
+least one."""
 
 
 class Room(NamedTuple):

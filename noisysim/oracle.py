@@ -48,7 +48,7 @@ class Oracle:
             patches = algebra.product(signals[layer], self._maps(layer))
             below = blocks.fold(self._net, layer, patches)
             blocks.pull_back(self._net, layer - 1, below, observation, signals[layer - 1])
-            blocks.project(self._net, layer - 1, signals[layer - 1], observation)
+            blocks.project(layer - 1, signals[layer - 1], observation)
         return signals
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:

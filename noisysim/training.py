@@ -16,9 +16,9 @@ from noisysim import algebra, chip, health, negotiation, seeding
 from noisysim.architecture import whole
 from noisysim.config import Config
 from noisysim.diagnostics import Probe
+from noisysim.execution import BLOCK_ROWS
 from noisysim.history import COUNTS, History
 from noisysim.learners import State
-from noisysim.network import BLOCK_ROWS
 from noisysim.progress import Progress
 
 

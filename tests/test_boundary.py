@@ -46,7 +46,7 @@ ALLOWED = {
     "layers": (("scalars", "fields"), ()),
     "architecture": (("layers", "scalars", "fields"), ("numpy",)),
     "blocks": (("algebra", "architecture", "kernels", "observation"), ("numpy",)),
-    "network": (("architecture",), ("numpy",)),
+    "network": (("architecture", "execution"), ("numpy",)),
     "cost": (("network",), ("numpy",)),
     "normalisation": (("architecture", "kernels"), ("numpy",)),
     "buffers": (("execution", "kernels", "layered", "network", "observation"), ("numpy",)),

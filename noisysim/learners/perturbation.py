@@ -141,7 +141,8 @@ class Perturbation(Learner):
         """The weight gradient: the estimate's outer product with the baseline's inputs."""
         first = observations[0]
         terms = self.estimate(state, observations, oracle)
-        return algebra.outer(terms, first.inputs, out, blocks.normalised(state.net, first))
+        normed = [blocks.normalised(k, first) for k in range(state.net.depth)] if first.norms_of_batch else ()
+        return algebra.outer(terms, first.inputs, out, normed)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""

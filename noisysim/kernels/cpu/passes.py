@@ -319,7 +319,7 @@ def driven_in(layer, p, samples, span, chip, passes, scratch):
     n_line, start = table[layer, N_IN], span[0] * geometry[layer, POSITIONS]
     stop, last = span[1] * geometry[layer, POSITIONS], table.shape[0] - 1
     whole = table[last, INPUTS_AT] + geometry[last, POSITIONS] * table[last, N_IN]
-    if p > 0 and layer > 0 and inputs.size == samples * whole:
+    if p > 0 and layer > 0 and spare.size > 0:
         if layer > fork[p]:
             return view(spare, (p - 1) * (spare.size // (fork.size - 1)), n_line, 0, stop - start)
         p = 0
@@ -365,7 +365,8 @@ def drive_layer(layer, x, span, chip, passes, scratch, d):
     for p in range(activities.shape[0] if layer > 0 else 1):
         driven = driven_in(layer, p, batch, span, chip, passes, scratch)
         if p > 0 and layer <= fork[p]:
-            driven[:] = driven_in(layer, 0, batch, span, chip, passes, scratch)
+            if scratch[6].size == 0:  # kept pass by pass, else it is the same array
+                driven[:] = driven_in(layer, 0, batch, span, chip, passes, scratch)
             continue
         source = x[first:last]
         if layer > 0:
