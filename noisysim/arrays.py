@@ -1,30 +1,25 @@
-"""The arrays of cells that carry a network's weights: fabrication, writes, ageing."""
+"""The arrays of cells that carry a network's weights, of one chip or of several: fabrication, writes, ageing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import device_files, execution, seeding
+from noisysim import backends, device_files, seeding
 from noisysim.fabrication import DEAD, Fabrication, number
 from noisysim.fields import declared
 from noisysim.kernels import build, layout, specialised
-from noisysim.kernels.cpu.wires import attenuate
 from noisysim.network import Network
 
 CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
 """Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
-SHARE = 1 << 17  # weights that are worth a task of their own; a large network's writes are shared by
-WRITE_SHARES = 16  # tasks at the most
 STALE = 0.01  # of the device's own time scale: how far the clock may run ahead of the cells
 
 
 class Cells(NamedTuple):
-    """One layer's cells, as a microscope would show them.
+    """One layer's cells, as a microscope would show them; of several chips, the rows of one after those of another.
 
     Attributes
     ----------
@@ -49,7 +44,9 @@ def numbers(loops: Any, device: Any) -> Any:
 
 
 class Arrays:
-    """The arrays of one chip. A device without hooks about cells has plain weights.
+    """The arrays of some chips of one device. A device without hooks about cells has plain weights.
+
+    What belongs to a layer or a tile of all chips lies together, chip after chip.
 
     Parameters
     ----------
@@ -57,11 +54,15 @@ class Arrays:
     device : device
     seed : int
         Of fabrication and write noise.
+    chips : int
+    backend : str
+        Where the arrays lie.
     """
 
-    def __init__(self, net: Network, device: Any, seed: int):
+    def __init__(self, net: Network, device: Any, seed: int, chips: int = 1, backend: str = "cpu"):
         own, fields = devices.own_hooks(device), declared(type(device))
-        self.net, self.device = net, device
+        self.net, self.device, self.chips = net, device, chips
+        self._backend = backends.get(backend)
         self.table, self.tiles = net.layout()
         self.has_cells = bool(own & CELL_HOOKS)
         self.paired = number(device, "cells_per_weight", 2) != 1
@@ -71,8 +72,8 @@ class Arrays:
         switched = any(spec.hook == "drift" for spec in fields.values())  # then ageing is off where drift is
         aged = "cell_std" in own and not switched and build.uses(hooks["cell_std"], "t")
         self.timed = "drift" in own or aged
-        self._keys = {p: seeding.key(seed, f"chip/{p}") for p in ("write", "fabrication")}
-        self.fabrication = Fabrication(net, device, self._keys["fabrication"])
+        self.write_keys = self._put(seeding.keys(seed, "chip/write", chips))
+        self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.faulty = self.has_cells and self.fabrication.faulty
         constants = {
@@ -80,9 +81,11 @@ class Arrays:
             "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": bool(self.spreads["cell"]),
             "FAULTY": self.faulty,
         }  # fmt: skip
-        self._loops = specialised.for_device("cells", device._fields, hooks, self.spreads, constants)
-        self._numbers = numbers(self._loops, device)
+        loops = specialised.for_device(
+            "cells", device._fields, hooks, self.spreads, constants, backend=self._backend.NAME
+        )
         self._lay_out("cell_std" in own)
+        self._cells = self._backend.Cells(self, loops, numbers(loops, device))
         self.writes = 0
 
     def _check(self, own: frozenset[str]) -> None:
@@ -117,14 +120,14 @@ class Arrays:
                 )
 
     def _lay_out(self, varied: bool) -> None:
-        net, device, has = self.net, self.device, self.has_cells
-        n, sides = net.cells if has else 0, 2 * net.slices
-        self.weights = np.zeros(net.cells * net.slices, np.float32)
-        self.variances = np.zeros(self.weights.size if varied else 0, np.float32)
-        self.targets = np.zeros(n, np.float32)
-        self.now = np.zeros((sides, n), np.float32)
-        self.fresh = np.zeros((sides, n) if self.timed else (0, 0), np.float32)
-        self.since = np.zeros((sides, n) if self.timed else (1, 0))
+        net, device, has, xp = self.net, self.device, self.has_cells, self._backend.xp
+        n, sides = self.chips * net.cells if has else 0, 2 * net.slices
+        self.weights = xp.zeros(self.chips * net.cells * net.slices, np.float32)
+        self.variances = xp.zeros(self.weights.size if varied else 0, np.float32)
+        self.targets = xp.zeros(n, np.float32)
+        self.now = xp.zeros((sides, n), np.float32)
+        self.fresh = xp.zeros((sides, n) if self.timed else (0, 0), np.float32)
+        self.since = xp.zeros((sides, n) if self.timed else (1, 0))
         g_min, g_max = number(device, "g_min", 0.0), number(device, "g_max", 1.0)
         self.span = (np.float32(g_min), np.float32(g_max - g_min), net.slices, net.slice_bits)
         bound = number(device, "weight_bound", 0.0)
@@ -136,12 +139,12 @@ class Arrays:
         shares = np.array(worth) / (2 ** (net.slice_bits * net.slices) - 1) if net.slices > 1 else np.ones(1)
         self.units = (bounds[:, None] * shares * (1 if self.paired else 2) / (g_max - g_min)).astype(np.float32)
         per = (1 if self.paired else 0.5) / number(device, "pulse_step", 1e-3)
-        self._pulsing = (self.scales * per).astype(np.float32)
-        self._pulse_limits = (int(number(device, "pulse_limit", 31)), np.float32(number(device, "refresh_at", 0.9)))
+        self.pulsing = (self.scales * per).astype(np.float32)
+        self.pulse_limits = (int(number(device, "pulse_limit", 31)), np.float32(number(device, "refresh_at", 0.9)))
         tolerance = np.float32(number(device, "verify_tolerance", 0.01))
-        self._verify_limits = (int(number(device, "verify_pulses", 0)), tolerance)
-        self.own = self.fabrication.cells()
-        self.stuck = self.fabrication.faults() if self.faulty else np.zeros((0, 0), np.float32)
+        self.verify_limits = (int(number(device, "verify_pulses", 0)), tolerance)
+        self.own = self._put(self.fabrication.cells())
+        self.stuck = self._put(self.fabrication.faults() if self.faulty else np.zeros((0, 0), np.float32))
         self.wire = number(device, "wire_resistance", 0.0) if has else 0.0
         self.exact_wires = number(device, "nodal", 0) == 1
         if has and not self.paired:
@@ -168,145 +171,78 @@ class Arrays:
         """Whether a write controller keeps what the weights should be."""
         return not self.pulsed or self.verified
 
-    def weight_arrays(self) -> list[np.ndarray]:
-        """Copies of the weights that the arrays amount to, (n_out, n_in) a layer."""
+    def weight_arrays(self) -> list[Any]:
+        """Copies of the weights that the arrays amount to, (chips n_out, n_in) a layer, where they lie."""
         arrays = []
         for layer, (n_out, n_in) in enumerate(self.net.shapes):
-            whole = np.zeros((n_out, n_in), np.float32)
+            whole = self._backend.xp.zeros((self.chips * n_out, n_in), np.float32)
             first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
-            for start, stop, at, _ in self.tiles[first : first + count]:
-                whole[:, start:stop] += self.weights[at : at + n_out * (stop - start)].reshape(n_out, stop - start)
+            for start, stop, at, _ in self.tiles[first : first + count].tolist():
+                lies = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
+                whole[:, start:stop] += self.weights[lies].reshape(-1, stop - start)
             arrays.append(whole)
         return arrays
 
-    def wanted_weights(self) -> list[np.ndarray]:
-        """The weights as the write controller knows them, (n_out, n_in) a layer."""
+    def wanted_weights(self) -> list[Any]:
+        """The weights as the write controller knows them, (chips n_out, n_in) a layer, where they lie."""
         if not self.has_cells:
             return self.weight_arrays()
-        ends = np.cumsum([a * b for a, b in self.net.shapes])
-        parts = zip(np.split(self.targets, ends[:-1]), self.net.shapes, self.scales, strict=True)
-        return [part.reshape(shape) / scale for part, shape, scale in parts]
+        found = []
+        for here, (_, n_in), scale in zip(self._layers(), self.net.shapes, self.scales, strict=True):
+            found.append(self.targets[here].reshape(-1, n_in) / scale)
+        return found
+
+    def _layers(self) -> list[slice]:
+        """Where the cells of each layer lie."""
+        ends = [self.chips * int(end) for end in np.cumsum([a * b for a, b in self.net.shapes])]
+        return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
     def show(self, clock: float) -> list[Cells]:
         """Copies of what the cells hold, one `Cells` a layer; a device without cells has none to show."""
         if not self.has_cells:
             return []
-        found = []
-        ends = np.cumsum([a * b for a, b in self.net.shapes])
-        for shape, end in zip(self.net.shapes, ends, strict=True):
-            here = slice(end - shape[0] * shape[1], end)
-            g = np.maximum(self.now[:, here], 0).reshape(self.net.slices, 2, *shape)
-            stuck = ~np.isnan(self.stuck[:, here]).reshape(g.shape) if self.stuck.size else np.zeros(g.shape, bool)
-            age = (clock - self.since[:, here]).reshape(g.shape) if self.timed else np.zeros(g.shape)
-            found.append(Cells(g[:, 0], g[:, 1], stuck, age))
+        found, take = [], self._backend.take
+        now, stuck, since = take(self.now), take(self.stuck), take(self.since)
+        for here, (n_out, n_in) in zip(self._layers(), self.net.shapes, strict=True):
+            shape = (self.net.slices, 2, self.chips * n_out, n_in)
+            g = np.maximum(now[:, here], 0).reshape(shape)
+            held = ~np.isnan(stuck[:, here]).reshape(shape) if stuck.size else np.zeros(shape, bool)
+            age = (clock - since[:, here]).reshape(shape) if self.timed else np.zeros(shape)
+            found.append(Cells(g[:, 0], g[:, 1], held, age))
         return found
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def write(self, change: np.ndarray, every: bool, clock: float) -> tuple[int, int]:
-        """Ask for a change of every weight, (n,) float32; returns cells programmed, and pulses given."""
-        loops = self._loops
+    def write(self, change: Any, every: bool, clock: float) -> None:
+        """Ask for a change of every weight, float32, flat, layer by layer and in each chip by chip."""
         if not self.has_cells:
-            return loops.add_weights(change, self.table, self.tiles, self.weights), 0
-        counter = (self.writes, *self._keys["write"], clock)
+            self._cells.add(change)
+            return
         if self.pulsed and not self.verified and not every:
-            work, sizes, limits = partial(self._loops.pulse_cells, change), self._pulsing, self._pulse_limits
+            self._cells.pulse(change, self.writes, clock)
         else:
-            work, sizes, limits = partial(self._loops.write_cells, change, every), self.scales, self._verify_limits
-        cells, net = self._cells(), (self.table, self.tiles)
-        counts = self._in_shares(
-            lambda share: work(
-                share, net, cells, sizes, self.units, self.span, limits, counter, self.weights, self.variances,
-                self._numbers,
-            )
-        )  # fmt: skip
+            self._cells.write(change, every, self.writes, clock)
         self.writes += 1
-        if every and not self.timed and self.variances.size and not self.variances.any():
-            self.variances = np.zeros(0, np.float32)  # cells without read noise cost no second product
-        self._wire(clock)
-        return sum(c[0] for c in counts), sum(c[1] for c in counts)
+        if every and not self.timed and self.variances.size and not bool(self.variances.any()):
+            self.variances = self.variances[:0].copy()  # cells without read noise cost no second product
+        if self.wire:
+            self._cells.wire(clock)
 
     def age(self, clock: float) -> None:
         """Let time do its work on the cells."""
         if self.timed:
-            self._in_shares(
-                lambda share: self._loops.age_cells(
-                    share, (self.table, self.tiles), self._cells(), self.units, self.span, clock, self.weights,
-                    self.variances, self._numbers,
-                )
-            )  # fmt: skip
-            self._wire(clock)
+            self._cells.age(clock)
+            if self.wire:
+                self._cells.wire(clock)
+
+    def done(self) -> tuple[int, int]:
+        """Cells programmed and pulses given since this was asked last."""
+        return self._cells.done()
 
     @property
     def patience(self) -> float:
         """Seconds that the clock may run ahead of the cells."""
         return STALE * number(self.device, "drift_start", 0.0)
 
-    def _cells(self) -> tuple:
-        """The cells as the loops take them: of what there is none, an empty tuple."""
-        times = (self.fresh, self.since) if self.timed else ((), ())
-        return (
-            self.targets,
-            self.now,
-            *times,
-            self.own if self.spreads["cell"] else (),
-            self.stuck if self.faulty else (),
-        )
-
-    def _in_shares(self, work: Callable[[tuple[int, int]], Any]) -> list[Any]:
-        size = self.targets.size
-        turns = min(max(size // SHARE, 1), WRITE_SHARES)
-        if turns == 1:
-            return [work((0, 1))]
-        found: list[Any] = [None] * turns
-
-        def one(turn: int) -> None:
-            found[turn] = work((turn, turns))
-
-        execution.run([partial(one, turn) for turn in range(turns)], 200.0 * size)
-        return found
-
-    def _wire(self, clock: float) -> None:
-        """Where wires resist: put into the weights what arrays pass, instead of what their cells hold."""
-        if not self.wire:
-            return
-        for layer, (n_out, n_in) in enumerate(self.net.shapes):
-            first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
-            cells = slice(self.table[layer, layout.CELLS_AT], self.table[layer, layout.CELLS_AT] + n_out * n_in)
-            lines = self.net.column_tiles(layer)
-            for tile in range(first, first + count):
-                s = (tile - first) // (count // self.net.slices)
-                start, stop, at, _ = self.tiles[tile]
-                here = slice(at, at + n_out * (stop - start))
-                through, varied = [], []
-                for k in (2 * s, 2 * s + 1):
-                    g = np.maximum(self.now[k, cells].reshape(n_out, n_in)[:, start:stop], 0)
-                    arrays = [self._passed(g[a:b], k % 2 == 1 and not self.paired) for a, b in lines]
-                    passed, factor = (np.concatenate(parts) for parts in zip(*arrays, strict=True))
-                    through.append(passed)
-                    if self.variances.size:
-                        own = self._read_variance(k, cells, layer, s, clock)[:, start:stop]
-                        varied.append(own * factor * factor)
-                self.weights[here] = ((through[0] - through[1]) * self.units[layer, s]).ravel()
-                if self.variances.size:
-                    self.variances[here] = (varied[0] + varied[1]).ravel()
-
-    def _passed(self, g: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray]:
-        """What an array of cells passes, uS, and what share of each cell's current arrives, (n_out, n_in) each."""
-        factor = np.ones_like(g)
-        if reference:
-            return g, factor
-        attenuate(g, np.float32(1e6 / self.wire), factor)
-        if not self.exact_wires:
-            return g * factor, factor
-        from noisysim.wires import transfer
-
-        return transfer(g, self.wire).astype(np.float32), factor
-
-    def _read_variance(self, k: int, cells: slice, layer: int, s: int, clock: float) -> np.ndarray:
-        """Variances that the cells of one side of a layer add to a read, in weight units."""
-        out = np.zeros(cells.stop - cells.start, np.float32)
-        if k % 2 == 0 or self.paired:
-            run = (int(cells.start), int(cells.stop))
-            self._loops.add_variances(self._cells(), k, run, clock, self.units[layer, s], out, self._numbers)
-        return out.reshape(self.net.shapes[layer])
+    def _put(self, array: np.ndarray) -> Any:
+        return self._backend.put(array)

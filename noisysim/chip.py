@@ -1,4 +1,4 @@
-"""A chip: one fabricated device that carries one network."""
+"""A chip: one fabricated device that carries one network; or several such chips, side by side."""
 
 from __future__ import annotations
 
@@ -11,31 +11,24 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import execution, layered, seeding
+from noisysim import backends, execution, layered, seeding
 from noisysim.architecture import Architecture
 from noisysim.arrays import Arrays, Cells, numbers
-from noisysim.buffers import NOTHING, Observed, scratch
+from noisysim.buffers import Observed
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fabrication import number
 from noisysim.fields import Field, check, check_choice, check_switch
 from noisysim.kernels import build, specialised
-from noisysim.kernels.layout import (
-    DROP_STREAM,
-    FIRST_TILE,
-    ON_LINE,
-    ON_OUTPUT,
-    ON_WEIGHTS,
-    OWN_STREAM,
-    TILES,
-)  # fmt: skip
+from noisysim.kernels.layout import FIRST_TILE, ON_LINE, ON_OUTPUT, ON_WEIGHTS, OWN_STREAM, TILES
 from noisysim.layered import Layered
-from noisysim.network import Network, Stage, network
+from noisysim.network import Network, network
 from noisysim.normalisation import Normalisation
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
+from noisysim.passing import Call, ReadCells, Standing
 
-BACKENDS, INJECTIONS = ("cpu",), ("line", "digital")
+INJECTIONS = ("line", "digital")
 INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
     "he": ("normal", lambda n_in, n_out: math.sqrt(2 / n_in)),
     "he-uniform": ("uniform", lambda n_in, n_out: math.sqrt(6 / n_in)),
@@ -51,6 +44,7 @@ ROOM = ASIDE - (1 << 24)  # so that a block of passes aside stays below 2^32
 WAIT = Field("s", 0, 1e12)
 AGES = 1e12  # seconds
 CALIBRATION_ROWS = 16  # vectors of a read that measures what drift has taken
+CHIPS = Field("", 1, 1 << 16, whole=True)
 
 
 class Chip:
@@ -72,8 +66,9 @@ class Chip:
         `decorrelate` adapts.
     seed : int
         Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit.
-    backend : {"cpu"}
-        Where the loops run.
+    backend : {"cpu", "cuda", "cuda:tf32", "auto"}
+        Where the chip is simulated: on the CPU, or on a GPU, where its arrays are then CuPy's. "cuda:tf32" rounds what
+        products take to ten bits; "auto" takes a GPU if there is one.
     bias : bool
         One more row an array, driven with the constant 1.
     inject : {"line", "digital"}
@@ -84,6 +79,10 @@ class Chip:
         Law of the initial weights, which the device writes like any others; biases start at zero. N(0, 2 / n_in) (He et
         al. 2015), or uniform of that variance; uniform within 1 / sqrt(n_in); N(0, 2 / (n_in + n_out)) (Glorot & Bengio
         2010); zero.
+    chips : int
+        How many chips of the device to make, which differ in fabrication and noise and are asked for the same initial
+        weights. Then a batch has the samples of the first chip, after them those of the second, and so on, and arrays
+        in the shape of the weights have the rows of one chip after those of another.
     """
 
     def __init__(
@@ -99,13 +98,14 @@ class Chip:
         inject: str = "line",
         oracle: bool = False,
         init: str = "he",
+        chips: int = 1,
     ):
-        check_choice("backend", backend, BACKENDS)
+        backend = backends.resolve(backend)
         check_choice("inject", inject, INJECTIONS)
         check_choice("init", init, INITS)
         for name, value in (("decorrelate", decorrelate), ("bias", bias), ("oracle", oracle)):
             check_switch(name, value)
-        seed = check("", "seed", seed, SEED)
+        seed, self.chips = check("", "seed", seed, SEED), check("", "chips", chips, CHIPS)
         self.device = devices.get(device)
         self.network: Network = network(layers, activation, bias, self.device)
         self.architecture = Architecture(self.network.input_shape, self.network.blocks, self.network.bias)
@@ -113,12 +113,11 @@ class Chip:
         self.inject = inject
         self.init = init
         self.backend = backend
-        self.cost = Cost()
+        self._backend = backends.get(backend)
+        self._cost = Cost()
+        self._forks: dict[int, np.ndarray] = {}
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._decorrelates = decorrelate
-        self._geometry = self.network.geometry()
-        self._stages = {training: self.network.stages(training) for training in (False, True)}
-        self._undriven_layouts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._fabricate(seed)
 
     # -- what it offers ------------------------------------------------------------------------------------------
@@ -136,6 +135,14 @@ class Chip:
         return frozenset(offers)
 
     @property
+    def cost(self) -> Cost:
+        """What was done so far, on all chips together."""
+        cells, pulses = self._hidden.arrays.done()
+        self._cost.cells_programmed += cells
+        self._cost.pulses += pulses
+        return self._cost
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Values a sample between layers: inputs, hidden outputs, outputs."""
         return self.network.sizes
@@ -151,8 +158,8 @@ class Chip:
         bits = int(getattr(self.device, "adc_bits", 0))
         if bits < 1:
             return [0.0] * self.network.depth
-        table, ranges = self._hidden.arrays.table, self._hidden.ranges
-        widest = [float(ranges[row[FIRST_TILE] : row[FIRST_TILE] + row[TILES]].max()) for row in table]
+        table, ranges = self._hidden.arrays.table, self._backend.take(self._hidden.ranges)
+        widest = [float(ranges[:, row[FIRST_TILE] : row[FIRST_TILE] + row[TILES]].max()) for row in table]
         return [full / ((1 << (bits - 1)) - 1) for full in widest]
 
     @property
@@ -217,6 +224,7 @@ class Chip:
         x = self._inputs(batch.inputs if isinstance(batch, Batch) else batch)
         if isinstance(batch, Batch) and np.shape(batch.targets) != (len(x), self.sizes[-1]):
             raise ValueError(f"targets have shape {np.shape(batch.targets)}, the chip gives {(len(x), self.sizes[-1])}")
+        targets = self._backend.put(batch.targets) if isinstance(batch, Batch) else None
         if not isinstance(drives, Sequence):
             raise TypeError(f"drives must be a list of Drive, not {drives!r}")
         if not all(isinstance(drive, Drive) for drive in drives):
@@ -227,15 +235,15 @@ class Chip:
         if inputs_of not in ("all", "first"):
             raise ValueError(f"inputs_of must be 'all' or 'first', not {inputs_of!r}")
         observed = self._observations(out, len(x), len(drives), training, inputs_of == "all")
-        self._pass(x, drives, observed, first_sample, convert=True, training=training and len(x) > 1)
+        self._pass(x, drives, observed, first_sample, convert=True, training=training and len(x) > self.chips)
         self._count(len(x) * len(drives), 0 if first_sample else len(drives))
         for observation in observed:
-            observation.loss = batch.loss(observation.output, batch.targets) if isinstance(batch, Batch) else None
+            observation.loss = None if targets is None else batch.loss(observation.output, targets)
             observation.output_error = None
         if asked:
             for observation, drive in zip(observed, drives, strict=True):
                 if drive.output_error:
-                    observation.output_error = batch.loss.error(observation.output, batch.targets)
+                    observation.output_error = batch.loss.error(observation.output, targets)
         return observed
 
     def calibrate(self, x: np.ndarray) -> None:
@@ -248,7 +256,10 @@ class Chip:
         self._calibrated = True
         if not (self._follows or self._normalises):
             return
-        x = self._inputs(x)[: execution.BLOCK_ROWS]
+        x = self._inputs(x)
+        if len(x) > self.chips * execution.BLOCK_ROWS:
+            some = x.reshape(self.chips, -1, x.shape[1])[:, : execution.BLOCK_ROWS]
+            x = self._backend.xp.ascontiguousarray(some).reshape(-1, x.shape[1])
         observed = self._observations(None, len(x), 1, False, True)
 
         def look() -> None:
@@ -262,9 +273,9 @@ class Chip:
         if not self._follows:
             return
         look()
-        seen = self._hidden.peaks > 0
-        self._hidden.ranges[seen] = np.float32(1.25) * self._hidden.peaks[seen]
-        self._hidden.peaks[:] = 0
+        hidden, where = self._hidden, self._backend.xp.where
+        hidden.ranges[:] = where(hidden.peaks > 0, np.float32(1.25) * hidden.peaks, hidden.ranges)
+        hidden.peaks[:] = 0
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -279,12 +290,13 @@ class Chip:
         if not isinstance(updates, Sequence):
             raise TypeError(f"updates must be a list of arrays, one a layer, not {updates!r}")
         shapes = updates.shapes if isinstance(updates, Layered) else [np.shape(u) for u in updates]
-        if shapes != self.network.shapes:
-            raise ValueError(f"updates must have the shapes {self.network.shapes}, not {shapes}")
-        self._write(layered.layered(updates).flat, False)
-        self.cost.updates += 1
+        if shapes != self._shapes:
+            raise ValueError(f"updates must have the shapes {self._shapes}, not {shapes}")
+        given = updates if isinstance(updates, Layered) else [self._backend.put(u) for u in updates]
+        self._write(layered.layered(given).flat, False)
+        self._cost.updates += 1
         if self._follows:
-            self._loops.follow_peaks(self._hidden.ranges, self._hidden.peaks)
+            self._passes.follow(self._hidden.ranges, self._hidden.peaks)
 
     def wait(self, seconds: float) -> None:
         """Let time pass: cells drift, and a periphery that compensates for drift measures what it has taken.
@@ -302,8 +314,8 @@ class Chip:
         hidden.clock += seconds
         self._keep_up(0.0)
         if self._compensates:
-            seen = self._calibration_read()
-            np.divide(hidden.reference, seen, out=hidden.gains, where=seen > 0)
+            seen, where = self._calibration_read(), self._backend.xp.where
+            hidden.gains[:] = where(seen > 0, hidden.reference / where(seen > 0, seen, np.float32(1.0)), hidden.gains)
 
     def decorrelate(self, inputs: Sequence[np.ndarray], rate: float) -> None:
         """Adapt the periphery's decorrelation matrices to the inputs that one pass observed.
@@ -321,7 +333,7 @@ class Chip:
             rate = check("", "rate", rate, RATE)
         if len(inputs) != self.network.depth:
             raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
-        decorrelate(self._hidden.rotations, layered.layered(inputs), rate)
+        decorrelate(self._hidden.rotations, layered.layered(inputs), rate, self.chips)
 
     def track(self, activities: Sequence[np.ndarray]) -> None:
         """Move the running statistics of batch normalisation towards those of the activities that one pass observed.
@@ -351,14 +363,14 @@ class Chip:
                 f"device {devices.name_of(self.device)!r} is written by pulses in open loop: its controller keeps no "
                 "weights to normalise (verify_pulses > 0 makes it keep them)"
             )
-        changes = layered.empty(self.network.shapes)
-        for change, targets, n_in in zip(
-            changes, self._hidden.arrays.wanted_weights(), self.network.fan_in, strict=True
-        ):
+        xp = self._backend.xp
+        changes = layered.empty(self._shapes, xp)
+        wanted = self._hidden.arrays.wanted_weights()
+        for change, targets, n_in, n_out in zip(changes, wanted, self.network.fan_in, self.network.units, strict=True):
             weights = targets[:, :n_in]
-            rms = np.sqrt(np.einsum("ij,ij->i", weights, weights) / n_in)
-            aim = math.sqrt(2.0 / (n_in + len(weights)))
-            factor = np.divide(aim, rms, out=np.ones_like(rms), where=rms > 0)
+            rms = xp.sqrt(xp.einsum("ij,ij->i", weights, weights) / n_in)
+            aim = math.sqrt(2.0 / (n_in + n_out))
+            factor = xp.where(rms > 0, np.float32(aim) / xp.where(rms > 0, rms, np.float32(1.0)), np.float32(1.0))
             change[:, :n_in] = (factor - 1)[:, None] * weights
             change[:, n_in:] = 0
         self._write(changes.flat, False)
@@ -378,7 +390,7 @@ class Chip:
         try:
             yield
         finally:
-            hidden.next_pass, self.cost, self._calibrated = before, Cost.of(cost), calibrated
+            hidden.next_pass, self._cost, self._calibrated = before, Cost.of(cost), calibrated
             hidden.clock, hidden.aged_at, hidden.read_at = times
             for array, value in kept:
                 array[:] = value
@@ -389,7 +401,8 @@ class Chip:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
             )
-        return Oracle(self._hidden.arrays.weight_arrays(), self._hidden.rotations, self.architecture, batch)
+        weights, rotations = self._hidden.arrays.weight_arrays(), self._hidden.rotations
+        return Oracle(weights, rotations, self.architecture, batch, self.chips)
 
     def cells(self) -> list[Cells]:
         """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` a layer."""
@@ -410,9 +423,9 @@ class Chip:
         self._compensates = number(device, "compensation", 0) == 1
         self._interval = sum(net.positions) * number(device, "read_time", 0.0)
         self._dac_range = np.float32(number(device, "dac_range", 0.0))
-        self._hidden = hidden = _Hidden(net, device, seed, "jump" in own, self._decorrelates)
-        self._by_cell = "read_cell" in own
-        self._in_order = "jump" in own  # cells with a past: what they did before decides what they do
+        self._shapes = [(self.chips * n_out, n_in) for n_out, n_in in net.shapes]
+        self._by_cell, jumps = "read_cell" in own, "jump" in own
+        self._hidden = hidden = _Hidden(net, device, seed, self.chips, self.backend, jumps, self._decorrelates)
         constants = {
             **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
             "COMPENSATED": self._compensates,
@@ -425,16 +438,15 @@ class Chip:
             "CELL_NORMAL": self.noisy and build.uses(hooks["read_cell"], "z"),
             "CELL_UNIFORM": self.noisy and build.uses(hooks["read_cell"], "u"),
         }  # fmt: skip
-        self._loops = specialised.for_device(
-            "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.kinds
+        loops = specialised.for_device(
+            "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.kinds, self._backend.NAME
         )
-        self._numbers = numbers(self._loops, device)
-        hidden.keys = {p: seeding.key(seed, f"chip/{p}") for p in ("noise", "weights", "dropout")}
-        self._write(self._initial_weights().flat, True)
-        self.cost = Cost(cells_written_at_start=self.cost.cells_programmed)
+        self._passes = self._backend.Passes(net, loops, numbers(loops, device), self.chips, self.noisy)
+        self._write(self._initial_weights(seeding.key(seed, "chip/weights")).flat, True)
+        self._cost = Cost(cells_written_at_start=self.cost.cells_programmed)
 
-    def _initial_weights(self) -> Layered:
-        """What the first write asks for, (n_out, n_in) a layer."""
+    def _initial_weights(self, key: tuple[np.uint32, np.uint32]) -> Layered:
+        """What the first write asks for, (chips n_out, n_in) a layer."""
         net, draws = self.network, specialised.draws()
         initial = layered.empty(net.shapes)
         for layer, weights in enumerate(initial):
@@ -444,15 +456,17 @@ class Chip:
             word = draws.stream_word(OWN_STREAM, layer, 0)
             fill = draws.normals if law == "normal" else draws.uniforms
             fan_out = n_out * patch if net.blocks[layer].is_conv else n_out
-            fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, word, *self._hidden.keys["weights"])
+            fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, word, *key)
             weights[:, :n_in] = drawn
             weights[:, n_in:] = 0
-        return initial
+        if self.chips == 1 and self._backend.NAME == "cpu":
+            return initial
+        return layered.layered([self._backend.put(np.tile(weights, (self.chips, 1))) for weights in initial])
 
     def _count(self, rows: int, passes: int, digitised: bool = True) -> None:
-        """Passes cost, and take their time."""
-        self.cost.count_passes(self.network, rows, passes, digitised)
-        self._hidden.clock += rows * self._interval
+        """Passes cost, and take their time; chips side by side take it together."""
+        self._cost.count_passes(self.network, rows, passes, digitised)
+        self._hidden.clock += rows // self.chips * self._interval
         self._hidden.read_at = self._hidden.clock
 
     def _keep_up(self, patience: float) -> None:
@@ -462,58 +476,58 @@ class Chip:
             hidden.arrays.age(hidden.clock)
             hidden.aged_at = hidden.clock
 
-    def _calibration_read(self) -> np.ndarray:
-        """Mean |line| of each tile, (tiles,), driven with known vectors of +-1 and read before the converters."""
+    def _calibration_read(self) -> Any:
+        """Mean |line| of each tile, (chips, tiles), driven with known vectors of +-1 and read before the converters."""
         hidden, net, rows = self._hidden, self.network, CALIBRATION_ROWS
-        found = np.zeros(len(hidden.arrays.tiles), np.float32)
-        observed, (perturbations, lies, fork) = Observed(net, rows, 1), self._undriven(1)
         signs = np.random.default_rng(0).integers(0, 2, (rows, max(net.columns))) * 2 - 1
-        for driven in observed[0].inputs:
-            driven[...] = signs[:, : driven.shape[-1]].reshape(rows, *[1] * (driven.ndim - 2), -1)
-        peaks = np.zeros_like(found)
-        passes = (observed.inputs, observed.activities, perturbations, lies, fork, NOTHING, False, False, peaks)
-        chip, noise = (
-            self._as_it_stands(0, np.ones_like(found), hidden.normalisation.norms),
-            (0, hidden.next_pass, *hidden.keys["noise"]),
-        )
-        work = scratch(net.room(0, net.depth), rows, 1 if self.noisy else 2, 0)
-        for layer, lines in enumerate(observed[0].activities):
-            before = np.zeros_like(lines)
-            for k in range(hidden.arrays.table[layer, TILES]):
-                self._loops.read_tile(layer, k, rows, (0, rows), chip, passes, noise, work, self._numbers)
-                found[hidden.arrays.table[layer, FIRST_TILE] + k] = np.abs(lines - before).mean()
-                before[...] = lines
+        driven = []
+        for layer in range(net.depth):
+            shape = net.driven_shape(layer, rows)
+            one = signs[:, : shape[-1]].reshape(rows, *[1] * (len(shape) - 2), -1).astype(np.float32)
+            repeats = (self.chips, *[1] * (len(shape) - 1))
+            driven.append(self._backend.put(np.tile(np.broadcast_to(one, shape), repeats)))
+        standing = self._as_it_stands(hidden.normalisation.norms)
+        standing = standing._replace(gains=self._backend.xp.ones_like(hidden.gains))
+        found = self._passes.tile_means(driven, standing, hidden.next_pass)
         hidden.next_pass += 1
-        self._count(rows, 1)
+        self._count(self.chips * rows, 1)
         return found
 
-    def _as_it_stands(self, first_sample: int, gains: np.ndarray, norms: np.ndarray) -> tuple:
-        """What the loops of a pass read of this chip."""
+    def _as_it_stands(self, norms: Any) -> Standing:
+        """What passes read of the chips."""
         hidden, arrays = self._hidden, self._hidden.arrays
-        cells: tuple = ()
+        cells = None
         if self._by_cell:
             waited = hidden.clock - hidden.read_at + self._interval  # since the last read of an earlier call
-            own, states = arrays.own if arrays.spreads["cell"] else (), hidden.states if self._in_order else ()
-            cells = (arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self._interval))
-        return (
-            arrays.table, self._geometry, norms, arrays.tiles, arrays.weights, arrays.variances,
-            hidden.flat_rotations, hidden.ranges, self._dac_range, gains, hidden.rows_own, hidden.columns_own, cells,
+            own, states = arrays.own if arrays.spreads["cell"] else (), hidden.states if hidden.jumps else ()
+            cells = ReadCells(arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self._interval))
+        return Standing(
+            norms, arrays.weights, arrays.variances, hidden.flat_rotations, hidden.ranges, hidden.gains, hidden.peaks,
+            self._dac_range, hidden.rows_own, hidden.columns_own, cells, hidden.keys["noise"],
         )  # fmt: skip
 
     def _inputs(self, x: Any) -> np.ndarray:
+        xp = self._backend.xp
         try:
-            x = np.ascontiguousarray(x, np.float32)
+            x = (
+                xp.ascontiguousarray(x, np.float32)
+                if isinstance(x, xp.ndarray)
+                else np.ascontiguousarray(x, np.float32)
+            )
         except (TypeError, ValueError):
             raise TypeError(f"inputs must be a (batch, {self.sizes[0]}) array of numbers") from None
         if x.ndim != 2 or x.shape[1] != self.sizes[0] or not len(x):
             raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {np.shape(x)}")
-        return x
+        if len(x) % self.chips:
+            raise ValueError(f"{self.chips} chips need as many samples each: {len(x)} cannot be shared out")
+        return self._backend.put(x)
 
     def _observations(self, out: Any, rows: int, count: int, training: bool, whole: bool) -> Observed:
         drops = training and self._drops
-        if isinstance(out, Observed) and out.made_for == (rows, count, drops, whole, self.network.extents):
+        xp = self._backend.xp
+        if isinstance(out, Observed) and out.made_for == (rows, count, drops, whole, self.network.extents, xp):
             return out
-        return Observed(self.network, rows, count, drops, whole)
+        return Observed(self.network, rows, count, drops, whole, xp)
 
     def _pass(
         self,
@@ -529,96 +543,66 @@ class Chip:
             self.calibrate(x)
         if not first_sample:
             self._keep_up(hidden.arrays.patience)
-        perturbations, lies, fork = self._lay_out(drives, len(x))
-        k0, k1 = hidden.keys["noise"]
-        normalisation = hidden.normalisation
-        norms = normalisation.norms.copy() if self._normalises else normalisation.norms
-        chip = self._as_it_stands(first_sample, hidden.gains, norms)
+        parts, fork = self._added(drives, len(x))
         if first_sample:
             if first_sample < 0 or hidden.next_pass < len(drives):
                 raise ValueError(f"first_sample={first_sample} goes on with the passes of a call before: there is none")
             hidden.next_pass -= len(drives)
-        noise = (first_sample, hidden.next_pass, k0, k1)
-        if observed.layer_masks:
-            self._drop(observed, first_sample)
-        digital = self.inject == "digital"
-        # with noise in every read passes share the first layer's product only, and its side is free again after it
-        sides = 1 if self.noisy else 2
-        spare = 0 if observed.whole else len(drives) - 1
-
-        def block(stage: Stage, span: tuple[int, int], peaks: np.ndarray) -> None:
-            passes = (
-                observed.inputs, observed.activities, perturbations, lies, fork, observed.masks, digital, convert,
-                peaks,
-            )  # fmt: skip
-            work = scratch(stage.room, span[1] - span[0], sides, spare)
-            self._loops.forward(x, span, stage.layers, chip, passes, noise, work, self._numbers)
-
-        for stage in self._stages[training]:
-            spans = execution.spans(len(x), stage.rows)
-            peaks = np.zeros((len(spans), len(hidden.peaks)), np.float32)
-            tasks = [partial(block, stage, span, seen) for span, seen in zip(spans, peaks, strict=True)]
-            try:
-                if self._in_order:
-                    for task in tasks:
-                        task()
-                else:
-                    execution.run(tasks, 2.0 * len(x) * len(drives) * net.products)
-            except Exception as error:
-                raise devices.explain(self.device, error) from error
-            np.maximum(hidden.peaks, peaks.max(axis=0), out=hidden.peaks)
-            last = stage.layers[1] - 1
-            if training and net.norms[last] is not None:
-                normalisation.by_batch(last, observed[0].activities[last], norms)
-        if self._normalises:
-            parts = normalisation.parts(norms)
-            for observation in observed:
-                observation.norms, observation.norms_of_batch = parts, training
-        hidden.next_pass += len(drives)
-
-    def _drop(self, observed: Observed, first_sample: int) -> None:
-        """Draw what the periphery drops."""
-        hidden, net, draws = self._hidden, self.network, specialised.draws()
         for layer, mask in enumerate(observed.layer_masks):
             if mask is not None:
-                flat, word = mask.reshape(len(mask), -1), draws.stream_word(DROP_STREAM, layer, 0)
-                rate, key = np.float32(net.drops[layer]), hidden.keys["dropout"]
-                draws.drops(flat, rate, first_sample, hidden.next_pass, word, *key)
+                flat = mask.reshape(len(mask), -1)
+                self._passes.drop(flat, layer, net.drops[layer], first_sample, hidden.next_pass, hidden.keys["dropout"])
+        normalisation = hidden.normalisation
+        norms = normalisation.norms.copy() if self._normalises else normalisation.norms
 
-    def _lay_out(self, drives: Sequence[Drive], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the drives add in one buffer, where each part lies in it, and the layer at which each pass parts from
-        the first."""
+        def settle(layer: int) -> None:
+            normalisation.by_batch(layer, observed[0].activities[layer], norms)
+
+        call = Call(
+            observed, parts, fork, first_sample, hidden.next_pass, self.inject == "digital", convert, training, settle
+        )
+        try:
+            with backends.products(self.backend):
+                self._passes.forward(x, self._as_it_stands(norms), call)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise devices.explain(self.device, error) from error
+        if self._normalises:
+            given = normalisation.parts(norms)
+            for observation in observed:
+                observation.norms, observation.norms_of_batch = given, training
+        hidden.next_pass += len(drives)
+
+    def _added(self, drives: Sequence[Drive], rows: int) -> tuple[list[tuple[int, int, int, Any]], np.ndarray]:
+        """What the drives add, and the layer at which each pass parts from the first (`noisysim.passing.Call`)."""
         if all(drive.empty for drive in drives):
-            return self._undriven(len(drives))
-        depth, lines = self.network.depth, self.network.lines
-        lies = np.full((len(drives), depth, 3), -1, np.int64)
-        fork = np.full(len(drives), 0 if self.noisy else depth, np.int64)
-        size, pieces = 0, []
+            return [], self._apart(len(drives))
+        parts, fork = [], self._apart(len(drives)).copy()
         for p, drive in enumerate(drives):
             for kind, layer, piece in self._checked(drive, rows):
-                lies[p, layer, kind] = size
-                pieces.append((size, piece))
-                size += piece.size
+                parts.append((p, kind, layer, piece))
                 if kind == ON_WEIGHTS:
                     tiles = len(self.network.row_tiles(layer)) * len(self.network.column_tiles(layer))
-                    self.cost.mvms += rows * self.network.positions[layer] * tiles
-                    lies[p, layer, ON_LINE] = size
-                    size += rows * lines[layer]
+                    self._cost.mvms += rows * self.network.positions[layer] * tiles
                 if not self.noisy:
                     fork[p] = min(fork[p], layer)
-        buffer = execution.scratch("perturbations", size)
-        for at, piece in pieces:
-            buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
-        return buffer[:size], lies, np.minimum(fork, fork[0])
+        return parts, np.minimum(fork, fork[0])
 
-    def _checked(self, drive: Drive, rows: int) -> list[tuple[int, int, np.ndarray]]:
+    def _apart(self, passes: int) -> np.ndarray:
+        """Where passes that nobody perturbs part from the first; wanted often."""
+        if passes not in self._forks:
+            self._forks[passes] = np.full(passes, 0 if self.noisy else self.network.depth, np.int64)
+        return self._forks[passes]
+
+    def _checked(self, drive: Drive, rows: int) -> list[tuple[int, int, Any]]:
         """The parts of a drive: to what it adds, in which layer, and what."""
         net, found = self.network, []
         depth = net.depth
         parts = (
             ("perturbation", ON_LINE, drive.perturbations, partial(net.line_shape, batch=rows)),
             ("output perturbation", ON_OUTPUT, drive.outputs, partial(net.output_shape, batch=rows)),
-            ("weight perturbation", ON_WEIGHTS, drive.weights, net.shapes.__getitem__),
+            ("weight perturbation", ON_WEIGHTS, drive.weights, self._shapes.__getitem__),
         )
         for name, kind, given, shape in parts:
             if len(given) not in (0, depth):
@@ -626,11 +610,11 @@ class Chip:
             for layer, piece in enumerate(given):
                 if piece is None:
                     continue
-                if not isinstance(piece, np.ndarray):
+                if not isinstance(piece, (np.ndarray, self._backend.xp.ndarray)):
                     raise TypeError(f"the {name} of layer {layer} must be an array, not {type(piece).__name__}")
                 if piece.shape != (wanted := shape(layer)):
                     raise ValueError(f"the {name} of layer {layer} must have the shape {wanted}, not {piece.shape}")
-                found.append((kind, layer, piece))
+                found.append((kind, layer, self._backend.put(piece)))
         if any(kind == ON_OUTPUT and layer == depth - 1 for kind, layer, _ in found):
             raise ValueError("the last layer's output goes nowhere: perturb its pre-activations instead")
         taken = [layer for kind, layer, _ in found if kind != ON_OUTPUT]
@@ -638,52 +622,47 @@ class Chip:
             raise ValueError("a layer takes a perturbation of its lines or of its weights, not both")
         return found
 
-    def _undriven(self, passes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The layout of passes that nobody perturbs: always the same, and wanted often."""
-        if passes not in self._undriven_layouts:
-            lies = np.full((passes, self.network.depth, 3), -1, np.int64)
-            fork = np.full(passes, 0 if self.noisy else self.network.depth, np.int64)
-            self._undriven_layouts[passes] = (NOTHING, lies, fork)
-        return self._undriven_layouts[passes]
-
-    def _write(self, change: np.ndarray, every: bool) -> None:
+    def _write(self, change: Any, every: bool) -> None:
         hidden = self._hidden
         if not every:
             self._keep_up(hidden.arrays.patience)
         try:
-            cells, pulses = hidden.arrays.write(change, every, hidden.clock)
+            hidden.arrays.write(change, every, hidden.clock)
+        except MemoryError:
+            raise
         except Exception as error:
             raise devices.explain(self.device, error) from error
-        self.cost.cells_programmed += cells
-        self.cost.pulses += pulses
         hidden.reference_due = True
 
 
 class _Hidden:
-    """A chip's own state: what no learner sees."""
+    """The chips' own state: what no learner sees."""
 
-    def __init__(self, net: Network, device: Any, seed: int, jumps: bool, decorrelates: bool):
-        self.arrays = Arrays(net, device, seed)
-        tiles = len(self.arrays.tiles)
-        self.ranges = np.full(tiles, number(device, "adc_range", 0.0) or 1.0, np.float32)
-        self.peaks = np.zeros(tiles, np.float32)
-        self.gains = np.ones(tiles, np.float32)  # of the compensation of drift
-        self.reference = np.zeros(tiles, np.float32)  # what a calibration read gave after the last write
+    def __init__(self, net: Network, device: Any, seed: int, chips: int, backend: str, jumps: bool, decorrelates: bool):
+        self.backend = backends.get(backend)
+        xp, put = self.backend.xp, self.backend.put
+        self.arrays = Arrays(net, device, seed, chips, backend)
+        shape = (chips, len(self.arrays.tiles))
+        self.ranges = xp.full(shape, number(device, "adc_range", 0.0) or 1.0, np.float32)
+        self.peaks = xp.zeros(shape, np.float32)
+        self.gains = xp.ones(shape, np.float32)  # of the compensation of drift
+        self.reference = xp.zeros(shape, np.float32)  # what a calibration read gave after the last write
         self.reference_due = True
         self.rows_own, self.columns_own = (
-            self.arrays.fabrication.lines(part) if self.arrays.spreads[part] else () for part in ("row", "column")
+            put(self.arrays.fabrication.lines(part)) if self.arrays.spreads[part] else () for part in ("row", "column")
         )
-        self.states = np.zeros(self.arrays.now.shape if jumps else (1, 0), np.uint8)
-        squares = [(n, n) for n in net.fan_in]
-        self.rotations = layered.zeros(squares) if decorrelates else layered.zeros([])
-        for rotation in self.rotations:
-            np.fill_diagonal(rotation, 1)
+        self.jumps = jumps
+        self.states = xp.zeros(self.arrays.now.shape if jumps else (1, 0), np.uint8)
+        squares = [(chips * n, n) for n in net.fan_in]
+        self.rotations = layered.zeros(squares if decorrelates else [], xp)
+        for rotation, n in zip(self.rotations, net.fan_in, strict=False):
+            rotation.reshape(-1, n * n)[:, :: n + 1] = 1
         self.flat_rotations = self.rotations.flat
-        self.normalisation = Normalisation(net)
+        self.normalisation = Normalisation(net, chips, xp)
+        self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
         self.clock = self.aged_at = 0.0
         self.read_at = -AGES  # so cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.keys: dict[str, tuple[np.uint32, np.uint32]] = {}
 
     @property
     def held(self) -> dict[str, np.ndarray]:
@@ -699,7 +678,7 @@ def snapshot(chip: Chip) -> dict[str, np.ndarray]:
     hidden = chip._hidden
     counters = [hidden.next_pass, hidden.arrays.writes, chip._calibrated, hidden.reference_due]
     return {
-        **{name: array.copy() for name, array in hidden.held.items()},
+        **{name: np.array(hidden.backend.take(array)) for name, array in hidden.held.items()},
         "counters": np.array(counters, np.int64),
         "times": np.array([hidden.clock, hidden.aged_at, hidden.read_at]),
         "cost": chip.cost.array(),
@@ -714,8 +693,9 @@ def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
             continue
         if target.shape != state[name].shape:
             raise ValueError(f"the checkpoint's {name} have shape {state[name].shape}, the chip's {target.shape}")
-        target[...] = state[name]
+        target[...] = hidden.backend.put(state[name])
     hidden.next_pass, hidden.arrays.writes, calibrated, due = (int(n) for n in state["counters"])
     chip._calibrated, hidden.reference_due = bool(calibrated), bool(due)
     hidden.clock, hidden.aged_at, hidden.read_at = (float(t) for t in state["times"])
-    chip.cost = Cost.of(state["cost"])
+    hidden.arrays.done()  # what was written to make the chip is in the checkpoint's cost
+    chip._cost = Cost.of(state["cost"])

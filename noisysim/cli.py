@@ -23,7 +23,7 @@ app.command(devices_app)
 
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("learning_rate", "learning_rate_decay", "checkpoint_seconds"), float),
-    **dict.fromkeys(("batch_size", "epochs", "every", "seed", "threads"), int),
+    **dict.fromkeys(("batch_size", "epochs", "every", "chips", "seed", "threads"), int),
     **dict.fromkeys(("bias", "oracle", "overwrite", "progress"), bool),
     "seconds": Annotated[list[float], cyclopts.Parameter(consume_multiple=True, negative="")],
     "layers": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],

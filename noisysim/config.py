@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import noisysim.devices as devices
-from noisysim import diagnostics, learners, optimizers, tasks
+from noisysim import backends, diagnostics, learners, optimizers, tasks
 from noisysim import layers as kinds
 from noisysim.architecture import architecture, whole
-from noisysim.chip import BACKENDS, INITS, INJECTIONS
+from noisysim.chip import CHIPS, INITS, INJECTIONS
 from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
 from noisysim.scalars.activations import ACTIVATIONS
 
@@ -46,6 +46,7 @@ class Config:
     init: str
     diagnostics: list[Any]
     every: Annotated[int, Field("updates", 1, 10**9, whole=True)]
+    chips: Annotated[int, CHIPS]
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-able values that `resolve` reads again."""
@@ -62,7 +63,7 @@ class Config:
 
 _PLAIN = (
     "learning_rate", "learning_rate_decay", "batch_size", "epochs", "activation", "bias", "inject",
-    "backend", "seed", "oracle", "init", "every",
+    "backend", "seed", "oracle", "init", "every", "chips",
 )  # fmt: skip
 
 
@@ -87,6 +88,7 @@ def resolve(
     diagnostics: Sequence[Any],
     every: int,
     data: str | os.PathLike[str] | None,
+    chips: int = 1,
 ) -> Config:
     """Check every setting and fill in what was left to the task and the learner.
 
@@ -100,13 +102,16 @@ def resolve(
     device, learner, optimizer = devices.get(device), learners.get(learner), optimizers.get(optimizer)
     check_choice("activation", activation, ACTIVATIONS)
     check_choice("inject", inject, INJECTIONS)
-    check_choice("backend", backend, BACKENDS)
+    backend = backends.resolve(backend)
     check_choice("init", init, INITS)
     check_switch("run.bias", bias)
     check_switch("run.oracle", oracle, None)
     if oracle is False and "oracle" in learner.requires():
         raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: leave it out or True")
     watched = _diagnostics(diagnostics)
+    chips = check("run", "chips", chips, specs["chips"])
+    if watched and chips > 1:
+        raise ValueError(f"run.diagnostics look at one chip, not at {chips}: leave them out, or chips=1")
     numbers = {
         "learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay, "batch_size": batch_size,
         "epochs": epochs, "every": every,
@@ -135,6 +140,7 @@ def resolve(
         oracle="oracle" in learner.requires() if oracle is None else oracle,
         init=init,
         diagnostics=watched,
+        chips=chips,
         **{name: filled[name] for name in numbers},
     )
 

@@ -17,10 +17,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from noisysim import algebra, blocks
+from noisysim import algebra, backends, blocks
 from noisysim.architecture import Architecture
 from noisysim.fields import Field, configure
-from noisysim.layered import Layered
 from noisysim.observation import Batch, Observation
 from noisysim.oracle import Oracle
 
@@ -146,23 +145,28 @@ class Probe:
         return self.oracle
 
     @cached_property
-    def truth(self) -> Layered:
+    def estimated(self) -> list[np.ndarray]:
+        """The learner's estimate, (n_out, n_in) a layer; empty where it asked for no change."""
+        return _host(self.gradient or [])
+
+    @cached_property
+    def truth(self) -> list[np.ndarray]:
         """The true gradient, (n_out, n_in) a layer: the oracle's, at the activities of the baseline pass."""
-        return self.exact.gradient(self.baseline)
+        return _host(self.exact.gradient(self.baseline))
 
     @cached_property
     def differences(self) -> list[np.ndarray] | None:
         """Pre-activations of the second pass less the baseline's, (batch, values) a layer; ``None`` without one."""
         if len(self.observations) < 2:
             return None
-        pairs = zip(self.observations[1].activities, self.baseline.activities, strict=True)
+        pairs = zip(_host(self.observations[1].activities), _host(self.baseline.activities), strict=True)
         return [np.subtract(a, b, dtype=np.float64).reshape(len(a), -1) for a, b in pairs]
 
     @cached_property
     def outputs(self) -> list[np.ndarray]:
         """What each layer is given, (batch, values): the batch's inputs, then hidden outputs."""
         hidden = [blocks.outputs(self.net, layer, self.baseline) for layer in range(self.net.depth - 1)]
-        return [self.batch.inputs, *hidden]
+        return _host([self.batch.inputs, *hidden])
 
     def sampled(self, samples: int) -> Sampled:
         """So many more estimates and the truth beside each, drawn once for all diagnostics that ask for as many."""
@@ -170,9 +174,10 @@ class Probe:
             found, truth = Sampled(Moments(), Moments(), Moments()), None
             for baseline, gradient in self.estimate(samples):
                 truth = self.exact.gradient(baseline, truth)
-                found.estimate.add(gradient)
-                found.truth.add(truth)
-                found.error.add([np.subtract(g, t, dtype=np.float64) for g, t in zip(gradient, truth, strict=True)])
+                ours, exact = _host(gradient), _host(truth)
+                found.estimate.add(ours)
+                found.truth.add(exact)
+                found.error.add([np.subtract(g, t, dtype=np.float64) for g, t in zip(ours, exact, strict=True)])
             self._sampled[samples] = found
         return self._sampled[samples]
 
@@ -214,7 +219,7 @@ class Angle(Diagnostic):
     axis: ClassVar[Axis] = Axis("angle to the true gradient (degrees)", 0, 90, 90, 15)
 
     def measure(self, probe: Probe) -> np.ndarray:
-        return _compare(_angle, probe.gradient, probe.truth)
+        return _compare(_angle, probe.estimated, probe.truth)
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ class Cosine(Diagnostic):
     axis: ClassVar[Axis] = Axis("cosine similarity to the true gradient", 0, 1, 0)
 
     def measure(self, probe: Probe) -> np.ndarray:
-        return _compare(_cosine, probe.gradient, probe.truth)
+        return _compare(_cosine, probe.estimated, probe.truth)
 
 
 @dataclass(frozen=True)
@@ -303,7 +308,7 @@ class WeightNorm(Diagnostic):
     axis: ClassVar[Axis] = Axis("weight norm, $|W|$")
 
     def measure(self, probe: Probe) -> np.ndarray:
-        return np.sqrt(_squares(probe.exact.weights))
+        return np.sqrt(_squares(_host(probe.exact.weights)))
 
 
 # -- what a chip's user could see --------------------------------------------------------------------------------------
@@ -357,7 +362,7 @@ class CorrelationAfter(Diagnostic):
     axis: ClassVar[Axis] = Axis("mean |correlation| of inputs, after decorrelation", 0)
 
     def measure(self, probe: Probe) -> np.ndarray:
-        return np.array([_correlation(algebra.rows(x)) for x in probe.baseline.inputs])
+        return np.array([_correlation(algebra.rows(x)) for x in _host(probe.baseline.inputs)])
 
 
 @dataclass(frozen=True)
@@ -397,10 +402,15 @@ class PassedShare(Diagnostic):
 # -- the arithmetic ----------------------------------------------------------------------------------------------------
 
 
-def _compare(measure: Callable, estimate: Sequence[np.ndarray] | None, truth: Sequence[np.ndarray]) -> np.ndarray:
+def _host(arrays: Sequence[Any]) -> list[np.ndarray]:
+    """The arrays as NumPy's, from wherever the chip computes."""
+    return [backends.of(a).take(a) for a in arrays]
+
+
+def _compare(measure: Callable, estimate: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> np.ndarray:
     """A measure of unit vectors along an estimate and the truth, for each layer; NaN where one of them is zero."""
     found = np.full(len(truth), np.nan)
-    for layer, (one, other) in enumerate(zip(estimate or (), truth, strict=False)):
+    for layer, (one, other) in enumerate(zip(estimate, truth, strict=False)):
         u, v = _unit(one), _unit(other)
         if u is not None and v is not None:
             found[layer] = measure(u, v)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.backends import gpu
+
 
 def version() -> str:
     """The installed version of noisysim."""
@@ -34,6 +36,8 @@ def cpu() -> str:
 def describe(backend: str) -> dict[str, Any]:
     """Versions, backend and host."""
     packages = {name: metadata.version(name) for name in ("numba", "llvmlite", "scipy", "h5py")}
+    if backend != "cpu":
+        packages.update(gpu.describe())
     return {
         "noisysim": version(),
         "python": platform.python_version(),
@@ -50,8 +54,8 @@ def moved(began: dict[str, Any]) -> list[str]:
     """What a run that goes on elsewhere should say: other versions or processors compute other last bits."""
     here = describe(began["backend"])
     other = [
-        f"{k} {began[k]} -> {here[k]}"
-        for k in ("noisysim", "numpy", "numba", "scipy", "cpu")
-        if began.get(k) != here[k]
+        f"{k} {began.get(k)} -> {here.get(k)}"
+        for k in ("noisysim", "numpy", "numba", "scipy", "cpu", "gpu", "cupy", "numba-cuda")
+        if began.get(k) != here.get(k)
     ]
     return [f"resumed on another host, whose last bits may differ: {', '.join(other)}"] if other else []

@@ -50,41 +50,44 @@ def own_value(device: Any, field: str, z: np.ndarray) -> np.ndarray:
 
 
 class Fabrication:
-    """The draws of one chip.
+    """The draws of some chips. What belongs to a layer of all of them lies together, chip after chip.
 
     Parameters
     ----------
     net : Network
     device : device
-    key : (int, int)
-        Of fabrication.
+    keys : numpy.ndarray
+        Of fabrication, (chips, 2) uint32.
     """
 
-    def __init__(self, net: Network, device: Any, key: tuple[Any, Any]):
-        self.net, self.device, self.key = net, device, key
+    def __init__(self, net: Network, device: Any, keys: np.ndarray):
+        self.net, self.device, self.keys = net, device, keys
         self.spreads = own_fields(device)
         self.faulty = any(number(device, field, 0.0) for field in FAULTS_OF)
 
     def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> np.ndarray:
-        """Draws at fabrication: standard normal times width, or uniform within +-width."""
-        kernels, out = specialised.draws(), np.empty(shape, np.float32)
+        """Draws at fabrication, `shape` for each chip: standard normal times width, or uniform within +-width."""
+        kernels, out = specialised.draws(), np.empty((len(self.keys), *shape), np.float32)
         stream = kernels.stream_word(layout.OWN_STREAM, *word)
         fill = kernels.normals if law == "normal" else kernels.uniforms
-        fill(out, np.float32(width), 0, number, stream, *self.key)
+        for chip, key in zip(out, self.keys, strict=True):
+            fill(chip, np.float32(width), 0, number, stream, *key)
         return out
 
     def _each_side(self) -> list[tuple[int, int, tuple[int, int], slice]]:
         """(layer, side, shape, where its cells lie) of every side of every layer."""
-        ends = np.cumsum([a * b for a, b in self.net.shapes])
+        chips = len(self.keys)
+        ends = chips * np.cumsum([a * b for a, b in self.net.shapes])
         return [
-            (layer, k, shape, slice(end - shape[0] * shape[1], end))
+            (layer, k, shape, slice(end - chips * shape[0] * shape[1], end))
             for layer, (shape, end) in enumerate(zip(self.net.shapes, ends, strict=True))
             for k in range(2 * self.net.slices)
         ]
 
     def cells(self) -> np.ndarray:
         """Own values of cells, (fields, sides, cells)."""
-        own = np.zeros((len(self.spreads["cell"]), 2 * self.net.slices, self.net.cells), np.float32)
+        cells = len(self.keys) * self.net.cells
+        own = np.zeros((len(self.spreads["cell"]), 2 * self.net.slices, cells), np.float32)
         for f, (field, draw) in enumerate(self.spreads["cell"].items()):
             for layer, k, shape, where in self._each_side():
                 z = self._draw(shape, "normal", 1.0, draw, (layer, k))
@@ -99,9 +102,9 @@ class Fabrication:
             for k, count in enumerate([n_in] if part == "row" else [n_out] * self.net.tiles(layer))
         ]
         fields = self.spreads[part]
-        own = np.zeros((len(fields), sum(count for _, count, _ in lines)), np.float32)
+        own = np.zeros((len(fields), len(self.keys) * sum(count for _, count, _ in lines)), np.float32)
         for f, (field, draw) in enumerate(fields.items()):
-            drawn = [self._draw((1, count), "normal", 1.0, draw, (layer, k))[0] for layer, count, k in lines]
+            drawn = [self._draw((1, count), "normal", 1.0, draw, (layer, k)).ravel() for layer, count, k in lines]
             own[f] = own_value(self.device, field, np.concatenate(drawn))
         return own
 
@@ -110,7 +113,7 @@ class Fabrication:
         *shares, rows, columns = (number(self.device, field, 0.0) for field in FAULTS_OF)
         g_min = number(self.device, "g_min", 0.0)
         width, paired = number(self.device, "g_max", 1.0) - g_min, number(self.device, "cells_per_weight", 2) != 1
-        stuck = np.full((2 * self.net.slices, self.net.cells), np.nan, np.float32)
+        stuck = np.full((2 * self.net.slices, len(self.keys) * self.net.cells), np.nan, np.float32)
         edges = np.cumsum(shares)
         if edges[-1] > 1:
             raise ValueError(f"stuck_low, stuck_high and stuck_random are shares of the cells: {shares} exceed 1")
@@ -118,9 +121,9 @@ class Fabrication:
             u = (self._draw(shape, "uniform", 1.0, FAULTS, (layer, k)) + 1) / 2
             anywhere = (self._draw(shape, "uniform", 1.0, ANYWHERE, (layer, k)) + 1) / 2
             values = np.select([u < edges[0], u < edges[1], u < edges[2]], [0.0, 1.0, anywhere], np.nan)
-            values = g_min + width * values if paired or k == 0 else np.full(shape, np.nan)
+            values = g_min + width * values if paired or k == 0 else np.full(u.shape, np.nan)
             cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < rows
             cut_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2 < columns
-            values[cut_rows[0][None, :] | cut_columns[0][:, None]] = DEAD
+            values[cut_rows | cut_columns.transpose(0, 2, 1)] = DEAD  # of each chip its own
             stuck[k, where] = values.ravel()
         return stuck

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from noisysim.history import History
 
 LITTLE = 0.05
@@ -17,32 +19,32 @@ EXPLODED = 1e8
 """A batch's mean loss beyond this, or none at all, is divergence: the run stops."""
 
 
-def exploded(loss: float) -> bool:
-    """Whether a batch's mean loss has left all bounds."""
-    return not math.isfinite(loss) or loss > EXPLODED
+def exploded(losses: np.ndarray) -> np.ndarray:
+    """Which of the chips' mean losses of a batch, (..., chips), have left all bounds."""
+    return ~(losses <= EXPLODED)
 
 
 def divergence(history: History, learner: Any) -> str:
     """Why a run was stopped whose last loss has left all bounds."""
-    epochs = len(history.epoch["train_loss"])
+    epochs = len(history.epoch["learning_rate"])
     said = f"diverged in epoch {epochs + 1}: the loss left all bounds"
     return f"{said}; {_growth(history, learner)}" if epochs else f"{said}; lower learning_rate"
 
 
 def _unstable(history: History) -> bool:
     """Whether the training loss has risen well above its minimum, and goes on rising or is above where it began."""
-    losses = history.epoch["train_loss"]
+    losses = history.mean("train_loss")
     if len(losses) < 3:
         return False
-    first = history.step["train_loss"][0]
+    first = history.first_loss
     return losses[-1] > RISEN * min(*losses, first) and losses[-1] > min(losses[-2], first)
 
 
 def _growth(history: History, learner: Any) -> str:
     """How the training loss rose after its minimum, how activities grew meanwhile, and what helps."""
-    losses, activity = history.epoch["train_loss"], history.epoch["activity_rms"]
+    losses, activity = history.mean("train_loss"), history.mean("activity_rms")
     best = min(range(len(losses)), key=losses.__getitem__)
-    first = history.step["train_loss"][0]
+    first = history.first_loss
     low = f"{first:.3g} at the first batch" if first < losses[best] else f"{losses[best]:.3g} in epoch {best + 1}"
     said = f"the training loss rose from {low} to {losses[-1]:.3g}"
     advice = ["lower learning_rate"]
@@ -75,7 +77,7 @@ def warnings(history: History, learner: Any, sigma: float, heard: float, classes
     said = []
     if _unstable(history):
         said.append(f"unstable: {_growth(history, learner)}")
-    shares = [s for s in history.epoch["passed_share"] if not math.isnan(s)]
+    shares = [s for s in history.mean("passed_share") if not math.isnan(s)]
     if shares:
         share = sum(shares) / len(shares)
         if share == 0:
@@ -98,7 +100,7 @@ def warnings(history: History, learner: Any, sigma: float, heard: float, classes
             "the learner sees one loss for the whole batch: every sample's update carries the noise of all, which "
             "grows as the square root of the batch size; use loss='sample' or a small batch"
         )
-    accuracy = [a for a in history.epoch["train_accuracy"] if not math.isnan(a)]
+    accuracy = [a for a in history.mean("train_accuracy") if not math.isnan(a)]
     if classes and len(accuracy) >= 3 and max(accuracy) < 1.5 / classes:
         said.append(f"nothing was learned: training accuracy never left chance ({100 * max(accuracy):.1f} %)")
     return said

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 COUNTS = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
-EPOCH = (
-    "train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate", "passed_share", "activity_rms",
-    *COUNTS,
-)  # fmt: skip
+MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "passed_share", "activity_rms")
+"""What each of several chips has a value of its own of; the other columns tell of all together."""
+EPOCH = (*MEASURED[:4], "learning_rate", *MEASURED[4:], *COUNTS)
 STEP = ("train_loss",)
 LOOKS = "history/diagnostics"
 
 
 class History:
     """Growing columns of float64.
+
+    Parameters
+    ----------
+    diagnostics : sequence of str
+        Names of those that look.
+    chips : int
+        Values in an entry of the columns that each chip has its own of.
 
     Attributes
     ----------
@@ -33,25 +39,45 @@ class History:
         before it.
     """
 
-    def __init__(self, diagnostics: Sequence[str] = ()) -> None:
+    def __init__(self, diagnostics: Sequence[str] = (), chips: int = 1) -> None:
+        self.chips = chips
         self.epoch = {name: array("d") for name in EPOCH}
         self.step = {name: array("d") for name in STEP}
         self.looks: dict[str, list[Any]] = {name: [] for name in ("update", *diagnostics)} if diagnostics else {}
 
+    def take_up(self, earlier: History) -> None:
+        """Go on from what was recorded before."""
+        self.epoch, self.step, self.looks = earlier.epoch, earlier.step, earlier.looks
+
+    def mean(self, name: str) -> list[float]:
+        """A column of epochs, where chips have values of their own their mean."""
+        column = np.array(self.epoch[name])
+        return (column.reshape(-1, self.chips).mean(axis=1) if name in MEASURED else column).tolist()
+
+    @property
+    def first_loss(self) -> float:
+        """Mean training loss of the first update's batch."""
+        return float(np.mean(self.step["train_loss"][: self.chips]))
+
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        """The columns as arrays, by group of the result file."""
+        """The columns as arrays, by group of the result file; of several chips (entries, chips)."""
         return {
-            "history/epoch": {name: np.array(column) for name, column in self.epoch.items()},
-            "history/step": {name: np.array(column) for name, column in self.step.items()},
+            "history/epoch": {name: self._shaped(name, column) for name, column in self.epoch.items()},
+            "history/step": {name: self._shaped(name, column) for name, column in self.step.items()},
             **({LOOKS: {name: np.array(column) for name, column in self.looks.items()}} if self.looks else {}),
         }
+
+    def _shaped(self, name: str, column: Iterable[float]) -> np.ndarray:
+        found = np.array(column)
+        return found.reshape(-1, self.chips) if self.chips > 1 and name in MEASURED else found
 
     @classmethod
     def of(cls, arrays: dict[str, dict[str, np.ndarray]]) -> History:
         """The inverse of `arrays`."""
-        history = cls()
+        shape = arrays["history/step"]["train_loss"].shape
+        history = cls(chips=shape[1] if len(shape) > 1 else 1)
         for group, columns in (("history/epoch", history.epoch), ("history/step", history.step)):
             for name, column in columns.items():
-                column.extend(arrays[group][name].tolist())
+                column.extend(arrays[group][name].ravel().tolist())
         history.looks = {name: list(column) for name, column in arrays.get(LOOKS, {}).items()}
         return history

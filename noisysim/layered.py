@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from noisysim import backends
+
 
 class Layered(list):
     """A list of arrays, one a layer, that are consecutive views of the 1-D buffer `flat`.
@@ -53,21 +55,21 @@ class Layered(list):
         return [array.shape for array in self]
 
 
-def empty(shapes: Sequence[tuple[int, ...]]) -> Layered:
-    """Uninitialised float32 arrays of these shapes."""
-    return Layered(np.empty(sum(math.prod(s) for s in shapes), np.float32), shapes)
+def empty(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
+    """Uninitialised float32 arrays of these shapes, of an array namespace."""
+    return Layered(xp.empty(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
-def zeros(shapes: Sequence[tuple[int, ...]]) -> Layered:
-    """Zero float32 arrays of these shapes."""
-    return Layered(np.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
+def zeros(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
+    """Zero float32 arrays of these shapes, of an array namespace."""
+    return Layered(xp.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
 def layered(arrays: Sequence[Any]) -> Layered:
     """The arrays as a `Layered`: themselves if they are one, else a copy."""
     if isinstance(arrays, Layered):
         return arrays
-    made = empty([np.shape(a) for a in arrays])
+    made = empty([np.shape(a) for a in arrays], backends.of(arrays[0]).xp if len(arrays) else np)
     for target, source in zip(made, arrays, strict=True):
         target[...] = source
     return made

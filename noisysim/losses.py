@@ -6,16 +6,16 @@ Losses are sums in float64 over float32 outputs: a perturbation of 1e-5 changes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from noisysim import backends
 from noisysim.fields import unknown
 
 
 class Loss(NamedTuple):
-    """A loss and its derivative; calling it gives its value.
+    """A loss and its derivative, on the backend of their arguments; calling it gives its value.
 
     Attributes
     ----------
@@ -27,66 +27,32 @@ class Loss(NamedTuple):
     """
 
     name: str
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    error: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    value: Callable[[Any, Any], Any]
+    error: Callable[[Any, Any], Any]
 
-    def __call__(self, output: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def __call__(self, output: Any, targets: Any) -> Any:
         """The loss of each sample."""
         return self.value(output, targets)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _log_total(row):
-    """log sum_k exp(y_k) of one sample's outputs."""
-    top = np.float64(row[0])
-    for k in range(1, row.size):
-        top = max(top, np.float64(row[k]))
-    total = 0.0
-    for k in range(row.size):
-        total += np.exp(row[k] - top)
-    return np.log(total) + top
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def cross_entropy(output, targets):
+def cross_entropy(output: Any, targets: Any) -> Any:
     """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value a sample (CCE)."""
-    loss = np.empty(output.shape[0], np.float64)
-    for b in range(output.shape[0]):
-        total, value = _log_total(output[b]), 0.0
-        for k in range(output.shape[1]):
-            if targets[b, k] != 0:
-                value += targets[b, k] * (total - output[b, k])
-        loss[b] = value
-    return loss
+    return backends.of(output).ops.cross_entropy(output, targets)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def cross_entropy_error(output, targets):
+def cross_entropy_error(output: Any, targets: Any) -> Any:
     """Derivative of `cross_entropy`: softmax(y) - t (targets sum to one)."""
-    error = np.empty(output.shape, np.float32)
-    for b in range(output.shape[0]):
-        total = _log_total(output[b])
-        for k in range(output.shape[1]):
-            error[b, k] = np.exp(output[b, k] - total) - targets[b, k]
-    return error
+    return backends.of(output).ops.cross_entropy_error(output, targets)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def squared_error(output, targets):
+def squared_error(output: Any, targets: Any) -> Any:
     """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value a sample (MSE)."""
-    loss = np.empty(output.shape[0], np.float64)
-    for b in range(output.shape[0]):
-        total = 0.0
-        for k in range(output.shape[1]):
-            difference = np.float64(output[b, k]) - targets[b, k]
-            total += difference * difference
-        loss[b] = 0.5 * total
-    return loss
+    return backends.of(output).ops.squared_error(output, targets)
 
 
-def squared_error_error(output: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def squared_error_error(output: Any, targets: Any) -> Any:
     """Derivative of `squared_error`: y - t."""
-    return np.subtract(output, targets, dtype=np.float32)
+    return backends.of(output).xp.subtract(output, targets, dtype=np.float32)
 
 
 LOSSES = {

@@ -6,28 +6,38 @@ While learning the statistics are the batch's own, as the update's first pass ob
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from noisysim import algebra
 from noisysim.architecture import Architecture
-from noisysim.kernels import specialised
 from noisysim.kernels.layout import NORM_AT
 
 
 class Normalisation:
-    """The running statistics of a network's normalised layers.
+    """The running statistics of a network's normalised layers, of one chip or of several side by side.
+
+    Parameters
+    ----------
+    net : Architecture
+    chips : int
+    xp : namespace
+        Of the arrays.
 
     Attributes
     ----------
-    statistics : numpy.ndarray
-        Running mean and variance of activities, (2, units of all normalised layers) float64.
-    norms : numpy.ndarray
-        What follows from them, shift and scale, (2, units) float32.
+    statistics : array
+        Running mean and variance of activities, (2, chips x units of all normalised layers) float64: layer by layer,
+        in each of them chip after chip.
+    norms : array
+        What follows from them, shift and scale, (2, chips x units) float32.
     """
 
-    def __init__(self, net: Architecture):
-        self._net = net
-        units = sum(n for n, norm in zip(net.units, net.norms, strict=True) if norm)
-        self.statistics = np.stack([np.zeros(units), np.ones(units)])
+    def __init__(self, net: Architecture, chips: int = 1, xp: Any = np):
+        self._net, self._chips, self._xp = net, chips, xp
+        units = chips * sum(n for n, norm in zip(net.units, net.norms, strict=True) if norm)
+        self.statistics = xp.stack([xp.zeros(units), xp.ones(units)])
         self.norms = self.statistics.astype(np.float32)
 
     @property
@@ -35,31 +45,26 @@ class Normalisation:
         """The layers that are normalised."""
         return [layer for layer, norm in enumerate(self._net.norms) if norm]
 
-    def track(self, layer: int, activities: np.ndarray, rate: float) -> None:
+    def track(self, layer: int, activities: Any, rate: float) -> None:
         """Move a layer's running statistics towards those of its activities."""
         here = self._units(layer)
-        self.statistics[:, here] += rate * (_moments(activities) - self.statistics[:, here])
+        self.statistics[:, here] += rate * (algebra.moments(activities, self._chips) - self.statistics[:, here])
         self._follow(layer, self.statistics[:, here], self.norms)
 
-    def by_batch(self, layer: int, activities: np.ndarray, norms: np.ndarray) -> None:
+    def by_batch(self, layer: int, activities: Any, norms: Any) -> None:
         """Put into `norms` what normalises a layer by the statistics of these activities."""
-        self._follow(layer, _moments(activities), norms)
+        self._follow(layer, algebra.moments(activities, self._chips), norms)
 
-    def parts(self, norms: np.ndarray) -> list[np.ndarray | None]:
-        """Each layer's part of such an array, (2, units)."""
+    def parts(self, norms: Any) -> list[Any]:
+        """Each layer's part of such an array, (2, chips x units), or ``None``."""
         return [norms[:, self._units(layer)] if norm else None for layer, norm in enumerate(self._net.norms)]
 
-    def _follow(self, layer: int, moments: np.ndarray, norms: np.ndarray) -> None:
+    def _follow(self, layer: int, moments: Any, norms: Any) -> None:
         here, norm = self._units(layer), self._net.norms[layer]
         assert norm is not None
         norms[0, here] = moments[0]
-        norms[1, here] = 1 / np.sqrt(moments[1] + norm.epsilon)
+        norms[1, here] = 1 / self._xp.sqrt(moments[1] + norm.epsilon)
 
     def _units(self, layer: int) -> slice:
-        at = self._net.geometry()[layer, NORM_AT]
-        return slice(at, at + self._net.units[layer])
-
-
-def _moments(activities: np.ndarray) -> np.ndarray:
-    """Mean and variance of each unit over samples and positions, (2, units) float64."""
-    return specialised.sums().moments(np.ascontiguousarray(activities).reshape(-1, activities.shape[-1]))
+        at = self._chips * int(self._net.geometry()[layer, NORM_AT])
+        return slice(at, at + self._chips * self._net.units[layer])

@@ -101,8 +101,8 @@ class Observation:
     output_error : numpy.ndarray or None
         dL/dy, float32, (batch, n_out); ``None`` where the drive did not ask for it.
     norms : sequence of (numpy.ndarray or None)
-        What batch normalisation did to each layer's pre-activations, float32, (2, n_out): (a - norm[0]) norm[1].
-        Empty where no layer has one.
+        What batch normalisation did to each layer's pre-activations, float32, (2, n_out): (a - norm[0]) norm[1]; of
+        several chips (2, chips n_out), each chip's after another's. Empty where no layer has one.
     norms_of_batch : bool
         Whether they are this batch's own statistics, as the first pass observed them: then the mean loss depends on
         the weights through them as well.

@@ -8,12 +8,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import layered
+from noisysim import backends, layered
 from noisysim.fields import Field, configure
-from noisysim.kernels import specialised
 from noisysim.layered import Layered
 
-State = dict[str, np.ndarray]
+State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,9 @@ class SGD:
     name: ClassVar[str] = "sgd"
     momentum: Annotated[float, Field("", 0, 0.9999, "share of the last step that is kept")] = 0.0
 
-    def init(self, shapes: Sequence[tuple[int, ...]]) -> State:
-        """State for gradients of these shapes."""
-        return {"velocity": layered.zeros(shapes if self.momentum else []).flat}
+    def init(self, shapes: Sequence[tuple[int, ...]], xp: Any = np) -> State:
+        """State for gradients of these shapes, arrays of the namespace `xp`."""
+        return {"velocity": layered.zeros(shapes if self.momentum else [], xp).flat}
 
     def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
         """The change to add to the weights; overwrites `gradients` with it."""
@@ -33,7 +32,7 @@ class SGD:
         if self.momentum:
             state["velocity"] *= np.float32(self.momentum)
             state["velocity"] += gradient.flat
-            np.multiply(state["velocity"], np.float32(-rate), out=gradient.flat)
+            backends.of(gradient.flat).xp.multiply(state["velocity"], np.float32(-rate), out=gradient.flat)
         else:
             gradient.flat *= np.float32(-rate)
         return gradient, state
@@ -48,11 +47,11 @@ class Adam:
     beta2: Annotated[float, Field("", 0, 0.9999999, "decay of the mean square")] = 0.999
     epsilon: Annotated[float, Field("gradient units", 0, doc="added to the root mean square")] = 1e-7
 
-    def init(self, shapes: Sequence[tuple[int, ...]]) -> State:
-        """State for gradients of these shapes."""
+    def init(self, shapes: Sequence[tuple[int, ...]], xp: Any = np) -> State:
+        """State for gradients of these shapes, arrays of the namespace `xp`."""
         return {
-            "first": layered.zeros(shapes).flat,
-            "second": layered.zeros(shapes).flat,
+            "first": layered.zeros(shapes, xp).flat,
+            "second": layered.zeros(shapes, xp).flat,
             "steps": np.zeros(1, np.int64),
         }
 
@@ -62,7 +61,7 @@ class Adam:
         state["steps"] += 1
         steps = int(state["steps"][0])
         f = np.float32
-        specialised.sums().adam(
+        backends.of(gradient.flat).ops.adam(
             gradient.flat, state["first"], state["second"], f(rate), f(self.beta1), f(self.beta2), f(self.epsilon),
             f(1.0 / (1.0 - self.beta1**steps)), f(1.0 / (1.0 - self.beta2**steps)),
         )  # fmt: skip

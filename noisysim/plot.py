@@ -82,7 +82,8 @@ def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 
 def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
     """Loss, and for a classification accuracy, against epochs: training as lines, test as points.
 
-    An epoch's training means stand at its middle, tests at its end, where they were made.
+    An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
+    are drawn, and as a band or a bar their standard deviation.
 
     Parameters
     ----------
@@ -101,23 +102,38 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
     figure = _figure(9 if classification else 5, 3.4)
     panels = figure.subplots(1, 2 if classification else 1, squeeze=False)[0]
     epochs = np.arange(1, len(history["train_loss"]) + 1)
-    at, batches, together = _batches(result.steps["train_loss"], -(-task["n_train"] // result.config["batch_size"]))
+    steps = result.steps["train_loss"]
+    at, batches, together = _batches(_over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"]))
     said = "each batch" if together == 1 else f"mean of {together} batches"
     panels[0].plot(at, batches, color=TRAIN, alpha=0.4, lw=0.8, label=said)
     for panel, name, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=False):
         line = "-" if len(epochs) > 1 else "s"  # one point makes no line
-        panel.plot(
-            epochs - 0.5, scale * history[f"train_{name}"], line, color=INK, lw=1.5, ms=3, label="training, epoch mean"
-        )
-        panel.plot(epochs, scale * history[f"test_{name}"], "o", color=TEST, ms=4, label="test")
+        mean, spread = _over_chips(scale * history[f"train_{name}"])
+        panel.plot(epochs - 0.5, mean, line, color=INK, lw=1.5, ms=3, label="training, epoch mean")
+        if steps.ndim > 1:
+            panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=INK, alpha=0.15, lw=0)
+        mean, spread = _over_chips(scale * history[f"test_{name}"])
+        said = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
+        panel.plot(epochs, mean, "o", color=TEST, ms=4, label=said)
+        if steps.ndim > 1:
+            panel.errorbar(epochs, mean, spread, fmt="none", ecolor=TEST, elinewidth=1)
         panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
         panel.set_xlim(left=0)
         panel.xaxis.get_major_locator().set_params(integer=True)
         _plain(panel)
         panel.legend(frameon=False, fontsize=8)
-    shown = np.concatenate([batches, history["train_loss"], history["test_loss"]])
+    shown = np.concatenate([batches, history["train_loss"].ravel(), history["test_loss"].ravel()])
     _scale(panels[0], shown[np.isfinite(shown) & (shown > 0)])
     return _finish(figure, result, path)
+
+
+def _over_chips(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the chips of a run, of those whose values are finite; of one chip its values."""
+    if values.ndim == 1:
+        return values, np.zeros_like(values)
+    finite = np.ma.masked_invalid(values)
+    mean, spread = finite.mean(axis=1), finite.std(axis=1, ddof=1 if values.shape[1] > 1 else 0)
+    return np.ma.filled(mean, np.nan), np.ma.filled(spread, np.nan)
 
 
 def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = None) -> Any:

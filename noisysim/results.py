@@ -27,9 +27,10 @@ class Result:
     history : dict of numpy.ndarray
         One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
         passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses
-        (`noisysim.history.History`).
+        (`noisysim.history.History`). Of several chips losses, accuracies, passed_share and activity_rms are
+        (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
-        One value an update: train_loss.
+        One value an update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray
         What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
         each look. Empty for a run without any.
@@ -88,7 +89,7 @@ class Result:
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
         device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
-        layers = self.config["layers"]
+        layers, chips = self.config["layers"], self.config.get("chips", 1)
         sizes = "-".join(str(n) for n in [task["n_in"], *layers, task["n_out"]])
         if any(isinstance(one, str) for one in layers):
             shape = "x".join(str(n) for n in task["input_shape"])
@@ -97,7 +98,7 @@ class Result:
         rows = [
             ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),
             ("network", f"{sizes}, {self.config['activation']}"),
-            ("device", _device(device)),
+            ("device", _device(device) + (f", {chips} chips: mean and standard deviation" if chips > 1 else "")),
             ("learner", _call(learner) + (", with oracle access" if self.config["oracle"] else "")),
             ("optimizer", f"{_call(self.config['optimizer'])}, rate {self.config['learning_rate']:g}"),
             ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
@@ -105,8 +106,8 @@ class Result:
         for split in ("train", "test"):
             if epochs:
                 loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
-                seen = "" if np.isnan(accuracy) else f", accuracy {100 * accuracy:.1f} %"
-                rows.append((split, f"loss {loss:.4g}{seen}"))
+                seen = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
+                rows.append((split, f"loss {_spread(loss, '.4g')}{seen}"))
         updates = max(self.cost["updates"], 1)
         rows.append(
             (
@@ -156,6 +157,14 @@ class Result:
         cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in self.rows())
         image = base64.b64encode(picture.getvalue()).decode()
         return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
+
+
+def _spread(values: Any, form: str) -> str:
+    """A value; of several chips those that are finite, as mean and standard deviation."""
+    finite = np.atleast_1d(values)[np.isfinite(np.atleast_1d(values))]
+    if np.ndim(values) == 0 or not finite.size:
+        return f"{np.mean(values):{form}}"
+    return f"{finite.mean():{form}} +- {finite.std(ddof=1 if finite.size > 1 else 0):{form}}"
 
 
 def _call(described: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import config as configuration
-from noisysim import environment, execution, storage, tasks
+from noisysim import backends, environment, execution, storage, tasks
 from noisysim.fields import Field, check, check_switch
 from noisysim.results import Result
 from noisysim.training import Training
@@ -39,6 +39,7 @@ def run(
     init: str = "he",
     diagnostics: Sequence[Any] = (),
     every: int = 50,
+    chips: int = 1,
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -78,7 +79,8 @@ def run(
     inject : str
         Where a learner's perturbation enters: at the "line", before the ADC, or "digital", after it.
     backend : str
-        Where the loops run: "cpu".
+        Where the chip is simulated: "cpu", "cuda" (a GPU), "cuda:tf32" (a GPU, products of numbers rounded to ten bits:
+        faster, and blind to small perturbations), or "auto" (a GPU if there is one).
     seed : int
         Of chip, noise, learner and the order of the data. The same seed gives the same bits.
     oracle : bool
@@ -90,6 +92,9 @@ def run(
         Those that need exact weights are granted them, the learner is not.
     every : int
         Updates between two looks of the diagnostics.
+    chips : int
+        How many chips of the device to train side by side, on the same data and from the same initial weights: they
+        differ in fabrication, noise and the learner's draws. What each measures has an axis more in the result.
     data : path
         Folder of the data files. Left out, NOISYSIM_DATA, then the user's cache, then a download.
     threads : int
@@ -120,10 +125,10 @@ def run(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, learning_rate=learning_rate,
         learning_rate_decay=learning_rate_decay, batch_size=batch_size, epochs=epochs, activation=activation, bias=bias,
         inject=inject, backend=backend, seed=seed, oracle=oracle, init=init, diagnostics=diagnostics, every=every,
-        data=data,
+        chips=chips, data=data,
     )  # fmt: skip
     started = time.perf_counter()
-    with execution.threads(threads):
+    with execution.threads(threads), backends.products(resolved.backend):
         training = Training(resolved)
         training.begin()
         return _go_on(training, environment.describe(backend), path, started, seconds, progress)
@@ -172,7 +177,7 @@ def resume(
         return Result.of(content, path)
     resolved = _taken_up(content, path, task, device, data)
     started = time.perf_counter() - content["elapsed"]
-    with execution.threads(threads):
+    with execution.threads(threads), backends.products(resolved.backend):
         training = _restored(resolved, content, path)
         training.notes += environment.moved(content["environment"])
         return _go_on(training, content["environment"], path, started, seconds, progress)
@@ -201,7 +206,8 @@ def retention(
     Returns
     -------
     dict of numpy.ndarray
-        "seconds", "test_loss", "test_accuracy" (a fraction; NaN if the task is no classification), one value a time.
+        "seconds", "test_loss", "test_accuracy" (a fraction; NaN if the task is no classification), one value a time; of
+        several chips (times, chips).
     """
     times = [check("", "seconds", t, Field("s", 0, 1e12)) for t in _listed(seconds)]
     if not times or times != sorted(times):
@@ -210,13 +216,15 @@ def retention(
         (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
     )
     resolved = _taken_up(content, path, task, device, data)
-    with execution.threads(_threads(threads)):
+    with execution.threads(_threads(threads)), backends.products(resolved.backend):
         training = _restored(resolved, content, path)
         began, tests = training.chip.clock, []
         for t in times:
             training.chip.wait(max(0.0, began + t - training.chip.clock))
             tests.append(training.test())
-    losses, accuracies = np.array(tests).T
+    losses, accuracies = np.array(tests).swapaxes(0, 1)
+    if training.chips == 1:
+        losses, accuracies = losses[:, 0], accuracies[:, 0]
     return {"seconds": np.array(times), "test_loss": losses, "test_accuracy": accuracies}
 
 

@@ -16,3 +16,8 @@ def key(seed: int, purpose: str) -> tuple[np.uint32, np.uint32]:
     digest = hashlib.blake2b(f"noisysim/{int(seed)}/{purpose}".encode(), digest_size=8).digest()
     k0, k1 = np.frombuffer(digest, np.uint32)
     return k0, k1
+
+
+def keys(seed: int, purpose: str, chips: int) -> np.ndarray:
+    """The keys of a purpose on each of several chips, (chips, 2) uint32; the first chip's is `key`."""
+    return np.array([key(seed, purpose if m == 0 else f"{purpose}/{m}") for m in range(chips)], np.uint32)

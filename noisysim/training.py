@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import algebra, chip, health, negotiation, seeding
+from noisysim import backends, chip, chunks, health, negotiation, seeding
 from noisysim.architecture import whole
 from noisysim.config import Config
 from noisysim.diagnostics import Probe
@@ -20,6 +20,8 @@ from noisysim.execution import BLOCK_ROWS
 from noisysim.history import COUNTS, History
 from noisysim.learners import State
 from noisysim.progress import Progress
+from noisysim.recorder import Recorder, hits
+from noisysim.tasks.feed import Feed
 
 
 class Training:
@@ -33,25 +35,29 @@ class Training:
     def __init__(self, config: Config):
         self.config = config
         self.task = config.task
-        self.history = History([d.name for d in config.diagnostics])
+        self.chips = config.chips
+        self.history = History([d.name for d in config.diagnostics], self.chips)
         self.status = "running"
         self.notes: list[str] = []  # what a reader of the result should know besides
         self.epoch = 0
         self.step = 0  # of this epoch
-        # of this epoch: loss, hits, samples; passed share, looks at it; squared activity, looks at it
-        self.sums = np.zeros(7)
         layers = whole(self.task.input_shape, config.layers, self.task.n_out)
         self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
             layers, config.device, config.activation, config.learner.decorrelation > 0, config.seed, config.backend,
             bias=config.bias, inject=config.inject, oracle=config.oracle or self.watched, init=config.init,
+            chips=self.chips,
         )  # fmt: skip
-        self.optimizer_state = config.optimizer.init(self.chip.network.shapes)
+        self._backend = backends.get(config.backend)
+        self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
+        self._feed = Feed(self.task, config.backend, self.chips)
+        shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
+        self.optimizer_state = config.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = config.learner.init(
-            self.chip.architecture, seed=config.seed, offers=self.offers, loss=self.task.loss
-        )
+            self.chip.architecture, seed=config.seed, offers=self.offers, loss=self.task.loss, chips=self.chips,
+            backend=config.backend,
+        )  # fmt: skip
         self.floor = 0.0
-        self._batches: dict[int, Any] = {}
         self._observed: dict[int, Any] = {}
         self._gradient: Any = None
 
@@ -72,10 +78,11 @@ class Training:
 
     def begin(self) -> None:
         """Calibrate the converters and settle how strongly to perturb, on the first samples."""
-        first = self._batch(self.task.order(0, self.config.seed)[: self.config.batch_size])
-        self.chip.calibrate(first.inputs)
-        if getattr(self.config.learner, "sigma", None) is not None:
-            self.floor = negotiation.floor(self.chip, first.inputs)
+        first = self._feed.batch("train", self.task.order(0, self.config.seed)[: self.config.batch_size])
+        with self._room():
+            self.chip.calibrate(first.inputs)
+            if getattr(self.config.learner, "sigma", None) is not None:
+                self.floor = negotiation.floor(self.chip, first.inputs)
         self.learner_state.sigma = self.config.learner.injects(self.offers, self.floor, self.chip.architecture)
 
     def run(self, show: bool | None, checkpoint: Any = None, seconds: float = 30.0) -> None:
@@ -91,7 +98,7 @@ class Training:
         progress = Progress(self.steps * self.config.epochs, self.done, show)
         saved = time.monotonic()
         try:
-            with _interruptible() as interrupted:
+            with self._room(), _interruptible() as interrupted:
                 while self.epoch < self.config.epochs and self.status == "running":
                     order = self.task.order(self.epoch, self.config.seed)
                     while self.step < self.steps and self.status == "running":
@@ -115,25 +122,33 @@ class Training:
         finally:
             progress.stop()
 
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """In this block a lack of memory says what to shrink."""
+        try:
+            yield
+        except MemoryError as error:
+            config, where = self.config, "" if self._backend.NAME == "cpu" else " on the GPU"
+            of_many = [f"batch_size={config.batch_size}", f"chips={config.chips}" if config.chips > 1 else ""]
+            if getattr(config.learner, "samples", 1) > 1:
+                of_many.append(f"the learner's samples={config.learner.samples}")
+            said = ", ".join(filter(None, of_many))
+            raise MemoryError(f"out of memory{where}: make {said} or layers smaller ({error})") from error
+
     def _update(self, rows: np.ndarray) -> None:
         """One turn of the line."""
         config, learner = self.config, self.config.learner
-        batch = self._batch(rows)
-        drives = learner.drives(self.learner_state, len(rows))
-        observed = self._observed[len(rows)] = self.chip.passes(
-            batch, drives, out=self._observed.get(len(rows)), training=True, inputs_of="first"
-        )
-        self._record(batch, drives, observed)
-        if self.status != "running":
+        batch = self._feed.batch("train", rows, epoch=self.epoch)
+        most = chunks.samples_at_once(learner, self.learner_state, len(batch.inputs))
+        if most < len(batch.inputs) and not config.diagnostics:
+            gradient, inputs = self._learn_in_chunks(batch, most)
+        else:
+            gradient, inputs = self._learn(batch)
+        if self.recorder.exploded.all():
+            self.status = "diverged"
             return
-        oracle = self.chip.oracle(batch) if config.oracle else None  # the learner's
-        before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
-        gradient, self.learner_state = learner.update(self.learner_state, observed, oracle=oracle, out=self._gradient)
-        if before is not None:
-            self._look(batch, observed, gradient, before, oracle)
         if learner.decorrelation:
-            self.chip.decorrelate(observed[0].inputs, learner.decorrelation)
-        self.chip.track(observed[0].activities)
+            self.chip.decorrelate(inputs, learner.decorrelation)
         if gradient is not None:
             rate = config.learning_rate * config.learning_rate_decay**self.epoch
             self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
@@ -141,6 +156,62 @@ class Training:
             if learner.normalise:
                 self.chip.normalise()
         self.step += 1
+
+    def _learn(self, batch: Any) -> tuple[Any, Any]:
+        """The gradient of an update, and what the first pass drove each layer with."""
+        learner = self.config.learner
+        drives, observed = self._observe(batch, 0)
+        self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
+        if self.recorder.exploded.all():
+            return None, observed[0].inputs
+        oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
+        before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
+        gradient, self.learner_state = learner.update(self.learner_state, observed, oracle=oracle, out=self._gradient)
+        if self.chips > 1 and gradient is not None:
+            self._check(gradient)
+        if before is not None:
+            self._look(batch, observed, gradient, before, oracle)
+        self.chip.track(observed[0].activities)
+        return gradient, observed[0].inputs
+
+    def _check(self, gradient: Any) -> None:
+        """Refuse the gradient of one chip where there are several: a learner may not know of stacks."""
+        found, wanted = [tuple(g.shape) for g in gradient], [(self.chips * a, b) for a, b in self.chip.network.shapes]
+        if found != wanted:
+            raise ValueError(
+                f"learner {self.config.learner.name!r} gave gradients of shapes {found}: {self.chips} chips need "
+                f"{wanted}, the rows of one after those of another (state.chips says how many there are)"
+            )
+
+    def _learn_in_chunks(self, batch: Any, most: int) -> tuple[Any, Any]:
+        """The same of an update with too many passes to be held at once."""
+        learner, state = self.config.learner, self.learner_state
+        step, whole = state.step, chunks.Whole(state, len(batch.inputs), learner.decorrelation > 0)
+        left = len(batch.inputs)
+        for first, part in chunks.parts(batch, self.chips, most):
+            state.step, state.first_sample, left = step, first, left - len(part.inputs)
+            drives, observed = self._observe(part, first)
+            self.recorder.note(part, drives, observed, looks=not first and self._first_of_a_quarter, more=left > 0)
+            oracle = self.chip.oracle(part) if self.config.oracle else None
+            gradient, state = learner.update(state, observed, oracle=oracle, out=self._gradient)
+            whole.add(first, gradient, observed[0].inputs)
+            self._gradient = gradient
+        state.first_sample, self.learner_state = 0, state
+        return whole.gradient, whole.inputs
+
+    def _observe(self, batch: Any, first_sample: int) -> tuple[Any, Any]:
+        """The drives that the learner wants, and what these passes give."""
+        rows = len(batch.inputs)
+        drives = self.config.learner.drives(self.learner_state, rows)
+        observed = self._observed[rows] = self.chip.passes(
+            batch, drives, out=self._observed.get(rows), first_sample=first_sample, training=True, inputs_of="first"
+        )
+        return drives, observed
+
+    @property
+    def _first_of_a_quarter(self) -> bool:
+        """Whether this update begins a quarter of the epoch."""
+        return self.step % max(self.steps // 4, 1) == 0
 
     @property
     def _looks(self) -> bool:
@@ -168,60 +239,46 @@ class Training:
 
     def _probe_key(self, number: int) -> Any:
         """Of the draws that a diagnostic's n-th extra estimate at this update makes."""
-        return seeding.key(self.config.seed, f"diagnostics/{self.done}/{number}")
-
-    def _record(self, batch: Any, drives: Any, observed: Any) -> None:
-        baseline = observed[0]
-        loss = float(baseline.loss.mean())
-        self.history.step["train_loss"].append(loss)
-        self.sums[0] += float(baseline.loss.sum())
-        self.sums[1] += _hits(baseline.output, batch.targets) if self.task.classification else math.nan
-        self.sums[2] += len(batch.inputs)
-        if self.step % max(self.steps // 4, 1) == 0:
-            first = baseline.activities[0].reshape(-1, baseline.activities[0].shape[-1])
-            self.sums[5] += float(np.einsum("ij,ij->", first, first, dtype=np.float64)) / first.size
-            self.sums[6] += 1
-            if len(observed) > 1:
-                moved = drives[1].lowest  # layers below it see the same in an exact chip: no converter's fault
-                self.sums[3] += algebra.passed_share(observed[1].activities[moved:], baseline.activities[moved:])
-                self.sums[4] += 1
-        if health.exploded(loss):
-            self.status = "diverged"
+        return self._backend.put(seeding.keys(self.config.seed, f"diagnostics/{self.done}/{number}", self.chips))
 
     def _end_epoch(self) -> None:
-        loss, hits, samples, passed, looks, squares, seen = self.sums
+        """Record the epoch's means and a test."""
+        means = self.recorder.means()
+        if self.recorder.exploded.all():
+            self.status = "diverged"
+            return
         test_loss, test_accuracy = self.test()
         cost = self.chip.cost
-        values = {
-            "train_loss": loss / samples,
-            "train_accuracy": hits / samples,
+        values: dict[str, Any] = {
+            **means,
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
-            "learning_rate": self.config.learning_rate * self.config.learning_rate_decay**self.epoch,
-            "passed_share": passed / looks if looks else math.nan,
-            "activity_rms": math.sqrt(squares / seen),
-            **{name: getattr(cost, name) for name in COUNTS},
+            "learning_rate": [self.config.learning_rate * self.config.learning_rate_decay**self.epoch],
+            **{name: [getattr(cost, name)] for name in COUNTS},
         }
         for name, value in values.items():
-            self.history.epoch[name].append(float(value))
-        self.sums[:] = 0
+            self.history.epoch[name].extend(map(float, value))
         self.epoch, self.step = self.epoch + 1, 0
 
-    def test(self) -> tuple[float, float]:
-        """Mean loss and accuracy of one pass over the test split, in chunks no larger than a training batch needs."""
+    def test(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean loss and accuracy of one pass over the test split, (chips,) each.
+
+        It goes in chunks no larger than a training batch needs.
+        """
         self._observed.clear()  # the passes of the test need the room
         chunk = BLOCK_ROWS * max(1, self.config.batch_size // BLOCK_ROWS)
         if self.chip.network.stages(False)[0].rows < BLOCK_ROWS:  # convolutions
             chunk = min(chunk, 1 << (self.config.batch_size.bit_length() - 1))
-        loss = hits = 0.0
+        found = self._backend.xp.zeros((2, self.chips))
         for first in range(0, self.task.n_test, chunk):
             rows = np.arange(first, min(first + chunk, self.task.n_test))
-            batch = self._batch(rows, "test")
+            batch = self._feed.batch("test", rows)
             observation = self.chip.passes(batch, [chip.Drive()], first_sample=first)[0]
             assert observation.loss is not None
-            loss += float(observation.loss.sum())
-            hits += _hits(observation.output, batch.targets) if self.task.classification else math.nan
-        return loss / self.task.n_test, hits / self.task.n_test
+            found[0] += observation.loss.reshape(self.chips, -1).sum(axis=1)
+            found[1] += hits(observation.output, batch.targets, self.chips) if self.task.classification else math.nan
+        loss, accuracy = self._backend.take(found) / self.task.n_test
+        return loss, accuracy
 
     def warnings(self) -> list[str]:
         """What this run noticed about itself."""
@@ -231,21 +288,28 @@ class Training:
         said = health.warnings(self.history, learner, self.learner_state.sigma, heard, classes)
         if self.status == "diverged":
             said.insert(0, health.divergence(self.history, learner))
+        elif self.recorder.exploded.any():
+            lost = ", ".join(map(str, np.flatnonzero(self.recorder.exploded)))
+            said.insert(0, f"of {self.chips} chips these diverged: {lost}; lower learning_rate")
         return said + self.notes
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
         """Arrays from which `resume` goes on, bit for bit."""
         learner = self.learner_state
+        self.recorder.fetch()
         return {
             "state/chip": chip.snapshot(self.chip),
-            "state/learner": {"step": np.int64(learner.step), "sigma": np.float64(learner.sigma), **learner.memory},
-            "state/optimizer": self.optimizer_state,
+            "state/learner": {
+                "step": np.int64(learner.step), "sigma": np.float64(learner.sigma), **_taken(learner.memory),
+            },
+            "state/optimizer": _taken(self.optimizer_state),
             "state/progress": {
                 "position": np.array([self.epoch, self.step]),
-                "sums": self.sums,
+                "sums": self.recorder.sums,
+                "exploded": self.recorder.exploded,
                 "floor": np.float64(self.floor),
             },
-        }
+        }  # fmt: skip
 
     def resume(self, arrays: dict[str, dict[str, np.ndarray]]) -> None:
         """Take up what `state` and the history held."""
@@ -253,32 +317,34 @@ class Training:
         learner = dict(arrays["state/learner"])
         self.learner_state.step = int(learner.pop("step"))
         self.learner_state.sigma = float(learner.pop("sigma"))
-        self.learner_state.memory.update(learner)
-        self.optimizer_state = {name: np.array(a) for name, a in arrays["state/optimizer"].items()}
+        self.learner_state.memory.update(_put_like(self.learner_state.memory, learner))
+        self.optimizer_state = _put_like(self.optimizer_state, arrays["state/optimizer"])
         progress = arrays["state/progress"]
         self.epoch, self.step = (int(v) for v in progress["position"])
-        self.sums[:] = progress["sums"]
+        self.recorder.sums[:] = progress["sums"]
+        self.recorder.exploded[:] = progress["exploded"]
         self.floor = float(progress["floor"])
-        self.history = History.of(arrays)
-
-    def _batch(self, rows: np.ndarray, split: str = "train") -> Any:
-        batch = self._batches[len(rows)] = self.task.batch(
-            split, rows, out=self._batches.get(len(rows)), epoch=self.epoch
-        )
-        return batch
+        self.history.take_up(History.of(arrays))
 
     def _show(self, progress: Progress) -> None:
-        loss, hits, samples = self.sums[:3]
+        self.recorder.fetch()
+        loss, found, samples = self.recorder.sums[:3].sum(axis=1)
         if samples:
-            seen = loss / samples, hits / samples
+            seen = loss / samples, found / samples
         else:  # between two epochs
-            seen = self.history.epoch["train_loss"][-1], self.history.epoch["train_accuracy"][-1]
+            seen = self.history.mean("train_loss")[-1], self.history.mean("train_accuracy")[-1]
         epoch = min(self.epoch + 1, self.config.epochs)
         progress.show(self.done, epoch, self.config.epochs, *seen, self.chip.cost.passes)
 
 
-def _hits(output: np.ndarray, targets: np.ndarray) -> int:
-    return int((output.argmax(axis=1) == targets.argmax(axis=1)).sum())
+def _taken(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays where NumPy finds them."""
+    return {name: backends.of(array).take(array) for name, array in arrays.items()}
+
+
+def _put_like(present: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Copies of arrays, each where its like is at present."""
+    return {name: backends.of(present[name]).put(np.array(array)) for name, array in arrays.items()}
 
 
 @contextmanager

@@ -78,7 +78,7 @@ RUN = {
     "activation-none": ({"activation": None}, ValueError, r"unknown activation None"),
     "inject": ({"inject": "lines"}, ValueError, r"unknown inject 'lines'; did you mean 'line'\? \(known: line,"),
     "backend": ({"backend": "gpu"}, ValueError, r"unknown backend 'gpu'; did you mean 'cpu'\?"),
-    "backend-array": ({"backend": np.array(["cpu"] * 2)}, ValueError, r"unknown backend array\(.*known: cpu"),
+    "backend-array": ({"backend": np.array(["cpu"] * 2)}, ValueError, r"unknown backend array\(.*known: auto, cpu"),
     # layers
     "layers-number": ({"layers": 64}, TypeError, r"layers must be a list of hidden layers.*not 64"),
     "layers-text": ({"layers": "64"}, ValueError, r"unknown network '64'"),

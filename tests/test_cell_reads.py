@@ -67,7 +67,7 @@ class Reads(written.Life):
         cells, worth = self.now[layer][pair, :, a:b], naive.slice_worth(self.n_in[layer], d)[s]
         if d.cell_noise or d.amplitude:
             own = {f: v[pair, :, a:b] for f, v in self.own[layer].items()}
-            middle, key = self.middle[layer][:, a:b], self.hidden.keys["noise"]
+            middle, key = self.middle[layer][:, a:b], self.hidden.keys["noise"][0]
             found, after = naive.cell_by_cell(
                 x, cells, self.states[layer][pair, :, a:b], own, middle, worth, (layer, k), (first, number, key),
                 seconds, d,
@@ -83,7 +83,7 @@ class Reads(written.Life):
         """What the periphery makes of them."""
         d, n_out = self.device, self.shapes[layer][0]
         word = naive.stream(naive.NORMAL, layer, k)
-        z = naive.normals(n_out, first + np.arange(len(line)), number, word, self.hidden.keys["noise"])
+        z = naive.normals(n_out, first + np.arange(len(line)), number, word, self.hidden.keys["noise"][0])
         value = line + np.sqrt(energy + (d.line_noise * d.adc_range) ** 2) * z
         if not convert:
             return value
@@ -183,7 +183,7 @@ def test_passes_are_those_of_the_definition(kind):
     for seconds, size, rows in ((None, 0, 4), (0.15, 0, 3), (None, 0.1, 4), (30.0, 0, 1), (0.0, 0, 2), (None, 0, 4)):
         if seconds is not None and life.device.compensation:
             life.wait(seconds, wrote)
-            np.testing.assert_allclose(life.hidden.gains, np.concatenate(life.gains), rtol=5e-5)
+            np.testing.assert_allclose(life.hidden.gains[0], np.concatenate(life.gains), rtol=5e-5)
             wrote = False
         elif seconds is not None:
             chip.wait(seconds)
@@ -248,7 +248,7 @@ def test_states_are_as_often_up_and_change_as_often_as_they_should(read_time):
     settings = {**STILL, "amplitude": -0.3, "read_time": read_time, "tau_up": 0.3, "tau_down": 0.1, "bend": 1e-9}
     life = Reads("pulses", (1, 3000), bias=False, **settings)
     life.chip.wait(100.0)
-    gain, d = life.chip._hidden.gains[0], life.device
+    gain, d = life.chip._hidden.gains[0, 0], life.device
     now = life.cells()[0][0, :, 0]
     found = life.chip.forward(np.ones((60, 1), np.float32)).output.astype(float) / gain
     cells, worth = now, naive.slice_worth(1, d)[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from noisysim import Chip, devices, execution, wires
+from noisysim import Chip, devices, execution, seeding, wires
 from noisysim.chip import snapshot
 from noisysim.kernels.cpu.wires import attenuate
 from noisysim.observation import Batch
@@ -47,7 +47,8 @@ class Life:
         self.device = d = device(kind, **settings)
         self.chip = Chip(sizes, d, seed=seed, bias=bias, oracle=True)
         self.arrays = arrays = self.chip._hidden.arrays  # behind the boundary
-        self.write_key, self.key = arrays._keys["write"], arrays._keys["fabrication"]
+        self.write_key, self.key = arrays.write_keys[0], arrays.fabrication.keys[0]
+        self.weights_key = seeding.key(seed, "chip/weights")
         self.shapes, self.n_in = self.chip.network.shapes, sizes[:-1]
         self.rng = np.random.default_rng(seed)
         self.sides = 1 if d.cells_per_weight == 1 else 2 * d.slices
@@ -156,7 +157,7 @@ def test_a_new_chips_cells_are_those_of_the_definition(kind):
         assert shown.stuck.shape == shown.age.shape == (d.slices, 2, *shape)
         stuck = shown.stuck.reshape(-1, *shape)[: life.sides]
         np.testing.assert_array_equal(stuck, ~np.isnan(life.stuck[layer]))
-        initial = naive.initial_weights("he", life.n_in[layer], shape[0], layer, life.chip._hidden.keys["weights"])
+        initial = naive.initial_weights("he", life.n_in[layer], shape[0], layer, life.weights_key)
         wanted = np.zeros(shape)
         wanted[:, :-1] = np.clip(initial / naive.bound(life.n_in[layer], d), -1, 1)
         goals = naive.cell_goals(wanted, d)

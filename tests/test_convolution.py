@@ -24,6 +24,7 @@ from noisysim import (
     losses,
     network,
     pool,
+    seeding,
 )
 from noisysim.chip import restore, snapshot
 from noisysim.execution import BLOCK_ROWS
@@ -60,9 +61,10 @@ class Inside:
         self.cuts = [naive.tiles(shape[1], own.tile_rows) for shape in net.shapes(own.bias)]
         self.weights = [np.asarray(w, float) for w in arrays.weight_arrays()]
         self.rotations = [np.asarray(r, float) for r in hidden.rotations]
-        ranges = iter(hidden.ranges.tolist())
+        ranges = iter(hidden.ranges[0].tolist())
         self.ranges = [[next(ranges) for _ in cut] for cut in self.cuts]
-        self.keys, self.next_pass, self.variances = dict(hidden.keys), hidden.next_pass, None
+        self.keys, self.next_pass = {p: keys[0] for p, keys in hidden.keys.items()}, hidden.next_pass
+        self.variances = None
         if arrays.targets.size:
             self.variances, at = [], 0
             for (n_out, n_in), k in zip(net.shapes(own.bias), net.fan_in, strict=True):
@@ -625,7 +627,7 @@ def test_initial_weights_are_those_of_the_definition(law):
     chip = Chip(net.layers, "ideal", seed=6, bias=True, init=law)
     for layer, (weights, k, n) in enumerate(zip(Inside(chip, net).weights, net.fan_in, net.units, strict=True)):
         kernel = net.blocks[layer].kernel or 1
-        expected = naive.initial_weights(law, k, n, layer, chip._hidden.keys["weights"])
+        expected = naive.initial_weights(law, k, n, layer, seeding.key(6, "chip/weights"))
         ratio = naive.initial_law(law, k, n * kernel**2)[1] / max(naive.initial_law(law, k, n)[1], 1e-30)
         np.testing.assert_allclose(weights[:, :k], ratio * expected, rtol=1e-5, atol=1e-6)
         assert not weights[:, k:].any()

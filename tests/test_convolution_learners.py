@@ -344,7 +344,7 @@ class Twin(twins.Twin):
     """A learner as tests/naive.py defines it, in a network with positions."""
 
     def __init__(self, learner, state, net, bias, offers, loss):
-        self.learner, self.key, self.sigma, self.net = learner, state.key, state.sigma, net
+        self.learner, self.key, self.sigma, self.net = learner, state.key[0], state.sigma, net
         self.loss, self.clean, self.offers, self.units = loss, getattr(learner, "clean", bool)(state), offers, net.units
         self.shapes, self.step, self.targets, self.oracle = net.shapes(bias), 0, None, None
         self.memory, self.moments, self.rule = {}, {}, RULES[learner.name]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noisysim import Chip, devices, losses
+from noisysim import Chip, devices, losses, seeding
 from noisysim.chip import snapshot
 from noisysim.execution import BLOCK_ROWS
 from noisysim.kernels.layout import CELL_BLOCK
@@ -40,9 +40,9 @@ class Inside:
         self.cuts = [naive.tiles(n, net.tile_rows) for n in net.columns]
         self.weights = [np.asarray(w, float) for w in arrays.weight_arrays()]
         self.rotations = [np.asarray(r, float) for r in hidden.rotations]
-        ranges = iter(hidden.ranges.tolist())
+        ranges = iter(hidden.ranges[0].tolist())
         self.ranges = [[next(ranges) for _ in cut] for cut in self.cuts]
-        self.key, self.next_pass = hidden.keys["noise"], hidden.next_pass
+        self.key, self.next_pass = hidden.keys["noise"][0], hidden.next_pass
         self.cells, self.targets, self.variances = [], [], None
         if arrays.targets.size:
             at = 0
@@ -437,7 +437,7 @@ def test_writes_of_a_crossbar(device, sizes, bias):
     assert chip.cost.cells_written_at_start == 2 * chip.network.cells
     for number, size in enumerate((0.02, 1e-4, 0.5, 1e-3, 50.0)):  # most cells, few, most, some, to the ends
         before, cost = Inside(chip), chip.cost.cells_programmed
-        key, write = chip._hidden.arrays._keys["write"], chip._hidden.arrays.writes
+        key, write = chip._hidden.arrays.write_keys[0], chip._hidden.arrays.writes
         assert write == 2 + number  # fabrication and `make` wrote before
         change = [(size * rng.standard_normal(s)).astype(np.float32) for s in chip.network.shapes]
         chip.program(change)
@@ -523,7 +523,7 @@ LAWS = ["he", "he-uniform", "uniform", "glorot", "zero"]
 def test_initial_weights_are_those_of_the_definition(law):
     chip = Chip(NET, "ideal", seed=6, bias=True, init=law)
     for layer, (weights, (n_in, n_out)) in enumerate(zip(Inside(chip).weights, pairwise(NET), strict=True)):
-        expected = naive.initial_weights(law, n_in, n_out, layer, chip._hidden.keys["weights"])
+        expected = naive.initial_weights(law, n_in, n_out, layer, seeding.key(6, "chip/weights"))
         np.testing.assert_allclose(weights[:, :n_in], expected, rtol=1e-5, atol=1e-6)
         assert not weights[:, n_in:].any()  # biases
     assert (chip.init, chip.cost.cells_programmed) == (law, 0)
@@ -557,7 +557,7 @@ def test_a_crossbar_writes_its_initial_weights_like_any_others(law):
     assert chip.cost.cells_written_at_start == 2 * chip.network.cells
     inside = Inside(chip)
     for layer, (n_out, n_in) in enumerate(chip.network.shapes):
-        wanted = naive.initial_weights(law, n_in, n_out, layer, chip._hidden.keys["weights"])
+        wanted = naive.initial_weights(law, n_in, n_out, layer, seeding.key(2, "chip/weights"))
         step = naive.unit(n_in, device) * (device.g_max - device.g_min)
         targets = np.clip(wanted / step, -1, 1)
         np.testing.assert_allclose(inside.targets[layer], targets, atol=1e-5)
@@ -607,7 +607,7 @@ def test_a_crossbar_is_normalised_by_its_controllers_targets(device):
     """Their RMS is exact, the cells' is not; a cell is rewritten where its level moves, and counted."""
     chip, _ = make(device, bias=True, seed=9)
     d, before, cost = chip.device, Inside(chip), chip.cost.cells_programmed
-    key, number = chip._hidden.arrays._keys["write"], chip._hidden.arrays.writes
+    key, number = chip._hidden.arrays.write_keys[0], chip._hidden.arrays.writes
     chip.normalise()
     after, expected, slack = Inside(chip), 0, 0
     for layer, (n_out, columns) in enumerate(chip.network.shapes):

@@ -68,7 +68,7 @@ class Twin:
     """A learner as tests/naive.py defines it. Of the learner's own state it takes key, sizes and sigma alone."""
 
     def __init__(self, learner, state):
-        self.learner, self.key, self.sizes, self.sigma = learner, state.key, list(state.net.sizes), state.sigma
+        self.learner, self.key, self.sizes, self.sigma = learner, state.key[0], list(state.net.sizes), state.sigma
         self.activation, self.loss, self.clean = state.net.activations[0], state.loss, learner.clean(state)
         self.shapes = state.net.shapes
         self.units, self.step, self.targets, self.oracle = list(state.net.sizes[1:]), 0, None, None
@@ -576,7 +576,7 @@ def test_with_one_hidden_layer_there_is_nothing_local():
 def test_uniform_draws_are_those_of_the_definition():
     key, shapes, bounds = (np.uint32(7), np.uint32(9)), [(5, 9), (3, 1), (1, 4)], [0.5, 2.0, 0.0]
     arrays = layered([np.empty(shape, np.float32) for shape in shapes])
-    algebra.uniforms(arrays, bounds, 11, key)
+    algebra.uniforms(arrays, bounds, 11, np.array([key]))
     for layer, (shape, bound) in enumerate(zip(shapes, bounds, strict=True)):
         expected = naive.uniform_rows(*shape, bound, 0, naive.stream(naive.OWN, layer, 11), key)
         np.testing.assert_allclose(arrays[layer], expected, rtol=2e-7, atol=1e-7 * bound)

@@ -80,7 +80,7 @@ def draws(state, batch, count):
     """The learner's perturbations: draw k of layer l has a stream of its own, the step is the pass number."""
     return [
         [
-            state.sigma * naive.normal_rows(batch, n, state.step, naive.stream(naive.OWN, layer, k), state.key)
+            state.sigma * naive.normal_rows(batch, n, state.step, naive.stream(naive.OWN, layer, k), state.key[0])
             for layer, n in enumerate(state.net.units)
         ]
         for k in range(count)

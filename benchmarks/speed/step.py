@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
-from noisysim import Batch, Chip, devices, execution, layers, learners, losses, optimizers
+from noisysim import Batch, Chip, backends, devices, execution, layers, learners, losses, optimizers
 from noisysim.architecture import architecture
 
 SIZES, BATCH = [784, 512, 512, 512, 10], 1000
@@ -26,12 +27,13 @@ def batch_of(size: int, n_in: int, n_out: int) -> Batch:
     return Batch(rng.standard_normal((size, n_in), dtype=np.float32), targets, losses.get("cce"))
 
 
-def stepper(network: list, device: object, batch: Batch, rate: float) -> Callable[[], None]:
+def stepper(network: list, device: object, batch: Batch, rate: float, backend: str = "cpu") -> Callable[[], None]:
     """A function that does one DANP step on a chip of its own."""
-    learner, optimizer = learners.get("danp"), optimizers.get("adam")
-    chip = Chip(network, device, decorrelate=True)
-    state = learner.init(chip.architecture, offers=chip.offers)
-    held = {"observed": None, "gradient": None, "adam": optimizer.init(chip.network.shapes)}
+    learner, optimizer, place = learners.get("danp"), optimizers.get("adam"), backends.get(backend)
+    chip = Chip(network, device, decorrelate=True, backend=backend)
+    state = learner.init(chip.architecture, offers=chip.offers, backend=backend)
+    held = {"observed": None, "gradient": None, "adam": optimizer.init(chip.network.shapes, place.xp)}
+    batch = batch._replace(inputs=place.put(batch.inputs), targets=place.put(batch.targets))
 
     def step() -> None:
         drives = learner.drives(state, len(batch.inputs))
@@ -44,16 +46,16 @@ def stepper(network: list, device: object, batch: Batch, rate: float) -> Callabl
     return step
 
 
-def products(network: list, batch: int, read_noise: bool) -> Callable[[], None]:
+def products(network: list, batch: int, read_noise: bool, backend: str = "cpu") -> Callable[[], None]:
     """The products of one such step: two passes that share the first layer, gradients, decorrelation."""
-    rng, net = np.random.default_rng(1), architecture(network)
+    rng, net, place = np.random.default_rng(1), architecture(network), backends.get(backend)
     calls = []
 
-    def add(a: np.ndarray, b: np.ndarray) -> None:
-        calls.append((a, b, np.empty((a.shape[0], b.shape[1]), np.float32)))
+    def add(a: Any, b: Any) -> None:
+        calls.append((a, b, place.xp.empty((a.shape[0], b.shape[1]), np.float32)))
 
-    def random(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape, dtype=np.float32)
+    def random(*shape: int) -> Any:
+        return place.put(rng.standard_normal(shape, dtype=np.float32))
 
     for layer, (n_out, n_in) in enumerate(net.shapes):
         rows = batch * net.positions[layer]
@@ -73,7 +75,7 @@ def products(network: list, batch: int, read_noise: bool) -> Callable[[], None]:
 
     def run() -> None:
         for a, b, out in calls:
-            np.matmul(a, b, out=out)
+            place.xp.matmul(a, b, out=out)
 
     return run
 

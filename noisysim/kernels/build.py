@@ -7,6 +7,7 @@ every source it depends on, into the user's cache folder. An edit gives another 
 
 from __future__ import annotations
 
+import builtins
 import dis
 import hashlib
 import importlib.util
@@ -60,6 +61,12 @@ def dependencies(function: Callable) -> dict[str, Any]:
     """The globals a plain function reads, by name (an attribute such as ``np.tanh`` is no global)."""
     names = {op.argval for op in _instructions(function.__code__) if op.opname == "LOAD_GLOBAL"}
     return {n: function.__globals__[n] for n in names if n in function.__globals__}
+
+
+def _built_in(function: Callable) -> set[str]:
+    """Names of the built-in functions that a plain function calls."""
+    names = {op.argval for op in _instructions(function.__code__) if op.opname == "LOAD_GLOBAL"}
+    return {n for n in names if n not in function.__globals__ and hasattr(builtins, n)}
 
 
 def attributes(*functions: Callable) -> set[str]:
@@ -137,8 +144,13 @@ def rebound(functions: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
     return space
 
 
-def specialise(function: Callable, jit: Callable, made: dict | None = None) -> Callable:
-    """Compile a plain scalar function, and every plain function it calls, with `jit`."""
+def specialise(
+    function: Callable, jit: Callable, made: dict | None = None, meaning: Mapping[Any, Any] | None = None
+) -> Callable:
+    """Compile a plain scalar function, and every plain function it calls, with `jit`.
+
+    `meaning` tells what stands in compiled code for modules and built-in functions that functions name.
+    """
     made = {} if made is None else made
     if function not in made:
         made[function] = None  # under way
@@ -146,7 +158,12 @@ def specialise(function: Callable, jit: Callable, made: dict | None = None) -> C
         space = {**function.__globals__, "__name__": __name__}
         for name, value in dependencies(function).items():
             if isinstance(value, types.FunctionType):
-                space[name] = specialise(value, jit, made)
+                space[name] = specialise(value, jit, made, meaning)
+            elif meaning and isinstance(value, types.ModuleType):
+                space[name] = meaning.get(value, value)
+        if meaning:
+            for name in _built_in(function):
+                space[name] = meaning.get(getattr(builtins, name), getattr(builtins, name))
         plain = types.FunctionType(
             function.__code__, space, function.__name__, function.__defaults__, function.__closure__
         )
@@ -164,6 +181,7 @@ def load(
     generated: Mapping[str, str] | None = None,
     linked: Sequence[types.ModuleType] = (),
     numbers: Sequence[str] = (),
+    meaning: Mapping[Any, Any] | None = None,
 ) -> types.ModuleType:
     """The loops of `template`, a module of this package, with these scalars and constants for globals.
 
@@ -178,22 +196,25 @@ def load(
     generated : mapping
         Text of more functions to be compiled in the new module.
     linked : sequence of modules
-        Loaded before: functions that the template imports from their templates are taken from them.
+        Loaded before: functions of theirs that the template imports from their templates are taken from them.
     numbers : sequence of str
         Fields of a NamedTuple class ``Numbers`` that the new module gets: cached code names it by this module.
+    meaning : mapping
+        What stands in compiled code for modules and built-in functions that scalar functions name.
     """
     here = Path(__file__).parent
     source = (here / f"{template}.py").read_text()
     identity = [source, (here / "layout.py").read_text(), repr(sorted(OPTIONS.items(), key=str)), np.__version__]
     identity += [repr(sorted(constants.items())), repr(sorted((generated or {}).items())), repr(tuple(numbers))]
     identity += [module.__name__ for module in linked]
+    identity.append(inspect.getsource(sys.modules[jit.__module__]))
     identity += [f"{name}:{fingerprint(function)}" for name, function in sorted(scalars.items())]
     digest = hashlib.sha256(chr(10).join(identity).encode()).hexdigest()[:24]
     name = f"noisysim_{template.replace('/', '_')}_{digest}"
     with _loading:  # another thread may be at it: half a module must not be found
         if name not in sys.modules:
             try:
-                _assemble(name, source, scalars, constants, jit, generated or {}, linked, numbers)
+                _assemble(name, source, scalars, constants, jit, generated or {}, linked, numbers, meaning)
             except BaseException:
                 sys.modules.pop(name, None)  # nor by the next call
                 raise
@@ -209,16 +230,21 @@ def _assemble(
     generated: Mapping[str, str],
     linked: Sequence[types.ModuleType],
     numbers: Sequence[str],
+    meaning: Mapping[Any, Any] | None,
 ) -> None:
     """The module that `load` describes."""
     module = _execute(name, source)
     for other in linked:
         for known, value in vars(other).items():
-            if hasattr(value, "py_func") and hasattr(module, known):
+            if (
+                hasattr(module, known)
+                and _is_from(value, other.__name__)
+                and not _is_from(vars(module).get(known), name)
+            ):
                 setattr(module, known, value)
     made: dict = {}
     for scalar, function in scalars.items():
-        setattr(module, scalar, specialise(function, jit, made))
+        setattr(module, scalar, specialise(function, jit, made, meaning))
     if numbers:
         module.Numbers = namedtuple("Numbers", numbers, module=name)  # type: ignore[attr-defined, misc]
     for generic, text in generated.items():
@@ -226,6 +252,11 @@ def _assemble(
         setattr(module, generic, jit(getattr(module, generic)))
     for constant, value in constants.items():
         setattr(module, constant, value)
+
+
+def _is_from(value: Any, module: str) -> bool:
+    """Whether a value is a function, compiled or not, that a module of this name defines."""
+    return getattr(getattr(value, "py_func", value), "__module__", None) == module
 
 
 def _execute(name: str, source: str) -> types.ModuleType:

@@ -1,4 +1,4 @@
-"""The CPU loops compiled for one device and activation."""
+"""The loops of a backend compiled for one device and its activation functions."""
 
 from __future__ import annotations
 
@@ -25,30 +25,39 @@ def _jit(function: Callable) -> Callable:
     return numba.njit(**build.OPTIONS)(function)
 
 
+def _load(backend: str, template: str, scalars: Mapping[str, Callable], **more: Any) -> types.ModuleType:
+    """Loops of a backend; CUDA's are imported where they are asked for alone."""
+    constants = more.pop("constants", {})
+    if backend == "cpu":
+        return build.load(f"cpu/{template}", scalars, constants, _jit, **more)
+    from noisysim.kernels.cuda import target
+
+    return build.load(f"cuda/{template}", scalars, constants, target.device, meaning=target.NAMES, **more)
+
+
 @cache
-def draws() -> types.ModuleType:
+def draws(backend: str = "cpu") -> types.ModuleType:
     """The loops that draw noise."""
-    scalars = {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
-    return build.load("cpu/draws", scalars, {}, _jit)
+    return _load(backend, "draws", {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")})
 
 
 @cache
-def sums() -> types.ModuleType:
+def sums(backend: str = "cpu") -> types.ModuleType:
     """The loops of algebra, optimizers and decorrelation: none depends on a device."""
-    return build.load("cpu/sums", {}, {}, _jit)
+    return _load(backend, "sums", {})
 
 
 @cache
-def images() -> types.ModuleType:
+def images(backend: str = "cpu") -> types.ModuleType:
     """The loops over images: patches and windows."""
-    return build.load("cpu/images", {}, {}, _jit)
+    return _load(backend, "images", {})
 
 
 @cache
-def slopes(activation: str) -> types.ModuleType:
+def slopes(activation: str, backend: str = "cpu") -> types.ModuleType:
     """The loops over outputs and slopes of hidden units."""
     value, slope = activations.ACTIVATIONS[activation]
-    return build.load("cpu/slopes", {"activation": value, "activation_slope": slope}, {}, _jit)
+    return _load(backend, "slopes", {"activation": value, "activation_slope": slope})
 
 
 def for_device(
@@ -58,6 +67,7 @@ def for_device(
     own: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
     kinds: Sequence[str] = (),
+    backend: str = "cpu",
 ) -> types.ModuleType:
     """The loops "passes" or "cells" with a device's hooks in them, and of passes an activation function.
 
@@ -74,6 +84,7 @@ def for_device(
         The flags that these loops declare.
     kinds : sequence of str
         Activation functions of hidden units, in the order in which layers number them.
+    backend : {"cpu", "cuda"}
     """
     scalars = {name: hooks[name] for name in OF[which]}
     read = build.attributes(*scalars.values())
@@ -89,8 +100,8 @@ def for_device(
         generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
-    linked = [draws(), images()] if which == "passes" else [draws()]
-    return build.load(f"cpu/{which}", scalars, constants, _jit, generated, linked, numbers)
+    linked = [draws(backend), images(backend)] if which == "passes" else [draws(backend)]
+    return _load(backend, which, scalars, constants=constants, generated=generated, linked=linked, numbers=numbers)
 
 
 def _choosing(count: int) -> str:

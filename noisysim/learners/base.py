@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import seeding
+from noisysim import backends, seeding
 from noisysim.architecture import Architecture, architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
@@ -19,24 +19,32 @@ Rate = Annotated[float, Field("per update", 0, 1, "step alpha of the inputs' dec
 
 @dataclass(slots=True)
 class State:
-    """What a learner carries from one update to the next.
+    """What a learner carries from one update to the next, for one chip or a stack of them that learn side by side.
+
+    What is shaped like weights holds those of all chips, layer by layer, chip after chip along the first axis.
 
     Attributes
     ----------
     net : Architecture
         The network: layers, units, positions, and what the digital periphery computes of hidden units.
-    key : tuple of numpy.uint32
-        Of the learner's own draws; tells nothing of the chip's.
+    key : array
+        (chips, 2) uint32: of the learner's own draws on each chip; tells nothing of the chip's.
     offers : frozenset of str
         What the chip offers.
     sigma : float
-        Standard deviation of what the learner injects.
+        Standard deviation of what the learner injects, into every chip alike.
     loss : str
         What the digital periphery computes of the output.
     needs : frozenset of str
         What the learner asked of the chip.
+    chips : int
+        How many chips learn side by side.
+    xp : module
+        The array namespace of all arrays here.
     step : int
         Updates done; saved in a checkpoint.
+    first_sample : int
+        Number of each chip's first sample in the passes asked for: above 0 in later chunks of a large update.
     memory : dict
         Arrays that are saved in a checkpoint.
     work : dict
@@ -44,13 +52,16 @@ class State:
     """
 
     net: Architecture
-    key: tuple[Any, Any]
+    key: Any
     offers: frozenset[str]
     sigma: float = 0.0
     loss: str = "cce"
     needs: frozenset[str] = frozenset()
+    chips: int = 1
+    xp: Any = field(default=np, repr=False)
     step: int = 0
-    memory: dict[str, np.ndarray] = field(default_factory=dict)
+    first_sample: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
     work: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -58,9 +69,20 @@ class State:
         """Values a sample that each hidden layer gives to the next."""
         return self.net.outputs[:-1]
 
-    def aside(self, key: tuple[Any, Any]) -> State:
+    def stack(self, shapes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Shapes of all chips' matrices, from those of one chip's."""
+        return [(self.chips * rows, n) for rows, n in shapes]
+
+    def ones(self, samples: int) -> Any:
+        """A factor of 1 for each sample, float64; not to be written to."""
+        if ("ones", samples) not in self.work:
+            self.work["ones", samples] = self.xp.ones(samples)
+        return self.work["ones", samples]
+
+    def aside(self, key: Any) -> State:
         """A copy that learns what this state has learned so far, draws by another key, and changes nothing of it."""
-        return replace(self, key=key, memory={name: np.array(a) for name, a in self.memory.items()}, work={})
+        memory = {name: array.copy() for name, array in self.memory.items()}
+        return replace(self, key=key, memory=memory, work={})
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,8 @@ class Learner:
     name: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-2}
+    additive: ClassVar[bool] = False
+    """Whether the gradient is a mean over samples, all from a few passes' lines, and nothing else is learned."""
 
     decorrelation: Rate = 0.0
     normalise: Annotated[
@@ -100,6 +124,8 @@ class Learner:
         activation: str = "leaky_relu",
         loss: str = "cce",
         bias: bool = False,
+        chips: int = 1,
+        backend: str = "cpu",
     ) -> State:
         """State before the first update.
 
@@ -118,6 +144,10 @@ class Learner:
             What the digital periphery computes of the output.
         activation, bias
             Of a network given as a list.
+        chips : int
+            How many chips learn side by side, each with a key of its own; the first learns as it would alone.
+        backend : {"cpu", "cuda", "cuda:tf32"}
+            Where the chips' arrays lie.
 
         Raises
         ------
@@ -133,7 +163,9 @@ class Learner:
         if not isinstance(net, Architecture):
             net = architecture(net, activation, bias)
         sigma = self.injects(offers, floor, net)
-        state = State(net, seeding.key(seed, "learner"), offers, sigma, loss, self.requires())
+        place = backends.get(backend)
+        key = place.put(seeding.keys(seed, "learner", chips))
+        state = State(net, key, offers, sigma, loss, self.requires(), chips, place.xp)
         self.remember(state)
         return state
 
@@ -159,7 +191,7 @@ class Learner:
         return 0.0
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
-        """The passes of one update, baseline first."""
+        """The passes of one update, baseline first; `batch_size` is the samples of all chips."""
         raise TypeError(f"{type(self).__name__} does not say which drives it wants")
 
     def update(
@@ -171,7 +203,7 @@ class Learner:
         ----------
         state : State
         observations : sequence of Observation
-            One for each drive, in their order.
+            One for each drive, in their order; of several chips their samples chip after chip.
         oracle : noisysim.oracle.Oracle, optional
             For learners that need it.
         out : Layered, optional
@@ -180,7 +212,8 @@ class Learner:
         Returns
         -------
         gradients : Layered or None
-            (n_out, n_in) a layer: the batch mean. ``None`` asks for no change of the weights.
+            (n_out, n_in) a layer: the batch mean; of several chips (chips n_out, n_in). ``None`` asks for no change of
+            the weights.
         state : State
         """
         raise TypeError(f"{type(self).__name__} does not say how it learns")

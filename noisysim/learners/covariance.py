@@ -13,12 +13,13 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra
+from noisysim import algebra, layered
 from noisysim.algebra import Term
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import Rate, State
 from noisysim.learners.node import ANP
+from noisysim.learners.perturbation import gathered, quotient
 from noisysim.observation import Observation
 
 ROWS = 256
@@ -49,53 +50,60 @@ class CANP(ANP):
     """
 
     name: ClassVar[str] = "canp"
+    additive: ClassVar[bool] = False
 
     shrinkage: Annotated[float, Field("", 0, 1, "share of white noise mixed into the covariance")] = 0.1
     window: Annotated[int, Field("updates", 1, 10**6, "over which the covariance is averaged", whole=True)] = 200
 
     def remember(self, state: State) -> None:
-        squares = [(n, n) for n in state.net.units]
-        for name in ("covariance", "inverse"):
-            state.memory[name] = np.zeros(sum(n * n for n in state.net.units), np.float32)
-        for inverse in Layered(state.memory["inverse"], squares):
-            np.fill_diagonal(inverse, len(inverse))
+        xp, inverse = state.xp, layered.empty(self._squares(state), state.xp)
+        for n, own in zip(state.net.units, inverse, strict=True):
+            own[...] = xp.tile(n * xp.eye(n), (state.chips, 1))
+        state.memory["covariance"] = xp.zeros_like(inverse.flat)
+        state.memory["inverse"] = inverse.flat
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         baseline, batch = observations[0].activities, len(observations[0].output)
-        squares = [(n, n) for n in state.net.units]
-        norms = np.array([algebra.layer_distances(o.activities, baseline) for o in observations[1:]])
-        covariance = Layered(state.memory["covariance"], squares)
-        inverse = Layered(state.memory["inverse"], squares)
-        changes, norms = self.shared(state, self.loss_changes(observations), norms)
-        self._observe(state, observations, norms, covariance)
+        norms = gathered([algebra.layer_distances(o.activities, baseline) for o in observations[1:]], state.xp)
+        covariance = Layered(state.memory["covariance"], self._squares(state))
+        inverse = Layered(state.memory["inverse"], self._squares(state))
+        changes, norms = self.shared(state, self.loss_changes(state, observations), norms)
+        rows = min(batch // state.chips, ROWS)
+        self._observe(state, observations, norms, rows, covariance)
         if state.step % REFRESH == 0:
-            self._invert(state, min(batch, ROWS), covariance, inverse)
-        factors = np.divide(changes[:, None], norms, out=np.zeros_like(norms), where=norms > 0)
+            self._invert(state, rows, covariance, inverse)
+        factors = quotient(changes[:, None], norms, state.xp)
         signals = self.signals(state, batch)
         for layer, own in enumerate(inverse):
             moved = [o.activities[layer] for o in observations[1:]]
-            total = algebra.combine(factors[:, layer], moved, np.empty_like(signals[layer]), baseline[layer])
-            algebra.product(total, [state.net.positions[layer] * own], signals[layer])
-        return [Term(np.ones(batch), signals)]
+            total = algebra.combine(factors[:, layer], moved, state.xp.empty_like(signals[layer]), baseline[layer])
+            algebra.product(total, [state.net.positions[layer] * own], signals[layer], chips=state.chips)
+        return [Term(state.ones(batch), signals)]
+
+    def _squares(self, state: State) -> list[tuple[int, int]]:
+        """Shapes of all chips' covariances."""
+        return state.stack([(n, n) for n in state.net.units])
 
     def _observe(
-        self, state: State, observations: Sequence[Observation], norms: np.ndarray, covariance: Layered
+        self, state: State, observations: Sequence[Observation], norms: Any, rows: int, covariance: Layered
     ) -> None:
-        """Average the covariance of the differences' directions over this update's first samples."""
-        baseline, rows = observations[0].activities, min(len(observations[0].output), ROWS)
+        """Average the covariance of the differences' directions over the first samples of this update on each chip."""
+        baseline, chips, xp = observations[0].activities, state.chips, state.xp
         rate = np.float32(1 / min(state.step + 1, self.window))
         covariance.flat *= 1 - rate
-        lengths = np.sqrt(norms[:, :, :rows])
-        inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        lengths = xp.sqrt(norms.reshape(*norms.shape[:2], chips, -1)[..., :rows])
+        inverse = quotient(1, lengths, xp).reshape(*norms.shape[:2], -1)
         centred = self.centres(state)
         share = np.float32(1 if centred else 1 / self.samples)
 
-        def add(factors: np.ndarray, passes: Sequence[Observation], weight: np.float32) -> None:
+        def add(factors: Any, passes: Sequence[Observation], weight: np.float32) -> None:
             """weight times the mean of v v^T with v = sum_k factors_k da_k, of each layer."""
-            directions = [np.empty((rows, *a.shape[1:]), np.float32) for a in baseline]
+            directions = layered.empty([(chips * rows, *a.shape[1:]) for a in baseline], xp)
             for layer, (rest, out) in enumerate(zip(baseline, directions, strict=True)):
-                algebra.combine(factors[:, layer], [o.activities[layer][:rows] for o in passes], out, rest[:rows])
-            covariance.flat += weight * algebra.outer([Term(np.ones(rows), directions)], directions).flat
+                moved = [_first(o.activities[layer], chips, rows) for o in passes]
+                algebra.combine(factors[:, layer], moved, out, _first(rest, chips, rows))
+            whole = Term(state.ones(chips * rows), directions)
+            covariance.flat += weight * algebra.outer([whole], directions, chips=chips).flat
 
         for k in range(self.samples):
             add(inverse[k : k + 1], observations[k + 1 : k + 2], rate * share)
@@ -104,19 +112,22 @@ class CANP(ANP):
 
     def _invert(self, state: State, rows: int, covariance: Layered, inverse: Layered) -> None:
         """The inverse of each layer's shrunk covariance, whose trace is 1 but for samples in which nothing moved."""
-        seen = self.samples * rows * min(state.step + 1, self.window)
-        for m, target in zip(covariance, inverse, strict=True):
-            n, trace = len(m), float(np.trace(m, dtype=np.float64))
-            if trace == 0:  # nothing has moved yet
-                continue
-            shape = m.astype(np.float64) / trace
-            squares = float(np.sum(shape * shape))
+        seen, xp = self.samples * rows * min(state.step + 1, self.window), state.xp
+        for n, m, target in zip(state.net.units, covariance, inverse, strict=True):
+            shape = m.reshape(state.chips, n * n).astype(np.float64)
+            trace = shape[:, :: n + 1].sum(axis=1)[:, None]
+            moved = trace != 0
+            trace = xp.where(moved, trace, 1)
+            shape /= trace
+            squares = (shape * shape).sum(axis=1)[:, None]
             # what few samples add to the spread of the eigenvalues (Ledoit & Wolf 2004, for normal samples)
-            chance = (1 + squares) / (seen * max(squares - 1 / n, 1e-12))
-            share = min(1.0, max(self.shrinkage, chance))
+            chance = (1 + squares) / (seen * xp.maximum(squares - 1 / n, 1e-12))
+            share = xp.minimum(1.0, xp.maximum(self.shrinkage, chance))
             shape *= 1 - share
-            shape[np.diag_indices(n)] += share / n
-            target[...] = np.linalg.inv(shape) / trace
+            shape[:, :: n + 1] += share / n
+            found = xp.linalg.inv(shape.reshape(state.chips, n, n)).reshape(shape.shape) / trace
+            own = target.reshape(shape.shape)
+            own[...] = xp.where(moved, found, own)  # where nothing has moved yet it stays
 
 
 @dataclass(frozen=True)
@@ -126,3 +137,9 @@ class DCANP(CANP):
     name: ClassVar[str] = "dcanp"
     rates: ClassVar[dict[str, float]] = {"adam": 3e-3, "sgd": 3e-2}
     decorrelation: Rate = 1e-3
+
+
+def _first(array: Any, chips: int, rows: int) -> Any:
+    """So many first samples of each chip's, chip after chip."""
+    own = array.reshape(chips, -1, *array.shape[1:])
+    return own[:, :rows].reshape(-1, *array.shape[1:])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -66,10 +67,10 @@ class Feedback(Supervised):
         learned(state, "feedback", shapes, bounds, getattr(self, "feedback_optimizer", ""))
 
     def feedback_shapes(self, state: State) -> list[tuple[int, int]]:
-        """Shapes of the feedback matrices, one a hidden layer."""
+        """Shapes of all chips' feedback matrices, one a hidden layer."""
         if self.direct:
-            return [(state.net.units[-1], n) for n in state.hidden]
-        return list(zip(state.net.units[1:], state.net.fan_in[1:], strict=True))
+            return state.stack([(state.net.units[-1], n) for n in state.hidden])
+        return state.stack(list(zip(state.net.units[1:], state.net.fan_in[1:], strict=True)))
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         perturbs = self.learns or self.error == "scalar" or self.baseline == "noisy"
@@ -93,11 +94,11 @@ class Feedback(Supervised):
             signals[-1][...] = first.output_error
         else:
             drawn = self.perturbations(state, batch)[: self.samples]
-            factors = self.loss_changes(observations)[-self.samples :] / (self.samples * state.sigma**2)
+            factors = self.loss_changes(state, observations)[-self.samples :] / (self.samples * state.sigma**2)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         self.learn(state, observations, signals[-1], oracle)
         self.bring_back(state, observations, signals)
-        return [Term(np.ones(batch), signals)]
+        return [Term(state.ones(batch), signals)]
 
     def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
         """Adapt the feedback matrices."""
@@ -107,11 +108,11 @@ class Feedback(Supervised):
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         for layer in reversed(range(len(feedback))):
             brought = self.brought(state, signals, layer, feedback[layer])
-            blocks.pull_back(state.net, layer, brought, observations[0], signals[layer])
+            blocks.pull_back(state.net, layer, brought, observations[0], signals[layer], chips=state.chips)
 
     def brought(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
         """What a layer's feedback matrix makes of the error that it starts from, (batch, outputs)."""
-        found = algebra.product(self.source(signals, layer), [feedback])
+        found = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
         return found if self.direct else blocks.fold(state.net, layer + 1, found)
 
     def source(self, signals: Layered, layer: int) -> np.ndarray:
@@ -161,10 +162,11 @@ class DKP(Feedback):
     feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
 
     def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
-        hidden = [blocks.outputs(state.net, layer, observations[0]) for layer in range(state.net.depth - 1)]
+        chips, first = state.chips, observations[0]
+        hidden = [blocks.outputs(state.net, layer, first, chips=chips) for layer in range(state.net.depth - 1)]
         if not hidden:
             return
-        gradient = algebra.outer([Term(np.ones(len(error)), [error] * len(hidden))], hidden)
+        gradient = algebra.outer([Term(state.ones(len(error)), [error] * len(hidden))], hidden, chips=chips)
         gradient.flat += np.float32(self.feedback_decay) * state.memory["feedback"]
         adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
 
@@ -199,15 +201,13 @@ class FDFA(Feedback, Derivative):
         shapes = self.feedback_shapes(state)
         if not shapes:
             return
-        first, share = observations[0], np.full(len(error), 1 / (self.samples * state.sigma**2))
+        first, share = observations[0], state.xp.full(len(error), 1 / (self.samples * state.sigma**2))
         gradient = Layered(state.memory["feedback"].copy(), shapes)
         for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
-            if self.passes:
-                change = np.subtract(observations[1 + k].output, first.output)
-            else:
-                change = oracle.tangent(first, self.drive(u))
+            change = observations[1 + k].output - first.output if self.passes else oracle.tangent(first, self.drive(u))
             hidden = [v.reshape(len(v), -1) for v in u[:-1]]
-            gradient.flat -= algebra.outer([Term(share, [change] * len(shapes))], hidden).flat
+            moved = Term(share, [change] * len(shapes))
+            gradient.flat -= algebra.outer([moved], hidden, chips=state.chips).flat
         adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
 
 
@@ -250,8 +250,8 @@ class LearnedFA(Feedback):
                     "convolution; use fit='gradient', or 'learned-dfa'"
                 )
             shapes = self.feedback_shapes(state)
-            state.memory["squares"] = np.zeros(sum(n * n for n, _ in shapes))
-            state.memory["products"] = np.zeros(sum(n * m for n, m in shapes))
+            state.memory["squares"] = state.xp.zeros(sum(n * n // state.chips for n, _ in shapes))
+            state.memory["products"] = state.xp.zeros(sum(n * m for n, m in shapes))
 
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
@@ -262,14 +262,15 @@ class LearnedFA(Feedback):
     def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         drawn = self.perturbations(state, len(signals[-1]))[: self.samples]
-        factors = self.loss_changes(observations)[: self.samples] / (self.samples * state.sigma**2)
+        factors = self.loss_changes(state, observations)[: self.samples] / (self.samples * state.sigma**2)
         wanted = [
-            algebra.combine(factors, [v[n] for v in drawn], np.empty_like(drawn[0][n])) for n in range(len(feedback))
+            algebra.combine(factors, [v[n] for v in drawn], state.xp.empty_like(drawn[0][n]))
+            for n in range(len(feedback))
         ]
-        brought = [np.empty(0, np.float32)] * len(feedback)
+        brought: list[Any] = [None] * len(feedback)
         for layer in reversed(range(len(feedback))):
             brought[layer] = self.brought(state, signals, layer, feedback[layer])
-            blocks.pull_back(state.net, layer, brought[layer], observations[0], signals[layer])
+            blocks.pull_back(state.net, layer, brought[layer], observations[0], signals[layer], chips=state.chips)
         sources = [self.source(signals, layer) for layer in range(len(feedback))]
         if not sources:
             return
@@ -279,21 +280,23 @@ class LearnedFA(Feedback):
             residuals = [b - w.reshape(b.shape) for b, w in zip(brought, wanted, strict=True)]
             if not self.direct:
                 residuals = [blocks.unfold(state.net, layer + 1, r) for layer, r in enumerate(residuals)]
-            residual = algebra.outer([Term(np.ones(len(sources[0])), sources)], residuals)
+            whole = Term(state.ones(len(sources[0])), sources)
+            residual = algebra.outer([whole], residuals, chips=state.chips)
             adapt(state, "feedback", residual, self.feedback_optimizer, self.feedback_rate)
 
     def _solve(self, state: State, sources: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
-        """B = (sum s s^T + ridge I)^-1 sum s lambda^T, over all samples so far."""
-        shapes = self.feedback_shapes(state)
+        """B = (sum s s^T + ridge I)^-1 sum s lambda^T, over all samples so far of each chip."""
+        chips, xp, shapes = state.chips, state.xp, self.feedback_shapes(state)
         feedback = Layered(state.memory["feedback"], shapes)
-        squares = _cut(state.memory["squares"], [(n, n) for n, _ in shapes])
-        products = _cut(state.memory["products"], shapes)
+        squares = _cut(state.memory["squares"], chips, [(n, n // chips) for n, _ in shapes])
+        products = _cut(state.memory["products"], chips, shapes)
         for layer, (s, w) in enumerate(zip(sources, wanted, strict=True)):
-            source = s.reshape(len(s), -1).astype(np.float64)
-            squares[layer] += source.T @ source
-            products[layer] += source.T @ w.reshape(len(w), -1)
-            regular = squares[layer] + self.ridge * np.eye(len(squares[layer]))
-            feedback[layer][...] = np.linalg.solve(regular, products[layer])
+            source = s.reshape(chips, len(s) // chips, -1).astype(np.float64)
+            turned = source.transpose(0, 2, 1)
+            squares[layer] += turned @ source
+            products[layer] += turned @ w.reshape(chips, len(w) // chips, -1)
+            regular = squares[layer] + self.ridge * xp.eye(source.shape[2])
+            feedback[layer][...] = xp.linalg.solve(regular, products[layer]).reshape(feedback[layer].shape)
 
 
 @dataclass(frozen=True)
@@ -307,7 +310,7 @@ class LearnedDFA(LearnedFA):
     direct: ClassVar[bool] = True
 
 
-def _cut(flat: np.ndarray, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """Consecutive views of a float64 buffer."""
-    ends = np.cumsum([a * b for a, b in shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+def _cut(flat: Any, chips: int, shapes: Sequence[tuple[int, int]]) -> list[Any]:
+    """Consecutive views of a float64 buffer that holds arrays of these shapes: of each all chips', (chips, ...)."""
+    ends = accumulate(a * b for a, b in shapes)
+    return [flat[end - a * b : end].reshape(chips, -1, b) for end, (a, b) in zip(ends, shapes, strict=True)]

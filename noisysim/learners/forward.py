@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.learners.base import State
 from noisysim.learners.own import adapt, learned
-from noisysim.learners.perturbation import Derivative, Supervised
+from noisysim.learners.perturbation import Derivative, Supervised, gathered
 from noisysim.observation import Drive, Observation
 
 
@@ -36,23 +37,22 @@ class Forward(Derivative):
         wanted = super().drives(state, batch_size)
         return wanted[:1] if self.derivative == "exact" else wanted
 
-    def told(self, state: State, observations: Sequence[Observation], oracle: Any) -> np.ndarray:
+    def told(self, state: State, observations: Sequence[Observation], oracle: Any) -> Any:
         """dL along each direction (`sigma` times a unit draw), (samples, batch) float64."""
         if self.derivative == "passes":
-            return self.loss_changes(observations)
+            return self.loss_changes(state, observations)
         first = observations[0]
-        error = np.asarray(first.output_error)
         drawn = self.perturbations(state, len(first.output))[: self.samples]
         tangents = [oracle.tangent(first, self.drive(v)) for v in drawn]
-        return self.told_of(np.array([_dots(error, t) for t in tangents]))
+        return self.told_of(state, gathered([_dots(first.output_error, t) for t in tangents], state.xp))
 
 
 @dataclass(frozen=True)
 class FGW(Forward):
     """Weight-perturbed forward gradient: the loss change along random weights, times these.
 
-    d V_l with d the derivative of the batch's mean loss along V ([B] Eqs. 2 and 3, Algorithm 2). One V for the whole
-    batch. On a chip a second array beside each layer's own adds its product (`Drive.weights`).
+    d V_l with d the derivative of the batch's mean loss along V ([B] Eqs. 2 and 3, Algorithm 2). One V for a chip's
+    whole batch. On a chip a second array beside each layer's own adds its product (`Drive.weights`).
     """
 
     name: ClassVar[str] = "fg-w"
@@ -62,7 +62,7 @@ class FGW(Forward):
         return floor / math.sqrt(min(net.fan_in))  # of weights: what moves a line driven by inputs of RMS 1 as much
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
-        return list(state.net.shapes)
+        return list(state.stack(state.net.shapes))
 
     def drive(self, drawn: Layered) -> Drive:
         return Drive(weights=drawn)
@@ -70,15 +70,19 @@ class FGW(Forward):
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
-        slopes = self.told(state, observations, oracle).mean(axis=1) / (self.samples * state.sigma**2)
+        batch, chips, xp = len(observations[0].output), state.chips, state.xp
+        told = self.told(state, observations, oracle).reshape(self.samples, chips, -1)
+        slopes = told.mean(axis=2) / (self.samples * state.sigma**2)
         if self.loss == "batch":  # the sum in each sample's place
-            slopes = slopes / len(observations[0].output)
-        drawn = self.perturbations(state, len(observations[0].output))
+            slopes = slopes / (batch // chips)
+        slopes = slopes.astype(np.float32)[:, :, None]
         if out is None:
-            out = layered.empty(state.net.shapes)
-        np.multiply(drawn[0].flat, np.float32(slopes[0]), out=out.flat)
-        for slope, direction in zip(slopes[1:], drawn[1 : self.samples], strict=True):
-            out.flat += np.float32(slope) * direction.flat
+            out = layered.empty(state.stack(state.net.shapes), xp)
+        drawn = self.perturbations(state, batch)[: self.samples]
+        for own, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
+            xp.multiply(directions[0], slopes[0], out=own)
+            for slope, direction in zip(slopes[1:], directions[1:], strict=True):
+                own += slope * direction
         return out
 
 
@@ -106,18 +110,16 @@ class FGA(Forward, Supervised):
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
             wanted = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
-            blocks.pull_back(state.net, layer, wanted, first, signals[layer])
+            blocks.pull_back(state.net, layer, wanted, first, signals[layer], chips=state.chips)
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
-        return [Term(np.ones(batch), signals)]
+        return [Term(state.ones(batch), signals)]
 
-    def hidden_signal(
-        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any
-    ) -> np.ndarray:
+    def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
         """An estimate of dL/dy of a hidden layer's outputs, in their shape."""
-        return algebra.combine(factors, drawn, np.empty_like(drawn[0]))
+        return algebra.combine(factors, drawn, state.xp.empty_like(drawn[0]))
 
 
 @dataclass(frozen=True)
@@ -151,35 +153,40 @@ class LGFGA(FGA):
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         loss, first = losses.get(state.loss), observations[0]
         # error(y, t) is g(y) - t, its own inverse in t
-        state.work["targets"] = loss.error(first.output, np.ascontiguousarray(first.output_error))
+        state.work["targets"] = loss.error(first.output, state.xp.ascontiguousarray(first.output_error))
         state.work["errors"], state.work["outputs"] = [], []
         terms = super().estimate(state, observations, oracle)
         if self._readouts(state):
-            whole = Term(np.ones(len(first.output)), state.work["errors"])
-            gradient = algebra.outer([whole], state.work["outputs"])
+            whole = Term(state.ones(len(first.output)), state.work["errors"])
+            gradient = algebra.outer([whole], state.work["outputs"], chips=state.chips)
             adapt(state, "readouts", gradient, "adam", self.readout_rate)
         return terms
 
-    def hidden_signal(
-        self, state: State, first: Observation, layer: int, factors: np.ndarray, drawn: Any
-    ) -> np.ndarray:
+    def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
         shapes = self._readouts(state)
         if layer < len(shapes):
-            outputs = blocks.outputs(state.net, layer, first)
-            head = Layered(state.memory["readouts"], shapes)[layer].T
-            error = losses.get(state.loss).error(algebra.product(outputs, [head]), state.work["targets"])
+            outputs = blocks.outputs(state.net, layer, first, chips=state.chips)
+            read = partial(
+                algebra.product,
+                matrices=[Layered(state.memory["readouts"], shapes)[layer]], chips=state.chips, transposed=True,
+            )  # fmt: skip
+            error = losses.get(state.loss).error(read(outputs), state.work["targets"])
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
-            moved = [algebra.product(u.reshape(len(u), -1), [head]) for u in drawn]
-            factors = np.array([_dots(error, m) for m in moved])
-            factors /= self.samples * state.sigma**2
+            moved = [read(u.reshape(len(u), -1)) for u in drawn]
+            factors = gathered([_dots(error, m) for m in moved], state.xp) / (self.samples * state.sigma**2)
         return super().hidden_signal(state, first, layer, factors, drawn)
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:
-        """Shapes of the local readouts, (n_out, values of the layer's outputs)."""
-        return [(state.net.units[-1], n) for n in state.hidden[:-1]]
+        """Shapes of all chips' local readouts, (chips n_out, values of the layer's outputs)."""
+        return state.stack([(state.net.units[-1], n) for n in state.hidden[:-1]])
 
 
-def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _dots(a: Any, b: Any) -> Any:
     """Product of each sample's rows, (batch,) float64."""
     return (a.astype(np.float64) * b).sum(axis=1)
+
+
+def _by_chip(arrays: Layered, chips: int) -> list[Any]:
+    """Views (chips, values) of weight-shaped arrays: one of everything, or where chips alternate one a layer."""
+    return [arrays.flat[None]] if chips == 1 else [array.reshape(chips, -1) for array in arrays]

@@ -18,7 +18,7 @@ from noisysim import algebra
 from noisysim.algebra import Term
 from noisysim.architecture import Architecture
 from noisysim.learners.base import Rate, State
-from noisysim.learners.perturbation import Perturbation
+from noisysim.learners.perturbation import Perturbation, gathered, quotient
 from noisysim.observation import Drive, Observation
 
 _NOTHING = Drive()
@@ -33,10 +33,11 @@ class NP(Perturbation):
     """
 
     name: ClassVar[str] = "np"
+    additive: ClassVar[bool] = True
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         drawn = self.perturbations(state, len(observations[0].output))
-        changes = self.loss_changes(observations) / (self.samples * state.sigma**2)
+        changes = self.loss_changes(state, observations) / (self.samples * state.sigma**2)
         return [Term(changes[k], drawn[k]) for k in range(self.samples)]
 
 
@@ -49,6 +50,8 @@ class INP(Perturbation):
     """
 
     name: ClassVar[str] = "inp"
+    additive: ClassVar[bool] = True
+    one_by_one: ClassVar[bool] = True
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         drawn = self.perturbations(state, batch_size)
@@ -61,14 +64,15 @@ class INP(Perturbation):
         return [self.baseline_drive(drawn), *single]
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
-        drawn = self.perturbations(state, len(observations[0].output))
-        depth = state.net.depth
-        changes = self.loss_changes(observations).reshape(self.samples, depth, -1)
-        units = np.array(state.net.lines)[:, None] / self.samples
+        drawn, xp = self.perturbations(state, len(observations[0].output)), state.xp
+        changes = self.loss_changes(state, observations).reshape(self.samples, state.net.depth, -1)
+        if "units" not in state.work:
+            state.work["units"] = xp.asarray(np.array(state.net.lines)[:, None] / self.samples)
         terms = []
         for k in range(self.samples):
-            norms = np.stack([np.einsum("bi,bi->b", *2 * [v.reshape(len(v), -1)]) for v in drawn[k]])
-            terms.append(Term(units * changes[k] / np.maximum(norms, np.finfo(np.float32).tiny), drawn[k]))
+            norms = xp.stack([xp.einsum("bi,bi->b", *2 * [v.reshape(len(v), -1)]) for v in drawn[k]])
+            factors = state.work["units"] * changes[k] / xp.maximum(norms, np.finfo(np.float32).tiny)
+            terms.append(Term(factors, drawn[k]))
         return terms
 
 
@@ -89,6 +93,7 @@ class ANP(Perturbation):
     """
 
     name: ClassVar[str] = "anp"
+    additive: ClassVar[bool] = True
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         if "clean" not in offers:
@@ -109,13 +114,13 @@ class ANP(Perturbation):
         if not self.centres(state):
             return changes / self.samples, norms
         changes = changes - changes.sum(axis=0) / (self.samples + 1)
-        return changes, np.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
+        return changes, state.xp.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         baseline = observations[0].activities
-        norms = np.array([algebra.squared_distances(o.activities, baseline) for o in observations[1:]])
-        changes, norms = self.shared(state, self.loss_changes(observations), norms)
-        factors = np.divide(state.net.perturbed * changes, norms, out=np.zeros_like(changes), where=norms > 0)
+        norms = gathered([algebra.squared_distances(o.activities, baseline) for o in observations[1:]], state.xp)
+        changes, norms = self.shared(state, self.loss_changes(state, observations), norms)
+        factors = quotient(state.net.perturbed * changes, norms, state.xp)
         return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
 
 

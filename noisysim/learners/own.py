@@ -14,12 +14,15 @@ INITIAL = 0xFFFF  # stream of initial arrays: no draw of a pass has it
 def learned(
     state: State, name: str, shapes: Sequence[tuple[int, int]], bounds: Sequence[float], optimizer: str = ""
 ) -> None:
-    """Put arrays, uniform within their bounds, into the state's memory, and what an optimizer of them remembers."""
-    arrays = layered.empty(shapes)
+    """Put arrays, uniform within their bounds, into the state's memory, and what an optimizer of them remembers.
+
+    Shapes are those of all chips' arrays (`State.stack`).
+    """
+    arrays = layered.empty(shapes, state.xp)
     algebra.uniforms(arrays, bounds, INITIAL, state.key)
     state.memory[name] = arrays.flat
     if optimizer:
-        kept = optimizers.get(optimizer).init(shapes)
+        kept = optimizers.get(optimizer).init(shapes, xp=state.xp)
         state.memory.update({f"{name}_{part}": array for part, array in kept.items()})
 
 

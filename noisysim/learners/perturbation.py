@@ -40,6 +40,9 @@ class Perturbation(Learner):
     needs: ClassVar[frozenset[str]] = frozenset({"perturbation"})
     rates: ClassVar[dict[str, float]] = {"adam": 3e-4, "sgd": 1e-2}
 
+    one_by_one: ClassVar[bool] = False
+    """Whether each layer is perturbed in a pass of its own."""
+
     samples: Annotated[int, Field("passes", 1, 10000, "noisy passes averaged for one update", whole=True)] = 1
     sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the injected perturbation; 0 chooses")] = 0.0
     baseline: Annotated[
@@ -65,7 +68,7 @@ class Perturbation(Learner):
         return self.baseline == "clean" or (self.baseline == "auto" and "clean" in state.offers)
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
-        """Shapes of one draw, a layer each."""
+        """Shapes of one draw, a layer each; `batch_size` is the samples of all chips."""
         return [state.net.line_shape(layer, batch_size) for layer in range(state.net.depth)]
 
     def perturbations(self, state: State, batch_size: int) -> list[Layered]:
@@ -75,13 +78,14 @@ class Perturbation(Learner):
         """
         drawn = state.work.get("drawn")
         extra = int(self.baseline == "noisy" and "clean" in state.offers)
-        if drawn is None or drawn[0] != (state.step, batch_size):
+        when = (state.step, state.first_sample, batch_size)
+        if drawn is None or drawn[0] != when:
             sets = state.work.setdefault(("perturbations", batch_size), [])
             while len(sets) < self.samples + extra:
-                sets.append(layered.empty(self.shapes(state, batch_size)))
+                sets.append(layered.empty(self.shapes(state, batch_size), state.xp))
             for k, perturbation in enumerate(sets):
-                algebra.normals(perturbation, state.sigma, 0, state.step, k, state.key)
-            drawn = state.work["drawn"] = ((state.step, batch_size), sets)
+                algebra.normals(perturbation, state.sigma, state.first_sample, state.step, k, state.key)
+            drawn = state.work["drawn"] = (when, sets)
         return drawn[1]
 
     def signals(self, state: State, batch_size: int) -> Layered:
@@ -89,7 +93,7 @@ class Perturbation(Learner):
         room = state.work.get("signals")
         if room is None or len(room[0]) != batch_size:
             shapes = [state.net.line_shape(layer, batch_size) for layer in range(state.net.depth)]
-            room = state.work["signals"] = layered.empty(shapes)
+            room = state.work["signals"] = layered.empty(shapes, state.xp)
         return room
 
     def drive(self, drawn: Layered) -> Drive:
@@ -105,19 +109,29 @@ class Perturbation(Learner):
         drawn = self.perturbations(state, batch_size)
         return [self.baseline_drive(drawn), *(self.drive(v) for v in drawn[: self.samples])]
 
-    def loss_changes(self, observations: Sequence[Observation]) -> np.ndarray:
-        """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""
-        losses = np.array([o.loss for o in observations], np.float64)
-        return self.told_of(losses[1:] - losses[0])
+    def asked(self, state: State, batch_size: int) -> int:
+        """How many passes an update wants; no step of a state wants more than another."""
+        known = ("passes", batch_size, state.sigma)
+        if known not in state.work:
+            state.work[known] = len(self.drives(state, batch_size))
+        return state.work[known]
 
-    def told_of(self, changes: np.ndarray) -> np.ndarray:
-        """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` the sum in each sample's place."""
-        return changes if self.loss == "sample" else np.broadcast_to(changes.sum(1, keepdims=True), changes.shape)
+    def loss_changes(self, state: State, observations: Sequence[Observation]) -> Any:
+        """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""
+        losses = gathered([o.loss for o in observations[1:]], state.xp)
+        return self.told_of(state, state.xp.subtract(losses, observations[0].loss, dtype=np.float64))
+
+    def told_of(self, state: State, changes: Any) -> Any:
+        """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` a chip's sum for each sample."""
+        if self.loss == "sample":
+            return changes
+        own = changes.reshape(len(changes), state.chips, -1)
+        return state.xp.broadcast_to(own.sum(axis=2, keepdims=True), own.shape).reshape(changes.shape)
 
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
     ) -> tuple[Layered | None, State]:
-        expected = len(self.drives(state, len(observations[0].output))) if len(observations) else self.samples + 1
+        expected = self.asked(state, len(observations[0].output)) if len(observations) else self.samples + 1
         if len(observations) != expected:
             raise ValueError(
                 f"learner {self.name!r} asked for {expected} passes and was given {len(observations)} observations"
@@ -141,8 +155,10 @@ class Perturbation(Learner):
         """The weight gradient: the estimate's outer product with the baseline's inputs."""
         first = observations[0]
         terms = self.estimate(state, observations, oracle)
-        normed = [blocks.normalised(k, first) for k in range(state.net.depth)] if first.norms_of_batch else ()
-        return algebra.outer(terms, first.inputs, out, normed)
+        normed: Sequence[Any] = ()
+        if first.norms_of_batch:
+            normed = [blocks.normalised(k, first, chips=state.chips) for k in range(state.net.depth)]
+        return algebra.outer(terms, first.inputs, out, normed, chips=state.chips)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
@@ -197,3 +213,14 @@ class Supervised(Perturbation):
 
     def drive(self, drawn: Layered) -> Drive:
         return Drive(outputs=[*drawn[:-1], None])
+
+
+def gathered(arrays: Sequence[Any], xp: Any) -> Any:
+    """Arrays that are alike as one, along a new first axis; a single one is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else xp.stack(arrays)
+
+
+def quotient(over: Any, under: Any, xp: Any) -> Any:
+    """over / under; 0 where that is not above 0."""
+    moved = under > 0
+    return xp.where(moved, over / xp.where(moved, under, 1), 0)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
-
 from noisysim import algebra
 from noisysim.algebra import Term
 from noisysim.fields import Field
@@ -46,6 +44,6 @@ class Reinforce(Perturbation):
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         batch = len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
-        factors = self.loss_changes(observations) / (self.samples * state.sigma**2)
-        error = algebra.combine(factors, [v[-1] for v in drawn], np.empty((batch, state.net.units[-1]), np.float32))
-        return [Term(np.ones(batch), oracle.signals(observations[0], error))]
+        factors = self.loss_changes(state, observations) / (self.samples * state.sigma**2)
+        error = algebra.combine(factors, [v[-1] for v in drawn], state.xp.empty_like(drawn[0][-1]))
+        return [Term(state.ones(batch), oracle.signals(observations[0], error))]

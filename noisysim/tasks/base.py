@@ -184,37 +184,44 @@ class Task:
         ValueError
             If no row is asked for, or `out` does not fit.
         """
-        data = self._split(split)
-        if isinstance(rows, slice):
-            index = self._all_rows[: len(data.inputs)][rows]
-        elif type(rows) is np.ndarray and rows.dtype is _INT64 and rows.ndim == 1:
-            index = rows
-        else:
-            index = _row_array(rows)
-        if not index.flags.carray:
-            index = index.copy()  # one memory layout, so the loops are compiled once
-        inputs, targets = self._arrays(split, index.shape[0], out)
+        data, index = self.split(split), self.index(split, rows)
+        inputs, targets = self._arrays(index.shape[0], out)
         if self.classification:
             outside = with_labels(data.inputs, data.targets, index, self.affine, inputs, targets)
         else:
             outside = with_values(data.inputs, data.targets, index, self.affine, self.target_affine, inputs, targets)
         if outside >= 0:
-            raise IndexError(f"row {index[outside]} is outside the {split} split of {len(data.inputs)} samples")
+            raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":
             self.noise.add(inputs, index % self.n_train, whole("epoch", epoch, 0))
         return Batch(inputs, targets, self._loss)
 
-    def _split(self, split: str) -> Split:
+    def index(self, split: str, rows: slice | np.ndarray) -> np.ndarray:
+        """The rows that `batch` takes as a contiguous int64 array; whether the split has them is not looked at."""
+        if isinstance(rows, slice):
+            index = self._all_rows[: len(self.split(split).inputs)][rows]
+        elif type(rows) is np.ndarray and rows.dtype is _INT64 and rows.ndim == 1:
+            index = rows
+        else:
+            index = _row_array(rows)
+        if index.shape[0] == 0:
+            raise ValueError(f"a batch needs at least one row of the {split} split")
+        return index if index.flags.carray else index.copy()  # one memory layout, so the loops are compiled once
+
+    def outside(self, split: str, row: int) -> IndexError:
+        """The error of a row that a split does not have."""
+        return IndexError(f"row {row} is outside the {split} split of {len(self.split(split).inputs)} samples")
+
+    def split(self, split: str) -> Split:
+        """The data of a split, by its name."""
         if split == "train":
             return self.train
         if split == "test":
             return self.test
         raise unknown("split", split, ("train", "test"))
 
-    def _arrays(self, split: str, n: int, out: Batch | None) -> tuple[np.ndarray, np.ndarray]:
+    def _arrays(self, n: int, out: Batch | None) -> tuple[np.ndarray, np.ndarray]:
         """The arrays a batch of `n` samples is written to: those of `out`, or new ones."""
-        if n == 0:
-            raise ValueError(f"a batch needs at least one row of the {split} split")
         if out is None:
             return np.empty((n, self.n_in), np.float32), np.empty((n, self.n_out), np.float32)
         inputs, targets, _ = out

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim import seeding
+from noisysim import backends, seeding
 from noisysim.kernels import specialised
+from noisysim.tasks import gather
 
 
 class InputNoise(NamedTuple):
@@ -31,6 +33,19 @@ class InputNoise(NamedTuple):
         for values, row in zip(inputs, rows.tolist(), strict=True):
             normals(drawn, std, row, epoch, 0, *self.key)
             values += drawn[0]
+
+    def add_on_gpu(self, inputs: Any, rows: Any, epoch: int, chips: int) -> None:
+        """The same to inputs of several chips on a GPU, (chips x batch, n_in), each chip's alike."""
+        from noisysim.kernels.cuda.target import launch
+
+        elements, std = len(rows) * inputs.shape[1], np.float32(self.std)
+        launch(gather.on_gpu().add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
+
+
+@cache
+def _key_on_gpu(key: tuple[np.uint32, np.uint32]) -> Any:
+    """The key as kernels take it, (1, 2)."""
+    return backends.get("cuda").put(np.array([key], np.uint32))
 
 
 def input_noise(std: float, seed: int) -> InputNoise | None:

@@ -1,7 +1,9 @@
 """Loops that change cells, by programming, by pulses and by time; and what cells amount to as weights.
 
 Cells come as rows of flat arrays, two rows a slice: 2 s the positive side of slice s, 2 s + 1 its negative side (or
-the fixed reference, where a weight has one cell). In a row a layer's cells lie like its weights, (n_out, n_in).
+the fixed reference, where a weight has one cell). In a row a layer's cells lie like its weights, (n_out, n_in); of
+several chips first those of one, then of the next, and likewise the weights of a tile. ``stack`` is which chip of how
+many is meant.
 """
 
 import numpy as np
@@ -62,16 +64,28 @@ def run_of(own, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_weights(change, table, tiles, weights):
+def cells_at(layer, table, stack):
+    """Where a layer's cells start."""
+    return stack[1] * table[layer, CELLS_AT] + stack[0] * table[layer, N_IN] * table[layer, N_OUT]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tile_at(tile, n_out, tiles, stack):
+    """Where a tile's weights start."""
+    return stack[1] * tiles[tile, TILE_AT] + stack[0] * n_out * (tiles[tile, TILE_TO] - tiles[tile, TILE_FROM])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_weights(change, net, weights):
     """Exact write: add a change to every weight."""
+    table, tiles, stack = net
     for layer in range(table.shape[0]):
-        n_in, n_out, at = table[layer, N_IN], table[layer, N_OUT], table[layer, CELLS_AT]
+        n_in, n_out, at = table[layer, N_IN], table[layer, N_OUT], cells_at(layer, table, stack)
         for tile in range(table[layer, FIRST_TILE], table[layer, FIRST_TILE] + table[layer, TILES]):
-            start, stop, to = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
+            start, stop, to = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tile_at(tile, n_out, tiles, stack)
             for i in range(n_out):
                 row = weights[to + i * (stop - start) : to + (i + 1) * (stop - start)]
                 row += change[at + i * n_in + start : at + i * n_in + stop]
-    return change.size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -228,22 +242,22 @@ def effective(cells, s, run, clock, unit, weights, variances, d):
 @njit(cache=True, nogil=True, error_model="numpy")
 def place_of(cell, s, place):
     """Where the weight of a layer's cell (row-major) lies among the tiles of slice s."""
-    layer, table, tiles, slices = place
-    tile = table[layer, FIRST_TILE] + s * (table[layer, TILES] // slices)
+    layer, table, tiles, slices, stack = place
+    tile, n_out = table[layer, FIRST_TILE] + s * (table[layer, TILES] // slices), table[layer, N_OUT]
     if table[layer, TILES] == slices:
-        return tiles[tile, TILE_AT] + cell
+        return tile_at(tile, n_out, tiles, stack) + cell
     n_in = table[layer, N_IN]
     i, j = cell // n_in, cell % n_in
     while j >= tiles[tile, TILE_TO]:
         tile += 1
     width = tiles[tile, TILE_TO] - tiles[tile, TILE_FROM]
-    return tiles[tile, TILE_AT] + i * width + j - tiles[tile, TILE_FROM]
+    return tile_at(tile, n_out, tiles, stack) + i * width + j - tiles[tile, TILE_FROM]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def run_length(cell, stop, place):
     """How far weights lie together from a layer's cell on: to `stop`, or to its tile's edge."""
-    layer, table, tiles, slices = place
+    layer, table, tiles, slices, _ = place
     if table[layer, TILES] == slices:
         return stop
     n_in = table[layer, N_IN]
@@ -371,7 +385,7 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
     share : (int, int)
         (k, n): the k-th of n parts of each layer's blocks of cells.
     net : tuple
-        table, tiles.
+        table, tiles, stack.
     cells : tuple
         targets (n,); now, conductances (sides, n); fresh, what they were when written, and since, when that was;
         own values (fields, sides, n); stuck, as now with NaN for sound cells. Where the constants above say that a
@@ -391,7 +405,7 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
     d : NamedTuple
         The device's numbers, float32.
     """
-    table, tiles = net
+    table, tiles, stack = net
     targets, now = cells[0], cells[1]
     number, k0, k1, clock = counter
     sides = now.shape[0] if PAIRED else 1
@@ -400,8 +414,8 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
     where = np.empty(CELL_BLOCK + 1, np.int32)
     total, pulses = 0, 0
     for layer in range(table.shape[0]):
-        at, count = table[layer, CELLS_AT], table[layer, N_IN] * table[layer, N_OUT]
-        place = (layer, table, tiles, span[2])
+        at, count = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
+        place = (layer, table, tiles, span[2], stack)
         for block in range(*blocks_of(count, share)):
             first = block * CELL_BLOCK
             n = min(CELL_BLOCK, count - first)
@@ -543,7 +557,7 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
     Parameters are those of `write_cells`, but: `pers`, (layers,) float32, pulses a weight unit; `limits`: most pulses
     of a cell, and the share of the span at which a pair is set anew.
     """
-    table, tiles = net
+    table, tiles, stack = net
     _, now, _, _, own, _ = cells
     number, k0, k1, clock = counter
     z, g, up = np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.float32)
@@ -551,8 +565,8 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
     where, left = np.empty(CELL_BLOCK + 1, np.int32), np.empty(CELL_BLOCK + 1, np.int32)
     anew, pulses = 0, 0
     for layer in range(table.shape[0]):
-        at, size = table[layer, CELLS_AT], table[layer, N_IN] * table[layer, N_OUT]
-        place = (layer, table, tiles, span[2])
+        at, size = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
+        place = (layer, table, tiles, span[2], stack)
         for block in range(*blocks_of(size, share)):
             first = block * CELL_BLOCK
             n = min(CELL_BLOCK, size - first)
@@ -593,11 +607,11 @@ def drift_side(now, fresh, since, own, clock, d):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def age_cells(share, net, cells, units, span, clock, weights, variances, d):
     """Bring cells to what they are at a time, and the weights with them."""
-    table, tiles = net
+    table, tiles, stack = net
     _, now, fresh, since, own, stuck = cells
     for layer in range(table.shape[0]):
-        at, size = table[layer, CELLS_AT], table[layer, N_IN] * table[layer, N_OUT]
-        place = (layer, table, tiles, span[2])
+        at, size = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
+        place = (layer, table, tiles, span[2], stack)
         for block in range(*blocks_of(size, share)):
             first = block * CELL_BLOCK
             n = min(CELL_BLOCK, size - first)
@@ -607,3 +621,44 @@ def age_cells(share, net, cells, units, span, clock, weights, variances, d):
                     drift_side(now[k, a:b], fresh[k, a:b], since[k, a:b], run_of(side_of(own, k), a, b), clock, d)
                     hold_stuck(now, stuck, k, a, b)
             refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def write_chips(change, every, part, net, cells, scales, units, span, limits, counter, weights, variances, d):
+    """`write_cells` on some chips: `part` is the first, the one behind the last, how many there are, the share."""
+    first, last, chips, share = part
+    number, keys, clock = counter
+    total, pulses = 0, 0
+    for m in range(first, last):
+        own, drawn = (net[0], net[1], (m, chips)), (number, keys[m, 0], keys[m, 1], clock)
+        a, b = write_cells(change, every, share, own, cells, scales, units, span, limits, drawn, weights, variances, d)
+        total, pulses = total + a, pulses + b
+    return total, pulses
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pulse_chips(change, part, net, cells, pers, units, span, limits, counter, weights, variances, d):
+    """`pulse_cells` on some chips."""
+    first, last, chips, share = part
+    number, keys, clock = counter
+    total, pulses = 0, 0
+    for m in range(first, last):
+        own, drawn = (net[0], net[1], (m, chips)), (number, keys[m, 0], keys[m, 1], clock)
+        a, b = pulse_cells(change, share, own, cells, pers, units, span, limits, drawn, weights, variances, d)
+        total, pulses = total + a, pulses + b
+    return total, pulses
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def age_chips(part, net, cells, units, span, clock, weights, variances, d):
+    """`age_cells` on some chips."""
+    first, last, chips, share = part
+    for m in range(first, last):
+        age_cells(share, (net[0], net[1], (m, chips)), cells, units, span, clock, weights, variances, d)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_chips(change, chips, net, weights):
+    """`add_weights` on all chips."""
+    for m in range(chips):
+        add_weights(change, (net[0], net[1], (m, chips)), weights)

@@ -309,6 +309,15 @@ def view(flat, start, columns, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def place(at, size, stack):
+    """Where a chip's part of a layer or a tile starts, which starts at `at` where a chip is alone.
+
+    What belongs to it of all chips lies together, chip after chip; `stack` is which chip of how many.
+    """
+    return stack[1] * at + stack[0] * size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def driven_in(layer, p, samples, span, chip, passes, scratch):
     """What pass p drives a layer with, (rows, n_in): kept for the observation, or in this thread's work array.
 
@@ -329,7 +338,7 @@ def driven_in(layer, p, samples, span, chip, passes, scratch):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def hidden_outputs(layer, p, batch, span, chip, passes, out):
+def hidden_outputs(layer, p, batch, span, stack, chip, passes, out):
     """What a layer gives to the next: its lines pooled, normalised, through the activation function, some dropped."""
     table, geometry, norms = chip[0], chip[1], chip[2]
     _, activities, perturbations, lies, _, masks, _, _, _ = passes
@@ -340,7 +349,8 @@ def hidden_outputs(layer, p, batch, span, chip, passes, out):
         pool(values, table[layer, N_OUT], g, out)
         values = out
     if g[NORM_AT] >= 0:
-        units = slice(g[NORM_AT], g[NORM_AT] + table[layer, N_OUT])
+        at = place(g[NORM_AT], table[layer, N_OUT], stack)
+        units = slice(at, at + table[layer, N_OUT])
         normalise(values, norms[0, units], norms[1, units], out)
         values = out
     activate(values, g[ACTIVATION], out)
@@ -351,7 +361,7 @@ def hidden_outputs(layer, p, batch, span, chip, passes, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drive_layer(layer, x, span, chip, passes, scratch, d):
+def drive_layer(layer, x, span, stack, chip, passes, scratch, d):
     """What a layer's arrays are driven with in every pass: hidden outputs, their patches, decorrelated, converted."""
     table, geometry, rotations, dac_range, rows_own = chip[0], chip[1], chip[6], chip[8], chip[10]
     _, activities, _, _, fork, _, _, _, _ = passes
@@ -361,7 +371,8 @@ def drive_layer(layer, x, span, chip, passes, scratch, d):
     n_below = x.shape[1] if layer == 0 else geometry[layer - 1, OUTPUTS]
     own = rows_own
     if OWN_ROWS:
-        own = rows_own[:, table[layer, ROWS_AT] : table[layer, ROWS_AT] + table[layer, N_IN]]
+        at = place(table[layer, ROWS_AT], table[layer, N_IN], stack)
+        own = rows_own[:, at : at + table[layer, N_IN]]
     for p in range(activities.shape[0] if layer > 0 else 1):
         driven = driven_in(layer, p, batch, span, chip, passes, scratch)
         if p > 0 and layer <= fork[p]:
@@ -371,7 +382,7 @@ def drive_layer(layer, x, span, chip, passes, scratch, d):
         source = x[first:last]
         if layer > 0:
             source = x_buffer[: (last - first) * n_below].reshape((last - first, n_below))
-            hidden_outputs(layer - 1, p, batch, span, chip, passes, source)
+            hidden_outputs(layer - 1, p, batch, span, stack, chip, passes, source)
         elif geometry[0, KERNEL] > 0:
             source = x_buffer[: (last - first) * n_below].reshape((last - first, n_below))
             channels_last(x[first:last], geometry[0, CHANNELS], source)
@@ -383,14 +394,14 @@ def drive_layer(layer, x, span, chip, passes, scratch, d):
         n = source.shape[1]
         rotation = rotations[:0].reshape((0, 0))
         if rotations.size > 0:
-            at = table[layer, ROTATION_AT]
+            at = place(table[layer, ROTATION_AT], n * n, stack)
             rotation = rotations[at : at + n * n].reshape((n, n))
         rotated = rotated_buffer[: rows * n].reshape((rows, n))
         drive_rows(source, driven, rotation, rotated, dac_range, own, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, d):
+def read_by_cell(layer, k, x, start, first, p, stack, chip, noise, draws, product, d):
     """Line currents of the k-th tile of a layer in pass p, every cell read by itself."""
     table, geometry, cells = chip[0], chip[1], chip[12]
     first_sample, first_pass, k0, k1 = noise
@@ -400,13 +411,13 @@ def read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product, d):
     counter = ((first_sample + first) * positions, first_pass + p, layer, k, k0, k1)
     between = np.float32(interval / positions)
     seconds = (waited if first_sample + first + p == 0 else between, between)
-    at = table[layer, CELLS_AT] + start
+    at = place(table[layer, CELLS_AT], table[layer, N_IN] * table[layer, N_OUT], stack) + start
     some = (now, own, states)
     read_cells(x, at, table[layer, N_IN], s, some, units[layer, s], counter, seconds, draws, product, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def read_tile(layer, k, samples, span, chip, passes, noise, scratch, d):
+def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
     """Read the k-th tile of a layer in every pass."""
     table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
     _, activities, perturbations, lies, fork, _, digital, convert, peaks = passes
@@ -418,15 +429,17 @@ def read_tile(layer, k, samples, span, chip, passes, noise, scratch, d):
     lines_at = samples * table[layer, ACTIVITIES_AT]
     nothing = perturbations[:0].reshape((0, 0))
     tile = table[layer, FIRST_TILE] + k
-    start, stop, at = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tiles[tile, TILE_AT]
+    start, stop = tiles[tile, TILE_FROM], tiles[tile, TILE_TO]
+    at = place(tiles[tile, TILE_AT], n_out * (stop - start), stack)
     array = weights[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
     variance = nothing
     if variances.size > 0:
         variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
-    here = with_range(d, ranges[tile])
+    here = with_range(d, ranges[stack[0], tile])
     own = columns_own
     if OWN_COLUMNS:
-        own = columns_own[:, tiles[tile, TILE_COLUMNS] : tiles[tile, TILE_COLUMNS] + n_out]
+        columns = place(tiles[tile, TILE_COLUMNS], n_out, stack)
+        own = columns_own[:, columns : columns + n_out]
     for p in range(activities.shape[0]):
         read = view(activities[p], lines_at, lines, first, last)
         if p > 0 and layer < fork[p]:
@@ -442,7 +455,9 @@ def read_tile(layer, k, samples, span, chip, passes, noise, scratch, d):
             driven = driven_in(layer, p, samples, span, chip, passes, scratch)
             x = cell_inputs(driven, start, stop, dac_range, x_buffer, here)
             if HAS_READ_CELL:
-                read_by_cell(layer, k, x, start, first, p, chip, noise, draws, product.reshape((rows, n_out)), here)
+                read_by_cell(
+                    layer, k, x, start, first, p, stack, chip, noise, draws, product.reshape((rows, n_out)), here
+                )
             else:
                 multiply(x, array, product.reshape((rows, n_out)))
             if variance.size > 0:
@@ -453,30 +468,34 @@ def read_tile(layer, k, samples, span, chip, passes, noise, scratch, d):
         extra = lies[p, layer, ON_WEIGHTS]
         if extra >= 0 and k == 0:
             driven = driven_in(layer, p, samples, span, chip, passes, scratch)
+            extra += stack[0] * n_out * n_line
             beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
             multiply(driven, beside, view(perturbations, lie, lines, first, last).reshape((rows, n_out)))
         counter = (first_sample, first_pass + p, layer, k, k0, k1)
         top = read_rows(
             product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, n_out, own,
-            gains[tile], here,
+            gains[stack[0], tile], here,
         )  # fmt: skip
-        peaks[tile] = max(peaks[tile], top)
+        peaks[stack[0], tile] = max(peaks[stack[0], tile], top)
         if digital and lie >= 0 and k == table[layer, TILES] - 1:
             read += perturbation[first:last]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def forward(x, span, layers, chip, passes, noise, scratch, d):
-    """Samples span = (first, last) of every pass, through some layers. A layer's rows are samples at each position.
+def forward(x, span, members, layers, chips, passes, noise, scratch, d):
+    """Samples of every pass, on some chips, through some layers. A layer's rows are samples at each position.
 
     Parameters
     ----------
-    x : (batch, n_in) float32
-    span, layers : (int, int)
-        Samples of the batch to do, and the layers to take them through: first, and behind the last.
-    chip : tuple
-        table, geometry, norms (shift or scale, units), tiles, weights, variances, rotations, ranges, dac_range, gains
-        (tiles,), own values of rows (fields, rows) and of columns (fields, columns), cells: the network as it stands.
+    x : (chips batch, n_in) float32
+        Samples of the first chip, then of the second.
+    span, members, layers : (int, int)
+        Samples of each chip's batch to do, the chips to do them on, and the layers to take them through: first, and
+        behind the last.
+    chips : tuple
+        table, geometry, norms (shift or scale, units), tiles, weights, variances, rotations, ranges (chips, tiles),
+        dac_range, gains (chips, tiles), own values of rows (fields, rows) and of columns (fields, columns), cells: the
+        network as it stands; of all chips as `place` says.
         The cells, read one by one where the device asks for it: conductances (sides, n), own values (fields, sides, n),
         states (sides, n), units (layers, slices), seconds before the first read and between two samples. What a device
         does not have is an empty tuple.
@@ -485,27 +504,34 @@ def forward(x, span, layers, chip, passes, noise, scratch, d):
         lies, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's
         part is then room for what they amount to); the layer at which each pass parts from pass 0; what hidden outputs
         are multiplied by, flat, or nothing; whether the perturbation enters after the ADC; whether the ADC converts;
-        peaks (tiles,), raised to the largest values read.
+        peaks (chips, tiles), raised to the largest values read.
     noise : tuple
-        first sample, first pass, key.
+        first sample, first pass, keys (chips, 2).
     scratch : tuple
         Work arrays for one block of rows.
     d : NamedTuple
         The device's numbers, float32.
     """
-    table = chip[0]
-    for layer in range(layers[0], layers[1]):
-        drive_layer(layer, x, span, chip, passes, scratch, d)
-        for k in range(table[layer, TILES]):
-            read_tile(layer, k, x.shape[0], span, chip, passes, noise, scratch, d)
+    table, count = chips[0], chips[7].shape[0]
+    first_sample, first_pass, keys = noise
+    batch = x.shape[0] // count
+    for m in range(members[0], members[1]):
+        stack = (m, count)
+        here = (m * batch + span[0], m * batch + span[1])
+        counted = (first_sample - m * batch, first_pass, keys[m, 0], keys[m, 1])
+        for layer in range(layers[0], layers[1]):
+            drive_layer(layer, x, here, stack, chips, passes, scratch, d)
+            for k in range(table[layer, TILES]):
+                read_tile(layer, k, x.shape[0], here, stack, chips, passes, counted, scratch, d)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def follow_peaks(ranges, peaks):
     """Auto-ranging: widen a converter that saturated by a quarter, narrow one that is half idle by one per cent."""
-    for tile in range(ranges.size):
-        if peaks[tile] >= ranges[tile] * np.float32(0.999):
-            ranges[tile] *= np.float32(1.25)
-        elif 0 < peaks[tile] < ranges[tile] * np.float32(0.5):
-            ranges[tile] *= np.float32(0.99)
-        peaks[tile] = 0
+    for m in range(ranges.shape[0]):
+        for tile in range(ranges.shape[1]):
+            if peaks[m, tile] >= ranges[m, tile] * np.float32(0.999):
+                ranges[m, tile] *= np.float32(1.25)
+            elif 0 < peaks[m, tile] < ranges[m, tile] * np.float32(0.5):
+                ranges[m, tile] *= np.float32(0.99)
+            peaks[m, tile] = 0

@@ -1,4 +1,4 @@
-"""Loops of the learners' algebra, the optimizers and the decorrelation: sums and products over flat buffers."""
+"""Loops of the learners' algebra, the optimizers, the decorrelation and the losses: sums and products."""
 
 import numpy as np
 from numba import njit
@@ -46,22 +46,30 @@ def outer_packed(packed, inputs, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, positions, batch):
-    """The mean outer product of every layer for one term; factors are (1 or layers, batch)."""
+def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, positions, batch, chips, first, last):
+    """The mean outer product of every layer for one term, of the chips first..last; factors are (1 or layers, samples).
+
+    A chip has `batch` samples.
+    """
     a, b, c = 0, 0, 0
     share = 1.0 / batch
     nothing = baseline[:0].reshape((0, 0))
     for layer in range(n_ins.size):
         n_in, n_out, rows = n_ins[layer], n_outs[layer], batch * positions[layer]
+        own = factors[layer if factors.shape[0] > 1 else 0]
         packed = np.empty((rows, n_out), np.float32)
-        source = activities[a : a + rows * n_out].reshape((rows, n_out))
-        rest = baseline[a : a + rows * n_out].reshape((rows, n_out)) if baseline.size > 0 else nothing
-        pack(packed, factors[layer if factors.shape[0] > 1 else 0], source, rest, share, 0, True)
-        x = inputs[b : b + rows * n_in].reshape((rows, n_in))
-        outer_packed(packed, x, out[c : c + n_in * n_out].reshape((n_out, n_in)))
-        a += rows * n_out
-        b += rows * n_in
-        c += n_in * n_out
+        for m in range(first, last):
+            at = a + m * rows * n_out
+            source = activities[at : at + rows * n_out].reshape((rows, n_out))
+            rest = baseline[at : at + rows * n_out].reshape((rows, n_out)) if baseline.size > 0 else nothing
+            pack(packed, own[m * batch : (m + 1) * batch], source, rest, share, 0, True)
+            at = b + m * rows * n_in
+            x = inputs[at : at + rows * n_in].reshape((rows, n_in))
+            at = c + m * n_out * n_in
+            outer_packed(packed, x, out[at : at + n_in * n_out].reshape((n_out, n_in)))
+        a += chips * rows * n_out
+        b += chips * rows * n_in
+        c += chips * n_in * n_out
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
@@ -86,25 +94,27 @@ def squared_distances(activities, baseline, widths, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def moments(values):
-    """Mean and variance of each column of (rows, units), (2, units) float64."""
-    rows, units = values.shape
-    out = np.zeros((2, units))
-    for r in range(rows):
-        for j in range(units):
-            out[0, j] += values[r, j]
-    out[0] /= rows
-    for r in range(rows):
-        for j in range(units):
-            difference = values[r, j] - out[0, j]
-            out[1, j] += difference * difference
-    out[1] /= rows
+def moments(values, chips):
+    """Mean and variance of each column of (rows, units) over each chip's rows, (2, chips units) float64."""
+    rows, units = values.shape[0] // chips, values.shape[1]
+    out = np.zeros((2, chips * units))
+    for m in range(chips):
+        own, part = values[m * rows : (m + 1) * rows], out[:, m * units : (m + 1) * units]
+        for r in range(rows):
+            for j in range(units):
+                part[0, j] += own[r, j]
+        part[0] /= rows
+        for r in range(rows):
+            for j in range(units):
+                difference = own[r, j] - part[0, j]
+                part[1, j] += difference * difference
+        part[1] /= rows
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def decorrelate_few(rotations, inputs, units, columns, batch, rate):
-    """R -= rate (<x x^T> - diag<x^2>) R, all layers, by rank-one updates: for batches of a few samples.
+def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first, last):
+    """R -= rate (<x x^T> - diag<x^2>) R, all layers of the chips first..last, by rank-one updates: for a few samples.
 
     `units` are those that R turns, `columns` those of the inputs (one more where there is a bias).
     """
@@ -112,25 +122,34 @@ def decorrelate_few(rotations, inputs, units, columns, batch, rate):
     share = np.float32(rate / batch)
     for layer in range(units.size):
         n, width = units[layer], columns[layer]
-        rotation = rotations[r_at : r_at + n * n].reshape((n, n))
-        x = inputs[x_at : x_at + batch * width].reshape((batch, width))
-        turned = np.zeros((batch, n), np.float32)
-        for b in range(batch):
-            for i in range(n):
-                for j in range(n):
-                    turned[b, j] += x[b, i] * rotation[i, j]
+        for m in range(first, last):
+            at = r_at + m * n * n
+            rotation = rotations[at : at + n * n].reshape((n, n))
+            at = x_at + m * batch * width
+            few_turns(rotation, inputs[at : at + batch * width].reshape((batch, width)), share)
+        r_at += chips * n * n
+        x_at += chips * batch * width
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def few_turns(rotation, x, share):
+    """The step of `decorrelate_few` for one matrix."""
+    batch, n = x.shape[0], rotation.shape[0]
+    turned = np.zeros((batch, n), np.float32)
+    for b in range(batch):
         for i in range(n):
-            own = np.float32(0.0)
-            for b in range(batch):
-                own += x[b, i] * x[b, i]
             for j in range(n):
-                rotation[i, j] += share * own * rotation[i, j]
-            for b in range(batch):
-                factor = share * x[b, i]
-                for j in range(n):
-                    rotation[i, j] -= factor * turned[b, j]
-        r_at += n * n
-        x_at += batch * width
+                turned[b, j] += x[b, i] * rotation[i, j]
+    for i in range(n):
+        own = np.float32(0.0)
+        for b in range(batch):
+            own += x[b, i] * x[b, i]
+        for j in range(n):
+            rotation[i, j] += share * own * rotation[i, j]
+        for b in range(batch):
+            factor = share * x[b, i]
+            for j in range(n):
+                rotation[i, j] -= factor * turned[b, j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -146,9 +165,57 @@ def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, corr
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def passed_share(activities, baseline):
-    """Share of the values that differ between two passes."""
-    count = 0
-    for i in range(activities.size):
-        count += int(activities[i] != baseline[i])
-    return count / max(activities.size, 1)
+def count_passed(activities, baseline, counts):
+    """counts += how many of each chip's values, (chips, values), differ between two passes."""
+    for m in range(counts.size):
+        for i in range(activities.shape[1]):
+            counts[m] += int(activities[m, i] != baseline[m, i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def log_total(row):
+    """log sum_k exp(y_k) of one sample's outputs."""
+    top = np.float64(row[0])
+    for k in range(1, row.size):
+        top = max(top, np.float64(row[k]))
+    total = 0.0
+    for k in range(row.size):
+        total += np.exp(row[k] - top)
+    return np.log(total) + top
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cross_entropy(output, targets):
+    """-sum_k t_k log softmax(y)_k, one value a sample."""
+    loss = np.empty(output.shape[0], np.float64)
+    for b in range(output.shape[0]):
+        total, value = log_total(output[b]), 0.0
+        for k in range(output.shape[1]):
+            if targets[b, k] != 0:
+                value += targets[b, k] * (total - output[b, k])
+        loss[b] = value
+    return loss
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cross_entropy_error(output, targets):
+    """softmax(y) - t, float32."""
+    error = np.empty(output.shape, np.float32)
+    for b in range(output.shape[0]):
+        total = log_total(output[b])
+        for k in range(output.shape[1]):
+            error[b, k] = np.exp(output[b, k] - total) - targets[b, k]
+    return error
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def squared_error(output, targets):
+    """1/2 sum_k (y_k - t_k)^2, one value a sample."""
+    loss = np.empty(output.shape[0], np.float64)
+    for b in range(output.shape[0]):
+        total = 0.0
+        for k in range(output.shape[1]):
+            difference = np.float64(output[b, k]) - targets[b, k]
+            total += difference * difference
+        loss[b] = 0.5 * total
+    return loss

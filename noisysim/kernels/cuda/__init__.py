@@ -1,0 +1,1 @@
+"""Loops for GPUs: each thread does some elements, and no two the same."""

@@ -1,0 +1,124 @@
+"""`Feed`: batches of a task where chips compute, for several chips at once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from noisysim import backends
+from noisysim.backends import gpu
+from noisysim.observation import Batch
+from noisysim.tasks import gather
+from noisysim.tasks.base import Split, Task, whole
+
+
+class Feed:
+    """Batches of a task, the samples of each repeated chip after chip.
+
+    A GPU keeps the data in their own type, and is sent the numbers of rows alone; a split that would take more than
+    half of its free memory is gathered on the host.
+
+    Parameters
+    ----------
+    task : Task
+    backend : str
+        Where the chips compute: a name that `noisysim.backends.get` takes.
+    chips : int
+        How many of them learn side by side.
+    """
+
+    def __init__(self, task: Task, backend: str = "cpu", chips: int = 1):
+        self.task, self.chips = task, chips
+        self._place = backends.get(backend)
+        self._affines = [self._place.put(affine) for affine in (task.affine, task.target_affine)]
+        self._batches: dict[int, Batch] = {}
+        self._staged: dict[int, Batch] = {}
+        self._data: dict[str, Split | None] = {}
+
+    def batch(self, split: str, rows: slice | np.ndarray, epoch: int = 0, reuse: bool = True) -> Batch:
+        """Samples of a split, standardised and ready for a pass.
+
+        Parameters
+        ----------
+        split, rows, epoch
+            As `noisysim.tasks.base.Task.batch` takes them; it refuses the same.
+        reuse : bool
+            Whether the arrays of an earlier batch of as many rows are overwritten and handed out again.
+
+        Returns
+        -------
+        Batch
+            float32 inputs (chips x rows, n_in) and targets (chips x rows, n_out), and the loss.
+        """
+        index = self.task.index(split, rows)
+        out = self._batches.get(len(index)) if reuse else None
+        if out is None:
+            out = self._room(len(index))
+        if self._place.NAME == "cpu":
+            self._gather(split, index, epoch, out)
+        elif (data := self._kept(split)) is not None:
+            self._gather_there(data, split, index, epoch, out)
+        else:
+            self._send(split, index, epoch, out)
+        if reuse:
+            self._batches[len(index)] = out
+        return out
+
+    def _room(self, n: int) -> Batch:
+        """A batch of n samples, not filled."""
+        empty, rows = self._place.xp.empty, self.chips * n
+        inputs, targets = (empty((rows, width), np.float32) for width in (self.task.n_in, self.task.n_out))
+        return Batch(inputs, targets, self.task._loss)
+
+    def _gather(self, split: str, index: np.ndarray, epoch: int, out: Batch) -> None:
+        """On the host, for chips there."""
+        if self.chips == 1:
+            self.task.batch(split, index, out, epoch)
+            return
+        n = len(index)
+        self.task.batch(split, index, Batch(out.inputs[:n], out.targets[:n], out.loss), epoch)
+        for array in (out.inputs, out.targets):
+            array.reshape(self.chips, n, -1)[1:] = array[:n]
+
+    def _send(self, split: str, index: np.ndarray, epoch: int, out: Batch) -> None:
+        """On the host, for chips on a GPU."""
+        n = len(index)
+        found = self._staged[n] = self.task.batch(split, index, self._staged.get(n), epoch)
+        for array, source in ((out.inputs, found.inputs), (out.targets, found.targets)):
+            array.reshape(self.chips, n, -1)[...] = self._place.put(source)
+
+    def _gather_there(self, data: Split, split: str, index: np.ndarray, epoch: int, out: Batch) -> None:
+        """On the GPU that has the data."""
+        from noisysim.kernels.cuda.target import launch
+
+        n, task, loops = len(data.inputs), self.task, gather.on_gpu()
+        if (outside := gather.first_outside(index, n)) >= 0:
+            raise task.outside(split, index[outside])
+        rows = self._place.put(index % n)
+        given, wanted = len(index) * task.n_in, len(index) * task.n_out
+        launch(loops.standardised, given, data.inputs, rows, self._affines[0], self.chips, out.inputs)
+        if task.classification:
+            launch(loops.one_hot, wanted, data.targets, rows, self.chips, out.targets)
+        else:
+            launch(loops.standardised, wanted, data.targets, rows, self._affines[1], self.chips, out.targets)
+        if task.noise is not None and split == "train":
+            task.noise.add_on_gpu(out.inputs, rows, whole("epoch", epoch, 0), self.chips)
+
+    def _kept(self, split: str) -> Split | None:
+        """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""
+        if split not in self._data:
+            inputs, targets = self.task.split(split)
+            same = targets is inputs
+            if 2 * (inputs.nbytes + (0 if same else targets.nbytes)) > free_bytes(self._place.xp):
+                self._data[split] = None
+            else:
+                there = self._place.put(inputs)
+                self._data[split] = Split(there, there if same else self._place.put(targets))
+        return self._data[split]
+
+
+def free_bytes(xp: Any) -> float:
+    """Memory of the GPU that nobody uses; the simulated one has no end of it."""
+    return math.inf if gpu.SIMULATED else xp.cuda.runtime.memGetInfo()[0]

@@ -1,0 +1,11 @@
+"""Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu."""
+
+import pytest
+
+from noisysim.backends import gpu
+
+
+def pytest_runtest_setup(item):
+    """Skip them elsewhere."""
+    if item.get_closest_marker("gpu") and (missing := gpu.missing()):
+        pytest.skip(f"{missing}; or simulate one: NUMBA_ENABLE_CUDASIM=1")
