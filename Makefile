@@ -1,15 +1,22 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
+# make gpu: on a machine with a GPU, the tests, benchmarks and full-length figures that need one; its reports are kept.
 PYTHON ?= python3
 VENV ?= .venv
+CUDA ?= cuda
 BIN = $(VENV)/bin
+GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
+GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
+SHELL = bash
+.SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test check speed
+.PHONY: demo test check speed gpu gpu-tests gpu-speed gpu-papers
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m gpu --numprocesses auto --dist worksteal
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -18,6 +25,21 @@ check: $(VENV)/.tested
 speed: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed
 
+# CUDA=cuda13 for CUDA 13; what fails does not keep the rest from being measured
+gpu: $(VENV)/.$(CUDA)
+	@$(BIN)/python -c 'from noisysim.backends import gpu; exit(gpu.missing() or gpu.SIMULATED and "the simulator is on")'
+	$(MAKE) --keep-going gpu-tests gpu-speed gpu-papers
+
+gpu-tests:
+	$(BIN)/python -c 'from noisysim.environment import describe; print(*describe("cuda").items(), sep="\n")' > $(GPU_TESTS)
+	$(BIN)/python -m pytest -m gpu --quiet --tb=short | tee -a $(GPU_TESTS)
+
+gpu-speed:
+	$(BIN)/python -m benchmarks.speed gpu --save
+
+gpu-papers:
+	$(BIN)/noisysim reproduce $(GPU_PAPERS) --backend cuda --seeds 3 --out benchmarks/papers/results/gpu
+
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
@@ -25,4 +47,8 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@
+
+$(VENV)/.$(CUDA): $(VENV)/.tested
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test,$(CUDA)]"
 	touch $@

@@ -308,17 +308,17 @@ def laws(device: Any) -> dict[str, Callable]:
     return {name: space[name] for name in device_files.LAWS if callable(space.get(name))}
 
 
-def explain(device: Any, error: BaseException) -> BaseException:
+def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseException:
     """What to raise where the loops of a device failed with `error`.
 
     Returns
     -------
     BaseException
         A `DeviceError` for the first of the device's hooks that cannot be compiled by itself, with file, line and what
-        a hook takes; where every hook can, `error` itself.
+        a hook takes; where every hook can, `error` itself, or for a GPU what its compiler says.
     """
     found, own = hooks(device), own_hooks(device)
-    return device_files.explain(device, {hook: found[hook] for hook in HOOKS if hook in own}, error)
+    return device_files.explain(device, {hook: found[hook] for hook in HOOKS if hook in own}, error, backend)
 
 
 def spreads(device: Any) -> dict[str, Spread]:

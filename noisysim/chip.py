@@ -292,7 +292,7 @@ class Chip:
         shapes = updates.shapes if isinstance(updates, Layered) else [np.shape(u) for u in updates]
         if shapes != self._shapes:
             raise ValueError(f"updates must have the shapes {self._shapes}, not {shapes}")
-        given = updates if isinstance(updates, Layered) else [self._backend.put(u) for u in updates]
+        given = updates if isinstance(updates, Layered) else [self._put(u, "updates") for u in updates]
         self._write(layered.layered(given).flat, False)
         self._cost.updates += 1
         if self._follows:
@@ -333,7 +333,8 @@ class Chip:
             rate = check("", "rate", rate, RATE)
         if len(inputs) != self.network.depth:
             raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
-        decorrelate(self._hidden.rotations, layered.layered(inputs), rate, self.chips)
+        given = inputs if isinstance(inputs, Layered) else [self._put(x, "inputs") for x in inputs]
+        decorrelate(self._hidden.rotations, layered.layered(given), rate, self.chips)
 
     def track(self, activities: Sequence[np.ndarray]) -> None:
         """Move the running statistics of batch normalisation towards those of the activities that one pass observed.
@@ -345,7 +346,7 @@ class Chip:
         """
         for layer, norm in enumerate(self.network.norms):
             if norm is not None:
-                self._hidden.normalisation.track(layer, activities[layer], norm.rate)
+                self._hidden.normalisation.track(layer, self._put(activities[layer], "activities"), norm.rate)
 
     def normalise(self) -> None:
         """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), biases left out.
@@ -507,13 +508,9 @@ class Chip:
         )  # fmt: skip
 
     def _inputs(self, x: Any) -> np.ndarray:
-        xp = self._backend.xp
+        here = isinstance(self._here(x, "inputs"), self._backend.xp.ndarray)
         try:
-            x = (
-                xp.ascontiguousarray(x, np.float32)
-                if isinstance(x, xp.ndarray)
-                else np.ascontiguousarray(x, np.float32)
-            )
+            x = (self._backend.xp if here else np).ascontiguousarray(x, np.float32)
         except (TypeError, ValueError):
             raise TypeError(f"inputs must be a (batch, {self.sizes[0]}) array of numbers") from None
         if x.ndim != 2 or x.shape[1] != self.sizes[0] or not len(x):
@@ -521,6 +518,16 @@ class Chip:
         if len(x) % self.chips:
             raise ValueError(f"{self.chips} chips need as many samples each: {len(x)} cannot be shared out")
         return self._backend.put(x)
+
+    def _here(self, array: Any, what: str) -> Any:
+        """The array, refused if it lies on a GPU and the chip does not."""
+        if self._backend.NAME == "cpu" and hasattr(type(array), "__cuda_array_interface__"):
+            raise TypeError(f"{what} lie on a GPU; this chip is on the CPU: make it with backend='cuda'")
+        return array
+
+    def _put(self, array: Any, what: str) -> Any:
+        """The array where the chip is."""
+        return self._backend.put(self._here(array, what))
 
     def _observations(self, out: Any, rows: int, count: int, training: bool, whole: bool) -> Observed:
         drops = training and self._drops
@@ -567,7 +574,7 @@ class Chip:
         except MemoryError:
             raise
         except Exception as error:
-            raise devices.explain(self.device, error) from error
+            raise devices.explain(self.device, error, self._backend.NAME) from error
         if self._normalises:
             given = normalisation.parts(norms)
             for observation in observed:
@@ -610,7 +617,7 @@ class Chip:
             for layer, piece in enumerate(given):
                 if piece is None:
                     continue
-                if not isinstance(piece, (np.ndarray, self._backend.xp.ndarray)):
+                if not isinstance(self._here(piece, "drives"), (np.ndarray, self._backend.xp.ndarray)):
                     raise TypeError(f"the {name} of layer {layer} must be an array, not {type(piece).__name__}")
                 if piece.shape != (wanted := shape(layer)):
                     raise ValueError(f"the {name} of layer {layer} must have the shape {wanted}, not {piece.shape}")
@@ -631,7 +638,7 @@ class Chip:
         except MemoryError:
             raise
         except Exception as error:
-            raise devices.explain(self.device, error) from error
+            raise devices.explain(self.device, error, self._backend.NAME) from error
         hidden.reference_due = True
 
 

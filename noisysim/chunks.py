@@ -1,8 +1,8 @@
 """Updates that are too large to be held at once: their samples go through in chunks.
 
-Noise and draws are functions of a sample's number, so a chunk sees what it would see in the whole; a rule whose gradient
-is a mean over samples, and which learns nothing but the weights, gives the same, rounding apart. How many samples a
-chunk has follows from shapes alone, so that a run gives the same bits wherever it is made.
+Noise and draws are functions of a sample's number, so a chunk sees what it would see in the whole; a rule whose
+gradient is a mean over samples, and which learns nothing but the weights, gives the same, rounding apart. How many
+samples a chunk has follows from shapes alone, so that a run gives the same bits wherever it is made.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def parts(batch: Batch, chips: int, samples: int) -> Iterator[tuple[int, Batch]]
     """Chunks of a batch, of so many samples of all chips at the most, and the number of each one's first sample."""
     own = len(batch.inputs) // chips
     for first, last in spans(own, samples // chips):
-        some = [a.reshape(chips, own, -1)[:, first:last].reshape(-1, a.shape[1]) for a in (batch.inputs, batch.targets)]
-        yield first, Batch(*some, batch.loss)
+        x, t = (a.reshape(chips, own, -1)[:, first:last].reshape(-1, a.shape[1]) for a in batch[:2])
+        yield first, Batch(x, t, batch.loss)
 
 
 class Whole:

@@ -16,6 +16,7 @@ import noisysim
 from noisysim import config as configuration
 from noisysim import devices, diagnostics, environment, fields, layers, learners, running, tasks
 from noisysim import plot as plots
+from noisysim.backends import BackendError
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
 devices_app = cyclopts.App(name="devices", help="List the devices, or the fields of one, or draw what one does.")
@@ -156,7 +157,7 @@ def reproduce(
     out : Path
         Folder for the tables, the figures and summary.md.
     backend : str
-        Where the loops run: "cpu".
+        Where the chips are simulated: "cpu", or "cuda", a GPU.
     """
     from noisysim import papers
 
@@ -309,7 +310,7 @@ def main() -> None:
         app(sys.argv[1:], print_error=False, exit_on_error=False)
     except cyclopts.CycloptsError as error:
         sys.exit(f"noisysim: {' '.join(str(error).split())}")
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, BackendError) as error:
         sys.exit(f"noisysim: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -465,7 +465,7 @@ def compiled(device: Any, hook: str, function: Callable) -> Any:
     return made
 
 
-def explain(device: Any, hooks: Mapping[str, Callable], error: BaseException) -> BaseException:
+def explain(device: Any, hooks: Mapping[str, Callable], error: BaseException, backend: str) -> BaseException:
     """The clear error for the hook that made compiling fail; `error` itself where no hook did."""
     if isinstance(error, DeviceError):
         return error
@@ -474,6 +474,10 @@ def explain(device: Any, hooks: Mapping[str, Callable], error: BaseException) ->
             compiled(device, hook, function)
         except DeviceError as found:
             return found
+    known = isinstance(error, numba.core.errors.NumbaError) or type(error).__name__ == "NvvmError"
+    if hooks and backend != "cpu" and (known or isinstance(error, KeyError)):  # of a function that CUDA lacks
+        path, _, said = _useful(next(iter(hooks.values())), str(error))
+        return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {said}")
     return error
 
 

@@ -27,8 +27,20 @@ class Oracle:
     ):
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
-        self._net, self._batch, self._chips = net, batch, chips
-        self._xp = backends.of(weights[0]).xp
+        self._net, self._chips = net, chips
+        backend = backends.of(weights[0])
+        self._xp, self._put = backend.xp, backend.put
+        self._loss, self._targets = batch.loss, self._put(batch.targets)
+
+    def chip(self, m: int) -> Oracle:
+        """The oracle of the m-th of several chips."""
+
+        def own(arrays: Sequence[Any]) -> list[Any]:
+            return [a.reshape(self._chips, -1, *a.shape[1:])[m] for a in arrays]
+
+        (targets,) = own([self._targets])
+        batch = Batch(targets, targets, self._loss)  # of the inputs nothing is needed
+        return Oracle(own(self.weights), own(self.rotations), self._net, batch)
 
     def signals(self, observation: Observation, error: Any = None) -> Layered:
         """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
@@ -42,9 +54,9 @@ class Oracle:
             (batch, n_out), to be brought back in place of the true output error.
         """
         if error is None:
-            error = self._batch.loss.error(observation.output, self._batch.targets)  # type: ignore[attr-defined]
+            error = self._loss.error(observation.output, self._targets)  # type: ignore[attr-defined]
         signals = layered.empty([a.shape for a in observation.activities], self._xp)
-        signals[-1][...] = error
+        signals[-1][...] = self._put(error)
         for layer in range(len(signals) - 1, 0, -1):
             patches = algebra.product(signals[layer], self._maps(layer), chips=self._chips)
             below = blocks.fold(self._net, layer, patches)
@@ -71,13 +83,14 @@ class Oracle:
                 seen = blocks.unfold(self._net, layer, moved)
                 change += algebra.product(seen, self._maps(layer)[::-1], chips=self._chips, transposed=True)
             if (extra := beside[layer]) is not None:
-                change += algebra.product(observation.inputs[layer], [extra], chips=self._chips, transposed=True)
+                beside_it = [self._put(extra)]
+                change += algebra.product(observation.inputs[layer], beside_it, chips=self._chips, transposed=True)
             if (line := lines[layer]) is not None:
-                change += line
+                change += self._put(line)
             if layer < len(self.weights) - 1:
                 moved = blocks.push(self._net, layer, change, observation, chips=self._chips)
                 if (output := outputs[layer]) is not None:
-                    moved = moved + output.reshape(moved.shape)
+                    moved = moved + self._put(output).reshape(moved.shape)
         return change
 
     def _maps(self, layer: int) -> list[Any]:

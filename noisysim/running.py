@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import config as configuration
 from noisysim import backends, environment, execution, storage, tasks
+from noisysim import config as configuration
 from noisysim.fields import Field, check, check_switch
 from noisysim.results import Result
 from noisysim.training import Training
@@ -131,7 +131,7 @@ def run(
     with execution.threads(threads), backends.products(resolved.backend):
         training = Training(resolved)
         training.begin()
-        return _go_on(training, environment.describe(backend), path, started, seconds, progress)
+        return _go_on(training, environment.describe(resolved.backend), path, started, seconds, progress)
 
 
 def resume(
@@ -272,6 +272,7 @@ def _go_on(
     plain = training.config.plain()
 
     def result() -> Result:
+        state = training.state()  # first: it fetches what the history does not have yet
         content = {
             "status": training.status,
             "elapsed": time.perf_counter() - started,
@@ -279,7 +280,7 @@ def _go_on(
             "environment": where,
             "warnings": training.warnings(),
             "cost": training.chip.cost.as_dict(),
-            "arrays": {**training.history.arrays(), **training.state()},
+            "arrays": {**training.history.arrays(), **state},
         }
         return Result.of(content, path)
 

@@ -19,6 +19,7 @@ from noisysim.diagnostics import Probe
 from noisysim.execution import BLOCK_ROWS
 from noisysim.history import COUNTS, History
 from noisysim.learners import State
+from noisysim.learners.apart import Apart
 from noisysim.progress import Progress
 from noisysim.recorder import Recorder, hits
 from noisysim.tasks.feed import Feed
@@ -52,8 +53,9 @@ class Training:
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
         self._feed = Feed(self.task, config.backend, self.chips)
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
+        self.learner = config.learner if self.chips == 1 or config.learner.stacks else Apart(config.learner)
         self.optimizer_state = config.optimizer.init(shapes, self._backend.xp)
-        self.learner_state: State = config.learner.init(
+        self.learner_state: State = self.learner.init(
             self.chip.architecture, seed=config.seed, offers=self.offers, loss=self.task.loss, chips=self.chips,
             backend=config.backend,
         )  # fmt: skip
@@ -159,7 +161,7 @@ class Training:
 
     def _learn(self, batch: Any) -> tuple[Any, Any]:
         """The gradient of an update, and what the first pass drove each layer with."""
-        learner = self.config.learner
+        learner = self.learner
         drives, observed = self._observe(batch, 0)
         self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
         if self.recorder.exploded.all():
@@ -167,21 +169,10 @@ class Training:
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
         before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
         gradient, self.learner_state = learner.update(self.learner_state, observed, oracle=oracle, out=self._gradient)
-        if self.chips > 1 and gradient is not None:
-            self._check(gradient)
         if before is not None:
             self._look(batch, observed, gradient, before, oracle)
         self.chip.track(observed[0].activities)
         return gradient, observed[0].inputs
-
-    def _check(self, gradient: Any) -> None:
-        """Refuse the gradient of one chip where there are several: a learner may not know of stacks."""
-        found, wanted = [tuple(g.shape) for g in gradient], [(self.chips * a, b) for a, b in self.chip.network.shapes]
-        if found != wanted:
-            raise ValueError(
-                f"learner {self.config.learner.name!r} gave gradients of shapes {found}: {self.chips} chips need "
-                f"{wanted}, the rows of one after those of another (state.chips says how many there are)"
-            )
 
     def _learn_in_chunks(self, batch: Any, most: int) -> tuple[Any, Any]:
         """The same of an update with too many passes to be held at once."""
@@ -202,7 +193,7 @@ class Training:
     def _observe(self, batch: Any, first_sample: int) -> tuple[Any, Any]:
         """The drives that the learner wants, and what these passes give."""
         rows = len(batch.inputs)
-        drives = self.config.learner.drives(self.learner_state, rows)
+        drives = self.learner.drives(self.learner_state, rows)
         observed = self._observed[rows] = self.chip.passes(
             batch, drives, out=self._observed.get(rows), first_sample=first_sample, training=True, inputs_of="first"
         )

@@ -1,5 +1,8 @@
 """Several chips side by side: each is what it would be alone, to the bit, and results have an axis for them."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from noisysim import Chip, chunks, layers, seeding
 from noisysim.observation import Drive
 
 CHIPS = 3
+BACKENDS = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 CONV = [(2, 6, 6), layers.conv(3, 3), layers.batch_norm(), layers.pool(2), layers.dropout(0.3), 5, 4]
 DEVICES = {
     "ideal": "ideal",
@@ -114,12 +118,51 @@ def test_each_run_is_what_it_is_alone(monkeypatch, learner, device, more):
         np.testing.assert_array_equal(one.steps["train_loss"], several.steps["train_loss"][:, m])
 
 
-def data():
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("learner", "device"),
+    [("danp", "crossbar"), ("fdfa:sigma=0.01", "crossbar"), ("bp", "ideal"), ("fg-w:sigma=0.01", "crossbar"),
+     ("dcanp", "gaussian"), ("np:sigma=0.1,samples=2", "pulsed")],
+)  # fmt: skip
+def test_a_learner_of_one_chip_teaches_each_by_itself(monkeypatch, learner, device, backend):
+    """The same as all at once: to the bit on the CPU, to the rounding of batched products elsewhere."""
+    given = {"learner": learner, "device": device, "epochs": 1, "layers": [5], "batch_size": 25, "task": data(50)}
+    given |= {"chips": CHIPS, "backend": backend}
+    at_once = noisysim.run(**given)
+    monkeypatch.setattr(type(noisysim.learners.get(learner)), "stacks", False)
+    apart = noisysim.run(**given)
+    assert at_once.cost == apart.cost
+    for name, column in at_once.history.items():
+        np.testing.assert_allclose(column, apart.history[name], rtol=0 if backend == "cpu" else 1e-5)
+
+
+def test_a_learner_of_ones_own_is_saved_and_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(noisysim.learners.FDFA, "stacks", False)
+    given = {"learner": "fdfa:sigma=0.01", "layers": [9], "batch_size": 64, "task": data(), "chips": CHIPS}
+    whole = noisysim.run(epochs=2, **given)
+    update, done = noisysim.learners.FDFA.update, []
+
+    def stopped(*args, **kwargs):
+        done.append(1)
+        if len(done) == 5 * CHIPS:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(noisysim.learners.FDFA, "update", stopped)
+        part = noisysim.run(epochs=2, out=tmp_path / "run.h5", **given)
+    assert part.status == "interrupted"
+    resumed = noisysim.resume(tmp_path / "run.h5", task=data())
+    for name, column in whole.history.items():
+        np.testing.assert_array_equal(column, resumed.history[name])
+
+
+def data(n=250):
     """A small problem of three classes."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 300)
     x = (rng.standard_normal((300, 6)) + 2 * np.eye(6)[y]).astype(np.float32)
-    return x[:250], y[:250], x[250:], y[250:]
+    return x[:n], y[:n], x[250:], y[250:]
 
 
 def test_the_first_chip_is_the_one_of_a_run_of_one():

@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from noisysim.fields import check_choice
 
 NAMES = ("auto", "cpu", "cuda", "cuda:tf32")
@@ -22,7 +20,11 @@ ten bits, which is faster, and blurs small perturbations."""
 
 
 _AS_EVER: AbstractContextManager[Any] = nullcontext()
-_cpu: Any = None
+_BY_TYPE: dict[type, Any] = {}
+
+
+class BackendError(RuntimeError):
+    """A backend that cannot be used here: what is missing, and what helps."""
 
 
 @cache
@@ -37,12 +39,12 @@ def products(name: str) -> AbstractContextManager[Any]:
 
 
 def of(array: Any) -> Any:
-    """The backend of an array, by its type."""
-    global _cpu  # asked for in every operation of every update
-    if type(array) is np.ndarray:
-        _cpu = _cpu or get("cpu")
-        return _cpu
-    return get("cuda" if hasattr(array, "__cuda_array_interface__") else "cpu")
+    """The backend of an array, by its type; asked for in every operation of every update."""
+    found = _BY_TYPE.get(type(array))
+    if found is None:
+        on_gpu = hasattr(type(array), "__cuda_array_interface__")
+        found = _BY_TYPE[type(array)] = get("cuda" if on_gpu else "cpu")
+    return found
 
 
 def resolve(name: Any) -> str:
@@ -52,7 +54,7 @@ def resolve(name: Any) -> str:
     ------
     ValueError
         For an unknown name, naming the nearest.
-    RuntimeError
+    BackendError
         For a GPU where a package, a driver or a GPU is missing, saying which, and what helps.
     """
     check_choice("backend", name, NAMES)
@@ -62,7 +64,7 @@ def resolve(name: Any) -> str:
 
     missing = gpu.missing()
     if missing and name != "auto":
-        raise RuntimeError(f"backend {name!r}: {missing}")
+        raise BackendError(f"backend {name!r}: {missing}")
     if name == "auto":
         return "cpu" if missing or gpu.SIMULATED else "cuda"
     return name

@@ -30,9 +30,9 @@ def _load(backend: str, template: str, scalars: Mapping[str, Callable], **more: 
     constants = more.pop("constants", {})
     if backend == "cpu":
         return build.load(f"cpu/{template}", scalars, constants, _jit, **more)
-    from noisysim.kernels.cuda import target
+    from noisysim.kernels.cuda import names, target
 
-    return build.load(f"cuda/{template}", scalars, constants, target.device, meaning=target.NAMES, **more)
+    return build.load(f"cuda/{template}", scalars, constants, target.device, meaning=names.NAMES, **more)
 
 
 @cache

@@ -19,6 +19,7 @@ class BP(Learner):
     """
 
     name: ClassVar[str] = "bp"
+    stacks: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"oracle"})
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-1}
 

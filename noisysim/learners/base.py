@@ -106,6 +106,8 @@ class Learner:
     name: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-2}
+    stacks: ClassVar[bool] = False
+    """Whether it learns on several chips at once; else each is taught by itself (`noisysim.learners.apart`)."""
     additive: ClassVar[bool] = False
     """Whether the gradient is a mean over samples, all from a few passes' lines, and nothing else is learned."""
 

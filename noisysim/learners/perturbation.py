@@ -37,6 +37,7 @@ class Perturbation(Learner):
         Whether the learner sees the loss of each sample or only its sum over the batch.
     """
 
+    stacks: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"perturbation"})
     rates: ClassVar[dict[str, float]] = {"adam": 3e-4, "sgd": 1e-2}
 

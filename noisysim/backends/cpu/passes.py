@@ -120,7 +120,7 @@ class Passes:
         self._loops.follow_peaks(ranges, peaks)
 
     def _parts(self, batch: int, rows: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-        """Samples of each chip, and chips, that one task does: of small batches several chips, so that it is worth it."""
+        """Samples of each chip, and chips, that one task does: of small batches several chips, to be worth it."""
         if (batch, rows) not in self._cuts:
             together = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))
             members = execution.spans(self._chips, together)

@@ -19,7 +19,7 @@ xp: Any = importlib.import_module("noisysim.backends.cuda.simulated" if SIMULATE
 
 @contextmanager
 def tf32() -> Iterator[None]:
-    """In this block products of two matrices round what they take to ten bits (TF32); those of stacks of chips do not."""
+    """In this block products of two matrices round what they take to ten bits (TF32); those of stacks do not."""
     if SIMULATED:
         yield
         return

@@ -140,7 +140,7 @@ class Passes:
     def drop(self, mask: Any, layer: int, rate: float, first_sample: int, number: int, keys: Any) -> None:
         """Draw what the periphery drops of a layer's hidden outputs, (rows, values)."""
         draws, (rows, n) = specialised.draws("cuda"), mask.shape
-        word = draws.stream_word(DROP_STREAM, layer, 0)
+        word = np.uint32(specialised.draws().stream_word(DROP_STREAM, layer, 0))
         launch(draws.drops, rows * -(-n // 4), mask, np.float32(rate), first_sample, number, word, keys)
 
     def follow(self, ranges: Any, peaks: Any) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from numba import cuda
 
 from noisysim.kernels.cuda.draws import four_uniforms, stream_word, unit_normal
-from noisysim.kernels.cuda.target import NAMES, SIMULATED, device, kernel, larger, smaller
+from noisysim.kernels.cuda.names import NAMES
+from noisysim.kernels.cuda.target import SIMULATED, device, kernel, larger, smaller
 from noisysim.kernels.layout import (
     CELL_BLOCK,
     CELLS_AT,

@@ -1,19 +1,16 @@
-"""What CUDA kernels are made with: decorators, launches, and NumPy's functions of numbers as CUDA has them.
+"""What CUDA kernels are made with: decorators, launches, comparisons.
 
 With ``NUMBA_ENABLE_CUDASIM=1``, set before the first import, Numba's simulator runs the kernels on the CPU.
 """
 
 from __future__ import annotations
 
-import math
-import types
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 from numba import cuda
-from numba.core import types as typing
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 _THREADS = 2 if SIMULATED else 256  # a simulated thread is one of Python's
@@ -46,17 +43,11 @@ if SIMULATED:
     def _argument(value: Any) -> Any:
         return FakeCUDAArray(value.view(np.ndarray)) if isinstance(value, np.ndarray) else value
 
-    larger, smaller = max, min
-    NAMES: dict[Any, Any] = {}
-    """Modules and built-in functions that scalar functions name -> what they mean in a kernel."""
 else:
-    from numba.cuda import libdevice
-    from numba.extending import overload
-
     _known: dict[tuple, Any] = {}
 
     def _argument(value: Any) -> Any:
-        if not hasattr(value, "__cuda_array_interface__"):
+        if not hasattr(type(value), "__cuda_array_interface__"):
             return value
         key = (value.data.ptr, value.shape, value.strides, value.dtype.char)
         found = _known.get(key)
@@ -68,52 +59,14 @@ else:
             _known[key] = found
         return found
 
-    def _choose(short: Callable, long: Callable) -> Callable:
-        """A function of one number, by its width."""
 
-        def generic(x: Any) -> Any:
-            raise TypeError("compiled into kernels only")
+@device
+def larger(a, b):
+    """Python's ``max`` of two: CUDA's own would drop NaN."""
+    return b if b > a else a
 
-        @overload(generic, target="cuda")
-        def typed(x):  # type: ignore[no-untyped-def]  # numba compares names and annotations with those below
-            if isinstance(x, typing.Float) and x.bitwidth == 32:
-                return lambda x: short(x)
-            return lambda x: long(x)
 
-        return generic
-
-    _numpy = types.ModuleType("numpy_in_kernels", "NumPy, with CUDA's functions in the place of those it lacks there")
-    vars(_numpy).update(vars(np))
-    vars(_numpy).update(
-        sqrt=math.sqrt, exp=math.exp, expm1=math.expm1, log1p=math.log1p, floor=math.floor, ceil=math.ceil,
-        isfinite=math.isfinite, isinf=math.isinf, abs=abs, absolute=abs, fabs=math.fabs, power=math.pow,
-        rint=_choose(libdevice.rintf, libdevice.rint), trunc=_choose(libdevice.truncf, libdevice.trunc),
-        cbrt=_choose(libdevice.cbrtf, libdevice.cbrt), exp2=_choose(libdevice.exp2f, libdevice.exp2),
-    )  # fmt: skip
-
-    def _comparing(built_in: Callable, better: Callable) -> Callable:
-        """Python's ``max`` or ``min`` of two or three numbers."""
-
-        def generic(*values: Any) -> Any:
-            return built_in(*values)
-
-        @overload(generic, target="cuda")
-        def typed(*values):  # type: ignore[no-untyped-def]
-            if len(values) == 2:
-                return lambda *values: better(values[0], values[1])
-            return lambda *values: better(better(values[0], values[1]), values[2])
-
-        return generic
-
-    @cuda.jit(device=True)
-    def larger(a: Any, b: Any) -> Any:
-        """Python's ``max`` of two: CUDA's own would drop NaN."""
-        return b if b > a else a
-
-    @cuda.jit(device=True)
-    def smaller(a: Any, b: Any) -> Any:
-        """Python's ``min`` of two."""
-        return b if b < a else a
-
-    NAMES = {np: _numpy, max: _comparing(max, larger), min: _comparing(min, smaller)}
-    """Modules and built-in functions that scalar functions name -> what they mean in a kernel."""
+@device
+def smaller(a, b):
+    """Python's ``min`` of two."""
+    return b if b < a else a

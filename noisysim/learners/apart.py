@@ -1,0 +1,105 @@
+"""Several chips for a learner that knows of one: each chip is taught by itself, with a state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from noisysim import backends, layered, seeding
+from noisysim.layered import Layered
+from noisysim.learners.base import Learner, State
+from noisysim.observation import Drive, Observation
+
+
+class Apart:
+    """A learner of some chips, made of a learner of one.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its numbers, needs and name are this one's as well.
+    """
+
+    def __init__(self, learner: Learner):
+        self.learner = learner
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not about several chips is the learner's own."""
+        return getattr(self.learner, name)
+
+    def init(self, net: Any, *, seed: int = 0, chips: int = 1, backend: str = "cpu", **given: Any) -> State:
+        """State of all chips (`Learner.init`): what the learner of each remembers is its own."""
+        one = self.learner.init(net, seed=seed, backend=backend, **given)
+        state = replace(one, key=backends.get(backend).put(seeding.keys(seed, "learner", chips)), chips=chips)
+        state.memory, state.work = {}, {}
+        for m in range(chips):
+            own = self.member(state, m)
+            self.learner.remember(own)
+            self._keep(state, m, own)
+        return state
+
+    def _keep(self, state: State, m: int, member: State) -> None:
+        """Take over what the m-th chip's learner remembers."""
+        state.memory.update({f"{m}.{name}": array for name, array in member.memory.items()})
+
+    def member(self, state: State, m: int) -> State:
+        """The state of the m-th chip's learner."""
+        prefix, work = f"{m}.", state.work.setdefault(m, {})
+        own = {name.removeprefix(prefix): a for name, a in state.memory.items() if name.startswith(prefix)}
+        return replace(state, key=state.key[m : m + 1], chips=1, memory=own, work=work)
+
+    def drives(self, state: State, batch_size: int) -> list[Drive]:
+        """The passes of one update (`Learner.drives`): each chip's own drives, together."""
+        each = [self.learner.drives(self.member(state, m), batch_size // state.chips) for m in range(state.chips)]
+        return [self._together(passes, state.xp) for passes in zip(*each, strict=True)]
+
+    def _together(self, drives: Sequence[Drive], xp: Any) -> Drive:
+        """One drive of several chips'."""
+
+        def joined(name: str) -> list[Any]:
+            layers = zip(*[getattr(drive, name) for drive in drives], strict=True)
+            return [None if parts[0] is None else xp.concatenate(parts) for parts in layers]
+
+        parts = {name: joined(name) for name in ("perturbations", "outputs", "weights")}
+        return Drive(**parts, output_error=any(drive.output_error for drive in drives))
+
+    def update(
+        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
+    ) -> tuple[Layered | None, State]:
+        """The gradients of all chips (`Learner.update`), the rows of one after those of another."""
+        found = []
+        for m in range(state.chips):
+            told = None if oracle is None else oracle.chip(m)
+            own = [_of_chip(observation, m, state.chips) for observation in observations]
+            gradient, member = self.learner.update(self.member(state, m), own, oracle=told)
+            self._keep(state, m, member)
+            found.append(gradient)
+        state.step = member.step
+        if found[0] is None:
+            return None, state
+        if out is None:
+            out = layered.empty(state.stack(state.net.shapes), state.xp)
+        for layer, target in enumerate(out):
+            for m, part in enumerate(target.reshape(state.chips, -1, target.shape[1])):
+                part[...] = found[m][layer]  # type: ignore[index]  # all of them or none
+        return out, state
+
+
+def _of_chip(observation: Observation, m: int, chips: int) -> Observation:
+    """What a pass lets out of the m-th chip."""
+
+    def own(array: Any) -> Any:
+        return None if array is None else array.reshape(chips, -1, *array.shape[1:])[m]
+
+    def each(arrays: Sequence[Any]) -> Any:
+        parts = [own(a) for a in arrays]
+        return layered.layered(parts) if isinstance(arrays, Layered) else parts
+
+    norms = [None if n is None else n.reshape(2, chips, -1)[:, m] for n in observation.norms]
+    activities = each(observation.activities)
+    return replace(
+        observation, inputs=each(observation.inputs), activities=activities, output=activities[-1],
+        loss=own(observation.loss), output_error=own(observation.output_error), norms=norms,
+        masks=each(observation.masks),
+    )  # fmt: skip
