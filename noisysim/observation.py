@@ -1,6 +1,7 @@
 """What goes into a pass and what comes out of it: `Batch`, `Drive`, `Observation`.
 
-These three are everything a learner ever meets. They hold NumPy arrays and no reference to the chip.
+These three are everything a learner ever meets. They hold arrays (NumPy's, on a GPU CuPy's) and no reference to the
+chip.
 """
 
 from __future__ import annotations
