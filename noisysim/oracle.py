@@ -30,7 +30,7 @@ class Oracle:
         self._net, self._chips = net, chips
         backend = backends.of(weights[0])
         self._xp, self._put = backend.xp, backend.put
-        self._loss, self._targets = batch.loss, self._put(batch.targets)
+        self._batch = batch
 
     def chip(self, m: int) -> Oracle:
         """The oracle of the m-th of several chips."""
@@ -38,8 +38,8 @@ class Oracle:
         def own(arrays: Sequence[Any]) -> list[Any]:
             return [a.reshape(self._chips, -1, *a.shape[1:])[m] for a in arrays]
 
-        (targets,) = own([self._targets])
-        batch = Batch(targets, targets, self._loss)  # of the inputs nothing is needed
+        (targets,) = own([self._put(self._batch.targets)])
+        batch = Batch(targets, targets, self._batch.loss)  # of the inputs nothing is needed
         return Oracle(own(self.weights), own(self.rotations), self._net, batch)
 
     def signals(self, observation: Observation, error: Any = None) -> Layered:
@@ -54,7 +54,8 @@ class Oracle:
             (batch, n_out), to be brought back in place of the true output error.
         """
         if error is None:
-            error = self._loss.error(observation.output, self._targets)  # type: ignore[attr-defined]
+            targets = self._put(self._batch.targets)
+            error = self._batch.loss.error(observation.output, targets)  # type: ignore[attr-defined]
         signals = layered.empty([a.shape for a in observation.activities], self._xp)
         signals[-1][...] = self._put(error)
         for layer in range(len(signals) - 1, 0, -1):
