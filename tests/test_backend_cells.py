@@ -232,7 +232,7 @@ def alone(stack, m):
     return arrays
 
 
-@pytest.mark.parametrize("name", ["drift", "one cell, closed loop", "pulsed pairs"])
+@pytest.mark.parametrize("name", ["one cell, closed loop", "pulsed pairs"])
 def test_chips_side_by_side_are_chips_alone(name):
     device, chips = {**MADE, **PULSED}[name](), 2
     stack = cells_of(device, chips)

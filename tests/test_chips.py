@@ -122,7 +122,7 @@ def test_each_run_is_what_it_is_alone(monkeypatch, learner, device, more):
 @pytest.mark.parametrize(
     ("learner", "device"),
     [("danp", "crossbar"), ("fdfa:sigma=0.01", "crossbar"), ("bp", "ideal"), ("fg-w:sigma=0.01", "crossbar"),
-     ("dcanp", "gaussian"), ("np:sigma=0.1,samples=2", "pulsed")],
+     ("dcanp", "gaussian"), ("np:sigma=0.1,samples=2", "crossbar")],
 )  # fmt: skip
 def test_a_learner_of_one_chip_teaches_each_by_itself(monkeypatch, learner, device, backend):
     """The same as all at once: to the bit on the CPU, to the rounding of batched products elsewhere."""
