@@ -53,7 +53,7 @@ class Training:
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
         self._feed = Feed(self.task, config.backend, self.chips)
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
-        self.learner = config.learner if self.chips == 1 or config.learner.stacks else Apart(config.learner)
+        self.learner: Any = config.learner if self.chips == 1 or config.learner.stacks else Apart(config.learner)
         self.optimizer_state = config.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = self.learner.init(
             self.chip.architecture, seed=config.seed, offers=self.offers, loss=self.task.loss, chips=self.chips,
@@ -161,14 +161,15 @@ class Training:
 
     def _learn(self, batch: Any) -> tuple[Any, Any]:
         """The gradient of an update, and what the first pass drove each layer with."""
-        learner = self.learner
         drives, observed = self._observe(batch, 0)
         self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
         if self.recorder.exploded.all():
             return None, observed[0].inputs
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
         before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
-        gradient, self.learner_state = learner.update(self.learner_state, observed, oracle=oracle, out=self._gradient)
+        gradient, self.learner_state = self.learner.update(
+            self.learner_state, observed, oracle=oracle, out=self._gradient
+        )
         if before is not None:
             self._look(batch, observed, gradient, before, oracle)
         self.chip.track(observed[0].activities)
@@ -176,7 +177,7 @@ class Training:
 
     def _learn_in_chunks(self, batch: Any, most: int) -> tuple[Any, Any]:
         """The same of an update with too many passes to be held at once."""
-        learner, state = self.config.learner, self.learner_state
+        learner, state = self.learner, self.learner_state
         step, whole = state.step, chunks.Whole(state, len(batch.inputs), learner.decorrelation > 0)
         left = len(batch.inputs)
         for first, part in chunks.parts(batch, self.chips, most):

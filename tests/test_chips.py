@@ -247,6 +247,17 @@ def test_an_update_in_chunks_is_the_update(monkeypatch, learner, chips):
         np.testing.assert_array_equal(parts.history[name], whole.history[name])
 
 
+def test_a_learner_of_one_chip_takes_chunks_as_well(monkeypatch):
+    """Each chip by itself, in chunks: to the bit what all at once give in the same chunks."""
+    given = {"learner": "danp:samples=5", "layers": [5], "batch_size": 100, "epochs": 2, "task": data(), "chips": 2}
+    monkeypatch.setattr(chunks, "MOST_VALUES", 2 * 8 * 30 * 6 * 2)
+    at_once = noisysim.run(**given)
+    monkeypatch.setattr(noisysim.learners.DANP, "stacks", False)
+    apart = noisysim.run(**given)
+    for name, column in at_once.history.items():
+        np.testing.assert_array_equal(column, apart.history[name])
+
+
 @pytest.mark.parametrize("learner", ["dcanp:samples=5", "fdfa:samples=5", "np:samples=5,loss=batch"])
 def test_rules_that_are_no_mean_over_samples_stay_whole(learner):
     rule = noisysim.learners.get(learner)

@@ -54,6 +54,12 @@ def images(backend: str = "cpu") -> types.ModuleType:
 
 
 @cache
+def gather() -> types.ModuleType:
+    """The loops that gather batches on a GPU."""
+    return _load("cuda", "gather", {}, linked=[draws("cuda")])
+
+
+@cache
 def slopes(activation: str, backend: str = "cpu") -> types.ModuleType:
     """The loops over outputs and slopes of hidden units."""
     value, slope = activations.ACTIVATIONS[activation]

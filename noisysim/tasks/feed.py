@@ -9,6 +9,7 @@ import numpy as np
 
 from noisysim import backends
 from noisysim.backends import gpu
+from noisysim.kernels import specialised
 from noisysim.observation import Batch
 from noisysim.tasks import gather
 from noisysim.tasks.base import Split, Task, whole
@@ -93,7 +94,7 @@ class Feed:
         """On the GPU that has the data."""
         from noisysim.kernels.cuda.target import launch
 
-        n, task, loops = len(data.inputs), self.task, gather.on_gpu()
+        n, task, loops = len(data.inputs), self.task, specialised.gather()
         if (outside := gather.first_outside(index, n)) >= 0:
             raise task.outside(split, index[outside])
         rows = self._place.put(index % n)

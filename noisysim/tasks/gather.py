@@ -5,21 +5,8 @@ They read the data in their own type: no temporary array is as large as a batch 
 
 from __future__ import annotations
 
-import types
-from functools import cache
-
 from numba import njit
 from numpy import float32
-
-from noisysim.kernels import build, specialised
-
-
-@cache
-def on_gpu() -> types.ModuleType:
-    """The loops `noisysim.kernels.cuda.gather`."""
-    from noisysim.kernels.cuda import target
-
-    return build.load("cuda/gather", {}, {}, target.device, linked=[specialised.draws("cuda")])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,7 +9,6 @@ import numpy as np
 
 from noisysim import backends, seeding
 from noisysim.kernels import specialised
-from noisysim.tasks import gather
 
 
 class InputNoise(NamedTuple):
@@ -39,7 +38,7 @@ class InputNoise(NamedTuple):
         from noisysim.kernels.cuda.target import launch
 
         elements, std = len(rows) * inputs.shape[1], np.float32(self.std)
-        launch(gather.on_gpu().add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
+        launch(specialised.gather().add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
 
 
 @cache
