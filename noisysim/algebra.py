@@ -100,14 +100,17 @@ def rows(array: Any) -> Any:
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
-def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: int, keys: Any) -> None:
+def normals(
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Any
+) -> None:
     """Fill arrays with N(0, sigma^2): a pure function of sample, number, stream, layer and key.
 
     Parameters
     ----------
     out : Layered
         Arrays of as many rows, which the chips share; a chip's first is its sample `first_sample`.
-    sigma : float
+    sigma : float or tuple of float
+        Of all chips, or of each.
     first_sample, number, stream : int
     keys : array
         A key for each chip, (chips, 2) uint32, where `out` lies.

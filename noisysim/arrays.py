@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,16 +53,16 @@ class Arrays:
     ----------
     net : Network
     device : device
-    seed : int
-        Of fabrication and write noise.
+    seed : int or sequence of int
+        Of fabrication and write noise; of each chip its own: then what they do is counted apart.
     chips : int
     backend : str
         Where the arrays lie.
     """
 
-    def __init__(self, net: Network, device: Any, seed: int, chips: int = 1, backend: str = "cpu"):
+    def __init__(self, net: Network, device: Any, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu"):
         own, fields = devices.own_hooks(device), declared(type(device))
-        self.net, self.device, self.chips = net, device, chips
+        self.net, self.device, self.chips, self.apart = net, device, chips, isinstance(seed, Sequence)
         self._backend = backends.get(backend)
         self.table, self.tiles = net.layout()
         self.has_cells = bool(own & CELL_HOOKS)
@@ -237,6 +238,11 @@ class Arrays:
 
     def done(self) -> tuple[int, int]:
         """Cells programmed and pulses given since this was asked last."""
+        cells, pulses = self.done_by_chip().sum(axis=0).tolist()
+        return cells, pulses
+
+    def done_by_chip(self) -> np.ndarray:
+        """The same of each chip, (chips, 2) int64; unless they are counted apart, only the sum is right."""
         return self._cells.done()
 
     @property

@@ -64,8 +64,9 @@ class Chip:
     decorrelate : bool
         Whether the digital periphery turns each layer's inputs, of a convolution each patch, by a matrix R that
         `decorrelate` adapts.
-    seed : int
-        Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit.
+    seed : int or sequence of int
+        Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit. Of several chips
+        perhaps one each: then each is the chip that its seed gives alone, initial weights included.
     backend : {"cpu", "cuda", "cuda:tf32", "auto"}
         Where the chip is simulated: on the CPU, or on a GPU, where its arrays are then CuPy's. "cuda:tf32" rounds what
         products take to ten bits; "auto" takes a GPU if there is one.
@@ -83,6 +84,17 @@ class Chip:
         How many chips of the device to make, which differ in fabrication and noise and are asked for the same initial
         weights. Then a batch has the samples of the first chip, after them those of the second, and so on, and arrays
         in the shape of the weights have the rows of one chip after those of another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> chip = Chip([64, 16, 10], "crossbar", seed=1)
+    >>> first, second = chip.passes(np.ones((5, 64)), [Drive(), Drive()])
+    >>> first.output.shape, bool((first.output == second.output).all())  # each pass has noise of its own
+    ((5, 10), False)
+    >>> chip.program([np.full(shape, 0.01, np.float32) for shape in chip.network.shapes])  # weights can be changed
+    >>> sorted(chip.offers)
+    ['output_error', 'perturbation', 'targets']
     """
 
     def __init__(
@@ -91,7 +103,7 @@ class Chip:
         device: Any = "crossbar",
         activation: str = "leaky_relu",
         decorrelate: bool = False,
-        seed: int = 0,
+        seed: seeding.Seeds = 0,
         backend: str = "cpu",
         *,
         bias: bool = False,
@@ -105,7 +117,8 @@ class Chip:
         check_choice("init", init, INITS)
         for name, value in (("decorrelate", decorrelate), ("bias", bias), ("oracle", oracle)):
             check_switch(name, value)
-        seed, self.chips = check("", "seed", seed, SEED), check("", "chips", chips, CHIPS)
+        self.chips = check("", "chips", chips, CHIPS)
+        seed = _seeds(seed, self.chips)
         self.device = devices.get(device)
         self.network: Network = network(layers, activation, bias, self.device)
         self.architecture = Architecture(self.network.input_shape, self.network.blocks, self.network.bias)
@@ -114,7 +127,7 @@ class Chip:
         self.init = init
         self.backend = backend
         self._backend = backends.get(backend)
-        self._cost = Cost()
+        self._cost, self._done = Cost(), np.zeros((self.chips, 2), np.int64)
         self._forks: dict[int, np.ndarray] = {}
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._decorrelates = decorrelate
@@ -137,10 +150,21 @@ class Chip:
     @property
     def cost(self) -> Cost:
         """What was done so far, on all chips together."""
-        cells, pulses = self._hidden.arrays.done()
+        done = self._hidden.arrays.done_by_chip()
+        self._done += done
+        cells, pulses = done.sum(axis=0).tolist()
         self._cost.cells_programmed += cells
         self._cost.pulses += pulses
         return self._cost
+
+    @property
+    def costs(self) -> list[Cost]:
+        """What each of several chips with seeds of their own has done since it was made."""
+        if not self._hidden.arrays.apart:
+            raise ValueError("what chips of one seed write is counted for all together")
+        whole = self.cost
+        written = zip(self._done.tolist(), self._done_at_start.tolist(), strict=True)
+        return [whole.of_one(self.chips, cells, pulses, start) for (cells, pulses), start in written]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -155,12 +179,17 @@ class Chip:
     @property
     def converter_steps(self) -> list[float]:
         """Coarsest ADC step of each layer's tiles, pre-activation units; 0 where the device states no resolution."""
+        return [max(steps) for steps in zip(*self.converter_steps_by_chip, strict=True)]
+
+    @property
+    def converter_steps_by_chip(self) -> list[list[float]]:
+        """The same of each chip."""
         bits = int(getattr(self.device, "adc_bits", 0))
         if bits < 1:
-            return [0.0] * self.network.depth
+            return [[0.0] * self.network.depth] * self.chips
         table, ranges = self._hidden.arrays.table, self._backend.take(self._hidden.ranges)
-        widest = [float(ranges[:, row[FIRST_TILE] : row[FIRST_TILE] + row[TILES]].max()) for row in table]
-        return [full / ((1 << (bits - 1)) - 1) for full in widest]
+        widest = [[float(own[row[FIRST_TILE] : row[FIRST_TILE] + row[TILES]].max()) for row in table] for own in ranges]
+        return [[full / ((1 << (bits - 1)) - 1) for full in own] for own in widest]
 
     @property
     def dac_codes(self) -> int:
@@ -415,7 +444,7 @@ class Chip:
 
     # -- behind the boundary -------------------------------------------------------------------------------------
 
-    def _fabricate(self, seed: int) -> None:
+    def _fabricate(self, seed: seeding.Seeds) -> None:
         device, net = self.device, self.network
         own, hooks = devices.own_hooks(device), devices.hooks(device)
         self._follows = getattr(device, "adc_range", None) == 0
@@ -443,11 +472,14 @@ class Chip:
             "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.kinds, self._backend.NAME
         )
         self._passes = self._backend.Passes(net, loops, numbers(loops, device), self.chips, self.noisy)
-        self._write(self._initial_weights(seeding.key(seed, "chip/weights")).flat, True)
+        seeds = seed if isinstance(seed, Sequence) else [seed]
+        initial = self._stacked([self._initial_weights(seeding.key(s, "chip/weights")) for s in seeds])
+        self._write(initial.flat, True)
         self._cost = Cost(cells_written_at_start=self.cost.cells_programmed)
+        self._done_at_start, self._done = self._done[:, 0], np.zeros_like(self._done)
 
     def _initial_weights(self, key: tuple[np.uint32, np.uint32]) -> Layered:
-        """What the first write asks for, (chips n_out, n_in) a layer."""
+        """What the first write asks of a chip, (n_out, n_in) a layer."""
         net, draws = self.network, specialised.draws()
         initial = layered.empty(net.shapes)
         for layer, weights in enumerate(initial):
@@ -460,9 +492,14 @@ class Chip:
             fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, word, *key)
             weights[:, :n_in] = drawn
             weights[:, n_in:] = 0
+        return initial
+
+    def _stacked(self, initial: Sequence[Layered]) -> Layered:
+        """Weights of all chips, from those that they share or each one's, where the chips are."""
         if self.chips == 1 and self._backend.NAME == "cpu":
-            return initial
-        return layered.layered([self._backend.put(np.tile(weights, (self.chips, 1))) for weights in initial])
+            return initial[0]
+        each = list(initial) * (self.chips // len(initial))
+        return layered.layered([self._backend.put(np.concatenate(own)) for own in zip(*each, strict=True)])
 
     def _count(self, rows: int, passes: int, digitised: bool = True) -> None:
         """Passes cost, and take their time; chips side by side take it together."""
@@ -642,10 +679,28 @@ class Chip:
         hidden.reference_due = True
 
 
+def _seeds(seed: Any, chips: int) -> seeding.Seeds:
+    """The seed of all chips, or one for each, checked."""
+    if isinstance(seed, str) or not isinstance(seed, Sequence):
+        return check("", "seed", seed, SEED)
+    if len(seed) != chips:
+        raise ValueError(f"seed must be one number, or one for each of {chips} chips, not {len(seed)} of them")
+    return tuple(check("", "seed", one, SEED) for one in seed)
+
+
 class _Hidden:
     """The chips' own state: what no learner sees."""
 
-    def __init__(self, net: Network, device: Any, seed: int, chips: int, backend: str, jumps: bool, decorrelates: bool):
+    def __init__(
+        self,
+        net: Network,
+        device: Any,
+        seed: seeding.Seeds,
+        chips: int,
+        backend: str,
+        jumps: bool,
+        decorrelates: bool,
+    ):
         self.backend = backends.get(backend)
         xp, put = self.backend.xp, self.backend.put
         self.arrays = Arrays(net, device, seed, chips, backend)

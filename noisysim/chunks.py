@@ -23,12 +23,20 @@ MOST_VALUES = 1 << 29
 
 def samples_at_once(learner: Any, state: Any, samples: int) -> int:
     """How many of an update's samples, those of all chips, are gone through at once: all, or a chunk of each chip's."""
-    net = state.net
-    if not learner.additive or learner.loss != "sample" or any(net.norms):
+    if not additive(learner, state.net):
         return samples
+    return min(samples, state.chips * held_at_once(learner, state.net, state.chips))
+
+
+def additive(learner: Any, net: Any) -> bool:
+    """Whether chunks of an update give the same gradient as the whole, rounding apart."""
+    return learner.additive and learner.loss == "sample" and not any(net.norms)
+
+
+def held_at_once(learner: Any, net: Any, chips: int) -> int:
+    """How many samples of each chip a chunk may have."""
     passes = 1 + learner.samples * (net.depth if learner.one_by_one else 1)
-    most = MOST_VALUES // (2 * passes * sum(net.lines) * state.chips)
-    return min(samples, state.chips * max(1, most))
+    return max(1, MOST_VALUES // (2 * passes * sum(net.lines) * chips))
 
 
 def parts(batch: Batch, chips: int, samples: int) -> Iterator[tuple[int, Batch]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 
@@ -51,6 +51,12 @@ class Cost:
         self.mvms += rows * mvms
         self.dac_conversions += rows * dac
         self.adc_conversions += rows * adc if digitised else 0
+
+    def of_one(self, chips: int, programmed: int, pulses: int, at_start: int) -> Cost:
+        """What one of several chips has done, which see as many samples each, with so many writes of its own."""
+        shared = ("samples", "mvms", "dac_conversions", "adc_conversions")
+        own = {name: getattr(self, name) // chips for name in shared}
+        return replace(self, **own, cells_programmed=programmed, pulses=pulses, cells_written_at_start=at_start)
 
     def array(self) -> np.ndarray:
         """The counts as int64, in the order of the attributes."""

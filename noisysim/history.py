@@ -25,6 +25,8 @@ class History:
         Names of those that look.
     chips : int
         Values in an entry of the columns that each chip has its own of.
+    counted_apart : bool
+        Whether these are also the columns of counts.
 
     Attributes
     ----------
@@ -39,8 +41,9 @@ class History:
         before it.
     """
 
-    def __init__(self, diagnostics: Sequence[str] = (), chips: int = 1) -> None:
+    def __init__(self, diagnostics: Sequence[str] = (), chips: int = 1, counted_apart: bool = False) -> None:
         self.chips = chips
+        self.own = MEASURED + COUNTS if counted_apart else MEASURED
         self.epoch = {name: array("d") for name in EPOCH}
         self.step = {name: array("d") for name in STEP}
         self.looks: dict[str, list[Any]] = {name: [] for name in ("update", *diagnostics)} if diagnostics else {}
@@ -49,10 +52,18 @@ class History:
         """Go on from what was recorded before."""
         self.epoch, self.step, self.looks = earlier.epoch, earlier.step, earlier.looks
 
+    def of_one(self, m: int, epochs: int, steps: int) -> History:
+        """What one of several chips has recorded in its first so many epochs and updates."""
+        one = History()
+        for columns, mine, entries in ((self.epoch, one.epoch, epochs), (self.step, one.step, steps)):
+            for name, column in columns.items():
+                mine[name].extend((column[m :: self.chips] if name in self.own else column)[:entries])
+        return one
+
     def mean(self, name: str) -> list[float]:
         """A column of epochs, where chips have values of their own their mean."""
         column = np.array(self.epoch[name])
-        return (column.reshape(-1, self.chips).mean(axis=1) if name in MEASURED else column).tolist()
+        return (column.reshape(-1, self.chips).mean(axis=1) if name in self.own else column).tolist()
 
     @property
     def first_loss(self) -> float:
@@ -69,7 +80,7 @@ class History:
 
     def _shaped(self, name: str, column: Iterable[float]) -> np.ndarray:
         found = np.array(column)
-        return found.reshape(-1, self.chips) if self.chips > 1 and name in MEASURED else found
+        return found.reshape(-1, self.chips) if self.chips > 1 and name in self.own else found
 
     @classmethod
     def of(cls, arrays: dict[str, dict[str, np.ndarray]]) -> History:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 from noisysim import backends, chip, chunks, health, negotiation, seeding
 from noisysim.architecture import whole
 from noisysim.config import Config
+from noisysim.cost import Cost
 from noisysim.diagnostics import Probe
 from noisysim.execution import BLOCK_ROWS
 from noisysim.history import COUNTS, History
-from noisysim.learners import State
+from noisysim.learners import LEARNERS, State
 from noisysim.learners.apart import Apart
 from noisysim.progress import Progress
 from noisysim.recorder import Recorder, hits
@@ -31,21 +32,26 @@ class Training:
     Parameters
     ----------
     config : Config
+    seeds : sequence of int
+        Of runs that differ in nothing else and go side by side, one on each of the chips: each learns, and records,
+        what it would alone. Without any the chips are those of one run, whose seed is the configuration's.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, seeds: Sequence[int] = ()):
         self.config = config
+        self.seeds = tuple(seeds)
         self.task = config.task
         self.chips = config.chips
-        self.history = History([d.name for d in config.diagnostics], self.chips)
+        self.history = History([d.name for d in config.diagnostics], self.chips, counted_apart=bool(seeds))
         self.status = "running"
         self.notes: list[str] = []  # what a reader of the result should know besides
         self.epoch = 0
         self.step = 0  # of this epoch
         layers = whole(self.task.input_shape, config.layers, self.task.n_out)
+        seed = self.seeds or config.seed
         self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
-            layers, config.device, config.activation, config.learner.decorrelation > 0, config.seed, config.backend,
+            layers, config.device, config.activation, config.learner.decorrelation > 0, seed, config.backend,
             bias=config.bias, inject=config.inject, oracle=config.oracle or self.watched, init=config.init,
             chips=self.chips,
         )  # fmt: skip
@@ -53,13 +59,16 @@ class Training:
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
         self._feed = Feed(self.task, config.backend, self.chips)
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
-        self.learner: Any = config.learner if self.chips == 1 or config.learner.stacks else Apart(config.learner)
+        # what each chip's own run injects differs, and of that a learner of somebody else's may not know
+        at_once = config.learner.stacks and (not seeds or type(config.learner) in LEARNERS.values())
+        self.learner: Any = config.learner if self.chips == 1 or at_once else Apart(config.learner)
         self.optimizer_state = config.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = self.learner.init(
-            self.chip.architecture, seed=config.seed, offers=self.offers, loss=self.task.loss, chips=self.chips,
+            self.chip.architecture, seed=seed, offers=self.offers, loss=self.task.loss, chips=self.chips,
             backend=config.backend,
         )  # fmt: skip
-        self.floor = 0.0
+        self.floors = [0.0] * (len(self.seeds) or 1)  # of all chips, or of each run
+        self._ended: dict[int, Cost] = {}  # of runs side by side that have diverged: what they cost
         self._observed: dict[int, Any] = {}
         self._gradient: Any = None
 
@@ -80,12 +89,21 @@ class Training:
 
     def begin(self) -> None:
         """Calibrate the converters and settle how strongly to perturb, on the first samples."""
-        first = self._feed.batch("train", self.task.order(0, self.config.seed)[: self.config.batch_size])
+        first = self._feed.batch("train", self._order(0)[..., : self.config.batch_size])
         with self._room():
             self.chip.calibrate(first.inputs)
             if getattr(self.config.learner, "sigma", None) is not None:
-                self.floor = negotiation.floor(self.chip, first.inputs)
-        self.learner_state.sigma = self.config.learner.injects(self.offers, self.floor, self.chip.architecture)
+                given = self.chip, first.inputs
+                self.floors = negotiation.floors(*given) if self.seeds else [negotiation.floor(*given)]
+        injects, net = self.config.learner.injects, self.chip.architecture
+        sigmas = tuple(injects(self.offers, floor, net) for floor in self.floors)
+        self.learner_state.sigma = sigmas if len(set(sigmas)) > 1 else sigmas[0]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The order of the training rows in an epoch, (n_train,); of runs side by side (chips, n_train)."""
+        if not self.seeds:
+            return self.task.order(epoch, self.config.seed)
+        return np.stack([self.task.order(epoch, seed) for seed in self.seeds])
 
     def run(self, show: bool | None, checkpoint: Any = None, seconds: float = 30.0) -> None:
         """Go on until finished, diverged or interrupted.
@@ -102,10 +120,10 @@ class Training:
         try:
             with self._room(), _interruptible() as interrupted:
                 while self.epoch < self.config.epochs and self.status == "running":
-                    order = self.task.order(self.epoch, self.config.seed)
+                    order = self._order(self.epoch)
                     while self.step < self.steps and self.status == "running":
                         size = self.config.batch_size
-                        self._update(order[self.step * size : (self.step + 1) * size])
+                        self._update(order[..., self.step * size : (self.step + 1) * size])
                         if progress.due:
                             self._show(progress)
                         if interrupted.is_set():
@@ -131,7 +149,8 @@ class Training:
             yield
         except MemoryError as error:
             config, where = self.config, "" if self._backend.NAME == "cpu" else " on the GPU"
-            of_many = [f"batch_size={config.batch_size}", f"chips={config.chips}" if config.chips > 1 else ""]
+            stack = f"{'runs side by side' if self.seeds else 'chips'}={config.chips}"
+            of_many = [f"batch_size={config.batch_size}", stack if config.chips > 1 else ""]
             if getattr(config.learner, "samples", 1) > 1:
                 of_many.append(f"the learner's samples={config.learner.samples}")
             said = ", ".join(filter(None, of_many))
@@ -163,6 +182,8 @@ class Training:
         """The gradient of an update, and what the first pass drove each layer with."""
         drives, observed = self._observe(batch, 0)
         self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
+        if self.seeds:
+            self._leave_out(observed)
         if self.recorder.exploded.all():
             return None, observed[0].inputs
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
@@ -200,6 +221,21 @@ class Training:
         )
         return drives, observed
 
+    def _leave_out(self, observed: Any) -> None:
+        """Let runs side by side that have diverged learn from zeros: these harm nobody's inverse."""
+        self._end_some()
+        for m in self._ended:
+            for o in observed:
+                for array in (*o.inputs, *o.activities, o.loss, o.output_error):
+                    if array is not None:
+                        array.reshape(self.chips, -1)[m] = 0
+
+    def _end_some(self) -> None:
+        """Keep what those of the runs side by side have cost that have diverged since this was asked last."""
+        for m in np.flatnonzero(self.recorder.exploded).tolist():
+            if m not in self._ended:
+                self._ended[m] = self.chip.costs[m]
+
     @property
     def _first_of_a_quarter(self) -> bool:
         """Whether this update begins a quarter of the epoch."""
@@ -236,17 +272,19 @@ class Training:
     def _end_epoch(self) -> None:
         """Record the epoch's means and a test."""
         means = self.recorder.means()
+        if self.seeds:
+            self._end_some()
         if self.recorder.exploded.all():
             self.status = "diverged"
             return
         test_loss, test_accuracy = self.test()
-        cost = self.chip.cost
+        costs = self.chip.costs if self.seeds else [self.chip.cost]
         values: dict[str, Any] = {
             **means,
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
             "learning_rate": [self.config.learning_rate * self.config.learning_rate_decay**self.epoch],
-            **{name: [getattr(cost, name)] for name in COUNTS},
+            **{name: [getattr(cost, name) for cost in costs] for name in COUNTS},
         }
         for name, value in values.items():
             self.history.epoch[name].extend(map(float, value))
@@ -274,16 +312,32 @@ class Training:
 
     def warnings(self) -> list[str]:
         """What this run noticed about itself."""
-        classes = self.task.n_out if self.task.classification else 0
-        learner = self.config.learner
-        heard = learner.heard(self.floor, self.chip.architecture)
-        said = health.warnings(self.history, learner, self.learner_state.sigma, heard, classes)
-        if self.status == "diverged":
-            said.insert(0, health.divergence(self.history, learner))
-        elif self.recorder.exploded.any():
+        said = self._noticed(self.history, self.status, 0)
+        if self.status != "diverged" and self.recorder.exploded.any():
             lost = ", ".join(map(str, np.flatnonzero(self.recorder.exploded)))
             said.insert(0, f"of {self.chips} chips these diverged: {lost}; lower learning_rate")
         return said + self.notes
+
+    def of_one(self, m: int) -> dict[str, Any]:
+        """What the m-th of several runs side by side has recorded, as its result has it: what it would have alone."""
+        self.recorder.fetch()
+        self._end_some()
+        lost = health.exploded(np.array(self.history.step["train_loss"])[m :: self.chips])
+        status, epochs, updates = self.status, len(self.history.epoch["learning_rate"]), len(lost)
+        if lost.any():
+            status, last = "diverged", int(lost.argmax())
+            epochs, updates = last // self.steps, last + 1
+        history = self.history.of_one(m, epochs, updates)
+        cost = self._ended[m] if m in self._ended else self.chip.costs[m]
+        warnings = self._noticed(history, status, m) + self.notes
+        return {"status": status, "warnings": warnings, "cost": cost.as_dict(), "arrays": history.arrays()}
+
+    def _noticed(self, history: History, status: str, m: int) -> list[str]:
+        """What is to be said of a history, which is that of the m-th run, or of all chips of one run."""
+        classes, learner = self.task.n_out if self.task.classification else 0, self.config.learner
+        heard = learner.heard(self.floors[m], self.chip.architecture)
+        said = health.warnings(history, learner, self.learner_state.sigmas[m], heard, classes)
+        return [health.divergence(history, learner), *said] if status == "diverged" else said
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
         """Arrays from which `resume` goes on, bit for bit."""
@@ -292,14 +346,14 @@ class Training:
         return {
             "state/chip": chip.snapshot(self.chip),
             "state/learner": {
-                "step": np.int64(learner.step), "sigma": np.float64(learner.sigma), **_taken(learner.memory),
+                "step": np.int64(learner.step), "sigma": np.float64(learner.sigmas[0]), **_taken(learner.memory),
             },
             "state/optimizer": _taken(self.optimizer_state),
             "state/progress": {
                 "position": np.array([self.epoch, self.step]),
                 "sums": self.recorder.sums,
                 "exploded": self.recorder.exploded,
-                "floor": np.float64(self.floor),
+                "floor": np.float64(self.floors[0]),
             },
         }  # fmt: skip
 
@@ -315,7 +369,7 @@ class Training:
         self.epoch, self.step = (int(v) for v in progress["position"])
         self.recorder.sums[:] = progress["sums"]
         self.recorder.exploded[:] = progress["exploded"]
-        self.floor = float(progress["floor"])
+        self.floors = [float(progress["floor"])]
         self.history.take_up(History.of(arrays))
 
     def _show(self, progress: Progress) -> None:

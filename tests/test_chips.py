@@ -16,7 +16,8 @@ CONV = [(2, 6, 6), layers.conv(3, 3), layers.batch_norm(), layers.pool(2), layer
 DEVICES = {
     "ideal": "ideal",
     "crossbar": "crossbar",
-    "tiles": "crossbar:tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,dac_gain_spread=0.1,stuck_low=0.1",
+    "tiles": "crossbar:tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,adc_offset_spread=0.02,"
+    "dac_gain_spread=0.1,stuck_low=0.1",
     "telegraph": "crossbar:telegraph=0.3,tau_capture=1e-6,tau_emission=1e-6,telegraph_spread=0.2",
     "wires": "crossbar:wire_resistance=20",
     "pulsed": "pulsed",

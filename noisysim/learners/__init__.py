@@ -35,6 +35,14 @@ def get(spec: Any, **settings: Any) -> Learner:
     ------
     ValueError, TypeError
         For an unknown name or field, or a value outside its range.
+
+    Examples
+    --------
+    >>> get("danp:samples=4")
+    DANP(decorrelation=0.001, normalise=False, samples=4, ...)
+    >>> get("danp", sample=4)
+    Traceback (most recent call last):
+    ValueError: learner 'danp' has no field 'sample'; did you mean 'samples'? ...
     """
     return configure("learner", spec, settings, LEARNERS)
 

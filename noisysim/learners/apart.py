@@ -10,6 +10,7 @@ from noisysim import backends, layered, seeding
 from noisysim.layered import Layered
 from noisysim.learners.base import Learner, State
 from noisysim.observation import Drive, Observation
+from noisysim.seeding import Seeds
 
 
 class Apart:
@@ -28,9 +29,10 @@ class Apart:
         """What is not about several chips is the learner's own."""
         return getattr(self.learner, name)
 
-    def init(self, net: Any, *, seed: int = 0, chips: int = 1, backend: str = "cpu", **given: Any) -> State:
+    def init(self, net: Any, *, seed: Seeds = 0, chips: int = 1, backend: str = "cpu", **given: Any) -> State:
         """State of all chips (`Learner.init`): what the learner of each remembers is its own."""
-        one = self.learner.init(net, seed=seed, backend=backend, **given)
+        first = seed[0] if isinstance(seed, Sequence) else seed
+        one = self.learner.init(net, seed=first, backend=backend, **given)
         state = replace(one, key=backends.get(backend).put(seeding.keys(seed, "learner", chips)), chips=chips)
         state.memory, state.work = {}, {}
         for m in range(chips):
@@ -47,7 +49,7 @@ class Apart:
         """The state of the m-th chip's learner."""
         prefix, work = f"{m}.", state.work.setdefault(m, {})
         own = {name.removeprefix(prefix): a for name, a in state.memory.items() if name.startswith(prefix)}
-        return replace(state, key=state.key[m : m + 1], chips=1, memory=own, work=work)
+        return replace(state, key=state.key[m : m + 1], sigma=state.sigmas[m], chips=1, memory=own, work=work)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         """The passes of one update (`Learner.drives`): each chip's own drives, together."""

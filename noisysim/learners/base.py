@@ -31,8 +31,8 @@ class State:
         (chips, 2) uint32: of the learner's own draws on each chip; tells nothing of the chip's.
     offers : frozenset of str
         What the chip offers.
-    sigma : float
-        Standard deviation of what the learner injects, into every chip alike.
+    sigma : float or tuple of float
+        Standard deviation of what the learner injects: into every chip alike, or into each its own.
     loss : str
         What the digital periphery computes of the output.
     needs : frozenset of str
@@ -54,7 +54,7 @@ class State:
     net: Architecture
     key: Any
     offers: frozenset[str]
-    sigma: float = 0.0
+    sigma: float | tuple[float, ...] = 0.0
     loss: str = "cce"
     needs: frozenset[str] = frozenset()
     chips: int = 1
@@ -68,6 +68,26 @@ class State:
     def hidden(self) -> list[int]:
         """Values a sample that each hidden layer gives to the next."""
         return self.net.outputs[:-1]
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Standard deviation of what is injected into each chip."""
+        return self.sigma if isinstance(self.sigma, tuple) else (self.sigma,) * self.chips
+
+    @property
+    def injects(self) -> bool:
+        """Whether anything is injected."""
+        return any(self.sigmas)
+
+    def injected(self, passes: int, rows: int = 1) -> Any:
+        """passes sigma^2, by which rules divide: a number, or if each chip has its own `rows` times that of each."""
+        if not isinstance(self.sigma, tuple):
+            return passes * self.sigma**2
+        known = ("injected", passes, rows, self.sigma)
+        if known not in self.work:
+            each = [passes * sigma**2 for sigma in self.sigma]  # Python's numbers: to the bit what each is alone
+            self.work[known] = self.xp.asarray(np.repeat(each, rows))
+        return self.work[known]
 
     def stack(self, shapes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Shapes of all chips' matrices, from those of one chip's."""
@@ -120,7 +140,7 @@ class Learner:
         self,
         net: Architecture | Sequence[Any],
         *,
-        seed: int = 0,
+        seed: seeding.Seeds = 0,
         offers: frozenset[str] = frozenset({"perturbation", "output_error", "targets", "clean", "oracle"}),
         floor: float = 0.0,
         activation: str = "leaky_relu",
@@ -135,8 +155,8 @@ class Learner:
         ----------
         net : Architecture or sequence
             The network (``chip.architecture``), or its list of layers, such as [784, 256, 10].
-        seed : int
-            Of the learner's draws.
+        seed : int or sequence of int
+            Of the learner's draws; of several chips perhaps one each.
         offers : frozenset of str
             What the chip offers (``chip.offers``).
         floor : float

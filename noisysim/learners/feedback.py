@@ -77,7 +77,7 @@ class Feedback(Supervised):
         return super().injects(offers, floor, net) if perturbs else 0.0
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
-        if not state.sigma:
+        if not state.injects:
             return [Drive(output_error=True)]
         sets = self.perturbations(state, batch_size)
         drawn, wanted = sets[: self.samples], [self.baseline_drive(sets)]
@@ -94,7 +94,8 @@ class Feedback(Supervised):
             signals[-1][...] = first.output_error
         else:
             drawn = self.perturbations(state, batch)[: self.samples]
-            factors = self.loss_changes(state, observations)[-self.samples :] / (self.samples * state.sigma**2)
+            told = self.loss_changes(state, observations)[-self.samples :]
+            factors = told / state.injected(self.samples, batch // state.chips)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         self.learn(state, observations, signals[-1], oracle)
         self.bring_back(state, observations, signals)
@@ -201,7 +202,8 @@ class FDFA(Feedback, Derivative):
         shapes = self.feedback_shapes(state)
         if not shapes:
             return
-        first, share = observations[0], state.xp.full(len(error), 1 / (self.samples * state.sigma**2))
+        first = observations[0]
+        share = state.ones(len(error)) / state.injected(self.samples, len(error) // state.chips)
         gradient = Layered(state.memory["feedback"].copy(), shapes)
         for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
             change = observations[1 + k].output - first.output if self.passes else oracle.tangent(first, self.drive(u))
@@ -261,8 +263,10 @@ class LearnedFA(Feedback):
 
     def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
-        drawn = self.perturbations(state, len(signals[-1]))[: self.samples]
-        factors = self.loss_changes(state, observations)[: self.samples] / (self.samples * state.sigma**2)
+        batch = len(signals[-1])
+        drawn = self.perturbations(state, batch)[: self.samples]
+        told = self.loss_changes(state, observations)[: self.samples]
+        factors = told / state.injected(self.samples, batch // state.chips)
         wanted = [
             algebra.combine(factors, [v[n] for v in drawn], state.xp.empty_like(drawn[0][n]))
             for n in range(len(feedback))

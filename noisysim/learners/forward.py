@@ -72,7 +72,7 @@ class FGW(Forward):
     ) -> Layered | None:
         batch, chips, xp = len(observations[0].output), state.chips, state.xp
         told = self.told(state, observations, oracle).reshape(self.samples, chips, -1)
-        slopes = told.mean(axis=2) / (self.samples * state.sigma**2)
+        slopes = told.mean(axis=2) / state.injected(self.samples)
         if self.loss == "batch":  # the sum in each sample's place
             slopes = slopes / (batch // chips)
         slopes = slopes.astype(np.float32)[:, :, None]
@@ -106,7 +106,7 @@ class FGA(Forward, Supervised):
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
-        factors = self.told(state, observations, oracle) / (self.samples * state.sigma**2)
+        factors = self.told(state, observations, oracle) / state.injected(self.samples, batch // state.chips)
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
             wanted = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
@@ -174,7 +174,8 @@ class LGFGA(FGA):
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
             moved = [read(u.reshape(len(u), -1)) for u in drawn]
-            factors = gathered([_dots(error, m) for m in moved], state.xp) / (self.samples * state.sigma**2)
+            told = gathered([_dots(error, m) for m in moved], state.xp)
+            factors = told / state.injected(self.samples, len(error) // state.chips)
         return super().hidden_signal(state, first, layer, factors, drawn)
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:

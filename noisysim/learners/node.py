@@ -36,8 +36,9 @@ class NP(Perturbation):
     additive: ClassVar[bool] = True
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
-        drawn = self.perturbations(state, len(observations[0].output))
-        changes = self.loss_changes(state, observations) / (self.samples * state.sigma**2)
+        batch = len(observations[0].output)
+        drawn = self.perturbations(state, batch)
+        changes = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
         return [Term(changes[k], drawn[k]) for k in range(self.samples)]
 
 
@@ -101,7 +102,7 @@ class ANP(Perturbation):
         return super().injects(offers, floor, net)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
-        if not state.sigma:
+        if not state.injects:
             return [_NOTHING] * (self.samples + 1)
         return super().drives(state, batch_size)
 

@@ -44,6 +44,6 @@ class Reinforce(Perturbation):
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         batch = len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
-        factors = self.loss_changes(state, observations) / (self.samples * state.sigma**2)
+        factors = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
         error = algebra.combine(factors, [v[-1] for v in drawn], state.xp.empty_like(drawn[0][-1]))
         return [Term(state.ones(batch), oracle.signals(observations[0], error))]

@@ -44,7 +44,7 @@ class Feed:
         Parameters
         ----------
         split, rows, epoch
-            As `noisysim.tasks.base.Task.batch` takes them; it refuses the same.
+            As `noisysim.tasks.base.Task.batch` takes them; it refuses the same. Rows (chips, n) are each chip's own.
         reuse : bool
             Whether the arrays of an earlier batch of as many rows are overwritten and handed out again.
 
@@ -53,44 +53,47 @@ class Feed:
         Batch
             float32 inputs (chips x rows, n_in) and targets (chips x rows, n_out), and the loss.
         """
+        copies = self.chips
+        if isinstance(rows, np.ndarray) and rows.ndim == 2:
+            copies, rows = 1, rows.ravel()
         index = self.task.index(split, rows)
-        out = self._batches.get(len(index)) if reuse else None
+        out = self._batches.get(copies * len(index)) if reuse else None
         if out is None:
-            out = self._room(len(index))
+            out = self._room(copies * len(index))
         if self._place.NAME == "cpu":
-            self._gather(split, index, epoch, out)
+            self._gather(split, index, copies, epoch, out)
         elif (data := self._kept(split)) is not None:
-            self._gather_there(data, split, index, epoch, out)
+            self._gather_there(data, split, index, copies, epoch, out)
         else:
-            self._send(split, index, epoch, out)
+            self._send(split, index, copies, epoch, out)
         if reuse:
-            self._batches[len(index)] = out
+            self._batches[copies * len(index)] = out
         return out
 
-    def _room(self, n: int) -> Batch:
-        """A batch of n samples, not filled."""
-        empty, rows = self._place.xp.empty, self.chips * n
+    def _room(self, rows: int) -> Batch:
+        """A batch of so many samples, not filled."""
+        empty = self._place.xp.empty
         inputs, targets = (empty((rows, width), np.float32) for width in (self.task.n_in, self.task.n_out))
         return Batch(inputs, targets, self.task._loss)
 
-    def _gather(self, split: str, index: np.ndarray, epoch: int, out: Batch) -> None:
+    def _gather(self, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the host, for chips there."""
-        if self.chips == 1:
+        if copies == 1:
             self.task.batch(split, index, out, epoch)
             return
         n = len(index)
         self.task.batch(split, index, Batch(out.inputs[:n], out.targets[:n], out.loss), epoch)
         for array in (out.inputs, out.targets):
-            array.reshape(self.chips, n, -1)[1:] = array[:n]
+            array.reshape(copies, n, -1)[1:] = array[:n]
 
-    def _send(self, split: str, index: np.ndarray, epoch: int, out: Batch) -> None:
+    def _send(self, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the host, for chips on a GPU."""
         n = len(index)
         found = self._staged[n] = self.task.batch(split, index, self._staged.get(n), epoch)
         for array, source in ((out.inputs, found.inputs), (out.targets, found.targets)):
-            array.reshape(self.chips, n, -1)[...] = self._place.put(source)
+            array.reshape(copies, n, -1)[...] = self._place.put(source)
 
-    def _gather_there(self, data: Split, split: str, index: np.ndarray, epoch: int, out: Batch) -> None:
+    def _gather_there(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the GPU that has the data."""
         from noisysim.kernels.cuda.target import launch
 
@@ -99,13 +102,13 @@ class Feed:
             raise task.outside(split, index[outside])
         rows = self._place.put(index % n)
         given, wanted = len(index) * task.n_in, len(index) * task.n_out
-        launch(loops.standardised, given, data.inputs, rows, self._affines[0], self.chips, out.inputs)
+        launch(loops.standardised, given, data.inputs, rows, self._affines[0], copies, out.inputs)
         if task.classification:
-            launch(loops.one_hot, wanted, data.targets, rows, self.chips, out.targets)
+            launch(loops.one_hot, wanted, data.targets, rows, copies, out.targets)
         else:
-            launch(loops.standardised, wanted, data.targets, rows, self._affines[1], self.chips, out.targets)
+            launch(loops.standardised, wanted, data.targets, rows, self._affines[1], copies, out.targets)
         if task.noise is not None and split == "train":
-            task.noise.add_on_gpu(out.inputs, rows, whole("epoch", epoch, 0), self.chips)
+            task.noise.add_on_gpu(out.inputs, rows, whole("epoch", epoch, 0), copies)
 
     def _kept(self, split: str) -> Split | None:
         """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""

@@ -31,18 +31,20 @@ class Cells:
 
     def __init__(self, arrays: Any, loops: Any, numbers: Any):
         self._arrays, self._loops, self._numbers = arrays, loops, numbers
-        self._done = [0, 0]
+        self._done = np.zeros((arrays.chips, 2), np.int64)
 
-    def done(self) -> tuple[int, int]:
-        """Cells programmed and pulses given since this was asked last."""
-        cells, pulses = self._done
-        self._done = [0, 0]
-        return cells, pulses
+    def done(self) -> np.ndarray:
+        """Cells programmed and pulses given by each chip since this was asked last, (chips, 2).
+
+        Unless they are counted apart, chips that share a task are counted as the first of them.
+        """
+        done, self._done = self._done, np.zeros_like(self._done)
+        return done
 
     def add(self, change: np.ndarray) -> None:
         """Add a change, flat, to weights that are exact."""
         arrays = self._arrays
-        self._done[0] += change.size
+        self._done[:, 0] += change.size // arrays.chips
         self._loops.add_chips(change, arrays.chips, (arrays.table, arrays.tiles), arrays.weights)
 
     def write(self, change: np.ndarray, every: bool, number: int, clock: float) -> None:
@@ -145,7 +147,7 @@ class Cells:
         """The first chip of a task, the one behind its last, how many there are, and which share of a chip's cells."""
         chips, size = self._arrays.chips, self._arrays.targets.size // self._arrays.chips
         turns = min(max(size // SHARE, 1), WRITE_SHARES)
-        together = max(1, SHARE // size) if turns == 1 else 1
+        together = max(1, SHARE // size) if turns == 1 and not self._arrays.apart else 1
         members = execution.spans(chips, together)
         return [(first, last, chips, (turn, turns)) for first, last in members for turn in range(turns)]
 
@@ -161,7 +163,6 @@ class Cells:
             one(0)
         else:
             execution.run([partial(one, k) for k in range(len(parts))], 200.0 * self._arrays.targets.size)
-        for counted in found:
+        for (first, *_), counted in zip(parts, found, strict=True):
             if counted is not None:
-                self._done[0] += counted[0]
-                self._done[1] += counted[1]
+                self._done[first] += counted

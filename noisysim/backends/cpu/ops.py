@@ -150,11 +150,14 @@ def moments(activities: np.ndarray, chips: int) -> np.ndarray:
     return specialised.sums().moments(_rows(np.ascontiguousarray(activities)), chips)
 
 
-def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: int, keys: np.ndarray) -> None:
+def normals(
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: np.ndarray
+) -> None:
     """See `noisysim.algebra.normals`."""
-    kernel, deviation, own = specialised.draws().normals, np.float32(sigma), _pairs(keys.tobytes())
+    kernel, own = specialised.draws().normals, _pairs(keys.tobytes())
+    deviations = [np.float32(s) for s in sigma] if isinstance(sigma, tuple) else [np.float32(sigma)] * len(own)
     tasks = [
-        partial(kernel, parts[m], deviation, first_sample, number, _word(layer, stream), k0, k1)
+        partial(kernel, parts[m], deviations[m], first_sample, number, _word(layer, stream), k0, k1)
         for layer, array in enumerate(out)
         for parts in (array.reshape(len(own), len(array) // len(own), -1),)
         for m, (k0, k1) in enumerate(own)

@@ -28,31 +28,45 @@ class Cells:
     ----------
     counts : array
         Cells programmed and pulses given since `done`, (2,) int64.
+    by_chip : array
+        Of chips that are counted apart the cells programmed, (chips,) int64.
     """
 
     def __init__(self, arrays: Any, loops: Any, numbers: Any):
         self._arrays, self._loops, self._numbers = arrays, loops, numbers
         self.counts, self._added = xp.zeros(2, np.int64), 0
+        self._apart = arrays.apart and not arrays.pulsed
+        self.by_chip = xp.zeros(arrays.chips, np.int64)
         self._table, self._tiles = put(arrays.table), put(arrays.tiles)
         self._scales, self._units, self._pers = put(arrays.scales), put(arrays.units), put(arrays.pulsing)
         sizes = arrays.table[:, layout.N_IN] * arrays.table[:, layout.N_OUT]
         ends = np.cumsum(-(-sizes // layout.CELL_BLOCK))
         self._blocks, self._blocks_at = arrays.chips * int(ends[-1]), put(np.concatenate([[0], ends]))
+        self._ends = [arrays.chips * int(end) for end in ends]
         self._by_block = loops.TIMED and loops.HAS_CELL_STD  # what is refreshed depends on how much is written
-        self._written = xp.zeros(self._blocks if self._by_block else 1, np.int32)
+        self._written = xp.zeros(self._blocks if self._by_block or self._apart else 1, np.int32)
         self._none, self._never = xp.zeros((1, 1), np.float32), xp.zeros((1, 1))
 
-    def done(self) -> tuple[int, int]:
-        """Cells programmed and pulses given since this was asked last."""
-        cells, pulses = take(self.counts).tolist()
-        cells, self._added = cells + self._added, 0
+    def done(self) -> np.ndarray:
+        """Cells programmed and pulses given by each chip since this was asked last, (chips, 2).
+
+        What kernels count is taken for the first chip's, unless chips are counted apart: those written by pulses never.
+        """
+        done = np.zeros((self._arrays.chips, 2), np.int64)
+        done[:, 0] = self._added
+        if self._apart:
+            done[:, 0] += take(self.by_chip)
+        else:
+            done[0] += take(self.counts)
         self.counts[:] = 0
-        return cells, pulses
+        self.by_chip[:] = 0
+        self._added = 0
+        return done
 
     def add(self, change: Any) -> None:
         """Add a change, flat, to weights that are exact."""
         arrays, m = self._arrays, self._arrays.chips
-        self._added += change.size
+        self._added += change.size // m
         if len(arrays.tiles) == len(arrays.table):  # weights lie like changes
             arrays.weights += change
             return
@@ -65,12 +79,17 @@ class Cells:
     def write(self, change: Any, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
         arrays, loops, n = self._arrays, self._loops, self._arrays.targets.size
-        if self._by_block and not every:
+        if every and self._apart:
+            self.by_chip += len(arrays.now) * (n // arrays.chips) if arrays.paired else n // arrays.chips
+        if (self._by_block or self._apart) and not every:
             self._written.fill(0)
             target.launch(
                 loops.count_moved, n, change, arrays.targets, self._table, self._scales, arrays.span,
                 arrays.verify_limits, arrays.chips, self._blocks_at, self._written, self._numbers,
             )  # fmt: skip
+        if self._apart and not every:
+            for first, last in zip([0, *self._ends[:-1]], self._ends, strict=True):
+                self.by_chip += self._written[first:last].reshape(arrays.chips, -1).sum(axis=1, dtype=np.int64)
         target.launch(
             loops.write_cells, n, change, every, arrays.targets, *self._cells(), self._written, *self._weights(),
             self.counts, self._table, self._tiles, self._blocks_at, self._scales, self._units, arrays.span,

@@ -26,6 +26,12 @@ def _ends(sizes: tuple[int, ...]) -> Any:
     return xp.array(list(itertools.accumulate(sizes)), np.int64)
 
 
+@lru_cache(64)
+def _column(values: tuple[float, ...]) -> Any:
+    """A float32 number for each chip, (chips, 1)."""
+    return xp.array(values, np.float32)[:, None]
+
+
 @lru_cache(1)
 def _nothing() -> Any:
     """What kernels are given in the place of an array that is not there: a zero."""
@@ -110,9 +116,17 @@ def moments(activities: Any, chips: int) -> Any:
     return xp.stack(found).reshape(2, -1)
 
 
-def normals(out: Layered, sigma: float, first_sample: int, number: int, stream: int, keys: Any) -> None:
+def normals(
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Any
+) -> None:
     """See `noisysim.algebra.normals`."""
     kernel = specialised.draws("cuda").normals
+    if isinstance(sigma, tuple):  # of each chip its own: times what is drawn with 1
+        normals(out, 1.0, first_sample, number, stream, keys)
+        for array in out:
+            own = array.reshape(len(sigma), -1)
+            own *= _column(sigma)
+        return
     for layer, array in enumerate(out):
         rows = array.reshape(len(array), -1)
         launch(kernel, _counters(rows), rows, np.float32(sigma), first_sample, number, _word(layer, stream), keys)
