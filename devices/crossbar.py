@@ -42,8 +42,12 @@ class Crossbar(NamedTuple):
     read_voltage: Annotated[float, Field("V", 1e-3, 10, "full scale of the DAC at the cells")] = 0.2
     temperature: Annotated[float, Field("K", 1, 1000, "of the chip")] = 300.0
     flicker_noise: Annotated[
-        float, Field("share of the cell's conductance", 0, 1, "Q_s of 1/f noise, S_G / G^2 = Q_s^2 / f", noise="read")
-    ] = 0.0
+        float,
+        Field(  # it grows with a cell's age
+            "share of the cell's conductance", 0, 1, "Q_s of 1/f noise, S_G / G^2 = Q_s^2 / f", noise="read",
+            hook="drift",
+        ),
+    ] = 0.0  # fmt: skip
     telegraph: Annotated[
         float,
         Field(

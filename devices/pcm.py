@@ -31,7 +31,9 @@ class Pcm(NamedTuple):
     program_noise: Annotated[
         float, Field("of the measured", 0, 100, "error of a write, std of 0.26 to 1.1 uS", noise="write")
     ] = 1.0
-    read_noise: Annotated[float, Field("of the measured", 0, 100, "1/f noise of a read", noise="read")] = 1.0
+    read_noise: Annotated[  # it grows with a cell's age
+        float, Field("of the measured", 0, 100, "1/f noise of a read", noise="read", hook="drift")
+    ] = 1.0
     drift: Annotated[float, Field("of the measured", 0, 10, "exponent of the drift (t / t0)^-nu", hook="drift")] = 1.0
     drift_deviation: Annotated[
         float, Field("std", -8, 8, "of a cell's exponent from the mean", spread=Spread("drift_spread", "absolute"))
