@@ -191,8 +191,11 @@ class Architecture:
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
-        """The different activation functions of hidden layers, in the order of their first use."""
-        return tuple(dict.fromkeys(self.activations[:-1])) or ("linear",)
+        """The different activation functions of hidden layers, in the order of their first use.
+
+        A network without any shares the loops of the commonest one instead of having loops of its own compiled.
+        """
+        return tuple(dict.fromkeys(self.activations[:-1])) or ("leaky_relu",)
 
     def geometry(self) -> np.ndarray:
         """The integer table of that name that the loops read (columns named in `kernels.layout`)."""

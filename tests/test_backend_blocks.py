@@ -23,7 +23,7 @@ def load(name):
 
 
 networks = load("networks")
-NETS = [networks.deep(), networks.strided("sigmoid"), networks.bare()]
+NETS = [networks.deep("leaky_relu", "tanh"), networks.strided("sigmoid"), networks.bare()]
 IDS = ["deep", "strided", "bare"]
 
 # --- images ---------------------------------------------------------------------------------------------------------

@@ -46,14 +46,15 @@ def crossbar(**settings):
 
 
 DRIFTS = {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "temperature": 330.0}
+CUT = {"stuck_low": 0.1, "dead_rows": 0.1}
 MADE = {
     "plain": lambda: crossbar(),
-    "drift": lambda: crossbar(**DRIFTS, temperature_coefficient=1e-3),
+    "drift": lambda: crossbar(**DRIFTS, **CUT, temperature_coefficient=1e-3),
     "pcm": lambda: devices.get("pcm"),
     "slices": lambda: kind("slices"),
     "one cell": lambda: kind("one cell"),
     "closed loop": lambda: kind("closed loop"),
-    "one cell, closed loop": lambda: kind("pulses", verify_pulses=5, verify_tolerance=0.02),
+    "one cell, closed loop": lambda: devices.get("rpu", verify_pulses=5, verify_tolerance=0.02),
     "quiet": lambda: crossbar(read_noise=0.0),
 }
 PULSED = {
@@ -178,10 +179,10 @@ def test_pulses_are_the_cpus(name):
     assert name != "pulsed pairs" or counted[4][0] > 0  # pairs set anew
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_pulses_refresh_the_variances_that_the_cpu_refreshes(ageing_bench, paired):
+def test_pulses_refresh_the_variances_that_the_cpu_refreshes(ageing_bench):
+    """Of pairs; of single cells "rpu" and "measured" show it above."""
     settings = {**bench.SPREADS, **bench.FAULTS, **bench.PULSES, "read_noise": 0.05, "tile_rows": 20}
-    device = devices.get(ageing_bench, **settings, cells_per_weight=2 if paired else 1)
+    device = devices.get(ageing_bench, **settings)
     arrays = cells_of(device)
     changes = placed(pulses_of(arrays))
     arrays.write(changes[0], True, 0.0)
@@ -206,10 +207,17 @@ def test_exact_weights_are_the_cpus(tile_rows):
     assert other.done() == arrays.done() == (2 * change.size, 0)
 
 
-@pytest.mark.parametrize("settings", [{"nodal": 0}, {"nodal": 1}, {"nodal": 0, "cells_per_weight": 1}])
-def test_wires_are_the_cpus(settings):
-    device = crossbar(**DRIFTS, tile_columns=12, wire_resistance=5.0, stuck_low=0.1, dead_rows=0.1, **settings)
-    compare(device, changes_of)
+WIRES = {"tile_columns": 12, "wire_resistance": 5.0}
+WIRED = {
+    "divider": lambda: crossbar(**DRIFTS, **CUT, **WIRES, nodal=0),
+    "nodal": lambda: crossbar(**DRIFTS, **CUT, **WIRES, nodal=1),
+    "one cell": lambda: kind("one cell", **WIRES, nodal=0),
+}
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_wires_are_the_cpus(name):
+    compare(WIRED[name](), changes_of)
 
 
 def of_chip(arrays, m, name):

@@ -97,8 +97,9 @@ def test_every_learner_learns_the_same(learner, device):
     agree(learner=learner, device=device)
 
 
-@pytest.mark.parametrize("learner", learners.names())
-def test_every_learner_learns_the_same_between_converters(learner):
+@pytest.mark.parametrize("learner", ["bp", "danp", "dcanp", "fdfa", "fg-a", "fg-w", "reinforce"])
+def test_learners_learn_the_same_between_converters(learner):
+    """One for each way of asking: without drives, on lines, on outputs, beside weights, with covariances, feedback."""
     agree_but_for_steps(learner=learner, device="crossbar")
 
 
@@ -141,8 +142,8 @@ def test_every_setting_does_the_same(given):
 
 
 def test_every_activation_is_the_same():
-    kinds = ["tanh", "sigmoid", "linear", "relu", "leaky_relu"]
-    agree(device="gaussian", learner="bp", bias=True, layers=[dense(4, kind) for kind in kinds])
+    kinds = ["sigmoid", "relu", "linear", "tanh"]  # in this order tests/networks.py has them; all else is leaky_relu
+    agree(device="ideal", learner="bp", bias=True, layers=[dense(4, kind) for kind in kinds])
 
 
 TASKS = {
@@ -160,7 +161,7 @@ def test_every_kind_of_task_is_the_same(task):
     agree(task=task(), device=EXACT)
 
 
-@pytest.mark.parametrize("learner", ["bp", "danp", "dfa", "fa"])
+@pytest.mark.parametrize("learner", ["bp", "danp", "fa"])
 def test_a_convolutional_network_learns_the_same(learner):
     """With biases by SGD and writes without noise: a bias before a batch norm has no gradient but rounding.
 
@@ -328,7 +329,7 @@ def mine(tmp_path):
 
 def test_a_users_device_file_runs_unchanged(mine, tmp_path):
     (tmp_path / "curve.txt").write_text("-2.5\n-1.2\n0.1\n1.4\n2.0\n")
-    plain = agree(device=str(mine))
+    plain = found(run("cuda", device=str(mine)))
     measured = agree(device=f"{mine}:curve={tmp_path / 'curve.txt'}")
     assert np.abs(plain - measured).min() > 10 * TIGHT
 
@@ -404,7 +405,8 @@ LIVES = {
 
 def live(backend, device):
     """What a chip shows to who gives it the host's arrays only."""
-    chip, draws = Chip([6, 5, 3], device, "tanh", True, 2, backend, bias=True, oracle=True), np.random.default_rng(5)
+    chip = Chip([6, 5, 3], device, "leaky_relu", True, 2, backend, bias=True, oracle=True)
+    draws = np.random.default_rng(5)
     given, shapes, seen = batch(), chip.network.shapes, []
 
     def f32(*shape):

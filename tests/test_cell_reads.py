@@ -28,12 +28,12 @@ naive, bench, written = load("naive"), load("cell_device"), load("test_cells")
 
 KINDS = ["pulses", "pulsed pairs", "slices"]
 SIZES = (25, 14, 9)
-SOUND = dict.fromkeys(bench.FAULTS, 0.0)
+SOUND = {**dict.fromkeys(bench.FAULTS, 0.0), "stuck_low": 1e-9}
 STILL = {
     **SOUND, "line_noise": 0.0, "cell_noise": 0.0, "jitter": 0.0, "amplitude": 0.0, "dac_gain_spread": 1e-9,
     "dac_offset_spread": 1e-9, "adc_gain_spread": 1e-9, "adc_offset_spread": 1e-9, "adc_range": 4.0,
 }  # fmt: skip
-"""No noise in a read, with the loops of the noisy kinds: spreads that are on change what is compiled."""
+"""No noise in a read, with the loops of the noisy kinds: spreads and faults that are on change what is compiled."""
 
 
 class Reads(written.Life):

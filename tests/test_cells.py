@@ -218,7 +218,9 @@ def test_parts_do_not_share_their_draws():
 
 def test_shares_of_faults_are_binomial():
     """Two-sided binomial tests at 1e-3, for each kind of fault; cells stuck anywhere are uniform (KS, 1e-3)."""
-    life = Life("one cell", (150, 200), seed=8, stuck_low=0.02, stuck_high=0.03, stuck_random=0.05, bias=False)
+    sound = dict.fromkeys(bench.FAULTS, 0.0)
+    shares = {"stuck_low": 0.02, "stuck_high": 0.03, "stuck_random": 0.05}
+    life = Life("pulses", (150, 200), seed=8, bias=False, **{**sound, **shares})
     (shown,), d = life.chip.cells(), life.device
     stuck, g = shown.stuck[0, 0], shown.plus[0]
     low, high = stuck & (g == np.float32(d.g_min)), stuck & (g == np.float32(d.g_max))
@@ -226,7 +228,7 @@ def test_shares_of_faults_are_binomial():
         assert stats.binomtest(int(found.sum()), g.size, share).pvalue > 1e-3
     anywhere = (g[stuck & ~low & ~high] - d.g_min) / (d.g_max - d.g_min)
     assert stats.kstest(anywhere, "uniform").pvalue > 1e-3
-    lines = Life("one cell", (1500, 1000), seed=8, dead_rows=0.04, dead_columns=0.1, bias=False)
+    lines = Life("pulses", (1500, 1000), seed=8, bias=False, **{**sound, "dead_rows": 0.04, "dead_columns": 0.1})
     dead = lines.chip.cells()[0].plus[0] == 0
     rows, columns = dead.all(axis=0), dead.all(axis=1)
     np.testing.assert_array_equal(dead, rows[None, :] | columns[:, None])
@@ -236,7 +238,7 @@ def test_shares_of_faults_are_binomial():
 
 def test_the_reference_of_a_single_cell_has_no_stuck_cells():
     """It is exact, whatever g_min is."""
-    chip = Life("one cell", g_min=0.0, stuck_low=0.3, stuck_random=0.2, dead_rows=0.1).chip
+    chip = Life("pulses", g_min=0.0, stuck_low=0.3, stuck_random=0.2, dead_rows=0.1, dead_columns=0.0).chip
     for shown in chip.cells():
         dead = (shown.plus[0] == 0).all(axis=0)
         assert 0 < dead.sum() < len(dead)
@@ -315,7 +317,8 @@ def test_read_noise_that_grows_with_age_is_not_lost_at_fabrication():
 def test_pulses_are_on_average_what_was_asked_for(kind):
     """Counts and changes of 40,000 weights of equal cells, within 4.5 standard errors (7e-6 each)."""
     clean = dict.fromkeys([*bench.FAULTS, *bench.SPREADS, "gain_spread", "step_noise"], 0.0)
-    clean |= {"miss_spread": 1e-9, "nu": 1e-9, "nu_spread": 1e-9, "gain_spread": 1e-9}  # the same loops
+    same = ("stuck_low", "miss_spread", "nu", "nu_spread", "gain_spread")
+    clean |= dict.fromkeys(same, 1e-9)  # the same loops
     life = Life(kind, (200, 200), bias=False, **clean)
     chip, d = life.chip, life.device
     step = d.pulse_step * (2 if life.sides == 1 else 1) * naive.bound(200, d)
@@ -477,7 +480,8 @@ def test_weights_are_what_arrays_with_wires_pass(kind, nodal, tile_columns):
 
 
 def test_wires_take_their_share_of_the_cells_noise():
-    life, ideal = (Life("slices", wire_resistance=r, **dict.fromkeys(bench.FAULTS, 0.0)) for r in (30.0, 0.0))
+    sound = {**dict.fromkeys(bench.FAULTS, 0.0), "stuck_low": 1e-9}  # the same loops
+    life, ideal = (Life("slices", wire_resistance=r, **sound) for r in (30.0, 0.0))
     life.chip.program(life.change(0.2))
     ideal.chip.program(ideal.change(0.2))
     d, at = life.device, 0

@@ -93,8 +93,9 @@ def random_network(net, rng, bias, rotated=True):
 
 
 NETS = {
-    "leaky": deep(), "sigmoid-tanh": deep("sigmoid", "tanh"), "tanh-linear": deep("tanh", "linear"),
-    "relu": deep("relu", "leaky_relu"), "strided": strided("tanh"), "bare": bare(),
+    "leaky-tanh": deep("leaky_relu", "tanh"), "sigmoid-tanh": deep("sigmoid", "tanh"),
+    "tanh-linear": deep("tanh", "linear"), "relu-leaky": deep("relu", "leaky_relu"), "strided": strided("tanh"),
+    "bare": bare(),
 }  # fmt: skip
 CASES = [(*item, bias, rotated) for item in NETS.items() for bias, rotated in ((False, False), (True, True))]
 
@@ -196,7 +197,8 @@ def hand_built(net, batch, passes, rng, bias=False, plain=False, loss="cce", tar
     return made
 
 
-SHAPES = [(deep("tanh", "leaky_relu"), 1), (deep(), 3), (strided("sigmoid"), 13), (bare(), BLOCK_ROWS + 44)]
+MIXED = deep("leaky_relu", "tanh")
+SHAPES = [(deep("tanh", "leaky_relu"), 1), (MIXED, 3), (strided("sigmoid"), 13), (bare(), BLOCK_ROWS + 44)]
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -263,7 +265,8 @@ def batch_for(rng, net, batch, loss="cce"):
 
 ON_CHIPS = [
     (deep(), 1, "ideal", "cce"),
-    (deep("tanh", "tanh"), 5, "ideal", "mse"),
+    (deep(), 5, "ideal", "mse"),
+    (bare(), 7, "ideal", "mse"),
     (strided(), 13, "ideal", "cce"),
     (deep(), 60, "crossbar", "cce"),  # whose converters give equal lines
 ]
@@ -499,7 +502,7 @@ def updated(learner, state, twin, batch, rng, *, loss="cce", plain=False, bias=T
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("name", "settings"), FOLDING.values(), ids=FOLDING)
 def test_rule_in_a_deep_network(name, settings, batch):
-    net, rng, loss = deep(), np.random.default_rng(batch), "mse" if batch == 3 else "cce"
+    net, rng, loss = MIXED, np.random.default_rng(batch), "mse" if batch == 3 else "cce"
     learner, state, twin = pair(name, settings, net, loss=loss)
     for _ in range(3 if batch == 3 else 1):
         updated(learner, state, twin, batch, rng, loss=loss, plain=batch == 1)
@@ -522,7 +525,7 @@ def test_rule_on_more_than_a_block_of_samples(name, settings):
 
 def test_drives_have_the_shapes_of_what_they_move():
     """And are the definition's draws: a row a sample."""
-    net, batch = deep(), 2
+    net, batch = MIXED, 2
     for name, settings in (("np", {"samples": 2}), ("inp", {}), ("fg-a", {"error": "scalar"}), ("fg-w", {})):
         learner, state, twin = pair(name, settings, net)
         state.step = twin.step = 3

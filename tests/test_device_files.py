@@ -232,7 +232,7 @@ def test_another_process_compiles_nothing(chip_file):
     code = (
         "import numpy as np, noisysim\nfrom numba.core import event\n"
         "with event.install_recorder('numba:compile') as seen:\n"
-        "    chip = noisysim.Chip([6, 5], 'my_chip.py')\n    chip.forward(np.ones((3, 6), np.float32))\n"
+        "    chip = noisysim.Chip([6, 5, 3], 'my_chip.py')\n    chip.forward(np.ones((3, 6), np.float32))\n"
         "print(sum(1 for _, one in seen.buffer if one.is_start))"
     )
     for _ in range(2):

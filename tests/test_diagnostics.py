@@ -31,7 +31,7 @@ ALL = diagnostics.names()
 SAMPLED = [name for name in ALL if hasattr(diagnostics.get(name), "samples")]
 
 
-def a_chip(device="ideal", activation="tanh", sizes=SIZES, decorrelated=True, bias=True, seed=1):
+def a_chip(device="ideal", activation="leaky_relu", sizes=SIZES, decorrelated=True, bias=True, seed=1):
     """A chip whose biases and decorrelation matrices aren't where they start."""
     rng = np.random.default_rng(seed)
     chip = Chip(sizes, device, activation, decorrelated, seed, bias=bias, oracle=True)
@@ -220,7 +220,7 @@ def test_node_perturbation_has_no_bias_and_the_variance_that_theory_gives(name):
     Bias: |mean error|^2 - s^2 / n has mean 0 and standard deviation sqrt(2 tr C^2) / n without a bias; below 5 of them.
     """
     samples = 400
-    chip, batch = a_chip(decorrelated=False, bias=False), a_batch(8)
+    chip, batch = a_chip(activation="tanh", decorrelated=False, bias=False), a_batch(8)
     probe = repeating(a_probe(chip, batch, name), samples)
     estimates, truths = kept(probe, samples)
     signals = [np.asarray(s, float) for s in probe.oracle.signals(probe.baseline)]
@@ -268,7 +268,7 @@ def test_correlations_before_and_after_decorrelation(device, sizes):
     batch.inputs[:, 2] = 0.3  # an input that never changes
     batch.inputs[:, 4] = -2 * batch.inputs[:, 3]
     probe = a_probe(a_chip(device, sizes=sizes), batch, sigma=0.1)
-    hidden = [naive.activate("tanh", a.astype(float)) for a in probe.baseline.activities[:-1]]
+    hidden = [naive.activate("leaky_relu", a.astype(float)) for a in probe.baseline.activities[:-1]]
     before, after = (measure(f"correlation_{when}", probe) for when in ("before", "after"))
     np.testing.assert_allclose(before, [correlation(x) for x in [batch.inputs, *hidden]], rtol=1e-5)
     np.testing.assert_allclose(after, [correlation(x) for x in probe.baseline.inputs], rtol=1e-10)
@@ -377,8 +377,8 @@ def test_a_gradient_of_zero_has_no_angle_and_a_truth_of_zero_no_scale():
 
 
 def test_a_layer_that_gives_the_same_for_all_samples_has_no_dimensions():
-    probe = a_probe(a_chip(activation="relu"), a_batch())
-    probe.baseline.activities[0][...] = -np.abs(probe.baseline.activities[0])
+    probe = a_probe(a_chip(), a_batch())
+    probe.baseline.activities[0][...] = 0.0
     probe.batch.inputs[...] = 0.1
     np.testing.assert_array_equal(np.isnan(measure("dimensionality", probe)), [True, False, True])
     np.testing.assert_array_equal(np.isnan(measure("correlation_before", probe)), [True, True, False])

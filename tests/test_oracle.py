@@ -354,7 +354,8 @@ def test_the_tangent_is_the_derivative_of_a_pass_along_what_perturbs_it(activati
 
 @pytest.mark.parametrize(("sizes", "batch"), SHAPES)
 @pytest.mark.parametrize(
-    ("activation", "bias", "decorrelated"), [("leaky_relu", False, False), ("tanh", True, True), ("relu", True, False)]
+    ("activation", "bias", "decorrelated"),
+    [("leaky_relu", False, False), ("tanh", True, True), ("leaky_relu", True, False)],
 )
 @pytest.mark.parametrize("kind", [None, "lines", "outputs", "beside"])
 def test_an_oracles_tangent(sizes, batch, activation, bias, decorrelated, kind):
