@@ -1,8 +1,9 @@
 """noisysim: learning on noisy analog hardware, simulated.
 
 >>> import noisysim
->>> result = noisysim.run(device="crossbar")
->>> result.history["test_accuracy"][-1]
+>>> result = noisysim.run(device="crossbar", layers=[16], epochs=5)
+>>> bool(result.history["test_accuracy"][-1] > 0.5)
+True
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ _HOME = {
     "Drive": "observation",
     "Observation": "observation",
     "Result": "results",
+    "Study": "studies.study",
+    "by": "studies.grids",
+    "grid": "studies.grids",
+    "sweep": "studies.engine",
+    "tune": "studies.tuning",
     "load": "results",
+    "report": "reporting",
     "resume": "running",
     "retention": "running",
     "run": "running",
@@ -40,13 +47,18 @@ if TYPE_CHECKING:
     from noisysim.chip import Chip
     from noisysim.layers import batch_norm, conv, dense, dropout, flatten, pool
     from noisysim.observation import Batch, Drive, Observation
+    from noisysim.reporting import report
     from noisysim.results import Result, load
     from noisysim.running import resume, retention, run
+    from noisysim.studies.engine import sweep
+    from noisysim.studies.grids import by, grid
+    from noisysim.studies.study import Study
+    from noisysim.studies.tuning import tune
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "batch_norm", "conformance", "conv", "dense", "devices",
-    "diagnostics", "dropout", "flatten", "layers", "learners", "load", "optimizers", "papers", "plot", "pool", "resume",
-    "retention", "run", "tasks", "theory",
+    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "batch_norm", "by", "conformance", "conv", "dense",
+    "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "optimizers", "papers",
+    "plot", "pool", "report", "resume", "retention", "run", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 

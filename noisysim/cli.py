@@ -92,42 +92,197 @@ def retention(said: dict[str, Any]) -> None:
         print(f"{seconds:>12g}  {loss:>9.4g}" + ("" if np.isnan(accuracy) else f"  {100 * accuracy:>11.1f} %"))
 
 
-@app.command
-def show(path: Path, *, config: bool = False) -> None:
-    """Print what a result file holds.
+@app.command(name="sweep")
+def sweep_study(
+    path: Path,
+    *,
+    out: Path | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    retry: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    keep: Path | None = None,
+    data: Path | None = None,
+    progress: bool | None = None,
+) -> None:
+    """Run a study: a grid of runs, on the cores of this machine or a Dask cluster.
+
+    Stopped or killed, the same command does what is missing. The exit status is 1 if runs failed.
 
     Parameters
     ----------
     path : Path
-        Result file.
+        Study file: TOML, with arguments of noisysim.run of which lists are axes; or a study's HDF5 file, to go on.
+    out : Path
+        The study's file; left out, study.h5 beside study.toml.
+    scheduler : str
+        Address of a Dask scheduler, such as tcp://10.0.0.1:8786, or its scheduler file (JSON).
+    workers : int
+        Processes of this machine; left out, one a core.
+    threads : int
+        Threads a run.
+    overwrite : bool
+        Replace an existing file of another study.
+    retry : bool
+        Do runs again that failed.
+    keep : Path
+        Folder for the result file of every run.
+    data : Path
+        Folder of the data files.
+    progress : bool
+        Show a progress bar.
+    """
+    from noisysim.studies import asking
+
+    with asking.client(scheduler) as client:
+        study = asking.sweep(
+            path, out=out, client=client, workers=workers, threads=threads, overwrite=overwrite, retry=retry,
+            keep=keep, data=data, progress=progress,
+        )  # fmt: skip
+    print(study)
+    if study.counts["missing"]:
+        sys.exit(130)
+    if study.counts["failed"]:
+        sys.exit(1)
+
+
+@app.command
+def tune(
+    path: Path,
+    *,
+    out: Path | None = None,
+    choose: str = "stable",
+    start: float = 1e-5,
+    factor: float = 2.0,
+    count: int = 15,
+    workers: int | None = None,
+    data: Path | None = None,
+    progress: bool | None = None,
+) -> None:
+    """Search for the learning rates of a study's settings, by doubling.
+
+    Parameters
+    ----------
+    path : Path
+        Study file (TOML), without learning_rate.
+    out : Path
+        File for the runs of the search; left out, study-rates.h5 beside study.toml.
+    choose : str
+        "stable", the largest stable rate, or "loss", the stable one with the lowest training loss.
+    start : float
+        Lowest rate.
+    factor : float
+        Between one rate and the next.
+    count : int
+        How many rates.
+    workers : int
+        Processes of this machine; left out, one a core.
+    data : Path
+        Folder of the data files.
+    progress : bool
+        Show a progress bar.
+    """
+    from noisysim.studies import asking
+
+    target = out or path.with_name(f"{path.stem}-rates.h5")
+    given = asking.read(path)
+    print(
+        noisysim.tune(
+            **given, start=start, factor=factor, count=count, choose=choose, out=target, workers=workers, data=data,
+            progress=progress,
+        )
+    )  # fmt: skip
+
+
+@app.command
+def show(path: Path, *, config: bool = False) -> None:
+    """Print what a result file or a study holds.
+
+    Parameters
+    ----------
+    path : Path
+        Result file or study.
     config : bool
-        Print the resolved configuration too.
+        Print the resolved configuration too; of a study, the study file that asks for it.
     """
     import json
 
     result = noisysim.load(path)
     print(result)
+    if isinstance(result, noisysim.Study):
+        print(f"\n{result.toml()}" if config else "", end="")
+        return
     print(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}")
     if config:
         print(json.dumps(result.config, indent=1))
 
 
 @app.command
-def plot(path: Path, *, what: str = "curves", out: Path | None = None) -> None:
-    """Draw the learning curves of a result file, or what its diagnostics found.
+def plot(
+    path: Path,
+    *,
+    what: str | None = None,
+    out: Path | None = None,
+    x: str | None = None,
+    hue: str | None = None,
+    col: str | None = None,
+    at: Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
+) -> None:
+    """Draw the learning curves of a result file, what its diagnostics found, or what a study found over its axes.
 
     Parameters
     ----------
     path : Path
-        Result file.
+        Result file or study.
     what : str
-        "curves", the name of a diagnostic such as "angle", or "diagnostics" for all of them.
+        Of a run: "curves", the name of a diagnostic such as "angle", or "diagnostics" for all of them. Of a study: a
+        variable such as "test_accuracy", "test_loss", "passes", "elapsed".
     out : Path
         Picture file; left out, run.png beside run.h5, or run-angle.png.
+    x : str
+        Of a study: the axis along the bottom, or "epoch".
+    hue : str
+        Of a study: the axis whose values have a colour each.
+    col : str
+        Of a study: the axis whose values have a panel each.
+    at : list of str
+        Of a study: labels of axes that are not drawn, as adc_bits=8 seed=0.
     """
-    target = out or path.with_name(f"{path.stem}.png" if what == "curves" else f"{path.stem}-{what}.png")
-    noisysim.load(path).plot(target, what=what)
+    found = noisysim.load(path)
+    study = isinstance(found, noisysim.Study)
+    usual = "test_accuracy" if study else "curves"
+    what = what or usual
+    target = out or path.with_name(f"{path.stem}.png" if what == usual else f"{path.stem}-{what}.png")
+    if study:
+        pairs = [one.partition("=") for one in at or []]
+        found.plot(what, x=x, hue=hue, col=col, path=target, **{name: label for name, _, label in pairs})
+    else:
+        if x or hue or col or at:
+            raise ValueError(f"--x, --hue, --col and --at are for studies: {path} is a run")
+        found.plot(target, what=what)
     print(target)
+
+
+@app.command
+def report(
+    path: Path,
+    *,
+    out: Annotated[Path | None, cyclopts.Parameter(alias="-o")] = None,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+) -> None:
+    """Write a run or a study as one HTML page that needs no other files.
+
+    Parameters
+    ----------
+    path : Path
+        Result file or study file.
+    out : Path
+        The page; left out, run.html beside run.h5.
+    overwrite : bool
+        Replace an existing file.
+    """
+    print(noisysim.report(path, out or path.with_suffix(".html"), overwrite=overwrite))
 
 
 @app.command
@@ -310,7 +465,7 @@ def main() -> None:
         app(sys.argv[1:], print_error=False, exit_on_error=False)
     except cyclopts.CycloptsError as error:
         sys.exit(f"noisysim: {' '.join(str(error).split())}")
-    except (ValueError, TypeError, OSError, MemoryError, BackendError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError, BackendError) as error:
         sys.exit(f"noisysim: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

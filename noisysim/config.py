@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import noisysim.devices as devices
-from noisysim import backends, diagnostics, learners, optimizers, tasks
+from noisysim import backends, diagnostics, learner_files, optimizers, tasks
 from noisysim import layers as kinds
 from noisysim.architecture import architecture, whole
 from noisysim.chip import CHIPS, INITS, INJECTIONS
@@ -55,7 +55,7 @@ class Config:
             "layers": kinds.plain(self.layers),
             "task": self.task.describe(),
             "device": devices.describe(self.device),
-            "learner": learners.describe(self.learner),
+            "learner": learner_files.describe(self.learner),
             "optimizer": optimizers.describe(self.optimizer),
             "diagnostics": [diagnostics.describe(d) for d in self.diagnostics],
         }
@@ -99,7 +99,7 @@ def resolve(
     """
     specs = declared(Config)
     seed = check("run", "seed", seed, specs["seed"])
-    device, learner, optimizer = devices.get(device), learners.get(learner), optimizers.get(optimizer)
+    device, learner, optimizer = devices.get(device), learner_files.get(learner), optimizers.get(optimizer)
     check_choice("activation", activation, ACTIVATIONS)
     check_choice("inject", inject, INJECTIONS)
     backend = backends.resolve(backend)

@@ -40,7 +40,8 @@ def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> An
     """Put rule, device and task above a figure, and write it if a path is given."""
     config = result.config
     name = Path(config["task"]["name"]).name
-    figure.suptitle(f"{config['learner']['name']} on {config['device']['name']}: {name}", fontsize=11)
+    rule, device = (Path(config[part]["name"]).stem for part in ("learner", "device"))  # or a file's path
+    figure.suptitle(f"{rule} on {device}: {name}", fontsize=11)
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
@@ -68,6 +69,13 @@ def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import noisysim
+    >>> figure = noisysim.plot.device("ideal", "ideal.png")
+    >>> figure.axes[0].get_title(loc="left")  # exact hardware has this one panel
+    'transfer, DAC to ADC'
     """
     from noisysim import device_plot
 

@@ -1,4 +1,4 @@
-"""The live bar of a run: epoch, loss, accuracy, passes a second, time left. Quiet where there is no terminal."""
+"""The live bars of a run and of a study. Quiet where there is no terminal."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ class Progress:
     def __init__(self, total: int, done: int, show: bool | None):
         self._last = 0.0
         self._bar: Any = None
-        if show is None:
-            show = sys.stderr.isatty() or "ipykernel" in sys.modules
-        if not show:
+        if not _shown(show):
             return
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -56,3 +54,51 @@ class Progress:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class Tally:
+    """A bar over the runs of a study, with the time left.
+
+    Parameters
+    ----------
+    total, done : int
+        Runs altogether, and before the start.
+    show : bool or None
+        ``None`` shows it on a terminal and in a notebook only.
+    """
+
+    def __init__(self, total: int, done: int, show: bool | None):
+        self._bar: Any = None
+        self._lost = 0
+        if not _shown(show):
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        left = TextColumn("left"), TimeRemainingColumn()
+        self._bar = Bar(*columns, *left, TextColumn("{task.fields[said]}"), console=Console(stderr=True))
+        self._task = self._bar.add_task("runs", total=total, completed=done, said="")
+        self._bar.start()
+
+    def add(self, finished: bool) -> None:
+        """One run more has ended."""
+        self._lost += not finished
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, said=f"{self._lost} failed or diverged" if self._lost else "")
+
+    def interrupted(self) -> None:
+        """Say that what is done is kept."""
+        if self._bar is not None:
+            self._bar.update(self._task, said="interrupted; the same call goes on")
+
+    def stop(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _shown(show: bool | None) -> bool:
+    """Whether to draw: where nobody says, on a terminal and in a notebook."""
+    return (sys.stderr.isatty() or "ipykernel" in sys.modules) if show is None else show

@@ -169,12 +169,30 @@ def _spread(values: Any, form: str) -> str:
 
 def _call(described: dict[str, Any]) -> str:
     """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
-    inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k != "name")
+    inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k not in ("name", "source", "sha256"))
     return f"{described['name']}({inside})" if inside else described["name"]
 
 
-def load(path: str | os.PathLike[str]) -> Result:
-    """The result that a file holds."""
+def load(path: str | os.PathLike[str]) -> Any:
+    """What a file holds: the `Result` of a run, or a `Study`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is neither.
+
+    Examples
+    --------
+    >>> import noisysim
+    >>> result = noisysim.run(device="crossbar", layers=[16], epochs=1, out="run.h5")
+    >>> again = noisysim.load("run.h5")
+    >>> bool((again.steps["train_loss"] == result.steps["train_loss"]).all())
+    True
+    """
+    if storage.kind(path) == "study":
+        from noisysim.studies.study import Study
+
+        return Study.load(path)
     return Result.of(storage.read(path), Path(path))
 
 

@@ -17,9 +17,10 @@ A file is written whole under another name, flushed to the disk and renamed: a c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,24 @@ def check_writable(path: Path, overwrite: bool) -> None:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a result's content (see the module's layout) in one step."""
+    with replaced(path) as file:
+        file.attrs.update(format=FORMAT, version=VERSION, status=content["status"], elapsed=content["elapsed"])
+        for name in ("config", "environment", "warnings", "cost"):
+            file[name] = json.dumps(content[name], indent=1)
+        for group, arrays in content["arrays"].items():
+            for name, array in arrays.items():
+                file.create_dataset(f"{group}/{name}", data=array)
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Any]:
+    """A new HDF5 file that takes the place of `path`, in one step, once the block has filled it."""
     import h5py
 
     draft = _draft(path)
     try:
         with h5py.File(draft, "w") as file:
-            file.attrs.update(format=FORMAT, version=VERSION, status=content["status"], elapsed=content["elapsed"])
-            for name in ("config", "environment", "warnings", "cost"):
-                file[name] = json.dumps(content[name], indent=1)
-            for group, arrays in content["arrays"].items():
-                for name, array in arrays.items():
-                    file.create_dataset(f"{group}/{name}", data=array)
+            yield file
             file.flush()
         with open(draft, "rb") as whole:
             os.fsync(whole.fileno())
@@ -114,6 +122,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a whole noisysim result file ({error})") from None
     return content
+
+
+def kind(path: str | os.PathLike[str]) -> str:
+    """What a file says it holds: "run", "study", or nothing that noisysim wrote."""
+    import h5py
+
+    with contextlib.suppress(OSError), h5py.File(path, "r") as file:
+        return str(file.attrs.get("format", "")).removeprefix("noisysim ")
+    return ""
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from noisysim import backends, environment
 from noisysim.backends import gpu
 
-PARTS = ("forward", "cells", "step", "online", "chips", "process")
+PARTS = ("forward", "cells", "step", "online", "chips", "sweep", "process")
 GPU = "gpu"
 
 

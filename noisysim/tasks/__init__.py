@@ -1,7 +1,9 @@
 """Tasks: data, targets and the loss.
 
->>> task = noisysim.tasks.get("fashion-mnist", standardise="feature")
->>> for batch in task.batches(1000, seed=0, epoch=0): ...
+>>> import noisysim
+>>> task = noisysim.tasks.get("digits", standardise="feature")
+>>> sum(len(batch.inputs) for batch in task.batches(100, seed=0, epoch=0)) == task.n_train
+True
 """
 
 from __future__ import annotations
@@ -85,6 +87,15 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
         For an unknown name or setting, and for files and arrays that do not hold what they should.
     FileNotFoundError
         If data files are neither found nor to be downloaded.
+
+    Examples
+    --------
+    >>> task = get("digits")
+    >>> task.n_in, task.n_out, task.n_train, task.n_test
+    (64, 10, 1437, 360)
+    >>> batch = task.batch("test", slice(0, 5))
+    >>> batch.inputs.shape, batch.targets.shape
+    ((5, 64), (5, 10))
     """
     seed = whole("seed", seed, 0)
     if isinstance(spec, Task):

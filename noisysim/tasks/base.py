@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -268,6 +269,14 @@ class Task:
         rows = self.order(epoch, seed)
         return (self.batch("train", rows[start : start + size], epoch=epoch) for start in range(0, len(rows), size))
 
+    @functools.cached_property
+    def crc32(self) -> str:
+        """A CRC-32 of the data, and of the key of their noise."""
+        crc = 0 if self.noise is None else zlib.crc32(np.array(self.noise.key).data)
+        for array in (*self.train, *self.test):
+            crc = zlib.crc32(array.data, crc)
+        return f"{crc:08x}"
+
     def describe(self) -> dict[str, Any]:
         """What the task is, in plain values: for result files.
 
@@ -277,9 +286,6 @@ class Task:
             Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data (and of the key of their
             noise), by which a resumed run can tell that it was given the same ones.
         """
-        crc = 0 if self.noise is None else zlib.crc32(np.array(self.noise.key).data)
-        for array in (*self.train, *self.test):
-            crc = zlib.crc32(array.data, crc)
         standardisation: dict[str, Any] = {"inputs": self.settings["standardise"]}
         if self.settings["standardise"] == "unit":
             standardisation["white"] = round(float(1 / self.affine[1, 0]))
@@ -302,7 +308,7 @@ class Task:
             "classification": self.classification,
             "loss": self.loss,
             "standardise": standardisation,
-            "crc32": f"{crc:08x}",
+            "crc32": self.crc32,
             "notes": list(self.notes),
         }
 

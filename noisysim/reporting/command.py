@@ -1,0 +1,197 @@
+"""What runs a recorded configuration again: a command line, a TOML file, or, for what only Python has, a few lines."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tomli_w
+
+import noisysim.devices as devices
+from noisysim import config as configuration
+from noisysim import diagnostics, layers, learners, optimizers, running, tasks
+from noisysim.fields import parse_spec
+from noisysim.tasks import own
+
+USUAL = {**{name: p.default for name, p in inspect.signature(running.run).parameters.items()}, "oracle": False}
+"""What a run does without an option; a learner that needs the oracle has it said all the same."""
+_KINDS: dict[str, Mapping[str, type]] = {"learner": learners.LEARNERS, "optimizer": optimizers.OPTIMIZERS}
+
+
+class Reproduction(NamedTuple):
+    """How to run something again.
+
+    Attributes
+    ----------
+    command : str
+        For a shell, a line an option; "" where no command can.
+    toml : str
+        The same for ``noisysim run --config run.toml``, every field written out.
+    python : str
+        Where neither can: what to write instead.
+    notes : list of str
+        What else must be the same: files with their hashes, the data.
+    """
+
+    command: str
+    toml: str
+    python: str
+    notes: list[str]
+
+
+def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction:
+    """What runs a resolved configuration (`noisysim.config.Config.plain`) again.
+
+    Parameters
+    ----------
+    config : mapping
+    out : str
+        Name of the result file that it is to write.
+    """
+    plain = json.loads(json.dumps(config))
+    notes = files(plain)
+    if given := _only_in_python(plain):
+        return Reproduction("", "", _python(plain, given, out), notes)
+    arguments = configuration.rerunnable(plain)
+    arguments["device"] = {k: v for k, v in arguments["device"].items() if k != "source"}
+    words = _words(arguments, plain["task"])
+    if words is None:  # a path that cannot stand between commas
+        command = f"noisysim run --config run.toml --out {shlex.quote(out)}"
+    else:
+        command = " \\\n  ".join(["noisysim run", *words, _option("out", out)])
+    return Reproduction(command, tomli_w.dumps(arguments), "", notes)
+
+
+def _only_in_python(config: dict[str, Any]) -> list[str]:
+    """The arguments that cannot be named: arrays, and objects of classes that somebody wrote."""
+    found = [] if _is_task(config["task"]["name"]) else ["task"]
+    found += [name for name, known in _KINDS.items() if config[name]["name"] not in known]
+    if any(one["name"] not in diagnostics.DIAGNOSTICS for one in config["diagnostics"]):
+        found.append("diagnostics")
+    if config["device"]["name"].startswith("__main__."):
+        found.append("device")
+    return found
+
+
+def _is_task(name: str) -> bool:
+    return name in tasks.names() or name.lower().endswith((".h5", ".hdf5"))
+
+
+def _python(config: dict[str, Any], given: list[str], out: str) -> str:
+    """A script, in which ``...`` stands for what its reader has to give."""
+    said = ["import noisysim", "", f"config = noisysim.load({out!r}).config"]
+    if config["task"]["name"] == "arrays":
+        said.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test) or (x, y)")
+        settings = "seed=config['seed'], **config['task']['settings']"
+        said.append(f"config['task'] = noisysim.tasks.get(arrays, {settings})")
+    elif "task" in given:
+        said.append(f"config['task'] = ...  # the same task, {_short(config['task']['name'])}")
+    else:
+        said.append("config['task'] = {'name': config['task']['name'], **config['task']['settings']}")
+    for name in ("learner", "optimizer"):
+        if name in given:
+            said.append(f"config[{name!r}] = ...  # {_short(config[name]['name'])}, with the settings listed above")
+    if "diagnostics" in given:
+        said.append("config['diagnostics'] = [...]  # with your own among them")
+    if "device" in given:
+        called = _short(config["device"]["name"])
+        said.append(f"config['device'] = noisysim.devices.again(config['device'], ...)  # an instance of {called}")
+    return "\n".join([*said, "noisysim.run(**config)"])
+
+
+def _short(name: str) -> str:
+    return " ".join(str(name).split())
+
+
+def files(config: dict[str, Any]) -> list[str]:
+    """The files and the data of a run, and by what to tell that they are the same."""
+    device, task = config["device"], config["task"]
+    found = []
+    if "sha256" in device:
+        found.append(f"Device {device['name']}, SHA-256 {device['sha256']}.")
+    for field in (name.removesuffix("_sha256") for name in device if name.endswith("_sha256")):
+        found.append(f"Data file of the device {device[field]}, SHA-256 {device[field + '_sha256']}.")
+    where = "Task file" if task["name"] not in tasks.names() and _is_task(task["name"]) else "Data of task"
+    return [*found, f"{where} {task['name']}: CRC-32 of the arrays {task['crc32']}."]
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _words(arguments: dict[str, Any], task: dict[str, Any]) -> list[str] | None:
+    """The options; None if one of them cannot be written as a word."""
+    specs = {name: _spec(arguments[name], _defaults(name, arguments[name])) for name in ("device", *_KINDS)}
+    specs["task"] = _spec(arguments["task"], _task_defaults(task["name"]))
+    watched = [_spec(one, _fields(diagnostics.DIAGNOSTICS[one["name"]])) for one in arguments["diagnostics"]]
+    if "" in [*specs.values(), *watched]:
+        return None
+    plain = {k: v for k, v in arguments.items() if k not in (*specs, "layers", "diagnostics")}
+    said = [_option("task", specs["task"]), _layers(arguments["layers"])]
+    said += [_option(name, specs[name]) for name in ("device", "learner", "optimizer")]
+    for name, value in plain.items():
+        if value != USUAL[name] or name == "seed":
+            said.append(_switch(name, value) if isinstance(value, bool) else _option(name, value))
+    if watched:
+        said.append(" ".join(["--diagnostics", *map(shlex.quote, watched)]))
+    return said
+
+
+def _option(name: str, value: Any) -> str:
+    word = value if isinstance(value, str) else repr(value)
+    flag = f"--{name.replace('_', '-')}"
+    return f"{flag}={shlex.quote(word)}" if word.startswith("-") else f"{flag} {shlex.quote(word)}"
+
+
+def _switch(name: str, value: bool) -> str:
+    return f"--{name}" if value else f"--no-{name}"
+
+
+def _layers(plain: list[Any]) -> str:
+    if not plain:  # an option without a word after it would take the next one
+        return _option("layers", next(name for name, known in layers.NAMED.items() if not known))
+    return " ".join(["--layers", *(shlex.quote(str(one)) for one in plain)])
+
+
+def _spec(described: dict[str, Any], usual: Mapping[str, Any]) -> str:
+    """``name:field=value,...`` with the fields that leaving out would change; "" if that would not be read again."""
+    settings = {k: v for k, v in described.items() if k != "name" and (k not in usual or usual[k] != v)}
+    settings = {k: v for k, v in settings.items() if not k.endswith("sha256")}
+    if not settings:
+        return described["name"]
+    inside = ",".join(f"{k}={_bare(v)}" for k, v in settings.items())
+    return f"{described['name']}:{inside}" if _read(inside) == settings else ""
+
+
+def _bare(value: Any) -> str:
+    """A value without quotes where it is read as the same one, else with them."""
+    bare = isinstance(value, str) and _read(f"k={value}") == {"k": value}
+    return value if bare else repr(value)
+
+
+def _read(inside: str) -> dict[str, Any] | None:
+    """The settings that a text of them gives."""
+    try:
+        return parse_spec(f"x:{inside}")[1]
+    except ValueError:
+        return None
+
+
+def _defaults(name: str, described: dict[str, Any]) -> Mapping[str, Any]:
+    """What fields of a device, learner or optimizer are if they are left out; of others' devices none are known."""
+    if name != "device":
+        return _fields(_KINDS[name][described["name"]])
+    if described["name"] not in devices.BUILT_IN:
+        return {}
+    return devices.kind(described["name"])._field_defaults  # type: ignore[attr-defined]
+
+
+def _fields(cls: type) -> Mapping[str, Any]:
+    return {name: getattr(cls, name) for name in cls.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _task_defaults(name: str) -> Mapping[str, Any]:
+    cls = tasks.settings(name) if name in tasks.names() else own.OwnSettings
+    return cls._field_defaults  # type: ignore[attr-defined]

@@ -1,0 +1,171 @@
+"""Figures inside a page: SVG whose texts are texts, or a PNG where that is smaller."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import io
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+from markupsafe import Markup
+
+from noisysim import plot
+from noisysim.diagnostics import DIAGNOSTICS
+from noisysim.reporting import pages
+from noisysim.results import Result
+
+SIZE = (4.8, 3.3)
+"""Inches of a figure: its smallest letters are legible at a phone's width."""
+FEW = 32
+"""Chips that are drawn one by one, at most."""
+LARGEST = 250_000
+"""Characters of an SVG; larger ones become PNGs."""
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+class Picture(NamedTuple):
+    """A figure of a page: what it says below itself, what it says to those who cannot see it, and its markup."""
+
+    caption: str
+    alt: str
+    markup: Markup
+
+
+def embedded(figure: Any, name: str, alt: str) -> Markup:
+    """A matplotlib figure as part of a page.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    name : str
+        Of the figure, a word: the start of all its ids, so that those of two figures never clash.
+    alt : str
+        What it shows.
+    """
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "noisysim"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    if len(text.getvalue()) > LARGEST:
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=200, metadata={"Software": None})
+        width, height = (round(96 * inches) for inches in figure.get_size_inches())
+        data = base64.b64encode(picture.getvalue()).decode()
+        return Markup('<img alt="{}" width="{}" height="{}" src="data:image/png;base64,{}">').format(
+            alt, width, height, data
+        )
+    return Markup(_inline(text.getvalue(), name, alt))  # ElementTree escaped its texts
+
+
+def _inline(text: str, name: str, alt: str) -> str:
+    """An SVG file's text as an element of a page: no prologue, ids of its own, a label."""
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    root = ElementTree.fromstring(text)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):  # a style here would be the whole page's
+                parent.remove(child)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.set(key, f"{name}-{value}")
+            elif key == f"{{{_XLINK}}}href" and value.startswith("#"):
+                element.set(key, f"#{name}-{value[1:]}")
+            else:
+                element.set(key, value.replace("url(#", f"url(#{name}-"))
+    root.attrib.update({"role": "img", "aria-label": alt, "style": "stroke-linejoin: round; stroke-linecap: butt"})
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _alone(figure: Any, axes: Any) -> Any:
+    """A figure with only one of its panels, in the size of a page's figures and without a title: the page has one."""
+    for other in figure.axes:
+        if other is not axes:
+            other.remove()
+    axes.set_subplotspec(figure.add_gridspec(1, 1)[0])
+    figure.suptitle("")
+    figure.set_size_inches(*SIZE)
+    return figure
+
+
+# --- of a run -------------------------------------------------------------------------------------------------------
+
+
+def learning_curves(result: Result) -> list[Picture]:
+    """Loss and, for a classification, accuracy against epochs; nothing of a run that ended before its first update."""
+    if not len(result.steps["train_loss"]):
+        return []
+    found = []
+    names = ["loss", "accuracy"] if np.isfinite(result.history["test_accuracy"]).any() else ["loss"]
+    for k, name in enumerate(names):
+        figure = plot.learning_curves(result)
+        test = result.history[f"test_{name}"]
+        form = pages.accuracy if name == "accuracy" else pages.loss
+        alt = f"{name.capitalize()} against epochs"
+        if len(test):
+            alt += (
+                f": on the test split {form(test[0])} after the first epoch, {form(test[-1])} after epoch {len(test)}"
+            )
+        caption = f"{name.capitalize()}: an epoch's training mean stands at its middle, a test at its end."
+        found.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[k]), f"curve-{name}", alt)))
+    return found
+
+
+def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
+    """A figure of each diagnostic, and the names of those that were not defined in this run."""
+    found, undefined = [], []
+    for number, one in enumerate(result.config["diagnostics"]):
+        name = one["name"]
+        if not np.isfinite(result.diagnostics[name]).any():
+            undefined.append(name)
+            continue
+        figure = plot.diagnostic(result, name)
+        meaning = inspect.getdoc(DIAGNOSTICS[name]) if name in DIAGNOSTICS else None
+        caption = f"{name}: {meaning.splitlines()[0]}" if meaning else name
+        alt = f"{name} of each layer against updates"
+        found.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[0]), f"diagnostic-{number}", alt)))
+    return found, undefined
+
+
+def chips(result: Result) -> list[Picture]:
+    """How the chips of a run differ: where each ended."""
+    if not len(result.history["test_loss"]):
+        return []
+    accuracy = result.history["test_accuracy"][-1]
+    name = "accuracy" if np.isfinite(accuracy).any() else "loss"
+    values = 100 * accuracy if name == "accuracy" else result.history["test_loss"][-1]
+    finite = values[np.isfinite(values)]
+    if len(finite) < 2:
+        return []
+    figure = plot._figure(*SIZE)
+    axes = figure.subplots()
+    said = "final test accuracy (%)" if name == "accuracy" else "final test loss"
+    (_histogram if len(values) > FEW else _dots)(axes, values, said)
+    axes.legend(frameon=False, fontsize=8)
+    plot._plain(axes)
+    alt = f"Final test {name} of {len(finite)} chips, from {finite.min():.4g} to {finite.max():.4g}"
+    return [Picture(f"Final test {name} of each chip.", alt, embedded(figure, "chips", alt))]
+
+
+def _dots(axes: Any, values: np.ndarray, said: str) -> None:
+    """A point a chip."""
+    finite = values[np.isfinite(values)]
+    mean, spread = finite.mean(), finite.std(ddof=1)
+    axes.axhspan(mean - spread, mean + spread, color=plot.TEST, alpha=0.12, lw=0, label="standard deviation")
+    axes.axhline(mean, color=plot.TEST, lw=1.2, label="mean")
+    axes.plot(np.arange(1, len(values) + 1), values, "o", color=plot.INK, ms=5)
+    axes.set(xlabel="chip", ylabel=said)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _histogram(axes: Any, values: np.ndarray, said: str) -> None:
+    """How many chips ended where."""
+    finite = values[np.isfinite(values)]
+    axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=plot.TRAIN, alpha=0.6)
+    axes.axvline(finite.mean(), color=plot.TEST, lw=1.5, label="mean")
+    axes.set(xlabel=said, ylabel="chips")
+    axes.yaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,110 @@
+"""What all pages share: the template engine, and numbers as a page shows them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+
+NONE = "–"
+_SHORT = {"mvms": "MVMs", "adc": "ADC", "dac": "DAC", "train": "training", "elapsed": "seconds", "cpu": "CPU"}
+
+
+class Table(NamedTuple):
+    """A table of texts; the first cell of a row is its header.
+
+    Attributes
+    ----------
+    caption : str
+    columns : list of str
+    rows : list of list of str
+    numeric : frozenset of int
+        Columns whose cells are numbers, aligned at their ends.
+    """
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    numeric: frozenset[int] = frozenset()
+
+
+class Fact(NamedTuple):
+    """A name, a value, and what else is to be said of it."""
+
+    name: str
+    value: str
+    more: str = ""
+
+
+@functools.cache
+def _engine() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("noisysim.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(template: str, **content: Any) -> str:
+    """A page of its template and its content; every text in it is escaped."""
+    return _engine().get_template(template).render(**content)
+
+
+def over(values: Any, form: str, scale: float = 1.0) -> str:
+    """A number; of several those that are finite, as mean and standard deviation; – where there is none."""
+    found = scale * np.atleast_1d(np.asarray(values, float))
+    finite = found[np.isfinite(found)]
+    if not finite.size:
+        return NONE
+    if finite.size == 1:
+        return f"{finite[0]:{form}}"
+    return _spread(float(finite.mean()), float(finite.std(ddof=1)), form)
+
+
+def _spread(mean: float, std: float, form: str) -> str:
+    """Mean and standard deviation, both to the second digit of the latter."""
+    digits = 1 - math.floor(math.log10(std)) if std > 0 else -1
+    if form.endswith("f") or not 0 <= digits <= 6:
+        return f"{mean:{form}} ± {std:{form if form.endswith('f') else '.2g'}}"
+    return f"{mean:.{digits}f} ± {std:.{digits}f}"
+
+
+def accuracy(values: Any) -> str:
+    """Per cent of fractions."""
+    said = over(values, ".1f", 100.0)
+    return said if said == NONE else f"{said} %"
+
+
+def loss(values: Any) -> str:
+    """Of losses."""
+    return over(values, ".4g")
+
+
+def words(name: str) -> str:
+    """A name from a file as a heading has it."""
+    said = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    return said[0].upper() + said[1:]
+
+
+def count(number: float) -> str:
+    """A count in groups of three digits; a share of one with three digits."""
+    if float(number).is_integer():
+        return f"{int(number):,}"
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as somebody would say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min"

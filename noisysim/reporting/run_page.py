@@ -1,0 +1,176 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.cost import Cost
+from noisysim.reporting import figures, pages, settings
+from noisysim.reporting.command import reproduction
+from noisysim.reporting.pages import Fact, Table
+from noisysim.results import Result
+
+EPOCHS = 20
+"""Rows of the table of epochs at most."""
+_LOSSES = ("train_loss", "test_loss")
+_COLUMNS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(_LOSSES, pages.loss),
+    **dict.fromkeys(("train_accuracy", "test_accuracy"), pages.accuracy),
+    "learning_rate": pages.loss,
+    "passed_share": pages.accuracy,
+}
+"""Of the table of epochs, and how a value is shown; those other than losses where there are any."""
+_STATUS = {
+    "finished": "all epochs were done",
+    "interrupted": "stopped before its end",
+    "diverged": "stopped because it diverged",
+    "running": "killed, or still going on when this was written",
+}
+_COST = {
+    "passes": "passes, each of a whole batch",
+    "samples": "samples sent through the network, all passes together",
+    "mvms": "matrix-vector products, one for each array and sample",
+    "dac_conversions": "values converted by DACs",
+    "adc_conversions": "values converted by ADCs",
+    "updates": "times the chip was asked to change its weights",
+    "cells_programmed": "cells written while learning",
+    "cells_written_at_start": "cells written to load the initial weights",
+    "pulses": "pulses given to cells",
+}
+_BATCHES = ("passes", "updates")  # of a whole batch each: a share of one says nothing of a sample
+
+
+def render(result: Result) -> str:
+    """The page's text."""
+    config, name = result.config, result.path.name if result.path else ""
+    curves = figures.learning_curves(result)
+    looked, undefined = figures.diagnostics(result) if result.diagnostics else ([], [])
+    chips = config.get("chips", 1) > 1
+    return pages.render(
+        "run.html",
+        title=title(config),
+        file=name,
+        status=result.status,
+        status_text=_STATUS[result.status],
+        facts=outcome(result),
+        about=[Fact(n, v) for n, v in result.rows() if n in ("task", "network", "device", "learner", "optimizer")],
+        notes=config["task"].get("notes", []),
+        warnings=result.warnings,
+        go_on=f"noisysim resume {shlex.quote(name)}" if name and result.status in ("interrupted", "running") else "",
+        curves=curves,
+        diagnostics=looked,
+        measured=dict(result.rows()).get("measured", ""),
+        undefined=undefined,
+        chips=[*chip_tables(result)] if chips else [],
+        chip_figures=figures.chips(result) if chips else [],
+        epochs=epoch_table(result),
+        cost=cost_table(result),
+        run_settings=settings.run(config),
+        groups=settings.groups(config),
+        environment=[Fact(k.replace("_", " "), str(v)) for k, v in result.environment.items()],
+        again=reproduction(config, name or "run.h5"),
+    )
+
+
+def title(config: dict[str, Any]) -> str:
+    """Rule on device: task."""
+    called = (config["learner"]["name"], _stem(config["device"]["name"]), Path(config["task"]["name"]).name)
+    return "{} on {}: {}".format(*called)
+
+
+def _stem(device: str) -> str:
+    return Path(device).stem if device.endswith(".py") else device
+
+
+def outcome(result: Result) -> list[Fact]:
+    """The run at one glance."""
+    history, config = result.history, result.config
+    done, chips = len(history["train_loss"]), config.get("chips", 1)
+    found = []
+    if done:
+        last = {name: history[f"test_{name}"][-1] for name in ("accuracy", "loss")}
+        if np.isfinite(history["test_accuracy"]).any():
+            found.append(Fact("Test accuracy", pages.accuracy(last["accuracy"]), _best(history["test_accuracy"])))
+        train = f"training {pages.loss(history['train_loss'][-1])}"
+        found.append(Fact("Test loss", pages.loss(last["loss"]), train))
+    found.append(Fact("Epochs", f"{done:,} of {config['epochs']:,}", f"{result.cost['updates']:,} updates"))
+    found.append(Fact("Time", pages.duration(result.elapsed), f"backend {config['backend']}"))
+    if chips > 1:
+        found.append(Fact("Chips", f"{chips}", "values are mean ± standard deviation over chips"))
+    return found
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Over the chips of a run whose values are finite, (epochs,)."""
+    return values if values.ndim == 1 else np.ma.filled(np.ma.masked_invalid(values).mean(axis=1), np.nan)
+
+
+def _best(accuracies: np.ndarray) -> str:
+    means = _means(accuracies)
+    best = int(np.nanargmax(means))
+    return f"best {100 * means[best]:.1f} % after epoch {best + 1}"
+
+
+def epoch_table(result: Result) -> Table | None:
+    """Losses, accuracies and rates, an epoch a row; of a long run some rows, the best among them."""
+    history = result.history
+    columns = [name for name in _COLUMNS if name in _LOSSES or np.isfinite(history[name]).any()]
+    rows, n = _chosen(history), len(history["train_loss"])
+    said = f"{n} epochs"
+    if len(rows) < n:
+        said = f"{len(rows)} of {n} epochs, evenly chosen, the first, the best and the last among them"
+    body = [[f"{k + 1}", *(_COLUMNS[name](history[name][k]) for name in columns)] for k in rows]
+    header = ["Epoch", *map(pages.words, columns)]
+    return Table(said, header, body, frozenset(range(len(header)))) if n else None
+
+
+def _chosen(history: dict[str, np.ndarray]) -> np.ndarray:
+    """The epochs of the table: all of them, or so many of them and the best."""
+    n, accuracy = len(history["train_loss"]), history["test_accuracy"]
+    if n <= EPOCHS:
+        return np.arange(n)
+    means = _means(accuracy if np.isfinite(accuracy).any() else -history["test_loss"])
+    best = [int(np.nanargmax(means))] if np.isfinite(means).any() else []
+    return np.unique([*np.linspace(0, n - 1, EPOCHS - 1).round().astype(int), *best])
+
+
+def chip_tables(result: Result) -> list[Table]:
+    """How the final values of several chips are spread."""
+    rows = []
+    for name, form in (("test_accuracy", pages.accuracy), ("test_loss", pages.loss), ("train_loss", pages.loss)):
+        values = result.history[name][-1] if len(result.history[name]) else np.array([])
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            marks = [float(q) for q in np.quantile(finite, [0, 0.25, 0.5, 0.75, 1])]
+            rows.append([pages.words(name), form(finite), *map(form, marks), f"{finite.size}"])
+    columns = ["Final value", "Mean ± std", "Lowest", "Lower quartile", "Median", "Upper quartile", "Highest", "Chips"]
+    return [Table("Spread over chips", columns, rows, frozenset(range(1, 8)))] if rows else []
+
+
+def cost_table(result: Result) -> Table:
+    """What learning cost on the chip, also for each update and for each sample learned from."""
+    updates, samples = result.cost["updates"], learned(result)
+    rows = []
+    for name in (f.name for f in fields(Cost)):
+        number = result.cost.get(name, 0)
+        start = name == "cells_written_at_start"
+        each = pages.NONE if start or name == "updates" or not updates else pages.count(number / updates)
+        single = pages.NONE if start or name in _BATCHES or not samples else pages.count(number / samples)
+        rows.append([pages.words(name), pages.count(number), each, single, _COST[name]])
+    said = f"{updates:,} updates, {samples:,} samples learned from; tests and calibration are counted too"
+    if result.config.get("chips", 1) > 1:
+        said += "; passes and updates are those of all chips side by side"
+    return Table(said, ["Count", "Total", "Per update", "Per sample", "Meaning"], rows, frozenset((1, 2, 3)))
+
+
+def learned(result: Result) -> int:
+    """Samples that the updates were made of, on all chips."""
+    task, batch = result.config["task"]["n_train"], result.config["batch_size"]
+    epochs, rest = divmod(len(result.steps["train_loss"]), -(-task // batch))
+    return result.config.get("chips", 1) * (epochs * task + rest * batch)

@@ -1,0 +1,171 @@
+"""A configuration as tables: every field with its value, default, unit and meaning, those that were changed first."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import noisysim.devices as devices
+from noisysim import diagnostics, learners, optimizers, running, tasks
+from noisysim.fields import Field, declared
+from noisysim.reporting.command import USUAL
+from noisysim.tasks import own
+
+PARTS = ("task", "device", "learner", "optimizer", "diagnostics")
+"""Arguments of `noisysim.run` that have fields of their own."""
+_RECORD = ("name", "source", "sha256")
+
+
+class Setting(NamedTuple):
+    """One field: its value and default as text ("" where none is known), and whether they differ."""
+
+    name: str
+    value: str
+    default: str
+    unit: str
+    meaning: str
+    changed: bool
+
+
+class Group(NamedTuple):
+    """The fields of one part of a run, those that are not at their defaults first."""
+
+    title: str
+    settings: list[Setting]
+
+    @property
+    def caption(self) -> str:
+        """What a table of those says above itself."""
+        known = all(s.default for s in self.changed)
+        return f"{self.title}: {'what differs from its defaults' if known else 'settings'}"
+
+    @property
+    def chosen(self) -> list[Setting]:
+        """Those that are not at their defaults or have none that is always the same, and the seed."""
+        return [s for s in self.settings if s.changed or not s.default or s.name == "seed"]
+
+    @property
+    def changed(self) -> list[Setting]:
+        """Those that are not at their defaults, and those whose defaults are not known."""
+        return [s for s in self.settings if s.changed]
+
+
+def groups(config: Mapping[str, Any]) -> list[Group]:
+    """A resolved configuration part by part; of a study's, which may lack parts and names, those that it has."""
+    task = config.get("task", {})
+    found = [
+        _device(config.get("device", {})),
+        _group("Learner", config.get("learner", {}), learners.LEARNERS),
+        _group("Optimizer", config.get("optimizer", {}), optimizers.OPTIMIZERS),
+        _part("Task", task.get("settings", {}), task.get("name"), _task(task.get("name", ""))),
+        *(_group("Diagnostic", one, diagnostics.DIAGNOSTICS) for one in config.get("diagnostics", [])),
+    ]
+    return [group for group in found if group.settings]
+
+
+def run(config: Mapping[str, Any]) -> Group:
+    """The arguments of `noisysim.run` that are no parts of their own."""
+    meanings = {name: Field(doc=said) for name, said in _arguments().items()}
+    plain = {k: v for k, v in config.items() if k in meanings and k not in PARTS}
+    usual = {k: v if USUAL[k] is None else USUAL[k] for k, v in plain.items()}  # None: what task or rule suggest
+    group = _fields("Run", plain, usual, meanings)
+    return Group(group.title, [s._replace(default="" if USUAL[s.name] is None else s.default) for s in group.settings])
+
+
+def _arguments() -> dict[str, str]:
+    """What each argument of `noisysim.run` is: the first sentence of its docstring."""
+    section = (inspect.getdoc(running.run) or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
+    return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in found}
+
+
+def shown(value: Any) -> str:
+    """A value as a table has it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(shown, value)) or "none"
+    return "none" if value in (None, "") else str(value)
+
+
+def _group(kind: str, described: Mapping[str, Any], known: Mapping[str, type]) -> Group:
+    return _part(kind, described, described.get("name"), known.get(described.get("name", "")))
+
+
+def _part(kind: str, values: Mapping[str, Any], name: str | None, cls: type | None) -> Group:
+    """The fields of an object of a class; of one that is not known their values alone."""
+    title = f"{kind} {name}" if name else kind
+    if cls is None:
+        return _fields(title, values, {}, {})
+    specs = declared(cls)
+    usual = getattr(cls, "_field_defaults", None) or {name: getattr(cls, name) for name in specs}
+    return _fields(title, values, usual, specs)
+
+
+def _task(name: str) -> type | None:
+    if name in tasks.names():
+        return tasks.settings(name)
+    return own.OwnSettings if name == "arrays" or name.lower().endswith((".h5", ".hdf5")) else None
+
+
+def _device(described: Mapping[str, Any]) -> Group:
+    name = described.get("name", "")
+    title = f"Device {name}" if name else "Device"
+    if name in devices.BUILT_IN:
+        cls = devices.kind(name)
+        return _fields(title, described, devices.defaults(cls), declared(cls))
+    return _fields(title, described, *_read(described.get("source", "")))
+
+
+def _fields(title: str, values: Mapping[str, Any], usual: Mapping[str, Any], specs: Mapping[str, Field]) -> Group:
+    settings = []
+    for name, value in values.items():
+        if name in _RECORD or name.endswith("_sha256"):
+            continue
+        spec, changed = specs.get(name, Field()), name not in usual or usual[name] != value
+        default = shown(usual[name]) if name in usual else ""
+        settings.append(Setting(name, shown(value), default, spec.unit, spec.doc, changed))
+    return Group(title, sorted(settings, key=lambda s: not s.changed))
+
+
+def _read(source: str) -> tuple[dict[str, Any], dict[str, Field]]:
+    """Defaults and declarations in the recorded text of somebody's device, as far as they are written out.
+
+    The text is read, not executed.
+    """
+    usual, specs = {}, {}
+    for name, annotation, default in _annotated(source):
+        try:
+            usual[name] = ast.literal_eval(default)
+        except (ValueError, TypeError):
+            continue
+        for call in ast.walk(annotation):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Field"):
+                said: dict[Any, ast.expr] = dict(zip(Field._fields, call.args, strict=False))
+                said.update((keyword.arg, keyword.value) for keyword in call.keywords)
+                specs[name] = Field(unit=_text(said.get("unit")), doc=_text(said.get("doc")))
+    return usual, specs
+
+
+def _annotated(source: str) -> list[tuple[str, ast.expr, ast.expr]]:
+    """Name, annotation and default of what a text's NamedTuple classes declare; nothing of a text that is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return []
+    return [
+        (line.target.id, line.annotation, line.value)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("NamedTuple") for base in node.bases)
+        for line in node.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value is not None
+    ]
+
+
+def _text(node: ast.expr | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

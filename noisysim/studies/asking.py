@@ -1,0 +1,41 @@
+"""Studies asked for by files: what the command line takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from noisysim import config as configuration
+from noisysim import storage
+from noisysim.studies import engine, needs
+from noisysim.studies.cells import DEFAULTS
+from noisysim.studies.study import Study
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The arguments that a study file (TOML) or a study holds."""
+    if storage.kind(path) != "study":
+        return configuration.read(path, [*DEFAULTS, "retention"])
+    arguments = Study.load(path).arguments
+    if arguments["task"] == "arrays":
+        raise ValueError(f"{path} learned arrays that it does not hold: call noisysim.sweep with them again")
+    return arguments
+
+
+def sweep(path: Path, *, out: Path | None, **options: Any) -> Study:
+    """Run the study that a file asks for; a study's own file is gone on with."""
+    target = out or (path if storage.kind(path) == "study" else path.with_suffix(".h5"))
+    return engine.sweep(**read(path), out=target, **options)
+
+
+@contextlib.contextmanager
+def client(scheduler: str | None) -> Iterator[Any]:
+    """A client of the Dask scheduler at an address, or that a scheduler file names; ``None`` for none."""
+    if scheduler is None:
+        yield None
+        return
+    named = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    with needs.distributed().Client(**named, set_as_default=False) as found:
+        yield found

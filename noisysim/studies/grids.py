@@ -1,0 +1,280 @@
+"""What a study asks for: arguments of `noisysim.run`, some of which take several values, and the runs that follow.
+
+An argument that takes several values is an axis of the study. ``grid`` makes one of a field of a device (a learner, a
+task, an optimizer), ``by`` gives an argument a value for each value of an axis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from noisysim import devices, learner_files, optimizers
+from noisysim.fields import check_names, declared, nearest
+from noisysim.tasks import Task
+
+DESCRIBERS = {"device": devices, "learner": learner_files, "optimizer": optimizers}
+"""Who makes and describes what an argument names."""
+LISTS = ("layers", "diagnostics")
+"""Arguments whose own value is a list: several values are a list of lists."""
+TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
+"""Names that a study's data have besides its axes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Something with fields of which some take several values; made by `grid`."""
+
+    base: Any
+    fields: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class By:
+    """A value for each value of an axis; made by `by`."""
+
+    axis: str
+    values: Mapping[Any, Any]
+
+
+def grid(base: Any, **fields: Any) -> Grid:
+    """A device, learner, task or optimizer of which some fields take several values: each such field is an axis.
+
+    Parameters
+    ----------
+    base : str, path, device, learner or list of them
+        What has the fields. A list is an axis too.
+    **fields
+        A value, or a list of values.
+
+    Examples
+    --------
+    >>> import noisysim
+    >>> bits = noisysim.grid("crossbar", adc_bits=[4, 6, 8], line_noise=0.02)
+    >>> noisysim.studies.grids.Plan({"device": bits, "seed": range(2)}).axes
+    {'adc_bits': [4, 6, 8], 'seed': [0, 1]}
+    """
+    if not fields:
+        raise ValueError("a grid needs fields: grid('crossbar', adc_bits=[4, 6, 8])")
+    return Grid(base, fields)
+
+
+def by(axis: str, values: Mapping[Any, Any] | None = None, **named: Any) -> By:
+    """A value of an argument for each value of an axis of the study.
+
+    Parameters
+    ----------
+    axis : str
+        Name of the axis.
+    values : mapping
+        From the axis's values to the argument's.
+    **named
+        The same for an axis whose values are names.
+
+    Examples
+    --------
+    >>> import noisysim
+    >>> rates = noisysim.by("learner", danp=3e-3, bp=1e-2)  # learning_rate=rates
+    >>> rates.values["bp"]
+    0.01
+    """
+    return By(axis, {**(values or {}), **named})
+
+
+class Plan:
+    """The axes of a study and the arguments of each of its runs.
+
+    Parameters
+    ----------
+    arguments : mapping
+        Of `noisysim.run`: each a value, a list of values, a `Grid` or a `By`.
+
+    Attributes
+    ----------
+    axes : dict of list
+        Labels of each axis's values (numbers or texts), by name, in the order of the arguments.
+    shape : tuple of int
+        How many values each axis has.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]):
+        self.axes: dict[str, list[Any]] = {}
+        self._values: dict[str, list[Any]] = {}
+        self._makers: dict[str, Any] = {}
+        self.arguments = {name: _read(name, value) for name, value in arguments.items()}
+        for name, value in self.arguments.items():
+            if isinstance(value, Grid):
+                self._makers[name] = self._grid(name, value)
+            elif not isinstance(value, By):
+                self._makers[name] = self._plain(name, value)
+        for name, value in self.arguments.items():
+            if isinstance(value, By):
+                self._makers[name] = self._by(name, value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(labels) for labels in self.axes.values())
+
+    @property
+    def size(self) -> int:
+        """How many runs there are."""
+        return math.prod(self.shape)
+
+    def points(self) -> Iterator[dict[str, int]]:
+        """Where each run lies: a position on every axis, the last axis running fastest."""
+        for index in itertools.product(*map(range, self.shape)):
+            yield dict(zip(self.axes, index, strict=True))
+
+    def at(self, point: Mapping[str, int]) -> dict[str, Any]:
+        """The arguments of the run that lies there."""
+        return {name: self._makers[name](point) for name in self.arguments}
+
+    def described(self) -> dict[str, Any]:
+        """The arguments as plain values that TOML can hold and a `Plan` takes again."""
+        return {name: _described(name, value) for name, value in self.arguments.items() if value is not None}
+
+    def _axis(self, name: str, argument: str, values: Sequence[Any]) -> str:
+        """Take in an axis; where its name is taken, the argument's stands before it."""
+        if name != argument and (name in self.axes or name in self.arguments or name in TAKEN):
+            name = f"{argument}_{name}"
+        labels = [_label(value) for value in values]
+        if len({str(label) for label in labels}) < len(labels):
+            raise ValueError(f"{name} has a value twice: {', '.join(map(str, labels))}")
+        if not all(isinstance(label, (int, float)) for label in labels):
+            labels = [str(label) for label in labels]
+        self.axes[name], self._values[name] = labels, list(values)
+        return name
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """What makes an argument that is no grid: a function of a point."""
+        if not _several(name, value):
+            return lambda point: value
+        axis = self._axis(name, name, list(value))
+        return lambda point: self._values[axis][point[axis]]
+
+    def _grid(self, name: str, value: Grid) -> Any:
+        """The same of a grid."""
+        bases = value.base if _several(name, value.base) else None
+        base_axis = None if bases is None else self._axis(name, name, list(bases))
+        for base in [value.base] if bases is None else bases:
+            _check_fields(name, base, value.fields)
+        axes = {
+            field: self._axis(field, name, list(values))
+            for field, values in value.fields.items()
+            if _several(field, values)
+        }
+
+        def make(point: Mapping[str, int]) -> Any:
+            base = value.base if base_axis is None else self._values[base_axis][point[base_axis]]
+            chosen = {
+                field: self._values[axes[field]][point[axes[field]]] if field in axes else given
+                for field, given in value.fields.items()
+            }
+            if isinstance(base, Mapping):
+                return {**base, **chosen}
+            return {"name": base, **chosen} if isinstance(base, str) else DESCRIBERS[name].get(base, **chosen)
+
+        return make
+
+    def _by(self, name: str, value: By) -> Any:
+        """The same of an argument that depends on an axis."""
+        if value.axis not in self.axes:
+            raise ValueError(f"{name} goes by {value.axis!r}, which is no axis{nearest(value.axis, self.axes)}")
+        given = {str(label): chosen for label, chosen in value.values.items()}
+        labels = [str(label) for label in self.axes[value.axis]]
+        if missing := [label for label in labels if label not in given]:
+            raise ValueError(f"{name} goes by {value.axis!r}, but has no value for {', '.join(missing)}")
+        if unknown := [label for label in given if label not in labels]:
+            raise ValueError(f"{name} has a value for {unknown[0]!r}{nearest(unknown[0], labels)}")
+        return lambda point: given[labels[point[value.axis]]]
+
+
+def _read(name: str, value: Any) -> Any:
+    """An argument with the forms that TOML knows turned into grids: a table with lists, a table with ``by``."""
+    if isinstance(value, Mapping):
+        if "by" in value and "name" not in value:
+            return By(value["by"], {k: v for k, v in value.items() if k != "by"})
+        if any(_several(field, given) for field, given in value.items()):
+            return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
+    if isinstance(value, np.ndarray) and value.ndim == 1 and name != "task":
+        value = value.tolist()
+    if _several(name, value) and not len(value):
+        raise ValueError(f"{name} is an empty list: give it one or more values")
+    return value
+
+
+def _several(name: str, value: Any) -> bool:
+    """Whether an argument is a list of values, and not a value that is a list."""
+    if isinstance(value, np.ndarray):
+        return name != "task" and value.ndim == 1
+    if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
+        return False
+    if name in LISTS:
+        return bool(value) and all(isinstance(one, (list, tuple)) and not hasattr(one, "_fields") for one in value)
+    return not (name == "task" and any(isinstance(one, (np.ndarray, list)) for one in value))
+
+
+def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
+    """Refuse what cannot have a grid's fields, or has none of such a name."""
+    if name not in (*DESCRIBERS, "task"):
+        raise ValueError(f"{name} has no fields: give it a list of values")
+    if name in DESCRIBERS:
+        made = DESCRIBERS[name].get(base)
+        check_names(f"{name} {_label(base)!r}", fields, declared(type(made)))
+
+
+def _label(value: Any) -> Any:
+    """What an axis calls a value: a number or a text as it is, anything else by name and what sets it apart."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping):
+        inside = ",".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        return f"{value.get('name')}:{inside}" if inside else str(value.get("name"))
+    if isinstance(value, Task):
+        return value.name
+    if hasattr(value, "_fields"):
+        return _label({"name": devices.name_of(value), **devices.changes(value)})
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        usual = {f.name: f.default for f in dataclasses.fields(value)}
+        own = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
+        return _label({"name": getattr(value, "name", type(value).__name__), **own})
+    if isinstance(value, (list, tuple)):
+        return "-".join(str(_label(one)) for one in value) if value else "none"
+    return "default" if value is None else str(value)
+
+
+def _described(name: str, value: Any) -> Any:
+    """An argument in plain values."""
+    if isinstance(value, By):
+        return {"by": value.axis, **{str(k): _described(name, v) for k, v in value.values.items()}}
+    if isinstance(value, Grid):
+        fields = {k: _described(k, v) for k, v in value.fields.items()}
+        if isinstance(value.base, (str, list, tuple)):
+            return {"name": _described(name, value.base), **fields}
+        return {**_described(name, value.base), **fields}
+    if _several(name, value):
+        return [_described(name, one) for one in value]
+    if name in DESCRIBERS and not isinstance(value, (str, Mapping)) and value is not None:
+        own = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
+        return {k: v for k, v in own.items() if k != "source"}
+    if isinstance(value, Task):
+        return {"name": value.name, **value.settings}
+    if name == "task" and isinstance(value, (list, tuple)):
+        return "arrays"
+    if name == "layers" and isinstance(value, (list, tuple)):
+        from noisysim import layers
+
+        return layers.plain(layers.hidden(list(value)))
+    return json.loads(json.dumps(value, default=_plainest))
+
+
+def _plainest(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)

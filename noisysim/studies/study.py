@@ -1,0 +1,217 @@
+"""`Study`: what a sweep found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.fields import check_choice
+from noisysim.studies import cells, journal, needs, table
+from noisysim.studies.table import Table
+
+STATUSES = ("finished", "diverged", "failed", table.MISSING)
+
+
+class Study:
+    """The runs of a study and what they found.
+
+    Attributes
+    ----------
+    axes : dict of list
+        Labels of each axis's values, by name, in the order of the arguments.
+    arguments : dict
+        What was asked for, in plain values.
+    fixed : dict
+        Settings that all runs share.
+    path : Path or None
+        The file.
+    """
+
+    def __init__(self, content: Table, path: Path | None):
+        self._table = content
+        self.path = path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Study:
+        """The study that a file holds; of one under way all that has finished.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is not a whole study.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no study {path}")
+        content = table.read(path)
+        for record in journal.read(path):
+            if record["key"] in content.at:
+                content.put(record)
+        return cls(content, path)
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        return self._table.axes
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return self._table.arguments
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        return cells.nested(self._table.shared)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many runs finished, diverged, failed, and have not been done."""
+        status = self._table.texts["status"]
+        return {name: int((status == name).sum()) for name in STATUSES}
+
+    @property
+    def environments(self) -> list[dict[str, Any]]:
+        """Versions and processors of the hosts, one for each that differs."""
+        return self._table.environments
+
+    @property
+    def data(self) -> Any:
+        """All of it as an `xarray.Dataset` whose dimensions are the axes.
+
+        ``status`` and ``error`` (text); ``test_accuracy``, ``test_loss``, ``train_accuracy``, ``train_loss`` after
+        the last epoch (fractions and means a sample; NaN where a run did not finish), and with ``_by_epoch`` after
+        each; the cost of learning (``passes``, ``mvms``, ...: `noisysim.cost.Cost`); ``elapsed`` (s); what diagnostics
+        found, over ``look`` and ``layer``. Several chips a run make a dimension ``chip``.
+        """
+        xarray = needs.xarray()
+        return xarray.Dataset(
+            {name: (dims, values) for name, (dims, values) in self._table.arrays().items()},
+            coords=self._table.scales(),
+        )
+
+    def config(self, **select: Any) -> dict[str, Any]:
+        """The resolved configuration of one run, as a result file has it.
+
+        Parameters
+        ----------
+        **select
+            A label of each axis with more than one value.
+        """
+        return self._table.plain(int(np.ravel_multi_index(self._index(select), self._table.shape)))
+
+    def _index(self, select: dict[str, Any]) -> tuple[int, ...]:
+        """The position on every axis that labels name."""
+        position = {name: at_label(self.axes, name, label) for name, label in select.items()}
+        if missing := [name for name, labels in self.axes.items() if name not in select and len(labels) > 1]:
+            raise ValueError(f"choose one of each axis: {', '.join(missing)}")
+        return tuple(position.get(name, 0) for name in self.axes)
+
+    def plot(
+        self,
+        name: str = "test_accuracy",
+        *,
+        x: str | None = None,
+        hue: str | None = None,
+        col: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        **select: Any,
+    ) -> Any:
+        """What the runs found against an axis: means over seeds as lines, standard deviations as bands.
+
+        Parameters
+        ----------
+        name : str
+            A variable of `data` that has one value a run, such as "test_accuracy", "test_loss", "passes", "elapsed".
+        x : str
+            Axis along the bottom, or "epoch". Left out, the first axis of numbers, else the first.
+        hue, col : str
+            Axis whose values have a colour, and a panel, each. Left out, axes that are neither drawn nor selected.
+        path : path, optional
+            Where to write the figure; the suffix chooses the format.
+        **select
+            A label of an axis that is not drawn: ``adc_bits=8``. Seeds (and chips) that are not selected are averaged.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from noisysim.studies import figure
+
+        return figure.draw(self, name, x, hue, col, path, select)
+
+    def toml(self) -> str:
+        """A study file that asks for the same study: ``noisysim sweep FILE``."""
+        import tomli_w
+
+        return tomli_w.dumps(self.arguments)
+
+    def problems(self) -> list[tuple[str, str, str]]:
+        """The runs that failed or diverged: where each lies, its status, and why."""
+        found, texts = [], self._table.texts
+        for index in np.flatnonzero((texts["status"] == "failed") | (texts["status"] == "diverged")):
+            at = np.unravel_index(index, self._table.shape)
+            where = ", ".join(f"{n}={labels[k]}" for k, (n, labels) in zip(at, self.axes.items(), strict=True))
+            found.append((where, texts["status"][index], texts["error"][index]))
+        return found
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What a summary says, as names and values."""
+        fixed, done = self.fixed, self._table.columns.get("elapsed", np.zeros(0))
+        rows = [(name, ", ".join(map(str, _few(labels)))) for name, labels in self.axes.items()]
+        for name in ("task", "device", "learner"):
+            if name not in self.axes and "name" in fixed.get(name, {}):
+                rows.append((name, fixed[name]["name"]))
+        said = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        rows.append(("runs", f"{len(self._table.keys)}: {said}"))
+        if np.isfinite(done).any():
+            rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s a run (median)"))
+        rows += [self._best()] if np.isfinite(self._table.columns.get("test_accuracy", np.nan)).any() else []
+        rows += [(status, f"{where}: {why}") for where, status, why in self.problems()[:SHOWN]]
+        if (more := len(self.problems()) - SHOWN) > 0:
+            rows.append(("", f"and {more} more"))
+        if self.counts[table.MISSING] and self.path is not None:
+            rows.append(("go on", f"noisysim sweep {self.path}"))
+        return rows
+
+    def _best(self) -> tuple[str, str]:
+        """Where the mean test accuracy over seeds is highest."""
+        column = self._table.columns["test_accuracy"]
+        per_run = column.reshape(len(column), -1).mean(axis=1).reshape(self._table.shape)
+        names = list(self.axes)
+        if "seed" in names:
+            per_run = per_run.mean(axis=names.index("seed"))
+            names.remove("seed")
+        if not np.isfinite(per_run).any():
+            return "best", "no setting whose runs all finished"
+        at = np.unravel_index(np.nanargmax(per_run), per_run.shape)
+        where = ", ".join(f"{name}={self.axes[name][k]}" for name, k in zip(names, at, strict=True))
+        seeds = f" (mean of {len(self.axes['seed'])} seeds)" if len(self.axes.get("seed", [])) > 1 else ""
+        return "best", f"test accuracy {100 * per_run[at]:.1f} %{' at ' + where if where else ''}{seeds}"
+
+    def summary(self) -> str:
+        """The study in a few lines."""
+        rows = self.rows()
+        width = max(9, *(len(name) for name, _ in rows))
+        return "\n".join(f"{name:>{width}}  {value}" for name, value in rows)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+
+SHOWN = 5
+"""Runs that failed, of which a summary tells one by one."""
+
+
+def _few(labels: list[Any]) -> list[Any]:
+    """The labels of an axis, long ones cut."""
+    return labels if len(labels) <= 12 else [*labels[:5], "...", *labels[-3:]]
+
+
+def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
+    """The position of a label on an axis."""
+    check_choice("axis", name, list(axes))
+    found = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
+    if not found:
+        raise ValueError(f"axis {name} has no {label!r}: it has {', '.join(map(str, axes[name]))}")
+    return found[0]

@@ -1,0 +1,261 @@
+"""What the runs of a study found, as arrays over its axes, and the file they are kept in.
+
+Layout of the file (version 1), HDF5 that NetCDF-4 readers take as well::
+
+    /                      attributes format = "noisysim study", version
+    /AXIS                  an axis's values (float64, int64 or text), a dimension scale; also epoch, chip, look, layer
+    /status, /error        text, over the axes: finished, diverged, failed or missing; and why
+    /warnings              text, over the axes: what each run noticed about itself, a line each
+    /environment           int64, over the axes: which of /study/environments
+    /elapsed               float64 (s)
+    /test_accuracy, ...    float64, over the axes: after the last epoch; NaN where the run did not finish
+    /test_accuracy_by_epoch, ...   over the axes and epoch
+    /test_accuracy_after, ...      over the axes and seconds: tested again so long after the run
+    /passes, ...           float64, over the axes: cost of learning
+    /angle, ...            what diagnostics found, over the axes, look and layer; /look_update, the updates done before
+    /study/arguments       JSON text: what was asked for (`noisysim.studies.grids.Plan`)
+    /study/shared          JSON text: the settings that all runs have in common, by dotted names
+    /study/own             JSON text, one a run: its other settings
+    /study/keys            text, one a run: a hash of its settings
+    /study/environments    JSON text: versions and processors of the hosts
+
+It is written whole under another name and renamed. Runs that finished since are in the journal beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim import storage
+from noisysim.studies import cells
+
+FORMAT, VERSION = "noisysim study", 1
+MISSING = "missing"
+TEXTS = ("status", "error", "warnings")
+BY_EPOCH, AFTER = "_by_epoch", "_after"
+
+
+class Table:
+    """Arrays over the runs of a study.
+
+    Parameters
+    ----------
+    axes : mapping
+        Labels by name of the axis.
+    arguments : dict
+        What was asked for, in plain values.
+    keys : sequence of str
+        Of each run, the last axis running fastest.
+    shared, own : dict, list of dict
+        Settings of all runs and of each (`noisysim.studies.cells.common`).
+    seconds : sequence of float
+        After which the chips are tested again.
+
+    Attributes
+    ----------
+    columns : dict of numpy.ndarray
+        float64, (runs, ...), by name.
+    texts : dict of numpy.ndarray
+        Text, (runs,), by name.
+    environments : list of dict
+    environment : numpy.ndarray
+        Which of them each run was in; -1 where it has not been done.
+    """
+
+    def __init__(
+        self,
+        axes: Mapping[str, Sequence[Any]],
+        arguments: dict[str, Any],
+        keys: Sequence[str],
+        shared: dict[str, Any],
+        own: Sequence[dict[str, Any]],
+        seconds: Sequence[float] = (),
+    ):
+        self.axes = {name: list(labels) for name, labels in axes.items()}
+        self.arguments, self.keys, self.shared, self.own = arguments, list(keys), shared, list(own)
+        self.at = {key: index for index, key in enumerate(self.keys)}
+        self.columns: dict[str, np.ndarray] = {}
+        self.texts = {name: np.full(len(self.keys), "", object) for name in TEXTS}
+        self.texts["status"][:] = MISSING
+        self.environments: list[dict[str, Any]] = []
+        self.environment = np.full(len(self.keys), -1)
+        self.seconds = list(seconds)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each axis has."""
+        return tuple(len(labels) for labels in self.axes.values())
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Numbers of the runs that have not been done."""
+        return np.flatnonzero(self.texts["status"] == MISSING)
+
+    def plain(self, index: int) -> dict[str, Any]:
+        """The settings of a run."""
+        return cells.nested({**self.shared, **self.own[index]})
+
+    def put(self, record: Mapping[str, Any]) -> None:
+        """Take in what a run found; a run that was done twice is the same both times.
+
+        Parameters
+        ----------
+        record : mapping
+            Of `noisysim.studies.worker`.
+        """
+        index = self.at[record["key"]]
+        for name in TEXTS:
+            self.texts[name][index] = record[name]
+        if record["environment"] not in self.environments:
+            self.environments.append(record["environment"])
+        self.environment[index] = self.environments.index(record["environment"])
+        for name, value in record["values"].items():
+            self._put(name, index, np.asarray(value, np.float64))
+
+    def _put(self, name: str, index: int, value: np.ndarray) -> None:
+        """One value, scalar or array; a column grows to hold the largest."""
+        column = self.columns.get(name)
+        if column is None:
+            column = self.columns[name] = np.full((len(self.keys), *value.shape), np.nan)
+        if column.ndim != value.ndim + 1:
+            raise ValueError(f"{name} has {value.ndim} dimensions here and {column.ndim - 1} in other runs")
+        grown = tuple(np.maximum(column.shape[1:], value.shape))
+        if grown != column.shape[1:]:
+            column, before = np.full((len(self.keys), *grown), np.nan), column
+            column[tuple(map(slice, before.shape))] = before
+            self.columns[name] = column
+        if value.ndim == 0:
+            column[index] = value
+            return
+        column[index] = np.nan
+        column[index][tuple(map(slice, value.shape))] = value
+
+    def take_up(self, earlier: Table) -> None:
+        """Take in the runs of an earlier study that this one asks for as well."""
+        for index, key in enumerate(earlier.keys):
+            if key in self.at and earlier.texts["status"][index] != MISSING:
+                values = {name: column[index] for name, column in earlier.columns.items()}
+                texts = {name: column[index] for name, column in earlier.texts.items()}
+                self.put({
+                    "key": key, **texts, "values": values,
+                    "environment": earlier.environments[earlier.environment[index]],
+                })  # fmt: skip
+
+    def forget(self, index: int) -> None:
+        """Make a run one that has not been done."""
+        for name in TEXTS:
+            self.texts[name][index] = MISSING if name == "status" else ""
+        self.environment[index] = -1
+        for column in self.columns.values():
+            column[index] = np.nan
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Names of a column's dimensions."""
+        rest = self.columns[name].ndim - 1 if name in self.columns else 0
+        if name.endswith(BY_EPOCH):
+            further = ("epoch", "chip")
+        elif name.endswith(AFTER):
+            further = ("seconds", "chip")
+        elif name.startswith(("test_", "train_", "passed_share", "activity_rms")):
+            further = ("chip", "")
+        else:
+            further = ("look", "layer")
+        return (*self.axes, *further[:rest])
+
+    def scales(self) -> dict[str, np.ndarray]:
+        """Values along every dimension."""
+        lengths: dict[str, int] = {}
+        for name, column in self.columns.items():
+            for dim, n in zip(self.dims(name)[len(self.axes) :], column.shape[1:], strict=True):
+                lengths[dim] = max(n, lengths.get(dim, 0))
+        found = {}
+        for name, labels in self.axes.items():
+            numbers = all(isinstance(label, (int, float)) for label in labels)
+            found[name] = np.array(labels) if numbers else np.array(labels, object)
+        counted = {dim: np.arange(1, n + 1) for dim, n in lengths.items()}
+        return {**found, **counted, **({"seconds": np.array(self.seconds)} if "seconds" in counted else {})}
+
+    def arrays(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        """Every column and text over the axes: dimensions and values by name."""
+        axes, scales = tuple(self.axes), self.scales()
+        found = {name: (axes, column.reshape(self.shape)) for name, column in self.texts.items()}
+        found["environment"] = axes, self.environment.reshape(self.shape)
+        for name, column in self.columns.items():
+            dims = self.dims(name)
+            whole = np.full((len(self.keys), *(len(scales[dim]) for dim in dims[len(axes) :])), np.nan)
+            whole[tuple(map(slice, column.shape))] = column
+            found[name] = dims, whole.reshape(*self.shape, *whole.shape[1:])
+        return found
+
+
+def write(path: Path, table: Table) -> None:
+    """Write a study's file in one step."""
+    with storage.replaced(path) as file:
+        file.attrs.update(format=FORMAT, version=VERSION)
+        for name, values in table.scales().items():
+            scale = _dataset(file, name, values)
+            scale.make_scale(name)
+        for name, (dims, values) in table.arrays().items():
+            written = _dataset(file, name, values)
+            for number, dim in enumerate(dims):
+                written.dims[number].attach_scale(file[dim])
+        for name in ("arguments", "shared", "environments"):
+            file[f"study/{name}"] = json.dumps(getattr(table, name))
+        _dataset(file, "study/own", np.array([json.dumps(one) for one in table.own], object))
+        _dataset(file, "study/keys", np.array(table.keys, object))
+
+
+def _dataset(file: Any, name: str, values: np.ndarray) -> Any:
+    """A dataset of numbers or texts; large ones are compressed."""
+    import h5py
+
+    kind = h5py.string_dtype() if values.dtype == object else values.dtype
+    packed = {"compression": "gzip"} if values.ndim and values.size > 1000 else {}
+    return file.create_dataset(name, data=values, dtype=kind, **packed)
+
+
+def read(path: Path) -> Table:
+    """The inverse of `write`.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole study.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise ValueError(f"{path} is not a noisysim study")
+            if file.attrs["version"] != VERSION:
+                raise ValueError(f"{path} has layout version {file.attrs['version']}; this noisysim reads {VERSION}")
+            arguments, shared, environments = (
+                json.loads(file[f"study/{name}"][()]) for name in ("arguments", "shared", "environments")
+            )
+            own = [json.loads(one) for one in file["study/own"].asstr()[()]]
+            names = [scale.name.strip("/") for scale in (file["status"].dims[k][0] for k in range(file["status"].ndim))]
+            axes = {name: _listed(file[name]) for name in names}
+            table = Table(axes, arguments, list(file["study/keys"].asstr()[()]), shared, own)
+            table.environments, table.environment = environments, file["environment"][()].ravel()
+            table.seconds = _listed(file["seconds"]) if "seconds" in file else []
+            for name in TEXTS:
+                table.texts[name] = np.array(file[name].asstr()[()], object).ravel()
+            for name, item in file.items():
+                if isinstance(item, h5py.Dataset) and not item.is_scale and name not in (*TEXTS, "environment"):
+                    further = item.shape[len(axes) :]
+                    table.columns[name] = item[()].reshape(math.prod(table.shape), *further)
+    except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a whole noisysim study ({error})") from None
+    return table
+
+
+def _listed(scale: Any) -> list[Any]:
+    """The labels of an axis."""
+    return scale.asstr()[()].tolist() if scale.dtype.kind == "O" else scale[()].tolist()

@@ -1,0 +1,143 @@
+"""What a worker does: a few runs that differ in seed alone, and what they found in plain values."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pickle
+import tempfile
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim import config as configuration
+from noisysim import environment, running, tasks
+from noisysim.history import LOOKS, MEASURED
+from noisysim.results import Result
+from noisysim.studies.cells import depends_on_seed
+
+
+def work(
+    cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Do runs; one that fails gives a record that says why.
+
+    Parameters
+    ----------
+    cells : sequence of (str, dict)
+        Key and settings of each; of several everything but the seed is the same.
+    task : Task or None
+        Where the data have no name by which a worker could find them.
+    rule : bytes or None
+        A learner that has no name by which a worker could find it, pickled.
+    options : dict
+        ``data`` (folder), ``threads``, ``keep`` (folder for the runs' own result files, or ``None``), ``retention``
+        (seconds after which each run is tested again).
+
+    Returns
+    -------
+    list of dict
+        A record each (`noisysim.studies.table.Table.put`).
+    """
+    if len(cells) > 1:
+        try:
+            given = _arguments(cells[0][1], task, rule, options["data"])
+            seeds = [plain["seed"] for _, plain in cells]
+            del given["seed"], given["chips"]
+            found = running.together(seeds, **given, threads=options["threads"], progress=False)
+            return [_record(key, result) for (key, _), result in zip(cells, found, strict=True)]
+        except Exception:  # one by one, then: the failure may be one run's
+            pass
+    return [_alone(key, plain, task, rule, options) for key, plain in cells]
+
+
+def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        given, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
+        path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
+        again = {"task": given["task"], "device": _source_file(plain["device"])}
+        if path is not None and path.exists():
+            result = running.resume(path, **again, **how, progress=False)
+        else:
+            result = running.run(**given, **how, out=path, progress=False)
+        record = _record(key, result)
+        if options["retention"] and result.status == "finished":
+            later = running.retention(result, options["retention"], **again, **how)
+            record["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
+        return record
+    except Exception as error:
+        return {
+            "key": key, "status": "failed", "error": f"{type(error).__name__}: {error}", "values": {},
+            "warnings": traceback.format_exc(), "environment": _environment(plain["backend"]),
+        }  # fmt: skip
+
+
+def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) -> dict[str, Any]:
+    """Settings as arguments of `noisysim.run`, the task made: once for all runs of this process that learn it."""
+    if task is None:
+        wanted = configuration.rerunnable(plain)["task"]
+        seed = plain["seed"] if depends_on_seed(wanted) else 0
+        task = _task(json.dumps(wanted), data, seed)
+        if task.crc32 != plain["task"]["crc32"]:
+            raise ValueError(
+                f"the data of task {wanted['name']!r} are not the same on this worker as where the study began"
+            )
+    given = json.loads(json.dumps(plain))
+    given["task"] = task
+    for part in ("device", "learner"):
+        if moved := _source_file(plain[part]):
+            given[part]["name"] = moved
+    if rule is not None:
+        given["learner"] = pickle.loads(rule)
+    return given
+
+
+@functools.lru_cache(maxsize=4)
+def _task(spec: str, data: Any, seed: int) -> Any:
+    return tasks.get(json.loads(spec), data=data, seed=seed)
+
+
+def _source_file(described: dict[str, Any]) -> str | None:
+    """Where the file of a device or learner that this worker lacks was written to; ``None`` where there is no need."""
+    name = described["name"]
+    if "source" not in described or not name.endswith(".py") or Path(name).is_file():
+        return None
+    place = Path(tempfile.gettempdir()) / f"noisysim-{described['sha256'][:16]}" / Path(name).name
+    place.parent.mkdir(exist_ok=True)
+    if not place.exists():
+        draft = place.with_name(f"{os.getpid()}-{threading.get_ident()}.py")
+        draft.write_bytes(described["source"].encode())
+        draft.replace(place)
+    return str(place)
+
+
+def _record(key: str, result: Result) -> dict[str, Any]:
+    """What is kept of a run."""
+    values: dict[str, Any] = {"elapsed": result.elapsed, **result.cost}
+    for name in MEASURED:
+        column = result.history[name]
+        values[f"{name}_by_epoch"] = column.tolist()
+        ended = result.status == "finished" and len(column)
+        values[name] = column[-1].tolist() if ended else np.full(column.shape[1:], np.nan).tolist()
+    for name, looks in result.content["arrays"].get(LOOKS, {}).items():
+        values["look_update" if name == "update" else name] = np.asarray(looks).tolist()
+    diverged = result.status != "finished"
+    return {
+        "key": key, "status": result.status, "error": result.warnings[0] if diverged and result.warnings else "",
+        "warnings": "\n".join(result.warnings), "values": values, "environment": _place(result.environment),
+    }  # fmt: skip
+
+
+@functools.cache
+def _environment(backend: str) -> dict[str, Any]:
+    return _place(environment.describe(backend))
+
+
+def _place(described: dict[str, Any]) -> dict[str, Any]:
+    """An environment without the time, which is each run's own."""
+    return {name: value for name, value in described.items() if name != "started"}
