@@ -1,4 +1,5 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
+# make docs: the pages, in docs/_build/html; every script of theirs is run.
 # make gpu: on a machine with a GPU, the tests, benchmarks and full-length figures that need one; its reports are kept.
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test check speed gpu gpu-tests gpu-speed gpu-papers
+.PHONY: demo test check docs speed gpu gpu-tests gpu-speed gpu-papers
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
@@ -21,6 +22,9 @@ test: $(VENV)/.tested
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.documented
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 speed: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed
@@ -46,7 +50,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test,sweep]"
+	touch $@
+
+$(VENV)/.documented: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[docs,sweep]"
 	touch $@
 
 $(VENV)/.$(CUDA): $(VENV)/.tested

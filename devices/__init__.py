@@ -82,6 +82,15 @@ def get(spec: Any, **settings: Any) -> Any:
     ValueError, TypeError, FileNotFoundError
         For an unknown name or field, a value outside its range, a device that is no device (`DeviceError`), or a file
         that is missing or not the one recorded.
+
+    Examples
+    --------
+    >>> device = get("crossbar:adc_bits=6", read_noise=0.02)
+    >>> device.adc_bits, device.read_noise
+    (6, 0.02)
+    >>> get("pcm:drift=-1")
+    Traceback (most recent call last):
+    ValueError: pcm.drift must be ...
     """
     spec, settings = _apart(spec, settings)
     if isinstance(spec, str):

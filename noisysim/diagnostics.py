@@ -510,6 +510,11 @@ def get(spec: Any, **settings: Any) -> Diagnostic:
     ------
     ValueError, TypeError
         For an unknown name or field, or a value outside its range.
+
+    Examples
+    --------
+    >>> get("bias:samples=50")
+    Bias(samples=50)
     """
     return configure("diagnostic", spec, settings, DIAGNOSTICS)
 

@@ -41,7 +41,9 @@ class Field(NamedTuple):
 
     Attributes
     ----------
-    unit, low, high, doc : str, float, float, str
+    unit : str
+    low, high : float
+    doc : str
     choices : tuple of str
         For a word instead of a number.
     whole : bool

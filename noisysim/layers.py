@@ -1,7 +1,9 @@
 """Kinds of layers, and how a network is described by a short list of them.
 
+>>> from noisysim import conv, pool
 >>> layers = [conv(16, 3, stride=2), pool(2), 128]
->>> layers = ["conv(16, 3, stride=2)", "pool(2)", 128]
+>>> plain(layer(one) for one in layers)
+['conv(16, 3, stride=2)', 'pool(2)', 128]
 
 A convolution or a dense layer is a product that arrays of cells compute; it begins a block. Batch normalisation, the
 activation function, max pooling and dropout, in this order, are what the digital periphery does with its lines.
@@ -173,7 +175,16 @@ KINDS: dict[str, type[Layer]] = {kind.name: kind for kind in (Dense, Conv, Pool,
 
 
 def parse(text: str) -> Layer:
-    """The layer that a text such as ``"conv(16, 3, stride=2)"`` describes."""
+    """The layer that a text such as ``"conv(16, 3, stride=2)"`` describes.
+
+    Examples
+    --------
+    >>> parse("conv(16, 3, stride=2)").channels
+    16
+    >>> parse("conv(16, 3, strides=2)")
+    Traceback (most recent call last):
+    ValueError: unknown field of conv 'strides'; did you mean 'stride'? ...
+    """
     try:
         call = ast.parse(text.strip(), mode="eval").body
         name = call.func.id if isinstance(call, ast.Call) else call.id  # type: ignore[attr-defined]
@@ -194,7 +205,13 @@ def parse(text: str) -> Layer:
 
 
 def layer(given: Any) -> Layer:
-    """A layer in any of its forms: itself, a number of units, or a text."""
+    """A layer in any of its forms: itself, a number of units, or a text.
+
+    Examples
+    --------
+    >>> layer(128) == layer("128") == layer("dense(128)")
+    True
+    """
     if isinstance(given, Layer):
         return given
     if isinstance(given, str):

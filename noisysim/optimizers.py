@@ -77,7 +77,13 @@ def names() -> list[str]:
 
 
 def get(spec: Any, **settings: Any) -> Any:
-    """A checked optimizer: a name (``"adam"``, ``"sgd:momentum=0.9"``), a mapping, or an instance."""
+    """A checked optimizer: a name (``"adam"``, ``"sgd:momentum=0.9"``), a mapping, or an instance.
+
+    Examples
+    --------
+    >>> get("sgd:momentum=0.9")
+    SGD(momentum=0.9)
+    """
     return configure("optimizer", spec, settings, OPTIMIZERS)
 
 

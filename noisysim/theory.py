@@ -3,7 +3,7 @@ r"""Mean-field theory of node perturbation in linear networks.
 A student learns a linear teacher, ``y* = A x + sigma_t zeta`` with x and zeta standard normal, one new sample a step:
 Hiratani et al., "On the stability and scalability of node perturbation learning" (NeurIPS 2022, [H] below), Eq. 11;
 `noisysim.tasks` has it as ``student-teacher``. With one hidden layer, ``y = W2 W1 x`` ([H] Eq. 10), the weights' error
-is ``E = W2 W1 - A``, a sample's ``e = E x - sigma_t zeta``, and node perturbation at small sigma changes the weights by
+is ``E = W2 W1 - A``, a sample's ``e = E x - sigma_t zeta``, and node perturbation at small sigma changes weights by::
 
     dW1 = -rate s xi1 x^T,    dW2 = -rate s xi2 (W1 x)^T,    s = e . (W2 xi1 + xi2)
 
@@ -187,7 +187,7 @@ class LinearStudent:
         -----
         Write u = W2^T e and h = W1 x. Over xi (Isserlis) the mean of s xi_k is g_k, that of s^2 xi_k xi_k^T is
         (|u|^2 + |e|^2) I + 2 g_k g_k^T, where g_1 = u and g_2 = e, and that of s^2 xi1 xi2^T is 2 u e^T. With <> over
-        x and zeta and D the change of S = W2 W1,
+        x and zeta and D the change of S = W2 W1::
 
             dp     = -2 rate r + rate^2 <|x|^2 ((L_h + 2) |u|^2 + L_h |e|^2)>
             dq     = -2 rate r + rate^2 <|h|^2 (L_y |u|^2 + (L_y + 2) |e|^2)>
