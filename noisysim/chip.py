@@ -157,8 +157,7 @@ class Chip:
         self._cost.pulses += pulses
         return self._cost
 
-    @property
-    def costs(self) -> list[Cost]:
+    def cost_by_chip(self) -> list[Cost]:
         """What each of several chips with seeds of their own has done since it was made."""
         if not self._hidden.arrays.apart:
             raise ValueError("what chips of one seed write is counted for all together")

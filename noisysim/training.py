@@ -234,7 +234,7 @@ class Training:
         """Keep what those of the runs side by side have cost that have diverged since this was asked last."""
         for m in np.flatnonzero(self.recorder.exploded).tolist():
             if m not in self._ended:
-                self._ended[m] = self.chip.costs[m]
+                self._ended[m] = self.chip.cost_by_chip()[m]
 
     @property
     def _first_of_a_quarter(self) -> bool:
@@ -278,7 +278,7 @@ class Training:
             self.status = "diverged"
             return
         test_loss, test_accuracy = self.test()
-        costs = self.chip.costs if self.seeds else [self.chip.cost]
+        costs = self.chip.cost_by_chip() if self.seeds else [self.chip.cost]
         values: dict[str, Any] = {
             **means,
             "test_loss": test_loss,
@@ -328,7 +328,7 @@ class Training:
             status, last = "diverged", int(lost.argmax())
             epochs, updates = last // self.steps, last + 1
         history = self.history.of_one(m, epochs, updates)
-        cost = self._ended[m] if m in self._ended else self.chip.costs[m]
+        cost = self._ended[m] if m in self._ended else self.chip.cost_by_chip()[m]
         warnings = self._noticed(history, status, m) + self.notes
         return {"status": status, "warnings": warnings, "cost": cost.as_dict(), "arrays": history.arrays()}
 

@@ -488,7 +488,7 @@ class Nosy(learners.NP):
 @pytest.mark.parametrize("device", ["ideal", "crossbar"])
 def test_a_learner_never_gets_the_oracle_through_diagnostics(device, monkeypatch):
     learner = Nosy()
-    monkeypatch.setattr("noisysim.config.learners.get", lambda spec: learner)
+    monkeypatch.setattr("noisysim.config.learner_files.get", lambda spec: learner)
     result = noisysim.run(**GIVEN, device=device, diagnostics=["angle", "bias:samples=3"], every=2)
     assert len(learner.seen) == 8 + 4 * 3
     for offers, oracle in learner.seen:

@@ -537,7 +537,7 @@ def test_the_study_file_asks_for_the_same_study(study, study_text):
     assert text.rstrip("\n") == study.toml().rstrip("\n")
     tomllib = pytest.importorskip("tomllib")
     again = cells.Cells(grids.Plan(tomllib.loads(text))).cells
-    assert {cell.key for cell in again} == set(study._table.keys)
+    assert {cell.key for cell in again} == set(study.content.keys)
 
 
 def test_a_large_study_shows_its_best_and_its_worst():

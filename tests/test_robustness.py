@@ -1,8 +1,10 @@
-"""`benchmarks.robustness`: learners on presets, in small; how rates are chosen, runs kept, and failures told."""
+"""`benchmarks.robustness`: the protocol and its cards, and learners on presets, in small."""
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import noisysim
@@ -10,7 +12,7 @@ from noisysim import devices
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
-from benchmarks.robustness import presets  # noqa: E402
+from benchmarks.robustness import cards, figures, measure, presets, protocol  # noqa: E402
 
 SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
 
@@ -106,3 +108,96 @@ def test_cost_is_of_a_run_and_of_a_cell():
 def test_the_page_has_the_tables_that_were_measured():
     measured = (ROOT / "benchmarks" / "robustness" / "results" / "presets.md").read_text(encoding="utf-8")
     assert measured in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+
+
+# --- the protocol -----------------------------------------------------------------------------------------------------
+
+
+def test_the_protocol_measures_every_rule_and_a_card_tells_what_it_bears(tmp_path):
+    pytest.importorskip("distributed")
+    plan = protocol.QUICK["digits"]
+    content = measure.measure("digits", plan, tmp_path, workers=1)
+    assert set(content["rates"]) == {"danp", "bp"}
+    assert set(content["rates"].values()) <= set(plan.rates)
+    found = cards.Found(content, plan.axes)
+    assert len(content["results"]) == 2 * len(plan.devices())
+    assert found.mean("bp", "crossbar") > 85
+    assert found.mean("bp", "crossbar:line_noise=0.1") < found.mean("bp", "crossbar") - 5
+    said = cards.page(found, ["crossbar", "ideal"])
+    assert "| `bp` |" in said
+    assert all(axis.title in said.lower() or axis.title in said for axis in plan.axes.values())
+    for figure in (figures.losses(found), figures.lines(found), figures.on_devices(found, ["crossbar", "ideal"])):
+        figure.savefig(tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").stat().st_size > 10_000
+    (drift,) = [one["accuracy"] for one in content["drift"] if one["learner"] == "bp"]
+    assert np.shape(drift) == (2, len(protocol.SECONDS))
+    measure.kept(tmp_path / "kept.json", content)
+    assert json.loads((tmp_path / "kept.json").read_text()) == json.loads(json.dumps(content))
+
+
+def test_axes_name_fields_at_their_defaults():
+    for axis in protocol.AXES.values():
+        usual = devices.defaults(devices.kind(axis.device))
+        assert usual[axis.field] == axis.at
+        for level, spec in axis.specs().items():
+            assert getattr(devices.get(spec), axis.field) == level
+        worse = [level for level in axis.levels if axis.worse * (level - axis.at) > 0]
+        assert worse, "nothing on this axis is worse than the reference"
+    assert set(protocol.PRESETS) | {protocol.REFERENCE, protocol.PULSED} == set(devices.BUILT_IN)
+    for plan in protocol.TASKS.values():
+        assert plan.learners == tuple(noisysim.learners.names())
+        assert len(plan.seeds) == 5
+        assert not set(plan.seeds) & set(protocol.TUNING_SEEDS)
+
+
+def some(levels, way=(50.0, 90.0), axis="line_noise"):
+    """Results of one rule along an axis, made up: accuracies by level."""
+    axis = protocol.AXES[axis]._replace(levels=tuple(level for level in levels if level != protocol.AXES[axis].at))
+    results = [
+        {"learner": "x", "device": spec, "accuracy": levels[level], "lost": [], "way": list(way), "passes": 200}
+        for level, spec in axis.specs().items()
+    ]
+    content = {"results": results, "target": 0.7, "rates": {"x": 0.1}, "task": "digits", "drift": []}
+    return cards.Found(content, {axis.field: axis}), axis
+
+
+@pytest.mark.parametrize(
+    ("levels", "name", "said"),
+    [
+        ({0.0: [99], 0.01: [90, 92], 0.02: [89, 89], 0.06: [81, 81]}, "line_noise", "0.035"),  # 86: 3/8 from 89 to 81
+        ({0.01: [90], 0.02: [89], 0.05: [88]}, "line_noise", "> 0.05"),
+        ({0.01: [90], 0.02: [None], 0.05: [None]}, "line_noise", "0.02"),  # it diverges there
+        ({8: [90], 6: [88], 4: [78], 10: [20]}, "adc_bits", "5.4"),  # 3 of 10 points from 6 to 4
+        ({8: [90], 6: [90], 4: [90]}, "adc_bits", "< 4"),
+        ({0.01: [15], 0.02: [5]}, "line_noise", "–"),  # it did not learn in the first place
+    ],
+)
+def test_tolerance_is_where_five_points_are_lost(levels, name, said):
+    found, axis = some(levels, axis=name)
+    assert found.tolerance("x", axis) == said
+
+
+def test_cost_is_told_in_passes_along_the_way():
+    found, _ = some({0.01: [90], 0.05: [80]}, way=(50.0, 90.0))
+    assert (
+        found.cost("x") == "150"
+    )  # 70 % is half way between the first epoch's 50 and the second's 90: 1.5 of 2 epochs
+    found, _ = some({0.01: [90], 0.05: [80]}, way=(40.0, 60.0))
+    assert found.cost("x") == "not reached"
+
+
+def test_an_entry_stands_beside_the_built_in_ones(tmp_path):
+    kept = {
+        "rates": {"bp": 0.1},
+        "results": [{"learner": "bp", "device": "ideal", "v": 1}],
+        "drift": [{"learner": "bp"}],
+    }
+    entry = {
+        "rates": {"my.py": 0.2},
+        "results": [{"learner": "my.py", "device": "ideal"}],
+        "drift": [{"learner": "my.py"}],
+    }
+    both = measure.joined(kept, entry)
+    assert both["rates"] == {"bp": 0.1, "my.py": 0.2}
+    assert [one["learner"] for one in both["results"]] == ["bp", "my.py"]
+    assert [one["learner"] for one in measure.joined(both, entry)["drift"]] == ["bp", "my.py"]

@@ -281,7 +281,7 @@ def test_seeds_and_chips_are_as_many():
     with pytest.raises(TypeError, match="seed must be"):
         Chip([6, 3], "ideal", seed="123", chips=3)
     with pytest.raises(ValueError, match="counted for all together"):
-        _ = Chip([6, 3], "ideal", seed=1, chips=3).costs
+        Chip([6, 3], "ideal", seed=1, chips=3).cost_by_chip()
 
 
 def test_a_result_of_several_holds_no_state(tmp_path):
@@ -324,7 +324,7 @@ def test_a_gpu_counts_what_each_chip_writes(device):
         chip = Chip([13, 9, 4], device, seed=SEEDS, chips=3, backend=backend)
         for _ in range(2):
             chip.program([change.copy() for change in changes])
-        counted.append([cost.as_dict() for cost in chip.costs])
+        counted.append([cost.as_dict() for cost in chip.cost_by_chip()])
         assert sum(own["cells_programmed"] for own in counted[-1]) == chip.cost.cells_programmed
         assert all(own["cells_written_at_start"] == counted[-1][0]["cells_written_at_start"] > 0 for own in counted[-1])
     assert counted[0] == counted[1]

@@ -1,38 +1,112 @@
-"""Measure it: ``python -m benchmarks.robustness presets [--quick] [--save]`` from the repository's root."""
+"""Measure it, from the repository's root.
+
+``python -m benchmarks.robustness protocol`` measures every built-in rule on every axis and device;
+``python -m benchmarks.robustness enter --learner my_rule.py`` or ``--device my_chip.py`` measures one of yours by the
+same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness presets`` looks for the best
+rate of a few rules on each device.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.robustness import presets
+from benchmarks.robustness import cards, figures, measure, presets, protocol
+
+RESULTS = Path(__file__).with_name("results")
 
 
-def main() -> None:
-    """Run what is asked for and print it; kept with ``--save``, so that a rerun only does what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["presets"], help="learners on every device preset")
-    parser.add_argument("--quick", action="store_true", help="a small network, few epochs, one seed")
-    parser.add_argument("--tasks", nargs="+", choices=list(presets.TASKS), default=list(presets.TASKS))
-    parser.add_argument("--seeds", type=int, help="instead of each task's own number")
-    parser.add_argument("--save", action="store_true", help="keep runs and tables in benchmarks/robustness/results")
-    asked = parser.parse_args()
-    stem = f"{asked.part}-quick" if asked.quick else asked.part
-    folder = Path(__file__).with_name("results")
-    if asked.save:
+def main(words: Sequence[str] | None = None) -> None:
+    """Run what is asked for and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    whole = parts.add_parser("protocol", help="every built-in rule on every axis and device")
+    entry = parts.add_parser("enter", help="a rule or a device of your own, beside the built-in ones")
+    entry.add_argument("--learner", action="append", default=[], help="a learner's file or name with settings")
+    entry.add_argument("--device", action="append", default=[], help="a device's file or name with settings")
+    for one in (whole, entry):
+        one.add_argument("--tasks", nargs="+", choices=list(protocol.TASKS), default=["digits", "fashion-mnist"])
+        one.add_argument("--quick", action="store_true", help="two rules, two axes, a small network: digits only")
+        one.add_argument("--out", type=Path, default=Path("robustness"), help="folder for studies, tables and figures")
+        one.add_argument("--workers", type=int, help="processes of this machine; left out, one a core")
+        one.add_argument("--scheduler", help="address or file of a Dask scheduler")
+    whole.add_argument("--save", action="store_true", help="keep tables and figures in benchmarks/robustness/results")
+    of_presets = parts.add_parser("presets", help="the best rate of a few rules on every device preset")
+    presets.options(of_presets)
+    asked = parser.parse_args(words)
+    if asked.part == "presets":
+        presets.main(asked, RESULTS)
+        return
+    if asked.part == "enter" and not (asked.learner or asked.device):
+        parser.error("enter what? give --learner or --device")
+    _measure(asked)
+
+
+def _measure(asked: Any) -> None:
+    from noisysim.studies import asking
+
+    asked.out.mkdir(parents=True, exist_ok=True)
+    plans = protocol.QUICK if asked.quick else protocol.TASKS
+    with asking.client(asked.scheduler) as client:
+        how = {"client": client, "workers": asked.workers}
+        for task in [task for task in asked.tasks if task in plans]:
+            content = (_protocol if asked.part == "protocol" else _entry)(task, plans[task], asked, how)
+            entries = [] if asked.part == "protocol" else [*asked.learner, *asked.device]
+            target = RESULTS if asked.part == "protocol" and asked.save else asked.out
+            _show(cards.Found(content, plans[task].axes), target, asked.quick, entries)
+
+
+def _protocol(task: str, plan: Any, asked: Any, how: dict[str, Any]) -> dict[str, Any]:
+    content = measure.measure(task, plan, asked.out, **how)
+    measure.kept(_named(RESULTS if asked.save else asked.out, task, asked.quick, "json"), content)
+    return content
+
+
+def _entry(task: str, plan: Any, asked: Any, how: dict[str, Any]) -> dict[str, Any]:
+    """What was measured of the built-in ones, with the entries' results among it."""
+    content = json.loads(_named(RESULTS, task, asked.quick, "json").read_text(encoding="utf-8"))
+    if content["version"] != protocol.VERSION:
+        raise ValueError(f"the kept results are of version {content['version']}, this is {protocol.VERSION}")
+    known = content["rates"]
+    if asked.learner:
+        folder = asked.out / "learners"
         folder.mkdir(exist_ok=True)
-    runs = presets.Runs(folder / f"{stem}.jsonl" if asked.save else None)
-    rows = []
-    for row in presets.measure(runs, presets.QUICK if asked.quick else presets.TASKS, asked.tasks, seeds=asked.seeds):
-        rows.append(row)
-        print(
-            f"{row.task:14} {row.preset:11} {row.learner:5} {presets.chosen_rate(row):12} {presets.accuracy(row):24} "
-            f"{presets.passes(row)} passes, {presets.writes(row)} million writes (each cell)",
-            flush=True,
+        content = measure.joined(content, measure.measure(task, plan, folder, learners=asked.learner, **how))
+    if asked.device:
+        folder = asked.out / "devices"
+        folder.mkdir(exist_ok=True)
+        rules = list(dict.fromkeys([*plan.learners, *asked.learner]))
+        found = measure.measure(
+            task, plan, folder, learners=rules, devices=asked.device, known_rates={**known, **content["rates"]}, **how
         )
-    print("\n" + presets.tables(rows))
-    if asked.save:
-        (folder / f"{stem}.md").write_text(presets.tables(rows), encoding="utf-8")
+        content = measure.joined(content, found)
+    measure.kept(_named(asked.out, task, asked.quick, "json"), content)
+    return content
 
 
-main()
+def _show(found: cards.Found, folder: Path, quick: bool, entries: Sequence[str]) -> None:
+    """Tables on the screen and in a file, figures beside them."""
+    task = found.content["task"]
+    devices = [d for d in found.devices if d in (protocol.REFERENCE, protocol.PULSED, *protocol.PRESETS, *entries)]
+    tables = cards.page(found, devices)
+    print(tables)
+    _named(folder, task, quick, "md").write_text(tables, encoding="utf-8")
+    drawn = {
+        "losses": figures.losses(found), "lines": figures.lines(found, entries),
+        "devices": figures.on_devices(found, devices),
+    }  # fmt: skip
+    for name, figure in drawn.items():
+        path = _named(folder, f"{task}-{name}", quick, "png")
+        figure.savefig(path, dpi=130)
+        print(path)
+
+
+def _named(folder: Path, stem: str, quick: bool, suffix: str) -> Path:
+    return folder / f"{stem}{'-quick' if quick else ''}.{suffix}"
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ Runs are independent of each other and kept one by one: one that was interrupted
 
 from __future__ import annotations
 
+import argparse
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -239,3 +240,28 @@ def _table(rows: Sequence[Row], cell: Callable[[Row], str]) -> str:
     head = f"| device | written by | {' | '.join(name.upper() for name in learners)} |"
     rule = "|---|---|" + "---|" * len(learners)
     return "\n".join([head, rule, *(f"| {', '.join(who)} | {' | '.join(what)} |" for what, who in lines.items())])
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The words that this part of the command line takes."""
+    parser.add_argument("--quick", action="store_true", help="a small network, few epochs, one seed")
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--seeds", type=int, help="instead of each task's own number")
+    parser.add_argument("--save", action="store_true", help="keep runs and tables in benchmarks/robustness/results")
+
+
+def main(asked: argparse.Namespace, folder: Path) -> None:
+    """Run what is asked for and print it; kept with ``--save``, so that a rerun only does what is missing."""
+    stem = "presets-quick" if asked.quick else "presets"
+    runs = Runs(folder / f"{stem}.jsonl" if asked.save else None)
+    rows = []
+    for row in measure(runs, QUICK if asked.quick else TASKS, asked.tasks, seeds=asked.seeds):
+        rows.append(row)
+        print(
+            f"{row.task:14} {row.preset:11} {row.learner:5} {chosen_rate(row):12} {accuracy(row):24} "
+            f"{passes(row)} passes, {writes(row)} million writes (each cell)",
+            flush=True,
+        )
+    print("\n" + tables(rows))
+    if asked.save:
+        (folder / f"{stem}.md").write_text(tables(rows), encoding="utf-8")

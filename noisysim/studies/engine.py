@@ -161,8 +161,9 @@ class _Keeper:
     def _take_up(self, path: Path) -> None:
         if self._overwrite:
             return
-        earlier = Study.load(path)._table
-        lost = [k for k, key in enumerate(earlier.keys) if key not in self.found.at and k not in set(earlier.missing)]
+        earlier = Study.load(path).content
+        missing = set(earlier.missing)
+        lost = [k for k, key in enumerate(earlier.keys) if key not in self.found.at and k not in missing]
         if lost:
             raise FileExistsError(
                 f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or say "

@@ -28,10 +28,12 @@ class Study:
         Settings that all runs share.
     path : Path or None
         The file.
+    content : noisysim.studies.table.Table
+        All of it, as the file has it.
     """
 
     def __init__(self, content: Table, path: Path | None):
-        self._table = content
+        self.content = content
         self.path = path
 
     @classmethod
@@ -54,26 +56,26 @@ class Study:
 
     @property
     def axes(self) -> dict[str, list[Any]]:
-        return self._table.axes
+        return self.content.axes
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return self._table.arguments
+        return self.content.arguments
 
     @property
     def fixed(self) -> dict[str, Any]:
-        return cells.nested(self._table.shared)
+        return cells.nested(self.content.shared)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many runs finished, diverged, failed, and have not been done."""
-        status = self._table.texts["status"]
+        status = self.content.texts["status"]
         return {name: int((status == name).sum()) for name in STATUSES}
 
     @property
     def environments(self) -> list[dict[str, Any]]:
         """Versions and processors of the hosts, one for each that differs."""
-        return self._table.environments
+        return self.content.environments
 
     @property
     def data(self) -> Any:
@@ -86,8 +88,8 @@ class Study:
         """
         xarray = needs.xarray()
         return xarray.Dataset(
-            {name: (dims, values) for name, (dims, values) in self._table.arrays().items()},
-            coords=self._table.scales(),
+            {name: (dims, values) for name, (dims, values) in self.content.arrays().items()},
+            coords=self.content.scales(),
         )
 
     def config(self, **select: Any) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class Study:
         **select
             A label of each axis with more than one value.
         """
-        return self._table.plain(int(np.ravel_multi_index(self._index(select), self._table.shape)))
+        return self.content.plain(int(np.ravel_multi_index(self._index(select), self.content.shape)))
 
     def _index(self, select: dict[str, Any]) -> tuple[int, ...]:
         """The position on every axis that labels name."""
@@ -142,31 +144,31 @@ class Study:
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
-        import tomli_w
+        from noisysim.studies import asking
 
-        return tomli_w.dumps(self.arguments)
+        return asking.written(self.arguments)
 
     def problems(self) -> list[tuple[str, str, str]]:
         """The runs that failed or diverged: where each lies, its status, and why."""
-        found, texts = [], self._table.texts
+        found, texts = [], self.content.texts
         for index in np.flatnonzero((texts["status"] == "failed") | (texts["status"] == "diverged")):
-            at = np.unravel_index(index, self._table.shape)
+            at = np.unravel_index(index, self.content.shape)
             where = ", ".join(f"{n}={labels[k]}" for k, (n, labels) in zip(at, self.axes.items(), strict=True))
             found.append((where, texts["status"][index], texts["error"][index]))
         return found
 
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
-        fixed, done = self.fixed, self._table.columns.get("elapsed", np.zeros(0))
+        fixed, done = self.fixed, self.content.columns.get("elapsed", np.zeros(0))
         rows = [(name, ", ".join(map(str, _few(labels)))) for name, labels in self.axes.items()]
         for name in ("task", "device", "learner"):
             if name not in self.axes and "name" in fixed.get(name, {}):
                 rows.append((name, fixed[name]["name"]))
         said = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
-        rows.append(("runs", f"{len(self._table.keys)}: {said}"))
+        rows.append(("runs", f"{len(self.content.keys)}: {said}"))
         if np.isfinite(done).any():
             rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s a run (median)"))
-        rows += [self._best()] if np.isfinite(self._table.columns.get("test_accuracy", np.nan)).any() else []
+        rows += [self._best()] if np.isfinite(self.content.columns.get("test_accuracy", np.nan)).any() else []
         rows += [(status, f"{where}: {why}") for where, status, why in self.problems()[:SHOWN]]
         if (more := len(self.problems()) - SHOWN) > 0:
             rows.append(("", f"and {more} more"))
@@ -176,8 +178,8 @@ class Study:
 
     def _best(self) -> tuple[str, str]:
         """Where the mean test accuracy over seeds is highest."""
-        column = self._table.columns["test_accuracy"]
-        per_run = column.reshape(len(column), -1).mean(axis=1).reshape(self._table.shape)
+        column = self.content.columns["test_accuracy"]
+        per_run = column.reshape(len(column), -1).mean(axis=1).reshape(self.content.shape)
         names = list(self.axes)
         if "seed" in names:
             per_run = per_run.mean(axis=names.index("seed"))

@@ -43,12 +43,14 @@ class Tuned:
         self.stable = _stable(losses, last) & (data.status == "finished")
         others = [dim for dim in ("seed",) if dim in self.stable.dims]
         every = self.stable.all(others)
-        self._up_to = every.cumprod("learning_rate").astype(bool)
         if choose == "stable":
-            self.rates = data.learning_rate.where(self._up_to).max("learning_rate")
+            self._among = every.cumprod("learning_rate").astype(bool)
+            self.rates = data.learning_rate.where(self._among).max("learning_rate")
         else:
-            best = last.mean(others).where(self._up_to).fillna(np.inf).argmin("learning_rate")
-            self.rates = data.learning_rate[best].where(self._up_to.any("learning_rate")).drop_vars("learning_rate")
+            # a rule whose loss rises before it falls, as with fixed random feedback, looks unstable at low rates only
+            self._among = every
+            best = last.mean(others).where(every).fillna(np.inf).argmin("learning_rate")
+            self.rates = data.learning_rate[best].where(every.any("learning_rate")).drop_vars("learning_rate")
 
     def rate(self, **select: Any) -> float:
         """The rate at one value of each other axis: ``tuned.rate(learner="danp")``."""
@@ -77,7 +79,7 @@ class Tuned:
         names = [str(dim) for dim in self.rates.dims]
         for at in np.ndindex(self.rates.shape):
             where = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
-            stable = self._up_to.transpose(*names, "learning_rate").values[at]
+            stable = self._among.transpose(*names, "learning_rate").values[at]
             said = "unstable at the lowest rate tried" if not stable[0] else ""
             if stable.all():
                 said = f"stable up to the highest rate tried, {tried[-1]:g}"
@@ -129,7 +131,8 @@ def tune(
     start, factor : float
     count : int
     choose : str
-        "stable": the largest stable rate; "loss": the one among the stable with the lowest training loss.
+        "stable": the largest rate up to which all are stable; "loss": of all that are stable, the one with the lowest
+        training loss.
     seed : int or list of int
         Of the runs; a rate must be stable in all of them. Use others than those that are reported.
     **arguments
