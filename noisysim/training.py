@@ -118,7 +118,7 @@ class Training:
         progress = Progress(self.steps * self.config.epochs, self.done, show)
         saved = time.monotonic()
         try:
-            with self._room(), _interruptible() as interrupted:
+            with np.errstate(over="ignore", invalid="ignore"), self._room(), _interruptible() as interrupted:
                 while self.epoch < self.config.epochs and self.status == "running":
                     order = self._order(self.epoch)
                     while self.step < self.steps and self.status == "running":
