@@ -79,8 +79,8 @@ np.testing.assert_allclose(gradients[0], [[1, 2], [-1, -2]])
 #
 # ``run`` takes it as it is. Every rule has the fields ``decorrelation`` and ``normalise``: they are the periphery's
 # doing and need no code here. Rules have rates that suit them; a new one has to find its own. With signs, steps are all
-# alike. In a file of its own, with what it imports, the class is ``learner="signs.py"`` for runs, studies and the command
-# line.
+# alike. In a file of its own, with what it imports, the class is ``learner="signs.py"`` for runs, studies and the
+# command line.
 
 SETTINGS = {"device": "crossbar", "layers": [32], "epochs": 10, "diagnostics": ["cosine"], "every": 15}
 signs = noisysim.run(learner=Signs(decorrelation=1e-3), learning_rate=3e-3, **SETTINGS)
