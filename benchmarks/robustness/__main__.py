@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.robustness protocol`` measures every built-in rule on every axis and device;
 ``python -m benchmarks.robustness enter --learner my_rule.py`` or ``--device my_chip.py`` measures one of yours by the
-same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness presets`` looks for the best
-rate of a few rules on each device.
+same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness checks`` asks what lies behind
+two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.robustness import cards, figures, measure, presets, protocol
+from benchmarks.robustness import cards, checks, figures, measure, presets, protocol
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -27,13 +27,16 @@ def main(words: Sequence[str] | None = None) -> None:
     entry = parts.add_parser("enter", help="a rule or a device of your own, beside the built-in ones")
     entry.add_argument("--learner", action="append", default=[], help="a learner's file or name with settings")
     entry.add_argument("--device", action="append", default=[], help="a device's file or name with settings")
+    behind = parts.add_parser("checks", help="is it the rate, and what about drift is it?")
     for one in (whole, entry):
         one.add_argument("--tasks", nargs="+", choices=list(protocol.TASKS), default=["digits", "fashion-mnist"])
         one.add_argument("--quick", action="store_true", help="two rules, two axes, a small network: digits only")
+    for one in (whole, entry, behind):
         one.add_argument("--out", type=Path, default=Path("robustness"), help="folder for studies, tables and figures")
         one.add_argument("--workers", type=int, help="processes of this machine; left out, one a core")
         one.add_argument("--scheduler", help="address or file of a Dask scheduler")
-    whole.add_argument("--save", action="store_true", help="keep tables and figures in benchmarks/robustness/results")
+    for one in (whole, behind):
+        one.add_argument("--save", action="store_true", help="keep what comes out in benchmarks/robustness/results")
     of_presets = parts.add_parser("presets", help="the best rate of a few rules on every device preset")
     presets.options(of_presets)
     asked = parser.parse_args(words)
@@ -49,9 +52,14 @@ def _measure(asked: Any) -> None:
     from noisysim.studies import asking
 
     asked.out.mkdir(parents=True, exist_ok=True)
-    plans = protocol.QUICK if asked.quick else protocol.TASKS
     with asking.client(asked.scheduler) as client:
         how = {"client": client, "workers": asked.workers}
+        if asked.part == "checks":
+            said = checks.page(asked.out, RESULTS, **how)
+            print(said)
+            ((RESULTS if asked.save else asked.out) / "checks.md").write_text(said + "\n", encoding="utf-8")
+            return
+        plans = protocol.QUICK if asked.quick else protocol.TASKS
         for task in [task for task in asked.tasks if task in plans]:
             content = (_protocol if asked.part == "protocol" else _entry)(task, plans[task], asked, how)
             entries = [] if asked.part == "protocol" else [*asked.learner, *asked.device]
