@@ -18,6 +18,7 @@ import itertools
 import math
 import numbers
 import os
+import random
 import re
 import sys
 import types
@@ -402,6 +403,7 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
         fields["adc_range"] = np.float32(1)  # calibrated: a tile's own in the hooks
     d = types.SimpleNamespace(**fields)  # which lets fields be read by name only
     for hook, function in hooks.items():
+        before = _global_draws()
         for arguments in typical(device, hook):
             try:
                 with np.errstate(all="ignore"):
@@ -414,6 +416,17 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
             if wrong:
                 said = ", ".join(f"{p}={a:g}" for p, a in zip(PARAMETERS[hook], arguments, strict=False))
                 raise DeviceError(f"{at}: {hook} {wrong} at {said}; {usage(hook)}") from None
+        if _global_draws() != before:
+            raise DeviceError(
+                f"{_place(function)}: {hook} draws random numbers of its own, which no seed of a run decides; what it "
+                f"may use is drawn for it (readout has z, normal, and u, uniform): {usage(hook)}"
+            )
+
+
+def _global_draws() -> tuple[Any, ...]:
+    """Where Python's and NumPy's own generators stand."""
+    state: Any = np.random.get_state(legacy=False)["state"]  # type: ignore[call-overload]
+    return random.getstate(), state["pos"], state["key"].tobytes()
 
 
 def _hint(error: Exception, fields: Mapping[str, Any]) -> str:

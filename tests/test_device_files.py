@@ -392,6 +392,7 @@ MISTAKES = {
     "index": (CHIP + "def adc(i, d):\n    return d[0]", ":8: adc raised TypeError: 'd' object is not subscriptable"),
     "helper": (CHIP + "def h(x):\n    return math.log(x)\ndef adc(i, d):\n    return h(i)", ":8: adc raised Val"),
     "state": (CHIP + "def jump(s, u, t, d):\n    return 0.5", ":7: jump returned 0.5, not a whole number"),
+    "random": (CHIP + "def adc(i, d):\n    return i + np.random.normal()", ":7: adc draws random numbers of its own"),
     "check": (CHIP + "def check(d):\n    return d.q", ":8: check raised AttributeError"),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ DRIFTED = ("bp", "fdfa", "danp", "dcanp", "anp", "dfa", "fa")
 COMMON = "crossbar:drift_nu=0.05"
 DRIFTS = {
     "all cells alike": COMMON,
+    "all alike, no line noise": f"{COMMON},line_noise=0",
     "all alike, compensated": f"{COMMON},compensation=1",
     "spread": protocol.DRIFTING,
     "spread, compensated": f"{protocol.DRIFTING},compensation=1",
