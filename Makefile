@@ -26,7 +26,7 @@ check: $(VENV)/.tested
 docs: $(VENV)/.documented
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-speed: $(VENV)/.installed
+speed: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.speed
 
 # CUDA=cuda13 for CUDA 13; what fails does not keep the rest from being measured

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
+
+import distributed
 
 import noisysim
 from benchmarks.speed.measure import Row, at_least, at_most
+from noisysim.studies import table, worker
+from noisysim.studies.cells import Cells, common
+from noisysim.studies.grids import Plan
 
 SMALL: dict[str, Any] = {"task": "digits", "layers": [16], "learner": "danp", "epochs": 1, "batch_size": 360}
 """A run of a few milliseconds."""
 LARGE: dict[str, Any] = {"task": "digits", "layers": [512], "learner": "danp", "batch_size": 32}
 """A run whose length is chosen; too large for seeds side by side."""
 SECONDS = 10.0
+MANY: dict[str, Any] = {
+    "task": "digits", "learner": ["danp", "dnp", "inp", "fdfa", "bp"], "seed": range(10),
+    "device": noisysim.grid(
+        "crossbar", adc_bits=[3, 4, 5, 6, 7, 8, 9, 10], read_noise=[0, 0.01, 0.02, 0.05, 0.1],
+        line_noise=[0, 0.005, 0.01, 0.02, 0.05],
+    ),
+}  # fmt: skip
 
 
 def rows() -> list[Row]:
-    """Overhead a run, and the gain of a second worker."""
-    return [_overhead(), _two_workers()]
+    """Overhead a run, what a large study takes, and the gain of a second worker."""
+    return [_overhead(), *_many(), _two_workers()]
 
 
 def _sweep(seeds: int, workers: int, **asked: Any) -> tuple[float, Any]:
@@ -29,21 +43,50 @@ def _sweep(seeds: int, workers: int, **asked: Any) -> tuple[float, Any]:
     return time.perf_counter() - began, study
 
 
-def _overhead(few: int = 20, many: int = 220) -> Row:
-    """Wall time of one worker a run, less the runs' own time; the cluster's start is taken off by a smaller study.
+def _overhead(runs: int = 300) -> Row:
+    """Wall time of one worker a run, file and journal included, less the runs' own time; the cluster has started.
 
     Runs side by side would hide it, so each is made to be alone by a learning rate of its own.
     """
-    found = []
-    for count in (few, many):
-        rates = [1e-3 * (1 + k / 1000) for k in range(count)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        distributed.Client(n_workers=1, threads_per_worker=1, dashboard_address=None, set_as_default=False) as client,
+    ):
+        for count in (5, runs):  # the first loads what is compiled
+            rates = [1e-3 * (1 + k / 1000) for k in range(count)]
+            began, busy = time.perf_counter(), time.process_time()
+            study = noisysim.sweep(
+                **SMALL, learning_rate=rates, client=client, out=Path(folder) / f"{count}.h5", progress=False
+            )
+            wall, busy = time.perf_counter() - began, time.process_time() - busy
+    own = float(study.data.elapsed.sum())
+    note = f"beside {1e3 * own / runs:.0f} ms of the run itself; this process {1e3 * busy / runs:.0f} ms"
+    return at_most("study: overhead a run", 1e3 * (wall - own) / runs, 50, "ms", note)
+
+
+def _many() -> list[Row]:
+    """A study of 10,000 runs: what comes before the first of them, and the file when all are done."""
+    began = time.perf_counter()
+    plan = Plan(MANY)
+    cells = Cells(plan, None, []).cells
+    planned = time.perf_counter() - began
+    found = table.Table(plan.axes, plan.described(), [c.key for c in cells], *common([c.plain for c in cells]), [])
+    of_one = noisysim.run(**SMALL, progress=False)
+    for cell in cells:
+        found.put(worker.record(cell.key, of_one))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.h5"
         began = time.perf_counter()
-        study = noisysim.sweep(**SMALL, learning_rate=rates, workers=1, threads=1, progress=False)
-        found.append((time.perf_counter() - began, float(study.data.elapsed.sum())))
-    (short, own_short), (long, own_long) = found
-    each = 1e3 * ((long - own_long) - (short - own_short)) / (many - few)
-    own = 1e3 * (own_long - own_short) / (many - few)
-    return at_most("study: overhead a run", each, 50, "ms", f"beside {own:.0f} ms of the run itself")
+        table.write(path, found)
+        written = time.perf_counter() - began
+        size = path.stat().st_size / 1e6
+        began = time.perf_counter()
+        assert noisysim.load(path).data.sizes["seed"] == 10
+        read = time.perf_counter() - began
+    return [
+        at_most(f"study: {len(cells):,} runs resolved and checked", planned, 20, "s"),
+        at_most(f"study: file of {len(cells):,} runs", written, 2, "s", f"{size:.1f} MB, read in {read:.1f} s"),
+    ]
 
 
 def _two_workers(runs: int = 6, rounds: int = 2) -> Row:

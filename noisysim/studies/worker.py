@@ -50,7 +50,7 @@ def work(
             seeds = [plain["seed"] for _, plain in cells]
             del given["seed"], given["chips"]
             found = running.together(seeds, **given, threads=options["threads"], progress=False)
-            return [_record(key, result) for (key, _), result in zip(cells, found, strict=True)]
+            return [record(key, result) for (key, _), result in zip(cells, found, strict=True)]
         except Exception:  # one by one, then: the failure may be one run's
             pass
     return [_alone(key, plain, task, rule, options) for key, plain in cells]
@@ -65,11 +65,11 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
             result = running.resume(path, **again, **how, progress=False)
         else:
             result = running.run(**given, **how, out=path, progress=False)
-        record = _record(key, result)
+        kept = record(key, result)
         if options["retention"] and result.status == "finished":
             later = running.retention(result, options["retention"], **again, **how)
-            record["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
-        return record
+            kept["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
+        return kept
     except Exception as error:
         return {
             "key": key, "status": "failed", "error": f"{type(error).__name__}: {error}", "values": {},
@@ -116,8 +116,8 @@ def _source_file(described: dict[str, Any]) -> str | None:
     return str(place)
 
 
-def _record(key: str, result: Result) -> dict[str, Any]:
-    """What is kept of a run."""
+def record(key: str, result: Result) -> dict[str, Any]:
+    """What is kept of a run (`noisysim.studies.table.Table.put`)."""
     values: dict[str, Any] = {"elapsed": result.elapsed, **result.cost}
     for name in MEASURED:
         column = result.history[name]
