@@ -201,3 +201,12 @@ def test_an_entry_stands_beside_the_built_in_ones(tmp_path):
     assert both["rates"] == {"bp": 0.1, "my.py": 0.2}
     assert [one["learner"] for one in both["results"]] == ["bp", "my.py"]
     assert [one["learner"] for one in measure.joined(both, entry)["drift"]] == ["bp", "my.py"]
+
+
+def test_the_page_has_the_cards_that_were_measured():
+    page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    for task in ("digits", "fashion-mnist"):
+        kept = ROOT / "benchmarks" / "robustness" / "results" / f"{task}.json"
+        found = cards.Found(json.loads(kept.read_text(encoding="utf-8")), protocol.TASKS[task].axes)
+        assert found.content["version"] == protocol.VERSION
+        assert cards.learner_cards(found) in page

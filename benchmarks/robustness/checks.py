@@ -9,9 +9,17 @@ from typing import Any
 import noisysim
 from benchmarks.robustness import cards, protocol
 
-HARSH = ("crossbar:adc_bits=3", "crossbar:line_noise=0.1")
-RETUNED = ("bp", "dbp", "fdfa", "anp", "danp", "dcanp", "np", "dnp", "inp", "dinp", "reinforce", "lg-fg-a")
-RATES = protocol.DOUBLING[2:10]
+HARSH = {
+    "digits": (
+        ("crossbar:adc_bits=3", "crossbar:line_noise=0.1"),
+        ("bp", "dbp", "fdfa", "anp", "danp", "dcanp", "np", "dnp", "inp", "dinp", "reinforce", "lg-fg-a"),
+        protocol.DOUBLING[2:10],
+    ),
+    "fashion-mnist": (
+        ("crossbar:adc_bits=4",), ("bp", "dbp", "fdfa", "learned-dfa", "danp", "reinforce"), protocol.DOUBLING[:7],
+    ),
+}  # fmt: skip
+"""By task: devices, rules, rates."""
 DRIFTED = ("bp", "fdfa", "danp", "dcanp", "anp", "dfa", "fa")
 COMMON = "crossbar:drift_nu=0.05"
 DRIFTS = {
@@ -24,36 +32,43 @@ DRIFTS = {
 
 
 def page(folder: Path, results: Path, **how: Any) -> str:
-    """Both checks on the digits, as Markdown."""
-    plan = protocol.TASKS["digits"]
-    rates = json.loads((results / "digits.json").read_text(encoding="utf-8"))["rates"]
-    return "\n\n".join(
-        [
-            "### Is it the rate? digits, best mean test accuracy over eight rates",
-            retuned(plan, rates, folder, **how),
-            f"### Which part of drift? digits, after {cards.duration(protocol.SECONDS[-1])}",
-            drifted(plan, rates, folder, **how),
+    """Both checks, as Markdown."""
+    parts = []
+    for task in HARSH:
+        parts += [
+            f"### Is it the rate? {task}, best mean test accuracy over rates",
+            retuned(task, results, folder, **how),
         ]
-    )
+    parts += [
+        f"### Which part of drift? digits, after {cards.duration(protocol.SECONDS[-1])}",
+        drifted(protocol.TASKS["digits"], _rates(results, "digits"), folder, **how),
+    ]
+    return "\n\n".join(parts)
 
 
-def retuned(plan: protocol.Protocol, rates: dict[str, float], folder: Path, **how: Any) -> str:
+def _rates(results: Path, task: str) -> dict[str, float]:
+    return json.loads((results / f"{task}.json").read_text(encoding="utf-8"))["rates"]
+
+
+def retuned(task: str, results: Path, folder: Path, **how: Any) -> str:
     """Rules on harsh devices, at the rate that the protocol gives them and at the best there: an upper bound."""
+    rates, (devices, rules, tried) = _rates(results, task), HARSH[task]
     found = noisysim.sweep(
-        **plan.settings, learner=list(RETUNED), device=list(HARSH), learning_rate=list(RATES), seed=[0, 1, 2],
-        out=folder / "digits-checks-rates.h5", **how,
+        **protocol.TASKS[task].settings, learner=list(rules), device=list(devices), learning_rate=list(tried),
+        seed=[0, 1, 2], out=folder / f"{task}-checks-rates.h5", **how,
     ).data.test_accuracy.mean("seed")  # fmt: skip
     lines = []
-    for rule in RETUNED:
+    for rule in rules:
         line = [f"`{rule}`", f"{rates[rule]:.2g}"]
-        for device in HARSH:
-            here = 100 * found.sel(learner=rule, device=device)
+        for device in devices:
+            here = 100 * found.sel(learner=rule)
+            here = here.sel(device=device) if "device" in here.dims else here
             best = int(here.argmax("learning_rate"))
             line += [f"{float(here.sel(learning_rate=rates[rule], method='nearest')):.1f}"]
             line += [f"{float(here[best]):.1f} at {float(here.learning_rate[best]):.2g}"]
         lines.append(line)
     return cards.table(
-        ["rule", "its rate", *(word for d in HARSH for word in (f"`{d}`, its rate", "best rate there"))], lines
+        ["rule", "its rate", *(word for d in devices for word in (f"`{d}`, its rate", "best rate there"))], lines
     )
 
 

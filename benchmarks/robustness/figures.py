@@ -29,7 +29,8 @@ def losses(found: Found) -> Any:
         edges.append(len(columns))
         titles.append(axis.title)
     lost = np.array([[found.mean(r, ref) - found.mean(r, spec) for *_, spec, ref in columns] for r in found.learners])
-    figure = _figure(1.6 + 0.42 * len(columns), 1.7 + 0.27 * len(found.learners))
+    wide = max(0.42, 0.9 / min(last - first for first, last in itertools.pairwise(edges)))  # for the titles
+    figure = _figure(1.6 + wide * len(columns), 1.7 + 0.27 * len(found.learners))
     panel = figure.subplots()
     image = panel.imshow(lost, cmap="YlOrRd", vmin=0, vmax=40, aspect="auto")
     panel.set_facecolor("#94a3b8")
