@@ -29,15 +29,20 @@ def number(device: Any, field: str, default: float) -> float:
 
 
 def own_fields(device: Any) -> dict[str, dict[str, int]]:
-    """For cells, rows and columns: the fields of which each has its own value, and the number of their draws."""
+    """For cells, rows and columns: the fields of which each has its own value, and the number of their draws.
+
+    A line that has one value of its own has all that lines can have, nominal where nothing spreads: these are few
+    numbers, and devices that differ in which of them spread share their loops.
+    """
     found: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
     known = dict.fromkeys(found, 0)
     active = devices.spreads(device)
-    for name, spec in declared(type(device)).items():
-        if spec.spread:
-            if name in active:
-                found[spec.spread.of][name] = OWN_NUMBERS[spec.spread.of] + known[spec.spread.of]
-            known[spec.spread.of] += 1
+    spreading = {name: spec.spread for name, spec in declared(type(device)).items() if spec.spread}
+    alive = {spread.of for name, spread in spreading.items() if name in active}
+    for name, spread in spreading.items():
+        if name in active or spread.of in alive - {"cell"}:
+            found[spread.of][name] = OWN_NUMBERS[spread.of] + known[spread.of]
+        known[spread.of] += 1
     return found
 
 

@@ -88,7 +88,7 @@ class Reads(written.Life):
         if not convert:
             return value
         at = sum(d.slices * len(cut) * s[0] for cut, s in zip(self.cuts[:layer], self.shapes, strict=False)) + k * n_out
-        gain, offset = self.columns[:, at : at + n_out]
+        gain, offset, _ = self.columns[:, at : at + n_out]
         return (value * (1 + gain) + offset * d.adc_range) * self.gains[layer][k]
 
     def passes(self, x, drives):
@@ -106,7 +106,7 @@ class Reads(written.Life):
                     if layer and drive.outputs and drive.outputs[layer - 1] is not None:
                         source = source + drive.outputs[layer - 1][block : block + BLOCK_ROWS]
                     at = sum(s[1] for s in self.shapes[:layer])
-                    gain, offset = self.rows[:, at : at + shape[1] - 1]
+                    gain, offset, _ = self.rows[:, at : at + shape[1] - 1]
                     converted = naive.driven_by(source, self.device, gain, offset)
                     driven.append(np.hstack([converted, np.ones((len(rows), 1))]))
                 below = [np.zeros((len(rows), shape[0])) for _ in drives]
@@ -212,7 +212,7 @@ def test_a_batch_of_several_blocks_is_read_block_by_block(kind):
 def test_an_observation_shows_what_the_dac_drives_not_what_the_cells_curve_makes_of_it():
     life = Reads("pulsed pairs", bend=0.8)
     x = life.rng.standard_normal((6, SIZES[0])).astype(np.float32)
-    gain, offset = life.rows[:, : SIZES[0]]
+    gain, offset, _ = life.rows[:, : SIZES[0]]
     seen = life.chip.forward(x).inputs[0]
     np.testing.assert_allclose(
         seen[:, :-1], naive.driven_by(x.astype(float), life.device, gain, offset), rtol=1e-5, atol=1e-5

@@ -194,10 +194,10 @@ def test_every_part_of_a_chip_has_its_own_values(kind):
 
 
 def expected_lines(life):
-    """Own values of DACs and of ADCs, gain and offset: (2, all input lines), (2, all tiles' output lines)."""
+    """Own values of DACs and of ADCs, gain, offset and curve: (3, all input lines), (3, all tiles' output lines)."""
     d, tiles = life.device, [naive.tiles(n, life.device.tile_rows) for _, n in life.shapes]
-    rows, columns = ([], []), ([], [])
-    for f, name in enumerate(("gain", "offset")):
+    rows, columns = ([], [], []), ([], [], [])
+    for f, name in enumerate(("gain", "offset", "curve")):
         for layer, (n_out, n_in) in enumerate(life.shapes):
             sizes = [getattr(d, f"{c}_{name}_spread") for c in ("dac", "adc")]
             rows[f].append(sizes[0] * naive.own_draws((1, n_in), "row", f, layer, 0, life.key)[0])
@@ -210,7 +210,7 @@ def test_parts_do_not_share_their_draws():
     """Cells, rows and columns of square layers: correlations of 200 values stay below 4.5 standard errors."""
     life = Life("pulsed pairs", (200, 200, 200), bias=False, tile_rows=100)
     hidden, own = life.chip._hidden, life.arrays.own[:, :, : 200 * 200].reshape(4, 2, 200, 200)
-    values = [*hidden.rows_own[:, :200], *hidden.rows_own[:, 200:], *hidden.columns_own.reshape(-1, 200)]
+    values = [*hidden.rows_own[:2, :200], *hidden.rows_own[:2, 200:], *hidden.columns_own[:2].reshape(-1, 200)]
     values += [own[f, k, i] for f in range(4) for k in range(2) for i in (0, 1)]
     ranks = np.corrcoef(np.argsort(np.argsort(values, axis=1), axis=1))
     assert np.max(np.abs(ranks - np.eye(len(values)))) < 4.5 / np.sqrt(200)

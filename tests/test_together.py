@@ -112,9 +112,10 @@ def test_batches_of_any_size(learner, batch_size):
     as_alone(learner=learner, device="crossbar", task=task, batch_size=batch_size, epochs=1)
 
 
-def test_other_settings_of_a_run():
+@pytest.mark.parametrize(("device", "activation"), [("crossbar", "leaky_relu"), ("ideal", "tanh")])
+def test_other_settings_of_a_run(device, activation):
     as_alone(
-        learner="danp", device="crossbar", inject="digital", bias=True, init="he-uniform", activation="tanh",
+        learner="danp", device=device, inject="digital", bias=True, init="he-uniform", activation=activation,
         optimizer="sgd:momentum=0.9", learning_rate_decay=0.9,
     )  # fmt: skip
 

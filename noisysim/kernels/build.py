@@ -27,7 +27,9 @@ import numba
 import numpy as np
 import platformdirs
 
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+OPTIONS: dict[str, Any] = {
+    "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True, "no_cfunc_wrapper": True,
+}  # fmt: skip
 _loading = threading.RLock()
 SOURCE = "__device_source__"
 """The global under which a module that was made from a user's file keeps its text."""
@@ -204,7 +206,8 @@ def load(
     """
     here = Path(__file__).parent
     source = (here / f"{template}.py").read_text()
-    identity = [source, (here / "layout.py").read_text(), repr(sorted(OPTIONS.items(), key=str)), np.__version__]
+    shared = [(here / name).read_text() for name in ("layout.py", "cpu/compiling.py")]
+    identity = [source, *shared, repr(sorted(OPTIONS.items(), key=str)), np.__version__]
     identity += [repr(sorted(constants.items())), repr(sorted((generated or {}).items())), repr(tuple(numbers))]
     identity += [module.__name__ for module in linked]
     identity.append(inspect.getsource(sys.modules[jit.__module__]))

@@ -7,8 +7,8 @@ many is meant.
 """
 
 import numpy as np
-from numba import njit
 
+from noisysim.kernels.cpu.compiling import inner, loop
 from noisysim.kernels.cpu.draws import fill_bits, fill_normals, stream_word, unit_normal
 from noisysim.kernels.layout import (
     CELL_BLOCK,
@@ -41,13 +41,13 @@ VERIFIED = False  # writes are closed loops of pulses
 ROOM = np.float32(0.1)  # share of the span that setting a pair anew must win back
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def with_cell(d, own, j):
     """The device's numbers with a cell's own values in them; replaced where cells have any."""
     return d
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def side_of(own, k):
     """Own values of the cells of side k, (fields, cells)."""
     if HAS_OWN:
@@ -55,7 +55,7 @@ def side_of(own, k):
     return own
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def run_of(own, first, last):
     """Own values of a run of cells of one side."""
     if HAS_OWN:
@@ -63,19 +63,19 @@ def run_of(own, first, last):
     return own
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def cells_at(layer, table, stack):
     """Where a layer's cells start."""
     return stack[1] * table[layer, CELLS_AT] + stack[0] * table[layer, N_IN] * table[layer, N_OUT]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def tile_at(tile, n_out, tiles, stack):
     """Where a tile's weights start."""
     return stack[1] * tiles[tile, TILE_AT] + stack[0] * n_out * (tiles[tile, TILE_TO] - tiles[tile, TILE_FROM])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def add_weights(change, net, weights):
     """Exact write: add a change to every weight."""
     table, tiles, stack = net
@@ -84,11 +84,12 @@ def add_weights(change, net, weights):
         for tile in range(table[layer, FIRST_TILE], table[layer, FIRST_TILE] + table[layer, TILES]):
             start, stop, to = tiles[tile, TILE_FROM], tiles[tile, TILE_TO], tile_at(tile, n_out, tiles, stack)
             for i in range(n_out):
-                row = weights[to + i * (stop - start) : to + (i + 1) * (stop - start)]
-                row += change[at + i * n_in + start : at + i * n_in + stop]
+                row, more = to + i * (stop - start), at + i * n_in + start
+                for j in range(stop - start):
+                    weights[row + j] += change[more + j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def share_of(magnitude, s, slices, bits):
     """What share of the full span slice s holds of a weight's magnitude, itself a share: its digit."""
     if not SLICED:
@@ -98,7 +99,7 @@ def share_of(magnitude, s, slices, bits):
     return np.float32((whole >> (bits * (slices - 1 - s))) & digits) / np.float32(digits)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def goal_of(target, k, span):
     """The conductance that side k (two sides a slice) should hold for a target from -1 to 1."""
     g_min, width, slices, bits = span
@@ -108,7 +109,7 @@ def goal_of(target, k, span):
     return g_min + width * share_of(max(sign * target, np.float32(0.0)), k >> 1, slices, bits)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def level(goal, span, tolerance, d):
     """Two goals between which this differs are worth a write: what a noiseless write of a goal would leave."""
     if VERIFIED:
@@ -116,7 +117,7 @@ def level(goal, span, tolerance, d):
     return np.float32(program(goal, np.float32(0.0), d))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def retarget(change, target, wanted, moved, scale, span, tolerance, d):
     """New targets of a block of weights, and which of their cells they move to another level; returns how many.
 
@@ -150,7 +151,7 @@ def retarget(change, target, wanted, moved, scale, span, tolerance, d):
     return written
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def write_side(now, own, target, k, moved, every, span, z, d):
     """Program those cells of side k of a block that moved."""
     bit = np.int32(1 << k)
@@ -159,7 +160,7 @@ def write_side(now, own, target, k, moved, every, span, z, d):
         now[j] = new if every or (moved[j] & bit) != 0 else now[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def hold_stuck(now, stuck, k, first, last):
     """Put stuck cells of side k back to where they are."""
     if FAULTY:
@@ -168,7 +169,7 @@ def hold_stuck(now, stuck, k, first, last):
                 now[k, j] = stuck[k, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def settle(cells, k, first, last, moved, every, clock, d):
     """After side k was programmed: its cells' age starts anew, and stuck ones are where they were."""
     _, now, fresh, since, own, stuck = cells
@@ -183,7 +184,7 @@ def settle(cells, k, first, last, moved, every, clock, d):
     hold_stuck(now, stuck, k, first, last)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def settle_one(cells, k, cell, clock):
     """After a pulse to one cell of side k: its age starts anew, unless it is stuck."""
     _, now, fresh, since, _, stuck = cells
@@ -193,7 +194,7 @@ def settle_one(cells, k, cell, clock):
         since[k, cell] = clock
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def list_moved(moved, where, count):
     """List the cells of a block that moved; returns how many."""
     m = 0
@@ -203,7 +204,7 @@ def list_moved(moved, where, count):
     return m
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def read_variance(g, own, j, since, clock, unit, d):
     """Variance that a cell adds to one read, in weight units."""
     age = np.float32(clock - since[j]) if TIMED else np.float32(0.0)
@@ -211,7 +212,7 @@ def read_variance(g, own, j, since, clock, unit, d):
     return std * std
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def add_variances(cells, k, run, clock, unit, variances, d):
     """Add what a run of cells of side k contributes to the variances of one read."""
     _, now, _, since, own, _ = cells
@@ -221,7 +222,7 @@ def add_variances(cells, k, run, clock, unit, variances, d):
         variances[j] += read_variance(g, mine, j, old, clock, unit, d) if g[j] >= 0 else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def effective(cells, s, run, clock, unit, weights, variances, d):
     """What a run of cells of slice s amounts to: weights, and the variances of one read."""
     now = cells[1]
@@ -239,7 +240,7 @@ def effective(cells, s, run, clock, unit, weights, variances, d):
             add_variances(cells, 2 * s + 1, run, clock, unit, variances, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def place_of(cell, s, place):
     """Where the weight of a layer's cell (row-major) lies among the tiles of slice s."""
     layer, table, tiles, slices, stack = place
@@ -254,7 +255,7 @@ def place_of(cell, s, place):
     return tile_at(tile, n_out, tiles, stack) + i * width + j - tiles[tile, TILE_FROM]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def run_length(cell, stop, place):
     """How far weights lie together from a layer's cell on: to `stop`, or to its tile's edge."""
     layer, table, tiles, slices, _ = place
@@ -267,7 +268,7 @@ def run_length(cell, stop, place):
     return min(stop, cell // n_in * n_in + tiles[tile, TILE_TO])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def refresh(cells, at, first, count, place, units, clock, weights, variances, d):
     """Bring the weights of a block of cells up to date, in runs that lie together."""
     done = first
@@ -281,7 +282,7 @@ def refresh(cells, at, first, count, place, units, clock, weights, variances, d)
         done = stop
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def refresh_few(cells, at, first, where, count, place, units, clock, weights, variances, d):
     """Bring the weights up to date of the cells of a block that `where` lists."""
     _, now, _, since, own, _ = cells
@@ -299,7 +300,7 @@ def refresh_few(cells, at, first, where, count, place, units, clock, weights, va
                         variances[to] += read_variance(now[k], side_of(own, k), cell, old, clock, units[s], d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def write_few(cells, at, first, moved, where, count, span, counter, clock, d):
     """Program those of the cells listed in `where` that moved, one by one."""
     targets, now, _, _, own, _ = cells
@@ -316,7 +317,7 @@ def write_few(cells, at, first, moved, where, count, span, counter, clock, d):
                 settle(cells, k, cell, cell + 1, moved[j : j + 1], False, clock, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def verify_few(cells, at, first, moved, where, count, span, counter, limits, clock, d):
     """Write the cells listed in `where` that moved by pulses and reads until the goal is met; returns pulses given."""
     targets, now, _, _, own, stuck = cells
@@ -349,7 +350,7 @@ def verify_few(cells, at, first, moved, where, count, span, counter, limits, clo
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def write_block(cells, first, last, moved, every, span, counter, work, clock, d):
     """Program those cells of a block that moved, side by side."""
     targets, now, _, _, own, _ = cells
@@ -362,14 +363,14 @@ def write_block(cells, first, last, moved, every, span, counter, work, clock, d)
         settle(cells, k, first, last, moved, every, clock, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def blocks_of(count, share):
     """The first block of cells, and the one after the last, of one part of so many cells: parts lie together."""
     blocks = (count + CELL_BLOCK - 1) // CELL_BLOCK
     return share[0] * blocks // share[1], (share[0] + 1) * blocks // share[1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def write_cells(change, every, share, net, cells, scales, units, span, limits, counter, weights, variances, d):
     """Write a change of every weight to its cells; returns cells written, and pulses given.
 
@@ -442,7 +443,7 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
     return (0 if VERIFIED and not every else total), pulses
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def round_pulses(change, per, bits, most, counts, where):
     """Pulses asked of each weight of a block, stochastically rounded, signed; lists those that get any: how many."""
     for j in range(change.size):
@@ -452,7 +453,7 @@ def round_pulses(change, per, bits, most, counts, where):
     return list_moved(counts, where, change.size)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def pulse_side(now, own, k, counts, z, d):
     """One pulse for those cells of side k of a block that have one coming."""
     one, zero = np.float32(1.0), np.float32(0.0)
@@ -466,7 +467,7 @@ def pulse_side(now, own, k, counts, z, d):
         now[j] = new if live else now[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def pulse_some(now, own, a, counts, where, count, work, d):
     """One pulse for the cells of a block that `where` lists: gathered, pulsed, put back."""
     z, g, up = work
@@ -486,7 +487,7 @@ def pulse_some(now, own, a, counts, where, count, work, d):
         now[1 if PAIRED and counts[where[i]] < 0 else 0, a + where[i]] = g[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def reset_pairs(cells, a, where, count, span, at_most, counter, clock, d):
     """Of the pairs listed, program those anew of which a cell has come near its end: the difference on one cell."""
     _, now, _, _, own, _ = cells
@@ -509,7 +510,7 @@ def reset_pairs(cells, a, where, count, span, at_most, counter, clock, d):
     return done
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def pulse_block(now, own, a, counts, left, count, draw, work, d):
     """Give the cells that `left` lists their pulses, turn by turn; returns how many pulses.
 
@@ -534,7 +535,7 @@ def pulse_block(now, own, a, counts, left, count, draw, work, d):
     return given
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def keep(left, m, counts, turn):
     """Of the m cells listed keep those that have more than `turn` pulses coming; returns how many."""
     kept = 0
@@ -550,7 +551,7 @@ def keep(left, m, counts, turn):
     return kept
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, weights, variances, d):
     """Turn a change of every weight into pulses, open loop; returns cells programmed anew, and pulses given.
 
@@ -576,7 +577,8 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
             m = round_pulses(change[a:b], pers[layer], bits, np.float32(limits[0]), counts, where)
             if m == 0:
                 continue
-            left[:m] = where[:m]
+            for k in range(m):
+                left[k] = where[k]
             pulses += pulse_block(now, own, a, counts[:n], left, m, draw, (z, g, up, bits), d)
             settle_pulsed(cells, a, counts, where, m, clock)
             if PAIRED:
@@ -588,7 +590,7 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
     return anew, pulses
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def settle_pulsed(cells, a, counts, where, count, clock):
     """After pulses: what `settle` does, for the cells listed."""
     if TIMED or FAULTY:
@@ -596,7 +598,7 @@ def settle_pulsed(cells, a, counts, where, count, clock):
             settle_one(cells, 1 if PAIRED and counts[where[i]] < 0 else 0, a + where[i], clock)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def drift_side(now, fresh, since, own, clock, d):
     """What time has left of the cells of one side of a block."""
     for j in range(now.size):
@@ -604,7 +606,7 @@ def drift_side(now, fresh, since, own, clock, d):
         now[j] = max(np.float32(drift(fresh[j], age, with_cell(d, own, j))), np.float32(0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def age_cells(share, net, cells, units, span, clock, weights, variances, d):
     """Bring cells to what they are at a time, and the weights with them."""
     table, tiles, stack = net
@@ -623,7 +625,7 @@ def age_cells(share, net, cells, units, span, clock, weights, variances, d):
             refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def write_chips(change, every, part, net, cells, scales, units, span, limits, counter, weights, variances, d):
     """`write_cells` on some chips: `part` is the first, the one behind the last, how many there are, the share."""
     first, last, chips, share = part
@@ -636,7 +638,7 @@ def write_chips(change, every, part, net, cells, scales, units, span, limits, co
     return total, pulses
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def pulse_chips(change, part, net, cells, pers, units, span, limits, counter, weights, variances, d):
     """`pulse_cells` on some chips."""
     first, last, chips, share = part
@@ -649,7 +651,7 @@ def pulse_chips(change, part, net, cells, pers, units, span, limits, counter, we
     return total, pulses
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def age_chips(part, net, cells, units, span, clock, weights, variances, d):
     """`age_cells` on some chips."""
     first, last, chips, share = part
@@ -657,7 +659,7 @@ def age_chips(part, net, cells, units, span, clock, weights, variances, d):
         age_cells(share, (net[0], net[1], (m, chips)), cells, units, span, clock, weights, variances, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def add_chips(change, chips, net, weights):
     """`add_weights` on all chips."""
     for m in range(chips):

@@ -1,18 +1,18 @@
 """Draws of noise: loops around Philox. Noise is a function of key and counter (unit, sample, pass, stream)."""
 
 import numpy as np
-from numba import njit
 
+from noisysim.kernels.cpu.compiling import inner, loop
 from noisysim.scalars.noise import normal_pair, philox, uniform
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def stream_word(kind, layer, tile):
     """The last counter word: which kind of noise, where on the chip."""
     return np.uint32((kind << 28) | (layer << 16) | tile)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def fill_bits(bits, n, base, sample, number, stream, k0, k1):
     """Philox over ceil(n / 4) unit counters from `base` on: word w of the i-th goes to row w, column i."""
     q = (n + 3) // 4
@@ -26,7 +26,7 @@ def fill_bits(bits, n, base, sample, number, stream, k0, k1):
         b3[i] = r3
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def fill_pairs(b0, b1, z0, z1):
     """Box-Muller over two rows of bits."""
     for i in range(b0.size):
@@ -35,7 +35,7 @@ def fill_pairs(b0, b1, z0, z1):
         z1[i] = second
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def fill_normals_from(z, bits, n, base, sample, number, stream, k0, k1):
     """N(0, 1) draws into z[:n]; unit u is word u // q of counter base + u % q, q = ceil(n / 4)."""
     q = (n + 3) // 4
@@ -44,13 +44,13 @@ def fill_normals_from(z, bits, n, base, sample, number, stream, k0, k1):
     fill_pairs(bits[2 * q : 3 * q], bits[3 * q : 4 * q], z[2 * q : 3 * q], z[3 * q : 4 * q])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def fill_normals(z, bits, n, sample, number, stream, k0, k1):
     """N(0, 1) draws of units 0..n-1 into z[:n]."""
     fill_normals_from(z, bits, n, 0, sample, number, stream, k0, k1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def fill_uniforms_from(u, bits, n, base, sample, number, stream, k0, k1):
     """Draws in (0, 1) into u[:n], laid out as in `fill_normals_from`."""
     fill_bits(bits, n, base, sample, number, stream, k0, k1)
@@ -58,13 +58,13 @@ def fill_uniforms_from(u, bits, n, base, sample, number, stream, k0, k1):
         u[i] = uniform(bits[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def fill_uniforms(u, bits, n, sample, number, stream, k0, k1):
     """Draws in (0, 1) of units 0..n-1 into u[:n], laid out as in `fill_normals`."""
     fill_uniforms_from(u, bits, n, 0, sample, number, stream, k0, k1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def uniforms(out, bound, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with draws between -bound and bound, laid out as in `normals`."""
     rows, n = out.shape
@@ -76,7 +76,7 @@ def uniforms(out, bound, first_sample, number, stream, k0, k1):
             out[r, j] = bound * (np.float32(2.0) * u[j] - np.float32(1.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def drops(out, rate, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with 0 for a share of the entries and 1 / (1 - rate) for the others."""
     rows, n = out.shape
@@ -89,7 +89,7 @@ def drops(out, rate, first_sample, number, stream, k0, k1):
             out[r, j] = kept if u[j] >= rate else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def normals(out, sigma, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with N(0, sigma^2); row r is the draws of sample first_sample + r."""
     rows, n = out.shape
@@ -101,7 +101,7 @@ def normals(out, sigma, first_sample, number, stream, k0, k1):
             out[r, j] = sigma * z[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def unit_normal(u, n, sample, number, stream, k0, k1):
     """The draw that `fill_normals` gives unit u of n."""
     q = (n + 3) // 4

@@ -1,8 +1,8 @@
 """Loops over images, channel last: patches of them, and maxima of windows. `g` is a row of the table `geometry`."""
 
 import numpy as np
-from numba import njit
 
+from noisysim.kernels.cpu.compiling import inner, loop
 from noisysim.kernels.layout import (
     CHANNELS,
     GRID_HEIGHT,
@@ -19,7 +19,7 @@ from noisysim.kernels.layout import (
 )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def channels_last(images, channels, out):
     """(rows, channels pixels), channel by channel, to (rows, pixels channels)."""
     pixels = images.shape[1] // channels
@@ -29,13 +29,13 @@ def channels_last(images, channels, out):
                 out[r, k * channels + c] = images[r, c * pixels + k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def inside(left, g):
     """The part of a patch's row that lies in the image, in values; `left` is the patch's first column."""
     return max(0, -left) * g[CHANNELS], max(0, min(g[KERNEL], g[WIDTH] - left)) * g[CHANNELS]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def unfold(images, g, patches):
     """The patch at every position: images (rows, values) to patches (rows P, K), K in the order (y, x, channel)."""
     stride, line, run = g[STRIDE], g[WIDTH] * g[CHANNELS], g[KERNEL] * g[CHANNELS]
@@ -58,7 +58,7 @@ def unfold(images, g, patches):
                         some[j] = source[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def fold(patches, g, images):
     """The transpose of `unfold`: what patches hold is added where it was taken from."""
     stride, line, run = g[STRIDE], g[WIDTH] * g[CHANNELS], g[KERNEL] * g[CHANNELS]
@@ -78,7 +78,7 @@ def fold(patches, g, images):
                         target[j] += some[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def pool(values, units, g, out):
     """The largest value of each window and unit: (rows, P units) to (rows, P' units)."""
     size, stride, width = g[POOL], g[POOL_STRIDE], g[GRID_WIDTH]
@@ -98,7 +98,7 @@ def pool(values, units, g, out):
                 at += units
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def largest_at(row, top, left, c, units, g):
     """Where a window's largest value of one unit lies; of equal ones the first."""
     width, found = g[GRID_WIDTH], (top * g[GRID_WIDTH] + left) * units + c
@@ -110,7 +110,7 @@ def largest_at(row, top, left, c, units, g):
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def unpool(signal, values, units, g, out):
     """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
     stride = g[POOL_STRIDE]
@@ -124,7 +124,7 @@ def unpool(signal, values, units, g, out):
                 at += units
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def pick(change, values, units, g, out):
     """The derivative of `pool` at these values along a change: (rows, P units) to (rows, P' units)."""
     stride = g[POOL_STRIDE]

@@ -1,8 +1,8 @@
 """Loops of a pass: what arrays are driven with, what their lines carry, what the periphery reads of them."""
 
 import numpy as np
-from numba import njit
 
+from noisysim.kernels.cpu.compiling import inner, loop
 from noisysim.kernels.cpu.draws import fill_normals, fill_normals_from, fill_uniforms, fill_uniforms_from, stream_word
 from noisysim.kernels.cpu.images import channels_last, pool, unfold
 from noisysim.kernels.layout import (
@@ -57,37 +57,37 @@ CELL_NORMAL = False
 CELL_UNIFORM = False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def activation(a, kind):
     """The activation function of a given number; replaced by those of the network."""
     return a
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def with_range(d, full_scale):
     """The device's numbers with the ADC range of one tile in them; replaced for devices that have one."""
     return d
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def with_row(d, own, j):
     """The device's numbers with an input line's own values in them; replaced where lines have any."""
     return d
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def with_column(d, own, j):
     """The same of an output line."""
     return d
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def with_cell(d, own, j):
     """The same of a cell."""
     return d
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def largest(row):
     """max |v| of a float32 row; compared as integers, which vectorises and lets NaN win."""
     top = np.int32(0)
@@ -96,7 +96,7 @@ def largest(row):
     return np.int32(top).view(np.float32)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def drive_row(source, target, full_scale, own, d):
     """What the DAC makes of one row of inputs; full scale 0 scales to the row's own largest value."""
     n = source.size
@@ -111,7 +111,7 @@ def drive_row(source, target, full_scale, own, d):
         target[j] = source[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def drive_rows(source, inputs, rotation, rotated, full_scale, own, d):
     """Inputs of a layer's array: decorrelate, convert, append the bias line where there is one."""
     rows, n = source.shape
@@ -128,7 +128,7 @@ def drive_rows(source, inputs, rotation, rotated, full_scale, own, d):
             inputs[r, j] = np.float32(1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def multiply(x, weights, out):
     """out = x weights^T: one BLAS call; a single row is a matrix-vector product."""
     if x.shape[0] == 1:
@@ -137,7 +137,7 @@ def multiply(x, weights, out):
         np.dot(x, weights.T, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def cell_inputs(inputs, start, stop, full_scale, part, d):
     """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve."""
     rows = inputs.shape[0]
@@ -156,7 +156,7 @@ def cell_inputs(inputs, start, stop, full_scale, part, d):
     return x
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def tile_energy(x, variance, part, energy):
     """The variance that the cells of one tile add to its lines, from what drives them."""
     rows, n = x.shape
@@ -167,7 +167,7 @@ def tile_energy(x, variance, part, energy):
     multiply(square, variance, energy)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+@inner(fastmath={"contract", "reassoc", "nsz"})
 def read_line(x, now, states, own, z, u, d):
     """sum_j x_j G_j over one line's cells, each as one read sees it."""
     total = np.float32(0.0)
@@ -180,7 +180,7 @@ def read_line(x, now, states, own, z, u, d):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def move_on(states, own, u, seconds, d):
     """The discrete states of a line's cells after some time."""
     for j in range(states.size):
@@ -188,7 +188,7 @@ def move_on(states, own, u, seconds, d):
         states[j] = np.uint8(np.float32(jump(s, u[j], seconds, with_cell(d, own, j))))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def read_cells(x, at, width, s, cells, unit, counter, seconds, draws, product, d):
     """Line currents of one tile, every cell read by itself: rows one after the other, as time goes.
 
@@ -228,7 +228,7 @@ def read_cells(x, at, width, s, cells, unit, counter, seconds, draws, product, d
             product[r, i] = line * unit
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def read_row(line, energy, noisy, z, u, convert, units, own, out, d):
     """Read noise and ADC of one sample's lines, so many units at each position."""
     for j in range(line.size):
@@ -241,7 +241,7 @@ def read_row(line, energy, noisy, z, u, convert, units, own, out, d):
             out[j] = np.float32(adc(out[j], with_column(d, own, j % units)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def read_rows(
     product, energy, perturbation, digital, activities, accumulate, noise, where, convert, draws, line, units, own,
     gain, d,
@@ -284,7 +284,7 @@ def read_rows(
     return top
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def activate(values, kind, out):
     """Hidden units' outputs."""
     for r in range(values.shape[0]):
@@ -292,7 +292,7 @@ def activate(values, kind, out):
             out[r, j] = np.float32(activation(values[r, j], kind))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def normalise(values, shift, scale, out):
     """(value - shift) scale, unit by unit; rows hold the units of all positions."""
     units = shift.size
@@ -302,13 +302,35 @@ def normalise(values, shift, scale, out):
                 out[r, first + j] = (values[r, first + j] - shift[j]) * scale[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def view(flat, start, columns, first, last):
     """Rows first..last of the array of so many columns that starts at `start`."""
     return flat[start + first * columns : start + last * columns].reshape((last - first, columns))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+# NumPy's own statements for these carry the text of their errors along, which takes seconds to compile
+@inner()
+def copy(source, target):
+    for i in range(target.shape[0]):
+        for j in range(target.shape[1]):
+            target[i, j] = source[i, j]
+
+
+@inner()
+def add(more, target):
+    for i in range(target.shape[0]):
+        for j in range(target.shape[1]):
+            target[i, j] += more[i, j]
+
+
+@inner()
+def scale_each(factors, target):
+    for i in range(target.shape[0]):
+        for j in range(target.shape[1]):
+            target[i, j] *= factors[i, j]
+
+
+@inner()
 def place(at, size, stack):
     """Where a chip's part of a layer or a tile starts, which starts at `at` where a chip is alone.
 
@@ -317,7 +339,7 @@ def place(at, size, stack):
     return stack[1] * at + stack[0] * size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def driven_in(layer, p, samples, span, chip, passes, scratch):
     """What pass p drives a layer with, (rows, n_in): kept for the observation, or in this thread's work array.
 
@@ -337,7 +359,7 @@ def driven_in(layer, p, samples, span, chip, passes, scratch):
     return view(inputs, at, n_line, start, stop)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def hidden_outputs(layer, p, batch, span, stack, chip, passes, out):
     """What a layer gives to the next: its lines pooled, normalised, through the activation function, some dropped."""
     table, geometry, norms = chip[0], chip[1], chip[2]
@@ -355,12 +377,12 @@ def hidden_outputs(layer, p, batch, span, stack, chip, passes, out):
         values = out
     activate(values, g[ACTIVATION], out)
     if g[MASK_AT] >= 0 and masks.size > 0:
-        out *= view(masks, batch * g[MASK_AT], g[OUTPUTS], first, last)
+        scale_each(view(masks, batch * g[MASK_AT], g[OUTPUTS], first, last), out)
     if lies[p, layer, ON_OUTPUT] >= 0:
-        out += view(perturbations, lies[p, layer, ON_OUTPUT], g[OUTPUTS], first, last)
+        add(view(perturbations, lies[p, layer, ON_OUTPUT], g[OUTPUTS], first, last), out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def drive_layer(layer, x, span, stack, chip, passes, scratch, d):
     """What a layer's arrays are driven with in every pass: hidden outputs, their patches, decorrelated, converted."""
     table, geometry, rotations, dac_range, rows_own = chip[0], chip[1], chip[6], chip[8], chip[10]
@@ -377,7 +399,7 @@ def drive_layer(layer, x, span, stack, chip, passes, scratch, d):
         driven = driven_in(layer, p, batch, span, chip, passes, scratch)
         if p > 0 and layer <= fork[p]:
             if scratch[6].size == 0:  # kept pass by pass, else it is the same array
-                driven[:] = driven_in(layer, 0, batch, span, chip, passes, scratch)
+                copy(driven_in(layer, 0, batch, span, chip, passes, scratch), driven)
             continue
         source = x[first:last]
         if layer > 0:
@@ -400,7 +422,7 @@ def drive_layer(layer, x, span, stack, chip, passes, scratch, d):
         drive_rows(source, driven, rotation, rotated, dac_range, own, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def read_by_cell(layer, k, x, start, first, p, stack, chip, noise, draws, product, d):
     """Line currents of the k-th tile of a layer in pass p, every cell read by itself."""
     table, geometry, cells = chip[0], chip[1], chip[12]
@@ -416,7 +438,7 @@ def read_by_cell(layer, k, x, start, first, p, stack, chip, noise, draws, produc
     read_cells(x, at, table[layer, N_IN], s, some, units[layer, s], counter, seconds, draws, product, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
     """Read the k-th tile of a layer in every pass."""
     table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
@@ -443,7 +465,7 @@ def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
     for p in range(activities.shape[0]):
         read = view(activities[p], lines_at, lines, first, last)
         if p > 0 and layer < fork[p]:
-            read[:] = view(activities[0], lines_at, lines, first, last)
+            copy(view(activities[0], lines_at, lines, first, last), read)
             continue
         apart = p == 0 or layer > fork[p] or HAS_READ_CELL
         side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
@@ -478,10 +500,10 @@ def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
         )  # fmt: skip
         peaks[stack[0], tile] = max(peaks[stack[0], tile], top)
         if digital and lie >= 0 and k == table[layer, TILES] - 1:
-            read += perturbation[first:last]
+            add(perturbation[first:last], read)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def forward(x, span, members, layers, chips, passes, noise, scratch, d):
     """Samples of every pass, on some chips, through some layers. A layer's rows are samples at each position.
 
@@ -525,7 +547,7 @@ def forward(x, span, members, layers, chips, passes, noise, scratch, d):
                 read_tile(layer, k, x.shape[0], here, stack, chips, passes, counted, scratch, d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def follow_peaks(ranges, peaks):
     """Auto-ranging: widen a converter that saturated by a quarter, narrow one that is half idle by one per cent."""
     for m in range(ranges.shape[0]):

@@ -1,20 +1,20 @@
 """Loops over activation functions, of which `build.load` puts in the one it is asked for."""
 
 import numpy as np
-from numba import njit
 
+from noisysim.kernels.cpu.compiling import loop
 from noisysim.scalars.activations import linear as activation
 from noisysim.scalars.activations import linear_slope as activation_slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def scale_by_slope(signal, activities):
     """signal *= f'(activities), in place."""
     for i in range(signal.size):
         signal[i] *= np.float32(activation_slope(activities[i]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def activate_all(activities, out):
     """out = f(activities), flat."""
     for i in range(out.size):

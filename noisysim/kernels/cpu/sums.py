@@ -1,10 +1,11 @@
 """Loops of the learners' algebra, the optimizers, the decorrelation and the losses: sums and products."""
 
 import numpy as np
-from numba import njit
+
+from noisysim.kernels.cpu.compiling import inner, loop
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def pack(packed, factors, activities, baseline, share, first, fresh):
     """packed (+)= share factor (activities - baseline)[b, first:first + width]; `baseline` may be empty.
 
@@ -31,7 +32,7 @@ def pack(packed, factors, activities, baseline, share, first, fresh):
                 row[i] += factor * source[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def outer_packed(packed, inputs, out):
     """out = packed^T inputs; a few samples as sums of rank-one terms."""
     if packed.shape[0] > 4:
@@ -45,7 +46,7 @@ def outer_packed(packed, inputs, out):
                 out[i, j] += packed[b, i] * inputs[b, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, positions, batch, chips, first, last):
     """The mean outer product of every layer for one term, of the chips first..last; factors are (1 or layers, samples).
 
@@ -72,7 +73,7 @@ def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, posi
         c += chips * n_in * n_out
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+@loop(fastmath={"contract", "reassoc", "nsz"})
 def squared_distances(activities, baseline, widths, first, last):
     """sum over all layers of |activities - baseline|^2, one value a sample, (last - first,) float64.
 
@@ -93,7 +94,7 @@ def squared_distances(activities, baseline, widths, first, last):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def moments(values, chips):
     """Mean and variance of each column of (rows, units) over each chip's rows, (2, chips units) float64."""
     rows, units = values.shape[0] // chips, values.shape[1]
@@ -112,7 +113,7 @@ def moments(values, chips):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first, last):
     """R -= rate (<x x^T> - diag<x^2>) R, all layers of the chips first..last, by rank-one updates: for a few samples.
 
@@ -131,7 +132,7 @@ def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first
         x_at += chips * batch * width
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def few_turns(rotation, x, share):
     """The step of `decorrelate_few` for one matrix."""
     batch, n = x.shape[0], rotation.shape[0]
@@ -152,7 +153,7 @@ def few_turns(rotation, x, share):
                 rotation[i, j] -= factor * turned[b, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@loop(fastmath={"contract"})
 def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2):
     """Adam's moments, in place, and in the gradient's place the change asked for (Kingma & Ba 2015, Algorithm 1)."""
     for i in range(gradient.size):
@@ -164,7 +165,7 @@ def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, corr
         gradient[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def count_passed(activities, baseline, counts):
     """counts += how many of each chip's values, (chips, values), differ between two passes."""
     for m in range(counts.size):
@@ -172,7 +173,7 @@ def count_passed(activities, baseline, counts):
             counts[m] += int(activities[m, i] != baseline[m, i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner()
 def log_total(row):
     """log sum_k exp(y_k) of one sample's outputs."""
     top = np.float64(row[0])
@@ -184,7 +185,7 @@ def log_total(row):
     return np.log(total) + top
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def cross_entropy(output, targets):
     """-sum_k t_k log softmax(y)_k, one value a sample."""
     loss = np.empty(output.shape[0], np.float64)
@@ -197,7 +198,7 @@ def cross_entropy(output, targets):
     return loss
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def cross_entropy_error(output, targets):
     """softmax(y) - t, float32."""
     error = np.empty(output.shape, np.float32)
@@ -208,7 +209,7 @@ def cross_entropy_error(output, targets):
     return error
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def squared_error(output, targets):
     """1/2 sum_k (y_k - t_k)^2, one value a sample."""
     loss = np.empty(output.shape[0], np.float64)

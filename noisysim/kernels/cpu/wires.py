@@ -6,10 +6,11 @@ follow as a product of voltage dividers. Both have positive terms only, so that 
 """
 
 import numpy as np
-from numba import njit
+
+from noisysim.kernels.cpu.compiling import loop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def bit_lines(g, resistance, out):
     """Voltage along each bit line if its sense end is at 1 V and all word lines are grounded.
 
@@ -33,7 +34,7 @@ def bit_lines(g, resistance, out):
             out[i, j] = voltage
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def word_lines(g, resistance, out):
     """Multiply `out` by the voltage along each word line driven at 1 V, where each cell draws the current ``g * out``.
 
@@ -60,7 +61,7 @@ def word_lines(g, resistance, out):
             out[i, j] *= line[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def attenuate(g, wire, out):
     """What the wires leave of each cell: ``g * out`` approximates `noisysim.wires.transfer`, at a cost of O(cells).
 
