@@ -272,7 +272,7 @@ def test_states_are_as_often_up_and_change_as_often_as_they_should(read_time):
 @pytest.mark.parametrize(("spread", "tolerance"), [(1e-9, 1e-3), (0.3, 0.05)])
 def test_compensation_restores_the_mean_line(spread, tolerance):
     """Equal drift of all cells is undone; where their exponents differ, the mean line comes back."""
-    quiet = {**STILL, "nu": 0.1, "nu_spread": spread, "bend": 1e-9, "read_time": 0.0}
+    quiet = {**STILL, "cell_noise": 1e-9, "nu": 0.1, "nu_spread": spread, "bend": 1e-9, "read_time": 0.0}
     kept, left = (Reads("pulsed pairs", (60, 50, 40), **quiet, compensation=c) for c in (1, 0))
     x, lines = kept.rng.standard_normal((200, 60)).astype(np.float32), []
     for one in (kept, left):

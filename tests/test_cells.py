@@ -419,7 +419,7 @@ def test_writes_in_shares_do_not_depend_on_the_threads(kind, monkeypatch):
     for count in (1, 3):
         with execution.threads(count):
             life = Life.__new__(Life)  # the definition is not needed here
-            life.rng, life.n_in, life.device = np.random.default_rng(1), sizes[:-1], device(kind, compensation=0)
+            life.rng, life.n_in, life.device = np.random.default_rng(1), sizes[:-1], device(kind)
             chip = Chip(sizes, life.device, seed=2)
             life.shapes = chip.network.shapes
             for size in (0.1, 0.0005):
