@@ -138,8 +138,9 @@ def targets(path):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_to_files_that_exist(page):
-    made = re.compile(r"(docs/)?generated/(tutorials|gallery|physics)/index\.rst")  # by the build
-    wanted = [t for t in targets(page) if not made.fullmatch(t)]
+    index = re.compile(r"(docs/)?generated/(tutorials|gallery|physics)/index\.rst")  # by the build
+    script = re.compile(r"generated/((?:tutorials|gallery|physics)/\w+)\.(?:rst|html)")  # a page of it
+    wanted = [script.sub(r"\1.py", t) for t in targets(page) if not index.fullmatch(t)]
     assert [t for t in wanted if not Path(os.path.normpath(page.parent / t)).exists()] == []
 
 
