@@ -23,7 +23,7 @@ _HOME = {
     "grid": "studies.grids",
     "sweep": "studies.engine",
     "tune": "studies.tuning",
-    "load": "results",
+    "load": "loading",
     "report": "reporting",
     "resume": "running",
     "retention": "running",
@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from noisysim import conformance, devices, diagnostics, layers, learners, optimizers, plot, tasks, theory
     from noisysim.chip import Chip
     from noisysim.layers import batch_norm, conv, dense, dropout, flatten, pool
+    from noisysim.loading import load
     from noisysim.observation import Batch, Drive, Observation
     from noisysim.reporting import report
-    from noisysim.results import Result, load
+    from noisysim.results import Result
     from noisysim.running import resume, retention, run
     from noisysim.studies.engine import sweep
     from noisysim.studies.grids import by, grid

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import bench
+from noisysim import bench, style
 from noisysim.fabrication import number
 from noisysim.fields import declared
-from noisysim.plot import INK, TEST, TRAIN, _figure, _plain
+from noisysim.style import INK, TEST, TRAIN
 
 SMALL, LINE = 8, 0.16  # points of legends and notes; inches from line to line of the head
 CELLS = 8  # cells drawn one by one
@@ -33,7 +33,7 @@ def draw(device: Any, seed: int = 0) -> Any:
     width = max(3.7 * columns, 5.2)
     said = _head(device, int(17 * width))
     head = 0.42 + LINE * len(said)
-    figure = _figure(width, 3.2 * rows + head)
+    figure = style.figure(width, 3.2 * rows + head)
     height = figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
     figure.text(0.1 / width, 1 - 0.1 / height, devices.name_of(device), va="top", fontsize=13, weight="bold", color=INK)
@@ -212,7 +212,7 @@ def _name(panel: Any, title: str, x: str, y: str) -> None:
     panel.tick_params(labelsize=SMALL)
     if panel.get_xscale() == "linear":
         panel.locator_params("x", nbins=6)
-    _plain(panel)
+    style.plain(panel)
 
 
 def _headroom(panel: Any, low: float, high: float) -> None:

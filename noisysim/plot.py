@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from noisysim import style
 from noisysim.fields import check_choice
 
-INK, TRAIN, TEST = "#333333", "#8a8f98", "#c2410c"
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
 LOOKS = 60
@@ -21,19 +21,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a picture file that cannot be written, before any work."""
     from noisysim import storage
 
-    suffix, known = Path(path).suffix.lower().lstrip("."), sorted(_figure(1, 1).canvas.get_supported_filetypes())
+    suffix, known = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
     if suffix not in known:
         raise ValueError(f"a picture file ends in one of {', '.join(known)}: not {os.fspath(path)!r}")
     storage.check_writable(Path(path), overwrite=True)
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> Any:
@@ -45,11 +36,6 @@ def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> An
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
-
-
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
 
 
 def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Any:
@@ -107,28 +93,28 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
         check_writable(path)
     history, task = result.history, result.config["task"]
     classification = bool(np.isfinite(history["test_accuracy"]).any())
-    figure = _figure(9 if classification else 5, 3.4)
+    figure = style.figure(9 if classification else 5, 3.4)
     panels = figure.subplots(1, 2 if classification else 1, squeeze=False)[0]
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     steps = result.steps["train_loss"]
     at, batches, together = _batches(_over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"]))
     said = "each batch" if together == 1 else f"mean of {together} batches"
-    panels[0].plot(at, batches, color=TRAIN, alpha=0.4, lw=0.8, label=said)
+    panels[0].plot(at, batches, color=style.TRAIN, alpha=0.4, lw=0.8, label=said)
     for panel, name, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=False):
         line = "-" if len(epochs) > 1 else "s"  # one point makes no line
         mean, spread = _over_chips(scale * history[f"train_{name}"])
-        panel.plot(epochs - 0.5, mean, line, color=INK, lw=1.5, ms=3, label="training, epoch mean")
+        panel.plot(epochs - 0.5, mean, line, color=style.INK, lw=1.5, ms=3, label="training, epoch mean")
         if steps.ndim > 1:
-            panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=INK, alpha=0.15, lw=0)
+            panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=style.INK, alpha=0.15, lw=0)
         mean, spread = _over_chips(scale * history[f"test_{name}"])
         said = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
-        panel.plot(epochs, mean, "o", color=TEST, ms=4, label=said)
+        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=said)
         if steps.ndim > 1:
-            panel.errorbar(epochs, mean, spread, fmt="none", ecolor=TEST, elinewidth=1)
+            panel.errorbar(epochs, mean, spread, fmt="none", ecolor=style.TEST, elinewidth=1)
         panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
         panel.set_xlim(left=0)
         panel.xaxis.get_major_locator().set_params(integer=True)
-        _plain(panel)
+        style.plain(panel)
         panel.legend(frameon=False, fontsize=8)
     shown = np.concatenate([batches, history["train_loss"].ravel(), history["test_loss"].ravel()])
     _scale(panels[0], shown[np.isfinite(shown) & (shown > 0)])
@@ -178,7 +164,7 @@ def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | N
         check_writable(path)
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = _figure(7, 4) if len(names) == 1 else _figure(3.4 * columns + 1, 2.6 * rows + 0.5)
+    figure = style.figure(7, 4) if len(names) == 1 else style.figure(3.4 * columns + 1, 2.6 * rows + 0.5)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(names) :]:
         panel.remove()
@@ -206,13 +192,13 @@ def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> No
 
     depth = values.shape[-1] if values.ndim > 1 else 0  # a run may have ended before the first look
     at, values = _thinned(updates), _thinned(values)
-    style = "-" if len(at) > 1 else "o"  # one point makes no line
+    line = "-" if len(at) > 1 else "o"  # one point makes no line
     for layer, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.85, depth))):
         if np.isfinite(values[:, layer]).any():
-            panel.plot(at, values[:, layer], style, color=colour, lw=1.3, ms=4, label=f"{layer + 1}")
+            panel.plot(at, values[:, layer], line, color=colour, lw=1.3, ms=4, label=f"{layer + 1}")
     shown = values[np.isfinite(values)]
     if not shown.size:
-        panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=TRAIN)
+        panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=style.TRAIN)
     if axis.high is None and (shown > 0).all():
         _scale(panel, shown)
     last = max(updates.max(initial=0), 1)
@@ -224,8 +210,8 @@ def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> No
     if axis.step is not None:
         panel.yaxis.set_major_locator(MultipleLocator(axis.step))
     if axis.mark is not None:
-        panel.axhline(axis.mark, color=INK, lw=0.8, ls=(0, (4, 3)))
-    _plain(panel)
+        panel.axhline(axis.mark, color=style.INK, lw=0.8, ls=(0, (4, 3)))
+    style.plain(panel)
 
 
 def _thinned(values: np.ndarray) -> np.ndarray:

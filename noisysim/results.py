@@ -173,29 +173,6 @@ def _call(described: dict[str, Any]) -> str:
     return f"{described['name']}({inside})" if inside else described["name"]
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """What a file holds: the `Result` of a run, or a `Study`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is neither.
-
-    Examples
-    --------
-    >>> import noisysim
-    >>> result = noisysim.run(device="crossbar", layers=[16], epochs=1, out="run.h5")
-    >>> again = noisysim.load("run.h5")
-    >>> bool((again.steps["train_loss"] == result.steps["train_loss"]).all())
-    True
-    """
-    if storage.kind(path) == "study":
-        from noisysim.studies.study import Study
-
-        return Study.load(path)
-    return Result.of(storage.read(path), Path(path))
-
-
 def _device(described: dict[str, Any]) -> str:
     """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
     from noisysim import devices

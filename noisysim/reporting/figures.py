@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
-from noisysim import plot
+from noisysim import plot, style
 from noisysim.diagnostics import DIAGNOSTICS
 from noisysim.reporting import pages
 from noisysim.results import Result
@@ -141,12 +141,12 @@ def chips(result: Result) -> list[Picture]:
     finite = values[np.isfinite(values)]
     if len(finite) < 2:
         return []
-    figure = plot._figure(*SIZE)
+    figure = style.figure(*SIZE)
     axes = figure.subplots()
     said = "final test accuracy (%)" if name == "accuracy" else "final test loss"
     (_histogram if len(values) > FEW else _dots)(axes, values, said)
     axes.legend(frameon=False, fontsize=8)
-    plot._plain(axes)
+    style.plain(axes)
     alt = f"Final test {name} of {len(finite)} chips, from {finite.min():.4g} to {finite.max():.4g}"
     return [Picture(f"Final test {name} of each chip.", alt, embedded(figure, "chips", alt))]
 
@@ -155,9 +155,9 @@ def _dots(axes: Any, values: np.ndarray, said: str) -> None:
     """A point a chip."""
     finite = values[np.isfinite(values)]
     mean, spread = finite.mean(), finite.std(ddof=1)
-    axes.axhspan(mean - spread, mean + spread, color=plot.TEST, alpha=0.12, lw=0, label="standard deviation")
-    axes.axhline(mean, color=plot.TEST, lw=1.2, label="mean")
-    axes.plot(np.arange(1, len(values) + 1), values, "o", color=plot.INK, ms=5)
+    axes.axhspan(mean - spread, mean + spread, color=style.TEST, alpha=0.12, lw=0, label="standard deviation")
+    axes.axhline(mean, color=style.TEST, lw=1.2, label="mean")
+    axes.plot(np.arange(1, len(values) + 1), values, "o", color=style.INK, ms=5)
     axes.set(xlabel="chip", ylabel=said)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
@@ -165,7 +165,7 @@ def _dots(axes: Any, values: np.ndarray, said: str) -> None:
 def _histogram(axes: Any, values: np.ndarray, said: str) -> None:
     """How many chips ended where."""
     finite = values[np.isfinite(values)]
-    axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=plot.TRAIN, alpha=0.6)
-    axes.axvline(finite.mean(), color=plot.TEST, lw=1.5, label="mean")
+    axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=style.TRAIN, alpha=0.6)
+    axes.axvline(finite.mean(), color=style.TEST, lw=1.5, label="mean")
     axes.set(xlabel=said, ylabel="chips")
     axes.yaxis.get_major_locator().set_params(integer=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import plot
+from noisysim import style
 from noisysim.reporting.figures import SIZE, Picture, embedded
 from noisysim.studies.study import Study
 
@@ -86,7 +86,7 @@ def _map(study: Study, data: Any, name: str, x: str, y: str, chosen: dict[str, A
     select = {axis: label for axis, label in chosen.items() if axis not in (x, y)}
     share = name.endswith("accuracy")
     values = (100 if share else 1) * means(data, name).sel(select).squeeze().transpose(y, x).values
-    figure = plot._figure(*SIZE)
+    figure = style.figure(*SIZE)
     axes = figure.subplots()
     image = axes.imshow(values, origin="lower", aspect="auto", cmap="viridis" if share else "viridis_r")
     axes.set_facecolor("#d9dce0")

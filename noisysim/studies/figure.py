@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import plot
+from noisysim import plot, style
 from noisysim.fields import check_choice
-from noisysim.studies.study import at_label
+from noisysim.studies.grids import at_label
 
 AVERAGED = ("seed", "chip")
 """Axes that are averaged over where nobody says otherwise."""
@@ -63,7 +63,7 @@ def _panels(values: Any, name: str, x: str, hue: str | None, col: str | None, st
     wide = min(len(columns), 4)
     rows = -(-len(columns) // wide)
     colours = study.axes[hue] if hue else [None]
-    figure = plot._figure(3.2 * wide + 2.2, 3.0 * rows + 0.4)
+    figure = style.figure(3.2 * wide + 2.2, 3.0 * rows + 0.4)
     panels = figure.subplots(rows, wide, squeeze=False, sharex=True, sharey=True).ravel()
     for panel in panels[len(columns) :]:
         panel.remove()
@@ -79,7 +79,7 @@ def _panels(values: Any, name: str, x: str, hue: str | None, col: str | None, st
             panel.set_ylabel(
                 f"{name.replace('_', ' ')} (%)" if _share(name) else WORDS.get(name, name.replace("_", " "))
             )
-        plot._plain(panel)
+        style.plain(panel)
     _scales(panels[0], values, x, name)
     if hue:
         handles = panels[0].get_legend_handles_labels()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from noisysim import devices, learner_files, optimizers
-from noisysim.fields import check_names, declared, nearest
+from noisysim.fields import check_choice, check_names, declared, nearest
 from noisysim.tasks import Task
 
 DESCRIBERS = {"device": devices, "learner": learner_files, "optimizer": optimizers}
@@ -278,3 +278,12 @@ def _described(name: str, value: Any) -> Any:
 
 def _plainest(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
+    """The position of a label on an axis."""
+    check_choice("axis", name, list(axes))
+    found = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
+    if not found:
+        raise ValueError(f"axis {name} has no {label!r}: it has {', '.join(map(str, axes[name]))}")
+    return found[0]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.fields import check_choice
-from noisysim.studies import cells, journal, needs, table
+from noisysim.studies import cells, figure, journal, needs, table, toml
+from noisysim.studies.grids import at_label
 from noisysim.studies.table import Table
 
 STATUSES = ("finished", "diverged", "failed", table.MISSING)
@@ -138,15 +138,11 @@ class Study:
         -------
         matplotlib.figure.Figure
         """
-        from noisysim.studies import figure
-
         return figure.draw(self, name, x, hue, col, path, select)
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
-        from noisysim.studies import asking
-
-        return asking.written(self.arguments)
+        return toml.written(self.arguments)
 
     def problems(self) -> list[tuple[str, str, str]]:
         """The runs that failed or diverged: where each lies, its status, and why."""
@@ -208,12 +204,3 @@ SHOWN = 5
 def _few(labels: list[Any]) -> list[Any]:
     """The labels of an axis, long ones cut."""
     return labels if len(labels) <= 12 else [*labels[:5], "...", *labels[-3:]]
-
-
-def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
-    """The position of a label on an axis."""
-    check_choice("axis", name, list(axes))
-    found = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
-    if not found:
-        raise ValueError(f"axis {name} has no {label!r}: it has {', '.join(map(str, axes[name]))}")
-    return found[0]

@@ -11,8 +11,8 @@ import numpy as np
 from noisysim.fields import Field, check, check_choice
 from noisysim.health import RISEN
 from noisysim.studies.engine import sweep
-from noisysim.studies.grids import By, by
-from noisysim.studies.study import Study, at_label
+from noisysim.studies.grids import By, at_label, by
+from noisysim.studies.study import Study
 
 SEED = 1000
 """Of the runs, unless others are asked for: none of the first few, with which results are reported."""

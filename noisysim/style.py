@@ -1,0 +1,23 @@
+"""What all our figures look like. They are made without pyplot: nothing global, nothing to close."""
+
+from __future__ import annotations
+
+from typing import Any
+
+INK, TRAIN, TEST = "#333333", "#8a8f98", "#c2410c"
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty figure, inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def plain(axes: Any) -> None:
+    """Axes with a faint grid and without a frame."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
