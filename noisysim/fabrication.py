@@ -106,9 +106,12 @@ class Fabrication:
             for layer, (n_out, n_in) in enumerate(self.net.shapes)
             for k, count in enumerate([n_in] if part == "row" else [n_out] * self.net.tiles(layer))
         ]
-        fields = self.spreads[part]
+        fields, active = self.spreads[part], devices.spreads(self.device)
         own = np.zeros((len(fields), len(self.keys) * sum(count for _, count, _ in lines)), np.float32)
         for f, (field, draw) in enumerate(fields.items()):
+            if field not in active:
+                own[f] = getattr(self.device, field)
+                continue
             drawn = [self._draw((1, count), "normal", 1.0, draw, (layer, k)).ravel() for layer, count, k in lines]
             own[f] = own_value(self.device, field, np.concatenate(drawn))
         return own

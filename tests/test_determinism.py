@@ -270,6 +270,17 @@ def test_another_chip_of_the_same_kind_compiles_nothing():
     assert signatures() == before
 
 
+def test_devices_whose_lines_differ_share_their_loops_whatever_it_is_that_differs():
+    spreads = (
+        "dac_gain_spread=0.1",
+        "dac_offset_spread=0.1",
+        "dac_offset_spread=0.02,dac_curve=0.5,dac_curve_spread=0.1",
+    )
+    loops = [Chip((6, 4), f"crossbar:{some},adc_gain_spread=0.1", seed=1)._passes._loops for some in spreads]
+    assert loops[0] is loops[1] is loops[2]
+    assert loops[0] is not Chip((6, 4), "crossbar", seed=1)._passes._loops
+
+
 # --- hooks and the cache of compiled code ---------------------------------------------------------------------------
 
 HOOK = """

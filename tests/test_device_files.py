@@ -1,5 +1,6 @@
 """Devices from outside the package: a user's file, an entry point, a script; and the one clear error for a mistake."""
 
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from noisysim.devices import DeviceError
 from numba.core import event
 
 import noisysim
-from noisysim import cli, config, devices, storage
+from noisysim import cli, config, device_files, devices, storage
 from noisysim.kernels import build
 
 TELEGRAPH = '''
@@ -408,6 +409,13 @@ def test_a_mistake_in_a_file_is_one_clear_error(name, tmp_path):
     one_error(DeviceError, said, noisysim.run, ARRAYS, device=path, layers=[5])  # a second time the same
     left = {m for m in set(sys.modules) - before if m.startswith("noisysim_device")}
     assert not left or name not in ("syntax", "import", "raises")
+
+
+def test_numbers_that_another_thread_draws_are_not_a_hooks(tmp_path, monkeypatch):
+    states = itertools.chain(range(2), itertools.repeat(2))
+    monkeypatch.setattr(device_files, "_global_draws", lambda: next(states))
+    devices.get(written(tmp_path / "chip.py", CHIP + "def adc(i, d):\n    return i"))
+    assert next(states) == 2  # it was asked, and asked again
 
 
 def test_a_devices_own_refusal_is_passed_on(tmp_path):

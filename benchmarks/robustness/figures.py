@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from benchmarks.robustness import protocol
 from benchmarks.robustness.cards import Found, duration
+from noisysim import style
 
 SHOWN = ("bp", "fdfa", "dfa", "danp", "dnp", "np", "inp", "reinforce")
 """Rules of the figure of lines, one a family; entries join them."""
@@ -30,7 +29,7 @@ def losses(found: Found) -> Any:
         titles.append(axis.title)
     lost = np.array([[found.mean(r, ref) - found.mean(r, spec) for *_, spec, ref in columns] for r in found.learners])
     wide = max(0.42, 0.9 / min(last - first for first, last in itertools.pairwise(edges)))  # for the titles
-    figure = _figure(1.6 + wide * len(columns), 1.7 + 0.27 * len(found.learners))
+    figure = style.figure(1.6 + wide * len(columns), 1.7 + 0.27 * len(found.learners))
     panel = figure.subplots()
     image = panel.imshow(lost, cmap="YlOrRd", vmin=0, vmax=40, aspect="auto")
     panel.set_facecolor("#94a3b8")
@@ -56,7 +55,7 @@ def lines(found: Found, entries: Sequence[str] = ()) -> Any:
     axes = list(found.axes.values())
     drift = {one["learner"]: np.array(one["accuracy"], float) for one in found.content["drift"]}
     count = len(axes) + bool(drift)
-    figure = _figure(11.5, 2.7 * -(-count // 3) + 0.5)
+    figure = style.figure(11.5, 2.7 * -(-count // 3) + 0.5)
     panels = figure.subplots(-(-count // 3), 3, sharey=True, squeeze=False).ravel()
     for panel in panels[count:]:
         panel.remove()
@@ -96,15 +95,14 @@ def _line(panel: Any, places: list[int], found: list[np.ndarray], number: int, r
 def _dress(panel: Any, label: str) -> None:
     panel.set_xlabel(label, fontsize=9)
     panel.tick_params(labelsize=8)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(alpha=0.25)
+    style.plain(panel)
 
 
 def on_devices(found: Found, devices: Sequence[str]) -> Any:
     """A map: a row a rule, a column a device, the number and the colour the mean test accuracy."""
     here = [device for device in devices if device in found.devices]
     reached = np.array([[found.mean(rule, device) for device in here] for rule in found.learners])
-    figure = _figure(2.2 + 0.62 * len(here), 1.5 + 0.27 * len(found.learners))
+    figure = style.figure(2.2 + 0.62 * len(here), 1.5 + 0.27 * len(found.learners))
     panel = figure.subplots()
     image = panel.imshow(reached, cmap="viridis", aspect="auto", vmin=10, vmax=100)
     panel.set_yticks(range(len(found.learners)), found.learners, fontsize=8)
@@ -116,10 +114,4 @@ def on_devices(found: Found, devices: Sequence[str]) -> Any:
     panel.spines[:].set_visible(False)
     figure.colorbar(image, ax=panel, label="test accuracy (%)", shrink=0.8, pad=0.02)
     figure.suptitle(f"Every rule on every device: {found.content['task']}", fontsize=11)
-    return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure

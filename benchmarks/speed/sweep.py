@@ -81,11 +81,18 @@ def _many() -> list[Row]:
         written = time.perf_counter() - began
         size = path.stat().st_size / 1e6
         began = time.perf_counter()
-        assert noisysim.load(path).data.sizes["seed"] == 10
+        study = noisysim.load(path)
+        assert study.data.sizes["seed"] == 10
         read = time.perf_counter() - began
+        began = time.perf_counter()
+        study.plot(
+            "test_accuracy", x="read_noise", hue="learner", col="adc_bits", line_noise=0.01, path=path.parent / "x.png"
+        )
+        drawn = time.perf_counter() - began
     return [
         at_most(f"study: {len(cells):,} runs resolved and checked", planned, 20, "s"),
         at_most(f"study: file of {len(cells):,} runs", written, 2, "s", f"{size:.1f} MB, read in {read:.1f} s"),
+        at_most(f"study: a figure of {len(cells):,} runs, 8 panels of 5 lines", drawn, 5, "s"),
     ]
 
 

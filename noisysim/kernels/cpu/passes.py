@@ -311,6 +311,7 @@ def view(flat, start, columns, first, last):
 # NumPy's own statements for these carry the text of their errors along, which takes seconds to compile
 @inner()
 def copy(source, target):
+    """target = source, both (rows, columns)."""
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
             target[i, j] = source[i, j]
@@ -318,6 +319,7 @@ def copy(source, target):
 
 @inner()
 def add(more, target):
+    """target += more."""
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
             target[i, j] += more[i, j]
@@ -325,6 +327,7 @@ def add(more, target):
 
 @inner()
 def scale_each(factors, target):
+    """target *= factors."""
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
             target[i, j] *= factors[i, j]
