@@ -3,7 +3,7 @@
 import ast
 import contextlib
 import doctest
-import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -172,6 +172,35 @@ def test_everything_that_has_a_name_is_in_the_reference_once_and_on_its_page(kin
 @pytest.mark.parametrize("name", noisysim.__all__)
 def test_every_public_name_is_in_the_reference(name):
     assert re.search(rf"\bnoisysim\.{name}\b", REFERENCE)
+
+
+def is_module(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what it would lie in is no package
+        return False
+
+
+def imported(code):
+    """Modules of noisysim that a piece of code imports names from."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("noisysim"):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name for name in inner if is_module(name))
+            if node.module != "noisysim":
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("noisysim."))
+
+
+def test_every_module_that_examples_import_is_in_the_reference():
+    scripts = [
+        path.read_text() for folder in ("tutorials", "gallery", "physics") for path in (DOCS / folder).glob("*.py")
+    ]
+    code = scripts + [text for page in PAGES for _, text in blocks(page, "python")]
+    modules = {module for text in code for module in imported(text)}
+    assert len(modules) > 8
+    assert [m for m in sorted(modules) if not re.search(rf"\b{re.escape(m)}\b", REFERENCE)] == []
 
 
 def named(group, before=""):

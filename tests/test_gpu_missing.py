@@ -39,7 +39,7 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("packages", "devices", "compiles", "said"),
     [
-        ((), 1, True, 'CuPy is not installed; install both with: pip install "noisysim[cuda]"'),
+        ((), 1, True, 'CuPy is not installed; install both with: pip install ".[cuda]" in a checkout of noisysim'),
         (("cupy",), 1, True, "numba-cuda is not installed; install both"),
         (("cupy", "numba.cuda"), None, True, "no GPU can be used (cudaErrorInsufficientDriver); check the driver"),
         (("cupy", "numba.cuda"), 0, True, "the driver finds no GPU"),

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import noisysim
-from noisysim.tasks.teacher import teacher_weights
+from noisysim.tasks import teacher_weights
 from noisysim.theory import LinearStudent, regression_error
 
 N_IN, N_HIDDEN, N_OUT, UPDATES, WINDOW = 20, 100, 5, 2000, 50

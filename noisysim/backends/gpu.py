@@ -9,7 +9,7 @@ from importlib import metadata
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 """Whether Numba's simulator stands in for a GPU: slow, and made for tests."""
-INSTALL = 'install both with: pip install "noisysim[cuda]"'
+INSTALL = 'install both with: pip install ".[cuda]" in a checkout of noisysim'
 
 
 def missing() -> str:

@@ -12,7 +12,8 @@ def _get(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        raise ImportError(f"studies need {name}, which is not installed: pip install 'noisysim[sweep]'") from None
+        how = "pip install '.[sweep]' in a checkout of noisysim"
+        raise ImportError(f"studies need {name}, which is not installed: {how}") from None
 
 
 def xarray() -> Any:
