@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import device_files
+from noisysim import device_files, hook_rules
 from noisysim.device_files import DeviceError, usage
 from noisysim.fields import Field, Spread, check, check_names, declared, named, parse_spec, unknown
 from noisysim.kernels import build
 from noisysim.scalars import hooks as ideal_hooks
+from noisysim.scalars import reads
 
 HOOKS = tuple(device_files.PARAMETERS)
 """The hooks a device may define, in the order in which a signal or a change meets them."""
@@ -200,6 +201,7 @@ def _together(device: Any) -> None:
     found, own = hooks(device), own_hooks(device)
     if not _own(type(device)):
         device_files.try_hooks(device, {hook: found[hook] for hook in HOOKS if hook in own})
+    hook_rules.check(device, name_of(device), vars(sys.modules[type(device).__module__]), own)
 
 
 def _ask(function: Callable, device: Any) -> Any:
@@ -261,10 +263,19 @@ def describe(device: Any) -> dict[str, Any]:
 def hooks(device: Any) -> dict[str, Callable]:
     """Every hook of a device: its own, or the ideal one where it defines none or its fields switch it off.
 
-    Where the device's module has ``tables(d)``, the hooks read these arrays instead of its globals of their names.
+    A device whose cells have noise (``cell_std``) and which has no read-out gets one that adds it to the lines. Where
+    the device's module has ``tables(d)``, the hooks read these arrays instead of its globals of their names.
     """
     space, own = _space(device), own_hooks(device)
-    return {name: space[name] if name in own else getattr(ideal_hooks, name) for name in HOOKS}
+    found = {name: space[name] if name in own else getattr(ideal_hooks, name) for name in HOOKS}
+    if _reads_cells_alone(own):
+        found["readout"] = reads.cells_alone
+    return found
+
+
+def _reads_cells_alone(own: frozenset[str]) -> bool:
+    """Whether the lines carry the noise of the cells and nothing else, these being the hooks that are on."""
+    return "cell_std" in own and "readout" not in own
 
 
 def _space(device: Any) -> Mapping[str, Any]:
@@ -314,7 +325,10 @@ def own_hooks(device: Any) -> frozenset[str]:
 def laws(device: Any) -> dict[str, Callable]:
     """The laws that a device declares, by name: mean and standard deviation of what a hook draws."""
     space = _space(device)
-    return {name: space[name] for name in device_files.LAWS if callable(space.get(name))}
+    found = {name: space[name] for name in device_files.LAWS if callable(space.get(name))}
+    if _reads_cells_alone(own_hooks(device)):
+        found["readout_law"] = reads.cells_alone_law
+    return found
 
 
 def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseException:
@@ -340,12 +354,18 @@ def is_noisy(device: Any) -> bool:
 
     They can if a hook draws noise in a read, unless every field declared as the amplitude of read noise is zero.
     """
-    own, found = own_hooks(device), hooks(device)
+    found = hooks(device)
     drawn = {"readout": "zu", "read_cell": "zu", "jump": "u"}
-    if not any(build.uses(found[hook], draw) for hook, draws in drawn.items() if hook in own for draw in draws):
+    if not any(build.uses(found[hook], draw) for hook, draws in drawn.items() for draw in draws):
         return False
     amplitudes = [n for n, f in declared(type(device)).items() if f.noise == "read"]
     return not amplitudes or any(getattr(device, n) != 0 for n in amplitudes)
+
+
+def ages(device: Any) -> bool:
+    """Whether time changes the cells: they drift, or the noise of their reads depends on their age."""
+    own = own_hooks(device)
+    return "drift" in own or ("cell_std" in own and hook_rules.ages(device, hooks(device)["cell_std"]))
 
 
 def __getattr__(name: str) -> Any:
@@ -361,6 +381,7 @@ __all__ = [
     "Spread",
     "about",
     "again",
+    "ages",
     "changes",
     "defaults",
     "describe",

@@ -10,8 +10,7 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim import backends, device_files, seeding
 from noisysim.fabrication import DEAD, Fabrication, number
-from noisysim.fields import declared
-from noisysim.kernels import build, layout, specialised
+from noisysim.kernels import layout, specialised
 from noisysim.network import Network
 
 CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
@@ -61,7 +60,7 @@ class Arrays:
     """
 
     def __init__(self, net: Network, device: Any, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu"):
-        own, fields = devices.own_hooks(device), declared(type(device))
+        own = devices.own_hooks(device)
         self.net, self.device, self.chips, self.apart = net, device, chips, isinstance(seed, Sequence)
         self._backend = backends.get(backend)
         self.table, self.tiles = net.layout()
@@ -70,9 +69,7 @@ class Arrays:
         self.pulsed, self.verified = "pulse" in own, "pulse" in own and number(device, "verify_pulses", 0) > 0
         hooks = devices.hooks(device)
         self._check(own)
-        switched = any(spec.hook == "drift" for spec in fields.values())  # then ageing is off where drift is
-        aged = "cell_std" in own and not switched and build.uses(hooks["cell_std"], "t")
-        self.timed = "drift" in own or aged
+        self.timed = devices.ages(device)
         self.write_keys = self._put(seeding.keys(seed, "chip/write", chips))
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -760,3 +760,51 @@ def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
     hidden.clock, hidden.aged_at, hidden.read_at = (float(t) for t in state["times"])
     hidden.arrays.done()  # what was written to make the chip is in the checkpoint's cost
     chip._cost = Cost.of(state["cost"])
+
+
+class FirstLayer(NamedTuple):
+    """What stands behind the lines of a chip's first layer; of several chips those of the first.
+
+    Attributes
+    ----------
+    cells : Cells or None
+        Of a device that has any.
+    states : numpy.ndarray or None
+        Their discrete states, (slices, 2, n_out, n_in), where cells have any.
+    inputs : (int, int)
+        The range of inputs in its first tile.
+    units : numpy.ndarray
+        (slices,), the weight that 1 uS stands for.
+    adc_range : float
+        Full scale of the first tile's ADC.
+    interval : float
+        Seconds from one sample to the next.
+    """
+
+    cells: Cells | None
+    states: np.ndarray | None
+    inputs: tuple[int, int]
+    units: np.ndarray
+    adc_range: float
+    interval: float
+
+
+def first_layer(chip: Chip) -> FirstLayer:
+    """A copy of what the next pass aside reads in the first layer: for checks of the simulation itself."""
+    net, hidden, arrays = chip.network, chip._hidden, chip._hidden.arrays
+    (n_out, n_in), take, cells, states = net.shapes[0], hidden.backend.take, None, None
+    if shown := arrays.show(hidden.aged_at):
+        cells = Cells(*(array[..., :n_out, :] for array in shown[0]))
+    if hidden.jumps:
+        own = take(hidden.states)[:, : chip.chips * n_out * n_in]
+        states = own.reshape(-1, 2, chip.chips * n_out, n_in)[..., :n_out, :].copy()
+    full_scale = float(take(hidden.ranges)[0, 0])
+    return FirstLayer(cells, states, net.row_tiles(0)[0], arrays.units[0], full_scale, chip._interval)
+
+
+def analog_passes(chip: Chip, x: np.ndarray, passes: int) -> Sequence[Observation]:
+    """Passes of inputs (batch, n_in) whose lines nobody digitises, and which nobody counts: for the same checks."""
+    x = chip._inputs(x)
+    observed = chip._observations(None, len(x), passes, False, True)
+    chip._pass(x, [Drive()] * passes, observed, 0, convert=False)
+    return observed

@@ -19,7 +19,7 @@ import numpy as np
 from numba.core import event
 
 import noisysim.devices as devices
-from noisysim import device_files, execution, losses, parts, running, seeding
+from noisysim import conformance_noise, device_files, execution, losses, parts, running, seeding
 from noisysim.chip import Chip
 from noisysim.fields import declared
 from noisysim.kernels import build
@@ -420,6 +420,14 @@ def _silence(device: Any) -> str:
     return f"{', '.join(amplitudes['read'] + amplitudes['write'])} at 0: two passes are the same"
 
 
+def _states(device: Any) -> list[Finding]:
+    return [Finding(*one) for one in conformance_noise.in_every_state(device, SIGNIFICANCE, SEED)]
+
+
+def _amplitudes(device: Any) -> list[Finding]:
+    return [Finding(*one) for one in conformance_noise.of_every_amplitude(device, SEED)]
+
+
 def _deaf(device: Any, hook: str, function: Callable) -> bool:
     """Whether a hook's draws change nothing, on lines whose cells add no energy."""
     parameters = device_files.PARAMETERS[hook][:-1]
@@ -498,8 +506,8 @@ _FIRST: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 _SUITE: dict[str, Callable[[Any], Any]] = {
     "moments": _moments, "observations": _shapes, "determinism": _determinism, "threads": _threads,
-    "chunks": _chunks, "noise off": _silence, "hiding": _hiding, "compiled once": _compiled_once,
-    "record": _record, "learning": _learning,
+    "chunks": _chunks, "noise": _states, "noise off": _silence, "switched on": _amplitudes, "hiding": _hiding,
+    "compiled once": _compiled_once, "record": _record, "learning": _learning,
 }  # fmt: skip
 
 

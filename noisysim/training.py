@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import backends, chip, chunks, health, negotiation, seeding
+from noisysim import backends, chip, chunks, health, negotiation, noise_check, seeding
 from noisysim.architecture import whole
 from noisysim.config import Config
 from noisysim.cost import Cost
@@ -92,6 +92,7 @@ class Training:
         first = self._feed.batch("train", self._order(0)[..., : self.config.batch_size])
         with self._room():
             self.chip.calibrate(first.inputs)
+            noise_check.check(self.chip, first.inputs)
             if getattr(self.config.learner, "sigma", None) is not None:
                 given = self.chip, first.inputs
                 self.floors = negotiation.floors(*given) if self.seeds else [negotiation.floor(*given)]

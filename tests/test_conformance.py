@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from noisysim import Chip, conformance, devices
+from noisysim import Chip, conformance, conformance_noise, devices
 from noisysim.conformance import Report
 
 LAWFUL = '''
@@ -22,6 +22,8 @@ class Lawful(NamedTuple):
     step: Annotated[float, Field("uS", 0, 10, "mean size of a pulse")] = 0.05
     depth: Annotated[float, Field("share", 0, 1, "of a blink", noise="read", hook="read_cell")] = 0.0
     sigma: Annotated[float, Field("pre-activation units", 0, 10, noise="read")] = 0.02
+    pulse_step: Annotated[float, Field("share of the span", 0, 1)] = 0.005
+    read_time: Annotated[float, Field("s", 0, 1)] = 0.1
 
 def program(g, z, d):
     return min(max(g + d.miss * z, d.g_min), d.g_max)
@@ -79,7 +81,9 @@ def test_a_device_file_that_conforms_passes_every_check():
     report = conformance.check("gaussian")
     report.raise_on_failure()
     said = found(report)
-    assert set(said) >= {*conformance._FIRST, *conformance._SUITE} - {"moments"}
+    assert set(said) >= {*conformance._FIRST, *conformance._SUITE} - {"moments", "noise", "switched on"}
+    assert {f"noise: {state}" for state in ("fresh", "zero", "rewritten", "aged", "updated")} < set(said)
+    assert said["switched on: sigma"] == (True, "at 0.001 two passes differ")
     assert said["hooks"] == (True, "readout")
     assert said["noise off"] == (True, "sigma at 0: two passes are the same")
     assert "std of one read of the output 0.001" in said["determinism"][1]
@@ -136,9 +140,48 @@ def test_a_hook_without_a_law_is_measured(made):
     assert said.startswith("no law declared; measured mean 6, std 0.1")
 
 
+@pytest.mark.parametrize("spec", ["crossbar", "crossbar:line_noise=0"])
+def test_reads_vary_as_the_hooks_say_in_every_state(spec):
+    report = alone("noise", devices.get(spec))
+    assert [finding.passed for finding in report.findings] == [True] * 5, report.findings
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.9, 1.1])
+def test_reads_that_vary_otherwise_are_found(factor, monkeypatch):
+    law = devices.laws(devices.get("crossbar"))["readout_law"]
+    other = {"readout_law": lambda i, energy, d: (i, law(i, energy, d)[1] * factor)}
+    monkeypatch.setattr(devices, "laws", lambda device: other)
+    assert {finding.passed for finding in alone("noise", devices.get("crossbar")).findings} == {False}
+
+
+def test_cells_noise_that_is_lost_beside_that_of_the_lines_is_found(monkeypatch):
+    real = conformance_noise.analog_passes
+
+    def quiet(chip, x, passes):
+        variances = chip._hidden.arrays.variances
+        kept = variances.copy()
+        variances[:] = 0
+        observed = real(chip, x, passes)
+        variances[:] = kept
+        return observed
+
+    monkeypatch.setattr(conformance_noise, "analog_passes", quiet)
+    said = found(alone("noise", devices.get("crossbar")))
+    assert not said["noise: fresh"][0]
+    assert not said["noise: rewritten"][0]
+
+
+def test_an_amplitude_without_effect_is_found(monkeypatch):
+    device = devices.get("gaussian")
+    assert found(alone("switched on", device)) == {"switched on: sigma": (True, "at 0.001 two passes differ")}
+    real = conformance_noise.analog_passes
+    monkeypatch.setattr(conformance_noise, "analog_passes", lambda chip, x, n: [real(chip, x, 1)[0]] * n)
+    assert found(alone("switched on", device)) == {"switched on: sigma": (False, "at 0.001: no effect")}
+
+
 def test_a_field_that_nothing_reads_is_told(made):
     assert found(alone("fields", made(LAWFUL))) == {"fields": (True, "each is read by something")}
-    passed, said = found(alone("fields", made(LAWFUL.replace("return g * (1 - d.depth * s)", "return g"))))["fields"]
+    passed, said = found(alone("fields", made(LAWFUL.replace("(1 - d.depth * s)", "(1 - s / 5)"))))["fields"]
     assert passed is None
     assert said == "nothing reads depth: without effect"
 

@@ -1,11 +1,16 @@
 """Devices from outside the package: a user's file, an entry point, a script; and the one clear error for a mistake."""
 
+import dis
+import importlib
+import importlib.util
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +20,12 @@ from numba.core import event
 
 import noisysim
 from noisysim import cli, config, device_files, devices, storage
-from noisysim.kernels import build
+from noisysim.kernels import build, source
+
+TABLE = Path(__file__).with_name("hook_table.py")  # sources of hooks that are easily misread
+spec = importlib.util.spec_from_file_location("hook_table", TABLE)
+hook_table = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(hook_table)
 
 TELEGRAPH = '''
 from typing import NamedTuple
@@ -338,6 +348,63 @@ def test_attributes_are_those_of_a_function_and_of_all_it_calls(tmp_path):
     assert build.attributes() == set()
 
 
+@pytest.mark.parametrize("text", hook_table.SOURCES)
+def test_what_a_hook_depends_on_counts_as_read(text):
+    assert hook_table.missed(source, text) == []
+
+
+def interpreter(version):
+    """The Python of this version: of the path, or one that pyenv keeps (whose shim runs only what is switched on)."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(f"{version}.*/bin/python")
+    for found in filter(None, [shutil.which(f"python{version}"), *sorted(kept)]):
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+        if said.returncode == 0 and f"Python {version}." in said.stdout:
+            return found
+    return None
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_hooks_are_read_alike_by_every_python(version):
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    done = subprocess.run([python, TABLE, source.__file__], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_analysis_of_opcodes_would_be_found():
+    def loaded(function, name):
+        found = [op.argval for op in dis.get_instructions(function) if op.opname.startswith("LOAD_FAST")]
+        return any(name in (value if isinstance(value, tuple) else (value,)) for value in found)
+
+    opcodes = types.SimpleNamespace(SOURCE=source.SOURCE, uses=loaded, attributes=source.attributes)
+    wrong = [text for text in hook_table.SOURCES if "z" in hook_table.missed(opcodes, text)]
+    assert len(wrong) > 2  # which ones depends on the Python
+
+
+def test_hooks_of_the_packages_devices_are_all_understood():
+    for name in devices.BUILT_IN:
+        for hook, function in devices.hooks(devices.get(name)).items():
+            assert source._reading(function) is not None, (name, hook)
+    assert not build.uses(devices.hooks(devices.get("crossbar"))["readout"], "u")
+
+
+def test_a_source_that_was_edited_since_is_not_believed(tmp_path, monkeypatch):
+    path = written(tmp_path / "edited_chip.py", "def readout(i, energy, z, u, d):\n    return i + z\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module("edited_chip").readout
+    path.write_text("def readout(i, energy, z, u, d):\n    return i    \n")
+    assert build.uses(function, "z")
+    assert build.uses(function, "u")  # nobody knows
+
+
+def test_a_local_name_is_no_global_of_the_same_name():
+    text = "def drift(g, t, d):\n    drift = d.drift\n    return g * drift\n"
+    space = {"__name__": "made", build.SOURCE: text}
+    exec(text, space)
+    assert build.dependencies(space["drift"]) == {}
+
+
 def test_a_function_that_calls_itself_is_refused():
     def jit(function):
         return function
@@ -453,6 +520,78 @@ def test_explain_finds_the_hook_that_cannot_be_compiled(name, tmp_path):
         raise found
     assert len(str(found).splitlines()) == 1
     assert devices.explain(device, found) is found
+
+
+def fields(*lines):
+    """The text of a device with these fields."""
+    return HEAD + "class Chip(NamedTuple):\n    a: float = 0.1\n" + "".join(f"    {line}\n" for line in lines)
+
+
+NOISE, WRITE = "s: Annotated[float, Field(noise='read')] = 0.1", "s: Annotated[float, Field(noise='write')] = 0.1"
+SPREAD = "v: Annotated[float, Field(spread=Spread('a', of='{}'))] = 0.0"
+QUIET_READ = "def readout(i, energy, z, u, d):\n    return i + d.s\n"
+WITHOUT_EFFECT = {
+    "nobody reads": (fields(NOISE), "chip.s: it is declared as read noise, but no hook of a read reads it"),
+    "a write reads": (fields(NOISE) + "def program(g, z, d):\n    return g + d.s * z\n", "chip.s: it is declared"),
+    "draws nothing": (fields(NOISE) + QUIET_READ, "chip.s: it is declared as read noise, but readout draws nothing (z"),
+    "writes nothing": (
+        fields(WRITE) + "def program(g, z, d):\n    return g + d.s\n", "chip.s: it is declared as write noise, but",
+    ),
+    "row": (
+        fields(SPREAD.format("row")) + "def adc(i, d):\n    return i + d.v\n",
+        "chip.v: each row has a value of its own, but no hook that finds it there reads it (dac)",
+    ),
+    "column": (
+        fields(SPREAD.format("column")) + "def readout(i, energy, z, u, d):\n    return i + d.v * z\n",
+        "chip.v: each column has a value of its own, but no hook that finds it there reads it (adc)",
+    ),
+    "cell": (fields(SPREAD.format("cell")), "chip.v: each cell has a value of its own, but no hook that"),
+    "read time": (
+        fields() + "def jump(s, u, t, d):\n    return s\ndef read_cell(g, s, z, u, d):\n    return g * s\n",
+        "chip: jump needs a field read_time (s)",
+    ),
+    "pulse step": (fields() + "def pulse(g, up, z, d):\n    return g + up\n", "chip: pulse needs a field pulse_step"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_EFFECT)
+def test_a_field_or_hook_that_would_have_no_effect_is_refused(name, tmp_path):
+    text, said = WITHOUT_EFFECT[name]
+    path = written(tmp_path / "chip.py", text)
+    one_error(DeviceError, f"^{re.escape(said)}", devices.get, path)
+
+
+def test_what_is_off_needs_no_effect_and_tables_may_read_for_hooks(tmp_path):
+    assert devices.get(written(tmp_path / "chip.py", fields(NOISE)), s=0)
+    assert devices.get(written(tmp_path / "chip.py", fields(SPREAD.format("cell"))), a=0)
+    text = fields(NOISE) + "T = np.zeros(1, np.float32)\ndef tables(d):\n    return {'T': [d.s]}\n"
+    text += "def readout(i, energy, z, u, d):\n    return i + T[0] * z\n"
+    assert devices.is_noisy(devices.get(written(tmp_path / "chip.py", text)))
+
+
+def test_ages_are_followed_where_noise_depends_on_them(tmp_path):
+    law = "def cell_std(g, t, d):\n    return 0.1 * g + d.a * np.sqrt(t)\n"
+    switch = "nu: Annotated[float, Field(hook='drift')] = 0.0"
+    path = written(tmp_path / "chip.py", fields(switch) + law)
+    assert devices.ages(devices.get(path))  # though no drift is on, nor defined
+    assert not devices.ages(devices.get(path, a=0))
+    assert not devices.ages(devices.get(written(tmp_path / "still.py", fields() + law.replace("np.sqrt(t)", "g"))))
+    assert not devices.ages(devices.get("crossbar"))
+    assert devices.ages(devices.get("crossbar", flicker_noise=0.1))
+    assert devices.ages(devices.get("pcm"))
+
+
+@pytest.mark.gpu
+def test_cells_noise_reaches_the_lines_of_a_gpu(tmp_path):
+    path = written(tmp_path / "chip.py", fields() + "def cell_std(g, t, d):\n    return 0.1 * g\n")
+    x = np.ones((16, 6), np.float32)
+    found = []
+    for backend in ("cpu", "cuda"):
+        chip = noisysim.Chip([6, 5], path, backend=backend)
+        first, second = (np.array(chip.forward(x).output.tolist()) for _ in range(2))
+        assert not (first == second).any()
+        found.append(second - first)
+    np.testing.assert_allclose(*found, atol=1e-5)
 
 
 def test_explain_leaves_other_errors_alone(chip_file):

@@ -8,7 +8,6 @@ every source it depends on, into the user's cache folder. An edit gives another 
 from __future__ import annotations
 
 import builtins
-import dis
 import hashlib
 import importlib.util
 import inspect
@@ -18,8 +17,7 @@ import tempfile
 import threading
 import types
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,15 @@ import numba
 import numpy as np
 import platformdirs
 
+from noisysim.kernels.source import SOURCE as SOURCE
+from noisysim.kernels.source import attributes as attributes
+from noisysim.kernels.source import built_in, dependencies, source_of
+from noisysim.kernels.source import uses as uses
+
 OPTIONS: dict[str, Any] = {
     "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True, "no_cfunc_wrapper": True,
 }  # fmt: skip
 _loading = threading.RLock()
-SOURCE = "__device_source__"
-"""The global under which a module that was made from a user's file keeps its text."""
 
 
 def cache_folder() -> Path:
@@ -49,55 +50,6 @@ def cache_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"noisysim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
-    """The instructions of a function's code and of the functions written inside it."""
-    yield from dis.get_instructions(code)
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _instructions(inner)
-
-
-def dependencies(function: Callable) -> dict[str, Any]:
-    """The globals a plain function reads, by name (an attribute such as ``np.tanh`` is no global)."""
-    names = {op.argval for op in _instructions(function.__code__) if op.opname == "LOAD_GLOBAL"}
-    return {n: function.__globals__[n] for n in names if n in function.__globals__}
-
-
-def _built_in(function: Callable) -> set[str]:
-    """Names of the built-in functions that a plain function calls."""
-    names = {op.argval for op in _instructions(function.__code__) if op.opname == "LOAD_GLOBAL"}
-    return {n for n in names if n not in function.__globals__ and hasattr(builtins, n)}
-
-
-def attributes(*functions: Callable) -> set[str]:
-    """Names of all attributes that plain functions, and the plain functions they call, read of anything.
-
-    Strings count too: they may be names for ``getattr``.
-    """
-    found: set[str] = set()
-    seen: set[Callable] = set()
-    left = list(functions)
-    while left:
-        function = left.pop()
-        if function in seen:
-            continue
-        seen.add(function)
-        for op in _instructions(function.__code__):
-            if op.opname in ("LOAD_ATTR", "LOAD_METHOD") or (op.opname == "LOAD_CONST" and type(op.argval) is str):
-                found.add(op.argval)
-        left += [v for v in dependencies(function).values() if isinstance(v, types.FunctionType)]
-    return found
-
-
-def source_of(function: Callable) -> str:
-    """The text of a function; of one from a user's device file as it was executed, whatever the file holds by now."""
-    text = function.__globals__.get(SOURCE)
-    if text is None:
-        return inspect.getsource(function)
-    lines = text.splitlines(keepends=True)
-    return "".join(inspect.getblock(lines[function.__code__.co_firstlineno - 1 :]))
 
 
 def _spelt(value: Any) -> str:
@@ -164,7 +116,7 @@ def specialise(
             elif meaning and isinstance(value, types.ModuleType):
                 space[name] = meaning.get(value, value)
         if meaning:
-            for name in _built_in(function):
+            for name in built_in(function):
                 space[name] = meaning.get(getattr(builtins, name), getattr(builtins, name))
         plain = types.FunctionType(
             function.__code__, space, function.__name__, function.__defaults__, function.__closure__
@@ -276,10 +228,3 @@ def _execute(name: str, source: str) -> types.ModuleType:
     sys.modules[name] = module  # first: unpickling cached code imports it by name
     spec.loader.exec_module(module)
     return module
-
-
-@cache
-def uses(function: Callable, argument: str) -> bool:
-    """Whether a function's body reads one of its arguments (so that nothing is drawn in vain)."""
-    loads = (op for op in dis.get_instructions(function) if op.opname.startswith("LOAD_FAST"))
-    return any(argument in (op.argval if isinstance(op.argval, tuple) else (op.argval,)) for op in loads)

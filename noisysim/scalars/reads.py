@@ -61,3 +61,13 @@ def hermes_flicker_two(share):
 def saturating(i, top, scale):
     """A spread that grows with a cell's current and saturates: top (1 - exp(-i / scale)), in the unit of ``top``."""
     return top * (np.float32(1.0) - np.exp(-max(i, _ZERO) / scale))
+
+
+def cells_alone(i, energy, z, u, d):
+    """The read-out of a device whose cells have noise (``cell_std``) and whose lines have none of their own."""
+    return i + np.sqrt(energy) * z
+
+
+def cells_alone_law(i, energy, d):
+    """Mean and standard deviation of `cells_alone`, float64."""
+    return np.asarray(i, float), np.sqrt(np.asarray(energy, float))
