@@ -22,7 +22,7 @@ import numpy as np
 
 from noisysim import device_files, hook_rules
 from noisysim.device_files import DeviceError, usage
-from noisysim.fields import Field, Spread, check, check_names, declared, named, parse_spec, unknown
+from noisysim.fields import Field, Spread, check, check_names, declared, listed, named, parse_spec, shown, unknown
 from noisysim.kernels import build
 from noisysim.scalars import hooks as ideal_hooks
 from noisysim.scalars import reads
@@ -99,7 +99,7 @@ def get(spec: Any, **settings: Any) -> Any:
     elif hasattr(type(spec), "_fields"):
         cls = type(spec)
     else:
-        raise TypeError(f"device must be a name ({', '.join(names())}) or a device, not {spec!r}")
+        raise TypeError(f"device must be a name ({listed(names())}) or a device, not {shown(spec)}")
     if not _own(cls):
         device_files.examine(cls)
     record = {key: settings.pop(key) for key in _record_keys(cls) if key in settings}
@@ -119,7 +119,7 @@ def _apart(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
     if isinstance(spec, os.PathLike):
         path = os.fspath(spec)
         if not str(path).endswith(".py"):
-            raise ValueError(f"a device file's name ends in .py, not {path!r}")
+            raise ValueError(f"a device file's name ends in .py, not {shown(path)}")
         return path, dict(settings)
     if isinstance(spec, Mapping) and isinstance(spec.get("name"), (str, os.PathLike)):
         return _apart(spec["name"], {**{k: v for k, v in spec.items() if k != "name"}, **settings})
@@ -171,7 +171,7 @@ def _data_hashes(device: Any) -> dict[str, str]:
         path = getattr(device, name)
         if spec.file and path:
             if not Path(path).is_file():
-                raise FileNotFoundError(f"{name_of(device)}.{name}: there is no file {path!r}")
+                raise FileNotFoundError(f"{name_of(device)}.{name}: there is no file {shown(path)}")
             found[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from noisysim import layers as kinds
-from noisysim.fields import check_choice
+from noisysim.fields import as_list, check_choice, shown
 from noisysim.layers import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, Pool
 from noisysim.scalars.activations import ACTIVATIONS
 
@@ -244,12 +244,13 @@ def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bo
     ValueError, TypeError
         Naming what does not fit: a kernel larger than its image, pooling without one, a layer out of its order.
     """
+    layers = as_list(layers)
     if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
-        raise TypeError(f"layers must be a list such as [784, 256, 10], not {layers!r}")
+        raise TypeError(f"layers must be a list such as [784, 256, 10], not {shown(layers)}")
     given = list(layers)
     check_choice("activation", activation, ACTIVATIONS)
     if len(given) < 2:
-        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {given!r}")
+        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(given)}")
     shape = _input_shape(given[0])
     listed = [kinds.layer(one) for one in given[1:]]
     if not isinstance(listed[-1], Dense):
@@ -258,12 +259,13 @@ def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bo
 
 
 def _input_shape(given: Any) -> tuple[int, ...]:
+    given = as_list(given)
     sizes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
     counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
     if not counts or not 1 <= len(sizes) <= 3:
         raise ValueError(
             f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
-            f"as 784 or (3, 32, 32), not {given!r}"
+            f"as 784 or (3, 32, 32), not {shown(given)}"
         )
     shape = tuple(int(n) for n in sizes)
     return (1, *shape) if len(shape) == 2 else shape

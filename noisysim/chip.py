@@ -18,15 +18,16 @@ from noisysim.buffers import Observed
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
 from noisysim.fabrication import number
-from noisysim.fields import Field, check, check_choice, check_switch
+from noisysim.fields import Field, as_list, check, check_choice, check_switch, shown
 from noisysim.kernels import build, specialised
-from noisysim.kernels.layout import FIRST_TILE, ON_LINE, ON_OUTPUT, ON_WEIGHTS, OWN_STREAM, TILES
+from noisysim.kernels.layout import FIRST_TILE, LEAST_SCALE, ON_LINE, ON_OUTPUT, ON_WEIGHTS, OWN_STREAM, TILES
 from noisysim.layered import Layered
 from noisysim.network import Network, network
 from noisysim.normalisation import Normalisation
 from noisysim.observation import Batch, Drive, Observation
 from noisysim.oracle import Oracle
 from noisysim.passing import Call, ReadCells, Standing
+from noisysim.plain_arrays import REAL, NonFiniteError, plain
 
 INJECTIONS = ("line", "digital")
 INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
@@ -45,6 +46,9 @@ WAIT = Field("s", 0, 1e12)
 AGES = 1e12  # seconds
 CALIBRATION_ROWS = 16  # vectors of a read that measures what drift has taken
 CHIPS = Field("", 1, 1 << 16, whole=True)
+SAMPLES = 1 << 32
+"""Samples that a call of passes has noise of its own for: they are counted in 32 bits."""
+FIRST_SAMPLE = Field("", 0, SAMPLES - 1, whole=True)
 
 
 class Chip:
@@ -115,8 +119,10 @@ class Chip:
         backend = backends.resolve(backend)
         check_choice("inject", inject, INJECTIONS)
         check_choice("init", init, INITS)
-        for name, value in (("decorrelate", decorrelate), ("bias", bias), ("oracle", oracle)):
+        decorrelate, bias, oracle = (
             check_switch(name, value)
+            for name, value in (("decorrelate", decorrelate), ("bias", bias), ("oracle", oracle))
+        )
         self.chips = check("", "chips", chips, CHIPS)
         seed = _seeds(seed, self.chips)
         self.device = devices.get(device)
@@ -126,9 +132,10 @@ class Chip:
         self.inject = inject
         self.init = init
         self.backend = backend
-        self._backend = backends.get(backend)
+        self._backend, self._host_ops = backends.get(backend), backends.get("cpu").ops
         self._cost, self._done = Cost(), np.zeros((self.chips, 2), np.int64)
         self._forks: dict[int, np.ndarray] = {}
+        self._expected: dict[tuple[str, int], list[tuple[int, ...]]] = {}
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._decorrelates = decorrelate
         self._fabricate(seed)
@@ -212,7 +219,7 @@ class Chip:
         drive : Drive, optional
             Perturbations to apply.
         """
-        return self.passes(x, [drive or Drive()])[0]
+        return self.passes(x, [Drive() if drive is None else drive])[0]
 
     def passes(
         self,
@@ -248,23 +255,31 @@ class Chip:
         -------
         sequence of Observation
             In the order of the drives. They share the array of the first layer's inputs, the same for all.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no array of real numbers, does not fit, or is non-finite (`noisysim.plain_arrays`): then
+            nothing is drawn or counted. Arrays that lie on a GPU already are not searched for NaN.
         """
         x = self._inputs(batch.inputs if isinstance(batch, Batch) else batch)
-        if isinstance(batch, Batch) and np.shape(batch.targets) != (len(x), self.sizes[-1]):
-            raise ValueError(f"targets have shape {np.shape(batch.targets)}, the chip gives {(len(x), self.sizes[-1])}")
-        targets = self._backend.put(batch.targets) if isinstance(batch, Batch) else None
-        if not isinstance(drives, Sequence):
-            raise TypeError(f"drives must be a list of Drive, not {drives!r}")
-        if not all(isinstance(drive, Drive) for drive in drives):
-            raise TypeError("a drive must be a Drive")
+        targets = self._targets(batch, len(x)) if isinstance(batch, Batch) else None
+        drives = _drives(drives)
         asked = any(drive.output_error for drive in drives)
         if asked and not hasattr(getattr(batch, "loss", None), "error"):
             raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
+        if type(first_sample) is not int or first_sample:
+            first_sample = self._first_sample(first_sample, len(x) // self.chips, len(drives))
+        if type(training) is not bool:
+            training = check_switch("training", training)
         if inputs_of not in ("all", "first"):
-            raise ValueError(f"inputs_of must be 'all' or 'first', not {inputs_of!r}")
+            raise ValueError(f"inputs_of must be 'all' or 'first', not {shown(inputs_of)}")
+        parts, fork = self._added(drives, len(x))
         observed = self._observations(out, len(x), len(drives), training, inputs_of == "all")
-        self._pass(x, drives, observed, first_sample, convert=True, training=training and len(x) > self.chips)
+        learning = training and len(x) > self.chips
+        self._pass(x, parts, fork, observed, first_sample, convert=True, training=learning)
         self._count(len(x) * len(drives), 0 if first_sample else len(drives))
+        self._count_beside(parts, len(x))
         for observation in observed:
             observation.loss = None if targets is None else batch.loss(observation.output, targets)
             observation.output_error = None
@@ -281,18 +296,18 @@ class Chip:
         stays what it was. Before it the statistics of batch normalisation are set, by a pass for each layer that has
         one, from the lowest up. A chip calibrates itself on its first pass if it was not asked to before.
         """
+        x = self._inputs(x)
         self._calibrated = True
         if not (self._follows or self._normalises):
             return
-        x = self._inputs(x)
         if len(x) > self.chips * execution.BLOCK_ROWS:
             some = x.reshape(self.chips, -1, x.shape[1])[:, : execution.BLOCK_ROWS]
             x = self._backend.xp.ascontiguousarray(some).reshape(-1, x.shape[1])
-        observed = self._observations(None, len(x), 1, False, True)
+        observed, fork = self._observations(None, len(x), 1, False, True), self._apart(1)
 
         def look() -> None:
             self._hidden.peaks[:] = 0
-            self._pass(x, [Drive()], observed, 0, convert=False)
+            self._pass(x, [], fork, observed, 0, convert=False)
             self._count(len(x), 1, digitised=False)
 
         for layer in self._hidden.normalisation.layers:
@@ -302,7 +317,8 @@ class Chip:
             return
         look()
         hidden, where = self._hidden, self._backend.xp.where
-        hidden.ranges[:] = where(hidden.peaks > 0, np.float32(1.25) * hidden.peaks, hidden.ranges)
+        seen = (hidden.peaks >= np.float32(LEAST_SCALE)) & (hidden.peaks < np.float32(1e38))
+        hidden.ranges[:] = where(seen, np.float32(1.25) * hidden.peaks, hidden.ranges)
         hidden.peaks[:] = 0
 
     # -- changes -------------------------------------------------------------------------------------------------
@@ -314,14 +330,17 @@ class Chip:
         ----------
         updates : sequence of numpy.ndarray
             One (n_out, n_in) array a layer, to be added; with a bias its last column is the bias's.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no array of real numbers, does not fit, or is non-finite (`noisysim.plain_arrays`): then no
+            cell changes.
         """
-        if not isinstance(updates, Sequence):
-            raise TypeError(f"updates must be a list of arrays, one a layer, not {updates!r}")
-        shapes = updates.shapes if isinstance(updates, Layered) else [np.shape(u) for u in updates]
-        if shapes != self._shapes:
-            raise ValueError(f"updates must have the shapes {self._shapes}, not {shapes}")
-        given = updates if isinstance(updates, Layered) else [self._put(u, "updates") for u in updates]
-        self._write(layered.layered(given).flat, False)
+        flat = self._layers("updates", updates, self._shapes).flat
+        if not self._backend.ops.all_finite(flat):
+            raise NonFiniteError("updates hold NaN, infinite or too large values: no cell was changed")
+        self._write(flat, False)
         self._cost.updates += 1
         if self._follows:
             self._passes.follow(self._hidden.ranges, self._hidden.peaks)
@@ -359,10 +378,9 @@ class Chip:
             raise ValueError("this chip does not decorrelate: make it with decorrelate=True")
         if not (type(rate) is float and 0 <= rate <= 1):  # a plain rate comes with every update: do not dwell on it
             rate = check("", "rate", rate, RATE)
-        if len(inputs) != self.network.depth:
-            raise ValueError(f"inputs must be {self.network.depth} arrays, one a layer, not {len(inputs)}")
-        given = inputs if isinstance(inputs, Layered) else [self._put(x, "inputs") for x in inputs]
-        decorrelate(self._hidden.rotations, layered.layered(given), rate, self.chips)
+        given = self._layers("inputs", inputs, self._shapes_of(self.network.driven_shape, "inputs", inputs))
+        self._check_finite("inputs", given.flat)
+        decorrelate(self._hidden.rotations, given, rate, self.chips)
 
     def track(self, activities: Sequence[np.ndarray]) -> None:
         """Move the running statistics of batch normalisation towards those of the activities that one pass observed.
@@ -372,9 +390,15 @@ class Chip:
         activities : sequence of numpy.ndarray
             An observation's ``activities``.
         """
-        for layer, norm in enumerate(self.network.norms):
-            if norm is not None:
-                self._hidden.normalisation.track(layer, self._put(activities[layer], "activities"), norm.rate)
+        if not self._normalises:
+            return
+        shapes = self._shapes_of(self.network.line_shape, "activities", activities)
+        given = self._layers("activities", activities, shapes)
+        self._check_finite("activities", given.flat)
+        for layer in self._hidden.normalisation.layers:
+            norm = self.network.norms[layer]
+            assert norm is not None
+            self._hidden.normalisation.track(layer, given[layer], norm.rate)
 
     def normalise(self) -> None:
         """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), biases left out.
@@ -430,6 +454,9 @@ class Chip:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
             )
+        if not isinstance(batch, Batch):
+            raise TypeError(f"the oracle is asked for a task's batch, not {shown(batch)}")
+        self._targets(batch, len(batch.inputs))
         weights, rotations = self._hidden.arrays.weight_arrays(), self._hidden.rotations
         return Oracle(weights, rotations, self.architecture, batch, self.chips)
 
@@ -544,38 +571,90 @@ class Chip:
         )  # fmt: skip
 
     def _inputs(self, x: Any) -> np.ndarray:
-        here = isinstance(self._here(x, "inputs"), self._backend.xp.ndarray)
-        try:
-            x = (self._backend.xp if here else np).ascontiguousarray(x, np.float32)
-        except (TypeError, ValueError):
-            raise TypeError(f"inputs must be a (batch, {self.sizes[0]}) array of numbers") from None
+        """Inputs, (batch, n_in) float32, where the chip is."""
+        x = self._array("inputs", x)
         if x.ndim != 2 or x.shape[1] != self.sizes[0] or not len(x):
-            raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {np.shape(x)}")
+            raise ValueError(f"inputs must have the shape (batch, {self.sizes[0]}), not {x.shape}")
         if len(x) % self.chips:
             raise ValueError(f"{self.chips} chips need as many samples each: {len(x)} cannot be shared out")
+        if len(x) // self.chips > SAMPLES:
+            raise ValueError(f"a chip takes {SAMPLES} samples in one call at most, not {len(x) // self.chips}")
+        self._check_finite("inputs", x)
         return self._backend.put(x)
 
-    def _here(self, array: Any, what: str) -> Any:
-        """The array, refused if it lies on a GPU and the chip does not."""
-        if self._backend.NAME == "cpu" and hasattr(type(array), "__cuda_array_interface__"):
-            raise TypeError(f"{what} lie on a GPU; this chip is on the CPU: make it with backend='cuda'")
-        return array
+    def _targets(self, batch: Batch, rows: int) -> Any:
+        """A batch's targets, (batch, n_out) float32, where the chip is."""
+        targets = self._array("targets", batch.targets)
+        if targets.shape != (rows, self.sizes[-1]):
+            raise ValueError(f"targets have shape {targets.shape}, the chip gives {(rows, self.sizes[-1])}")
+        return self._backend.put(targets)
 
-    def _put(self, array: Any, what: str) -> Any:
-        """The array where the chip is."""
-        return self._backend.put(self._here(array, what))
+    def _first_sample(self, first_sample: Any, samples: int, passes: int) -> int:
+        """Where a call resumes the passes of the call before: noise is counted from there."""
+        first_sample = check("", "first_sample", first_sample, FIRST_SAMPLE)
+        if first_sample + samples > SAMPLES:
+            raise ValueError(f"first_sample={first_sample}: noise would repeat after {SAMPLES} samples")
+        if first_sample and self._hidden.next_pass < passes:
+            raise ValueError(f"first_sample={first_sample} resumes the passes of a call before: there is none")
+        return first_sample
+
+    def _array(self, name: str, array: Any) -> Any:
+        """Contiguous float32 numbers, where they lie."""
+        if type(array) is np.ndarray and array.dtype == np.float32 and array.flags.c_contiguous:
+            return array
+        if hasattr(type(array), "__cuda_array_interface__"):
+            if self._backend.NAME == "cpu":
+                raise TypeError(f"{name} lie on a GPU; this chip is on the CPU: make it with backend='cuda'")
+            if array.dtype.kind not in REAL:
+                raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+            return self._backend.xp.ascontiguousarray(array, np.float32)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(plain(name, array), np.float32)
+
+    def _check_finite(self, name: str, array: Any) -> None:
+        """Refuse NaN and infinity in a float32 array that is no GPU's: there it would wait for what computes."""
+        if type(array) is np.ndarray and not self._host_ops.all_finite(array):
+            raise NonFiniteError(f"{name} hold NaN, infinite or too large values")
+
+    def _shapes_of(self, shape: Callable[[int, int], tuple[int, ...]], name: str, arrays: Any) -> list[tuple[int, ...]]:
+        """The shapes that arrays of a pass, one a layer, must have, by the samples in the first."""
+        if not isinstance(arrays, Sequence) or isinstance(arrays, str):
+            raise TypeError(f"{name} must be a list of arrays, one a layer, not {shown(arrays)}")
+        rows = np.shape(arrays[0]) if len(arrays) else ()
+        if not rows or not rows[0] or rows[0] % self.chips:
+            raise ValueError(f"{name} must be arrays of the samples of a pass, one a layer, not {shown(arrays)}")
+        if (name, rows[0]) not in self._expected:
+            self._expected = {(name, rows[0]): [shape(layer, rows[0]) for layer in range(self.network.depth)]}
+        return self._expected[name, rows[0]]
+
+    def _layers(self, name: str, arrays: Any, shapes: Sequence[tuple[int, ...]]) -> Layered:
+        """Arrays of these shapes, one a layer, where the chip is: themselves, if they are a `Layered` that fits."""
+        if not isinstance(arrays, Sequence) or isinstance(arrays, str):
+            raise TypeError(f"{name} must be a list of arrays, one a layer, not {shown(arrays)}")
+        whole = type(arrays) is Layered and type(arrays.flat) is self._backend.xp.ndarray
+        given = arrays if whole else [self._backend.put(self._array(name, array)) for array in arrays]
+        found = [array.shape for array in given]
+        if found != list(shapes):
+            raise ValueError(f"{name} must have the shapes {shown(list(shapes))}, not {shown(found)}")
+        made = layered.layered(given)
+        if made.flat.dtype != np.float32 or made.flat.size != sum([array.size for array in given]):
+            raise ValueError(f"{name} are in a buffer that does not fit them: {made.flat.dtype} {made.flat.shape}")
+        return made
 
     def _observations(self, out: Any, rows: int, count: int, training: bool, whole: bool) -> Observed:
+        if out is not None and type(out) is not Observed:
+            raise TypeError(f"out must be what an earlier call of passes returned, not {shown(out)}")
         drops = training and self._drops
         xp = self._backend.xp
-        if isinstance(out, Observed) and out.made_for == (rows, count, drops, whole, self.network.extents, xp):
+        if out is not None and out.made_for == (rows, count, drops, whole, self.network.extents, xp):
             return out
         return Observed(self.network, rows, count, drops, whole, xp)
 
     def _pass(
         self,
         x: np.ndarray,
-        drives: Sequence[Drive],
+        parts: list[tuple[int, int, int, Any]],
+        fork: np.ndarray,
         observed: Observed,
         first_sample: int,
         convert: bool,
@@ -584,13 +663,10 @@ class Chip:
         hidden, net = self._hidden, self.network
         if not self._calibrated:
             self.calibrate(x)
-        if not first_sample:
-            self._keep_up(hidden.arrays.patience)
-        parts, fork = self._added(drives, len(x))
         if first_sample:
-            if first_sample < 0 or hidden.next_pass < len(drives):
-                raise ValueError(f"first_sample={first_sample} goes on with the passes of a call before: there is none")
-            hidden.next_pass -= len(drives)
+            hidden.next_pass -= len(observed)
+        else:
+            self._keep_up(hidden.arrays.patience)
         for layer, mask in enumerate(observed.layer_masks):
             if mask is not None:
                 flat = mask.reshape(len(mask), -1)
@@ -615,7 +691,7 @@ class Chip:
             given = normalisation.parts(norms)
             for observation in observed:
                 observation.norms, observation.norms_of_batch = given, training
-        hidden.next_pass += len(drives)
+        hidden.next_pass += len(observed)
 
     def _added(self, drives: Sequence[Drive], rows: int) -> tuple[list[tuple[int, int, int, Any]], np.ndarray]:
         """What the drives add, and the layer at which each pass parts from the first (`noisysim.passing.Call`)."""
@@ -625,12 +701,17 @@ class Chip:
         for p, drive in enumerate(drives):
             for kind, layer, piece in self._checked(drive, rows):
                 parts.append((p, kind, layer, piece))
-                if kind == ON_WEIGHTS:
-                    tiles = len(self.network.row_tiles(layer)) * len(self.network.column_tiles(layer))
-                    self._cost.mvms += rows * self.network.positions[layer] * tiles
                 if not self.noisy:
                     fork[p] = min(fork[p], layer)
         return parts, np.minimum(fork, fork[0])
+
+    def _count_beside(self, parts: Sequence[tuple[int, int, int, Any]], rows: int) -> None:
+        """The products of second arrays cost as those of the first."""
+        net = self.network
+        for _, kind, layer, _ in parts:
+            if kind == ON_WEIGHTS:
+                tiles = len(net.row_tiles(layer)) * len(net.column_tiles(layer))
+                self._cost.mvms += rows * net.positions[layer] * tiles
 
     def _apart(self, passes: int) -> np.ndarray:
         """Where passes that nobody perturbs part from the first; wanted often."""
@@ -653,10 +734,11 @@ class Chip:
             for layer, piece in enumerate(given):
                 if piece is None:
                     continue
-                if not isinstance(self._here(piece, "drives"), (np.ndarray, self._backend.xp.ndarray)):
-                    raise TypeError(f"the {name} of layer {layer} must be an array, not {type(piece).__name__}")
+                what = f"the {name} of layer {layer}"
                 if piece.shape != (wanted := shape(layer)):
-                    raise ValueError(f"the {name} of layer {layer} must have the shape {wanted}, not {piece.shape}")
+                    raise ValueError(f"{what} must have the shape {wanted}, not {piece.shape}")
+                piece = self._array(what, piece)
+                self._check_finite(what, piece)
                 found.append((kind, layer, self._backend.put(piece)))
         if any(kind == ON_OUTPUT and layer == depth - 1 for kind, layer, _ in found):
             raise ValueError("the last layer's output goes nowhere: perturb its pre-activations instead")
@@ -678,9 +760,22 @@ class Chip:
         hidden.reference_due = True
 
 
+def _drives(given: Any) -> tuple[Drive, ...]:
+    """Drives in a tuple of Python's own, or the one clear error."""
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise TypeError(f"drives must be a list of Drive, not {shown(given)}")
+    drives = tuple(given)
+    if not drives:
+        raise ValueError("drives must be one or more: each is a pass")
+    if not all(type(drive) is Drive for drive in drives):
+        raise TypeError("a drive must be a Drive")
+    return drives
+
+
 def _seeds(seed: Any, chips: int) -> seeding.Seeds:
     """The seed of all chips, or one for each, checked."""
-    if isinstance(seed, str) or not isinstance(seed, Sequence):
+    seed = as_list(seed)
+    if isinstance(seed, (str, bytes)) or not isinstance(seed, Sequence):
         return check("", "seed", seed, SEED)
     if len(seed) != chips:
         raise ValueError(f"seed must be one number, or one for each of {chips} chips, not {len(seed)} of them")

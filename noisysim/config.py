@@ -15,7 +15,7 @@ from noisysim import backends, diagnostics, learner_files, optimizers, tasks
 from noisysim import layers as kinds
 from noisysim.architecture import architecture, whole
 from noisysim.chip import CHIPS, INITS, INJECTIONS
-from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared
+from noisysim.fields import Field, check, check_choice, check_names, check_switch, declared, shown
 from noisysim.scalars.activations import ACTIVATIONS
 
 Count = Annotated[int, Field("", 1, 10**9, whole=True)]
@@ -104,8 +104,8 @@ def resolve(
     check_choice("inject", inject, INJECTIONS)
     backend = backends.resolve(backend)
     check_choice("init", init, INITS)
-    check_switch("run.bias", bias)
-    check_switch("run.oracle", oracle, None)
+    bias = check_switch("run.bias", bias)
+    oracle = check_switch("run.oracle", oracle, None)
     if oracle is False and "oracle" in learner.requires():
         raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: leave it out or True")
     watched = _diagnostics(diagnostics)
@@ -116,7 +116,8 @@ def resolve(
         "learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay, "batch_size": batch_size,
         "epochs": epochs, "every": every,
     }  # fmt: skip
-    given = {name: check("run", name, value, specs[name]) for name, value in numbers.items() if value is not None}
+    numbers = {name: value for name, value in numbers.items() if value is not None or name == "every"}
+    given = {name: check("run", name, value, specs[name]) for name, value in numbers.items()}
     listed = None if layers is None else kinds.hidden(layers)
     _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
@@ -141,7 +142,7 @@ def resolve(
         init=init,
         diagnostics=watched,
         chips=chips,
-        **{name: filled[name] for name in numbers},
+        **{name: filled[name] for name in ("learning_rate", "learning_rate_decay", "batch_size", "epochs", "every")},
     )
 
 
@@ -155,7 +156,7 @@ def _check_start(init: str, activations: list[str]) -> None:
 
 def _diagnostics(given: Any) -> list[Any]:
     if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
-        raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {given!r}")
+        raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {shown(given)}")
     chosen = [diagnostics.get(one) for one in given]
     if len({one.name for one in chosen}) < len(chosen):
         raise ValueError(f"run.diagnostics names one twice: {', '.join(one.name for one in chosen)}")
@@ -166,9 +167,9 @@ def _check_folder(data: Any) -> None:
     if data is None:
         return
     if not isinstance(data, (str, os.PathLike)):
-        raise TypeError(f"run.data must be a folder's path, not {data!r}")
+        raise TypeError(f"run.data must be a folder's path, not {shown(data)}")
     if not os.path.isdir(data):
-        raise FileNotFoundError(f"run.data: there is no folder {os.fspath(data)!r}")
+        raise FileNotFoundError(f"run.data: there is no folder {shown(os.fspath(data))}")
 
 
 def read(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:

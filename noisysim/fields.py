@@ -8,6 +8,7 @@ A device or a learner writes each of its numbers once::
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -91,17 +92,58 @@ class Field(NamedTuple):
         return f"{kind} from {self.low:g} to {self.high:g}"
 
 
+SHOWN = 80
+"""Most characters of a value that a message shows."""
+LISTED = 160
+"""Most characters of a list of names that a message shows."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: one line, printable, and no longer than `SHOWN` characters.
+
+    Examples
+    --------
+    >>> shown("crossbar"), len(shown("x" * 100_000))
+    ("'crossbar'", 80)
+    """
+    try:
+        text = repr(value)
+    except Exception:  # a whole number with more digits than Python prints; whatever a foreign class comes up with
+        text = f"<{type(value).__name__}>"
+    if len(text) > SHOWN and not isinstance(value, str):
+        text = " ".join(text.split())  # an array's repr has lines
+    if len(text) > SHOWN:
+        text = f"{text[: SHOWN - 23]}...{text[-20:]}"
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names in a row, of many the first few."""
+    known = [str(name) if len(str(name)) <= SHOWN and str(name).isprintable() else shown(str(name)) for name in names]
+    count, length = 0, 0
+    while count < len(known) and length + len(known[count]) <= LISTED:
+        length += len(known[count]) + 2
+        count += 1
+    left = len(known) - count
+    return ", ".join([*known[:count], *([f"and {left} more"] if left else [])])
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What a message appends to an unknown name: the nearest known one, and the list."""
     known = [str(k) for k in known]
-    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name)[:SHOWN].lower(), known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (known: {', '.join(known)})"
+    return f"{hint} (known: {listed(known)})"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
     """The error for a name nobody registered."""
-    return ValueError(f"unknown {kind} {name!r}{nearest(str(name), known)}")
+    return ValueError(f"unknown {kind} {shown(name)}{nearest(_text(name), known)}")
+
+
+def _text(name: object) -> str:
+    """What a name is compared by: itself, or of what is no text how a message shows it."""
+    return name if isinstance(name, str) else shown(name)
 
 
 def declared(cls: type) -> dict[str, Field]:
@@ -116,34 +158,42 @@ def declared(cls: type) -> dict[str, Field]:
 
 
 def check(owner: str, name: str, value: Any, spec: Field) -> Any:
-    """One value against its declaration; returns it, or raises the one clear error."""
+    """One value against its declaration; returns it as a plain Python value, or raises the one clear error.
+
+    Whole numbers, NumPy's too, keep all their digits: as a float, 2^53 + 1 would become another seed.
+    """
     where = f"{owner}.{name}" if owner else name
     if spec.choices:
-        if value not in spec.choices:
-            raise ValueError(f"{where} must be {spec.range}, not {value!r}{nearest(value, spec.choices)}")
-        return value
+        if not isinstance(value, str) or value not in spec.choices:
+            raise ValueError(f"{where} must be {spec.range}, not {shown(value)}{nearest(_text(value), spec.choices)}")
+        return str(value)
     if spec.file:
         if not isinstance(value, (str, os.PathLike)):
-            raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
+            raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
         return os.fspath(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{where} must be {spec.range}, not {value!r} ({type(value).__name__})")
-    # an integer keeps all its digits: as a float, 2^53 + 1 would become another seed
-    number = value if isinstance(value, int) else float(value)
-    if (number != spec.off and not spec.low <= number <= spec.high) or abs(number) == math.inf:
-        raise ValueError(f"{where} must be {spec.range}{', ' + spec.unit if spec.unit else ''}, not {value!r}")
-    if spec.whole and number != int(number):
-        raise ValueError(f"{where} must be {spec.range}, not {value!r}")
-    try:
-        return int(number) if spec.whole else float(number)
-    except OverflowError:
-        raise ValueError(f"{where} must be {spec.range}, not {value!r}") from None
+        raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
+    with contextlib.suppress(OverflowError):  # of a fraction or a whole number beyond the largest float
+        number = int(value) if isinstance(value, numbers.Integral) else float(value)
+        allowed = number == spec.off or spec.low <= number <= spec.high
+        if allowed and abs(number) < math.inf and (number == int(number) or not spec.whole):
+            return int(number) if spec.whole else float(number)
+    unit = f", {spec.unit}" if spec.unit else ""
+    raise ValueError(f"{where} must be {spec.range}{unit}, not {shown(value)}")
 
 
-def check_switch(where: str, value: Any, *others: Any) -> None:
-    """Refuse anything but True, False, and what else a switch may be."""
-    if not isinstance(value, bool) and not any(value is other for other in others):
-        raise TypeError(f"{where} must be True or False, not {value!r}")
+def check_switch(where: str, value: Any, *others: Any) -> Any:
+    """True or False, NumPy's too, as Python's own; or what else the switch may be; anything else is refused."""
+    if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
+        return bool(value)  # NumPy's is told by its name, without importing it
+    if not any(value is other for other in others):
+        raise TypeError(f"{where} must be True or False, not {shown(value)}")
+    return value
+
+
+def as_list(given: Any) -> Any:
+    """An array, NumPy's or another's, as the list of Python's own values that it holds; anything else as it is."""
+    return given.tolist() if hasattr(given, "tolist") and hasattr(given, "shape") else given
 
 
 def check_choice(kind: str, value: Any, known: Iterable[str]) -> None:
@@ -157,7 +207,7 @@ def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in given:
         if name not in known:
-            raise ValueError(f"{owner} has no field {name!r}{nearest(name, known)}")
+            raise ValueError(f"{owner} has no field {shown(name)}{nearest(_text(name), known)}")
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
@@ -167,12 +217,12 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     for part in filter(None, (p.strip() for p in rest.split(","))):
         key, equals, value = (s.strip() for s in part.partition("="))
         if not equals or not key.isidentifier():
-            raise ValueError(f"cannot read {part!r} in {text!r}: write it as name:field=value,field=value")
+            raise ValueError(f"cannot read {shown(part)} in {shown(text)}: write it as name:field=value,field=value")
         if key in settings:
-            raise ValueError(f"{text!r} sets {key} twice")
+            raise ValueError(f"{shown(text)} sets {key} twice")
         try:
             settings[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # the latter two of text that is deeply nested
             settings[key] = value
     return name.strip(), settings
 
@@ -181,7 +231,7 @@ def named(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A spec in any of its forms as (name or instance, settings): mappings and ``name:field=value`` taken apart."""
     if isinstance(spec, Mapping):
         if "name" not in spec:
-            raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {', '.join(map(str, spec))}")
+            raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {listed(spec)}")
         spec, settings = spec["name"], {**{k: v for k, v in spec.items() if k != "name"}, **settings}
     if isinstance(spec, str):
         spec, given = parse_spec(spec)
@@ -200,9 +250,7 @@ def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[s
     specs, values = declared(cls), {}
     for name, value in given.items():
         if isinstance(defaults[name], bool):
-            if type(value).__name__ not in ("bool", "bool_"):  # NumPy's, without importing it
-                raise TypeError(f"{owner}.{name} must be True or False, not {value!r}")
-            values[name] = bool(value)
+            values[name] = check_switch(f"{owner}.{name}", value)
         else:
             values[name] = check(owner, name, value, specs[name])
     return values
@@ -221,5 +269,5 @@ def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[
         settings = {**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, **settings}
     else:
         article = "an" if kind[0] in "aeiou" else "a"
-        raise TypeError(f"{kind} must be a name ({', '.join(sorted(known))}) or {article} {kind}, not {spec!r}")
+        raise TypeError(f"{kind} must be a name ({listed(sorted(known))}) or {article} {kind}, not {shown(spec)}")
     return cls(**checked(owner, cls, settings, {f.name: f.default for f in dataclasses.fields(cls)}))

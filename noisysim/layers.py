@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from noisysim.fields import Field, check, check_choice, declared, unknown
+from noisysim.fields import Field, as_list, check, check_choice, declared, shown, unknown
 from noisysim.scalars.activations import ACTIVATIONS
 
 Size = Annotated[int, Field("", 1, 10**7, whole=True)]
@@ -190,8 +190,8 @@ def parse(text: str) -> Layer:
         name = call.func.id if isinstance(call, ast.Call) else call.id  # type: ignore[attr-defined]
         given = [ast.literal_eval(a) for a in getattr(call, "args", ())]
         settings = {k.arg: ast.literal_eval(k.value) for k in getattr(call, "keywords", ())}
-    except (SyntaxError, ValueError, AttributeError):
-        raise ValueError(f"cannot read the layer {text!r}: write it as 'conv(16, 3, stride=2)' or '256'") from None
+    except (SyntaxError, ValueError, AttributeError, MemoryError, RecursionError):
+        raise ValueError(f"cannot read the layer {shown(text)}: write it as 'conv(16, 3, stride=2)' or '256'") from None
     if name not in KINDS:
         raise unknown("layer", name, KINDS)
     known = list(KINDS[name]._defaults())
@@ -201,7 +201,7 @@ def parse(text: str) -> Layer:
     try:
         return KINDS[name](*given, **settings)  # type: ignore[arg-type]
     except TypeError as error:
-        raise ValueError(f"cannot read the layer {text!r}: {error}") from None
+        raise ValueError(f"cannot read the layer {shown(text)}: {error}") from None
 
 
 def layer(given: Any) -> Layer:
@@ -215,9 +215,12 @@ def layer(given: Any) -> Layer:
     if isinstance(given, Layer):
         return given
     if isinstance(given, str):
-        return Dense(int(given)) if given.strip().isdigit() else parse(given)
+        number = given.strip()
+        return Dense(int(number)) if number.isdecimal() and len(number) <= 9 else parse(given)
     if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise TypeError(f"a layer must be a number of units, or a text such as 'conv(16, 3, stride=2)', not {given!r}")
+        raise TypeError(
+            f"a layer must be a number of units, or a text such as 'conv(16, 3, stride=2)', not {shown(given)}"
+        )
     return Dense(given)  # type: ignore[arg-type]
 
 
@@ -318,15 +321,16 @@ def names() -> list[str]:
 
 
 def hidden(given: Any) -> list[Layer]:
-    """Hidden layers: a list, or the name of a published network."""
+    """Hidden layers: a list or an array, or the name of a published network."""
+    given = as_list(given)
     if isinstance(given, str):
         if given not in NAMED:
             if "(" in given:
-                raise TypeError(f"layers must be a list, such as [{given!r}, 128], or a name, not {given!r}")
+                raise TypeError(f"layers must be a list, such as ['conv(16, 3)', 128], or a name, not {shown(given)}")
             raise unknown("network", given, NAMED)
         return list(NAMED[given])
     if isinstance(given, (bytes, Mapping, Layer)) or not isinstance(given, Sequence):
-        raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {given!r}")
+        raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(given)}")
     listed: list[Layer] = []
     for one in given:  # a name in a list: so a command line gives it
         listed += NAMED[one] if isinstance(one, str) and one in NAMED else [layer(one)]

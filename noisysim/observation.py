@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from noisysim.fields import check_switch
+from noisysim.plain_arrays import plain
+
+_NOTHING: tuple[()] = ()
 
 
 class Batch(NamedTuple):
@@ -58,19 +63,21 @@ class Drive:
         Whether nothing is applied.
     """
 
-    perturbations: Sequence[np.ndarray | None] = ()
-    outputs: Sequence[np.ndarray | None] = ()
-    weights: Sequence[np.ndarray | None] = ()
+    perturbations: Sequence[np.ndarray | None] = _NOTHING
+    outputs: Sequence[np.ndarray | None] = _NOTHING
+    weights: Sequence[np.ndarray | None] = _NOTHING
     output_error: bool = False
     empty: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Note, once, whether nothing is applied: the pass is the device's own."""
-        try:
-            applied = len(self.perturbations) or len(self.outputs) or len(self.weights)
-        except TypeError:
-            raise TypeError("a drive's perturbations, outputs and weights are lists with an entry a layer") from None
-        object.__setattr__(self, "empty", not applied)
+        """Take the parts as tuples of plain arrays: nothing in them calls back where the drive is used."""
+        for name, part in _PARTS.items():
+            given = getattr(self, name)
+            if given is not _NOTHING:
+                object.__setattr__(self, name, _pieces(part, given))
+        object.__setattr__(self, "empty", not (self.perturbations or self.outputs or self.weights))
+        if type(self.output_error) is not bool:
+            object.__setattr__(self, "output_error", check_switch("a drive's output_error", self.output_error))
 
     @property
     def lowest(self) -> int:
@@ -78,6 +85,31 @@ class Drive:
         parts = ((self.perturbations, 0), (self.weights, 0), (self.outputs, 1))
         moved = [layer + above for part, above in parts for layer, p in enumerate(part) if p is not None]
         return min(moved, default=0)
+
+
+_PARTS = {"perturbations": "perturbation", "outputs": "output perturbation", "weights": "weight perturbation"}
+
+
+def _pieces(part: str, given: Any) -> tuple[Any, ...]:
+    """A part of a drive, a plain array or ``None`` a layer."""
+    try:
+        len(given)
+        pieces = tuple(given)
+    except TypeError:
+        raise TypeError("a drive's perturbations, outputs and weights are lists with an entry a layer") from None
+    for piece in pieces:
+        if type(piece) is not np.ndarray and piece is not None:
+            return tuple([_plain_piece(f"the {part} of layer {k}", one) for k, one in enumerate(pieces)])
+    return pieces
+
+
+def _plain_piece(name: str, piece: Any) -> Any:
+    """An array of a subclass as NumPy's own; one that lies on a GPU as it is."""
+    if piece is None or hasattr(type(piece), "__cuda_array_interface__"):
+        return piece
+    if not isinstance(piece, np.ndarray):
+        raise TypeError(f"{name} must be an array, not {type(piece).__name__}")
+    return plain(name, piece)
 
 
 @dataclass(slots=True)

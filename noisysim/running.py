@@ -18,7 +18,7 @@ from noisysim import backends, chunks, environment, execution, storage, tasks
 from noisysim import config as configuration
 from noisysim.architecture import Architecture, architecture, whole
 from noisysim.chip import SEED
-from noisysim.fields import Field, check, check_names, check_switch
+from noisysim.fields import Field, as_list, check, check_names, check_switch, shown
 from noisysim.results import Result
 from noisysim.training import Training
 
@@ -133,7 +133,7 @@ def run(
     """
     path = _output(out, overwrite)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
-    check_switch("run.progress", progress, None)
+    progress = check_switch("run.progress", progress, None)
     resolved = configuration.resolve(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, learning_rate=learning_rate,
         learning_rate_decay=learning_rate_decay, batch_size=batch_size, epochs=epochs, activation=activation, bias=bias,
@@ -177,9 +177,10 @@ def together(
     """
     check_names("run", arguments, TOGETHER)
     threads = _threads(threads)
-    check_switch("run.progress", progress, None)
+    progress = check_switch("run.progress", progress, None)
+    seeds = as_list(seeds)
     if isinstance(seeds, str) or not isinstance(seeds, Sequence) or not seeds:
-        raise ValueError(f"seeds must be a list of one or more, not {seeds!r}")
+        raise ValueError(f"seeds must be a list of one or more, not {shown(seeds)}")
     checked = [check("run", "seed", seed, SEED) for seed in seeds]
     started = time.perf_counter()
     usual = {name: parameter.default for name, parameter in inspect.signature(run).parameters.items()}
@@ -304,7 +305,7 @@ def resume(
     """
     path = Path(path)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
-    check_switch("run.progress", progress, None)
+    progress = check_switch("run.progress", progress, None)
     content = storage.read(path)
     if content["status"] in ("finished", "diverged"):
         return Result.of(content, path)
@@ -342,9 +343,9 @@ def retention(
         "seconds", "test_loss", "test_accuracy" (a fraction; NaN if the task is no classification), one value a time; of
         several chips (times, chips).
     """
-    times = [check("", "seconds", t, Field("s", 0, 1e12)) for t in _listed(seconds)]
-    if not times or times != sorted(times):
-        raise ValueError(f"seconds must be one or more times, rising, not {times}")
+    times = check_times("seconds", seconds)
+    if not times:
+        raise ValueError("seconds must be one or more times, rising, not []")
     content, path = (
         (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
     )
@@ -361,10 +362,15 @@ def retention(
     return {"seconds": np.array(times), "test_loss": losses, "test_accuracy": accuracies}
 
 
-def _listed(values: Any) -> list[Any]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
-        raise TypeError(f"seconds must be a list of times such as [0, 3600], not {values!r}")
-    return list(values)
+def check_times(name: str, values: Any) -> list[float]:
+    """Times at which a chip is to be tested again, seconds, rising."""
+    listed = as_list(values)
+    if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
+        raise TypeError(f"{name} must be a list of times such as [0, 3600], not {shown(values)}")
+    times = [check("", name, t, Field("s", 0, 1e12)) for t in listed]
+    if times != sorted(times):
+        raise ValueError(f"{name} must be one or more times, rising, not {shown(times)}")
+    return times
 
 
 def _taken_up(content: dict[str, Any], path: Path | None, task: Any, device: Any, data: Any) -> configuration.Config:
@@ -380,7 +386,7 @@ def _taken_up(content: dict[str, Any], path: Path | None, task: Any, device: Any
     found = resolved.task.describe()
     if found["crc32"] != learned["crc32"]:
         raise ValueError(f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {found['crc32']})")
-    if found["settings"] != learned["settings"]:
+    if any(found["settings"].get(name) != value for name, value in learned["settings"].items()):
         raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {found['settings']}")
     return resolved
 
@@ -433,14 +439,19 @@ def _go_on(
     return ended
 
 
-def _output(out: Any, overwrite: bool) -> Path | None:
-    check_switch("run.overwrite", overwrite)
+def _output(out: Any, overwrite: Any) -> Path | None:
+    overwrite = check_switch("run.overwrite", overwrite)
     if out is None:
         return None
     if not isinstance(out, (str, os.PathLike)):
-        raise TypeError(f"out must be a path, not {out!r}")
+        raise TypeError(f"out must be a path, not {shown(out)}")
     path = Path(out)
-    storage.check_writable(path, overwrite)
+    try:
+        storage.check_writable(path, overwrite)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise type(error)(f"cannot write {shown(os.fspath(path))}: {error.strerror}") from None  # in one short line
     return path
 
 

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from noisysim.execution import BLOCK_ROWS
 from noisysim.history import COUNTS, History
 from noisysim.learners import LEARNERS, State
 from noisysim.learners.apart import Apart
+from noisysim.plain_arrays import NonFiniteError
 from noisysim.progress import Progress
 from noisysim.recorder import Recorder, hits
 from noisysim.tasks.feed import Feed
@@ -68,6 +69,7 @@ class Training:
             backend=config.backend,
         )  # fmt: skip
         self.floors = [0.0] * (len(self.seeds) or 1)  # of all chips, or of each run
+        self._lost: dict[int, int] = {}  # at which update what a chip was to take became non-finite
         self._ended: dict[int, Cost] = {}  # of runs side by side that have diverged: what they cost
         self._observed: dict[int, Any] = {}
         self._gradient: Any = None
@@ -166,25 +168,46 @@ class Training:
             gradient, inputs = self._learn_in_chunks(batch, most)
         else:
             gradient, inputs = self._learn(batch)
+        if learner.decorrelation and not self.recorder.exploded.all():
+            self._ask(lambda: self.chip.decorrelate(inputs, learner.decorrelation), inputs)
+        if gradient is not None and not self.recorder.exploded.all():
+            rate = config.learning_rate * config.learning_rate_decay**self.epoch
+            self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
+            self._ask(lambda: self.chip.program(self._gradient), self._gradient)
+            if learner.normalise and not self.recorder.exploded.all():
+                self.chip.normalise()
         if self.recorder.exploded.all():
             self.status = "diverged"
             return
-        if learner.decorrelation:
-            self.chip.decorrelate(inputs, learner.decorrelation)
-        if gradient is not None:
-            rate = config.learning_rate * config.learning_rate_decay**self.epoch
-            self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
-            self.chip.program(self._gradient)
-            if learner.normalise:
-                self.chip.normalise()
         self.step += 1
+
+    def _ask(self, call: Callable[[], Any], arrays: Sequence[Any]) -> Any:
+        """Ask all chips for what `call` does with arrays of theirs; ``None`` if all have diverged.
+
+        Those whose part is non-finite have: from then on theirs are zeros.
+        """
+        try:
+            return call()
+        except NonFiniteError:
+            xp, take = self._backend.xp, self._backend.take
+            some = [a for a in arrays if a is not None]
+            finite = [take(xp.isfinite(a).reshape(self.chips, -1).all(axis=1)) for a in some]
+            self.recorder.fetch()  # of losses that left all bounds before
+            for m in np.flatnonzero(~np.all(finite, axis=0)).tolist():
+                self._lost.setdefault(m, self.done)
+                self.recorder.exploded[m] = True
+            if self.recorder.exploded.all():
+                return None
+            self._silence(some)
+            return call()
 
     def _learn(self, batch: Any) -> tuple[Any, Any]:
         """The gradient of an update, and what the first pass drove each layer with."""
         drives, observed = self._observe(batch, 0)
+        if observed is None:
+            return None, None
         self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
-        if self.seeds:
-            self._leave_out(observed)
+        self._leave_out(observed)
         if self.recorder.exploded.all():
             return None, observed[0].inputs
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
@@ -194,7 +217,7 @@ class Training:
         )
         if before is not None:
             self._look(batch, observed, gradient, before, oracle)
-        self.chip.track(observed[0].activities)
+        self._ask(lambda: self.chip.track(observed[0].activities), observed[0].activities)
         return gradient, observed[0].inputs
 
     def _learn_in_chunks(self, batch: Any, most: int) -> tuple[Any, Any]:
@@ -205,6 +228,8 @@ class Training:
         for first, part in chunks.parts(batch, self.chips, most):
             state.step, state.first_sample, left = step, first, left - len(part.inputs)
             drives, observed = self._observe(part, first)
+            if observed is None:
+                return None, None
             self.recorder.note(part, drives, observed, looks=not first and self._first_of_a_quarter, more=left > 0)
             oracle = self.chip.oracle(part) if self.config.oracle else None
             gradient, state = learner.update(state, observed, oracle=oracle, out=self._gradient)
@@ -214,22 +239,33 @@ class Training:
         return whole.gradient, whole.inputs
 
     def _observe(self, batch: Any, first_sample: int) -> tuple[Any, Any]:
-        """The drives that the learner wants, and what these passes give."""
+        """The drives that the learner wants, and what these passes give; ``None`` if no chip can be driven so."""
         rows = len(batch.inputs)
         drives = self.learner.drives(self.learner_state, rows)
-        observed = self._observed[rows] = self.chip.passes(
-            batch, drives, out=self._observed.get(rows), first_sample=first_sample, training=True, inputs_of="first"
+        pieces = [p for drive in drives for p in (*drive.perturbations, *drive.outputs, *drive.weights)]
+        self._silence(pieces)
+        observed = self._observed[rows] = self._ask(
+            lambda: self.chip.passes(
+                batch, drives, out=self._observed.get(rows), first_sample=first_sample, training=True, inputs_of="first"
+            ),
+            pieces,
         )
         return drives, observed
 
     def _leave_out(self, observed: Any) -> None:
-        """Let runs side by side that have diverged learn from zeros: these harm nobody's inverse."""
-        self._end_some()
-        for m in self._ended:
-            for o in observed:
-                for array in (*o.inputs, *o.activities, o.loss, o.output_error):
-                    if array is not None:
-                        array.reshape(self.chips, -1)[m] = 0
+        """Let chips that have diverged learn from zeros: these harm nobody's inverse."""
+        if self.seeds:
+            self._end_some()
+        for o in observed:
+            self._silence([*o.inputs, *o.activities, o.loss, o.output_error])
+
+    def _silence(self, arrays: Sequence[Any]) -> None:
+        """Set to zero what belongs to those of several chips that have diverged."""
+        if self.chips > 1 and self.recorder.exploded.any():
+            lost = np.flatnonzero(self.recorder.exploded).tolist()
+            for array in arrays:
+                if array is not None:
+                    array.reshape(self.chips, -1)[lost] = 0
 
     def _end_some(self) -> None:
         """Keep what those of the runs side by side have cost that have diverged since this was asked last."""
@@ -324,6 +360,8 @@ class Training:
         self.recorder.fetch()
         self._end_some()
         lost = health.exploded(np.array(self.history.step["train_loss"])[m :: self.chips])
+        if m in self._lost:
+            lost[self._lost[m] :] = True
         status, epochs, updates = self.status, len(self.history.epoch["learning_rate"]), len(lost)
         if lost.any():
             status, last = "diverged", int(lost.argmax())
@@ -338,7 +376,11 @@ class Training:
         classes, learner = self.task.n_out if self.task.classification else 0, self.config.learner
         heard = learner.heard(self.floors[m], self.chip.architecture)
         said = health.warnings(history, learner, self.learner_state.sigmas[m], heard, classes)
-        return [health.divergence(history, learner), *said] if status == "diverged" else said
+        if status == "diverged":
+            said.insert(0, health.divergence(history, learner))
+        if m in self._lost:
+            said.insert(0, f"update {self._lost[m] + 1} asked for NaN or infinite values, and was not made")
+        return said
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
         """Arrays from which `resume` goes on, bit for bit."""

@@ -1,16 +1,25 @@
 """Bad input gives one clear error, before any work: of the right kind, naming what was wrong and what would do."""
 
+import contextlib
 import json
 import math
 import os
+import warnings
+from fractions import Fraction
 
 import h5py
 import numpy as np
 import pytest
 
 import noisysim
-from noisysim import Batch, Chip, Drive, config, devices, learners, losses, optimizers, tasks, training
+from noisysim import Batch, Chip, Drive, config, devices, layered, learners, losses, optimizers, tasks, training
+from noisysim.chip import restore, snapshot
+from noisysim.layers import batch_norm, dense
+from noisysim.plain_arrays import NonFiniteError
 from noisysim.running import ARGUMENTS
+from noisysim.studies import engine
+from noisysim.studies.grids import Plan
+from noisysim.tasks.own import OwnSettings
 
 NAN, INF = math.nan, math.inf
 RNG = np.random.default_rng(0)
@@ -355,7 +364,7 @@ PASSES = {
     "x-narrow": (lambda c: c.forward(CALM[:, :5]), ValueError, rf"{SHAPE} \(4, 5\)"),
     "x-empty": (lambda c: c.forward(CALM[:0]), ValueError, rf"{SHAPE} \(0, 6\)"),
     "x-deep": (lambda c: c.forward(CALM[..., None]), ValueError, rf"{SHAPE} \(4, 6, 1\)"),
-    "x-none": (lambda c: c.forward(None), ValueError, SHAPE),
+    "x-none": (lambda c: c.forward(None), TypeError, "inputs must hold real numbers, not objects, in row 0 None"),
     "x-number": (lambda c: c.forward(3), ValueError, SHAPE),
     "calibrate": (lambda c: c.calibrate(CALM[:, :3]), ValueError, rf"{SHAPE} \(4, 3\)"),
     "drive-few": (lambda c: c.forward(CALM, Drive([HIDDEN])), ValueError, r"each of 2 layers, not 1"),
@@ -374,7 +383,7 @@ PASSES = {
         lambda c: c.program([np.zeros((6, 5)), np.zeros((5, 3))]), ValueError,
         r"shapes \[\(5, 6\), \(3, 5\)\], not \[\(6, 5\), \(5, 3\)\]",
     ),
-    "updates-text": (lambda c: c.program("ab"), ValueError, r"updates must have the shapes"),
+    "updates-text": (lambda c: c.program("ab"), TypeError, r"updates must be a list of arrays, one a layer, not 'ab'"),
     "not-decorrelating": (
         lambda c: c.decorrelate([CALM, HIDDEN], 0.1), ValueError, r"does not decorrelate: .*decorrelate=True",
     ),
@@ -436,8 +445,8 @@ PASSES |= {
     ),
 }  # fmt: skip
 PASSES |= {
-    "x-text": (lambda c: c.forward([["a"] * 6]), TypeError, "inputs must be"),
-    "x-complex": (lambda c: c.forward(CALM.astype(object) * 1j), TypeError, "inputs must be"),
+    "x-text": (lambda c: c.forward([["a"] * 6]), TypeError, "inputs must hold real numbers, not <U1"),
+    "x-complex": (lambda c: c.forward(CALM.astype(object) * 1j), TypeError, "inputs must hold real numbers"),
     "drive-list": (lambda c: c.forward(CALM, [HIDDEN, OUT]), TypeError, "a drive must be a Drive"),
     "drive-array": (lambda c: c.forward(CALM, Drive(np.zeros((2, 4, 5)))), ValueError, "perturbation"),
     "drive-lists": (lambda c: c.forward(CALM, Drive([HIDDEN.tolist(), None])), TypeError, "perturbation of layer 0"),
@@ -670,3 +679,372 @@ def test_a_result_is_not_saved_where_it_cannot_be(result, tmp_path):
 @pytest.mark.parametrize("given", [{"perturbations": None}, {"outputs": None}, {"weights": 3}])
 def test_a_drives_parts_are_lists(given):
     one_error(TypeError, "a drive's perturbations, outputs and weights are lists", Drive, **given)
+
+
+# --- every argument x every kind of bad value -----------------------------------------------------------------------
+
+MASKED = np.ma.masked_equal(np.array(X[:4]), X[0, 0])
+
+
+class Calls(np.ndarray):
+    """A subclass whose methods must not be called inside a chip."""
+
+    def __getattribute__(self, name):
+        if name in ("shape", "reshape", "astype", "size", "flags", "copy"):
+            raise AssertionError("called back")
+        return super().__getattribute__(name)
+
+
+BAD = {
+    "none": None,
+    "text": "a",
+    "long": "n" * 100_000,
+    "bytes": b"ab",
+    "nan": NAN,
+    "inf": INF,
+    "negative": -1,
+    "half": 0.5,
+    "zero": 0,
+    "large": 10**400,
+    "larger": 10**5000,
+    "fraction": Fraction(10**400),
+    "complex": 1j,
+    "true": True,
+    "numpy-true": np.True_,
+    "object": object(),
+    "class": np.ndarray,
+    "list": [],
+    "nones": [None, None],
+    "texts": ["a", "b"],
+    "mapping": {},
+    "array-empty": np.zeros((0, 6), np.float32),
+    "array-flat": np.zeros(6, np.float32),
+    "array-scalar": np.array(1.0),
+    "array-wide": np.zeros((4, 7), np.float32),
+    "array-deep": np.zeros((4, 6, 1, 1), np.float32),
+    "array-nan": np.full((4, 6), NAN, np.float32),
+    "array-inf": np.full((4, 6), -INF),
+    "array-large": np.full((4, 6), 1e300),
+    "array-complex": np.ones((4, 6), complex),
+    "array-object": np.full((4, 6), None),
+    "array-text": np.full((4, 6), "a"),
+    "array-time": np.zeros((4, 6), "datetime64[s]"),
+    "array-fields": np.zeros((4, 6), "f4,f4"),
+    "array-masked": MASKED,
+    "arrays-masked": [MASKED, MASKED],
+    "arrays-nan": [np.full((5, 6), NAN), np.zeros((3, 5))],
+    "arrays-complex": [np.zeros((5, 6), complex), np.zeros((3, 5))],
+    "lines-nan": [np.zeros((4, 5)), np.full((4, 3), NAN)],
+    "lines-complex": [np.zeros((4, 5), complex), np.zeros((4, 3))],
+    "driven-inf": [np.full((4, 6), INF), np.zeros((4, 5))],
+}  # fmt: skip
+UPDATES = [np.zeros((5, 6), np.float32), np.zeros((3, 5), np.float32)]
+LINES = [HIDDEN, OUT]
+ASKED_OF_A_CHIP = {
+    "forward.x": lambda c, v: c.forward(v),
+    "forward.drive": lambda c, v: c.forward(CALM, v),
+    "passes.drives": lambda c, v: c.passes(CALM, v),
+    "passes.out": lambda c, v: c.passes(CALM, [Drive()], out=v),
+    "passes.first_sample": lambda c, v: c.passes(CALM, [Drive()], first_sample=v),
+    "passes.training": lambda c, v: c.passes(CALM, [Drive()], training=v),
+    "passes.inputs_of": lambda c, v: c.passes(CALM, [Drive()], inputs_of=v),
+    "batch.inputs": lambda c, v: c.forward(BATCH._replace(inputs=v)),
+    "batch.targets": lambda c, v: c.forward(BATCH._replace(targets=v)),
+    "drive.perturbations": lambda c, v: c.forward(CALM, Drive(v)),
+    "drive.perturbation": lambda c, v: c.forward(CALM, Drive([v, None])),
+    "drive.outputs": lambda c, v: c.forward(CALM, Drive(outputs=v)),
+    "drive.output": lambda c, v: c.forward(CALM, Drive(outputs=[v, None])),
+    "drive.weights": lambda c, v: c.forward(CALM, Drive(weights=v)),
+    "drive.weight": lambda c, v: c.forward(CALM, Drive(weights=[v, None])),
+    "drive.output_error": lambda c, v: c.forward(BATCH, Drive(output_error=v)),
+    "calibrate.x": lambda c, v: c.calibrate(v),
+    "program.updates": lambda c, v: c.program(v),
+    "program.update": lambda c, v: c.program([v, UPDATES[1]]),
+    "wait.seconds": lambda c, v: c.wait(v),
+    "decorrelate.inputs": lambda c, v: c.decorrelate(v, 0.1),
+    "decorrelate.input": lambda c, v: c.decorrelate([CALM, v], 0.1),
+    "decorrelate.rate": lambda c, v: c.decorrelate([CALM, HIDDEN], v),
+    "track.activities": lambda c, v: c.track(v),
+    "track.activity": lambda c, v: c.track([HIDDEN, v]),
+    "oracle.batch": lambda c, v: c.oracle(v),
+}  # fmt: skip
+
+
+def refused_or_not(call, *others):
+    """The one clear error of a call, or ``None`` if it was accepted."""
+    error = None
+    try:
+        call()
+    except (TypeError, ValueError, PermissionError, *others) as raised:
+        error = raised
+    if error is not None:
+        text = str(error)
+        assert text.isprintable(), text[:400]
+        assert 0 < len(text) <= 300, text[:400]
+        assert error.__cause__ is None
+        assert error.__context__ is None or error.__suppress_context__
+    return error
+
+
+def state_of(chip):
+    return {name: value.tobytes() for name, value in snapshot(chip).items()}
+
+
+@pytest.fixture(scope="module")
+def normed():
+    """A chip on which every method does something: it decorrelates, normalises, drifts, and follows its peaks."""
+    layers = [6, dense(5), batch_norm(), 3]
+    return Chip(layers, "pcm:adc_range=0", decorrelate=True, oracle=True)
+
+
+@pytest.mark.parametrize("asked", ASKED_OF_A_CHIP)
+def test_a_chip_refuses_or_takes_every_kind_of_value(asked, normed):
+    """One clear error that leaves no trace, or what was asked for: nothing non-finite is ever kept."""
+    normed.forward(CALM)
+    kept = snapshot(normed)
+    taken = []
+    for name, value in BAD.items():
+        before = state_of(normed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            error = refused_or_not(lambda value=value: ASKED_OF_A_CHIP[asked](normed, value))
+        if error is None:
+            taken.append(name)
+            for part, array in snapshot(normed).items():
+                assert part == "times" or np.isfinite(array).all(), (name, part)
+            restore(normed, kept)
+        else:
+            assert state_of(normed) == before, name
+    assert set(taken) == ACCEPTED.get(asked, set())
+
+
+NOTHING = {"list", "nones", "mapping", "array-empty"}
+ACCEPTED = {
+    "forward.drive": {"none"},
+    "passes.out": {"none"},
+    "passes.first_sample": {"zero"},
+    "passes.training": {"true", "numpy-true"},
+    "drive.perturbations": NOTHING,
+    "drive.outputs": NOTHING,
+    "drive.weights": NOTHING,
+    "drive.perturbation": {"none"},
+    "drive.output": {"none"},
+    "drive.weight": {"none"},
+    "drive.output_error": {"true", "numpy-true"},
+    "wait.seconds": {"half", "zero"},
+    "decorrelate.rate": {"half", "zero"},
+}
+
+
+def test_subclasses_and_lists_are_made_plain_at_the_door(chip):
+    """Nothing of a learner's own classes is called while a chip computes: drives hold NumPy's arrays from the start."""
+    pieces = [np.ones((4, 5), np.float32).view(Calls), np.ones((4, 3)).view(Calls)]
+
+    class Parts(list):
+        def __iter__(self):
+            calls.append("iterated")
+            return super().__iter__()
+
+    calls = []
+    drive = Drive(Parts(pieces))
+    made = len(calls)
+    plain = Drive([np.ones((4, 5), np.float32), np.ones((4, 3), np.float32)])
+    assert all(type(piece) is np.ndarray for piece in drive.perturbations)
+    first = chip.passes(CALM, [drive, plain])[0]
+    assert len(calls) == made
+    again = Chip(NET, "crossbar").passes(CALM.view(Calls), (plain, drive))[0]
+    assert np.array_equal(first.output, again.output)
+    chip.program([np.zeros((5, 6)).view(Calls), np.zeros((3, 5)).view(Calls)])
+    chip.program([np.zeros((5, 6)).tolist(), np.zeros((3, 5)).tolist()])
+
+    class Own(Drive):
+        pass
+
+    one_error(TypeError, "a drive must be a Drive", chip.forward, CALM, Own())
+
+
+@pytest.mark.parametrize("device", ["ideal", "gaussian", "crossbar", "pulsed", "rpu"])
+def test_an_update_that_is_no_number_changes_no_cell(device):
+    chip = Chip(NET, device)
+    before = state_of(chip)
+    for value in (NAN, INF, -INF, 1e300):
+        for layer in range(2):
+            updates = [np.zeros((5, 6)), np.zeros((3, 5))]
+            updates[layer][-1, -1] = value
+            one_error(NonFiniteError, "updates hold NaN, infinite or too large values", chip.program, updates)
+            with np.errstate(over="ignore"):
+                flat = layered.layered(updates)
+            one_error(NonFiniteError, "updates hold NaN", chip.program, flat)
+    assert state_of(chip) == before
+
+
+def test_noise_does_not_repeat_within_a_call(chip):
+    chip.forward(CALM)
+    said = r"first_sample=4294967294: noise would repeat after 4294967296 samples"
+    assert unchanged(chip, lambda c: c.passes(CALM, [Drive()], first_sample=2**32 - 2), ValueError, said)
+    said = "first_sample must be a whole number from 0 to .*, not 4294967296"
+    assert unchanged(chip, lambda c: c.passes(CALM, [Drive()], first_sample=2**32), ValueError, said)
+    assert unchanged(chip, lambda c: c.passes(CALM, [Drive()], first_sample=512.5), ValueError, "first_sample must be")
+
+
+OF_A_CHIP = {
+    "layers": set(),
+    "device": set(),
+    "activation": set(),
+    "decorrelate": {"true", "numpy-true"},
+    "seed": {"zero", "array-scalar"},
+    "backend": set(),
+    "bias": {"true", "numpy-true"},
+    "inject": set(),
+    "oracle": {"true", "numpy-true"},
+    "init": set(),
+    "chips": set(),
+}
+
+
+@pytest.mark.parametrize("argument", OF_A_CHIP)
+def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
+    given = {"layers": NET, "device": "ideal"}
+    names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: Chip(**{**given, argument: v})) is None}
+    assert names == OF_A_CHIP[argument]
+
+
+OPTIONAL = {
+    "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
+    "progress",
+}  # fmt: skip
+OF_A_RUN = {
+    "layers": {"list", "array-empty"},
+    "learning_rate": {"half", "zero"},
+    "learning_rate_decay": {"half"},
+    "checkpoint_seconds": {"half", "zero"},
+    "diagnostics": {"list"},
+    "seed": {"zero"},
+    "out": {"text"},
+    **{name: {"true", "numpy-true"} for name in ("bias", "oracle", "overwrite", "progress")},
+}
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_a_run_takes_every_kind_of_value_or_refuses_it(argument, idle):
+    def begun(value):
+        with contextlib.suppress(AssertionError):
+            noisysim.run(**{"task": (X, Y), "layers": [5], "epochs": 1, "progress": False, argument: value})
+
+    names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: begun(v), OSError) is None}
+    assert names == OF_A_RUN.get(argument, set()) | ({"none"} if argument in OPTIONAL else set())
+    assert sorted(os.listdir(idle)) == ["folder", "old.h5"]
+
+
+OF_A_TASK = {"data": {"none", "text", "long"}, "seed": {"zero"}}
+
+
+@pytest.mark.parametrize("which", ["spec", "x", "y", "seed", "data", *OwnSettings._fields])
+def test_a_task_takes_every_kind_of_value_or_refuses_it(which):
+    def made(value):
+        x, y = {"x": (value, Y[:4]), "y": (X, value)}.get(which, (X, Y))
+        spec = value if which == "spec" else (x, y)
+        task = tasks.get(spec, **({} if which in ("spec", "x", "y") else {which: value}))
+        for batch in task.batches(4):
+            assert np.isfinite(batch.inputs).all()
+            assert np.isfinite(batch.targets).all()
+
+    names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: made(v), OSError) is None}
+    assert names == OF_A_TASK.get(which, set())
+
+
+FLAGS = {"true", "numpy-true"}
+OF_A_STUDY = {
+    "retention": {"list", "array-empty", "array-flat"},
+    "overwrite": FLAGS,
+    "retry": FLAGS,
+    "progress": {*FLAGS, "none"},
+    "workers": {"none"},
+    "threads": {"none"},
+    "seed": {"zero"},
+    "epochs": {"none", "array-scalar"},
+}
+
+
+@pytest.mark.parametrize("argument", OF_A_STUDY)
+def test_a_study_takes_every_kind_of_value_or_refuses_it_before_work(argument, monkeypatch):
+    pytest.importorskip("distributed")
+    pytest.importorskip("xarray")
+
+    def do(*_):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(engine, "_do", do)
+
+    def begun(value):
+        with contextlib.suppress(AssertionError):
+            noisysim.sweep((X, Y), **{"layers": [5], "epochs": 1, "seed": range(2), argument: value})
+
+    names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: begun(v), OSError) is None}
+    assert names == OF_A_STUDY[argument]
+
+
+AXES = {
+    "empty-field": ({"device": noisysim.grid("crossbar", adc_bits=[])}, "adc_bits is an empty list"),
+    "empty-array": ({"device": noisysim.grid("crossbar", adc_bits=np.zeros(0))}, "adc_bits is an empty list"),
+    "empty-range": ({"seed": range(0)}, "seed is an empty list: give it one or more values"),
+    "endless": ({"seed": range(10**30)}, "seed has more than 1,000,000 values"),
+    "many": ({"seed": range(10**4), "epochs": range(1, 1000)}, "1,000,000 runs at most, not 9,990,000"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), AXES.values(), ids=AXES)
+def test_an_axis_has_values(given, said):
+    one_error(ValueError, said, Plan, given)
+
+
+def test_numpys_numbers_keep_their_digits_everywhere(tmp_path):
+    """2^53 + 1 is no float: as one, it would be another seed."""
+    seed = 2**53 + 1
+    for kind in (np.int64, np.uint64, np.array):
+        assert Plan({"seed": [kind(seed), 3]}).axes["seed"] == [seed, 3] or kind is np.array
+        resolved = noisysim.run((X, Y), layers=np.array([4]), epochs=1, seed=np.int64(seed), bias=np.False_)
+        assert resolved.config["seed"] == seed
+        assert resolved.config["layers"] == [4]
+        outputs = [Chip([6, 3], "gaussian", seed=s).forward(CALM).output for s in (seed, kind(seed), seed - 1)]
+        assert np.array_equal(outputs[0], outputs[1])
+        assert not np.array_equal(outputs[0], outputs[2])
+    assert Plan({"seed": np.array([seed, 3])}).axes["seed"] == [seed, 3]
+    assert config.check("", "seed", np.uint64(2**63 - 1), config.declared(config.Config)["seed"]) == 2**63 - 1
+    (tmp_path / "run.toml").write_text(f"seed = {seed}\n")
+    assert config.read(tmp_path / "run.toml", ARGUMENTS)["seed"] == seed
+
+
+def test_a_row_of_subnormal_inputs_counts_as_zeros():
+    """The inverse of its largest value is infinite; so is a code of an ADC whose range such rows have set."""
+    for device in ("crossbar", "crossbar:line_noise=0,read_noise=0,adc_bits=0", "crossbar:iv_curve=1"):
+        chip = Chip([3, 2], device)
+        for value in (1e-44, 1e-39, 1.2e-38, 1e-36, 1e-31, 1e-29):
+            rows = np.array([[value, 0, 0], [1, -1, value]], np.float32)
+            output = Chip([3, 2], device).forward(rows).output
+            assert np.isfinite(output).all()
+            assert np.abs(output[0]).max() < 0.02
+        chip.forward(np.full((4, 3), 1e-39, np.float32))
+        assert np.isfinite(chip.forward(np.ones((4, 3), np.float32)).output).all()
+
+
+def test_a_run_whose_update_is_no_number_has_diverged(monkeypatch):
+    """Alone it ends; of several chips, and of several seeds, the others go on as if nothing had been."""
+
+    def spoil(self, state, observations, **options):
+        gradient, state = update(self, state, observations, **options)
+        if state.step == 5:
+            gradient[0].reshape(state.chips, -1)[state.chips - 1, 3] = NAN
+        return gradient, state
+
+    options = {"layers": [5], "epochs": 2, "batch_size": 8, "learner": "danp:sigma=0.1", "progress": False}
+    whole = noisysim.run((X, Y), chips=2, **options)
+    update = learners.DANP.update
+    monkeypatch.setattr(learners.DANP, "update", spoil)
+    alone = noisysim.run((X, Y), **options)
+    assert alone.status == "diverged"
+    assert alone.warnings[0] == "update 5 asked for NaN or infinite values, and was not made"
+    both = noisysim.run((X, Y), chips=2, **options)
+    assert both.status == "finished"
+    assert "of 2 chips these diverged: 1" in both.warnings[0]
+    assert np.array_equal(both.history["train_loss"][:, 0], whole.history["train_loss"][:, 0])

@@ -36,7 +36,8 @@ ALLOWED = {
     "scalars": ((), ("numpy",)),
     "fields": ((), ()),
     "seeding": ((), ("numpy",)),
-    "observation": ((), ("numpy",)),
+    "plain_arrays": (("fields",), ("numpy",)),
+    "observation": (("fields", "plain_arrays"), ("numpy",)),
     "layered": (("backends",), ("numpy",)),
     # between what is computed and the loops that do it; found by name, so that only the one in use is imported
     "backends": (
@@ -66,7 +67,7 @@ ALLOWED = {
         ("numpy",),
     ),
     "tasks": (
-        ("observation", "losses", "fields", "seeding", "kernels", "backends"),
+        ("observation", "losses", "fields", "plain_arrays", "seeding", "kernels", "backends"),
         ("numpy", "scipy", "h5py", "numba", "platformdirs", "pooch", "PIL"),
     ),
     "oracle": (("algebra", "architecture", "backends", "blocks", "layered", "observation"), ("numpy",)),
@@ -80,7 +81,8 @@ ALLOWED = {
     ),
     "chip": (
         ("architecture", "arrays", "backends", "buffers", "devices", "execution", "fabrication", "layered", "seeding",
-         "cost", "decorrelation", "fields", "kernels", "network", "normalisation", "observation", "oracle", "passing"),
+         "cost", "decorrelation", "fields", "kernels", "network", "normalisation", "observation", "oracle", "passing",
+         "plain_arrays"),
         ("numpy",),
     ),
 }  # fmt: skip

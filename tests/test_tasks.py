@@ -1,5 +1,6 @@
 """Tasks: what the loaders accept and refuse, and what a batch holds. Files are tiny, in their official formats."""
 
+import contextlib
 import copy
 import dataclasses
 import gzip
@@ -766,6 +767,143 @@ def test_unpickler_knows_whole_names_only(dotted):
         read_cifar10(io.BytesIO(content))
 
 
+def _short(text):
+    return b"\x8c" + bytes([len(text)]) + text
+
+
+def _asked(module, name):
+    return _short(module) + _short(name) + b"\x93"  # STACK_GLOBAL
+
+
+ASKED_ARRAY = _asked(b"numpy", b"ndarray")
+ASKED_DTYPE = _asked(b"numpy", b"dtype")
+RECONSTRUCTED = _asked(b"numpy._core.multiarray", b"_reconstruct") + ASKED_ARRAY + b"K\x00\x85C\x01b\x87R"
+
+
+PLAIN = b"(K\x03" + _short(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+
+
+def _dtype(spec, state=PLAIN):
+    return ASKED_DTYPE + _short(spec) + b"\x89\x88\x87R" + state
+
+
+def _array(shape, dtype, data, tail=b"tb"):
+    return RECONSTRUCTED + b"(K\x01" + shape + dtype + b"\x89" + data + tail
+
+
+def _int(n):
+    return b"J" + struct.pack("<i", n)
+
+
+def _batch(data, labels=b"](K\x01K\x02e"):
+    return b"\x80\x04}(" + _short(b"data") + data + _short(b"labels") + labels + b"u."
+
+
+ROWS = _int(2) + _int(3072) + b"\x86"
+PIXELS = b"B" + struct.pack("<I", 6144) + bytes(6144)
+BYTES = _dtype(b"u1")
+STRUCTURE = b"(K\x03" + _short(b"|") + b"N(t}J\x08\x00\x00\x00K\x01K\x00tb"
+FIELDS = b"(K\x03" + _short(b"|") + b"N(" + _short(b"a") + b"t}NNNtb"
+NESTED = b")" + b"2\x86" * 60  # DUP, TUPLE2: a tuple of 2^60 leaves
+MEMOED = b")\x94" + b"".join(b"h" + bytes([k]) + b"\x86\x94" for k in range(60))  # the same by the memo
+HOSTILE = {
+    "pointers": _batch(_array(ROWS, _dtype(b"O8"), PIXELS)),
+    "pointers-by-state": _batch(_array(ROWS, _dtype(b"V8", STRUCTURE), PIXELS)),
+    "fields": _batch(_array(ROWS, _dtype(b"u1", FIELDS), PIXELS)),
+    "too-few-bytes": _batch(_array(_int(2**30) + _int(3072) + b"\x86", BYTES, PIXELS)),
+    "no-bytes": _batch(_array(ROWS, BYTES, b"N")),
+    "list-for-bytes": _batch(_array(ROWS, BYTES, b"](" + b"K\x01" * 4 + b"e")),
+    "negative": _batch(_array(_int(-1) + _int(-6144) + b"\x86", BYTES, PIXELS)),
+    "endless-shape": _batch(_array(b"K\x00" + b"\x8a\xff" + b"\x7f" * 255 + b"\x86", BYTES, b"C\x00")),
+    "no-shape": _batch(_array(b"K\x02", BYTES, PIXELS)),
+    "dtype-for-array": _batch(BYTES),
+    "array-made-of-dtype": _batch(ASKED_ARRAY + ROWS + BYTES + b"\x86R"),
+    "array-class": _batch(ASKED_ARRAY),
+    "state-of-a-class": _batch(ASKED_ARRAY + b"(K\x01" + ROWS + BYTES + b"\x89" + PIXELS + b"tb"),
+    "state-of-a-dict": _batch(b"}}b"),
+    "new-object": _batch(ASKED_ARRAY + b"(" + ROWS + b"t\x81"),
+    "old-object": _batch(b"(" + ASKED_ARRAY + ROWS + b"o"),
+    "instance": _batch(b"(inumpy\nndarray\n"),
+    "persistent": _batch(b"Pname\n"),
+    "extension": _batch(b"\x82\x01"),
+    "out-of-band": _batch(b"\x97"),
+    "memo-far": _batch(b"Nr\xff\xff\xff\x7f"),
+    "memo-missing": _batch(b"j\xff\xff\xff\x7f"),
+    "huge-string": b"\x80\x04}" + b"\x8e" + struct.pack("<Q", 2**62),
+    "huge-bytearray": b"\x80\x05}" + b"\x96" + struct.pack("<Q", 2**40),
+    "huge-frame": b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"}.",
+    "huge-number": _batch(b"\x8b" + struct.pack("<I", 2**31 - 1)),
+    "key-of-tuples": b"\x80\x04}" + MEMOED + b"K\x01s.",
+    "labels-of-lists": _batch(_array(ROWS, BYTES, PIXELS), b"](" + MEMOED + b"e"),
+    "nested-tuples": _batch(_array(ROWS, BYTES, PIXELS), NESTED),
+    "mark-missing": b"\x80\x04t.",
+    "stack-empty": b"\x80\x04\x85.",
+    "stop-at-once": b"\x80\x04.",
+    "no-stop": b"\x80\x04}",
+    "escapes": _batch(_asked(b"\x1b[2Jos", b"system\n\nx")),
+    "long-name": b"\x80\x04X" + struct.pack("<I", 10**6) + b"n" * 10**6 + _short(b"x") + b"\x93.",
+    "encode-otherwise": _batch(_asked(b"_codecs", b"encode") + _short(b"x") + _short(b"rot13") + b"\x86R"),
+}
+
+
+def test_the_handwritten_batch_is_read():
+    split = read_cifar10(io.BytesIO(_batch(_array(ROWS, BYTES, PIXELS))))
+    assert split.inputs.shape == (2, 3072)
+    assert split.targets.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_pickle_is_one_clear_error(content):
+    """Pointers, false sizes, bombs: no crash, no memory, one printable line."""
+    import tracemalloc
+
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"CIFAR-10 batch|not a list of whole numbers") as caught:
+        read_cifar10(io.BytesIO(content))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+    assert peak < 64 << 20
+
+
+def test_no_pickle_of_random_bytes_is_read():
+    rng = np.random.default_rng(0)
+    whole = _batch(_array(ROWS, BYTES, PIXELS))
+    head = len(whole) - 6144 - 40
+    for _ in range(400):
+        content = bytearray(whole)
+        for at in rng.integers(0, head, 3):
+            content[at] = rng.integers(256)
+        with contextlib.suppress(ValueError):  # and no other error
+            assert read_cifar10(io.BytesIO(bytes(content))).inputs.shape == (2, 3072)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("labels", [list, np.array])
+def test_arrays_of_every_protocol_are_read(protocol, labels):
+    images = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
+    for laid in (images, np.asfortranarray(images)):
+        split = read_cifar10(io.BytesIO(pickle.dumps({"data": laid, "labels": labels([3, 9])}, protocol)))
+        assert np.array_equal(split.inputs, images)
+        assert split.targets.tolist() == [3, 9]
+        assert split.inputs.flags.carray
+
+
+def test_an_archive_that_unpacks_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "LIMIT", 1 << 16)
+    write_tar(tmp_path / "cifar-10-python.tar.gz", cifar_arrays(n=30))
+    with pytest.raises(ValueError, match=r"cifar-10-python.tar.gz: .*larger than 65,536 bytes"):
+        tasks.get("cifar10", data=tmp_path)
+
+
+def test_an_unpacked_archive(tmp_path):
+    batches = cifar_arrays()
+    write_tar(tmp_path / "packed.tar.gz", batches)
+    (tmp_path / "cifar-10-python.tar").write_bytes(gzip.decompress((tmp_path / "packed.tar.gz").read_bytes()))
+    check_cifar(tasks.get("cifar10", data=tmp_path), batches)
+
+
 def repickled(**changes):
     def change(path):
         content = pickle.loads(path.read_bytes())
@@ -1092,6 +1230,197 @@ def test_own_split_is_by_seed_and_said():
     assert [label[value] for value in first.test.inputs[:, 0].tolist()] == first.test.targets.tolist()
 
 
+LABELS = np.arange(40) % 3
+ONE_HOT = np.eye(3)[LABELS]
+READ_AS_LABELS = {
+    "floats": LABELS.astype(float),
+    "float32-column": LABELS.astype(np.float32)[:, None],
+    "list": LABELS.astype(float).tolist(),
+    "column": LABELS[:, None],
+    "one-hot": ONE_HOT,
+    "one-hot-whole": ONE_HOT.astype(np.uint8),
+    "one-hot-switches": ONE_HOT.astype(bool),
+}
+
+
+@pytest.mark.parametrize("y", READ_AS_LABELS.values(), ids=READ_AS_LABELS)
+def test_labels_of_other_kinds_are_recognised_and_said(y):
+    x = arrays()[0]
+    task, usual = tasks.get((x, y)), tasks.get((x, LABELS))
+    assert (task.classification, task.n_out, task.loss) == (True, 3, "cce")
+    assert task.crc32 == usual.crc32, "the data are those of integer labels"
+    assert not any("labels" in note for note in usual.notes)
+    assert sum("read as labels (kind='regression' fits them as values)" in note for note in task.notes) == 1
+    assert task.describe()["settings"]["kind"] == "classification"
+    again = tasks.get((x, y), **task.describe()["settings"])
+    assert again.describe() == task.describe()
+    values = tasks.get((x, y), kind="regression")
+    assert (values.classification, values.loss) == (False, "mse")
+    assert np.array_equal(values.batch("train", slice(None)).targets.shape[1:], np.shape(y)[1:] or (1,))
+    assert values.describe()["settings"]["kind"] == "regression"
+
+
+STAYS_A_REGRESSION = {
+    "halves": LABELS / 2,
+    "negative": LABELS - 1.0,
+    "gap": LABELS * 2.0,
+    "from-one": LABELS + 1.0,
+    "all-different": np.arange(40.0),
+    "few-samples": np.arange(40.0) % 10,
+    "constant": np.zeros(40),
+    "two-ones": np.maximum(ONE_HOT, ONE_HOT[::-1]),
+    "no-one": ONE_HOT * (np.arange(40) > 0)[:, None],
+    "twos": 2 * ONE_HOT,
+    "smoothed": 0.9 * ONE_HOT + 0.1 / 3,
+}
+
+
+@pytest.mark.parametrize("y", STAYS_A_REGRESSION.values(), ids=STAYS_A_REGRESSION)
+def test_other_floats_stay_values(y):
+    task = tasks.get((arrays()[0], y))
+    assert not task.classification
+    whole = y.ndim == 1 and (y == np.rint(y)).all()
+    assert any("fitted as values" in note for note in task.notes) == whole
+    if not (y.ndim == 1 and (y == np.rint(y)).all() and y.min() == 0 and len(np.unique(y)) in (10, 40)):
+        with pytest.raises(ValueError, match="labels"):
+            tasks.get((arrays()[0], y), kind="classification")
+
+
+def test_kind_and_standardising_settle_what_floats_are():
+    x = arrays()[0]
+    assert tasks.get((x, np.arange(40.0) % 10), kind="classification").n_out == 10
+    assert not tasks.get((x, LABELS.astype(float)), standardise_targets=True).classification
+    assert tasks.get((x, LABELS), kind="regression").batch("train", slice(None)).targets.shape == (32, 1)
+    both = tasks.get((x, LABELS, x, LABELS.astype(float)))
+    assert both.classification
+    assert "y_train and y_test: floats that are whole numbers" in both.notes[0]
+    absent = np.eye(5)[LABELS]  # a class of which no sample is there
+    assert tasks.get((x, absent)).n_out == 5
+    with pytest.raises(ValueError, match=r"y_train holds labels, y_test 1 values a sample"):
+        tasks.get((x, LABELS, x, LABELS / 2))
+    with pytest.raises(ValueError, match=r"kind must be one of 'auto', 'classification', 'regression'"):
+        tasks.get((x, LABELS), kind="labels")
+
+
+def test_a_run_says_how_labels_were_read():
+    import noisysim
+
+    said = str(noisysim.run((arrays()[0], LABELS.astype(float)), layers=[4], epochs=1))
+    assert "floats that are whole numbers, read as labels (kind='regression'" in said
+
+
+LAYOUTS = [
+    ((20, 6, 5, 3), "nhwc", (3, 6, 5), True),
+    ((20, 6, 5, 1), "nhwc", (1, 6, 5), True),
+    ((20, 3, 6, 5), "nchw", (3, 6, 5), False),
+    ((20, 1, 6, 6), "nchw", (1, 6, 6), False),
+    ((20, 8, 6, 5), "nchw", (8, 6, 5), False),
+    ((20, 3, 4, 4), "nchw", (3, 4, 4), True),
+    ((20, 6, 6, 16), "nchw", (6, 6, 16), True),
+]
+
+
+@pytest.mark.parametrize(("shape", "axes", "sample", "said"), LAYOUTS)
+def test_channels_are_found(shape, axes, sample, said, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    y = np.arange(20) % 2
+    task = tasks.get((x, y, x, y))
+    assert task.input_shape == sample
+    assert task.settings["axes"] == axes
+    assert any(f"axes='{axes}'" in note for note in task.notes) == said
+    first = np.moveaxis(x, -1, 1) if axes == "nhwc" else x
+    assert np.array_equal(task.train.inputs, first.reshape(20, -1))
+    for chosen, channels in (("nchw", shape[1:]), ("nhwc", (shape[3], *shape[1:3]))):
+        settled = tasks.get((x, y, x, y), axes=chosen)
+        assert (settled.input_shape, settled.notes) == (channels, ())
+    file = tasks.get(write_hdf5(tmp_path / "own.h5", x_train=x / 2, y_train=y, x_test=x / 2, y_test=y))
+    assert np.array_equal(file.train.inputs, first.reshape(20, -1) / np.float32(2))
+    assert file.input_shape == sample
+
+
+def test_axes_are_for_images():
+    with pytest.raises(ValueError, match=r"axes='nhwc' is for images with four axes, but x has the shape \(40, 5\)"):
+        tasks.get(arrays(), axes="nhwc")
+
+
+@pytest.mark.parametrize("how", ["feature", "global"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+@pytest.mark.parametrize("form", ["arrays", "file"])
+def test_an_offset_changes_nothing_that_is_standardised(how, dtype, form, tmp_path, monkeypatch):
+    """x + 1.7e9 (seconds since 1970) is centred before it is rounded, block by block."""
+    from noisysim.tasks import values
+
+    monkeypatch.setattr(values, "BLOCK", 30)
+    x = np.round(np.random.default_rng(0).normal(0, 4096, (40, 5))).astype(dtype)
+    if how == "feature":
+        x[:, 2] = 7  # one that never varies
+    far = x + dtype(1_700_000_000)
+    near, shifted = (
+        tasks.get((one, LABELS, one[:9], LABELS[:9]) if form == "arrays" else write_hdf5(
+            tmp_path / f"{name}.h5", x_train=one, y_train=LABELS, x_test=one[:9], y_test=LABELS[:9]
+        ), standardise=how)
+        for name, one in (("near", x), ("far", far))
+    )  # fmt: skip
+    for split in ("train", "test"):
+        a, b = (task.batch(split, slice(None)).inputs for task in (near, shifted))
+        np.testing.assert_allclose(a, b, atol=2e-6)
+    assert "x_train lies far from zero: centred before it was rounded to float32" in shifted.notes
+    assert near.notes == ()
+    if how == "global":
+        mean = shifted.describe()["standardise"]["mean"]
+        assert mean == pytest.approx(far.mean(dtype=float), rel=1e-12)
+    assert shifted.crc32 != near.crc32
+
+
+def test_targets_far_from_zero_are_centred_if_they_are_standardised():
+    x, y = arrays("values")
+    tasks_of = [tasks.get((x, y.astype(float) + shift), standardise_targets=True) for shift in (0, 1e9)]
+    near, far = (task.batch("train", slice(None)).targets for task in tasks_of)
+    np.testing.assert_allclose(near, far, atol=1e-6)
+    means = [task.describe()["standardise"]["target_mean"] for task in tasks_of]
+    assert np.subtract(*means[::-1]) == pytest.approx([1e9, 1e9], abs=1e-5)
+
+
+MASKED = np.ma.masked_equal(np.arange(200.0).reshape(40, 5), 7.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((MASKED, LABELS), "x is a masked array with 1 values masked"),
+        ((list(MASKED), LABELS), "x is a masked array with 1 values masked"),
+        ((np.arange(200.0).reshape(40, 5), MASKED), "y is a masked array with 1 values masked"),
+        ((MASKED.data, np.ma.masked_less(LABELS, 1)), "y is a masked array with 14 values masked"),
+        ((np.where(np.eye(40, 5), None, 1.0), LABELS), "x must hold real numbers, not objects, in row 0 None"),
+        ((MASKED.data.astype(object), LABELS), r"x must hold real numbers, not objects: .*astype\(float\)"),
+        ((MASKED.data, [*map(float, LABELS[1:]), None]), "y must hold real numbers, not objects, in row 39 None"),
+        ((MASKED.data, [*map(float, LABELS[1:]), np.nan]), "y holds NaN"),
+    ],
+)
+def test_what_is_missing_is_refused_and_counted(given, said):
+    with pytest.raises(ValueError, match=f"arrays: {said}"):
+        tasks.get(given)
+
+
+def test_a_mask_that_hides_nothing_is_no_matter():
+    x = np.ma.masked_equal(MASKED.data, -1.0)
+    assert tasks.get((x, LABELS)).crc32 == tasks.get((MASKED.data, LABELS)).crc32
+
+
+def test_a_file_with_missing_values_or_false_sizes_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = write_hdf5(tmp_path / "own.h5", x=MASKED.data, y=LABELS)
+    with h5py.File(path, "r+") as file:
+        file["x"].attrs["_FillValue"] = np.float64(7.0)
+    with pytest.raises(ValueError, match=r"own.h5: x has 1 missing values \(_FillValue\)"):
+        tasks.get(path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (10**9, 10**5), np.float64, chunks=(1000, 1000), compression="gzip")
+        file["y"] = LABELS
+    with pytest.raises(ValueError, match=r"own.h5: x claims \(1000000000, 100000\), far more than the 0 bytes stored"):
+        tasks.get(path)
+
+
 X, Y = arrays()
 HOLED = X.copy()
 HOLED[7, 2] = np.nan
@@ -1118,7 +1447,7 @@ BOTH_WAYS[3, :2] = np.inf, -np.inf
         ((X, Y, X, []), "y_test is empty"),
         ((X[:1], Y[:1]), "at least 2"),
         ((X[:, 0], Y), r"x must be \(samples, inputs\), not \(40,\)"),
-        ((X, Y[:, None]), r"labels must be \(samples,\)"),
+        ((X, np.stack([Y, Y], 1)), r"labels must be \(samples,\)"),
         ((X, X[:, :, None]), r"y must be \(samples,\) or \(samples, outputs\)"),
         ((X, Y - 1), "y holds the label -1"),
         ((X, Y + 1), "3 classes up to 3, but none is 0"),

@@ -16,4 +16,5 @@ ON_LINE, ON_OUTPUT, ON_WEIGHTS = range(3)
 NORMAL_STREAM, UNIFORM_STREAM, WRITE_STREAM, OWN_STREAM, ROUNDING_STREAM = range(5)
 CELL_STREAM, CELL_UNIFORM_STREAM, STATE_STREAM, REFRESH_STREAM, VERIFY_STREAM, DROP_STREAM = range(5, 11)
 
+LEAST_SCALE = 1e-30  # a full scale below it counts as zero: codes over it, and its inverse, must be float32 numbers
 CELL_BLOCK = 1024  # weights that are written together, with one counter of write noise

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from noisysim import execution, storage
+from noisysim import execution, running, storage
 from noisysim.fields import Field, check, check_switch
 from noisysim.progress import Tally
 from noisysim.studies import journal, needs, table, worker
@@ -100,9 +100,9 @@ def sweep(
     ('learner', 'adc_bits', 'seed')
     """
     needs.distributed(), needs.xarray()
-    for name, switch in (("overwrite", overwrite), ("retry", retry)):
-        check_switch(f"sweep.{name}", switch)
-    check_switch("sweep.progress", progress, None)
+    overwrite, retry = check_switch("sweep.overwrite", overwrite), check_switch("sweep.retry", retry)
+    progress = check_switch("sweep.progress", progress, None)
+    times = running.check_times("sweep.retention", retention)
     for name, count in (("workers", workers), ("threads", threads)):
         if count is not None:
             check("sweep", name, count, COUNT)
@@ -111,7 +111,6 @@ def sweep(
     plan = Plan({"task": task, **arguments})
     if not plan.axes:
         plan = Plan({"task": task, **arguments, "seed": [arguments.get("seed", 0)]})
-    times = [float(t) for t in retention]
     asked = Cells(plan, data, times)
     if asked.rules and (keep is not None or times):
         raise ValueError("keep and retention make learners anew from their names: put yours into a file, and name that")

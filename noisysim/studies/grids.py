@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from noisysim import devices, learner_files, optimizers
-from noisysim.fields import check_choice, check_names, declared, nearest
+from noisysim.fields import check_choice, check_names, declared, listed, nearest, shown
 from noisysim.tasks import Task
 
 DESCRIBERS = {"device": devices, "learner": learner_files, "optimizer": optimizers}
@@ -25,6 +25,8 @@ LISTS = ("layers", "diagnostics")
 """Arguments whose own value is a list: several values are a list of lists."""
 TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
 """Names that a study's data have besides its axes."""
+MOST = 1_000_000
+"""Runs a study may ask for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +118,8 @@ class Plan:
         for name, value in self.arguments.items():
             if isinstance(value, By):
                 self._makers[name] = self._by(name, value)
+        if self.size > MOST:
+            raise ValueError(f"a study may have {MOST:,} runs at most, not {self.size:,}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -143,29 +147,33 @@ class Plan:
         """Take in an axis; where its name is taken, the argument's stands before it."""
         if name != argument and (name in self.axes or name in self.arguments or name in TAKEN):
             name = f"{argument}_{name}"
+        values = list(values[: MOST + 1])
+        if not 0 < len(values) <= MOST:
+            how = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
+            raise ValueError(f"{name} {how}")
         labels = [_label(value) for value in values]
         if len({str(label) for label in labels}) < len(labels):
-            raise ValueError(f"{name} has a value twice: {', '.join(map(str, labels))}")
+            raise ValueError(f"{name} has a value twice: {listed(labels)}")
         if not all(isinstance(label, (int, float)) for label in labels):
             labels = [str(label) for label in labels]
-        self.axes[name], self._values[name] = labels, list(values)
+        self.axes[name], self._values[name] = labels, values
         return name
 
     def _plain(self, name: str, value: Any) -> Any:
         """What makes an argument that is no grid: a function of a point."""
         if not _several(name, value):
             return lambda point: value
-        axis = self._axis(name, name, list(value))
+        axis = self._axis(name, name, value)
         return lambda point: self._values[axis][point[axis]]
 
     def _grid(self, name: str, value: Grid) -> Any:
         """The same of a grid."""
         bases = value.base if _several(name, value.base) else None
-        base_axis = None if bases is None else self._axis(name, name, list(bases))
+        base_axis = None if bases is None else self._axis(name, name, bases)
         for base in [value.base] if bases is None else bases:
             _check_fields(name, base, value.fields)
         axes = {
-            field: self._axis(field, name, list(values))
+            field: self._axis(field, name, values)
             for field, values in value.fields.items()
             if _several(field, values)
         }
@@ -185,13 +193,14 @@ class Plan:
     def _by(self, name: str, value: By) -> Any:
         """The same of an argument that depends on an axis."""
         if value.axis not in self.axes:
-            raise ValueError(f"{name} goes by {value.axis!r}, which is no axis{nearest(value.axis, self.axes)}")
+            near = nearest(str(value.axis), self.axes)
+            raise ValueError(f"{name} goes by {shown(value.axis)}, which is no axis{near}")
         given = {str(label): chosen for label, chosen in value.values.items()}
         labels = [str(label) for label in self.axes[value.axis]]
         if missing := [label for label in labels if label not in given]:
-            raise ValueError(f"{name} goes by {value.axis!r}, but has no value for {', '.join(missing)}")
+            raise ValueError(f"{name} goes by {shown(value.axis)}, but has no value for {listed(missing)}")
         if unknown := [label for label in given if label not in labels]:
-            raise ValueError(f"{name} has a value for {unknown[0]!r}{nearest(unknown[0], labels)}")
+            raise ValueError(f"{name} has a value for {shown(unknown[0])}{nearest(unknown[0], labels)}")
         return lambda point: given[labels[point[value.axis]]]
 
 
@@ -202,11 +211,7 @@ def _read(name: str, value: Any) -> Any:
             return By(value["by"], {k: v for k, v in value.items() if k != "by"})
         if any(_several(field, given) for field, given in value.items()):
             return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
-    if isinstance(value, np.ndarray) and value.ndim == 1 and name != "task":
-        value = value.tolist()
-    if _several(name, value) and not len(value):
-        raise ValueError(f"{name} is an empty list: give it one or more values")
-    return value
+    return value.tolist() if isinstance(value, np.ndarray) and name != "task" else value
 
 
 def _several(name: str, value: Any) -> bool:
@@ -216,7 +221,8 @@ def _several(name: str, value: Any) -> bool:
     if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
         return False
     if name in LISTS:
-        return bool(value) and all(isinstance(one, (list, tuple)) and not hasattr(one, "_fields") for one in value)
+        lists = (isinstance(one, (list, tuple, np.ndarray)) and not hasattr(one, "_fields") for one in value)
+        return bool(value) and all(lists)
     return not (name == "task" and any(isinstance(one, (np.ndarray, list)) for one in value))
 
 
@@ -285,5 +291,5 @@ def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
     check_choice("axis", name, list(axes))
     found = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
     if not found:
-        raise ValueError(f"axis {name} has no {label!r}: it has {', '.join(map(str, axes[name]))}")
+        raise ValueError(f"axis {name} has no {shown(label)}: it has {listed(axes[name])}")
     return found[0]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from noisysim.fields import parse_spec, unknown
+from noisysim.fields import Field, check, listed, parse_spec, shown, unknown
 from noisysim.tasks import own
 from noisysim.tasks.autoencoding import IMAGE_TASKS, AutoencodingSettings, load_autoencoding
 from noisysim.tasks.base import Split, Task, read_settings, whole
@@ -30,6 +30,7 @@ _TASKS: dict[str, tuple[type, Any]] = {
     "sarcos": (SarcosSettings, load_sarcos),
     "student-teacher": (TeacherSettings, load_student_teacher),
 }
+SEED = Field("", 0, 2**63 - 1, whole=True)
 _HDF5 = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<settings>.*))?", re.IGNORECASE | re.DOTALL)
 
 
@@ -97,14 +98,16 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
     >>> batch.inputs.shape, batch.targets.shape
     ((5, 64), (5, 10))
     """
-    seed = whole("seed", seed, 0)
+    seed = check("", "seed", whole("seed", seed, 0), SEED)
+    if data is not None and not isinstance(data, (str, os.PathLike)):
+        raise TypeError(f"data must be a folder's path, not {shown(data)}")
     if isinstance(spec, Task):
         if settings:
             raise ValueError(f"the task {spec.name!r} is already made: give its settings where it is made")
         return spec
     if isinstance(spec, Mapping):
         if "name" not in spec:
-            raise ValueError(f"a task given as a mapping needs a 'name', but has only {', '.join(map(str, spec))}")
+            raise ValueError(f"a task given as a mapping needs a 'name', but has only {listed(spec)}")
         chosen = {"data": data, "seed": seed, **spec, **settings}
         return get(chosen.pop("name"), **chosen)
     if isinstance(spec, (tuple, list)):
@@ -114,7 +117,7 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
         return own.from_hdf5(file["path"], {**inline, **settings}, seed)
     if isinstance(spec, os.PathLike):
         if Path(spec).suffix.lower() not in (".h5", ".hdf5"):
-            raise ValueError(f"a task file must be .h5 or .hdf5, not {os.fspath(spec)!r}")
+            raise ValueError(f"a task file must be .h5 or .hdf5, not {shown(os.fspath(spec))}")
         return own.from_hdf5(spec, settings, seed)
     if not isinstance(spec, str):
         raise TypeError(f"a task is a name, a file, arrays, a mapping or a Task, not {type(spec).__name__}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from noisysim import losses
-from noisysim.fields import Field, check_names, checked, unknown
+from noisysim.fields import Field, check_names, checked, shown, unknown
 from noisysim.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.gather import with_labels, with_values
@@ -74,10 +74,12 @@ def whole(name: str, value: Any, low: int) -> int:
     """`value` as an int of at least `low`, or the one clear error."""
     try:
         number = operator.index(value)
+        if isinstance(value, bool):
+            raise TypeError
     except TypeError:
-        raise TypeError(f"{name} must be a whole number >= {low}, not {value!r}") from None
+        raise TypeError(f"{name} must be a whole number >= {low}, not {shown(value)}") from None
     if number < low:
-        raise ValueError(f"{name} must be a whole number >= {low}, not {value!r}")
+        raise ValueError(f"{name} must be a whole number >= {low}, not {shown(value)}")
     return number
 
 
@@ -116,6 +118,9 @@ class Task:
         Of images whose targets are other than their labels: for pictures.
     noise : InputNoise or None
         Added to the standardised inputs of the training split.
+    origins : (numpy.ndarray or None, numpy.ndarray or None)
+        What was subtracted of inputs and of target values before they were rounded to float32, float64 (n_in,) and
+        (n_out,), where they lie far from zero: what `affine` shifts by is counted from there.
     """
 
     name: str
@@ -131,6 +136,7 @@ class Task:
     notes: tuple[str, ...] = ()
     labels: Labels | None = field(default=None, repr=False)
     noise: InputNoise | None = field(default=None, repr=False)
+    origins: tuple[np.ndarray | None, np.ndarray | None] = field(default=(None, None), repr=False)
     classification: bool = field(init=False)
     n_in: int = field(init=False)
     _loss: Any = field(init=False, repr=False)
@@ -273,7 +279,7 @@ class Task:
     def crc32(self) -> str:
         """A CRC-32 of the data, and of the key of their noise."""
         crc = 0 if self.noise is None else zlib.crc32(np.array(self.noise.key).data)
-        for array in (*self.train, *self.test):
+        for array in (*self.train, *self.test, *(origin for origin in self.origins if origin is not None)):
             crc = zlib.crc32(array.data, crc)
         return f"{crc:08x}"
 
@@ -290,12 +296,13 @@ class Task:
         if self.settings["standardise"] == "unit":
             standardisation["white"] = round(float(1 / self.affine[1, 0]))
         if self.settings["standardise"] == "global":
-            standardisation["mean"] = float(self.affine[0, 0])
+            standardisation["mean"] = float(self.affine[0, 0] + (0 if self.origins[0] is None else self.origins[0][0]))
             standardisation["std"] = float(1 / self.affine[1, 0])
         if not self.classification:
             how = standardisation["targets"] = self.settings.get("standardise_targets", AS_INPUTS)
             if how != AS_INPUTS:
-                standardisation["target_mean"] = self.target_affine[0].tolist()
+                origin = 0 if self.origins[1] is None else self.origins[1]
+                standardisation["target_mean"] = (self.target_affine[0] + origin).tolist()
                 standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
         return {
             "name": self.name,
@@ -316,7 +323,7 @@ class Task:
 def _row_array(rows: Any) -> np.ndarray:
     array = np.asarray(rows)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise TypeError(f"rows must be a slice or a one-dimensional integer array, not {rows!r}")
+        raise TypeError(f"rows must be a slice or a one-dimensional integer array, not {shown(rows)}")
     return array.astype(np.int64)
 
 
@@ -330,6 +337,7 @@ def make(
     white: int = 255,
     input_shape: tuple[int, ...] = (),
     notes: Iterable[str] = (),
+    origins: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
 ) -> Task:
     """A `Task` of its training and its test split.
 
@@ -341,6 +349,8 @@ def make(
         Number of classes; for values it is read from the targets.
     white : int
         The value of a white pixel, which ``standardise="unit"`` makes 1.
+    origins : pair of (numpy.ndarray or None)
+        See `Task`.
 
     Raises
     ------
@@ -371,4 +381,5 @@ def make(
         defaults=defaults,
         input_shape=input_shape,
         notes=tuple(notes),
+        origins=origins,
     )

@@ -1,23 +1,26 @@
-"""CIFAR-10 and CIFAR-100, from their Python pickles, read by an unpickler that runs nothing."""
+"""CIFAR-10 and CIFAR-100, from their Python pickles, of which nothing is run (`noisysim.tasks.pickles`)."""
 
 from __future__ import annotations
 
 import gzip
 import os
-import pickle
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple, cast
 
 import numpy as np
 
-from noisysim.fields import Field
-from noisysim.tasks import sources
+from noisysim.fields import Field, listed
+from noisysim.tasks import pickles, sources
 from noisysim.tasks.base import ClassLoss, Split, Task, make
 from noisysim.tasks.images import DEFAULTS, ImageSettings, ImageStandardise, check_labels, notes
+from noisysim.tasks.pickles import Array
 from noisysim.tasks.sources import Source
+
+LIMIT = 1 << 29
+"""Bytes of a pickle: the largest, of 50,000 images, has 155 million."""
 
 
 class Pickles(NamedTuple):
@@ -88,40 +91,6 @@ class Cifar100Settings(NamedTuple):
     labels: Annotated[str, Field(choices=tuple(CIFAR100_CLASSES), doc="100 classes, or 20 groups of five")] = "fine"
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"bytes written as {encoding}")
-    return text.encode("latin-1")
-
-
-def _dtype(spec: Any, align: object = False, copy: object = False) -> np.dtype:
-    return np.dtype(spec, bool(align), bool(copy))  # Python 2 wrote 0 and 1, which NumPy has deprecated
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays, dicts, lists, strings and numbers; a pickle that asks for anything else is refused.
-
-    A pickle is a programme: the standard unpickler runs whatever a file names. Here the only names that mean
-    anything are NumPy's array and dtype, under their names in NumPy 1 and 2, and the way Python 3 spells bytes
-    in old protocols.
-    """
-
-    _KNOWN: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): _dtype,
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-        ("_codecs", "encode"): _encode,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """One of the few known names; anything else raises `pickle.UnpicklingError`."""
-        try:
-            return self._KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no data file needs") from None
-
-
 def read_batch(stream: IO[bytes], where: object, classes: Classes, title: str) -> Split:
     """Images (n, 3072) uint8, channel by channel, and labels (n,) int64 of one pickle.
 
@@ -130,28 +99,58 @@ def read_batch(stream: IO[bytes], where: object, classes: Classes, title: str) -
     ValueError
         If it is damaged, asks for anything but arrays, or holds something else.
     """
+    packed = stream.read(LIMIT + 1)
+    if len(packed) > LIMIT:
+        raise ValueError(f"{where}: not a {title} batch: it is larger than {LIMIT:,} bytes")
     try:
-        content = ArrayUnpickler(stream, encoding="bytes").load()
+        content = pickles.load(packed)
     except Exception as error:  # a damaged pickle can raise anything
-        raise ValueError(f"{where}: not a readable {title} batch ({error})") from None
+        why = str(error).partition("\n")[0][:160]
+        raise ValueError(f"{where}: not a readable {title} batch ({why})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{where}: not a {title} batch: a {type(content).__name__}, not a dict")
     content = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in content.items()}
     images, labels = content.get("data"), content.get(classes.key)
-    if not isinstance(images, np.ndarray) or labels is None:
-        held = sorted(map(str, content))
-        raise ValueError(f"{where}: not a {title} batch: keys {held}, no 'data' and {classes.key!r}")
-    if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072:
-        raise ValueError(f"{where}: data are {images.dtype} {images.shape}, not uint8 (n, 3072)")
-    try:
-        labels = np.asarray(labels)
-        whole = labels.ndim == 1 and labels.dtype.kind in "iu"
-    except ValueError:
-        whole = False
-    if not whole:
-        raise ValueError(f"{where}: its {classes.key} are not a list of whole numbers")
-    images = np.require(images, requirements=["C", "A", "W"])
-    return Split(images, check_labels(labels, images, where, classes.number))
+    if not isinstance(images, Array) or labels is None:
+        raise ValueError(
+            f"{where}: not a {title} batch: keys {listed(sorted(content))}, no 'data' and {classes.key!r}"
+        )
+    pixels = images.numpy
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
+        raise ValueError(f"{where}: data are {pixels.dtype} {pixels.shape}, not uint8 (n, 3072)")
+    return Split(pixels, check_labels(_labels(labels, classes.key, where), pixels, where, classes.number))
+
+
+def _labels(given: Any, key: str, where: object) -> np.ndarray:
+    """A list or an array of whole numbers as int64, (n,)."""
+    array = given.numpy if isinstance(given, Array) else None
+    if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
+        return array
+    if not isinstance(given, list) or not all(type(label) is int and abs(label) < 2**31 for label in given):
+        raise ValueError(f"{where}: its {key} are not a list of whole numbers")
+    return np.array(given, np.int64)
+
+
+class _Bounded:
+    """What an archive unpacks to, up to `LIMIT` bytes of all: no header can claim more."""
+
+    def __init__(self, stream: IO[bytes]):
+        self._stream, self._left = stream, LIMIT
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        part = self._stream.read(size)
+        self._left -= len(part)
+        if self._left < 0:
+            raise tarfile.ReadError(f"unpacked, it is larger than {LIMIT:,} bytes")
+        return part
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """The bytes of a tar file, packed by gzip or not."""
+    with open(path, "rb") as plain:
+        packed = plain.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else open(path, "rb")
 
 
 def _batches(kept: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tuple[str, Split]]:
@@ -162,7 +161,7 @@ def _batches(kept: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tup
                 yield path.name, read_batch(stream, path, classes, kept.title)
         return
     try:
-        with tarfile.open(paths[0]) as archive:
+        with _unpacked(paths[0]) as tar, tarfile.open(fileobj=cast(Any, _Bounded(tar)), mode="r|") as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 packed = archive.extractfile(member) if member.isfile() and name in kept.names else None

@@ -37,9 +37,16 @@ def recall(path: Path, source: str) -> list[Split] | None:
                     file[name].read_direct(array)
                 splits.append(Split(*arrays))
             whole = _crc(splits) == file.attrs["crc32"]
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError):  # what a damaged file can raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError):  # what a damaged file can raise
         return None
-    return splits if whole else None
+    return splits if whole and all(map(_fits, splits)) else None
+
+
+def _fits(split: Split) -> bool:
+    """Whether a split is one of images: labels that no class has would be written outside the targets."""
+    images, labels = split
+    types = (images.dtype, labels.dtype) == (np.uint8, np.int64)
+    return bool(types and images.ndim == 2 and labels.shape == (len(images),) and len(labels) and labels.min() >= 0)
 
 
 def keep(path: Path, source: str, splits: list[Split]) -> None:

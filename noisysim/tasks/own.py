@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +9,16 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
+from noisysim.fields import Field, shown
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, make, read_settings, split_rows
+from noisysim.tasks.targets import KINDS, read_targets
+from noisysim.tasks.values import IMAGE_AXES, Values, as_images, far_origin, values
 
 DEFAULTS: dict[str, Any] = {"layers": [64], "batch_size": 32, "epochs": 10}
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
+LARGEST_RATIO = 4096
+"""Bytes of a dataset for each byte that the file stores of it: deflate packs 1032 into one."""
 
 
 class OwnSettings(NamedTuple):
@@ -24,56 +27,24 @@ class OwnSettings(NamedTuple):
     standardise: Standardise = "global"
     standardise_targets: StandardiseTargets = False
     loss: Annotated[str, Field(choices=("auto", "cce", "mse"), doc="auto: cce for labels, mse for values")] = "auto"
+    kind: Annotated[str, Field(choices=KINDS, doc="whether targets are labels or values; auto: by what they hold")] = (
+        "auto"
+    )
+    axes: Annotated[
+        str, Field(choices=IMAGE_AXES, doc="axes of images: channels before or after height and width; auto: by size")
+    ] = "auto"
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
-    """`values` as an array of numbers with samples in it, or the one clear error."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array: {error}") from None
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, not {array.dtype} of shape {array.shape}")
-    if array.ndim == 0 or array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {array.shape}")
-    return array
+class _Read(NamedTuple):
+    """Data as a task keeps them."""
 
-
-def _values(name: str, array: np.ndarray) -> np.ndarray:
-    """The array as (n, columns): uint8 stays, the rest becomes float32; neither NaN nor infinity is let through."""
-    dtype = np.uint8 if array.dtype == np.uint8 else np.float32
-    with np.errstate(over="ignore", invalid="ignore"):
-        array = np.require(array.reshape(len(array), -1), dtype, ["C", "A", "W"])
-        finite = math.isfinite(array.sum(dtype=np.float64))
-    if not finite:
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise ValueError(f"{name} holds NaN, infinite or too large values (first in row {row})")
-    return array
-
-
-def _targets(name: str, array: np.ndarray) -> np.ndarray:
-    """Labels as int64 (n,), target values as float32 (n, n_out)."""
-    if array.dtype.kind == "f":
-        if array.ndim > 2:
-            raise ValueError(f"{name} must be (samples,) or (samples, outputs), not {array.shape}")
-        return _values(name, array.astype(np.float32, copy=False))
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} holds whole numbers of shape {array.shape}: labels must be (samples,), values to fit must be float"
-        )
-    if array.min() < 0:
-        raise ValueError(f"{name} holds the label {array.min()}: labels are 0 to n - 1")
-    return array.astype(np.int64)
-
-
-def _split(names: tuple[str, str], x: Any, y: Any) -> tuple[Split, tuple[int, ...]]:
-    """One split and the layout of a sample's inputs."""
-    inputs, targets = _numbers(names[0], x), _numbers(names[1], y)
-    if inputs.ndim < 2:
-        raise ValueError(f"{names[0]} must be (samples, inputs), not {inputs.shape}")
-    if len(inputs) != len(targets):
-        raise ValueError(f"{names[0]} has {len(inputs)} samples, {names[1]} has {len(targets)}")
-    return Split(_values(names[0], inputs), _targets(names[1], targets)), inputs.shape[1:]
+    splits: list[Split]
+    shape: tuple[int, ...]
+    n_out: int
+    origins: tuple[np.ndarray | None, np.ndarray | None]
+    kind: str
+    axes: str
+    notes: list[str]
 
 
 def _count_classes(targets: list[np.ndarray]) -> int:
@@ -90,29 +61,59 @@ def _count_classes(targets: list[np.ndarray]) -> int:
     return len(found)
 
 
-def _kind(targets: np.ndarray) -> str:
-    return "labels" if targets.ndim == 1 else f"{targets.shape[1]} values a sample"
+def _read(arrays: Mapping[str, Any], settings: OwnSettings, seed: int) -> _Read:
+    """Training and test split, and what was found out about them."""
+    names = (("x", "y"),) if "x" in arrays else (NAMES[:2], NAMES[2:])
+    inputs = [values(x, arrays[x]) for x, _ in names]
+    targets = [values(y, arrays[y]) for _, y in names]
+    for x, y in zip(inputs, targets, strict=True):
+        if len(x.source.shape) < 2:
+            raise ValueError(f"{x.name} must be (samples, inputs), not {x.source.shape}")
+        if len(x) != len(y):
+            raise ValueError(f"{x.name} has {len(x)} samples, {y.name} has {len(y)}")
+    if len(inputs) == 1 and len(inputs[0]) < 2:
+        raise ValueError("x and y hold 1 sample: at least 2 are needed, one to train and one to test on")
+    inputs, axes, notes = _images(inputs, settings.axes)
+    kept, shape, origin = _kept_inputs(inputs, settings.standardise)
+    found = read_targets(targets, settings.kind, settings.standardise_targets)
+    if found.labels and found.n_out == 0:
+        found = found._replace(n_out=_count_classes(found.arrays))
+    splits = [Split(*both) for both in zip(kept, found.arrays, strict=True)]
+    notes += found.notes
+    if origin is not None:
+        notes.append(f"{inputs[0].name} lies far from zero: centred before it was rounded to float32")
+    if len(splits) == 1:
+        splits, note = _split(splits[0], seed)
+        notes.insert(0, note)
+    kind = "classification" if found.labels else "regression"
+    return _Read(splits, shape, found.n_out, (origin, found.origin), kind, axes, notes)
 
 
-def _splits(arrays: Mapping[str, Any], seed: int) -> tuple[Split, Split, tuple[int, ...], list[str]]:
-    """Training and test split, the layout of a sample's inputs, and the notes."""
-    if "x" in arrays:
-        data, shape = _split(("x", "y"), arrays["x"], arrays["y"])
-        n = len(data.inputs)
-        if n < 2:
-            raise ValueError("x and y hold 1 sample: at least 2 are needed, one to train and one to test on")
-        parts = split_rows(n, max(1, n // 5), seed)
-        train, test = (Split(data.inputs[rows], data.targets[rows]) for rows in parts)
-        return train, test, shape, [f"x and y split {len(parts[0])}/{len(parts[1])} by the permutation of seed {seed}"]
-    train, shape = _split(("x_train", "y_train"), arrays["x_train"], arrays["y_train"])
-    test, test_shape = _split(("x_test", "y_test"), arrays["x_test"], arrays["y_test"])
-    if shape != test_shape:
-        raise ValueError(f"a sample of x_train is {shape}, one of x_test {test_shape}")
-    if train.inputs.dtype != test.inputs.dtype:
-        train, test = (Split(split.inputs.astype(np.float32), split.targets) for split in (train, test))
-    if train.targets.shape[1:] != test.targets.shape[1:]:
-        raise ValueError(f"y_train holds {_kind(train.targets)}, y_test {_kind(test.targets)}")
-    return train, test, shape, []
+def _images(inputs: list[Values], axes: str) -> tuple[list[Values], str, list[str]]:
+    """The inputs with the channels of images first: those to test on read as those to train on."""
+    first, found, notes = as_images(inputs[0], axes)
+    others = [as_images(one, found)[0] for one in inputs[1:]] if len(first.source.shape) == 4 else inputs[1:]
+    return [first, *others], found, notes
+
+
+def _kept_inputs(inputs: list[Values], standardise: str) -> tuple[list[np.ndarray], tuple[int, ...], Any]:
+    """Inputs as a task keeps them, the shape of a sample, and what was subtracted before they were rounded."""
+    shapes = [one.shape for one in inputs]
+    if shapes[0] != shapes[-1]:
+        raise ValueError(f"a sample of x_train is {shapes[0]}, one of x_test {shapes[1]}")
+    origin = None if standardise == "none" else far_origin(inputs[0], shared=standardise == "global")
+    kept = [one.kept(0.0 if origin is None else origin) for one in inputs]
+    if kept[0].dtype != kept[-1].dtype:
+        kept = [array.astype(np.float32) for array in kept]
+    return kept, shapes[0], origin
+
+
+def _split(data: Split, seed: int) -> tuple[list[Split], str]:
+    """Training and test split of x and y, and the note that says so."""
+    n = len(data.inputs)
+    parts = split_rows(n, max(1, n // 5), seed)
+    note = f"x and y split {len(parts[0])}/{len(parts[1])} by the permutation of seed {seed}"
+    return [Split(data.inputs[rows], data.targets[rows]) for rows in parts], note
 
 
 def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, name: str = "arrays") -> Task:
@@ -121,8 +122,10 @@ def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, 
     Parameters
     ----------
     arrays : mapping
-        Inputs are (samples, inputs), or (samples, ...) to be flattened. Targets are whole-number labels (samples,)
-        from 0 to n - 1 (classification), or floats (samples,) or (samples, outputs) (regression).
+        Inputs are (samples, inputs), or (samples, ...) to be flattened; images (samples, channels, height, width), or
+        with the channels last. Targets are labels from 0 to n - 1, (samples,), or one-hot rows, (samples, classes):
+        classification; or floats (samples,) or (samples, outputs): regression. Floats that are labels all the same
+        are told by what they hold (`noisysim.tasks.targets.read_targets`).
     given : mapping
         Settings, see `OwnSettings`.
     seed : int
@@ -137,18 +140,21 @@ def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, 
     """
     settings = read_settings(name, OwnSettings, given)
     try:
-        train, test, shape, notes = _splits(arrays, seed)
-        classes = train.targets.ndim == 1
-        n_out = _count_classes([train.targets, test.targets]) if classes else 0
+        read = _read(arrays, settings, seed)
+        classes = read.kind == "classification"
         if settings.loss == "cce" and not classes:
             raise ValueError("the loss 'cce' needs labels, but the targets are values: take 'mse'")
         if settings.standardise_targets and classes:
             raise ValueError("standardise_targets is for target values, but the targets are labels")
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from None
+    settings = settings._replace(kind=read.kind, axes=read.axes)
     if settings.loss == "auto":
         settings = settings._replace(loss="cce" if classes else "mse")
-    return make(name, [train, test], settings, DEFAULTS, n_out=n_out, input_shape=shape, notes=notes)
+    return make(
+        name, read.splits, settings, DEFAULTS, n_out=read.n_out, input_shape=read.shape, notes=read.notes,
+        origins=read.origins,
+    )  # fmt: skip
 
 
 def from_tuple(arrays: tuple | list, given: Mapping[str, Any], seed: int) -> Task:
@@ -162,7 +168,7 @@ def from_tuple(arrays: tuple | list, given: Mapping[str, Any], seed: int) -> Tas
 def from_hdf5(path: str | os.PathLike, given: Mapping[str, Any], seed: int) -> Task:
     """A task of an HDF5 file with the datasets x_train, y_train, x_test and y_test, or x and y.
 
-    They are read into memory: uint8 and whole numbers as they are, floats as float32. See `from_arrays`.
+    They are read into memory block by block, uint8 as they are, all other inputs as float32. See `from_arrays`.
 
     Raises
     ------
@@ -174,8 +180,8 @@ def from_hdf5(path: str | os.PathLike, given: Mapping[str, Any], seed: int) -> T
     import h5py
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no task file {os.fspath(path)!r}")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no task file {shown(os.fspath(path))}")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -189,11 +195,22 @@ def from_hdf5(path: str | os.PathLike, given: Mapping[str, Any], seed: int) -> T
                 f"{path}: no dataset {', '.join(lacking)}; it holds {', '.join(held) or 'none'} "
                 f"(a task is {', '.join(NAMES)}, or x, y)"
             )
-        arrays = {}
-        for key in names:
-            dataset = file[key]
-            try:
-                arrays[key] = (dataset.astype(np.float32) if dataset.dtype.kind == "f" else dataset)[()]
-            except OSError as error:
-                raise ValueError(f"{path}: the dataset {key} cannot be read ({error})") from None
-    return from_arrays(arrays, given, seed, name=os.fspath(path))
+        arrays = {key: _dataset(path, file[key]) for key in names}
+        try:
+            return from_arrays(arrays, given, seed, name=os.fspath(path))
+        except OSError as error:
+            raise ValueError(f"{path}: a dataset cannot be read ({error})") from None
+
+
+def _dataset(path: Path, dataset: Any) -> Any:
+    """A dataset to be read later, refused if it claims more than the file can hold or has values missing."""
+    key = dataset.name.lstrip("/")
+    bytes_stored = dataset.id.get_storage_size()
+    if not (dataset.is_virtual or dataset.external) and dataset.nbytes > LARGEST_RATIO * bytes_stored:
+        raise ValueError(f"{path}: {key} claims {dataset.shape}, far more than the {bytes_stored:,} bytes stored of it")
+    missing = dataset.attrs.get("_FillValue")  # netCDF's mark of a value that is not there
+    if missing is not None and dataset.dtype.kind in "iuf":
+        count = int((dataset[()] == missing).sum())
+        if count:
+            raise ValueError(f"{path}: {key} has {count:,} missing values (_FillValue): fill or leave them out first")
+    return dataset

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.fields import listed
 from noisysim.tasks import sources
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make, split_rows
 from noisysim.tasks.sources import Source
@@ -22,6 +24,7 @@ SARCOS = Source(
     url="https://gaussianprocess.org/gpml/data/",
 )
 N_IN, N_OUT = 21, 7
+LARGEST_RATIO = 1032  # bytes that deflate can pack into one
 
 
 class SarcosSettings(NamedTuple):
@@ -42,16 +45,20 @@ def read_mat(path: Path) -> Split:
     """
     import scipy.io
 
-    try:
-        variables = scipy.io.loadmat(path)
-    except Exception as error:  # a damaged file can raise anything
-        raise ValueError(f"{path}: not a readable MATLAB file ({error})") from None
     name = path.name.removesuffix(".mat")
+    try:
+        shapes = {key: shape for key, shape, _ in scipy.io.whosmat(path)}
+        if 8 * math.prod(shapes.get(name, ())) > LARGEST_RATIO * path.stat().st_size:
+            raise ValueError(f"{name} claims to be {shapes[name]}, far more than the file can hold")
+        variables = scipy.io.loadmat(path, variable_names=[name])  # others are not even unpacked
+    except Exception as error:  # a damaged file can raise anything
+        why = str(error).partition("\n")[0][:160]
+        raise ValueError(f"{path}: not a readable MATLAB file ({why})") from None
     if name not in variables:
-        held = ", ".join(key for key in variables if not key.startswith("__")) or "nothing"
-        raise ValueError(f"{path}: holds {held}, no variable {name!r}")
+        raise ValueError(f"{path}: holds {listed(shapes) or 'nothing'}, no variable {name!r}")
     table = variables[name]
-    if table.dtype.kind not in "iuf" or table.ndim != 2 or table.shape[1] != N_IN + N_OUT or len(table) < 2:
+    numbers = isinstance(table, np.ndarray) and table.dtype.kind in "iuf"
+    if not numbers or table.ndim != 2 or table.shape[1] != N_IN + N_OUT or len(table) < 2:
         raise ValueError(f"{path}: {name} is {table.dtype} {table.shape}, not numbers of shape (n, {N_IN + N_OUT})")
     if not np.isfinite(table).all():
         raise ValueError(f"{path}: {name} holds NaN or infinite values")

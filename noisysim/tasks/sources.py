@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from noisysim.fields import shown
+
 TIMEOUT = 10.0  # seconds without an answer before a download is given up
 
 
@@ -52,8 +54,8 @@ def places(source: Source, data: str | os.PathLike | None = None) -> list[Path]:
     FileNotFoundError
         If `data` is given and is no folder.
     """
-    if data is not None and not Path(data).is_dir():
-        raise FileNotFoundError(f"task {source.task!r}: the data folder {os.fspath(data)!r} is not there")
+    if data is not None and not os.path.isdir(data):
+        raise FileNotFoundError(f"task {source.task!r}: the data folder {shown(os.fspath(data))} is not there")
     roots = [Path(data)] if data is not None else []
     if os.environ.get("NOISYSIM_DATA"):
         roots.append(Path(os.environ["NOISYSIM_DATA"]))

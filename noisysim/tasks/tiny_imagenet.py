@@ -16,7 +16,7 @@ import numpy as np
 
 from noisysim.tasks import decoded, sources
 from noisysim.tasks.base import Split, Task, make
-from noisysim.tasks.images import DEFAULTS, ImageSettings, notes
+from noisysim.tasks.images import DEFAULTS, ImageSettings, check_labels, notes
 from noisysim.tasks.sources import Source
 
 FOLDER = "tiny-imagenet-200"
@@ -251,6 +251,7 @@ def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike | None, 
         splits = _read(files)
         decoded.keep(cached, source, splits)
     n_classes = int(splits[0].targets.max()) + 1  # each has an image to train on
+    check_labels(splits[1].targets, splits[1].inputs, files.where, n_classes)
     said = [NOTE, *notes(splits, 100_000)]
     if n_classes != N_CLASSES:
         said.append(f"not the published {N_CLASSES} classes: {n_classes} found")

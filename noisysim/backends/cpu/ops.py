@@ -22,6 +22,7 @@ from noisysim.layered import Layered
 FEW = 8
 """Up to this many samples a chip's decorrelation matrices are changed by rank-one updates."""
 _FLOPS_A_BYTE = 50.0  # what a pass over memory is worth when it is weighed against a product
+_CHECKED_AT_ONCE = 1 << 18  # values that one task looks at
 _PARTS = 16  # into which a stack of small chips is cut
 
 
@@ -41,6 +42,21 @@ def _run(tasks: Sequence[Callable], chips: int, flops: float) -> None:
 def _each(tasks: Sequence[Callable]) -> None:
     for task in tasks:
         task()
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether a contiguous float32 array holds neither NaN nor infinity."""
+    kernel, flat = specialised.sums().all_finite, array.reshape(-1)
+    if flat.size <= _CHECKED_AT_ONCE:
+        return kernel(flat)
+    parts = execution.spans(flat.size, _CHECKED_AT_ONCE)
+    found = np.ones(len(parts), bool)
+
+    def some(number: int, first: int, last: int) -> None:
+        found[number] = kernel(flat[first:last])
+
+    execution.run([partial(some, k, *part) for k, part in enumerate(parts)], _FLOPS_A_BYTE * 4 * flat.size)
+    return bool(found.all())
 
 
 def squared_distances(a: Layered, b: Layered) -> np.ndarray:

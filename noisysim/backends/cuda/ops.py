@@ -38,6 +38,11 @@ def _nothing() -> Any:
     return xp.zeros(1, np.float32)
 
 
+def all_finite(array: Any) -> bool:
+    """Whether an array holds neither NaN nor infinity; waits for the GPU."""
+    return bool(xp.isfinite(array).all())
+
+
 def _sizes(arrays: Sequence[Any]) -> tuple[int, ...]:
     return tuple(a.size for a in arrays)
 

@@ -15,6 +15,7 @@ from noisysim.kernels.layout import (
     FIRST_TILE,
     INPUTS_AT,
     KERNEL,
+    LEAST_SCALE,
     LINES,
     MASK_AT,
     N_IN,
@@ -38,6 +39,8 @@ from noisysim.kernels.layout import (
     UNIFORM_STREAM,
 )  # fmt: skip
 from noisysim.scalars.hooks import adc, current, dac, jump, read_cell, readout
+
+LEAST = np.float32(LEAST_SCALE)
 
 # Properties of the device: dead branches are compiled away.
 HAS_DAC = False
@@ -102,7 +105,7 @@ def drive_row(source, target, full_scale, own, d):
     n = source.size
     if HAS_DAC:
         scale = full_scale if full_scale > 0 else largest(source)
-        if scale > 0:
+        if scale >= LEAST:
             inverse = np.float32(1.0) / scale
             for j in range(n):
                 target[j] = np.float32(dac(source[j] * inverse, with_row(d, own, j))) * scale
@@ -147,7 +150,7 @@ def cell_inputs(inputs, start, stop, full_scale, part, d):
     for r in range(rows):
         if HAS_CURRENT:
             scale = full_scale if full_scale > 0 else largest(inputs[r])
-            inverse = np.float32(1.0) / scale if scale > 0 else np.float32(0.0)
+            inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
             for j in range(stop - start):
                 x[r, j] = np.float32(current(inputs[r, start + j] * inverse, d)) * scale
         else:
@@ -557,6 +560,6 @@ def follow_peaks(ranges, peaks):
         for tile in range(ranges.shape[1]):
             if peaks[m, tile] >= ranges[m, tile] * np.float32(0.999):
                 ranges[m, tile] *= np.float32(1.25)
-            elif 0 < peaks[m, tile] < ranges[m, tile] * np.float32(0.5):
+            elif LEAST <= peaks[m, tile] < ranges[m, tile] * np.float32(0.5):
                 ranges[m, tile] *= np.float32(0.99)
             peaks[m, tile] = 0

@@ -5,6 +5,15 @@ import numpy as np
 from noisysim.kernels.cpu.compiling import inner, loop
 
 
+@loop()
+def all_finite(values):
+    """Whether no float32 value is NaN or infinite; compared as integers, which vectorises."""
+    top = np.int32(0)
+    for i in range(values.size):
+        top = max(top, np.int32(np.float32(values[i]).view(np.int32) & np.int32(0x7FFFFFFF)))
+    return top < np.int32(0x7F800000)
+
+
 @loop(fastmath={"contract"})
 def pack(packed, factors, activities, baseline, share, first, fresh):
     """packed (+)= share factor (activities - baseline)[b, first:first + width]; `baseline` may be empty.

@@ -8,8 +8,17 @@ from numba import cuda
 
 from noisysim.kernels.cuda.draws import four_normals, four_uniforms, stream_word
 from noisysim.kernels.cuda.target import device, kernel, larger
-from noisysim.kernels.layout import CELL_STREAM, CELL_UNIFORM_STREAM, NORMAL_STREAM, STATE_STREAM, UNIFORM_STREAM
+from noisysim.kernels.layout import (
+    CELL_STREAM,
+    CELL_UNIFORM_STREAM,
+    LEAST_SCALE,
+    NORMAL_STREAM,
+    STATE_STREAM,
+    UNIFORM_STREAM,
+)
 from noisysim.scalars.hooks import adc, current, dac, jump, read_cell, readout
+
+LEAST = np.float32(LEAST_SCALE)
 
 # Properties of the device: dead branches are compiled away.
 HAS_DAC = False
@@ -117,7 +126,7 @@ def drive(source, top, low, full_scale, own, own_at, chips, driven, d):
             value = source[r, j]
             if HAS_DAC:
                 scale = scale_of(top, low, r, full_scale)
-                if scale > 0:
+                if scale >= LEAST:
                     line = own_at + parted(r, own_rows)[0] * n + j
                     inverse = np.float32(1.0) / scale
                     value = np.float32(dac(value * inverse, with_row(d, own, line))) * scale
@@ -134,7 +143,7 @@ def cell_inputs(inputs, start, top, low, full_scale, ranges, tile, x, d):
         value = inputs[r, start + j]
         if HAS_CURRENT:
             scale = scale_of(top, low, r, full_scale)
-            inverse = np.float32(1.0) / scale if scale > 0 else np.float32(0.0)
+            inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
             here = with_range(d, ranges[parted(r, own_rows)[0], tile])
             value = np.float32(current(value * inverse, here)) * scale
         x[r, j] = value
@@ -344,6 +353,6 @@ def follow_peaks(ranges, peaks):
     for tile in range(cuda.grid(1), ranges.size, cuda.gridsize(1)):
         if peaks[tile] >= ranges[tile] * np.float32(0.999):
             ranges[tile] *= np.float32(1.25)
-        elif 0 < peaks[tile] < ranges[tile] * np.float32(0.5):
+        elif LEAST <= peaks[tile] < ranges[tile] * np.float32(0.5):
             ranges[tile] *= np.float32(0.99)
         peaks[tile] = np.float32(0.0)
