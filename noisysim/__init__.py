@@ -19,11 +19,13 @@ _HOME = {
     "Observation": "observation",
     "Result": "results",
     "Study": "studies.study",
+    "adapt": "loop",
     "by": "studies.grids",
     "grid": "studies.grids",
     "sweep": "studies.engine",
     "tune": "studies.tuning",
     "load": "loading",
+    "prepare": "loop",
     "report": "reporting",
     "resume": "running",
     "retention": "running",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from noisysim.chip import Chip
     from noisysim.layers import batch_norm, conv, dense, dropout, flatten, pool
     from noisysim.loading import load
+    from noisysim.loop import adapt, prepare
     from noisysim.observation import Batch, Drive, Observation
     from noisysim.reporting import report
     from noisysim.results import Result
@@ -57,9 +60,9 @@ if TYPE_CHECKING:
     from noisysim.studies.tuning import tune
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "batch_norm", "by", "conformance", "conv", "dense",
-    "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "optimizers", "papers",
-    "plot", "pool", "report", "resume", "retention", "run", "sweep", "tasks", "theory", "tune",
+    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "by", "conformance", "conv",
+    "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "optimizers",
+    "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 

@@ -293,8 +293,9 @@ class Chip:
         """Set the full scale of every converter that calibrates itself, by one pass of `x`, (batch, n_in).
 
         The largest line value read, with a quarter to spare. Where nothing was read (all inputs zero) the range
-        stays what it was. Before it the statistics of batch normalisation are set, by a pass for each layer that has
-        one, from the lowest up. A chip calibrates itself on its first pass if it was not asked to before.
+        stays what it was. Before it the running statistics of batch normalisation are set, by a pass for each layer
+        that has one, from the lowest up. A few dozen samples are enough; of one no variance can be told. A chip
+        calibrates itself on its first pass if it was not asked to before.
         """
         x = self._inputs(x)
         self._calibrated = True
@@ -312,7 +313,7 @@ class Chip:
 
         for layer in self._hidden.normalisation.layers:
             look()
-            self._hidden.normalisation.track(layer, observed[0].activities[layer], 1.0)
+            self._hidden.normalisation.start(layer, observed[0].activities[layer])
         if not self._follows:
             return
         look()
@@ -384,6 +385,8 @@ class Chip:
 
     def track(self, activities: Sequence[np.ndarray]) -> None:
         """Move the running statistics of batch normalisation towards those of the activities that one pass observed.
+
+        A batch counts by its samples (`noisysim.normalisation`); one of a single sample moves mean and variance too.
 
         Parameters
         ----------
@@ -825,8 +828,7 @@ class _Hidden:
         """The arrays that change in use."""
         names = ("ranges", "peaks", "gains", "reference", "states")
         own = {n: getattr(self, n) for n in names}
-        own.update(statistics=self.normalisation.statistics, norms=self.normalisation.norms)
-        return {**self.arrays.held, **own, "rotations": self.flat_rotations}
+        return {**self.arrays.held, **own, **self.normalisation.held, "rotations": self.flat_rotations}
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:
@@ -901,5 +903,5 @@ def analog_passes(chip: Chip, x: np.ndarray, passes: int) -> Sequence[Observatio
     """Passes of inputs (batch, n_in) whose lines nobody digitises, and which nobody counts: for the same checks."""
     x = chip._inputs(x)
     observed = chip._observations(None, len(x), passes, False, True)
-    chip._pass(x, [Drive()] * passes, observed, 0, convert=False)
+    chip._pass(x, [], chip._apart(passes), observed, 0, convert=False)
     return observed

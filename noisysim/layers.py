@@ -131,13 +131,14 @@ class BatchNorm(Layer):
 
     y = (a - mean) / sqrt(variance + epsilon), for each unit over samples and positions (Ioffe & Szegedy 2015, without
     their learned gain and offset). While learning, the statistics are those that an update's first pass observed, and
-    the same in all its passes, so that what one sample sees does not depend on the others' perturbations; else running
-    ones.
+    the same in all its passes, so that what one sample sees does not depend on the others' perturbations; else, and for
+    a batch of one sample, running ones.
 
     Parameters
     ----------
     rate : float
-        Share of the newest batch in the running statistics.
+        Share of the newest batch in the running statistics, in the long run; a batch shorter than the largest so far,
+        or than 32 samples, has its part of that. 0 keeps the statistics of the calibration.
     epsilon : float
         Added to the variance.
     """

@@ -32,7 +32,7 @@ class Recorder:
         Of this epoch, (7, chips) float64: loss, hits, samples; passed share, looks at it; mean squared activity, looks
         at it.
     exploded : numpy.ndarray
-        Which chips' losses have left all bounds, (chips,).
+        Which chips' losses have diverged, (chips,).
     """
 
     def __init__(self, history: History, backend: str, chips: int, classification: bool):
@@ -93,7 +93,7 @@ class Recorder:
             if seen:
                 self.sums[5] += squares
                 self.sums[6] += 1
-            self.exploded |= health.exploded(mean)
+            self.exploded |= health.exploded(mean, np.array(self._history.step["train_loss"][: self._chips]))
         self._known.clear()
 
     def means(self) -> dict[str, np.ndarray]:

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from noisysim import backends, chip, chunks, health, negotiation, noise_check, seeding
+from noisysim import backends, chip, chunks, health, loop, noise_check, seeding
 from noisysim.architecture import whole
 from noisysim.config import Config
 from noisysim.cost import Cost
@@ -65,12 +67,16 @@ class Training:
         self.learner: Any = config.learner if self.chips == 1 or at_once else Apart(config.learner)
         self.optimizer_state = config.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = self.learner.init(
-            self.chip.architecture, seed=seed, offers=self.offers, loss=self.task.loss, chips=self.chips,
+            self.chip.architecture, seed=seed, offers=self.offers, floor=0.0, loss=self.task.loss, chips=self.chips,
             backend=config.backend,
         )  # fmt: skip
         self.floors = [0.0] * (len(self.seeds) or 1)  # of all chips, or of each run
-        self._lost: dict[int, int] = {}  # at which update what a chip was to take became non-finite
+        self._refused: dict[int, int] = {}  # at which update what a chip was to take became non-finite
         self._ended: dict[int, Cost] = {}  # of runs side by side that have diverged: what they cost
+        self._lost = np.zeros(self.chips, bool)  # chips whose divergence has been looked into
+        self._culprits = np.zeros(self.chips, np.int64)  # what diverged there: see `health.culprit`
+        self._powers = np.zeros((len(shapes), self.chips))  # of what drove each layer at first: `health.powers`
+        self._seen: tuple[Any, Any] = (None, None)  # the batch of the last passes, and what the first of them observed
         self._observed: dict[int, Any] = {}
         self._gradient: Any = None
 
@@ -90,17 +96,14 @@ class Training:
         return self.epoch * self.steps + self.step
 
     def begin(self) -> None:
-        """Calibrate the converters and settle how strongly to perturb, on the first samples."""
-        first = self._feed.batch("train", self._order(0)[..., : self.config.batch_size])
+        """Calibrate the chips and settle how strongly to perturb, on the first samples."""
+        rows = max(self.config.batch_size, loop.FIRST)
+        first = self._feed.batch("train", self._order(0)[..., :rows])
         with self._room():
-            self.chip.calibrate(first.inputs)
+            self.floors = loop.begin(
+                self.config.learner, self.chip, self.learner_state, first.inputs, apart=bool(self.seeds)
+            )
             noise_check.check(self.chip, first.inputs)
-            if getattr(self.config.learner, "sigma", None) is not None:
-                given = self.chip, first.inputs
-                self.floors = negotiation.floors(*given) if self.seeds else [negotiation.floor(*given)]
-        injects, net = self.config.learner.injects, self.chip.architecture
-        sigmas = tuple(injects(self.offers, floor, net) for floor in self.floors)
-        self.learner_state.sigma = sigmas if len(set(sigmas)) > 1 else sigmas[0]
 
     def _order(self, epoch: int) -> np.ndarray:
         """The order of the training rows in an epoch, (n_train,); of runs side by side (chips, n_train)."""
@@ -165,19 +168,18 @@ class Training:
         batch = self._feed.batch("train", rows, epoch=self.epoch)
         most = chunks.samples_at_once(learner, self.learner_state, len(batch.inputs))
         if most < len(batch.inputs) and not config.diagnostics:
-            gradient, inputs = self._learn_in_chunks(batch, most)
+            gradient, first = self._learn_in_chunks(batch, most)
         else:
-            gradient, inputs = self._learn(batch)
-        if learner.decorrelation and not self.recorder.exploded.all():
-            self._ask(lambda: self.chip.decorrelate(inputs, learner.decorrelation), inputs)
-        if gradient is not None and not self.recorder.exploded.all():
+            gradient, first = self._learn(batch)
+        if self._all_lost():
+            return
+        if gradient is not None:
             rate = config.learning_rate * config.learning_rate_decay**self.epoch
             self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
             self._ask(lambda: self.chip.program(self._gradient), self._gradient)
-            if learner.normalise and not self.recorder.exploded.all():
-                self.chip.normalise()
-        if self.recorder.exploded.all():
-            self.status = "diverged"
+        if not self._all_lost():
+            self._adapt(first, gradient is not None)
+        if self._all_lost():
             return
         self.step += 1
 
@@ -194,22 +196,35 @@ class Training:
             finite = [take(xp.isfinite(a).reshape(self.chips, -1).all(axis=1)) for a in some]
             self.recorder.fetch()  # of losses that left all bounds before
             for m in np.flatnonzero(~np.all(finite, axis=0)).tolist():
-                self._lost.setdefault(m, self.done)
+                self._refused.setdefault(m, self.done)
                 self.recorder.exploded[m] = True
             if self.recorder.exploded.all():
                 return None
             self._silence(some)
             return call()
 
+    def _adapt(self, first: Any, programmed: bool) -> None:
+        """Let the periphery of all chips follow an update; of those whose part is non-finite, nothing of it."""
+        kept = [getattr(arrays, "flat", None) for arrays in (first.inputs, first.activities)]
+
+        def adapt() -> None:
+            # several chips: asked again if one cannot, so nothing may be done before it is known
+            if self.chips > 1 and not all(self._backend.ops.all_finite(a) for a in kept if type(a) is np.ndarray):
+                raise NonFiniteError("what one of several chips observed is non-finite")
+            loop.adapt(self.config.learner, self.chip, first, programmed=programmed)
+
+        self._ask(adapt, [*first.inputs, *first.activities])
+
     def _learn(self, batch: Any) -> tuple[Any, Any]:
-        """The gradient of an update, and what the first pass drove each layer with."""
+        """The gradient of an update, and what its first pass observed."""
         drives, observed = self._observe(batch, 0)
         if observed is None:
             return None, None
         self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
+        self._note_lost()
         self._leave_out(observed)
         if self.recorder.exploded.all():
-            return None, observed[0].inputs
+            return None, observed[0]
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
         before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
         gradient, self.learner_state = self.learner.update(
@@ -217,8 +232,7 @@ class Training:
         )
         if before is not None:
             self._look(batch, observed, gradient, before, oracle)
-        self._ask(lambda: self.chip.track(observed[0].activities), observed[0].activities)
-        return gradient, observed[0].inputs
+        return gradient, observed[0]
 
     def _learn_in_chunks(self, batch: Any, most: int) -> tuple[Any, Any]:
         """The same of an update with too many passes to be held at once."""
@@ -236,7 +250,7 @@ class Training:
             whole.add(first, gradient, observed[0].inputs)
             self._gradient = gradient
         state.first_sample, self.learner_state = 0, state
-        return whole.gradient, whole.inputs
+        return whole.gradient, replace(observed[0], inputs=whole.inputs)
 
     def _observe(self, batch: Any, first_sample: int) -> tuple[Any, Any]:
         """The drives that the learner wants, and what these passes give; ``None`` if no chip can be driven so."""
@@ -250,12 +264,13 @@ class Training:
             ),
             pieces,
         )
+        if observed is not None and not (self.done or first_sample):
+            self._powers = health.powers(observed[0].inputs, self.chips)
+        self._seen = batch, observed[0] if observed is not None else self._seen[1]
         return drives, observed
 
     def _leave_out(self, observed: Any) -> None:
         """Let chips that have diverged learn from zeros: these harm nobody's inverse."""
-        if self.seeds:
-            self._end_some()
         for o in observed:
             self._silence([*o.inputs, *o.activities, o.loss, o.output_error])
 
@@ -267,11 +282,23 @@ class Training:
                 if array is not None:
                     array.reshape(self.chips, -1)[lost] = 0
 
-    def _end_some(self) -> None:
-        """Keep what those of the runs side by side have cost that have diverged since this was asked last."""
-        for m in np.flatnonzero(self.recorder.exploded).tolist():
-            if m not in self._ended:
+    def _note_lost(self) -> None:
+        """Of chips that have diverged since this was asked last: note what did, and what a run of its own has cost."""
+        for m in np.flatnonzero(self.recorder.exploded & ~self._lost).tolist():
+            self._lost[m] = True
+            rate, (batch, observation) = self.config.learner.decorrelation, self._seen
+            if rate and observation is not None:
+                found = health.culprit(self.chip.architecture, batch, observation, rate, self._powers, self.chips)
+                self._culprits[m] = found[m]
+            if self.seeds:
                 self._ended[m] = self.chip.cost_by_chip()[m]
+
+    def _all_lost(self) -> bool:
+        """Whether the run ends here, as all of its chips have diverged."""
+        self._note_lost()
+        if self.recorder.exploded.all():
+            self.status = "diverged"
+        return self.status == "diverged"
 
     @property
     def _first_of_a_quarter(self) -> bool:
@@ -309,10 +336,7 @@ class Training:
     def _end_epoch(self) -> None:
         """Record the epoch's means and a test."""
         means = self.recorder.means()
-        if self.seeds:
-            self._end_some()
-        if self.recorder.exploded.all():
-            self.status = "diverged"
+        if self._all_lost():
             return
         test_loss, test_accuracy = self.test()
         costs = self.chip.cost_by_chip() if self.seeds else [self.chip.cost]
@@ -349,38 +373,55 @@ class Training:
 
     def warnings(self) -> list[str]:
         """What this run noticed about itself."""
-        said = self._noticed(self.history, self.status, 0)
-        if self.status != "diverged" and self.recorder.exploded.any():
-            lost = ", ".join(map(str, np.flatnonzero(self.recorder.exploded)))
-            said.insert(0, f"of {self.chips} chips these diverged: {lost}; lower learning_rate")
+        self._note_lost()
+        said = self._noticed(self.history, self.status, np.arange(self.chips))
+        if self.status != "diverged" and self._lost.any():
+            lost = np.flatnonzero(self._lost)
+            fault = self._fault(self.history.of_one(int(lost[0]), 0, 1), lost)  # of whole epochs means are of all chips
+            said.insert(0, f"of {self.chips} chips these diverged: {', '.join(map(str, lost))}; {fault}")
         return said + self.notes
 
     def of_one(self, m: int) -> dict[str, Any]:
         """What the m-th of several runs side by side has recorded, as its result has it: what it would have alone."""
         self.recorder.fetch()
-        self._end_some()
-        lost = health.exploded(np.array(self.history.step["train_loss"])[m :: self.chips])
-        if m in self._lost:
-            lost[self._lost[m] :] = True
+        self._note_lost()
+        losses = np.array(self.history.step["train_loss"])[m :: self.chips]
+        lost = health.exploded(losses, losses[:1])
+        if m in self._refused:
+            lost[self._refused[m] :] = True
         status, epochs, updates = self.status, len(self.history.epoch["learning_rate"]), len(lost)
         if lost.any():
             status, last = "diverged", int(lost.argmax())
             epochs, updates = last // self.steps, last + 1
         history = self.history.of_one(m, epochs, updates)
         cost = self._ended[m] if m in self._ended else self.chip.cost_by_chip()[m]
-        warnings = self._noticed(history, status, m) + self.notes
+        warnings = self._noticed(history, status, np.array([m])) + self.notes
         return {"status": status, "warnings": warnings, "cost": cost.as_dict(), "arrays": history.arrays()}
 
-    def _noticed(self, history: History, status: str, m: int) -> list[str]:
-        """What is to be said of a history, which is that of the m-th run, or of all chips of one run."""
-        classes, learner = self.task.n_out if self.task.classification else 0, self.config.learner
+    def _noticed(self, history: History, status: str, chips: np.ndarray) -> list[str]:
+        """What is to be said of a history, which is that of these chips: all of one run, or the one of a run."""
+        learner, task, m = self.config.learner, self.task, int(chips[0]) if self.seeds else 0
         heard = learner.heard(self.floors[m], self.chip.architecture)
-        said = health.warnings(history, learner, self.learner_state.sigmas[m], heard, classes)
-        if status == "diverged":
-            said.insert(0, health.divergence(history, learner))
-        if m in self._lost:
-            said.insert(0, f"update {self._lost[m] + 1} asked for NaN or infinite values, and was not made")
+        told = history, learner, self.learner_state.sigmas[m], heard, task.n_out if task.classification else 0
+        if status != "diverged":
+            return health.warnings(*told, self._scales)
+        said = [health.divergence(history, self._fault(history, chips)), *health.warnings(*told)]
+        if m in self._refused:
+            said.insert(0, f"update {self._refused[m] + 1} asked for NaN or infinite values, and was not made")
         return said
+
+    def _fault(self, history: History, chips: np.ndarray) -> str:
+        """What diverged on chips that have, whose history this is, and what helps."""
+        culprits = self._culprits[chips]
+        if culprits.any():
+            layer = int(culprits[culprits > 0].min())
+            return health.decorrelation_fault(layer, self._powers[:, chips], self._scales)
+        return health.learner_fault(history, self.config.learner, self._scales)
+
+    @cached_property
+    def _scales(self) -> health.Scales:
+        """How large inputs and targets are."""
+        return health.scales(self.task)
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
         """Arrays from which `resume` goes on, bit for bit."""
@@ -396,6 +437,8 @@ class Training:
                 "position": np.array([self.epoch, self.step]),
                 "sums": self.recorder.sums,
                 "exploded": self.recorder.exploded,
+                "culprits": self._culprits,
+                "powers": self._powers,
                 "floor": np.float64(self.floors[0]),
             },
         }  # fmt: skip
@@ -411,7 +454,8 @@ class Training:
         progress = arrays["state/progress"]
         self.epoch, self.step = (int(v) for v in progress["position"])
         self.recorder.sums[:] = progress["sums"]
-        self.recorder.exploded[:] = progress["exploded"]
+        self.recorder.exploded[:] = self._lost[:] = progress["exploded"]
+        self._culprits[:], self._powers[:] = progress.get("culprits", 0), progress.get("powers", 0)
         self.floors = [float(progress["floor"])]
         self.history.take_up(History.of(arrays))
 

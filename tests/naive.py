@@ -313,9 +313,26 @@ def statistics(a):
     return rows.mean(axis=0), rows.var(axis=0)
 
 
-def moved_statistics(old, new, rate):
-    """Running mean and variance after one more batch."""
-    return tuple(o + rate * (n - o) for o, n in zip(old, new, strict=True))
+def running_statistics(batches, rate, variance=1.0, least=32, few=4):
+    """Running mean and variance after these batches of activities, oldest first, in the order in which they came.
+
+    Every value weighs 1 when it comes; a batch of m samples leaves the weights before it (1 - rate)^(m / M) of what
+    they were, M the largest batch so far, at least `least`. With fewer than `few` degrees of freedom each unit gets
+    the mean variance of the layer's (of a single value the mean square); where nothing varied `variance` stays.
+    """
+    values, weights, largest = np.empty((0, batches[0].shape[-1])), np.empty(0), least
+    for a in batches:
+        rows = a.astype(np.float64).reshape(-1, a.shape[-1])
+        largest = max(largest, len(a))
+        weights = np.concatenate([weights * (1 - rate) ** (len(a) / largest), np.ones(len(rows))])
+        values = np.concatenate([values, rows])
+    whole = weights.sum()
+    mean = weights @ values / whole
+    freedom = whole - (weights**2).sum() / whole
+    found = weights @ (values - mean) ** 2 / freedom if freedom else mean**2
+    if freedom < few:
+        found = np.full(len(mean), found.mean())
+    return mean, found if found.any() else np.full(len(mean), variance)
 
 
 def norm_of(mean, variance, epsilon):

@@ -373,7 +373,7 @@ def test_calibration_sets_the_statistics_from_the_lowest_layer_up(device):
     for k, layer in enumerate(net.normed):
         stand_in = [(0.0, 1.0) if n in net.normed and norms[n] is None else norms[n] for n in range(4)]
         _, activities = inside.forward(x, inside.next_pass + k, net.seen(stand_in))
-        norms[layer] = naive.norm_of(*naive.statistics(activities[layer]), 1e-5)
+        norms[layer] = naive.norm_of(*naive.running_statistics([activities[layer]], 0.1), 1e-5)
     observation = chip.forward(x)
     assert [n is not None for n in observation.norms] == [True, False, True, False]
     for layer in net.normed:
@@ -403,20 +403,21 @@ def test_statistics_follow_what_passes_observed_and_are_constant_between():
     rng = np.random.default_rng(1)
     x = images(net, rng, 8)
     first = chip.forward(x)
-    means = [naive.statistics(first.activities[layer].astype(float)) for layer in net.normed]
-    for _ in range(3):
-        activities = [(2 * rng.standard_normal((6, *s)) + 1).astype(np.float32) for s in net.lines]
+    seen = [[first.activities[layer]] for layer in net.normed]
+    kinds = (0.3, 1e-3), (0.1, 1e-5)
+    for samples in (6, 40, 1, 2):  # the third is a last batch that is short
+        activities = [(2 * rng.standard_normal((samples, *s)) + 1).astype(np.float32) for s in net.lines]
         before = chip.forward(x)
         chip.track(activities)
-        for k, (rate, epsilon) in enumerate(((0.3, 1e-3), (0.1, 1e-5))):
+        for k, (rate, epsilon) in enumerate(kinds):
             layer = net.normed[k]
-            shift, scale = before.norms[layer]
-            close(np.array([shift, scale]), np.array(naive.norm_of(*means[k], epsilon)))
-            means[k] = naive.moved_statistics(means[k], naive.statistics(activities[layer].astype(float)), rate)
+            close(before.norms[layer], np.array(naive.norm_of(*naive.running_statistics(seen[k], rate), epsilon)))
+            seen[k].append(activities[layer])
     after = chip.passes(x, [Drive(), Drive()])
-    for k, epsilon in enumerate((1e-3, 1e-5)):
+    for k, (rate, epsilon) in enumerate(kinds):
         for observation in after:
-            close(observation.norms[net.normed[k]], np.array(naive.norm_of(*means[k], epsilon)))
+            expected = naive.norm_of(*naive.running_statistics(seen[k], rate), epsilon)
+            close(observation.norms[net.normed[k]], np.array(expected))
 
 
 @pytest.mark.parametrize("device", ["ideal", "gaussian:sigma=0.05"])

@@ -374,14 +374,15 @@ def test_costs_are_exactly_right(case):
     device, learner, extra, (mvms, dac, adc), passes, calibrated, asked = case
     result = small(device=device, learner=learner, epochs=3, **extra)
     before, digitised = calibrated + 2 * asked, 2 * asked
-    # an epoch: 60 samples in 4 batches of `passes` passes each, then one pass over 20 test samples
+    # before, 32 samples, as a batch has fewer; an epoch: 60 samples in 4 batches of `passes` passes each, then one pass
+    # over 20 test samples
     samples = 3 * (60 * passes + 20)
     assert result.cost["updates"] == 3 * 4
     assert result.cost["passes"] == before + 3 * (4 * passes + 1)
-    assert result.cost["samples"] == 16 * before + samples
-    assert result.cost["mvms"] == mvms * (16 * before + samples)
-    assert result.cost["dac_conversions"] == dac * (16 * before + samples)
-    assert result.cost["adc_conversions"] == adc * (16 * digitised + samples)
+    assert result.cost["samples"] == 32 * before + samples
+    assert result.cost["mvms"] == mvms * (32 * before + samples)
+    assert result.cost["dac_conversions"] == dac * (32 * before + samples)
+    assert result.cost["adc_conversions"] == adc * (32 * digitised + samples)
     sizes = itertools.pairwise([6, *extra.get("layers", [5]), 3])
     weights = sum(n_out * (n_in + extra.get("bias", False)) for n_in, n_out in sizes)
     pair = 2 if device.startswith("crossbar") else 1

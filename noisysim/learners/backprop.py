@@ -34,7 +34,6 @@ class BP(Learner):
     ) -> tuple[Layered, State]:
         if oracle is None:
             raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
-        state.step += 1
         return oracle.gradient(observations[0], out), state
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
@@ -13,6 +14,8 @@ from noisysim.architecture import Architecture, architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
 from noisysim.observation import Drive, Observation
+
+_LOUD = 1e9  # a floor above which every rule that chooses its perturbation by it chooses another
 
 Rate = Annotated[float, Field("per update", 0, 1, "step alpha of the inputs' decorrelation; 0 is none")]
 
@@ -42,7 +45,7 @@ class State:
     xp : module
         The array namespace of all arrays here.
     step : int
-        Updates done; saved in a checkpoint.
+        Updates done, counted for every rule (`Learner.update`); saved in a checkpoint.
     first_sample : int
         Number of each chip's first sample in the passes asked for: above 0 in later chunks of a large update.
     memory : dict
@@ -136,13 +139,19 @@ class Learner:
         bool, Field(doc="reset the RMS of each neuron's weights to sqrt(2 / (n_in + n_out)) after every update")
     ] = False
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let every rule's `update` count `State.step`, whoever calls it."""
+        super().__init_subclass__(**named)
+        if not hasattr(cls.update, "counts"):
+            cls.update = _counted(cls.update)  # type: ignore[method-assign]
+
     def init(
         self,
         net: Architecture | Sequence[Any],
         *,
         seed: seeding.Seeds = 0,
         offers: frozenset[str] = frozenset({"perturbation", "output_error", "targets", "clean", "oracle"}),
-        floor: float = 0.0,
+        floor: float | None = None,
         activation: str = "leaky_relu",
         loss: str = "cce",
         bias: bool = False,
@@ -161,7 +170,8 @@ class Learner:
             What the chip offers (``chip.offers``).
         floor : float
             Standard deviation below which a perturbation would drown in the device's noise or its ADC's step, as
-            observed (`noisysim.negotiation.floor`); for learners that choose how much to inject.
+            observed: for learners that choose how much to inject. `noisysim.prepare` finds it. Default: 0 where the
+            chip offers both clean passes and oracle access, as the ideal device does.
         loss : str
             What the digital periphery computes of the output.
         activation, bias
@@ -174,7 +184,8 @@ class Learner:
         Raises
         ------
         ValueError
-            If the chip does not offer what the learner needs.
+            If the chip does not offer what the learner needs, or if the learner chooses how much to inject by a
+            `floor` that is not known.
         """
         lacking = sorted(self.requires() - offers)
         if lacking:
@@ -184,6 +195,14 @@ class Learner:
             )
         if not isinstance(net, Architecture):
             net = architecture(net, activation, bias)
+        if floor is None:
+            exact = {"clean", "oracle"} <= offers
+            if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _LOUD, net):
+                raise ValueError(
+                    f"learner {self.name!r} has no perturbation strength: nobody has looked how noisy this chip is; "
+                    "take state = noisysim.prepare(learner, chip, batch), or init(..., floor=...), or set sigma"
+                )
+            floor = 0.0
         sigma = self.injects(offers, floor, net)
         place = backends.get(backend)
         key = place.put(seeding.keys(seed, "learner", chips))
@@ -221,6 +240,8 @@ class Learner:
     ) -> tuple[Layered | None, State]:
         """The gradient that observations give, to be descended.
 
+        A rule need not count: around every rule's own update `State.step` is counted up by one.
+
         Parameters
         ----------
         state : State
@@ -239,3 +260,20 @@ class Learner:
         state : State
         """
         raise TypeError(f"{type(self).__name__} does not say how it learns")
+
+
+def _counted(update: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule's update that counts `State.step` up by one, whether or not the rule, or one that it inherits from, does.
+
+    A rule that forgot would draw the same perturbation for ever.
+    """
+
+    @functools.wraps(update)
+    def counted(self: Learner, state: State, *given: Any, **named: Any) -> Any:
+        step = state.step
+        gradients, after = update(self, state, *given, **named)
+        after.step = step + 1
+        return gradients, after
+
+    counted.counts = True  # type: ignore[attr-defined]
+    return counted

@@ -146,9 +146,7 @@ class Perturbation(Learner):
         if oracle is None and "oracle" in state.needs:
             raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
         with algebra.single_blas():  # whatever a rule computes: the same bits on any number of threads
-            gradients = self.gradient(state, observations, oracle, out)
-        state.step += 1
-        return gradients, state
+            return self.gradient(state, observations, oracle, out), state
 
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
