@@ -1,16 +1,19 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
+# make kernels: what runs learn, with the kernels of other processors.   make audit: dependencies, for known weaknesses.
+# make pythons: the wheel on every Python there is; on the oldest with the least versions of all dependencies (minimum).
 # make docs: the pages, in docs/_build/html; every script of theirs is run.
 # make gpu: on a machine with a GPU, the tests, benchmarks and full-length figures that need one; its reports are kept.
 PYTHON ?= python3
 VENV ?= .venv
 CUDA ?= cuda
 BIN = $(VENV)/bin
+PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test check docs speed gpu gpu-tests gpu-speed gpu-papers
+.PHONY: demo test kernels check wheel minimum pythons audit docs speed gpu gpu-tests gpu-speed gpu-papers
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
@@ -19,9 +22,28 @@ test: $(VENV)/.tested
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m gpu --numprocesses auto --dist worksteal
 
+# BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone
+kernels: $(VENV)/.tested
+	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest -m runs --numprocesses auto --dist loadfile
+	OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic $(BIN)/python -m pytest -m runs --numprocesses auto --dist loadfile
+
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/pip check
+
+wheel: $(VENV)/.installed
+	rm -rf $(VENV)/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
+
+minimum: wheel
+	.ci/on-python 3.10 $(VENV)/wheel/*.whl tests/constraints-minimum.txt
+
+pythons: minimum
+	for version in $(PYTHONS); do .ci/on-python $$version $(VENV)/wheel/*.whl || exit 1; done
+
+audit: $(VENV)/.tested
+	.ci/audit $(VENV)
 
 docs: $(VENV)/.documented
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -1,5 +1,4 @@
-"""What a loop of updates needs around its straight line, in `noisysim.run` and in a loop of one's own alike.
-"""
+"""What a loop of updates needs around its straight line, in `noisysim.run` and in a loop of one's own alike."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ ALLOWED = {
     ),
     "passing": ((), ()),
     "execution": ((), ("numpy", "scipy", "threadpoolctl")),
-    "kernels": (("scalars",), ("numpy", "numba", "platformdirs")),
+    "kernels": (("scalars",), ("numpy", "numba", "llvmlite", "platformdirs")),
     "device_files": (("scalars", "fields", "kernels.build"), ("numpy", "numba")),
     "hook_rules": (("device_files", "fields", "kernels.build"), ("numpy",)),
     "devices": (("scalars", "fields", "parts", "kernels.build", "device_files", "hook_rules"), ("numpy", "h5py")),
@@ -68,7 +68,7 @@ ALLOWED = {
     ),
     "tasks": (
         ("observation", "losses", "fields", "plain_arrays", "seeding", "kernels", "backends"),
-        ("numpy", "scipy", "h5py", "numba", "platformdirs", "pooch", "PIL"),
+        ("numpy", "scipy", "h5py", "platformdirs", "pooch", "PIL"),
     ),
     "oracle": (("algebra", "architecture", "backends", "blocks", "layered", "observation"), ("numpy",)),
     "negotiation": (("backends", "observation"), ("numpy",)),

@@ -310,6 +310,7 @@ def activated(kernels):
     return out.tolist()
 
 
+@pytest.mark.pythons
 def test_hooks_make_modules_by_their_source(tmp_path, monkeypatch):
     monkeypatch.setenv("NOISYSIM_CACHE", str(tmp_path / "cache"))
     first = kernels_of(tmp_path, HOOK)
@@ -370,6 +371,7 @@ def files(folder):
     return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.name}
 
 
+@pytest.mark.pythons
 def test_a_second_process_finds_the_compiled_code(tmp_path):
     (tmp_path / "hook.py").write_text(HOOK)
     cache = tmp_path / "cache"

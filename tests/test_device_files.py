@@ -148,6 +148,7 @@ def adc(i, d):
 '''
 
 
+@pytest.mark.pythons
 def test_a_file_may_have_helpers_imports_constants_and_written_out_annotations(tmp_path):
     device = devices.get(written(tmp_path / "rich.py", RICH))
     step = 4 / 127
@@ -327,6 +328,7 @@ def test_tables_that_are_none_are_refused(tmp_path):
     one_error(ValueError, "^my words$", devices.get, with_tables("_no()\ndef _no():\n    raise ValueError('my words')"))
 
 
+@pytest.mark.pythons
 def test_arrays_that_differ_in_the_middle_have_other_fingerprints():
     space = {"np": np, "__name__": "made", build.SOURCE: "def f(x):\n    return x * T[0]\n", "T": np.zeros(5000)}
     exec(space[build.SOURCE], space)
@@ -340,6 +342,7 @@ def test_arrays_that_differ_in_the_middle_have_other_fingerprints():
 # --- what the kernels ask of build ----------------------------------------------------------------------------------
 
 
+@pytest.mark.pythons
 def test_attributes_are_those_of_a_function_and_of_all_it_calls(tmp_path):
     device = devices.get(written(tmp_path / "rich.py", RICH))
     found = build.attributes(devices.hooks(device)["adc"])
@@ -348,6 +351,7 @@ def test_attributes_are_those_of_a_function_and_of_all_it_calls(tmp_path):
     assert build.attributes() == set()
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize("text", hook_table.SOURCES)
 def test_what_a_hook_depends_on_counts_as_read(text):
     assert hook_table.missed(source, text) == []
@@ -405,6 +409,7 @@ def test_a_local_name_is_no_global_of_the_same_name():
     assert build.dependencies(space["drift"]) == {}
 
 
+@pytest.mark.pythons
 def test_a_function_that_calls_itself_is_refused():
     def jit(function):
         return function

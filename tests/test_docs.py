@@ -50,6 +50,7 @@ def modules():
                 yield ".".join(part for part in parts if part != "__init__")
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("name", list(modules()))
 def test_examples_in_docstrings_are_true(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -61,6 +62,7 @@ def test_examples_in_docstrings_are_true(name, tmp_path, monkeypatch):
     assert not found.failed
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("page", [p for p in PAGES if list(blocks(p, "pycon"))], ids=name_of)
 def test_examples_in_pages_are_true(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

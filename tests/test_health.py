@@ -176,12 +176,14 @@ def test_a_first_loss_that_is_not_finite_is_nobodys_learning_rate():
     )
 
 
+@pytest.mark.runs
 def test_a_run_far_above_the_stable_rate_says_that_its_weights_diffuse():
     result = noisysim.run(learner="np:sigma=1e-3", device="ideal", learning_rate=0.1, epochs=8, progress=False)
     assert result.status == "finished"
     assert any(w.startswith("unstable: ") and "diffuse" in w for w in result.warnings)
 
 
+@pytest.mark.runs
 def test_weights_that_are_normalised_do_not_grow():
     # the RMS is fixed exactly, whatever the updates do; without it the norm grows from each look to the next
     grown, kept = (

@@ -340,6 +340,7 @@ def spoken(monkeypatch):
     return speak
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize("given", AGAIN.values(), ids=AGAIN)
 def test_the_command_and_the_file_give_the_configuration_again(given, folder, spoken):
     before = resolved(given)

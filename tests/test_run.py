@@ -53,6 +53,7 @@ def same_bits(a, b):
 # --- learning -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_default_run_learns_the_digits_on_a_noisy_crossbar(seed):
     result = noisysim.run(device="crossbar", seed=seed, progress=False)
@@ -67,6 +68,7 @@ PLAIN = ("ideal", "gaussian", "crossbar")
 PRESETS = sorted(set(devices.BUILT_IN) - set(PLAIN))
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("device", PLAIN)
 @pytest.mark.parametrize("learner", learners.names())
 def test_every_learner_lowers_the_loss_at_its_own_rate(learner, device):
@@ -445,6 +447,7 @@ def test_a_run_leaves_global_random_state_alone():
 # --- what a run notices about itself --------------------------------------------------------------------------------
 
 
+@pytest.mark.runs
 def test_divergence_is_a_result(tmp_path):
     """A linear regression just beyond the stable rate: the loss grows by a factor an update, for some epochs."""
     path = tmp_path / "run.h5"
@@ -503,10 +506,12 @@ def test_a_run_warns_of_what_keeps_it_from_learning(given, said):
     assert f"WARNING  {found[0]}" in result.summary()
 
 
+@pytest.mark.runs
 def test_a_healthy_run_says_nothing():
     assert small(epochs=25, batch_size=4, learner="danp").warnings == []
 
 
+@pytest.mark.runs
 def test_np_drowns_without_the_floor_it_finds_by_itself():
     """Left to choose, NP perturbs at least three times the noise observed; a whisper is lost in it."""
     given = {"device": "crossbar", "epochs": 40, "batch_size": 4}
@@ -520,6 +525,7 @@ def test_np_drowns_without_the_floor_it_finds_by_itself():
 # --- regression, progress -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.runs
 def test_a_regression_has_no_accuracy_and_draws_all_the_same(tmp_path):
     result = noisysim.run("student-teacher:n_in=8,n_out=3,n_train=200,n_test=50", epochs=3, batch_size=4,
                           learner="danp", learning_rate=0.01, progress=False)  # fmt: skip

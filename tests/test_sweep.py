@@ -304,6 +304,7 @@ def test_the_journal_holds_what_the_file_does_not_have_yet(tmp_path):
     assert not journal.beside(path).exists()
 
 
+@pytest.mark.pythons
 def test_runs_of_different_length_share_a_table(tmp_path):
     found = a_table([0, 1])
     found.put(record("k0", 0.5))

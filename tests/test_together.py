@@ -157,6 +157,7 @@ def test_a_learner_of_ones_own_sees_one_strength():
 # --- runs that end early --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize(
     ("learner", "rate", "batch_size", "diverged"),
     [

@@ -1,19 +1,17 @@
 """Compile the loops of a backend for one set of scalar functions, and cache the machine code soundly.
 
 Numba's own cache does not see the functions a loop takes from outside: it either never hits or returns code of an
-edited function. So a specialised set of loops is written as a module of its own, under a name made from a hash of
-every source it depends on, into the user's cache folder. An edit gives another name; the same sources give a hit.
+edited function. So a specialised set of loops becomes a module of its own, under a name made from a hash of every
+source it depends on, and `noisysim.kernels.cache` keeps its machine code under that name. An edit gives another name;
+the same sources give a hit.
 """
 
 from __future__ import annotations
 
 import builtins
 import hashlib
-import importlib.util
 import inspect
-import os
 import sys
-import tempfile
 import threading
 import types
 from collections import namedtuple
@@ -21,10 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-import platformdirs
 
+from noisysim.kernels import cache
 from noisysim.kernels.source import SOURCE as SOURCE
 from noisysim.kernels.source import attributes as attributes
 from noisysim.kernels.source import built_in, dependencies, source_of
@@ -34,22 +31,6 @@ OPTIONS: dict[str, Any] = {
     "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True, "no_cfunc_wrapper": True,
 }  # fmt: skip
 _loading = threading.RLock()
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: ``NOISYSIM_CACHE``, else the user's cache folder, else a temporary one."""
-    chosen = os.environ.get("NOISYSIM_CACHE")
-    folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("noisysim"))
-    folder = folder / f"kernels-numba{numba.__version__}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    folder = Path(tempfile.gettempdir()) / f"noisysim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _spelt(value: Any) -> str:
@@ -157,8 +138,10 @@ def load(
         What stands in compiled code for modules and built-in functions that scalar functions name.
     """
     here = Path(__file__).parent
-    source = (here / f"{template}.py").read_text()
-    shared = [(here / name).read_text() for name in ("layout.py", "cpu/compiling.py")]
+    path = here / f"{template}.py"
+    source = path.read_text()
+    files = ("layout.py", "cuda/names.py" if meaning else "cpu/compiling.py")
+    shared = [(here / name).read_text() for name in files]
     identity = [source, *shared, repr(sorted(OPTIONS.items(), key=str)), np.__version__]
     identity += [repr(sorted(constants.items())), repr(sorted((generated or {}).items())), repr(tuple(numbers))]
     identity += [module.__name__ for module in linked]
@@ -169,7 +152,7 @@ def load(
     with _loading:  # another thread may be at it: half a module must not be found
         if name not in sys.modules:
             try:
-                _assemble(name, source, scalars, constants, jit, generated or {}, linked, numbers, meaning)
+                _assemble(name, path, source, scalars, constants, jit, generated or {}, linked, numbers, meaning)
             except BaseException:
                 sys.modules.pop(name, None)  # nor by the next call
                 raise
@@ -178,6 +161,7 @@ def load(
 
 def _assemble(
     name: str,
+    path: Path,
     source: str,
     scalars: Mapping[str, Callable],
     constants: Mapping[str, Any],
@@ -188,7 +172,7 @@ def _assemble(
     meaning: Mapping[Any, Any] | None,
 ) -> None:
     """The module that `load` describes."""
-    module = _execute(name, source)
+    module = _execute(name, path, source)
     for other in linked:
         for known, value in vars(other).items():
             if (
@@ -214,17 +198,11 @@ def _is_from(value: Any, module: str) -> bool:
     return getattr(getattr(value, "py_func", value), "__module__", None) == module
 
 
-def _execute(name: str, source: str) -> types.ModuleType:
-    """A module of this text under this name, its file in the cache folder."""
-    path = cache_folder() / f"{name}.py"
-    if not path.exists():  # never rewritten: numba's index is stamped with the file's time
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(source)
-        draft.replace(path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+def _execute(name: str, path: Path, source: str) -> types.ModuleType:
+    """A module of this text under this name; the file it came from is where tracebacks look."""
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    vars(module)[cache.PLACE] = cache.folder()
     sys.modules[name] = module  # first: unpickling cached code imports it by name
-    spec.loader.exec_module(module)
+    exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
     return module

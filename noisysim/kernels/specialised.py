@@ -54,9 +54,9 @@ def images(backend: str = "cpu") -> types.ModuleType:
 
 
 @cache
-def gather() -> types.ModuleType:
-    """The loops that gather batches on a GPU."""
-    return _load("cuda", "gather", {}, linked=[draws("cuda")])
+def gather(backend: str = "cpu") -> types.ModuleType:
+    """The loops that gather batches from data sets."""
+    return _load(backend, "gather", {}, linked=[draws(backend)])
 
 
 @cache

@@ -173,9 +173,7 @@ class Plan:
         for base in [value.base] if bases is None else bases:
             _check_fields(name, base, value.fields)
         axes = {
-            field: self._axis(field, name, values)
-            for field, values in value.fields.items()
-            if _several(field, values)
+            field: self._axis(field, name, values) for field, values in value.fields.items() if _several(field, values)
         }
 
         def make(point: Mapping[str, int]) -> Any:

@@ -13,9 +13,9 @@ import numpy as np
 
 from noisysim import losses
 from noisysim.fields import Field, check_names, checked, shown, unknown
+from noisysim.kernels import specialised
 from noisysim.observation import Batch
 from noisysim.tasks import standard
-from noisysim.tasks.gather import with_labels, with_values
 from noisysim.tasks.noise import InputNoise
 
 Standardise = Annotated[
@@ -193,10 +193,11 @@ class Task:
         """
         data, index = self.split(split), self.index(split, rows)
         inputs, targets = self._arrays(index.shape[0], out)
+        loops, given = specialised.gather(), (data.inputs, data.targets, index, self.affine)
         if self.classification:
-            outside = with_labels(data.inputs, data.targets, index, self.affine, inputs, targets)
+            outside = loops.with_labels(*given, inputs, targets)
         else:
-            outside = with_values(data.inputs, data.targets, index, self.affine, self.target_affine, inputs, targets)
+            outside = loops.with_values(*given, self.target_affine, inputs, targets)
         if outside >= 0:
             raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":

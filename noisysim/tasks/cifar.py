@@ -112,9 +112,7 @@ def read_batch(stream: IO[bytes], where: object, classes: Classes, title: str) -
     content = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in content.items()}
     images, labels = content.get("data"), content.get(classes.key)
     if not isinstance(images, Array) or labels is None:
-        raise ValueError(
-            f"{where}: not a {title} batch: keys {listed(sorted(content))}, no 'data' and {classes.key!r}"
-        )
+        raise ValueError(f"{where}: not a {title} batch: keys {listed(sorted(content))}, no 'data' and {classes.key!r}")
     pixels = images.numpy
     if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
         raise ValueError(f"{where}: data are {pixels.dtype} {pixels.shape}, not uint8 (n, 3072)")

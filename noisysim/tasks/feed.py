@@ -11,7 +11,6 @@ from noisysim import backends
 from noisysim.backends import gpu
 from noisysim.kernels import specialised
 from noisysim.observation import Batch
-from noisysim.tasks import gather
 from noisysim.tasks.base import Split, Task, whole
 
 
@@ -97,8 +96,8 @@ class Feed:
         """On the GPU that has the data."""
         from noisysim.kernels.cuda.target import launch
 
-        n, task, loops = len(data.inputs), self.task, specialised.gather()
-        if (outside := gather.first_outside(index, n)) >= 0:
+        n, task, loops = len(data.inputs), self.task, specialised.gather("cuda")
+        if (outside := specialised.gather().first_outside(index, n)) >= 0:
             raise task.outside(split, index[outside])
         rows = self._place.put(index % n)
         given, wanted = len(index) * task.n_in, len(index) * task.n_out

@@ -38,7 +38,7 @@ class InputNoise(NamedTuple):
         from noisysim.kernels.cuda.target import launch
 
         elements, std = len(rows) * inputs.shape[1], np.float32(self.std)
-        launch(specialised.gather().add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
+        launch(specialised.gather("cuda").add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
 
 
 @cache

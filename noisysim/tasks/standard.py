@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from noisysim.kernels import specialised
 
 CHOICES = ("global", "feature", "none")
 IMAGE_CHOICES = ("global", "feature", "unit", "none")
@@ -17,24 +18,13 @@ def _row_blocks(values: np.ndarray):
         yield values[start : start + step].astype(np.float64)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add(values, total, squares):
-    """Add the rows of `values` to `total`, and their squares to `squares`."""
-    for i in range(values.shape[0]):
-        row = values[i]
-        for j in range(row.shape[0]):
-            value = np.uint32(row[j])
-            total[j] += value
-            squares[j] += value * value
-
-
 def _byte_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`moments` of uint8: sums of whole numbers, in one pass, and each result rounded once."""
     n = len(values)
     total, squares = np.zeros(values.shape[1], object), np.zeros(values.shape[1], object)
     for start in range(0, n, _ROWS):
         part, part_squares = np.zeros((2, values.shape[1]), np.uint32)
-        _add(values[start : start + _ROWS], part, part_squares)
+        specialised.gather().add_bytes(values[start : start + _ROWS], part, part_squares)
         total, squares = total + part.astype(object), squares + part_squares.astype(object)
     return (total / n).astype(np.float64), ((n * squares - total * total) / (n * n)).astype(np.float64)
 

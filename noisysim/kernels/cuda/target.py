@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numba import cuda
 
+from noisysim.kernels import cache
+
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 _THREADS = 2 if SIMULATED else 256  # a simulated thread is one of Python's
 _BLOCKS = 2 if SIMULATED else 132 * 32  # more elements than these have threads: each thread does several
@@ -19,7 +21,11 @@ _BLOCKS = 2 if SIMULATED else 132 * 32  # more elements than these have threads:
 
 def kernel(function: Callable) -> Any:
     """Compile a function that each thread of a grid runs."""
-    return cuda.jit(cache=True)(function)
+    if SIMULATED:
+        return cuda.jit(function)
+    from numba.cuda.dispatcher import CUDACache
+
+    return cache.keep(cuda.jit(function), CUDACache)
 
 
 def device(function: Callable) -> Any:

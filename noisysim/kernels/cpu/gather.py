@@ -1,15 +1,14 @@
-"""The loops that copy rows of a split into a batch, standardised on the way.
+"""The loops over data sets: rows of a split are copied into a batch, standardised on the way.
 
 They read the data in their own type: no temporary array is as large as a batch of float64.
 """
 
-from __future__ import annotations
+from numpy import float32, uint32
 
-from numba import njit
-from numpy import float32
+from noisysim.kernels.cpu.compiling import loop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def first_outside(rows, n):
     """Position of the first row outside ``-n .. n - 1``, or -1."""
     for b in range(rows.shape[0]):
@@ -18,7 +17,7 @@ def first_outside(rows, n):
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def standardised(source, rows, affine, out):
     """``out[b] = (source[rows[b]] - affine[0]) * affine[1]`` in float32."""
     shift, scale = affine[0], affine[1]
@@ -29,7 +28,7 @@ def standardised(source, rows, affine, out):
             filled[j] = (float32(row[j]) - shift[j]) * scale[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def with_labels(source, labels, rows, affine, inputs, targets):
     """Standardised inputs and one-hot targets; returns the position of a row out of range, or -1."""
     outside = first_outside(rows, source.shape[0])
@@ -42,7 +41,7 @@ def with_labels(source, labels, rows, affine, inputs, targets):
     return outside
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop()
 def with_values(source, values, rows, affine, target_affine, inputs, targets):
     """Standardised inputs and values; returns the position of a row out of range, or -1."""
     outside = first_outside(rows, source.shape[0])
@@ -50,3 +49,14 @@ def with_values(source, values, rows, affine, target_affine, inputs, targets):
         standardised(source, rows, affine, inputs)
         standardised(values, rows, target_affine, targets)
     return outside
+
+
+@loop()
+def add_bytes(values, total, squares):
+    """Add the rows of `values`, uint8, to `total`, and their squares to `squares`."""
+    for i in range(values.shape[0]):
+        row = values[i]
+        for j in range(row.shape[0]):
+            value = uint32(row[j])
+            total[j] += value
+            squares[j] += value * value
