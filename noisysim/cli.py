@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,10 @@ import numpy as np
 
 import noisysim
 from noisysim import config as configuration
-from noisysim import devices, diagnostics, environment, fields, layers, learners, running, tasks
+from noisysim import devices, diagnostics, environment, fields, layers, learners, running, signals, tasks
 from noisysim import plot as plots
 from noisysim.backends import BackendError
+from noisysim.texts import printable
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
 devices_app = cyclopts.App(name="devices", help="List the devices, or the fields of one, or draw what one does.")
@@ -213,7 +215,7 @@ def show(path: Path, *, config: bool = False) -> None:
     if isinstance(result, noisysim.Study):
         print(f"\n{result.toml()}" if config else "", end="")
         return
-    print(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}")
+    print(printable(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}"))
     if config:
         print(json.dumps(result.config, indent=1))
 
@@ -455,17 +457,37 @@ def _tell(result: Any, picture: str | None) -> None:
     if picture:
         result.plot(picture)
         print(f"{'figure':>9}  {picture}")
-    if result.status == "interrupted":
-        sys.exit(130)
+    if result.status == "stopped":
+        sys.exit(signals.LIMIT_STATUS)
 
 
 def main() -> None:
-    """Run the command line; an error in what was asked for is one line, not a traceback."""
+    """Run the command line; an error in what was asked for is one line, not a traceback.
+
+    The exit status is 0, 1 after an error, 75 if a run was stopped by its time limit, and 128 + n after signal n.
+    """
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    with signals.noted() as received:
+        status = _status(sys.argv[1:])
+    if received and isinstance(status, str):
+        print(status, file=sys.stderr)
+    sys.exit(128 + received[0] if received else status)
+
+
+def _status(words: list[str]) -> Any:
+    """Run a command; the exit status, or the line that says what is wrong."""
     try:
-        app(sys.argv[1:], print_error=False, exit_on_error=False)
+        app(words, print_error=False, exit_on_error=False)
     except cyclopts.CycloptsError as error:
-        sys.exit(f"noisysim: {' '.join(str(error).split())}")
+        return f"noisysim: {' '.join(printable(error).split())}"
     except (ValueError, TypeError, OSError, MemoryError, ImportError, BackendError) as error:
-        sys.exit(f"noisysim: {error}")
+        return f"noisysim: {' '.join(printable(error).split())}"
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"noisysim: warning: {' '.join(printable(message).split())}", file=sys.stderr)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import style
+from noisysim import style, writing
 from noisysim.fields import check_choice
+from noisysim.texts import printable
 
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
@@ -19,12 +20,10 @@ LOOKS = 60
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a picture file that cannot be written, before any work."""
-    from noisysim import storage
-
     suffix, known = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
     if suffix not in known:
         raise ValueError(f"a picture file ends in one of {', '.join(known)}: not {os.fspath(path)!r}")
-    storage.check_writable(Path(path), overwrite=True)
+    writing.check(path)
 
 
 def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> Any:
@@ -32,9 +31,9 @@ def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> An
     config = result.config
     name = Path(config["task"]["name"]).name
     rule, device = (Path(config[part]["name"]).stem for part in ("learner", "device"))  # or a file's path
-    figure.suptitle(f"{rule} on {device}: {name}", fontsize=11)
+    figure.suptitle(printable(f"{rule} on {device}: {name}"), fontsize=11, parse_math=False)
     if path is not None:
-        figure.savefig(path, dpi=150)
+        style.save(figure, path)
     return figure
 
 
@@ -69,7 +68,7 @@ def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 
         check_writable(path)
     figure = device_plot.draw(device, seed)
     if path is not None:
-        figure.savefig(path, dpi=150)
+        style.save(figure, path)
     return figure
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import storage
+from noisysim import storage, writing
 from noisysim.history import LOOKS
+from noisysim.texts import printable
 
 
 class Result:
@@ -18,8 +19,8 @@ class Result:
 
     Attributes
     ----------
-    status : {"finished", "interrupted", "diverged", "running"}
-        A file left by a run that was killed says "running".
+    status : {"finished", "interrupted", "stopped", "diverged", "running"}
+        Interrupted by a signal, stopped at its time limit. A file left by a run that was killed says "running".
     config : dict
         Every argument, resolved: `noisysim run --config FILE` runs it again.
     environment : dict
@@ -67,8 +68,8 @@ class Result:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a result file (layout: `noisysim.storage`)."""
         path = Path(path)
-        storage.check_writable(path, overwrite)
-        storage.write(path, self.content)
+        with writing.hold(path, overwrite) as held:
+            storage.write(held, self.content)
         self.path = path
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "curves") -> Any:
@@ -121,9 +122,9 @@ class Result:
         rows += self._measured()
         rows += [("note", note) for note in task.get("notes", [])]
         rows += [("WARNING", warning) for warning in self.warnings]
-        if self.status in ("interrupted", "running") and self.path is not None:
-            rows.append(("go on", f"noisysim resume {self.path}"))
-        return rows
+        if self.status in storage.RESUMABLE and self.path is not None:
+            rows.append(("resume", f"noisysim resume {self.path}"))
+        return [(printable(name), printable(value)) for name, value in rows]
 
     def _measured(self) -> list[tuple[str, str]]:
         """Which diagnostics looked, how often, and at what the learner did not see."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import time
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import backends, chunks, environment, execution, storage, tasks
+from noisysim import backends, chunks, environment, execution, signals, storage, tasks, writing
 from noisysim import config as configuration
 from noisysim.architecture import Architecture, architecture, whole
+from noisysim.checkpoints import Checkpoints
 from noisysim.chip import SEED
 from noisysim.fields import Field, as_list, check, check_names, check_switch, shown
 from noisysim.results import Result
+from noisysim.texts import one_line
 from noisysim.training import Training
 
 
@@ -49,6 +52,7 @@ def run(
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     checkpoint_seconds: float = 30.0,
+    until: float | str | None = None,
     progress: bool | None = None,
 ) -> Result:
     """Train a network on a simulated chip.
@@ -109,19 +113,24 @@ def run(
     overwrite : bool
         Replace an existing result file.
     checkpoint_seconds : float
-        Longest time between two checkpoints, besides the one at each epoch's end.
+        Longest time between two checkpoints, besides the one at each epoch's end. One that cannot be written, on a full
+        disk for one, is a warning, and the next one tries again.
+    until : float or str
+        End the run so long after its start, set-up included, with status "stopped": seconds, or a text such as
+        "11h50m" or "90s". noisysim.resume takes it up.
     progress : bool
         Show a progress bar. Left out, on a terminal only.
 
     Returns
     -------
     Result
-        What was recorded: history, cost, warnings, configuration.
+        What was recorded: history, cost, warnings, configuration. After Ctrl-C as well, with status "interrupted"; so
+        does SIGTERM, SIGHUP or SIGXCPU end a run, and takes its course once the file is written.
 
     Raises
     ------
     ValueError, TypeError, OSError
-        For bad input, before any work.
+        For bad input, before any work; OSError also if the result cannot be written at the end.
 
     Examples
     --------
@@ -131,6 +140,7 @@ def run(
     >>> bool(result.history["test_accuracy"][-1] > 0.5)
     True
     """
+    began, limit = time.perf_counter(), signals.seconds(until)
     path = _output(out, overwrite)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
     progress = check_switch("run.progress", progress, None)
@@ -141,10 +151,11 @@ def run(
         chips=chips, data=data,
     )  # fmt: skip
     started = time.perf_counter()
-    with execution.threads(threads), backends.products(resolved.backend):
+    with _held(path, overwrite) as held, execution.threads(threads), backends.products(resolved.backend):
         training = Training(resolved)
         training.begin()
-        return _go_on(training, environment.describe(resolved.backend), path, started, seconds, progress)
+        where = environment.describe(resolved.backend)
+        return _go_on(training, where, held, started, seconds, _left(limit, began), progress)
 
 
 def together(
@@ -162,7 +173,7 @@ def together(
     progress : bool
         Show a progress bar, of all together. Left out, on a terminal only.
     **arguments
-        Those of `run`, but for ``seed``, ``chips``, ``out``, ``overwrite`` and ``checkpoint_seconds``.
+        Those of `run`, but for ``seed``, ``chips``, ``out``, ``overwrite``, ``checkpoint_seconds`` and ``until``.
 
     Returns
     -------
@@ -189,10 +200,10 @@ def together(
     if said := _obstacle(config, len(checked)):
         raise ValueError(f"runs of {len(checked)} seeds cannot go side by side: {said}; run them one after another")
     where = environment.describe(config.backend)
-    with execution.threads(threads), backends.products(config.backend):
+    with execution.threads(threads), backends.products(config.backend), signals.listening() as stop:
         training = Training(replace(config, chips=len(checked)), checked)
         training.begin()
-        training.run(progress)
+        training.run(progress, stop)
     plain, results = config.plain(), []
     for m, seed in enumerate(checked):
         own = {"config": {**deepcopy(plain), "seed": seed}, "environment": dict(where), **training.of_one(m)}
@@ -276,9 +287,10 @@ def resume(
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     checkpoint_seconds: float = 30.0,
+    until: float | str | None = None,
     progress: bool | None = None,
 ) -> Result:
-    """Go on with an interrupted run, to the bits it would have had undisturbed.
+    """Resume a run that was cut short, to the bits it would have had undisturbed.
 
     Parameters
     ----------
@@ -295,6 +307,8 @@ def resume(
         Threads to use.
     checkpoint_seconds : float
         Longest time between two checkpoints.
+    until : float or str
+        As in `run`, from the start of this call.
     progress : bool
         Show a progress bar. Left out, on a terminal only.
 
@@ -304,17 +318,22 @@ def resume(
         Of the whole run. A run that was finished is returned as it is.
     """
     path = Path(path)
+    began, limit = time.perf_counter(), signals.seconds(until)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
     progress = check_switch("run.progress", progress, None)
     content = storage.read(path)
-    if content["status"] in ("finished", "diverged"):
+    if content["status"] not in storage.RESUMABLE:
         return Result.of(content, path)
-    resolved = _taken_up(content, path, task, device, data)
-    started = time.perf_counter() - content["elapsed"]
-    with execution.threads(threads), backends.products(resolved.backend):
-        training = _restored(resolved, content, path)
-        training.notes += environment.moved(content["environment"])
-        return _go_on(training, content["environment"], path, started, seconds, progress)
+    with writing.hold(path) as held:
+        content = storage.read(path)  # now that nobody else writes it
+        if content["status"] not in storage.RESUMABLE:
+            return Result.of(content, path)
+        resolved = _taken_up(content, path, task, device, data)
+        with execution.threads(threads), backends.products(resolved.backend):
+            training = _restored(resolved, content, path)
+            training.notes += environment.moved(content["environment"])
+            started, where = began - content["elapsed"], content["environment"]
+            return _go_on(training, where, held, started, seconds, _left(limit, began), progress)
 
 
 def retention(
@@ -396,26 +415,27 @@ def _restored(resolved: configuration.Config, content: dict[str, Any], path: Pat
     training = Training(resolved)
     try:
         training.resume(content["arrays"])
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path or 'this run'} holds no whole state to go on from: {error}") from None
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path or 'this run'} holds no whole state to go on from: {one_line(error)}") from None
     return training
 
 
 ARGUMENTS = tuple(inspect.signature(run).parameters)
 """The names of `run`'s arguments."""
-NOT_TOGETHER = ("seed", "chips", "threads", "out", "overwrite", "checkpoint_seconds", "progress")
+NOT_TOGETHER = ("seed", "chips", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress")
 TOGETHER = tuple(name for name in ARGUMENTS if name not in NOT_TOGETHER)
 """Those that runs side by side have in common."""
 
 
 def _go_on(
-    training: Training, where: dict[str, Any], path: Path | None, started: float, seconds: float, show: bool | None
-) -> Result:
+    training: Training, where: dict[str, Any], held: writing.Held | None, started: float, seconds: float,
+    limit: float | None, show: bool | None,
+) -> Result:  # fmt: skip
     plain = training.config.plain()
 
-    def result() -> Result:
+    def content() -> dict[str, Any]:
         state = training.state()  # first: it fetches what the history does not have yet
-        content = {
+        return {
             "status": training.status,
             "elapsed": time.perf_counter() - started,
             "config": plain,
@@ -424,19 +444,12 @@ def _go_on(
             "cost": training.chip.cost.as_dict(),
             "arrays": {**training.history.arrays(), **state},
         }
-        return Result.of(content, path)
 
-    def checkpoint() -> None:
-        assert path is not None
-        storage.write(path, result().content)
-
-    if path is not None:
-        checkpoint()
-    training.run(show, checkpoint if path else None, seconds)
-    ended = result()
-    if path is not None:
-        storage.write(path, ended.content)
-    return ended
+    checkpoints = Checkpoints(held, content)
+    with signals.listening(limit) as stop:
+        checkpoints.begin()
+        training.run(show, stop, checkpoints if held else None, seconds)
+        return Result.of(checkpoints.end(), held.path if held else None)
 
 
 def _output(out: Any, overwrite: Any) -> Path | None:
@@ -447,12 +460,22 @@ def _output(out: Any, overwrite: Any) -> Path | None:
         raise TypeError(f"out must be a path, not {shown(out)}")
     path = Path(out)
     try:
-        storage.check_writable(path, overwrite)
+        writing.check(path, overwrite)
     except OSError as error:
         if error.filename is None:
             raise
         raise type(error)(f"cannot write {shown(os.fspath(path))}: {error.strerror}") from None  # in one short line
     return path
+
+
+def _held(path: Path | None, overwrite: bool) -> contextlib.AbstractContextManager[writing.Held | None]:
+    """The result file, held against other runs."""
+    return contextlib.nullcontext() if path is None else writing.hold(path, overwrite)
+
+
+def _left(limit: float | None, began: float) -> float | None:
+    """What is left of a time limit."""
+    return None if limit is None else limit - (time.perf_counter() - began)
 
 
 def _threads(threads: Any) -> int | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from noisysim.learners.apart import Apart
 from noisysim.plain_arrays import NonFiniteError
 from noisysim.progress import Progress
 from noisysim.recorder import Recorder, hits
+from noisysim.signals import Stop
 from noisysim.tasks.feed import Feed
 
 
@@ -111,20 +110,22 @@ class Training:
             return self.task.order(epoch, self.config.seed)
         return np.stack([self.task.order(epoch, seed) for seed in self.seeds])
 
-    def run(self, show: bool | None, checkpoint: Any = None, seconds: float = 30.0) -> None:
-        """Go on until finished, diverged or interrupted.
+    def run(self, show: bool | None, stop: Stop, checkpoint: Any = None, seconds: float = 30.0) -> None:
+        """Go on until finished, diverged, interrupted or stopped.
 
         Parameters
         ----------
         show : bool or None
             Of the progress bar.
+        stop : Stop
+            Looked at after each update.
         checkpoint : callable, optional
             Called at the end of every epoch and when `seconds` have passed since.
         """
         progress = Progress(self.steps * self.config.epochs, self.done, show)
         saved = time.monotonic()
         try:
-            with np.errstate(over="ignore", invalid="ignore"), self._room(), _interruptible() as interrupted:
+            with np.errstate(over="ignore", invalid="ignore"), self._room():
                 while self.epoch < self.config.epochs and self.status == "running":
                     order = self._order(self.epoch)
                     while self.step < self.steps and self.status == "running":
@@ -132,8 +133,8 @@ class Training:
                         self._update(order[..., self.step * size : (self.step + 1) * size])
                         if progress.due:
                             self._show(progress)
-                        if interrupted.is_set():
-                            self.status = "interrupted"
+                        if self.status == "running" and (reason := stop.reason):
+                            self.status = reason
                         elif checkpoint and time.monotonic() - saved > seconds:
                             checkpoint()
                             saved = time.monotonic()
@@ -453,6 +454,8 @@ class Training:
         self.optimizer_state = _put_like(self.optimizer_state, arrays["state/optimizer"])
         progress = arrays["state/progress"]
         self.epoch, self.step = (int(v) for v in progress["position"])
+        if not (0 <= self.epoch <= self.config.epochs and 0 <= self.step <= self.steps):
+            raise ValueError(f"epoch {self.epoch}, update {self.step} is no place in this run")
         self.recorder.sums[:] = progress["sums"]
         self.recorder.exploded[:] = self._lost[:] = progress["exploded"]
         self._culprits[:], self._powers[:] = progress.get("culprits", 0), progress.get("powers", 0)
@@ -476,25 +479,15 @@ def _taken(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _put_like(present: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Copies of arrays, each where its like is at present."""
+    """Copies of arrays, each where its like is at present.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If there is no such array, or it has another shape or type.
+    """
+    for name, array in arrays.items():
+        like = present[name]
+        if (np.shape(array), array.dtype) != (like.shape, like.dtype):
+            raise ValueError(f"{name} is {array.dtype} {np.shape(array)}, not {like.dtype} {like.shape}")
     return {name: backends.of(present[name]).put(np.array(array)) for name, array in arrays.items()}
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; a second one interrupts at once."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)

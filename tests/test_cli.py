@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 import noisysim
 from noisysim import cli, config, devices, fields, learners, tasks
 from noisysim.running import ARGUMENTS
+from noisysim.signals import ENDING
+from noisysim.training import Training
 
 FAST = shlex.split("run student-teacher:n_in=6,n_train=40,n_test=10 --layers 5 --batch-size 8 --epochs 2")
 
@@ -305,8 +308,49 @@ def test_ctrl_c_before_the_first_update_is_no_traceback(call, monkeypatch):
     assert call("run") == (130, "", "")
 
 
-def test_an_interrupted_run_exits_with_130(call, monkeypatch):
-    result = noisysim.run("student-teacher:n_in=6,n_train=40,n_test=10", layers=[], batch_size=8, epochs=1)
-    result.status = "interrupted"
-    monkeypatch.setattr(noisysim.running, "run", lambda **_: result)
-    assert call("run")[0] == 130
+@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+def test_a_run_that_a_signal_ended_is_saved_and_exits_with_128_and_its_number(number, call, monkeypatch, tmp_path):
+    """At the first update; what is sent again, as by `timeout`, changes nothing."""
+    update = Training._update
+
+    def send(training, rows):
+        update(training, rows)
+        os.kill(os.getpid(), number)
+        if number != signal.SIGINT:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_update", send)
+        code, out, err = call(*FAST, "--out", tmp_path / "run.h5")
+    assert (code, err) == (128 + number, "")
+    assert f"resume  noisysim resume {tmp_path / 'run.h5'}" in out
+    assert os.listdir(tmp_path) == ["run.h5"]
+    assert noisysim.load(tmp_path / "run.h5").status == "interrupted"
+    assert noisysim.load(tmp_path / "run.h5").cost["updates"] == 1
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    assert call("resume", tmp_path / "run.h5")[0] == 0
+    whole = noisysim.run(FAST[1], layers=[5], batch_size=8, epochs=2)
+    assert (noisysim.load(tmp_path / "run.h5").steps["train_loss"] == whole.steps["train_loss"]).all()
+
+
+def test_a_time_limit_ends_a_run_cleanly(call, tmp_path):
+    """Again and again: a limit that has passed when learning begins still lets an update be done."""
+    path, codes = tmp_path / "run.h5", [call(*FAST, "--out", tmp_path / "run.h5", "--until", "0.001s")[0]]
+    assert noisysim.load(path).status == "stopped"
+    assert "(stopped)" in call("show", path)[1]
+    while codes[-1] and len(codes) < 20:
+        code, out, err = call("resume", path, "--until", "0.001")
+        assert ("noisysim resume" in out, err) == (code != 0, "")
+        codes.append(code)
+    assert codes == [75] * 10 + [0]
+    whole = noisysim.run(FAST[1], layers=[5], batch_size=8, epochs=2)
+    assert (noisysim.load(path).history["test_loss"] == whole.history["test_loss"]).all()
+
+
+@pytest.mark.parametrize("until", ["", "0", "-1s", "soon", "11h 50m", "1h2", "nan", "5x"])
+def test_a_time_limit_that_is_none_is_refused(until, call):
+    code, _, err = call(*FAST, f"--until={until}")
+    assert code == 1
+    assert err == (
+        f"noisysim: run.until must be a time such as '11h50m', '90s' or a number of seconds, not {until!r}\n"
+    )

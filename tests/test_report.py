@@ -178,7 +178,7 @@ def test_warnings_and_unfinished_runs_are_prominent(result):
     page = Page(render(noisysim.Result(content, Path("folder-of-mine/it's.h5"))))
     head = page.text.partition("Learning")[0]
     assert "What the run warned of only 3 % of <it> got through" in head
-    assert "interrupted (stopped before its end)" in head
+    assert "interrupted (interrupted before its end)" in head
     assert "noisysim resume" in head
     assert "folder-of-mine" not in page.text
 

@@ -2,9 +2,11 @@
 
 import base64
 import errno
+import itertools
 import json
 import os
 import re
+import stat
 
 import h5py
 import matplotlib.image
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import storage
+from noisysim import storage, writing
 from noisysim.history import EPOCH, STEP
 
 GIVEN = {"layers": [5], "batch_size": 16, "epochs": 3, "device": "crossbar", "learner": "danp", "learning_rate": 0.1,
@@ -136,10 +138,10 @@ def refuse(*_, **__):
 
 
 FAILURES = {
-    "half-way": lambda patch: patch.setattr(h5py.Group, "create_dataset", refuse),
-    "at-the-end": lambda patch: patch.setattr(h5py.File, "flush", refuse),
-    "to-disk": lambda patch: patch.setattr(storage.os, "fsync", refuse),
-    "renaming": lambda patch: patch.setattr(type(storage.Path()), "replace", refuse),
+    "making": lambda patch: patch.setattr(h5py.Group, "create_dataset", refuse),
+    "writing": lambda patch: patch.setattr(os, "write", refuse),
+    "to-disk": lambda patch: patch.setattr(os, "fsync", refuse),
+    "renaming": lambda patch: patch.setattr(os, "replace", refuse),
 }
 
 
@@ -157,34 +159,78 @@ def test_a_write_that_fails_leaves_the_old_file(failure, path, result, monkeypat
 
 def test_the_file_is_flushed_before_it_takes_the_place_of_the_old_one(path, result, monkeypatch):
     done = []
-    fsync, replace = os.fsync, type(path).replace
-    monkeypatch.setattr(storage.os, "fsync", lambda number: (done.append("fsync"), fsync(number)))
-    monkeypatch.setattr(type(path), "replace", lambda a, b: (done.append("replace"), replace(a, b)))
-    result.save(path, overwrite=True)
-    assert done == ["fsync", "replace"]
+    fsync, replace = os.fsync, os.replace
+
+    def flush(number):
+        done.append(stat.S_ISDIR(os.fstat(number).st_mode) or os.fstat(number).st_size)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("replace"), replace(a, b)))
+    with writing.hold(path) as held:
+        done.clear()
+        storage.write(held, result.content)
+    assert done == [path.stat().st_size, "replace", True]  # the whole draft, and the folder once it has the new name
 
 
-def test_a_checkpoint_that_fails_leaves_the_last_one(tmp_path, monkeypatch):
-    """A full disk in the middle of a run: the error is the disk's, and the file is that of the epoch before."""
-    target, write, written = tmp_path / "run.h5", storage.write, []
+def run_on_a_disk_that_fills(monkeypatch, target, full):
+    """A run of 5 epochs whose n-th writings of its file (0 is the one before learning) meet a full disk."""
+    write, counts, seen = storage.write, itertools.count(), []
 
-    def fill(path, content):
-        written.append(len(content["arrays"]["history/epoch"]["test_loss"]))
-        if len(written) == 4:
-            with monkeypatch.context() as patch:
-                patch.setattr(h5py.Group, "create_dataset", refuse)
-                write(path, content)
-        write(path, content)
+    def fill(held, content):
+        with monkeypatch.context() as patch:
+            if next(counts) in full:
+                patch.setattr(os, "write", refuse)
+            write(held, content)
 
-    monkeypatch.setattr(storage, "write", fill)
-    with pytest.raises(OSError, match="No space left"):
-        noisysim.run(arrays(), **{**GIVEN, "epochs": 10}, out=target)
-    assert written == [0, 1, 2, 3]
+    def look(held, content):
+        try:
+            fill(held, content)
+        finally:
+            epochs = len(noisysim.load(target).history["test_loss"]) if target.exists() else None
+            seen.append((epochs, sorted(os.listdir(target.parent))))
+
+    monkeypatch.setattr(storage, "write", look)
+    try:
+        return noisysim.run(arrays(), **{**GIVEN, "epochs": 5}, out=target), seen
+    except OSError as error:
+        return error, seen
+    finally:
+        monkeypatch.setattr(storage, "write", write)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_checkpoints_not_the_run(tmp_path, monkeypatch):
+    target = tmp_path / "run.h5"
+    with pytest.warns(RuntimeWarning, match=r"run\.h5': No space left on device; the run goes on") as warned:
+        result, seen = run_on_a_disk_that_fills(monkeypatch, target, {2, 3})
+    assert len(warned) == 1
+    assert [epochs for epochs, _ in seen] == [0, 1, 1, 1, 4, 5, 5]
+    assert all(names == [".run.h5.lock", "run.h5"] for _, names in seen)  # no draft is left
     assert os.listdir(tmp_path) == ["run.h5"]
-    assert noisysim.load(target).status == "running"
-    assert len(noisysim.load(target).history["test_loss"]) == 2
-    monkeypatch.setattr(storage, "write", write)
+    assert result.status == "finished"
+    undisturbed = noisysim.run(arrays(), **{**GIVEN, "epochs": 5})
+    assert np.array_equal(noisysim.load(target).steps["train_loss"], undisturbed.steps["train_loss"])
+    assert noisysim.load(target).warnings == undisturbed.warnings
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_last_checkpoint_is_resumed(tmp_path, monkeypatch):
+    target = tmp_path / "run.h5"
+    with pytest.warns(RuntimeWarning, match="the run goes on"):
+        error, _ = run_on_a_disk_that_fills(monkeypatch, target, {4, 5, 6})
+    assert str(error) == (
+        f"cannot write '{target}': No space left on device; the last checkpoint is whole: noisysim resume {target}"
+    )
+    assert error.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == ["run.h5"]
+    assert len(noisysim.load(target).history["test_loss"]) == 3
     assert noisysim.resume(target, task=arrays(), progress=False).status == "finished"
+
+
+def test_a_disk_that_is_full_from_the_start_is_an_error_before_any_work(tmp_path, monkeypatch):
+    error, seen = run_on_a_disk_that_fills(monkeypatch, tmp_path / "run.h5", {0})
+    assert str(error) == f"cannot write '{tmp_path / 'run.h5'}': No space left on device"
+    assert len(seen) == 1
+    assert os.listdir(tmp_path) == []
 
 
 # --- summary --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from noisysim import storage
+from noisysim import writing
 from noisysim.fields import check_switch
 from noisysim.results import Result
 
@@ -45,12 +45,7 @@ def report(source: Any, out: str | os.PathLike[str], *, overwrite: bool = False)
         raise ValueError(f"a report's name ends in .html, not {os.fspath(out)!r}")
     _check_place(path, overwrite)
     text = render(source)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    writing.replace(path, text.encode())
     return path
 
 
@@ -74,4 +69,4 @@ def render(source: Any) -> str:
 def _check_place(path: Path, overwrite: bool) -> None:
     if path.exists() and path.is_file() and not overwrite:
         raise FileExistsError(f"{path} exists: give another path, or say overwrite=True")
-    storage.check_writable(path, overwrite=True)
+    writing.check(path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim import storage
 from noisysim.cost import Cost
 from noisysim.reporting import figures, pages, settings
 from noisysim.reporting.command import reproduction
@@ -28,7 +29,8 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
 """Of the table of epochs, and how a value is shown; those other than losses where there are any."""
 _STATUS = {
     "finished": "all epochs were done",
-    "interrupted": "stopped before its end",
+    "interrupted": "interrupted before its end",
+    "stopped": "stopped at its time limit",
     "diverged": "stopped because it diverged",
     "running": "killed, or still going on when this was written",
 }
@@ -62,7 +64,7 @@ def render(result: Result) -> str:
         about=[Fact(n, v) for n, v in result.rows() if n in ("task", "network", "device", "learner", "optimizer")],
         notes=config["task"].get("notes", []),
         warnings=result.warnings,
-        go_on=f"noisysim resume {shlex.quote(name)}" if name and result.status in ("interrupted", "running") else "",
+        go_on=f"noisysim resume {shlex.quote(name)}" if name and result.status in storage.RESUMABLE else "",
         curves=curves,
         diagnostics=looked,
         measured=dict(result.rows()).get("measured", ""),

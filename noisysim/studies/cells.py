@@ -14,7 +14,7 @@ from noisysim import learner_files, learners, running, tasks
 from noisysim.fields import check, check_names, declared
 from noisysim.studies.grids import Plan
 
-OF_A_STUDY = ("data", "threads", "out", "overwrite", "checkpoint_seconds", "progress")
+OF_A_STUDY = ("data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress")
 """Arguments of `noisysim.run` that are not a run's own in a study."""
 DEFAULTS = {name: p.default for name, p in inspect.signature(running.run).parameters.items() if name not in OF_A_STUDY}
 """The others, and their defaults."""

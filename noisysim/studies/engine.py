@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from noisysim import execution, running, storage
+from noisysim import execution, running, writing
 from noisysim.fields import Field, check, check_switch
 from noisysim.progress import Tally
 from noisysim.studies import journal, needs, table, worker
@@ -146,7 +146,7 @@ class _Keeper:
     def __enter__(self) -> _Keeper:
         if self.path is None:
             return self
-        storage.check_writable(self.path, overwrite=True)
+        writing.check(self.path)
         self._journal = journal.Journal(self.path)
         try:
             if self.path.exists():

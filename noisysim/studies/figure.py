@@ -47,7 +47,7 @@ def draw(
     values = values.squeeze([d for d in values.dims if d not in (x, hue, col, *AVERAGED)])
     figure = _panels(values, name, x, hue, col, study)
     if path is not None:
-        figure.savefig(path, dpi=150)
+        style.save(figure, path)
     return figure
 
 

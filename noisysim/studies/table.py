@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import storage
+from noisysim import hdf5
 from noisysim.studies import cells
 
 FORMAT, VERSION = "noisysim study", 1
@@ -196,7 +196,7 @@ class Table:
 
 def write(path: Path, table: Table) -> None:
     """Write a study's file in one step."""
-    with storage.replaced(path) as file:
+    with hdf5.replaced(path) as file:
         file.attrs.update(format=FORMAT, version=VERSION)
         for name, values in table.scales().items():
             scale = _dataset(file, name, values)

@@ -1,4 +1,4 @@
-"""Loops that copy rows of a split into a batch, as in `noisysim.kernels.cpu.gather`: of each of several chips the same."""
+"""Loops that copy rows of a split into a batch, as `noisysim.kernels.cpu.gather`: of each of several chips the same."""
 
 import numpy as np
 from numba import cuda

@@ -1,0 +1,24 @@
+"""Texts from files that others wrote, as a terminal may be given them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_TURNS = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+"""Characters that turn the direction of what follows."""
+MOST = 500
+"""Characters of a reason that a message quotes at most."""
+
+
+def printable(text: object) -> str:
+    """A text without control characters, but for line ends and tabs, and without changes of direction."""
+    said = str(text)
+    if said.isascii() and said.isprintable():
+        return said
+    return "".join(c for c in said if c in "\n\t" or not (c in _TURNS or unicodedata.category(c) in ("Cc", "Cs")))
+
+
+def one_line(text: object) -> str:
+    """The same on one line, not too long."""
+    said = " ".join(printable(text).split())
+    return said if len(said) <= MOST else f"{said[:MOST]}..."
