@@ -104,6 +104,7 @@ def sweep_study(
     threads: int | None = None,
     overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     retry: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    timeout: float | None = None,
     keep: Path | None = None,
     data: Path | None = None,
     progress: bool | None = None,
@@ -128,6 +129,8 @@ def sweep_study(
         Replace an existing file of another study.
     retry : bool
         Do runs again that failed.
+    timeout : float
+        Seconds that a run may take before it is given up. Default: no limit.
     keep : Path
         Folder for the result file of every run.
     data : Path
@@ -140,7 +143,7 @@ def sweep_study(
     with asking.client(scheduler) as client:
         study = asking.sweep(
             path, out=out, client=client, workers=workers, threads=threads, overwrite=overwrite, retry=retry,
-            keep=keep, data=data, progress=progress,
+            timeout=timeout, keep=keep, data=data, progress=progress,
         )  # fmt: skip
     print(study)
     if study.counts["missing"]:
@@ -171,7 +174,7 @@ def tune(
     out : Path
         File for the runs of the search; left out, study-rates.h5 beside study.toml.
     choose : str
-        "stable", the largest stable rate, or "loss", the stable one with the lowest training loss.
+        "stable", the largest rate up to which it learns, or "loss", the one with the lowest training loss.
     start : float
         Lowest rate.
     factor : float

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import hashlib
+import importlib.util
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,29 @@ def version() -> str:
         return metadata.version("noisysim")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+MAPPED = ("devices", "papers")
+"""Subpackages that a checkout keeps outside of the package's own folder (``package_dir`` of setup.cfg)."""
+
+
+@functools.cache
+def source_hash() -> str:
+    """SHA-256 (hexadecimal) of the package's source: every Python file, by its place in the package.
+
+    The same source has the same hash wherever and however it is installed. Two installations of one version whose
+    source differs may compute other bits. It is computed once a process: what counts is what was loaded.
+    """
+    files: dict[str, Path] = {}
+    for package in ("", *MAPPED):
+        spec = importlib.util.find_spec(f"noisysim.{package}".rstrip("."))
+        for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
+            files.update({(package / path.relative_to(folder)).as_posix(): path for path in folder.rglob("*.py")})
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        content = path.read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def cpu() -> str:

@@ -17,6 +17,8 @@ RISEN = 1.25
 """A training loss so many times its minimum, and rising, is told of."""
 GROWN = 1.1
 """Growth of the activities from which weights are said to diffuse."""
+UNSTABLE, NOTHING = "unstable", "nothing was learned"
+"""How the warnings begin by which a study counts its runs."""
 EXPLODED = 1e8
 """A batch's mean loss beyond so many times the first batch's (or 1, if that is more), or a non-finite one, is
 divergence: the run stops."""
@@ -184,7 +186,7 @@ def warnings(
     """
     said = []
     if _unstable(history):
-        said.append(f"unstable: {_growth(history, learner, scales)}")
+        said.append(f"{UNSTABLE}: {_growth(history, learner, scales)}")
     shares = [s for s in history.mean("passed_share") if not math.isnan(s)]
     if shares:
         share = sum(shares) / len(shares)
@@ -210,10 +212,5 @@ def warnings(
         )
     accuracy = [a for a in history.mean("train_accuracy") if not math.isnan(a)]
     if classes and len(accuracy) >= 3 and max(accuracy) < 1.5 / classes:
-        said.append(f"nothing was learned: training accuracy never left chance ({100 * max(accuracy):.1f} %)")
-    if scales.targets_far:
-        said.append(
-            f"the targets' RMS is {scales.targets:.3g}, far from 1, which is about what a network starts with and what "
-            f"learning rates suit; {scales.advice_targets}"
-        )
+        said.append(f"{UNSTABLE}: {_growth(history, learner, scales)}")
     return said

@@ -288,8 +288,6 @@ def test_the_journal_holds_what_the_file_does_not_have_yet(tmp_path):
     kept.append(record("k2", 1 / 3))
     assert noisysim.load(path).data.test_accuracy.values.tolist()[1:] == [0.5, 1 / 3]
     assert noisysim.load(path).counts == {"finished": 2, "diverged": 0, "failed": 0, "missing": 1}
-    with pytest.raises(BlockingIOError, match="another sweep is writing"):
-        journal.Journal(path)
     kept.close()
     with journal.beside(path).open("ab") as file:
         file.write(json.dumps(record("k0", 0.1)).encode()[:40])  # the machine died while it wrote this line
@@ -328,6 +326,29 @@ def test_a_summary_tells_axes_counts_and_the_best(study):
     assert "8: 8 finished" in said
     means = 100 * study.data.test_accuracy.mean("seed")
     assert f"test accuracy {float(means.max()):.1f} %" in said
+
+
+def test_a_summary_and_the_page_say_how_many_runs_warned_and_of_what():
+    from noisysim import health
+    from noisysim.reporting import study_page
+
+    said = {
+        0: f"{health.NOTHING}: training accuracy never left chance (10.1 %)",
+        1: f"{health.NOTHING}: training accuracy never left chance (9.7 %)\n{health.UNSTABLE}: the training loss rose",
+        2: "only 3 % of the activity differences got through the ADC",
+        3: "",
+    }
+    found = a_table(list(said))
+    for seed, text in said.items():
+        found.put({**record(f"k{seed}", 0.1), "warnings": text})
+    found.put({**record("k3", 0.1), "status": "failed", "warnings": "Traceback ..."})
+    study = noisysim.Study(found, None)
+    assert study.noticed == {"warned": 3, "learned nothing": 2, "unstable": 1}
+    assert "4: 3 finished, 1 failed\n  WARNING  3 runs warned: 2 learned nothing, 1 unstable" in str(study)
+    assert study.warnings()[0] == (said[0], 2)
+    facts = {fact.name: fact for fact in study_page._outcome(study, study.data, "")}
+    assert (facts["Warned"].value, facts["Warned"].more) == ("3", "2 learned nothing, 1 unstable")
+    assert "(2 runs, numbers of one)" in study_page._warnings(study)[0]
 
 
 def test_a_figure_shows_means_over_seeds(study, tmp_path):
@@ -392,35 +413,119 @@ def test_the_command_line_does_the_same(study, tmp_path, monkeypatch, capsys):
 # --- rates ----------------------------------------------------------------------------------------------------------
 
 
-def losses(*columns):
-    """Training losses by epoch, one rate after another, as a study would have found them."""
+def losses(*columns, accuracies=None):
+    """Training losses by epoch, one rate after another, as a study would have found them, of values or of classes."""
     rates = [0.1 * 2**k for k in range(len(columns))]
     found = table.Table(
         {"learning_rate": rates}, {}, [f"k{k}" for k in range(len(rates))], {"a": 1}, [{"r": r} for r in rates]
     )
     for k, column in enumerate(columns):
         values = {"train_loss_by_epoch": column or [], "train_loss": column[-1] if column else np.nan}
+        values["chance_loss"] = CHANCE
+        values["chance_accuracy"] = np.nan if accuracies is None else 0.13
+        values["train_accuracy"] = np.nan if accuracies is None or not column else accuracies[k]
         status = "finished" if column else "diverged"
         found.put({"key": f"k{k}", "status": status, "error": "", "warnings": "", "environment": {}, "values": values})
     return noisysim.Study(found, None)
+
+
+CHANCE = 2.3
 
 
 @pytest.mark.parametrize(
     ("columns", "stable", "lowest"),
     [
         (([2.0, 1.8], [1.5, 1.0], [1.0, 0.5], None), 0.4, 0.4),
-        (([2.0, 1.8], [1.5, 1.0], [1.4, 1.1], None), 0.4, 0.2),
-        (([2.0, 1.8], [1.5, 1.0], [1.0, 1.4], [0.5, 0.4]), 0.2, 0.8),  # rises, and above it not
-        (([2.0, 1.8], [9.0, 8.0], None, None), 0.1, 0.1),  # falls, from far above where learning began
-        (([2.0, 2.6], [1.5, 1.0]), np.nan, 0.2),  # random feedback at a low rate
+        (([2.0, 1.8], [1.5, 1.0], [1.4, 0.6], [1.5, 0.9]), 0.8, 0.4),
+        (([2.0, 1.8], [1.5, 0.5], [2.3, 2.302]), 0.2, 0.2),  # flat, at chance: a network that is dead
+        (([2.35, 2.34], [2.31, 2.302]), np.nan, np.nan),  # better than before, and yet at chance
+        (([2.0, 0.6], [1.5, 0.5], [1.0, 1.4], [0.5, 0.4]), 0.2, 0.8),  # an unstable one between
+        (([2.0, 1.0], [9.0, 8.0], None, None), 0.1, 0.1),  # falls, from far above where learning began
+        (([2.4, 2.6], [1.5, 1.0]), 0.2, 0.2),  # random feedback at a low rate
+        (([2.29, 2.28], [2.29, 2.27]), 0.2, 0.2),  # little, but more than a constant answer can
         ((None, None), np.nan, np.nan),
     ],
 )
-def test_a_rate_is_the_largest_below_the_first_unstable_one_or_the_best_of_the_stable(columns, stable, lowest):
+def test_a_rate_has_learned_and_is_the_largest_of_an_unbroken_row_or_the_best(columns, stable, lowest):
     from noisysim.studies.tuning import Tuned
 
     np.testing.assert_allclose(Tuned(losses(*columns), "stable").rate(), stable)
     np.testing.assert_allclose(Tuned(losses(*columns), "loss").rate(), lowest)
+
+
+@pytest.mark.parametrize(
+    ("columns", "accuracies", "stable", "lowest"),
+    [
+        (([2.2, 1.5], [1.5, 0.9], [2.3, 2.302]), (0.5, 0.8, 0.23), 0.2, 0.2),  # a network that died at a high rate
+        (([9.3, 3.8], [7.8, 2.9], [8.0, 2.6], [11, 2.302]), (0.6, 0.66, 0.67, 0.1), 0.4, 0.4),  # above chance, and good
+        (([2.3, 1.9], [2.0, 30.0], None), (0.6, 0.7, 0), 0.1, 0.1),  # blows up, though it is right as often
+        (([2.3, 2.28], [2.3, 2.29]), (0.12, 0.11), np.nan, np.nan),  # luck
+    ],
+)
+def test_a_rate_for_classes_must_be_right_more_often_than_luck_is(columns, accuracies, stable, lowest):
+    from noisysim.studies.tuning import Tuned
+
+    study = losses(*columns, accuracies=accuracies)
+    np.testing.assert_allclose(Tuned(study, "stable").rate(), stable)
+    np.testing.assert_allclose(Tuned(study, "loss").rate(), lowest)
+
+
+def test_luck_stays_below_the_accuracy_of_chance():
+    from noisysim.tasks.chance import chance_accuracy
+
+    labels = np.repeat([0, 1, 2, 2], 500)
+    x = np.random.default_rng(0).standard_normal((2000, 3))
+    made = noisysim.tasks.get((x, labels, x, labels))
+    most = chance_accuracy(made)
+    assert most == pytest.approx(0.5 + 5 * 0.5 / np.sqrt(2000))
+    guesses = np.random.default_rng(1).choice(3, (2000, 2000), p=[0.2, 0.2, 0.6])
+    assert (guesses == labels).mean(axis=1).max() < most
+    assert np.isnan(chance_accuracy(noisysim.tasks.get((x, x, x, x))))
+
+
+def test_a_rate_must_have_learned_with_every_seed():
+    from noisysim.studies.tuning import Tuned
+
+    axes = {"learning_rate": [0.1, 0.2, 0.4], "seed": [0, 1]}
+    found = table.Table(axes, {}, [f"k{k}" for k in range(6)], {"a": 1}, [{"r": k} for k in range(6)])
+    for k, loss in enumerate([1.0, 1.1, 0.5, 0.4, 0.3, 2.3]):
+        values = {"train_loss_by_epoch": [2.3, loss], "train_loss": loss, "chance_loss": CHANCE}
+        values.update(chance_accuracy=np.nan, train_accuracy=np.nan)
+        found.put({**record(f"k{k}", 0.0), "values": values})
+    tuned = Tuned(noisysim.Study(found, None), "loss")
+    assert tuned.rate() == 0.2
+    assert tuned.learned.values.tolist() == [[False, False], [True, True], [True, False]]
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        ((np.arange(8.0).reshape(4, 2), [0, 0, 1, 1]), np.log(2)),
+        ((np.arange(8.0).reshape(4, 2), [0, 1, 1, 1]), -0.25 * np.log(0.25) - 0.75 * np.log(0.75)),
+        ((np.arange(8.0).reshape(4, 2), np.array([[1.0, 5.0], [3.0, 5.5], [1.0, 6.0], [3.0, 6.5]])), 0.5 + 0.15625),
+    ],
+)
+def test_chance_is_the_loss_of_the_best_constant_answer(task, loss):
+    from noisysim.tasks.chance import chance_loss
+
+    made = noisysim.tasks.get((*task, *task))
+    assert chance_loss(made) == pytest.approx(loss)
+    targets = made.batch("train", slice(None)).targets.astype(float)
+    shift = targets.mean(axis=0)
+    constant = np.log(shift) if made.classification else shift
+    batch = made.batch("train", slice(None))
+    answers = np.tile(constant, (4, 1)).astype(np.float32)
+    assert batch.loss(answers, batch.targets).mean() == pytest.approx(loss, rel=1e-5)
+
+
+def test_chance_of_one_hot_targets_and_of_standardised_values():
+    from noisysim.tasks.chance import chance_loss
+
+    assert chance_loss(noisysim.tasks.get("digits")) == pytest.approx(np.log(10), rel=1e-3)
+    assert chance_loss(noisysim.tasks.get("digits:loss=mse")) == pytest.approx(0.45, rel=1e-3)
+    x = np.random.default_rng(0).standard_normal((5000, 3))
+    made = noisysim.tasks.get((x, 1e3 * x + 7, x, 1e3 * x + 7), standardise_targets=True)
+    assert chance_loss(made) == pytest.approx(1.5, rel=1e-5)
 
 
 def test_tuned_rates_go_into_a_sweep(tmp_path):

@@ -117,7 +117,7 @@ def script(path):
 def test_a_killed_sweep_goes_on(alone, tmp_path):
     path = tmp_path / "study.h5"
     process = script(path)
-    when(lambda: len(journal.read(path)) >= 2)
+    when(lambda: len(journal.read(path)[0]) >= 2)
     process.kill()
     process.wait()
     before = noisysim.load(path)
@@ -131,7 +131,7 @@ def test_a_killed_sweep_goes_on(alone, tmp_path):
 def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(tmp_path):
     path = tmp_path / "study.h5"
     process = script(path)
-    when(lambda: len(journal.read(path)) >= 1)
+    when(lambda: len(journal.read(path)[0]) >= 1)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=30) == 0
     counts = noisysim.load(path).counts

@@ -72,7 +72,7 @@ def measure(
 
 
 def _rates(task: str, plan: Protocol, folder: Path, rules: list[str], how: dict[str, Any]) -> dict[str, float]:
-    """Each rule's rate: of those up to which it is stable on the reference chip, that with the lowest training loss."""
+    """Each rule's rate: of those at which it learns on the reference chip, that with the lowest training loss."""
     tuned = noisysim.tune(
         **{**plan.settings, "epochs": plan.rate_epochs}, learner=rules, device=protocol.REFERENCE, rates=plan.rates,
         choose="loss", seed=list(protocol.TUNING_SEEDS), out=folder / f"{task}-rates.h5", **how,

@@ -72,8 +72,9 @@ def _many() -> list[Row]:
     planned = time.perf_counter() - began
     found = table.Table(plan.axes, plan.described(), [c.key for c in cells], *common([c.plain for c in cells]), [])
     of_one = noisysim.run(**SMALL, progress=False)
+    learned = noisysim.tasks.get(SMALL["task"])
     for cell in cells:
-        found.put(worker.record(cell.key, of_one))
+        found.put(worker.record(cell.key, of_one, learned))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.h5"
         began = time.perf_counter()

@@ -33,9 +33,10 @@ print(study)
 
 # %%
 # Runs that diverged, or failed otherwise, are labelled and told; the others go on. ``problems`` lists all of them with
-# their reasons, ``counts`` how many there are.
+# their reasons, ``counts`` how many there are, ``noticed`` how many finished with a warning: that they learned nothing,
+# for one.
 
-print(study.counts)
+print(study.counts, study.noticed)
 for where, status, why in study.problems():
     print(f"{status}: {where}: {why}")
 assert study.counts["finished"] >= 16
@@ -106,9 +107,10 @@ print(noisysim_says("sweep study.toml --out study.h5"))
 # Learning rates
 # --------------
 #
-# A comparison of rules at one rate compares rates. ``tune`` doubles the rate, or tries those that are given, until a
-# run is unstable, and keeps the largest stable one (or, with ``choose="loss"``, the one with the lowest training loss).
-# It looks at training data alone, with a seed that is not among those reported.
+# A comparison of rules at one rate compares rates. ``tune`` doubles the rate, or tries those that are given, and keeps
+# the largest up to which the rule learns (or, with ``choose="loss"``, the one with the lowest training loss). A rate
+# has learned if its loss is well below chance, and near that of the best. It looks at training data alone, with a seed
+# that is not among those reported.
 
 RATES = [4e-3, 1.6e-2, 6.4e-2, 0.256]
 tuned = noisysim.tune(learner=["danp", "bp"], rates=RATES, choose="loss", layers=[32], epochs=3)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 from noisysim.reporting import command, pages, settings, study_figures
 from noisysim.reporting.command import Reproduction
 from noisysim.reporting.pages import Fact, Table
-from noisysim.studies.study import Study
+from noisysim.studies.study import Study, kinds
 
 ROWS = 200
 """Rows of the table of results at most; of a larger one the best and the worst half of them."""
@@ -38,7 +36,7 @@ def render(study: Study) -> str:
         facts=_outcome(study, data, measure),
         axes=_axes(study),
         same=[Fact(n, fixed[n]["name"]) for n in ("task", "device", "learner") if "name" in fixed.get(n, {})],
-        warnings=_warnings(data),
+        warnings=_warnings(study),
         troubles=_troubles(study),
         go_on=f"noisysim sweep {shlex.quote(name)}" if name and study.counts["missing"] else "",
         pictures=pictures,
@@ -62,6 +60,8 @@ def _outcome(study: Study, data: Any, measure: str) -> list[Fact]:
     counts = study.counts
     rest = ", ".join(f"{n} {name}" for name, n in counts.items() if n and name != "finished")
     found = [Fact("Runs", f"{sum(counts.values()):,}"), Fact("Finished", f"{counts['finished']:,}", rest)]
+    if (noticed := study.noticed)["warned"]:
+        found.append(Fact("Warned", f"{noticed['warned']:,}", kinds(noticed)))
     if measure:
         best = study_figures.best(study, data, measure)
         where = ", ".join(f"{axis} = {settings.shown(label)}" for axis, label in best.items())
@@ -81,16 +81,11 @@ def _axes(study: Study) -> Table:
     return Table("What was varied", ["Axis", "Values", "Which"], rows, frozenset((1,)))
 
 
-def _warnings(data: Any) -> list[str]:
-    """What runs that were done warned of, the most frequent first; those that differ in numbers alone are one."""
-    done = np.isin(data.status.values, ("finished", "diverged")) if "warnings" in data else np.zeros(0, bool)
-    texts = data.warnings.values[done] if done.any() else []
-    lines = [line for text in texts for line in str(text).splitlines() if line.strip()]
-    seen = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
-    first = {re.sub(r"\d[\d.,]*", "#", line): line for line in reversed(lines)}
-    ranked = sorted(seen.items(), key=lambda one: (-one[1], one[0]))
-    said = [f"{first[kind]} ({n} runs, numbers of one)" if n > 1 else first[kind] for kind, n in ranked[:WARNINGS]]
-    return said + ([f"and {len(ranked) - WARNINGS} more"] if len(ranked) > WARNINGS else [])
+def _warnings(study: Study) -> list[str]:
+    """What runs that were done warned of, the most frequent first."""
+    found = study.warnings()
+    said = [f"{line} ({n} runs, numbers of one)" if n > 1 else line for line, n in found[:WARNINGS]]
+    return said + ([f"and {len(found) - WARNINGS} more"] if len(found) > WARNINGS else [])
 
 
 def _troubles(study: Study) -> Table | None:

@@ -8,22 +8,23 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from noisysim import execution, running, writing
+from noisysim import execution, running, signals
 from noisysim.fields import Field, check, check_switch
 from noisysim.progress import Tally
-from noisysim.studies import journal, needs, table, worker
+from noisysim.studies import needs
 from noisysim.studies.cells import Cell, Cells, common
+from noisysim.studies.dispatch import Dispatch
 from noisysim.studies.grids import Plan
+from noisysim.studies.keeping import Keeper
 from noisysim.studies.study import Study
 from noisysim.studies.table import Table
 
-WRITE_SECONDS = 10.0
-"""Least time between two writings of the study's file; what finishes between them is in its journal."""
 SIDE_BY_SIDE = 16
 """Most seeds that run side by side in one worker: more gain little, and would be lost together."""
 COUNT = Field("", 1, 4096, whole=True)
+SECONDS = Field("s", 0.01, 1e9)
 
 
 def sweep(
@@ -35,6 +36,7 @@ def sweep(
     threads: int | None = None,
     overwrite: bool = False,
     retry: bool = False,
+    timeout: float | None = None,
     keep: str | os.PathLike[str] | None = None,
     retention: Sequence[float] = (),
     data: str | os.PathLike[str] | None = None,
@@ -63,6 +65,9 @@ def sweep(
         Replace an existing file of another study.
     retry : bool
         Do runs again that failed.
+    timeout : float
+        Seconds that a run may take on its worker, compiling included, before it is given up: labelled failed, with the
+        error "timed out". Its worker is started anew, for which it needs a nanny (Dask's default). Default: no limit.
     keep : path
         Folder, seen by all workers, for the result file of every run: long runs go on from it when they are stopped.
     retention : list of float
@@ -78,12 +83,17 @@ def sweep(
     Returns
     -------
     Study
-        After Ctrl-C as well: what is missing is labelled so.
+        After Ctrl-C as well: what is missing is labelled so. SIGTERM, SIGHUP and SIGXCPU end the process once what is
+        done is kept and the workers have ended.
 
     Raises
     ------
     ValueError, TypeError, OSError
         For bad input, before any work.
+    ConnectionError
+        If the cluster is lost, or none of its workers has the source of this noisysim. What has finished is kept.
+    OSError
+        If the study's file cannot be written in the end; what has finished is in its journal then.
     ImportError
         If Dask or xarray are not installed.
 
@@ -106,6 +116,7 @@ def sweep(
     for name, count in (("workers", workers), ("threads", threads)):
         if count is not None:
             check("sweep", name, count, COUNT)
+    limit = None if timeout is None else check("sweep", "timeout", timeout, SECONDS)
     if client is not None and workers is not None:
         raise ValueError("sweep.workers are those of this machine: leave it out where a client is given")
     plan = Plan({"task": task, **arguments})
@@ -120,11 +131,11 @@ def sweep(
     path = None if out is None else Path(out)
     keep = _folder(keep)
     folder = None if data is None else os.fspath(data)
-    options = {"data": folder, "keep": keep, "threads": threads, "retention": times}
-    with _Keeper(found, path, overwrite, retry) as keeper:
+    options = {"data": folder, "keep": keep, "retention": times}
+    with signals.listening() as stop, Keeper(found, path, overwrite, retry) as keeper:
         todo = [asked.cells[index] for index in found.missing]
         if todo:
-            _do(todo, asked, keeper, client, workers, options, progress)
+            _do(todo, asked, keeper, _Workers(client, workers, threads, limit), options, progress, stop)
     return Study(found, path)
 
 
@@ -135,84 +146,46 @@ def _folder(keep: Any) -> str | None:
     return os.fspath(Path(keep).absolute())
 
 
-class _Keeper:
-    """Puts what comes in into the table, the journal at once, the file now and then."""
+class _Workers(NamedTuple):
+    """Who does the runs.
 
-    def __init__(self, found: Table, path: Path | None, overwrite: bool, retry: bool):
-        self.found, self.path = found, path
-        self._overwrite, self._retry = overwrite, retry
-        self._journal: Any = None
+    Attributes
+    ----------
+    client : distributed.Client or None
+        Of a cluster; ``None`` for processes of this machine.
+    processes, threads : int or None
+        How many of these, and the threads of a run.
+    timeout : float or None
+        Seconds that a run may take.
+    """
 
-    def __enter__(self) -> _Keeper:
-        if self.path is None:
-            return self
-        writing.check(self.path)
-        self._journal = journal.Journal(self.path)
-        try:
-            if self.path.exists():
-                self._take_up(self.path)
-            self._write()
-        except BaseException:
-            self._journal.close()
-            raise
-        return self
-
-    def _take_up(self, path: Path) -> None:
-        if self._overwrite:
-            return
-        earlier = Study.load(path).content
-        missing = set(earlier.missing)
-        lost = [k for k, key in enumerate(earlier.keys) if key not in self.found.at and k not in missing]
-        if lost:
-            raise FileExistsError(
-                f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or say "
-                "overwrite=True"
-            )
-        self.found.take_up(earlier)
-        if self._retry:
-            for index, status in enumerate(self.found.texts["status"]):
-                if status == "failed":
-                    self.found.forget(index)
-
-    def put(self, record: dict[str, Any]) -> None:
-        """Keep a record; one that is there already is not kept twice."""
-        if self.found.texts["status"][self.found.at[record["key"]]] != table.MISSING:
-            return
-        self.found.put(record)
-        if self._journal is not None:
-            self._journal.append(record)
-            if time.monotonic() - self._written > max(WRITE_SECONDS, 20 * self._took):
-                self._write()
-
-    def _write(self) -> None:
-        began = time.monotonic()
-        assert self.path is not None
-        table.write(self.path, self.found)
-        self._journal.clear()
-        self._written = time.monotonic()
-        self._took = self._written - began
-
-    def __exit__(self, *_: object) -> None:
-        if self._journal is not None:
-            self._write()
-            self._journal.close()
+    client: Any
+    processes: int | None
+    threads: int | None
+    timeout: float | None
 
 
 def _do(
-    todo: list[Cell], asked: Cells, keeper: _Keeper, client: Any, workers: int | None, options: dict[str, Any],
-    progress: bool | None,
+    todo: list[Cell], asked: Cells, keeper: Keeper, workers: _Workers, options: dict[str, Any], progress: bool | None,
+    stop: signals.Stop,
 ) -> None:  # fmt: skip
     """Have runs done."""
     tally = Tally(len(keeper.found.keys), len(keeper.found.keys) - len(todo), progress)
     try:
-        with _cluster(client, workers, todo, options) as (at_work, threads):
-            options = {**options, "threads": options["threads"] or threads}
-            alone = options["keep"] is not None or options["retention"]
+        with _cluster(workers, todo) as (at_work, threads):
+            while workers.client is None and not at_work.nthreads() and not stop.reason:
+                time.sleep(0.05)  # the first worker is starting
+            options = {**options, "threads": workers.threads or threads}
+            alone = options["keep"] is not None or options["retention"] or workers.timeout is not None
             slots = max(1, sum(at_work.nthreads().values()))
             groups = deque([cell] for cell in todo) if alone else deque(_groups(todo, asked, slots))
-            for record in _records(groups, asked, at_work, options):
-                keeper.put(record)
-                tally.add(record["status"] == "finished")
+            dispatch = Dispatch(groups, asked, at_work, options, workers.timeout, workers.client is None, stop)
+            with contextlib.closing(dispatch.records()) as records:
+                for record in records:
+                    keeper.put(record)
+                    tally.add(record["status"] == "finished")
+        if stop.reason:
+            tally.interrupted()
     except KeyboardInterrupt:
         tally.interrupted()
     finally:
@@ -230,72 +203,22 @@ def _groups(todo: list[Cell], asked: Cells, slots: int) -> Iterator[list[Cell]]:
         yield from (cells[first : first + size] for first in range(0, len(cells), size))
 
 
-def _records(groups: deque[list[Cell]], asked: Cells, client: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What runs found, in the order in which they finish; twice as many are under way as there are threads."""
-    distributed = needs.distributed()
-    arrays = {crc: client.submit(_same, task, pure=False) for crc, task in asked.arrays.items()}
-    under_way: dict[Any, list[Cell]] = {}
-    finished = distributed.as_completed([], loop=client.loop)
-
-    def submit() -> None:
-        while groups and len(under_way) < 2 * max(1, sum(client.nthreads().values())):
-            cells = groups.popleft()
-            task = arrays.get(cells[0].plain["task"]["crc32"])
-            rule = asked.rules.get(cells[0].plain["learner"].get("sha256", ""))
-            future = client.submit(worker.work, [(c.key, c.plain) for c in cells], task, rule, options, pure=False)
-            under_way[future] = cells
-            finished.add(future)
-
-    try:
-        submit()
-        for future in finished:
-            cells = under_way.pop(future)
-            yield from _outcome(future, cells)
-            submit()
-    finally:
-        client.cancel(list(under_way))
-
-
-def _outcome(future: Any, cells: list[Cell]) -> list[dict[str, Any]]:
-    """The records of runs; of those that killed their workers one that says so."""
-    if future.status == "finished":
-        return future.result()
-    error = future.exception() if future.status == "error" else None
-    if type(error).__name__ != "KilledWorker":
-        raise RuntimeError(
-            f"the cluster was lost ({future.status}: {error}); what has finished is kept, and the same call goes on"
-        )
-    return [
-        {
-            "key": cell.key, "status": "failed", "error": "its worker died again and again (out of memory?)",
-            "warnings": str(error), "values": {}, "environment": {"backend": cell.plain["backend"]},
-        }
-        for cell in cells
-    ]  # fmt: skip
-
-
-def _same(value: Any) -> Any:
-    """A task, where the scheduler can make it again if a worker is lost."""
-    return value
-
-
 @contextlib.contextmanager
-def _cluster(client: Any, workers: int | None, todo: list[Cell], options: dict[str, Any]) -> Iterator[tuple[Any, int]]:
+def _cluster(workers: _Workers, todo: list[Cell]) -> Iterator[tuple[Any, int]]:
     """A client of workers, and the threads of each run: those that were given, or processes of this machine.
 
     They are started as programs of their own: a script that calls `sweep` needs no ``if __name__ == "__main__"``.
     """
-    if client is not None:
-        yield client, 1
+    if workers.client is not None:
+        yield workers.client, 1
         return
     cores = execution.available_cores()
     on_gpu = any(cell.plain["backend"] != "cpu" for cell in todo)
-    count = workers or (1 if on_gpu else min(cores, len(todo)))
-    threads = options["threads"] or max(1, cores // count)
+    count = workers.processes or (1 if on_gpu else min(cores, len(todo)))
+    threads = workers.threads or max(1, cores // count)
     with _processes(count, threads) as cluster:
         distributed = needs.distributed()
         with distributed.Client(cluster, set_as_default=False) as at_work:
-            at_work.wait_for_workers(1)
             yield at_work, threads
 
 

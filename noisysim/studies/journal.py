@@ -1,13 +1,39 @@
-"""The runs finished since a study's file was last written, a line each: what a crash cannot take."""
+"""The runs finished since a study's file was last written, a line each: what a crash cannot take.
+
+A line is ``CRC-32 LENGTH RECORD``: eight hexadecimal digits, the number of the record's bytes, and the record (JSON).
+What is damaged is found by that, and costs no record but its own, even if the end of its line is gone. Lines of older
+versions are the record alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
+import re
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+_HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9]{1,9}) (?=\{)")
+_TEXTS = ("key", "status", "error", "warnings")
+_SHOWN = 5
+"""Damaged lines that are named one by one."""
+
+
+class Scrap(NamedTuple):
+    """What is no record.
+
+    Attributes
+    ----------
+    line : int
+        Its line, from 1.
+    content : bytes
+    """
+
+    line: int
+    content: bytes
 
 
 def beside(path: Path) -> Path:
@@ -16,57 +42,143 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.journal")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The records of a study's journal; a last line that was cut off by a crash is none."""
+def read(path: Path) -> tuple[list[dict[str, Any]], list[Scrap]]:
+    """The records of a study's journal, and what is damaged; a last line that was cut off by a crash is neither."""
     try:
-        lines = beside(path).read_bytes().split(b"\n")[:-1]
+        content = beside(path).read_bytes()
     except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines]
+        return [], []
+    records, scraps, done = [], [], 0
+    for head in _HEAD.finditer(content):
+        body = content[head.end() : head.end() + int(head[2])]
+        if head.start() < done or len(body) < int(head[2]) or zlib.crc32(body) != int(head[1], 16):
+            continue
+        older = _lines(content, done, head.start())
+        records += [*(one for one in older if isinstance(one, dict)), json.loads(body)]
+        scraps += [one for one in older if isinstance(one, Scrap)]
+        done = head.end() + len(body)
+    rest = _lines(content, done, content.rfind(b"\n") + 1)
+    records += [one for one in rest if isinstance(one, dict)]
+    return records, scraps + [one for one in rest if isinstance(one, Scrap)]
+
+
+def told(path: Path, scraps: list[Scrap]) -> str:
+    """Where a study's journal is damaged, in words."""
+    lines = [f"{one.line}" for one in scraps[:_SHOWN]] + [f"{len(scraps) - _SHOWN} more"] * (len(scraps) > _SHOWN)
+    return f"{beside(path)} is damaged in line{'s' * (len(lines) > 1)} {', '.join(lines)}"
+
+
+def set_aside(path: Path, scraps: list[Scrap]) -> Path:
+    """Add what is damaged to a file beside the journal, which nothing reads."""
+    place = beside(path).with_name(f"{beside(path).name}.damaged")
+    with _named(place):
+        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            _write(number, b"".join(one.content + b"\n" for one in scraps))
+            os.fsync(number)
+        finally:
+            os.close(number)
+    return place
+
+
+def _lines(content: bytes, first: int, end: int) -> list[dict[str, Any] | Scrap]:
+    """Between records that their checksums vouch for: records of an older version, and scraps."""
+    found: list[dict[str, Any] | Scrap] = []
+    number = content.count(b"\n", 0, first) + 1
+    for k, line in enumerate(content[first:end].split(b"\n")):
+        if line:
+            found.append(_older(line) or Scrap(number + k, line))
+    return found
+
+
+def _older(line: bytes) -> dict[str, Any] | None:
+    """The record of a line without a checksum; ``None`` if it is none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        record = json.loads(line)
+        if (
+            isinstance(record, dict)
+            and all(isinstance(record.get(name), str) for name in _TEXTS)
+            and all(isinstance(record.get(name), dict) for name in ("values", "environment"))
+            and all(map(_numbers, record["values"].values()))
+        ):
+            return record
+    return None
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """In this block the system's errors say which file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"cannot write {str(path)!r}: {error.strerror}") from None
+
+
+def _numbers(value: Any) -> bool:
+    return all(map(_numbers, value)) if isinstance(value, list) else isinstance(value, (int, float))
+
+
+def _write(number: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(number, left) :]
 
 
 class Journal:
-    """The journal of a study that is being written; it is held against other processes until it is closed.
+    """The journal of a study that is being written; whoever opens it holds the study's path (`noisysim.writing`).
 
     Parameters
     ----------
     path : Path
         Of the study.
 
-    Raises
-    ------
-    BlockingIOError
-        If another sweep holds it.
+    Attributes
+    ----------
+    waiting : list of bytes
+        Lines that could not be written yet.
     """
 
     def __init__(self, path: Path):
         self.path = beside(path)
-        while True:
-            self._file = open(self.path, "ab")  # noqa: SIM115 (it is held)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.close()
-                raise BlockingIOError(f"another sweep is writing {path}") from None
-            with contextlib.suppress(FileNotFoundError):  # its last holder may have removed it meanwhile
-                if os.fstat(self._file.fileno()).st_ino == self.path.stat().st_ino:
-                    break
-            self._file.close()
-        whole = self.path.read_bytes().rpartition(b"\n")
-        self._file.truncate(len(whole[0]) + len(whole[1]))
+        self.waiting: list[bytes] = []
+        with _named(self.path):
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._length = self.path.read_bytes().rfind(b"\n") + 1
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record; when this returns it is on the disk."""
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add a record; when this returns it is on the disk.
+
+        Raises
+        ------
+        OSError
+            If it could not be written. It is kept, and written with the next.
+        """
+        body = json.dumps(record).encode()
+        self.waiting.append(b"%08x %d %s\n" % (zlib.crc32(body), len(body), body))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self.waiting:
+            lines = b"".join(self.waiting)
+            with _named(self.path):
+                os.ftruncate(self._file, self._length)  # a part of it, where an earlier try failed or a crash cut it
+                _write(self._file, lines)
+                os.fsync(self._file)
+            self._length += len(lines)
+            self.waiting.clear()
 
     def clear(self) -> None:
         """Forget the records: the study's file has them."""
-        self._file.truncate(0)
+        self.waiting.clear()
+        with contextlib.suppress(OSError):  # then they are there twice, which is once too often for nobody
+            os.ftruncate(self._file, 0)
+            self._length = 0
 
     def close(self) -> None:
         """Let go of it, and remove it if it is empty."""
-        if os.fstat(self._file.fileno()).st_size == 0:
-            self.path.unlink(missing_ok=True)
-        self._file.close()
+        with contextlib.suppress(OSError):
+            if os.fstat(self._file).st_size == 0:
+                os.unlink(self.path)
+        with contextlib.suppress(OSError):
+            os.close(self._file)

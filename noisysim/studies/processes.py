@@ -11,10 +11,11 @@ from distributed.deploy.subprocess import SubprocessWorker
 
 
 class Process(SubprocessWorker):
-    """Dask's worker process, in a session of its own: it ends when its scheduler tells it to, or is gone."""
+    """Dask's worker process, in a session of its own: it ends when its scheduler says so, or this process is gone."""
 
     async def _start(self) -> None:
         spec = json.dumps({"cls": self.worker_class, "opts": self.worker_kwargs})
-        command = (sys.executable, "-m", "dask", "spec", self.scheduler, "--spec", spec)
+        dask = ("-m", "noisysim.studies.local_worker", str(os.getpid()))
+        command = (sys.executable, *dask, "spec", self.scheduler, "--spec", spec)
         quiet = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "error"}
         self.process = await asyncio.create_subprocess_exec(*command, start_new_session=True, env=quiet)

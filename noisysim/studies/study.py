@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from noisysim import health
 from noisysim.studies import cells, figure, journal, needs, table, toml
 from noisysim.studies.grids import at_label
 from noisysim.studies.table import Table
-
-STATUSES = ("finished", "diverged", "failed", table.MISSING)
 
 
 class Study:
@@ -46,12 +48,12 @@ class Study:
             If there is no such file, or it is not a whole study.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no study {path}")
+        records, scraps = journal.read(path)  # first: what leaves the journal meanwhile is in the file by then
         content = table.read(path)
-        for record in journal.read(path):
-            if record["key"] in content.at:
-                content.put(record)
+        content.put_all(records)
+        if scraps:
+            said = f"{journal.told(path, scraps)}: its runs count as missing, and the sweep does them again"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
         return cls(content, path)
 
     @property
@@ -70,7 +72,33 @@ class Study:
     def counts(self) -> dict[str, int]:
         """How many runs finished, diverged, failed, and have not been done."""
         status = self.content.texts["status"]
-        return {name: int((status == name).sum()) for name in STATUSES}
+        return {name: int((status == name).sum()) for name in table.STATUSES}
+
+    @property
+    def noticed(self) -> dict[str, int]:
+        """How many runs warned of something, and of these how many learned nothing, and were unstable."""
+        texts = self._warned()
+        lines = [text.splitlines() for text in texts]
+        return {
+            "warned": len(texts),
+            **{
+                name: sum(any(line.startswith(kind) for line in one) for one in lines)
+                for name, kind in (("learned nothing", health.NOTHING), ("unstable", health.UNSTABLE))
+            },
+        }
+
+    def warnings(self) -> list[tuple[str, int]]:
+        """What runs warned of, the most frequent first, and how many did; what differs in numbers alone is one."""
+        lines = [line for text in self._warned() for line in text.splitlines() if line.strip()]
+        seen = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
+        first = {re.sub(r"\d[\d.,]*", "#", line): line for line in reversed(lines)}
+        return [(first[kind], n) for kind, n in sorted(seen.items(), key=lambda one: (-one[1], one[0]))]
+
+    def _warned(self) -> list[str]:
+        """The warnings of the runs that have any: a failed run's are its traceback, which are none."""
+        texts = self.content.texts
+        done = np.isin(texts["status"].astype(str), ("finished", "diverged"))
+        return [str(text) for text in texts["warnings"][done] if str(text).strip()]
 
     @property
     def environments(self) -> list[dict[str, Any]]:
@@ -162,6 +190,9 @@ class Study:
                 rows.append((name, fixed[name]["name"]))
         said = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
         rows.append(("runs", f"{len(self.content.keys)}: {said}"))
+        if (noticed := self.noticed)["warned"]:
+            worst = kinds(noticed)
+            rows.append(("WARNING", f"{noticed['warned']} runs warned{': ' if worst else ''}{worst}"))
         if np.isfinite(done).any():
             rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s a run (median)"))
         rows += [self._best()] if np.isfinite(self.content.columns.get("test_accuracy", np.nan)).any() else []
@@ -195,6 +226,11 @@ class Study:
 
     def __repr__(self) -> str:
         return self.summary()
+
+
+def kinds(noticed: dict[str, int]) -> str:
+    """Of what runs warned that is worst (`Study.noticed`): "18 learned nothing, 6 unstable"."""
+    return ", ".join(f"{count} {name}" for name, count in noticed.items() if count and name != "warned")
 
 
 SHOWN = 5

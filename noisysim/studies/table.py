@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from noisysim.studies import cells
 
 FORMAT, VERSION = "noisysim study", 1
 MISSING = "missing"
+STATUSES = ("finished", "diverged", "failed", MISSING)
 TEXTS = ("status", "error", "warnings")
 BY_EPOCH, AFTER = "_by_epoch", "_after"
 
@@ -117,6 +118,12 @@ class Table:
         self.environment[index] = self.environments.index(record["environment"])
         for name, value in record["values"].items():
             self._put(name, index, np.asarray(value, np.float64))
+
+    def put_all(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take in those of many records whose runs are asked for."""
+        for record in records:
+            if record["key"] in self.at:
+                self.put(record)
 
     def _put(self, name: str, index: int, value: np.ndarray) -> None:
         """One value, scalar or array; a column grows to hold the largest."""
@@ -225,35 +232,60 @@ def read(path: Path) -> Table:
 
     Raises
     ------
-    ValueError
-        If the file is not a whole study.
+    FileNotFoundError, ValueError
+        If there is no such file, or it is not a whole study: in one line, with the part that is wrong.
     """
+    with hdf5.opened(path, "study") as file:
+        if file.attrs.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        if file.attrs["version"] != VERSION:
+            raise ValueError(f"it has layout version {file.attrs['version']}; this noisysim reads {VERSION}")
+        texts = {name: _text(json.loads(file[f"study/{name}"][()]), kind, name) for name, kind in _DESCRIBED.items()}
+        own = [_text(json.loads(one), dict, "own") for one in file["study/own"].asstr()[()]]
+        names = [scale.name.strip("/") for scale in (file["status"].dims[k][0] for k in range(file["status"].ndim))]
+        axes = {name: _listed(file[name]) for name in names}
+        keys = list(file["study/keys"].asstr()[()])
+        table = Table(axes, texts["arguments"], keys, texts["shared"], own)
+        table.environments = [_text(one, dict, "environments") for one in texts["environments"]]
+        table.environment = file["environment"][()].ravel()
+        table.seconds = _listed(file["seconds"]) if "seconds" in file else []
+        for name in TEXTS:
+            table.texts[name] = np.array(file[name].asstr()[()], object).ravel()
+        for name, item in file.items():
+            if _is_dataset(item) and not item.is_scale and name not in (*TEXTS, "environment"):
+                table.columns[name] = item[()].reshape(len(keys), *item.shape[len(axes) :]).astype(np.float64)
+        _check(table)
+    return table
+
+
+_DESCRIBED = {"arguments": dict, "shared": dict, "environments": list}
+
+
+def _text(value: Any, kind: type, name: str) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"study/{name} is no {'table' if kind is dict else 'list'}")
+    return value
+
+
+def _is_dataset(item: Any) -> bool:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"{path} is not a noisysim study")
-            if file.attrs["version"] != VERSION:
-                raise ValueError(f"{path} has layout version {file.attrs['version']}; this noisysim reads {VERSION}")
-            arguments, shared, environments = (
-                json.loads(file[f"study/{name}"][()]) for name in ("arguments", "shared", "environments")
-            )
-            own = [json.loads(one) for one in file["study/own"].asstr()[()]]
-            names = [scale.name.strip("/") for scale in (file["status"].dims[k][0] for k in range(file["status"].ndim))]
-            axes = {name: _listed(file[name]) for name in names}
-            table = Table(axes, arguments, list(file["study/keys"].asstr()[()]), shared, own)
-            table.environments, table.environment = environments, file["environment"][()].ravel()
-            table.seconds = _listed(file["seconds"]) if "seconds" in file else []
-            for name in TEXTS:
-                table.texts[name] = np.array(file[name].asstr()[()], object).ravel()
-            for name, item in file.items():
-                if isinstance(item, h5py.Dataset) and not item.is_scale and name not in (*TEXTS, "environment"):
-                    further = item.shape[len(axes) :]
-                    table.columns[name] = item[()].reshape(math.prod(table.shape), *further)
-    except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a whole noisysim study ({error})") from None
-    return table
+    return isinstance(item, h5py.Dataset)
+
+
+def _check(table: Table) -> None:
+    """Refuse a table whose parts do not fit each other."""
+    runs = math.prod(table.shape)
+    lengths = {len(table.keys), len(table.at), len(table.own), table.environment.size} | {
+        column.size for column in table.texts.values()
+    }
+    if lengths != {runs}:
+        raise ValueError(f"its axes have {runs} runs, its parts {sorted(lengths)}")
+    if strange := set(table.texts["status"]) - {*STATUSES}:
+        raise ValueError(f"a status is {min(strange)!r}, not one of {', '.join(STATUSES)}")
+    which = table.environment[table.texts["status"] != MISSING]
+    if which.size and not 0 <= which.min() <= which.max() < len(table.environments):
+        raise ValueError("a run was in an environment that is not told")
 
 
 def _listed(scale: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""`tune`: the learning rate of each rule, by doubling until it is unstable, as the papers did."""
+"""`tune`: the learning rate of each rule, by doubling until it no longer learns, as the papers did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from noisysim.fields import Field, check, check_choice
-from noisysim.health import RISEN
 from noisysim.studies.engine import sweep
 from noisysim.studies.grids import By, at_label, by
 from noisysim.studies.study import Study
@@ -17,10 +16,24 @@ from noisysim.studies.study import Study
 SEED = 1000
 """Of the runs, unless others are asked for: none of the first few, with which results are reported."""
 CHOICES = ("stable", "loss")
+SHARE = 0.75
+"""Of how much the best rate of a search is better than chance, what a rate must be at least."""
+LEAST = 0.01
+"""Of chance: a loss so little below it has learned nothing. A constant answer is not below it at all."""
 
 
 class Tuned:
     """The learning rates that a search found.
+
+    A rate has learned if all its runs finish, and in their last epoch, on the training data,
+
+    - are better than chance, by at least three quarters (`SHARE`) of what the best rate of the search is. Of classes
+      that is the accuracy, above what luck gives (`noisysim.tasks.chance.chance_accuracy`); of values the loss, below
+      that of the best constant answer (`noisysim.tasks.chance.chance_loss`) by one per cent (`LEAST`) or more;
+    - have a loss no higher than where learning began: in the first epoch at the lowest rate.
+
+    A loss alone would not do: a network that died at a high rate has that of chance, while rules with fixed random
+    feedback are above it for some epochs in which they learn well.
 
     Attributes
     ----------
@@ -29,27 +42,31 @@ class Tuned:
     choose : str
         By what they were chosen.
     rates : xarray.DataArray
-        The rate for each value of the other axes; NaN where even the lowest was unstable.
-    stable : xarray.DataArray
-        Whether each run was stable.
+        The rate for each value of the other axes; NaN where no rate has learned.
+    learned : xarray.DataArray
+        Whether each run has.
     """
 
     def __init__(self, study: Study, choose: str):
         self.study, self.choose = study, choose
         data = study.data
-        losses, last = data.train_loss_by_epoch, data.train_loss
-        if "chip" in losses.dims:
-            losses, last = losses.mean("chip"), last.mean("chip")
-        self.stable = _stable(losses, last) & (data.status == "finished")
-        others = [dim for dim in ("seed",) if dim in self.stable.dims]
-        every = self.stable.all(others)
+        if "chance_loss" not in data:
+            raise ValueError("an older noisysim made this search: give another out, or say overwrite=True")
+        finished, chips = data.status == "finished", [dim for dim in ("chip",) if dim in data.dims]
+        last = data.train_loss.mean(chips).where(finished)
+        seeds = [dim for dim in ("seed",) if dim in last.dims]
+        means = last.mean(seeds, skipna=False)
+        better = _better(data, last, chips)
+        most = better.mean(seeds, skipna=False).max("learning_rate")
+        began = data.train_loss_by_epoch.mean(chips).isel(epoch=slice(1), learning_rate=0).mean([*seeds, "epoch"])
+        self.learned = ((better > 0) & (better >= SHARE * most) & (last <= began)).transpose(*last.dims)
+        every = self.learned.all(seeds)
         if choose == "stable":
-            self._among = every.cumprod("learning_rate").astype(bool)
-            self.rates = data.learning_rate.where(self._among).max("learning_rate")
+            first = every.astype(int).cumsum("learning_rate") > 0
+            ended = (first & ~every).astype(int).cumsum("learning_rate") > 0
+            self.rates = data.learning_rate.where(first & ~ended).max("learning_rate")
         else:
-            # a rule whose loss rises before it falls, as with fixed random feedback, looks unstable at low rates only
-            self._among = every
-            best = last.mean(others).where(every).fillna(np.inf).argmin("learning_rate")
+            best = means.where(every).fillna(np.inf).argmin("learning_rate")
             self.rates = data.learning_rate[best].where(every.any("learning_rate")).drop_vars("learning_rate")
 
     def rate(self, **select: Any) -> float:
@@ -66,7 +83,7 @@ class Tuned:
         labels = self.study.axes[axis]
         rates = [self.rate(**{axis: label}) for label in labels]
         if lost := [str(label) for label, rate in zip(labels, rates, strict=True) if np.isnan(rate)]:
-            raise ValueError(f"no rate was stable for {', '.join(lost)}: search from a lower one")
+            raise ValueError(f"no rate has learned for {', '.join(lost)}: try others, or more epochs")
         return by(axis, dict(zip(labels, rates, strict=True)))
 
     def plot(self, path: str | os.PathLike[str] | None = None, **how: Any) -> Any:
@@ -76,14 +93,12 @@ class Tuned:
     def rows(self) -> list[tuple[str, float, str]]:
         """Where, which rate, and what is to be said about it."""
         found, tried = [], self.study.axes["learning_rate"]
+        edges = {tried[0]: "the lowest rate tried", tried[-1]: "the highest rate tried"}
         names = [str(dim) for dim in self.rates.dims]
         for at in np.ndindex(self.rates.shape):
             where = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
-            stable = self._among.transpose(*names, "learning_rate").values[at]
-            said = "unstable at the lowest rate tried" if not stable[0] else ""
-            if stable.all():
-                said = f"stable up to the highest rate tried, {tried[-1]:g}"
-            found.append((where, float(self.rates.values[at]), said))
+            rate = float(self.rates.values[at])
+            found.append((where, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
         return found
 
     def __repr__(self) -> str:
@@ -94,15 +109,14 @@ class Tuned:
         return "\n".join(f"{where:<{wide}}  {rate:>9}  {said}".rstrip() for where, rate, said in lines)
 
 
-def _stable(losses: Any, last: Any) -> Any:
-    """Whether the training loss of the last epoch is low: near its lowest, and below where learning began.
+def _better(data: Any, last: Any, chips: list[str]) -> Any:
+    """By how much each run is better than chance: in accuracy, or where targets are values in loss.
 
-    It began, nearly, where the first epoch at the lowest rate was.
+    All rates learn the same data, so that one run that tells what chance is is enough.
     """
-    if not losses.sizes["epoch"]:  # all of them diverged at once
-        return last < -np.inf
-    began = losses.isel(epoch=0, learning_rate=0)
-    return (last <= RISEN * losses.min("epoch")) & (last <= began)
+    accuracy = data.train_accuracy.mean(chips).where(data.status == "finished")
+    chance = data.chance_accuracy.max("learning_rate")
+    return (accuracy - chance).where(chance.notnull(), (1 - LEAST) * data.chance_loss.max("learning_rate") - last)
 
 
 def tune(
@@ -118,9 +132,10 @@ def tune(
 ) -> Tuned:
     """Search for learning rates: a study over rates that double, and for each other setting the best of them.
 
-    A rate is stable if its runs finish, and end with a training loss near its lowest and below where it began. The rule
-    of the papers is the largest rate up to which all are stable (Dalm et al. 2025, appendix F: doubled until unstable);
-    test data have no say.
+    A rate has learned if all its runs finish and are clearly better than chance on the training data, by at least three
+    quarters of what the best rate is (exactly: `noisysim.studies.tuning.Tuned`). The rule of the papers is the largest
+    rate before the first that is unstable (Dalm et al. 2025, appendix F: doubled until unstable); here it is the
+    largest of the first unbroken row of rates that have learned. Test data have no say.
 
     Parameters
     ----------
@@ -131,10 +146,10 @@ def tune(
     start, factor : float
     count : int
     choose : str
-        "stable": the largest rate up to which all are stable; "loss": of all that are stable, the one with the lowest
-        training loss.
+        "stable": from the lowest rate that has learned, the largest up to which all have; "loss": of all that have, the
+        one with the lowest training loss.
     seed : int or list of int
-        Of the runs; a rate must be stable in all of them. Use others than those that are reported.
+        Of the runs; a rate must have learned in all of them. Use others than those that are reported.
     **arguments
         Of `noisysim.sweep`; lists are axes, each of whose values has a rate of its own.
 

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 
 from noisysim import config as configuration
-from noisysim import environment, running, tasks
+from noisysim import environment, running, storage, tasks
 from noisysim.history import LOOKS, MEASURED
 from noisysim.results import Result
 from noisysim.studies.cells import depends_on_seed
+from noisysim.tasks.chance import chance_accuracy, chance_loss
 
 
 def work(
     cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Do runs; one that fails gives a record that says why.
 
     Parameters
@@ -37,20 +38,40 @@ def work(
         A learner that has no name by which a worker could find it, pickled.
     options : dict
         ``data`` (folder), ``threads``, ``keep`` (folder for the runs' own result files, or ``None``), ``retention``
-        (seconds after which each run is tested again).
+        (seconds after which each run is tested again), ``source`` (hash of the source that is to do it),
+        ``announce`` (the topic of Dask's events in which to tell that it begins).
 
     Returns
     -------
-    list of dict
-        A record each (`noisysim.studies.table.Table.put`).
+    dict
+        ``version`` and ``source`` of the noisysim that is here, and ``records``, one of each run
+        (`noisysim.studies.table.Table.put`): none if the source is not the one that was to do it.
     """
+    here = {"version": environment.version(), "source": environment.source_hash()}
+    if here["source"] != options["source"]:
+        return {**here, "records": []}
+    _announce(options["announce"], cells[0][0])
+    return {**here, "records": _records(cells, task, rule, options)}
+
+
+def _announce(topic: str, key: str) -> None:
+    """Tell that a run begins, and where."""
+    import distributed
+
+    place = distributed.get_worker()
+    place.log_event(topic, {"key": key, "worker": place.address})
+
+
+def _records(
+    cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
+) -> list[dict[str, Any]]:
     if len(cells) > 1:
         try:
             given = _arguments(cells[0][1], task, rule, options["data"])
             seeds = [plain["seed"] for _, plain in cells]
             del given["seed"], given["chips"]
             found = running.together(seeds, **given, threads=options["threads"], progress=False)
-            return [record(key, result) for (key, _), result in zip(cells, found, strict=True)]
+            return [record(key, result, given["task"]) for (key, _), result in zip(cells, found, strict=True)]
         except Exception:  # one by one, then: the failure may be one run's
             pass
     return [_alone(key, plain, task, rule, options) for key, plain in cells]
@@ -61,11 +82,11 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
         given, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
         again = {"task": given["task"], "device": _source_file(plain["device"])}
-        if path is not None and path.exists():
+        if path is not None and _whole(path):
             result = running.resume(path, **again, **how, progress=False)
         else:
             result = running.run(**given, **how, out=path, progress=False)
-        kept = record(key, result)
+        kept = record(key, result, given["task"])
         if options["retention"] and result.status == "finished":
             later = running.retention(result, options["retention"], **again, **how)
             kept["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
@@ -75,6 +96,18 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
             "key": key, "status": "failed", "error": f"{type(error).__name__}: {error}", "values": {},
             "warnings": traceback.format_exc(), "environment": _environment(plain["backend"]),
         }  # fmt: skip
+
+
+def _whole(path: Path) -> bool:
+    """Whether a run has a result file from which it goes on; one that is damaged is put aside."""
+    if not path.exists():
+        return False
+    try:
+        storage.read(path)
+    except ValueError:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        return False
+    return True
 
 
 def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) -> dict[str, Any]:
@@ -116,9 +149,10 @@ def _source_file(described: dict[str, Any]) -> str | None:
     return str(place)
 
 
-def record(key: str, result: Result) -> dict[str, Any]:
+def record(key: str, result: Result, task: tasks.Task) -> dict[str, Any]:
     """What is kept of a run (`noisysim.studies.table.Table.put`)."""
     values: dict[str, Any] = {"elapsed": result.elapsed, **result.cost}
+    values.update(chance_loss=chance_loss(task), chance_accuracy=chance_accuracy(task))
     for name in MEASURED:
         column = result.history[name]
         values[f"{name}_by_epoch"] = column.tolist()

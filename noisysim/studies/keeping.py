@@ -1,0 +1,142 @@
+"""What becomes of the records of a study: into the table, the journal at once, the study's file now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from noisysim import writing
+from noisysim.studies import journal, table
+from noisysim.studies.table import MISSING, Table
+
+WRITE_SECONDS = 10.0
+"""Least time between two writings of the study's file; what finishes between them is in its journal."""
+
+
+class Keeper:
+    """Keeps the records of a study; its file is held against other sweeps meanwhile (a context manager).
+
+    A disk that fails while runs are under way costs a warning: what could not be written is written with the next
+    record. Only if it still cannot be at the end there is an error.
+
+    Parameters
+    ----------
+    found : Table
+        What is asked for; what the file and its journal have of it is taken up on entering.
+    path : Path or None
+        The study's file.
+    overwrite : bool
+        Whether runs that are not asked for may be lost.
+    retry : bool
+        Whether runs that failed are to be done again.
+    """
+
+    def __init__(self, found: Table, path: Path | None, overwrite: bool, retry: bool):
+        self.found, self.path = found, path
+        self._overwrite, self._retry = overwrite, retry
+        self._held: Any = None
+        self._journal: Any = None
+        self._warned = False
+        self._written = self._took = 0.0  # when the file was written last, and the seconds it took
+
+    def __enter__(self) -> Keeper:
+        if self.path is None:
+            return self
+        self._held = writing.hold(self.path)
+        try:
+            self._take_up(self.path)
+            self._journal = journal.Journal(self.path)
+            self._write()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def _take_up(self, path: Path) -> None:
+        """Take in what there is, and what is damaged of it out of the way."""
+        if self._overwrite:
+            return
+        records, scraps = journal.read(path)
+        earlier = None
+        if path.exists():
+            earlier = table.read(path)
+            earlier.put_all(records)
+            done = {key for key, status in zip(earlier.keys, earlier.texts["status"], strict=True) if status != MISSING}
+        else:  # it was lost, or moved away because it was damaged
+            done = {record["key"] for record in records}
+        if lost := done - set(self.found.at):
+            raise FileExistsError(
+                f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or say "
+                "overwrite=True"
+            )
+        if scraps:
+            said = (
+                f"{journal.told(path, scraps)}: set aside in {journal.set_aside(path, scraps)}, its runs are done again"
+            )
+            warnings.warn(said, RuntimeWarning, stacklevel=4)
+        if earlier is not None:
+            self.found.take_up(earlier)
+        else:
+            self.found.put_all(records)
+        if self._retry:
+            for index, status in enumerate(self.found.texts["status"]):
+                if status == "failed":
+                    self.found.forget(index)
+
+    def put(self, record: dict[str, Any]) -> None:
+        """Keep a record; one that is there already is not kept twice."""
+        if self.found.texts["status"][self.found.at[record["key"]]] != MISSING:
+            return
+        self.found.put(record)
+        if self.path is None:
+            return
+        try:
+            self._journal.append(record)
+        except OSError as error:
+            self._warn(error)
+        if time.monotonic() - self._written > max(WRITE_SECONDS, 20 * self._took):
+            try:
+                self._write()
+            except OSError as error:
+                self._written = time.monotonic()
+                self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        """Say that something could not be written, the first time."""
+        if not self._warned:
+            warnings.warn(f"{error}: tried again with the next run that finishes", RuntimeWarning, stacklevel=3)
+        self._warned = True
+
+    def _write(self) -> None:
+        began = time.monotonic()
+        table.write(self._held, self.found)
+        self._journal.clear()
+        self._written = time.monotonic()
+        self._took = self._written - began
+
+    def __exit__(self, *_: object) -> None:
+        if self.path is None:
+            return
+        try:
+            self._write()
+        except OSError as error:
+            raise OSError(f"{error}; {self._where()}") from None
+        finally:
+            self._release()
+
+    def _where(self) -> str:
+        """Where the runs are that the study's file does not have."""
+        try:
+            self._journal.flush()
+        except OSError:
+            return f"{len(self._journal.waiting)} finished runs are lost"
+        return f"the runs that finished are in {self._journal.path}: the same call goes on from there"
+
+    def _release(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        with contextlib.suppress(OSError):  # a lock that is not let go of ends with the process
+            self._held.release()

@@ -1,0 +1,36 @@
+"""The process of a worker on this machine: it ends, with all that it started, as soon as the sweep that started it has.
+
+``python -m noisysim.studies.local_worker PARENT ...`` is ``dask ...`` under the eyes of its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+SECONDS = 0.5
+"""Between two looks at the parent."""
+
+
+def watch(parent: int) -> None:
+    """End this process and its group once its parent is not the one of this number: that one is gone."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def main() -> None:
+    """Watch the parent, and be a worker."""
+    parent, *words = sys.argv[1:]
+    threading.Thread(target=watch, args=(int(parent),), daemon=True).start()
+    sys.argv = ["dask", *words]
+    from dask.__main__ import main as dask  # which takes a second: the parent is watched by then
+
+    dask()
+
+
+if __name__ == "__main__":
+    main()
