@@ -26,6 +26,7 @@ from noisysim.fields import Field, Spread, check, check_names, declared, listed,
 from noisysim.kernels import build
 from noisysim.scalars import hooks as ideal_hooks
 from noisysim.scalars import reads
+from noisysim.user_files import compare_hash, one_line, split
 
 HOOKS = tuple(device_files.PARAMETERS)
 """The hooks a device may define, in the order in which a signal or a change meets them."""
@@ -46,7 +47,7 @@ def kind(name: str) -> type:
     """The NamedTuple class of the device called `name`, or of a device file."""
     if name in BUILT_IN:
         return device_files.classes(importlib.import_module(BUILT_IN[name]))[0]
-    if device_files.split(name):
+    if split(name):
         return device_files.load(device_files.read(name))
     installed = device_files.installed()
     if name in installed:
@@ -61,9 +62,9 @@ def kind(name: str) -> type:
 def about(name: str) -> str:
     """One line on the device called `name`; of one that cannot be loaded, why."""
     try:
-        return (kind(name).__doc__ or "").partition("\n")[0]
-    except DeviceError as error:
-        return str(error)
+        return str(kind(name).__doc__ or "").partition("\n")[0]
+    except Exception as error:  # of a third party's: the others are listed all the same
+        return f"{type(error).__name__ + ': ' if not isinstance(error, DeviceError) else ''}{one_line(error)}"
 
 
 def get(spec: Any, **settings: Any) -> Any:
@@ -95,7 +96,7 @@ def get(spec: Any, **settings: Any) -> Any:
     """
     spec, settings = _apart(spec, settings)
     if isinstance(spec, str):
-        cls = _recorded_kind(spec, settings.get("sha256")) if device_files.split(spec) else kind(spec)
+        cls = _recorded_kind(spec, settings.get("sha256")) if split(spec) else kind(spec)
     elif hasattr(type(spec), "_fields"):
         cls = type(spec)
     else:
@@ -123,7 +124,7 @@ def _apart(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
         return path, dict(settings)
     if isinstance(spec, Mapping) and isinstance(spec.get("name"), (str, os.PathLike)):
         return _apart(spec["name"], {**{k: v for k, v in spec.items() if k != "name"}, **settings})
-    if isinstance(spec, str) and (file := device_files.split(spec)):
+    if isinstance(spec, str) and (file := split(spec)):
         return file[0], {**parse_spec(f"{Path(file[0]).name}:{file[1]}")[1], **settings}
     return named(spec, settings)
 
@@ -138,7 +139,7 @@ def _recorded_kind(path: str, sha256: str | None) -> type:
         raise FileNotFoundError(
             f"{error}; if the recorded file was moved, say where it is now: device='new/place.py'"
         ) from None
-    _compare_hash(f"device file {path!r}", file.sha256, sha256)
+    compare_hash(f"device file {path!r}", file.sha256, sha256)
     return device_files.load(file)
 
 
@@ -152,16 +153,9 @@ def _compare(device: Any, record: Mapping[str, Any]) -> None:
     """Refuse data files that are missing, and whatever is not what was recorded."""
     cls = type(device)
     if "sha256" in record:
-        _compare_hash(f"device {_origin_name(cls)!r}", device_files.origin(cls).sha256, record["sha256"])
+        compare_hash(f"device {_origin_name(cls)!r}", device_files.origin(cls).sha256, record["sha256"])
     for name, sha256 in _data_hashes(device).items():
-        _compare_hash(f"{name_of(device)}.{name}: {getattr(device, name)!r}", sha256, record.get(f"{name}_sha256"))
-
-
-def _compare_hash(what: str, found: str, wanted: Any) -> None:
-    if wanted is not None and found != wanted:
-        raise ValueError(
-            f"{what} is not the one recorded: it was changed since (SHA-256 {str(wanted)[:12]}, now {found[:12]})"
-        )
+        compare_hash(f"{name_of(device)}.{name}: {getattr(device, name)!r}", sha256, record.get(f"{name}_sha256"))
 
 
 def _data_hashes(device: Any) -> dict[str, str]:

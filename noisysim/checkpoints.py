@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from noisysim import storage
+from noisysim import chip, storage
 from noisysim.writing import Held
 
 
@@ -25,10 +25,18 @@ class Checkpoints:
         self._held, self._content = held, content
         self._warned = False
 
+    def _write(self, held: Held) -> None:
+        """One checkpoint; what it held of the chip is overwritten before its memory is freed."""
+        content = self._content()
+        try:
+            storage.write(held, content)
+        finally:
+            chip.erase(content["arrays"]["state/chip"].values())
+
     def begin(self) -> None:
         """The first one; a disk that is full already is an error."""
         if self._held is not None:
-            storage.write(self._held, self._content())
+            self._write(self._held)
 
     def end(self) -> dict[str, Any]:
         """The last one, and what it holds; if it cannot be written, that is an error."""
@@ -48,7 +56,7 @@ class Checkpoints:
         if self._held is None:
             return
         try:
-            storage.write(self._held, self._content())
+            self._write(self._held)
         except (OSError, MemoryError) as error:
             if not self._warned:
                 said = f"{error or 'out of memory'}; the run goes on, and tries again at its next checkpoint"

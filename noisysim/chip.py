@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -427,9 +427,10 @@ class Chip:
             rms = xp.sqrt(xp.einsum("ij,ij->i", weights, weights) / n_in)
             aim = math.sqrt(2.0 / (n_in + n_out))
             factor = xp.where(rms > 0, np.float32(aim) / xp.where(rms > 0, rms, np.float32(1.0)), np.float32(1.0))
-            change[:, :n_in] = (factor - 1)[:, None] * weights
+            xp.multiply((factor - 1)[:, None], targets, out=change)  # whole rows: of parts NumPy makes a copy
             change[:, n_in:] = 0
         self._write(changes.flat, False)
+        erase([changes.flat, *wanted])
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -502,8 +503,10 @@ class Chip:
         )
         self._passes = self._backend.Passes(net, loops, numbers(loops, device), self.chips, self.noisy)
         seeds = seed if isinstance(seed, Sequence) else [seed]
-        initial = self._stacked([self._initial_weights(seeding.key(s, "chip/weights")) for s in seeds])
+        each = [self._initial_weights(seeding.key(s, "chip/weights")) for s in seeds]
+        initial = self._stacked(each)
         self._write(initial.flat, True)
+        erase([initial.flat, *(one.flat for one in each)])
         self._cost = Cost(cells_written_at_start=self.cost.cells_programmed)
         self._done_at_start, self._done = self._done[:, 0], np.zeros_like(self._done)
 
@@ -521,6 +524,7 @@ class Chip:
             fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, word, *key)
             weights[:, :n_in] = drawn
             weights[:, n_in:] = 0
+            erase([drawn])
         return initial
 
     def _stacked(self, initial: Sequence[Layered]) -> Layered:
@@ -829,6 +833,12 @@ class _Hidden:
         names = ("ranges", "peaks", "gains", "reference", "states")
         own = {n: getattr(self, n) for n in names}
         return {**self.arrays.held, **own, **self.normalisation.held, "rotations": self.flat_rotations}
+
+
+def erase(arrays: Iterable[Any]) -> None:
+    """Overwrite copies of what a chip hides before they are freed: who is given their memory next finds nothing."""
+    for array in arrays:
+        array.fill(0)
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ app.command(devices_app)
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("learning_rate", "learning_rate_decay", "checkpoint_seconds"), float),
     **dict.fromkeys(("batch_size", "epochs", "every", "chips", "seed", "threads"), int),
-    **dict.fromkeys(("bias", "oracle", "overwrite", "progress"), bool),
+    **dict.fromkeys(("bias", "oracle", "overwrite", "progress", "allow_other_source"), bool),
     "seconds": Annotated[list[float], cyclopts.Parameter(consume_multiple=True, negative="")],
     "layers": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],
     "diagnostics": Annotated[list[str], cyclopts.Parameter(consume_multiple=True, negative="")],
@@ -391,7 +391,7 @@ def list_networks() -> None:
 
     table = Table("name", "hidden layers", "source", box=None, pad_edge=False, header_style="bold")
     for name in layers.names():
-        table.add_row(name, str(layers.NAMED[name]), layers.NAMED[name].source)
+        _add_row(table, name, str(layers.NAMED[name]), layers.NAMED[name].source)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -419,7 +419,7 @@ def _list(
         for heading in ("name", "what it is"):
             table.add_column(heading)
         for name in names:
-            table.add_row(name, about(name) if about else (inspect.getdoc(find(name)) or "").partition("\n")[0])
+            _add_row(table, name, about(name) if about else (inspect.getdoc(find(name)) or "").partition("\n")[0])
     else:
         cls = find(chosen)
         print((inspect.getdoc(cls) or "").partition("\n\nParameters\n")[0])  # the table has these
@@ -431,9 +431,16 @@ def _list(
         for name, spec in fields.declared(cls).items():
             default = defaults.get(name)
             allowed = "True or False" if isinstance(default, bool) else spec.range
-            table.add_row(name, repr(default), spec.unit, allowed, spec.doc)
+            _add_row(table, name, repr(default), spec.unit, allowed, spec.doc)
     if table.row_count:
         Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _add_row(table: Any, *texts: str) -> None:
+    """A row of texts as they are: what looks like markup in somebody's description is none."""
+    from rich.text import Text
+
+    table.add_row(*map(Text, texts))
 
 
 def _list_reproductions(papers: Any) -> None:
@@ -444,7 +451,7 @@ def _list_reproductions(papers: Any) -> None:
     table = Table("name", "what it is", "full", "quick", box=None, pad_edge=False, header_style="bold")
     for name in papers.names():
         module = papers.get(name)
-        table.add_row(name, papers.title(module), *map(_duration, module.SECONDS))
+        _add_row(table, name, papers.title(module), *map(_duration, module.SECONDS))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import noisysim.devices as devices
-from noisysim import backends, diagnostics, learner_files, optimizers, tasks
+from noisysim import backends, diagnostics, identity, learner_files, optimizers, tasks
 from noisysim import layers as kinds
 from noisysim.architecture import architecture, whole
 from noisysim.chip import CHIPS, INITS, INJECTIONS
@@ -53,7 +53,7 @@ class Config:
         return {
             **{k: getattr(self, k) for k in _PLAIN},
             "layers": kinds.plain(self.layers),
-            "task": self.task.describe(),
+            "task": {**self.task.describe(), **identity.of(self.task)},
             "device": devices.describe(self.device),
             "learner": learner_files.describe(self.learner),
             "optimizer": optimizers.describe(self.optimizer),
@@ -124,9 +124,12 @@ def resolve(
     listed = kinds.hidden(task.defaults["layers"]) if listed is None else listed
     plan = architecture(whole(task.input_shape, listed, task.n_out), activation, bias)
     _check_start(init, plan.activations[:-1])
-    filled = {
-        "learning_rate": learner.rates[optimizer.name], "learning_rate_decay": 1.0, **task.defaults, **given,
-    }  # fmt: skip
+    suggested = learner.rates.get(optimizer.name)
+    if suggested is None and "learning_rate" not in given:
+        raise ValueError(
+            f"run.learning_rate: learner {learner.name!r} suggests none for optimizer {optimizer.name!r}: give one"
+        )
+    filled = {"learning_rate": suggested, "learning_rate_decay": 1.0, **task.defaults, **given}
     return Config(
         task=task,
         layers=listed,
@@ -210,6 +213,9 @@ def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
     """What a result file stored, as arguments of `noisysim.run`."""
     given = json.loads(json.dumps(dict(plain)))
     stored = given["task"]
+    if "identity" in stored:
+        own = stored["identity"]["class"]
+        raise ValueError(f"this run's task was an object of class {own}, which no name finds: give it again, task=...")
     if stored["name"] == "arrays":
         raise ValueError("this run learned arrays that its file does not hold: give them again as task=(x, y, ...)")
     given["task"] = {"name": stored["name"], **stored["settings"]}

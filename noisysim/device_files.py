@@ -17,7 +17,6 @@ import inspect
 import itertools
 import math
 import numbers
-import os
 import random
 import re
 import sys
@@ -25,14 +24,16 @@ import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 
+from noisysim import user_files
 from noisysim.fields import Field, check, declared, nearest
 from noisysim.kernels import build
 from noisysim.scalars import hooks as ideal
+from noisysim.user_files import File, Origin, UserError, line_in, line_of_class, one_line
 
 PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
 """The hooks a device may define, in the order in which a signal or a change meets them, and what each takes."""
@@ -46,39 +47,8 @@ _TYPICAL: dict[str, tuple[float, ...]] = {
 """Values at which a hook is tried."""
 
 
-class DeviceError(ValueError):
+class DeviceError(UserError):
     """What is wrong with a device that somebody wrote, in one line, with file and line."""
-
-
-class Origin(NamedTuple):
-    """Where a device comes from.
-
-    Attributes
-    ----------
-    name : str
-        What it is asked for by: a file's path, an entry point's name.
-    title : str
-        A short name, for messages and figures.
-    source, sha256 : str
-        Its text and that text's hash.
-    """
-
-    name: str
-    title: str
-    source: str
-    sha256: str
-
-
-class File(NamedTuple):
-    """A device file as it was read: the path as it was given, and the bytes in it."""
-
-    path: str
-    content: bytes
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the bytes, hexadecimal."""
-        return hashlib.sha256(self.content).hexdigest()
 
 
 _ORIGINS: dict[type, Origin] = {}
@@ -87,67 +57,23 @@ _ORIGINS: dict[type, Origin] = {}
 # --- finding and loading --------------------------------------------------------------------------------------------
 
 
-def split(spec: str) -> tuple[str, str] | None:
-    """``"chips/my.py:amplitude=0.1"`` -> ``("chips/my.py", "amplitude=0.1")``; None if no path ends in ``.py``."""
-    path, ending, settings = spec.partition(".py:")
-    if ending:
-        return f"{path}.py", settings
-    return (spec, "") if spec.endswith(".py") else None
-
-
 def read(path: str) -> File:
     """A device file's bytes; nothing of it is executed."""
-    place = Path(path).expanduser()
-    if not place.is_file():
-        raise FileNotFoundError(f"no device file {path!r} (the working directory is {os.getcwd()!r})")
-    try:
-        return File(path, place.read_bytes())
-    except OSError as error:
-        raise type(error)(f"cannot read device file {path!r}: {error.strerror}") from None
+    return user_files.read("device", path)
 
 
 def load(file: File) -> type:
     """The device class of a file. The same source gives the same class, an edited one another."""
-    name = f"noisysim_device_{file.sha256[:24]}"  # of the source alone: cached kernels find their device by it
-    if name not in sys.modules:
-        _execute(name, file)
-    cls = _the_class(sys.modules[name], file.path)
-    text = vars(sys.modules[name])[build.SOURCE]
-    _ORIGINS[cls] = Origin(file.path, Path(file.path).stem, text, file.sha256)
-    return cls
 
-
-def _execute(name: str, file: File) -> None:
-    path = str(Path(file.path).expanduser())
-    try:
-        text = importlib.util.decode_source(file.content)
-        code = compile(text, path, "exec", dont_inherit=True)
-    except SyntaxError as error:
-        raise DeviceError(f"{file.path}:{error.lineno or 1}: {error.msg}: {(error.text or '').strip()!r}") from None
-    except ValueError as error:  # not UTF-8, or a null byte
-        raise DeviceError(f"{file.path} is not Python text: {error}") from None
-    module = types.ModuleType(name)
-    module.__file__ = path
-    vars(module)[build.SOURCE] = text
-    sys.modules[name] = module  # first: annotations are looked up there
-    try:
-        exec(code, vars(module))
+    def check(module: types.ModuleType, text: str) -> None:
         cls = _the_class(module, file.path)
         _check_spelling(module, text, file.path)
-        _check_class(cls, functools.partial(_line_of_class, text, file.path))
-    except DeviceError:
-        del sys.modules[name]
-        raise
-    except BaseException as error:
-        del sys.modules[name]
-        if not isinstance(error, Exception):
-            raise
-        hint = ""
-        if isinstance(error, ImportError):
-            hint = "; a device file is loaded by itself: what it imports must be installed, not lie beside it"
-        raise DeviceError(
-            f"{_line_in(error, path) or file.path}: {type(error).__name__}: {_one_line(error)}{hint}"
-        ) from None
+        _check_class(cls, functools.partial(line_of_class, text, file.path))
+
+    module = user_files.module("device", file, check, DeviceError)
+    cls = _the_class(module, file.path)
+    _ORIGINS[cls] = Origin(file.path, Path(file.path).stem, user_files.text_of(module), file.sha256)
+    return cls
 
 
 def installed() -> dict[str, importlib.metadata.EntryPoint]:
@@ -160,8 +86,8 @@ def load_installed(point: importlib.metadata.EntryPoint) -> type:
     where = f"device {point.name!r} ({point.value})"
     try:
         found = point.load()
-    except Exception as error:
-        raise DeviceError(f"{where} cannot be loaded: {type(error).__name__}: {_one_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise DeviceError(f"{where} cannot be loaded: {type(error).__name__}: {one_line(error)}") from None
     if isinstance(found, types.ModuleType):
         found = _the_class(found, where)
     if not _is_device_class(found):
@@ -170,7 +96,7 @@ def load_installed(point: importlib.metadata.EntryPoint) -> type:
     if found not in _ORIGINS:
         origin = _of_module(module)._replace(name=point.name, title=point.name)
         _check_spelling(module, origin.source, module.__file__ or where)
-        _check_class(found, functools.partial(_line_of_class, origin.source, module.__file__ or where))
+        _check_class(found, functools.partial(line_of_class, origin.source, module.__file__ or where))
         _ORIGINS[found] = origin
     return found
 
@@ -239,36 +165,11 @@ def _place(function: Callable) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _line_in(error: BaseException, path: str) -> str:
-    """``path:line`` of the innermost frame of an error's traceback that lies in a file; "" if none does."""
-    found, step = "", error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename == path:
-            found = f"{path}:{step.tb_lineno}"
-        step = step.tb_next
-    return found
-
-
-def _line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
-    """``path:line`` of a class, or of one of its fields."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
-            for inner in node.body:
-                if isinstance(inner, ast.AnnAssign) and getattr(inner.target, "id", None) == field:
-                    return f"{path}:{inner.lineno}"
-            return f"{path}:{node.lineno}"
-    return path
-
-
 def mistake(function: Callable, error: Exception) -> DeviceError:
     """The error for a function of a device's that raised what it did not mean to."""
     plain: Any = inspect.unwrap(function)
-    at = _line_in(error, plain.__code__.co_filename) or _place(plain)
-    return DeviceError(f"{at}: {function.__name__} raised {type(error).__name__}: {_one_line(error)}")
+    at = line_in(error, plain.__code__.co_filename) or _place(plain)
+    return DeviceError(f"{at}: {function.__name__} raised {type(error).__name__}: {one_line(error)}")
 
 
 def _check_spelling(module: types.ModuleType, text: str, path: str) -> None:
@@ -299,7 +200,7 @@ def _check_class(cls: type, where: Callable[..., str]) -> None:
     try:
         specs = declared(cls)
     except Exception as error:
-        raise DeviceError(f"{where(cls)}: an annotation of {cls.__name__} cannot be read: {_one_line(error)}") from None
+        raise DeviceError(f"{where(cls)}: an annotation of {cls.__name__} cannot be read: {one_line(error)}") from None
     for name, spec in specs.items():
         at = where(cls, name)
         if name in ("name", "source", "sha256"):
@@ -411,7 +312,7 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
                 wrong = _wrong(hook, value)
                 at = _place(function)
             except Exception as error:
-                at = _line_in(error, function.__code__.co_filename) or _place(function)
+                at = line_in(error, function.__code__.co_filename) or _place(function)
                 wrong = f"raised {type(error).__name__}: {_hint(error, fields)}"
             if wrong:
                 said = ", ".join(f"{p}={a:g}" for p, a in zip(PARAMETERS[hook], arguments, strict=False))
@@ -441,7 +342,7 @@ def _global_draws() -> tuple[Any, ...]:
 def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     if isinstance(error, AttributeError) and isinstance(error.obj, types.SimpleNamespace):
         return f"d has no field {error.name!r}{nearest(str(error.name), fields)}"
-    return _one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
+    return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 
 def _wrong(hook: str, value: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from noisysim import algebra, backends, blocks
+from noisysim import algebra, backends, blocks, identity
 from noisysim.architecture import Architecture
 from noisysim.fields import Field, configure
 from noisysim.observation import Batch, Observation
@@ -520,5 +520,5 @@ def get(spec: Any, **settings: Any) -> Diagnostic:
 
 
 def describe(diagnostic: Diagnostic) -> dict[str, Any]:
-    """The diagnostic as plain values."""
-    return {"name": diagnostic.name, **asdict(diagnostic)}
+    """The diagnostic as plain values; of one that is not the package's own its `noisysim.identity` too."""
+    return {"name": diagnostic.name, **asdict(diagnostic), **identity.of(diagnostic)}

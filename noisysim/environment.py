@@ -60,6 +60,17 @@ def cpu() -> str:
     return f"{name} ({binding.get_host_cpu_name()})"
 
 
+@functools.cache
+def blas() -> str:
+    """The BLAS libraries that are loaded, each with the kind of processor it computes for."""
+    from noisysim.execution import blas_libraries
+
+    found = {
+        f"{one['internal_api']} {one.get('version')} ({one.get('architecture', 'unknown')})" for one in blas_libraries()
+    }
+    return ", ".join(sorted(found))
+
+
 def describe(backend: str) -> dict[str, Any]:
     """Versions, backend and host."""
     packages = {name: metadata.version(name) for name in ("numba", "llvmlite", "scipy", "h5py")}
@@ -72,17 +83,37 @@ def describe(backend: str) -> dict[str, Any]:
         **packages,
         "backend": backend,
         "cpu": cpu(),
+        "blas": blas(),
+        "source": source_hash(),
         "system": f"{platform.system()} {platform.release()}",
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
 
+COMPARED = ("python", "numpy", "numba", "llvmlite", "scipy", "cpu", "blas", "gpu", "cupy", "numba-cuda")
+"""What may change last bits, beside the source of noisysim."""
+
+
+def other_source(began: dict[str, Any]) -> str:
+    """How the source of noisysim is other than where a run began; nothing if it is the same, or was not recorded."""
+    here = {"noisysim": version(), "source": source_hash()}
+    if began.get("source") in (None, here["source"]):
+        return ""
+    before, now = (f"{one.get('noisysim')} (source {one['source'][:12]})" for one in (began, here))
+    return f"noisysim {before} -> {now}"
+
+
 def moved(began: dict[str, Any]) -> list[str]:
-    """What a run that goes on elsewhere should say: other versions or processors compute other last bits."""
+    """What a run that is resumed elsewhere should say: other versions or processors compute other last bits."""
     here = describe(began["backend"])
-    other = [
-        f"{k} {began.get(k)} -> {here.get(k)}"
-        for k in ("noisysim", "numpy", "numba", "scipy", "cpu", "gpu", "cupy", "numba-cuda")
-        if began.get(k) != here.get(k)
-    ]
-    return [f"resumed on another host, whose last bits may differ: {', '.join(other)}"] if other else []
+    notes = []
+    if began.get("source") is None:
+        notes.append(
+            f"begun by noisysim {began.get('noisysim')}, which recorded no hash of its source: resumed by "
+            f"{here['noisysim']}, the bits may be others from here on"
+        )
+    if source := other_source(began):
+        notes.append(f"resumed with other source, whose bits may differ: {source}")
+    if other := [f"{k} {began.get(k)} -> {here.get(k)}" for k in COMPARED if k in began and began[k] != here.get(k)]:
+        notes.append(f"resumed on another host, whose last bits may differ: {', '.join(other)}")
+    return notes

@@ -78,6 +78,11 @@ def _blas():
     return ThreadpoolController()
 
 
+def blas_libraries() -> list[dict[str, Any]]:
+    """What is known of each BLAS library that is loaded (`threadpoolctl`)."""
+    return [one for one in _blas().info() if one["user_api"] == "blas"]
+
+
 class _Hold:
     """Counts who needs BLAS held at one thread; the first takes its threads away, the last gives them back."""
 
@@ -137,6 +142,8 @@ def scratch(name: str, size: int, dtype: type = np.float32) -> np.ndarray:
     arrays = _local.__dict__.setdefault("arrays", {})
     array = arrays.get(name)
     if array is None or array.size < size:
+        if array is not None:
+            array.fill(0)  # it is freed: who is given its memory next must not find a chip's lines in it
         array = arrays[name] = np.empty(size, dtype)
         _local.__dict__.setdefault("sets", {}).clear()
     return array

@@ -92,14 +92,16 @@ class Field(NamedTuple):
         return f"{kind} from {self.low:g} to {self.high:g}"
 
 
+PATH = 200
+"""Characters of a path in a message, of which people need more."""
 SHOWN = 80
 """Most characters of a value that a message shows."""
 LISTED = 160
 """Most characters of a list of names that a message shows."""
 
 
-def shown(value: Any) -> str:
-    """A value as a message shows it: one line, printable, and no longer than `SHOWN` characters.
+def shown(value: Any, most: int | None = None) -> str:
+    """A value as a message shows it: one line, printable, and no longer than `most` (default: `SHOWN`) characters.
 
     Examples
     --------
@@ -110,10 +112,11 @@ def shown(value: Any) -> str:
         text = repr(value)
     except Exception:  # a whole number with more digits than Python prints; whatever a foreign class comes up with
         text = f"<{type(value).__name__}>"
-    if len(text) > SHOWN and not isinstance(value, str):
+    most = SHOWN if most is None else most
+    if len(text) > most and not isinstance(value, str):
         text = " ".join(text.split())  # an array's repr has lines
-    if len(text) > SHOWN:
-        text = f"{text[: SHOWN - 23]}...{text[-20:]}"
+    if len(text) > most:
+        text = f"{text[: most - 23]}...{text[-20:]}"
     return "".join(c if c.isprintable() else " " for c in text)
 
 
@@ -256,10 +259,21 @@ def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[s
     return values
 
 
+def _is_called(name: str, cls: type | None) -> bool:
+    return cls is not None and name == f"{cls.__module__}.{cls.__qualname__}"
+
+
 def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[str, type]) -> Any:
     """A checked instance of one of the dataclasses `known` by name, from a name, a mapping or an instance."""
     spec, settings = named(spec, settings)
+    identity = settings.pop("identity", None)  # of a recorded part
     if isinstance(spec, str):
+        if identity is not None and not _is_called(identity["class"], known.get(spec)):
+            cls = identity["class"]
+            given = f"{cls.rpartition('.')[2]}(...)"
+            given = f"diagnostics=[{given}]" if kind == "diagnostic" else f"{kind}={given}"
+            said = f"{kind} {spec!r} was an object of class {cls}, which no name finds"
+            raise ValueError(f"{said}: give it again, {given}")
         if spec not in known:
             raise unknown(kind, spec, known)
         cls, owner = known[spec], f"{kind} {spec!r}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import backends, layered
+from noisysim import backends, identity, layered
 from noisysim.fields import Field, configure
 from noisysim.layered import Layered
 
@@ -88,5 +88,5 @@ def get(spec: Any, **settings: Any) -> Any:
 
 
 def describe(optimizer: Any) -> dict[str, Any]:
-    """The optimizer as plain values."""
-    return {"name": optimizer.name, **asdict(optimizer)}
+    """The optimizer as plain values; of one that is not the package's own its `noisysim.identity` too."""
+    return {"name": optimizer.name, **asdict(optimizer), **identity.of(optimizer)}

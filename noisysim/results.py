@@ -11,6 +11,7 @@ import numpy as np
 
 from noisysim import storage, writing
 from noisysim.history import LOOKS
+from noisysim.identity import RECORD
 from noisysim.texts import printable
 
 
@@ -170,7 +171,7 @@ def _spread(values: Any, form: str) -> str:
 
 def _call(described: dict[str, Any]) -> str:
     """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
-    inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k not in ("name", "source", "sha256"))
+    inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k not in RECORD)
     return f"{described['name']}({inside})" if inside else described["name"]
 
 

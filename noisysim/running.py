@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import backends, chunks, environment, execution, signals, storage, tasks, writing
+from noisysim import backends, chunks, environment, execution, signals, storage, writing
 from noisysim import config as configuration
 from noisysim.architecture import Architecture, architecture, whole
 from noisysim.checkpoints import Checkpoints
 from noisysim.chip import SEED
-from noisysim.fields import Field, as_list, check, check_names, check_switch, shown
+from noisysim.fields import PATH, Field, as_list, check, check_names, check_switch, shown
 from noisysim.results import Result
+from noisysim.resuming import taken_up
 from noisysim.texts import one_line
 from noisysim.training import Training
 
@@ -284,23 +285,37 @@ def resume(
     *,
     task: Any = None,
     device: Any = None,
+    learner: Any = None,
+    optimizer: Any = None,
+    diagnostics: Sequence[Any] = (),
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     checkpoint_seconds: float = 30.0,
     until: float | str | None = None,
     progress: bool | None = None,
+    allow_other_source: bool = False,
 ) -> Result:
     """Resume a run that was cut short, to the bits it would have had undisturbed.
+
+    What the run was given by a name or by a file is found again by it. A part that was an object of a class of your own
+    is given again, and has to be the same: in its parameters, in its code, and in the constants and functions that its
+    code reads.
 
     Parameters
     ----------
     path : path
         The run's result file.
-    task : arrays
+    task : arrays or Task
         The data, for a run that learned arrays: its file does not hold them.
     device : path or device
         Where the run's device file is now, if it was moved; or the device, if it was made in a script or a notebook.
         It must be the same to the byte; its settings are the run's.
+    learner : path or Learner
+        The same of the learner. Settings that are given must be the run's.
+    optimizer : optimizer
+        The run's, if it is an object of your own class.
+    diagnostics : list
+        Those of the run that are objects of your own classes.
     data : path
         Folder of the data files.
     threads : int
@@ -311,27 +326,37 @@ def resume(
         As in `run`, from the start of this call.
     progress : bool
         Show a progress bar. Left out, on a terminal only.
+    allow_other_source : bool
+        Resume although the source of noisysim, or of your own parts, is not the one the run began with: the bits may
+        be others from here on. The result's warnings say so.
 
     Returns
     -------
     Result
         Of the whole run. A run that was finished is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If data, settings or source are not the run's, saying which and how; or if the file holds no whole state.
     """
     path = Path(path)
     began, limit = time.perf_counter(), signals.seconds(until)
     threads, seconds = _threads(threads), _seconds(checkpoint_seconds)
     progress = check_switch("run.progress", progress, None)
+    allow_other_source = check_switch("resume.allow_other_source", allow_other_source)
     content = storage.read(path)
     if content["status"] not in storage.RESUMABLE:
         return Result.of(content, path)
+    parts = {"task": task, "device": device, "learner": learner, "optimizer": optimizer, "diagnostics": diagnostics}
     with writing.hold(path) as held:
         content = storage.read(path)  # now that nobody else writes it
         if content["status"] not in storage.RESUMABLE:
             return Result.of(content, path)
-        resolved = _taken_up(content, path, task, device, data)
+        resolved, notes = taken_up(content, path, parts, data, allow_other_source)
         with execution.threads(threads), backends.products(resolved.backend):
             training = _restored(resolved, content, path)
-            training.notes += environment.moved(content["environment"])
+            training.notes += notes
             started, where = began - content["elapsed"], content["environment"]
             return _go_on(training, where, held, started, seconds, _left(limit, began), progress)
 
@@ -342,8 +367,12 @@ def retention(
     *,
     task: Any = None,
     device: Any = None,
+    learner: Any = None,
+    optimizer: Any = None,
+    diagnostics: Sequence[Any] = (),
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
+    allow_other_source: bool = False,
 ) -> dict[str, np.ndarray]:
     """Test a run's chip as it is after having lain for some time: what drift has left of what it learned.
 
@@ -353,7 +382,7 @@ def retention(
         A run, or its result file. It stays as it is.
     seconds : list of float
         Times since the end of the run, rising; the passes of a test take their time as well.
-    task, device, data, threads
+    task, device, learner, optimizer, diagnostics, data, threads, allow_other_source
         As in `resume`.
 
     Returns
@@ -368,7 +397,9 @@ def retention(
     content, path = (
         (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
     )
-    resolved = _taken_up(content, path, task, device, data)
+    check_switch("retention.allow_other_source", allow_other_source)
+    parts = {"task": task, "device": device, "learner": learner, "optimizer": optimizer, "diagnostics": diagnostics}
+    resolved, _ = taken_up(content, path, parts, data, allow_other_source)
     with execution.threads(_threads(threads)), backends.products(resolved.backend):
         training = _restored(resolved, content, path)
         began, tests = training.chip.clock, []
@@ -390,24 +421,6 @@ def check_times(name: str, values: Any) -> list[float]:
     if times != sorted(times):
         raise ValueError(f"{name} must be one or more times, rising, not {shown(times)}")
     return times
-
-
-def _taken_up(content: dict[str, Any], path: Path | None, task: Any, device: Any, data: Any) -> configuration.Config:
-    """The settings of a run recorded, with its data, which must be the same, at hand again."""
-    stored = content["config"]
-    given = dict(stored) if task is not None else configuration.rerunnable(stored)
-    learned, name = stored["task"], path or "this run"
-    if isinstance(task, (tuple, list)) and learned["name"] == "arrays":
-        task = tasks.get(task, seed=stored["seed"], **learned["settings"])
-    given["task"] = task if task is not None else given["task"]
-    given["device"] = stored["device"] if device is None else devices.again(stored["device"], device)
-    resolved = configuration.resolve(**given, data=data)
-    found = resolved.task.describe()
-    if found["crc32"] != learned["crc32"]:
-        raise ValueError(f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {found['crc32']})")
-    if any(found["settings"].get(name) != value for name, value in learned["settings"].items()):
-        raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {found['settings']}")
-    return resolved
 
 
 def _restored(resolved: configuration.Config, content: dict[str, Any], path: Path | None) -> Training:
@@ -464,7 +477,8 @@ def _output(out: Any, overwrite: Any) -> Path | None:
     except OSError as error:
         if error.filename is None:
             raise
-        raise type(error)(f"cannot write {shown(os.fspath(path))}: {error.strerror}") from None  # in one short line
+        place = shown(os.fspath(path), PATH)
+        raise type(error)(f"cannot write {place}: {error.strerror}") from None  # in one short line
     return path
 
 

@@ -181,4 +181,3 @@ def arrays(found: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, A
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if array.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import os
 import re
 import signal
@@ -18,6 +19,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+from noisysim.fields import shown
+
+LONGEST = 1e12
+"""Seconds: longer than any run."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
 """Signals that ask a process to end."""
 LIMIT_STATUS = 75
@@ -41,7 +48,7 @@ class Stop:
 
     @property
     def reason(self) -> str:
-        """"interrupted" by a signal, "stopped" by the time limit, or "" if there is nothing to end for."""
+        """ "interrupted" by a signal, "stopped" by the time limit, or "" if there is nothing to end for."""
         if self.number:
             return "interrupted"
         return "stopped" if time.monotonic() >= self._end else ""
@@ -109,8 +116,8 @@ def seconds(value: Any) -> float | None:
     """
     if value is None:
         return None
-    said = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {str(value)[:40]!r}"
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    said = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, numbers.Real)):
         raise TypeError(said)
     if isinstance(value, str):
         parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(d|h|min|m|s)?", value)
@@ -118,6 +125,6 @@ def seconds(value: Any) -> float | None:
         if not whole or (len(parts) > 1 and not all(unit for _, unit in parts)):
             raise ValueError(said)
         value = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if not 0 < value < math.inf:
+    if not 0 < value < LONGEST:
         raise ValueError(said)
     return float(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import backends, chip, chunks, health, loop, noise_check, seeding
+from noisysim import backends, chip, chunks, health, layered, loop, memory, noise_check, seeding
 from noisysim.architecture import whole
 from noisysim.config import Config
 from noisysim.cost import Cost
@@ -26,6 +26,7 @@ from noisysim.progress import Progress
 from noisysim.recorder import Recorder, hits
 from noisysim.signals import Stop
 from noisysim.tasks.feed import Feed
+from noisysim.watched import watched
 
 
 class Training:
@@ -63,8 +64,11 @@ class Training:
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
         # what each chip's own run injects differs, and of that a learner of somebody else's may not know
         at_once = config.learner.stacks and (not seeds or type(config.learner) in LEARNERS.values())
-        self.learner: Any = config.learner if self.chips == 1 or at_once else Apart(config.learner)
-        self.optimizer_state = config.optimizer.init(shapes, self._backend.xp)
+        made: Any = config.learner if self.chips == 1 or at_once else Apart(config.learner)
+        self.learner = watched("learner", config.learner, made)
+        self.optimizer = watched("optimizer", config.optimizer)
+        self.diagnostics = [watched("diagnostic", one) for one in config.diagnostics]
+        self.optimizer_state = self.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = self.learner.init(
             self.chip.architecture, seed=seed, offers=self.offers, floor=0.0, loss=self.task.loss, chips=self.chips,
             backend=config.backend,
@@ -176,7 +180,8 @@ class Training:
             return
         if gradient is not None:
             rate = config.learning_rate * config.learning_rate_decay**self.epoch
-            self._gradient, self.optimizer_state = config.optimizer.update(gradient, self.optimizer_state, rate)
+            changes, self.optimizer_state = self.optimizer.update(gradient, self.optimizer_state, rate)
+            self._gradient = layered.layered(changes)
             self._ask(lambda: self.chip.program(self._gradient), self._gradient)
         if not self._all_lost():
             self._adapt(first, gradient is not None)
@@ -327,7 +332,7 @@ class Training:
 
         probe = Probe(batch, observed, gradient, self.chip.architecture, oracle, estimate)
         self.history.looks["update"].append(self.done)
-        for diagnostic in config.diagnostics:
+        for diagnostic in self.diagnostics:
             self.history.looks[diagnostic.name].append(diagnostic.measure(probe))
 
     def _probe_key(self, number: int) -> Any:
@@ -431,9 +436,10 @@ class Training:
         return {
             "state/chip": chip.snapshot(self.chip),
             "state/learner": {
-                "step": np.int64(learner.step), "sigma": np.float64(learner.sigmas[0]), **_taken(learner.memory),
+                "step": np.int64(learner.step), "sigma": np.float64(learner.sigmas[0]),
+                **self._encoded("learner", learner.memory),
             },
-            "state/optimizer": _taken(self.optimizer_state),
+            "state/optimizer": self._encoded("optimizer", self.optimizer_state),
             "state/progress": {
                 "position": np.array([self.epoch, self.step]),
                 "sums": self.recorder.sums,
@@ -450,8 +456,9 @@ class Training:
         learner = dict(arrays["state/learner"])
         self.learner_state.step = int(learner.pop("step"))
         self.learner_state.sigma = float(learner.pop("sigma"))
-        self.learner_state.memory.update(_put_like(self.learner_state.memory, learner))
-        self.optimizer_state = _put_like(self.optimizer_state, arrays["state/optimizer"])
+        self.learner_state.memory = memory.decoded(learner, self._backend.put, self.learner_state.memory)
+        kept = arrays.get("state/optimizer", {})
+        self.optimizer_state = memory.decoded(kept, self._backend.put, self.optimizer_state)
         progress = arrays["state/progress"]
         self.epoch, self.step = (int(v) for v in progress["position"])
         if not (0 <= self.epoch <= self.config.epochs and 0 <= self.step <= self.steps):
@@ -462,6 +469,13 @@ class Training:
         self.floors = [float(progress["floor"])]
         self.history.take_up(History.of(arrays))
 
+    def _encoded(self, kind: str, remembered: Any) -> dict[str, np.ndarray]:
+        """What a learner or an optimizer remembers, as arrays."""
+        part = getattr(self.config, kind)
+        memory.check(f"{'state.memory' if kind == 'learner' else 'the state'} of {kind} {part.name!r}", remembered)
+        reserved = ("step", "sigma") if kind == "learner" else ()
+        return memory.encoded(remembered, lambda array: backends.of(array).take(array), reserved)
+
     def _show(self, progress: Progress) -> None:
         self.recorder.fetch()
         loss, found, samples = self.recorder.sums[:3].sum(axis=1)
@@ -471,23 +485,3 @@ class Training:
             seen = self.history.mean("train_loss")[-1], self.history.mean("train_accuracy")[-1]
         epoch = min(self.epoch + 1, self.config.epochs)
         progress.show(self.done, epoch, self.config.epochs, *seen, self.chip.cost.passes)
-
-
-def _taken(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Arrays where NumPy finds them."""
-    return {name: backends.of(array).take(array) for name, array in arrays.items()}
-
-
-def _put_like(present: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Copies of arrays, each where its like is at present.
-
-    Raises
-    ------
-    KeyError, ValueError
-        If there is no such array, or it has another shape or type.
-    """
-    for name, array in arrays.items():
-        like = present[name]
-        if (np.shape(array), array.dtype) != (like.shape, like.dtype):
-            raise ValueError(f"{name} is {array.dtype} {np.shape(array)}, not {like.dtype} {like.shape}")
-    return {name: backends.of(present[name]).put(np.array(array)) for name, array in arrays.items()}

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from noisysim.fields import shown
+from noisysim.fields import PATH, shown
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
@@ -111,9 +111,10 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
     with _said_of(path):
         target = path.resolve()
         if path.exists() and not path.is_file():
-            raise ValueError(f"cannot write {shown(str(path))}: it is not a file")
+            raise ValueError(f"cannot write {shown(str(path), PATH)}: it is not a file")
         if not target.parent.is_dir():
-            raise FileNotFoundError(f"cannot write {shown(str(path))}: there is no folder {shown(str(target.parent))}")
+            folder = shown(str(target.parent), PATH)
+            raise FileNotFoundError(f"cannot write {shown(str(path), PATH)}: there is no folder {folder}")
         held = Held(path, _lock(target, path))
     try:
         if path.exists() and not overwrite:  # asked once nobody else can make one
@@ -201,7 +202,7 @@ def _lock(target: Path, path: Path) -> int | None:
                 _locks.add(number)
                 return number
         except BlockingIOError:
-            raise BlockingIOError(f"cannot write {shown(str(path))}: {_holder(number)} is writing it") from None
+            raise BlockingIOError(f"cannot write {shown(str(path), PATH)}: {_holder(number)} is writing it") from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -245,7 +246,7 @@ def _said_of(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.strerror is None:  # has been said
             raise
-        said = type(error)(f"cannot write {shown(str(path))}: {error.strerror}")
+        said = type(error)(f"cannot write {shown(str(path), PATH)}: {error.strerror}")
         said.errno = error.errno
         raise said from None
 

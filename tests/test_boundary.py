@@ -47,9 +47,12 @@ ALLOWED = {
     "passing": ((), ()),
     "execution": ((), ("numpy", "scipy", "threadpoolctl")),
     "kernels": (("scalars",), ("numpy", "numba", "llvmlite", "platformdirs")),
-    "device_files": (("scalars", "fields", "kernels.build"), ("numpy", "numba")),
+    "user_files": (("kernels.build",), ()),
+    "device_files": (("scalars", "fields", "kernels.build", "user_files"), ("numpy", "numba")),
     "hook_rules": (("device_files", "fields", "kernels.build"), ("numpy",)),
-    "devices": (("scalars", "fields", "parts", "kernels.build", "device_files", "hook_rules"), ("numpy", "h5py")),
+    "devices": (
+        ("scalars", "fields", "parts", "kernels.build", "device_files", "hook_rules", "user_files"), ("numpy", "h5py"),
+    ),
     "losses": (("backends", "fields"), ("numpy", "numba")),
     "layers": (("scalars", "fields"), ()),
     "architecture": (("layers", "scalars", "fields"), ("numpy",)),
@@ -60,10 +63,12 @@ ALLOWED = {
     "buffers": (("kernels", "layered", "network", "observation"), ("numpy",)),
     "algebra": (("backends", "execution", "layered"), ("numpy",)),
     "decorrelation": (("backends", "layered"), ("numpy",)),
-    "optimizers": (("backends", "fields", "layered"), ("numpy",)),
+    "identity": ((), ("numpy",)),
+    "memory": ((), ("numpy",)),
+    "optimizers": (("backends", "fields", "identity", "layered"), ("numpy",)),
     "learners": (
         ("observation", "losses", "layered", "algebra", "architecture", "backends", "blocks", "seeding", "fields",
-         "optimizers"),
+         "memory", "optimizers"),
         ("numpy",),
     ),
     "tasks": (
@@ -398,3 +403,85 @@ def test_a_source_folder_without_an_install_says_what_to_do(part):
     root = Path(noisysim.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "pip install -e ." in done.stdout
+
+
+# --- memory that is freed -------------------------------------------------------------------------------------------
+
+LARGEST = 900  # values: more than any array of the chips below has, and than a block of the loops over cells
+EACH = 6
+CALLS = {
+    "forward": lambda chip, data, updates: chip.forward(data),
+    "passes": lambda chip, data, updates: chip.passes(data, [Drive(), Drive([None, np.ones((6, 3), np.float32)])]),
+    "calibrate": lambda chip, data, updates: chip.calibrate(data.inputs),
+    "program": lambda chip, data, updates: chip.program(updates),
+    "wait": lambda chip, data, updates: chip.wait(10.0),
+    "decorrelate": lambda chip, data, updates: chip.decorrelate(chip.forward(data).inputs, 0.01),
+    "normalise": lambda chip, data, updates: chip.normalise() if "targets" in chip.offers else None,
+    "passes aside": lambda chip, data, updates: passes_aside(chip, data),
+    "what it says": lambda chip, data, updates: (chip.cost, chip.converter_steps, chip.offers, repr(chip)),
+    "a new chip": lambda chip, data, updates: a_chip(chip.device),  # the one that the other was when it was made
+}
+
+
+def passes_aside(chip, data):
+    with chip.aside():
+        chip.forward(data)
+
+
+def masked(array):
+    """The bits of float32 values, turned into others: what the search itself leaves in memory is none of them."""
+    return np.asarray(array).ravel().view(np.uint32) ^ np.uint32(0x5A5A5A5A)
+
+
+def hidden_values(chip):
+    """Every weight, target and conductance of a chip, `masked`."""
+    held = chip._hidden.arrays
+    wanted = held.wanted_weights() if held.knows_targets else []
+    words = [masked(array) for array in (held.weights, held.variances, held.targets, held.now, *wanted)]
+    for array in wanted:
+        array.fill(0)
+    return np.setdiff1d(np.concatenate(words), masked(np.array([0, 1, -1], np.float32)))
+
+
+def overwrite_free_memory():
+    kept = [np.full(size, 7, np.float32) for size in range(1, LARGEST) for _ in range(3 * EACH)]
+    del kept
+
+
+def blocks():
+    """Arrays of every size that nobody has filled, as a rule may make them."""
+    return [np.empty(size, np.float32) for size in range(1, LARGEST) for _ in range(EACH)]
+
+
+def found(arrays, values):
+    """Sizes of the arrays in which some of these values are, and how many."""
+    words = masked(np.concatenate(arrays))
+    told = np.flatnonzero((words != masked(np.float32(7))) & (words != masked(np.float32(0))))
+    at = told[np.isin(words[told], values)]
+    counts = np.bincount(np.searchsorted(np.cumsum([a.size for a in arrays]), at, "right"), minlength=len(arrays))
+    return {arrays[k].size: int(counts[k]) for k in np.flatnonzero(counts > 3)}
+
+
+def test_the_search_finds_what_is_freed():
+    secret = np.random.default_rng(0).normal(size=42).astype(np.float32)
+    overwrite_free_memory()
+    assert not found(blocks(), masked(secret))
+    (secret * 1).sum()
+    assert 42 in found(blocks(), masked(secret))
+
+
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
+def test_arrays_that_nobody_filled_hold_nothing_of_the_chip(device):
+    chip = a_chip(device)
+    data, rng = batch(chip), np.random.default_rng(1)
+    first = hidden_values(chip)
+    updates = [rng.normal(size=shape).astype(np.float32) for shape in chip.network.shapes]
+    chip.program(updates)
+    for name, call in CALLS.items():
+        before = first if name == "a new chip" else hidden_values(chip)
+        gc.collect()
+        overwrite_free_memory()
+        result = call(chip, data, [np.full_like(u, 0.25) for u in updates])
+        arrays = blocks()
+        assert not found(arrays, np.union1d(before, hidden_values(chip))), name
+        del result

@@ -617,18 +617,22 @@ def test_a_run_on_a_hook_that_cannot_be_compiled_says_so_before_training(tmp_pat
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """A third party's package with four entry points."""
+    """A third party's package with entry points, some of which are broken."""
     info = tmp_path / "thirdparty-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
     lines = ["tp-chip = thirdparty_chip", "tp-class = thirdparty_chip:Telegraph", "tp-broken = thirdparty_broken",
-             "crossbar = thirdparty_chip", "tp-number = thirdparty_chip:NUMBER"]  # fmt: skip
+             "crossbar = thirdparty_chip", "tp-number = thirdparty_chip:NUMBER",
+             "tp-exits = thirdparty_exits", "tp-markup = thirdparty_markup"]  # fmt: skip
     (info / "entry_points.txt").write_text("[noisysim.devices]\n" + "\n".join(lines))
     (tmp_path / "thirdparty_chip.py").write_text(TELEGRAPH + "\nNUMBER = 3\n")
     (tmp_path / "thirdparty_broken.py").write_text("import nowhere_at_all")
+    (tmp_path / "thirdparty_exits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "thirdparty_markup.py").write_text(TELEGRAPH.replace("Lines that", "Lines [red]that[/bold] [i]"))
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    sys.modules.pop("thirdparty_chip", None)
+    for name in ("thirdparty_chip", "thirdparty_markup"):
+        sys.modules.pop(name, None)
 
 
 def test_an_installed_device_has_a_name_and_is_imported_when_asked_for(installed):
@@ -650,6 +654,18 @@ def test_a_broken_entry_point_is_an_error_only_when_it_is_asked_for(installed):
     assert "cannot be loaded" in devices.about("tp-broken")
     one_error(DeviceError, "neither a module nor a NamedTuple class, but int", devices.get, "tp-number")
     one_error(ValueError, "unknown device 'tp-chi'; did you mean 'tp-chip'", devices.get, "tp-chi")
+
+
+def test_what_third_parties_say_of_their_devices_neither_breaks_the_list_nor_is_read_as_markup(installed, capsys):
+    one_error(DeviceError, r"'tp-exits' \(thirdparty_exits\) cannot be loaded: SystemExit: 3", devices.get, "tp-exits")
+    cli.list_devices(None)
+    listed = capsys.readouterr().out
+    assert "tp-exits" in listed
+    assert "cannot be loaded: SystemExit: 3" in listed
+    assert "Lines [red]that[/bold] [i] jump" in listed
+    assert "crossbar" in listed
+    cli.list_devices("tp-markup")
+    assert "Lines [red]that[/bold] [i] jump" in capsys.readouterr().out
 
 
 # --- scripts, notebooks, modules ------------------------------------------------------------------------------------

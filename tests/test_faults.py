@@ -191,8 +191,16 @@ def test_a_second_ctrl_c_interrupts_at_once():
 
 @pytest.mark.parametrize(
     ("until", "seconds"),
-    [("90s", 90), ("11h50m", 42600), ("1d12h", 129600), ("1.5h", 5400), ("90", 90), ("2min", 120), (0.5, 0.5),
-     (None, None)],
+    [
+        ("90s", 90),
+        ("11h50m", 42600),
+        ("1d12h", 129600),
+        ("1.5h", 5400),
+        ("90", 90),
+        ("2min", 120),
+        (0.5, 0.5),
+        (None, None),
+    ],
 )
 def test_time_limits_are_read(until, seconds):
     assert signals.seconds(until) == seconds

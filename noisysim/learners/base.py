@@ -13,6 +13,7 @@ from noisysim import backends, seeding
 from noisysim.architecture import Architecture, architecture
 from noisysim.fields import Field
 from noisysim.layered import Layered
+from noisysim.memory import copied
 from noisysim.observation import Drive, Observation
 
 _LOUD = 1e9  # a floor above which every rule that chooses its perturbation by it chooses another
@@ -49,7 +50,8 @@ class State:
     first_sample : int
         Number of each chip's first sample in the passes asked for: above 0 in later chunks of a large update.
     memory : dict
-        Arrays that are saved in a checkpoint.
+        What is saved in a checkpoint: by name arrays of numbers, or lists, tuples and dicts of them, numbers, texts and
+        None. They come back exactly (`noisysim.memory`).
     work : dict
         Arrays that are not: buffers, and draws that `step` and `key` give again.
     """
@@ -104,8 +106,7 @@ class State:
 
     def aside(self, key: Any) -> State:
         """A copy that learns what this state has learned so far, draws by another key, and changes nothing of it."""
-        memory = {name: array.copy() for name, array in self.memory.items()}
-        return replace(self, key=key, memory=memory, work={})
+        return replace(self, key=key, memory=copied(self.memory), work={})
 
 
 @dataclass(frozen=True)

@@ -67,13 +67,18 @@ def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction
 
 def _only_in_python(config: dict[str, Any]) -> list[str]:
     """The arguments that cannot be named: arrays, and objects of classes that somebody wrote."""
-    found = [] if _is_task(config["task"]["name"]) else ["task"]
-    found += [name for name, known in _KINDS.items() if config[name]["name"] not in known]
-    if any(one["name"] not in diagnostics.DIAGNOSTICS for one in config["diagnostics"]):
+    found = [] if _is_task(config["task"]["name"]) and not _is_own(config["task"]) else ["task"]
+    found += [name for name, known in _KINDS.items() if config[name]["name"] not in known or _is_own(config[name])]
+    if any(one["name"] not in diagnostics.DIAGNOSTICS or _is_own(one) for one in config["diagnostics"]):
         found.append("diagnostics")
     if config["device"]["name"].startswith("__main__."):
         found.append("device")
     return found
+
+
+def _is_own(described: Mapping[str, Any]) -> bool:
+    """Whether a part was an object of somebody's class, which may have the name of one of ours."""
+    return "identity" in described
 
 
 def _is_task(name: str) -> bool:

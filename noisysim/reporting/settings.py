@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import noisysim.devices as devices
 from noisysim import diagnostics, learners, optimizers, running, tasks
 from noisysim.fields import Field, declared
+from noisysim.identity import RECORD
 from noisysim.reporting.command import USUAL
 from noisysim.tasks import own
 
 PARTS = ("task", "device", "learner", "optimizer", "diagnostics")
 """Arguments of `noisysim.run` that have fields of their own."""
-_RECORD = ("name", "source", "sha256")
 
 
 class Setting(NamedTuple):
@@ -125,7 +125,7 @@ def _device(described: Mapping[str, Any]) -> Group:
 def _fields(title: str, values: Mapping[str, Any], usual: Mapping[str, Any], specs: Mapping[str, Field]) -> Group:
     settings = []
     for name, value in values.items():
-        if name in _RECORD or name.endswith("_sha256"):
+        if name in RECORD or name.endswith("_sha256"):
             continue
         spec, changed = specs.get(name, Field()), name not in usual or usual[name] != value
         default = shown(usual[name]) if name in usual else ""

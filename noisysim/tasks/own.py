@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field, shown
+from noisysim.fields import PATH, Field, shown
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, make, read_settings, split_rows
 from noisysim.tasks.targets import KINDS, read_targets
 from noisysim.tasks.values import IMAGE_AXES, Values, as_images, far_origin, values
@@ -181,7 +181,7 @@ def from_hdf5(path: str | os.PathLike, given: Mapping[str, Any], seed: int) -> T
 
     path = Path(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"no task file {shown(os.fspath(path))}")
+        raise FileNotFoundError(f"no task file {shown(os.fspath(path), PATH)}")
     try:
         file = h5py.File(path, "r")
     except OSError as error:

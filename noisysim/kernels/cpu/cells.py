@@ -440,6 +440,7 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
                 refresh_few(cells, at, first, where, m, place, units[layer], clock, weights, variances, d)
             else:
                 refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
+    z[:], wanted[:] = np.float32(0.0), np.float32(0.0)  # who is given this memory next must not find targets in it
     return (0 if VERIFIED and not every else total), pulses
 
 
@@ -587,6 +588,7 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
                 refresh_few(cells, at, first, where, m, place, units[layer], clock, weights, variances, d)
             else:
                 refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
+    z[:], g[:] = np.float32(0.0), np.float32(0.0)  # who is given this memory next must not find cells in it
     return anew, pulses
 
 

@@ -74,6 +74,7 @@ def uniforms(out, bound, first_sample, number, stream, k0, k1):
         fill_uniforms(u, bits, n, first_sample + r, number, stream, k0, k1)
         for j in range(n):
             out[r, j] = bound * (np.float32(2.0) * u[j] - np.float32(1.0))
+    u[:] = np.float32(0.0)  # who is given this memory next must not find draws in it
 
 
 @loop()
@@ -99,6 +100,7 @@ def normals(out, sigma, first_sample, number, stream, k0, k1):
         fill_normals(z, bits, n, first_sample + r, number, stream, k0, k1)
         for j in range(n):
             out[r, j] = sigma * z[j]
+    z[:] = np.float32(0.0)
 
 
 @loop()
