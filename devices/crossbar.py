@@ -79,9 +79,7 @@ class Crossbar(NamedTuple):
         float, Field("", 0, 1, "exponent of the drift (t / t0)^-nu", hook="drift", spread=Spread("drift_nu_spread"))
     ] = 0.0
     drift_nu_spread: Annotated[float, Field("relative", 0, 2, "std of the cells' exponents")] = 0.0
-    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "t0: drift starts here, and ageing is followed from here")] = (
-        1.0
-    )
+    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "t0: drift starts here")] = 1.0
     retention: Annotated[
         float, Field("s", 1e-15, 1e15, "t_a of the decay to g_min in t_a exp(E_a / kT)", off=0, hook="drift")
     ] = 0.0

@@ -52,11 +52,13 @@ def program_law(g, d):
     return erroneous_law(g, d.program_noise * each(lambda v: joshi_error(v / MEASURED), g))
 
 
-def cell_std(g, t, d):
-    """1/f noise, of the conductance as it is at the read."""
-    return g * d.read_noise * flicker_share(joshi_flicker(g / MEASURED), t, d.read_time)
+def cell_std(g, t, target, d):
+    """1/f noise of the conductance as it is at the read, Q_s of the target."""
+    return g * d.read_noise * flicker_share(joshi_flicker(target / MEASURED), t, d.read_time)
 
 
-def drift(g, t, d):
-    """Structural relaxation of the amorphous phase."""
-    return power_law(g, t, d.drift_start, d.drift * joshi_exponent(g / MEASURED, d.drift_deviation))
+def drift(g, t, target, d):
+    """Structural relaxation of the amorphous phase, nu of the target."""
+    if t <= d.drift_start:  # saves what the reads of a run would compute in vain
+        return g
+    return power_law(g, t, d.drift_start, d.drift * joshi_exponent(target / MEASURED, d.drift_deviation))

@@ -67,15 +67,17 @@ def program_law(g, d):
     return erroneous_law(g, d.program_noise * each(lambda v: error(v / (MEASURED * d.devices)), g))
 
 
-def cell_std(g, t, d):
-    """1/f noise, of the conductance as it is at the read."""
-    share = g / (MEASURED * d.devices)
+def cell_std(g, t, target, d):
+    """1/f noise of the conductance as it is at the read, Q_s of the target."""
+    share = target / (MEASURED * d.devices)
     strength = hermes_flicker_two(share) if d.devices >= TWO else hermes_flicker_one(share)
     return g * d.read_noise * flicker_share(strength, t, d.read_time)
 
 
-def drift(g, t, d):
-    """Structural relaxation of the amorphous phase."""
-    share, xi = g / (MEASURED * d.devices), d.drift_deviation
+def drift(g, t, target, d):
+    """Structural relaxation of the amorphous phase, nu of the target."""
+    if t <= d.drift_start:  # saves what the reads of a run would compute in vain
+        return g
+    share, xi = target / (MEASURED * d.devices), d.drift_deviation
     exponent = hermes_exponent_two(share, xi) if d.devices >= TWO else hermes_exponent_one(share, xi)
     return power_law(g, t, d.drift_start, d.drift * exponent)

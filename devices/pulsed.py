@@ -41,7 +41,7 @@ class Pulsed(NamedTuple):
         0.0
     )
     leak_rest: Annotated[float, Field("half spans", -2, 2, "position to which a cell leaks")] = 0.0
-    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "ageing is followed from here; well below leak_time")] = 1e-3
+    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "figures show ageing from here; well below leak_time")] = 1e-3
 
 
 def check(d):

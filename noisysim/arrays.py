@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim import backends, device_files, seeding
+from noisysim import ageing, backends, device_files, seeding
 from noisysim.fabrication import DEAD, Fabrication, number
 from noisysim.kernels import layout, specialised
 from noisysim.network import Network
 
 CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
 """Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
-STALE = 0.01  # of the device's own time scale: how far the clock may run ahead of the cells
 
 
 class Cells(NamedTuple):
@@ -29,12 +28,16 @@ class Cells(NamedTuple):
         Which do not answer to writes, bool, (slices, 2, n_out, n_in).
     age : numpy.ndarray
         Seconds since each was written, (slices, 2, n_out, n_in); zeros for a device that does not age.
+    target : numpy.ndarray
+        What the last write of each aimed at, uS, (slices, 2, n_out, n_in); after pulses of an open loop, what it held
+        then. NaN for a device whose hooks do not ask for it.
     """
 
     plus: np.ndarray
     minus: np.ndarray
     stuck: np.ndarray
     age: np.ndarray
+    target: np.ndarray
 
 
 def numbers(loops: Any, device: Any) -> Any:
@@ -70,19 +73,25 @@ class Arrays:
         hooks = devices.hooks(device)
         self._check(own)
         self.timed = devices.ages(device)
+        compensated = "drift" in own and number(device, "compensation", 0) == 1 and self.knows_targets
+        self.aims = compensated or any(device_files.takes_target(hooks[hook]) for hook in ("drift", "cell_std"))
+        self.pace = ageing.pace_of(device) if self.timed else None
+        self.written_at = 0.0  # when any cell was written last
         self.write_keys = self._put(seeding.keys(seed, "chip/write", chips))
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.faulty = self.has_cells and self.fabrication.faulty
         constants = {
-            "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "PAIRED": self.paired,
-            "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": bool(self.spreads["cell"]),
-            "FAULTY": self.faulty,
+            "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "AIMED": self.aims,
+            "PAIRED": self.paired, "SLICED": net.slices > 1, "VERIFIED": self.verified,
+            "HAS_OWN": bool(self.spreads["cell"]), "FAULTY": self.faulty,
         }  # fmt: skip
         loops = specialised.for_device(
             "cells", device._fields, hooks, self.spreads, constants, backend=self._backend.NAME
         )
-        self._lay_out("cell_std" in own)
+        self._lay_out(not ageing.reads_are_silent(device))
+        # no read finds a cell as it was written: its variance is left to the next one
+        self.lazy = self.pace is not None and self.pace.patience(0.0) < number(device, "read_time", 0.0)
         self._cells = self._backend.Cells(self, loops, numbers(loops, device))
         self.writes = 0
 
@@ -126,6 +135,7 @@ class Arrays:
         self.now = xp.zeros((sides, n), np.float32)
         self.fresh = xp.zeros((sides, n) if self.timed else (0, 0), np.float32)
         self.since = xp.zeros((sides, n) if self.timed else (1, 0))
+        self.aimed = xp.zeros((sides, n) if self.aims else (0, 0), np.float32)
         g_min, g_max = number(device, "g_min", 0.0), number(device, "g_max", 1.0)
         self.span = (np.float32(g_min), np.float32(g_max - g_min), net.slices, net.slice_bits)
         bound = number(device, "weight_bound", 0.0)
@@ -153,11 +163,21 @@ class Arrays:
     @property
     def held(self) -> dict[str, np.ndarray]:
         """The arrays that change in use."""
-        return {n: getattr(self, n) for n in ("weights", "variances", "targets", "now", "fresh", "since")}
+        return {n: getattr(self, n) for n in ("weights", "variances", "targets", "now", "fresh", "since", "aimed")}
+
+    @property
+    def written_variances(self) -> Any:
+        """The variances that a write brings up to date."""
+        return self.variances[:0] if self.lazy else self.variances
+
+    @property
+    def aged(self) -> list[Any]:
+        """The arrays that time changes."""
+        return [self.now, self.weights, self.variances] if self.timed else []
 
     def seen_at(self, clock: float) -> list[Cells]:
         """What `show` shows at a time; the cells themselves stay as old as they are."""
-        kept = [(array, array.copy()) for array in (self.now, self.weights, self.variances)]
+        kept = [(array, array.copy()) for array in self.aged]
         self.age(clock)
         shown = self.show(clock)
         for array, value in kept:
@@ -200,13 +220,14 @@ class Arrays:
         if not self.has_cells:
             return []
         found, take = [], self._backend.take
-        now, stuck, since = take(self.now), take(self.stuck), take(self.since)
+        now, stuck, since, aimed = take(self.now), take(self.stuck), take(self.since), take(self.aimed)
         for here, (n_out, n_in) in zip(self._layers(), self.net.shapes, strict=True):
             shape = (self.net.slices, 2, self.chips * n_out, n_in)
             g = np.maximum(now[:, here], 0).reshape(shape)
             held = ~np.isnan(stuck[:, here]).reshape(shape) if stuck.size else np.zeros(shape, bool)
             age = (clock - since[:, here]).reshape(shape) if self.timed else np.zeros(shape)
-            found.append(Cells(g[:, 0], g[:, 1], held, age))
+            target = aimed[:, here].reshape(shape) if self.aims else np.full(shape, np.nan, np.float32)
+            found.append(Cells(g[:, 0], g[:, 1], held, age, target))
         return found
 
     # -- changes -------------------------------------------------------------------------------------------------
@@ -221,17 +242,55 @@ class Arrays:
         else:
             self._cells.write(change, every, self.writes, clock)
         self.writes += 1
-        if every and not self.timed and self.variances.size and not bool(self.variances.any()):
-            self.variances = self.variances[:0].copy()  # cells without read noise cost no second product
+        self.written_at = clock
         if self.wire:
-            self._cells.wire(clock)
+            self._cells.wire(clock, (0, self.net.depth))
 
-    def age(self, clock: float) -> None:
-        """Let time do its work on the cells."""
+    def age(self, clock: float, layers: tuple[int, int] | None = None) -> None:
+        """Let time do its work on the cells: of all layers, or of those from one to the one behind the last."""
         if self.timed:
-            self._cells.age(clock)
+            layers = layers or (0, self.net.depth)
+            self._cells.age(clock, layers)
             if self.wire:
-                self._cells.wire(clock)
+                self._cells.wire(clock, layers)
+
+    def time_of_reads(self, start: float, end: float, read_time: float, seen_at: float) -> float:
+        """The time at which cells stand for reads between two: that at which they do, if no difference is noticed.
+
+        Parameters
+        ----------
+        start, end : float
+            Of the reads, s.
+        read_time : float
+            Duration of one, s.
+        seen_at : float
+            The time at which the cells stand.
+        """
+        if self.pace is None:
+            return seen_at
+        youngest = self.written_at
+        time = youngest + ageing.age_of_reads(start - youngest, end - youngest, read_time)
+        return time if abs(time - seen_at) > self.pace.patience(max(seen_at - youngest, 0.0)) else seen_at
+
+    def aimed_lines(self, driven: Sequence[Any]) -> list[Any]:
+        """What the last writes aimed to put on the lines of every tile, (chips, rows, n_out), rows x positions.
+
+        Parameters
+        ----------
+        driven : sequence of array
+            What drives each layer, as an observation has it.
+        """
+        xp, found = self._backend.xp, []
+        middle = self.span[0] + self.span[1] / 2
+        for layer, (here, (n_out, n_in)) in enumerate(zip(self._layers(), self.net.shapes, strict=True)):
+            x = driven[layer].reshape(self.chips, -1, n_in)
+            first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
+            for k, (start, stop, *_) in enumerate(self.tiles[first : first + count].tolist()):
+                s = k // (int(count) // self.net.slices)
+                minus = self.aimed[2 * s + 1, here] if self.paired else middle
+                weights = ((self.aimed[2 * s, here] - minus) * self.units[layer, s]).reshape(self.chips, n_out, n_in)
+                found.append(xp.matmul(x[:, :, start:stop], weights[:, :, start:stop].swapaxes(1, 2)))
+        return found
 
     def done(self) -> tuple[int, int]:
         """Cells programmed and pulses given since this was asked last."""
@@ -241,11 +300,6 @@ class Arrays:
     def done_by_chip(self) -> np.ndarray:
         """The same of each chip, (chips, 2) int64; unless they are counted apart, only the sum is right."""
         return self._cells.done()
-
-    @property
-    def patience(self) -> float:
-        """Seconds that the clock may run ahead of the cells."""
-        return STALE * number(self.device, "drift_start", 0.0)
 
     def _put(self, array: np.ndarray) -> Any:
         return self._backend.put(array)

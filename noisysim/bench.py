@@ -180,7 +180,7 @@ def read_noise(device: Any, seed: int = 0) -> ReadNoise | None:
     plain = {name: 0 for name in device._fields if name.startswith("adc_")} | {"adc_range": span}
     device = _with(_written_by_target(_sound(device)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
     chip = _written(device, weights, seed)
-    chip.wait(number(device, "drift_start", 0.0))
+    chip.wait(number(device, "drift_start", 0.0) or 1.0)
     seen = chip.forward(np.tile(_swept(np.array([full / 2]), full), (READS, 1)))
     exact, energy = _line(chip, seen.inputs[0][0].astype(float), weights[0])
     reads = seen.output[:, 0].astype(float) - exact
@@ -380,7 +380,9 @@ def _line(chip: Chip, driven: np.ndarray, weights: np.ndarray) -> tuple[float, f
     exact = float(driven @ (shown[0].plus[0, 0].astype(float) - shown[0].minus[0, 0])) * unit
     energy = 0.0
     for side, g in enumerate((shown[0].plus, shown[0].minus)[: 2 if paired else 1]):
-        ages = shown[0].age[0, side, 0]
-        stds = [float(hooks["cell_std"](one, np.float32(t), d)) for one, t in zip(g[0, 0], ages, strict=True)]
+        cells = zip(g[0, 0], shown[0].age[0, side, 0], shown[0].target[0, side, 0], strict=True)
+        stds = [
+            float(device_files.ask(hooks["cell_std"], d, g=one, t=np.float32(t), target=aim)) for one, t, aim in cells
+        ]
         energy += float(driven**2 @ np.square(stds)) * unit**2
     return exact, energy

@@ -278,7 +278,6 @@ class Chip:
         observed = self._observations(out, len(x), len(drives), training, inputs_of == "all")
         learning = training and len(x) > self.chips
         self._pass(x, parts, fork, observed, first_sample, convert=True, training=learning)
-        self._count(len(x) * len(drives), 0 if first_sample else len(drives))
         self._count_beside(parts, len(x))
         for observation in observed:
             observation.loss = None if targets is None else batch.loss(observation.output, targets)
@@ -309,7 +308,6 @@ class Chip:
         def look() -> None:
             self._hidden.peaks[:] = 0
             self._pass(x, [], fork, observed, 0, convert=False)
-            self._count(len(x), 1, digitised=False)
 
         for layer in self._hidden.normalisation.layers:
             look()
@@ -349,6 +347,12 @@ class Chip:
     def wait(self, seconds: float) -> None:
         """Let time pass: cells drift, and a periphery that compensates for drift measures what it has taken.
 
+        Where the controller keeps targets, the measure is what calibration vectors give, projected on what the targets
+        should give: of cells as they were before the first wait it is the reference. From then on it is measured again
+        before the first pass after a write, since cells that were written do not need what the others do. Written by
+        pulses in open loop, cells have no targets: the measure is the mean |line|, and the reference what it was before
+        the wait.
+
         Parameters
         ----------
         seconds : float
@@ -356,14 +360,13 @@ class Chip:
         hidden = self._hidden
         seconds = check("", "seconds", seconds, WAIT)
         if self._compensates and hidden.reference_due:
-            self._keep_up(0.0)
-            hidden.reference[:] = hidden.gains * self._calibration_read()
+            self._age_to(hidden.clock)
+            hidden.reference[:] = hidden.gains * self._strength()
             hidden.reference_due = False
         hidden.clock += seconds
-        self._keep_up(0.0)
+        self._age_to(hidden.clock)
         if self._compensates:
-            seen, where = self._calibration_read(), self._backend.xp.where
-            hidden.gains[:] = where(seen > 0, hidden.reference / where(seen > 0, seen, np.float32(1.0)), hidden.gains)
+            self._compensate()
 
     def decorrelate(self, inputs: Sequence[np.ndarray], rate: float) -> None:
         """Adapt the periphery's decorrelation matrices to the inputs that one pass observed.
@@ -439,16 +442,16 @@ class Chip:
         They draw noise of their own, far from that of the chip's other passes and of other such blocks.
         """
         hidden = self._hidden
-        before, times, cost = hidden.next_pass, (hidden.clock, hidden.aged_at, hidden.read_at), self.cost.array()
-        kept = [(a, a.copy()) for a in (hidden.ranges, hidden.peaks, hidden.states)]
-        calibrated = self._calibrated
+        before, times, cost = hidden.next_pass, hidden.times, self.cost.array()
+        moved = (hidden.ranges, hidden.peaks, hidden.states, hidden.gains, hidden.reference, *hidden.arrays.aged)
+        kept = [(array, array.copy()) for array in moved]
+        flags = self._calibrated, hidden.reference_due, hidden.gains_due
         hidden.next_pass = ASIDE + before * 2654435761 % ROOM  # scattered (Knuth's multiplicative hash)
-        hidden.aged_at = math.inf  # cells stay as old as they are
         try:
             yield
         finally:
-            hidden.next_pass, self._cost, self._calibrated = before, Cost.of(cost), calibrated
-            hidden.clock, hidden.aged_at, hidden.read_at = times
+            hidden.next_pass, hidden.times, self._cost = before, times, Cost.of(cost)
+            self._calibrated, hidden.reference_due, hidden.gains_due = flags
             for array, value in kept:
                 array[:] = value
 
@@ -480,8 +483,9 @@ class Chip:
         self._follows = getattr(device, "adc_range", None) == 0
         self._calibrated = False
         self._normalises, self._drops = any(net.norms), any(net.drops)
-        self._compensates = number(device, "compensation", 0) == 1
-        self._interval = sum(net.positions) * number(device, "read_time", 0.0)
+        self._compensates = number(device, "compensation", 0) == 1 and "drift" in own
+        self._read_time = number(device, "read_time", 0.0)
+        self._interval = sum(net.positions) * self._read_time
         self._dac_range = np.float32(number(device, "dac_range", 0.0))
         self._shapes = [(self.chips * n_out, n_in) for n_out, n_in in net.shapes]
         self._by_cell, jumps = "read_cell" in own, "jump" in own
@@ -534,34 +538,80 @@ class Chip:
         each = list(initial) * (self.chips // len(initial))
         return layered.layered([self._backend.put(np.concatenate(own)) for own in zip(*each, strict=True)])
 
-    def _count(self, rows: int, passes: int, digitised: bool = True) -> None:
-        """Passes cost, and take their time; chips side by side take it together."""
-        self._cost.count_passes(self.network, rows, passes, digitised)
-        self._hidden.clock += rows // self.chips * self._interval
-        self._hidden.read_at = self._hidden.clock
-
-    def _keep_up(self, patience: float) -> None:
-        """Make the cells as old as the clock says, if it has run ahead of them by more than so many seconds."""
+    def _spend(self, passes: int, first: int, rows: int) -> None:
+        """Passes take their time, of which a call may do some samples; chips side by side take it together."""
         hidden = self._hidden
-        if hidden.arrays.timed and hidden.clock - hidden.aged_at > patience:
-            hidden.arrays.age(hidden.clock)
-            hidden.aged_at = hidden.clock
+        hidden.clock = hidden.read_at = self._time_of(passes, first + rows)
 
-    def _calibration_read(self) -> Any:
-        """Mean |line| of each tile, (chips, tiles), driven with known vectors of +-1 and read before the converters."""
-        hidden, net, rows = self._hidden, self.network, CALIBRATION_ROWS
+    def _time_of(self, passes: int, sample: int) -> float:
+        """When so many passes of a call get to a sample of a chip: by its start, so that chunks give the same bits."""
+        return self._hidden.call_at + sample * passes * self._interval
+
+    def _course(self, first_sample: int, rows: int, passes: int) -> list[tuple[int, int, float]]:
+        """The time at which cells stand for samples of each chip in passes of a call (`noisysim.passing.Call`)."""
+        hidden = self._hidden
+        time, found = hidden.aged_at, list[tuple[int, int, float]]()
+        if not hidden.arrays.timed:
+            return [(0, rows, time)]
+        for first, last in execution.spans(rows, execution.BLOCK_ROWS):
+            start, end = (self._time_of(passes, first_sample + sample) for sample in (first, last))
+            time = hidden.arrays.time_of_reads(start, end, self._read_time, time)
+            if found and found[-1][2] == time:
+                first = found.pop()[0]
+            found.append((first, last, time))
+        return found
+
+    def _age_to(self, time: float) -> None:
+        """Make the cells as old as at a time."""
+        hidden = self._hidden
+        if hidden.arrays.timed and time != hidden.aged_at:
+            hidden.arrays.age(time)
+            hidden.aged_at = time
+
+    def _compensate(self) -> None:
+        """Measure what drift has taken, and set the gains of the periphery by it."""
+        hidden, where = self._hidden, self._backend.xp.where
+        seen = self._strength()
+        hidden.gains[:] = where(seen > 0, hidden.reference / where(seen > 0, seen, np.float32(1.0)), hidden.gains)
+        hidden.gains_due = False
+
+    def _strength(self) -> Any:
+        """How strong the lines of each tile are, (chips, tiles), by a calibration read (`wait`)."""
+        xp, arrays, driven = self._backend.xp, self._hidden.arrays, self._calibration_vectors()
+        lines = [tile.reshape(self.chips, -1) for tile in self._calibration_read(driven)]
+        if not arrays.knows_targets:
+            return xp.stack([xp.abs(tile).mean(axis=1) for tile in lines], axis=1)
+        found = xp.ones((self.chips, len(lines)), np.float32)
+        for k, (tile, wanted) in enumerate(zip(lines, arrays.aimed_lines(driven), strict=True)):
+            wanted = wanted.reshape(self.chips, -1)
+            square = (wanted * wanted).sum(axis=1, dtype=np.float64)
+            share = (tile * wanted).sum(axis=1, dtype=np.float64) / xp.where(square > 0, square, 1.0)
+            found[:, k] = xp.where(square > 0, share, 1.0)
+        return found
+
+    def _calibration_vectors(self) -> list[Any]:
+        """Known vectors of +-1 that drive each layer of all chips, as an observation has them."""
+        net, rows, found = self.network, CALIBRATION_ROWS, []
         signs = np.random.default_rng(0).integers(0, 2, (rows, max(net.columns))) * 2 - 1
-        driven = []
         for layer in range(net.depth):
             shape = net.driven_shape(layer, rows)
             one = signs[:, : shape[-1]].reshape(rows, *[1] * (len(shape) - 2), -1).astype(np.float32)
             repeats = (self.chips, *[1] * (len(shape) - 1))
-            driven.append(self._backend.put(np.tile(np.broadcast_to(one, shape), repeats)))
+            found.append(self._backend.put(np.tile(np.broadcast_to(one, shape), repeats)))
+        return found
+
+    def _calibration_read(self, driven: Sequence[Any]) -> list[Any]:
+        """Lines of each tile, (rows of all chips, lines), driven with these and read before the converters."""
+        hidden, rows = self._hidden, CALIBRATION_ROWS
+        hidden.call_at = hidden.clock
+        ((*_, time),) = self._course(0, rows, 1)
+        self._age_to(time)
         standing = self._as_it_stands(hidden.normalisation.norms)
         standing = standing._replace(gains=self._backend.xp.ones_like(hidden.gains))
-        found = self._passes.tile_means(driven, standing, hidden.next_pass)
+        found = self._passes.tile_lines(driven, standing, hidden.next_pass)
         hidden.next_pass += 1
-        self._count(self.chips * rows, 1)
+        self._cost.count_passes(self.network, self.chips * rows, 1, True)
+        self._spend(1, 0, rows)
         return found
 
     def _as_it_stands(self, norms: Any) -> Standing:
@@ -673,7 +723,9 @@ class Chip:
         if first_sample:
             hidden.next_pass -= len(observed)
         else:
-            self._keep_up(hidden.arrays.patience)
+            if hidden.gains_due:
+                self._compensate()
+            hidden.call_at = hidden.clock
         for layer, mask in enumerate(observed.layer_masks):
             if mask is not None:
                 flat = mask.reshape(len(mask), -1)
@@ -684,9 +736,12 @@ class Chip:
         def settle(layer: int) -> None:
             normalisation.by_batch(layer, observed[0].activities[layer], norms)
 
+        rows = len(x) // self.chips
+        course = self._course(first_sample, rows, len(observed))
         call = Call(
-            observed, parts, fork, first_sample, hidden.next_pass, self.inject == "digital", convert, training, settle
-        )
+            observed, parts, fork, first_sample, hidden.next_pass, self.inject == "digital", convert, training, course,
+            hidden.aged_at, hidden.arrays.age, settle,
+        )  # fmt: skip
         try:
             with backends.products(self.backend):
                 self._passes.forward(x, self._as_it_stands(norms), call)
@@ -699,6 +754,9 @@ class Chip:
             for observation in observed:
                 observation.norms, observation.norms_of_batch = given, training
         hidden.next_pass += len(observed)
+        hidden.aged_at = course[-1][2]
+        self._cost.count_passes(net, len(x) * len(observed), 0 if first_sample else len(observed), convert)
+        self._spend(len(observed), first_sample, rows)
 
     def _added(self, drives: Sequence[Drive], rows: int) -> tuple[list[tuple[int, int, int, Any]], np.ndarray]:
         """What the drives add, and the layer at which each pass parts from the first (`noisysim.passing.Call`)."""
@@ -756,15 +814,18 @@ class Chip:
 
     def _write(self, change: Any, every: bool) -> None:
         hidden = self._hidden
-        if not every:
-            self._keep_up(hidden.arrays.patience)
         try:
             hidden.arrays.write(change, every, hidden.clock)
         except MemoryError:
             raise
         except Exception as error:
             raise devices.explain(self.device, error, self._backend.NAME) from error
-        hidden.reference_due = True
+        if hidden.arrays.lazy:
+            hidden.aged_at = -math.inf  # they stand at no time
+        if hidden.arrays.knows_targets:
+            hidden.gains_due = self._compensates and not hidden.reference_due
+        else:
+            hidden.reference_due = True
 
 
 def _drives(given: Any) -> tuple[Drive, ...]:
@@ -809,8 +870,8 @@ class _Hidden:
         self.ranges = xp.full(shape, number(device, "adc_range", 0.0) or 1.0, np.float32)
         self.peaks = xp.zeros(shape, np.float32)
         self.gains = xp.ones(shape, np.float32)  # of the compensation of drift
-        self.reference = xp.zeros(shape, np.float32)  # what a calibration read gave after the last write
-        self.reference_due = True
+        self.reference = xp.zeros(shape, np.float32)  # the strength of its lines that the gains make up for
+        self.reference_due, self.gains_due = True, False
         self.rows_own, self.columns_own = (
             put(self.arrays.fabrication.lines(part)) if self.arrays.spreads[part] else () for part in ("row", "column")
         )
@@ -823,9 +884,20 @@ class _Hidden:
         self.flat_rotations = self.rotations.flat
         self.normalisation = Normalisation(net, chips, xp)
         self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
-        self.clock = self.aged_at = 0.0
+        self.clock = 0.0
+        self.aged_at = 0.0  # the time at which the cells stand
+        self.call_at = 0.0  # when the last call of passes began
         self.read_at = -AGES  # so cells' discrete states are in balance when they are first read
         self.next_pass = 0
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The times that passes, writes and waits move, s."""
+        return self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at
+
+    @times.setter
+    def times(self, times: Any) -> None:
+        self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at = map(float, times)
 
     @property
     def held(self) -> dict[str, np.ndarray]:
@@ -844,29 +916,39 @@ def erase(arrays: Iterable[Any]) -> None:
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:
     """A copy of a chip's whole state, for a checkpoint. What follows from the seed is not among it."""
     hidden = chip._hidden
-    counters = [hidden.next_pass, hidden.arrays.writes, chip._calibrated, hidden.reference_due]
+    flags = [chip._calibrated, hidden.reference_due, hidden.gains_due]
     return {
         **{name: np.array(hidden.backend.take(array)) for name, array in hidden.held.items()},
-        "counters": np.array(counters, np.int64),
-        "times": np.array([hidden.clock, hidden.aged_at, hidden.read_at]),
+        "counters": np.array([hidden.next_pass, hidden.arrays.writes, *flags], np.int64),
+        "times": np.array(hidden.times),
         "cost": chip.cost.array(),
     }
 
 
 def restore(chip: Chip, state: dict[str, np.ndarray]) -> None:
     """Set a chip made with the same arguments to a `snapshot`."""
-    hidden = chip._hidden
+    hidden, state = chip._hidden, _whole(state)
     for name, target in hidden.held.items():
-        if not target.size and name not in state:  # of what this chip has none, an older file says nothing
+        if not target.size and not np.any(state.get(name, 0)):  # of what this chip has none, an older file says nothing
             continue
-        if target.shape != state[name].shape:
-            raise ValueError(f"the checkpoint's {name} have shape {state[name].shape}, the chip's {target.shape}")
-        target[...] = hidden.backend.put(state[name])
-    hidden.next_pass, hidden.arrays.writes, calibrated, due = (int(n) for n in state["counters"])
-    chip._calibrated, hidden.reference_due = bool(calibrated), bool(due)
-    hidden.clock, hidden.aged_at, hidden.read_at = (float(t) for t in state["times"])
+        value = state["fresh" if name == "aimed" and name not in state else name]  # earlier versions kept no targets
+        if target.shape != value.shape:
+            raise ValueError(f"the checkpoint's {name} have shape {value.shape}, the chip's {target.shape}")
+        target[...] = hidden.backend.put(value)
+    hidden.next_pass, hidden.arrays.writes, *flags = (int(n) for n in state["counters"])
+    chip._calibrated, hidden.reference_due, hidden.gains_due = map(bool, flags)
+    hidden.times = state["times"]
     hidden.arrays.done()  # what was written to make the chip is in the checkpoint's cost
     chip._cost = Cost.of(state["cost"])
+
+
+def _whole(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A snapshot with the times and flags that those of earlier versions did not keep."""
+    clock, *_ = state["times"]
+    written = state["since"].max(initial=0.0)
+    times = [*state["times"], *(clock, written)[len(state["times"]) - 3 :]]
+    counters = np.resize(state["counters"], 5) * (np.arange(5) < len(state["counters"]))
+    return {**state, "times": np.array(times), "counters": counters}
 
 
 class FirstLayer(NamedTuple):
@@ -900,7 +982,7 @@ def first_layer(chip: Chip) -> FirstLayer:
     """A copy of what the next pass aside reads in the first layer: for checks of the simulation itself."""
     net, hidden, arrays = chip.network, chip._hidden, chip._hidden.arrays
     (n_out, n_in), take, cells, states = net.shapes[0], hidden.backend.take, None, None
-    if shown := arrays.show(hidden.aged_at):
+    if shown := arrays.show(hidden.aged_at if math.isfinite(hidden.aged_at) else hidden.clock):
         cells = Cells(*(array[..., :n_out, :] for array in shown[0]))
     if hidden.jumps:
         own = take(hidden.states)[:, : chip.chips * n_out * n_in]

@@ -181,9 +181,9 @@ def _scalar(device: Any) -> str:
     device_files.try_hooks(device, _own(device))
     tried = 0
     for hook, function in _own(device).items():
-        arguments = list(device_files.typical(device, hook))
+        arguments = list(device_files.typical(device, function))
         columns = [np.repeat(column, 64) for column in zip(*arguments, strict=True)]
-        for name, column in zip(device_files.PARAMETERS[hook], columns, strict=False):
+        for name, column in zip(device_files.taken(function), columns, strict=False):
             if name in "zu":
                 column[:] = _draws(name, len(column), tried)
         values = _evaluate(device, hook, function, columns)
@@ -220,7 +220,7 @@ def _evaluate(device: Any, hook: str, function: Callable, columns: Iterable[np.n
 @cache
 def _loop(cls: Any, hook: str, function: Callable) -> Callable:
     """A compiled loop over the points of a hook."""
-    names = [f"a{k}" for k in range(len(device_files.PARAMETERS[hook]) - 1)]
+    names = [f"a{k}" for k in range(len(device_files.taken(function)) - 1)]
     taken = ", ".join(f"{name}[k]" for name in names)
     source = f"def loop(out, {', '.join(names)}, d):\n for k in range(out.size):\n  out[k] = hook({taken}, d)"
     space: dict[str, Any] = {"hook": device_files.compiled(cls(), hook, function)}
@@ -432,7 +432,7 @@ def _deaf(device: Any, hook: str, function: Callable) -> bool:
     """Whether a hook's draws change nothing, on lines whose cells add no energy."""
     parameters = device_files.PARAMETERS[hook][:-1]
     points = [
-        p for p in device_files.typical(device, hook) if dict(zip(parameters, p, strict=True)).get("energy", 0) == 0
+        p for p in device_files.typical(device, function) if dict(zip(parameters, p, strict=True)).get("energy", 0) == 0
     ]
     columns = [np.array(column, np.float32) for column in zip(*points, strict=True)]
     still = [np.full_like(c, 0.5) if n in "zu" else c for n, c in zip(parameters, columns, strict=True)]

@@ -129,18 +129,21 @@ class _Law:
                 exact += (1 - 2 * side) * unit * (g.astype(float) @ driven)
                 if side < self.sides:
                     ages = self.layer.cells.age[0, side] + later
-                    energy += unit**2 * (self._each(self._of_cell, g, ages) @ driven**2)
-                    more += unit**2 * (self._each(self._of_seen, g, ages) @ driven**2)
+                    target = self.layer.cells.target[0, side]
+                    energy += unit**2 * (self._each(self._of_cell, g, ages, target) @ driven**2)
+                    more += unit**2 * (self._each(self._of_seen, g) @ driven**2)
         return more + [self._of_line(i, e) for i, e in zip(exact, energy, strict=True)]
 
-    def _each(self, function: Callable[[Any, Any], float], g: np.ndarray, ages: np.ndarray) -> np.ndarray:
-        pairs = zip(g.ravel(), ages.ravel(), strict=True)
-        return np.reshape([function(np.float32(one), np.float32(age)) for one, age in pairs], g.shape)
+    def _each(self, function: Callable[..., float], *arrays: np.ndarray) -> np.ndarray:
+        values = zip(*(array.astype(np.float32).ravel() for array in arrays), strict=True)
+        return np.reshape([function(*one) for one in values], arrays[0].shape)
 
-    def _of_cell(self, g: np.float32, age: np.float32) -> float:
-        return float(self.hooks["cell_std"](g, age, self.d)) ** 2 if "cell_std" in self.own else 0.0
+    def _of_cell(self, g: np.float32, age: np.float32, target: np.float32) -> float:
+        if "cell_std" not in self.own:
+            return 0.0
+        return float(device_files.ask(self.hooks["cell_std"], self.d, g=g, t=age, target=target)) ** 2
 
-    def _of_seen(self, g: np.float32, _: np.float32) -> float:
+    def _of_seen(self, g: np.float32) -> float:
         if "read_cell" not in self.own:
             return 0.0
         return self._sampled(lambda z, u: self.hooks["read_cell"](g, np.float32(0), z, u, self.d), DRAWS // 4)

@@ -37,6 +37,8 @@ from noisysim.user_files import File, Origin, UserError, line_in, line_of_class,
 
 PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
 """The hooks a device may define, in the order in which a signal or a change meets them, and what each takes."""
+FURTHER = {"drift": "target", "cell_std": "target"}
+"""What a hook may take besides, before the device's numbers, if it names it."""
 LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
 """Functions that declare mean and standard deviation of what a hook draws."""
 GROUP = "noisysim.devices"
@@ -157,7 +159,27 @@ def _the_class(module: types.ModuleType, where: str) -> type:
 
 def usage(hook: str) -> str:
     """What a hook takes and gives, as messages say it."""
-    return f"{hook}({', '.join(PARAMETERS[hook])}) takes numbers and returns one number"
+    more = f", or {hook}({', '.join(_with_further(hook))})," if hook in FURTHER else ""
+    return f"{hook}({', '.join(PARAMETERS[hook])}){more} takes numbers and returns one number"
+
+
+def _with_further(hook: str) -> tuple[str, ...]:
+    return (*PARAMETERS[hook][:-1], FURTHER[hook], PARAMETERS[hook][-1])
+
+
+def taken(function: Callable) -> tuple[str, ...]:
+    """The arguments that a hook takes, by name: those of `PARAMETERS`, or one of `FURTHER` besides."""
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+def takes_target(function: Callable) -> bool:
+    """Whether a hook asks what the last write of a cell aimed at."""
+    return "target" in taken(function)
+
+
+def ask(function: Callable, d: Any, **values: Any) -> Any:
+    """What a hook gives, as plain Python, of those values that it takes."""
+    return function(*(values[name] for name in taken(function)[:-1]), d)
 
 
 def _place(function: Callable) -> str:
@@ -256,9 +278,9 @@ def _examine(cls: type, found: tuple[tuple[str, Any], ...]) -> None:
                 f"not {type(function).__name__}"
             )
         code = function.__code__
-        given = code.co_varnames[: code.co_argcount]
+        known = [PARAMETERS[hook], _with_further(hook)] if hook in FURTHER else [PARAMETERS[hook]]
         if (
-            given != PARAMETERS[hook]
+            taken(function) not in known
             or code.co_kwonlyargcount
             or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
         ):
@@ -282,12 +304,12 @@ def scalars(device: Any) -> dict[str, np.float32]:
     return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
 
 
-def typical(device: Any, hook: str) -> Iterator[tuple[np.float32, ...]]:
+def typical(device: Any, function: Callable) -> Iterator[tuple[np.float32, ...]]:
     """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
     low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
     g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
-    values = {**_TYPICAL, "g": g}
-    return itertools.product(*(map(np.float32, values[p]) for p in PARAMETERS[hook][:-1]))
+    values = {**_TYPICAL, "g": g, "target": g}
+    return itertools.product(*(map(np.float32, values[p]) for p in taken(function)[:-1]))
 
 
 def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
@@ -305,7 +327,7 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
     d = types.SimpleNamespace(**fields)  # which lets fields be read by name only
     for hook, function in hooks.items():
         before = _global_draws()
-        for arguments in typical(device, hook):
+        for arguments in typical(device, function):
             try:
                 with np.errstate(all="ignore"):
                     value = function(*arguments, d)
@@ -315,9 +337,9 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
                 at = line_in(error, function.__code__.co_filename) or _place(function)
                 wrong = f"raised {type(error).__name__}: {_hint(error, fields)}"
             if wrong:
-                said = ", ".join(f"{p}={a:g}" for p, a in zip(PARAMETERS[hook], arguments, strict=False))
+                said = ", ".join(f"{p}={a:g}" for p, a in zip(taken(function), arguments, strict=False))
                 raise DeviceError(f"{at}: {hook} {wrong} at {said}; {usage(hook)}") from None
-        if _global_draws() != before and all(_draws(function, typical(device, hook), d) for _ in range(3)):
+        if _global_draws() != before and all(_draws(function, typical(device, function), d) for _ in range(3)):
             raise DeviceError(
                 f"{_place(function)}: {hook} draws random numbers of its own, which no seed of a run decides; what it "
                 f"may use is drawn for it (readout has z, normal, and u, uniform): {usage(hook)}"
@@ -378,7 +400,7 @@ def compiled(device: Any, hook: str, function: Callable) -> Any:
             return made
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made.compile((scalar,) * (len(PARAMETERS[hook]) - 1) + (numbers_type,))
+            made.compile((scalar,) * (len(taken(function)) - 1) + (numbers_type,))
     except Exception as error:
         path, line, said = _useful(function, str(error))
         raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {said}; {usage(hook)}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.device_files import PARAMETERS, DeviceError, scalars, typical
+from noisysim.device_files import PARAMETERS, DeviceError, ask, scalars, typical
 from noisysim.fields import Field, declared
 from noisysim.kernels import build
 
@@ -125,9 +125,9 @@ def ages(device: Any, cell_std: Callable) -> bool:
     if not any(spec.hook == "drift" for spec in declared(type(device)).values()):
         return True
     d = types.SimpleNamespace(**scalars(device))
-    levels = dict.fromkeys(g for g, _ in typical(device, "cell_std"))
+    levels = dict.fromkeys(g for g, *_ in typical(device, cell_std))
     try:
         with np.errstate(all="ignore"):
-            return any(len({float(cell_std(g, np.float32(t), d)) for t in AGES}) > 1 for g in levels)
+            return any(len({float(ask(cell_std, d, g=g, t=np.float32(t), target=g)) for t in AGES}) > 1 for g in levels)
     except Exception:  # nobody knows
         return True

@@ -142,7 +142,8 @@ class _Reader:
                 continue
             if "cell_std" in self.own:
                 if at not in self._stds:
-                    self._stds[at] = float(self.hooks["cell_std"](g, np.float32(max(cells.age[at], 0.0)), self.d))
+                    asked = {"g": g, "t": np.float32(max(cells.age[at], 0.0)), "target": np.float32(cells.target[at])}
+                    self._stds[at] = float(device_files.ask(self.hooks["cell_std"], self.d, **asked))
                 variance += (self._stds[at] * unit) ** 2
             if "read_cell" in self.own:
                 seen += (1 - 2 * side) * unit * self._seen(g, at, rng, later)

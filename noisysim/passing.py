@@ -89,6 +89,15 @@ class Call(NamedTuple):
         Whether the ADC converts.
     training : bool
         Whether batch normalisation is by this batch's statistics.
+    course : sequence of (int, int, float)
+        The time, s, at which cells stand for samples first..last - 1 of each chip, in all passes; cut at multiples of
+        512 samples alone.
+    stands : float
+        The time at which the cells of all layers stand.
+    age : callable
+        To be called with a time of the course and a span of layers, the first and behind the last, before they are read
+        at it, if they stand at another: changes `Standing.weights`, `Standing.variances` and the cells in place. Every
+        layer is left as the course ends.
     settle : callable
         To be called with each normalised layer while learning, after its lines are read and before they are
         normalised: sets its part of `Standing.norms`.
@@ -102,4 +111,7 @@ class Call(NamedTuple):
     digital: bool
     convert: bool
     training: bool
+    course: Sequence[tuple[int, int, float]]
+    stands: float
+    age: Callable[[float, tuple[int, int]], None]
     settle: Callable[[int], None]

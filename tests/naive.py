@@ -773,6 +773,12 @@ def cell_drift(g, t, d):
     return g * np.maximum(t / d.drift_start, 1) ** -d.nu
 
 
+def age_of_reads(first, last, read_time, points=100_000):
+    """The age that stands for reads between two ages: that of the mean of ln(max(age, t_read) + t_read)."""
+    ages = first + (last - first) * (np.arange(points) + 0.5) / points
+    return np.clip(np.exp(np.log(np.maximum(ages, read_time) + read_time).mean()) - read_time, first, last)
+
+
 def cell_std(g, d):
     return d.read_noise * g + d.floor * (d.g_max - d.g_min)
 
@@ -829,9 +835,12 @@ def calibration_vectors(columns, widest):
     return (np.random.default_rng(0).integers(0, 2, (16, widest)) * 2 - 1)[:, :columns].astype(float)
 
 
-def compensating_gain(before, after):
-    """Factor on a tile's outputs, from two calibration reads of it."""
-    return np.abs(before).mean() / np.abs(after).mean()
+def strength(lines, wanted=None):
+    """Of a tile's lines in a calibration read: their projection on what they should be; without that, their mean size.
+
+    A gain is the strength of reference over that of now.
+    """
+    return np.abs(lines).mean() if wanted is None else (lines * wanted).sum() / (wanted**2).sum()
 
 
 # --- learning rules: signals s_l, an estimate of dL/da_l for each sample --------------------------------------------

@@ -24,7 +24,7 @@ spec.loader.exec_module(bench)
 LAYERS, SEED = [40, 30, 5], 4  # with biases 1230 and 155 weights: two blocks of cells, and one
 CLOSE = 1e-6  # of the span: of conductances, targets, and each of a weight's two cells
 SPREAD = 1e-5  # of the largest variance
-HELD = ("weights", "variances", "targets", "now", "fresh", "since")
+HELD = ("weights", "variances", "targets", "now", "fresh", "since", "aimed")
 AGEING_READS = "return (ONE + np.log(ONE + t)) * d.read_noise * g"  # of cells whose read noise grows with age
 
 
@@ -143,7 +143,8 @@ def placed(changes):
 def assert_alike(arrays, other, when):
     """Cells, weights and variances agree to rounding."""
     width, reach = float(arrays.span[1]), CLOSE * float(arrays.span[1]) * float(arrays.units.max())
-    bounds = {"now": CLOSE * width, "fresh": CLOSE * width, "since": 0.0, "targets": CLOSE, "weights": 2 * reach}
+    bounds = {"since": 0.0, "targets": CLOSE, "weights": 2 * reach}
+    bounds |= dict.fromkeys(("now", "fresh", "aimed"), CLOSE * width)
     bounds["variances"] = SPREAD * float(arrays.variances.max(initial=0.0))
     for name in HELD:
         expected, found = getattr(arrays, name), taken(other, name)

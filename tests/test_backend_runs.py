@@ -397,6 +397,7 @@ def batch(rows=8, n_out=3):
 AGEING = f"{EXACT},drift_nu=0.05,drift_nu_spread=0.3,drift_start=1,compensation=1,tile_rows=4,stuck_low=0.1"
 LIVES = {
     "ageing": AGEING,
+    "phase-change memory": "pcm:adc_bits=0,dac_bits=0,compensation=1",
     "pulses": "rpu:adc_bits=0,dac_bits=0",
     "cell by cell": f"{EXACT},telegraph=0.3,telegraph_spread=0.2,tau_capture=1e-6,tau_emission=1e-6",
     "wires": f"{EXACT},wire_resistance=20",
@@ -509,3 +510,16 @@ def test_bad_arguments_are_the_same_errors():
                 act(chip)
             said.append((caught.type, str(caught.value)))
         assert said[0] == said[1], k
+
+
+def test_cells_age_alike_within_a_call():
+    """Two chips, blocks of samples that see cells of another age."""
+    x, seen = np.random.default_rng(0).standard_normal((1200, 4)).astype(np.float32), []
+    for backend in ("cpu", "cuda"):
+        chip = Chip([4, 3], "pcm:dac_bits=0,adc_bits=0,line_noise=0", seed=(1, 2), backend=backend, chips=2)
+        chip.calibrate(x[:8])
+        chip.program([np.full((6, 4), 0.05, np.float32)])
+        assert len(chip._course(0, 600, 1)) == 2
+        seen.append((host(chip.forward(x).output).copy(), chip.clock))
+    np.testing.assert_allclose(seen[0][0], seen[1][0], rtol=0, atol=TIGHT * np.abs(seen[0][0]).max())
+    assert seen[0][1] == seen[1][1]

@@ -81,8 +81,10 @@ ALLOWED = {
     "parts": (("fields",), ()),
     "wires": ((), ("numpy", "scipy")),
     "fabrication": (("devices", "fields", "kernels", "network"), ("numpy",)),
+    "ageing": (("devices", "device_files", "fabrication", "fields", "kernels"), ("numpy",)),
     "arrays": (
-        ("backends", "devices", "device_files", "fabrication", "seeding", "fields", "kernels", "network", "wires"),
+        ("ageing", "backends", "devices", "device_files", "fabrication", "seeding", "fields", "kernels", "network",
+         "wires"),
         ("numpy",),
     ),
     "chip": (

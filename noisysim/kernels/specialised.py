@@ -100,6 +100,10 @@ def for_device(
         if set(own[part]) & set(numbers):
             values = {field: f"own[{k}, j]" for k, field in enumerate(own[part])}
             generated[f"with_{part}"] = _replacing(f"with_{part}", "own, j", numbers, values)
+    if which == "cells":
+        for hook, called in (("drift", "drifted"), ("cell_std", "deviation")):
+            if "target" in hooks[hook].__code__.co_varnames[: hooks[hook].__code__.co_argcount]:
+                generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"
     scalars["uniform"] = noise.uniform
     if which == "passes":
         scalars.update({f"activation_{k}": activations.ACTIVATIONS[kind][0] for k, kind in enumerate(kinds)})

@@ -26,12 +26,18 @@ def pulse(g, up, z, d):
 
 
 def drift(g, t, d):
-    """What is left after ``t`` seconds of a conductance that was written as ``g``."""
+    """What is left after ``t`` seconds of a conductance that was written as ``g``.
+
+    A device may define it as ``drift(g, t, target, d)``: ``target`` is what the write aimed at.
+    """
     return g
 
 
 def cell_std(g, t, d):
-    """Standard deviation of one read of a cell of conductance ``g``, ``t`` seconds after its write."""
+    """Standard deviation of one read of a cell of conductance ``g``, ``t`` seconds after its write.
+
+    A device may define it as ``cell_std(g, t, target, d)``: ``target`` is what the write aimed at.
+    """
     return 0.0
 
 

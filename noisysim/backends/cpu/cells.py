@@ -54,7 +54,7 @@ class Cells:
             lambda part: self._loops.write_chips(
                 change, every, part, (arrays.table, arrays.tiles), self._cells(), arrays.scales, arrays.units,
                 arrays.span, arrays.verify_limits, (number, arrays.write_keys, clock), arrays.weights,
-                arrays.variances, self._numbers,
+                arrays.written_variances, self._numbers,
             )
         )  # fmt: skip
 
@@ -64,25 +64,26 @@ class Cells:
         self._in_shares(
             lambda part: self._loops.pulse_chips(
                 change, part, (arrays.table, arrays.tiles), self._cells(), arrays.pulsing, arrays.units, arrays.span,
-                arrays.pulse_limits, (number, arrays.write_keys, clock), arrays.weights, arrays.variances,
-                self._numbers,
+                arrays.pulse_limits, (number, arrays.write_keys, clock), arrays.weights,
+                arrays.written_variances, self._numbers,
             )
         )  # fmt: skip
 
-    def age(self, clock: float) -> None:
-        """Let time do its work on the cells."""
+    def age(self, clock: float, layers: tuple[int, int]) -> None:
+        """Let time do its work on the cells of some layers: the first, and behind the last."""
         arrays = self._arrays
         self._in_shares(
             lambda part: self._loops.age_chips(
-                part, (arrays.table, arrays.tiles), self._cells(), arrays.units, arrays.span, clock, arrays.weights,
-                arrays.variances, self._numbers,
+                layers, part, (arrays.table, arrays.tiles), self._cells(), arrays.units, arrays.span, clock,
+                arrays.weights, arrays.variances, self._numbers,
             )
         )  # fmt: skip
 
-    def wire(self, clock: float) -> None:
-        """Put into the weights what arrays with wires pass, instead of what their cells hold."""
+    def wire(self, clock: float, layers: tuple[int, int]) -> None:
+        """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
         arrays, net = self._arrays, self._arrays.net
-        for layer, (n_out, n_in) in enumerate(net.shapes):
+        for layer in range(*layers):
+            n_out, n_in = net.shapes[layer]
             first, count = arrays.table[layer, layout.FIRST_TILE], arrays.table[layer, layout.TILES]
             for m in range(arrays.chips):
                 cells_at = arrays.chips * arrays.table[layer, layout.CELLS_AT] + m * n_out * n_in
@@ -140,6 +141,7 @@ class Cells:
             *times,
             arrays.own if arrays.spreads["cell"] else (),
             arrays.stuck if arrays.faulty else (),
+            arrays.aimed if arrays.aims else (),
         )
 
     @cached_property

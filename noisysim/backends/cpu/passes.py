@@ -73,26 +73,32 @@ class Passes:
             alone = len(parts) == 1  # then it may raise the peaks themselves
             peaks = standing.peaks[None] if alone else np.zeros((len(parts), *standing.peaks.shape), np.float32)
             tasks = [partial(block, stage, *part, seen) for part, seen in zip(parts, peaks, strict=True)]
-            if self._loops.HAS_JUMP:  # cells with a past: what they did before decides what they do
-                for task in tasks:
-                    task()
-            else:
-                execution.run(tasks, 2.0 * len(x) * count * net.products)
+            stands, flops = call.stands, 2.0 * len(x) * count * net.products
+            for first, last, time in call.course:
+                if time != stands:
+                    call.age(time, stage.layers)
+                    stands = time
+                now = [task for task, (span, _) in zip(tasks, parts, strict=True) if first <= span[0] < last]
+                if self._loops.HAS_JUMP:  # cells with a past: what they did before decides what they do
+                    for task in now:
+                        task()
+                else:
+                    execution.run(now, flops * len(now) / len(tasks))
             if not alone:
                 np.maximum(standing.peaks, peaks.max(axis=0), out=standing.peaks)
             last = stage.layers[1] - 1
             if call.training and net.norms[last] is not None:
                 call.settle(last)
 
-    def tile_means(self, inputs: Sequence[np.ndarray], standing: Standing, first_pass: int) -> np.ndarray:
-        """Mean |line| of every tile, (chips, tiles), for given values that drive each layer, read and not converted."""
+    def tile_lines(self, inputs: Sequence[np.ndarray], standing: Standing, first_pass: int) -> list[np.ndarray]:
+        """Lines of every tile, (rows of all chips, lines), for values that drive each layer, read and not converted."""
         net, chips = self.net, self._chips
         rows = len(inputs[0])
-        found = np.zeros((chips, len(self._tiles)), np.float32)
+        found = [np.empty((rows, net.lines[k]), np.float32) for k in range(net.depth) for _ in range(net.tiles(k))]
         observed, (perturbations, lies) = Observed(net, rows, 1), self._lay_out((), 1, rows)
         for driven, given in zip(observed[0].inputs, inputs, strict=True):
             driven[...] = given
-        fork, peaks, batch = np.zeros(1, np.int64), np.zeros_like(found), rows // chips
+        fork, peaks, batch = np.zeros(1, np.int64), np.zeros_like(standing.peaks), rows // chips
         passes = (observed.inputs, observed.activities, perturbations, lies, fork, NOTHING, False, False, peaks)
         work = scratch(net.room(0, net.depth), batch, 1 if self._noisy else 2, 0)
         for m, key in enumerate(standing.keys):
@@ -104,7 +110,8 @@ class Passes:
                     self._loops.read_tile(
                         layer, k, rows, (own.start, own.stop), (m, chips), chip, passes, noise, work, self._numbers
                     )
-                    found[m, self._table[layer, FIRST_TILE] + k] = np.abs(lines[own] - before).mean()
+                    tile = found[self._table[layer, FIRST_TILE] + k]
+                    tile[own] = (lines[own] - before).reshape(batch, -1)
                     before[...] = lines[own]
         return found
 

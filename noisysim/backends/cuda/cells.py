@@ -91,32 +91,40 @@ class Cells:
             for first, last in zip([0, *self._ends[:-1]], self._ends, strict=True):
                 self.by_chip += self._written[first:last].reshape(arrays.chips, -1).sum(axis=1, dtype=np.int64)
         target.launch(
-            loops.write_cells, n, change, every, arrays.targets, *self._cells(), self._written, *self._weights(),
-            self.counts, self._table, self._tiles, self._blocks_at, self._scales, self._units, arrays.span,
-            arrays.verify_limits, number, clock, arrays.chips, arrays.write_keys, self._numbers,
+            loops.write_cells, n, change, every, arrays.targets, *self._cells(), self._written,
+            *self._weights(arrays.written_variances), self.counts, self._table, self._tiles, self._blocks_at,
+            self._scales, self._units, arrays.span, arrays.verify_limits, number, clock, arrays.chips,
+            arrays.write_keys, self._numbers,
         )  # fmt: skip
 
     def pulse(self, change: Any, number: int, clock: float) -> None:
         """Give the cells the pulses that a change, flat, asks for."""
         arrays = self._arrays
         given = (
-            change, *self._cells(), *self._weights(), self.counts, self._table, self._tiles, self._blocks_at,
+            change, *self._cells(), *self._weights(arrays.written_variances), self.counts, self._table, self._tiles,
+            self._blocks_at,
             self._pers, self._units, arrays.span, arrays.pulse_limits, number, clock, arrays.chips,
             arrays.write_keys, self._numbers,
         )  # fmt: skip
         self._loops.pulse_cells[self._blocks, self._loops.PULSERS](*[target._argument(a) for a in given])
 
-    def age(self, clock: float) -> None:
-        """Let time do its work on the cells."""
-        arrays = self._arrays
+    def age(self, clock: float, layers: tuple[int, int]) -> None:
+        """Let time do its work on the cells of some layers: the first, and behind the last."""
+        arrays, (first, last) = self._arrays, self._span(layers)
         target.launch(
-            self._loops.age_cells, arrays.targets.size, *self._cells(), *self._weights(), self._table, self._tiles,
-            self._units, arrays.span, clock, arrays.chips, self._numbers,
+            self._loops.age_cells, last - first, first, last, *self._cells(), *self._weights(arrays.variances),
+            self._table, self._tiles, self._units, arrays.span, clock, arrays.chips, self._numbers,
         )  # fmt: skip
 
-    def wire(self, clock: float) -> None:
-        """Put into the weights what arrays with wires pass, instead of what their cells hold."""
-        arrays, (factor, passed) = self._arrays, self._buffers
+    def _span(self, layers: tuple[int, int]) -> tuple[int, int]:
+        """Where the weights of some layers of all chips start and end, as cells are counted."""
+        arrays = self._arrays
+        ends = [*(arrays.chips * arrays.table[:, layout.CELLS_AT]).tolist(), arrays.targets.size]
+        return ends[layers[0]], ends[layers[1]]
+
+    def wire(self, clock: float, layers: tuple[int, int]) -> None:
+        """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
+        arrays, (factor, passed), (first, last) = self._arrays, self._buffers, self._span(layers)
         sides = len(arrays.now) if arrays.paired else 1  # a fixed reference has no wires
         resistance = np.float64(1.0) / np.float64(np.float32(1e6 / arrays.wire))
         for kernel, (lines, table), out in (
@@ -127,10 +135,11 @@ class Cells:
             target.launch(kernel, elements, arrays.now, sides, lines, arrays.chips, table, resistance, *out)
         if arrays.exact_wires:
             self._solve(passed, sides)
-        now, _, since, own, _ = self._cells()
+        now, _, since, own, stuck, aimed = self._cells()
         target.launch(
-            self._loops.wire_cells, arrays.targets.size, passed, factor, now, since, own, *self._weights(),
-            self._table, self._tiles, self._units, arrays.span, clock, arrays.chips, self._numbers,
+            self._loops.wire_cells, last - first, first, last, passed, factor, now, since, own, stuck, aimed,
+            *self._weights(arrays.variances), self._table, self._tiles, self._units, arrays.span, clock, arrays.chips,
+            self._numbers,
         )  # fmt: skip
 
     def _solve(self, passed: Any, sides: int) -> None:
@@ -173,9 +182,9 @@ class Cells:
         arrays = self._arrays
         fresh, since = (arrays.fresh, arrays.since) if arrays.timed else (self._none, self._never)
         own = arrays.own.reshape(len(arrays.own), -1) if arrays.spreads["cell"] else self._none
-        return arrays.now, fresh, since, own, arrays.stuck if arrays.faulty else self._none
+        stuck, aimed = arrays.stuck if arrays.faulty else self._none, arrays.aimed if arrays.aims else self._none
+        return arrays.now, fresh, since, own, stuck, aimed
 
-    def _weights(self) -> tuple[Any, Any]:
-        """The weights, and the variances of their reads."""
-        arrays = self._arrays
-        return arrays.weights, arrays.variances if arrays.variances.size else self._none[0]
+    def _weights(self, variances: Any) -> tuple[Any, Any]:
+        """The weights, and the variances of their reads that are brought up to date."""
+        return self._arrays.weights, variances if variances.size else self._none[0]

@@ -76,6 +76,7 @@ class Passes:
         self._table, self._tiles = table.tolist(), tiles.tolist()
         self._rooms: dict[str, Any] = {}
         self._nothing = xp.zeros((1, 1), np.float32)  # stands for what a device or a call does not have
+        self._stands: list[float] = []  # the time at which the cells of each layer stand, in a call
 
     # -- what a chip asks for ------------------------------------------------------------------------------------
 
@@ -99,6 +100,7 @@ class Passes:
         if max(array.size for array in (*call.observed[0].inputs, *call.observed[0].activities)) >= MOST:
             raise ValueError(f"{len(x)} samples are too many for one call: hand them over in chunks (first_sample)")
         job = Job(standing, call, {(p, kind, layer): array for p, kind, layer, array in call.parts})
+        self._stands = [call.stands] * self.net.depth
         for layer in range(self.net.depth):
             driven = self._drive_passes(layer, x, job)
             for k in range(self._table[layer][TILES]):
@@ -106,8 +108,8 @@ class Passes:
             if call.training and self.net.norms[layer] is not None:
                 call.settle(layer)
 
-    def tile_means(self, inputs: Sequence[Any], standing: Standing, first_pass: int) -> Any:
-        """Mean |line| of every tile when its layer is driven with these, read with noise and not converted.
+    def tile_lines(self, inputs: Sequence[Any], standing: Standing, first_pass: int) -> list[Any]:
+        """Lines of every tile when its layer is driven with these, read with noise and not converted.
 
         Parameters
         ----------
@@ -120,22 +122,21 @@ class Passes:
 
         Returns
         -------
-        array
-            (chips, tiles) float32.
+        list of array
+            (rows of all chips, lines) float32, tile by tile.
         """
-        means = xp.empty(standing.ranges.shape, np.float32)
+        found = []
         plain = standing._replace(gains=xp.ones_like(standing.gains), peaks=xp.zeros_like(standing.peaks))
         for layer, array in enumerate(inputs):
             driven, own_rows = self._flat(layer, array), len(array) // self.chips
-            lines = self._room("lines", len(array), int(self._geometry[layer, LINES]))
             for k in range(self._table[layer][TILES]):
                 if self.loops.HAS_READ_CELL:
                     self._read_cells(layer, k, {0: driven}, plain, [(0, own_rows)], 0, first_pass)
-                product, energy = self._analog(layer, k, 0, driven, plain)
+                lines = xp.empty((len(array), int(self._geometry[layer, LINES])), np.float32)
+                product, energy = self._analog(layer, k, 0, driven, plain, None)
                 self._read_lines(layer, k, product, energy, None, 0, lines, False, False, plain, 0, first_pass)
-                tile = self._table[layer][FIRST_TILE] + k
-                means[:, tile] = xp.abs(lines).reshape(self.chips, -1).mean(axis=1)
-        return means
+                found.append(lines)
+        return found
 
     def drop(self, mask: Any, layer: int, rate: float, first_sample: int, number: int, keys: Any) -> None:
         """Draw what the periphery drops of a layer's hidden outputs, (rows, values)."""
@@ -173,6 +174,16 @@ class Passes:
         each = weights.reshape(self.chips, -1, x.shape[1]).swapaxes(1, 2)
         x, out = x.reshape(self.chips, -1, x.shape[1]), out.reshape(self.chips, -1, each.shape[2])
         xp.matmul(x, each, out=out)
+
+    def _multiply_some(self, x: Any, weights: Any, out: Any, span: tuple[int, int]) -> None:
+        """The same of some rows of every chip."""
+        first, last = span
+        if self.chips * (last - first) == len(x):
+            self._multiply(x, weights, out)
+            return
+        for chip, own in enumerate(weights.reshape(self.chips, -1, x.shape[1])):
+            at = chip * (len(x) // self.chips)
+            xp.matmul(x[at + first : at + last], own.T, out=out[at + first : at + last])
 
     def _extremes(self, rows: Any, full_scale: Any) -> tuple[Any, Any]:
         """Each row's largest and lowest value; where a full scale is given nobody asks for them."""
@@ -267,8 +278,11 @@ class Passes:
         standing, call = job.standing, job.call
         if self.loops.HAS_READ_CELL:
             parted = {p: x for p, x in enumerate(driven) if p == 0 or layer >= call.fork[p]}
-            blocks = self._blocks(layer, len(call.observed[0].activities[layer]) // self.chips, call.training)
-            self._read_cells(layer, k, parted, standing, blocks, call.first_sample, call.first_pass)
+            blocks = self._blocks(layer, len(call.observed[0].activities[layer]) // self.chips, call)
+            for first, last, time in call.course:
+                self._age(layer, time, call)
+                here = [block for block in blocks if first <= block[0] < last]
+                self._read_cells(layer, k, parted, standing, here, call.first_sample, call.first_pass)
         shared: Any = None
         for p, x in enumerate(driven):
             activities = call.observed[p].activities[layer]
@@ -277,7 +291,7 @@ class Passes:
                     activities[...] = call.observed[0].activities[layer]
                 continue
             apart = p == 0 or layer > call.fork[p] or self.loops.HAS_READ_CELL
-            product, energy = self._analog(layer, k, p, x, standing) if apart else shared
+            product, energy = self._analog(layer, k, p, x, standing, call) if apart else shared
             shared = shared or (product, energy)
             perturbation = self._perturbation(layer, p, x, job) if k == 0 else None
             self._read_lines(
@@ -285,6 +299,12 @@ class Passes:
                 activities.reshape(product.shape), k > 0, call.convert, standing, call.first_sample,
                 call.first_pass + p,
             )  # fmt: skip
+
+    def _age(self, layer: int, time: float | None, call: Call | None) -> None:
+        """Make the cells of a layer stand at a time of a call's course."""
+        if call and time is not None and self._stands[layer] != time:
+            call.age(time, (layer, layer + 1))
+            self._stands[layer] = time
 
     def _cell_inputs(self, layer: int, k: int, driven: Any, standing: Standing, name: str = "cells") -> Any:
         """What drives the cells of a tile: its part of what drives the layer, bent by the cells' I-V curve."""
@@ -300,10 +320,12 @@ class Passes:
         )  # fmt: skip
         return x
 
-    def _analog(self, layer: int, k: int, p: int, driven: Any, standing: Standing) -> tuple[Any, Any]:
+    def _analog(
+        self, layer: int, k: int, p: int, driven: Any, standing: Standing, call: Call | None
+    ) -> tuple[Any, Any]:
         """What a tile's lines carry in a pass, and the variance that its cells add to a read, (samples, lines) each.
 
-        Cells that are read one by one have been.
+        Of a call the cells follow its course. Cells that are read one by one have been.
         """
         n_out, lines = self._table[layer][N_OUT], int(self._geometry[layer, LINES])
         start, stop, at, _ = self._tiles[self._table[layer][FIRST_TILE] + k]
@@ -313,13 +335,17 @@ class Passes:
         which = p if by_cell else int(p > 0 and not self.noisy)
         product, energy = self._room(f"product {which}", len(driven), n_out), self._nothing
         x = self._cell_inputs(layer, k, driven, standing) if varied or not by_cell else driven
-        if not by_cell:
-            self._multiply(x, self._part(standing.weights, at, shape), product)
+        products = [] if by_cell else [(x, self._part(standing.weights, at, shape), product)]
         if varied:
             squares, energy = self._room("squares", *x.shape), self._room(f"energy {which}", len(driven), n_out)
             xp.multiply(x, x, out=squares)
-            self._multiply(squares, self._part(standing.variances, at, shape), energy)
+            products.append((squares, self._part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
+        positions = int(self._geometry[layer, POSITIONS])
+        for first, last, time in call.course if call else [(0, len(x) // (self.chips * positions), None)]:
+            self._age(layer, time, call)
+            for rows, array, out in products:
+                self._multiply_some(rows, array, out, (first * positions, last * positions))
         return product.reshape(-1, lines), energy
 
     def _perturbation(self, layer: int, p: int, driven: Any, job: Job) -> Any:
@@ -350,14 +376,14 @@ class Passes:
 
     # -- cells that are read one by one --------------------------------------------------------------------------
 
-    def _blocks(self, layer: int, samples: int, training: bool) -> list[tuple[int, int]]:
+    def _blocks(self, layer: int, samples: int, call: Call) -> list[tuple[int, int]]:
         """Samples of a chip that go through a layer in all passes before the next ones do.
 
         It matters to cells with a past alone; theirs is then the same on every backend, and in chunks of a batch.
         """
         if not self.loops.HAS_JUMP:
-            return [(0, samples)]
-        rows = next(s.rows for s in self.net.stages(training) if s.layers[0] <= layer < s.layers[1])
+            return [(first, last) for first, last, _ in call.course]
+        rows = next(s.rows for s in self.net.stages(call.training) if s.layers[0] <= layer < s.layers[1])
         return execution.spans(samples, rows)
 
     def _read_cells(

@@ -34,6 +34,7 @@ HAS_DRIFT = False
 HAS_OWN = False  # whether cells have values of their own
 FAULTY = False  # whether some are stuck
 TIMED = False  # whether the age of a cell matters
+AIMED = False  # whether what its last write aimed at does
 PAIRED = True  # two cells a weight
 SLICED = False
 VERIFIED = False  # writes are closed loops of pulses
@@ -45,6 +46,18 @@ ROOM = np.float32(0.1)  # share of the span that setting a pair anew must win ba
 def with_cell(d, own, j):
     """The device's numbers with a cell's own values in them; replaced where cells have any."""
     return d
+
+
+@inner()
+def drifted(g, t, target, d):
+    """What time leaves of a conductance; replaced where the hook takes the target."""
+    return drift(g, t, d)
+
+
+@inner()
+def deviation(g, t, target, d):
+    """Standard deviation of a cell's read; replaced likewise."""
+    return cell_std(g, t, d)
 
 
 @inner()
@@ -152,12 +165,15 @@ def retarget(change, target, wanted, moved, scale, span, tolerance, d):
 
 
 @inner(fastmath={"contract"})
-def write_side(now, own, target, k, moved, every, span, z, d):
+def write_side(now, aimed, own, target, k, moved, every, span, z, d):
     """Program those cells of side k of a block that moved."""
     bit = np.int32(1 << k)
     for j in range(now.size):
-        new = max(np.float32(program(goal_of(target[j], k, span), z[j], with_cell(d, own, j))), np.float32(0.0))
-        now[j] = new if every or (moved[j] & bit) != 0 else now[j]
+        goal, live = goal_of(target[j], k, span), every or (moved[j] & bit) != 0
+        new = max(np.float32(program(goal, z[j], with_cell(d, own, j))), np.float32(0.0))
+        now[j] = new if live else now[j]
+        if AIMED:
+            aimed[j] = goal if live else aimed[j]
 
 
 @inner()
@@ -172,23 +188,34 @@ def hold_stuck(now, stuck, k, first, last):
 @inner()
 def settle(cells, k, first, last, moved, every, clock, d):
     """After side k was programmed: its cells' age starts anew, and stuck ones are where they were."""
-    _, now, fresh, since, own, stuck = cells
+    _, now, fresh, since, _, stuck, _ = cells
     if TIMED:
         for j in range(first, last):
             if every or (moved[j - first] >> k) & 1:
                 fresh[k, j] = now[k, j]
                 since[k, j] = clock
-                if HAS_DRIFT:  # what acts at once, such as another temperature
-                    mine = with_cell(d, side_of(own, k), j)
-                    now[k, j] = max(np.float32(drift(fresh[k, j], np.float32(0.0), mine)), np.float32(0.0))
+                bring_up(cells, k, j, clock, d)  # what acts at once, such as another temperature
     hold_stuck(now, stuck, k, first, last)
+
+
+@inner(fastmath={"contract"})
+def bring_up(cells, k, cell, clock, d):
+    """Make one cell of side k what it is at a time."""
+    _, now, fresh, since, own, stuck, aimed = cells
+    if HAS_DRIFT:
+        target = aimed[k, cell] if AIMED else fresh[k, cell]
+        age, mine = np.float32(clock - since[k, cell]), with_cell(d, side_of(own, k), cell)
+        now[k, cell] = max(np.float32(drifted(fresh[k, cell], age, target, mine)), np.float32(0.0))
+        hold_stuck(now, stuck, k, cell, cell + 1)
 
 
 @inner()
 def settle_one(cells, k, cell, clock):
     """After a pulse to one cell of side k: its age starts anew, unless it is stuck."""
-    _, now, fresh, since, _, stuck = cells
+    _, now, fresh, since, _, stuck, aimed = cells
     hold_stuck(now, stuck, k, cell, cell + 1)
+    if AIMED:  # at nothing but what it has become
+        aimed[k, cell] = now[k, cell]
     if TIMED:
         fresh[k, cell] = now[k, cell]
         since[k, cell] = clock
@@ -204,22 +231,32 @@ def list_moved(moved, where, count):
     return m
 
 
+@inner()
+def target_of(aimed, stuck, g, j):
+    """What the last write of a cell aimed at; a stuck one holds what it holds."""
+    if AIMED:
+        return g if FAULTY and not np.isnan(stuck[j]) else aimed[j]
+    return g
+
+
 @inner(fastmath={"contract"})
-def read_variance(g, own, j, since, clock, unit, d):
+def read_variance(g, own, j, since, aimed, stuck, clock, unit, d):
     """Variance that a cell adds to one read, in weight units."""
     age = np.float32(clock - since[j]) if TIMED else np.float32(0.0)
-    std = np.float32(cell_std(g[j], age, with_cell(d, own, j))) * unit
+    std = np.float32(deviation(g[j], age, target_of(aimed, stuck, g[j], j), with_cell(d, own, j))) * unit
     return std * std
 
 
 @loop(fastmath={"contract"})
 def add_variances(cells, k, run, clock, unit, variances, d):
     """Add what a run of cells of side k contributes to the variances of one read."""
-    _, now, _, since, own, _ = cells
+    _, now, _, since, own, stuck, aimed = cells
     g, mine = now[k, run[0] : run[1]], run_of(side_of(own, k), run[0], run[1])
     old = since[k, run[0] : run[1]] if TIMED else since
+    goals = aimed[k, run[0] : run[1]] if AIMED else aimed
+    held = stuck[k, run[0] : run[1]] if FAULTY else stuck
     for j in range(g.size):
-        variances[j] += read_variance(g, mine, j, old, clock, unit, d) if g[j] >= 0 else np.float32(0.0)
+        variances[j] += read_variance(g, mine, j, old, goals, held, clock, unit, d) if g[j] >= 0 else np.float32(0.0)
 
 
 @inner(fastmath={"contract"})
@@ -285,7 +322,7 @@ def refresh(cells, at, first, count, place, units, clock, weights, variances, d)
 @inner(fastmath={"contract"})
 def refresh_few(cells, at, first, where, count, place, units, clock, weights, variances, d):
     """Bring the weights up to date of the cells of a block that `where` lists."""
-    _, now, _, since, own, _ = cells
+    _, now, _, since, own, stuck, aimed = cells
     for s in range(place[3]):
         for i in range(count):
             cell = at + first + where[i]
@@ -295,15 +332,16 @@ def refresh_few(cells, at, first, where, count, place, units, clock, weights, va
                 cell, to = at + first + where[i], place_of(first + where[i], s, place)
                 variances[to] = 0
                 for k in range(2 * s, 2 * s + (2 if PAIRED else 1)):
-                    old = since[k] if TIMED else since
+                    old, goals = since[k] if TIMED else since, aimed[k] if AIMED else aimed
+                    held, mine = stuck[k] if FAULTY else stuck, side_of(own, k)
                     if now[k, cell] >= 0:
-                        variances[to] += read_variance(now[k], side_of(own, k), cell, old, clock, units[s], d)
+                        variances[to] += read_variance(now[k], mine, cell, old, goals, held, clock, units[s], d)
 
 
 @inner(fastmath={"contract"})
 def write_few(cells, at, first, moved, where, count, span, counter, clock, d):
     """Program those of the cells listed in `where` that moved, one by one."""
-    targets, now, _, _, own, _ = cells
+    targets, now, _, _, own, _, aimed = cells
     block, number, layer, k0, k1 = counter
     drawn, stream = (now.shape[0] if PAIRED else 1) * CELL_BLOCK, stream_word(WRITE_STREAM, layer, 0)
     for i in range(count):
@@ -314,13 +352,15 @@ def write_few(cells, at, first, moved, where, count, span, counter, clock, d):
                 z = unit_normal(k * CELL_BLOCK + j, drawn, block, number, stream, k0, k1)
                 goal = goal_of(targets[cell], k, span)
                 now[k, cell] = max(np.float32(program(goal, z, with_cell(d, side_of(own, k), cell))), np.float32(0.0))
+                if AIMED:
+                    aimed[k, cell] = goal
                 settle(cells, k, cell, cell + 1, moved[j : j + 1], False, clock, d)
 
 
 @inner(fastmath={"contract"})
 def verify_few(cells, at, first, moved, where, count, span, counter, limits, clock, d):
     """Write the cells listed in `where` that moved by pulses and reads until the goal is met; returns pulses given."""
-    targets, now, _, _, own, stuck = cells
+    targets, now, _, _, own, stuck, aimed = cells
     block, number, layer, k0, k1 = counter
     most, tolerance = limits
     total, n = 0, now.shape[0] * CELL_BLOCK
@@ -331,13 +371,14 @@ def verify_few(cells, at, first, moved, where, count, span, counter, limits, clo
             if (moved[j] >> k) & 1 == 0:
                 continue
             goal, mine = goal_of(targets[cell], k, span), with_cell(d, side_of(own, k), cell)
+            bring_up(cells, k, cell, clock, d)
             g = now[k, cell]
             for turn in range(most):
                 miss = goal - g
                 if HAS_CELL_STD:
                     word = stream_word(VERIFY_STREAM, layer, turn)
                     z = unit_normal(k * CELL_BLOCK + j, n, block, number, word, k0, k1)
-                    miss -= np.float32(cell_std(g, np.float32(0.0), mine)) * z
+                    miss -= np.float32(deviation(g, np.float32(0.0), goal, mine)) * z
                 if abs(miss) <= tolerance * span[1]:
                     break
                 z = unit_normal(k * CELL_BLOCK + j, n, block, number, stream_word(WRITE_STREAM, layer, turn), k0, k1)
@@ -347,19 +388,22 @@ def verify_few(cells, at, first, moved, where, count, span, counter, limits, clo
                     g = max(np.float32(pulse(g, up, z, mine)), np.float32(0.0))
             now[k, cell] = g
             settle_one(cells, k, cell, clock)
+            if AIMED:
+                aimed[k, cell] = goal
     return total
 
 
 @inner(fastmath={"contract"})
 def write_block(cells, first, last, moved, every, span, counter, work, clock, d):
     """Program those cells of a block that moved, side by side."""
-    targets, now, _, _, own, _ = cells
+    targets, now, _, _, own, _, aimed = cells
     block, number, layer, k0, k1 = counter
     z, bits = work
     fill_normals(z, bits, z.size, block, number, stream_word(WRITE_STREAM, layer, 0), k0, k1)
     for k in range(z.size // CELL_BLOCK):
         mine, drawn = run_of(side_of(own, k), first, last), z[k * CELL_BLOCK : (k + 1) * CELL_BLOCK]
-        write_side(now[k, first:last], mine, targets[first:last], k, moved, every, span, drawn, d)
+        goals = aimed[k, first:last] if AIMED else aimed
+        write_side(now[k, first:last], goals, mine, targets[first:last], k, moved, every, span, drawn, d)
         settle(cells, k, first, last, moved, every, clock, d)
 
 
@@ -389,8 +433,9 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
         table, tiles, stack.
     cells : tuple
         targets (n,); now, conductances (sides, n); fresh, what they were when written, and since, when that was;
-        own values (fields, sides, n); stuck, as now with NaN for sound cells. Where the constants above say that a
-        device has no such thing, there is an empty tuple in its place, and the code that reads it is left out.
+        own values (fields, sides, n); stuck, as now with NaN for sound cells; aimed, what the last write of each aimed
+        at. Where the constants above say that a device has no such thing, there is an empty tuple in its place, and the
+        code that reads it is left out.
     scales : (layers,) float32
         Targets a weight.
     units : (layers, slices) float32
@@ -491,7 +536,7 @@ def pulse_some(now, own, a, counts, where, count, work, d):
 @inner(fastmath={"contract"})
 def reset_pairs(cells, a, where, count, span, at_most, counter, clock, d):
     """Of the pairs listed, program those anew of which a cell has come near its end: the difference on one cell."""
-    _, now, _, _, own, _ = cells
+    _, now, _, _, own, _, aimed = cells
     block, number, layer, k0, k1 = counter
     g_min, width, _, _ = span
     stream, done = stream_word(REFRESH_STREAM, layer, 0), 0
@@ -506,6 +551,8 @@ def reset_pairs(cells, a, where, count, span, at_most, counter, clock, d):
             z = unit_normal(k * CELL_BLOCK + j, 2 * CELL_BLOCK, block, number, stream, k0, k1)
             goal = g_min + min(max(difference if k == 0 else -difference, np.float32(0.0)), width)
             now[k, cell] = max(np.float32(program(goal, z, with_cell(d, side_of(own, k), cell))), np.float32(0.0))
+            if AIMED:
+                aimed[k, cell] = goal
             settle(cells, k, cell, cell + 1, where, True, clock, d)
         done += 2
     return done
@@ -560,7 +607,7 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
     of a cell, and the share of the span at which a pair is set anew.
     """
     table, tiles, stack = net
-    _, now, _, _, own, _ = cells
+    _, now, _, _, own, _, _ = cells
     number, k0, k1, clock = counter
     z, g, up = np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.float32)
     bits, counts = np.empty(CELL_BLOCK, np.uint32), np.empty(CELL_BLOCK, np.int32)
@@ -580,6 +627,11 @@ def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, w
                 continue
             for k in range(m):
                 left[k] = where[k]
+            if HAS_DRIFT:
+                for k in range(m):  # both of a pair: it may be set anew
+                    bring_up(cells, 0, a + where[k], clock, d)
+                    if PAIRED:
+                        bring_up(cells, 1, a + where[k], clock, d)
             pulses += pulse_block(now, own, a, counts[:n], left, m, draw, (z, g, up, bits), d)
             settle_pulsed(cells, a, counts, where, m, clock)
             if PAIRED:
@@ -601,19 +653,19 @@ def settle_pulsed(cells, a, counts, where, count, clock):
 
 
 @inner(fastmath={"contract"})
-def drift_side(now, fresh, since, own, clock, d):
+def drift_side(now, fresh, since, aimed, own, clock, d):
     """What time has left of the cells of one side of a block."""
     for j in range(now.size):
-        age = np.float32(clock - since[j])
-        now[j] = max(np.float32(drift(fresh[j], age, with_cell(d, own, j))), np.float32(0.0))
+        age, target = np.float32(clock - since[j]), aimed[j] if AIMED else fresh[j]
+        now[j] = max(np.float32(drifted(fresh[j], age, target, with_cell(d, own, j))), np.float32(0.0))
 
 
 @inner(fastmath={"contract"})
-def age_cells(share, net, cells, units, span, clock, weights, variances, d):
-    """Bring cells to what they are at a time, and the weights with them."""
+def age_cells(layers, share, net, cells, units, span, clock, weights, variances, d):
+    """Bring the cells of some layers to what they are at a time, and the weights with them."""
     table, tiles, stack = net
-    _, now, fresh, since, own, stuck = cells
-    for layer in range(table.shape[0]):
+    _, now, fresh, since, own, stuck, aimed = cells
+    for layer in range(layers[0], layers[1]):
         at, size = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
         place = (layer, table, tiles, span[2], stack)
         for block in range(*blocks_of(size, share)):
@@ -622,7 +674,8 @@ def age_cells(share, net, cells, units, span, clock, weights, variances, d):
             a, b = at + first, at + first + n
             if HAS_DRIFT:
                 for k in range(now.shape[0] if PAIRED else 1):
-                    drift_side(now[k, a:b], fresh[k, a:b], since[k, a:b], run_of(side_of(own, k), a, b), clock, d)
+                    goals, mine = aimed[k, a:b] if AIMED else aimed, run_of(side_of(own, k), a, b)
+                    drift_side(now[k, a:b], fresh[k, a:b], since[k, a:b], goals, mine, clock, d)
                     hold_stuck(now, stuck, k, a, b)
             refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
 
@@ -654,11 +707,11 @@ def pulse_chips(change, part, net, cells, pers, units, span, limits, counter, we
 
 
 @loop()
-def age_chips(part, net, cells, units, span, clock, weights, variances, d):
-    """`age_cells` on some chips."""
+def age_chips(layers, part, net, cells, units, span, clock, weights, variances, d):
+    """`age_cells` on some chips: `layers` are the first, and the one behind the last."""
     first, last, chips, share = part
     for m in range(first, last):
-        age_cells(share, (net[0], net[1], (m, chips)), cells, units, span, clock, weights, variances, d)
+        age_cells(layers, share, (net[0], net[1], (m, chips)), cells, units, span, clock, weights, variances, d)
 
 
 @loop()

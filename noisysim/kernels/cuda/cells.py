@@ -35,6 +35,7 @@ HAS_DRIFT = False
 HAS_OWN = False  # whether cells have values of their own
 FAULTY = False  # whether some are stuck
 TIMED = False  # whether the age of a cell matters
+AIMED = False  # whether what its last write aimed at does
 PAIRED = True  # two cells a weight
 SLICED = False
 VERIFIED = False  # writes are closed loops of pulses
@@ -49,6 +50,18 @@ rint = NAMES.get(np, np).rint
 def with_cell(d, own, j):
     """The device's numbers with a cell's own values in them; replaced where cells have any."""
     return d
+
+
+@device
+def drifted(g, t, target, d):
+    """What time leaves of a conductance; replaced where the hook takes the target."""
+    return drift(g, t, d)
+
+
+@device
+def deviation(g, t, target, d):
+    """Standard deviation of a cell's read; replaced likewise."""
+    return cell_std(g, t, d)
 
 
 # --- where things lie -----------------------------------------------------------------------------------------------
@@ -146,11 +159,13 @@ def moves(old, new, span, tolerance, d):
 @device
 def read_variance(cells, side, k, clock, unit, d):
     """Variance that a cell adds to one read, in weight units; none, where its line is cut."""
-    now, _, since, own, _ = cells
+    now, _, since, own, stuck, aimed = cells
     if now[side, k] < ZERO:
         return ZERO
-    age = np.float32(clock - since[side, k]) if TIMED else ZERO
-    std = np.float32(cell_std(now[side, k], age, with_cell(d, own, side * now.shape[1] + k))) * unit
+    age, target = np.float32(clock - since[side, k]) if TIMED else ZERO, now[side, k]
+    if AIMED and not (FAULTY and not math.isnan(stuck[side, k])):  # a stuck cell holds what it holds
+        target = aimed[side, k]
+    std = np.float32(deviation(now[side, k], age, target, with_cell(d, own, side * now.shape[1] + k))) * unit
     return std * std
 
 
@@ -204,32 +219,40 @@ def hold_stuck(now, stuck, side, k):
 
 
 @device
-def drifted(g, age, mine):
-    """What time leaves of a conductance."""
-    return larger(np.float32(drift(g, age, mine)), ZERO)
+def bring_up(cells, side, k, clock, d):
+    """Make one cell what it is at a time."""
+    now, fresh, since, own, stuck, aimed = cells
+    if HAS_DRIFT:
+        target = aimed[side, k] if AIMED else fresh[side, k]
+        age, mine = np.float32(clock - since[side, k]), with_cell(d, own, side * now.shape[1] + k)
+        now[side, k] = larger(np.float32(drifted(fresh[side, k], age, target, mine)), ZERO)
+        hold_stuck(now, stuck, side, k)
 
 
 @device
 def program_cell(cells, side, k, goal, drawn, draw, stream, keys, clock, d):
     """Program a cell of side k: it takes draw k * CELL_BLOCK + j of `drawn`, its age starts anew."""
-    now, fresh, since, own, stuck = cells
+    now, fresh, since, own, stuck, aimed = cells
     j, block, number, _, chip = draw
     mine = with_cell(d, own, side * now.shape[1] + k)
     z = unit_normal(side * CELL_BLOCK + j, drawn, block, number, stream, keys, chip)
     now[side, k] = larger(np.float32(program(goal, z, mine)), ZERO)
+    if AIMED:
+        aimed[side, k] = goal
     if TIMED:
         fresh[side, k] = now[side, k]
         since[side, k] = clock
-        if HAS_DRIFT:  # what acts at once, such as another temperature
-            now[side, k] = drifted(fresh[side, k], ZERO, mine)
+        bring_up(cells, side, k, clock, d)  # what acts at once, such as another temperature
     hold_stuck(now, stuck, side, k)
 
 
 @device
 def settle_pulsed(cells, side, k, clock):
     """After pulses to a cell: its age starts anew, unless it is stuck."""
-    now, fresh, since, _, stuck = cells
+    now, fresh, since, _, stuck, aimed = cells
     hold_stuck(now, stuck, side, k)
+    if AIMED:  # at nothing but what it has become
+        aimed[side, k] = now[side, k]
     if TIMED:
         fresh[side, k] = now[side, k]
         since[side, k] = clock
@@ -238,9 +261,10 @@ def settle_pulsed(cells, side, k, clock):
 @device
 def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
     """Write a cell by pulses and reads until the goal is met; returns pulses given."""
-    now, _, _, own, stuck = cells
+    now, _, _, own, stuck, aimed = cells
     j, block, number, layer, chip = draw
     most, tolerance = limits
+    bring_up(cells, side, k, clock, d)
     unit, n, given = side * CELL_BLOCK + j, now.shape[0] * CELL_BLOCK, 0
     g, mine = now[side, k], with_cell(d, own, side * now.shape[1] + k)
     sound = not FAULTY or math.isnan(stuck[side, k])
@@ -248,7 +272,7 @@ def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
         miss = goal - g
         if HAS_CELL_STD:
             z = unit_normal(unit, n, block, number, stream_word(VERIFY_STREAM, layer, turn), keys, chip)
-            miss -= np.float32(cell_std(g, ZERO, mine)) * z
+            miss -= np.float32(deviation(g, ZERO, goal, mine)) * z
         if abs(miss) <= tolerance * span[1]:
             break
         given += 1
@@ -257,6 +281,8 @@ def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
             g = larger(np.float32(pulse(g, ONE if miss > ZERO else -ONE, z, mine)), ZERO)
     now[side, k] = g
     settle_pulsed(cells, side, k, clock)
+    if AIMED:
+        aimed[side, k] = goal
     return given
 
 
@@ -275,11 +301,11 @@ def count_moved(change, targets, table, scales, span, limits, chips, blocks_at, 
 
 @kernel
 def write_cells(
-    change, every, targets, now, fresh, since, own, stuck, written, weights, variances, counts, table, tiles,
+    change, every, targets, now, fresh, since, own, stuck, aimed, written, weights, variances, counts, table, tiles,
     blocks_at, scales, units, span, limits, number, clock, chips, keys, d,
 ):  # fmt: skip
     """Write a change of every weight to its cells; parameters as of the CPU's loop of this name."""
-    cells = (now, fresh, since, own, stuck)
+    cells = (now, fresh, since, own, stuck, aimed)
     sides = now.shape[0] if PAIRED else 1
     done, pulses = 0, 0
     for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
@@ -397,13 +423,13 @@ def reset_pair(cells, k, span, at_most, draw, keys, clock, d):
 
 @kernel
 def pulse_cells(
-    change, now, fresh, since, own, stuck, weights, variances, counts, table, tiles, blocks_at, pers, units, span,
-    limits, number, clock, chips, keys, d,
+    change, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, blocks_at, pers, units,
+    span, limits, number, clock, chips, keys, d,
 ):  # fmt: skip
     """Turn a change of every weight into pulses; parameters as of the CPU's loop of this name."""
     asked = cuda.shared.array(CELL_BLOCK, np.int32)
     tally = cuda.shared.array(PULSERS, np.int32)
-    cells = (now, fresh, since, own, stuck)
+    cells = (now, fresh, since, own, stuck, aimed)
     layer, chip, block = block_at(cuda.blockIdx.x, chips, blocks_at)
     count = table[layer, N_IN] * table[layer, N_OUT]
     at = chips * table[layer, CELLS_AT] + chip * count + block * CELL_BLOCK
@@ -414,6 +440,12 @@ def pulse_cells(
     round_pulses(change, at, n, pers[layer], np.float32(limits[0]), draw, keys, asked)
     cuda.syncthreads()
     before, listed = ranks(tally, coming(asked, first, last, 0))
+    if HAS_DRIFT:
+        for j in range(first, last):  # both of a pair: it may be set anew
+            if asked[j] != 0:
+                bring_up(cells, 0, at + j, clock, d)
+                if PAIRED:
+                    bring_up(cells, 1, at + j, clock, d)
     given = pulse_turns(now, own, at, n, (first, last), asked, tally, listed, before, draw, keys, d)
     place, anew = (layer, chip, chips, table, tiles, span[2]), 0
     whole = TIMED and HAS_CELL_STD and listed > 0 and listed >= n // 256
@@ -434,32 +466,30 @@ def pulse_cells(
 
 @kernel
 def age_cells(
-    now, fresh, since, own, stuck, weights, variances, table, tiles, units, span, clock, chips, d
+    first, last, now, fresh, since, own, stuck, aimed, weights, variances, table, tiles, units, span, clock, chips, d
 ):  # fmt: skip
-    """Bring cells to what they are at a time, and the weights with them."""
-    cells = (now, fresh, since, own, stuck)
+    """Bring weights first..last - 1, whole layers, and their cells to what they are at a time."""
+    cells = (now, fresh, since, own, stuck, aimed)
     sides = now.shape[0] if PAIRED else 1
-    for k in range(cuda.grid(1), now.shape[1], cuda.gridsize(1)):
+    for k in range(first + cuda.grid(1), last, cuda.gridsize(1)):
         layer, chip, cell = weight_at(k, chips, table)
-        if HAS_DRIFT:
-            for side in range(sides):
-                age = np.float32(clock - since[side, k])
-                now[side, k] = drifted(fresh[side, k], age, with_cell(d, own, side * now.shape[1] + k))
-                hold_stuck(now, stuck, side, k)
+        for side in range(sides):
+            bring_up(cells, side, k, clock, d)
         place = (layer, chip, chips, table, tiles, span[2])
         refresh(cells, k, cell, place, units, clock, weights, variances, d)
 
 
 @kernel
 def wire_cells(
-    passed, factor, now, since, own, weights, variances, table, tiles, units, span, clock, chips, d
+    first, last, passed, factor, now, since, own, stuck, aimed, weights, variances, table, tiles, units, span, clock,
+    chips, d,
 ):  # fmt: skip
-    """Put into the weights what arrays with wires pass, `factor` being the share of each cell's current that arrives.
+    """Put into weights first..last - 1 what arrays with wires pass.
 
-    A fixed reference has no wires.
+    `factor` is the share of each cell's current that arrives. A fixed reference has no wires.
     """
-    cells = (now, passed, since, own, passed)
-    for k in range(cuda.grid(1), now.shape[1], cuda.gridsize(1)):
+    cells = (now, passed, since, own, stuck, aimed)
+    for k in range(first + cuda.grid(1), last, cuda.gridsize(1)):
         layer, chip, cell = weight_at(k, chips, table)
         place = (layer, chip, chips, table, tiles, span[2])
         for s in range(span[2]):
