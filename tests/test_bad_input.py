@@ -912,7 +912,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress",
+    "progress", "until",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},
@@ -922,6 +922,7 @@ OF_A_RUN = {
     "diagnostics": {"list"},
     "seed": {"zero"},
     "out": {"text"},
+    "until": {"half"},
     **{name: {"true", "numpy-true"} for name in ("bias", "oracle", "overwrite", "progress")},
 }
 
