@@ -455,15 +455,14 @@ class Chip:
             for array, value in kept:
                 array[:] = value
 
-    def oracle(self, batch: Batch) -> Oracle:
-        """Access no real chip gives: exact weights and true gradients for a batch."""
+    def oracle(self, batch: Batch | None) -> Oracle:
+        """Access no real chip gives: exact weights and, of a batch, true gradients."""
         if not self._oracle:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
             )
-        if not isinstance(batch, Batch):
-            raise TypeError(f"the oracle is asked for a task's batch, not {shown(batch)}")
-        self._targets(batch, len(batch.inputs))
+        if batch is not None and not isinstance(batch, Batch):
+            raise TypeError(f"the oracle is asked for a task's batch, or for weights alone by None, not {shown(batch)}")
         weights, rotations = self._hidden.arrays.weight_arrays(), self._hidden.rotations
         return Oracle(weights, rotations, self.architecture, batch, self.chips)
 

@@ -23,14 +23,14 @@ class Oracle:
     """
 
     def __init__(
-        self, weights: Sequence[Any], rotations: Sequence[Any], net: Architecture, batch: Batch, chips: int = 1
+        self, weights: Sequence[Any], rotations: Sequence[Any], net: Architecture, batch: Batch | None, chips: int = 1
     ):
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
         self._net, self._chips = net, chips
         backend = backends.of(weights[0])
         self._xp, self._put = backend.xp, backend.put
-        self._batch = batch
+        self._batch: Any = batch
 
     def chip(self, m: int) -> Oracle:
         """The oracle of the m-th of several chips."""
@@ -55,7 +55,7 @@ class Oracle:
         """
         if error is None:
             targets = self._put(self._batch.targets)
-            error = self._batch.loss.error(observation.output, targets)  # type: ignore[attr-defined]
+            error = self._batch.loss.error(observation.output, targets)
         signals = layered.empty([a.shape for a in observation.activities], self._xp)
         signals[-1][...] = self._put(error)
         for layer in range(len(signals) - 1, 0, -1):

@@ -833,6 +833,7 @@ ACCEPTED = {
     "drive.weight": {"none"},
     "drive.output_error": {"true", "numpy-true"},
     "wait.seconds": {"half", "zero"},
+    "oracle.batch": {"none"},
     "decorrelate.rate": {"half", "zero"},
 }
 

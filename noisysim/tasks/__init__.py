@@ -63,8 +63,11 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
           ``"student-teacher:n_in=50,noise=0.1"``;
         - an HDF5 file (``.h5``, ``.hdf5``) with the datasets ``x_train``, ``y_train``, ``x_test``, ``y_test``, or
           ``x``, ``y``;
-        - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``: whole-number labels 0 to n - 1 make a classification,
-          floats a regression. A fifth of x and y, drawn by `seed`, becomes the test split;
+        - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``: labels 0 to n - 1, or one-hot rows, make a
+          classification, floats a regression. Floats that are all whole numbers 0 to n - 1, with some samples of each,
+          are read as labels, and images of four axes with 1, 3 or 4 channels at the end as channels last; a note in the
+          record says so, and ``kind`` and ``axes`` settle it. A fifth of x and y, drawn by `seed`, becomes the test
+          split;
         - a mapping with a ``"name"`` and settings;
         - a `Task`, which is returned as it is.
     data : path, optional
@@ -76,7 +79,8 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
         else depends on it.
     **settings
         Settings of the task: ``standardise`` (``"global"``, ``"feature"``, ``"none"``, for images ``"unit"`` too),
-        ``loss`` (``"cce"``, ``"mse"``), for target values ``standardise_targets``; and its own, see `settings`.
+        ``loss`` (``"cce"``, ``"mse"``), for target values ``standardise_targets``, for arrays and files ``kind``
+        (``"classification"``, ``"regression"``) and ``axes`` (``"nchw"``, ``"nhwc"``); and its own, see `settings`.
 
     Returns
     -------
