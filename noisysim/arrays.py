@@ -182,6 +182,7 @@ class Arrays:
         shown = self.show(clock)
         for array, value in kept:
             array[...] = value
+            value.fill(0)  # freed memory tells nothing
         return shown
 
     @property

@@ -454,6 +454,7 @@ class Chip:
             self._calibrated, hidden.reference_due, hidden.gains_due = flags
             for array, value in kept:
                 array[:] = value
+            erase(value for _, value in kept)
 
     def oracle(self, batch: Batch | None) -> Oracle:
         """Access no real chip gives: exact weights and, of a batch, true gradients."""

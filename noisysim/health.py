@@ -212,5 +212,10 @@ def warnings(
         )
     accuracy = [a for a in history.mean("train_accuracy") if not math.isnan(a)]
     if classes and len(accuracy) >= 3 and max(accuracy) < 1.5 / classes:
-        said.append(f"{UNSTABLE}: {_growth(history, learner, scales)}")
+        said.append(f"{NOTHING}: training accuracy never left chance ({100 * max(accuracy):.1f} %)")
+    if scales.targets_far:
+        said.append(
+            f"the targets' RMS is {scales.targets:.3g}, far from 1, which is about what a network starts with and what "
+            f"learning rates suit; {scales.advice_targets}"
+        )
     return said

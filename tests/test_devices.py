@@ -296,16 +296,19 @@ def test_the_output_error_is_told_where_it_is_asked_for(loss, device):
     assert all(o.output_error is None for o in again)
 
 
+ONE = np.ones((1, 1), np.float32)
+
+
 @pytest.mark.parametrize(
     ("drive", "lowest", "empty"),
     [
         (Drive(), 0, True),
-        (Drive([None, None, 1]), 2, False),
-        (Drive([None, 1, 1]), 1, False),
-        (Drive(outputs=[1, None, None]), 1, False),  # moves the layer above
-        (Drive(outputs=[None, 1, None]), 2, False),
-        (Drive(weights=[None, 1, None]), 1, False),
-        (Drive([None, None, 1], [None, 1, None], [None, 1, None]), 1, False),
+        (Drive([None, None, ONE]), 2, False),
+        (Drive([None, ONE, ONE]), ONE, False),
+        (Drive(outputs=[ONE, None, None]), ONE, False),  # moves the layer above
+        (Drive(outputs=[None, ONE, None]), 2, False),
+        (Drive(weights=[None, ONE, None]), ONE, False),
+        (Drive([None, None, ONE], [None, ONE, None], [None, ONE, None]), ONE, False),
         (Drive(output_error=True), 0, True),
     ],
 )

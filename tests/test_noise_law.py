@@ -332,6 +332,7 @@ from typing import NamedTuple
 class A(NamedTuple):
     g_min: float = 0.0
     g_max: float = 10.0
+    pulse_step: float = 1e-3
 def program(g, z, d):
     return g + 1.0
 def pulse(g, up, z, d):

@@ -285,7 +285,7 @@ def test_a_stored_configuration_is_complete_and_runs_again(tmp_path):
     again = noisysim.run(**config.read(tmp_path / "a.h5", ARGUMENTS), progress=False)
     assert same_bits(again, first)
     assert set(first.config) == set(ARGUMENTS) - {
-        "data", "threads", "out", "overwrite", "checkpoint_seconds", "progress",
+        "data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress",
     }  # fmt: skip
 
 
