@@ -81,7 +81,8 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
     try:
         given, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
-        again = {"task": given["task"], "device": _source_file(plain["device"])}
+        learner = _source_file(plain["learner"]) if rule is None else given["learner"]
+        again = {"task": given["task"], "device": _source_file(plain["device"]), "learner": learner}
         if path is not None and _whole(path):
             result = running.resume(path, **again, **how, progress=False)
         else:
