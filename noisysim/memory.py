@@ -149,7 +149,7 @@ def decoded(
         The memory as it is before the first update: what is NumPy's in it stays NumPy's.
     """
     if STRUCTURE not in arrays:
-        here = {name: isinstance(value, np.ndarray) for name, value in (present or {}).items()}
+        here = {name: type(value) is np.ndarray for name, value in (present or {}).items()}
         return {n: np.array(array) if here.get(n) else put(np.array(array)) for n, array in arrays.items()}
     try:
         said = json.loads(bytes(np.asarray(arrays[STRUCTURE], np.uint8)))
