@@ -128,7 +128,7 @@ def _written(value: Any, arrays: dict[str, np.ndarray], take: Callable[[Any], np
     name = f"array{len(arrays)}"
     arrays[name] = taken = np.asarray(take(value) if is_array(value) else value)
     said: dict[str, Any] = {"array" if is_array(value) else "scalar": name}
-    if isinstance(value, np.ndarray):
+    if kind is np.ndarray:
         said["numpy"] = True
     if not taken.flags.c_contiguous:
         said["order"] = "F"

@@ -100,6 +100,7 @@ def readout(i, energy, z, u, d):
 AGES = "a cell's age is the difference of two times of a clock that runs for years"
 DOUBLE = {
     "age_cells": ({"sub"}, AGES),
+    "pulse_cells": ({"sub"}, AGES),
     "wire_cells": ({"sub"}, AGES),
     "write_cells": ({"sub"}, AGES),
     "bit_lines": ({"add", "div", "fma", "rcp"}, "rounding adds up along a line"),
