@@ -227,9 +227,9 @@ class Training:
         if observed is None:
             return None, None
         self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
-        self._note_lost()
+        ended = self._all_lost()
         self._leave_out(observed)
-        if self.recorder.exploded.all():
+        if ended:
             return None, observed[0]
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
         before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
@@ -300,10 +300,12 @@ class Training:
                 self._ended[m] = self.chip.cost_by_chip()[m]
 
     def _all_lost(self) -> bool:
-        """Whether the run ends here, as all of its chips have diverged."""
-        self._note_lost()
-        if self.recorder.exploded.all():
-            self.status = "diverged"
+        """Whether the run ends here, as all of its chips have diverged; asked several times an update."""
+        count = np.count_nonzero(self.recorder.exploded)
+        if count:
+            self._note_lost()
+            if count == self.chips:
+                self.status = "diverged"
         return self.status == "diverged"
 
     @property

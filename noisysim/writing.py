@@ -61,7 +61,7 @@ class Held(os.PathLike):
             that the renaming could not be flushed.
         """
         draft = _draft(self._target)
-        with _said_of(self.path):
+        with naming(self.path):
             try:
                 _fill(draft, parts)
                 os.replace(draft, self._target)
@@ -108,7 +108,7 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
         If there is a file, no folder, something that is no file, or no right to write there.
     """
     path = Path(path)
-    with _said_of(path):
+    with naming(path):
         target = path.resolve()
         if path.exists() and not path.is_file():
             raise ValueError(f"cannot write {shown(str(path), PATH)}: it is not a file")
@@ -121,7 +121,7 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
             raise FileExistsError(
                 f"{path} exists: give another path, resume it (noisysim resume {path}), or say overwrite=True"
             )
-        with _said_of(path):  # its name may be too long
+        with naming(path):  # its name may be too long
             try:
                 _fill(_draft(target), [])
             finally:
@@ -239,7 +239,7 @@ def _holder(number: int) -> str:
 
 
 @contextlib.contextmanager
-def _said_of(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """In this block the system's errors say in one line which path could not be written, and why."""
     try:
         yield

@@ -12,9 +12,10 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from noisysim import writing
 
 _HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9]{1,9}) (?=\{)")
 _TEXTS = ("key", "status", "error", "warnings")
@@ -71,7 +72,7 @@ def told(path: Path, scraps: list[Scrap]) -> str:
 def set_aside(path: Path, scraps: list[Scrap]) -> Path:
     """Add what is damaged to a file beside the journal, which nothing reads."""
     place = beside(path).with_name(f"{beside(path).name}.damaged")
-    with _named(place):
+    with writing.naming(place):
         number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             _write(number, b"".join(one.content + b"\n" for one in scraps))
@@ -105,15 +106,6 @@ def _older(line: bytes) -> dict[str, Any] | None:
     return None
 
 
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """In this block the system's errors say which file could not be written."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"cannot write {str(path)!r}: {error.strerror}") from None
-
-
 def _numbers(value: Any) -> bool:
     return all(map(_numbers, value)) if isinstance(value, list) else isinstance(value, (int, float))
 
@@ -141,7 +133,7 @@ class Journal:
     def __init__(self, path: Path):
         self.path = beside(path)
         self.waiting: list[bytes] = []
-        with _named(self.path):
+        with writing.naming(self.path):
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._length = self.path.read_bytes().rfind(b"\n") + 1
 
@@ -161,7 +153,7 @@ class Journal:
         """Write what waits."""
         if self.waiting:
             lines = b"".join(self.waiting)
-            with _named(self.path):
+            with writing.naming(self.path):
                 os.ftruncate(self._file, self._length)  # a part of it, where an earlier try failed or a crash cut it
                 _write(self._file, lines)
                 os.fsync(self._file)
