@@ -200,7 +200,7 @@ class Training:
             xp, take = self._backend.xp, self._backend.take
             some = [a for a in arrays if a is not None]
             finite = [take(xp.isfinite(a).reshape(self.chips, -1).all(axis=1)) for a in some]
-            self.recorder.fetch()  # of losses that left all bounds before
+            self.recorder.fetch()  # of losses that diverged before
             for m in np.flatnonzero(~np.all(finite, axis=0)).tolist():
                 self._refused.setdefault(m, self.done)
                 self.recorder.exploded[m] = True
