@@ -350,7 +350,7 @@ def command(path):
 
 
 def descendants(number):
-    """Processes that a process has started, and those that these have: names of their commands by number."""
+    """The numbers of the processes that a process has started, and of those that these have."""
     parents = {}
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -362,6 +362,16 @@ def descendants(number):
         children = parents.get(todo.pop(), [])
         found += children
         todo += children
+    return found
+
+
+def workers_of(number):
+    """Of its descendants those that are processes of `multiprocessing`, as workers are: others come and go."""
+    found = []
+    for one in descendants(number):
+        with contextlib.suppress(OSError):
+            if b"multiprocessing.spawn" in Path(f"/proc/{one}/cmdline").read_bytes():
+                found.append(one)
     return found
 
 
@@ -400,13 +410,13 @@ def test_workers_are_gone_with_their_sweep_even_while_they_register(delay, tmp_p
     if delay is None:
         when(lambda: len(journal.read(path)[0]) or (path.exists() and noisysim.load(path).counts["finished"]))
     else:
-        when(lambda: descendants(process.pid))
+        when(lambda: workers_of(process.pid))
         time.sleep(delay)
-    workers = descendants(process.pid)
-    assert workers
+    assert workers_of(process.pid)
+    left = descendants(process.pid)
     process.kill()
     process.wait()
-    assert gone(workers)
+    assert gone(left)
     if path.exists():
         assert noisysim.load(path).counts["failed"] == 0
 
