@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +95,8 @@ class Arrays:
         self.lazy = self.pace is not None and self.pace.patience(0.0) < number(device, "read_time", 0.0)
         self._cells = self._backend.Cells(self, loops, numbers(loops, device))
         self.writes = 0
+        hidden = [*self.held.values(), self.own, self.stuck]
+        weakref.finalize(self, erase, hidden).atexit = False  # as an interpreter ends nobody is left to look
 
     def _check(self, own: frozenset[str]) -> None:
         """What a device's fields and hooks must satisfy together."""
@@ -227,7 +230,7 @@ class Arrays:
             g = np.maximum(now[:, here], 0).reshape(shape)
             held = ~np.isnan(stuck[:, here]).reshape(shape) if stuck.size else np.zeros(shape, bool)
             age = (clock - since[:, here]).reshape(shape) if self.timed else np.zeros(shape)
-            target = aimed[:, here].reshape(shape) if self.aims else np.full(shape, np.nan, np.float32)
+            target = aimed[:, here].reshape(shape).copy() if self.aims else np.full(shape, np.nan, np.float32)
             found.append(Cells(g[:, 0], g[:, 1], held, age, target))
         return found
 
@@ -304,3 +307,9 @@ class Arrays:
 
     def _put(self, array: np.ndarray) -> Any:
         return self._backend.put(array)
+
+
+def erase(arrays: Iterable[Any]) -> None:
+    """Overwrite copies of what a chip hides before they are freed: who is given their memory next finds nothing."""
+    for array in arrays:
+        array.fill(0)

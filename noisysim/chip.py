@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim import backends, execution, layered, seeding
 from noisysim.architecture import Architecture
-from noisysim.arrays import Arrays, Cells, numbers
+from noisysim.arrays import Arrays, Cells, erase, numbers
 from noisysim.buffers import Observed
 from noisysim.cost import Cost
 from noisysim.decorrelation import decorrelate
@@ -905,12 +905,6 @@ class _Hidden:
         names = ("ranges", "peaks", "gains", "reference", "states")
         own = {n: getattr(self, n) for n in names}
         return {**self.arrays.held, **own, **self.normalisation.held, "rotations": self.flat_rotations}
-
-
-def erase(arrays: Iterable[Any]) -> None:
-    """Overwrite copies of what a chip hides before they are freed: who is given their memory next finds nothing."""
-    for array in arrays:
-        array.fill(0)
 
 
 def snapshot(chip: Chip) -> dict[str, np.ndarray]:

@@ -487,3 +487,14 @@ def test_arrays_that_nobody_filled_hold_nothing_of_the_chip(device):
         arrays = blocks()
         assert not found(arrays, np.union1d(before, hidden_values(chip))), name
         del result
+
+
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
+def test_what_a_chip_held_is_overwritten_as_it_is_freed(device):
+    chip = a_chip(device)
+    chip.forward(batch(chip))
+    held = chip._hidden.arrays.held
+    assert any(array.any() for array in held.values())
+    del chip
+    gc.collect()
+    assert not any(array.any() for array in held.values())
