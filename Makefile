@@ -53,11 +53,11 @@ speed: $(VENV)/.tested
 
 # CUDA=cuda13 for CUDA 13; what fails does not keep the rest from being measured
 gpu: $(VENV)/.$(CUDA)
-	@$(BIN)/python -c 'from noisysim.backends import gpu; exit(gpu.missing() or gpu.SIMULATED and "the simulator is on")'
+	@$(BIN)/python -c 'from noisysim.compute.backends import gpu; exit(gpu.missing() or gpu.SIMULATED and "the simulator is on")'
 	$(MAKE) --keep-going gpu-tests gpu-speed gpu-papers
 
 gpu-tests:
-	$(BIN)/python -c 'from noisysim.environment import describe; print(*describe("cuda").items(), sep="\n")' > $(GPU_TESTS)
+	$(BIN)/python -c 'from noisysim.runs.environment import describe; print(*describe("cuda").items(), sep="\n")' > $(GPU_TESTS)
 	$(BIN)/python -m pytest -m gpu --quiet --tb=short | tee -a $(GPU_TESTS)
 
 gpu-speed:
@@ -66,7 +66,10 @@ gpu-speed:
 gpu-papers:
 	$(BIN)/noisysim reproduce $(GPU_PAPERS) --backend cuda --seeds 3 --out benchmarks/papers/results/gpu
 
+# devices/ and benchmarks/papers/ are packages of noisysim; the links show them to type checkers and editors
 $(VENV)/.installed: setup.cfg pyproject.toml
+	ln -sfn ../../devices noisysim/devices/models
+	ln -sfn ../benchmarks/papers noisysim/papers
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@

@@ -10,13 +10,13 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field, Spread
-from noisysim.parts import Array, Clock, Converters, Faults, check_span, with_parts
-from noisysim.scalars.ageing import arrhenius, metallic, power_law, relax
-from noisysim.scalars.convert import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.laws import clipped_normal
-from noisysim.scalars.reads import flicker_share, shot_variance, thermal_variance
-from noisysim.scalars.telegraph import check_telegraph, jump, read_cell, read_cell_law  # noqa: F401  (hooks)
+from noisysim.common.fields import Field, Spread
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, with_parts
+from noisysim.devices.physics.ageing import arrhenius, metallic, power_law, relax
+from noisysim.devices.physics.converters import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.laws import clipped_normal
+from noisysim.devices.physics.reads import flicker_share, shot_variance, thermal_variance
+from noisysim.devices.physics.telegraph import check_telegraph, jump, read_cell, read_cell_law  # noqa: F401  (hooks)
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, NamedTuple
 
-from noisysim.fields import Field
+from noisysim.common.fields import Field
 
 
 class Gaussian(NamedTuple):

@@ -21,12 +21,12 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
-from noisysim.parts import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, with_parts
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.laws import clipped_normal, each
-from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.scalars.writes import along
+from noisysim.common.fields import Field
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, with_parts
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.laws import clipped_normal, each
+from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import along
 
 LONGEST = 65536
 """Pulses of a curve at most."""

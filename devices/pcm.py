@@ -9,14 +9,14 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field, Spread
-from noisysim.parts import Array, Clock, Converters, Faults, with_parts
-from noisysim.parts import check_span as check  # noqa: F401
-from noisysim.scalars.ageing import joshi_exponent, power_law
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.laws import each
-from noisysim.scalars.reads import flicker_share, joshi_flicker
-from noisysim.scalars.writes import erroneous, erroneous_law, joshi_error
+from noisysim.common.fields import Field, Spread
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, with_parts
+from noisysim.devices.field_groups import check_span as check  # noqa: F401
+from noisysim.devices.physics.ageing import joshi_exponent, power_law
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.laws import each
+from noisysim.devices.physics.reads import flicker_share, joshi_flicker
+from noisysim.devices.physics.writes import erroneous, erroneous_law, joshi_error
 
 MEASURED = np.float32(25.0)
 """uS, to which the fits refer conductances."""

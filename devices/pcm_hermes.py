@@ -7,15 +7,15 @@ effect is multiplied by a field of its own: 1 as measured, 0 off.
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from noisysim.devices.pcm import Pcm
+from noisysim.devices.models.pcm import Pcm
 
-from noisysim.fields import Field
-from noisysim.parts import check_span, with_parts
-from noisysim.scalars.ageing import hermes_exponent_one, hermes_exponent_two, power_law
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.laws import each
-from noisysim.scalars.reads import flicker_share, hermes_flicker_one, hermes_flicker_two
-from noisysim.scalars.writes import erroneous, erroneous_law, hermes_error_one, hermes_error_two
+from noisysim.common.fields import Field
+from noisysim.devices.field_groups import check_span, with_parts
+from noisysim.devices.physics.ageing import hermes_exponent_one, hermes_exponent_two, power_law
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.laws import each
+from noisysim.devices.physics.reads import flicker_share, hermes_flicker_one, hermes_flicker_two
+from noisysim.devices.physics.writes import erroneous, erroneous_law, hermes_error_one, hermes_error_two
 
 MEASURED = np.float32(10.35)
 """uS a device, to which the fits refer conductances."""

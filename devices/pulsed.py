@@ -9,15 +9,25 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field, Spread
-from noisysim.parts import Array, Clock, Converters, Faults, Pulses, ReadNoise, Steps, check_span, with_parts
-from noisysim.scalars.ageing import relax
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.scalars.writes import linear_pulse as pulse  # noqa: F401  (hook)
-from noisysim.scalars.writes import linear_pulse_law as pulse_law  # noqa: F401
-from noisysim.scalars.writes import within_bounds as program  # noqa: F401  (hook)
-from noisysim.scalars.writes import within_bounds_law as program_law  # noqa: F401
+from noisysim.common.fields import Field, Spread
+from noisysim.devices.field_groups import (
+    Array,
+    Clock,
+    Converters,
+    Faults,
+    Pulses,
+    ReadNoise,
+    Steps,
+    check_span,
+    with_parts,
+)
+from noisysim.devices.physics.ageing import relax
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
+from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
 @with_parts(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise, cells_per_weight=1)

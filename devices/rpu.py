@@ -7,15 +7,15 @@ conductances: the model is stated in weights.
 
 from typing import NamedTuple
 
-from noisysim.devices.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
+from noisysim.devices.models.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
 
-from noisysim.parts import with_parts
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.scalars.writes import linear_pulse as pulse  # noqa: F401  (hook)
-from noisysim.scalars.writes import linear_pulse_law as pulse_law  # noqa: F401
-from noisysim.scalars.writes import within_bounds as program  # noqa: F401  (hook)
-from noisysim.scalars.writes import within_bounds_law as program_law  # noqa: F401
+from noisysim.devices.field_groups import with_parts
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
+from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
 @with_parts(

@@ -6,15 +6,15 @@ g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nomin
 
 from typing import Annotated, NamedTuple
 
-from noisysim.fields import Field
-from noisysim.parts import Array, Clock, Converters, Faults, Pulses, ReadNoise, Steps, with_parts
-from noisysim.parts import check_span as check  # noqa: F401
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.scalars.writes import exponential_pulse as pulse  # noqa: F401  (hook)
-from noisysim.scalars.writes import exponential_pulse_law as pulse_law  # noqa: F401
-from noisysim.scalars.writes import within_bounds as program  # noqa: F401  (hook)
-from noisysim.scalars.writes import within_bounds_law as program_law  # noqa: F401
+from noisysim.common.fields import Field
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, Steps, with_parts
+from noisysim.devices.field_groups import check_span as check  # noqa: F401
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import exponential_pulse as pulse  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import exponential_pulse_law as pulse_law  # noqa: F401
+from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
 @with_parts(

@@ -2,13 +2,13 @@
 
 from typing import Annotated, NamedTuple
 
-from noisysim.fields import Field
-from noisysim.parts import Array, Clock, Converters, Faults, ReadNoise, with_parts
-from noisysim.parts import check_span as check  # noqa: F401
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.laws import each
-from noisysim.scalars.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.scalars.writes import erroneous, erroneous_law, milo_error
+from noisysim.common.fields import Field
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, ReadNoise, with_parts
+from noisysim.devices.field_groups import check_span as check  # noqa: F401
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.laws import each
+from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import erroneous, erroneous_law, milo_error
 
 
 @with_parts(Converters, Array, Faults, Clock, ReadNoise)

@@ -9,12 +9,12 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
-from noisysim.parts import Array, Clock, Converters, Faults, check_span, with_parts
-from noisysim.scalars.convert import adc, dac, readout, readout_law  # noqa: F401  (hooks)
-from noisysim.scalars.laws import each
-from noisysim.scalars.reads import saturating
-from noisysim.scalars.writes import erroneous, erroneous_law
+from noisysim.common.fields import Field
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, with_parts
+from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
+from noisysim.devices.physics.laws import each
+from noisysim.devices.physics.reads import saturating
+from noisysim.devices.physics.writes import erroneous, erroneous_law
 
 LARGEST = 3200.0
 """nA, the largest current of the fits."""

@@ -9,71 +9,91 @@ True
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
+from noisysim.common.deprecation import MOVED, Aliases
+
 _HOME = {
-    **dict.fromkeys(("batch_norm", "conv", "dense", "dropout", "flatten", "pool"), "layers"),
-    "Batch": "observation",
-    "Chip": "chip",
-    "Drive": "observation",
-    "Observation": "observation",
-    "Result": "results",
+    **dict.fromkeys(("batch_norm", "conv", "dense", "dropout", "flatten", "pool"), "networks.layers"),
+    "Batch": "compute.observation",
+    "Chip": "chip.chip",
+    "Drive": "compute.observation",
+    "Observation": "compute.observation",
+    "Result": "runs.result",
     "Study": "studies.study",
-    "adapt": "loop",
+    "adapt": "runs.loop",
     "by": "studies.grids",
     "grid": "studies.grids",
     "sweep": "studies.engine",
     "tune": "studies.tuning",
-    "load": "loading",
-    "prepare": "loop",
-    "report": "reporting",
-    "resume": "running",
-    "retention": "running",
-    "run": "running",
+    "load": "studies.loading",
+    "prepare": "runs.loop",
+    "report": "reporting.report",
+    "resume": "runs.api",
+    "retention": "runs.api",
+    "run": "runs.api",
 }
-_PACKAGES = (
-    "conformance",
-    "devices",
-    "diagnostics",
-    "layers",
-    "learners",
-    "optimizers",
-    "papers",
-    "plot",
-    "tasks",
-    "theory",
-)
+_MODULES = {
+    "bench": "chip.bench",
+    "conformance": "conformance",
+    "devices": "devices",
+    "diagnostics": "chip.diagnostics",
+    "layers": "networks.layers",
+    "learners": "learners",
+    "losses": "compute.losses",
+    "optimizers": "learners.optimizers",
+    "papers": "papers",
+    "plot": "reporting.plot",
+    "tasks": "tasks",
+    "theory": "learners.theory",
+}
 
 if TYPE_CHECKING:
-    from noisysim import conformance, devices, diagnostics, layers, learners, optimizers, plot, tasks, theory
-    from noisysim.chip import Chip
-    from noisysim.layers import batch_norm, conv, dense, dropout, flatten, pool
-    from noisysim.loading import load
-    from noisysim.loop import adapt, prepare
-    from noisysim.observation import Batch, Drive, Observation
-    from noisysim.reporting import report
-    from noisysim.results import Result
-    from noisysim.running import resume, retention, run
+    from noisysim import conformance, devices, learners, papers, tasks
+    from noisysim.chip import bench, diagnostics
+    from noisysim.chip.chip import Chip
+    from noisysim.compute import losses
+    from noisysim.compute.observation import Batch, Drive, Observation
+    from noisysim.learners import optimizers, theory
+    from noisysim.networks import layers
+    from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
+    from noisysim.reporting import plot
+    from noisysim.reporting.report import report
+    from noisysim.runs.api import resume, retention, run
+    from noisysim.runs.loop import adapt, prepare
+    from noisysim.runs.result import Result
     from noisysim.studies.engine import sweep
     from noisysim.studies.grids import by, grid
+    from noisysim.studies.loading import load
     from noisysim.studies.study import Study
     from noisysim.studies.tuning import tune
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "by", "conformance", "conv",
-    "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "optimizers",
-    "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run", "sweep", "tasks", "theory", "tune",
+    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "conformance",
+    "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "losses",
+    "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run", "sweep", "tasks",
+    "theory", "tune",
 ]  # fmt: skip
+
+sys.meta_path.insert(  # before what looks through folders
+    0,
+    Aliases(
+        {f"noisysim.{name}": f"noisysim.{place}" for name, place in _MODULES.items() if name != place},
+        MOVED,
+        since="0.1",
+    ),
+)
 
 
 def __getattr__(name: str) -> Any:
     """Parts are imported when they are first used: `import noisysim` stays quick."""
     if name in _HOME:
         value = getattr(_part(_HOME[name]), name)
-    elif name in _PACKAGES:
-        value = _part(name)
+    elif name in _MODULES:
+        value = _part(_MODULES[name])
     elif name == "__version__":
-        value = _part("environment").version()
+        value = _part("runs.environment").version()
     else:
         raise AttributeError(f"module 'noisysim' has no attribute {name!r}")
     globals()[name] = value
@@ -84,7 +104,7 @@ def _part(name: str) -> Any:
     try:
         return importlib.import_module(f"noisysim.{name}")
     except ModuleNotFoundError as error:
-        if error.name not in ("noisysim.devices", "noisysim.papers"):
+        if error.name not in ("noisysim.devices.models", "noisysim.papers"):
             raise
         raise ImportError(
             f"{error.name} is not beside this noisysim: Python is running in the source folder without an editable "

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from noisysim.backends import gpu
+from noisysim.compute import gpu
 
 gc.set_threshold(100_000, 10, 10)  # most of the time goes to compiling, a tenth of that to looking for garbage
 

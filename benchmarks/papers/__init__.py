@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from noisysim.fields import Field, check, unknown
+from noisysim.common.fields import Field, check, unknown
 
 from . import summary
 from .report import Report

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim
-from noisysim.layers import Dense, hidden
+from noisysim.networks.layers import Dense, hidden
 
 from .report import Report, histories, panels
 

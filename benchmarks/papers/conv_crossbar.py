@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim
-from noisysim.layers import conv, hidden
+from noisysim.networks.layers import conv, hidden
 
 from .report import Report, histories, panels
 

@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import noisysim
-from noisysim.diagnostics import ORACLE, Axis, Diagnostic, Probe
+from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
 
 from .hiratani2022_fig2 import power
 

@@ -25,8 +25,8 @@ from matplotlib.ticker import NullFormatter
 
 import noisysim
 from noisysim import theory
-from noisysim.diagnostics import ORACLE, Axis, Diagnostic, Probe
-from noisysim.fields import Field
+from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
+from noisysim.common.fields import Field
 from noisysim.tasks.teacher import teacher_weights
 
 SECONDS = (250, 6)

@@ -37,7 +37,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import noisysim
-from noisysim.diagnostics import Dimensionality, Probe
+from noisysim.chip.diagnostics import Dimensionality, Probe
 
 from .hiratani2022_fig2 import power
 from .report import Report

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import noisysim
-from noisysim.losses import Loss
+from noisysim.compute.losses import Loss
 
 from .hiratani2022_fig4 import (
     NORMALISED,

@@ -46,7 +46,7 @@ from matplotlib.patheffects import withStroke
 from scipy.spatial import cKDTree
 
 import noisysim
-from noisysim.layers import hidden
+from noisysim.networks.layers import hidden
 
 from . import lansdell
 from .report import Report, panels

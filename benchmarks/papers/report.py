@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import noisysim
-from noisysim import environment
+from noisysim.runs import environment
 
 
 class Report:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.robustness import protocol
 from benchmarks.robustness.cards import Found, duration
-from noisysim import style
+from noisysim.reporting import style
 
 SHOWN = ("bp", "fdfa", "dfa", "danp", "dnp", "np", "inp", "reinforce")
 """Rules of the figure of lines, one a family; entries join them."""

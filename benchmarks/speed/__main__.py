@@ -12,8 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-from noisysim import backends, environment
-from noisysim.backends import gpu
+from noisysim.compute import backends, gpu
+from noisysim.runs import environment
 
 PARTS = ("forward", "cells", "step", "online", "chips", "sweep", "process")
 GPU = "gpu"

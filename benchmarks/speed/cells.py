@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio, seconds
 from benchmarks.speed.step import batch_of
-from noisysim import Chip, Drive, devices, execution, layered, learners, optimizers
+from noisysim import Chip, Drive, devices, learners, optimizers
+from noisysim.compute import execution, layered
 
 N = 1024
 CUSTOM = '''

@@ -7,7 +7,8 @@ import statistics
 import numpy as np
 
 from benchmarks.speed.measure import Row, at_most, interleaved, ratio
-from noisysim import Chip, Drive, devices, execution
+from noisysim import Chip, Drive, devices
+from noisysim.compute import execution
 
 N, BATCH = 1024, 1000
 

@@ -11,7 +11,8 @@ import numpy as np
 import noisysim
 from benchmarks.speed import chips, step
 from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
-from noisysim import Chip, Drive, backends, devices
+from noisysim import Chip, Drive, devices
+from noisysim.compute import backends
 
 N = 4096
 NETWORK, BATCH = [3072, 1024, 1024, 1024, 10], 1000

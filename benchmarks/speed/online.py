@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
 from benchmarks.speed.step import batch_of, products, stepper
-from noisysim import execution
+from noisysim.compute import execution
 
 SIZES, SAMPLES = [64, 128, 64, 10], 5000
 

@@ -14,7 +14,7 @@ _FIRST_BATCH = """
 import time; start = time.perf_counter()
 import noisysim
 from noisysim import execution
-from noisysim.training import Training
+from noisysim.runs.training import Training
 from noisysim import config
 made = []
 update = Training._update
@@ -29,14 +29,14 @@ print(made[0])
 # Peak of what NumPy allocates, against the data, the weights and one pass's activities.
 _MEMORY = """
 import tracemalloc, numpy as np, noisysim
-from noisysim.layered import layered
+from noisysim.compute.layered import layered
 layers, batch = [512, 512, 512], 1000
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((8000, 784), dtype=np.float32), np.arange(8000) % 10
 task = noisysim.tasks.get((x, y, x[:1000], y[:1000]))
 run = lambda: noisysim.run(task, layers=layers, batch_size=batch, epochs=1, device="crossbar")
 run()
-import noisysim.execution as execution
+import noisysim.compute.execution as execution
 execution._local.__dict__.clear()
 tracemalloc.start()
 run()
@@ -64,7 +64,7 @@ def rows(rounds: int = 5) -> list[Row]:
         warm = [float(_python(_FIRST_BATCH, NOISYSIM_CACHE=cache)) for _ in range(rounds)]
         whole = [seconds(lambda: _python("import noisysim; noisysim.run()", NOISYSIM_CACHE=cache)) for _ in range(3)]
         memory = float(_python(_MEMORY, NOISYSIM_CACHE=cache))
-    everything = "import noisysim.cli, noisysim.running, noisysim.chip"
+    everything = "import noisysim.cli, noisysim.runs.api, noisysim.chip.chip"
     command_line = [seconds(lambda: _python(everything)) for _ in range(rounds)]
     detail = f"python alone {statistics.median(bare):.2f} s, whole command line {statistics.median(command_line):.2f} s"
     return [

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
-from noisysim import Batch, Chip, backends, devices, execution, layers, learners, losses, optimizers
-from noisysim.architecture import architecture
+from noisysim import Batch, Chip, devices, layers, learners, losses, optimizers
+from noisysim.compute import backends, execution
+from noisysim.networks.architecture import architecture
 
 SIZES, BATCH = [784, 512, 512, 512, 10], 1000
 CONVNET, CONV_BATCH = [(3, 32, 32), *layers.NAMED["dalm-convnet"], 10], 100

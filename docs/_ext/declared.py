@@ -18,7 +18,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 import noisysim
-from noisysim.fields import Field, declared
+from noisysim.common.fields import Field, declared
 
 
 def _device(name: str) -> tuple[Any, type, dict[str, Any]]:

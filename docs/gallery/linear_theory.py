@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import noisysim
+from noisysim.learners.theory import LinearStudent, regression_error
 from noisysim.tasks import teacher_weights
-from noisysim.theory import LinearStudent, regression_error
 
 N_IN, N_HIDDEN, N_OUT, UPDATES, WINDOW = 20, 100, 5, 2000, 50
 TASK = f"student-teacher:n_in={N_IN},n_out={N_OUT},n_train={UPDATES},n_test=100"

@@ -43,7 +43,7 @@ import numpy as np
 
 import noisysim
 from noisysim import bench
-from noisysim.style import INK, TEST, TRAIN
+from noisysim.reporting.style import INK, TEST, TRAIN
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 EXACT = {"name": "crossbar", "line_noise": 0, "read_noise": 0, "program_noise": 0, "levels": 0, "dac_bits": 0}

@@ -42,7 +42,7 @@ import numpy as np
 
 import noisysim
 from noisysim import bench
-from noisysim.style import INK, TEST, TRAIN
+from noisysim.reporting.style import INK, TEST, TRAIN
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]

@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from noisysim import bench
-from noisysim.style import INK, TEST, TRAIN
+from noisysim.reporting.style import INK, TEST, TRAIN
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 

@@ -40,8 +40,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import noisysim
-from noisysim import wires
-from noisysim.style import INK, TEST, TRAIN
+from noisysim.devices.physics import wires
+from noisysim.reporting.style import INK, TEST, TRAIN
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]
@@ -77,9 +77,9 @@ figure.savefig("one_line.png", dpi=150)
 # -------------
 #
 # Square arrays of random cells, 1 Ohm, random inputs. What the wires change, measured against the nodal equations
-# (``noisysim.wires.transfer``), and how far off the chip's fast approximation is. To first order in :math:`r` a cell at
-# a distance :math:`k` loses :math:`r\,\bar G\,(n^2 - (n - k)^2)/2` on either line; its mean over the array is
-# :math:`\tfrac23\,r\,\bar G\,n^2`.
+# (``noisysim.devices.physics.wires.transfer``), and how far off the chip's fast approximation is. To first order in
+# :math:`r` a cell at a distance :math:`k` loses :math:`r\,\bar G\,(n^2 - (n - k)^2)/2` on either line; its mean
+# over the array is :math:`\tfrac23\,r\,\bar G\,n^2`.
 
 SIZES = [8, 16, 32, 64, 128]
 rng = np.random.default_rng(0)

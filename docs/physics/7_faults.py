@@ -31,7 +31,7 @@ from matplotlib.patches import Patch
 
 import noisysim
 from noisysim import bench
-from noisysim.style import INK, TEST
+from noisysim.reporting.style import INK, TEST
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 

@@ -31,8 +31,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import noisysim
-from noisysim.scalars.laws import clipped_normal
-from noisysim.style import INK, TEST
+from noisysim.devices.physics.laws import clipped_normal
+from noisysim.reporting.style import INK, TEST
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import noisysim
-from noisysim.style import INK, TEST, TRAIN
+from noisysim.reporting.style import INK, TEST, TRAIN
 
 # %%
 # A run

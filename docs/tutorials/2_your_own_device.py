@@ -87,10 +87,10 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
-from noisysim.parts import Array, Converters, with_parts
-from noisysim.scalars.convert import adc, dac
-from noisysim.scalars.laws import clipped_normal
+from noisysim.common.fields import Field
+from noisysim.devices.field_groups import Array, Converters, with_parts
+from noisysim.devices.physics.converters import adc, dac
+from noisysim.devices.physics.laws import clipped_normal
 
 
 @with_parts(Converters, Array, line_noise=0)

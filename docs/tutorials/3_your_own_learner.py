@@ -15,7 +15,7 @@ import numpy as np
 
 import noisysim
 from noisysim.learners import Learner
-from noisysim.style import INK, TEST, TRAIN
+from noisysim.reporting.style import INK, TEST, TRAIN
 
 # %%
 # A rule

@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import noisysim
-from noisysim.style import TEST, TRAIN
+from noisysim.reporting.style import TEST, TRAIN
 
 noisysim.run(layers=[32], epochs=8, seed=0, diagnostics=["angle"], every=30, out="run.h5", overwrite=True)
 

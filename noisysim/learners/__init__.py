@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from noisysim.fields import configure
+from noisysim.common.fields import configure
 from noisysim.learners.backprop import BP, DBP
 from noisysim.learners.base import Learner, State
 from noisysim.learners.covariance import CANP, DCANP

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from noisysim import backends, layered, seeding
-from noisysim.layered import Layered
+from noisysim.compute import backends, layered, seeding
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
+from noisysim.compute.seeding import Seeds
 from noisysim.learners.base import Learner, State
-from noisysim.observation import Drive, Observation
-from noisysim.seeding import Seeds
 
 
 class Apart:

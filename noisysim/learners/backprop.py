@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from noisysim.layered import Layered
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, Rate, State
-from noisysim.observation import Drive, Observation
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import backends, seeding
-from noisysim.architecture import Architecture, architecture
-from noisysim.fields import Field
-from noisysim.layered import Layered
-from noisysim.memory import copied
-from noisysim.observation import Drive, Observation
+from noisysim.common.fields import Field
+from noisysim.compute import backends, seeding
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
+from noisysim.learners.memory import copied
+from noisysim.networks.architecture import Architecture, architecture
 
 _LOUD = 1e9  # a floor above which every rule that chooses its perturbation by it chooses another
 
@@ -51,7 +51,7 @@ class State:
         Number of each chip's first sample in the passes asked for: above 0 in later chunks of a large update.
     memory : dict
         What is saved in a checkpoint: by name arrays of numbers, or lists, tuples and dicts of them, numbers, texts and
-        None. They come back exactly (`noisysim.memory`).
+        None. They come back exactly (`noisysim.learners.memory`).
     work : dict
         Arrays that are not: buffers, and draws that `step` and `key` give again.
     """
@@ -248,7 +248,7 @@ class Learner:
         state : State
         observations : sequence of Observation
             One for each drive, in their order; of several chips their samples chip after chip.
-        oracle : noisysim.oracle.Oracle, optional
+        oracle : noisysim.chip.oracle.Oracle, optional
             For learners that need it.
         out : Layered, optional
             An earlier gradient, to be overwritten.

@@ -13,14 +13,14 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra, layered
-from noisysim.algebra import Term
-from noisysim.fields import Field
-from noisysim.layered import Layered
+from noisysim.common.fields import Field
+from noisysim.compute import algebra, layered
+from noisysim.compute.algebra import Term
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Observation
 from noisysim.learners.base import Rate, State
 from noisysim.learners.node import ANP
 from noisysim.learners.perturbation import gathered, quotient
-from noisysim.observation import Observation
 
 ROWS = 256
 """Samples of a batch from which the covariance is estimated: enough, as it is averaged over many updates."""

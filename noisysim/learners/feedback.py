@@ -17,15 +17,15 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra, blocks
-from noisysim.algebra import Term
-from noisysim.architecture import Architecture
-from noisysim.fields import Field
-from noisysim.layered import Layered
+from noisysim.common.fields import Field
+from noisysim.compute import algebra, periphery
+from noisysim.compute.algebra import Term
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
 from noisysim.learners.own import adapt, learned
 from noisysim.learners.perturbation import Derivative, Supervised
-from noisysim.observation import Drive, Observation
+from noisysim.networks.architecture import Architecture
 
 FeedbackRate = Annotated[float, Field("", 0, 1, "learning rate of the feedback matrices")]
 FeedbackOptimizer = Annotated[str, Field(choices=("adam", "sgd"), doc="optimizer of the feedback matrices")]
@@ -109,12 +109,12 @@ class Feedback(Supervised):
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         for layer in reversed(range(len(feedback))):
             brought = self.brought(state, signals, layer, feedback[layer])
-            blocks.pull_back(state.net, layer, brought, observations[0], signals[layer], chips=state.chips)
+            periphery.pull_back(state.net, layer, brought, observations[0], signals[layer], chips=state.chips)
 
     def brought(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
         """What a layer's feedback matrix makes of the error that it starts from, (batch, outputs)."""
         found = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
-        return found if self.direct else blocks.fold(state.net, layer + 1, found)
+        return found if self.direct else periphery.fold(state.net, layer + 1, found)
 
     def source(self, signals: Layered, layer: int) -> np.ndarray:
         """The error that a hidden layer's feedback starts from."""
@@ -164,7 +164,7 @@ class DKP(Feedback):
 
     def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
         chips, first = state.chips, observations[0]
-        hidden = [blocks.outputs(state.net, layer, first, chips=chips) for layer in range(state.net.depth - 1)]
+        hidden = [periphery.outputs(state.net, layer, first, chips=chips) for layer in range(state.net.depth - 1)]
         if not hidden:
             return
         gradient = algebra.outer([Term(state.ones(len(error)), [error] * len(hidden))], hidden, chips=chips)
@@ -274,7 +274,7 @@ class LearnedFA(Feedback):
         brought: list[Any] = [None] * len(feedback)
         for layer in reversed(range(len(feedback))):
             brought[layer] = self.brought(state, signals, layer, feedback[layer])
-            blocks.pull_back(state.net, layer, brought[layer], observations[0], signals[layer], chips=state.chips)
+            periphery.pull_back(state.net, layer, brought[layer], observations[0], signals[layer], chips=state.chips)
         sources = [self.source(signals, layer) for layer in range(len(feedback))]
         if not sources:
             return
@@ -283,7 +283,7 @@ class LearnedFA(Feedback):
         else:
             residuals = [b - w.reshape(b.shape) for b, w in zip(brought, wanted, strict=True)]
             if not self.direct:
-                residuals = [blocks.unfold(state.net, layer + 1, r) for layer, r in enumerate(residuals)]
+                residuals = [periphery.unfold(state.net, layer + 1, r) for layer, r in enumerate(residuals)]
             whole = Term(state.ones(len(sources[0])), sources)
             residual = algebra.outer([whole], residuals, chips=state.chips)
             adapt(state, "feedback", residual, self.feedback_optimizer, self.feedback_rate)

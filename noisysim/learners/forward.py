@@ -15,15 +15,15 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra, blocks, layered, losses
-from noisysim.algebra import Term
-from noisysim.architecture import Architecture
-from noisysim.fields import Field
-from noisysim.layered import Layered
+from noisysim.common.fields import Field
+from noisysim.compute import algebra, layered, losses, periphery
+from noisysim.compute.algebra import Term
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
 from noisysim.learners.own import adapt, learned
 from noisysim.learners.perturbation import Derivative, Supervised, gathered
-from noisysim.observation import Drive, Observation
+from noisysim.networks.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class FGA(Forward, Supervised):
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
             wanted = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
-            blocks.pull_back(state.net, layer, wanted, first, signals[layer], chips=state.chips)
+            periphery.pull_back(state.net, layer, wanted, first, signals[layer], chips=state.chips)
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
@@ -165,7 +165,7 @@ class LGFGA(FGA):
     def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
         shapes = self._readouts(state)
         if layer < len(shapes):
-            outputs = blocks.outputs(state.net, layer, first, chips=state.chips)
+            outputs = periphery.outputs(state.net, layer, first, chips=state.chips)
             read = partial(
                 algebra.product,
                 matrices=[Layered(state.memory["readouts"], shapes)[layer]], chips=state.chips, transposed=True,

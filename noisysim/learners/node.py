@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra
-from noisysim.algebra import Term
-from noisysim.architecture import Architecture
+from noisysim.compute import algebra
+from noisysim.compute.algebra import Term
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Rate, State
 from noisysim.learners.perturbation import Perturbation, gathered, quotient
-from noisysim.observation import Drive, Observation
+from noisysim.networks.architecture import Architecture
 
 _NOTHING = Drive()
 

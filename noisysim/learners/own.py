@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from noisysim import algebra, layered, optimizers
-from noisysim.layered import Layered
+from noisysim.compute import algebra, layered
+from noisysim.compute.layered import Layered
+from noisysim.learners import optimizers
 from noisysim.learners.base import State
 
 INITIAL = 0xFFFF  # stream of initial arrays: no draw of a pass has it

@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim import algebra, blocks, layered
-from noisysim.algebra import Term
-from noisysim.architecture import Architecture
-from noisysim.fields import Field
-from noisysim.layered import Layered
+from noisysim.common.fields import Field
+from noisysim.compute import algebra, layered, periphery
+from noisysim.compute.algebra import Term
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, State
-from noisysim.observation import Drive, Observation
+from noisysim.networks.architecture import Architecture
 
 PAPER_SIGMA = 1e-3  # sigma^2 = 1e-6 ([D] appendix F)
 
@@ -156,7 +156,7 @@ class Perturbation(Learner):
         terms = self.estimate(state, observations, oracle)
         normed: Sequence[Any] = ()
         if first.norms_of_batch:
-            normed = [blocks.normalised(k, first, chips=state.chips) for k in range(state.net.depth)]
+            normed = [periphery.normalised(k, first, chips=state.chips) for k in range(state.net.depth)]
         return algebra.outer(terms, first.inputs, out, normed, chips=state.chips)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from noisysim import algebra
-from noisysim.algebra import Term
-from noisysim.fields import Field
-from noisysim.layered import Layered
+from noisysim.common.fields import Field
+from noisysim.compute import algebra
+from noisysim.compute.algebra import Term
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
 from noisysim.learners.perturbation import Perturbation
-from noisysim.observation import Drive, Observation
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,16 @@ from typing import Any, NamedTuple
 import tomli_w
 
 import noisysim.devices as devices
-from noisysim import config as configuration
-from noisysim import diagnostics, layers, learners, optimizers, running, tasks
-from noisysim.fields import parse_spec
+from noisysim import learners, tasks
+from noisysim.chip import diagnostics
+from noisysim.common.fields import parse_spec
+from noisysim.learners import optimizers
+from noisysim.networks import layers
+from noisysim.runs import api
+from noisysim.runs import config as configuration
 from noisysim.tasks import own
 
-USUAL = {**{name: p.default for name, p in inspect.signature(running.run).parameters.items()}, "oracle": False}
+USUAL = {**{name: p.default for name, p in inspect.signature(api.run).parameters.items()}, "oracle": False}
 """What a run does without an option; a learner that needs the oracle has it said all the same."""
 _KINDS: dict[str, Mapping[str, type]] = {"learner": learners.LEARNERS, "optimizer": optimizers.OPTIMIZERS}
 
@@ -43,7 +47,7 @@ class Reproduction(NamedTuple):
 
 
 def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction:
-    """What runs a resolved configuration (`noisysim.config.Config.plain`) again.
+    """What runs a resolved configuration (`noisysim.runs.config.Config.plain`) again.
 
     Parameters
     ----------

@@ -11,10 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
-from noisysim import plot, style
-from noisysim.diagnostics import DIAGNOSTICS
-from noisysim.reporting import pages
-from noisysim.results import Result
+from noisysim.chip.diagnostics import DIAGNOSTICS
+from noisysim.reporting import pages, plot, style
+from noisysim.runs.result import Result
 
 SIZE = (4.8, 3.3)
 """Inches of a figure: its smallest letters are legible at a phone's width."""

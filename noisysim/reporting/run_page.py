@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import storage
-from noisysim.cost import Cost
+from noisysim.chip.cost import Cost
 from noisysim.reporting import figures, pages, settings
 from noisysim.reporting.command import reproduction
 from noisysim.reporting.pages import Fact, Table
-from noisysim.results import Result
+from noisysim.runs import storage
+from noisysim.runs.result import Result
 
 EPOCHS = 20
 """Rows of the table of epochs at most."""

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import noisysim.devices as devices
-from noisysim import diagnostics, learners, optimizers, running, tasks
-from noisysim.fields import Field, declared
-from noisysim.identity import RECORD
+from noisysim import learners, tasks
+from noisysim.chip import diagnostics
+from noisysim.common.fields import Field, declared
+from noisysim.common.identity import RECORD
+from noisysim.learners import optimizers
 from noisysim.reporting.command import USUAL
+from noisysim.runs import api
 from noisysim.tasks import own
 
 PARTS = ("task", "device", "learner", "optimizer", "diagnostics")
@@ -77,7 +80,7 @@ def run(config: Mapping[str, Any]) -> Group:
 
 def _arguments() -> dict[str, str]:
     """What each argument of `noisysim.run` is: the first sentence of its docstring."""
-    section = (inspect.getdoc(running.run) or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    section = (inspect.getdoc(api.run) or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
     found = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
     return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in found}
 

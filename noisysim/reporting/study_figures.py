@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import style
+from noisysim.reporting import style
 from noisysim.reporting.figures import SIZE, Picture, embedded
 from noisysim.studies.study import Study
 

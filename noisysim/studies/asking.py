@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from noisysim import config as configuration
-from noisysim import storage
+from noisysim.runs import config as configuration
+from noisysim.runs import storage
 from noisysim.studies import engine, needs
 from noisysim.studies.cells import DEFAULTS
 from noisysim.studies.study import Study

@@ -9,14 +9,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from noisysim import config as configuration
-from noisysim import learner_files, learners, running, tasks
-from noisysim.fields import check, check_names, declared
+from noisysim import learners, tasks
+from noisysim.common.fields import check, check_names, declared
+from noisysim.learners import files as learner_files
+from noisysim.runs import api
+from noisysim.runs import config as configuration
 from noisysim.studies.grids import Plan
 
 OF_A_STUDY = ("data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress")
 """Arguments of `noisysim.run` that are not a run's own in a study."""
-DEFAULTS = {name: p.default for name, p in inspect.signature(running.run).parameters.items() if name not in OF_A_STUDY}
+DEFAULTS = {name: p.default for name, p in inspect.signature(api.run).parameters.items() if name not in OF_A_STUDY}
 """The others, and their defaults."""
 
 
@@ -28,7 +30,7 @@ class Cell(NamedTuple):
     key : str
         A hash of its settings, the data included: runs with the same key have the same result.
     plain : dict
-        Its settings (`noisysim.config.Config.plain`).
+        Its settings (`noisysim.runs.config.Config.plain`).
     group : tuple
         What it shares with the runs that differ from it in seed alone.
     """
@@ -102,7 +104,7 @@ class Cells:
 
     def worth_stacking(self, cell: Cell, seeds: int) -> bool:
         """Whether so many seeds of a run are faster side by side."""
-        return running.worth_stacking(self._configs[cell.group], seeds)
+        return api.worth_stacking(self._configs[cell.group], seeds)
 
     def _own_rule(self, learner: Any) -> dict[str, str]:
         """Of a learner that is neither built in nor a file's, a hash by which workers are told of it."""

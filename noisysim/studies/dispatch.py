@@ -17,8 +17,8 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
-from noisysim import environment
-from noisysim.signals import Stop
+from noisysim.runs import environment
+from noisysim.runs.signals import Stop
 from noisysim.studies import worker
 from noisysim.studies.cells import Cell, Cells
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from noisysim import execution, running, signals
-from noisysim.fields import Field, check, check_switch
-from noisysim.progress import Tally
+from noisysim.common.fields import Field, check, check_switch
+from noisysim.compute import execution
+from noisysim.runs import api, signals
+from noisysim.runs.progress import Tally
 from noisysim.studies import needs
 from noisysim.studies.cells import Cell, Cells, common
 from noisysim.studies.dispatch import Dispatch
@@ -112,7 +113,7 @@ def sweep(
     needs.distributed(), needs.xarray()
     overwrite, retry = check_switch("sweep.overwrite", overwrite), check_switch("sweep.retry", retry)
     progress = check_switch("sweep.progress", progress, None)
-    times = running.check_times("sweep.retention", retention)
+    times = api.check_times("sweep.retention", retention)
     for name, count in (("workers", workers), ("threads", threads)):
         if count is not None:
             check("sweep", name, count, COUNT)

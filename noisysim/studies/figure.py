@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import plot, style
-from noisysim.fields import check_choice
+from noisysim.common.fields import check_choice
+from noisysim.reporting import plot, style
 from noisysim.studies.grids import at_label
 
 AVERAGED = ("seed", "chip")

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import devices, learner_files, optimizers
-from noisysim.fields import check_choice, check_names, declared, listed, nearest, shown
+from noisysim import devices
+from noisysim.common.fields import check_choice, check_names, declared, listed, nearest, shown
+from noisysim.learners import files as learner_files
+from noisysim.learners import optimizers
 from noisysim.tasks import Task
 
 DESCRIBERS = {"device": devices, "learner": learner_files, "optimizer": optimizers}
@@ -274,7 +276,7 @@ def _described(name: str, value: Any) -> Any:
     if name == "task" and isinstance(value, (list, tuple)):
         return "arrays"
     if name == "layers" and isinstance(value, (list, tuple)):
-        from noisysim import layers
+        from noisysim.networks import layers
 
         return layers.plain(layers.hidden(list(value)))
     return json.loads(json.dumps(value, default=_plainest))

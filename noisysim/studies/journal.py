@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from noisysim import writing
+from noisysim.common import writing
 
 _HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9]{1,9}) (?=\{)")
 _TEXTS = ("key", "status", "error", "warnings")
@@ -117,7 +117,7 @@ def _write(number: int, data: bytes) -> None:
 
 
 class Journal:
-    """The journal of a study that is being written; whoever opens it holds the study's path (`noisysim.writing`).
+    """The journal of a study that is being written; whoever opens it holds the study's path (`common.writing`).
 
     Parameters
     ----------

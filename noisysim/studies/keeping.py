@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from noisysim import writing
+from noisysim.common import writing
 from noisysim.studies import journal, table
 from noisysim.studies.table import MISSING, Table
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import health
+from noisysim.runs import health
 from noisysim.studies import cells, figure, journal, needs, table, toml
 from noisysim.studies.grids import at_label
 from noisysim.studies.table import Table
@@ -109,9 +109,9 @@ class Study:
     def data(self) -> Any:
         """All of it as an `xarray.Dataset` whose dimensions are the axes.
 
-        ``status`` and ``error`` (text); ``test_accuracy``, ``test_loss``, ``train_accuracy``, ``train_loss`` after
-        the last epoch (fractions and means a sample; NaN where a run did not finish), and with ``_by_epoch`` after
-        each; the cost of learning (``passes``, ``mvms``, ...: `noisysim.cost.Cost`); ``elapsed`` (s); what diagnostics
+        ``status`` and ``error`` (text); ``test_accuracy``, ``test_loss``, ``train_accuracy``, ``train_loss`` after the
+        last epoch (fractions and means a sample; NaN where a run did not finish), and with ``_by_epoch`` after each;
+        the cost of learning (``passes``, ``mvms``, ...: `noisysim.chip.cost.Cost`); ``elapsed`` (s); what diagnostics
         found, over ``look`` and ``layer``. Several chips a run make a dimension ``chip``.
         """
         xarray = needs.xarray()

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import hdf5
+from noisysim.common import hdf5
 from noisysim.studies import cells
 
 FORMAT, VERSION = "noisysim study", 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.fields import Field, check, check_choice
+from noisysim.common.fields import Field, check, check_choice
 from noisysim.studies.engine import sweep
 from noisysim.studies.grids import By, at_label, by
 from noisysim.studies.study import Study

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import config as configuration
-from noisysim import environment, running, storage, tasks
-from noisysim.history import LOOKS, MEASURED
-from noisysim.results import Result
+from noisysim import tasks
+from noisysim.runs import api, environment, storage
+from noisysim.runs import config as configuration
+from noisysim.runs.history import LOOKS, MEASURED
+from noisysim.runs.result import Result
 from noisysim.studies.cells import depends_on_seed
 from noisysim.tasks.chance import chance_accuracy, chance_loss
 
@@ -70,7 +71,7 @@ def _records(
             given = _arguments(cells[0][1], task, rule, options["data"])
             seeds = [plain["seed"] for _, plain in cells]
             del given["seed"], given["chips"]
-            found = running.together(seeds, **given, threads=options["threads"], progress=False)
+            found = api.together(seeds, **given, threads=options["threads"], progress=False)
             return [record(key, result, given["task"]) for (key, _), result in zip(cells, found, strict=True)]
         except Exception:  # one by one, then: the failure may be one run's
             pass
@@ -84,12 +85,12 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
         learner = _source_file(plain["learner"]) if rule is None else given["learner"]
         again = {"task": given["task"], "device": _source_file(plain["device"]), "learner": learner}
         if path is not None and _whole(path):
-            result = running.resume(path, **again, **how, progress=False)
+            result = api.resume(path, **again, **how, progress=False)
         else:
-            result = running.run(**given, **how, out=path, progress=False)
+            result = api.run(**given, **how, out=path, progress=False)
         kept = record(key, result, given["task"])
         if options["retention"] and result.status == "finished":
-            later = running.retention(result, options["retention"], **again, **how)
+            later = api.retention(result, options["retention"], **again, **how)
             kept["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
         return kept
     except Exception as error:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from noisysim.fields import Field, check, listed, parse_spec, shown, unknown
+from noisysim.common.fields import Field, check, listed, parse_spec, shown, unknown
 from noisysim.tasks import own
 from noisysim.tasks.autoencoding import IMAGE_TASKS, AutoencodingSettings, load_autoencoding
 from noisysim.tasks.base import Split, Task, read_settings, whole
@@ -40,7 +40,7 @@ def names() -> list[str]:
 
 
 def settings(name: str) -> type:
-    """The `NamedTuple` class that declares a named task's settings; `noisysim.fields.declared` reads it."""
+    """The `NamedTuple` class that declares a named task's settings; `noisysim.common.fields.declared` reads it."""
     if name not in _TASKS:
         raise unknown("task", name, _TASKS)
     return _TASKS[name][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, NamedTuple
 
-from noisysim.fields import Field
+from noisysim.common.fields import Field
 from noisysim.tasks.base import Labels, Split, Task, ValueLoss
 from noisysim.tasks.cifar import Cifar100Settings, load_cifar10, load_cifar100
 from noisysim.tasks.digits import load_digits

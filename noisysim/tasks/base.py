@@ -11,10 +11,10 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim import losses
-from noisysim.fields import Field, check_names, checked, shown, unknown
-from noisysim.kernels import specialised
-from noisysim.observation import Batch
+from noisysim.common.fields import Field, check_names, checked, shown, unknown
+from noisysim.compute import losses
+from noisysim.compute.jit import specialised
+from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.noise import InputNoise
 

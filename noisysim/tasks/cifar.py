@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any, NamedTuple, cast
 
 import numpy as np
 
-from noisysim.fields import Field, listed
+from noisysim.common.fields import Field, listed
 from noisysim.tasks import pickles, sources
 from noisysim.tasks.base import ClassLoss, Split, Task, make
 from noisysim.tasks.images import DEFAULTS, ImageSettings, ImageStandardise, check_labels, notes

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import backends
-from noisysim.backends import gpu
-from noisysim.kernels import specialised
-from noisysim.observation import Batch
+from noisysim.compute import backends, gpu
+from noisysim.compute.jit import specialised
+from noisysim.compute.observation import Batch
 from noisysim.tasks.base import Split, Task, whole
 
 
@@ -24,7 +23,7 @@ class Feed:
     ----------
     task : Task
     backend : str
-        Where the chips compute: a name that `noisysim.backends.get` takes.
+        Where the chips compute: a name that `noisysim.compute.backends.get` takes.
     chips : int
         How many of them learn side by side.
     """
@@ -94,7 +93,7 @@ class Feed:
 
     def _gather_there(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the GPU that has the data."""
-        from noisysim.kernels.cuda.target import launch
+        from noisysim.compute.cuda.kernels.target import launch
 
         n, task, loops = len(data.inputs), self.task, specialised.gather("cuda")
         if (outside := specialised.gather().first_outside(index, n)) >= 0:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
+from noisysim.common.fields import Field
 from noisysim.tasks import standard
 from noisysim.tasks.base import ClassLoss, Split
 

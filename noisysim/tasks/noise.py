@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim import backends, seeding
-from noisysim.kernels import specialised
+from noisysim.compute import backends, seeding
+from noisysim.compute.jit import specialised
 
 
 class InputNoise(NamedTuple):
@@ -35,7 +35,7 @@ class InputNoise(NamedTuple):
 
     def add_on_gpu(self, inputs: Any, rows: Any, epoch: int, chips: int) -> None:
         """The same to inputs of several chips on a GPU, (chips x batch, n_in), each chip's alike."""
-        from noisysim.kernels.cuda.target import launch
+        from noisysim.compute.cuda.kernels.target import launch
 
         elements, std = len(rows) * inputs.shape[1], np.float32(self.std)
         launch(specialised.gather("cuda").add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import PATH, Field, shown
+from noisysim.common.fields import PATH, Field, shown
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, make, read_settings, split_rows
 from noisysim.tasks.targets import KINDS, read_targets
 from noisysim.tasks.values import IMAGE_AXES, Values, as_images, far_origin, values

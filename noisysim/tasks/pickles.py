@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import shown
+from noisysim.common.fields import shown
 
 NUMBERS = re.compile(r"[biuf][1248]")
 ORDERS: dict[str, Any] = {"|": "|", "<": "<", ">": ">", "=": "="}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import listed
+from noisysim.common.fields import listed
 from noisysim.tasks import sources
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make, split_rows
 from noisysim.tasks.sources import Source

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from noisysim.fields import shown
+from noisysim.common.fields import shown
 
 TIMEOUT = 10.0  # seconds without an answer before a download is given up
 

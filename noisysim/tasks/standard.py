@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from noisysim.kernels import specialised
+from noisysim.compute.jit import specialised
 
 CHOICES = ("global", "feature", "none")
 IMAGE_CHOICES = ("global", "feature", "unit", "none")

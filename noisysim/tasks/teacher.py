@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from noisysim.fields import Field
+from noisysim.common.fields import Field
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make
 
 DEFAULTS: dict[str, Any] = {"layers": [], "batch_size": 1, "epochs": 1}

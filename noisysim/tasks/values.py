@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.plain_arrays import plain
+from noisysim.common.plain_arrays import plain
 
 BLOCK = 1 << 20
 """Elements of a float64 block."""

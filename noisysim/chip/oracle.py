@@ -1,0 +1,100 @@
+"""Oracle access: what no real chip gives, asked for by name. Backpropagation and the diagnostics are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from noisysim.compute import algebra, backends, layered, periphery
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Batch, Drive, Observation
+from noisysim.networks.architecture import Architecture
+
+
+class Oracle:
+    """Exact weights and true gradients of one chip, or of a stack of them, for one batch.
+
+    Attributes
+    ----------
+    weights : list of array
+        Copies of what the arrays hold now, (n_out, n_in) a layer; of several chips (chips n_out, n_in).
+    rotations : list of array
+        Copies of the decorrelation matrices, (n, n) a layer, of several chips (chips n, n); empty if there are none.
+    """
+
+    def __init__(
+        self, weights: Sequence[Any], rotations: Sequence[Any], net: Architecture, batch: Batch | None, chips: int = 1
+    ):
+        self.weights = weights
+        self.rotations = [r.copy() for r in rotations]
+        self._net, self._chips = net, chips
+        backend = backends.of(weights[0])
+        self._xp, self._put = backend.xp, backend.put
+        self._batch: Any = batch
+
+    def chip(self, m: int) -> Oracle:
+        """The oracle of the m-th of several chips."""
+
+        def own(arrays: Sequence[Any]) -> list[Any]:
+            return [a.reshape(self._chips, -1, *a.shape[1:])[m] for a in arrays]
+
+        (targets,) = own([self._put(self._batch.targets)])
+        batch = Batch(targets, targets, self._batch.loss)  # of the inputs nothing is needed
+        return Oracle(own(self.weights), own(self.rotations), self._net, batch)
+
+    def signals(self, observation: Observation, error: Any = None) -> Layered:
+        """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
+
+        The backward pass is exact; quantisation is passed straight through.
+
+        Parameters
+        ----------
+        observation : Observation
+        error : array, optional
+            (batch, n_out), to be brought back in place of the true output error.
+        """
+        if error is None:
+            targets = self._put(self._batch.targets)
+            error = self._batch.loss.error(observation.output, targets)
+        signals = layered.empty([a.shape for a in observation.activities], self._xp)
+        signals[-1][...] = self._put(error)
+        for layer in range(len(signals) - 1, 0, -1):
+            patches = algebra.product(signals[layer], self._maps(layer), chips=self._chips)
+            below = periphery.fold(self._net, layer, patches)
+            periphery.pull_back(self._net, layer - 1, below, observation, signals[layer - 1], chips=self._chips)
+            periphery.project(layer - 1, signals[layer - 1], observation, chips=self._chips)
+        return signals
+
+    def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
+        """The true gradient of each chip's mean loss over its batch, in the shapes of the weights."""
+        whole = algebra.Term(self._xp.ones(len(observation.output)), self.signals(observation))
+        return algebra.outer([whole], observation.inputs, out, chips=self._chips)
+
+    def tangent(self, observation: Observation, drive: Drive) -> Any:
+        """Directional derivative of the output, (batch, n_out) float32, along what a drive would add.
+
+        Forward-mode differentiation (Bacho & Chu 2024, algorithms 1 to 3), at the activities of an observation.
+        """
+        nothing = [None] * len(self.weights)
+        lines, outputs, beside = (part or nothing for part in (drive.perturbations, drive.outputs, drive.weights))
+        moved: Any = None
+        for layer in range(len(self.weights)):
+            change = self._xp.zeros_like(observation.activities[layer])
+            if moved is not None:
+                seen = periphery.unfold(self._net, layer, moved)
+                change += algebra.product(seen, self._maps(layer)[::-1], chips=self._chips, transposed=True)
+            if (extra := beside[layer]) is not None:
+                beside_it = [self._put(extra)]
+                change += algebra.product(observation.inputs[layer], beside_it, chips=self._chips, transposed=True)
+            if (line := lines[layer]) is not None:
+                change += self._put(line)
+            if layer < len(self.weights) - 1:
+                moved = periphery.push(self._net, layer, change, observation, chips=self._chips)
+                if (output := outputs[layer]) is not None:
+                    moved = moved + self._put(output).reshape(moved.shape)
+        return change
+
+    def _maps(self, layer: int) -> list[Any]:
+        """The matrices between what a layer sees and its lines, from the lines down: W, then R."""
+        weights = self.weights[layer][:, : self._net.fan_in[layer]]
+        return [weights, self.rotations[layer]] if self.rotations else [weights]

@@ -1,0 +1,1 @@
+"""What every other part uses: declared fields, registries, files of users, files that are written whole."""

@@ -1,0 +1,231 @@
+"""Loops of the learners' algebra, the optimizers, the decorrelation and the losses: sums and products."""
+
+import numpy as np
+
+from noisysim.compute.cpu.loops.compiling import inner, loop
+
+
+@loop()
+def all_finite(values):
+    """Whether no float32 value is NaN or infinite; compared as integers, which vectorises."""
+    top = np.int32(0)
+    for i in range(values.size):
+        top = max(top, np.int32(np.float32(values[i]).view(np.int32) & np.int32(0x7FFFFFFF)))
+    return top < np.int32(0x7F800000)
+
+
+@loop(fastmath={"contract"})
+def pack(packed, factors, activities, baseline, share, first, fresh):
+    """packed (+)= share factor (activities - baseline)[b, first:first + width]; `baseline` may be empty.
+
+    Rows that share a factor follow each other.
+    """
+    rows, width = packed.shape
+    shared = rows // factors.size
+    for b in range(rows):
+        factor = np.float32(share * factors[b // shared])
+        row, source = packed[b], activities[b, first : first + width]
+        if baseline.size > 0:
+            rest = baseline[b, first : first + width]
+            if fresh:
+                for i in range(width):
+                    row[i] = factor * (source[i] - rest[i])
+            else:
+                for i in range(width):
+                    row[i] += factor * (source[i] - rest[i])
+        elif fresh:
+            for i in range(width):
+                row[i] = factor * source[i]
+        else:
+            for i in range(width):
+                row[i] += factor * source[i]
+
+
+@loop(fastmath={"contract"})
+def outer_packed(packed, inputs, out):
+    """out = packed^T inputs; a few samples as sums of rank-one terms."""
+    if packed.shape[0] > 4:
+        np.dot(packed.T, inputs, out)
+        return
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = packed[0, i] * inputs[0, j]
+        for b in range(1, packed.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] += packed[b, i] * inputs[b, j]
+
+
+@loop()
+def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, positions, batch, chips, first, last):
+    """The mean outer product of every layer for one term, of the chips first..last; factors are (1 or layers, samples).
+
+    A chip has `batch` samples.
+    """
+    a, b, c = 0, 0, 0
+    share = 1.0 / batch
+    nothing = baseline[:0].reshape((0, 0))
+    for layer in range(n_ins.size):
+        n_in, n_out, rows = n_ins[layer], n_outs[layer], batch * positions[layer]
+        own = factors[layer if factors.shape[0] > 1 else 0]
+        packed = np.empty((rows, n_out), np.float32)
+        for m in range(first, last):
+            at = a + m * rows * n_out
+            source = activities[at : at + rows * n_out].reshape((rows, n_out))
+            rest = baseline[at : at + rows * n_out].reshape((rows, n_out)) if baseline.size > 0 else nothing
+            pack(packed, own[m * batch : (m + 1) * batch], source, rest, share, 0, True)
+            at = b + m * rows * n_in
+            x = inputs[at : at + rows * n_in].reshape((rows, n_in))
+            at = c + m * n_out * n_in
+            outer_packed(packed, x, out[at : at + n_in * n_out].reshape((n_out, n_in)))
+        a += chips * rows * n_out
+        b += chips * rows * n_in
+        c += chips * n_in * n_out
+
+
+@loop(fastmath={"contract", "reassoc", "nsz"})
+def squared_distances(activities, baseline, widths, first, last):
+    """sum over all layers of |activities - baseline|^2, one value a sample, (last - first,) float64.
+
+    `widths` are the values that a sample has in each layer.
+    """
+    batch = activities.size // widths.sum()
+    out = np.zeros(last - first)
+    at = 0
+    for width in widths:
+        for r in range(first, last):
+            total = np.float32(0.0)
+            here = at + r * width
+            for j in range(width):
+                difference = activities[here + j] - baseline[here + j]
+                total += difference * difference
+            out[r - first] += total
+        at += batch * width
+    return out
+
+
+@loop()
+def moments(values, chips):
+    """Mean and variance of each column of (rows, units) over each chip's rows, (2, chips units) float64."""
+    rows, units = values.shape[0] // chips, values.shape[1]
+    out = np.zeros((2, chips * units))
+    for m in range(chips):
+        own, part = values[m * rows : (m + 1) * rows], out[:, m * units : (m + 1) * units]
+        for r in range(rows):
+            for j in range(units):
+                part[0, j] += own[r, j]
+        part[0] /= rows
+        for r in range(rows):
+            for j in range(units):
+                difference = own[r, j] - part[0, j]
+                part[1, j] += difference * difference
+        part[1] /= rows
+    return out
+
+
+@loop(fastmath={"contract"})
+def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first, last):
+    """R -= rate (<x x^T> - diag<x^2>) R, all layers of the chips first..last, by rank-one updates: for a few samples.
+
+    `units` are those that R turns, `columns` those of the inputs (one more where there is a bias).
+    """
+    r_at, x_at = 0, 0
+    share = np.float32(rate / batch)
+    for layer in range(units.size):
+        n, width = units[layer], columns[layer]
+        for m in range(first, last):
+            at = r_at + m * n * n
+            rotation = rotations[at : at + n * n].reshape((n, n))
+            at = x_at + m * batch * width
+            few_turns(rotation, inputs[at : at + batch * width].reshape((batch, width)), share)
+        r_at += chips * n * n
+        x_at += chips * batch * width
+
+
+@inner(fastmath={"contract"})
+def few_turns(rotation, x, share):
+    """The step of `decorrelate_few` for one matrix."""
+    batch, n = x.shape[0], rotation.shape[0]
+    turned = np.zeros((batch, n), np.float32)
+    for b in range(batch):
+        for i in range(n):
+            for j in range(n):
+                turned[b, j] += x[b, i] * rotation[i, j]
+    for i in range(n):
+        own = np.float32(0.0)
+        for b in range(batch):
+            own += x[b, i] * x[b, i]
+        for j in range(n):
+            rotation[i, j] += share * own * rotation[i, j]
+        for b in range(batch):
+            factor = share * x[b, i]
+            for j in range(n):
+                rotation[i, j] -= factor * turned[b, j]
+
+
+@loop(fastmath={"contract"})
+def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2):
+    """Adam's moments, in place, and in the gradient's place the change asked for (Kingma & Ba 2015, Algorithm 1)."""
+    for i in range(gradient.size):
+        g = gradient[i]
+        m = beta1 * first[i] + (np.float32(1.0) - beta1) * g
+        v = beta2 * second[i] + (np.float32(1.0) - beta2) * g * g
+        first[i] = m
+        second[i] = v
+        gradient[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)
+
+
+@loop()
+def count_passed(activities, baseline, counts):
+    """counts += how many of each chip's values, (chips, values), differ between two passes."""
+    for m in range(counts.size):
+        for i in range(activities.shape[1]):
+            counts[m] += int(activities[m, i] != baseline[m, i])
+
+
+@inner()
+def log_total(row):
+    """log sum_k exp(y_k) of one sample's outputs."""
+    top = np.float64(row[0])
+    for k in range(1, row.size):
+        top = max(top, np.float64(row[k]))
+    total = 0.0
+    for k in range(row.size):
+        total += np.exp(row[k] - top)
+    return np.log(total) + top
+
+
+@loop()
+def cross_entropy(output, targets):
+    """-sum_k t_k log softmax(y)_k, one value a sample."""
+    loss = np.empty(output.shape[0], np.float64)
+    for b in range(output.shape[0]):
+        total, value = log_total(output[b]), 0.0
+        for k in range(output.shape[1]):
+            if targets[b, k] != 0:
+                value += targets[b, k] * (total - output[b, k])
+        loss[b] = value
+    return loss
+
+
+@loop()
+def cross_entropy_error(output, targets):
+    """softmax(y) - t, float32."""
+    error = np.empty(output.shape, np.float32)
+    for b in range(output.shape[0]):
+        total = log_total(output[b])
+        for k in range(output.shape[1]):
+            error[b, k] = np.exp(output[b, k] - total) - targets[b, k]
+    return error
+
+
+@loop()
+def squared_error(output, targets):
+    """1/2 sum_k (y_k - t_k)^2, one value a sample."""
+    loss = np.empty(output.shape[0], np.float64)
+    for b in range(output.shape[0]):
+        total = 0.0
+        for k in range(output.shape[1]):
+            difference = np.float64(output[b, k]) - targets[b, k]
+            total += difference * difference
+        loss[b] = 0.5 * total
+    return loss

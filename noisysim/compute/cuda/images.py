@@ -1,0 +1,71 @@
+"""The loops over images with the arguments that the CPU's have: `g` is a row of the table `geometry`, on the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from noisysim.compute.cuda.kernels.target import launch
+from noisysim.compute.jit import specialised
+from noisysim.compute.layout import (  # fmt: skip
+    CHANNELS,
+    GRID_HEIGHT,
+    GRID_WIDTH,
+    HEIGHT,
+    KERNEL,
+    MARGIN,
+    POOL,
+    POOL_STRIDE,
+    POOLED_HEIGHT,
+    POOLED_WIDTH,
+    STRIDE,
+    WIDTH,
+)
+
+
+def channels_last(images: Any, channels: int, out: Any) -> None:
+    """(rows, channels pixels), channel by channel, to (rows, pixels channels)."""
+    launch(specialised.images("cuda").channels_last, images.size, images, channels, out)
+
+
+def unfold(images: Any, g: np.ndarray, patches: Any) -> None:
+    """The patch at every position: images (rows, values) to patches (rows P, at least K), K as (y, x, channel)."""
+    elements = len(images) * int(g[GRID_HEIGHT] * g[GRID_WIDTH] * g[KERNEL] ** 2 * g[CHANNELS])
+    launch(specialised.images("cuda").unfold, elements, images, *_patches(g), patches)
+
+
+def fold(patches: Any, g: np.ndarray, images: Any) -> None:
+    """The transpose of `unfold`: what patches hold is added where it was taken from."""
+    launch(specialised.images("cuda").fold, images.size, patches, *_patches(g), images)
+
+
+def pool(values: Any, units: int, g: np.ndarray, out: Any) -> None:
+    """The largest value of each window and unit: (rows, P units) to (rows, P' units)."""
+    pick(values, values, units, g, out)
+
+
+def pick(change: Any, values: Any, units: int, g: np.ndarray, out: Any) -> None:
+    """The derivative of `pool` at these values along a change: (rows, P units) to (rows, P' units)."""
+    launch(specialised.images("cuda").pick, out.size, change, values, *_windows(units, g), out)
+
+
+def unpool(signal: Any, values: Any, units: int, g: np.ndarray, out: Any) -> None:
+    """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
+    launch(specialised.images("cuda").unpool, out.size, signal, values, *_windows(units, g), out)
+
+
+def _patches(g: np.ndarray) -> list[int]:
+    """What kernels need to know of patches; lines of an image are counted in values."""
+    channels = int(g[CHANNELS])
+    image = [int(g[HEIGHT]), int(g[WIDTH]) * channels, channels]
+    return [*_of(g, KERNEL, STRIDE, MARGIN), *image, *_of(g, GRID_HEIGHT, GRID_WIDTH)]
+
+
+def _windows(units: int, g: np.ndarray) -> list[int]:
+    """What kernels need to know of pooling."""
+    return [units, *_of(g, GRID_WIDTH, POOL, POOL_STRIDE, POOLED_HEIGHT, POOLED_WIDTH)]
+
+
+def _of(g: np.ndarray, *columns: int) -> list[int]:
+    return [int(g[column]) for column in columns]

@@ -1,0 +1,359 @@
+"""Loops of a pass: what arrays are driven with, what their lines carry, what the periphery reads of them.
+
+As in `noisysim.compute.cpu.loops.passes`, but for products: these are cuBLAS's. Rows are those of all chips, chip after
+chip.
+"""
+
+import numpy as np
+from numba import cuda
+
+from noisysim.compute.cuda.kernels.draws import four_normals, four_uniforms, stream_word
+from noisysim.compute.cuda.kernels.target import device, kernel, larger
+from noisysim.compute.layout import (
+    CELL_STREAM,
+    CELL_UNIFORM_STREAM,
+    LEAST_SCALE,
+    NORMAL_STREAM,
+    STATE_STREAM,
+    UNIFORM_STREAM,
+)
+from noisysim.devices.physics.ideal import adc, current, dac, jump, read_cell, readout
+
+LEAST = np.float32(LEAST_SCALE)
+
+# Properties of the device: dead branches are compiled away.
+HAS_DAC = False
+HAS_CURRENT = False
+HAS_ADC = False
+HAS_CELL_STD = False
+HAS_READ_CELL = False
+HAS_JUMP = False
+COMPENSATED = False
+OWN_ROWS = False  # whether input lines have values of their own
+OWN_COLUMNS = False  # output lines
+OWN_CELLS = False
+PAIRED = True
+USES_NORMAL = False
+USES_UNIFORM = False
+CELL_NORMAL = False
+CELL_UNIFORM = False
+
+BEFORE, AFTER = 1, 2  # where a perturbation is added to lines: at the line, or behind the ADC; 0 for none
+
+
+@device
+def activation(a, kind):
+    """The activation function of a given number; replaced by those of the network."""
+    return a
+
+
+@device
+def with_range(d, full_scale):
+    """The device's numbers with the ADC range of one tile in them; replaced for devices that have one."""
+    return d
+
+
+@device
+def with_row(d, own, j):
+    """The device's numbers with an input line's own values in them; replaced where lines have any."""
+    return d
+
+
+@device
+def with_column(d, own, j):
+    """The same of an output line."""
+    return d
+
+
+@device
+def with_cell(d, own, j):
+    """The same of a cell."""
+    return d
+
+
+@device
+def parted(k, n):
+    """k // n and k % n of numbers below 2^32: 64 bits take a GPU many times as long, and more registers."""
+    whole = np.uint32(k) // np.uint32(n)
+    return np.int64(whole), np.int64(np.uint32(k) - whole * np.uint32(n))
+
+
+@device
+def chosen(w, v0, v1, v2, v3):
+    """The w-th of the four values of a counter."""
+    return v0 if w == 0 else v1 if w == 1 else v2 if w == 2 else v3
+
+
+# --- what drives arrays ----------------------------------------------------------------------------------------------
+
+
+@kernel
+def give(values, norms, norm_at, units, kind, mask, drops, extra, moved, chips, out):
+    """What hidden units give on: lines normalised (from `norm_at` on, below 0 not at all), through the activation
+    function, some dropped, moved by an output perturbation."""
+    rows, n = out.shape
+    samples = rows // chips
+    for k in range(cuda.grid(1), rows * n, cuda.gridsize(1)):
+        r, j = parted(k, n)
+        value = values[r, j]
+        if norm_at >= 0:
+            unit = norm_at + parted(r, samples)[0] * units + parted(j, units)[1]
+            value = (value - norms[0, unit]) * norms[1, unit]
+        value = np.float32(activation(value, kind))
+        if drops:
+            value *= mask[r, j]
+        if moved:
+            value += extra[r, j]
+        out[r, j] = value
+
+
+@device
+def scale_of(top, low, r, full_scale):
+    """The full scale of a row: 0 stands for the row's own largest |value|, NaN where one is NaN."""
+    if full_scale > 0:
+        return full_scale
+    return top[r] if top[r] > -low[r] else -low[r]
+
+
+@kernel
+def drive(source, top, low, full_scale, own, own_at, chips, driven, d):
+    """What the DAC makes of rows of inputs, whose largest and lowest values are given; then the bias line, if any."""
+    rows, n = driven.shape
+    own_rows = rows // chips
+    for k in range(cuda.grid(1), rows * n, cuda.gridsize(1)):
+        r, j = parted(k, n)
+        value = np.float32(1.0)
+        if j < source.shape[1]:
+            value = source[r, j]
+            if HAS_DAC:
+                scale = scale_of(top, low, r, full_scale)
+                if scale >= LEAST:
+                    line = own_at + parted(r, own_rows)[0] * n + j
+                    inverse = np.float32(1.0) / scale
+                    value = np.float32(dac(value * inverse, with_row(d, own, line))) * scale
+        driven[r, j] = value
+
+
+@kernel
+def cell_inputs(inputs, start, top, low, full_scale, ranges, tile, x, d):
+    """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve."""
+    rows, n = x.shape
+    own_rows = rows // ranges.shape[0]
+    for k in range(cuda.grid(1), rows * n, cuda.gridsize(1)):
+        r, j = parted(k, n)
+        value = inputs[r, start + j]
+        if HAS_CURRENT:
+            scale = scale_of(top, low, r, full_scale)
+            inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
+            here = with_range(d, ranges[parted(r, own_rows)[0], tile])
+            value = np.float32(current(value * inverse, here)) * scale
+        x[r, j] = value
+
+
+# --- cells that are read one by one ----------------------------------------------------------------------------------
+
+# A tile's cells, in each side's row of the cells of all chips: chip m's j-th of line i lies at
+# at + m count + i width + j, n of a line belong to the tile. Sides follow each other, `total` cells each; the tile's
+# positive one is `side`, its negative one the next. Times are rows of a chip: first, first + 1, ...; `sample` is the
+# number of its row 0.
+
+
+@device
+def moved_on(states, at, own, u, seconds, d):
+    """The discrete state of a cell after some time."""
+    state = np.uint8(np.float32(jump(np.float32(states[at]), u, seconds, with_cell(d, own, at))))
+    states[at] = state
+    return state
+
+
+@kernel
+def move_states(
+    states, own, ranges, side, total, at, count, width, n, n_out, rows, first, waited, between, sample, number, layer,
+    tile, tile_in_layer, keys, seen, d,
+):  # fmt: skip
+    """Discrete states of a tile's cells from row to row of a chip, into `seen` (chips rows, sides lines cells).
+
+    `waited` seconds pass before the first row, `between` before each other.
+    """
+    q, sides = (n + 3) // 4, 2 if PAIRED else 1
+    word = stream_word(STATE_STREAM, layer, tile_in_layer)
+    for k in range(cuda.grid(1), keys.shape[0] * n_out * sides * q, cuda.gridsize(1)):
+        line, c = parted(k, q)
+        rest, s = parted(line, sides)
+        chip, i = parted(rest, n_out)
+        here = with_range(d, ranges[chip, tile])
+        cells, to = (side + s) * total + at + chip * count + i * width, (s * n_out + i) * n
+        for r in range(rows):
+            seconds = waited if r == 0 else between
+            u0, u1, u2, u3 = four_uniforms((2 * i + s) * q + c, sample + first + r, number, word, keys, chip)
+            for w in range(4):
+                j = w * q + c
+                if j < n:
+                    u = chosen(w, u0, u1, u2, u3)
+                    seen[chip * rows + r, to + j] = moved_on(states, cells + j, own, u, seconds, here)
+
+
+@device
+def carried(x, row, j, now, at, seen, r, to, own, z, u, d):
+    """What one cell adds to its line's current, as one read sees it."""
+    if now[at] < 0:
+        return np.float32(0.0)  # the line is cut
+    s = np.float32(seen[r, to]) if HAS_JUMP else np.float32(0.0)
+    return x[row, j] * np.float32(read_cell(now[at], s, z, u, with_cell(d, own, at)))
+
+
+@device
+def cell_normals(counter, sample, number, layer, tile, keys, chip):
+    """N(0, 1) draws of four cells, where reads take any."""
+    zero = np.float32(0.0)
+    if CELL_NORMAL:
+        return four_normals(counter, sample, number, stream_word(CELL_STREAM, layer, tile), keys, chip)
+    return zero, zero, zero, zero
+
+
+@device
+def cell_uniforms(counter, sample, number, layer, tile, keys, chip):
+    """Draws in (0, 1) of four cells, where reads take any."""
+    zero = np.float32(0.0)
+    if CELL_UNIFORM:
+        return four_uniforms(counter, sample, number, stream_word(CELL_UNIFORM_STREAM, layer, tile), keys, chip)
+    return zero, zero, zero, zero
+
+
+@device
+def reference(x, row, n, now, at):
+    """What a fixed reference adds to a line's current."""
+    current_in = np.float32(0.0)
+    for j in range(n):
+        current_in += x[row, j] * larger(now[at + j], np.float32(0.0))
+    return current_in
+
+
+@device
+def read_side(x, row, n, base, now, at, seen, r, to, own, sample, number, layer, tile, keys, chip, d):
+    """sum_j x_j G_j over the cells of one side of a line, each as one read sees it."""
+    q, total = (n + 3) // 4, np.float32(0.0)
+    for c in range(q):
+        z0, z1, z2, z3 = cell_normals(base + c, sample, number, layer, tile, keys, chip)
+        u0, u1, u2, u3 = cell_uniforms(base + c, sample, number, layer, tile, keys, chip)
+        for w in range(4):
+            j = w * q + c
+            if j < n:
+                z, u = chosen(w, z0, z1, z2, z3), chosen(w, u0, u1, u2, u3)
+                total += carried(x, row, j, now, at + j, seen, r, to + j, own, z, u, d)
+    return total
+
+
+@kernel
+def read_cells(
+    x, now, own, seen, ranges, side, total, at, count, width, unit, rows, first, sample, number, layer, tile,
+    tile_in_layer, keys, product, d,
+):  # fmt: skip
+    """Line currents of one tile in some rows of every chip, every cell read by itself; `unit` is a weight a uS."""
+    n, n_out, chips = x.shape[1], product.shape[1], keys.shape[0]
+    q = (n + 3) // 4
+    for k in range(cuda.grid(1), chips * rows * n_out, cuda.gridsize(1)):
+        r, i = parted(k, n_out)
+        chip, place = parted(r, rows)
+        row, when = chip * (x.shape[0] // chips) + first + place, sample + first + place
+        cells, here = side * total + at + chip * count + i * width, with_range(d, ranges[chip, tile])
+        line = read_side(
+            x, row, n, 2 * i * q, now, cells, seen, r, i * n, own, when, number, layer, tile_in_layer, keys, chip, here
+        )
+        cells += total
+        if PAIRED:
+            line -= read_side(
+                x, row, n, (2 * i + 1) * q, now, cells, seen, r, (n_out + i) * n, own, when, number, layer,
+                tile_in_layer, keys, chip, here,
+            )  # fmt: skip
+        else:
+            line -= reference(x, row, n, now, cells)
+        product[row, i] = line * unit
+
+
+# --- what is read of lines -------------------------------------------------------------------------------------------
+
+
+@device
+def line_normals(counter, sample, number, layer, tile, keys, chip):
+    """N(0, 1) draws of four lines, where reads take any."""
+    zero = np.float32(0.0)
+    if USES_NORMAL:
+        return four_normals(counter, sample, number, stream_word(NORMAL_STREAM, layer, tile), keys, chip)
+    return zero, zero, zero, zero
+
+
+@device
+def line_uniforms(counter, sample, number, layer, tile, keys, chip):
+    """Draws in (0, 1) of four lines, where reads take any."""
+    zero = np.float32(0.0)
+    if USES_UNIFORM:
+        return four_uniforms(counter, sample, number, stream_word(UNIFORM_STREAM, layer, tile), keys, chip)
+    return zero, zero, zero, zero
+
+
+@device
+def read_line(product, energy, perturbation, add, accumulate, convert, gain, own, column, r, j, z, u, activities, d):
+    """Read noise and ADC of one line, into `activities`; returns the bits of |value| before the gain.
+
+    They order as the values do, with NaN above all.
+    """
+    value, noise = product[r, j], energy[r, j] if HAS_CELL_STD and energy.size == product.size else np.float32(0.0)
+    if add == BEFORE:
+        share = np.float32(1.0) / gain if COMPENSATED else np.float32(1.0)
+        value += share * perturbation[r, j]
+    value = np.float32(readout(value, noise, z, u, d))
+    if HAS_ADC and convert:
+        value = np.float32(adc(value, with_column(d, own, column)))
+    bits = np.float32(value).view(np.int32) & np.int32(0x7FFFFFFF)
+    if COMPENSATED:
+        value *= gain
+    if accumulate:
+        value += activities[r, j]
+    if add == AFTER:
+        value += perturbation[r, j]
+    activities[r, j] = value
+    return np.int32(bits)
+
+
+@kernel
+def read_lines(
+    product, energy, perturbation, add, activities, accumulate, convert, ranges, gains, peaks, tile, own, own_at, units,
+    layer, tile_in_layer, first_sample, number, keys, d,
+):  # fmt: skip
+    """Digitise one tile's lines into `activities`, or add them to what is there; raises the bits `peaks`.
+
+    A row is a sample: so many units at each position.
+    """
+    rows, n = product.shape
+    q, samples = (n + 3) // 4, rows // keys.shape[0]
+    for k in range(cuda.grid(1), rows * q, cuda.gridsize(1)):
+        r, i = parted(k, q)
+        chip, sample = parted(r, samples)
+        sample += first_sample
+        here, gain = with_range(d, ranges[chip, tile]), gains[chip, tile]
+        z0, z1, z2, z3 = line_normals(i, sample, number, layer, tile_in_layer, keys, chip)
+        u0, u1, u2, u3 = line_uniforms(i, sample, number, layer, tile_in_layer, keys, chip)
+        first, top = own_at + chip * units, np.int32(0)
+        for w in range(4):
+            j = w * q + i
+            if j < n:
+                z, u = chosen(w, z0, z1, z2, z3), chosen(w, u0, u1, u2, u3)
+                bits = read_line(
+                    product, energy, perturbation, add, accumulate, convert, gain, own, first + parted(j, units)[1],
+                    r, j, z, u, activities, here,
+                )  # fmt: skip
+                top = max(top, bits)
+        if top > peaks[chip, tile]:  # seldom, once some have been read
+            cuda.atomic.max(peaks, (chip, tile), top)
+
+
+@kernel
+def follow_peaks(ranges, peaks):
+    """Auto-ranging: widen a converter that saturated by a quarter, narrow one that is half idle by one per cent."""
+    for tile in range(cuda.grid(1), ranges.size, cuda.gridsize(1)):
+        if peaks[tile] >= ranges[tile] * np.float32(0.999):
+            ranges[tile] *= np.float32(1.25)
+        elif LEAST <= peaks[tile] < ranges[tile] * np.float32(0.5):
+            ranges[tile] *= np.float32(0.99)
+        peaks[tile] = np.float32(0.0)

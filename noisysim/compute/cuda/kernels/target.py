@@ -1,0 +1,78 @@
+"""What CUDA kernels are made with: decorators, launches, comparisons.
+
+With ``NUMBA_ENABLE_CUDASIM=1``, set before the first import, Numba's simulator runs the kernels on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import cuda
+
+from noisysim.compute.jit import cache
+
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+_THREADS = 2 if SIMULATED else 256  # a simulated thread is one of Python's
+_BLOCKS = 2 if SIMULATED else 132 * 32  # more elements than these have threads: each thread does several
+
+
+def kernel(function: Callable) -> Any:
+    """Compile a function that each thread of a grid runs."""
+    if SIMULATED:
+        return cuda.jit(function)
+    from numba.cuda.dispatcher import CUDACache
+
+    return cache.keep(cuda.jit(function), CUDACache)
+
+
+def device(function: Callable) -> Any:
+    """Compile a function that kernels call."""
+    return function if SIMULATED else cuda.jit(device=True)(function)
+
+
+def launch(function: Any, elements: int, *arguments: Any) -> None:
+    """Run a kernel over so many elements, which it shares out by ``range(cuda.grid(1), elements, cuda.gridsize(1))``.
+
+    Arrays are taken where they lie, whatever library made them; with no elements nothing runs.
+    """
+    if elements > 0:
+        blocks = min(-(-elements // _THREADS), _BLOCKS)
+        function[blocks, _THREADS](*[_argument(a) for a in arguments])
+
+
+if SIMULATED:
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    def _argument(value: Any) -> Any:
+        return FakeCUDAArray(value.view(np.ndarray)) if isinstance(value, np.ndarray) else value
+
+else:
+    _known: dict[tuple, Any] = {}
+
+    def _argument(value: Any) -> Any:
+        if not hasattr(type(value), "__cuda_array_interface__"):
+            return value
+        key = (value.data.ptr, value.shape, value.strides, value.dtype.char)
+        found = _known.get(key)
+        if found is None:
+            if len(_known) > 1 << 14:
+                _known.clear()
+            # a description of memory, which it does not keep alive
+            found = cuda.from_cuda_array_interface(value.__cuda_array_interface__, owner=None, sync=False)
+            _known[key] = found
+        return found
+
+
+@device
+def larger(a, b):
+    """Python's ``max`` of two: CUDA's own would drop NaN."""
+    return b if b > a else a
+
+
+@device
+def smaller(a, b):
+    """Python's ``min`` of two."""
+    return b if b < a else a

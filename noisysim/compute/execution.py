@@ -1,0 +1,159 @@
+"""Who runs the loops: one pool of threads, BLAS held at one thread, and the fixed partition of the work.
+
+How a product is cut decides its last bits, so the cut is a function of shapes alone and never of the thread count.
+Two pools of threads fight for the cores (each spins while the other works), so BLAS gets none of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from noisysim.networks.tiling import BLOCK_ROWS as BLOCK_ROWS
+
+BLOCK_UNITS = 256
+"""About how many rows of a weight gradient or a decorrelation matrix one task computes."""
+SERIAL_FLOPS = 40e6
+"""Below this much work, handing it to another thread costs more than it saves."""
+
+_local = threading.local()
+
+
+def available_cores() -> int:
+    """Cores this process may use (``NOISYSIM_THREADS`` overrides)."""
+    chosen = os.environ.get("NOISYSIM_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quiet(task: Callable[[], object]) -> None:
+    """Numbers may leave all bounds where a run diverges, which the run tells of itself."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        task()
+
+
+class _Pool:
+    """The process's pools, one for each number of threads asked for; made on first use, made anew in a forked child."""
+
+    def __init__(self) -> None:
+        self.threads = available_cores()
+        self.executors: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+    def run(self, tasks: Sequence[Callable[[], object]], flops: float) -> None:
+        if self.threads == 1 or len(tasks) == 1 or flops < SERIAL_FLOPS:
+            for task in tasks:
+                _quiet(task)
+            return
+        key = (os.getpid(), self.threads)
+        if key not in self.executors:
+            self.executors[key] = ThreadPoolExecutor(self.threads, "noisysim")
+        for future in [self.executors[key].submit(_quiet, task) for task in tasks]:
+            future.result()
+
+
+_pool = _Pool()
+
+
+def run(tasks: Sequence[Callable[[], object]], flops: float) -> None:
+    """Run independent tasks, on the pool if the work (floating-point operations) is worth it."""
+    with single_blas():
+        _pool.run(tasks, flops)
+
+
+@functools.cache
+def _blas():
+    import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that compiled products call; load it before it is counted)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def blas_libraries() -> list[dict[str, Any]]:
+    """What is known of each BLAS library that is loaded (`threadpoolctl`)."""
+    return [one for one in _blas().info() if one["user_api"] == "blas"]
+
+
+class _Hold:
+    """Counts who needs BLAS held at one thread; the first takes its threads away, the last gives them back."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lock = threading.Lock()
+        self.limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.count == 0:
+                self.limiter = _blas().limit(limits=1, user_api="blas")
+                self.limiter.__enter__()
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                self.limiter.__exit__(None, None, None)
+
+
+_hold = _Hold()
+
+
+def single_blas() -> _Hold:
+    """Hold BLAS at one thread in a ``with`` block; nested uses, from any thread, cost next to nothing."""
+    return _hold
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Use `count` threads in the block (``None``: as many as there are cores). Results do not depend on it."""
+    before, _pool.threads = _pool.threads, count or available_cores()
+    try:
+        with single_blas():
+            yield
+    finally:
+        _pool.threads = before
+
+
+def spans(total: int, block: int) -> list[tuple[int, int]]:
+    """Cut ``range(total)`` into blocks of `block`, the last one shorter."""
+    return [(first, min(first + block, total)) for first in range(0, total, block)]
+
+
+def unit_spans(total: int) -> list[tuple[int, int]]:
+    """Cut the rows of a matrix into an even number of blocks of nearly the same size, in multiples of 16."""
+    if total < BLOCK_UNITS:
+        return [(0, total)]
+    count = 2 * -(-total // (2 * BLOCK_UNITS))
+    return spans(total, 16 * -(-total // (16 * count)))
+
+
+def scratch(name: str, size: int, dtype: type = np.float32) -> np.ndarray:
+    """A 1-D work array of this thread, at least `size` long; its contents are anything."""
+    arrays = _local.__dict__.setdefault("arrays", {})
+    array = arrays.get(name)
+    if array is None or array.size < size:
+        if array is not None:
+            array.fill(0)  # it is freed: who is given its memory next must not find a chip's lines in it
+        array = arrays[name] = np.empty(size, dtype)
+        _local.__dict__.setdefault("sets", {}).clear()
+    return array
+
+
+def scratch_set(key: tuple, make: Callable[[], tuple]) -> tuple:
+    """Several work arrays of this thread, cut as `make` does it; made once for each key."""
+    sets = _local.__dict__.setdefault("sets", {})
+    if key not in sets:
+        made = make()  # may grow an array, which empties the sets
+        _local.sets[key] = made
+        return made
+    return sets[key]

@@ -1,0 +1,1 @@
+"""Loops compiled for one device, and the cache of their machine code."""

@@ -1,0 +1,75 @@
+"""One array a layer, kept in one buffer, so that a compiled loop takes a whole network in one argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from noisysim.compute import backends
+
+
+class Layered(list):
+    """A list of arrays, one a layer, that are consecutive views of the 1-D buffer `flat`.
+
+    Items are not to be replaced; write into them.
+
+    Attributes
+    ----------
+    flat : numpy.ndarray
+        float32, 1-D, contiguous: every layer's array in C order, one after the other.
+    widths : numpy.ndarray
+        int64, (layers,): the length of each array's last axis.
+    positions, sizes : numpy.ndarray
+        int64, (layers,): rows of so many values that a sample has, the axes between the first and the last; and all of
+        its values.
+    flat_rows : bool
+        Whether each sample is one row of every array.
+
+    Parameters
+    ----------
+    flat : numpy.ndarray
+        At least as long as the arrays together.
+    shapes : sequence of tuple of int
+    """
+
+    __slots__ = ("flat", "flat_rows", "positions", "sizes", "widths")
+
+    def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
+        self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
+        self.widths = np.array([shape[-1] for shape in shapes], np.int64)
+        self.positions = np.array([math.prod(shape[1:-1]) for shape in shapes], np.int64)
+        self.sizes = self.widths * self.positions
+        self.flat_rows = all(len(shape) <= 2 for shape in shapes)
+        start = 0
+        for shape in shapes:
+            size = math.prod(shape)
+            self.append(flat[start : start + size].reshape(shape))
+            start += size
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each layer's array."""
+        return [array.shape for array in self]
+
+
+def empty(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
+    """Uninitialised float32 arrays of these shapes, of an array namespace."""
+    return Layered(xp.empty(sum(math.prod(s) for s in shapes), np.float32), shapes)
+
+
+def zeros(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
+    """Zero float32 arrays of these shapes, of an array namespace."""
+    return Layered(xp.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
+
+
+def layered(arrays: Sequence[Any]) -> Layered:
+    """The arrays as a `Layered`: themselves if they are one, else a copy."""
+    if isinstance(arrays, Layered):
+        return arrays
+    made = empty([np.shape(a) for a in arrays], backends.of(arrays[0]).xp if len(arrays) else np)
+    for target, source in zip(made, arrays, strict=True):
+        target[...] = source
+    return made

@@ -1,0 +1,378 @@
+"""Devices from outside the package: found and loaded, and what is wrong with one said before anything runs on it.
+
+A user's device is a file; a third party's an entry point of the group ``noisysim.devices``; or it is a class of any
+module that Python has, a script or a notebook among them. Each gets the same checks, and its source is kept for the
+record.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import itertools
+import math
+import numbers
+import random
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.common import user_files
+from noisysim.common.fields import Field, check, declared, nearest
+from noisysim.common.plain_functions import fingerprint
+from noisysim.common.user_files import File, Origin, UserError, line_in, line_of_class, one_line
+from noisysim.devices.physics import ideal
+
+PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
+"""The hooks a device may define, in the order in which a signal or a change meets them, and what each takes."""
+FURTHER = {"drift": "target", "cell_std": "target"}
+"""What a hook may take besides, before the device's numbers, if it names it."""
+LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
+"""Functions that declare mean and standard deviation of what a hook draws."""
+GROUP = "noisysim.devices"
+_TYPICAL: dict[str, tuple[float, ...]] = {
+    "v": (-1, 0, 1), "i": (-1, 0, 1), "energy": (0, 1e-4), "z": (-1, 0, 1), "u": (0.1, 0.5, 0.9),
+    "t": (1e-3, 1, 1e4), "up": (1, -1), "s": (0, 1),
+}  # fmt: skip
+"""Values at which a hook is tried."""
+
+
+class DeviceError(UserError):
+    """What is wrong with a device that somebody wrote, in one line, with file and line."""
+
+
+_ORIGINS: dict[type, Origin] = {}
+
+
+# --- finding and loading --------------------------------------------------------------------------------------------
+
+
+def read(path: str) -> File:
+    """A device file's bytes; nothing of it is executed."""
+    return user_files.read("device", path)
+
+
+def load(file: File) -> type:
+    """The device class of a file. The same source gives the same class, an edited one another."""
+
+    def check(module: types.ModuleType, text: str) -> None:
+        cls = _the_class(module, file.path)
+        _check_spelling(module, text, file.path)
+        _check_class(cls, functools.partial(line_of_class, text, file.path))
+
+    module = user_files.module("device", file, check, DeviceError)
+    cls = _the_class(module, file.path)
+    _ORIGINS[cls] = Origin(file.path, Path(file.path).stem, user_files.text_of(module), file.sha256)
+    return cls
+
+
+def installed() -> dict[str, importlib.metadata.EntryPoint]:
+    """The devices of third parties by name; nothing of theirs is imported."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+
+
+def load_installed(point: importlib.metadata.EntryPoint) -> type:
+    """The device class of an entry point, which names a module or a class."""
+    where = f"device {point.name!r} ({point.value})"
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        raise DeviceError(f"{where} cannot be loaded: {type(error).__name__}: {one_line(error)}") from None
+    if isinstance(found, types.ModuleType):
+        found = _the_class(found, where)
+    if not _is_device_class(found):
+        raise DeviceError(f"{where} is neither a module nor a NamedTuple class, but {type(found).__name__}")
+    module = sys.modules[found.__module__]
+    if found not in _ORIGINS:
+        origin = _of_module(module)._replace(name=point.name, title=point.name)
+        _check_spelling(module, origin.source, module.__file__ or where)
+        _check_class(found, functools.partial(line_of_class, origin.source, module.__file__ or where))
+        _ORIGINS[found] = origin
+    return found
+
+
+def origin(cls: type) -> Origin:
+    """Where a device class comes from that is none of the package's own."""
+    if cls in _ORIGINS:
+        return _ORIGINS[cls]
+    if cls.__module__ == "__main__":
+        space = vars(sys.modules["__main__"])
+        own = [space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)]
+        text = "\n".join([f"{cls.__qualname__}{cls._field_defaults}", *map(fingerprint, own)])  # type: ignore
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        return Origin(f"__main__.{cls.__qualname__}", cls.__name__, text, sha256)  # not kept: a notebook changes
+    _ORIGINS[cls] = _of_module(sys.modules[cls.__module__])
+    return _ORIGINS[cls]
+
+
+def _of_module(module: types.ModuleType) -> Origin:
+    path = getattr(module, "__file__", None)
+    if path is None or not Path(path).is_file() or not path.endswith(".py"):
+        raise DeviceError(
+            f"the source of module {module.__name__!r} is not there: put the device into a file of its own"
+        )
+    content = Path(path).read_bytes()
+    text = importlib.util.decode_source(content)
+    return Origin(path, module.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
+
+
+def _is_device_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
+
+
+def classes(module: types.ModuleType) -> list[type]:
+    """The NamedTuple classes that a module itself defines, without those whose names begin with an underscore."""
+    return [
+        v for n, v in vars(module).items()
+        if _is_device_class(v) and v.__module__ == module.__name__ and not n.startswith("_")
+    ]  # fmt: skip
+
+
+def _the_class(module: types.ModuleType, where: str) -> type:
+    found = dict.fromkeys(classes(module))  # a second name for the same class is none more
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        names = " and ".join(cls.__name__ for cls in found)
+        raise DeviceError(
+            f"{where} defines the NamedTuple classes {names}: a device's file has one (or name others _x)"
+        )
+    plain = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+    hint = f"; class {plain[0]} is none" if plain else ""
+    raise DeviceError(f"{where} defines no NamedTuple class{hint}: write class MyChip(NamedTuple) with its numbers")
+
+
+# --- what may be wrong with it --------------------------------------------------------------------------------------
+
+
+def usage(hook: str) -> str:
+    """What a hook takes and gives, as messages say it."""
+    more = f", or {hook}({', '.join(_with_further(hook))})," if hook in FURTHER else ""
+    return f"{hook}({', '.join(PARAMETERS[hook])}){more} takes numbers and returns one number"
+
+
+def _with_further(hook: str) -> tuple[str, ...]:
+    return (*PARAMETERS[hook][:-1], FURTHER[hook], PARAMETERS[hook][-1])
+
+
+def taken(function: Callable) -> tuple[str, ...]:
+    """The arguments that a hook takes, by name: those of `PARAMETERS`, or one of `FURTHER` besides."""
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+def takes_target(function: Callable) -> bool:
+    """Whether a hook asks what the last write of a cell aimed at."""
+    return "target" in taken(function)
+
+
+def ask(function: Callable, d: Any, **values: Any) -> Any:
+    """What a hook gives, as plain Python, of those values that it takes."""
+    return function(*(values[name] for name in taken(function)[:-1]), d)
+
+
+def place(function: Callable) -> str:
+    code = function.__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def mistake(function: Callable, error: Exception) -> DeviceError:
+    """The error for a function of a device's that raised what it did not mean to."""
+    plain: Any = inspect.unwrap(function)
+    at = line_in(error, plain.__code__.co_filename) or place(plain)
+    return DeviceError(f"{at}: {function.__name__} raised {type(error).__name__}: {one_line(error)}")
+
+
+def _check_spelling(module: types.ModuleType, text: str, path: str) -> None:
+    """Refuse a function that nobody calls and whose name is nearly a hook's."""
+    known = (*PARAMETERS, "check", "tables", *LAWS)
+    tree = ast.parse(text)
+    called = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    for name, value in vars(module).items():
+        if not isinstance(value, types.FunctionType) or value.__module__ != module.__name__:
+            continue
+        if name in called or name in known:
+            continue
+        if near := _nearly(name, known):
+            wanted = f" {usage(near)}" if near in PARAMETERS else ""
+            line = value.__code__.co_firstlineno
+            raise DeviceError(f"{path}:{line}: {name} is no hook; did you mean {near!r}?{wanted}")
+
+
+def _nearly(name: str, known: tuple[str, ...]) -> str | None:
+    return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
+
+
+def _check_class(cls: type, where: Callable[..., str]) -> None:
+    """Refuse fields without a usable default, and declarations that point nowhere."""
+    for hook in PARAMETERS:
+        if isinstance(vars(cls).get(hook), types.FunctionType):
+            raise DeviceError(f"{where(cls)}: {hook} is a method of {cls.__name__}; a hook is a function of the module")
+    try:
+        specs = declared(cls)
+    except Exception as error:
+        raise DeviceError(f"{where(cls)}: an annotation of {cls.__name__} cannot be read: {one_line(error)}") from None
+    for name, spec in specs.items():
+        at = where(cls, name)
+        if name in ("name", "source", "sha256"):
+            raise DeviceError(f"{at}: a field cannot be called {name!r}, which the record of a run needs")
+        if name not in cls._field_defaults:  # type: ignore[attr-defined]
+            raise DeviceError(f"{at}: field {name!r} has no default: write {name}: float = 0.0")
+        if spec.choices:
+            raise DeviceError(f"{at}: field {name!r} holds a word; a device's fields are numbers")
+        try:
+            check(cls.__name__, name, cls._field_defaults[name], spec)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            raise DeviceError(f"{at}: as a default {error}") from None
+        _check_declaration(at, name, spec, specs)
+
+
+def _check_declaration(at: str, name: str, spec: Field, specs: Mapping[str, Field]) -> None:
+    spread = spec.spread
+    said = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
+    if spread:
+        said += [
+            ("spread.by", spread.by, tuple(specs)),
+            ("spread.law", spread.law, ("normal", "lognormal", "absolute")),
+        ]
+        said += [("spread.of", spread.of, ("cell", "row", "column"))]
+    for what, value, known in said:
+        if value not in known:
+            raise DeviceError(
+                f"{at}: {what}={value!r} of field {name!r} is unknown{nearest(value, filter(None, known))}"
+            )
+
+
+def examine(cls: type) -> None:
+    """Refuse a device class whose hooks cannot be hooks: another signature, no plain function, no source."""
+    module = sys.modules.get(cls.__module__)
+    if module is None:
+        raise DeviceError(f"the module of device {cls.__name__} is gone: put the device into a file of its own")
+    if cls not in _ORIGINS:  # others were looked at when they were loaded
+        _check_class(cls, lambda cls, field="": f"{cls.__module__}.{cls.__name__}")
+    space = vars(module)
+    _examine(cls, tuple((hook, space[hook]) for hook in PARAMETERS if callable(space.get(hook))))
+
+
+def _file_of(cls: type) -> str:
+    return getattr(sys.modules[cls.__module__], "__file__", None) or cls.__module__
+
+
+@functools.cache
+def _examine(cls: type, found: tuple[tuple[str, Any], ...]) -> None:
+    for hook, function in found:
+        if not isinstance(function, types.FunctionType):
+            raise DeviceError(
+                f"{_file_of(cls)}: {hook} must be a plain function, without decorators (it is compiled for you), "
+                f"not {type(function).__name__}"
+            )
+        code = function.__code__
+        known = [PARAMETERS[hook], _with_further(hook)] if hook in FURTHER else [PARAMETERS[hook]]
+        if (
+            taken(function) not in known
+            or code.co_kwonlyargcount
+            or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+        ):
+            said = ", ".join(map(str, inspect.signature(function, follow_wrapped=False).parameters.values()))
+            raise DeviceError(f"{place(function)}: not {hook}({said}): {usage(hook)}, with these names in this order")
+        try:
+            fingerprint(function)
+        except (OSError, TypeError):
+            raise DeviceError(
+                f"the source of {hook} is not available (was it typed into Python?): put the device into a file and "
+                "give its path, device='my_chip.py'"
+            ) from None
+
+
+# --- trying its hooks -----------------------------------------------------------------------------------------------
+
+
+def scalars(device: Any) -> dict[str, np.float32]:
+    """What hooks find in a device's fields where nothing is spread: float32 numbers, 0 for a data file."""
+    specs = declared(type(device))
+    return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
+
+
+def typical(device: Any, function: Callable) -> Iterator[tuple[np.float32, ...]]:
+    """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
+    low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
+    g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
+    values = {**_TYPICAL, "g": g, "target": g}
+    return itertools.product(*(map(np.float32, values[p]) for p in taken(function)[:-1]))
+
+
+def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
+    """Evaluate hooks, as plain Python, at typical values; refuse what is not one finite number.
+
+    Parameters
+    ----------
+    device : device
+    hooks : mapping
+        Those that the device defines, by name.
+    """
+    fields = scalars(device)
+    if "adc_range" in fields and fields["adc_range"] == 0:
+        fields["adc_range"] = np.float32(1)  # calibrated: a tile's own in the hooks
+    d = types.SimpleNamespace(**fields)  # which lets fields be read by name only
+    for hook, function in hooks.items():
+        before = _global_draws()
+        for arguments in typical(device, function):
+            try:
+                with np.errstate(all="ignore"):
+                    value = function(*arguments, d)
+                wrong = _wrong(hook, value)
+                at = place(function)
+            except Exception as error:
+                at = line_in(error, function.__code__.co_filename) or place(function)
+                wrong = f"raised {type(error).__name__}: {_hint(error, fields)}"
+            if wrong:
+                said = ", ".join(f"{p}={a:g}" for p, a in zip(taken(function), arguments, strict=False))
+                raise DeviceError(f"{at}: {hook} {wrong} at {said}; {usage(hook)}") from None
+        if _global_draws() != before and all(_draws(function, typical(device, function), d) for _ in range(3)):
+            raise DeviceError(
+                f"{place(function)}: {hook} draws random numbers of its own, which no seed of a run decides; what it "
+                f"may use is drawn for it (readout has z, normal, and u, uniform): {usage(hook)}"
+            )
+
+
+def _draws(function: Callable, cases: Iterator[tuple[np.float32, ...]], d: Any) -> bool:
+    """Whether a hook moves the generators of Python or NumPy; asked more than once, as another thread may have."""
+    before = _global_draws()
+    with np.errstate(all="ignore"):
+        for arguments in cases:
+            function(*arguments, d)
+    return _global_draws() != before
+
+
+def _global_draws() -> tuple[Any, ...]:
+    """Where Python's and NumPy's own generators stand."""
+    state: Any = np.random.get_state(legacy=False)["state"]  # type: ignore[call-overload]
+    return random.getstate(), state["pos"], state["key"].tobytes()
+
+
+def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
+    if isinstance(error, AttributeError) and isinstance(error.obj, types.SimpleNamespace):
+        return f"d has no field {error.name!r}{nearest(str(error.name), fields)}"
+    return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
+
+
+def _wrong(hook: str, value: Any) -> str:
+    """What is wrong with a value that a hook returned; "" if nothing is."""
+    if isinstance(value, np.ndarray):
+        return f"returned an array of shape {value.shape} (np.where gives one: write x if c else y)"
+    if not isinstance(value, (numbers.Real, np.bool_)):
+        return f"returned {value!r} ({type(value).__name__})"
+    number = float(value)
+    if not math.isfinite(number):
+        return f"returned {number}"
+    if hook == "jump" and not (number.is_integer() and 0 <= number <= 255):
+        return f"returned {number:g}, not a whole number from 0 to 255,"
+    return ""

@@ -1,0 +1,1 @@
+"""Networks: layers, what follows from a list of them, and how their weights lie on arrays."""

@@ -1,0 +1,152 @@
+"""How a network lies on a chip: its layers' tiles, and offsets into flat buffers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from noisysim.networks.architecture import Architecture, architecture
+
+BLOCK_ROWS = 512
+"""Rows of a batch that one task takes through an operation, or through a network's dense layers."""
+BLOCK_VALUES = 1 << 19
+"""A task takes through convolutions as many samples, a power of two, as keep their patches below this many values; at
+least one."""
+
+
+class Room(NamedTuple):
+    """The most that any of some layers needs: inputs of one product, and values of a sample.
+
+    Attributes
+    ----------
+    columns, driven, lines, outputs, patches : int
+        `driven` is what drives a layer at all positions, `patches` the same of convolutions only, without the bias.
+    """
+
+    columns: int
+    driven: int
+    lines: int
+    outputs: int
+    patches: int
+
+
+class Stage(NamedTuple):
+    """Layers that a block of samples goes through before the next one.
+
+    Attributes
+    ----------
+    layers : (int, int)
+        The first, and behind the last.
+    rows : int
+        Samples of a block; it divides `BLOCK_ROWS`.
+    room : Room
+    """
+
+    layers: tuple[int, int]
+    rows: int
+    room: Room
+
+
+@dataclass(frozen=True)
+class Network(Architecture):
+    """An architecture, and the tiling of its arrays.
+
+    Parameters
+    ----------
+    tile_rows, tile_columns : int
+        Most inputs and outputs one physical array can have; 0 is no limit.
+    slices, slice_bits : int
+        Arrays that share a weight's bits, and how many bits of its magnitude each holds.
+    """
+
+    tile_rows: int = 0
+    tile_columns: int = 0
+    slices: int = 1
+    slice_bits: int = 4
+
+    def row_tiles(self, layer: int) -> list[tuple[int, int]]:
+        """The ranges of inputs that layer's arrays hold."""
+        return _cut(self.columns[layer], self.tile_rows)
+
+    def column_tiles(self, layer: int) -> list[tuple[int, int]]:
+        """The ranges of outputs that a layer's arrays hold."""
+        return _cut(self.units[layer], self.tile_columns)
+
+    def tiles(self, layer: int) -> int:
+        """How many arrays' partial sums make a layer's outputs: those of every slice."""
+        return self.slices * len(self.row_tiles(layer))
+
+    @cached_property
+    def conversions(self) -> tuple[int, int, int]:
+        """Array products, DAC and ADC conversions of one sample's pass."""
+        mvms = dac = adc = 0
+        for layer, (n_out, n_in) in enumerate(self.shapes):
+            rows, columns, p = self.tiles(layer), len(self.column_tiles(layer)), self.positions[layer]
+            mvms += p * rows * columns
+            dac += p * n_in * columns  # slices share their inputs' converters
+            adc += p * n_out * rows
+        return mvms, dac, adc
+
+    def room(self, first: int, last: int) -> Room:
+        """What the work arrays of layers first..last - 1 must hold."""
+        here = slice(first, last)
+        at_all = list(zip(self.positions[here], self.columns[here], self.fan_in[here], self.blocks[here], strict=True))
+        return Room(
+            columns=max(self.columns[here]),
+            driven=max(p * n for p, n, _, _ in at_all),
+            lines=max(self.lines[here]),
+            outputs=max(self.sizes[here]),
+            patches=max(p * n if block.is_conv else 0 for p, _, n, block in at_all),
+        )
+
+    def stages(self, training: bool) -> list[Stage]:
+        """Layers that samples go through together, all of one kind; while learning up to a normalised one."""
+        ends = [
+            layer + 1
+            for layer, (block, above) in enumerate(itertools.pairwise(self.blocks))
+            if block.is_conv != above.is_conv or (training and block.norm)
+        ]
+        found = []
+        for first, last in itertools.pairwise([0, *ends, self.depth]):
+            room, rows = self.room(first, last), BLOCK_ROWS
+            if self.blocks[first].is_conv:
+                rows = 1 << max(0, min(BLOCK_ROWS, BLOCK_VALUES // room.driven).bit_length() - 1)
+            found.append(Stage((first, last), rows, room))
+        return found
+
+    def layout(self) -> tuple[np.ndarray, np.ndarray]:
+        """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.layout`)."""
+        table = np.zeros((self.depth, 9), np.int64)
+        tiles: list[tuple[int, int, int, int]] = []
+        inputs = activities = cells = rotations = columns = rows = 0
+        for layer, (n_out, n_in) in enumerate(self.shapes):
+            ranges = self.row_tiles(layer) * self.slices
+            table[layer] = (n_in, n_out, len(tiles), len(ranges), inputs, activities, cells, rotations, rows)
+            for k, (start, stop) in enumerate(ranges):
+                slice_at = cells * self.slices + k // (len(ranges) // self.slices) * n_in * n_out
+                tiles.append((start, stop, slice_at + n_out * start, columns))
+                columns += n_out
+            inputs, activities = inputs + self.positions[layer] * n_in, activities + self.lines[layer]
+            cells, rotations = cells + n_in * n_out, rotations + self.fan_in[layer] ** 2
+            rows += n_in
+        return table, np.array(tiles, np.int64)
+
+
+def _cut(n: int, most: int) -> list[tuple[int, int]]:
+    """Ranges of nearly the same size, none longer than `most`; 0 is no limit."""
+    count = math.ceil(n / most) if most else 1
+    return list(itertools.pairwise(round(k * n / count) for k in range(count + 1)))
+
+
+def network(layers: Sequence[Any], activation: str, bias: bool, device: object) -> Network:
+    """A checked `Network` for a device's arrays; `layers` as in `noisysim.networks.architecture.architecture`."""
+    plan = architecture(layers, activation, bias)
+    defaults = {"tile_rows": 0, "tile_columns": 0, "slices": 1, "slice_bits": 4}
+    given = {name: int(getattr(device, name, default)) for name, default in defaults.items()}
+    return Network(plan.input_shape, plan.blocks, plan.bias, **given)

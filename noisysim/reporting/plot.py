@@ -1,0 +1,251 @@
+"""Figures of results and of devices. They are made without pyplot: nothing global, nothing to close."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.common import writing
+from noisysim.common.fields import check_choice
+from noisysim.common.texts import printable
+from noisysim.reporting import style
+
+POINTS = 400
+"""Most points of the thin line: of a longer run each is the mean of several batches."""
+LOOKS = 60
+"""Most points of a diagnostic's line: of more looks each is the mean of several."""
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a picture file that cannot be written, before any work."""
+    suffix, known = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
+    if suffix not in known:
+        raise ValueError(f"a picture file ends in one of {', '.join(known)}: not {os.fspath(path)!r}")
+    writing.check(path)
+
+
+def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> Any:
+    """Put rule, device and task above a figure, and write it if a path is given."""
+    config = result.config
+    name = Path(config["task"]["name"]).name
+    rule, device = (Path(config[part]["name"]).stem for part in ("learner", "device"))  # or a file's path
+    figure.suptitle(printable(f"{rule} on {device}: {name}"), fontsize=11, parse_math=False)
+    if path is not None:
+        style.save(figure, path)
+    return figure
+
+
+def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Any:
+    """What a device does, measured on chips of it; panels are left out where it does no such thing.
+
+    Transfer curve, read noise, programming error, response to pulses, ageing, faults (`noisysim.bench`).
+
+    Parameters
+    ----------
+    device : str, path, mapping or device
+        As for `noisysim.devices.get`.
+    path : path, optional
+        Where to write the figure; the suffix chooses the format.
+    seed : int
+        Of the chips.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import noisysim
+    >>> figure = noisysim.plot.device("ideal", "ideal.png")
+    >>> figure.axes[0].get_title(loc="left")  # exact hardware has this one panel
+    'transfer, DAC to ADC'
+    """
+    from noisysim.reporting import device_figure
+
+    if path is not None:
+        check_writable(path)
+    figure = device_figure.draw(device, seed)
+    if path is not None:
+        style.save(figure, path)
+    return figure
+
+
+def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
+    """Loss, and for a classification accuracy, against epochs: training as lines, test as points.
+
+    An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
+    are drawn, and as a band or a bar their standard deviation.
+
+    Parameters
+    ----------
+    result : noisysim.Result
+    path : path, optional
+        Where to write the figure; the suffix chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if path is not None:
+        check_writable(path)
+    history, task = result.history, result.config["task"]
+    classification = bool(np.isfinite(history["test_accuracy"]).any())
+    figure = style.figure(9 if classification else 5, 3.4)
+    panels = figure.subplots(1, 2 if classification else 1, squeeze=False)[0]
+    epochs = np.arange(1, len(history["train_loss"]) + 1)
+    steps = result.steps["train_loss"]
+    at, batches, together = _batches(_over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"]))
+    said = "each batch" if together == 1 else f"mean of {together} batches"
+    panels[0].plot(at, batches, color=style.TRAIN, alpha=0.4, lw=0.8, label=said)
+    for panel, name, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=False):
+        line = "-" if len(epochs) > 1 else "s"  # one point makes no line
+        mean, spread = _over_chips(scale * history[f"train_{name}"])
+        panel.plot(epochs - 0.5, mean, line, color=style.INK, lw=1.5, ms=3, label="training, epoch mean")
+        if steps.ndim > 1:
+            panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=style.INK, alpha=0.15, lw=0)
+        mean, spread = _over_chips(scale * history[f"test_{name}"])
+        said = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
+        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=said)
+        if steps.ndim > 1:
+            panel.errorbar(epochs, mean, spread, fmt="none", ecolor=style.TEST, elinewidth=1)
+        panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
+        panel.set_xlim(left=0)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        style.plain(panel)
+        panel.legend(frameon=False, fontsize=8)
+    shown = np.concatenate([batches, history["train_loss"].ravel(), history["test_loss"].ravel()])
+    _scale(panels[0], shown[np.isfinite(shown) & (shown > 0)])
+    return _finish(figure, result, path)
+
+
+def _over_chips(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the chips of a run, of those whose values are finite; of one chip its values."""
+    if values.ndim == 1:
+        return values, np.zeros_like(values)
+    finite = np.ma.masked_invalid(values)
+    mean, spread = finite.mean(axis=1), finite.std(axis=1, ddof=1 if values.shape[1] > 1 else 0)
+    return np.ma.filled(mean, np.nan), np.ma.filled(spread, np.nan)
+
+
+def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = None) -> Any:
+    """What one diagnostic of a run found, a line a layer, against updates.
+
+    Parameters
+    ----------
+    result : noisysim.Result
+    name : str
+        Of the diagnostic.
+    path : path, optional
+        Where to write the figure; the suffix chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return _diagnostics(result, [name], path)
+
+
+def diagnostics(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
+    """What all diagnostics of a run found, a small panel each; otherwise as `diagnostic`."""
+    return _diagnostics(result, [one["name"] for one in result.config["diagnostics"]], path)
+
+
+def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | None) -> Any:
+    from noisysim.chip.diagnostics import DIAGNOSTICS, Diagnostic
+
+    if not result.diagnostics:
+        raise ValueError("this run was made without diagnostics: give it some, such as diagnostics=['angle']")
+    for name in names:
+        check_choice("diagnostic of this run", name, sorted(result.diagnostics.keys() - {"update"}))
+    if path is not None:
+        check_writable(path)
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = style.figure(7, 4) if len(names) == 1 else style.figure(3.4 * columns + 1, 2.6 * rows + 0.5)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(names) :]:
+        panel.remove()
+    together = _together(result.diagnostics["update"])
+    for number, (panel, name) in enumerate(zip(panels, names, strict=False)):
+        axis = DIAGNOSTICS.get(name, Diagnostic).axis
+        _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
+        if len(names) == 1:
+            panel.set_ylabel(axis.label or name)
+        else:
+            panel.set_title(axis.label or name, loc="left", fontsize=8.5)
+        if number + columns >= len(names):
+            panel.set_xlabel("updates" if together == 1 else f"updates (means of {together} looks)")
+    layers = {line.get_label(): line for panel in panels for line in panel.lines if line.get_label().isdigit()}
+    if layers:
+        handles = [layers[layer] for layer in sorted(layers, key=int)]
+        figure.legend(handles=handles, loc="outside right center", title="layer", frameon=False, fontsize=8)
+    return _finish(figure, result, path)
+
+
+def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> None:
+    """A diagnostic, (looks, layers), in one panel."""
+    from matplotlib import colormaps
+    from matplotlib.ticker import MultipleLocator
+
+    depth = values.shape[-1] if values.ndim > 1 else 0  # a run may have ended before the first look
+    at, values = _thinned(updates), _thinned(values)
+    line = "-" if len(at) > 1 else "o"  # one point makes no line
+    for layer, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.85, depth))):
+        if np.isfinite(values[:, layer]).any():
+            panel.plot(at, values[:, layer], line, color=colour, lw=1.3, ms=4, label=f"{layer + 1}")
+    shown = values[np.isfinite(values)]
+    if not shown.size:
+        panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=style.TRAIN)
+    if axis.high is None and (shown > 0).all():
+        _scale(panel, shown)
+    last = max(updates.max(initial=0), 1)
+    panel.set_xlim(-0.03 * last, 1.03 * last)
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    if panel.get_yscale() == "linear":
+        panel.update_datalim([(0, v) for v in (axis.low, axis.high) if v is not None], updatex=False)
+        panel.autoscale_view(scalex=False)
+    if axis.step is not None:
+        panel.yaxis.set_major_locator(MultipleLocator(axis.step))
+    if axis.mark is not None:
+        panel.axhline(axis.mark, color=style.INK, lw=0.8, ls=(0, (4, 3)))
+    style.plain(panel)
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Means of successive looks over what is defined, at most `LOOKS` of them."""
+    if len(values) <= LOOKS:
+        return values
+    firsts = np.arange(0, len(values), _together(values))
+    defined = np.isfinite(values)
+    sums, counts = (np.add.reduceat(a, firsts, axis=0) for a in (np.where(defined, values, 0.0), defined.astype(float)))
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def _together(values: np.ndarray) -> int:
+    """How many looks one point is the mean of."""
+    return max(1, -(-len(values) // LOOKS))
+
+
+def _batches(losses: np.ndarray, an_epoch: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where (in epochs) and what the losses of the updates were, and how many one point is the mean of."""
+    together = max(1, -(-len(losses) // POINTS))
+    firsts = np.arange(0, len(losses), together)
+    counts = np.minimum(firsts + together, len(losses)) - firsts
+    means = np.add.reduceat(losses, firsts) / counts if len(losses) else losses
+    return (firsts + counts / 2) / an_epoch, means, together
+
+
+def _scale(panel: Any, shown: np.ndarray) -> None:
+    """A logarithmic axis where the losses span more than a linear one shows, its ticks in plain numbers."""
+    if not len(shown) or shown.max() <= 20 * shown.min():
+        return
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    panel.set_yscale("log")
+    if shown.max() < 1e4 * shown.min():
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if shown.max() < 300 * shown.min() else (1,)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_locator(NullLocator())

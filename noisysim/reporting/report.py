@@ -1,0 +1,72 @@
+"""Reports: a run or a study as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from noisysim.common import writing
+from noisysim.common.fields import check_switch
+from noisysim.runs.result import Result
+
+__all__ = ["report"]
+
+
+def report(source: Any, out: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a run or a study as one HTML page: no other files, no scripts, nothing from a network.
+
+    The same source gives the same bytes.
+
+    Parameters
+    ----------
+    source : path, Result or Study
+        A result file, a study file, or what `noisysim.load` makes of one.
+    out : path
+        The page, ``.html``.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    pathlib.Path
+        `out`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        If there is no such file, if it is neither a run nor a study, or if the page cannot be written.
+    """
+    check_switch("report.overwrite", overwrite)
+    if not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f"report.out must be a path, not {out!r}")
+    path = Path(out)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"a report's name ends in .html, not {os.fspath(out)!r}")
+    _check_place(path, overwrite)
+    text = render(source)
+    writing.replace(path, text.encode())
+    return path
+
+
+def render(source: Any) -> str:
+    """The page's text."""
+    if isinstance(source, (str, os.PathLike)):
+        from noisysim.studies.loading import load
+
+        source = load(source)
+    if isinstance(source, Result):
+        from noisysim.reporting import run_page
+
+        return run_page.render(source)
+    if hasattr(source, "axes") and hasattr(source, "data"):
+        from noisysim.reporting import study_page
+
+        return study_page.render(source)
+    raise TypeError(f"a report is of a result file, a study file, a Result or a Study, not {type(source).__name__}")
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    if path.exists() and path.is_file() and not overwrite:
+        raise FileExistsError(f"{path} exists: give another path, or say overwrite=True")
+    writing.check(path)

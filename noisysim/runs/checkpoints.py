@@ -1,0 +1,65 @@
+"""A run's result file while the run goes on: written now and then, and at its end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from noisysim.chip import chip
+from noisysim.common.writing import Held
+from noisysim.runs import storage
+
+
+class Checkpoints:
+    """Writes what a run has recorded; a disk that is full for a while costs checkpoints, not the run.
+
+    Parameters
+    ----------
+    held : Held or None
+        The result file; ``None`` for a run that has none.
+    content : callable
+        Gives what there is to write (`noisysim.runs.storage.write`).
+    """
+
+    def __init__(self, held: Held | None, content: Callable[[], dict[str, Any]]):
+        self._held, self._content = held, content
+        self._warned = False
+
+    def _write(self, held: Held) -> None:
+        """One checkpoint; what it held of the chip is overwritten before its memory is freed."""
+        content = self._content()
+        try:
+            storage.write(held, content)
+        finally:
+            chip.erase(content["arrays"]["state/chip"].values())
+
+    def begin(self) -> None:
+        """The first one; a disk that is full already is an error."""
+        if self._held is not None:
+            self._write(self._held)
+
+    def end(self) -> dict[str, Any]:
+        """The last one, and what it holds; if it cannot be written, that is an error."""
+        content = self._content()
+        if self._held is not None:
+            try:
+                storage.write(self._held, content)
+            except OSError as error:
+                path = self._held.path
+                said = type(error)(f"{error}; the last checkpoint is whole: noisysim resume {path}")
+                said.errno = error.errno
+                raise said from None
+        return content
+
+    def __call__(self) -> None:
+        """One on the way; an error is a warning, once, and the next call tries again."""
+        if self._held is None:
+            return
+        try:
+            self._write(self._held)
+        except (OSError, MemoryError) as error:
+            if not self._warned:
+                said = f"{error or 'out of memory'}; the run goes on, and tries again at its next checkpoint"
+                warnings.warn(said, RuntimeWarning, stacklevel=2)
+            self._warned = True

@@ -1,0 +1,221 @@
+"""What a run notices about itself and says in its summary, instead of silently not learning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from noisysim.compute import backends, periphery
+from noisysim.runs.history import History
+
+LITTLE = 0.05
+"""Below this share of activity differences a learner is close to deaf (4 bits with 1 % noise still give 7 %)."""
+RISEN = 1.25
+"""A training loss so many times its minimum, and rising, is told of."""
+GROWN = 1.1
+"""Growth of the activities from which weights are said to diffuse."""
+UNSTABLE, NOTHING = "unstable", "nothing was learned"
+"""How the warnings begin by which a study counts its runs."""
+EXPLODED = 1e8
+"""A batch's mean loss beyond so many times the first batch's (or 1, if that is more), or a non-finite one, is
+divergence: the run stops."""
+AMPLIFIED = 100
+"""Mean square of what decorrelation makes of a layer's inputs, in theirs, beyond which it has diverged."""
+FAR = 10
+"""Inputs are large, and targets far from 1, beyond an RMS of this; targets also below its inverse."""
+
+
+class Scales(NamedTuple):
+    """How large a task's data are: RMS of its first inputs, and of its target values (1 for labels)."""
+
+    inputs: float = 1.0
+    targets: float = 1.0
+    advice_inputs: str = "scale the inputs"
+    advice_targets: str = "scale the targets"
+
+    @property
+    def targets_far(self) -> bool:
+        """Whether the targets are far from what an untrained network gives."""
+        return not 1 / FAR <= self.targets <= FAR
+
+    @property
+    def inputs_advice(self) -> list[str]:
+        """What would make large inputs smaller."""
+        return [f"{self.advice_inputs}, whose RMS is {self.inputs:.3g}"] if self.inputs > FAR else []
+
+    @property
+    def advice(self) -> list[str]:
+        """What would make large inputs and large targets smaller."""
+        targets = [f"{self.advice_targets}, whose RMS is {self.targets:.3g}"] if self.targets > FAR else []
+        return [*self.inputs_advice, *targets]
+
+
+USUAL = Scales()
+
+
+def scales(task: Any) -> Scales:
+    """Of the first 256 training samples, as a run sees them."""
+    batch = task.batch("train", slice(0, min(task.n_train, 256)))
+    inputs, targets = (float(np.sqrt(np.mean(np.square(a, dtype=np.float64)))) for a in batch[:2])
+    said = {}
+    if task.settings.get("standardise") == "none":
+        said["advice_inputs"] = "let the task standardise the inputs (standardise='global')"
+    if task.settings.get("standardise_targets") is False:
+        said["advice_targets"] = "let the task standardise the targets (standardise_targets=True)"
+    return Scales(inputs, 1.0 if task.classification else targets, **said)
+
+
+def exploded(losses: np.ndarray, first: Any = 1.0) -> np.ndarray:
+    """Which of the chips' mean losses of a batch, (..., chips), are divergence, `first` those of the first batch."""
+    return ~(np.isfinite(losses) & (losses <= EXPLODED * np.maximum(1.0, first)))
+
+
+def powers(inputs: Sequence[Any], chips: int) -> np.ndarray:
+    """Mean squared length of the vectors that drive each layer, (layers, chips)."""
+    found = []
+    for x in inputs:
+        place, vectors = backends.of(x), x.size // x.shape[-1] // chips
+        squares = place.xp.square(x, dtype=np.float64).reshape(chips, -1).sum(axis=1)
+        found.append(place.take(squares) / vectors)
+    return np.array(found)
+
+
+def culprit(net: Any, batch: Any, observation: Any, rate: float, before: np.ndarray, chips: int) -> np.ndarray:
+    """Which layer's decorrelation has diverged on chips that have: its number, from 1; 0 where none has.
+
+    That is where it amplifies its inputs, and was unstable at their scale from the start: R <- R - rate (...) R can
+    grow only if rate times the mean squared length of the inputs is above 2. Else what grew first are the weights.
+
+    Parameters
+    ----------
+    net : Architecture
+    batch : Batch
+    observation : Observation
+        Of the batch, whose loss is divergence.
+    rate : float
+        Of the decorrelation.
+    before : numpy.ndarray
+        `powers` of the first update.
+    chips : int
+    """
+    found = np.zeros(chips, np.int64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for layer, driven in enumerate(observation.inputs):
+            below = batch.inputs if layer == 0 else periphery.outputs(net, layer - 1, observation, chips)
+            (own,), (turned,) = powers([periphery.unfold(net, layer, below)], chips), powers([driven], chips)
+            grown = np.isfinite(own) & ~(turned <= AMPLIFIED * own)
+            scale = np.maximum(before[layer], own) if layer == 0 else before[layer]
+            found[(found == 0) & grown & (rate * scale > 1)] = layer + 1
+    return found
+
+
+def divergence(history: History, fault: str) -> str:
+    """That a run was stopped, and why: `decorrelation_fault` or `learner_fault`."""
+    return f"diverged in epoch {len(history.epoch['learning_rate']) + 1}: {fault}"
+
+
+def decorrelation_fault(layer: int, powers: np.ndarray, scales: Scales) -> str:
+    """That the decorrelation of a layer's inputs diverged, and what helps, from `powers` of the first update."""
+    advice = [*scales.inputs_advice, f"set decorrelation={0.5 / powers.max():.1g} in the learner"]
+    return (
+        f"the decorrelation of layer {layer}'s inputs grew without bound, not the learner: its step is too large for "
+        f"inputs of this size; {', or '.join(advice)}"
+    )
+
+
+def learner_fault(history: History, learner: Any, scales: Scales) -> str:
+    """That the learner diverged, or the data are too large for any, and what helps."""
+    if not math.isfinite(history.first_loss):
+        advice = ", or ".join(scales.advice) or "scale inputs and targets"
+        return f"the loss of the first batch is non-finite, before anything was learned; {advice}"
+    said = "the loss grew without bound"
+    if len(history.epoch["learning_rate"]):
+        return f"{said}; {_growth(history, learner, scales)}"
+    return f"{said}; {', or '.join(['lower learning_rate', *scales.advice])}"
+
+
+def _unstable(history: History) -> bool:
+    """Whether the training loss has risen well above its minimum, and goes on rising or is above where it began."""
+    losses = history.mean("train_loss")
+    if len(losses) < 3:
+        return False
+    first = history.first_loss
+    return losses[-1] > RISEN * min(*losses, first) and losses[-1] > min(losses[-2], first)
+
+
+def _growth(history: History, learner: Any, scales: Scales) -> str:
+    """How the training loss rose after its minimum, how activities grew meanwhile, and what helps."""
+    losses, activity = history.mean("train_loss"), history.mean("activity_rms")
+    best = min(range(len(losses)), key=losses.__getitem__)
+    first = history.first_loss
+    low = f"{first:.3g} at the first batch" if first < losses[best] else f"{losses[best]:.3g} in epoch {best + 1}"
+    said = f"the training loss rose from {low} to {losses[-1]:.3g}"
+    advice = ["lower learning_rate"]
+    if activity[-1] > GROWN * activity[0]:
+        said += (
+            f", and since the first epoch activities grew from {activity[0]:.3g} to {activity[-1]:.3g}: noisy updates "
+            "let the weights diffuse faster than they learn (Hiratani et al. 2022)"
+        )
+        if not learner.normalise:
+            advice.append("set normalise=True in the learner")
+    if hasattr(learner, "samples"):
+        advice.append("average more samples")
+    return f"{said}; {', or '.join(advice + scales.advice)}"
+
+
+def warnings(
+    history: History, learner: Any, sigma: float, heard: float, classes: int, scales: Scales = USUAL
+) -> list[str]:
+    """Sentences, most serious first.
+
+    Parameters
+    ----------
+    history : History
+    learner : noisysim.learners.Learner
+    sigma : float
+        What the learner injects (standard deviation).
+    heard : float
+        What it would take to be heard, from `noisysim.runs.perturbation_strength.floor`.
+    classes : int
+        Number of classes; 0 for regression.
+    scales : Scales
+        How large the task's data are.
+    """
+    said = []
+    if _unstable(history):
+        said.append(f"{UNSTABLE}: {_growth(history, learner, scales)}")
+    shares = [s for s in history.mean("passed_share") if not math.isnan(s)]
+    if shares:
+        share = sum(shares) / len(shares)
+        if share == 0:
+            said.append(
+                "dead ADC: 0 % of the activity differences got through to the learner, so nothing can be learned; "
+                "raise adc_bits, narrow adc_range, or perturb more (sigma)"
+            )
+        elif share < LITTLE:
+            said.append(
+                f"only {100 * share:.2g} % of the activity differences got through the ADC; raise adc_bits, perturb "
+                "more (sigma), or let the device's own noise be at least half an ADC step"
+            )
+    if 0 < sigma < (2 / 3) * heard:
+        said.append(
+            f"the perturbation is too small to be heard: sigma = {sigma:.3g} against {heard:.3g}, three times the "
+            "observed noise or half an ADC step; set sigma to that, or to 0 to have it chosen"
+        )
+    if getattr(learner, "loss", "sample") == "batch":
+        said.append(
+            "the learner sees one loss for the whole batch: every sample's update carries the noise of all, which "
+            "grows as the square root of the batch size; use loss='sample' or a small batch"
+        )
+    accuracy = [a for a in history.mean("train_accuracy") if not math.isnan(a)]
+    if classes and len(accuracy) >= 3 and max(accuracy) < 1.5 / classes:
+        said.append(f"{NOTHING}: training accuracy never left chance ({100 * max(accuracy):.1f} %)")
+    if scales.targets_far:
+        said.append(
+            f"the targets' RMS is {scales.targets:.3g}, far from 1, which is about what a network starts with and what "
+            f"learning rates suit; {scales.advice_targets}"
+        )
+    return said

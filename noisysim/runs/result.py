@@ -1,0 +1,187 @@
+"""What comes out of a run."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.common import writing
+from noisysim.common.identity import RECORD
+from noisysim.common.texts import printable
+from noisysim.runs import storage
+from noisysim.runs.history import LOOKS
+
+
+class Result:
+    """What a run recorded.
+
+    Attributes
+    ----------
+    status : {"finished", "interrupted", "stopped", "diverged", "running"}
+        Interrupted by a signal, stopped at its time limit. A file left by a run that was killed says "running".
+    config : dict
+        Every argument, resolved: `noisysim run --config FILE` runs it again.
+    environment : dict
+        Versions, backend, processor.
+    history : dict of numpy.ndarray
+        One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
+        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses
+        (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and activity_rms are
+        (epochs, chips); counts are of all chips together.
+    steps : dict of numpy.ndarray
+        One value an update: train_loss; of several chips (updates, chips).
+    diagnostics : dict of numpy.ndarray
+        What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
+        each look. Empty for a run without any.
+    cost : dict of int
+        What learning cost on the chip (`noisysim.chip.cost.Cost`).
+    warnings : list of str
+        What the run noticed about itself.
+    elapsed : float
+        Seconds, set-up included.
+    path : Path or None
+        The result file.
+    content : dict
+        All of it, as the file has it.
+    """
+
+    def __init__(self, content: dict[str, Any], path: Path | None):
+        self.content = content
+        self.path = path
+        self.status: str = content["status"]
+        self.config: dict[str, Any] = content["config"]
+        self.environment: dict[str, Any] = content["environment"]
+        self.warnings: list[str] = content["warnings"]
+        self.cost: dict[str, int] = content["cost"]
+        self.elapsed: float = content["elapsed"]
+        self.history: dict[str, np.ndarray] = content["arrays"]["history/epoch"]
+        self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
+        self.diagnostics: dict[str, np.ndarray] = content["arrays"].get(LOOKS, {})
+
+    @classmethod
+    def of(cls, content: dict[str, Any], path: Path | None) -> Result:
+        """A result of what a run or a file gives."""
+        return cls(content, path)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a result file (layout: `noisysim.runs.storage`)."""
+        path = Path(path)
+        with writing.hold(path, overwrite) as held:
+            storage.write(held, self.content)
+        self.path = path
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "curves") -> Any:
+        """A matplotlib figure, written to `path` if one is given.
+
+        Parameters
+        ----------
+        path : path, optional
+        what : str
+            "curves" (loss and accuracy, with test points), the name of a diagnostic, or "diagnostics" (all of them).
+        """
+        from noisysim.reporting import plot
+
+        if what == "curves":
+            return plot.learning_curves(self, path)
+        return plot.diagnostics(self, path) if what == "diagnostics" else plot.diagnostic(self, what, path)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What a summary says, as names and values."""
+        device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
+        layers, chips = self.config["layers"], self.config.get("chips", 1)
+        sizes = "-".join(str(n) for n in [task["n_in"], *layers, task["n_out"]])
+        if any(isinstance(one, str) for one in layers):
+            shape = "x".join(str(n) for n in task["input_shape"])
+            sizes = " - ".join(str(n) for n in [shape, *layers, task["n_out"]])
+        epochs = len(self.history["train_loss"])
+        rows = [
+            ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),
+            ("network", f"{sizes}, {self.config['activation']}"),
+            ("device", _device(device) + (f", {chips} chips: mean and standard deviation" if chips > 1 else "")),
+            ("learner", _call(learner) + (", with oracle access" if self.config["oracle"] else "")),
+            ("optimizer", f"{_call(self.config['optimizer'])}, rate {self.config['learning_rate']:g}"),
+            ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
+        ]
+        for split in ("train", "test"):
+            if epochs:
+                loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
+                seen = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
+                rows.append((split, f"loss {_spread(loss, '.4g')}{seen}"))
+        updates = max(self.cost["updates"], 1)
+        rows.append(
+            (
+                "cost",
+                f"{self.cost['passes']:,} passes for {self.cost['updates']:,} updates "
+                f"({self.cost['passes'] / updates:.2f} each), {self.cost['mvms']:,} MVMs, "
+                f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed"
+                + (f", {self.cost['pulses']:,} pulses" if self.cost.get("pulses") else ""),
+            )
+        )
+        rows += self._measured()
+        rows += [("note", note) for note in task.get("notes", [])]
+        rows += [("WARNING", warning) for warning in self.warnings]
+        if self.status in storage.RESUMABLE and self.path is not None:
+            rows.append(("resume", f"noisysim resume {self.path}"))
+        return [(printable(name), printable(value)) for name, value in rows]
+
+    def _measured(self) -> list[tuple[str, str]]:
+        """Which diagnostics looked, how often, and at what the learner did not see."""
+        described = self.config["diagnostics"]
+        if not described:
+            return []
+        from noisysim.chip.diagnostics import DIAGNOSTICS, ORACLE, Diagnostic
+
+        looks, every = len(self.diagnostics["update"]), self.config["every"]
+        often = f"{looks:,} look{'s' * (looks != 1)}, one every {f'{every:,} updates' if every > 1 else 'update'}"
+        said = f"{', '.join(map(_call, described))}: {often}"
+        exact = [d["name"] for d in described if DIAGNOSTICS.get(d["name"], Diagnostic).needs >= ORACLE]
+        if exact and not self.config["oracle"]:
+            said += f"; {', '.join(exact)} read exact weights, the learner did not"
+        return [("measured", said)]
+
+    def summary(self) -> str:
+        """The run in a few lines."""
+        return "\n".join(f"{name:>9}  {value}" for name, value in self.rows())
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The summary and the learning curves, for a notebook."""
+        import base64
+        import io
+
+        picture = io.BytesIO()
+        self.plot().savefig(picture, format="png", dpi=90)
+        cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in self.rows())
+        image = base64.b64encode(picture.getvalue()).decode()
+        return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
+
+
+def _spread(values: Any, form: str) -> str:
+    """A value; of several chips those that are finite, as mean and standard deviation."""
+    finite = np.atleast_1d(values)[np.isfinite(np.atleast_1d(values))]
+    if np.ndim(values) == 0 or not finite.size:
+        return f"{np.mean(values):{form}}"
+    return f"{finite.mean():{form}} +- {finite.std(ddof=1 if finite.size > 1 else 0):{form}}"
+
+
+def _call(described: dict[str, Any]) -> str:
+    """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
+    inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k not in RECORD)
+    return f"{described['name']}({inside})" if inside else described["name"]
+
+
+def _device(described: dict[str, Any]) -> str:
+    """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
+    from noisysim import devices
+
+    name, shown = described["name"], {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    if name in devices.BUILT_IN:
+        usual = devices.defaults(devices.kind(name))
+        shown = {k: v for k, v in shown.items() if k == "name" or k not in usual or v != usual[k]}
+    return _call(shown) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")

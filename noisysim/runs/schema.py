@@ -1,0 +1,183 @@
+"""What a result file has to hold: names, types and limits of its texts and arrays, checked when one is read.
+
+Keys that are not listed are allowed, so that files of other versions can be read; `noisysim.resume` refuses settings
+that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.texts import one_line
+from noisysim.runs.history import EPOCH, LOOKS, MEASURED, STEP
+
+STATUSES = ("finished", "diverged", "running", "interrupted", "stopped")
+MOST = 2**53
+"""Largest count: beyond it float64 has gaps."""
+DEEPEST = 8
+"""Axes of an array at most."""
+_STATE = ("state/chip", "state/learner", "state/optimizer", "state/progress")
+
+
+class Limits:
+    """A number from `low` to `high`; a whole one if `whole`."""
+
+    def __init__(self, low: float, high: float = math.inf, whole: bool = False):
+        self.low, self.high, self.whole = low, high, whole
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value is such a number."""
+        kinds = int if self.whole else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.low:g} to {self.high:g}"
+
+
+COUNT, POSITIVE = Limits(0, MOST, whole=True), Limits(1, MOST, whole=True)
+_PART = {"name": str}
+TEXTS: dict[str, Any] = {
+    "config": {
+        "task": {
+            "name": str, "settings": {}, "n_train": POSITIVE, "n_test": POSITIVE, "n_in": POSITIVE, "n_out": POSITIVE,
+            "input_shape": [POSITIVE], "classification": bool, "loss": str, "crc32": str, "notes": [str],
+        },
+        "layers": [(POSITIVE, str)],
+        "device": _PART, "learner": _PART, "optimizer": _PART, "diagnostics": [_PART],
+        "learning_rate": Limits(0, 1e300), "learning_rate_decay": Limits(0, 1), "batch_size": POSITIVE,
+        "epochs": POSITIVE, "every": POSITIVE, "seed": Limits(0, 2**63 - 1, whole=True),
+        "activation": str, "bias": bool, "inject": str, "backend": str, "oracle": bool, "init": str,
+        "chips?": POSITIVE,
+    },
+    "environment": {"backend": str},
+    "warnings": [str],
+    "cost": {"passes": COUNT, "mvms": COUNT, "adc_conversions": COUNT, "updates": COUNT, "cells_programmed": COUNT},
+}  # fmt: skip
+"""A type, limits, a table of keys (``?`` ends those that may be missing), a list of one kind, or a tuple of kinds."""
+
+
+def text(name: str, content: str) -> Any:
+    """A JSON text of a result file, as values.
+
+    Raises
+    ------
+    ValueError
+        Naming what is missing, or has another type or size than it should.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deeply") from None
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds half a character") from None
+    _check(name, value, TEXTS[name])
+    if name == "cost":
+        _check_counts(value)
+    if name == "config":
+        _check_hashes(value)
+    return value
+
+
+def _check(where: str, value: Any, wanted: Any) -> None:
+    """Refuse a value that is not of the kind declared."""
+    if isinstance(wanted, tuple):
+        if not any(_is(value, one) for one in wanted):
+            raise _wrong(where, value, " or ".join(map(_words, wanted)))
+    elif isinstance(wanted, list):
+        if not isinstance(value, list):
+            raise _wrong(where, value, "a list")
+        for number, one in enumerate(value):
+            _check(f"{where}[{number}]", one, wanted[0])
+    elif isinstance(wanted, dict):
+        if not isinstance(value, dict):
+            raise _wrong(where, value, "a table")
+        for key, one in wanted.items():
+            name = key.removesuffix("?")
+            if name in value:
+                _check(f"{where}.{name}", value[name], one)
+            elif name == key:
+                raise ValueError(f"{where} has no {name!r}")
+    elif not _is(value, wanted):
+        raise _wrong(where, value, _words(wanted))
+
+
+def _is(value: Any, wanted: type | Limits) -> bool:
+    return wanted.allows(value) if isinstance(wanted, Limits) else isinstance(value, wanted)
+
+
+def _words(wanted: type | Limits) -> str:
+    if isinstance(wanted, Limits):
+        return str(wanted)
+    return "a text" if wanted is str else "true or false"
+
+
+def _wrong(where: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"{where} must be {wanted}, not {one_line(json.dumps(value))[:60]}")
+
+
+def _check_counts(cost: Mapping[str, Any]) -> None:
+    for name, count in cost.items():
+        _check(f"cost.{name}", count, COUNT)
+
+
+def _check_hashes(config: Mapping[str, Any]) -> None:
+    """Refuse a part that names a Python file without the hash by which it is recognised: it would be executed."""
+    for name, part in config.items():
+        for one in part if isinstance(part, list) else [part]:
+            file = one.get("name") if isinstance(one, dict) and name != "task" else None
+            if not isinstance(file, str) or not (file.endswith(".py") or ".py:" in file):
+                continue
+            recorded = one.get("sha256")
+            if not isinstance(recorded, str) or not re.fullmatch("[0-9a-f]{64}", recorded):
+                raise ValueError(f"{name} names the file {one_line(file)!r} without its SHA-256")
+
+
+# --- arrays ---------------------------------------------------------------------------------------------------------
+
+
+def wants(group: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+    """Whether an array of the file is one that is read; refused if it is, and not as it should be."""
+    if group.startswith("history/"):
+        if dtype != np.float64 and not (group == LOOKS and name == "update" and dtype.kind in "iu"):
+            raise ValueError(f"{group}/{name} must be float64, not {dtype}")
+        return True
+    if group in _STATE or group.startswith(tuple(f"{one}/" for one in _STATE)):
+        if dtype.kind not in "biuf" or len(shape) > DEEPEST:
+            raise ValueError(f"{group}/{name} must be an array of numbers, not {dtype} of {len(shape)} axes")
+        return True
+    return False
+
+
+def arrays(found: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
+    """Refuse columns of a history that are missing, or are not as long as each other."""
+    chips = config.get("chips", 1)
+    for group, columns in (("history/epoch", EPOCH), ("history/step", STEP)):
+        present = found.get(group, {})
+        if missing := sorted(set(columns) - set(present)):
+            raise ValueError(f"no {group}/{missing[0]}")
+        length = len(np.atleast_1d(present[columns[0]]))
+        for name in columns:
+            of_each = chips > 1 and name in MEASURED
+            _check_shape(f"{group}/{name}", present[name], (length, chips) if of_each else (length,))
+    if asked := [one["name"] for one in config["diagnostics"]]:
+        looks = found.get(LOOKS, {})
+        if missing := sorted({"update", *asked} - set(looks)):
+            raise ValueError(f"no {LOOKS}/{one_line(missing[0])}")
+        length = looks["update"].size
+        _check_shape(f"{LOOKS}/update", looks["update"], (length,))
+        for name, values in looks.items():
+            if name != "update" and length and (values.ndim != 2 or len(values) != length):
+                raise ValueError(f"{LOOKS}/{name} must have {length} rows, not the shape {values.shape}")
+
+
+def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")

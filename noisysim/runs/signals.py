@@ -1,0 +1,130 @@
+"""What ends long work early: signals that ask a process to end, and a time limit.
+
+In a block of `listening` a signal only sets a flag; the work ends at its next step and saves, and then the signal takes
+its course: a process ends by SIGTERM as its sender expects, only later. Schedulers send SIGTERM or SIGXCPU, a terminal
+that is closed SIGHUP, Ctrl-C SIGINT. Where a program has handlers of its own, or ignores a signal (`nohup`), these
+stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.fields import shown
+
+LONGEST = 1e12
+"""Seconds: longer than any run."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
+"""Signals that ask a process to end."""
+LIMIT_STATUS = 75
+"""Exit status of a command that ended at its time limit: EX_TEMPFAIL of sysexits.h, "try again"."""
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "min": 60, "s": 1}
+_noted: list[int] | None = None
+
+
+class Stop:
+    """Whether work under way should end at its next step.
+
+    Attributes
+    ----------
+    number : int
+        The signal that came first; 0 if none has.
+    """
+
+    def __init__(self, seconds: float | None = None):
+        self.number = 0
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+
+    @property
+    def reason(self) -> str:
+        """ "interrupted" by a signal, "stopped" by the time limit, or "" if there is nothing to end for."""
+        if self.number:
+            return "interrupted"
+        return "stopped" if time.monotonic() >= self._end else ""
+
+
+@contextlib.contextmanager
+def listening(seconds: float | None = None) -> Iterator[Stop]:
+    """Signals that ask this process to end set a flag in this block, and take their course at its end.
+
+    SIGINT is the flag alone, as the work says what became of it; a second one interrupts at once. Only the main thread
+    hears signals: elsewhere the flag is that of the time limit.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        The time limit, from now.
+    """
+    stop = Stop(seconds)
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and stop.number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.number = stop.number or number
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in ENDING}
+    ours = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
+    try:
+        for number in ours:
+            signal.signal(number, note)
+        yield stop
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+        if stop.number:
+            _pass_on(stop.number)
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[list[int]]:
+    """Signals that ended work in this block are only listed: for a program that says so and exits by itself."""
+    global _noted
+    _noted, outer = [], _noted
+    try:
+        yield _noted
+    finally:
+        _noted = outer
+
+
+def _pass_on(number: int) -> None:
+    if _noted is not None:
+        _noted.append(number)
+    elif number != signal.SIGINT:
+        os.kill(os.getpid(), number)
+
+
+def seconds(value: Any) -> float | None:
+    """A duration in seconds: a number, or a text such as "90s", "11h50m", "1d12h".
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything else, and for a duration that is not above zero.
+    """
+    if value is None:
+        return None
+    said = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, numbers.Real)):
+        raise TypeError(said)
+    if isinstance(value, str):
+        parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(d|h|min|m|s)?", value)
+        whole = "".join(number + unit for number, unit in parts) == value and bool(parts)
+        if not whole or (len(parts) > 1 and not all(unit for _, unit in parts)):
+            raise ValueError(said)
+        value = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    if not 0 < value < LONGEST:
+        raise ValueError(said)
+    return float(value)

@@ -1,0 +1,130 @@
+"""The result file: one HDF5 file a run, readable with plain h5py.
+
+Layout (version 3)::
+
+    /                      attributes format = "noisysim run", version, status, elapsed (seconds)
+    /config                JSON text: every argument of the run, resolved
+    /environment           JSON text: versions, backend, processor
+    /warnings              JSON text: what the run noticed about itself
+    /cost                  JSON text: passes, products, conversions, cells programmed, pulses
+    /history/epoch/NAME    float64, one value an epoch
+    /history/step/NAME     float64, one value an update
+    /history/diagnostics/NAME  float64, (looks, layers): what was asked for; `update` has the updates done before each
+    /state/PART/NAME       arrays from which the run is resumed, bit for bit (chip, learner, optimizer, progress)
+
+A file is written in one step and sealed (`noisysim.common.hdf5`); what is read is checked (`noisysim.runs.schema`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.common import hdf5
+from noisysim.runs import schema
+
+FORMAT, VERSION = "noisysim run", 3
+RESUMABLE = ("running", "interrupted", "stopped")
+"""What a run says of itself that `noisysim.resume` takes up."""
+
+
+def write(place: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a result's content (see the module's layout) in one step.
+
+    Parameters
+    ----------
+    place : path or noisysim.common.writing.Held
+    content : mapping
+    """
+    with hdf5.replaced(place) as file:
+        file.attrs.update(format=FORMAT, version=VERSION, status=content["status"], elapsed=content["elapsed"])
+        for name in schema.TEXTS:
+            file[name] = json.dumps(content[name], indent=1)
+        for group, arrays in content["arrays"].items():
+            for name, array in arrays.items():
+                file.create_dataset(f"{group}/{name}", data=array)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The inverse of `write`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is not a whole result file: in one line, with the part that is wrong.
+    """
+    path = Path(path)
+    with hdf5.opened(path, "result file") as file:
+        content = _attributes(file)
+        for name in schema.TEXTS:
+            content[name] = schema.text(name, _text(file, name))
+        content["arrays"] = _arrays(file)
+        schema.arrays(content["arrays"], content["config"])
+    return content
+
+
+def _attributes(file: Any) -> dict[str, Any]:
+    """Status and time of a file that says it is a result."""
+    for name in ("format", "version", "status", "elapsed"):
+        if name not in file.attrs:
+            raise ValueError(f"no attribute {name!r}")
+        if file.attrs.get_id(name).shape != ():
+            raise ValueError(f"attribute {name!r} is not one value")
+    if file.attrs["format"] != FORMAT:
+        raise ValueError(f"its format is not {FORMAT!r}")
+    if file.attrs["version"] != VERSION:
+        raise ValueError(f"it has layout version {file.attrs['version']}; this noisysim reads {VERSION}")
+    status, elapsed = file.attrs["status"], file.attrs["elapsed"]
+    if status not in schema.STATUSES:
+        raise ValueError("its status is none of " + ", ".join(schema.STATUSES))
+    if not isinstance(elapsed, (int, float, np.number)) or not 0 <= elapsed < math.inf:
+        raise ValueError("its time is not a number of seconds")
+    return {"status": status, "elapsed": float(elapsed)}
+
+
+def _text(file: Any, name: str) -> str:
+    """One of a file's texts."""
+    import h5py
+
+    item = file.get(name)
+    if not isinstance(item, h5py.Dataset) or item.shape != () or h5py.check_string_dtype(item.dtype) is None:
+        raise ValueError(f"no text {name!r}")
+    return item[()].decode()
+
+
+def _arrays(file: Any) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of a file that are read, by group."""
+    import h5py
+
+    found: dict[str, dict[str, np.ndarray]] = {}
+
+    def take(name: str, item: Any) -> None:
+        group, _, last = name.rpartition("/")
+        if isinstance(item, h5py.Dataset) and schema.wants(group, last, item.dtype, item.shape):
+            found.setdefault(group, {})[last] = item[()]
+
+    file.visititems(take)
+    return found
+
+
+def kind(path: str | os.PathLike[str]) -> str:
+    """What a file says it holds: "run", "study", or nothing that noisysim wrote."""
+    import h5py
+
+    with contextlib.suppress(Exception):  # h5py has an error of nearly every type for a file that is damaged
+        hdf5.check_bytes(Path(path), "file")
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("format", "")).removeprefix("noisysim ")
+    return ""
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The stored configuration of a result file."""
+    return read(path)["config"]

@@ -1,0 +1,206 @@
+"""Parts of a run that somebody wrote, looked at over their first calls: a resumed run must be the same run.
+
+What such a part learns, or draws, has to be where a checkpoint finds it. Each of the first updates is therefore done
+once more, from copies of its arguments with memory as a checkpoint gives it back: the same bits must come out, and
+nothing outside of the state may have changed. The package's own parts are not looked at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from noisysim.common import identity
+from noisysim.compute import backends, layered
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Drive, Observation
+from noisysim.learners import State, memory
+
+UPDATES = 3
+"""Calls that are looked at: the first fills memory, the second finds what is left in ``state.work``."""
+LARGEST = 1 << 30
+"""Bytes of observations above which an update is not done twice."""
+_WHERE = {
+    "learner": "what an update leaves behind belongs into state.memory",
+    "optimizer": "what an update leaves behind belongs into the state that init and update return",
+    "diagnostic": "a diagnostic keeps nothing from one look to the next",
+}
+_SEEDED = {
+    "learner": ": make a generator of the state, np.random.default_rng([*state.key.ravel().tolist(), state.step])",
+    "optimizer": ": keep the state of a generator of its own in what init and update return",
+    "diagnostic": "",
+}
+_CALLS = ("init", "drives", "update", "measure")
+
+
+def watched(kind: str, part: Any, made: Any = None) -> Any:
+    """A part of a run, looked at if it is somebody's own.
+
+    Parameters
+    ----------
+    kind : {"learner", "optimizer", "diagnostic"}
+    part : object
+    made : object, optional
+        What stands for the part in the run, such as `noisysim.learners.apart.Apart` of it.
+    """
+    made = part if made is None else made
+    return Watched(kind, part, made) if identity.outside(type(part)) else made
+
+
+class Watched:
+    """Stands for a part until its first updates are over, and hands its calls on after that (`watched`)."""
+
+    def __init__(self, kind: str, part: Any, made: Any):
+        self._kind, self._part, self._made = kind, part, made
+        self._what, self._left = f"{kind} {part.name!r}", UPDATES
+        self._begun: Callable[[], tuple[Any, State]] | None = None  # what gives a learner's drives and state again
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._made, name)
+        if name not in _CALLS or not self._left:
+            return value
+        return lambda *arguments, **given: self._call(name, value, arguments, given)
+
+    def _call(self, name: str, function: Callable, arguments: tuple, given: dict[str, Any]) -> Any:
+        again = self._again(name, function, arguments, given)
+        before, draws = self._stands(), _draws()
+        result = function(*arguments, **given)
+        moved = _draws() != draws
+        self._check_changes(name, before)
+        self._check_memory(name, result)
+        if again is not None:
+            self._check_again(name, again, _plain(result), moved)
+        if name in ("update", "measure"):
+            self._left -= 1
+        return result
+
+    def _again(self, name: str, function: Callable, arguments: tuple, given: dict[str, Any]) -> Callable | None:
+        """What makes a call again, with its arguments as they are now; ``None`` where they are too large to be kept."""
+        if _size(arguments) > LARGEST:
+            return None
+        kept = [_copied(a) for a in arguments]
+        named = {n: _copied(a) for n, a in given.items() if n != "out"}
+        if name == "drives":
+            self._begun = lambda: _with_state(function, kept)
+            return lambda: _with_state(function, kept)[0]
+        if name == "update" and self._begun is not None:  # what drives leave in state.work is there in update
+            begun, self._begun = self._begun, None
+            return lambda: function(begun()[1], *map(_copied, kept[1:]), **named)
+        return lambda: function(*map(_copied, kept), **named)
+
+    def _stands(self) -> dict[str, str]:
+        """What the part's code reads, and its attributes, by name."""
+        own = {f"self.{name}": digest for name, digest in identity.attributes_of(self._part).items()}
+        return {**identity.code_of(type(self._part)), **own}
+
+    def _check_changes(self, name: str, before: dict[str, str]) -> None:
+        now = self._stands()
+        if changed := [n for n in {**before, **now} if before.get(n) != now.get(n)]:
+            raise ValueError(
+                f"{self._what} changes {', '.join(sorted(changed))} in {name}, which no checkpoint holds: "
+                f"{_WHERE[self._kind]}"
+            )
+
+    def _check_memory(self, name: str, result: Any) -> None:
+        state = result if name == "init" else result[1] if name == "update" and isinstance(result, tuple) else None
+        if isinstance(state, State):
+            memory.check(f"state.memory of {self._what}", state.memory)
+        elif state is not None:
+            memory.check(f"the state of {self._what}", state)
+
+    def _check_again(self, name: str, again: Callable[[], Any], result: Any, moved: bool) -> None:
+        """Call it again; more than once if a generator moved, which another thread may have done."""
+        for _ in range(3):
+            draws = _draws()
+            other = _plain(again())
+            moved = moved and _draws() != draws
+            if not moved:
+                break
+        if moved:
+            raise ValueError(
+                f"{self._what} draws from Python's or NumPy's global generator in {name}, which no seed of a run "
+                f"decides{_SEEDED[self._kind]}"
+            )
+        if other != result:
+            raise ValueError(
+                f"{self._what} gives something else when {name} is called once more with the same arguments, its "
+                "memory as a checkpoint gives it back and state.work empty: it depends on what no checkpoint holds "
+                f"(state.work, a file, the time, numbers drawn without a seed); {_WHERE[self._kind]}"
+            )
+
+
+def _draws() -> tuple[Any, ...]:
+    """Where Python's and NumPy's own generators stand."""
+    state: Any = np.random.get_state(legacy=False)  # type: ignore[call-overload]
+    return random.getstate(), state["state"]["pos"], state["state"]["key"].tobytes()
+
+
+# --- once more ------------------------------------------------------------------------------------------------------
+
+
+def _with_state(function: Callable, arguments: list[Any]) -> tuple[Any, Any]:
+    """A learner's drives from copies of a state and what else it is given, and that state after them."""
+    state, *others = map(_copied, arguments)
+    return function(state, *others), state
+
+
+def _copied(value: Any) -> Any:
+    """An argument, with arrays of its own; of a state the memory as a checkpoint gives it back."""
+    if isinstance(value, State):
+        return dataclasses.replace(value, memory=_restored(value.memory, value.xp), work={})
+    if isinstance(value, Layered):
+        made = layered.empty(value.shapes, backends.of(value.flat).xp)
+        made.flat[...] = value.flat
+        return made
+    if isinstance(value, Observation):
+        own = {f.name: _copied(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if value.output is value.activities[-1]:
+            own["output"] = own["activities"][-1]
+        return dataclasses.replace(value, **own)
+    if isinstance(value, dict):
+        return _restored(value, next((backends.of(a).xp for a in value.values() if memory.is_array(a)), np))
+    if isinstance(value, (list, tuple)):
+        return [_copied(one) for one in value]
+    return value.copy(order="K") if memory.is_array(value) else value
+
+
+def _restored(remembered: Any, xp: Any) -> Any:
+    """A memory after its way through a file; one that a file cannot hold, which is refused elsewhere, as it is."""
+    try:
+        memory.check("", remembered)
+    except (TypeError, ValueError):
+        return remembered
+    return memory.decoded(memory.encoded(remembered, _taken), xp.asarray, remembered)
+
+
+def _taken(array: Any) -> np.ndarray:
+    return backends.of(array).take(array).copy(order="K")
+
+
+def _plain(value: Any) -> Any:
+    """A result in values that are equal if all bits are."""
+    if isinstance(value, State):
+        return _plain([value.memory, value.sigmas, value.step])
+    if isinstance(value, Drive):
+        return [_plain(getattr(value, f.name)) for f in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if memory.is_array(value):
+        array = backends.of(value).take(value)
+        return array.dtype.str, array.shape, array.tobytes()
+    return repr(value)
+
+
+def _size(value: Any) -> int:
+    """Bytes of the arrays in an argument."""
+    if isinstance(value, Observation):
+        return sum(_size(getattr(value, f.name)) for f in dataclasses.fields(value))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_size, value))
+    return getattr(value, "nbytes", 0)

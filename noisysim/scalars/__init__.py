@@ -1,5 +1,0 @@
-"""Scalar maths that CPU and CUDA loops share: plain Python functions of numbers, compiled where they are used.
-
-No arrays, no exceptions, no explicit signatures. Literals are written as float32 constants: one float64
-literal turns a whole loop into float64 and halves its speed.
-"""

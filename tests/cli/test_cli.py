@@ -1,0 +1,358 @@
+"""The command line: `noisysim run`, `resume`, `show`, `plot` and the lists."""
+
+import inspect
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import cli, devices, learners, tasks
+from noisysim.common import fields
+from noisysim.runs import config
+from noisysim.runs.api import ARGUMENTS
+from noisysim.runs.signals import ENDING
+from noisysim.runs.training import Training
+
+FAST = shlex.split("run student-teacher:n_in=6,n_train=40,n_test=10 --layers 5 --batch-size 8 --epochs 2")
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """The command line in this process: its exit code, and what it says on standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
+        code, said = 0, ""
+        try:
+            cli.main()
+        except SystemExit as leaving:
+            code, said = leaving.code or 0, ""
+            if isinstance(code, str):  # the interpreter prints it and exits with 1
+                code, said = 1, code + "\n"
+        out, err = capsys.readouterr()
+        return code, out, err + said
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A result file."""
+    path = tmp_path_factory.mktemp("cli") / "run.h5"
+    noisysim.run("student-teacher:n_in=6,n_train=40,n_test=10", layers=[5], batch_size=8, epochs=2, out=path,
+                 device="crossbar:adc_bits=6", learner="np:samples=2", optimizer="sgd:momentum=0.5", seed=5,
+                 learning_rate=0.02, learning_rate_decay=0.5, bias=True, progress=False)  # fmt: skip
+    return path
+
+
+def history(path):
+    with h5py.File(path, "r") as file:
+        return {f"{group}/{name}": file[f"history/{group}/{name}"][()] for group in file["history"]
+                for name in file[f"history/{group}"]}  # fmt: skip
+
+
+def same(a, b):
+    first, second = history(a), history(b)
+    return first.keys() == second.keys() and all(np.array_equal(first[n], second[n], equal_nan=True) for n in first)
+
+
+# --- as a program ---------------------------------------------------------------------------------------------------
+
+
+def program(*words, folder=None):
+    found = Path(sys.executable).with_name("noisysim")
+    command = [str(found)] if found.exists() else [sys.executable, "-c", "from noisysim import cli; cli.main()"]
+    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=300, cwd=folder, check=False)
+
+
+def test_the_program_runs_and_shows(tmp_path):
+    ran = program(*FAST, "--device", "crossbar", "--out", "run.h5", "--plot", "curve.svg", folder=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["task", "network", "device", "learner", "optimizer", "epochs"]
+    assert "student-teacher" in lines[0]
+    assert "6-5-10" in lines[1]
+    assert "<svg" in (tmp_path / "curve.svg").read_text()
+    shown = program("show", "run.h5", folder=tmp_path)
+    assert shown.returncode == 0
+    assert shown.stdout.startswith(ran.stdout.partition("   figure")[0])
+
+
+def test_an_error_is_one_line_and_exit_code_1(tmp_path):
+    ran = program("run", "--device", "crosbar", folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("noisysim: unknown device 'crosbar'; did you mean 'crossbar'?")
+    assert len(ran.stderr.splitlines()) == 1
+    assert os.listdir(tmp_path) == []
+
+
+# --- run ------------------------------------------------------------------------------------------------------------
+
+
+def test_words_become_arguments(call, tmp_path):
+    """Every argument said on the command line is the one that `noisysim.run` gets."""
+    words = shlex.split(
+        "run digits:loss=mse --layers 6 5 --device crossbar:adc_bits=6 --learner danp:samples=2 --optimizer "
+        "sgd:momentum=0.5 --learning-rate 0.01 --learning-rate-decay 0.5 --batch-size 500 --epochs 2 --activation "
+        "leaky_relu --bias --inject digital --backend cpu --seed 7 --oracle --threads 1 --checkpoint-seconds 5 "
+        "--no-progress --out"
+    )
+    path = tmp_path / "said.h5"
+    assert call(*words, path)[::2] == (0, "")
+    noisysim.run("digits:loss=mse", layers=[6, 5], device="crossbar:adc_bits=6", learner="danp:samples=2",
+                 optimizer="sgd:momentum=0.5", learning_rate=0.01, learning_rate_decay=0.5, batch_size=500, epochs=2,
+                 bias=True, inject="digital", seed=7, oracle=True, threads=1, out=tmp_path / "called.h5")  # fmt: skip
+    assert same(path, tmp_path / "called.h5")
+    assert noisysim.load(path).config == noisysim.load(tmp_path / "called.h5").config
+    assert call(*words, path)[0] == 1  # it exists
+    assert call(*words, path, "--overwrite")[0] == 0
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        file["x"], file["y"] = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
+    code, out, _ = call("run", "--task", tmp_path / "own.h5", "--epochs", 1, "--data", tmp_path)
+    assert code == 0
+    assert "network  4-64-2" in out
+
+
+def test_help_names_every_argument_and_says_what_the_docstring_says(call):
+    code, out, _ = call("run", "--help")
+    assert code == 0
+    said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", out).split())
+    section = inspect.getdoc(noisysim.run).partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    documented = dict(re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE))
+    assert set(documented) == set(ARGUMENTS)
+    for name, text in documented.items():
+        assert f"--{name.replace('_', '-')}" in said
+        assert " ".join(text.split()) in said
+    assert "--config" in said
+    assert "--plot" in said
+    assert "--no-bias" in said
+
+
+def test_resume_has_the_help_of_its_docstring(call):
+    said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call("resume", "--help")[1]).split())
+    for name in inspect.signature(noisysim.resume).parameters:
+        assert f"--{name.replace('_', '-')}" in said
+    assert "The run's result file." in said
+
+
+TOML = """
+task = "student-teacher:n_in=6,n_train=40,n_test=10"
+layers = [5]
+epochs = 2
+batch_size = 8
+seed = 5
+learner = "np:samples=2"
+learning_rate = 0.02
+learning_rate_decay = 0.5
+bias = true
+[device]
+name = "crossbar"
+adc_bits = 6
+[optimizer]
+name = "sgd"
+momentum = 0.5
+"""
+
+
+def test_a_toml_file_and_a_result_file_run_again(call, finished, tmp_path):
+    (tmp_path / "run.toml").write_text(TOML)
+    for number, source in enumerate((tmp_path / "run.toml", finished)):
+        path = tmp_path / f"again{number}.h5"
+        assert call("run", "--config", source, "--out", path)[::2] == (0, "")
+        assert same(path, finished)
+        assert noisysim.load(path).config == noisysim.load(finished).config
+
+
+@pytest.mark.parametrize("form", ["toml", "h5"])
+def test_what_is_said_comes_before_the_configuration(call, finished, tmp_path, form):
+    source = finished
+    if form == "toml":
+        source = tmp_path / "run.toml"
+        source.write_text(TOML)
+    path = tmp_path / "other.h5"
+    words = shlex.split("--epochs 1 --no-bias --layers 4 3 --device gaussian --seed 6 --learner danp:sigma=0.02")
+    assert call("run", "--config", source, *words, "--out", path)[0] == 0
+    chosen, stored = noisysim.load(path).config, noisysim.load(finished).config
+    changed = {name for name in stored if chosen[name] != stored[name]}
+    # another seed draws another teacher: the task's CRC-32 and notes tell
+    assert changed == {"epochs", "bias", "layers", "device", "seed", "learner", "task"}
+    assert (chosen["epochs"], chosen["bias"], chosen["layers"]) == (1, False, [4, 3])
+    assert chosen["device"] == {"name": "gaussian", "sigma": 1e-3}
+    assert chosen["learner"]["samples"] == 1
+
+
+# --- resume, show, plot ---------------------------------------------------------------------------------------------
+
+
+def test_resume_of_a_finished_run_shows_it(call, finished):
+    before = finished.read_bytes()
+    code, out, err = call("resume", finished)
+    assert (code, err) == (0, "")
+    assert out == f"{noisysim.load(finished)}\n"
+    assert finished.read_bytes() == before
+
+
+def test_show(call, finished):
+    code, out, err = call("show", finished)
+    assert (code, err) == (0, "")
+    assert out.startswith(noisysim.load(finished).summary())
+    assert re.search(r"^ +host  noisysim \S+, python 3\.", out, re.MULTILINE)
+    assert '"learning_rate_decay": 0.5' in call("show", finished, "--config")[1]
+
+
+def test_plot(call, finished, tmp_path):
+    code, out, err = call("plot", finished)
+    assert (code, err) == (0, "")
+    assert out == f"{finished.with_suffix('.png')}\n"
+    assert finished.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert call("plot", finished, "--out", tmp_path / "curve.pdf")[0] == 0
+    assert (tmp_path / "curve.pdf").read_bytes().startswith(b"%PDF")
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+LISTS = {
+    "devices": (devices.names(), devices.kind),
+    "learners": (learners.names(), lambda name: type(learners.get(name))),
+    "tasks": (tasks.names(), tasks.settings),
+}
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_a_list_has_a_line_for_each(call, command):
+    code, out, err = call(command)
+    assert (code, err) == (0, "")
+    first = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert first == ["name", *LISTS[command][0]]
+    assert all(len(line.split()) > 3 for line in out.splitlines()[1:])
+
+
+@pytest.mark.parametrize(("command", "name"), [(c, n) for c, (names, _) in LISTS.items() for n in names])
+def test_a_list_has_a_line_for_each_field_of_one(call, command, name):
+    code, out, err = call(command, name)
+    assert (code, err) == (0, "")
+    cls = LISTS[command][1](name)
+    assert inspect.getdoc(cls).partition("\n")[0] in out
+    for field, spec in fields.declared(cls).items():
+        line = next(line for line in out.splitlines() if line.startswith(f"{field} "))
+        assert spec.unit in line
+        assert spec.doc.split()[0] in line
+        assert re.match(rf"{field}\s+\S+", line)
+
+
+def test_a_switch_is_not_said_to_be_a_number(call):
+    assert re.search(r"standardise_targets\s+False\s+True or False", call("tasks", "student-teacher")[1])
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "device": ("run --device crosbar", "unknown device 'crosbar'; did you mean 'crossbar'"),
+    "field": ("run --device crossbar:adc_bit=3", "no field 'adc_bit'; did you mean 'adc_bits'"),
+    "value": ("run --device crossbar:adc_bits=99", "crossbar.adc_bits must be .* not 99"),
+    "learner": ("run --learner dnap", "unknown learner 'dnap'"),
+    "task": ("run digts", "unknown task 'digts'; did you mean 'digits'"),
+    "negative": ("run --epochs -1", "run.epochs must be a whole number from 1 .* not -1"),
+    "nan": ("run --learning-rate nan", "run.learning_rate must be a number .* not nan"),
+    "no-number": ("run --epochs many", "--epochs.*many"),
+    "option": ("run --epoch 3", "(?i)unknown option.*--epoch"),
+    "command": ("rnu", '(?i)unknown command "rnu"'),
+    "too-many": ("run digits mnist", "mnist"),
+    "no-path": ("show", "(?i)path.* requires"),
+    "no-file": ("show nothing.h5", "no result file nothing.h5"),
+    "no-file-to-resume": ("resume nothing.h5", "no result file nothing.h5"),
+    "no-file-to-plot": ("plot nothing.h5", "no result file nothing.h5"),
+    "no-config": ("run --config nothing.toml", "no configuration file nothing.toml"),
+    "no-folder": ("run --out nowhere/run.h5", "there is no folder"),
+    "no-picture": ("run --plot curve.gfi", "a picture file ends in one of .*png.* not 'curve.gfi'"),
+    "no-picture-folder": ("run --plot nowhere/curve.png", "cannot write 'nowhere/curve.png': there is no folder"),
+    "unknown-device-to-list": ("devices crosbar", "unknown device 'crosbar'"),
+    "unknown-learner-to-list": ("learners x", "unknown learner 'x'"),
+    "unknown-task-to-list": ("tasks x", "unknown task 'x'"),
+    "switch": ("run --bias=maybe", "bias"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)
+def test_errors_are_one_line(call, words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(noisysim.runs.api, "Training", None)  # none of them gets this far
+    code, out, err = call(*words.split())
+    assert (code, out) == (1, "")
+    assert err.startswith("noisysim: ")
+    assert len(err.splitlines()) == 1
+    assert re.search(said, err)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_result(call, tmp_path, monkeypatch):
+    """The file of the run is whole even where the picture's folder went away meanwhile."""
+    path = tmp_path / "run.h5"
+    monkeypatch.setattr(cli.plots, "check_writable", lambda path: None)
+    assert call(*FAST, "--out", path, "--plot", tmp_path / "gone" / "curve.png")[0] == 1
+    assert noisysim.load(path).status == "finished"
+
+
+def test_ctrl_c_before_the_first_update_is_no_traceback(call, monkeypatch):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(config, "resolve", interrupt)
+    assert call("run") == (130, "", "")
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+def test_a_run_that_a_signal_ended_is_saved_and_exits_with_128_and_its_number(number, call, monkeypatch, tmp_path):
+    """At the first update; what is sent again, as by `timeout`, changes nothing."""
+    update = Training._update
+
+    def send(training, rows):
+        update(training, rows)
+        os.kill(os.getpid(), number)
+        if number != signal.SIGINT:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_update", send)
+        code, out, err = call(*FAST, "--out", tmp_path / "run.h5")
+    assert (code, err) == (128 + number, "")
+    assert f"resume  noisysim resume {tmp_path / 'run.h5'}" in out
+    assert os.listdir(tmp_path) == ["run.h5"]
+    assert noisysim.load(tmp_path / "run.h5").status == "interrupted"
+    assert noisysim.load(tmp_path / "run.h5").cost["updates"] == 1
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    assert call("resume", tmp_path / "run.h5")[0] == 0
+    whole = noisysim.run(FAST[1], layers=[5], batch_size=8, epochs=2)
+    assert (noisysim.load(tmp_path / "run.h5").steps["train_loss"] == whole.steps["train_loss"]).all()
+
+
+def test_a_time_limit_ends_a_run_cleanly(call, tmp_path):
+    """Again and again: a limit that has passed when learning begins still lets an update be done."""
+    path, codes = tmp_path / "run.h5", [call(*FAST, "--out", tmp_path / "run.h5", "--until", "0.001s")[0]]
+    assert noisysim.load(path).status == "stopped"
+    assert "(stopped)" in call("show", path)[1]
+    while codes[-1] and len(codes) < 20:
+        code, out, err = call("resume", path, "--until", "0.001")
+        assert ("noisysim resume" in out, err) == (code != 0, "")
+        codes.append(code)
+    assert codes == [75] * 10 + [0]
+    whole = noisysim.run(FAST[1], layers=[5], batch_size=8, epochs=2)
+    assert (noisysim.load(path).history["test_loss"] == whole.history["test_loss"]).all()
+
+
+@pytest.mark.parametrize("until", ["", "0", "-1s", "soon", "11h 50m", "1h2", "nan", "5x"])
+def test_a_time_limit_that_is_none_is_refused(until, call):
+    code, _, err = call(*FAST, f"--until={until}")
+    assert code == 1
+    assert err == (
+        f"noisysim: run.until must be a time such as '11h50m', '90s' or a number of seconds, not {until!r}\n"
+    )

@@ -1,0 +1,309 @@
+"""Every CUDA kernel compiles for a GPU (NVVM, sm_90), and computes in float32 where nothing else is meant.
+
+No GPU is needed: chips, learners and tasks run in a Python of their own, with the simulator's stand-in for CuPy and
+numba-cuda as it is, but a launch compiles its kernel for the arguments it got and computes nothing. The cases: each
+device of the package, kinds of chips that have every hook and flag between them, users' devices, each learner,
+optimizer, loss, activation function and form of data.
+"""
+
+import importlib.util
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from noisysim import batch_norm, conv, devices, dropout, learners, pool
+from noisysim.learners import optimizers
+from noisysim.networks.activations import ACTIVATIONS
+
+CELL_DEVICE = Path(__file__).parents[1] / "support" / "cell_device.py"
+IMAGES = [conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2, 1), dropout(0.3), conv(4, 2), 5]
+TILES = {"tile_rows": 20, "tile_columns": 4}
+SPREADS = {f"{c}_spread": 0.05 for c in ("dac_gain", "dac_offset", "adc_gain", "adc_offset")}
+DRIFTS = {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "temperature_coefficient": 1e-3}
+CROSSBARS = {
+    "drift and own lines": {**TILES, **SPREADS, **DRIFTS, "compensation": 1, "stuck_low": 0.1, "iv_curve": 1.5},
+    "telegraph noise": {"telegraph": 0.1, "telegraph_spread": 0.2, "tau_capture": 0.3, "tau_emission": 0.1},
+    "wires": {**TILES, **DRIFTS, "wire_resistance": 5.0, "nodal": 0, "retention": 1e6, "activation_energy": 0.2},
+    "wires solved": {"wire_resistance": 5.0, "nodal": 1, "bandwidth": 1e6, "fano": 0.3, "dead_rows": 0.1},
+    "no noise": {"read_noise": 0.0, "line_noise": 0.0, "program_noise": 0.0},
+}
+USERS = {
+    "functions": '''
+"""What NumPy, math and Python offer."""
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from noisysim.common.fields import Field
+
+HALF, ONE = np.float32(0.5), np.float32(1)
+CURVE = np.ones(2, np.float32)
+
+
+class Users(NamedTuple):
+    gain: Annotated[float, Field("", 0, 2)] = 1.5
+    noise: Annotated[float, Field("", 0, 1, noise="read")] = 0.1
+
+
+def tables(d):
+    return {"CURVE": d.gain * np.arange(5)}
+
+
+def _bend(x):
+    return CURVE[int(min(abs(x), ONE))] + np.tanh(x) * math.tanh(x) + math.atan(x)
+
+
+def dac(v, d):
+    return np.rint(v * d.gain) / d.gain + np.floor(v) + np.ceil(v) + np.trunc(v)
+
+
+def current(v, d):
+    return np.sinh(v) + np.cbrt(v) + np.exp2(v) + np.expm1(v) + np.log1p(abs(v)) + np.log(ONE + np.abs(v))
+
+
+def adc(i, d):
+    if i > d.gain:
+        return d.gain + np.sqrt(i - d.gain)
+    elif i < -d.gain:
+        return -d.gain
+    return max(min(i, d.gain), -d.gain, -HALF * d.gain)
+
+
+def readout(i, energy, z, u, d):
+    noise = d.noise * np.sqrt(np.exp(-abs(i))) * z + np.power(u, d.gain) + z**2
+    return i + noise if np.isfinite(noise) and u < HALF else _bend(i)
+''',
+    "plain numbers": '''
+from typing import NamedTuple
+
+class Plain(NamedTuple):
+    """Of Python's numbers, which are double: they compile."""
+    amplitude: float = 0.05
+    duty: float = 0.1
+
+def readout(i, energy, z, u, d):
+    return i + 0.5 * d.amplitude * (u < d.duty) + z / 3
+''',
+}
+"""Files of devices."""
+AGES = "a cell's age is the difference of two times of a clock that runs for years"
+DOUBLE = {
+    "age_cells": ({"sub"}, AGES),
+    "pulse_cells": ({"sub"}, AGES),
+    "wire_cells": ({"sub"}, AGES),
+    "write_cells": ({"sub"}, AGES),
+    "bit_lines": ({"add", "div", "fma", "rcp"}, "rounding adds up along a line"),
+    "word_lines": ({"div", "fma", "mul", "rcp"}, "rounding adds up along a line"),
+    "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
+    "squares": ({"add"}, "sums over all units"),
+}
+"""Kernel -> what it does in float64, as PTX names it, and why."""
+MOVES, DOUBLES = {"ld", "st", "mov", "cvt"}, re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z]+)\.[a-z0-9.]*f64\s", re.MULTILINE)
+FOUND = "found.json"
+FREE = "plain numbers"
+"""The user's device whose hooks mean float64."""
+
+
+# --- in a Python of its own -------------------------------------------------------------------------------------------
+
+
+def cases(folder):
+    """What is compiled: name -> function."""
+    import noisysim
+    from noisysim import Chip, Drive, tasks
+    from noisysim.compute import losses
+    from noisysim.compute.observation import Batch
+    from noisysim.tasks.noise import InputNoise
+
+    rng, place = np.random.default_rng(0), noisysim.compute.backends.get("cuda")
+    x, labels = rng.standard_normal((24, 2, 6, 5)).astype(np.float32), np.arange(24) % 3
+    bench = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("bench", CELL_DEVICE))
+    spec.loader.exec_module(bench)
+
+    def live(device, **settings):
+        """All that a chip can be asked for."""
+        device, rows = devices.get(device, **settings), 4
+        chip = Chip([x.shape[1:], *IMAGES, 3], device, decorrelate=True, bias=True, backend="cuda")
+
+        def draws(shapes):
+            return [place.put(rng.standard_normal(shape).astype(np.float32)) for shape in shapes]
+
+        net = chip.network
+        weights = [place.put(np.zeros(shape, np.float32)) for shape in net.shapes]
+        lines = draws(net.line_shape(layer, rows) for layer in range(net.depth))
+        outputs = [*draws(net.output_shape(layer, rows) for layer in range(net.depth - 1)), None]
+        drives = [Drive(), Drive(lines, outputs), Drive(weights=weights, output_error=True)]
+        batch = Batch(x[:rows].reshape(rows, -1), np.eye(3, dtype=np.float32)[labels[:rows]], losses.get("cce"))
+        seen = chip.passes(batch, drives, training=True)
+        chip.program(weights)
+        chip.wait(100.0)
+        chip.passes(batch, drives)
+        chip.decorrelate(seen[0].inputs, 0.01)
+        if "targets" in chip.offers:
+            chip.normalise()
+
+    def train(task=(x, labels), **settings):
+        """A run."""
+        settings = {"layers": IMAGES, "device": "ideal", "epochs": 1, "batch_size": 8, "chips": 2, **settings}
+        noisysim.run(task, **settings, backend="cuda", progress=False)
+
+    flat, values = x.reshape(24, -1), rng.standard_normal((24, 3)).astype(np.float32)
+    found = {f"device {name}": (live, name, {}) for name in devices.BUILT_IN}
+    found |= {f"crossbar, {name}": (live, "crossbar", given) for name, given in CROSSBARS.items()}
+    found |= {f"bench, {name}": (live, str(CELL_DEVICE), given) for name, given in bench.KINDS.items()}
+    for name, text in USERS.items():
+        path = Path(folder, name.replace(" ", "_") + ".py")
+        path.write_text(text)
+        found[f"user's device, {name}"] = live, str(path), {}
+    found |= {f"learner {name}": (train, (x, labels), {"learner": name}) for name in learners.names()}
+    found |= {f"optimizer {name}": (train, (x, labels), {"optimizer": name}) for name in optimizers.names()}
+    for name in ACTIVATIONS:
+        found[f"activation {name}"] = train, (flat, labels), {"activation": name, "layers": [5], "learner": "dfa"}
+    found["values"] = train, (flat, values), {"layers": [5], "diagnostics": ["angle"], "chips": 1}
+    found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
+    noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))
+    found["noise"] = train, noisy, {"layers": [5]}
+    return found
+
+
+class Launch:
+    """Stands for a kernel with a configuration: a call compiles the kernel for these arguments."""
+
+    made: ClassVar[dict[tuple, tuple[str, list[str]]]] = {}  # (module, kernel, types) -> case, float64's operations
+    failed: ClassVar[dict[str, str]] = {}  # case -> why
+    case = ""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __call__(self, *arguments):
+        """Compile it, if that has not been done."""
+        from numba import cuda
+
+        function = self.kernel.py_func
+        values = [a.view(np.ndarray) if isinstance(a, np.ndarray) else a for a in arguments]
+        given = tuple(map(self.kernel.typeof_pyval, values))
+        key = function.__module__, function.__name__, given
+        if key not in self.made:
+            self.made[key] = self.case, []
+            try:
+                ptx, _ = cuda.compile_ptx(function, given, cc=(9, 0))
+            except Exception as error:  # one at a time: the case goes on
+                self.failed[f"{self.case}: {function.__name__}"] = str(error)
+            else:
+                self.made[key][1][:] = sorted(set(DOUBLES.findall(ptx)) - MOVES)
+
+
+def stand_in():
+    """Put what needs no GPU in the place of what does."""
+    from numba.cuda import dispatcher
+
+    from noisysim.compute import gpu
+
+    path = Path(gpu.__file__).parent / "cuda" / "simulated.py"
+    cupy = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("cupy", path))
+    spec.loader.exec_module(cupy)
+    cupy.empty = cupy.zeros  # nothing is computed: let arrays hold numbers at least
+    sys.modules["cupy"] = cupy
+    gpu.missing, gpu.describe = lambda: "", lambda: {}
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
+    dispatcher.CUDADispatcher.__getitem__ = lambda kernel, configuration: Launch(kernel)
+    from noisysim.compute.cuda.kernels import target
+    from noisysim.tasks import feed
+
+    target._argument = lambda value: value
+    feed.free_bytes = lambda xp: float("inf")
+
+
+def compile_all(folder):
+    """Run the cases; returns why nothing can be compiled here, or what failed, what was compiled, and what there is."""
+    from numba.cuda.cudadrv import nvvm
+
+    try:
+        nvvm.NVVM()
+    except nvvm.NvvmSupportError as error:
+        return {"missing": f"no NVVM: {error}"}
+    stand_in()
+    for Launch.case, (function, what, settings) in cases(folder).items():
+        try:
+            function(what, **settings)
+        except Exception:
+            Launch.failed[Launch.case] = traceback.format_exc()
+    made, seen, (kernels, flags) = [], {}, there_are()
+    for (module, kernel, _), (case, double) in Launch.made.items():
+        part = re.fullmatch(r"noisysim.*cuda[._]([a-z]+)(_[0-9a-f]+)?", module)[1]
+        made.append((part, kernel, case, double))
+        for flag in flags.get(part, ()):
+            seen.setdefault(f"{part}.{flag}", set()).add(getattr(sys.modules[module], flag))
+    return {
+        "failed": Launch.failed,
+        "made": made,
+        "kernels": kernels,
+        "flags": {f"{part}.{flag}": sorted(seen[f"{part}.{flag}"]) for part in flags for flag in flags[part]},
+    }
+
+
+def there_are():
+    """The kernels of each module of loops, and its flags."""
+    import noisysim.compute.cuda.kernels as package
+
+    kernels, flags = {}, {}
+    for _, name, _ in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{name}")
+        own = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__]
+        kernels[name] = [f.__name__ for f in own if not getattr(f, "targetoptions", {"device": True}).get("device")]
+        flags[name] = [n for n, value in vars(module).items() if type(value) is bool and n != "SIMULATED"]
+    return kernels, {name: found for name, found in flags.items() if found}
+
+
+# --- the tests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """What `compile_all` says, by a Python of its own: no other test must meet the stand-in."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        pytest.skip('numba-cuda is not installed: pip install -e ".[test,cuda]"')
+    there = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    command, folder = [sys.executable, __file__], tmp_path_factory.mktemp("devices")
+    done = subprocess.run([*command, folder], env=there, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / FOUND).read_text())
+    if "missing" in found:
+        pytest.skip(found["missing"])
+    return found
+
+
+def test_kernels_compile(compiled):
+    assert not compiled["failed"], "\n\n".join(f"{what}: {why}" for what, why in compiled["failed"].items())
+
+
+def test_no_kernel_and_no_flag_is_left_out(compiled):
+    made = {(part, kernel) for part, kernel, *_ in compiled["made"]}
+    assert made == {(part, kernel) for part, kernels in compiled["kernels"].items() for kernel in kernels}
+    assert all(values == [False, True] for values in compiled["flags"].values()), compiled["flags"]
+
+
+def test_float64_is_used_where_it_is_meant(compiled):
+    found = {}
+    for _, kernel, case, double in compiled["made"]:
+        if double and FREE not in case:
+            found.setdefault(kernel, set()).update(double)
+    assert found == {kernel: operations for kernel, (operations, _) in DOUBLE.items()}
+    assert any(double for _, _, case, double in compiled["made"] if FREE in case)
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) / FOUND).write_text(json.dumps(compile_all(sys.argv[1])))

@@ -1,0 +1,212 @@
+"""`benchmarks.robustness`: the protocol and its cards, and learners on presets, in small."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import devices
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))
+from benchmarks.robustness import cards, figures, measure, presets, protocol  # noqa: E402
+
+SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
+
+
+def found(accuracy, loss=1.0, status="finished"):
+    """A run as it is kept."""
+    return {
+        "status": status, "train_loss": [loss], "test_accuracy": [accuracy], "updates": 10, "passes": 21,
+        "cells_programmed": 0, "pulses": 300, "cells": 100,
+    }  # fmt: skip
+
+
+def row(*runs):
+    return presets.Row("digits", "rpu", "danp", "adam", 1e-3, list(runs))
+
+
+def test_every_preset_is_measured():
+    assert set(presets.PRESETS) == set(devices.BUILT_IN)
+
+
+def test_presets_learn_and_a_second_measurement_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(presets, "RATES", {"adam": (1e-3, 1e-2)})
+    asked = {"presets": ["rram_milo", "rram_gong"], "learners": ["dnp", "bp"]}
+    path = tmp_path / "runs.jsonl"
+    rows = list(presets.measure(presets.Runs(path), SMALL, ["digits"], **asked))
+    assert [(r.preset, r.learner, len(r.runs)) for r in rows] == [
+        ("rram_milo", "dnp", 2), ("rram_milo", "bp", 2), ("rram_gong", "dnp", 2), ("rram_gong", "bp", 2),
+    ]  # fmt: skip
+    for r in rows:
+        programs = r.preset == "rram_milo"
+        assert presets.written_by(r.preset) == ("write-verify" if programs else "pulses")
+        for run in r.runs:
+            assert run["status"] == "finished"
+            assert run["test_accuracy"][-1] > (0.8 if r.learner == "bp" else presets.LEARNS)
+            assert (run["cells_programmed"] > 0, run["pulses"] > 0) == (programs, not programs)
+    assert len(path.read_text().splitlines()) == len(rows) * (2 + 2)  # two rates tried, two seeds
+
+    def run(*args, **settings):
+        raise AssertionError("a run that is there was run again")
+
+    monkeypatch.setattr(noisysim, "run", run)
+    again = list(presets.measure(presets.Runs(path), SMALL, ["digits"], **asked))
+    assert presets.tables(again) == presets.tables(rows)
+
+
+def test_choice_goes_by_loss_and_not_by_accuracy():
+    losses = {("adam", 1e-3): 0.5, ("adam", 1e-2): 0.4, ("sgd", 1e-2): 0.1}
+
+    class Pretended(presets.Runs):
+        def _run(self, device, task, optimizer, learning_rate, seed, **other):
+            assert seed == presets.SHORT_SEED
+            loss = losses.get((optimizer, learning_rate), 2.0)
+            if task == "fashion-mnist":
+                assert optimizer == "adam"
+                loss = learning_rate
+            return found(
+                1 - loss / 4 if device == "rpu" else loss, loss, "diverged" if optimizer == "sgd" else "finished"
+            )
+
+    runs = Pretended()
+    assert presets.choose(runs, presets.TASKS, "digits", "rpu", "danp") == ("adam", 1e-2)
+    assert presets.choose(runs, presets.TASKS, "digits", "sonos", "bp") == ("adam", 1e-2)
+    assert presets.choose(runs, presets.TASKS, "fashion-mnist", "rpu", "danp") == ("adam", 3e-4)
+
+
+def test_a_preset_with_other_numbers_is_run_again(monkeypatch):
+    runs, count = presets.Runs(), []
+    monkeypatch.setattr(presets.Runs, "_run", lambda self, **asked: count.append(asked) or found(0.9))
+    for crc in ("0", "0", "1"):
+        monkeypatch.setattr(presets, "fields_crc", lambda preset, crc=crc: crc)
+        runs.get("rpu", task="digits", seed=0)
+    assert len(count) == 2
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([found(0.9)], "90.0"),
+        ([found(0.9), found(0.92)], "91.0 +- 1.4"),
+        ([found(0.12), found(0.12)], "12.0 +- 0.0, does not learn"),
+        ([found(0.9), found(0.5, status="diverged")], "90.0, 1 of 2 diverged"),
+        ([found(0.5, status="diverged")], "diverges"),
+    ],
+)
+def test_failures_are_told(runs, said):
+    assert presets.accuracy(row(*runs)) == said
+
+
+def test_cost_is_of_a_run_and_of_a_cell():
+    assert (presets.passes(row(found(0.9))), presets.writes(row(found(0.9)))) == ("21", "0.0003 (3)")
+
+
+def test_the_page_has_the_tables_that_were_measured():
+    measured = (ROOT / "benchmarks" / "robustness" / "results" / "presets.md").read_text(encoding="utf-8")
+    assert measured in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+
+
+# --- the protocol -----------------------------------------------------------------------------------------------------
+
+
+def test_the_protocol_measures_every_rule_and_a_card_tells_what_it_bears(tmp_path):
+    pytest.importorskip("distributed")
+    plan = protocol.QUICK["digits"]
+    content = measure.measure("digits", plan, tmp_path, workers=1)
+    assert set(content["rates"]) == {"danp", "bp"}
+    assert set(content["rates"].values()) <= set(plan.rates)
+    found = cards.Found(content, plan.axes)
+    assert len(content["results"]) == 2 * len(plan.devices())
+    assert found.mean("bp", "crossbar") > 85
+    assert found.mean("bp", "crossbar:line_noise=0.1") < found.mean("bp", "crossbar") - 5
+    said = cards.page(found, ["crossbar", "ideal"])
+    assert "| `bp` |" in said
+    assert all(axis.title in said.lower() or axis.title in said for axis in plan.axes.values())
+    for figure in (figures.losses(found), figures.lines(found), figures.on_devices(found, ["crossbar", "ideal"])):
+        figure.savefig(tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").stat().st_size > 10_000
+    (drift,) = [one["accuracy"] for one in content["drift"] if one["learner"] == "bp"]
+    assert np.shape(drift) == (2, len(protocol.SECONDS))
+    measure.kept(tmp_path / "kept.json", content)
+    assert json.loads((tmp_path / "kept.json").read_text()) == json.loads(json.dumps(content))
+
+
+def test_axes_name_fields_at_their_defaults():
+    for axis in protocol.AXES.values():
+        usual = devices.defaults(devices.kind(axis.device))
+        assert usual[axis.field] == axis.at
+        for level, spec in axis.specs().items():
+            assert getattr(devices.get(spec), axis.field) == level
+        worse = [level for level in axis.levels if axis.worse * (level - axis.at) > 0]
+        assert worse, "nothing on this axis is worse than the reference"
+    assert set(protocol.PRESETS) | {protocol.REFERENCE, protocol.PULSED} == set(devices.BUILT_IN)
+    for plan in protocol.TASKS.values():
+        assert plan.learners == tuple(noisysim.learners.names())
+        assert len(plan.seeds) == 5
+        assert not set(plan.seeds) & set(protocol.TUNING_SEEDS)
+
+
+def some(levels, way=(50.0, 90.0), axis="line_noise"):
+    """Results of one rule along an axis, made up: accuracies by level."""
+    axis = protocol.AXES[axis]._replace(levels=tuple(level for level in levels if level != protocol.AXES[axis].at))
+    results = [
+        {"learner": "x", "device": spec, "accuracy": levels[level], "lost": [], "way": list(way), "passes": 200}
+        for level, spec in axis.specs().items()
+    ]
+    content = {"results": results, "target": 0.7, "rates": {"x": 0.1}, "task": "digits", "drift": []}
+    return cards.Found(content, {axis.field: axis}), axis
+
+
+@pytest.mark.parametrize(
+    ("levels", "name", "said"),
+    [
+        ({0.0: [99], 0.01: [90, 92], 0.02: [89, 89], 0.06: [81, 81]}, "line_noise", "0.035"),  # 86: 3/8 from 89 to 81
+        ({0.01: [90], 0.02: [89], 0.05: [88]}, "line_noise", "> 0.05"),
+        ({0.01: [90], 0.02: [None], 0.05: [None]}, "line_noise", "0.02"),  # it diverges there
+        ({8: [90], 6: [88], 4: [78], 10: [20]}, "adc_bits", "5.4"),  # 3 of 10 points from 6 to 4
+        ({8: [90], 6: [90], 4: [90]}, "adc_bits", "< 4"),
+        ({0.01: [15], 0.02: [5]}, "line_noise", "–"),  # it did not learn in the first place
+    ],
+)
+def test_tolerance_is_where_five_points_are_lost(levels, name, said):
+    found, axis = some(levels, axis=name)
+    assert found.tolerance("x", axis) == said
+
+
+def test_cost_is_told_in_passes_along_the_way():
+    found, _ = some({0.01: [90], 0.05: [80]}, way=(50.0, 90.0))
+    assert (
+        found.cost("x") == "150"
+    )  # 70 % is half way between the first epoch's 50 and the second's 90: 1.5 of 2 epochs
+    found, _ = some({0.01: [90], 0.05: [80]}, way=(40.0, 60.0))
+    assert found.cost("x") == "not reached"
+
+
+def test_an_entry_stands_beside_the_built_in_ones(tmp_path):
+    kept = {
+        "rates": {"bp": 0.1},
+        "results": [{"learner": "bp", "device": "ideal", "v": 1}],
+        "drift": [{"learner": "bp"}],
+    }
+    entry = {
+        "rates": {"my.py": 0.2},
+        "results": [{"learner": "my.py", "device": "ideal"}],
+        "drift": [{"learner": "my.py"}],
+    }
+    both = measure.joined(kept, entry)
+    assert both["rates"] == {"bp": 0.1, "my.py": 0.2}
+    assert [one["learner"] for one in both["results"]] == ["bp", "my.py"]
+    assert [one["learner"] for one in measure.joined(both, entry)["drift"]] == ["bp", "my.py"]
+
+
+def test_the_page_has_the_cards_that_were_measured():
+    page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    for task in ("digits", "fashion-mnist"):
+        kept = ROOT / "benchmarks" / "robustness" / "results" / f"{task}.json"
+        found = cards.Found(json.loads(kept.read_text(encoding="utf-8")), protocol.TASKS[task].axes)
+        assert found.content["version"] == protocol.VERSION
+        assert cards.learner_cards(found) in page

@@ -1,0 +1,221 @@
+"""Descriptions of networks: layers in their forms, what follows from them, and what does not fit."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import cli
+from noisysim.networks import layers as kinds
+from noisysim.networks.architecture import architecture
+from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
+from noisysim.networks.tiling import network
+
+ALL = [
+    conv(16, 3), conv(16, 3, stride=2), conv(4, 5, padding="same"), conv(4, 5, 1, 2, "relu"), dense(7),
+    dense(7, activation="tanh"), pool(2), pool(3, 2), batch_norm(), batch_norm(rate=0.01), dropout(0.5), flatten(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", ALL, ids=repr)
+def test_a_layers_text_is_read_again(one):
+    assert kinds.parse(repr(one)) == one
+    assert kinds.layer(kinds.plain([one])[0]) == one
+
+
+def test_numbers_are_dense_layers_in_every_form():
+    assert [kinds.layer(n) for n in (5, "5", np.int64(5), dense(5))] == [dense(5)] * 4
+    assert kinds.plain([dense(5), conv(2, 3), dense(4, "relu")]) == [5, "conv(2, 3)", "dense(4, activation='relu')"]
+    assert repr(conv(16, 3, stride=2)) == "conv(16, 3, stride=2)"
+    assert repr(pool(2.0, 2.0)) == "pool(2, stride=2)"
+
+
+def test_a_list_may_name_a_network():
+    assert kinds.hidden("dalm-3") == [dense(1024, "leaky_relu")] * 3
+    assert kinds.hidden(["dalm-3"]) == kinds.hidden("dalm-3")  # as the command line gives it
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("conv(16, 3", "cannot read"), ("cnv(16, 3)", "did you mean 'conv'"), ("conv(16)", "kernel"),
+        ("conv", "missing"),
+        ("conv(16, 3, strides=2)", "did you mean 'stride'"), ("conv(0, 3)", "channels"), ("conv(2, 3.5)", "kernel"),
+        ("conv(2, 4, padding='same')", "odd"), ("conv(2, 3, padding='valid')", "padding"), ("dropout(1.5)", "rate"),
+        ("dense(4, activation='rely')", "did you mean 'relu'"), ("pool(0)", "size"),
+        ("dense(__import__('os'))", "cannot"), ("batch_norm(epsilon=0)", "epsilon"),
+    ],
+)  # fmt: skip
+def test_a_text_that_cannot_be_read_says_why(text, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        kinds.parse(text)
+
+
+@pytest.mark.parametrize("given", [5, True, "conv(2, 3)", b"x", {"conv": 3}, conv(2, 3), None])
+def test_hidden_layers_must_be_a_list_or_a_name(given):
+    with pytest.raises((TypeError, ValueError), match=r"layers must be a list"):
+        kinds.hidden(given)
+
+
+@pytest.mark.parametrize("given", [[True], [None], [[5]], [{"units": 3}]])
+def test_a_layer_must_be_one(given):
+    with pytest.raises(TypeError, match="a layer must be"):
+        kinds.hidden(given)
+
+
+def test_an_unknown_network_is_told_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'dalm-convnet'"):
+        kinds.hidden("dalm-convnets")
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([784, conv(2, 3), 10], "needs an image"),
+        ([(1, 8, 8), 20, conv(2, 3), 10], "needs an image"),
+        ([(1, 8, 8), conv(2, 3), flatten(), conv(2, 3), 10], "needs an image"),
+        ([(1, 8, 8), conv(2, 9), 10], "does not fit an image of 8 x 8"),
+        ([(1, 8, 8), conv(2, 7), pool(3), 10], "does not fit the 2 x 2 positions"),
+        ([(1, 8, 8), 20, pool(2), 10], "follow a conv"),
+        ([(1, 8, 8), conv(2, 3), pool(2), pool(2), 10], "once"),
+        ([(1, 8, 8), conv(2, 3), dropout(0.5), pool(2), 10], "before its dropout"),
+        ([(1, 8, 8), conv(2, 3), pool(2), batch_norm(), 10], "directly behind"),
+        ([(1, 8, 8), dropout(0.5), 10], "must follow"),
+        ([(1, 8, 8), conv(2, 3), dropout(0.5), dropout(0.5), 10], "another dropout"),
+        ([(1, 8, 8), 5, conv(2, 3)], "last layer must be a number"),
+        ([(1, 8, 8), dense(5, "relu"), dense(3, "relu")], "last layer is linear"),
+        ([(1, 8, 8, 8), 5, 3], "first of layers"),
+        ([0, 5], "first of layers"),
+        ([(3, "8", 8), 5], "first of layers"),
+        ([5], "at least inputs and outputs"),
+        ("dalm-3", "must be a list"),
+        (5, "must be a list"),
+    ],
+)
+def test_what_does_not_fit_says_so(layers, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        architecture(layers)
+
+
+def test_what_follows_from_a_list_of_layers():
+    net = architecture(
+        [
+            (3, 32, 32), conv(16, 3, stride=2), pool(3, 2), conv(8, 5, padding="same", activation="tanh"), 20,
+            dropout(0.1), 4,
+        ],
+        activation="relu", bias=True,
+    )  # fmt: skip
+    assert (net.positions, net.units, net.fan_in) == ([225, 49, 1, 1], [16, 8, 20, 4], [27, 400, 392, 20])
+    assert net.columns == [28, 401, 393, 21]
+    assert net.shapes == [(16, 28), (8, 401), (20, 393), (4, 21)]
+    assert net.outputs == [49 * 16, 49 * 8, 20, 4]
+    assert net.sizes == (3072, 784, 392, 20, 4)
+    assert net.activations == ["relu", "tanh", "relu", "linear"]
+    assert net.perturbed == 225 * 16 + 49 * 8 + 20 + 4
+    assert net.products == 225 * 16 * 28 + 49 * 8 * 401 + 20 * 393 + 4 * 21
+    assert [net.line_shape(n, 5) for n in range(3)] == [(5, 225, 16), (5, 49, 8), (5, 20)]
+    assert [net.output_shape(n, 5) for n in range(3)] == [(5, 49, 16), (5, 49, 8), (5, 20)]
+    assert net.driven_shape(1, 5) == (5, 49, 401)
+    assert not net.is_plain
+    assert architecture([784, 20, 10]).is_plain
+
+
+def test_a_flat_list_gives_what_it_always_gave():
+    net = architecture([784, 256, 10])
+    assert (net.sizes, net.shapes, net.positions) == ((784, 256, 10), [(256, 784), (10, 256)], [1, 1])
+    assert architecture([(28, 28), 10]).input_shape == (1, 28, 28)
+    assert architecture([(28, 28), 10]).sizes == (784, 10)
+
+
+PIXELS = {"bacho-cnn": (1, 28, 28), "lansdell-autoencoder": (784,), "dalm-tiny-imagenet": (3, 64, 64)}
+# weights by hand, without biases: of the papers' tables where they say, else from the layers
+WEIGHTS = {
+    "dalm-1": 30_720, "dalm-3": 3072 * 1024 + 2 * 1024**2 + 10_240,
+    "dalm-convnet": 27 * 16 + 144 * 32 + 288 * 64 + 1600 * 1024 + 10_240,
+    "dalm-tiny-imagenet": 75 * 32 + 288 * 64 + 1600 * 128 + 100 * 128 * 512 + 512**2 + 5120,
+    "bacho-cnn": 25 * 15 + 375 * 40 + 640 * 128 + 1280, "bacho-2-layers-1000": 3_082_000,
+    "lansdell-autoencoder": 784 * 200 + 400 + 400 + 200 * 10,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", kinds.names())
+def test_published_networks_fit_their_images(name):
+    net = architecture([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10])
+    assert kinds.NAMED[name].source
+    assert kinds.hidden([*kinds.plain(kinds.hidden(name))]) == kinds.hidden(name)
+    if name in WEIGHTS:
+        assert net.cells == WEIGHTS[name]
+
+
+def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
+    ideal = noisysim.devices.get("ideal")
+    for name in kinds.names():
+        net = network([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10], "relu", False, ideal)
+        stages = net.stages(False)
+        assert len(stages) == 1 if net.is_plain else 2
+        for (first, last), rows, room in stages:
+            driven = [p * n for p, n in zip(net.positions[first:last], net.columns[first:last], strict=True)]
+            assert room.driven == max(driven)
+            if net.blocks[first].is_conv:
+                assert 512 % rows == 0
+                assert 4 * rows * room.driven <= 2 * 2**20 or rows == 1
+            else:
+                assert rows == 512
+
+
+def test_while_learning_samples_wait_for_each_other_at_a_normalised_layer():
+    ideal = noisysim.devices.get("ideal")
+    net = network(
+        [(1, 9, 9), conv(2, 3), batch_norm(), conv(2, 3), conv(2, 3), batch_norm(), 5, 3], "relu", False, ideal
+    )
+    assert [stage.layers for stage in net.stages(False)] == [(0, 3), (3, 5)]
+    assert [stage.layers for stage in net.stages(True)] == [(0, 1), (1, 3), (3, 5)]
+
+
+def test_initial_weights_of_a_convolution_have_the_spread_of_their_fan():
+    """Glorot's fan out counts the positions that a weight reaches, kernel^2 channels."""
+    chip = noisysim.Chip([(8, 12, 12), conv(64, 5), 10], "ideal", init="glorot")
+    weights = chip.oracle(noisysim.Batch(np.zeros((1, 1152), np.float32), np.zeros((1, 10), np.float32), None)).weights[
+        0
+    ]
+    expected = math.sqrt(2 / (8 * 25 + 64 * 25))
+    assert abs(weights.std() / expected - 1) < 4 / math.sqrt(2 * weights.size)  # four standard errors
+
+
+def test_a_run_takes_layers_in_every_form(tmp_path):
+    given = [conv(4, 3), "pool(2)", 8]
+    first = noisysim.run("digits", layers=given, device="ideal", epochs=1, progress=False, out=tmp_path / "a.h5")
+    assert first.config["layers"] == ["conv(4, 3)", "pool(2)", 8]
+    assert "conv(4, 3) - pool(2) - 8" in first.summary()
+    second = noisysim.run("digits", layers=first.config["layers"], device="ideal", epochs=1, progress=False)
+    np.testing.assert_array_equal(first.steps["train_loss"], second.steps["train_loss"])
+
+
+def test_a_run_says_what_does_not_fit_before_any_work():
+    with pytest.raises(ValueError, match="does not fit an image of 8 x 8"):
+        noisysim.run("digits", layers=[conv(4, 9)], epochs=1, progress=False)
+    with pytest.raises(ValueError, match="needs an image"):
+        noisysim.run("student-teacher", layers=[conv(4, 3)], epochs=1, progress=False)
+    with pytest.raises(ValueError, match="never starts"):
+        noisysim.run("digits", layers=[conv(4, 3, activation="relu")], init="zero", epochs=1, progress=False)
+
+
+def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
+    table = (Path(__file__).parents[2] / "docs/networks.md").read_text()
+    cli.list_networks()
+    shown = capsys.readouterr().out
+    for name, named in kinds.NAMED.items():
+        assert f"| `{name}` | {named} | {named.source} |" in table
+        assert name in shown
+
+
+def test_arrays_of_any_shape_are_learned_and_images_by_convolutions():
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    given = {"device": "ideal", "epochs": 1, "batch_size": 8, "progress": False}
+    flat = noisysim.run((rng.standard_normal((24, 2, 2, 3, 2)), labels), layers=[4], **given)
+    assert flat.rows()[1] == ("network", "24-4-3, leaky_relu")
+    images = noisysim.run((rng.standard_normal((24, 2, 5, 4)), labels), layers=[conv(3, 3), 4], **given)
+    assert images.rows()[1] == ("network", "2x5x4 - conv(3, 3) - 4 - 3, leaky_relu")

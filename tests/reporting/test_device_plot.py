@@ -1,0 +1,374 @@
+"""The test bench against the laws of the hooks, the picture of a device, and `noisysim devices show`."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.stats import binom, chi2, norm
+
+from noisysim import cli, devices
+from noisysim.chip import bench
+from noisysim.reporting import plot
+
+SIGNIFICANCE = 1e-4
+"""Chance that a bench which measures right fails one of these tests, two-sided where there are two sides."""
+QUANTILE = norm.isf(SIGNIFICANCE / 2)
+FAULTY = (
+    "crossbar:drift_nu=0.05,compensation=1,stuck_low=0.05,stuck_high=0.02,stuck_random=0.03,dead_rows=0.05,"
+    "dead_columns=0.05"
+)
+
+CHIP = '''
+from typing import Annotated, NamedTuple
+import numpy as np
+from noisysim.common.fields import Field
+
+class MyChip(NamedTuple):
+    """A chip from outside."""
+    amplitude: Annotated[float, Field("", 0, doc="std", noise="read")] = 0.05
+
+def readout(i, energy, z, u, d):
+    return i + d.amplitude * z
+
+def adc(i, d):
+    return np.rint(i * np.float32(16)) / np.float32(16)
+'''
+
+
+# --- the bench ------------------------------------------------------------------------------------------------------
+
+LINES = [
+    *(name for name in devices.names() if name != "ideal"),
+    "crossbar:iv_curve=2,read_noise=0.2,dac_offset_spread=0.05",
+    "crossbar:drift_nu=0.05,flicker_noise=0.05,compensation=1",
+    "crossbar:slices=2,tile_rows=8,wire_resistance=5,adc_bits=5,adc_offset_spread=0.05,stuck_low=0.1",
+    "crossbar:dac_range=2,adc_range=8",
+    "rpu:read_noise=0.2",
+]
+
+
+@pytest.mark.parametrize("device", LINES)
+def test_read_noise_is_what_the_line_s_law_says(device):
+    found = bench.read_noise(device, seed=1)
+    n = len(found.reads)
+    assert found.declared == ("readout_law" in devices.laws(devices.get(device)))
+    assert abs(found.reads.mean() - found.mean) < QUANTILE * found.std / np.sqrt(n)
+    low, high = chi2.ppf([SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2], n)
+    assert low < np.sum((found.reads - found.mean) ** 2) / found.std**2 < high
+
+
+def test_cells_read_one_by_one_have_no_law_of_the_line():
+    found = bench.read_noise("crossbar:telegraph=0.5,tau_capture=1e-6,tau_emission=1e-6,telegraph_spread=0.2", seed=1)
+    assert not found.declared
+    assert (found.mean, found.std) == (found.reads.mean(), found.reads.std())
+    assert found.std > 2 * bench.read_noise("crossbar", seed=1).std
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["crossbar", "crossbar:levels=16,program_noise=0.03", "crossbar:slices=2,stuck_low=0.1,dead_rows=0.1", "pcm",
+     "pcm:g_max=10", "pcm_hermes", "pcm_hermes:devices=2", "rram_wan", "rram_milo", "sonos"],
+)  # fmt: skip
+def test_programming_error_is_what_its_law_says(device):
+    found = bench.programming_error(device, seed=2)
+    mean, std = found.law
+    residuals = (found.errors - mean) / std
+    assert found.errors.shape[1] == len(found.targets)
+    assert (np.diff(found.targets) > 0).all()
+    assert abs(residuals.mean()) < QUANTILE / np.sqrt(residuals.size)
+    squares = residuals**2
+    assert abs(squares.mean() - 1) < QUANTILE * squares.std() / np.sqrt(residuals.size)
+
+
+def test_a_closed_loop_of_pulses_misses_by_its_tolerance_and_has_no_law():
+    found = bench.programming_error("pulsed:verify_pulses=5000,verify_tolerance=0.02")
+    assert found.law is None
+    assert 0.015 * 20 < np.abs(found.errors).max() <= 0.02 * 20 * (1 + 1e-4)
+
+
+def test_pulses_without_noise_follow_their_law():
+    found = bench.pulse_response("pulsed:gamma_up=1,gamma_down=0.5")
+    device = devices.get("pulsed:gamma_up=1,gamma_down=0.5")
+    for curves, up in ((found.up, 1.0), (found.down, -1.0)):
+        g, at = curves[0].astype(float), 0
+        for pulses, seen in zip(found.pulses, curves, strict=True):
+            for _ in range(pulses - at):
+                g, std = devices.laws(device)["pulse_law"](g, up, device)
+                assert not np.any(std)
+            at = pulses
+            np.testing.assert_allclose(seen, g, rtol=1e-4)
+    assert np.array_equal(found.up[-1], found.down[0])
+
+
+@pytest.mark.parametrize("device", ["rpu", "rpu:write_noise=1,pulse_gain_spread=0.5"])
+def test_pulses_change_cells_by_the_law_on_average(device):
+    found, device = bench.pulse_response(device, seed=3), devices.get(device)
+    many = found.pulses[1]
+    for curves, up in ((found.up, 1.0), (found.down, -1.0)):
+        changes = curves[1] - curves[0] if up > 0 else curves[11] - curves[10]  # away from the bounds that stop them
+        mean, _ = devices.laws(device)["pulse_law"](20.0, up, device)
+        at_bound = np.abs(changes) < 0.01 * many * abs(mean - 20.0)
+        changes = changes[~at_bound]
+        assert len(changes) > 30
+        assert abs(changes.mean() - many * (mean - 20.0)) < QUANTILE * changes.std(ddof=1) / np.sqrt(len(changes))
+
+
+def test_a_pair_is_pulsed_up_only():
+    found = bench.pulse_response("pulsed:cells_per_weight=2")
+    assert found.down.shape == (0, bench.PULSED)
+    np.testing.assert_allclose(found.up[[0, -1]], np.repeat([[10.0], [30.0]], bench.PULSED, axis=1), rtol=1e-4)
+
+
+def test_measured_curves_come_out_as_they_are():
+    from noisysim.devices.models import measured
+
+    found = bench.pulse_response("measured")
+    np.testing.assert_allclose(found.up, np.repeat(measured.UP[:, None], bench.PULSED, axis=1), rtol=1e-3)
+    np.testing.assert_allclose(found.down, np.repeat(measured.DOWN[:, None], bench.PULSED, axis=1), rtol=1e-3)
+
+
+def test_ageing_is_the_drift_hook_s():
+    found = bench.ageing("crossbar:drift_nu=0.05,drift_start=10,program_noise=0")
+    assert (found.ages[0], found.ages[-1]) == pytest.approx((10, bench.LIFETIME))
+    assert found.output is None
+    wanted = found.cells[0] * (found.ages / 10)[:, None, None] ** -0.05
+    np.testing.assert_allclose(found.cells, wanted, rtol=2e-5)
+    np.testing.assert_allclose(np.median(found.cells[0], axis=0), found.targets, atol=0.06)
+
+
+def test_leaking_cells_end_where_they_leak_to():
+    found = bench.ageing("pulsed:leak_time=1,leak_rest=0.5")
+    assert found.cells[0].std() > 5
+    np.testing.assert_allclose(found.cells[-1], 25, rtol=1e-5)
+
+
+def test_a_periphery_that_compensates_keeps_the_output():
+    found = bench.ageing("crossbar:drift_nu=0.05,compensation=1,line_noise=0.001,read_noise=0.001")
+    assert np.median(found.cells[-1] / found.cells[0]) < 0.5
+    np.testing.assert_allclose(found.output, 1, atol=0.02)
+
+
+CELLS = ["crossbar:drift_nu=0.05", "pulsed:leak_time=10,verify_pulses=2000"]  # whose faults pictures below show, too
+
+
+@pytest.mark.parametrize("device", CELLS)
+def test_faults_have_their_shares(device):
+    assert bench.faults(device) is None
+    asked = {"stuck low": 0.05, "stuck high": 0.02, "stuck elsewhere": 0.03}
+    found = bench.faults(devices.get(device, stuck_low=0.05, stuck_high=0.02, stuck_random=0.03))
+    n = found.array.size
+    assert n == bench.ARRAY**2
+    for kind, share in asked.items():
+        low, high = binom.ppf([SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2], n, share)
+        assert low <= round(found.shares[kind] * n) <= high
+        assert found.shares[kind] == np.mean(found.array == bench.KINDS.index(kind))
+    assert found.shares["line cut"] == 0
+    assert sum(found.shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("device", CELLS)
+@pytest.mark.parametrize(("field", "axis"), [("dead_rows", 1), ("dead_columns", 0)])
+def test_cut_lines_are_whole_lines_and_no_stuck_cells(device, field, axis):
+    found = bench.faults(devices.get(device, **{field: 0.1, "stuck_low": 0.1}))
+    whole = (found.array == 4).all(axis=axis)
+    assert 0 < whole.sum() < 25
+    assert np.mean(found.array == 4) == pytest.approx(whole.mean())
+    assert found.shares["stuck low"] > 0.05
+
+
+def test_transfer_of_ideal_hardware_is_a_straight_line():
+    found = bench.transfer("ideal")
+    wanted = np.broadcast_to(found.ideal[:, None], found.reads.shape[1:])
+    np.testing.assert_allclose(found.reads, np.broadcast_to(wanted, found.reads.shape), rtol=1e-5, atol=1e-5)
+    assert (found.inputs[0], found.inputs[-1]) == (-1, 1)
+
+
+def test_transfer_ends_where_converters_do():
+    quiet = "line_noise=0,read_noise=0,program_noise=0,levels=0"
+    found = bench.transfer(f"crossbar:{quiet},adc_range=10,adc_bits=5")
+    assert found.ideal.max() > 10
+    assert np.abs(found.reads).max() == 10
+    assert len(np.unique(found.reads.round(4))) == 31
+    found = bench.transfer(f"crossbar:{quiet},dac_range=2,dac_bits=5,adc_bits=0")
+    assert found.inputs.max() == pytest.approx(2.4)
+    assert len(np.unique(found.reads[0, :, 0].round(4))) == 31
+    full = np.interp(2.0, found.inputs, found.ideal)
+    np.testing.assert_allclose(found.reads[:, found.inputs > 2], full, rtol=1e-5)
+
+
+def test_columns_have_offsets_of_their_own():
+    quiet = "line_noise=1e-9,read_noise=0,program_noise=0,adc_bits=0,adc_range=10"
+    quiet += ",dac_gain_spread=1e-9,adc_gain_spread=1e-9"  # the loops of tests/chip/test_chips.py
+    offsets = [
+        bench.transfer(f"crossbar:{quiet},adc_offset_spread=0.03", seed).reads[0, bench.SWEEP // 2] / 10
+        for seed in range(20)
+    ]
+    low, high = chi2.ppf([SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2], np.size(offsets))
+    assert low < np.sum(np.square(offsets)) / 0.03**2 < high
+
+
+def test_the_same_seed_measures_the_same():
+    for measure in (bench.transfer, bench.read_noise, bench.programming_error, bench.ageing):
+        for some, others in zip(measure("pcm", 4), measure("pcm", 4), strict=True):
+            assert some is None or np.array_equal(some, others)
+    assert not np.array_equal(bench.transfer("pcm", 4).reads, bench.transfer("pcm", 5).reads)
+
+
+def test_what_a_device_does_not_do_is_none():
+    measures = (bench.read_noise, bench.programming_error, bench.pulse_response, bench.ageing, bench.faults)
+    assert [measure("ideal") for measure in measures] == [None] * 5
+    assert [measure("gaussian") for measure in measures[1:]] == [None] * 4
+    assert bench.read_noise("crossbar:line_noise=0,read_noise=0") is None
+    assert bench.programming_error("rpu") is None  # in open loop there is no target to miss
+    assert bench.ageing("pulsed") is None
+    assert bench.pulse_response("pcm") is None
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["crossbar:drift_nu=0.05,stuck_high=1", "crossbar:dead_rows=1,drift_nu=0.1,drift_start=1e9",
+     "pulsed:pulse_step=1e-8", "crossbar:line_noise=0,read_noise=0", "crossbar:program_noise=0,levels=0"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_extremes_have_pictures_too(device):
+    plot.device(device).draw_without_rendering()
+
+
+# --- the picture ----------------------------------------------------------------------------------------------------
+
+PANELS = {
+    "ideal": ["transfer"], "gaussian": ["transfer", "read noise"], "rpu": ["transfer", "read noise", "response"],
+    "crossbar": ["transfer", "read noise", "programming"], "pcm": ["transfer", "read noise", "programming", "ageing"],
+    FAULTY: ["transfer", "read noise", "programming", "ageing", "faults"],
+    "pulsed:leak_time=10,verify_pulses=2000,stuck_high=0.05": [
+        "transfer", "read noise", "programming", "response", "ageing", "faults",
+    ],
+}  # fmt: skip
+
+
+def titles(figure):
+    return [panel.get_title(loc="left") for panel in figure.axes if panel.get_title(loc="left")]
+
+
+@pytest.mark.parametrize("device", [*PANELS, *sorted(set(devices.names()) - set(PANELS))])
+def test_a_device_has_a_picture(device, tmp_path):
+    figure = plot.device(device, tmp_path / "device.png")
+    assert (tmp_path / "device.png").stat().st_size > 10_000
+    found = titles(figure)
+    assert 1 <= len(found) <= 6
+    if device in PANELS:
+        assert all(title.startswith(wanted) for title, wanted in zip(found, PANELS[device], strict=True))
+    name, *about = [text.get_text() for text in figure.texts]
+    assert name == device.partition(":")[0]
+    assert " ".join(about).startswith(devices.about(name).partition("\n")[0])
+    for panel in figure.axes:
+        upper = not panel.xaxis.get_tick_params()["labelbottom"]  # of two panels that share their inputs
+        assert panel.get_ylabel()
+        assert panel.get_xlabel() or upper or on_the_right(panel)
+
+
+def on_the_right(panel):
+    """Whether a panel is the right-hand axis of another."""
+    return panel.yaxis.get_label_position() == "right"
+
+
+@pytest.mark.parametrize("device", ["pcm", FAULTY, "rram_gong"])
+def test_nothing_of_a_picture_overlaps(device):
+    figure = plot.device(device)
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    boxes = [panel.get_tightbbox(renderer) for panel in figure.axes if not on_the_right(panel)]
+    for k, box in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        for other in boxes[:k]:
+            width, height = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert min(width, height) <= 1
+    bottom = min(text.get_window_extent(renderer).y0 for text in figure.texts)
+    assert bottom > max(box.y1 for box in boxes) - 1
+    assert max(text.get_window_extent(renderer).x1 for text in figure.texts) < figure.bbox.x1
+
+
+def test_settings_are_told_and_read_noise_without_a_law_is_said_to_have_none():
+    figure = plot.device("crossbar:adc_bits=6,levels=16")
+    assert {"ADC 6 bits", "levels=16", "adc_bits=6", "0.1 to 25 µS"} <= set(figure.texts[2].get_text().split(" · "))
+    legend = plot.device("gaussian").axes[2].get_legend()
+    assert "no law of the line declared" in legend.get_texts()[1].get_text()
+    legend = figure.axes[2].get_legend()
+    assert legend.get_texts()[1].get_text() == "declared law"
+
+
+def test_a_device_file_has_a_picture(tmp_path):
+    (tmp_path / "my_chip.py").write_text(CHIP)
+    figure = plot.device(tmp_path / "my_chip.py")
+    assert [text.get_text() for text in figure.texts] == ["my_chip", "A chip from outside."]
+    assert len(figure.axes[2].patches) < 20  # a bar for each code of its ADC
+
+
+def test_a_picture_leaves_pyplot_alone():
+    code = (
+        "import sys; from noisysim import plot; plot.device('gaussian'); sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """The command line in this process and a folder of its own: what it says, and the message it leaves with."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
+        said = None
+        try:
+            cli.main()
+        except SystemExit as leaving:
+            said = leaving.code or None
+        return capsys.readouterr().out, said
+
+    return run
+
+
+def test_show_draws_a_device(call, tmp_path):
+    assert call("devices", "show", "gaussian:sigma=0.1") == ("gaussian.png\n", None)
+    assert (tmp_path / "gaussian.png").read_bytes().startswith(b"\x89PNG")
+    assert call("devices", "show", "gaussian", "--out", "line.svg", "--seed", 3) == ("line.svg\n", None)
+    assert "<svg" in (tmp_path / "line.svg").read_text()
+    (tmp_path / "my_chip.py").write_text(CHIP)
+    assert call("devices", "show", "my_chip.py:amplitude=0.1") == ("my_chip.png\n", None)
+
+
+def test_devices_still_lists(call):
+    out, said = call("devices")
+    assert said is None
+    assert [line.split()[0] for line in out.splitlines()] == ["name", *devices.names()]
+    out, said = call("devices", "crossbar")
+    assert said is None
+    assert "adc_bits" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("show", "requires an argument"),
+        ("show crosbar", "did you mean 'crossbar'"),
+        ("show crossbar:adc_bits=99", "crossbar.adc_bits must be"),
+        ("show crossbar --out x.gfi", "a picture file ends in one of"),
+        ("show crossbar --out nowhere/x.png", "there is no folder"),
+        ("show crossbar --seed x", "--seed"),
+        ("crosbar", "did you mean 'crossbar'"),
+    ],
+)
+def test_mistakes_are_one_line(call, tmp_path, words, wanted):
+    out, said = call("devices", *words.split())
+    assert out == ""
+    assert said.startswith("noisysim: ")
+    assert wanted in said
+    assert "\n" not in said
+    assert list(tmp_path.iterdir()) == []
