@@ -81,6 +81,7 @@ def variance(chip: Any, task: Any, rate: float, draws: int, restart: bool) -> tu
             state.memory["feedback"][:] = oracle.weights[1].ravel()
         gradient, state = learner.update(state, observed, oracle=oracle)
         if step >= 0:
+            assert gradient is not None
             exact = oracle.gradient(observed[0])
             measured += np.square(np.subtract(gradient[0], exact[0], dtype=float)).sum() / draws
             expected += rate**2 * one_term(observed[0], oracle) / draws
@@ -100,7 +101,7 @@ def exponent(variances: dict[float, tuple[float, float]], rates: Any) -> float:
     return float(np.polyfit(np.log(rates), np.log([variances[r][0] for r in rates]), 1)[0])
 
 
-def _stationary(rate: float) -> float:
+def _stationary(rate: Any) -> Any:
     """Variance of an exponential average of independent terms, over that of one."""
     return rate / (2 - rate)
 

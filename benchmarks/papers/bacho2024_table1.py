@@ -172,11 +172,18 @@ def judge(report: Report, found: dict) -> None:
         for better, worse in (("fdfa", "fg-a"), ("dfa", "fg-a"), ("fg-a", "fg-w")):
             gap(report, ours, known, better, worse, f"{layers} layers, ")
         lost = ours["bp"] - ours["fdfa"]
-        report.claim(f"{layers} layers, BP above FDFA", lost, "<= 2", round(known["bp"] - known["fdfa"], 2))
+        report.claim(f"{layers} layers, BP above FDFA", lost, "<= 2", round(difference(known["bp"], known["fdfa"]), 2))
     for rule in ("fg-w", "fg-a"):
         lost = found[task, 2, rule] - found[task, 4, rule]
-        lost_there = published(task, 2, rule) - published(task, 4, rule)
+        lost_there = difference(published(task, 2, rule), published(task, 4, rule))
         report.claim(f"{rule.upper()} loses from 2 to 4 layers", lost, f">= {lost_there / 2:.1f}", round(lost_there, 2))
+
+
+def difference(higher: float | None, lower: float | None) -> float:
+    """Of two published accuracies, which must be there."""
+    assert higher is not None
+    assert lower is not None
+    return higher - lower
 
 
 def gap(report: Report, ours: dict, known: dict, better: str, worse: str, network: str = "") -> None:

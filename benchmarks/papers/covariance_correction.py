@@ -76,6 +76,7 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     for step in range(1, max(KS) + 1):
         observed = chip.passes(batch, learner.drives(state, BATCH), out=observed)
         gradient, state = learner.update(state, observed)
+        assert gradient is not None
         total = [t + g.astype(float) for t, g in zip(total, gradient, strict=True)]
         half = halves[step % 2]
         half[:] = [t + g.astype(float) for t, g in zip(half, gradient, strict=True)]

@@ -161,7 +161,8 @@ def learn(
         chip.program(gradient)
         if rule.normalise:
             chip.normalise()
-    return Course(*np.array(looks).T, lost=not looks[-1][1] <= LOST * looks[0][1])
+    updates, errors, norms, rooms = np.array(looks).T
+    return Course(updates, errors, norms, rooms, lost=not looks[-1][1] <= LOST * looks[0][1])
 
 
 def fastest(start: float, time_at: Callable[[float, float], float], longest: float) -> tuple[float, float]:
@@ -271,6 +272,7 @@ def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.
         truth = chip.oracle(batch).gradient(observed[0])
         if len(near):
             estimate, state = rule.update(state, observed)
+            assert estimate is not None
             found[near[0]].append([cosine(*pair) for pair in zip(estimate, truth, strict=True)])
         truth.flat *= np.float32(-DESCENT)
         chip.program(truth)

@@ -84,7 +84,7 @@ def reproduce(report: Report) -> None:
         "MNIST, pixels from 0 to 1, batches of 100 (the paper's code: 1000), softmax and half the squared error; "
         f"error: share of {tested:,} test images; {report.seeds} seeds"
     )
-    more = {"tested": tested, "loss": LOSS}
+    more: dict[str, Any] = {"tested": tested, "loss": LOSS}
     width, most = (100, 1000) if quick else (300, 10_000)
     courses = instability(report, task, width, most, **more)
     noisy = courses[RATES[0]]
@@ -111,9 +111,9 @@ def instability(report: Report, task: Any, width: int, most: int, **more: Any) -
     """Panel A: NP at several rates."""
     found = {}
     for rate in RATES:
-        started, low = time.perf_counter(), rate == RATES[0]
+        started = time.perf_counter()
         found[rate] = [
-            learn(report, task, [width], NP, rate, seed=s, most=most, dimensions=low, **more)
+            learn(report, task, [width], NP, rate, seed=s, most=most, dimensions=rate == RATES[0], **more)
             for s in range(report.seeds)
         ]
         last = 100 * geometric(c.last for c in found[rate])

@@ -169,7 +169,7 @@ def layers(task: Any) -> list[Any]:
 
 def data(form: Form, method: Method, seed: int) -> Any:
     """What a method learns from."""
-    settings = {"noise": method.noise} if method.noise else {}
+    settings: dict[str, Any] = {"noise": method.noise} if method.noise else {}
     return noisysim.tasks.get(form.task, seed=seed, **settings)
 
 

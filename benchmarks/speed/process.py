@@ -13,9 +13,9 @@ from benchmarks.speed.measure import Row, at_most, seconds
 _FIRST_BATCH = """
 import time; start = time.perf_counter()
 import noisysim
-from noisysim import execution
+from noisysim.compute import execution
 from noisysim.runs.training import Training
-from noisysim import config
+from noisysim.runs import config
 made = []
 update = Training._update
 def first(self, rows):

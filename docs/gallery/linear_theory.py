@@ -11,9 +11,9 @@ in the end, and the error falls more slowly than four variables can say.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from noisysim.theory import LinearStudent, regression_error
 
 import noisysim
-from noisysim.learners.theory import LinearStudent, regression_error
 from noisysim.tasks import teacher_weights
 
 N_IN, N_HIDDEN, N_OUT, UPDATES, WINDOW = 20, 100, 5, 2000, 50

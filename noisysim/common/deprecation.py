@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import types
 import warnings
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ class Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if known or not package:
             return known
         package = self._stands_for(package) or ""
-        return f"{package}.{rest}" if package else None
+        return f"{package}.{rest}" if package and _exists(f"{package}.{rest}") else None
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -96,3 +97,11 @@ class Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec = module.__spec__
         if spec is not None and spec.loader is self:
             module.__spec__ = spec.loader_state
+
+
+def _exists(name: str) -> bool:
+    """Whether there is a module of this name."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what it would be part of is no package
+        return False

@@ -39,7 +39,8 @@ def source_hash() -> str:
     for package in ("", *MAPPED):
         spec = importlib.util.find_spec(f"noisysim.{package}".rstrip("."))
         for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
-            files.update({(package / path.relative_to(folder)).as_posix(): path for path in folder.rglob("*.py")})
+            place = Path(*package.split("."))
+            files.update({(place / path.relative_to(folder)).as_posix(): path for path in folder.rglob("*.py")})
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         content = path.read_bytes()

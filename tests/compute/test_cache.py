@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import noisysim
-from noisysim import devices
 from noisysim.compute.jit import cache
+from noisysim.devices import models
 
 ROOT = os.geteuid() == 0
 OTHER = 65534  # "nobody": somebody else, unless the tests are his
@@ -338,10 +338,10 @@ print(noisysim.__file__, result.status, result.history["train_loss"][-1].hex())
 
 def test_a_run_without_a_home_and_from_an_installation_that_cannot_be_written(tmp_path):
     expected = noisysim.run(layers=[4], epochs=1, device="ideal", learner="bp").history["train_loss"][-1].hex()
-    ignored = shutil.ignore_patterns("__pycache__")
+    ignored = shutil.ignore_patterns("__pycache__", "models", "papers")
     site, home, temporary = tmp_path / "site", tmp_path / "home", tmp_path / "tmp"
     shutil.copytree(Path(noisysim.__file__).parent, site / "noisysim", ignore=ignored)
-    shutil.copytree(Path(devices.__file__).parent, site / "noisysim" / "devices", ignore=ignored, dirs_exist_ok=True)
+    shutil.copytree(Path(models.__file__).parent, site / "noisysim" / "devices" / "models", ignore=ignored)
     own = temporary / f"noisysim-{os.geteuid()}"
     shutil.copytree(cache.folder(), own)  # compiled: these tests are about where it lies
     own.chmod(0o700)
@@ -362,7 +362,7 @@ def test_a_run_without_a_home_and_from_an_installation_that_cannot_be_written(tm
 
 
 def test_nothing_is_cached_by_numba_itself():
-    for root in (Path(noisysim.__file__).parent, Path(devices.__file__).parent):
+    for root in (Path(noisysim.__file__).parent, Path(models.__file__).parent):
         for path in root.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 assert not (isinstance(node, ast.keyword) and node.arg == "cache"), f"{path}:{node.value.lineno}"

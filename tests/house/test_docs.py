@@ -16,10 +16,11 @@ import noisysim
 from noisysim import devices, learners, tasks
 from noisysim.chip import diagnostics
 from noisysim.cli import app
+from noisysim.devices import models
 from noisysim.learners import optimizers
 
 ROOT = Path(__file__).parents[2]
-PACKAGE, DEVICES = Path(noisysim.__file__).parent, Path(devices.__file__).parent
+PACKAGE, DEVICES = Path(noisysim.__file__).parent, Path(models.__file__).parent
 DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")),
@@ -45,7 +46,7 @@ def blocks(path, *languages):
 
 
 def modules():
-    for root, package in ((PACKAGE, "noisysim"), (DEVICES, "noisysim.devices")):
+    for root, package in ((PACKAGE, "noisysim"), (DEVICES, "noisysim.devices.models")):
         for path in sorted(root.rglob("*.py")):
             if (package != "noisysim" or DEVICES not in path.parents) and re.search(r"^ *>>> ", path.read_text(), re.M):
                 parts = [package, *path.relative_to(root).with_suffix("").parts]

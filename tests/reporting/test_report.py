@@ -19,9 +19,11 @@ import pytest
 import tomli_w
 
 import noisysim
-from noisysim import cli, reporting
+from noisysim import cli
 from noisysim.learners import Learner
-from noisysim.reporting import command, pages, render, settings
+from noisysim.reporting import command, pages, settings
+from noisysim.reporting import report as reporting
+from noisysim.reporting.report import render
 from noisysim.runs import api, config
 
 USUAL = {
@@ -327,7 +329,7 @@ def spoken(monkeypatch):
         asked.append(given)
         return SimpleNamespace(status="finished")
 
-    monkeypatch.setattr(cli.running, "run", run)
+    monkeypatch.setattr(cli.api, "run", run)
 
     def speak(line):
         program, *words = shlex.split(line)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import noisysim
-from noisysim import devices, papers
+from noisysim import papers
+from noisysim.devices import models
 from noisysim.runs import environment
 
-HASH = "import sys; from noisysim import environment; print(environment.source_hash())"
+HASH = "import sys; from noisysim.runs import environment; print(environment.source_hash())"
 
 
 def hash_of(site):
@@ -28,8 +29,8 @@ def hash_of(site):
 @pytest.fixture
 def installed(tmp_path):
     """A copy of the package as a wheel lays it out, its mapped packages inside."""
-    skipped = shutil.ignore_patterns("__pycache__", "results", "data")
-    for package, place in ((noisysim, "noisysim"), (devices, "noisysim/devices"), (papers, "noisysim/papers")):
+    skipped = shutil.ignore_patterns("__pycache__", "results", "data", "models", "papers")
+    for package, place in ((noisysim, "noisysim"), (models, "noisysim/devices/models"), (papers, "noisysim/papers")):
         shutil.copytree(Path(package.__file__).parent, tmp_path / place, ignore=skipped, dirs_exist_ok=True)
     return tmp_path
 
@@ -46,7 +47,7 @@ def test_every_package_that_lies_elsewhere_is_part_of_it():
     assert {f"noisysim.{name}" for name in environment.MAPPED} == set(places) - {"noisysim"}
 
 
-@pytest.mark.parametrize("name", ["chip.py", "learners/node.py", "devices/crossbar.py", "papers/cifar.py"])
+@pytest.mark.parametrize("name", ["chip/chip.py", "learners/node.py", "devices/models/crossbar.py", "papers/cifar.py"])
 def test_any_other_source_has_another_hash(installed, name):
     source = installed / "noisysim" / name
     source.write_text(source.read_text() + "\n# edited\n")
@@ -54,5 +55,5 @@ def test_any_other_source_has_another_hash(installed, name):
 
 
 def test_a_renamed_file_has_another_hash(installed):
-    (installed / "noisysim" / "style.py").rename(installed / "noisysim" / "styles.py")
+    (installed / "noisysim" / "runs" / "health.py").rename(installed / "noisysim" / "runs" / "healths.py")
     assert hash_of(installed) != environment.source_hash()

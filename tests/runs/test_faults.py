@@ -370,7 +370,7 @@ def test_memory_for_a_result_is_that_of_its_bytes(tmp_path):
     """Written through memory: about once the size of the file, beside what it is made of."""
     script = """
 import resource, sys, numpy as np
-from noisysim import hdf5
+from noisysim.common import hdf5
 values = np.ones(16_000_000, np.float32)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 with hdf5.replaced(sys.argv[1] + "/small.h5") as file: file["x"] = values[:1000]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import noisysim
-from noisysim import devices, papers
+from noisysim import papers
+from noisysim.devices import models
 from noisysim.studies import dispatch
 
 distributed = pytest.importorskip("distributed")
@@ -59,10 +60,10 @@ def moody(place):
 @pytest.fixture(scope="module")
 def other(place):
     """A copy of noisysim, the version the same and a line of its source another."""
-    skipped = shutil.ignore_patterns("__pycache__", "results")
-    for package, folder in ((noisysim, "noisysim"), (devices, "noisysim/devices"), (papers, "noisysim/papers")):
+    skipped = shutil.ignore_patterns("__pycache__", "results", "models", "papers")
+    for package, folder in ((noisysim, "noisysim"), (models, "noisysim/devices/models"), (papers, "noisysim/papers")):
         shutil.copytree(Path(package.__file__).parent, place / "site" / folder, ignore=skipped, dirs_exist_ok=True)
-    losses = place / "site" / "noisysim" / "losses.py"
+    losses = place / "site" / "noisysim" / "compute" / "losses.py"
     losses.write_text(losses.read_text() + "\n# another line\n")
     return place / "site"
 
