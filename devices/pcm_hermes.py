@@ -7,10 +7,10 @@ effect is multiplied by a field of its own: 1 as measured, 0 off.
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from noisysim.devices.models.pcm import Pcm
 
 from noisysim.common.fields import Field
 from noisysim.devices.field_groups import check_span, with_parts
+from noisysim.devices.models.pcm import Pcm
 from noisysim.devices.physics.ageing import hermes_exponent_one, hermes_exponent_two, power_law
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each

@@ -7,9 +7,8 @@ conductances: the model is stated in weights.
 
 from typing import NamedTuple
 
-from noisysim.devices.models.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
-
 from noisysim.devices.field_groups import with_parts
+from noisysim.devices.models.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)

@@ -11,10 +11,10 @@ in the end, and the error falls more slowly than four variables can say.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from noisysim.theory import LinearStudent, regression_error
 
 import noisysim
 from noisysim.tasks import teacher_weights
+from noisysim.theory import LinearStudent, regression_error
 
 N_IN, N_HIDDEN, N_OUT, UPDATES, WINDOW = 20, 100, 5, 2000, 50
 TASK = f"student-teacher:n_in={N_IN},n_out={N_OUT},n_train={UPDATES},n_test=100"

@@ -4,8 +4,6 @@ Chips of cell_device.py against naive.py, pass for pass; and what threads, chunk
 must not change. Statistics come from fixed seeds, at the significance that each test states.
 """
 
-import cell_device as bench
-import naive
 import numpy as np
 import pytest
 import test_cells as written
@@ -17,6 +15,9 @@ from noisysim.chip.chip import restore, snapshot
 from noisysim.compute import execution
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.observation import Batch, Drive
+
+import cell_device as bench
+import naive
 
 KINDS = ["pulses", "pulsed pairs", "slices"]
 SIZES = (25, 14, 9)

@@ -7,8 +7,6 @@ Statistics come from fixed seeds, at the significance that each test states.
 
 from pathlib import Path
 
-import cell_device as bench
-import naive
 import numpy as np
 import pytest
 from scipy import stats
@@ -19,6 +17,9 @@ from noisysim.compute import execution, seeding
 from noisysim.compute.cpu.loops.wires import attenuate
 from noisysim.compute.observation import Batch
 from noisysim.devices.physics import wires
+
+import cell_device as bench
+import naive
 
 HERE = Path(__file__).parents[1] / "support"
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import naive
 import numpy as np
 import pytest
 
@@ -23,6 +22,8 @@ from noisysim.compute import losses
 from noisysim.compute.observation import Batch
 from noisysim.runs import storage
 from noisysim.runs.history import LOOKS
+
+import naive
 
 SIZES = (6, 9, 5, 3)
 ALL = diagnostics.names()

@@ -5,7 +5,6 @@ the noise is measured over the rows of one pass. Estimates of a variance from so
 of it in all tests together with a probability above 1 - 1e-4 (chi-square, Bonferroni).
 """
 
-import naive
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,6 +14,8 @@ from noisysim.chip import ageing
 from noisysim.chip.chip import restore, snapshot
 from noisysim.common.fields import declared
 from noisysim.compute import execution
+
+import naive
 
 ROWS, LINES, INPUTS = 2048, 12, 9
 TESTS = 100

@@ -1,6 +1,5 @@
 """Running statistics of batch normalisation: they follow the data, whatever the size of the batches."""
 
-import naive
 import numpy as np
 import pytest
 
@@ -9,6 +8,8 @@ from noisysim import Chip, Drive, batch_norm, conv
 from noisysim.chip.normalisation import BATCH, Normalisation
 from noisysim.compute import backends
 from noisysim.networks.architecture import architecture
+
+import naive
 
 DENSE, IMAGES = [5, 8, batch_norm(), 2], [(1, 4, 4), conv(3, 2), batch_norm(), 2]
 UNITS = 24

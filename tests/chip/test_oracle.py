@@ -7,7 +7,6 @@ from the key that their state holds.
 
 from itertools import pairwise
 
-import naive
 import numpy as np
 import pytest
 
@@ -19,6 +18,8 @@ from noisysim.compute.layered import layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.learners import optimizers
 from noisysim.networks.activations import ACTIVATIONS
+
+import naive
 
 SHAPES = [  # sizes, batch: one sample, a few, more than one block of rows; odd widths
     ((3, 2), 1),

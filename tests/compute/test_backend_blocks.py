@@ -3,7 +3,6 @@
 The half about GPUs runs on one, or in Numba's simulator: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu.
 """
 
-import networks
 import numpy as np
 import pytest
 
@@ -11,6 +10,8 @@ from noisysim import conv, pool
 from noisysim.compute import backends, periphery
 from noisysim.compute.observation import Observation
 from noisysim.networks.architecture import architecture
+
+import networks
 
 NETS = [networks.deep("leaky_relu", "tanh"), networks.strided("sigmoid"), networks.bare()]
 IDS = ["deep", "strided", "bare"]

@@ -6,7 +6,6 @@ On a GPU, or in Numba's simulator: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu.
 from dataclasses import replace
 from pathlib import Path
 
-import cell_device as bench
 import numpy as np
 import pytest
 
@@ -14,6 +13,8 @@ from noisysim import devices
 from noisysim.chip.arrays import Arrays
 from noisysim.compute import backends, layout
 from noisysim.networks.tiling import network
+
+import cell_device as bench
 
 pytestmark = pytest.mark.gpu
 CELL_DEVICE = Path(__file__).parents[1] / "support" / "cell_device.py"

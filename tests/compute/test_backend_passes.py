@@ -10,7 +10,6 @@ at most `FEW` of them.
 from pathlib import Path
 from types import SimpleNamespace
 
-import naive
 import numpy as np
 import pytest
 
@@ -25,6 +24,8 @@ from noisysim.compute.protocols import Call, ReadCells, Standing
 from noisysim.devices import files as device_files
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, pool
 from noisysim.networks.tiling import network
+
+import naive
 
 if not missing():
     from noisysim.compute.cuda import passes as gpu

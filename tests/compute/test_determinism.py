@@ -14,7 +14,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import cell_device as bench
 import numba
 import numpy as np
 import pytest
@@ -26,6 +25,8 @@ from noisysim.compute import execution, losses
 from noisysim.compute.jit import build, specialised
 from noisysim.compute.observation import Batch, Drive
 from noisysim.learners import optimizers
+
+import cell_device as bench
 
 # every effect that cells can have, with one exact device and one whose lines are noisy
 CELLS = f"{bench.__file__}:" + ",".join(f"{name}={value}" for name, value in bench.KINDS["pulsed pairs"].items())

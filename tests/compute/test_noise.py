@@ -4,7 +4,6 @@ Statistics come from fixed seeds. A test of a distribution fails below ALPHA = 1
 correlations must lie within Z = 4.5 standard errors (7e-6 a comparison): chance failures are settled by the seed, once.
 """
 
-import naive
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,6 +13,8 @@ from noisysim.compute import layout, noise
 from noisysim.compute.jit import specialised
 from noisysim.compute.observation import Drive
 from noisysim.compute.seeding import key
+
+import naive
 
 ALPHA, Z = 1e-4, 4.5
 KEY = key(2024, "test_noise")

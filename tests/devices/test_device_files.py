@@ -13,7 +13,6 @@ import sys
 import types
 from pathlib import Path
 
-import hook_table
 import numpy as np
 import pytest
 from numba.core import event
@@ -27,6 +26,8 @@ from noisysim.compute.jit import build, compile_errors
 from noisysim.devices import DeviceError
 from noisysim.devices import files as device_files
 from noisysim.runs import config, storage
+
+import hook_table
 
 TABLE = Path(__file__).parents[1] / "support" / "hook_table.py"  # sources of hooks that are easily misread
 

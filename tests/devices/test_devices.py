@@ -9,7 +9,6 @@ was rounded (2 EDGE of all values do, and those that are ties by construction), 
 
 from itertools import pairwise
 
-import naive
 import numpy as np
 import pytest
 
@@ -20,6 +19,8 @@ from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.layout import CELL_BLOCK
 from noisysim.compute.observation import Batch, Drive
 from noisysim.devices.physics.converters import quantise
+
+import naive
 
 EDGE = 1e-3
 NET = (9, 13, 6, 4)

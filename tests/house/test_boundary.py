@@ -10,7 +10,6 @@ import sys
 import types
 from pathlib import Path
 
-import cell_device as bench
 import numpy as np
 import pytest
 
@@ -20,6 +19,8 @@ from noisysim.compute import execution, losses, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices import models
+
+import cell_device as bench
 
 CELLS = Path(__file__).parents[1] / "support" / "cell_device.py"  # every effect that cells can have
 

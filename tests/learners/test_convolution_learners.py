@@ -5,7 +5,6 @@ the project's blocks and oracle against it, and every rule against a twin (see t
 definition's layers stand in the place of an activation: on observations built by hand, on chips, and on average.
 """
 
-import networks
 import numpy as np
 import pytest
 import test_learners as twins
@@ -18,6 +17,8 @@ from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.layered import layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.architecture import architecture
+
+import networks
 
 naive, close, float64, one_hot, flat = twins.naive, twins.close, twins.float64, twins.one_hot, twins.flat
 deep, strided, bare, smooth = networks.deep, networks.strided, networks.bare, networks.smooth

@@ -9,7 +9,6 @@ from a network), and come from chips. What rules are on average is tested on chi
 from contextlib import nullcontext
 from itertools import pairwise
 
-import naive
 import numpy as np
 import pytest
 from scipy import stats
@@ -20,6 +19,8 @@ from noisysim.compute import algebra, losses
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.layered import layered
 from noisysim.compute.observation import Batch, Observation
+
+import naive
 
 OFFERS = frozenset({"perturbation", "output_error", "oracle"})
 CLEAN, NOISY = OFFERS | {"clean"}, OFFERS

@@ -5,8 +5,6 @@ compared tightly through all layers, chips with them a layer at a time on what w
 the middle between two codes may be one step off.
 """
 
-import cell_device as cells
-import networks
 import numpy as np
 import pytest
 import test_boundary as boundary
@@ -17,6 +15,9 @@ from noisysim.compute import execution, losses, seeding
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.observation import Batch, Drive
 from noisysim.networks import tiling
+
+import cell_device as cells
+import networks
 
 naive, deep, strided, bare = networks.naive, networks.deep, networks.strided, networks.bare
 

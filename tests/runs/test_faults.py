@@ -10,14 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import faults
 import h5py
 import pytest
-from faults import disk, files, processes
 
 import noisysim
 from noisysim.common import hdf5, writing
 from noisysim.runs import signals, storage
+
+import faults
+from faults import disk, files, processes
 
 PLACE = Path(faults.__file__).parent
 

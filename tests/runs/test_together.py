@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cell_device as bench
 import numpy as np
 import pytest
 
@@ -15,6 +14,8 @@ from noisysim.networks import layers
 from noisysim.runs import api, chunks
 from noisysim.runs import config as configuration
 from noisysim.runs.api import together
+
+import cell_device as bench
 
 SEEDS = [3, 5, 11]
 SMALL = {"task": "digits", "layers": [16], "batch_size": 64, "epochs": 2, "progress": False}

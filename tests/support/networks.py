@@ -2,10 +2,11 @@
 
 from types import SimpleNamespace
 
-import naive
 import numpy as np
 
 from noisysim import batch_norm, conv, dense, dropout, pool
+
+import naive
 
 
 class Net:
