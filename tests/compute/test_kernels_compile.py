@@ -243,7 +243,7 @@ def compile_all(folder):
             Launch.failed[Launch.case] = traceback.format_exc()
     made, seen, (kernels, flags) = [], {}, there_are()
     for (module, kernel, _), (case, double) in Launch.made.items():
-        part = re.fullmatch(r"noisysim.*cuda[._]([a-z]+)(_[0-9a-f]+)?", module)[1]
+        part = re.fullmatch(r"noisysim.*cuda[._]kernels[._]([a-z]+)(_[0-9a-f]+)?", module)[1]
         made.append((part, kernel, case, double))
         for flag in flags.get(part, ()):
             seen.setdefault(f"{part}.{flag}", set()).add(getattr(sys.modules[module], flag))
