@@ -53,7 +53,7 @@ speed: $(VENV)/.tested
 
 # CUDA=cuda13 for CUDA 13; what fails does not keep the rest from being measured
 gpu: $(VENV)/.$(CUDA)
-	@$(BIN)/python -c 'from noisysim.compute.backends import gpu; exit(gpu.missing() or gpu.SIMULATED and "the simulator is on")'
+	@$(BIN)/python -c 'from noisysim.compute import gpu; exit(gpu.missing() or gpu.SIMULATED and "the simulator is on")'
 	$(MAKE) --keep-going gpu-tests gpu-speed gpu-papers
 
 gpu-tests:

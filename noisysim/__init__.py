@@ -76,7 +76,7 @@ __all__ = [
     "theory", "tune",
 ]  # fmt: skip
 
-sys.meta_path.insert(  # before what looks through folders
+sys.meta_path.insert(
     0,
     Aliases(
         {f"noisysim.{name}": f"noisysim.{place}" for name, place in _MODULES.items() if name != place},

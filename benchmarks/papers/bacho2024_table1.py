@@ -188,7 +188,7 @@ def difference(higher: float | None, lower: float | None) -> float:
 
 def gap(report: Report, ours: dict, known: dict, better: str, worse: str, network: str = "") -> None:
     """A claim: a gap between two rules' accuracies is at least half of the published one."""
-    there = known[better] - known[worse]
+    there = difference(known[better], known[worse])
     name = f"{network}{better.upper()} above {worse.upper()}"
     report.claim(name, ours[better] - ours[worse], f">= {there / 2:.1f}", round(there, 2))
 

@@ -97,8 +97,7 @@ class Arrays:
         self.lazy = self.pace is not None and self.pace.patience(0.0) < number(device, "read_time", 0.0)
         self._cells = self._backend.Cells(self, loops, numbers(loops, device))
         self.writes = 0
-        hidden = [*self.held.values(), self.own, self.stuck]
-        weakref.finalize(self, erase, hidden).atexit = False  # as an interpreter ends nobody is left to look
+        erase_with(self, [*self.held.values(), self.own, self.stuck, self.write_keys, self.fabrication.keys])
 
     def _check(self, own: frozenset[str]) -> None:
         """What a device's fields and hooks must satisfy together."""
@@ -315,3 +314,8 @@ def erase(arrays: Iterable[Any]) -> None:
     """Overwrite copies of what a chip hides before they are freed: who is given their memory next finds nothing."""
     for array in arrays:
         array.fill(0)
+
+
+def erase_with(owner: Any, arrays: Iterable[Any]) -> None:
+    """Overwrite arrays when their owner is freed; not at the end of the process, when no code is left to look."""
+    weakref.finalize(owner, erase, list(arrays)).atexit = False

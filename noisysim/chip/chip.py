@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Arrays, Cells, erase, numbers
+from noisysim.chip.arrays import Arrays, Cells, erase, erase_with, numbers
 from noisysim.chip.cost import Cost
 from noisysim.chip.decorrelation import decorrelate
 from noisysim.chip.fabrication import number
@@ -891,6 +891,7 @@ class _Hidden:
         self.call_at = 0.0  # when the last call of passes began
         self.read_at = -AGES  # so cells' discrete states are in balance when they are first read
         self.next_pass = 0
+        erase_with(self, self.secrets)
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -900,6 +901,12 @@ class _Hidden:
     @times.setter
     def times(self, times: Any) -> None:
         self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at = map(float, times)
+
+    @property
+    def secrets(self) -> list[Any]:
+        """The arrays, besides those of `arrays`, that no observation may tell of."""
+        lines = [own for own in (self.rows_own, self.columns_own) if len(own)]
+        return [self.ranges, self.peaks, self.gains, self.reference, self.states, *lines, *self.keys.values()]
 
     @property
     def held(self) -> dict[str, np.ndarray]:

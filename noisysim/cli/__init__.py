@@ -75,6 +75,7 @@ def _command_line(function: Callable, extra: dict[str, Any]) -> Callable:
     },
 )
 def run(said: dict[str, Any]) -> None:
+    """Train a network, and print what came of it."""
     picture = said.pop("plot", None)
     if picture:
         plots.check_writable(picture)
@@ -85,12 +86,14 @@ def run(said: dict[str, Any]) -> None:
 @app.command(name="resume")
 @_command_line(api.resume, {})
 def resume(said: dict[str, Any]) -> None:
+    """Resume a run, and print what came of it."""
     _tell(api.resume(**said), None)
 
 
 @app.command(name="retention")
 @_command_line(api.retention, {})
 def retention(said: dict[str, Any]) -> None:
+    """Test a chip after it has aged, and print a line per time."""
     found = api.retention(**said)
     print(f"{'seconds':>12}  test loss  test accuracy")
     for seconds, loss, accuracy in zip(*found.values(), strict=True):

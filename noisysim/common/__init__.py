@@ -1,1 +1,1 @@
-"""What every other part uses: declared fields, registries, files of users, files that are written whole."""
+"""What every other part uses: declared fields, checks, files of users, files that are written whole."""

@@ -1,14 +1,14 @@
-"""How something public is deprecated: it works on for one minor version, and says what to use instead."""
+"""How something public is deprecated: it still works, and warns with the name to use instead.
+
+`import noisysim` imports this module: what is seldom used is imported in functions.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import types
-import warnings
 from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 MOVED = {
     "noisysim.activations": "noisysim.networks.activations",
@@ -37,7 +37,7 @@ def deprecated(what: str, instead: str, since: str, *, stacklevel: int = 2) -> N
     instead : str
         What to use.
     since : str
-        The version that deprecated it; the next minor version but one drops it (docs/policy.md).
+        The version that deprecated it. What is deprecated stays for a minor version at least.
     stacklevel : int
         Frames up to the user's code, as for `warnings.warn`.
 
@@ -46,11 +46,15 @@ def deprecated(what: str, instead: str, since: str, *, stacklevel: int = 2) -> N
     FutureWarning
         Shown by default, also where the user's code is imported.
     """
+    import warnings
+
     warnings.warn(f"{what} is deprecated since noisysim {since}: use {instead}", FutureWarning, stacklevel + 1)
 
 
-class Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class Aliases:
     """Modules that can be imported under further names: each is one module object, whatever the name.
+
+    A finder and loader for `sys.meta_path`; it stands before those that look through folders.
 
     Parameters
     ----------
@@ -75,14 +79,14 @@ class Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return f"{package}.{rest}" if package and _exists(f"{package}.{rest}") else None
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """The spec of a name that stands for another module."""
-        if self._stands_for(fullname):
-            return importlib.machinery.ModuleSpec(fullname, self)
+        if fullname.startswith("noisysim.") and self._stands_for(fullname):
+            return ModuleSpec(fullname, self)  # type: ignore[arg-type]  # no heir of the ABC, whose import takes long
         return None
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module that the name stands for."""
         name = self._stands_for(spec.name)
         assert name is not None
@@ -92,7 +96,7 @@ class Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec.loader_state = module.__spec__
         return module
 
-    def exec_module(self, module: types.ModuleType) -> None:
+    def exec_module(self, module: ModuleType) -> None:
         """Nothing to execute; the import system has put the spec of the alias where the module's own was."""
         spec = module.__spec__
         if spec is not None and spec.loader is self:
@@ -101,6 +105,8 @@ class Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def _exists(name: str) -> bool:
     """Whether there is a module of this name."""
+    import importlib.util
+
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:  # what it would be part of is no package

@@ -366,6 +366,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(kind(name).__name__ for name in BUILT_IN)})
+
+
 __all__ = [
     "DeviceError",
     "Field",
@@ -376,7 +380,6 @@ __all__ = [
     "changes",
     "defaults",
     "describe",
-    "explain",
     "get",
     "hooks",
     "is_noisy",

@@ -180,6 +180,7 @@ def ask(function: Callable, d: Any, **values: Any) -> Any:
 
 
 def place(function: Callable) -> str:
+    """``path:line`` of a function."""
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 

@@ -21,7 +21,7 @@ WORDS = {"elapsed": "seconds", "adc_conversions": "ADC conversions", "mvms": "MV
 def draw(
     study: Any, name: str, x: str | None, hue: str | None, col: str | None, path: Any, select: dict[str, Any]
 ) -> Any:
-    """`noisysim.studies.Study.plot`."""
+    """`noisysim.Study.plot`."""
     if path is not None:
         plot.check_writable(path)
     data = study.data

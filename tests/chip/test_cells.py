@@ -5,8 +5,6 @@ float64 (one pulse more, another level) a cell is left out: decisions within EDG
 Statistics come from fixed seeds, at the significance that each test states.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,8 +19,6 @@ from noisysim.devices.physics import wires
 import cell_device as bench
 import naive
 
-HERE = Path(__file__).parents[1] / "support"
-
 EDGE, TIGHT = 1e-4, 2e-5  # of a step; of the largest value
 SIZES = (45, 50, 30)  # with biases 3 and 2 blocks of cells, 3 tiles each
 CELL_FIELDS = ("miss", "gain", "nu", "amplitude")  # with a value of each cell's own, in the order of the class
@@ -35,7 +31,7 @@ def weights_of(life):
 
 
 def device(kind, **settings):
-    return devices.get(str(HERE / "cell_device.py"), **{**bench.KINDS[kind], **settings})
+    return devices.get(bench.__file__, **{**bench.KINDS[kind], **settings})
 
 
 class Life:

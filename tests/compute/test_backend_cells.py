@@ -17,7 +17,7 @@ from noisysim.networks.tiling import network
 import cell_device as bench
 
 pytestmark = pytest.mark.gpu
-CELL_DEVICE = Path(__file__).parents[1] / "support" / "cell_device.py"
+CELL_DEVICE = Path(bench.__file__)
 
 LAYERS, SEED = [40, 30, 5], 4  # with biases 1230 and 155 weights: two blocks of cells, and one
 CLOSE = 1e-6  # of the span: of conductances, targets, and each of a weight's two cells

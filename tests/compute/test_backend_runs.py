@@ -128,12 +128,7 @@ def test_every_setting_does_the_same(given):
 
 
 def test_every_activation_is_the_same():
-    kinds = [
-        "sigmoid",
-        "relu",
-        "linear",
-        "tanh",
-    ]  # in this order networks.py has them; all else is leaky_relu
+    kinds = ["sigmoid", "relu", "linear", "tanh"]  # in the order of networks.py; all else is leaky_relu
     agree(device="ideal", learner="bp", bias=True, layers=[dense(4, kind) for kind in kinds])
 
 

@@ -29,7 +29,7 @@ from noisysim.runs import config, storage
 
 import hook_table
 
-TABLE = Path(__file__).parents[1] / "support" / "hook_table.py"  # sources of hooks that are easily misread
+TABLE = hook_table.__file__  # sources of hooks that are easily misread
 
 TELEGRAPH = '''
 from typing import NamedTuple

@@ -22,10 +22,8 @@ from noisysim.devices import models
 
 import cell_device as bench
 
-CELLS = Path(__file__).parents[1] / "support" / "cell_device.py"  # every effect that cells can have
-
 KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar"}
-KINDS["cells"] = devices.get(str(CELLS), **bench.KINDS["pulsed pairs"])
+KINDS["cells"] = devices.get(bench.__file__, **bench.KINDS["pulsed pairs"])  # every effect that cells can have
 
 ROOT = Path(noisysim.__file__).parent
 DEVICES = Path(models.__file__).parent
@@ -487,11 +485,31 @@ def test_arrays_that_nobody_filled_hold_nothing_of_the_chip(device):
 
 
 @pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
-def test_what_a_chip_held_is_overwritten_as_it_is_freed(device):
+def test_what_a_chip_hid_is_overwritten_as_it_is_freed(device):
     chip = a_chip(device)
     chip.forward(batch(chip))
-    held = chip._hidden.arrays.held
-    assert any(array.any() for array in held.values())
-    del chip
+    hidden = chip._hidden
+    members = {f"arrays.{name}": array for name, array in vars(hidden.arrays).items() if is_filled_array(array)}
+    members |= {name: array for name, array in vars(hidden).items() if is_filled_array(array)}
+    members |= {f"keys.{name}": array for name, array in hidden.keys.items()}
+    members["fabrication.keys"] = hidden.arrays.fabrication.keys
+    kept = {"arrays.table", "arrays.tiles", "arrays.scales", "arrays.units", "arrays.pulsing", "flat_rotations"}
+    secret = {name: array for name, array in members.items() if name not in kept}  # the rest is no secret
+    assert {"arrays.weights", "arrays.write_keys", "keys.noise", "ranges"} <= secret.keys()
+    assert secret["arrays.weights"].any()
+    del chip, hidden
     gc.collect()
-    assert not any(array.any() for array in held.values())
+    assert [name for name, array in secret.items() if np.nan_to_num(array).any()] == []
+
+
+def is_filled_array(value):
+    return isinstance(value, np.ndarray) and value.size > 0
+
+
+@pytest.mark.parametrize("device", [*KINDS.values(), "pcm", "pulsed"], ids=[*KINDS, "pcm", "pulsed"])
+@pytest.mark.parametrize("layers", [[5, 3], [5, 7, 3]], ids=["one layer", "two layers"])
+def test_what_the_oracle_shows_shares_no_memory_with_the_chip(device, layers):
+    chip = Chip(layers, device, seed=1, oracle=True)
+    inside = arrays(reachable(chip))
+    assert not sharing(arrays(reachable(chip.cells())), inside)
+    assert not sharing(arrays(reachable(chip.oracle(None).weights)), inside)

@@ -18,21 +18,20 @@ from noisysim.learners import memory
 from noisysim.learners.files import LearnerError
 from noisysim.runs import environment, storage
 
-HERE = Path(__file__).parents[1] / "support"
+import own_rules
+
+SOURCE = Path(own_rules.__file__)
 TASK = "student-teacher:n_in=6,n_train=44,n_test=9,n_out=3"
 GIVEN = {"layers": [5, 4], "batch_size": 11, "epochs": 2, "learning_rate": 1e-3, "progress": False}
 
 
-def module(path, name="own_rules"):
+def module(path, name):
     """A Python file as a module of its own."""
     spec = importlib.util.spec_from_file_location(name, path)
     made = importlib.util.module_from_spec(spec)
     sys.modules[name] = made
     spec.loader.exec_module(made)
     return made
-
-
-own_rules = module(HERE / "own_rules.py")
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ def test_everybodys_parts_resume_to_the_same_bits_in_another_process(cut_short):
     runs.append((*cut_short("watched", **watched, device="gaussian"), "diagnostics", ""))
     runs.append((*cut_short("task", task=own_rules.task(), device="gaussian"), "task", ""))
     asked = json.dumps([(str(copy), kind, name) for _, copy, kind, name in runs])
-    done = subprocess.run([sys.executable, "-c", AGAIN, asked], cwd=HERE, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", AGAIN, asked], cwd=SOURCE.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for whole, copy, kind, name in runs:
         assert noisysim.load(whole).status == "finished"
@@ -169,7 +168,7 @@ EDITS = {
 
 @pytest.mark.parametrize(("text", "other", "named"), EDITS.values(), ids=EDITS)
 def test_other_code_is_named_and_needs_a_flag(text, other, named, tmp_path):
-    source = (HERE / "own_rules.py").read_text()
+    source = SOURCE.read_text()
     assert text in source
     edited = source.replace(text, other).replace("\ndef of_a_family", "\nclass Scaled:\n    pass\n\n\ndef of_a_family")
     (tmp_path / "edited.py").write_text(edited)
@@ -181,7 +180,7 @@ def test_other_code_is_named_and_needs_a_flag(text, other, named, tmp_path):
 
 
 def test_the_same_code_elsewhere_is_the_same_rule(tmp_path):
-    source = "# a comment\n" + (HERE / "own_rules.py").read_text()
+    source = "# a comment\n" + SOURCE.read_text()
     (tmp_path / "same.py").write_text(source)
     made = module(tmp_path / "same.py", "same_rules")
     for name, rule in own_rules.RULES.items():
@@ -224,7 +223,7 @@ def test_closures_and_imported_modules_are_part_of_the_code(tmp_path, monkeypatc
 
 def test_a_rule_of_other_code_resumes_with_the_flag_and_says_so(cut_short, tmp_path):
     whole, copy = cut_short(learner=own_rules.RULES["np"](), device="gaussian")
-    (tmp_path / "edited.py").write_text((HERE / "own_rules.py").read_text().replace("SCALE = 1.25", "SCALE = 1.5"))
+    (tmp_path / "edited.py").write_text(SOURCE.read_text().replace("SCALE = 1.25", "SCALE = 1.5"))
     edited = module(tmp_path / "edited.py", "edited_rules").RULES["np"]()
     with pytest.raises(ValueError, match=r"learner has other code than the run's, in SCALE; allow_other_source=True"):
         noisysim.resume(copy, learner=edited)
