@@ -1,5 +1,4 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
-# make quick: lint, types, loops without JIT, and every test that compiles nothing.   make coverage: lines that tests run.
 # make kernels: what runs learn, with the kernels of other processors.   make audit: dependencies, for known weaknesses.
 # make pythons: the wheel on every Python there is; on the oldest with the least versions of all dependencies (minimum).
 # make docs: the pages, in docs/_build/html; every script of theirs is run.
@@ -11,42 +10,25 @@ BIN = $(VENV)/bin
 PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
-WITHOUT_JIT = tests/compute/test_loops_without_jit.py
-marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test quick coverage kernels check wheel minimum pythons audit docs speed gpu gpu-tests gpu-speed gpu-papers
+.PHONY: demo test kernels check wheel minimum pythons audit docs speed gpu gpu-tests gpu-speed gpu-papers
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
-	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) --numprocesses auto --dist worksteal
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m gpu --numprocesses auto --dist worksteal
 
-quick: check
-	$(BIN)/python -m pytest --quick --quiet -r fE --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest --quiet $(WITHOUT_JIT)::test_every_loop_and_rule_runs_without_jit
-
-# the tests, which do not see into compiled loops; then the loops without JIT
-coverage: $(VENV)/.tested
-	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=
-	mkdir -p $(VENV)/without-jit
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --append $(WITHOUT_JIT) $(VENV)/without-jit
-	$(BIN)/coverage report
-
-# BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone,
-# optimised less, which changes last bits once more and compiles faster
+# BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone
 kernels: $(VENV)/.tested
-	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist worksteal
-	NOISYSIM_CACHE=$(VENV)/generic OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic NUMBA_OPT=1 \
-	$(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist worksteal
+	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest -m runs --numprocesses auto --dist loadfile
+	OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic $(BIN)/python -m pytest -m runs --numprocesses auto --dist loadfile
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/pip check
 

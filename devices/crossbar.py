@@ -6,25 +6,23 @@ Gokmen & Vlasov, Front. Neurosci. 10:333, 2016; its noise terms as in Agarwal et
 Everything else that cells do is off: noise from physical constants, telegraph noise, drift, retention, temperature.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, with_parts
 from noisysim.devices.physics.ageing import arrhenius, metallic, power_law, relax
 from noisysim.devices.physics.converters import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal
 from noisysim.devices.physics.reads import flicker_share, shot_variance, thermal_variance
-from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.telegraph import check_telegraph, jump, read_cell, read_cell_law  # noqa: F401  (hooks)
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
-@device_fields
-class Crossbar(Converters, Array, Faults, Clock):
+@with_parts(Converters, Array, Faults, Clock)
+class Crossbar(NamedTuple):
     """A generic 8-bit crossbar with one per cent of intrinsic line noise.
 
     Read noise is Gaussian and independent for each cell and read, so its sum over a line is exactly Gaussian with
@@ -68,9 +66,11 @@ class Crossbar(Converters, Array, Faults, Clock):
     program_noise_share: Annotated[
         float, Field("share of the target", 0, 1, "the part of it that grows with the target", noise="write")
     ] = 0.0
-    levels: Annotated[int, Field("levels", 2, 65536, "conductances a cell can be written to", off=0, whole=True)] = 256
-    g_min: Annotated[float, Field("µS", 0, 1e6, "lowest conductance of a cell")] = 0.1
-    g_max: Annotated[float, Field("µS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
+    levels: Annotated[float, Field("levels", 2, 65536, "conductances a cell can be written to", off=0, whole=True)] = (
+        256
+    )
+    g_min: Annotated[float, Field("uS", 0, 1e6, "lowest conductance of a cell")] = 0.1
+    g_max: Annotated[float, Field("uS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
     iv_curve: Annotated[
         float,
         Field("", 0, 20, "a of a cell's current sinh(a v) / sinh(a), v of full scale; 0 is ohmic", hook="current"),
@@ -90,55 +90,55 @@ class Crossbar(Converters, Array, Faults, Clock):
     write_temperature: Annotated[float, Field("K", 1, 1000, "T0: of the chip while it is written")] = 300.0
 
 
-def check(d: Crossbar) -> None:
+def check(d):
     """What the fields must satisfy together."""
     check_span(d)
     check_telegraph(d)
 
 
-def program_std(g: Scalar, d: Any) -> Scalar:
-    """Error of a write, µS: a constant part and one that grows with the target, in quadrature."""
+def program_std(g, d):
+    """Error of a write, uS: a constant part and one that grows with the target, in quadrature."""
     std = d.program_noise * (d.g_max - d.g_min)
     if d.program_noise_share > _ZERO:
-        relative = d.program_noise_share * g
-        std = np.sqrt(std * std + relative * relative)
+        own = d.program_noise_share * g
+        std = np.sqrt(std * std + own * own)
     return std
 
 
-def nearest_level(g: Any, d: Any) -> Any:
-    """The level that a write of target g, one or an array of them, aims at."""
+def nearest_level(g, d):
+    """The level that a write of target g aims at."""
     if d.levels < 2:
         return g
     step = (d.g_max - d.g_min) / (d.levels - _ONE)
     return d.g_min + step * np.rint((g - d.g_min) / step)
 
 
-def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
+def program(g, z, d):
     """Write-and-verify: the nearest level, missed by a Gaussian error; a cell's range bounds it."""
     g = nearest_level(g, d)
     return min(max(g + program_std(g, d) * z, d.g_min), d.g_max)
 
 
-def program_law(g: npt.ArrayLike, d: Any) -> Moments:
+def program_law(g, d):
     """Mean and standard deviation of `program`."""
     level = nearest_level(np.asarray(g, float), d)
     error = np.hypot(d.program_noise * (d.g_max - d.g_min), d.program_noise_share * level)
     return clipped_normal(level, error, d.g_min, d.g_max)
 
 
-def cell_std(g: Scalar, t: Scalar, d: Any) -> Scalar:
+def cell_std(g, t, d):
     """Read noise: G (1 + s xi), and whatever else is on, in quadrature."""
-    proportional = d.read_noise * g
+    own = d.read_noise * g
     if d.read_floor + d.bandwidth + d.flicker_noise == _ZERO:
-        return proportional
+        return own
     floor = d.read_floor * (d.g_max - d.g_min)
     flicker = g * flicker_share(d.flicker_noise, t, d.read_time)
-    variance = proportional * proportional + floor * floor + flicker * flicker
+    variance = own * own + floor * floor + flicker * flicker
     variance += thermal_variance(g, d.temperature, d.bandwidth, d.read_voltage)
     return np.sqrt(variance + shot_variance(g, d.fano, d.bandwidth, d.read_voltage))
 
 
-def drift(g: Scalar, t: Scalar, d: Any) -> Scalar:
+def drift(g, t, d):
     """Decay to g_min, drift by a power law, then what the temperature makes of a metallic filament."""
     if d.retention > _ZERO:
         g = relax(g, d.g_min, t, arrhenius(d.retention, d.activation_energy, d.temperature))

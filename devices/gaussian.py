@@ -1,9 +1,8 @@
 """Additive intrinsic noise on every line: the noisy system of the node-perturbation papers."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from noisysim.common.fields import Field
-from noisysim.devices.physics.scalars import Scalar
 
 
 class Gaussian(NamedTuple):
@@ -12,6 +11,6 @@ class Gaussian(NamedTuple):
     sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the noise on a line", noise="read")] = 1e-3
 
 
-def readout(i: Scalar, energy: Scalar, z: Scalar, u: Scalar, d: Any) -> Scalar:
+def readout(i, energy, z, u, d):
     """Add the line's noise."""
     return i + d.sigma * z

@@ -4,9 +4,9 @@ A pulse finds the cell's conductance on the curve, between two of its points, an
 end where the table ends. The table is a file:
 
 - CSV with a header that names the columns ``pulse``, ``up`` and ``down``, in any order: pulse number, and conductance
-  in µS after this many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
+  in uS after so many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
   curves ends in empty cells; ``pulse`` may skip numbers.
-- HDF5 with datasets ``up`` and ``down``, one value per pulse, or at the numbers of a dataset ``pulse``.
+- HDF5 with datasets ``up`` and ``down``, one value a pulse, or at the numbers of a dataset ``pulse``.
 
 Measured curves are noisy, but a cell's state is its conductance alone, so a curve must rise (or fall) with every pulse:
 it is replaced by the nearest monotone one in the least-squares sense (isotonic regression), whose flat stretches are
@@ -17,41 +17,34 @@ then bridged by straight lines from middle to middle. A curve that this would ch
 import csv
 import functools
 import os
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from noisysim.common.fields import Field
-from noisysim.common.types import Doubles, Floats, Ints
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, device_fields
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, with_parts
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal, each
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import along
 
-Curve = tuple[Doubles, Doubles]
-"""Pulse numbers, rising, and conductances."""
 LONGEST = 65536
 """Pulses of a curve at most."""
 ROUGHEST = 0.1
 """RMS by which a curve may miss being monotone, of its range."""
 
 
-@device_fields
-class Measured(Converters, Array, Faults, Clock, Pulses, ReadNoise):
+@with_parts(Converters, Array, Faults, Clock, Pulses, ReadNoise, cells_per_weight=1)
+class Measured(NamedTuple):
     """Any measured device: pulses move a cell along the two curves of a table, with noise from pulse to pulse."""
 
-    cells_per_weight = 1
-
     table: Annotated[str, Field(doc="CSV or HDF5 of conductance against pulse number; none: a formula", file=True)] = ""
-    g_min: Annotated[float, Field("µS", 1e-9, 1e6, "lowest conductance of a cell; 0: the table's", off=0)] = 0.0
-    g_max: Annotated[float, Field("µS", 1e-9, 1e6, "highest conductance of a cell; 0: the table's", off=0)] = 0.0
+    g_min: Annotated[float, Field("uS", 1e-9, 1e6, "lowest conductance of a cell; 0: the table's", off=0)] = 0.0
+    g_max: Annotated[float, Field("uS", 1e-9, 1e6, "highest conductance of a cell; 0: the table's", off=0)] = 0.0
     pulse_step: Annotated[
         float,
         Field(
-            "share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it; 0: as the table",
+            "share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller reckons it; 0: as the table",
             off=0,
         ),
     ] = 0.0  # fmt: skip
@@ -60,7 +53,7 @@ class Measured(Converters, Array, Faults, Clock, Pulses, ReadNoise):
     ] = 0.0
 
 
-def exponential_curve(pulses: int, curvature: float, g_min: float, g_max: float) -> Doubles:
+def exponential_curve(pulses, curvature, g_min, g_max):
     """A formula in place of a measurement: G(P) = B (1 - exp(-P / A)) + g_min, P = 0 .. pulses.
 
     Chen, Peng & Yu, IEEE TCAD 37:3067, 2018: B = (g_max - g_min) / (1 - exp(-pulses / A)), A of either sign.
@@ -71,24 +64,24 @@ def exponential_curve(pulses: int, curvature: float, g_min: float, g_max: float)
     curvature : float
         A, in pulses.
     g_min, g_max : float
-        µS.
+        uS.
     """
     count = np.arange(pulses + 1)
     return (g_max - g_min) * np.expm1(-count / curvature) / np.expm1(-pulses / curvature) + g_min
 
 
-# computed, not measured: 100 pulses between 1 and 10 µS, A of +-50 pulses
+# computed, not measured: 100 pulses between 1 and 10 uS, A of +-50 pulses
 UP = exponential_curve(100, 50.0, 1.0, 10.0).astype(np.float32)
 DOWN = exponential_curve(100, -50.0, 1.0, 10.0)[::-1].astype(np.float32)
 
 
-def tables(d: Measured) -> dict[str, Floats]:
-    """The two curves, one value per pulse, float32."""
+def tables(d):
+    """The two curves, one value a pulse, float32."""
     return dict(zip(("UP", "DOWN"), _curves(d), strict=True))
 
 
-def complete(d: Measured) -> Measured:
-    """Range and step of the table, where none are set."""
+def complete(d):
+    """Range and step as the table has them, where they are not given."""
     up, down = _curves(d)
     low, high = float(min(up.min(), down.min())), float(max(up.max(), down.max()))
     d = d._replace(g_min=d.g_min or low, g_max=d.g_max or high)
@@ -96,7 +89,7 @@ def complete(d: Measured) -> Measured:
     return d._replace(pulse_step=d.pulse_step or float(min(mean / max(d.g_max - d.g_min, 1e-9), 1.0)))
 
 
-def check(d: Measured) -> None:
+def check(d):
     """What the fields must satisfy together, and with the table."""
     full, asked = complete(d._replace(g_min=0.0, g_max=0.0)), complete(d)
     check_span(asked)
@@ -104,18 +97,18 @@ def check(d: Measured) -> None:
         value = getattr(asked, name)
         if not full.g_min * (1 - 1e-6) <= value <= full.g_max * (1 + 1e-6):
             raise ValueError(
-                f"measured.{name} must be within the table, {full.g_min:g} to {full.g_max:g} µS, not {value:g}"
+                f"measured.{name} must be within the table, {full.g_min:g} to {full.g_max:g} uS, not {value:g}"
             )
 
 
-def pulse(g: Scalar, up: Scalar, z: Scalar, d: Any) -> Scalar:
+def pulse(g, up, z, d):
     """One pulse along the curve, with noise; a cell's range bounds it."""
     up = np.float32(up)
     change = along(g, up, UP) if up > 0 else along(g, up, DOWN)
     return min(max(g + change + d.write_noise * (d.g_max - d.g_min) * z, d.g_min), d.g_max)
 
 
-def pulse_law(g: npt.ArrayLike, up: Scalar, d: Any) -> Moments:
+def pulse_law(g, up, d):
     """Mean and standard deviation of `pulse`."""
     curve = _curves(d)[0 if up > 0 else 1].astype(float)
     mean = np.asarray(g, float) + each(lambda v: along(v, up, curve), g)
@@ -125,8 +118,7 @@ def pulse_law(g: npt.ArrayLike, up: Scalar, d: Any) -> Moments:
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
-def _curves(d: Measured) -> tuple[Floats, Floats]:
-    """The curves up and down: of the table, as its file is now, or of the formula."""
+def _curves(d):
     if not d.table:
         return UP, DOWN
     state = os.stat(d.table)
@@ -134,23 +126,23 @@ def _curves(d: Measured) -> tuple[Floats, Floats]:
 
 
 @functools.lru_cache(maxsize=16)
-def _read(path: str, changed: int, size: int) -> tuple[Floats, Floats]:
+def _read(path, changed, size):
     """Both curves of a table, one value a pulse; `changed` and `size` tell one state of the file from another."""
     with open(path, "rb") as file:
         hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
     columns = _read_hdf5(path) if hdf5 else _read_csv(path)
-    return _monotone(path, "up", 1, *columns["up"]), _monotone(path, "down", -1, *columns["down"])
+    return tuple(_monotone(path, name, sign, *columns[name]) for name, sign in (("up", 1), ("down", -1)))
 
 
-def _read_csv(path: str) -> dict[str, Curve]:
-    """Both curves."""
+def _read_csv(path):
+    """(pulse numbers, conductances) of both curves, and where each value stands."""
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = [name.strip().lower() for name in next(rows, [])]
         for name in ("pulse", "up", "down"):
             if header.count(name) != 1:
                 raise ValueError(f"{path}:1: the header must name one column {name!r}; it has {', '.join(header)}")
-        columns: dict[str, tuple[list[float], list[float]]] = {"up": ([], []), "down": ([], [])}
+        found = {"up": ([], []), "down": ([], [])}
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
@@ -158,19 +150,18 @@ def _read_csv(path: str) -> dict[str, Curve]:
             if len(row) != len(header):
                 raise ValueError(f"{where}: {len(row)} cells, not {len(header)} as in the header")
             cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-            for name, (numbers, values) in columns.items():
+            for name, (numbers, values) in found.items():
                 if not cells[name]:
                     continue
-                pulse = _number(where, "pulse", cells["pulse"])
-                if numbers and pulse <= numbers[-1]:
-                    raise ValueError(f"{where}: pulse numbers must rise, but {pulse:g} comes after {numbers[-1]:g}")
-                numbers.append(pulse)
+                number = _number(where, "pulse", cells["pulse"])
+                if numbers and number <= numbers[-1]:
+                    raise ValueError(f"{where}: pulse numbers must rise, but {number:g} comes after {numbers[-1]:g}")
+                numbers.append(number)
                 values.append(_number(where, name, cells[name]))
-    return {name: (np.array(numbers), np.array(values)) for name, (numbers, values) in columns.items()}
+    return {name: (np.array(numbers), np.array(values)) for name, (numbers, values) in found.items()}
 
 
-def _number(where: str, name: str, cell: str) -> float:
-    """A cell of the table."""
+def _number(where, name, cell):
     try:
         value = float(cell)
     except ValueError:
@@ -180,11 +171,11 @@ def _number(where: str, name: str, cell: str) -> float:
     return value
 
 
-def _read_hdf5(path: str) -> dict[str, Curve]:
-    """Both curves."""
+def _read_hdf5(path):
+    """(pulse numbers, conductances) of both curves."""
     import h5py
 
-    curves: dict[str, Curve] = {}
+    found = {}
     with h5py.File(path, "r") as file:
         for name in ("up", "down"):
             if not isinstance(file.get(name), h5py.Dataset):
@@ -198,11 +189,11 @@ def _read_hdf5(path: str) -> dict[str, Curve]:
             numbers = np.asarray(file["pulse"], float)[: len(values)] if "pulse" in file else np.arange(len(values))
             if len(numbers) != len(values) or not (np.diff(numbers) > 0).all():
                 raise ValueError(f"{path}: pulse must be rising numbers, one a conductance")
-            curves[name] = (numbers.astype(float), values.astype(float))
-    return curves
+            found[name] = (numbers.astype(float), values.astype(float))
+    return found
 
 
-def _monotone(path: str, name: str, sign: int, numbers: Doubles, values: Doubles) -> Floats:
+def _monotone(path, name, sign, numbers, values):
     """A measured curve as a strictly rising (sign 1) or falling (-1) one, with a value at every pulse, float32."""
     if len(values) < 2:
         raise ValueError(f"{path}: {name} must have at least 2 rows, not {len(values)}")
@@ -221,14 +212,14 @@ def _monotone(path: str, name: str, sign: int, numbers: Doubles, values: Doubles
     return (sign * np.interp(pulses, middle, level)).astype(np.float32)
 
 
-def _isotonic(values: Doubles) -> tuple[Doubles, Ints, Ints]:
-    """Isotonic regression by pooling adjacent violators: levels of the blocks, their first and last index."""
-    blocks: list[tuple[float, int]] = []  # mean, count
+def _isotonic(values):
+    """Isotonic regression by pooling adjacent violators: levels of the blocks, their first and last places."""
+    blocks = []  # mean, count
     for value in values:
         mean, count = value, 1
         while blocks and blocks[-1][0] >= mean:
-            earlier, size = blocks.pop()
-            mean, count = (earlier * size + mean * count) / (size + count), size + count
+            before, many = blocks.pop()
+            mean, count = (before * many + mean * count) / (many + count), many + count
         blocks.append((mean, count))
     counts = np.array([count for _, count in blocks])
     last = np.cumsum(counts) - 1

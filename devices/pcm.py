@@ -1,39 +1,35 @@
-"""Phase-change memory: mushroom cells of 90 nm technology, up to 25 µS.
+"""Phase-change memory: mushroom cells of 90 nm technology, up to 25 uS.
 
 Programming error and drift: Joshi et al., Nat. Commun. 11:2473, 2020; 1/f read noise: Nandakumar et al., ICECS 2019,
 727. Every effect is multiplied by a field of its own: 1 as measured, 0 off. Errors and noise depend on the conductance
 itself, so a narrower range of it (a smaller g_max) has the larger share of them that was measured there.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, device_fields
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, with_parts
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.ageing import joshi_exponent, power_law
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import flicker_share, joshi_flicker
-from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import erroneous, erroneous_law, joshi_error
 
 MEASURED = np.float32(25.0)
-"""µS, to which the fits refer conductances."""
+"""uS, to which the fits refer conductances."""
 
 
-@device_fields
-class Pcm(Converters, Array, Faults, Clock):
+@with_parts(Converters, Array, Faults, Clock, read_time=250e-9)
+class Pcm(NamedTuple):
     """Phase-change memory (Joshi et al. 2020): programming error, 1/f noise that grows with age, drift."""
 
-    read_time = 250e-9
-
-    g_min: Annotated[float, Field("µS", 0, 25, "lowest conductance of a cell")] = 0.0
-    g_max: Annotated[float, Field("µS", 0.1, 25, "highest conductance of a cell: no more was measured")] = 25.0
+    g_min: Annotated[float, Field("uS", 0, 25, "lowest conductance of a cell")] = 0.0
+    g_max: Annotated[float, Field("uS", 0.1, 25, "highest conductance of a cell: no more was measured")] = 25.0
     program_noise: Annotated[
-        float, Field("of the measured", 0, 100, "error of a write, std of 0.26 to 1.1 µS", noise="write")
+        float, Field("of the measured", 0, 100, "error of a write, std of 0.26 to 1.1 uS", noise="write")
     ] = 1.0
     read_noise: Annotated[  # it grows with a cell's age
         float, Field("of the measured", 0, 100, "1/f noise of a read", noise="read", hook="drift")
@@ -46,22 +42,22 @@ class Pcm(Converters, Array, Faults, Clock):
     drift_start: Annotated[float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began")] = 20.0
 
 
-def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
+def program(g, z, d):
     """Iterative write with its measured error."""
     return erroneous(g, d.program_noise * joshi_error(g / MEASURED), z)
 
 
-def program_law(g: npt.ArrayLike, d: Any) -> Moments:
+def program_law(g, d):
     """Mean and standard deviation of `program`."""
     return erroneous_law(g, d.program_noise * each(lambda v: joshi_error(v / MEASURED), g))
 
 
-def cell_std(g: Scalar, t: Scalar, target: Scalar, d: Any) -> Scalar:
+def cell_std(g, t, target, d):
     """1/f noise of the conductance as it is at the read, Q_s of the target."""
     return g * d.read_noise * flicker_share(joshi_flicker(target / MEASURED), t, d.read_time)
 
 
-def drift(g: Scalar, t: Scalar, target: Scalar, d: Any) -> Scalar:
+def drift(g, t, target, d):
     """Structural relaxation of the amorphous phase, nu of the target."""
     if t <= d.drift_start:  # saves what the reads of a run would compute in vain
         return g

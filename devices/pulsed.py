@@ -5,7 +5,7 @@ differ in step, asymmetry and bounds (Gokmen & Vlasov, Front. Neurosci. 10:333, 
 models are stated in weights; g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nominal ones.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -19,26 +19,23 @@ from noisysim.devices.field_groups import (
     ReadNoise,
     Steps,
     check_span,
-    device_fields,
+    with_parts,
 )
 from noisysim.devices.physics.ageing import relax
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
-from noisysim.devices.physics.scalars import Scalar
 from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
 from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
-@device_fields
-class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
+@with_parts(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise, cells_per_weight=1)
+class Pulsed(NamedTuple):
     """Written by pulses of constant step, with soft bounds, or between; capacitive cells leak."""
 
-    cells_per_weight = 1
-
-    g_min: Annotated[float, Field("µS", 0, 1e6, "nominal lowest conductance of a cell")] = 10.0
-    g_max: Annotated[float, Field("µS", 1e-6, 1e6, "nominal highest conductance of a cell")] = 30.0
+    g_min: Annotated[float, Field("uS", 0, 1e6, "nominal lowest conductance of a cell")] = 10.0
+    g_max: Annotated[float, Field("uS", 1e-6, 1e6, "nominal highest conductance of a cell")] = 30.0
     gamma_up: Annotated[float, Field("", 0, 1, "how a step up shrinks towards the bound: 0 constant, 1 soft bound")] = (
         0.0
     )
@@ -57,7 +54,7 @@ class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
     drift_start: Annotated[float, Field("s", 1e-9, 1e9, "figures show ageing from here; well below leak_time")] = 1e-3
 
 
-def check(d: Pulsed) -> None:
+def check(d):
     """What the fields must satisfy together."""
     check_span(d)
     if 0 < d.leak_time < d.drift_start:
@@ -67,7 +64,7 @@ def check(d: Pulsed) -> None:
         )
 
 
-def drift(g: Scalar, t: Scalar, d: Any) -> Scalar:
+def drift(g, t, d):
     """Leakage of a capacitive cell: w <- b + (w - b) exp(-t / tau)."""
     half = np.float32(0.5) * (d.g_max - d.g_min)
     return relax(g, d.g_min + half + d.leak_rest * half, t, d.leak_time)

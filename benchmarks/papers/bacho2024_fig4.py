@@ -10,7 +10,7 @@ outputs,
 
 The paper fits an exponent to its measurements, which its text gives as "quadratically": 2.
 
-That B has converged before every step is the proposition's assumption. Feedback that keeps averaging carries the
+That B has converged before every step is the proposition's assumption. Feedback that goes on averaging carries the
 noise of earlier steps: its variance is alpha / (2 - alpha) that of one term, so that the gradient's falls as alpha
 alone. This is measured too, against that law; it vanishes with alpha all the same.
 
@@ -25,8 +25,6 @@ from typing import Any
 import numpy as np
 
 import noisysim
-from noisysim import Chip, Observation
-from noisysim.tasks import Task
 
 from .report import Report, panels
 
@@ -57,7 +55,7 @@ def reproduce(report: Report) -> None:
     slow = [rate for rate in wandering if rate <= SLOW]
     slope = exponent(wandering, slow)
     seconds = time.perf_counter() - started
-    report.row("B keeps averaging: exponent, up to 0.1", slope, PUBLISHED, seconds=seconds)
+    report.row("B goes on averaging: exponent, up to 0.1", slope, PUBLISHED, seconds=seconds)
     law = exponent({rate: (_stationary(rate), 0.0) for rate in slow}, slow)
     report.row("... beside its own law, alpha / (2 - alpha)", slope, round(law, 2), 0.15)
     ratios = [m / (t / rate**2 * _stationary(rate)) for rate, (m, t) in wandering.items()]
@@ -65,10 +63,10 @@ def reproduce(report: Report) -> None:
     draw(report, converged, wandering)
 
 
-def variance(chip: Chip, task: Task, rate: float, draws: int, restart: bool) -> tuple[float, float]:
+def variance(chip: Any, task: Any, rate: float, draws: int, restart: bool) -> tuple[float, float]:
     """Variance of the hidden weights' gradient for one sample, and Eq. 19's, mean over the images.
 
-    With `restart` the feedback is set to the output weights before every step, else it starts there and continues. The
+    With `restart` the feedback is set to the output weights before every step, else it starts there and goes on. The
     steps until what is left of the start has faded are not counted.
     """
     learner = noisysim.learners.get("fdfa", feedback_optimizer="sgd", feedback_rate=rate, derivative="exact")
@@ -90,7 +88,7 @@ def variance(chip: Chip, task: Task, rate: float, draws: int, restart: bool) -> 
     return measured, expected
 
 
-def one_term(observation: Observation, oracle: Any) -> float:
+def one_term(observation: Any, oracle: Any) -> float:
     """Variance of FG-A's gradient for one sample, summed over the hidden weights (Lemma 4)."""
     delta = (observation.output_error @ oracle.weights[1]).astype(float)
     active = observation.activities[0] > 0
@@ -108,15 +106,15 @@ def _stationary(rate: Any) -> Any:
     return rate / (2 - rate)
 
 
-def draw(report: Report, converged: dict[Any, Any], wandering: dict[Any, Any]) -> None:
+def draw(report: Report, converged: dict, wandering: dict) -> None:
     """Variance against alpha; lines are the laws."""
     figure, (panel,) = panels(["Variance of FDFA's gradient, one sample"], 5.6, 4.4)
-    rates, level = np.array(RATES), converged[1.0][1]
-    panel.plot(rates, level * rates**2, color="#0072B2", lw=1, label=r"$\alpha^2$ (Eq. 19)")
+    rates, whole = np.array(RATES), converged[1.0][1]
+    panel.plot(rates, whole * rates**2, color="#0072B2", lw=1, label=r"$\alpha^2$ (Eq. 19)")
     panel.plot(rates, [m for m, _ in converged.values()], "o", color="#0072B2", label="$B = W^{(2)}$ before each step")
-    averaged = np.array(list(wandering))
-    panel.plot(averaged, level * _stationary(averaged), color="#D55E00", lw=1, label=r"$\alpha \, / \, (2 - \alpha)$")
-    panel.plot(averaged, [m for m, _ in wandering.values()], "s", color="#D55E00", label="$B$ keeps averaging")
+    own = np.array(list(wandering))
+    panel.plot(own, whole * _stationary(own), color="#D55E00", lw=1, label=r"$\alpha \, / \, (2 - \alpha)$")
+    panel.plot(own, [m for m, _ in wandering.values()], "s", color="#D55E00", label="$B$ goes on averaging")
     panel.set(xscale="log", yscale="log", xlabel=r"feedback learning rate $\alpha$", ylabel="variance, hidden weights")
     panel.legend(frameon=False, loc="lower right")
     report.figure("variance", figure)

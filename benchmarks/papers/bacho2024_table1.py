@@ -96,17 +96,17 @@ def reproduce(report: Report) -> None:
         )
     else:
         report.say(f"{form.epochs} epochs at {form.rate:g}, batch 64, {report.seeds} seeds; test accuracies (%)")
-    accuracies = {}
+    found = {}
     for task in form.tasks:
         for layers in form.layers:
             for rule in RULES:
                 if published(task, layers, rule) is not None:
-                    accuracies[task, layers, rule] = measure(report, form, task, layers, rule)
+                    found[task, layers, rule] = measure(report, form, task, layers, rule)
             if not report.quick:
                 measure(report, form._replace(rate=1e-3), task, layers, "fg-w", " at 1e-3")
     if report.quick:
-        judge(report, accuracies)
-    draw(report, form, accuracies)
+        judge(report, found)
+    draw(report, form, found)
 
 
 def published(task: str, layers: int, rule: str) -> float | None:
@@ -115,7 +115,7 @@ def published(task: str, layers: int, rule: str) -> float | None:
 
 
 def learner(rule: str, rate: float) -> dict[str, Any]:
-    """A rule as the paper runs it, with the learning rate of what else it learns than weights."""
+    """A rule as the paper runs it, with the learning rate of what it learns besides weights."""
     if rule in ("fg-w", "fg-a"):
         return {"name": rule, "derivative": "exact"}
     if rule == "lg-fg-a":
@@ -163,18 +163,18 @@ def train(report: Report, name: str, rule: str, known: Known, rate: float, **set
     return float(last.mean())
 
 
-def judge(report: Report, accuracies: dict[Any, Any]) -> None:
+def judge(report: Report, found: dict) -> None:
     """Half of the published gaps, at least."""
     task = "fashion-mnist"
     for layers in (2, 4):
-        ours = {rule: accuracies[task, layers, rule] for rule in RULES if (task, layers, rule) in accuracies}
+        ours = {rule: found[task, layers, rule] for rule in RULES if (task, layers, rule) in found}
         known = {rule: published(task, layers, rule) for rule in ours}
         for better, worse in (("fdfa", "fg-a"), ("dfa", "fg-a"), ("fg-a", "fg-w")):
             gap(report, ours, known, better, worse, f"{layers} layers, ")
         lost = ours["bp"] - ours["fdfa"]
         report.claim(f"{layers} layers, BP above FDFA", lost, "<= 2", round(difference(known["bp"], known["fdfa"]), 2))
     for rule in ("fg-w", "fg-a"):
-        lost = accuracies[task, 2, rule] - accuracies[task, 4, rule]
+        lost = found[task, 2, rule] - found[task, 4, rule]
         lost_there = difference(published(task, 2, rule), published(task, 4, rule))
         report.claim(f"{rule.upper()} loses from 2 to 4 layers", lost, f">= {lost_there / 2:.1f}", round(lost_there, 2))
 
@@ -186,25 +186,23 @@ def difference(higher: float | None, lower: float | None) -> float:
     return higher - lower
 
 
-def gap(
-    report: Report, ours: dict[Any, Any], known: dict[Any, Any], better: str, worse: str, network: str = ""
-) -> None:
+def gap(report: Report, ours: dict, known: dict, better: str, worse: str, network: str = "") -> None:
     """A claim: a gap between two rules' accuracies is at least half of the published one."""
     there = difference(known[better], known[worse])
     name = f"{network}{better.upper()} above {worse.upper()}"
     report.claim(name, ours[better] - ours[worse], f">= {there / 2:.1f}", round(there, 2))
 
 
-def draw(report: Report, form: Form, accuracies: dict[Any, Any]) -> None:
+def draw(report: Report, form: Form, found: dict) -> None:
     """Accuracy against depth: ours filled, published hollow and dashed."""
     titles = [f"{task}{', shortened' if report.quick else ''}" for task in form.tasks]
     figure, axes = panels(titles, 6.4 if report.quick else 4.6, 4.2)
     for panel, task in zip(axes, form.tasks, strict=True):
         for rule in RULES:
-            by_layers = [(n, accuracies[task, n, rule]) for n in form.layers if (task, n, rule) in accuracies]
+            own = [(n, found[task, n, rule]) for n in form.layers if (task, n, rule) in found]
             known = [(n, published(task, n, rule)) for n in PUBLISHED[task] if published(task, n, rule) is not None]
             panel.plot(*zip(*known, strict=True), "o--", mfc="white", lw=0.9, color=COLOURS[rule], alpha=0.7)
-            panel.plot(*zip(*by_layers, strict=True), "o-", color=COLOURS[rule], label=rule.upper())
+            panel.plot(*zip(*own, strict=True), "o-", color=COLOURS[rule], label=rule.upper())
         panel.set(xlabel="layers", xticks=list(PUBLISHED[task]))
     axes[0].set_ylabel("test accuracy (%)")
     kinds = [

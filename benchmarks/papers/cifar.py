@@ -17,9 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim
-from noisysim.common.types import Floats
 from noisysim.networks.layers import Dense, hidden
-from noisysim.tasks import Task
 
 from .report import Report, histories, panels
 
@@ -73,9 +71,9 @@ class Form(NamedTuple):
     side : int
         Pixels to a side of the images, 32 or averages.
     images : int
-        Size of the part of the training split that is used; its first samples.
+        The first so many of the training split.
     width, batch_size, epochs : int
-        Units of dense layers, samples per update, passes through the images.
+        Units of dense layers, samples an update, times through the images.
     faster : int
         The rates of perturbation rules are multiplied by it.
     """
@@ -148,17 +146,16 @@ def images(form: Form) -> Any:
         return task
     side = form.side
 
-    def averaged(pixels: Floats) -> Floats:
+    def averaged(pixels: np.ndarray) -> np.ndarray:
         squares = pixels.reshape(-1, 3, side, 32 // side, side, 32 // side)
-        means: Floats = squares.mean(axis=(3, 5), dtype=np.float32)
-        return means
+        return squares.mean(axis=(3, 5), dtype=np.float32)
 
     (x, y), (x_test, y_test) = task.train, task.test
     n, n_test = form.images, TEST_IMAGES
     return noisysim.tasks.get((averaged(x[:n]), y[:n], averaged(x_test[:n_test]), y_test[:n_test]))
 
 
-def learn(report: Report, form: Form, task: Task, network: str, rule: str, baseline: str = "auto") -> Curves:
+def learn(report: Report, form: Form, task: Any, network: str, rule: str, baseline: str = "auto") -> Curves:
     """Train one network once a seed, and add the rows of its peaks."""
     started = time.perf_counter()
     settings = {} if rule in ("bp", "dbp") else {"sigma": 1e-3, "baseline": baseline}
@@ -195,26 +192,18 @@ def learn(report: Report, form: Form, task: Task, network: str, rule: str, basel
     return curves
 
 
-def gain(
-    report: Report,
-    curves: Mapping[tuple[str, str], Curves],
-    network: str,
-    better: str,
-    worse: str,
-    part: str,
-    bound: str,
-) -> None:
+def gain(report: Report, found: Mapping, network: str, better: str, worse: str, part: str, bound: str) -> None:
     """A claim: by how many points one rule's peak lies above another's."""
     place = Curves._fields.index(part)
     published = PEAKS[network][better][place] - PEAKS[network][worse][place]
-    change = curves[network, better].peak(part) - curves[network, worse].peak(part)
+    change = found[network, better].peak(part) - found[network, worse].peak(part)
     name = f"{NETWORKS[network]}, {better.upper()} over {worse.upper()}, {'training' if part == 'train' else part}"
     report.claim(name, change, bound, round(published, 1))
 
 
-def lines(curves: Mapping[tuple[str, str], Curves], networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
+def lines(found: Mapping, networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
     """What `draw` takes: for each network its rules' curves, in the order of Table 3."""
-    return {NETWORKS[network]: {rule.upper(): curves[network, rule] for rule in PEAKS[network]} for network in networks}
+    return {NETWORKS[one]: {rule.upper(): found[one, rule] for rule in PEAKS[one]} for one in networks}
 
 
 def draw(report: Report, curves: Mapping[str, Mapping[str, Curves]], rows: int = 1) -> None:

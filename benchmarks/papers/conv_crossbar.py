@@ -19,7 +19,7 @@ epochs, rate 1e-3, and 8 bits alone.
 Judged, bounds set before the first run: on 8 bits DANP and BP lose at most 3 points to the ideal device; DANP learns
 (65 % of Fashion-MNIST in the quick form, 45 % of CIFAR-10 in the full one); BP does better than DANP on the ideal
 device; on 6 bits DANP loses at most 6. 4 bits are shown. A sample's pass costs what the layers' geometry says, and DANP
-takes two of them per update.
+takes two of them an update.
 
 The full form has not been run. Its first 6 epochs, one seed: DANP 41.1 on the ideal device; on the crossbar 40.1 (41.1
 read exactly) with 8 bits, 39.6 (41.6) with 6, 24.1 (34.9) with 4; BP 56.4, and 56.6 (57.3) with 8 bits.
@@ -34,7 +34,6 @@ import numpy as np
 
 import noisysim
 from noisysim.networks.layers import conv, hidden
-from noisysim.tasks import Task
 
 from .report import Report, histories, panels
 
@@ -94,9 +93,9 @@ def reproduce(report: Report) -> None:
     task = noisysim.tasks.get(form.task)
     report.keep(**{name: str(value) for name, value in form._asdict().items()})
     report.say(f"{task.name}, {form.layers}, {form.epochs} epochs: test accuracy (%) of the last, as the chip reads")
-    results_of = {}
+    found = {}
     for rule, bits in [("bp", 0), ("bp", 8), ("danp", 0), *(("danp", bits) for bits in form.bits)]:
-        results_of[label(rule, bits)] = measure(report, form, task, rule, bits)
+        found[label(rule, bits)] = measure(report, form, task, rule, bits)
 
     def lost(rule: str, bits: int) -> float:
         ideal, noisy = (report.find(label(rule, b))["ours"] for b in (0, bits))  # type: ignore[index]
@@ -108,13 +107,13 @@ def reproduce(report: Report) -> None:
             report.claim(name, lost(rule, bits), LOST[bits])
         else:
             report.row(name, lost(rule, bits))
-    ours = {name: report.find(name)["ours"] for name in results_of}  # type: ignore[index]
+    ours = {name: report.find(name)["ours"] for name in found}  # type: ignore[index]
     report.claim("DANP learns on the crossbar, 8 bits", ours[label("danp", 8)], f">= {form.learned:g}")
     report.claim("BP over DANP, ideal device", ours[label("bp", 0)] - ours[label("danp", 0)], "> 0")
-    draw(report, results_of)
+    draw(report, found)
 
 
-def measure(report: Report, form: Form, task: Task, rule: str, bits: int) -> list[noisysim.Result]:
+def measure(report: Report, form: Form, task: Any, rule: str, bits: int) -> list[noisysim.Result]:
     """Train with one rule on one device, and add the rows of what it reads and of what it costs."""
     started = time.perf_counter()
     learner: dict[str, Any] = {"name": rule}
@@ -148,37 +147,37 @@ def measure(report: Report, form: Form, task: Task, rule: str, bits: int) -> lis
         cost=cost,
         warnings=results[0].warnings,
     )
-    if bits and results[0].status == "finished":  # the last epoch's: two passes per update of DANP, one of BP, a test
+    if bits and results[0].status == "finished":  # the last epoch's: two passes an update of DANP, one of BP, a test
         samples = (2 if rule == "danp" else 1) * task.n_train + task.n_test
         each = [np.diff(results[0].history[name])[-1] / samples for name in ("mvms", "adc_conversions")]
         report.row(f"{label(rule, bits)}: products/conversions", each, form.cost, 0)
     return results
 
 
-def learned(result: noisysim.Result, task: Task) -> float:
+def learned(result: noisysim.Result, task: Any) -> float:
     """Test accuracy (%) of what a chip has learned: its weights and decorrelation matrices, read exactly."""
     layers = [task.input_shape, *hidden(result.config["layers"]), task.n_out]
     chip, state = noisysim.Chip(layers, device="ideal"), result.content["arrays"]["state/chip"]
     changes, cells, turns = [], 0, 0
-    for cell_weights in chip.oracle(task.batch("test", slice(1))).weights:
-        n_out, n_in = cell_weights.shape
+    for held in chip.oracle(task.batch("test", slice(1))).weights:
+        n_out, n_in = held.shape
         weights = state["weights"][cells : cells + n_out * n_in].reshape(n_out, n_in)
         if state["rotations"].size:
             weights = weights @ state["rotations"][turns : turns + n_in**2].reshape(n_in, n_in)
-        changes.append(weights - cell_weights)
+        changes.append(weights - held)
         cells, turns = cells + n_out * n_in, turns + n_in**2
     chip.program(changes)
-    hits = 0.0
+    hits = 0
     for first in range(0, task.n_test, 1000):
         batch = task.batch("test", slice(first, first + 1000))
-        hits += float((chip.forward(batch).output.argmax(axis=1) == batch.targets.argmax(axis=1)).sum())
-    return 100 * hits / int(task.n_test)
+        hits += (chip.forward(batch).output.argmax(axis=1) == batch.targets.argmax(axis=1)).sum()
+    return 100 * float(hits) / task.n_test
 
 
-def draw(report: Report, results_of: dict[str, list[noisysim.Result]]) -> None:
+def draw(report: Report, found: dict[str, list[noisysim.Result]]) -> None:
     """Test accuracy against epochs, and against the products that arrays have computed: mean and range."""
     figure, axes = panels(["Test accuracy", "... against the arrays' products"], 4.4, 4.2, sharey=True)
-    for name, results in results_of.items():
+    for name, results in found.items():
         rule, bits = name.partition(",")[0], int("".join(c for c in name if c.isdigit()) or 0)
         values = 100 * histories(results, "test_accuracy", lost=0)
         products = histories(results, "mvms", lost=np.nan)[0] / 1e6

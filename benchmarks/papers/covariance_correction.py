@@ -1,7 +1,7 @@
 """Covariance-corrected ANP: its angle to the gradient on a chip with cell read noise, its cost, what it brings.
 
 Dalm et al. (2025) say in appendices B and D that correlated activity differences bias ANP, and leave it there. CANP
-applies the inverse of their covariance, estimated during the run, layer by layer. Here:
+applies the inverse of their covariance, estimated on the way, layer by layer. Here:
 
 1. Angles of the mean of K = 400 updates at fixed weights to the true gradient, on a crossbar whose one fault is read
    noise of 2 % a cell: 100-128-128-128-10, leaky ReLU, Gaussian data, batch 1000, two noisy passes, three networks.
@@ -13,7 +13,7 @@ applies the inverse of their covariance, estimated during the run, layer by laye
 2. The same where noise is another: line noise and an 8-bit ADC, the default crossbar.
 3. Cost: time of an update of CANP over one of ANP, 784-1024-1024-10, batch 1000.
 4. Learning: Fashion-MNIST, 784-256-256-256-10, the chip of part 1, 3 epochs, each rule at the best of its rates, Adam
-   and SGD, one noise sample per update and (ANP and CANP, one seed) ten: final test accuracy (%).
+   and SGD, one noise sample an update and (ANP and CANP, one seed) ten: final test accuracy (%).
 
 Needs the Fashion-MNIST files. The quick form takes one network, and shortens part 4 to one epoch at one rate.
 """
@@ -21,13 +21,10 @@ Needs the Fashion-MNIST files. The quick form takes one network, and shortens pa
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
 import noisysim
-from noisysim.chip.chip import Chip
-from noisysim.compute.observation import Batch
 
 from .dalm2025_fig2 import BATCH, SIZES, angle_of_mean, angles
 from .report import Report, panels
@@ -57,7 +54,7 @@ RATES = {
 }
 
 
-def network(seed: int, device: str) -> tuple[Chip, Batch]:
+def network(seed: int, device: str) -> tuple:
     """A chip that grants the oracle to this script, and its batch: random data, random labels."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((BATCH, SIZES[0])).astype(np.float32)
@@ -74,9 +71,8 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     truth = [np.mean(layer, axis=0) for layer in zip(*map(oracle.gradient, passes), strict=True)]
     learner = noisysim.learners.get(name)
     state = learner.init(chip.sizes, seed=seed, offers=chip.offers - {"oracle"})
-    by_count, observed = [], None
-    total: list[Any] = [0.0] * len(truth)
-    halves: list[list[Any]] = [[0.0] * len(truth), [0.0] * len(truth)]
+    total, found, observed = [0.0] * len(truth), [], None
+    halves: list[list] = [[0.0] * len(truth), [0.0] * len(truth)]
     for step in range(1, max(KS) + 1):
         observed = chip.passes(batch, learner.drives(state, BATCH), out=observed)
         gradient, state = learner.update(state, observed)
@@ -85,25 +81,25 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
         half = halves[step % 2]
         half[:] = [t + g.astype(float) for t, g in zip(half, gradient, strict=True)]
         if step in KS:
-            by_count.append(angles(total, truth))
-    return np.array(by_count), angle_of_mean(halves, truth)
+            found.append(angles(total, truth))
+    return np.array(found), angle_of_mean(halves, truth)
 
 
 def measure_angles(report: Report, label: str, device: str, judged: bool) -> dict[str, np.ndarray]:
     """Rows of one chip; the angles, (networks, K, layers)."""
-    angles_of, seeds = {}, range(report.seeds)
+    found, seeds = {}, range(report.seeds)
     for name in ("anp", "canp"):
         started = time.perf_counter()
         both = [averaged(device, name, seed) for seed in seeds]
-        angles_of[name] = np.array([angle for angle, _ in both])
-        last, took = angles_of[name][:, -1].mean(0), time.perf_counter() - started
+        found[name] = np.array([angle for angle, _ in both])
+        own, took = found[name][:, -1].mean(0), time.perf_counter() - started
         report.row(
-            f"{name.upper()}, {label}, layers 2 to 4", last[1:], REFERENCE[name] if judged else None, seconds=took
+            f"{name.upper()}, {label}, layers 2 to 4", own[1:], REFERENCE[name] if judged else None, seconds=took
         )
-        report.row(f"{name.upper()}, {label}, layer 1", last[0])
+        report.row(f"{name.upper()}, {label}, layer 1", own[0])
         bias = np.mean([b for _, b in both], axis=0)
         report.row(f"{name.upper()}, {label}, bias, layers 1 to 4", bias)
-    anp, canp = (angles_of[name][:, -1].mean(0) for name in ("anp", "canp"))
+    anp, canp = (found[name][:, -1].mean(0) for name in ("anp", "canp"))
     for layer in (1, 2):
         name, ratio = f"CANP / ANP, {label}, layer {layer + 1}", float(canp[layer] / anp[layer])
         if judged:
@@ -111,15 +107,15 @@ def measure_angles(report: Report, label: str, device: str, judged: bool) -> dic
         else:
             report.row(name, ratio)
     report.claim(f"most degrees worse, {label}", float((canp - anp).max()), "<= 3")
-    return angles_of
+    return found
 
 
-def draw(report: Report, angles_of: dict[str, np.ndarray]) -> None:
+def draw(report: Report, found: dict[str, np.ndarray]) -> None:
     """Angles against K, a panel a layer."""
     figure, axes = panels([f"layer {k + 1}" for k in range(len(SIZES) - 1)], width=3.0, height=3.0, sharey=True)
     for layer, panel in enumerate(axes):
         for name, colour in (("anp", "#8a8f98"), ("canp", "#c2410c")):
-            panel.plot(KS, angles_of[name][:, :, layer].mean(0), "o-", color=colour, ms=3, label=name.upper())
+            panel.plot(KS, found[name][:, :, layer].mean(0), "o-", color=colour, ms=3, label=name.upper())
         panel.set(xscale="log", xlabel="updates averaged", ylim=(0, 90), yticks=(0, 30, 60, 90))
     axes[0].set_ylabel("angle to the gradient (degrees)")
     axes[0].legend(frameon=False)
@@ -146,9 +142,7 @@ def measure_cost(report: Report) -> None:
     )
 
 
-def best(
-    report: Report, name: str, optimizer: str, samples: int, rates: tuple[float, ...]
-) -> tuple[float, float | None, float]:
+def best(report: Report, name: str, optimizer: str, samples: int, rates: tuple[float, ...]) -> tuple:
     """The best final test accuracy (%) over the rates, its spread over seeds, and the rate."""
     scores = {}
     for rate in rates[:1] if report.quick else rates:
@@ -167,13 +161,13 @@ def measure_learning(report: Report, samples: int) -> None:
     for (optimizer, pair), rates in RATES.items():
         if pair != PAIRS[0] and (report.quick or samples > 1):
             continue
-        accuracies = {}
+        found = {}
         for name in pair:
             started = time.perf_counter()
-            accuracies[name], spread, rate = best(report, name, optimizer, samples, rates)
+            found[name], spread, rate = best(report, name, optimizer, samples, rates)
             label, took = f"{name.upper()}, {optimizer}, K = {samples}", time.perf_counter() - started
-            report.row(label, accuracies[name], spread=spread, seconds=took, note=f"rate {rate:g}", rate=rate)
-        gain = accuracies[pair[1]] - accuracies[pair[0]]
+            report.row(label, found[name], spread=spread, seconds=took, note=f"rate {rate:g}", rate=rate)
+        gain = found[pair[1]] - found[pair[0]]
         report.row(f"gain of the correction, {pair[1].upper()}, {optimizer}, K = {samples}", gain)
 
 
@@ -186,9 +180,9 @@ def reproduce(report: Report) -> None:
     for label, device in CHIPS.items():
         first = label == next(iter(CHIPS))
         if first or not report.quick:
-            angles_of = measure_angles(report, label, device, judged=first)
+            found = measure_angles(report, label, device, judged=first)
             if first:
-                draw(report, angles_of)
+                draw(report, found)
     measure_cost(report)
     shortened = ", 1 epoch, one rate" if report.quick else ""
     report.say(f"Fashion-MNIST on the same chip: final test accuracy (%), best rate{shortened}")

@@ -8,12 +8,12 @@ vary by some 7 degrees from network to network, so the table is measured on the 
 nearest the reference's.
 
 Five parts: the table itself, and the order that the paper states; the same angles from the exact variance of NP and
-INP (a sharper check); the bias of ANP, whose expectation is known; passes per update (Figure 2, right); and what to do
+INP (a sharper check); the bias of ANP, whose expectation is known; passes an update (Figure 2, right); and what to do
 with K samples of a noisy baseline. The figure shows the angles against noise samples (Figure 2) and against noisy
 passes (Figure 6), of which INP takes one a layer.
 
 Outside in the full form: NP, K = 1, layer 4 (40 degrees against 47 +- 6: the reference is probably one draw, ours the
-mean of many); ANP, K = 1000, layer 4 (11, published 14: the bias of this network is exactly 11.3, of all 60 13.4).
+mean of many); ANP, K = 1000, layer 4 (11 against 14: the bias of this network is 11.3, exactly, of all 60 13.4).
 
 The quick form takes the nearest of 10 networks, up to 100 samples, and judges what does not hang on the network: the
 bias floor, the order, and the angles against their own variance (tolerance 3: of K = 100 there is but one draw). It
@@ -22,18 +22,12 @@ leaves the noisy baseline out.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import noisysim
-from noisysim.chip.chip import Chip
-from noisysim.common.types import Array, Doubles
-from noisysim.compute.observation import Batch
-from noisysim.learners import Learner
 
 from .report import Report, panels
 
@@ -48,10 +42,9 @@ TABLE = {
     "inp": ((84, 72, 68, 24), (72, 45, 36, 7), (44, 18, 13, 3), (17, 6, 4, 1)),
 }
 BIAS_FLOOR = (0, 27, 40, 14)
-Gradient = Sequence[Array]
 
 
-def network(seed: int, device: str = "ideal") -> tuple[Chip, Batch]:
+def network(seed: int, device: str = "ideal") -> tuple:
     """A chip and its batch: random data, random labels."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((BATCH, SIZES[0])).astype(np.float32)
@@ -61,15 +54,13 @@ def network(seed: int, device: str = "ideal") -> tuple[Chip, Batch]:
     return noisysim.Chip(SIZES, device, seed=seed), task.batch("train", slice(None))
 
 
-def angles(gradients: Iterable[Any], others: Iterable[Any]) -> Doubles:
+def angles(gradients, others) -> np.ndarray:
     """Degrees between two gradients, layer by layer."""
     pairs = [(np.ravel(a).astype(float), np.ravel(b).astype(float)) for a, b in zip(gradients, others, strict=True)]
-    cosines = np.array([np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1) for a, b in pairs])
-    degrees: Doubles = np.degrees(np.arccos(cosines))
-    return degrees
+    return np.degrees([np.arccos(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1)) for a, b in pairs])
 
 
-def exact(chip: Chip, batch: Batch) -> tuple[Gradient, Gradient, list[Doubles], Gradient]:
+def exact(chip, batch) -> tuple:
     """The true gradient, and the direction E[ANP] of every layer, from the oracle's weights."""
     observation, oracle = chip.forward(batch), chip.oracle(batch)
     signals = [np.asarray(s, float) for s in oracle.signals(observation)]
@@ -78,10 +69,10 @@ def exact(chip: Chip, batch: Batch) -> tuple[Gradient, Gradient, list[Doubles], 
         slope = np.where(observation.activities[layer - 1] > 0, 1.0, SLOPE)
         c.append(signals[layer] + (slope * c[-1]) @ oracle.weights[layer].T)
     expected = [s.T @ x / BATCH for s, x in zip(c, observation.inputs, strict=True)]
-    return oracle.gradient(observation), expected, signals, list(observation.inputs)
+    return oracle.gradient(observation), expected, signals, observation.inputs
 
 
-def predicted(chip: Chip, batch: Batch) -> dict[str, Doubles]:
+def predicted(chip, batch) -> dict[str, np.ndarray]:
     """Angles of NP and INP, (K, layers), from the variance of one sample's term.
 
     With G all layers' signals: NP's term (G.xi) xi_l has covariance |G|^2 I + g_l g_l^T; INP's N (g.v) v / |v|^2 has
@@ -89,35 +80,32 @@ def predicted(chip: Chip, batch: Batch) -> dict[str, Doubles]:
     """
     truth, _, signals, inputs = exact(chip, batch)
     squares = [(s**2).sum(1) for s in signals]
-    by_rule: dict[str, list[Doubles]] = {"np": [], "inp": []}
-    for layer, square in enumerate(squares):
+    found: dict[str, list] = {"np": [], "inp": []}
+    for layer, own in enumerate(squares):
         n, x2 = signals[layer].shape[1], (np.asarray(inputs[layer], float) ** 2).sum(1)
-        variances = {"np": n * sum(squares) + square, "inp": n / (n + 2) * (n + 2) * square - square}
+        variances = {"np": n * sum(squares) + own, "inp": n / (n + 2) * (n + 2) * own - own}
         for name, variance in variances.items():
             error = (x2 * variance).sum() / BATCH**2 / (np.asarray(truth[layer], float) ** 2).sum()
-            by_rule[name].append(np.degrees(np.arctan(np.sqrt(error / np.array(KS)))))
-    return {name: np.array(v).T for name, v in by_rule.items()}
+            found[name].append(np.degrees(np.arctan(np.sqrt(error / np.array(KS)))))
+    return {name: np.array(v).T for name, v in found.items()}
 
 
-def gradients(chip: Chip, batch: Batch, learner: Learner, count: int, seed: int = 0) -> Iterator[list[Doubles]]:
+def gradients(chip, batch, learner, count: int, seed: int = 0):
     """`count` gradients of a learner, each from new passes through the same weights."""
     state = learner.init(chip.sizes, seed=seed, offers=chip.offers)
     observed = None
     for _ in range(count):
         observed = chip.passes(batch, learner.drives(state, BATCH), out=observed)
         gradient, state = learner.update(state, observed)
-        assert gradient is not None
         yield [np.asarray(g, float) for g in gradient]
 
 
-def measured(
-    chip: Chip, batch: Batch, name: str, truth: Gradient, longest: int
-) -> tuple[dict[int, Doubles], dict[int, Doubles], list[Any]]:
+def measured(chip, batch, name: str, truth, longest: int) -> tuple:
     """Angles of a rule over groups of K draws, {K: (layers,)}: mean and SD; gradients of the first and second half."""
     ks = [k for k in DRAWN if k <= longest]
     sums: dict[int, Any] = dict.fromkeys(ks)
-    seen: dict[int, list[Doubles]] = {k: [] for k in ks}
-    halves: list[Any] = [None, None]
+    seen: dict[int, list] = {k: [] for k in ks}
+    halves: list = [None, None]
     learner = noisysim.learners.get(name, sigma=SIGMA)
     for step, gradient in enumerate(gradients(chip, batch, learner, longest)):
         for k in ks:
@@ -136,20 +124,19 @@ def added(total: Any, gradient: Any) -> Any:
     return gradient if total is None else [a + b for a, b in zip(total, gradient, strict=True)]
 
 
-def angle_of_mean(halves: Sequence[Any], direction: Gradient) -> Doubles:
+def angle_of_mean(halves, direction) -> np.ndarray:
     """Degrees between the expectation of a gradient and a direction, free of the sampling noise.
 
     Two independent means A and B of it: cos^2 = (A.c) (B.c) / ((A.B) (c.c)).
     """
-    cosines = []
+    found = []
     for a, b, c in zip(*halves, direction, strict=True):
         a, b, c = np.ravel(a), np.ravel(b), np.ravel(c).astype(float)
-        cosines.append(np.sqrt(np.clip((a @ c) * (b @ c) / ((a @ b) * (c @ c)), 0, 1)))
-    degrees: Doubles = np.degrees(np.arccos(cosines))
-    return degrees
+        found.append(np.sqrt(np.clip((a @ c) * (b @ c) / ((a @ b) * (c @ c)), 0, 1)))
+    return np.degrees(np.arccos(found))
 
 
-def shared_baseline(chip: Chip, batch: Batch, samples: int, count: int) -> Iterator[list[Array]]:
+def shared_baseline(chip, batch, samples: int, count: int):
     """Gradients mean_k N dL_k da_k / |da_k|^2 with da_k = a_k - a_0: the first pass is taken as if it were clean."""
     units = sum(SIZES[1:])
     for _ in range(count):
@@ -157,24 +144,22 @@ def shared_baseline(chip: Chip, batch: Batch, samples: int, count: int) -> Itera
         signals = [np.zeros_like(a) for a in first.activities]
         for o in others:
             differences = [np.subtract(a, b) for a, b in zip(o.activities, first.activities, strict=True)]
-            assert o.loss is not None
-            assert first.loss is not None
             factor = units * (o.loss - first.loss) / sum((d.astype(float) ** 2).sum(1) for d in differences)
             for signal, difference in zip(signals, differences, strict=True):
                 signal += (factor[:, None] / samples).astype(np.float32) * difference
         yield [s.T @ x / BATCH for s, x in zip(signals, first.inputs, strict=True)]
 
 
-def nearest(count: int) -> tuple[int, float, dict[str, tuple[Doubles, Doubles]], Doubles]:
-    """Of several networks the one nearest the reference (K >= 10; bias floor), how near; angles and floors of all."""
+def nearest(count: int) -> tuple[int, float, dict, np.ndarray]:
+    """Of so many networks the one nearest the reference (K >= 10; bias floor), how near; angles and floors of all."""
     misses, all_angles, floors = [], [], []
     for seed in range(count):
         chip, batch = network(seed)
-        by_rule = predicted(chip, batch)
+        found = predicted(chip, batch)
         truth, expected, *_ = exact(chip, batch)
         floors.append(angles(expected, truth))
-        all_angles.append(by_rule)
-        near = [np.abs(by_rule[n] - np.array(TABLE[n]))[1:].max() for n in by_rule]
+        all_angles.append(found)
+        near = [np.abs(found[n] - np.array(TABLE[n]))[1:].max() for n in found]
         misses.append(max(*near, np.abs(floors[-1] - BIAS_FLOOR).max()))
     best = int(np.argmin(misses))
     spread = {n: (np.mean([a[n] for a in all_angles], 0), np.std([a[n] for a in all_angles], 0)) for n in ("np", "inp")}
@@ -187,15 +172,15 @@ def reproduce(report: Report) -> None:
     report.keep(sizes=SIZES, batch=BATCH, sigma=SIGMA, unit="degrees, layers 1 to 4")
     chip, batch, seed = choose(report, networks)
     truth, expected, *_ = exact(chip, batch)
-    measured_angles = {name: table(report, chip, batch, name, truth, expected, longest) for name in TABLE}
-    order(report, measured_angles)
+    found = {name: table(report, chip, batch, name, truth, expected, longest) for name in TABLE}
+    order(report, found)
     passes(report, chip, batch)
-    draw(report, measured_angles)
+    draw(report, found)
     if not report.quick:
         noisy_baselines(report, seed, batch, truth)
 
 
-def choose(report: Report, networks: int) -> tuple[Chip, Batch, int]:
+def choose(report: Report, networks: int) -> tuple:
     """The network to measure, and what all that were looked at say."""
     started = time.perf_counter()
     seed, miss, spread, floors = nearest(networks)
@@ -223,12 +208,10 @@ def choose(report: Report, networks: int) -> tuple[Chip, Batch, int]:
     return *network(seed), seed
 
 
-def table(
-    report: Report, chip: Chip, batch: Batch, name: str, truth: Gradient, expected: Gradient, longest: int
-) -> dict[int, Doubles]:
+def table(report: Report, chip, batch, name: str, truth, expected, longest: int) -> dict[int, np.ndarray]:
     """The rows of one rule; its angles for every number of draws."""
     started = time.perf_counter()
-    by_count, spreads, halves = measured(chip, batch, name, truth, longest)
+    found, spreads, halves = measured(chip, batch, name, truth, longest)
     took, analytic = time.perf_counter() - started, predicted(chip, batch)
     for row, k in enumerate(KS):
         if k > longest:
@@ -236,45 +219,43 @@ def table(
         tolerance = None if report.quick else 6 if k == 1 else 3
         report.row(
             f"{name.upper()}, K = {k}",
-            by_count[k],
+            found[k],
             TABLE[name][row],
             tolerance,
             seconds=took if k == 1 else 0,
             sd_of_draws=spreads[k].round(1),
         )
         if name in analytic and k > 1:
-            exact = analytic[name][row].round(1)
-            report.row(
-                f"{name.upper()}, K = {k}, against its own variance", by_count[k], exact, 3 if report.quick else 1.5
-            )
+            own = analytic[name][row].round(1)
+            report.row(f"{name.upper()}, K = {k}, against its own variance", found[k], own, 3 if report.quick else 1.5)
     if name == "anp" and not report.quick:
         floor, off = angles(expected, truth).round(1), angle_of_mean(halves, expected)
         report.row("E[ANP] against the truth", angle_of_mean(halves, truth), floor, 3)
         report.row("E[ANP] against its exact direction", off, [0, 0, 0, 0], "<= 5", passed=off.max() <= 5)
-    return by_count
+    return found
 
 
-def order(report: Report, by_rule: dict[str, dict[int, Doubles]]) -> None:
+def order(report: Report, found: dict[str, dict[int, np.ndarray]]) -> None:
     """The paper's order: INP aligns best, then ANP, then NP; in layer 1 NP and ANP are the same."""
-    inp, anp, np_ = (by_rule[name][10][1:3] for name in ("inp", "anp", "np"))
+    inp, anp, np_ = (found[name][10][1:3] for name in ("inp", "anp", "np"))
     least = min((anp - inp).min(), (np_ - anp).min())
     report.claim("K = 10, layers 2, 3: INP < ANP < NP", least, "> 0")
 
 
-def passes(report: Report, chip: Chip, batch: Batch) -> None:
+def passes(report: Report, chip, batch) -> None:
     """Passes of one update."""
     for name, noisy in PASSES.items():
         learner = noisysim.learners.get(name, sigma=SIGMA)
         state = learner.init(chip.sizes, offers=chip.offers)
-        report.row(f"{name.upper()}, passes per update", len(learner.drives(state, BATCH)), noisy + 1, 0)
+        report.row(f"{name.upper()}, passes an update", len(learner.drives(state, BATCH)), noisy + 1, 0)
 
 
-def draw(report: Report, by_rule: dict[str, dict[int, Doubles]]) -> None:
-    """Angles against samples and against noisy passes, a line per layer, darker the deeper."""
+def draw(report: Report, found: dict[str, dict[int, np.ndarray]]) -> None:
+    """Angles against samples and against noisy passes, a line a layer, darker the deeper."""
     figure, axes = panels(["Figure 2: noise samples", "Figure 6: noisy passes"], sharey=True)
     colours = {"np": "#D55E00", "anp": "#0072B2", "inp": "#009E73"}
     for name, colour in colours.items():
-        ks, values = np.array(list(by_rule[name])), np.array(list(by_rule[name].values()))
+        ks, values = np.array(list(found[name])), np.array(list(found[name].values()))
         for layer in range(values.shape[1]):
             for panel, x in zip(axes, (ks, ks * PASSES[name]), strict=True):
                 label = name.upper() if layer == values.shape[1] - 1 else None
@@ -286,7 +267,7 @@ def draw(report: Report, by_rule: dict[str, dict[int, Doubles]]) -> None:
     report.figure("angles", figure)
 
 
-def noisy_baselines(report: Report, seed: int, batch: Batch, truth: Gradient) -> None:
+def noisy_baselines(report: Report, seed: int, batch, truth) -> None:
     """Two ways to use K samples where there is no clean pass, at the same number of passes."""
     count = 1000
     noisy, _ = network(seed, f"gaussian:sigma={SIGMA}")
@@ -298,8 +279,9 @@ def noisy_baselines(report: Report, seed: int, batch: Batch, truth: Gradient) ->
             "baseline shared": shared_baseline(noisy, batch, samples, updates),
         }
         for way, made in ways.items():
-            started = time.perf_counter()
-            total = functools.reduce(added, made)
+            started, total = time.perf_counter(), None
+            for gradient in made:
+                total = added(total, gradient)
             name = "separate pairs" if samples == 1 else f"K = {samples}"
             seconds = time.perf_counter() - started
             report.row(f"ANP, {name}, {way}", angles(total, truth), seconds=seconds, passes=count)

@@ -2,7 +2,7 @@
 
 "On the stability and scalability of node perturbation learning", Eq. 6: the mean over samples and noise of the cosine
 of layer k's updates is at most about 1 / sqrt(L_k), L_k being the layer's units (shown for SARCOS in Figure 4A). Here:
-the bundled digits, two hidden layers of the same width, tanh, Glorot weights, one sample per update, at the initial
+the bundled digits, two hidden layers of the same width, tanh, Glorot weights, one sample an update, at the initial
 weights (the learning rate is too small to change any). Judged are the power of the width, and the bound.
 
 Of one sample the mean cosine is sqrt(2 / pi) sqrt(s_k / L_k), s_k being the layer's share of the squared gradient with
@@ -16,17 +16,15 @@ The quick form has fewer widths.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import noisysim
 from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
-from noisysim.common.types import Doubles
 
 from .hiratani2022_fig2 import power
-from .report import Report
 
 SECONDS = (80, 8)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
@@ -42,15 +40,14 @@ class Share(Diagnostic):
     needs: ClassVar[frozenset[str]] = ORACLE
     axis: ClassVar[Axis] = Axis(r"$\sqrt{s_k}$", 0, 1)
 
-    def measure(self, probe: Probe) -> Doubles:
+    def measure(self, probe: Probe) -> np.ndarray:
         squares = np.array([np.sum(s.astype(float) ** 2) for s in probe.exact.signals(probe.baseline)])
-        shares: Doubles = np.sqrt(squares / squares.sum())
-        return shares
+        return np.sqrt(squares / squares.sum())
 
 
-def cosines(report: Report, width: int) -> tuple[np.ndarray, np.ndarray]:
+def cosines(report: Any, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Means over the training samples and seeds of the cosine and of the root of the share, (layers,)."""
-    of_seeds = []
+    found = []
     for seed in range(report.seeds):
         result = noisysim.run(
             "digits", layers=[width] * HIDDEN, activation="tanh", device="ideal", init="glorot", backend=report.backend,
@@ -59,12 +56,12 @@ def cosines(report: Report, width: int) -> tuple[np.ndarray, np.ndarray]:
         )  # fmt: skip
         if result.status == "interrupted":
             raise KeyboardInterrupt
-        of_seeds.append([result.diagnostics[name].mean(axis=0) for name in ("cosine", "share")])
-    cosine, share = np.mean(of_seeds, axis=0)
+        found.append([result.diagnostics[name].mean(axis=0) for name in ("cosine", "share")])
+    cosine, share = np.mean(found, axis=0)
     return cosine, share
 
 
-def reproduce(report: Report) -> None:
+def reproduce(report: Any) -> None:
     """Equation 6."""
     widths = np.array(WIDTHS[::2] if report.quick else WIDTHS)
     report.keep(task="digits", hidden_layers=HIDDEN, widths=widths, activation="tanh")

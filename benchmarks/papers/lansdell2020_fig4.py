@@ -29,21 +29,13 @@ The quick form takes 5000 iterations and two noise levels; angles are compared w
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import noisysim
-from noisysim.chip.chip import Chip
-from noisysim.common.types import Ints
-from noisysim.tasks import Task
 
 from . import lansdell
 from .report import Report, panels
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SECONDS = (1600, 10)
 PUBLISHED, PUBLISHED_AT = 0.8, 1_000_000  # %, iterations
@@ -61,25 +53,20 @@ def reproduce(report: Report) -> None:
         f"784-50-20-10 with He normal weights that stay as they are, MNIST, batch 32, {report.seeds} seed(s) of "
         f"{updates:,} iterations; relative errors and shares of signs in %, angles in degrees"
     )
-    courses = {}
+    found = {}
     for c in noise:
         started = time.perf_counter()
-        courses[c] = course(report, task, c, updates)
-        judge(report, c, *courses[c], time.perf_counter() - started)
-    draw(report, courses)
+        found[c] = course(report, task, c, updates)
+        judge(report, c, *found[c], time.perf_counter() - started)
+    draw(report, found)
     if not report.quick:
         long_run(report, task)
         widths(report, task)
 
 
 def course(
-    report: Report,
-    task: Task,
-    c: float,
-    updates: int,
-    sizes: Sequence[int] = lansdell.SIZES,
-    batch_size: int = lansdell.BATCH,
-) -> tuple[Ints, list[lansdell.Match], float]:
+    report: Report, task, c: float, updates: int, sizes: tuple = lansdell.SIZES, batch_size: int = lansdell.BATCH
+) -> tuple[np.ndarray, list, float]:
     """Learn B; the updates of the looks, how B matches W then, W^2's error to expect in the end; mean of the seeds."""
     looks = np.unique(np.geomspace(min(100, updates), updates, 13).astype(int))
     test = task.batch("test", slice(0, 1000))
@@ -98,8 +85,8 @@ def course(
     return looks, [lansdell.mean(list(seeds)) for seeds in zip(*runs, strict=True)], float(np.mean(expected))
 
 
-def predicted(chip: Chip, task: Task, samples: int) -> float:
-    """Relative error of W^2, %, that the variance of a number of estimates leaves, to first order in the noise.
+def predicted(chip, task, samples: int) -> float:
+    """Relative error of W^2, %, that the variance of so many estimates leaves, to first order in the noise.
 
     A sample's estimate of lambda_i has the variance lambda_i^2 + |lambda|^2, lambda being the derivatives by all hidden
     outputs; B^2's error along an eigenvector of the output errors' covariance is divided by its eigenvalue.
@@ -116,9 +103,7 @@ def predicted(chip: Chip, task: Task, samples: int) -> float:
     return 100 * float(np.sqrt((spread / eigenvalues**2).sum() / samples) / np.linalg.norm(weights))
 
 
-def judge(
-    report: Report, c: float, looks: Ints, matches: list[lansdell.Match], expected: float, seconds: float
-) -> None:
+def judge(report: Report, c: float, looks: np.ndarray, matches: list, expected: float, seconds: float) -> None:
     """The rows of one noise level."""
     last, n = matches[-1], looks[-1]
     errors = np.array([m.error[1] for m in matches])
@@ -136,7 +121,7 @@ def judge(
         report.claim(f"c = {c:g}: W1, angle", last.angle[0], "<= 10")
 
 
-def long_run(report: Report, task: Task) -> None:
+def long_run(report: Report, task) -> None:
     """The number that the paper states, in batches of 2000: least squares over all samples does not feel their size."""
     started, size = time.perf_counter(), 2000
     _, matches, expected = course(report, task, 1e-2, PUBLISHED_AT * lansdell.BATCH // size, batch_size=size)
@@ -145,22 +130,20 @@ def long_run(report: Report, task: Task) -> None:
     report.row("... over the predicted", error / expected, 1, 0.45)
 
 
-def widths(report: Report, task: Task) -> None:
+def widths(report: Report, task) -> None:
     """Panels D and E: the number of neurons. The paper prints no numbers of them."""
-    last_matches = []
+    found = []
     for n in WIDTHS:
         started = time.perf_counter()
         _, matches, _ = course(report, task, 1e-1, 10_000, (784, n, 50, 10))
-        last_matches.append(matches[-1])
+        found.append(matches[-1])
         for part in ("error", "angle"):
             report.row(
-                f"784-{n}-50-10: {part} of W1, W2",
-                getattr(last_matches[-1], part),
-                seconds=time.perf_counter() - started,
+                f"784-{n}-50-10: {part} of W1, W2", getattr(found[-1], part), seconds=time.perf_counter() - started
             )
     figure, axes = panels(["D: relative error", "E: angle"], 4.5, 3.6)
     for panel, part in zip(axes, ("error", "angle"), strict=True):
-        values = np.array([getattr(m, part) for m in last_matches])
+        values = np.array([getattr(m, part) for m in found])
         for layer, style in ((1, "o-"), (0, "s--")):
             panel.plot(WIDTHS, values[:, layer], style, color="#0072B2", label=f"$W^{layer + 1}$")
         panel.set(xscale="log", xlabel="N, units of the first hidden layer")
@@ -171,17 +154,17 @@ def widths(report: Report, task: Task) -> None:
     report.figure("neurons", figure)
 
 
-def draw(report: Report, courses: dict[float, tuple[Ints, list[lansdell.Match], float]]) -> None:
+def draw(report: Report, found: dict[float, tuple[np.ndarray, list, float]]) -> None:
     """Panels A to C: solid W^2, dashed W^1."""
     figure, axes = panels(["A: relative error", "B: angle", "C: signs that agree"], 4.2, 3.8)
     for panel, part in zip(axes, lansdell.Match._fields, strict=True):
-        for c, (looks, matches, _) in courses.items():
+        for c, (looks, matches, _) in found.items():
             values = np.array([getattr(m, part) for m in matches])
             for layer, style in ((1, "-"), (0, "--")):
                 label = f"c = {c:g}" if layer else None
                 panel.plot(looks, values[:, layer], style, color=lansdell.NOISE[c], label=label)
         panel.set(xscale="log", xlabel="iterations")
-    looks, matches, _ = next(iter(courses.values()))
+    looks, matches, _ = next(iter(found.values()))
     guide = 1.5 * matches[0].error[1] * (looks / looks[0]) ** -0.5
     axes[0].plot(looks, guide, ":", color="#555555", label="$n^{-1/2}$")
     axes[0].set(yscale="log", ylabel="$|W - B| \\, / \\, |W|$ (%)")
@@ -194,7 +177,7 @@ def draw(report: Report, courses: dict[float, tuple[Ints, list[lansdell.Match], 
     report.figure("fixed-weights", figure)
 
 
-def _plain_ticks(panel: Axes) -> None:
+def _plain_ticks(panel) -> None:
     """Plain numbers on a logarithmic axis of per cent."""
     low, high = panel.get_ylim()
     ticks = [m * 10**e for e in range(-1, 4) for m in (1, 2, 5) if low <= m * 10**e <= high]
@@ -202,7 +185,7 @@ def _plain_ticks(panel: Axes) -> None:
     panel.set_yticks([], minor=True)
 
 
-def _guide(panel: Axes) -> tuple[list[Any], list[str]]:
+def _guide(panel) -> tuple[list, list]:
     """Handle and label of the line that stands for the law."""
     handles, labels = panel.get_legend_handles_labels()
     return handles[-1:], labels[-1:]

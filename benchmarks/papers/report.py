@@ -8,15 +8,12 @@ import operator
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import noisysim
 from noisysim.runs import environment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class Report:
@@ -119,7 +116,7 @@ class Report:
         """Keep, without printing them, settings that all rows have in common."""
         self.content["settings"].update(plain(settings))
 
-    def figure(self, name: str, figure: Figure) -> Path:
+    def figure(self, name: str, figure: Any) -> Path:
         """Save a matplotlib figure as a PNG file, and print where.
 
         Parameters
@@ -181,19 +178,19 @@ def panels(
     columns = -(-len(titles) // rows)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
-    for panel, title in zip(axes, titles, strict=True):
-        panel.set_title(title, fontsize=11, loc="left")
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(alpha=0.25)
+    for one, title in zip(axes, titles, strict=True):
+        one.set_title(title, fontsize=11, loc="left")
+        one.spines[["top", "right"]].set_visible(False)
+        one.grid(alpha=0.25)
     return figure, axes
 
 
 def histories(results: Sequence[noisysim.Result], name: str, lost: float) -> np.ndarray:
     """A history of several runs of the same length, (runs, epochs); `lost` fills what a divergence cut off."""
-    values = np.full((len(results), results[0].config["epochs"]), lost, dtype=float)
-    for row, result in zip(values, results, strict=True):
+    found = np.full((len(results), results[0].config["epochs"]), lost, dtype=float)
+    for row, result in zip(found, results, strict=True):
         row[: len(result.history[name])] = result.history[name]
-    return values
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ def section(content: dict[str, Any]) -> str:
 
 
 def verdicts(contents: Sequence[dict[str, Any]]) -> str:
-    """A line for each reproduction: how many of its values are within their tolerance."""
+    """A line for each reproduction: how much of it lies within its tolerance."""
     rows = []
     for content in contents:
         judged = [row["passed"] for row in content["rows"] if row["passed"] is not None]
@@ -51,7 +51,7 @@ def verdicts(contents: Sequence[dict[str, Any]]) -> str:
 
 def label(content: dict[str, Any]) -> str:
     """Name and form of a reproduction."""
-    return str(content["name"]) + (" (quick)" if content["quick"] else "")
+    return content["name"] + (" (quick)" if content["quick"] else "")
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 import noisysim
 from benchmarks.robustness import protocol
 from benchmarks.robustness.protocol import Protocol
-from noisysim.common.types import Doubles
 
 COSTS = ("updates", "passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
 
@@ -94,11 +93,9 @@ def _result(found: Any, rule: str, chip: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _percent(values: Doubles) -> list[Any]:
+def _percent(values: np.ndarray) -> list[Any]:
     """Fractions as per cent, to the hundredth; None for a run that did not finish."""
-    rounded = np.round(100 * values, 2).astype(object)
-    rounded[np.isnan(values)] = None
-    return list(rounded.tolist())
+    return np.where(np.isnan(values), None, np.round(100 * values, 2)).tolist()
 
 
 def joined(content: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ grows with how many are driven, and how hard. A line :math:`i = \sum_j w_j x_j` 
 .. math:: i + \sqrt{E + (s_l R)^2}\;\xi, \qquad E = \sum_j x_j^2 \left(\sigma_{j+}^2 + \sigma_{j-}^2\right) u^2,
 
 with :math:`\xi` standard normal, :math:`R` the ADC's full scale, :math:`\sigma` the standard deviation of one read of
-one cell (µS) and :math:`u = w_\text{max} / (G_\text{max} - G_\text{min})` the weight of a µS. Cells are independent
+one cell (uS) and :math:`u = w_\text{max} / (G_\text{max} - G_\text{min})` the weight of a uS. Cells are independent
 Gaussians, so their sum is exactly this one draw. What makes up :math:`\sigma`, added in quadrature:
 
 .. list-table::
@@ -34,7 +34,7 @@ Gaussians, so their sum is exactly this one draw. What makes up :math:`\sigma`, 
      - Machlup, J. Appl. Phys. 25:341, 1954
 
 To a rule that learns from two noisy passes this noise is the perturbation itself
-(:doc:`/generated/tutorials/1_noisy_crossbar`); too much of it masks the loss, as a picture there shows.
+(:doc:`/generated/tutorials/1_noisy_crossbar`); too much of it drowns the loss, as a picture there shows.
 """
 
 import matplotlib.pyplot as plt
@@ -85,7 +85,7 @@ def spread(**noise):
     return chip.forward(inputs.astype(np.float32)).output.reshape(-1, READS).std(axis=1)
 
 
-half = (25 - 0.1) / 2  # µS above g_min: what a weight of 0.25 asks of the positive cell
+half = (25 - 0.1) / 2  # uS above g_min: what a weight of 0.25 asks of the positive cell
 cell = 0.05 * np.hypot(0.1 + half, 0.1) * 0.5 / (25 - 0.1)
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 seen = spread(read_noise=0.05)
@@ -129,7 +129,7 @@ for name, (more, variance, colour) in LAWS.items():
     axes.plot(conductances, 1e3 * np.sqrt(variance), color=colour, lw=1.3, label=f"{name}, law")
     axes.plot(conductances, 1e3 * seen, "o", color=colour, ms=4, label=f"{name}, chip")
     assert np.allclose(seen, np.sqrt(variance), rtol=0.08)
-axes.set(xlabel="conductance (µS)", ylabel="std of a read (nS)", ylim=(0, None))
+axes.set(xlabel="conductance (uS)", ylabel="std of a read (nS)", ylim=(0, None))
 axes.legend(frameon=False, fontsize=8)
 figure.savefig("white.png", dpi=150)
 
@@ -182,7 +182,7 @@ scale = JUMP * 25 / (25 - 0.1)
 law = 4 * scale**2 * filled * (1 - filled) * tau / (1 + (2 * np.pi * frequency * tau) ** 2)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 left.plot(1e6 * read_time * np.arange(2000), trace[:2000], color=INK, lw=0.8)
-left.set(xlabel="time (µs)", ylabel="read of one cell (weight)")
+left.set(xlabel="time (us)", ylabel="read of one cell (weight)")
 right.loglog(frequency, spectrum, color=TRAIN, lw=0.8, label="chip")
 right.plot(frequency, law, color=TEST, lw=1.5, label="law")
 right.set(xlabel="frequency (Hz)", ylabel="S (weight² / Hz)", xlim=(frequency[0], 2e6), ylim=(law.min(), None))

@@ -16,7 +16,7 @@ from noisysim.reporting.style import INK, TEST, TRAIN
 # A run
 # -----
 #
-# ``run`` fabricates a chip, puts a network on it and trains it. By default it takes the bundled digits, the device
+# ``run`` fabricates a chip, puts a network on it and trains it. Left to itself it takes the bundled digits, the device
 # ``crossbar`` and the rule ``danp``. Only the network is chosen here: 64 inputs, 32 hidden units, 10 outputs.
 
 result = noisysim.run(layers=[32], epochs=10, seed=0)
@@ -33,7 +33,7 @@ assert result.history["test_accuracy"][-1] > 0.75
 result.plot()
 
 # %%
-# Everything in the summary is also there as numbers: a value per epoch in ``history``, one per update in ``steps``.
+# Everything in the summary is also there as numbers: a value an epoch in ``history``, a value an update in ``steps``.
 
 print(np.round(result.history["test_accuracy"], 3))
 print(len(result.steps["train_loss"]), "updates,", result.cost["adc_conversions"], "ADC conversions")

@@ -1,4 +1,4 @@
-"""When cells are brought up to date: the age that stands for a span of reads, and how soon ageing is noticed."""
+"""When cells are brought up to date: which age stands for some reads, and how soon cells' age is noticed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.fabrication import own_value
+from noisysim.chip.fabrication import number, own_value
 from noisysim.common.fields import declared
 from noisysim.common.source import attributes
 from noisysim.devices import files as device_files
-from noisysim.devices.contract import Device
-from noisysim.devices.resolved import resolve
 
 VARIANCE = 0.02
 """Relative change of a cell's read variance that is noticed: 1 % of its standard deviation."""
@@ -27,7 +25,7 @@ CONDUCTANCE = 0.002
 SHARES = (0.05, 0.5, 1.0)
 """Conductances at which a device's ageing is looked at, of its range."""
 DEVIATIONS = (-2.0, 0.0, 2.0)
-"""Own values of cells at which it is looked at, in standard deviations."""
+"""The same of cells' own values, in standard deviations."""
 PER_DECADE, SHORTEST, LONGEST = 6, 1e-9, 1e12
 """Ages at which it is looked at, and their range, s."""
 
@@ -75,21 +73,21 @@ class Pace:
         return self._soonest[max(bisect.bisect_right(self._ages, age) - 1, 0)]
 
 
-def pace_of(device: Device) -> Pace:
+def pace_of(device: Any) -> Pace:
     """The pace at which a device ages, by its own hooks at conductances all over its range."""
     hooks, own = devices.hooks(device), devices.own_hooks(device)
     return _pace(device, *(hooks[hook] if hook in own else None for hook in ("drift", "cell_std")))
 
 
 @functools.lru_cache(maxsize=256)
-def _pace(device: Device, drift: Callable[..., Any] | None, cell_std: Callable[..., Any] | None) -> Pace:
-    numbers = resolve(device)
-    ages = [0.0, *_ages(numbers.read_time)]
+def _pace(device: Any, drift: Callable | None, cell_std: Callable | None) -> Pace:
+    ages = [0.0, *_ages(number(device, "read_time", 0.0))]
     changes = [0.0] * (len(ages) - 1)
+    span = number(device, "g_max", 1.0) - number(device, "g_min", 0.0)
     for g, d in _cells(device):
         conductances, variances = zip(*(_at(g, age, d, drift, cell_std) for age in ages), strict=True)
         for k, (a, b) in enumerate(itertools.pairwise(conductances)):
-            changes[k] = max(changes[k], _share(abs(b - a), CONDUCTANCE * numbers.span))
+            changes[k] = max(changes[k], _share(abs(b - a), CONDUCTANCE * span))
         for k, (a, b) in enumerate(itertools.pairwise(variances)):
             changes[k] = max(changes[k], _share(abs(b - a), VARIANCE * max(a, b)))
     spans = np.diff(ages)
@@ -100,25 +98,23 @@ def _pace(device: Device, drift: Callable[..., Any] | None, cell_std: Callable[.
 
 def _ages(read_time: float) -> list[float]:
     first = max(read_time, SHORTEST)
-    ages: list[float] = np.geomspace(first, LONGEST, 1 + math.ceil(PER_DECADE * math.log10(LONGEST / first))).tolist()
-    return ages
+    return np.geomspace(first, LONGEST, 1 + math.ceil(PER_DECADE * math.log10(LONGEST / first))).tolist()
 
 
-def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
-    """Conductances, and the numbers of cells with own values about the nominal ones."""
+def _cells(device: Any) -> Iterator[tuple[np.float32, Any]]:
+    """Conductances, and the numbers of cells whose own values lie about the nominal ones."""
     fields, specs = device_files.scalars(device), declared(type(device))
     spread = [name for name in devices.spreads(device) if specs[name].spread.of == "cell"]  # type: ignore[union-attr]
-    numbers = resolve(device)
+    low = number(device, "g_min", 0.0)
+    width = number(device, "g_max", 1.0) - low
     for z in DEVIATIONS if spread else (0.0,):
         own = {name: np.float32(own_value(device, name, np.array(z))) for name in spread}
         for share in SHARES:
-            yield np.float32(numbers.g_min + share * numbers.span), SimpleNamespace(**{**fields, **own})
+            yield np.float32(low + share * width), SimpleNamespace(**{**fields, **own})
 
 
-def _at(
-    g: np.float32, age: float, d: Any, drift: Callable[..., Any] | None, cell_std: Callable[..., Any] | None
-) -> tuple[float, float]:
-    """Conductance and read variance of a cell that was written as g, in µS and µS²."""
+def _at(g: np.float32, age: float, d: Any, drift: Callable | None, cell_std: Callable | None) -> tuple[float, float]:
+    """Conductance and read variance of a cell that was written as g, in uS and uS^2."""
     t = np.float32(age)
     with np.errstate(all="ignore"):
         now = g if drift is None else np.float32(max(device_files.ask(drift, d, g=g, t=t, target=g), 0))
@@ -127,13 +123,13 @@ def _at(
 
 
 def _share(change: float, noticed: float) -> float:
-    """A change as a share of one that is noticed; infinite where it is not a finite number."""
+    """A change, of what is noticed; what is no number is noticed at once."""
     if change == 0:
         return 0.0
     return change / noticed if math.isfinite(change) and noticed > 0 else math.inf
 
 
-def reads_are_silent(device: Device) -> bool:
+def reads_are_silent(device: Any) -> bool:
     """Whether a device's cells provably add no noise to a read by ``cell_std``.
 
     They do not without the hook; or where every field that it reads and that is declared as read noise is 0, there is
@@ -147,5 +143,5 @@ def reads_are_silent(device: Device) -> bool:
     if not amplitudes or any(getattr(device, name) != 0 or name in spreads for name in amplitudes):
         return False
     drift = devices.hooks(device)["drift"] if "drift" in devices.own_hooks(device) else None
-    ages = (0.0, *_ages(resolve(device).read_time)[:: 2 * PER_DECADE])
+    ages = (0.0, *_ages(number(device, "read_time", 0.0))[:: 2 * PER_DECADE])
     return not any(_at(g, age, d, drift, hook)[1] != 0 for g, d in _cells(device) for age in ages)

@@ -1,8 +1,8 @@
-"""A test bench: what a device does, measured on small chips. It is for people who look at a device, not for learners.
+"""A test bench: what a device does, measured on small chips of its own. A person looking at it, not a learner, asks.
 
 Each function makes a chip, lets it do what the name says and returns arrays, or None where the device does no such
-thing. Conductances are in µS, times in s, line values in pre-activation units. Chips have faults in
-`transfer` and `faults` alone.
+thing. Conductances are in uS, times in s, line values in pre-activation units. Faults are left out of all but
+`transfer` and `faults`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip.chip import Chip
-from noisysim.common.types import Array, Doubles, Floats
+from noisysim.chip.fabrication import number
 from noisysim.devices import files as device_files
-from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.physics.laws import each
-from noisysim.devices.resolved import resolve
 
 LINE = 16  # cells of a line that is read, beside one more that holds the DAC's scale
 COLUMNS, SWEEP, REPEATS = 6, 65, 20  # lines, input values and reads of each in a transfer curve
 READS = 4000
 TARGETS, COPIES = 240, 25  # conductances written, cells of each
-PULSED, POINTS, MOST_PULSES = 64, 100, 20_000  # cells that are pulsed, looks each way, pulses each way at most
+PULSED, POINTS, MOST_PULSES = 64, 100, 20_000  # cells given pulses, looks each way, pulses each way at most
 SHARES, AGED, AGES = (0.1, 0.4, 0.7, 1.0), 150, 41  # of the span; cells of each; looks
 LIFETIME, LONGEST = 3.2e8, 1e12  # s: ten years; what a chip can be asked to wait
 PROBES = 64  # input vectors that measure what is left of an output
@@ -46,9 +44,9 @@ class Transfer(NamedTuple):
         (repeats, values, columns), what the chip gave.
     """
 
-    inputs: Array
-    ideal: Array
-    reads: Array
+    inputs: np.ndarray
+    ideal: np.ndarray
+    reads: np.ndarray
 
 
 class ReadNoise(NamedTuple):
@@ -64,7 +62,7 @@ class ReadNoise(NamedTuple):
         Whether the law is the device's.
     """
 
-    reads: Array
+    reads: np.ndarray
     mean: float
     std: float
     declared: bool
@@ -83,27 +81,27 @@ class ProgrammingError(NamedTuple):
         Mean and standard deviation of the error, (targets,) each, as the device declares them.
     """
 
-    targets: Array
-    errors: Array
-    law: tuple[Array, Array] | None
+    targets: np.ndarray
+    errors: np.ndarray
+    law: tuple[np.ndarray, np.ndarray] | None
 
 
 class PulseResponse(NamedTuple):
-    """Conductances of cells that are pulsed, first all up, then all down.
+    """Conductances of cells that are given pulses, first all up, then all down.
 
     Attributes
     ----------
     pulses : numpy.ndarray
-        (looks,), pulses so far in one direction.
+        (looks,), pulses given so far in one direction.
     up : numpy.ndarray
         (looks, cells), from the low end.
     down : numpy.ndarray
         The same downwards, from where `up` ended; (0, cells) for a pair of cells, which are pulsed up only.
     """
 
-    pulses: Array
-    up: Array
-    down: Array
+    pulses: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
 
 
 class Ageing(NamedTuple):
@@ -121,10 +119,10 @@ class Ageing(NamedTuple):
         (looks,), the part of the written weights' output that a periphery which compensates gives.
     """
 
-    ages: Array
-    targets: Array
-    cells: Array
-    output: Array | None
+    ages: np.ndarray
+    targets: np.ndarray
+    cells: np.ndarray
+    output: np.ndarray | None
 
 
 class Faults(NamedTuple):
@@ -138,11 +136,11 @@ class Faults(NamedTuple):
         Kind -> share of the cells.
     """
 
-    array: Array
+    array: np.ndarray
     shares: dict[str, float]
 
 
-def transfer(device: DeviceSpec, seed: int = 0) -> Transfer:
+def transfer(device: Any, seed: int = 0) -> Transfer:
     """Sweep the input of lines of equal weights, from DAC to ADC.
 
     A DAC of fixed range is driven a fifth beyond it. One that scales each vector to its largest value finds that on a
@@ -155,84 +153,83 @@ def transfer(device: DeviceSpec, seed: int = 0) -> Transfer:
     seed : int
         Of the chip.
     """
-    model: Device = _written_by_target(devices.get(device))
-    bound, full, span = resolve(model).full_span_weight(LINE + 1), *_full_scales(model)
+    device = _written_by_target(devices.get(device))
+    bound, full, span = _bound(device, LINE + 1), *_full_scales(device)
     weight = min(bound, 1.2 * span / (LINE * full)) if span else bound / 2
     weights = np.full((COLUMNS, LINE + 1), weight, np.float32)
     weights[:, LINE] = 0
-    chip = _written(model, weights, seed)
-    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if resolve(model).dac_range else 1.0)
+    chip = _written(device, weights, seed)
+    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if number(device, "dac_range", 0.0) else 1.0)
     x = np.tile(_swept(inputs, full), (REPEATS, 1))
     return Transfer(inputs, LINE * weight * inputs, chip.forward(x).output.reshape(REPEATS, SWEEP, COLUMNS))
 
 
-def read_noise(device: DeviceSpec, seed: int = 0) -> ReadNoise | None:
-    """Read one line many times, half driven, before the ADC's resolution and errors; None for exact reads.
+def read_noise(device: Any, seed: int = 0) -> ReadNoise | None:
+    """Read one line again and again, half driven, before the ADC's resolution and errors; None for exact reads.
 
     The law is ``readout_law``, given the variance that the line's cells add by their ``cell_std``; for cells that are
     read one by one (``read_cell``) there is none of the line.
     """
-    model: Device = devices.get(device)
-    if not devices.is_noisy(model):
+    device = devices.get(device)
+    if not devices.is_noisy(device):
         return None
-    bound, full, span = resolve(model).full_span_weight(LINE + 1), *_full_scales(model)
+    bound, full, span = _bound(device, LINE + 1), *_full_scales(device)
     weights = np.zeros((1, LINE + 1), np.float32)
     weights[:, :LINE] = min(bound / 2, span / (LINE * full)) if span else bound / 2
     span = span or 1.25 * LINE * float(weights[0, 0]) * full
-    plain = {name: 0 for name in model._asdict() if name.startswith("adc_")} | {"adc_range": span}
-    model = _with(_written_by_target(_sound(model)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
-    chip = _written(model, weights, seed)
-    chip.wait(resolve(model).drift_start)
+    plain = {name: 0 for name in device._fields if name.startswith("adc_")} | {"adc_range": span}
+    device = _with(_written_by_target(_sound(device)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
+    chip = _written(device, weights, seed)
+    chip.wait(number(device, "drift_start", 0.0) or 1.0)
     seen = chip.forward(np.tile(_swept(np.array([full / 2]), full), (READS, 1)))
     exact, energy = _line(chip, seen.inputs[0][0].astype(float), weights[0])
     reads = seen.output[:, 0].astype(float) - exact
-    law = devices.laws(model).get("readout_law")
-    if law is None or "read_cell" in devices.own_hooks(model):
+    law = devices.laws(device).get("readout_law")
+    if law is None or "read_cell" in devices.own_hooks(device):
         return ReadNoise(reads, float(reads.mean()), float(reads.std()), False)
-    mean, std = law(exact, energy, model)
+    mean, std = law(exact, energy, device)
     return ReadNoise(reads, float(mean) - exact, float(std), True)
 
 
-def programming_error(device: DeviceSpec, seed: int = 0) -> ProgrammingError | None:
+def programming_error(device: Any, seed: int = 0) -> ProgrammingError | None:
     """Write cells all over their range; None where the controller has no target to miss.
 
     Targets are random, so that they keep no step with a cell's levels. The law is ``program_law``, of a cell as the
     fields say it is; a closed loop of pulses has none.
     """
-    model: Device = devices.get(device)
-    hooks, closed = devices.own_hooks(model), resolve(model).verified
-    if not closed and ("pulse" in hooks or "program" not in hooks):
+    device = devices.get(device)
+    own, closed = devices.own_hooks(device), number(device, "verify_pulses", 0) > 0
+    if not closed and ("pulse" in own or "program" not in own):
         return None
-    targets = _conductances(model, np.sort(np.random.default_rng(seed).random(TARGETS)))
-    chip = _written_cells(model, targets, COPIES, seed)
-    law = None if closed else devices.laws(model).get("program_law")
-    declared = None
+    targets = _conductances(device, np.sort(np.random.default_rng(seed).random(TARGETS)))
+    chip = _written_cells(device, targets, COPIES, seed)
+    law = None if closed else devices.laws(device).get("program_law")
+    said = None
     if law is not None:
-        mean, std = law(targets, model)
-        declared = (np.asarray(mean, float) - targets, np.broadcast_to(np.asarray(std, float), targets.shape))
-    return ProgrammingError(targets, _cells(chip) - targets, declared)
+        mean, std = law(targets, device)
+        said = (np.asarray(mean, float) - targets, np.broadcast_to(np.asarray(std, float), targets.shape))
+    return ProgrammingError(targets, _cells(chip) - targets, said)
 
 
-def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
+def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
     """Give cells pulses up, then down, as many as take a nominal cell from end to end; None without pulses."""
-    model: Device = devices.get(device)
-    if "pulse" not in devices.own_hooks(model):
+    device = devices.get(device)
+    if "pulse" not in devices.own_hooks(device):
         return None
-    numbers = resolve(model)
-    single = not numbers.paired or numbers.verified
-    model = _with(_sound(model), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
-    chip = Chip([1, PULSED], model, seed=seed, oracle=True, init="zero")
-    a_pulse = numbers.pulse_step * (2 if single else 1) * numbers.full_span_weight(1)
-    per_look = max(1, round(min(1 / numbers.pulse_step, MOST_PULSES) / POINTS))
+    single = number(device, "cells_per_weight", 2) == 1 or number(device, "verify_pulses", 0) > 0
+    device = _with(_sound(device), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
+    chip = Chip([1, PULSED], device, seed=seed, oracle=True, init="zero")
+    a_pulse = number(device, "pulse_step", 1e-3) * (2 if single else 1) * _bound(device, 1)
+    together = max(1, round(min(1 / number(device, "pulse_step", 1e-3), MOST_PULSES) / POINTS))
 
     def give(direction: int) -> None:
-        left = per_look
+        left = together
         while left:
-            now = min(left, numbers.pulse_limit)
+            now = min(left, int(number(device, "pulse_limit", 31)))
             chip.program([np.full((PULSED, 1), direction * now * a_pulse, np.float32)])
             left -= now
 
-    def follow(direction: int) -> Doubles:
+    def follow(direction: int) -> np.ndarray:
         looks = [_cells(chip)[:, 0]]
         for _ in range(POINTS):
             give(direction)
@@ -242,40 +239,38 @@ def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
     if single:
         follow(-1)  # from wherever the first write left them to the low end
     up = follow(1)
-    return PulseResponse(per_look * np.arange(POINTS + 1), up, follow(-1) if single else up[:0])
+    return PulseResponse(together * np.arange(POINTS + 1), up, follow(-1) if single else up[:0])
 
 
-def ageing(device: DeviceSpec, seed: int = 0) -> Ageing | None:
+def ageing(device: Any, seed: int = 0) -> Ageing | None:
     """Write a few conductances and wait, from where drift starts to ten years; None for cells that stay.
 
     Where the periphery compensates, each look also drives the array with random +-1 and projects what it gives on what
     the written weights would.
     """
-    model: Device = devices.get(device)
-    if "drift" not in devices.own_hooks(model):
+    device = devices.get(device)
+    if "drift" not in devices.own_hooks(device):
         return None
-    targets = _conductances(model, np.array(SHARES))
-    chip = _written_cells(model, targets, AGED, seed)
+    targets = _conductances(device, np.array(SHARES))
+    chip = _written_cells(device, targets, AGED, seed)
     x = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), (PROBES, len(targets)))
-    wanted = np.repeat(x @ _weights(model, targets)[:, None], AGED, axis=1)
-    numbers = resolve(model)
-    start = numbers.drift_start
+    wanted = np.repeat(x @ _weights(device, targets)[:, None], AGED, axis=1)
+    start = number(device, "drift_start", 0.0) or 1.0
     ages = np.geomspace(start, min(max(LIFETIME, 1e4 * start), LONGEST), AGES)
     cells, output = [], []
     for age in ages:
         chip.wait(max(age - chip.clock, 0.0))
         cells.append(_cells(chip))
-        if numbers.compensated:
+        if number(device, "compensation", 0):
             output.append(float((chip.forward(x).output * wanted).sum() / (wanted**2).sum()))
     return Ageing(ages, targets, np.array(cells), np.array(output) if output else None)
 
 
-def faults(device: DeviceSpec, seed: int = 0) -> Faults | None:
+def faults(device: Any, seed: int = 0) -> Faults | None:
     """Look at every cell of one array; None if all are sound."""
-    model: Device = _with(devices.get(device), slices=1)
-    numbers = resolve(model)
-    pairs = numbers.paired
-    shown = Chip([ARRAY, ARRAY // 2 if pairs else ARRAY], model, seed=seed, oracle=True, init="zero").cells()
+    device = _with(devices.get(device), slices=1)
+    pairs = number(device, "cells_per_weight", 2) != 1
+    shown = Chip([ARRAY, ARRAY // 2 if pairs else ARRAY], device, seed=seed, oracle=True, init="zero").cells()
     if not shown or not shown[0].stuck.any():
         return None
     sides = slice(0, 2 if pairs else 1)
@@ -283,99 +278,108 @@ def faults(device: DeviceSpec, seed: int = 0) -> Faults | None:
     g = np.stack([shown[0].plus[0], shown[0].minus[0]])[sides]
     cut = stuck & (g == 0)
     cut &= cut.all(axis=(0, 1))[None, None, :] | cut.all(axis=(0, 2))[None, :, None]
-    ends = [np.isclose(g, end, atol=1e-5 * numbers.span) for end in _conductances(model, np.array([0.0, 1.0]))]
+    ends = [np.isclose(g, end, atol=1e-5 * _span(device)[1]) for end in _conductances(device, np.array([0.0, 1.0]))]
     kinds = np.select([cut, stuck & ends[0], stuck & ends[1], stuck], [4, 1, 2, 3], 0)
     array = kinds.transpose(2, 1, 0).reshape(ARRAY, -1)  # the two lines of an output beside each other
     return Faults(array, {kind: float((array == k).mean()) for k, kind in enumerate(KINDS)})
 
 
-# --- chips for the bench ----------------------------------------------------------------------------------------------
+# --- chips for it ---------------------------------------------------------------------------------------------------
 
 
-def _with(device: Device, **changed: Any) -> Device:
+def _with(device: Any, **changed: Any) -> Any:
     """The device with other settings, of those that it has."""
-    return device._replace(**{name: value for name, value in changed.items() if name in device._asdict()})
+    return device._replace(**{name: value for name, value in changed.items() if name in device._fields})
 
 
-def _sound(device: Device) -> Device:
+def _sound(device: Any) -> Any:
     """The device without faults, and with a cell, or a pair of them, for each weight."""
     return _with(device, slices=1, stuck_low=0, stuck_high=0, stuck_random=0, dead_rows=0, dead_columns=0)
 
 
-def _written_by_target(device: Device) -> Device:
+def _written_by_target(device: Any) -> Any:
     """A device written by pulses with its loop closed, so that cells get where the bench wants them."""
-    if "pulse" not in devices.own_hooks(device) or resolve(device).verified:
+    if "pulse" not in devices.own_hooks(device) or number(device, "verify_pulses", 0):
         return device
-    step = resolve(device).pulse_step
+    step = number(device, "pulse_step", 1e-3)
     return _with(device, verify_pulses=min(math.ceil(4 / step), 65535), verify_tolerance=step / 2)
 
 
-def _conductances(device: Device, shares: Doubles) -> Doubles:
-    """Conductances at these shares of the range, µS."""
-    numbers = resolve(device)
-    return numbers.g_min + numbers.span * shares
+def _span(device: Any) -> tuple[float, float]:
+    """Lowest conductance of a cell, and how far the highest lies above it, uS."""
+    low = number(device, "g_min", 0.0)
+    return low, number(device, "g_max", 1.0) - low
 
 
-def _full_scales(device: Device) -> tuple[float, float]:
-    """Full scale of the DAC, 1 where it scales with its inputs; of the ADC, 0 where it is calibrated."""
-    numbers = resolve(device)
-    return numbers.dac_range or 1.0, numbers.adc_range
+def _conductances(device: Any, shares: np.ndarray) -> np.ndarray:
+    low, width = _span(device)
+    return low + width * shares
 
 
-def _weights(device: Device, targets: Doubles) -> Floats:
+def _bound(device: Any, inputs: int) -> float:
+    """The weight that the full span stands for, in an array of so many inputs."""
+    return number(device, "weight_bound", 0.0) or number(device, "weight_range", 8.0) / math.sqrt(inputs)
+
+
+def _full_scales(device: Any) -> tuple[float, float]:
+    """Full scale of the inputs, 1 where the DAC has none of its own; of the ADC, 0 where it calibrates itself."""
+    return number(device, "dac_range", 0.0) or 1.0, number(device, "adc_range", 0.0)
+
+
+def _weights(device: Any, targets: np.ndarray) -> np.ndarray:
     """The weights, of an array with an input for each, that put their (positive) cells at these conductances."""
-    numbers = resolve(device)
-    share = (targets - numbers.g_min) / numbers.span
-    position = share if numbers.paired else 2 * share - 1
-    weights: Floats = (numbers.full_span_weight(len(targets)) * position).astype(np.float32)
-    return weights
+    low, width = _span(device)
+    share = (targets - low) / width
+    paired = number(device, "cells_per_weight", 2) != 1
+    return (_bound(device, len(targets)) * (share if paired else 2 * share - 1)).astype(np.float32)
 
 
-def _written(device: Device, weights: Floats, seed: int) -> Chip:
-    """A chip of one layer, (n_out, n_in), that was asked for these weights, by as many pulses as that takes."""
+def _written(device: Any, weights: np.ndarray, seed: int) -> Chip:
+    """A chip of one layer, (n_out, n_in), that was asked for these weights; pulses come as many as are needed."""
     chip = Chip(weights.shape[::-1], device, "linear", seed=seed, oracle=True, init="zero")
     turns = 1
     if "targets" not in chip.offers:
-        numbers = resolve(device)
-        reach = numbers.pulse_limit * numbers.pulse_step * numbers.full_span_weight(weights.shape[1])
+        reach = (
+            number(device, "pulse_limit", 31) * number(device, "pulse_step", 1e-3) * _bound(device, weights.shape[1])
+        )
         turns = math.ceil(float(np.abs(weights).max()) / reach)
     for _ in range(turns):
         chip.program([weights / np.float32(turns)])
     return chip
 
 
-def _written_cells(device: Device, targets: Doubles, copies: int, seed: int) -> Chip:
+def _written_cells(device: Any, targets: np.ndarray, copies: int, seed: int) -> Chip:
     """A chip whose column k of `copies` cells was asked for the k-th conductance."""
     return _written(_written_by_target(_sound(device)), np.tile(_weights(device, targets), (copies, 1)), seed)
 
 
-def _cells(chip: Chip) -> Doubles:
+def _cells(chip: Chip) -> np.ndarray:
     """Conductances of the positive cells of a chip's one layer, (n_out, n_in) float64."""
-    conductances: Doubles = chip.cells()[0].plus[0].astype(float)
-    return conductances
+    return chip.cells()[0].plus[0].astype(float)
 
 
-def _swept(values: Doubles, full: float) -> Floats:
+def _swept(values: np.ndarray, full: float) -> np.ndarray:
     """Inputs, (values, LINE + 1), of a line whose cells are driven alike; the last input is always full."""
     x = np.repeat(values[:, None], LINE + 1, axis=1).astype(np.float32)
     x[:, LINE] = full
     return x
 
 
-def _line(chip: Chip, driven: Doubles, weights: Floats) -> tuple[float, float]:
+def _line(chip: Chip, driven: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """A chip's first line as its cells stand: exact product, and the variance that they add to a read of it."""
-    device, hooks, numbers = chip.device, devices.hooks(chip.device), resolve(chip.device)
+    device, hooks = chip.device, devices.hooks(chip.device)
     d = SimpleNamespace(**device_files.scalars(device))
     if "current" in devices.own_hooks(device):
-        full = numbers.dac_range or np.abs(driven).max()
+        full = number(device, "dac_range", 0.0) or np.abs(driven).max()
         driven = full * each(lambda v: hooks["current"](np.float32(v), d), driven / full)
     shown = chip.cells()
     if not shown:
         return float(driven @ weights), 0.0
-    unit = numbers.full_span_weight(len(driven)) * (1 if numbers.paired else 2) / numbers.span
+    paired = number(device, "cells_per_weight", 2) != 1
+    unit = _bound(device, len(driven)) * (1 if paired else 2) / _span(device)[1]
     exact = float(driven @ (shown[0].plus[0, 0].astype(float) - shown[0].minus[0, 0])) * unit
     energy = 0.0
-    for side, g in enumerate((shown[0].plus, shown[0].minus)[: 2 if numbers.paired else 1]):
+    for side, g in enumerate((shown[0].plus, shown[0].minus)[: 2 if paired else 1]):
         cells = zip(g[0, 0], shown[0].age[0, side, 0], shown[0].target[0, side, 0], strict=True)
         stds = [
             float(device_files.ask(hooks["cell_std"], d, g=one, t=np.float32(t), target=aim)) for one, t, aim in cells

@@ -21,11 +21,11 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
     rotations : Layered
         R of each layer, (chips n, n).
     inputs : Layered
-        x* of each layer, (batch, n) or (batch, positions, n), n + 1 with a bias, whose column is ignored; the chips
+        x* of each layer, (batch, n) or (batch, positions, n), n + 1 with a bias, whose column is left out; the chips
         share the samples.
     rate : float
         alpha.
     chips : int
         How many chips stand side by side.
     """
-    backends.backend_of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)
+    backends.of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)

@@ -3,57 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import noisysim.devices as devices
 from noisysim.common.fields import declared
-from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layout
 from noisysim.compute.jit import specialised
-from noisysim.devices.contract import Device
-from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
 
 OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # where the numbers of draws of own values start
 FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS = range(1 << 16, (1 << 16) + 4)  # and those of faults, above them
-DEAD = -1.0  # marks cells on lines that are cut: they carry no current, and no noise
-_LAWS: dict[str, Callable[[float, float, Array], Array]] = {
+FAULTS_OF = ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns")
+DEAD = -1.0  # the conductance of cells on lines that are cut, a mark: they carry nothing, not even noise
+_LAWS: dict[str, Callable] = {
     "normal": lambda value, s, z: value * (1 + s * z),
     "lognormal": lambda value, s, z: value * np.exp(s * z - s * s / 2),
     "absolute": lambda value, s, z: value + s * z,
 }
 
 
-def own_fields(device: Device) -> dict[str, dict[str, int]]:
-    """The fields of which each cell, row or column has its own value, and the numbers of their draws.
+def number(device: Any, field: str, default: float) -> float:
+    """A device's field, or what it is for devices without it."""
+    return float(getattr(device, field, default))
+
+
+def own_fields(device: Any) -> dict[str, dict[str, int]]:
+    """For cells, rows and columns: the fields of which each has its own value, and the number of their draws.
 
     A line that has one value of its own has all that lines can have, nominal where nothing spreads: these are few
     numbers, and devices that differ in which of them spread share their loops.
     """
-    numbers: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
-    known = dict.fromkeys(numbers, 0)
+    found: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
+    known = dict.fromkeys(found, 0)
     active = devices.spreads(device)
     spreading = {name: spec.spread for name, spec in declared(type(device)).items() if spec.spread}
     alive = {spread.of for name, spread in spreading.items() if name in active}
     for name, spread in spreading.items():
         if name in active or spread.of in alive - {"cell"}:
-            numbers[spread.of][name] = OWN_NUMBERS[spread.of] + known[spread.of]
+            found[spread.of][name] = OWN_NUMBERS[spread.of] + known[spread.of]
         known[spread.of] += 1
-    return numbers
+    return found
 
 
-def own_value(device: Device, field: str, z: Array) -> Doubles:
+def own_value(device: Any, field: str, z: np.ndarray) -> np.ndarray:
     """Own values of a field for N(0, 1) draws, within the field's own range."""
     spec = declared(type(device))[field]
     assert spec.spread is not None
     values = _LAWS[spec.spread.law](float(getattr(device, field)), float(getattr(device, spec.spread.by)), z)
-    clipped: Doubles = np.clip(values, spec.low, spec.high)
-    return clipped
+    return np.clip(values, spec.low, spec.high)
 
 
 class Fabrication:
-    """The draws of some chips. What belongs to a layer of all of them is in one piece, chip after chip.
+    """The draws of some chips. What belongs to a layer of all of them lies together, chip after chip.
 
     Parameters
     ----------
@@ -63,12 +66,12 @@ class Fabrication:
         Of fabrication, (chips, 2) uint32.
     """
 
-    def __init__(self, net: Network, device: Device, keys: Words):
+    def __init__(self, net: Network, device: Any, keys: np.ndarray):
         self.net, self.device, self.keys = net, device, keys
         self.spreads = own_fields(device)
-        self.numbers = resolve(device)
+        self.faulty = any(number(device, field, 0.0) for field in FAULTS_OF)
 
-    def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> Floats:
+    def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> np.ndarray:
         """Draws at fabrication, `shape` for each chip: standard normal times width, or uniform within +-width."""
         kernels, out = specialised.draws(), np.empty((len(self.keys), *shape), np.float32)
         stream = kernels.stream_word(layout.OWN_STREAM, *word)
@@ -78,7 +81,7 @@ class Fabrication:
         return out
 
     def _each_side(self) -> list[tuple[int, int, tuple[int, int], slice]]:
-        """(layer, side, shape, where its cells are) of every side of every layer."""
+        """(layer, side, shape, where its cells lie) of every side of every layer."""
         chips = len(self.keys)
         ends = chips * np.cumsum([a * b for a, b in self.net.shapes])
         return [
@@ -87,7 +90,7 @@ class Fabrication:
             for k in range(2 * self.net.slices)
         ]
 
-    def cells(self) -> Floats:
+    def cells(self) -> np.ndarray:
         """Own values of cells, (fields, sides, cells)."""
         cells = len(self.keys) * self.net.cells
         own = np.zeros((len(self.spreads["cell"]), 2 * self.net.slices, cells), np.float32)
@@ -97,7 +100,7 @@ class Fabrication:
                 own[f, k, where] = own_value(self.device, field, z).ravel()
         return own
 
-    def lines(self, part: str) -> Floats:
+    def lines(self, part: str) -> np.ndarray:
         """Own values of the lines of all layers, (fields, lines): "row" of inputs, "column" of every tile's outputs."""
         lines = [
             (layer, count, 0 if part == "row" else k)
@@ -114,23 +117,22 @@ class Fabrication:
             own[f] = own_value(self.device, field, np.concatenate(drawn))
         return own
 
-    def faults(self) -> Floats:
-        """Where stuck cells are stuck, µS, and NaN for the others, (sides, cells)."""
-        numbers = self.numbers
+    def faults(self) -> np.ndarray:
+        """Where stuck cells are stuck, uS, and NaN for the others, (sides, cells)."""
+        *shares, rows, columns = (number(self.device, field, 0.0) for field in FAULTS_OF)
+        g_min = number(self.device, "g_min", 0.0)
+        width, paired = number(self.device, "g_max", 1.0) - g_min, number(self.device, "cells_per_weight", 2) != 1
         stuck = np.full((2 * self.net.slices, len(self.keys) * self.net.cells), np.nan, np.float32)
-        edges = np.cumsum(numbers.stuck)
+        edges = np.cumsum(shares)
         if edges[-1] > 1:
-            raise ValueError(
-                f"stuck_low, stuck_high and stuck_random are shares of the cells: {list(numbers.stuck)} exceed 1"
-            )
+            raise ValueError(f"stuck_low, stuck_high and stuck_random are shares of the cells: {shares} exceed 1")
         for layer, k, shape, where in self._each_side():
             u = (self._draw(shape, "uniform", 1.0, FAULTS, (layer, k)) + 1) / 2
             anywhere = (self._draw(shape, "uniform", 1.0, ANYWHERE, (layer, k)) + 1) / 2
             values = np.select([u < edges[0], u < edges[1], u < edges[2]], [0.0, 1.0, anywhere], np.nan)
-            values = numbers.g_min + numbers.span * values if numbers.paired or k == 0 else np.full(u.shape, np.nan)
-            cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < numbers.dead_rows
-            u_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2
-            cut_columns = u_columns < numbers.dead_columns
+            values = g_min + width * values if paired or k == 0 else np.full(u.shape, np.nan)
+            cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < rows
+            cut_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2 < columns
             values[cut_rows | cut_columns.transpose(0, 2, 1)] = DEAD  # of each chip its own
             stuck[k, where] = values.ravel()
         return stuck

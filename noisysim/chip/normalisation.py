@@ -1,7 +1,7 @@
 """Batch normalisation in the digital periphery: (a - mean) / sqrt(variance + epsilon) of each unit's activities.
 
 While learning the statistics are the batch's own, as the update's first pass observed them; else running ones (Ioffe &
-Szegedy 2015), and of a batch of a single sample, of which there are none. `noisysim.compute.periphery.project` has
+Szegedy 2015), and of a batch of a single sample, which has none of its own. `noisysim.compute.periphery.project` has
 what it means for signals.
 
 The running statistics are the mean and the unbiased variance of all values seen, each value with a weight that fades:
@@ -14,13 +14,10 @@ variance estimates: an improved method", and holds what the mean moved by as wel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Floats
 from noisysim.compute import algebra
 from noisysim.compute.layout import NORM_AT
 from noisysim.networks.architecture import Architecture
@@ -50,7 +47,7 @@ class Normalisation:
         What follows from them, shift and scale, (2, chips x units) float32.
     """
 
-    def __init__(self, net: Architecture, chips: int = 1, xp: ModuleType = np):
+    def __init__(self, net: Architecture, chips: int = 1, xp: Any = np):
         self._net, self._chips, self._xp = net, chips, xp
         units = chips * sum(n for n, norm in zip(net.units, net.norms, strict=True) if norm)
         self.statistics = xp.stack([xp.zeros(units), xp.ones(units)])
@@ -71,19 +68,12 @@ class Normalisation:
             "norm_counts": self._counts,
         }  # fmt: skip
 
-    def start(self, layer: int, activities: Floats) -> None:
+    def start(self, layer: int, activities: Any) -> None:
         """Set a layer's running statistics to those of its activities."""
         self._counts[:, self.layers.index(layer)] = 0
         self.track(layer, activities, 1.0)
 
-    def track_all(self, activities: Sequence[Any]) -> None:
-        """Move the running statistics of every normalised layer, each at its own rate."""
-        for layer in self.layers:
-            norm = self._net.norms[layer]
-            assert norm is not None
-            self.track(layer, activities[layer], norm.rate)
-
-    def track(self, layer: int, activities: Floats, rate: float) -> None:
+    def track(self, layer: int, activities: Any, rate: float) -> None:
         """Move a layer's running statistics towards those of its activities; rate 0 leaves them."""
         if not rate:
             return
@@ -102,27 +92,27 @@ class Normalisation:
         self.statistics[1, here] = self._variances(here, weight - counts[1] / weight)
         self._follow(layer, self.statistics[:, here], self.norms)
 
-    def by_batch(self, layer: int, activities: Floats, norms: Floats) -> None:
+    def by_batch(self, layer: int, activities: Any, norms: Any) -> None:
         """Put into `norms` what normalises a layer by the statistics of these activities."""
         self._follow(layer, algebra.moments(activities, self._chips), norms)
 
-    def parts(self, norms: Floats) -> list[Floats | None]:
+    def parts(self, norms: Any) -> list[Any]:
         """Each layer's part of such an array, (2, chips x units), or ``None``."""
         return [norms[:, self._units(layer)] if norm else None for layer, norm in enumerate(self._net.norms)]
 
     def _variances(self, here: slice, freedom: Any) -> Any:
-        """Each unit's variance, `freedom` being its degrees of freedom (a scalar where the arrays are).
+        """Each unit's variance, from so many degrees of freedom (a scalar where the arrays are).
 
         Of a single sample nothing is known but the size of its activities. Where no unit of a layer has varied the
         variance stays what it was.
         """
         where = self._xp.where
-        variances = self._squares[here] / where(freedom > 0, freedom, 1.0)
-        scale = where(freedom > 0, variances, self.statistics[0, here] ** 2)
-        common = scale.reshape(self._chips, -1).mean(axis=1).repeat(len(variances) // self._chips)
-        return where(common > 0, where(freedom < FEW, common, variances), self.statistics[1, here])
+        own = self._squares[here] / where(freedom > 0, freedom, 1.0)
+        scale = where(freedom > 0, own, self.statistics[0, here] ** 2)
+        common = scale.reshape(self._chips, -1).mean(axis=1).repeat(len(own) // self._chips)
+        return where(common > 0, where(freedom < FEW, common, own), self.statistics[1, here])
 
-    def _follow(self, layer: int, moments: Any, norms: Floats) -> None:
+    def _follow(self, layer: int, moments: Any, norms: Any) -> None:
         here, norm = self._units(layer), self._net.norms[layer]
         assert norm is not None
         norms[0, here] = moments[0]

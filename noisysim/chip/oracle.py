@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from noisysim.common.types import Floats
 from noisysim.compute import algebra, backends, layered, periphery
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
@@ -29,21 +28,21 @@ class Oracle:
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
         self._net, self._chips = net, chips
-        backend = backends.backend_of(weights[0])
+        backend = backends.of(weights[0])
         self._xp, self._put = backend.xp, backend.put
         self._batch: Any = batch
 
     def chip(self, m: int) -> Oracle:
         """The oracle of the m-th of several chips."""
 
-        def of_chip(arrays: Sequence[Any]) -> list[Any]:
+        def own(arrays: Sequence[Any]) -> list[Any]:
             return [a.reshape(self._chips, -1, *a.shape[1:])[m] for a in arrays]
 
-        (targets,) = of_chip([self._put(self._batch.targets)])
-        batch = Batch(targets, targets, self._batch.loss)  # the inputs are not needed
-        return Oracle(of_chip(self.weights), of_chip(self.rotations), self._net, batch)
+        (targets,) = own([self._put(self._batch.targets)])
+        batch = Batch(targets, targets, self._batch.loss)  # of the inputs nothing is needed
+        return Oracle(own(self.weights), own(self.rotations), self._net, batch)
 
-    def signals(self, observation: Observation, error: Floats | None = None) -> Layered:
+    def signals(self, observation: Observation, error: Any = None) -> Layered:
         """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
 
         The backward pass is exact; quantisation is passed straight through.
@@ -68,8 +67,8 @@ class Oracle:
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
         """The true gradient of each chip's mean loss over its batch, in the shapes of the weights."""
-        term = algebra.Term(self._xp.ones(len(observation.output)), self.signals(observation))
-        return algebra.outer([term], observation.inputs, out, chips=self._chips)
+        whole = algebra.Term(self._xp.ones(len(observation.output)), self.signals(observation))
+        return algebra.outer([whole], observation.inputs, out, chips=self._chips)
 
     def tangent(self, observation: Observation, drive: Drive) -> Any:
         """Directional derivative of the output, (batch, n_out) float32, along what a drive would add.

@@ -72,9 +72,9 @@ class Aliases:
     def _stands_for(self, name: str) -> str | None:
         """The module that a name stands for, itself or as a part of one that does."""
         package, _, rest = name.rpartition(".")
-        module = self._public.get(name) or self._moved.get(name)
-        if module or not package:
-            return module
+        known = self._public.get(name) or self._moved.get(name)
+        if known or not package:
+            return known
         package = self._stands_for(package) or ""
         return f"{package}.{rest}" if package and _exists(f"{package}.{rest}") else None
 
@@ -99,7 +99,7 @@ class Aliases:
     def exec_module(self, module: ModuleType) -> None:
         """Nothing to execute; the import system has put the spec of the alias where the module's own was."""
         spec = module.__spec__
-        if spec is not None and spec.loader == self:  # type: ignore[comparison-overlap]  # no heir of the ABC
+        if spec is not None and spec.loader is self:
             module.__spec__ = spec.loader_state
 
 

@@ -11,11 +11,9 @@ import ast
 import contextlib
 import dataclasses
 import difflib
-import functools
 import math
 import numbers
 import os
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -58,7 +56,7 @@ class Field(NamedTuple):
     spread : Spread or None
         Each part of the chip has a value of its own, which is what its hooks find in this field.
     hook : str
-        A hook that this number switches on: with every number that names it at zero, the hook is not used.
+        A hook that this number switches on: with every number that names it at zero, the hook is left out.
     file : bool
         A path of a data file instead of a number; the device's module turns it into tables (``tables(d)``).
     """
@@ -102,7 +100,7 @@ LISTED = 160
 """Most characters of a list of names that a message shows."""
 
 
-def shown(value: object, most: int | None = None) -> str:
+def shown(value: Any, most: int | None = None) -> str:
     """A value as a message shows it: one line, printable, and no longer than `most` (default: `SHOWN`) characters.
 
     Examples
@@ -124,13 +122,13 @@ def shown(value: object, most: int | None = None) -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Names in a row, of many the first few."""
-    texts = [str(name) if len(str(name)) <= SHOWN and str(name).isprintable() else shown(str(name)) for name in names]
+    known = [str(name) if len(str(name)) <= SHOWN and str(name).isprintable() else shown(str(name)) for name in names]
     count, length = 0, 0
-    while count < len(texts) and length + len(texts[count]) <= LISTED:
-        length += len(texts[count]) + 2
+    while count < len(known) and length + len(known[count]) <= LISTED:
+        length += len(known[count]) + 2
         count += 1
-    remaining = len(texts) - count
-    return ", ".join([*texts[:count], *([f"and {remaining} more"] if remaining else [])])
+    left = len(known) - count
+    return ", ".join([*known[:count], *([f"and {left} more"] if left else [])])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -142,7 +140,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
-    """The error for an unknown name."""
+    """The error for a name nobody registered."""
     return ValueError(f"unknown {kind} {shown(name)}{nearest(_text(name), known)}")
 
 
@@ -151,23 +149,18 @@ def _text(name: object) -> str:
     return name if isinstance(name, str) else shown(name)
 
 
-def declared(cls: type) -> Mapping[str, Field]:
+def declared(cls: type) -> dict[str, Field]:
     """The `Field` of every annotated attribute of a class, in order; a bare annotation gets an open range."""
-    return _declared(cls)
-
-
-@functools.cache
-def _declared(cls: Any) -> Mapping[str, Field]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {}
-    names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields
+    found = {}
+    names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields  # type: ignore
     for name in names:
         metadata = getattr(hints.get(name), "__metadata__", ())
-        fields[name] = next((m for m in metadata if isinstance(m, Field)), Field())
-    return types.MappingProxyType(fields)
+        found[name] = next((m for m in metadata if isinstance(m, Field)), Field())
+    return found
 
 
-def check(owner: str, name: str, value: object, spec: Field) -> Any:
+def check(owner: str, name: str, value: Any, spec: Field) -> Any:
     """One value against its declaration; returns it as a plain Python value, or raises the one clear error.
 
     Whole numbers, NumPy's too, keep all their digits: as a float, 2^53 + 1 would become another seed.
@@ -192,7 +185,7 @@ def check(owner: str, name: str, value: object, spec: Field) -> Any:
     raise ValueError(f"{where} must be {spec.range}{unit}, not {shown(value)}")
 
 
-def check_switch(where: str, value: object, *others: object) -> Any:
+def check_switch(where: str, value: Any, *others: Any) -> Any:
     """True or False, NumPy's too, as Python's own; or what else the switch may be; anything else is refused."""
     if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
         return bool(value)  # NumPy's is told by its name, without importing it
@@ -201,21 +194,21 @@ def check_switch(where: str, value: object, *others: object) -> Any:
     return value
 
 
-def as_list(values: Any) -> Any:
+def as_list(given: Any) -> Any:
     """An array, NumPy's or another's, as the list of Python's own values that it holds; anything else as it is."""
-    return values.tolist() if hasattr(values, "tolist") and hasattr(values, "shape") else values
+    return given.tolist() if hasattr(given, "tolist") and hasattr(given, "shape") else given
 
 
-def check_choice(kind: str, value: object, known: Iterable[str]) -> None:
+def check_choice(kind: str, value: Any, known: Iterable[str]) -> None:
     """Refuse a word that is not among the known ones."""
     if not isinstance(value, str) or value not in known:
         raise unknown(kind, value, known)
 
 
-def check_names(owner: str, names: Iterable[str], known: Iterable[str]) -> None:
+def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse names that the owner does not have."""
     known = list(known)
-    for name in names:
+    for name in given:
         if name not in known:
             raise ValueError(f"{owner} has no field {shown(name)}{nearest(_text(name), known)}")
 
@@ -237,13 +230,58 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     return name.strip(), settings
 
 
-def checked(owner: str, cls: type, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings against their declarations; where the default is True or False, so must the value be."""
-    check_names(owner, settings, defaults)
+def named(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A spec in any of its forms as (name or instance, settings): mappings and ``name:field=value`` taken apart."""
+    if isinstance(spec, Mapping):
+        if "name" not in spec:
+            raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {listed(spec)}")
+        spec, settings = spec["name"], {**{k: v for k, v in spec.items() if k != "name"}, **settings}
+    if isinstance(spec, str):
+        spec, given = parse_spec(spec)
+        settings = {**given, **settings}
+    return spec, dict(settings)
+
+
+def known_as(cls: Any) -> str:
+    """The name under which a class is registered."""
+    return str(cls.name)
+
+
+def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Given values against their declarations; where the default is True or False, so must the value be."""
+    check_names(owner, given, defaults)
     specs, values = declared(cls), {}
-    for name, value in settings.items():
+    for name, value in given.items():
         if isinstance(defaults[name], bool):
             values[name] = check_switch(f"{owner}.{name}", value)
         else:
             values[name] = check(owner, name, value, specs[name])
     return values
+
+
+def _is_called(name: str, cls: type | None) -> bool:
+    return cls is not None and name == f"{cls.__module__}.{cls.__qualname__}"
+
+
+def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[str, type]) -> Any:
+    """A checked instance of one of the dataclasses `known` by name, from a name, a mapping or an instance."""
+    spec, settings = named(spec, settings)
+    identity = settings.pop("identity", None)  # of a recorded part
+    if isinstance(spec, str):
+        if identity is not None and not _is_called(identity["class"], known.get(spec)):
+            cls = identity["class"]
+            given = f"{cls.rpartition('.')[2]}(...)"
+            given = f"diagnostics=[{given}]" if kind == "diagnostic" else f"{kind}={given}"
+            said = f"{kind} {spec!r} was an object of class {cls}, which no name finds"
+            raise ValueError(f"{said}: give it again, {given}")
+        if spec not in known:
+            raise unknown(kind, spec, known)
+        cls, owner = known[spec], f"{kind} {spec!r}"
+    elif dataclasses.is_dataclass(spec) and not isinstance(spec, type) and getattr(spec, "name", None):
+        cls = type(spec)
+        owner = f"{kind} {known_as(cls)!r}"
+        settings = {**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, **settings}
+    else:
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise TypeError(f"{kind} must be a name ({listed(sorted(known))}) or {article} {kind}, not {shown(spec)}")
+    return cls(**checked(owner, cls, settings, {f.name: f.default for f in dataclasses.fields(cls)}))

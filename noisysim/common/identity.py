@@ -1,4 +1,4 @@
-"""What a part of a run is, if a user wrote it: its class, and digests of the code behind it and of what that reads.
+"""What a part of a run is, if somebody wrote it: its class, and digests of the code behind it and of what that reads.
 
 A name finds the package's own parts again, a path a file; an object is recognised by its identity. Code is compared as
 it was loaded, not as its file reads by now; digests therefore hold for one version of Python (3.11, 3.12, ...).
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-RECORD = ("name", "source", "sha256", "identity", "title")
-"""What a description of a part has besides its settings; the title is what a diagnostic calls itself."""
+RECORD = ("name", "source", "sha256", "identity")
+"""What a description of a part has besides its parameters."""
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range, slice)
 _COMPARED = ("numpy", "scipy", "numba", "cupy")
@@ -30,17 +30,12 @@ _NO_CODE = ("__annotat", "__doc__", "__module__", "__qualname__")
 """How names in a class begin that say nothing of what it does."""
 
 
-def outside(definition: type | types.FunctionType) -> bool:
-    """Whether a class or function is not the package's own."""
-    return definition.__module__.partition(".")[0] != "noisysim"
+def outside(cls: type) -> bool:
+    """Whether a class is none of the package's own."""
+    return cls.__module__.partition(".")[0] != "noisysim"
 
 
-def title(recorded: Mapping[str, Any]) -> str:
-    """What a recorded diagnostic calls itself, by which its values are found."""
-    return str(recorded.get("title", recorded["name"]))
-
-
-def of_part(part: object) -> dict[str, Any]:
+def of(part: Any) -> dict[str, Any]:
     """What a description of a part has to say of its class: nothing of one of the package's own.
 
     Returns
@@ -50,22 +45,10 @@ def of_part(part: object) -> dict[str, Any]:
         name and a digest.
     """
     cls = type(part)
-    return _identity(cls, code_of(cls)) if outside(cls) else {}
-
-
-def of_functions(*functions: types.FunctionType) -> dict[str, Any]:
-    """The same of a part that is made of functions, whose first one names it."""
-    if not outside(functions[0]):
+    if not outside(cls):
         return {}
-    walk = _Walk(functions[0].__module__.partition(".")[0])
-    for function in functions:
-        walk.visit(function)
-    return _identity(functions[0], walk.digests())
-
-
-def _identity(definition: type | types.FunctionType, code: Mapping[str, str]) -> dict[str, Any]:
-    qualname = f"{definition.__module__}.{definition.__qualname__}"
-    return {"identity": {"class": qualname, "python": PYTHON, "code": [list(pair) for pair in sorted(code.items())]}}
+    code = [[name, digest] for name, digest in sorted(code_of(cls).items())]
+    return {"identity": {"class": f"{cls.__module__}.{cls.__qualname__}", "python": PYTHON, "code": code}}
 
 
 def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -73,26 +56,26 @@ def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tupl
 
     Both are lists of short texts, "samples=4 (recorded: 2)".
     """
-    if recorded["name"] != present["name"] and "source" not in present:  # a file may be elsewhere by now
+    if recorded["name"] != present["name"] and "source" not in present:  # a file may lie elsewhere by now
         return [f"{present['name']!r} (recorded: {recorded['name']!r})"], []
     kind = _kind_difference(recorded, present)
     if kind:
         return [kind], []
     names = [name for name in {**recorded, **present} if name not in RECORD]
-    settings = [
+    asked = [
         f"{name}={present.get(name)!r} (recorded: {recorded.get(name)!r})"
         for name in names if recorded.get(name) != present.get(name)
     ]  # fmt: skip
-    return settings, _code_differences(recorded, present)
+    return asked, _code_differences(recorded, present)
 
 
 def _kind_difference(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> str:
     """What is to be said if one of two parts is the package's own and the other is not."""
-    before, now = (description.get("identity", {}).get("class") for description in (recorded, present))
+    before, now = (one.get("identity", {}).get("class") for one in (recorded, present))
     if (before is None) == (now is None) or "source" in recorded:  # files have long been recorded by their hash alone
         return ""
-    built_in = f"noisysim's own {present['name']!r}"
-    return f"class {now} (recorded: {built_in})" if now else f"{built_in} (recorded: class {before})"
+    own = f"noisysim's own {present['name']!r}"
+    return f"class {now} (recorded: {own})" if now else f"{own} (recorded: class {before})"
 
 
 def _code_differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
@@ -121,17 +104,17 @@ def code_of(cls: type) -> dict[str, str]:
     """
     walk = _Walk(cls.__module__.partition(".")[0])
     walk.visit(cls)
-    return walk.digests()
+    return {name: digest.hexdigest()[:16] for name, digest in walk.found.items()}
 
 
-def attributes_of(value: object) -> dict[str, str]:
+def attributes_of(value: Any) -> dict[str, str]:
     """Digests of an object's own attributes, by name, without those that a ``cached_property`` keeps."""
     cls, walk = type(value), _Walk("")
-    digests = {}
+    found = {}
     for name, attribute in sorted(getattr(value, "__dict__", {}).items()):
         if not isinstance(getattr(cls, name, None), functools.cached_property):
-            digests[name] = hashlib.sha256(walk.spelt(attribute).encode()).hexdigest()[:16]
-    return digests
+            found[name] = hashlib.sha256(walk.spelt(attribute).encode()).hexdigest()[:16]
+    return found
 
 
 class _Walk:
@@ -144,15 +127,11 @@ class _Walk:
     """
 
     def __init__(self, home: str):
-        self._hashes: dict[str, Any] = {}
+        self.found: dict[str, Any] = {}
         self._home = home
         self._seen: dict[int, Any] = {}  # by identity; the objects are kept, so that none is freed and its id reused
 
-    def digests(self) -> dict[str, str]:
-        """A digest of each, by name."""
-        return {name: digest.hexdigest()[:16] for name, digest in self._hashes.items()}
-
-    def visit(self, value: type | types.FunctionType) -> None:
+    def visit(self, value: Any) -> None:
         """Add what a function or class is made of, and all that it leads to."""
         if id(value) in self._seen:
             return
@@ -163,9 +142,7 @@ class _Walk:
             self._function(value)
 
     def _add(self, name: str, text: str) -> None:
-        self._hashes.setdefault(name, hashlib.sha256()).update(
-            f"{len(text)}:{text}".encode("utf-8", "backslashreplace")
-        )
+        self.found.setdefault(name, hashlib.sha256()).update(f"{len(text)}:{text}".encode("utf-8", "backslashreplace"))
 
     def _class(self, cls: type) -> None:
         self._add(cls.__qualname__, repr([base.__qualname__ for base in cls.__mro__]))
@@ -180,8 +157,8 @@ class _Walk:
 
     def _function(self, function: types.FunctionType) -> None:
         name = function.__qualname__.replace("<locals>.", "")
-        values = (function.__defaults__, function.__kwdefaults__, vars(function))
-        self._add(name, _instructions(function.__code__) + "".join(map(self.spelt, values)))
+        given = (function.__defaults__, function.__kwdefaults__, vars(function))
+        self._add(name, _instructions(function.__code__) + "".join(map(self.spelt, given)))
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
                 self._add(variable, self.spelt(cell.cell_contents))
@@ -192,7 +169,7 @@ class _Walk:
         for module in sorted(_named(function.__code__, "IMPORT_NAME")):
             self._add(module, self._module(module, sys.modules.get(module)))
 
-    def spelt(self, value: object) -> str:
+    def spelt(self, value: Any) -> str:
         """A value as text that tells any two apart, as far as its type lets one."""
         if isinstance(value, _PLAIN):
             return f"{type(value).__name__} {value!r}"
@@ -210,13 +187,13 @@ class _Walk:
         finally:
             del self._seen[id(value)]
 
-    def _named(self, value: type | types.FunctionType) -> str:
+    def _named(self, value: Any) -> str:
         """A function or class by its name; one that is the user's is visited."""
         if not self._foreign(value.__module__ or ""):
             self.visit(value)
         return f"{'' if self._foreign(value.__module__ or '') else 'own '}{value.__qualname__}"
 
-    def _inside(self, value: object) -> str:
+    def _inside(self, value: Any) -> str:
         if isinstance(value, Mapping):
             return ", ".join(f"{self.spelt(k)}: {self.spelt(v)}" for k, v in value.items())
         if isinstance(value, (set, frozenset)):
@@ -233,9 +210,9 @@ class _Walk:
             return ", ".join(map(self.spelt, parts))
         if not self._foreign(type(value).__module__):
             self._named(type(value))
-            return ", ".join(f"{k}={self.spelt(v)}" for k, v in _attributes(value))
-        text = repr(value)
-        return "" if " at 0x" in text else text
+            return ", ".join(f"{k}={self.spelt(v)}" for k, v in _own_values(value))
+        said = repr(value)
+        return "" if " at 0x" in said else said
 
     def _array(self, array: np.ndarray) -> str:
         objects = array.ravel().tolist() if array.dtype.hasobject else []
@@ -266,11 +243,11 @@ class _Walk:
         return _installed(top)
 
 
-def _is_code(value: object) -> bool:
+def _is_code(value: Any) -> bool:
     return isinstance(value, types.FunctionType) or bool(_behind(value))
 
 
-def _behind(value: object) -> tuple[Any, ...]:
+def _behind(value: Any) -> tuple[Any, ...]:
     """The functions, and what is bound to them, behind a property, a method, a partial function or a decorated one."""
     if isinstance(value, property):
         return (value.fget, value.fset, value.fdel)
@@ -284,14 +261,14 @@ def _behind(value: object) -> tuple[Any, ...]:
     return ()
 
 
-def _attributes(value: object) -> Iterator[tuple[str, Any]]:
+def _own_values(value: Any) -> Iterator[tuple[str, Any]]:
     """An object's attributes, in a dict or in slots."""
     slots: Iterable[str] = (s for base in type(value).__mro__ for s in _listed(vars(base).get("__slots__", ())))
     for name in sorted({*getattr(value, "__dict__", {}), *(s for s in slots if hasattr(value, s))} - {"__weakref__"}):
         yield name, getattr(value, name, None)
 
 
-def _listed(slots: str | Iterable[str]) -> tuple[str, ...]:
+def _listed(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
@@ -303,7 +280,7 @@ def _instructions(code: types.CodeType) -> str:
     return repr((code.co_code.hex(), constants, named, counts))
 
 
-def _constant(value: object) -> str:
+def _constant(value: Any) -> str:
     """A constant in code; the members of a set in an order that does not depend on hashes."""
     if isinstance(value, frozenset):
         return repr(sorted(map(_constant, value)))
@@ -312,13 +289,13 @@ def _constant(value: object) -> str:
 
 def _named(code: types.CodeType, operation: str) -> set[str]:
     """Names that a function, or one written inside it, gives to an operation: globals it reads, modules it imports."""
-    names = {op.argval for op in dis.get_instructions(code) if op.opname == operation}
-    return names.union(*(_named(c, operation) for c in code.co_consts if isinstance(c, types.CodeType)))
+    found = {op.argval for op in dis.get_instructions(code) if op.opname == operation}
+    return found.union(*(_named(c, operation) for c in code.co_consts if isinstance(c, types.CodeType)))
 
 
 @functools.cache
 def _installed(top: str) -> bool:
-    """Whether a top-level module is where packages are installed: beside records of distributions."""
+    """Whether a top-level module lies where packages are installed: beside records of distributions."""
     path = getattr(sys.modules.get(top), "__file__", None) or _file_of(top)
     if path is None:
         return False

@@ -6,6 +6,8 @@ would be called wherever it is used. Here it becomes NumPy's own array, or is re
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from noisysim.common.fields import shown
@@ -18,7 +20,7 @@ class NonFiniteError(ValueError):
     """NaN or infinite values where they would stay for good: a run that asks for such has diverged."""
 
 
-def plain(name: str, values: object) -> np.ndarray:
+def plain(name: str, values: Any) -> np.ndarray:
     """`values` as NumPy's own array of real numbers, without a copy where it is one.
 
     Parameters
@@ -45,26 +47,26 @@ def plain(name: str, values: object) -> np.ndarray:
         kind, why = type(values).__name__, _first_line(error)
         raise TypeError(f"{name} must be an array of real numbers, not {kind}: {why}") from None
     if array.dtype.kind not in REAL:
-        contents = f"{array.dtype} of shape {array.shape}"
+        held = f"{array.dtype} of shape {array.shape}"
         if array.dtype.kind == "O":
-            contents = _objects(array)
-        raise TypeError(f"{name} must hold real numbers, not {contents}")
+            held = _objects(array)
+        raise TypeError(f"{name} must hold real numbers, not {held}")
     return array
 
 
-def _check_mask(name: str, values: object) -> None:
+def _check_mask(name: str, values: Any) -> None:
     """Refuse masked arrays of which some values are masked, and lists of such: NumPy would take what the mask hides."""
     parts = values if isinstance(values, (list, tuple)) else (values,)
-    masked = sum(int(np.ma.getmaskarray(part).sum()) for part in parts if isinstance(part, np.ma.MaskedArray))
+    masked = sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
         raise ValueError(f"{name} is a masked array with {masked:,} values masked: fill or leave them out first")
 
 
 def _objects(array: np.ndarray) -> str:
     """What an array of objects holds: the first that is no number."""
-    for index, value in enumerate(array.flat):
+    for where, value in enumerate(array.flat):
         if not isinstance(value, (int, float, np.number)) or isinstance(value, complex):
-            row = index // max(array[0].size, 1) if array.ndim > 1 else index
+            row = where // max(array[0].size, 1) if array.ndim > 1 else where
             return f"objects, in row {row} {shown(value)}: convert or leave out such values"
     return "objects: convert them, for example by astype(float)"
 

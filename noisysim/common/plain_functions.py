@@ -12,7 +12,7 @@ import numpy as np
 from noisysim.common.source import dependencies, source_of
 
 
-def _spelled(value: object) -> str:
+def _spelled(value: Any) -> str:
     """A constant as text that tells any two apart: of an array its bytes, where ``repr`` leaves out the middle."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
@@ -21,7 +21,7 @@ def _spelled(value: object) -> str:
     return repr(value)
 
 
-def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
+def fingerprint(function: Callable, seen: set | None = None) -> str:
     """Source of a function and of all it calls, and the values of the constants it reads."""
     seen = set() if seen is None else seen
     if function in seen:

@@ -40,20 +40,20 @@ class Reading(NamedTuple):
     attributes: frozenset[str]
 
 
-def source_of(function: Callable[..., Any]) -> str:
+def source_of(function: Callable) -> str:
     """The text of a function; of one from a user's device file as it was executed, whatever the file holds by now."""
     if SOURCE not in function.__globals__:
         return inspect.getsource(function)
     return "".join(inspect.getblock(_lines(function)[function.__code__.co_firstlineno - 1 :]))
 
 
-def _lines(function: Callable[..., Any]) -> list[str]:
+def _lines(function: Callable) -> list[str]:
     """The lines of the file that a function stands in."""
     text = function.__globals__.get(SOURCE)
     return inspect.findsource(function)[0] if text is None else text.splitlines(keepends=True)
 
 
-def uses(function: Callable[..., Any], argument: str) -> bool:
+def uses(function: Callable, argument: str) -> bool:
     """Whether a function may read one of its arguments (where it cannot, nothing is drawn for it)."""
     reading = _reading(function)
     if reading is None or argument in reading.variables:
@@ -62,7 +62,7 @@ def uses(function: Callable[..., Any], argument: str) -> bool:
     return bool((called | reading.attributes) & REFLECTIVE)
 
 
-def names(function: Callable[..., Any]) -> set[str]:
+def names(function: Callable) -> set[str]:
     """Names of the globals and built-ins that a plain function reads (an attribute such as ``np.tanh`` is none)."""
     reading = _reading(function)
     if reading is None:  # attributes too; one of its own name is not taken for the function itself
@@ -70,26 +70,26 @@ def names(function: Callable[..., Any]) -> set[str]:
     return set(reading.names)
 
 
-def dependencies(function: Callable[..., Any]) -> dict[str, Any]:
+def dependencies(function: Callable) -> dict[str, Any]:
     """The globals that a plain function reads, by name."""
     return {n: function.__globals__[n] for n in names(function) if n in function.__globals__}
 
 
-def built_in(function: Callable[..., Any]) -> set[str]:
+def built_in(function: Callable) -> set[str]:
     """Names of the built-in functions that a plain function calls."""
     return {n for n in names(function) if n not in function.__globals__ and hasattr(builtins, n)}
 
 
-def attributes(*functions: Callable[..., Any]) -> set[str]:
+def attributes(*functions: Callable) -> set[str]:
     """Names of all attributes that plain functions, and the plain functions they call, read of anything.
 
     Strings count too: they may be names for ``getattr``.
     """
     read: set[str] = set()
-    seen: set[Callable[..., Any]] = set()
-    pending = list(functions)
-    while pending:
-        function = pending.pop()
+    seen: set[Callable] = set()
+    left = list(functions)
+    while left:
+        function = left.pop()
         if function in seen:
             continue
         seen.add(function)
@@ -98,11 +98,11 @@ def attributes(*functions: Callable[..., Any]) -> set[str]:
             read.update(_strings(code.co_consts))  # as the compiler has put them together
             read.update(code.co_names if reading is None else ())
         read.update(reading.attributes if reading else ())
-        pending += [value for value in _within_reach(function) if isinstance(value, types.FunctionType)]
+        left += [value for value in _within_reach(function) if isinstance(value, types.FunctionType)]
     return read
 
 
-def _within_reach(function: Callable[..., Any]) -> Iterator[Any]:
+def _within_reach(function: Callable) -> Iterator[Any]:
     """What a function finds in its globals, its closure and its defaults."""
     yield from dependencies(function).values()
     yield from function.__defaults__ or ()
@@ -111,13 +111,13 @@ def _within_reach(function: Callable[..., Any]) -> Iterator[Any]:
         yield cell.cell_contents
 
 
-def _strings(value: object) -> Iterator[str]:
+def _strings(value: Any) -> Iterator[str]:
     """The strings in a constant."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (tuple, frozenset)):
-        for item in value:
-            yield from _strings(item)
+        for one in value:
+            yield from _strings(one)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -132,7 +132,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 @lru_cache(maxsize=4096)
-def _reading(function: Callable[..., Any]) -> Reading | None:
+def _reading(function: Callable) -> Reading | None:
     """What the source of a function says; None where there is none, or none that is this function's."""
     code = function.__code__
     try:
@@ -151,7 +151,7 @@ def _reading(function: Callable[..., Any]) -> Reading | None:
 
 @lru_cache(maxsize=64)
 def _compiled(text: str) -> tuple[list[ast.FunctionDef | ast.Lambda], frozenset[types.CodeType]]:
-    """The functions of a file, as syntax trees and as codes; two codes are equal wherever their files are."""
+    """The functions of a file, as syntax trees and as codes; two codes are equal wherever their files lie."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
     return nodes, frozenset(_codes(compile(text, "<source>", "exec", dont_inherit=True)))
 
@@ -180,9 +180,9 @@ def _bound(node: ast.FunctionDef | ast.Lambda) -> set[str]:
     arguments = node.args
     plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     bound, open_names = {argument.arg for argument in plain if argument}, set()
-    pending: list[ast.AST] = list(node.body) if isinstance(node, ast.FunctionDef) else []
-    while pending:
-        inner = pending.pop()
+    left: list[ast.AST] = list(node.body) if isinstance(node, ast.FunctionDef) else []
+    while left:
+        inner = left.pop()
         if isinstance(inner, ast.Global):
             open_names.update(inner.names)
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
@@ -190,5 +190,5 @@ def _bound(node: ast.FunctionDef | ast.Lambda) -> set[str]:
         if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
             bound.add(inner.name)
         elif not isinstance(inner, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            pending += ast.iter_child_nodes(inner)  # those have names of their own
+            left += ast.iter_child_nodes(inner)  # those have names of their own
     return bound - open_names

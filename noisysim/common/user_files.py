@@ -1,37 +1,28 @@
-"""Parts that users write: Python files named by their paths, entry points of installed packages, and their sources.
-
-A file is read, compared by hash and then executed; whatever is wrong with it becomes one line, with its place.
-"""
+"""Python files that users name by their paths: read, compared by hash, executed; errors are one line."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
-import re
 import sys
-import tempfile
-import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from noisysim.common.source import SOURCE
-from noisysim.common.writing import drafted
 
 
 class UserError(ValueError):
-    """What is wrong with a part that a user wrote, in one line, with file and line number."""
+    """What is wrong with a part that somebody wrote, in one line, with file and line."""
 
 
 class File(NamedTuple):
-    """A Python file as it was read: its path as the user gave it, where it was read, and its bytes."""
+    """A Python file as it was read: the path as it was given, and the bytes in it."""
 
     path: str
-    place: str
     content: bytes
 
     @property
@@ -41,12 +32,12 @@ class File(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a part comes from that is not the package's own.
+    """Where a class comes from that is none of the package's.
 
     Attributes
     ----------
     name : str
-        The name that finds it: a file's path, an entry point's name.
+        What it is asked for by: a file's path, an entry point's name.
     title : str
         A short name, for messages and figures.
     source, sha256 : str
@@ -59,85 +50,23 @@ class Origin(NamedTuple):
     sha256: str
 
 
-_EXECUTING = threading.RLock()
-"""Held while a file is executed: another thread waits for its module. A file may load others."""
-_PLACED: dict[str, str] = {}
-"""Where recorded files that this machine lacks were written to, by their paths."""
-_SETTING = re.compile(r"[\w-]+:\s*\w+\s*=")
-"""How a name with settings begins, of which one may be a file: ``"digits:loss=my_loss.py"``."""
-
-
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
 def split(spec: str) -> tuple[str, str] | None:
     """``"chips/my.py:amplitude=0.1"`` -> ``("chips/my.py", "amplitude=0.1")``; None if no path ends in ``.py``."""
     path, ending, settings = spec.partition(".py:")
-    if _SETTING.match(path):
-        return None
     if ending:
         return f"{path}.py", settings
     return (spec, "") if spec.endswith(".py") else None
 
 
-def read(kind: str, path: str, sha256: object = None) -> File:
-    """A file's bytes; nothing of it is executed.
-
-    Parameters
-    ----------
-    kind : str
-        What messages call the part in it, such as "device".
-    path : str
-    sha256 : str, optional
-        Of the recorded file: another one is refused.
-    """
-    place = Path(os.path.expanduser(path))
-    if not place.is_file() and path in _PLACED:
-        place = Path(_PLACED[path])
+def read(kind: str, path: str) -> File:
+    """A file's bytes; nothing of it is executed. `kind` is what a message calls it, such as "device"."""
+    place = Path(path).expanduser()
     if not place.is_file():
-        hint = "" if sha256 is None else f"; if the recorded file was moved, {_moved(kind)}"
-        raise FileNotFoundError(f"no {kind} file {path!r} (the working directory is {os.getcwd()!r}){hint}")
+        raise FileNotFoundError(f"no {kind} file {path!r} (the working directory is {os.getcwd()!r})")
     try:
-        file = File(path, str(place), place.read_bytes())
+        return File(path, place.read_bytes())
     except OSError as error:
         raise type(error)(f"cannot read {kind} file {path!r}: {error.strerror}") from None
-    compare_hash(f"{kind} file {path!r}", file.sha256, sha256)
-    return file
-
-
-def _moved(kind: str) -> str:
-    """What to do about a recorded file that was moved, as `noisysim.resume` takes it."""
-    if kind in ("loss", "activation"):
-        return "put it back there"
-    place = "diagnostics=['new/place.py']" if kind == "diagnostic" else f"{kind}='new/place.py'"
-    return f"say where it is now: {place}"
-
-
-def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:
-    """Write the files of recorded parts that this machine lacks to its temporary folder, where `read` finds them.
-
-    Parameters
-    ----------
-    recorded : mapping or list
-        Settings of a run; parts may be anywhere in them.
-    """
-    for value in recorded.values() if isinstance(recorded, Mapping) else recorded:
-        if isinstance(value, (Mapping, list)):
-            place_recorded(value)
-    if isinstance(recorded, Mapping) and "source" in recorded:
-        name = recorded["name"]
-        if name.endswith(".py") and not Path(os.path.expanduser(name)).is_file():
-            _PLACED[name] = _placed(name, recorded["source"].encode(), recorded["sha256"])
-
-
-def _placed(name: str, content: bytes, sha256: str) -> str:
-    """The path of a copy of a file, under a folder of its hash."""
-    place = Path(tempfile.gettempdir()) / f"noisysim-{sha256[:16]}" / Path(name).name
-    place.parent.mkdir(exist_ok=True)
-    if not place.exists():
-        with drafted(place) as draft:
-            draft.write_bytes(content)
-    return str(place)
 
 
 def module(
@@ -156,84 +85,43 @@ def module(
         Of what is raised.
     """
     name = f"noisysim_{kind}_{file.sha256[:24]}"  # of the source alone: cached kernels find their device by it
-    with _EXECUTING:
-        if name not in sys.modules:
-            _execute(kind, name, file, check, error)
-        return sys.modules[name]
+    if name not in sys.modules:
+        _execute(kind, name, file, check, error)
+    return sys.modules[name]
 
 
-def text_of(loaded: types.ModuleType) -> str:
+def text_of(made: types.ModuleType) -> str:
     """The text of a module that was made from a file."""
-    return str(vars(loaded)[SOURCE])
+    return vars(made)[SOURCE]
 
 
 def _execute(
     kind: str, name: str, file: File, check: Callable[[types.ModuleType, str], None], error: type[UserError]
 ) -> None:
+    path = str(Path(file.path).expanduser())
     try:
         text = importlib.util.decode_source(file.content)
-        code = compile(text, file.place, "exec", dont_inherit=True)
+        code = compile(text, path, "exec", dont_inherit=True)
     except SyntaxError as wrong:
         raise error(f"{file.path}:{wrong.lineno or 1}: {wrong.msg}: {(wrong.text or '').strip()!r}") from None
     except (ValueError, RecursionError, MemoryError) as wrong:  # not UTF-8, a null byte, nested too deeply
         raise error(f"{file.path} is not Python text: {one_line(wrong)}") from None
-    loaded = types.ModuleType(name)
-    loaded.__file__ = file.place
-    vars(loaded)[SOURCE] = text
-    sys.modules[name] = loaded  # first: annotations, and dataclasses, are looked up there
+    made = types.ModuleType(name)
+    made.__file__ = path
+    vars(made)[SOURCE] = text
+    sys.modules[name] = made  # first: annotations, and dataclasses, are looked up there
     try:
-        exec(code, vars(loaded))
-        check(loaded, text)
+        exec(code, vars(made))
+        check(made, text)
     except BaseException as wrong:
         del sys.modules[name]
         if isinstance(wrong, error) or not isinstance(wrong, (Exception, SystemExit)):
             raise
         hint = ""
         if isinstance(wrong, ImportError):
-            hint = f"; {with_article(kind)} file is loaded by itself: what it imports must be installed, not be a file"
-            hint += " beside it"
-        reason = f"{type(wrong).__name__}: {one_line(wrong)}"
-        raise error(f"{line_in(wrong, file.place) or file.path}: {reason}{hint}") from None
-
-
-# --- installed packages ---------------------------------------------------------------------------------------------
-
-
-def entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
-    """What installed packages bring of a kind, by name (group ``noisysim.devices``); nothing is imported."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=f"noisysim.{plural(kind)}")}
-
-
-def plural(kind: str) -> str:
-    """``"loss"`` -> ``"losses"``."""
-    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
-
-
-def with_article(noun: str) -> str:
-    """``"device"`` -> ``"a device"``, ``"optimizer"`` -> ``"an optimizer"``."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def load_entry_point(kind: str, point: importlib.metadata.EntryPoint, error: type[UserError]) -> Any:
-    """The object that an entry point names."""
-    try:
-        return point.load()
-    except (Exception, SystemExit) as wrong:
-        where = f"{kind} {point.name!r} ({point.value})"
-        raise error(f"{where} cannot be loaded: {type(wrong).__name__}: {one_line(wrong)}") from None
-
-
-def origin_of(kind: str, loaded: types.ModuleType, error: type[UserError]) -> Origin:
-    """The source of a module that Python imported itself."""
-    path = getattr(loaded, "__file__", None)
-    if path is None or not Path(path).is_file() or not path.endswith(".py"):
-        raise error(f"the source of module {loaded.__name__!r} is not there: put the {kind} into a file of its own")
-    content = Path(path).read_bytes()
-    text = importlib.util.decode_source(content)
-    return Origin(path, loaded.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
-
-
-# --- messages -------------------------------------------------------------------------------------------------------
+            hint = f"; a {kind} file is loaded by itself: what it imports must be installed, not lie beside it"
+        said = f"{type(wrong).__name__}: {one_line(wrong)}"
+        raise error(f"{line_in(wrong, path) or file.path}: {said}{hint}") from None
 
 
 def one_line(error: BaseException) -> str:
@@ -242,13 +130,13 @@ def one_line(error: BaseException) -> str:
 
 
 def line_in(error: BaseException, path: str) -> str:
-    """``path:line`` of the innermost frame of an error's traceback that is in a file; "" if none is."""
-    place, step = "", error.__traceback__
+    """``path:line`` of the innermost frame of an error's traceback that lies in a file; "" if none does."""
+    found, step = "", error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == path:
-            place = f"{path}:{step.tb_lineno}"
+            found = f"{path}:{step.tb_lineno}"
         step = step.tb_next
-    return place
+    return found
 
 
 def line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
@@ -263,9 +151,9 @@ def line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
     return path
 
 
-def compare_hash(what: str, present: str, recorded: object) -> None:
+def compare_hash(what: str, found: str, wanted: object) -> None:
     """Refuse what has another hash than the one recorded, if one was."""
-    if recorded is not None and present != recorded:
+    if wanted is not None and found != wanted:
         raise ValueError(
-            f"{what} is not the one recorded: it was changed since (SHA-256 {str(recorded)[:12]}, now {present[:12]})"
+            f"{what} is not the one recorded: it was changed since (SHA-256 {str(wanted)[:12]}, now {found[:12]})"
         )

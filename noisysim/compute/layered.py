@@ -1,19 +1,18 @@
-"""One array per layer, kept in one buffer, so that a compiled loop takes a whole network in one argument."""
+"""One array a layer, kept in one buffer, so that a compiled loop takes a whole network in one argument."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from noisysim.common.array_types import namespace_of
-from noisysim.common.types import Floats, Ints
+from noisysim.compute import backends
 
 
-class Layered(list[Floats]):
-    """A list of arrays, one per layer, that are consecutive views of the 1-D buffer `flat`.
+class Layered(list):
+    """A list of arrays, one a layer, that are consecutive views of the 1-D buffer `flat`.
 
     Items are not to be replaced; write into them.
 
@@ -24,8 +23,8 @@ class Layered(list[Floats]):
     widths : numpy.ndarray
         int64, (layers,): the length of each array's last axis.
     positions, sizes : numpy.ndarray
-        int64, (layers,): rows of that length per sample, the axes between the first and the last; and all values per
-        sample.
+        int64, (layers,): rows of so many values that a sample has, the axes between the first and the last; and all of
+        its values.
     flat_rows : bool
         Whether each sample is one row of every array.
 
@@ -38,13 +37,7 @@ class Layered(list[Floats]):
 
     __slots__ = ("flat", "flat_rows", "positions", "sizes", "widths")
 
-    flat: Floats
-    widths: Ints
-    positions: Ints
-    sizes: Ints
-    flat_rows: bool
-
-    def __init__(self, flat: Floats, shapes: Sequence[tuple[int, ...]]):
+    def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
         self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
         self.widths = np.array([shape[-1] for shape in shapes], np.int64)
         self.positions = np.array([math.prod(shape[1:-1]) for shape in shapes], np.int64)
@@ -62,21 +55,21 @@ class Layered(list[Floats]):
         return [array.shape for array in self]
 
 
-def empty(shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> Layered:
+def empty(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
     """Uninitialised float32 arrays of these shapes, of an array namespace."""
     return Layered(xp.empty(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
-def zeros(shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> Layered:
+def zeros(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
     """Zero float32 arrays of these shapes, of an array namespace."""
     return Layered(xp.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
-def layered(arrays: Sequence[Floats]) -> Layered:
+def layered(arrays: Sequence[Any]) -> Layered:
     """The arrays as a `Layered`: themselves if they are one, else a copy."""
     if isinstance(arrays, Layered):
         return arrays
-    result = empty([np.shape(a) for a in arrays], namespace_of(arrays[0]) if len(arrays) else np)
-    for target, source in zip(result, arrays, strict=True):
+    made = empty([np.shape(a) for a in arrays], backends.of(arrays[0]).xp if len(arrays) else np)
+    for target, source in zip(made, arrays, strict=True):
         target[...] = source
-    return result
+    return made

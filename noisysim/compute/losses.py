@@ -1,19 +1,16 @@
-"""The losses: one value per sample, and the output error each implies.
+"""The losses: one value a sample, and the output error each implies.
 
 Losses are sums in float64 over float32 outputs: a perturbation of 1e-5 changes a loss by less than float32 resolves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.function_parts import FunctionPairs
-from noisysim.common.registry import Registry
-from noisysim.common.types import Doubles, Floats
-from noisysim.common.user_files import entry_points, one_line, split
+from noisysim.common.fields import unknown
 from noisysim.compute import backends
 
 
@@ -27,105 +24,45 @@ class Loss(NamedTuple):
         ``value(output, targets) -> (batch,)`` float64.
     error : callable
         ``error(output, targets) -> (batch, n_out)`` float32, the derivative with respect to the output.
-    of_best_constant : callable, optional
-        ``of_best_constant(shares) -> float``: the mean loss of the best constant output for classes of which each has
-        a share above 0 of the samples. Studies judge by it whether a run learned anything; without it they do not.
     """
 
     name: str
     value: Callable[[Any, Any], Any]
     error: Callable[[Any, Any], Any]
-    of_best_constant: Callable[[Doubles], float] | None = None
 
-    def __call__(self, output: Floats, targets: Floats) -> Any:
+    def __call__(self, output: Any, targets: Any) -> Any:
         """The loss of each sample."""
         return self.value(output, targets)
 
 
-def cross_entropy(output: Floats, targets: Floats) -> Doubles:
-    """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value per sample (CCE)."""
-    return backends.backend_of(output).ops.cross_entropy(output, targets)
+def cross_entropy(output: Any, targets: Any) -> Any:
+    """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value a sample (CCE)."""
+    return backends.of(output).ops.cross_entropy(output, targets)
 
 
-def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
+def cross_entropy_error(output: Any, targets: Any) -> Any:
     """Derivative of `cross_entropy`: softmax(y) - t (targets sum to one)."""
-    return backends.backend_of(output).ops.cross_entropy_error(output, targets)
+    return backends.of(output).ops.cross_entropy_error(output, targets)
 
 
-def squared_error(output: Floats, targets: Floats) -> Doubles:
-    """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value per sample (MSE)."""
-    return backends.backend_of(output).ops.squared_error(output, targets)
+def squared_error(output: Any, targets: Any) -> Any:
+    """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value a sample (MSE)."""
+    return backends.of(output).ops.squared_error(output, targets)
 
 
-def squared_error_error(output: Floats, targets: Floats) -> Any:
+def squared_error_error(output: Any, targets: Any) -> Any:
     """Derivative of `squared_error`: y - t."""
-    return backends.backend_of(output).xp.subtract(output, targets, dtype=np.float32)
-
-
-def _entropy(shares: Doubles) -> float:
-    """-sum_k p_k log p_k."""
-    return float(-(shares * np.log(shares)).sum())
-
-
-def _half_variance(shares: Doubles) -> float:
-    """Half the sum of p_k (1 - p_k), the variances of one-hot targets."""
-    return float((shares * (1 - shares)).sum() / 2)
+    return backends.of(output).xp.subtract(output, targets, dtype=np.float32)
 
 
 LOSSES = {
-    "cce": Loss("cce", cross_entropy, cross_entropy_error, _entropy),
-    "mse": Loss("mse", squared_error, squared_error_error, _half_variance),
+    "cce": Loss("cce", cross_entropy, cross_entropy_error),
+    "mse": Loss("mse", squared_error, squared_error_error),
 }
 
 
-def _fault(loss: Loss) -> str:
-    """What is wrong with a user's loss, tried on three samples of two outputs."""
-    output = np.array([[0.5, -1.0], [0.0, 2.0], [0.3, 0.1]], np.float32)
-    targets = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    for what, function, shape, kinds in (("value", loss.value, (3,), "df"), ("error", loss.error, (3, 2), "f")):
-        try:
-            returned = np.asarray(function(output.copy(), targets.copy()))
-        except Exception as error:
-            return f"the {what} raised {type(error).__name__}: {one_line(error)}"
-        if returned.shape != shape or returned.dtype.char not in kinds or not np.isfinite(returned).all():
-            kind_needed = "float32" if kinds == "f" else "float64"
-            kind = f"{returned.dtype} {returned.shape}"
-            return f"the {what} of outputs (3, 2) must be finite {kind_needed} of shape {shape}, not {kind}"
-    return ""
-
-
-REGISTRY: Registry[Loss, Loss] = Registry(
-    "loss",
-    FunctionPairs(
-        "loss",
-        Loss,
-        "_error",
-        2,
-        "pair of functions NAME and NAME_error",
-        "my_loss(output, targets), one value per sample, and my_loss_error(output, targets), its derivative",
-        _fault,
-    ),
-    LOSSES,
-)
-
-
-def is_foreign(spec: object) -> bool:
-    """Whether something names, describes or is a loss that is not the package's own."""
-    if isinstance(spec, str):
-        return spec not in LOSSES and (split(spec) is not None or spec in entry_points("loss"))
-    return REGISTRY.is_outside(spec) if isinstance(spec, Loss) else isinstance(spec, Mapping)
-
-
-def names() -> list[str]:
-    """Names of the losses there are: the package's own, and those of installed packages."""
-    return REGISTRY.names()
-
-
-def get(spec: Any) -> Loss:
-    """A loss: a name (``"cce"``, ``"mse"``), the path of a file that defines one, what `describe` gave, or a `Loss`."""
-    return REGISTRY.get(spec)
-
-
-def describe(loss: Loss) -> dict[str, Any]:
-    """The loss as plain values that `get` takes again."""
-    return REGISTRY.describe(loss)
+def get(name: str) -> Loss:
+    """The loss called `name` (``"cce"`` or ``"mse"``)."""
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+    return LOSSES[name]

@@ -6,25 +6,16 @@ chip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.array_types import is_array
 from noisysim.common.fields import check_switch
 from noisysim.common.plain_arrays import plain
-from noisysim.common.types import Floats
 
 _NOTHING: tuple[()] = ()
-
-
-class LossFunction(Protocol):
-    """What judges outputs: ``loss(output, targets) -> (batch,)`` float64, one value per sample."""
-
-    def __call__(self, output: Floats, targets: Floats, /) -> Any:
-        """The loss of each sample."""
 
 
 class Batch(NamedTuple):
@@ -37,19 +28,19 @@ class Batch(NamedTuple):
     targets : numpy.ndarray
         float32, (batch, n_out); one-hot rows for classification.
     loss : callable
-        ``loss(output, targets) -> (batch,)`` float64, one value per sample.
+        ``loss(output, targets) -> (batch,)`` float64, one value a sample.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
-    loss: LossFunction
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class Drive:
     """What a learner applies to one pass, each array its own choice, and what it asks to be told of it.
 
-    Every sequence holds one entry per layer, ``None`` where nothing is applied; an empty one drives no layer.
+    Every sequence holds one entry a layer, ``None`` where nothing is applied; an empty one drives no layer.
 
     Parameters
     ----------
@@ -81,9 +72,9 @@ class Drive:
     def __post_init__(self) -> None:
         """Take the parts as tuples of plain arrays: nothing in them calls back where the drive is used."""
         for name, part in _PARTS.items():
-            pieces = getattr(self, name)
-            if pieces is not _NOTHING:
-                object.__setattr__(self, name, _pieces(part, pieces))
+            given = getattr(self, name)
+            if given is not _NOTHING:
+                object.__setattr__(self, name, _pieces(part, given))
         object.__setattr__(self, "empty", not (self.perturbations or self.outputs or self.weights))
         if type(self.output_error) is not bool:
             object.__setattr__(self, "output_error", check_switch("a drive's output_error", self.output_error))
@@ -99,22 +90,22 @@ class Drive:
 _PARTS = {"perturbations": "perturbation", "outputs": "output perturbation", "weights": "weight perturbation"}
 
 
-def _pieces(part: str, values: Any) -> tuple[Any, ...]:
+def _pieces(part: str, given: Any) -> tuple[Any, ...]:
     """A part of a drive, a plain array or ``None`` a layer."""
     try:
-        len(values)
-        pieces = tuple(values)
+        len(given)
+        pieces = tuple(given)
     except TypeError:
-        raise TypeError("a drive's perturbations, outputs and weights are lists with one entry per layer") from None
+        raise TypeError("a drive's perturbations, outputs and weights are lists with an entry a layer") from None
     for piece in pieces:
         if type(piece) is not np.ndarray and piece is not None:
-            return tuple([_plain_piece(f"the {part} of layer {k}", entry) for k, entry in enumerate(pieces)])
+            return tuple([_plain_piece(f"the {part} of layer {k}", one) for k, one in enumerate(pieces)])
     return pieces
 
 
-def _plain_piece(name: str, piece: object) -> Any:
-    """An array of a subclass as NumPy's own; one of a backend's own type as it is."""
-    if piece is None or is_array(piece):
+def _plain_piece(name: str, piece: Any) -> Any:
+    """An array of a subclass as NumPy's own; one that lies on a GPU as it is."""
+    if piece is None or hasattr(type(piece), "__cuda_array_interface__"):
         return piece
     if not isinstance(piece, np.ndarray):
         raise TypeError(f"{name} must be an array, not {type(piece).__name__}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Floats
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import MASK_AT
 from noisysim.compute.observation import Observation
@@ -16,7 +15,7 @@ from noisysim.networks.tiling import Network
 NOTHING = np.zeros(0, np.float32)
 
 
-class Observed(list[Observation]):
+class Observed(list):
     """The observations of one call, in buffers of their own.
 
     They share what the first layer was driven with, and what dropout multiplied by.
@@ -34,36 +33,34 @@ class Observed(list[Observation]):
         The array namespace of the buffers.
     """
 
-    def __init__(
-        self, net: Network, rows: int, count: int, drops: bool = False, whole: bool = True, xp: ModuleType = np
-    ):
+    def __init__(self, net: Network, rows: int, count: int, drops: bool = False, whole: bool = True, xp: Any = np):
         self.made_for, self.whole = (rows, count, drops, whole, net.extents, xp), whole
         driven = [net.driven_shape(layer, rows) for layer in range(net.depth)]
         lines = [net.line_shape(layer, rows) for layer in range(net.depth)]
         sizes = [math.prod(shape) for shape in driven]
-        first, later = sizes[0], sum(sizes[1:])
-        self.inputs = xp.empty(first + (count if whole else 1) * later, np.float32)
+        first, others = sizes[0], sum(sizes[1:])
+        self.inputs = xp.empty(first + (count if whole else 1) * others, np.float32)
         self.activities = xp.empty((count, rows * sum(net.lines)), np.float32)
-        self.masks: Floats = NOTHING
-        self.layer_masks: list[Floats | None] = []
+        self.masks: np.ndarray = NOTHING
+        self.layer_masks: list[np.ndarray | None] = []
         if drops:
             self.masks, self.layer_masks = _masks(net, rows, xp)
         for k in range(count):
             if k == 0:
-                inputs: list[Floats] = Layered(self.inputs, driven)
+                inputs: list[np.ndarray] = Layered(self.inputs, driven)
             elif not whole:
                 inputs = []
             else:
-                at = first + k * later
-                inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + later], driven[1:])]
+                at = first + k * others
+                inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + others], driven[1:])]
             activities = Layered(self.activities[k], lines)
             self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
 
 
-def _masks(net: Network, rows: int, xp: ModuleType) -> tuple[Floats, list[Floats | None]]:
-    """Space for what dropout multiplies by: one buffer, and each layer's part of it."""
+def _masks(net: Network, rows: int, xp: Any) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """Room for what dropout multiplies by: one buffer, and each layer's part of it."""
     flat = xp.empty(rows * sum(n for n, drop in zip(net.outputs, net.drops, strict=True) if drop), np.float32)
-    parts: list[Floats | None] = []
+    parts: list[np.ndarray | None] = []
     for layer, row in enumerate(net.geometry()):
         at, shape = rows * row[MASK_AT], net.output_shape(layer, rows)
         parts.append(flat[at : at + math.prod(shape)].reshape(shape) if row[MASK_AT] >= 0 else None)

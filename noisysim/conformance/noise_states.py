@@ -10,10 +10,9 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip.chip import WAIT, Chip, analog_passes, first_layer
+from noisysim.chip.fabrication import number
 from noisysim.common.fields import declared
 from noisysim.devices import files as device_files
-from noisysim.devices.contract import Device
-from noisysim.devices.resolved import resolve
 from noisysim.runs import noise_check
 
 Found = tuple[str, "bool | None", str]
@@ -25,7 +24,7 @@ LATER = 1e4  # times drift_start, or seconds: the age of an aged chip
 SLACK = 0.03  # of a standard deviation: float32, and what the cells' age may lag behind the clock
 
 
-def in_every_state(device: Device, significance: float, seed: int) -> list[Found]:
+def in_every_state(device: Any, significance: float, seed: int) -> list[Found]:
     """Whether the read noise of a chip is what its hooks say, in every state that it can be in.
 
     Parameters
@@ -42,7 +41,7 @@ def in_every_state(device: Device, significance: float, seed: int) -> list[Found
     return [(f"noise: {state}", *_measured(chip, significance / len(chips), seed)) for state, chip in chips.items()]
 
 
-def _nominal(device: Device) -> Any:
+def _nominal(device: Any) -> Any:
     """The device with all cells and lines alike and sound, each output on one line."""
     off = dict.fromkeys(
         ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns", "tile_rows", "tile_columns",
@@ -52,7 +51,7 @@ def _nominal(device: Device) -> Any:
     return device._replace(**{name: value for name, value in off.items() if name in device._fields})
 
 
-def _states(device: Device, seed: int) -> Iterator[tuple[str, Chip]]:
+def _states(device: Any, seed: int) -> Iterator[tuple[str, Chip]]:
     """A chip in every state: just made, of zero weights, written again, long after, after many small updates."""
 
     def made(init: str = "he") -> Chip:
@@ -62,11 +61,11 @@ def _states(device: Device, seed: int) -> Iterator[tuple[str, Chip]]:
     yield "fresh", made()
     yield "zero", made("zero")
     chip = made("zero")
-    chip.wait(resolve(device).drift_start)
+    chip.wait(number(device, "drift_start", 1.0))
     chip.program([rng.normal(0, 0.3, shape).astype(np.float32) for shape in chip.network.shapes])
     yield "rewritten", chip
     chip = made()
-    chip.wait(min(LATER * resolve(device).drift_start, WAIT.high))
+    chip.wait(min(LATER * (number(device, "drift_start", 0.0) or 1.0), WAIT.high))
     yield "aged", chip
     chip = made()
     for _ in range(10):
@@ -97,9 +96,9 @@ def _measured(chip: Chip, significance: float, seed: int) -> tuple[bool | None, 
     seen, sampling = float(squares.mean()), float(squares.mean(axis=1).std()) / np.sqrt(len(reads))
     slack = norm.isf(significance / 2) * np.hypot(sampling, law.relative_error * high)
     slack += (1e-6 * float(np.abs(reads).max())) ** 2
-    text = f"std of a read {np.sqrt(seen):.4g}, the hooks' {np.sqrt(low):.4g}"
-    text += f" to {np.sqrt(high):.4g} as cells age" if high > low * (1 + 1e-3) else ""
-    return bool(low * (1 - SLACK) ** 2 - slack <= seen <= high * (1 + SLACK) ** 2 + slack), text
+    said = f"std of a read {np.sqrt(seen):.4g}, the hooks' {np.sqrt(low):.4g}"
+    said += f" to {np.sqrt(high):.4g} as cells age" if high > low * (1 + 1e-3) else ""
+    return bool(low * (1 - SLACK) ** 2 - slack <= seen <= high * (1 + SLACK) ** 2 + slack), said
 
 
 class _Law:
@@ -108,7 +107,7 @@ class _Law:
     def __init__(self, chip: Chip, seed: int):
         shown = chip.cells()
         self.layer = first_layer(chip)._replace(cells=shown[0] if shown else None)  # as old as the clock says
-        self.active, self.hooks = devices.own_hooks(chip.device), devices.hooks(chip.device)
+        self.own, self.hooks = devices.own_hooks(chip.device), devices.hooks(chip.device)
         fields = device_files.scalars(chip.device)
         if fields.get("adc_range") == 0:
             fields["adc_range"] = np.float32(self.layer.adc_range)
@@ -116,14 +115,13 @@ class _Law:
         self.law = devices.laws(chip.device).get("readout_law")
         self.rng = np.random.default_rng(seed)
         self.relative_error = 0.0  # of the mean over lines, as far as it comes from draws
-        numbers = resolve(chip.device)
-        self.full = numbers.dac_range
-        self.sides = 2 if numbers.paired else 1
+        self.full = number(chip.device, "dac_range", 0.0)
+        self.sides = 2 if number(chip.device, "cells_per_weight", 2) != 1 else 1
 
     def variances(self, driven: np.ndarray, later: float) -> np.ndarray:
-        """(LINES,) variances, driven with (INPUTS,), `later` seconds from now."""
+        """(LINES,) variances, driven with (INPUTS,), so many seconds later."""
         full = self.full or np.abs(driven).max()
-        if "current" in self.active:
+        if "current" in self.own:
             driven = np.array([full * float(self.hooks["current"](np.float32(v / full), self.d)) for v in driven])
         energy, more, exact = np.zeros(LINES), np.zeros(LINES), np.zeros(LINES)
         if self.layer.cells is not None:
@@ -142,12 +140,12 @@ class _Law:
         return np.reshape([function(*one) for one in values], arrays[0].shape)
 
     def _of_cell(self, g: np.float32, age: np.float32, target: np.float32) -> float:
-        if "cell_std" not in self.active:
+        if "cell_std" not in self.own:
             return 0.0
         return float(device_files.ask(self.hooks["cell_std"], self.d, g=g, t=age, target=target)) ** 2
 
     def _of_seen(self, g: np.float32) -> float:
-        if "read_cell" not in self.active:
+        if "read_cell" not in self.own:
             return 0.0
         return self._sampled(lambda z, u: self.hooks["read_cell"](g, np.float32(0), z, u, self.d), DRAWS // 4)
 
@@ -169,53 +167,51 @@ class _Law:
         return float(squares.mean())
 
 
-def of_every_amplitude(device: Device, seed: int) -> list[Found]:
+def of_every_amplitude(device: Any, seed: int) -> list[Found]:
     """Whether every field declared as a noise changes what chips do when it alone is switched on."""
     specs = declared(type(device))
-    findings: list[Found] = []
+    found: list[Found] = []
     for kind in ("read", "write"):
         names = [name for name, spec in specs.items() if spec.noise == kind]
         for name in names:
             quiet = dict.fromkeys(names, 0)
-            on, problem = _switched_on(device, quiet, name)
+            on, said = _switched_on(device, quiet, name)
             if on is None:
-                findings.append((f"switched on: {name}", None, f"cannot be on alone: {problem}"))
+                found.append((f"switched on: {name}", None, f"cannot be on alone: {said}"))
                 continue
             changes = _varies(on, seed) if kind == "read" else _differ(on, devices.get(device, **quiet), seed)
-            text = f"at {getattr(on, name):g} {'two passes differ' if kind == 'read' else 'writes differ'}"
-            findings.append(
-                (f"switched on: {name}", changes, text if changes else f"at {getattr(on, name):g}: no effect")
-            )
-    return findings or [("switched on", None, "no field declares an amplitude, Field(noise='read')")]
+            said = f"at {getattr(on, name):g} {'two passes differ' if kind == 'read' else 'writes differ'}"
+            found.append((f"switched on: {name}", changes, said if changes else f"at {getattr(on, name):g}: no effect"))
+    return found or [("switched on", None, "no field declares an amplitude, Field(noise='read')")]
 
 
-def _switched_on(device: Device, quiet: dict[str, Any], name: str) -> tuple[Any, str]:
+def _switched_on(device: Any, quiet: dict[str, Any], name: str) -> tuple[Any, str]:
     """The device with one amplitude on, as large as it is or may be, and the others of `quiet` off; or why not."""
-    present, spec, problem = getattr(device, name), declared(type(device))[name], ""
-    for value in ([present] if present else []) + ([spec.high] if np.isfinite(spec.high) else []) + [1.0, 0.1]:
+    own, spec, said = getattr(device, name), declared(type(device))[name], ""
+    for value in ([own] if own else []) + ([spec.high] if np.isfinite(spec.high) else []) + [1.0, 0.1]:
         try:
             return devices.get(device, **{**quiet, name: value}), ""
         except ValueError as error:
-            problem = problem or str(error)
-    return None, problem
+            said = said or str(error)
+    return None, said
 
 
-def _used(device: Device, seed: int) -> tuple[Chip, np.ndarray]:
+def _used(device: Any, seed: int) -> tuple[Chip, np.ndarray]:
     """A chip that was written, updated and left alone for a while, and inputs for it."""
     chip = Chip(SIZES, device, seed=seed)
     chip.program([np.full(shape, 0.05, np.float32) for shape in chip.network.shapes])
-    chip.wait(resolve(device).drift_start)
+    chip.wait(number(device, "drift_start", 1.0))
     return chip, np.random.default_rng(seed).uniform(0.3, 1.0, (64, INPUTS)).astype(np.float32)
 
 
-def _varies(device: Device, seed: int) -> bool:
+def _varies(device: Any, seed: int) -> bool:
     """Whether two passes of the same inputs differ before the ADC."""
     chip, x = _used(device, seed)
     first, second = analog_passes(chip, x, 2)
     return not np.array_equal(first.output, second.output)
 
 
-def _differ(device: Device, other: Device, seed: int) -> bool:
+def _differ(device: Any, other: Any, seed: int) -> bool:
     """Whether the same pass of two devices' chips, which draw alike, differs before the ADC."""
     first, second = (analog_passes(*_used(one, seed), 1)[0] for one in (device, other))
     return not np.array_equal(first.output, second.output)

@@ -1,136 +1,29 @@
-"""Fields that devices share, in groups: what the chip, the periphery or the write controller reads by name.
+"""Parts that devices share: groups of fields that the chip, the periphery or the write controller reads by name.
 
-A device inherits the groups it has, and may give their fields other defaults::
+A device takes those it has::
 
-    @device_fields
-    class MyChip(Converters, Array):
-        g_max: Annotated[float, Field("µS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
-        adc_bits = 6
+    @with_parts(Converters, Array, adc_bits=6)
+    class MyChip(NamedTuple):
+        g_max: Annotated[float, Field("uS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
 
-A field that the device declares itself takes the place of the one of the same name in a group.
+A field that the device itself declares comes before the one of the same name in a part.
 """
 
-import inspect
 from collections import namedtuple
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
 
-from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
-
-T = TypeVar("T")
-
-if TYPE_CHECKING:
-    from typing_extensions import Self, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        return lambda function: function
-
-
-class FieldGroup:
-    """What a type checker sees of the ``NamedTuple`` classes that `device_fields` makes."""
-
-    if TYPE_CHECKING:
-        _fields: ClassVar[tuple[str, ...]]
-        _field_defaults: ClassVar[dict[str, Any]]
-
-        def _asdict(self) -> dict[str, Any]: ...
-        def _replace(self, **changes: Any) -> Self: ...
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-def device_fields(cls: type[T]) -> type[T]:
-    """Make a ``NamedTuple`` class of a class with annotated fields: first its own, then those of its bases.
-
-    Every field needs a default. A name without an annotation gives an inherited field another one.
-
-    Raises
-    ------
-    TypeError
-        For a field without a default, and for what is no field.
-
-    Examples
-    --------
-    >>> @device_fields
-    ... class Wired(Array):
-    ...     current: Annotated[float, Field("mA", 0, 10, "most that a wire carries")] = 1.0
-    ...     wire_resistance = 2.0
-    >>> Wired(tile_rows=64)[:2], Wired().wire_resistance
-    ((1.0, 8.0), 2.0)
-    """
-    annotations = inspect.get_annotations(cls)
-    values = {name: value for name, value in vars(cls).items() if not (name.startswith("__") and name.endswith("__"))}
-    if missing := set(annotations) - set(values):
-        raise TypeError(f"{cls.__name__}: field {min(missing)!r} has no default: write {min(missing)}: float = 0.0")
-    defaults = {name: values.pop(name) for name in annotations}
-    return _named_tuple(cls, annotations, defaults, cls.__bases__, values)
-
-
-def _named_tuple(
-    cls: type[T], annotations: Mapping[str, Any], defaults: Mapping[str, Any], bases: tuple[type, ...],
-    changed: Mapping[str, Any],
-) -> type[T]:  # fmt: skip
-    """A ``NamedTuple`` class of the name and place of `cls`: its own fields, then those of groups or whole devices."""
-    annotations, defaults = dict(annotations), dict(defaults)
-    for base in bases:
-        inherited = getattr(base, "_field_defaults", {})
-        hints = get_type_hints(base, include_extras=True) if inherited else {}  # names in them are of the base's module
-        for name, default in inherited.items():
-            if name not in annotations:
-                annotations[name], defaults[name] = hints[name], default
-    if unknown := [name for name in changed if name not in defaults]:
-        raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
-    defaults.update(changed)
-    make: Any = namedtuple  # whose fields no type checker could know
-    new_class = make(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)
-    new_class.__doc__, new_class.__qualname__, new_class.__annotations__ = cls.__doc__, cls.__qualname__, annotations
-    return cast("type[T]", new_class)
-
-
-class Spanned(Protocol):
-    """A device whose cells have a range, µS."""
-
-    @property
-    def g_min(self) -> float: ...
-    @property
-    def g_max(self) -> float: ...
-
-
-def with_parts(*parts: type, **changed: float) -> Callable[[type[T]], type[T]]:
-    """Add the fields of groups, or of whole devices, to those of a ``NamedTuple``: `device_fields` of earlier versions.
-
-    Parameters
-    ----------
-    *parts : type
-    **changed
-        Other defaults for fields of the groups.
-    """
-    deprecated("with_parts", "@device_fields, with the groups as bases (docs/your-device.md)", "0.1")
-
-    def extend(cls: type[T]) -> type[T]:
-        return _named_tuple(cls, cls.__annotations__, cls._field_defaults, parts, changed)  # type: ignore[attr-defined]
-
-    return extend
-
-
-def check_span(d: Spanned) -> None:
-    """A device's cells need a range."""
-    if not d.g_min < d.g_max:
-        name = type(d).__module__.rpartition(".")[2]
-        raise ValueError(f"{name}.g_min ({d.g_min:g} µS) must be below {name}.g_max ({d.g_max:g} µS)")
 
 
 def _switch(doc: str) -> Field:
-    """A number that switches something on."""
     return Field("0 or 1", 0, 1, doc, whole=True)
 
 
-@device_fields
-class Converters(FieldGroup):
+class Converters(NamedTuple):
     """Data converters at both ends of the lines, and the lines' own noise."""
 
-    dac_bits: Annotated[int, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
+    dac_bits: Annotated[float, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
     dac_range: Annotated[
         float, Field("input units", 0, doc="full scale of the DAC; 0 scales each vector to its own")
     ] = 0.0
@@ -147,7 +40,7 @@ class Converters(FieldGroup):
         float, Field("", 0, 1e3, "compression n of a DAC, v / (1 + n |v|)", spread=Spread("dac_curve_spread", of="row"))
     ] = 0.0
     dac_curve_spread: Annotated[float, Field("relative", 0, 10, "std of the DACs' compressions")] = 0.0
-    adc_bits: Annotated[int, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True)] = 8
+    adc_bits: Annotated[float, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True)] = 8
     adc_range: Annotated[
         float, Field("pre-activation units", 0, doc="full scale of the ADC; 0 calibrates each tile and follows it")
     ] = 0.0
@@ -177,9 +70,8 @@ class Converters(FieldGroup):
     ] = 0.01
 
 
-@device_fields
-class Array(FieldGroup):
-    """How weights are stored in cells, and cells placed in arrays; the wires between them."""
+class Array(NamedTuple):
+    """How weights lie on cells, cells in arrays, and what the wires between them cost."""
 
     weight_range: Annotated[
         float, Field("1 / sqrt(inputs)", 1e-3, 1e3, "weight that the full span stands for, times sqrt(inputs)")
@@ -196,14 +88,13 @@ class Array(FieldGroup):
     slice_bits: Annotated[
         float, Field("bits", 1, 8, "bits of a weight's magnitude in one of several slices", whole=True)
     ] = 4
-    tile_rows: Annotated[int, Field("cells", 1, 1e6, "most inputs of one array; 0 is any", off=0, whole=True)] = 0
-    tile_columns: Annotated[int, Field("cells", 1, 1e6, "most outputs of one array; 0 is any", off=0, whole=True)] = 0
+    tile_rows: Annotated[float, Field("cells", 1, 1e6, "most inputs of one array; 0 is any", off=0, whole=True)] = 0
+    tile_columns: Annotated[float, Field("cells", 1, 1e6, "most outputs of one array; 0 is any", off=0, whole=True)] = 0
     wire_resistance: Annotated[float, Field("Ohm", 0, 1e6, "of a wire between two neighbouring cells")] = 0.0
     nodal: Annotated[float, _switch("1 solves every node of an array with wires exactly; for small arrays")] = 0
 
 
-@device_fields
-class Faults(FieldGroup):
+class Faults(NamedTuple):
     """Cells and lines that do not work, drawn at fabrication."""
 
     stuck_low: Annotated[float, Field("share of the cells", 0, 1, "cells stuck at g_min")] = 0.0
@@ -213,24 +104,22 @@ class Faults(FieldGroup):
     dead_columns: Annotated[float, Field("share of the columns", 0, 1, "output lines that are cut")] = 0.0
 
 
-@device_fields
-class Clock(FieldGroup):
-    """What takes time, and whether the periphery compensates for drift."""
+class Clock(NamedTuple):
+    """What takes time, and what the periphery does about time's work."""
 
     read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product")] = 1e-7
     compensation: Annotated[
-        float, _switch("1 scales each array's output by the loss to drift that a calibration read measures")
+        float, _switch("1 scales each array's output by what a calibration read says drift has taken")
     ] = 0
 
 
-@device_fields
-class Pulses(FieldGroup):
+class Pulses(NamedTuple):
     """A write controller that changes conductances by pulses."""
 
     pulse_step: Annotated[
-        float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it")
+        float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller reckons it")
     ] = 1e-3
-    pulse_limit: Annotated[int, Field("pulses", 1, 65535, "most pulses a cell gets in one update", whole=True)] = 31
+    pulse_limit: Annotated[float, Field("pulses", 1, 65535, "most pulses a cell gets in one update", whole=True)] = 31
     verify_pulses: Annotated[
         float,
         Field(
@@ -238,15 +127,14 @@ class Pulses(FieldGroup):
         ),
     ] = 0
     verify_tolerance: Annotated[
-        float, Field("share of g_max - g_min", 0, 1, "miss at which a closed-loop write stops")
+        float, Field("share of g_max - g_min", 0, 1, "miss at which a closed-loop write rests")
     ] = 0.01
     refresh_at: Annotated[
         float, Field("share of g_max - g_min", 0.01, 1, "of a pair written open loop: where both cells are set anew")
     ] = 0.9
 
 
-@device_fields
-class ReadNoise(FieldGroup):
+class ReadNoise(NamedTuple):
     """Noise of a cell at each read."""
 
     read_noise: Annotated[
@@ -254,8 +142,7 @@ class ReadNoise(FieldGroup):
     ] = 0.0
 
 
-@device_fields
-class Steps(FieldGroup):
+class Steps(NamedTuple):
     """How cells answer to pulses, and how they differ in it; positions count half spans from the middle conductance."""
 
     pulse_gain: Annotated[
@@ -280,3 +167,34 @@ class Steps(FieldGroup):
     write_noise: Annotated[
         float, Field("of the step", 0, 100, "std of a pulse's change, from pulse to pulse", noise="write")
     ] = 0.0
+
+
+def check_span(d: Any) -> None:
+    """A device's cells need a range."""
+    if not d.g_min < d.g_max:
+        name = type(d).__module__.rpartition(".")[2]
+        raise ValueError(f"{name}.g_min ({d.g_min:g} uS) must be below {name}.g_max ({d.g_max:g} uS)")
+
+
+def with_parts(*parts: type, **changed: float) -> Callable[[type], type]:
+    """Add the fields of parts, or of whole devices, to a device's own, after them.
+
+    All fields need a default; `changed` gives fields of the parts another one.
+    """
+
+    def extend(cls: type) -> type:
+        annotations, defaults = dict(cls.__annotations__), dict(cls._field_defaults)  # type: ignore[attr-defined]
+        for part in parts:
+            for name in part._fields:  # type: ignore[attr-defined]
+                if name not in annotations:
+                    annotations[name] = part.__annotations__[name]
+                    defaults[name] = part._field_defaults[name]  # type: ignore[attr-defined]
+        if unknown := set(changed) - set(defaults):
+            raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
+        defaults.update(changed)
+        made = namedtuple(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)  # type: ignore
+        made.__doc__, made.__qualname__ = cls.__doc__, cls.__qualname__
+        made.__annotations__ = annotations
+        return made
+
+    return extend

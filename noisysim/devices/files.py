@@ -1,10 +1,18 @@
-"""What may be wrong with a device that is not the package's own, said before anything runs on it."""
+"""Devices from outside the package: found and loaded, and what is wrong with one said before anything runs on it.
+
+A user's device is a file; a third party's an entry point of the group ``noisysim.devices``; or it is a class of any
+module that Python has, a script or a notebook among them. Each gets the same checks, and its source is kept for the
+record.
+"""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import functools
+import hashlib
+import importlib.metadata
+import importlib.util
 import inspect
 import itertools
 import math
@@ -13,14 +21,15 @@ import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from noisysim.common import user_files
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.plain_functions import fingerprint
-from noisysim.common.user_files import UserError, line_in, one_line
-from noisysim.devices.contract import Device
+from noisysim.common.user_files import File, Origin, UserError, line_in, line_of_class, one_line
 from noisysim.devices.physics import ideal
 
 PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
@@ -29,6 +38,7 @@ FURTHER = {"drift": "target", "cell_std": "target"}
 """What a hook may take besides, before the device's numbers, if it names it."""
 LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
 """Functions that declare mean and standard deviation of what a hook draws."""
+GROUP = "noisysim.devices"
 _TYPICAL: dict[str, tuple[float, ...]] = {
     "v": (-1, 0, 1), "i": (-1, 0, 1), "energy": (0, 1e-4), "z": (-1, 0, 1), "u": (0.1, 0.5, 0.9),
     "t": (1e-3, 1, 1e4), "up": (1, -1), "s": (0, 1),
@@ -37,7 +47,108 @@ _TYPICAL: dict[str, tuple[float, ...]] = {
 
 
 class DeviceError(UserError):
-    """What is wrong with a device that a user wrote, in one line, with file and line number."""
+    """What is wrong with a device that somebody wrote, in one line, with file and line."""
+
+
+_ORIGINS: dict[type, Origin] = {}
+
+
+# --- finding and loading --------------------------------------------------------------------------------------------
+
+
+def read(path: str) -> File:
+    """A device file's bytes; nothing of it is executed."""
+    return user_files.read("device", path)
+
+
+def load(file: File) -> type:
+    """The device class of a file. The same source gives the same class, an edited one another."""
+
+    def check(module: types.ModuleType, text: str) -> None:
+        cls = _the_class(module, file.path)
+        _check_spelling(module, text, file.path)
+        _check_class(cls, functools.partial(line_of_class, text, file.path))
+
+    module = user_files.module("device", file, check, DeviceError)
+    cls = _the_class(module, file.path)
+    _ORIGINS[cls] = Origin(file.path, Path(file.path).stem, user_files.text_of(module), file.sha256)
+    return cls
+
+
+def installed() -> dict[str, importlib.metadata.EntryPoint]:
+    """The devices of third parties by name; nothing of theirs is imported."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+
+
+def load_installed(point: importlib.metadata.EntryPoint) -> type:
+    """The device class of an entry point, which names a module or a class."""
+    where = f"device {point.name!r} ({point.value})"
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        raise DeviceError(f"{where} cannot be loaded: {type(error).__name__}: {one_line(error)}") from None
+    if isinstance(found, types.ModuleType):
+        found = _the_class(found, where)
+    if not _is_device_class(found):
+        raise DeviceError(f"{where} is neither a module nor a NamedTuple class, but {type(found).__name__}")
+    module = sys.modules[found.__module__]
+    if found not in _ORIGINS:
+        origin = _of_module(module)._replace(name=point.name, title=point.name)
+        _check_spelling(module, origin.source, module.__file__ or where)
+        _check_class(found, functools.partial(line_of_class, origin.source, module.__file__ or where))
+        _ORIGINS[found] = origin
+    return found
+
+
+def origin(cls: type) -> Origin:
+    """Where a device class comes from that is none of the package's own."""
+    if cls in _ORIGINS:
+        return _ORIGINS[cls]
+    if cls.__module__ == "__main__":
+        space = vars(sys.modules["__main__"])
+        own = [space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)]
+        text = "\n".join([f"{cls.__qualname__}{cls._field_defaults}", *map(fingerprint, own)])  # type: ignore
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        return Origin(f"__main__.{cls.__qualname__}", cls.__name__, text, sha256)  # not kept: a notebook changes
+    _ORIGINS[cls] = _of_module(sys.modules[cls.__module__])
+    return _ORIGINS[cls]
+
+
+def _of_module(module: types.ModuleType) -> Origin:
+    path = getattr(module, "__file__", None)
+    if path is None or not Path(path).is_file() or not path.endswith(".py"):
+        raise DeviceError(
+            f"the source of module {module.__name__!r} is not there: put the device into a file of its own"
+        )
+    content = Path(path).read_bytes()
+    text = importlib.util.decode_source(content)
+    return Origin(path, module.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
+
+
+def _is_device_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
+
+
+def classes(module: types.ModuleType) -> list[type]:
+    """The NamedTuple classes that a module itself defines, without those whose names begin with an underscore."""
+    return [
+        v for n, v in vars(module).items()
+        if _is_device_class(v) and v.__module__ == module.__name__ and not n.startswith("_")
+    ]  # fmt: skip
+
+
+def _the_class(module: types.ModuleType, where: str) -> type:
+    found = dict.fromkeys(classes(module))  # a second name for the same class is none more
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        names = " and ".join(cls.__name__ for cls in found)
+        raise DeviceError(
+            f"{where} defines the NamedTuple classes {names}: a device's file has one (or name others _x)"
+        )
+    plain = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+    hint = f"; class {plain[0]} is none" if plain else ""
+    raise DeviceError(f"{where} defines no NamedTuple class{hint}: write class MyChip(NamedTuple) with its numbers")
 
 
 # --- what may be wrong with it --------------------------------------------------------------------------------------
@@ -45,44 +156,44 @@ class DeviceError(UserError):
 
 def usage(hook: str) -> str:
     """What a hook takes and gives, as messages say it."""
-    alternative = f", or {hook}({', '.join(_with_further(hook))})," if hook in FURTHER else ""
-    return f"{hook}({', '.join(PARAMETERS[hook])}){alternative} takes numbers and returns one number"
+    more = f", or {hook}({', '.join(_with_further(hook))})," if hook in FURTHER else ""
+    return f"{hook}({', '.join(PARAMETERS[hook])}){more} takes numbers and returns one number"
 
 
 def _with_further(hook: str) -> tuple[str, ...]:
     return (*PARAMETERS[hook][:-1], FURTHER[hook], PARAMETERS[hook][-1])
 
 
-def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+def taken(function: Callable) -> tuple[str, ...]:
     """The arguments that a hook takes, by name: those of `PARAMETERS`, or one of `FURTHER` besides."""
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
-def takes_target(function: Callable[..., Any]) -> bool:
+def takes_target(function: Callable) -> bool:
     """Whether a hook asks what the last write of a cell aimed at."""
-    return "target" in parameter_names(function)
+    return "target" in taken(function)
 
 
-def ask(function: Callable[..., Any], d: Any, **values: Any) -> Any:
+def ask(function: Callable, d: Any, **values: Any) -> Any:
     """What a hook gives, as plain Python, of those values that it takes."""
-    return function(*(values[name] for name in parameter_names(function)[:-1]), d)
+    return function(*(values[name] for name in taken(function)[:-1]), d)
 
 
-def place(function: Callable[..., Any]) -> str:
+def place(function: Callable) -> str:
     """``path:line`` of a function."""
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def mistake(function: Callable[..., Any], error: Exception) -> DeviceError:
+def mistake(function: Callable, error: Exception) -> DeviceError:
     """The error for a function of a device's that raised what it did not mean to."""
     plain: Any = inspect.unwrap(function)
     at = line_in(error, plain.__code__.co_filename) or place(plain)
     return DeviceError(f"{at}: {function.__name__} raised {type(error).__name__}: {one_line(error)}")
 
 
-def check_spelling(module: types.ModuleType, text: str, path: str) -> None:
-    """Refuse a function that is not called and whose name is nearly a hook's."""
+def _check_spelling(module: types.ModuleType, text: str, path: str) -> None:
+    """Refuse a function that nobody calls and whose name is nearly a hook's."""
     known = (*PARAMETERS, "check", "tables", *LAWS)
     tree = ast.parse(text)
     called = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
@@ -92,16 +203,16 @@ def check_spelling(module: types.ModuleType, text: str, path: str) -> None:
         if name in called or name in known:
             continue
         if near := _nearly(name, known):
-            hint = f" {usage(near)}" if near in PARAMETERS else ""
+            wanted = f" {usage(near)}" if near in PARAMETERS else ""
             line = value.__code__.co_firstlineno
-            raise DeviceError(f"{path}:{line}: {name} is no hook; did you mean {near!r}?{hint}")
+            raise DeviceError(f"{path}:{line}: {name} is no hook; did you mean {near!r}?{wanted}")
 
 
 def _nearly(name: str, known: tuple[str, ...]) -> str | None:
     return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
 
 
-def check_class(cls: type, where: Callable[..., str]) -> None:
+def _check_class(cls: type, where: Callable[..., str]) -> None:
     """Refuse fields without a usable default, and declarations that point nowhere."""
     for hook in PARAMETERS:
         if isinstance(vars(cls).get(hook), types.FunctionType):
@@ -127,17 +238,17 @@ def check_class(cls: type, where: Callable[..., str]) -> None:
 
 def _check_declaration(at: str, name: str, spec: Field, specs: Mapping[str, Field]) -> None:
     spread = spec.spread
-    declarations = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
+    said = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
     if spread:
-        declarations += [
+        said += [
             ("spread.by", spread.by, tuple(specs)),
             ("spread.law", spread.law, ("normal", "lognormal", "absolute")),
         ]
-        declarations += [("spread.of", spread.of, ("cell", "row", "column"))]
-    for keyword, value, allowed in declarations:
-        if value not in allowed:
+        said += [("spread.of", spread.of, ("cell", "row", "column"))]
+    for what, value, known in said:
+        if value not in known:
             raise DeviceError(
-                f"{at}: {keyword}={value!r} of field {name!r} is unknown{nearest(value, filter(None, allowed))}"
+                f"{at}: {what}={value!r} of field {name!r} is unknown{nearest(value, filter(None, known))}"
             )
 
 
@@ -146,6 +257,8 @@ def examine(cls: type) -> None:
     module = sys.modules.get(cls.__module__)
     if module is None:
         raise DeviceError(f"the module of device {cls.__name__} is gone: put the device into a file of its own")
+    if cls not in _ORIGINS:  # others were looked at when they were loaded
+        _check_class(cls, lambda cls, field="": f"{cls.__module__}.{cls.__name__}")
     space = vars(module)
     _examine(cls, tuple((hook, space[hook]) for hook in PARAMETERS if callable(space.get(hook))))
 
@@ -155,24 +268,22 @@ def _file_of(cls: type) -> str:
 
 
 @functools.cache
-def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
-    for hook, function in functions:
+def _examine(cls: type, found: tuple[tuple[str, Any], ...]) -> None:
+    for hook, function in found:
         if not isinstance(function, types.FunctionType):
             raise DeviceError(
                 f"{_file_of(cls)}: {hook} must be a plain function, without decorators (it is compiled for you), "
                 f"not {type(function).__name__}"
             )
         code = function.__code__
-        signatures = [PARAMETERS[hook], _with_further(hook)] if hook in FURTHER else [PARAMETERS[hook]]
+        known = [PARAMETERS[hook], _with_further(hook)] if hook in FURTHER else [PARAMETERS[hook]]
         if (
-            parameter_names(function) not in signatures
+            taken(function) not in known
             or code.co_kwonlyargcount
             or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
         ):
-            parameters = ", ".join(map(str, inspect.signature(function, follow_wrapped=False).parameters.values()))
-            raise DeviceError(
-                f"{place(function)}: not {hook}({parameters}): {usage(hook)}, with these names in this order"
-            )
+            said = ", ".join(map(str, inspect.signature(function, follow_wrapped=False).parameters.values()))
+            raise DeviceError(f"{place(function)}: not {hook}({said}): {usage(hook)}, with these names in this order")
         try:
             fingerprint(function)
         except (OSError, TypeError):
@@ -185,21 +296,21 @@ def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
 # --- trying its hooks -----------------------------------------------------------------------------------------------
 
 
-def scalars(device: Device) -> dict[str, np.float32]:
+def scalars(device: Any) -> dict[str, np.float32]:
     """What hooks find in a device's fields where nothing is spread: float32 numbers, 0 for a data file."""
     specs = declared(type(device))
     return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
 
 
-def typical(device: Device, function: Callable[..., Any]) -> Iterator[tuple[np.float32, ...]]:
+def typical(device: Any, function: Callable) -> Iterator[tuple[np.float32, ...]]:
     """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
     low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
     g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
     values = {**_TYPICAL, "g": g, "target": g}
-    return itertools.product(*(map(np.float32, values[p]) for p in parameter_names(function)[:-1]))
+    return itertools.product(*(map(np.float32, values[p]) for p in taken(function)[:-1]))
 
 
-def try_hooks(device: Device, hooks: Mapping[str, Callable[..., Any]]) -> None:
+def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
     """Evaluate hooks, as plain Python, at typical values; refuse what is not one finite number.
 
     Parameters
@@ -224,8 +335,8 @@ def try_hooks(device: Device, hooks: Mapping[str, Callable[..., Any]]) -> None:
                 at = line_in(error, function.__code__.co_filename) or place(function)
                 wrong = f"raised {type(error).__name__}: {_hint(error, fields)}"
             if wrong:
-                values = ", ".join(f"{p}={a:g}" for p, a in zip(parameter_names(function), arguments, strict=False))
-                raise DeviceError(f"{at}: {hook} {wrong} at {values}; {usage(hook)}") from None
+                said = ", ".join(f"{p}={a:g}" for p, a in zip(taken(function), arguments, strict=False))
+                raise DeviceError(f"{at}: {hook} {wrong} at {said}; {usage(hook)}") from None
         if _global_draws() != before and all(_draws(function, typical(device, function), d) for _ in range(3)):
             raise DeviceError(
                 f"{place(function)}: {hook} draws random numbers of its own, which no seed of a run decides; what it "
@@ -233,7 +344,7 @@ def try_hooks(device: Device, hooks: Mapping[str, Callable[..., Any]]) -> None:
             )
 
 
-def _draws(function: Callable[..., Any], cases: Iterator[tuple[np.float32, ...]], d: Any) -> bool:
+def _draws(function: Callable, cases: Iterator[tuple[np.float32, ...]], d: Any) -> bool:
     """Whether a hook moves the generators of Python or NumPy; asked more than once, as another thread may have."""
     before = _global_draws()
     with np.errstate(all="ignore"):
@@ -244,7 +355,7 @@ def _draws(function: Callable[..., Any], cases: Iterator[tuple[np.float32, ...]]
 
 def _global_draws() -> tuple[Any, ...]:
     """Where Python's and NumPy's own generators stand."""
-    state: Any = np.random.get_state(legacy=False)["state"]
+    state: Any = np.random.get_state(legacy=False)["state"]  # type: ignore[call-overload]
     return random.getstate(), state["pos"], state["key"].tobytes()
 
 
@@ -254,7 +365,7 @@ def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 
-def _wrong(hook: str, value: object) -> str:
+def _wrong(hook: str, value: Any) -> str:
     """What is wrong with a value that a hook returned; "" if nothing is."""
     if isinstance(value, np.ndarray):
         return f"returned an array of shape {value.shape} (np.where gives one: write x if c else y)"

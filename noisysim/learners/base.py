@@ -5,23 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field
-from noisysim.common.types import Words
 from noisysim.compute import backends, seeding
 from noisysim.compute.layered import Layered
-from noisysim.compute.losses import Loss
-from noisysim.compute.observation import Drive, LossFunction, Observation
+from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.memory import copied
-from noisysim.learners.oracle import Oracle
 from noisysim.networks.architecture import Architecture, architecture
 
-_HIGH = 1e9  # a floor at which every rule that chooses its perturbation by it chooses another
+_LOUD = 1e9  # a floor above which every rule that chooses its perturbation by it chooses another
 
 Rate = Annotated[float, Field("per update", 0, 1, "step alpha of the inputs' decorrelation; 0 is none")]
 
@@ -42,7 +37,7 @@ class State:
         What the chip offers.
     sigma : float or tuple of float
         Standard deviation of what the learner injects: into every chip alike, or into each its own.
-    loss : str or Loss or callable
+    loss : str
         What the digital periphery computes of the output.
     needs : frozenset of str
         What the learner asked of the chip.
@@ -62,13 +57,13 @@ class State:
     """
 
     net: Architecture
-    key: Words
+    key: Any
     offers: frozenset[str]
     sigma: float | tuple[float, ...] = 0.0
-    loss: str | Loss | LossFunction = "cce"
+    loss: str = "cce"
     needs: frozenset[str] = frozenset()
     chips: int = 1
-    xp: ModuleType = field(default=np, repr=False)
+    xp: Any = field(default=np, repr=False)
     step: int = 0
     first_sample: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +71,7 @@ class State:
 
     @property
     def hidden(self) -> list[int]:
-        """Values per sample that each hidden layer gives to the next."""
+        """Values a sample that each hidden layer gives to the next."""
         return self.net.outputs[:-1]
 
     @property
@@ -93,11 +88,11 @@ class State:
         """passes sigma^2, by which rules divide: a number, or if each chip has its own `rows` times that of each."""
         if not isinstance(self.sigma, tuple):
             return passes * self.sigma**2
-        key = ("injected", passes, rows, self.sigma)
-        if key not in self.work:
+        known = ("injected", passes, rows, self.sigma)
+        if known not in self.work:
             each = [passes * sigma**2 for sigma in self.sigma]  # Python's numbers: to the bit what each is alone
-            self.work[key] = self.xp.asarray(np.repeat(each, rows))
-        return self.work[key]
+            self.work[known] = self.xp.asarray(np.repeat(each, rows))
+        return self.work[known]
 
     def stack(self, shapes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Shapes of all chips' matrices, from those of one chip's."""
@@ -109,7 +104,7 @@ class State:
             self.work["ones", samples] = self.xp.ones(samples)
         return self.work["ones", samples]
 
-    def aside(self, key: Words) -> State:
+    def aside(self, key: Any) -> State:
         """A copy that learns what this state has learned so far, draws by another key, and changes nothing of it."""
         return replace(self, key=key, memory=copied(self.memory), work={})
 
@@ -146,7 +141,7 @@ class Learner:
     ] = False
 
     def __init_subclass__(cls, **named: Any) -> None:
-        """Let every rule's `update` count `State.step`, from wherever it is called."""
+        """Let every rule's `update` count `State.step`, whoever calls it."""
         super().__init_subclass__(**named)
         if not hasattr(cls.update, "counts"):
             cls.update = _counted(cls.update)  # type: ignore[method-assign]
@@ -159,7 +154,7 @@ class Learner:
         offers: frozenset[str] = frozenset({"perturbation", "output_error", "targets", "clean", "oracle"}),
         floor: float | None = None,
         activation: str = "leaky_relu",
-        loss: str | Loss | LossFunction = "cce",
+        loss: str = "cce",
         bias: bool = False,
         chips: int = 1,
         backend: str = "cpu",
@@ -178,14 +173,14 @@ class Learner:
             Standard deviation below which a perturbation would drown in the device's noise or its ADC's step, as
             observed: for learners that choose how much to inject. `noisysim.prepare` finds it. Default: 0 where the
             chip offers both clean passes and oracle access, as the ideal device does.
-        loss : str or Loss or callable
+        loss : str
             What the digital periphery computes of the output.
         activation, bias
             Of a network given as a list.
         chips : int
             How many chips learn side by side, each with a key of its own; the first learns as it would alone.
         backend : {"cpu", "cuda", "cuda:tf32"}
-            Where the chips' arrays are.
+            Where the chips' arrays lie.
 
         Raises
         ------
@@ -193,34 +188,28 @@ class Learner:
             If the chip does not offer what the learner needs, or if the learner chooses how much to inject by a
             `floor` that is not known.
         """
-        self._check_offers(offers)
-        if not isinstance(net, Architecture):
-            net = architecture(net, activation, bias)
-        sigma = self.injects(offers, self._known_floor(net, offers) if floor is None else floor, net)
-        place = backends.get(backend)
-        key = place.put(seeding.keys(seed, "learner", chips))
-        state = State(net, key, offers, sigma, loss, self.requires(), chips, place.xp)
-        self.remember(state)
-        return state
-
-    def _check_offers(self, offers: frozenset[str]) -> None:
-        """Refuse a chip that lacks something the rule needs."""
         lacking = sorted(self.requires() - offers)
         if lacking:
             raise ValueError(
                 f"learner {self.name!r} needs {', '.join(sorted(self.requires()))}; the chip offers "
                 f"{', '.join(sorted(offers))}: {self.advice(lacking)}"
             )
-
-    def _known_floor(self, net: Architecture, offers: frozenset[str]) -> float:
-        """0, where the rule injects the same at any floor, or the chip is exact; else it must be measured."""
-        exact = {"clean", "oracle"} <= offers
-        if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _HIGH, net):
-            raise ValueError(
-                f"learner {self.name!r} has no perturbation strength: the chip's noise has not been measured; take "
-                "state = noisysim.prepare(learner, chip, batch), or init(..., floor=...), or set sigma"
-            )
-        return 0.0
+        if not isinstance(net, Architecture):
+            net = architecture(net, activation, bias)
+        if floor is None:
+            exact = {"clean", "oracle"} <= offers
+            if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _LOUD, net):
+                raise ValueError(
+                    f"learner {self.name!r} has no perturbation strength: nobody has looked how noisy this chip is; "
+                    "take state = noisysim.prepare(learner, chip, batch), or init(..., floor=...), or set sigma"
+                )
+            floor = 0.0
+        sigma = self.injects(offers, floor, net)
+        place = backends.get(backend)
+        key = place.put(seeding.keys(seed, "learner", chips))
+        state = State(net, key, offers, sigma, loss, self.requires(), chips, place.xp)
+        self.remember(state)
+        return state
 
     def remember(self, state: State) -> None:
         """Put what the rule starts with into the state's memory."""
@@ -235,14 +224,9 @@ class Learner:
             return "normalise=True needs a write controller that keeps targets; open-loop pulses have none"
         return f"use a device that offers {', '.join(lacking)}, such as 'ideal'"
 
-    def sigma_at_floor(self, floor: float, net: Architecture) -> float:
+    def heard(self, floor: float, net: Architecture) -> float:
         """The `sigma` at which a perturbation moves a line by the standard deviation `floor`."""
         return floor
-
-    def heard(self, floor: float, net: Architecture) -> float:
-        """Deprecated: `sigma_at_floor`."""
-        deprecated("Learner.heard", "Learner.sigma_at_floor", since="0.1")
-        return self.sigma_at_floor(floor, net)
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         """Standard deviation of the perturbation this learner applies on such a chip."""
@@ -253,12 +237,7 @@ class Learner:
         raise TypeError(f"{type(self).__name__} does not say which drives it wants")
 
     def update(
-        self,
-        state: State,
-        observations: Sequence[Observation],
-        *,
-        oracle: Oracle | None = None,
-        out: Layered | None = None,
+        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
     ) -> tuple[Layered | None, State]:
         """The gradient that observations give, to be descended.
 
@@ -277,8 +256,8 @@ class Learner:
         Returns
         -------
         gradients : Layered or None
-            (n_out, n_in) per layer: the batch mean; of several chips (chips n_out, n_in). ``None`` asks for no change
-            of the weights.
+            (n_out, n_in) a layer: the batch mean; of several chips (chips n_out, n_in). ``None`` asks for no change of
+            the weights.
         state : State
         """
         raise TypeError(f"{type(self).__name__} does not say how it learns")
@@ -287,13 +266,13 @@ class Learner:
 def _counted(update: Callable[..., Any]) -> Callable[..., Any]:
     """A rule's update that counts `State.step` up by one, whether or not the rule, or one that it inherits from, does.
 
-    A rule that did not would draw the same perturbation in every update.
+    A rule that forgot would draw the same perturbation for ever.
     """
 
     @functools.wraps(update)
-    def counted(self: Learner, state: State, *arguments: Any, **named: Any) -> Any:
+    def counted(self: Learner, state: State, *given: Any, **named: Any) -> Any:
         step = state.step
-        gradients, after = update(self, state, *arguments, **named)
+        gradients, after = update(self, state, *given, **named)
         after.step = step + 1
         return gradients, after
 

@@ -18,13 +18,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
-from noisysim.learners.oracle import Oracle, granted
 from noisysim.learners.own import adapt, learned
 from noisysim.learners.perturbation import Derivative, Supervised
 from noisysim.networks.architecture import Architecture
@@ -82,48 +80,45 @@ class Feedback(Supervised):
         if not state.injects:
             return [Drive(output_error=True)]
         sets = self.perturbations(state, batch_size)
-        drawn, drives = sets[: self.samples], [self.baseline_drive(sets)]
+        drawn, wanted = sets[: self.samples], [self.baseline_drive(sets)]
         if self.learns and self.passes:
-            drives += [self.drive(v) for v in drawn]
+            wanted += [self.drive(v) for v in drawn]
         if self.error == "scalar":
-            drives += [Drive([*[None] * len(state.hidden), v[-1]]) for v in drawn]
-        return drives
+            wanted += [Drive([*[None] * len(state.hidden), v[-1]]) for v in drawn]
+        return wanted
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
         signals = self.signals(state, batch)
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
             drawn = self.perturbations(state, batch)[: self.samples]
-            changes = self.loss_changes(state, observations)[-self.samples :]
-            factors = changes / state.injected(self.samples, batch // state.chips)
+            told = self.loss_changes(state, observations)[-self.samples :]
+            factors = told / state.injected(self.samples, batch // state.chips)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         self.learn(state, observations, signals[-1], oracle)
-        self.fill_hidden_signals(state, observations, signals)
+        self.bring_back(state, observations, signals)
         return [Term(state.ones(batch), signals)]
 
-    def learn(
-        self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
-    ) -> None:
+    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
         """Adapt the feedback matrices."""
 
-    def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
+    def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         """Fill in the hidden layers' signals, from the top."""
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         for layer in reversed(range(len(feedback))):
-            brought = self.fed_back(state, signals, layer, feedback[layer])
+            brought = self.brought(state, signals, layer, feedback[layer])
             periphery.pull_back(state.net, layer, brought, observations[0], signals[layer], chips=state.chips)
 
-    def fed_back(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
+    def brought(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
         """What a layer's feedback matrix makes of the error that it starts from, (batch, outputs)."""
-        error: Array = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
-        return error if self.direct else periphery.fold(state.net, layer + 1, error)
+        found = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
+        return found if self.direct else periphery.fold(state.net, layer + 1, found)
 
     def source(self, signals: Layered, layer: int) -> np.ndarray:
         """The error that a hidden layer's feedback starts from."""
-        error: Array = signals[-1] if self.direct else signals[layer + 1]
-        return error
+        return signals[-1] if self.direct else signals[layer + 1]
 
 
 @dataclass(frozen=True)
@@ -152,7 +147,7 @@ class DKP(Feedback):
     """Direct Kolen-Pollack: direct feedback that takes the step its weights would take if they were direct, too.
 
     B_l descends e f(a_l)^T, and decays (Webster et al. 2021). In the last hidden layer this is the output weights' own
-    gradient, so that both become alike. The rule's decay of the weights is missing: a chip's cannot be read.
+    gradient, so that both become alike. The rule's decay of the weights is left out: a chip's cannot be read.
 
     Parameters
     ----------
@@ -167,9 +162,7 @@ class DKP(Feedback):
     feedback_optimizer: FeedbackOptimizer = "adam"
     feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
 
-    def learn(
-        self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
-    ) -> None:
+    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
         chips, first = state.chips, observations[0]
         hidden = [periphery.outputs(state.net, layer, first, chips=chips) for layer in range(state.net.depth - 1)]
         if not hidden:
@@ -205,9 +198,7 @@ class FDFA(Feedback, Derivative):
     def passes(self) -> bool:
         return self.derivative == "passes"
 
-    def learn(
-        self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
-    ) -> None:
+    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
         shapes = self.feedback_shapes(state)
         if not shapes:
             return
@@ -215,10 +206,7 @@ class FDFA(Feedback, Derivative):
         share = state.ones(len(error)) / state.injected(self.samples, len(error) // state.chips)
         gradient = Layered(state.memory["feedback"].copy(), shapes)
         for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
-            if self.passes:
-                change = observations[1 + k].output - first.output
-            else:
-                change = granted(self.name, oracle).tangent(first, self.drive(u))
+            change = observations[1 + k].output - first.output if self.passes else oracle.tangent(first, self.drive(u))
             hidden = [v.reshape(len(v), -1) for v in u[:-1]]
             moved = Term(share, [change] * len(shapes))
             gradient.flat -= algebra.outer([moved], hidden, chips=state.chips).flat
@@ -268,45 +256,45 @@ class LearnedFA(Feedback):
             state.memory["products"] = state.xp.zeros(sum(n * m for n, m in shapes))
 
     def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
+        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
-        gradient = super().gradient(state, observations, oracle, out)
-        return None if state.step < self.warmup else gradient
+        found = super().gradient(state, observations, oracle, out)
+        return None if state.step < self.warmup else found
 
-    def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
+    def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         batch = len(signals[-1])
         drawn = self.perturbations(state, batch)[: self.samples]
-        changes = self.loss_changes(state, observations)[: self.samples]
-        factors = changes / state.injected(self.samples, batch // state.chips)
-        estimates = [
+        told = self.loss_changes(state, observations)[: self.samples]
+        factors = told / state.injected(self.samples, batch // state.chips)
+        wanted = [
             algebra.combine(factors, [v[n] for v in drawn], state.xp.empty_like(drawn[0][n]))
             for n in range(len(feedback))
         ]
         brought: list[Any] = [None] * len(feedback)
         for layer in reversed(range(len(feedback))):
-            brought[layer] = self.fed_back(state, signals, layer, feedback[layer])
+            brought[layer] = self.brought(state, signals, layer, feedback[layer])
             periphery.pull_back(state.net, layer, brought[layer], observations[0], signals[layer], chips=state.chips)
         sources = [self.source(signals, layer) for layer in range(len(feedback))]
         if not sources:
             return
         if self.fit == "least_squares":
-            self._solve(state, sources, estimates)
+            self._solve(state, sources, wanted)
         else:
-            residuals = [b - w.reshape(b.shape) for b, w in zip(brought, estimates, strict=True)]
+            residuals = [b - w.reshape(b.shape) for b, w in zip(brought, wanted, strict=True)]
             if not self.direct:
                 residuals = [periphery.unfold(state.net, layer + 1, r) for layer, r in enumerate(residuals)]
-            term = Term(state.ones(len(sources[0])), sources)
-            residual = algebra.outer([term], residuals, chips=state.chips)
+            whole = Term(state.ones(len(sources[0])), sources)
+            residual = algebra.outer([whole], residuals, chips=state.chips)
             adapt(state, "feedback", residual, self.feedback_optimizer, self.feedback_rate)
 
-    def _solve(self, state: State, sources: Sequence[np.ndarray], estimates: Sequence[np.ndarray]) -> None:
+    def _solve(self, state: State, sources: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
         """B = (sum s s^T + ridge I)^-1 sum s lambda^T, over all samples so far of each chip."""
         chips, xp, shapes = state.chips, state.xp, self.feedback_shapes(state)
         feedback = Layered(state.memory["feedback"], shapes)
         squares = _cut(state.memory["squares"], chips, [(n, n // chips) for n, _ in shapes])
         products = _cut(state.memory["products"], chips, shapes)
-        for layer, (s, w) in enumerate(zip(sources, estimates, strict=True)):
+        for layer, (s, w) in enumerate(zip(sources, wanted, strict=True)):
             source = s.reshape(chips, len(s) // chips, -1).astype(np.float64)
             turned = source.transpose(0, 2, 1)
             squares[layer] += turned @ source
@@ -326,7 +314,7 @@ class LearnedDFA(LearnedFA):
     direct: ClassVar[bool] = True
 
 
-def _cut(flat: Doubles, chips: int, shapes: Sequence[tuple[int, int]]) -> list[Doubles]:
+def _cut(flat: Any, chips: int, shapes: Sequence[tuple[int, int]]) -> list[Any]:
     """Consecutive views of a float64 buffer that holds arrays of these shapes: of each all chips', (chips, ...)."""
     ends = accumulate(a * b for a, b in shapes)
     return [flat[end - a * b : end].reshape(chips, -1, b) for end, (a, b) in zip(ends, shapes, strict=True)]

@@ -16,13 +16,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.common.types import Doubles, Floats
 from noisysim.compute import algebra, layered, losses, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
-from noisysim.learners.oracle import Oracle, granted
 from noisysim.learners.own import adapt, learned
 from noisysim.learners.perturbation import Derivative, Supervised, gathered
 from noisysim.networks.architecture import Architecture
@@ -36,17 +34,17 @@ class Forward(Derivative):
         return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
-        drives = super().drives(state, batch_size)
-        return drives[:1] if self.derivative == "exact" else drives
+        wanted = super().drives(state, batch_size)
+        return wanted[:1] if self.derivative == "exact" else wanted
 
-    def directional_changes(self, state: State, observations: Sequence[Observation], oracle: Oracle | None) -> Any:
+    def told(self, state: State, observations: Sequence[Observation], oracle: Any) -> Any:
         """dL along each direction (`sigma` times a unit draw), (samples, batch) float64."""
         if self.derivative == "passes":
             return self.loss_changes(state, observations)
         first = observations[0]
         drawn = self.perturbations(state, len(first.output))[: self.samples]
-        tangents = [granted(self.name, oracle).tangent(first, self.drive(v)) for v in drawn]
-        return self.visible_changes(state, gathered([_dots(first.output_error, t) for t in tangents], state.xp))
+        tangents = [oracle.tangent(first, self.drive(v)) for v in drawn]
+        return self.told_of(state, gathered([_dots(first.output_error, t) for t in tangents], state.xp))
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class FGW(Forward):
     name: ClassVar[str] = "fg-w"
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-3}
 
-    def sigma_at_floor(self, floor: float, net: Architecture) -> float:
+    def heard(self, floor: float, net: Architecture) -> float:
         return floor / math.sqrt(min(net.fan_in))  # of weights: what moves a line driven by inputs of RMS 1 as much
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
@@ -70,21 +68,21 @@ class FGW(Forward):
         return Drive(weights=drawn)
 
     def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
+        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
         batch, chips, xp = len(observations[0].output), state.chips, state.xp
-        changes = self.directional_changes(state, observations, oracle).reshape(self.samples, chips, -1)
-        slopes = changes.mean(axis=2) / state.injected(self.samples)
+        told = self.told(state, observations, oracle).reshape(self.samples, chips, -1)
+        slopes = told.mean(axis=2) / state.injected(self.samples)
         if self.loss == "batch":  # the sum in each sample's place
             slopes = slopes / (batch // chips)
         slopes = slopes.astype(np.float32)[:, :, None]
         if out is None:
             out = layered.empty(state.stack(state.net.shapes), xp)
         drawn = self.perturbations(state, batch)[: self.samples]
-        for gradient, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
-            xp.multiply(directions[0], slopes[0], out=gradient)
+        for own, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
+            xp.multiply(directions[0], slopes[0], out=own)
             for slope, direction in zip(slopes[1:], directions[1:], strict=True):
-                gradient += slope * direction
+                own += slope * direction
         return out
 
 
@@ -105,25 +103,21 @@ class FGA(Forward, Supervised):
         nothing = [None] * (len(drawn) - 1)
         return Drive([*nothing, drawn[-1]], [*drawn[:-1], None])
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
-        factors = self.directional_changes(state, observations, oracle) / state.injected(
-            self.samples, batch // state.chips
-        )
+        factors = self.told(state, observations, oracle) / state.injected(self.samples, batch // state.chips)
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
-            signal = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
-            periphery.pull_back(state.net, layer, signal, first, signals[layer], chips=state.chips)
+            wanted = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
+            periphery.pull_back(state.net, layer, wanted, first, signals[layer], chips=state.chips)
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         return [Term(state.ones(batch), signals)]
 
-    def hidden_signal(
-        self, state: State, first: Observation, layer: int, factors: Doubles, drawn: list[Floats]
-    ) -> Floats:
+    def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
         """An estimate of dL/dy of a hidden layer's outputs, in their shape."""
         return algebra.combine(factors, drawn, state.xp.empty_like(drawn[0]))
 
@@ -156,21 +150,19 @@ class LGFGA(FGA):
         drive = super().drive(drawn)
         return replace(drive, outputs=[None] * max(len(drawn) - 2, 0) + list(drive.outputs[-2:]))
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         loss, first = losses.get(state.loss), observations[0]
         # error(y, t) is g(y) - t, its own inverse in t
         state.work["targets"] = loss.error(first.output, state.xp.ascontiguousarray(first.output_error))
         state.work["errors"], state.work["outputs"] = [], []
         terms = super().estimate(state, observations, oracle)
         if self._readouts(state):
-            term = Term(state.ones(len(first.output)), state.work["errors"])
-            gradient = algebra.outer([term], state.work["outputs"], chips=state.chips)
+            whole = Term(state.ones(len(first.output)), state.work["errors"])
+            gradient = algebra.outer([whole], state.work["outputs"], chips=state.chips)
             adapt(state, "readouts", gradient, "adam", self.readout_rate)
         return terms
 
-    def hidden_signal(
-        self, state: State, first: Observation, layer: int, factors: Doubles, drawn: list[Floats]
-    ) -> Floats:
+    def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
         shapes = self._readouts(state)
         if layer < len(shapes):
             outputs = periphery.outputs(state.net, layer, first, chips=state.chips)
@@ -182,8 +174,8 @@ class LGFGA(FGA):
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
             moved = [read(u.reshape(len(u), -1)) for u in drawn]
-            changes = gathered([_dots(error, m) for m in moved], state.xp)
-            factors = changes / state.injected(self.samples, len(error) // state.chips)
+            told = gathered([_dots(error, m) for m in moved], state.xp)
+            factors = told / state.injected(self.samples, len(error) // state.chips)
         return super().hidden_signal(state, first, layer, factors, drawn)
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:
@@ -191,11 +183,11 @@ class LGFGA(FGA):
         return state.stack([(state.net.units[-1], n) for n in state.hidden[:-1]])
 
 
-def _dots(a: Any, b: Floats) -> Any:
+def _dots(a: Any, b: Any) -> Any:
     """Product of each sample's rows, (batch,) float64."""
     return (a.astype(np.float64) * b).sum(axis=1)
 
 
 def _by_chip(arrays: Layered, chips: int) -> list[Any]:
-    """Views (chips, values) of weight-shaped arrays: one of everything, or where chips alternate one per layer."""
+    """Views (chips, values) of weight-shaped arrays: one of everything, or where chips alternate one a layer."""
     return [arrays.flat[None]] if chips == 1 else [array.reshape(chips, -1) for array in arrays]

@@ -10,12 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
-
-from noisysim.common import array_types
-from noisysim.common.types import Array
 
 STRUCTURE = "structure"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
@@ -36,7 +33,7 @@ def copied(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") else value
 
 
-def check(where: str, memory: object) -> None:
+def check(where: str, memory: Any) -> None:
     """Refuse what would not come back as it is.
 
     Parameters
@@ -93,9 +90,7 @@ def _leaves(where: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]
         yield where, value
 
 
-def encoded(
-    memory: Mapping[str, Any], take: Callable[[Any], np.ndarray], reserved: Iterable[str] = ()
-) -> dict[str, Any]:
+def encoded(memory: Mapping[str, Any], take: Callable[[Any], np.ndarray], reserved: Iterable[str] = ()) -> dict:
     """Arrays by name that say all of a memory.
 
     Parameters
@@ -131,13 +126,13 @@ def _written(value: Any, arrays: dict[str, np.ndarray], take: Callable[[Any], np
     if kind in _AS_TEXT:
         return {"value": value}
     name = f"array{len(arrays)}"
-    arrays[name] = array = np.asarray(take(value) if is_array(value) else value)
-    entry: dict[str, Any] = {"array" if is_array(value) else "scalar": name}
+    arrays[name] = taken = np.asarray(take(value) if is_array(value) else value)
+    said: dict[str, Any] = {"array" if is_array(value) else "scalar": name}
     if kind is np.ndarray:
-        entry["numpy"] = True
-    if not array.flags.c_contiguous:
-        entry["order"] = "F"
-    return entry
+        said["numpy"] = True
+    if not taken.flags.c_contiguous:
+        said["order"] = "F"
+    return said
 
 
 def decoded(
@@ -154,41 +149,41 @@ def decoded(
         The memory as it is before the first update: what is NumPy's in it stays NumPy's.
     """
     if STRUCTURE not in arrays:
-        on_host = {name: type(value) is np.ndarray for name, value in (present or {}).items()}
-        return {n: np.array(array) if on_host.get(n) else put(np.array(array)) for n, array in arrays.items()}
+        here = {name: type(value) is np.ndarray for name, value in (present or {}).items()}
+        return {n: np.array(array) if here.get(n) else put(np.array(array)) for n, array in arrays.items()}
     try:
-        structure = json.loads(bytes(np.asarray(arrays[STRUCTURE], np.uint8)))
-        memory: dict[str, Any] = _read(structure, arrays, put)
-        return memory
+        said = json.loads(bytes(np.asarray(arrays[STRUCTURE], np.uint8)))
+        return _read(said, arrays, put)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"the structure of what is remembered cannot be read ({error})") from None
 
 
-def _read(entry: Mapping[str, Any], arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray], Any]) -> Any:
-    if "dict" in entry:
-        return {name: _read(inner, arrays, put) for name, inner in entry["dict"]}
-    if "list" in entry:
-        return [_read(inner, arrays, put) for inner in entry["list"]]
-    if "tuple" in entry:
-        return tuple(_read(inner, arrays, put) for inner in entry["tuple"])
-    if "scalar" in entry:
-        return np.asarray(arrays[entry["scalar"]])[()]
-    if "array" in entry:
-        array = np.array(arrays[entry["array"]], order=entry.get("order", "C"))
-        return array if entry.get("numpy") else put(array)
-    return entry["value"]
+def _read(said: Any, arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray], Any]) -> Any:
+    if "dict" in said:
+        return {name: _read(inner, arrays, put) for name, inner in said["dict"]}
+    if "list" in said:
+        return [_read(inner, arrays, put) for inner in said["list"]]
+    if "tuple" in said:
+        return tuple(_read(inner, arrays, put) for inner in said["tuple"])
+    if "scalar" in said:
+        return np.asarray(arrays[said["scalar"]])[()]
+    if "array" in said:
+        array = np.array(arrays[said["array"]], order=said.get("order", "C"))
+        return array if said.get("numpy") else put(array)
+    return said["value"]
 
 
-def is_array(value: object) -> TypeGuard[Array]:
+def is_array(value: Any) -> bool:
     """Whether a value is a plain array, NumPy's or CuPy's, and none of a subclass."""
-    return array_types.is_array(value)
+    kind = type(value)
+    return kind is np.ndarray or (kind.__name__ == "ndarray" and hasattr(kind, "__cuda_array_interface__"))
 
 
-def _kind(value: object) -> str:
+def _kind(value: Any) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _short(value: Any) -> str:
+    said = repr(value)
+    return said if len(said) <= 60 else f"{said[:57]}..."

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, layered, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, State
-from noisysim.learners.oracle import Oracle, granted
 from noisysim.networks.architecture import Architecture
 
 PAPER_SIGMA = 1e-3  # sigma^2 = 1e-6 ([D] appendix F)
@@ -65,33 +62,32 @@ class Perturbation(Learner):
         return super().advice(lacking)
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
-        return self.sigma or max(PAPER_SIGMA, self.sigma_at_floor(floor, net))
+        return self.sigma or max(PAPER_SIGMA, self.heard(floor, net))
 
     def clean(self, state: State) -> bool:
         """Whether the baseline pass is taken as free of noise."""
         return self.baseline == "clean" or (self.baseline == "auto" and "clean" in state.offers)
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
-        """Shapes of one draw, one per layer; `batch_size` is the samples of all chips."""
+        """Shapes of one draw, a layer each; `batch_size` is the samples of all chips."""
         return [state.net.line_shape(layer, batch_size) for layer in range(state.net.depth)]
 
     def perturbations(self, state: State, batch_size: int) -> list[Layered]:
-        """This step's draws, one set per sample, preceded by the baseline's own where that is to be noisy.
+        """This step's draws, one set a sample, preceded by the baseline's own where that is to be noisy.
 
         A pure function of key, step and batch size, kept in the state's work arrays until the step ends.
         """
         drawn = state.work.get("drawn")
         extra = int(self.baseline == "noisy" and "clean" in state.offers)
-        position = (state.step, state.first_sample, batch_size)
-        if drawn is None or drawn[0] != position:
+        when = (state.step, state.first_sample, batch_size)
+        if drawn is None or drawn[0] != when:
             sets = state.work.setdefault(("perturbations", batch_size), [])
             while len(sets) < self.samples + extra:
                 sets.append(layered.empty(self.shapes(state, batch_size), state.xp))
             for k, perturbation in enumerate(sets):
                 algebra.normals(perturbation, state.sigma, state.first_sample, state.step, k, state.key)
-            drawn = state.work["drawn"] = (position, sets)
-        perturbations: list[Layered] = drawn[1]
-        return perturbations
+            drawn = state.work["drawn"] = (when, sets)
+        return drawn[1]
 
     def signals(self, state: State, batch_size: int) -> Layered:
         """Room for an estimate of dL/da, in the shapes of the pre-activations."""
@@ -106,7 +102,7 @@ class Perturbation(Learner):
         return Drive(drawn)
 
     def baseline_drive(self, perturbations: list[Layered]) -> Drive:
-        """The first pass: the device's own, or with a perturbation that the rule is not told of."""
+        """The first pass: the device's own, or with a perturbation nobody is told of."""
         drive = self.drive(perturbations[self.samples]) if len(perturbations) > self.samples else Drive()
         return replace(drive, output_error=True) if "output_error" in self.requires() else drive
 
@@ -114,34 +110,29 @@ class Perturbation(Learner):
         drawn = self.perturbations(state, batch_size)
         return [self.baseline_drive(drawn), *(self.drive(v) for v in drawn[: self.samples])]
 
-    def pass_count(self, state: State, batch_size: int) -> int:
+    def asked(self, state: State, batch_size: int) -> int:
         """How many passes an update wants; no step of a state wants more than another."""
-        key = ("passes", batch_size, state.sigma)
-        if key not in state.work:
-            state.work[key] = len(self.drives(state, batch_size))
-        return int(state.work[key])
+        known = ("passes", batch_size, state.sigma)
+        if known not in state.work:
+            state.work[known] = len(self.drives(state, batch_size))
+        return state.work[known]
 
     def loss_changes(self, state: State, observations: Sequence[Observation]) -> Any:
         """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""
         losses = gathered([o.loss for o in observations[1:]], state.xp)
-        return self.visible_changes(state, state.xp.subtract(losses, observations[0].loss, dtype=np.float64))
+        return self.told_of(state, state.xp.subtract(losses, observations[0].loss, dtype=np.float64))
 
-    def visible_changes(self, state: State, changes: Doubles) -> Any:
+    def told_of(self, state: State, changes: Any) -> Any:
         """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` a chip's sum for each sample."""
         if self.loss == "sample":
             return changes
-        by_chip = changes.reshape(len(changes), state.chips, -1)
-        return state.xp.broadcast_to(by_chip.sum(axis=2, keepdims=True), by_chip.shape).reshape(changes.shape)
+        own = changes.reshape(len(changes), state.chips, -1)
+        return state.xp.broadcast_to(own.sum(axis=2, keepdims=True), own.shape).reshape(changes.shape)
 
     def update(
-        self,
-        state: State,
-        observations: Sequence[Observation],
-        *,
-        oracle: Oracle | None = None,
-        out: Layered | None = None,
+        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
     ) -> tuple[Layered | None, State]:
-        expected = self.pass_count(state, len(observations[0].output)) if len(observations) else self.samples + 1
+        expected = self.asked(state, len(observations[0].output)) if len(observations) else self.samples + 1
         if len(observations) != expected:
             raise ValueError(
                 f"learner {self.name!r} asked for {expected} passes and was given {len(observations)} observations"
@@ -152,13 +143,13 @@ class Perturbation(Learner):
             )
         if "output_error" in state.needs and observations[0].output_error is None:
             raise ValueError(f"learner {self.name!r} needs an output error: Drive(..., output_error=True) asks for it")
-        if "oracle" in state.needs:
-            granted(self.name, oracle)
+        if oracle is None and "oracle" in state.needs:
+            raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
         with algebra.single_blas():  # whatever a rule computes: the same bits on any number of threads
             return self.gradient(state, observations, oracle, out), state
 
     def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
+        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
         """The weight gradient: the estimate's outer product with the baseline's inputs."""
         first = observations[0]
@@ -168,7 +159,7 @@ class Perturbation(Learner):
             normed = [periphery.normalised(k, first, chips=state.chips) for k in range(state.net.depth)]
         return algebra.outer(terms, first.inputs, out, normed, chips=state.chips)
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
 
@@ -223,12 +214,12 @@ class Supervised(Perturbation):
         return Drive(outputs=[*drawn[:-1], None])
 
 
-def gathered(arrays: Sequence[Any], xp: ModuleType) -> Any:
+def gathered(arrays: Sequence[Any], xp: Any) -> Any:
     """Arrays that are alike as one, along a new first axis; a single one is not copied."""
     return arrays[0][None] if len(arrays) == 1 else xp.stack(arrays)
 
 
-def quotient(over: Array | float, under: Array, xp: ModuleType) -> Any:
+def quotient(over: Any, under: Any, xp: Any) -> Any:
     """over / under; 0 where that is not above 0."""
     moved = under > 0
     return xp.where(moved, over / xp.where(moved, under, 1), 0)

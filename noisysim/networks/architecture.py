@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.fields import as_list, shown
-from noisysim.common.types import Ints
-from noisysim.networks import activations
+from noisysim.common.fields import as_list, check_choice, shown
 from noisysim.networks import layers as kinds
-from noisysim.networks.activations import Activation
+from noisysim.networks.activations import ACTIVATIONS
 from noisysim.networks.layers import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, Pool
 
 Image = tuple[int, int, int]
@@ -34,7 +32,7 @@ class Block:
         Rows and columns of positions at which the product is applied; (1, 1) of a dense layer.
     pooled : (int, int)
         The same after pooling.
-    activation : Activation
+    activation : str
     pool : Pool or None
     norm : BatchNorm or None
     drop : float
@@ -45,7 +43,7 @@ class Block:
     source: Image
     grid: tuple[int, int]
     pooled: tuple[int, int]
-    activation: Activation
+    activation: str
     pool: Pool | None = None
     norm: BatchNorm | None = None
     drop: float = 0.0
@@ -138,7 +136,7 @@ class Architecture:
     @cached_property
     def activations(self) -> list[str]:
         """Activation function of each layer; the last is linear."""
-        return [block.activation.name for block in self.blocks]
+        return [block.activation for block in self.blocks]
 
     @cached_property
     def cells(self) -> int:
@@ -192,20 +190,19 @@ class Architecture:
         return (batch, self.positions[layer], n) if block.is_conv else (batch, n)
 
     @cached_property
-    def kinds(self) -> tuple[Activation, ...]:
+    def kinds(self) -> tuple[str, ...]:
         """The different activation functions of hidden layers, in the order of their first use.
 
         A network without any shares the loops of the commonest one instead of having loops of its own compiled.
         """
-        hidden = dict.fromkeys(block.activation for block in self.blocks[:-1])
-        return tuple(hidden) or (activations.get("leaky_relu"),)
+        return tuple(dict.fromkeys(self.activations[:-1])) or ("leaky_relu",)
 
-    def geometry(self) -> Ints:
-        """The integer table of that name that the loops read (columns named in `noisysim.compute.layout`)."""
+    def geometry(self) -> np.ndarray:
+        """The integer table of that name that the loops read (columns named in `kernels.layout`)."""
         return self._geometry
 
     @cached_property
-    def _geometry(self) -> Ints:
+    def _geometry(self) -> np.ndarray:
         rows, norm_at, mask_at = [], 0, 0
         for layer, block in enumerate(self.blocks):
             kernel, stride, margin = 0, 1, 0
@@ -224,13 +221,13 @@ class Architecture:
         return np.array(rows, np.int64)
 
 
-def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
+def whole(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions alone."""
-    image = any(isinstance(layer, Conv) for layer in hidden)
+    image = any(isinstance(one, Conv) for one in hidden)
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
 
 
-def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bool = False) -> Architecture:
+def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bool = False) -> Architecture:
     """The checked architecture of a list: input, hidden layers, number of outputs.
 
     Parameters
@@ -238,8 +235,8 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
     layers : sequence
         First a number of inputs or the shape of an image, (height, width) or (channels, height, width); then layers in
         any form that `noisysim.layers.layer` reads; last the number of outputs.
-    activation : str or Activation
-        Of layers that have none of their own; a name, or the path of a file.
+    activation : str
+        Of layers that have none of their own.
     bias : bool
 
     Raises
@@ -250,53 +247,52 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
     layers = as_list(layers)
     if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
         raise TypeError(f"layers must be a list such as [784, 256, 10], not {shown(layers)}")
-    layers = list(layers)
-    chosen = activations.get(activation)
-    if len(layers) < 2:
-        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
-    shape = _input_shape(layers[0])
-    listed = [kinds.layer(layer) for layer in layers[1:]]
+    given = list(layers)
+    check_choice("activation", activation, ACTIVATIONS)
+    if len(given) < 2:
+        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(given)}")
+    shape = _input_shape(given[0])
+    listed = [kinds.layer(one) for one in given[1:]]
     if not isinstance(listed[-1], Dense):
         raise ValueError(f"the last layer must be a number of outputs, not {listed[-1]!r}")
-    return Architecture(shape, tuple(_blocks(shape, listed, chosen)), bool(bias))
+    return Architecture(shape, tuple(_blocks(shape, listed, activation)), bool(bias))
 
 
-def _input_shape(spec: Any) -> tuple[int, ...]:
-    """The shape of the input: (n_in,), or (channels, height, width)."""
-    spec = as_list(spec)
-    sizes = tuple(spec) if isinstance(spec, (tuple, list)) else (spec,)
+def _input_shape(given: Any) -> tuple[int, ...]:
+    given = as_list(given)
+    sizes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
     counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
     if not counts or not 1 <= len(sizes) <= 3:
         raise ValueError(
             f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
-            f"as 784 or (3, 32, 32), not {shown(spec)}"
+            f"as 784 or (3, 32, 32), not {shown(given)}"
         )
     shape = tuple(int(n) for n in sizes)
     return (1, *shape) if len(shape) == 2 else shape
 
 
-def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: Activation) -> list[Block]:
+def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: str) -> list[Block]:
     """The blocks that layers make, each fitted to what lies below it."""
-    # the image of a flat input is unknown: no convolution can begin there
+    # of a flat input nobody knows the image, so a convolution cannot begin there
     below: Image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
     image = len(shape) == 3
     blocks: list[Block] = []
-    for k, layer in enumerate(listed):
-        if isinstance(layer, (Dense, Conv)):
-            if isinstance(layer, Conv) and not image:
+    for k, one in enumerate(listed):
+        if isinstance(one, (Dense, Conv)):
+            if isinstance(one, Conv) and not image:
                 raise ValueError(
-                    f"{layer!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense "
-                    "layer or flatten before it"
+                    f"{one!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense layer "
+                    "or flatten before it"
                 )
-            grid = _grid(layer, below) if isinstance(layer, Conv) else (1, 1)
+            grid = _grid(one, below) if isinstance(one, Conv) else (1, 1)
             last = k == len(listed) - 1
-            kind = activations.get("linear" if last else layer.activation or activation)
-            if last and layer.activation not in (None, "linear"):
-                raise ValueError(f"the last layer is linear: {layer!r} cannot have an activation")
-            blocks.append(Block(layer, below, grid, grid, kind))
-            image = isinstance(layer, Conv)
+            own = "linear" if last else (one.activation or activation)
+            if last and one.activation not in (None, "linear"):
+                raise ValueError(f"the last layer is linear: {one!r} cannot have an activation")
+            blocks.append(Block(one, below, grid, grid, own))
+            image = isinstance(one, Conv)
         else:
-            blocks, image = _followed(blocks, layer, image), image and not isinstance(layer, Flatten)
+            blocks, image = _followed(blocks, one, image), image and not isinstance(one, Flatten)
         if blocks:
             below = (*blocks[-1].pooled, blocks[-1].units)
     return blocks
@@ -311,26 +307,26 @@ def _grid(conv: Conv, source: Image) -> tuple[int, int]:
     return rows, columns
 
 
-def _followed(blocks: list[Block], layer: Layer, image: bool) -> list[Block]:
+def _followed(blocks: list[Block], one: Layer, image: bool) -> list[Block]:
     """The blocks with what the periphery does after the last one's product."""
-    if isinstance(layer, Flatten):
+    if isinstance(one, Flatten):
         return blocks
     if not blocks:
-        raise ValueError(f"{layer!r} must follow a conv or dense layer: the input is used as it is")
+        raise ValueError(f"{one!r} must follow a conv or dense layer: the input is used as it is")
     last = blocks[-1]
-    if isinstance(layer, BatchNorm):
+    if isinstance(one, BatchNorm):
         if not last.plain:
-            raise ValueError(f"{layer!r} must stand directly behind its conv or dense layer")
-        return [*blocks[:-1], replace(last, norm=layer)]
-    if isinstance(layer, Pool):
+            raise ValueError(f"{one!r} must stand directly behind its conv or dense layer")
+        return [*blocks[:-1], replace(last, norm=one)]
+    if isinstance(one, Pool):
         if not image or last.pool or last.drop:
-            raise ValueError(f"{layer!r} must follow a conv layer, once, and before its dropout")
-        stride = layer.stride or layer.size
-        if min(last.grid) < layer.size:
-            raise ValueError(f"{layer!r} does not fit the {last.grid[0]} x {last.grid[1]} positions below it")
-        rows, columns = ((n - layer.size) // stride + 1 for n in last.grid)
-        return [*blocks[:-1], replace(last, pool=layer, pooled=(rows, columns))]
-    assert isinstance(layer, Dropout)
+            raise ValueError(f"{one!r} must follow a conv layer, once, and before its dropout")
+        stride = one.stride or one.size
+        if min(last.grid) < one.size:
+            raise ValueError(f"{one!r} does not fit the {last.grid[0]} x {last.grid[1]} positions below it")
+        rows, columns = ((n - one.size) // stride + 1 for n in last.grid)
+        return [*blocks[:-1], replace(last, pool=one, pooled=(rows, columns))]
+    assert isinstance(one, Dropout)
     if last.drop:
-        raise ValueError(f"{layer!r} follows another dropout")
-    return [*blocks[:-1], replace(last, drop=layer.rate)]
+        raise ValueError(f"{one!r} follows another dropout")
+    return [*blocks[:-1], replace(last, drop=one.rate)]

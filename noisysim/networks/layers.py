@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from noisysim.common.fields import Field, as_list, check, declared, shown, unknown
-from noisysim.networks import activations
+from noisysim.common.fields import Field, as_list, check, check_choice, declared, shown, unknown
+from noisysim.networks.activations import ACTIVATIONS
 
 Size = Annotated[int, Field("", 1, 10**7, whole=True)]
 
@@ -37,7 +37,7 @@ class Layer:
             if value is None and self._defaults()[name] is None:
                 continue
             if name == "activation":
-                activations.check_name(value)
+                check_choice("activation", value, ACTIVATIONS)
             elif value != "same" or name != "padding":
                 object.__setattr__(self, name, check(self.name, name, value, spec))
 
@@ -47,25 +47,25 @@ class Layer:
 
     def __repr__(self) -> str:
         """``conv(16, 3, stride=2)``."""
-        arguments = []
+        said = []
         for name, default in self._defaults().items():
             value = getattr(self, name)
             if default is dataclasses.MISSING:
-                arguments.append(repr(value))
+                said.append(repr(value))
             elif value != default:
-                arguments.append(f"{name}={value!r}")
-        return f"{self.name}({', '.join(arguments)})"
+                said.append(f"{name}={value!r}")
+        return f"{self.name}({', '.join(said)})"
 
 
 @dataclass(frozen=True, repr=False)
 class Dense(Layer):
-    """A fully connected layer.
+    """A fully connected layer of so many units.
 
     Parameters
     ----------
     units : int
     activation : str, optional
-        Default: the network's.
+        The network's if left out.
     """
 
     name: ClassVar[str] = "dense"
@@ -87,7 +87,7 @@ class Conv(Layer):
     padding : int or "same"
         Zeros around the image; "same" is (kernel - 1) / 2, of an odd kernel.
     activation : str, optional
-        Default: the network's.
+        The network's if left out.
     """
 
     name: ClassVar[str] = "conv"
@@ -110,14 +110,14 @@ class Conv(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Pool(Layer):
-    """Max pooling, without padding: positions that do not fill a window are dropped.
+    """Max pooling, without padding: positions that do not fill a window are left out.
 
     Parameters
     ----------
     size : int
         Height and width of a window.
     stride : int, optional
-        Default: `size`.
+        `size` if left out.
     """
 
     name: ClassVar[str] = "pool"
@@ -189,23 +189,23 @@ def parse(text: str) -> Layer:
     try:
         call = ast.parse(text.strip(), mode="eval").body
         name = call.func.id if isinstance(call, ast.Call) else call.id  # type: ignore[attr-defined]
-        arguments = [ast.literal_eval(a) for a in getattr(call, "args", ())]
+        given = [ast.literal_eval(a) for a in getattr(call, "args", ())]
         settings = {k.arg: ast.literal_eval(k.value) for k in getattr(call, "keywords", ())}
     except (SyntaxError, ValueError, AttributeError, MemoryError, RecursionError):
         raise ValueError(f"cannot read the layer {shown(text)}: write it as 'conv(16, 3, stride=2)' or '256'") from None
     if name not in KINDS:
         raise unknown("layer", name, KINDS)
-    fields = list(KINDS[name]._defaults())
+    known = list(KINDS[name]._defaults())
     for setting in settings:
-        if setting not in fields:
-            raise unknown(f"field of {name}", setting, fields)
+        if setting not in known:
+            raise unknown(f"field of {name}", setting, known)
     try:
-        return KINDS[name](*arguments, **settings)
+        return KINDS[name](*given, **settings)  # type: ignore[arg-type]
     except TypeError as error:
         raise ValueError(f"cannot read the layer {shown(text)}: {error}") from None
 
 
-def layer(spec: Any) -> Layer:
+def layer(given: Any) -> Layer:
     """A layer in any of its forms: itself, a number of units, or a text.
 
     Examples
@@ -213,24 +213,24 @@ def layer(spec: Any) -> Layer:
     >>> layer(128) == layer("128") == layer("dense(128)")
     True
     """
-    if isinstance(spec, Layer):
-        return spec
-    if isinstance(spec, str):
-        number = spec.strip()
-        return Dense(int(number)) if number.isdecimal() and len(number) <= 9 else parse(spec)
-    if isinstance(spec, bool) or not isinstance(spec, numbers.Real):
+    if isinstance(given, Layer):
+        return given
+    if isinstance(given, str):
+        number = given.strip()
+        return Dense(int(number)) if number.isdecimal() and len(number) <= 9 else parse(given)
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
         raise TypeError(
-            f"a layer must be a number of units, or a text such as 'conv(16, 3, stride=2)', not {shown(spec)}"
+            f"a layer must be a number of units, or a text such as 'conv(16, 3, stride=2)', not {shown(given)}"
         )
-    return Dense(spec)  # type: ignore[arg-type]  # which checks it
+    return Dense(given)  # type: ignore[arg-type]
 
 
 def plain(layers: Sequence[Layer]) -> list[int | str]:
     """Layers as numbers and texts, which `layer` reads again."""
-    return [layer.units if isinstance(layer, Dense) and layer.activation is None else repr(layer) for layer in layers]
+    return [one.units if one == Dense(getattr(one, "units", 1)) else repr(one) for one in layers]  # type: ignore
 
 
-class Named(tuple[Layer, ...]):
+class Named(tuple):
     """Hidden layers of a published network; `source` says where they stand, `activation` what most of them have."""
 
     source: str
@@ -238,28 +238,28 @@ class Named(tuple[Layer, ...]):
 
     def __new__(cls, source: str, activation: str, layers: Sequence[Any]) -> Named:
         """Layers with the activation that the paper gives to those that have none of their own."""
-        named = super().__new__(cls, [_with_activation(layer(item), activation) for item in layers])
-        named.source, named.activation = source, activation
-        return named
+        own = [layer(one) for one in layers]
+        made = super().__new__(
+            cls,
+            [
+                dataclasses.replace(one, activation=activation)
+                if isinstance(one, (Dense, Conv)) and one.activation is None
+                else one
+                for one in own
+            ],
+        )
+        made.source, made.activation = source, activation
+        return made
 
     def __str__(self) -> str:
         """The layers in short: ``3 x 1024; relu``."""
-        without = [
-            dataclasses.replace(item, activation=None)
-            if isinstance(item, (Dense, Conv)) and item.activation == self.activation
-            else item
-            for item in self
+        own = [
+            dataclasses.replace(one, activation=None) if getattr(one, "activation", "") == self.activation else one
+            for one in self
         ]
-        runs = [(text, len(list(group))) for text, group in itertools.groupby(map(str, plain(without)))]
-        layers = ", ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
-        return f"{layers}; {self.activation}" if layers else "none"
-
-
-def _with_activation(item: Layer, activation: str) -> Layer:
-    """A layer with this activation, if it could have one and has none."""
-    if isinstance(item, (Dense, Conv)) and item.activation is None:
-        return dataclasses.replace(item, activation=activation)
-    return item
+        runs = [(text, len(list(group))) for text, group in itertools.groupby(map(str, plain(own)))]
+        said = ", ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
+        return f"{said}; {self.activation}" if said else "none"
 
 
 def _alexnet() -> list[Any]:
@@ -321,18 +321,18 @@ def names() -> list[str]:
     return list(NAMED)
 
 
-def hidden(spec: Any) -> list[Layer]:
+def hidden(given: Any) -> list[Layer]:
     """Hidden layers: a list or an array, or the name of a published network."""
-    spec = as_list(spec)
-    if isinstance(spec, str):
-        if spec not in NAMED:
-            if "(" in spec:
-                raise TypeError(f"layers must be a list, such as ['conv(16, 3)', 128], or a name, not {shown(spec)}")
-            raise unknown("network", spec, NAMED)
-        return list(NAMED[spec])
-    if isinstance(spec, (bytes, Mapping, Layer)) or not isinstance(spec, Sequence):
-        raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(spec)}")
+    given = as_list(given)
+    if isinstance(given, str):
+        if given not in NAMED:
+            if "(" in given:
+                raise TypeError(f"layers must be a list, such as ['conv(16, 3)', 128], or a name, not {shown(given)}")
+            raise unknown("network", given, NAMED)
+        return list(NAMED[given])
+    if isinstance(given, (bytes, Mapping, Layer)) or not isinstance(given, Sequence):
+        raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(given)}")
     listed: list[Layer] = []
-    for item in spec:  # of a command line the list holds a name
-        listed += NAMED[item] if isinstance(item, str) and item in NAMED else [layer(item)]
+    for one in given:  # a name in a list: so a command line gives it
+        listed += NAMED[one] if isinstance(one, str) and one in NAMED else [layer(one)]
     return listed

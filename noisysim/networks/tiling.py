@@ -1,4 +1,4 @@
-"""How a network is placed on a chip: its layers' tiles, and offsets into flat buffers."""
+"""How a network lies on a chip: its layers' tiles, and offsets into flat buffers."""
 
 from __future__ import annotations
 
@@ -7,32 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.types import Ints
-from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture, architecture
 
 BLOCK_ROWS = 512
 """Rows of a batch that one task takes through an operation, or through a network's dense layers."""
 BLOCK_VALUES = 1 << 19
-"""Values of patches that the samples of one task may have in convolutions: their number is the largest power of two
-below it, at least one."""
-
-
-class Tiling(Protocol):
-    """How arrays are cut, and weights sliced (`Network`); the numbers of a device say so."""
-
-    @property
-    def tile_rows(self) -> int: ...
-    @property
-    def tile_columns(self) -> int: ...
-    @property
-    def slices(self) -> int: ...
-    @property
-    def slice_bits(self) -> int: ...
+"""A task takes through convolutions as many samples, a power of two, as keep their patches below this many values; at
+least one."""
 
 
 class Room(NamedTuple):
@@ -110,13 +95,13 @@ class Network(Architecture):
 
     def room(self, first: int, last: int) -> Room:
         """What the work arrays of layers first..last - 1 must hold."""
-        span = slice(first, last)
-        at_all = list(zip(self.positions[span], self.columns[span], self.fan_in[span], self.blocks[span], strict=True))
+        here = slice(first, last)
+        at_all = list(zip(self.positions[here], self.columns[here], self.fan_in[here], self.blocks[here], strict=True))
         return Room(
-            columns=max(self.columns[span]),
+            columns=max(self.columns[here]),
             driven=max(p * n for p, n, _, _ in at_all),
-            lines=max(self.lines[span]),
-            outputs=max(self.sizes[span]),
+            lines=max(self.lines[here]),
+            outputs=max(self.sizes[here]),
             patches=max(p * n if block.is_conv else 0 for p, _, n, block in at_all),
         )
 
@@ -127,16 +112,16 @@ class Network(Architecture):
             for layer, (block, above) in enumerate(itertools.pairwise(self.blocks))
             if block.is_conv != above.is_conv or (training and block.norm)
         ]
-        stages = []
+        found = []
         for first, last in itertools.pairwise([0, *ends, self.depth]):
             room, rows = self.room(first, last), BLOCK_ROWS
             if self.blocks[first].is_conv:
                 rows = 1 << max(0, min(BLOCK_ROWS, BLOCK_VALUES // room.driven).bit_length() - 1)
-            stages.append(Stage((first, last), rows, room))
-        return stages
+            found.append(Stage((first, last), rows, room))
+        return found
 
-    def layout(self) -> tuple[Ints, Ints]:
-        """The integer tables `table` and `tiles` that the loops read (columns named in `noisysim.compute.layout`)."""
+    def layout(self) -> tuple[np.ndarray, np.ndarray]:
+        """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.layout`)."""
         table = np.zeros((self.depth, 9), np.int64)
         tiles: list[tuple[int, int, int, int]] = []
         inputs = activities = cells = rotations = columns = rows = 0
@@ -159,10 +144,9 @@ def _cut(n: int, most: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(round(k * n / count) for k in range(count + 1)))
 
 
-def network(layers: Sequence[Any], activation: str | Activation, bias: bool, numbers: Tiling) -> Network:
-    """A checked `Network` for arrays of this tiling; `layers` as in `noisysim.networks.architecture.architecture`."""
+def network(layers: Sequence[Any], activation: str, bias: bool, device: object) -> Network:
+    """A checked `Network` for a device's arrays; `layers` as in `noisysim.networks.architecture.architecture`."""
     plan = architecture(layers, activation, bias)
-    return Network(
-        plan.input_shape, plan.blocks, plan.bias, numbers.tile_rows, numbers.tile_columns, numbers.slices,
-        numbers.slice_bits,
-    )  # fmt: skip
+    defaults = {"tile_rows": 0, "tile_columns": 0, "slices": 1, "slice_bits": 4}
+    given = {name: int(getattr(device, name, default)) for name, default in defaults.items()}
+    return Network(plan.input_shape, plan.blocks, plan.bias, **given)

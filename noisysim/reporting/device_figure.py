@@ -5,23 +5,16 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import bench
+from noisysim.chip.fabrication import number
 from noisysim.common.fields import declared
-from noisysim.common.types import Doubles
-from noisysim.devices.contract import Device, DeviceSpec
-from noisysim.devices.resolved import resolve
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.gridspec import SubplotSpec
 
 SMALL, LINE = 8, 0.16  # points of legends and notes; inches from line to line of the head
 CELLS = 8  # cells drawn one by one
@@ -31,32 +24,29 @@ DASHED = (0, (4, 3))
 FAULTS = dict(zip(bench.KINDS, ("#eceef0", "#5b8db8", TEST, "#e3b04b", INK), strict=True))
 
 
-def draw(device: DeviceSpec, seed: int = 0) -> Figure:
+def draw(device: Any, seed: int = 0) -> Any:
     """The figure of `noisysim.plot.device`."""
-    checked = devices.get(device)
-    measured = [(panel, measure(checked, seed)) for measure, panel in _PANELS.items()]
-    panels = [(panel, measurement) for panel, measurement in measured if measurement is not None]
-    rows = 1 if len(panels) <= 3 else 2
-    columns = math.ceil(len(panels) / rows)
+    device = devices.get(device)
+    measured = [(panel, measure(device, seed)) for measure, panel in _PANELS.items()]
+    drawn = [(panel, found) for panel, found in measured if found is not None]
+    rows = 1 if len(drawn) <= 3 else 2
+    columns = math.ceil(len(drawn) / rows)
     width = max(3.7 * columns, 5.2)
-    lines = _head(checked, int(17 * width))
-    head = 0.42 + LINE * len(lines)
+    said = _head(device, int(17 * width))
+    head = 0.42 + LINE * len(said)
     figure = style.figure(width, 3.2 * rows + head)
     height = figure.get_figheight()
-    layout: Any = figure.get_layout_engine()
-    layout.set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
-    figure.text(
-        0.1 / width, 1 - 0.1 / height, devices.name_of(checked), va="top", fontsize=13, weight="bold", color=INK
-    )
-    for k, line in enumerate(lines):
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
+    figure.text(0.1 / width, 1 - 0.1 / height, devices.name_of(device), va="top", fontsize=13, weight="bold", color=INK)
+    for k, line in enumerate(said):
         figure.text(0.1 / width, 1 - (0.36 + LINE * k) / height, line, va="top", fontsize=SMALL, color=INK)
-    for (panel, measurement), place in zip(panels, _places(figure, rows, columns, len(panels)), strict=True):
-        panel(figure, place, measurement)
+    for (panel, found), place in zip(drawn, _places(figure, rows, columns, len(drawn)), strict=True):
+        panel(figure, place, found)
     return figure
 
 
-def _places(figure: Figure, rows: int, columns: int, count: int) -> list[SubplotSpec]:
-    """Positions of the panels; the first takes a column to itself if one position is left."""
+def _places(figure: Any, rows: int, columns: int, count: int) -> list[Any]:
+    """Where the panels go; the first takes a column to itself where one place is over."""
     grid = figure.add_gridspec(rows, columns)
     cells = [grid[k // columns, k % columns] for k in range(rows * columns)]
     if count < len(cells):
@@ -65,46 +55,47 @@ def _places(figure: Figure, rows: int, columns: int, count: int) -> list[Subplot
     return cells
 
 
-def _head(device: Device, room: int) -> list[str]:
-    """What the device is, its main numbers, and the fields that were set; in lines of limited length."""
-    hooks, fields, numbers = devices.own_hooks(device), declared(type(device)), resolve(device)
-    facts = []
+def _head(device: Any, room: int) -> list[str]:
+    """What the device is, the numbers that one asks for first, and whatever was set; in lines of so many characters."""
+    own, fields = devices.own_hooks(device), declared(type(device))
+    said = []
     if "g_max" in fields:
-        facts.append(f"{numbers.g_min:g} to {numbers.g_max:g} µS")
-        facts.append("two cells per weight" if numbers.paired else "one cell per weight")
+        said.append(f"{number(device, 'g_min', 0.0):g} to {device.g_max:g} µS")
+        said.append("one cell a weight" if number(device, "cells_per_weight", 2) == 1 else "two cells a weight")
     for field, name in (("dac_bits", "DAC"), ("adc_bits", "ADC")):
         if field in fields:
             bits = getattr(device, field)
-            facts.append(f"{name} {bits:g} bits" if bits else f"{name} ideal")
+            said.append(f"{name} {bits:g} bits" if bits else f"{name} ideal")
     if "line_noise" in fields:
-        facts.append(f"line noise {100 * device._asdict()['line_noise']:g} % of full scale")
-    if "pulse" in hooks:
-        facts.append("written by pulses, " + ("closed loop" if numbers.verified else "open loop"))
+        said.append(f"line noise {100 * device.line_noise:g} % of full scale")
+    if "pulse" in own:
+        closed = number(device, "verify_pulses", 0) > 0
+        said.append("written by pulses, " + ("closed loop" if closed else "open loop"))
     for name, value in devices.changes(device).items():
-        facts.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
+        said.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
     about = (type(device).__doc__ or "").partition("\n")[0]
-    return [line for text in (about, " · ".join(facts)) for line in textwrap.wrap(text, room)]
+    return [line for text in (about, " · ".join(said)) for line in textwrap.wrap(text, room)]
 
 
 # --- panels ---------------------------------------------------------------------------------------------------------
 
 
-def _transfer(figure: Figure, place: SubplotSpec, transfer: bench.Transfer) -> None:
-    """The curve, and below it the deviation of reads from the ideal one."""
+def _transfer(figure: Any, place: Any, found: bench.Transfer) -> None:
+    """The curve, and below it how far reads lie off the ideal one."""
     grid = place.subgridspec(2, 1, height_ratios=(3, 2), hspace=0.02)
     curve = figure.add_subplot(grid[0])
     off = figure.add_subplot(grid[1], sharex=curve)
-    repeats, _, columns = transfer.reads.shape
-    at = np.tile(transfer.inputs, repeats)
-    for panel, ideal in ((curve, 0.0), (off, transfer.ideal)):
-        reads = transfer.reads - np.reshape(ideal, (-1, 1))
+    repeats, _, columns = found.reads.shape
+    at = np.tile(found.inputs, repeats)
+    for panel, ideal in ((curve, 0.0), (off, found.ideal)):
+        reads = found.reads - np.reshape(ideal, (-1, 1))
         means = reads.mean(axis=0)
         panel.plot(at, reads[:, :, 0].ravel(), ".", color=TRAIN, ms=2.5, alpha=0.5, mew=0, label="reads of one line")
-        others = panel.plot(transfer.inputs, means[:, 1:], color=INK, lw=0.6, alpha=0.5)
+        others = panel.plot(found.inputs, means[:, 1:], color=INK, lw=0.6, alpha=0.5)
         others[0].set_label(f"means of {columns - 1} others")
-        panel.plot(transfer.inputs, means[:, 0], color=INK, lw=1.3, label="their mean")
-        panel.plot(transfer.inputs, transfer.ideal - ideal, color=TEST, lw=0.9, ls=DASHED, label="ideal")
-    least = 1e-4 * np.abs(transfer.ideal).max()  # rounding is nothing to look at
+        panel.plot(found.inputs, means[:, 0], color=INK, lw=1.3, label="their mean")
+        panel.plot(found.inputs, found.ideal - ideal, color=TEST, lw=0.9, ls=DASHED, label="ideal")
+    least = 1e-4 * np.abs(found.ideal).max()  # rounding is nothing to look at
     if np.abs(off.get_ylim()).max() < least:
         off.set_ylim(-least, least)
     _name(curve, "transfer, DAC to ADC", "", "output (pre-activation)")
@@ -113,56 +104,54 @@ def _transfer(figure: Figure, place: SubplotSpec, transfer: bench.Transfer) -> N
     _legend(curve)
 
 
-def _read_noise(figure: Figure, place: SubplotSpec, noise: bench.ReadNoise) -> None:
+def _read_noise(figure: Any, place: Any, found: bench.ReadNoise) -> None:
     panel = figure.add_subplot(place)
-    panel.hist(
-        noise.reads, _edges(noise).tolist(), density=True, color=TRAIN, alpha=0.5, label=f"{len(noise.reads)} reads"
-    )
-    at = noise.mean + noise.std * np.linspace(-4, 4, 200)
-    density = np.exp(-0.5 * ((at - noise.mean) / noise.std) ** 2) / (noise.std * math.sqrt(2 * math.pi))
-    label = "declared law" if noise.declared else "normal of the same moments\n(no law of the line declared)"
-    panel.plot(at, density, color=TEST, lw=1.3, label=label)
+    panel.hist(found.reads, _edges(found), density=True, color=TRAIN, alpha=0.5, label=f"{len(found.reads)} reads")
+    at = found.mean + found.std * np.linspace(-4, 4, 200)
+    density = np.exp(-0.5 * ((at - found.mean) / found.std) ** 2) / (found.std * math.sqrt(2 * math.pi))
+    said = "declared law" if found.declared else "normal of the same moments\n(no law of the line declared)"
+    panel.plot(at, density, color=TEST, lw=1.3, label=said)
     panel.set_ylim(top=1.35 * max(density.max(), panel.dataLim.ymax))
-    _name(panel, f"read noise, std {noise.reads.std():.3g}", "line − exact product (pre-activation)", "density")
+    _name(panel, f"read noise, std {found.reads.std():.3g}", "line − exact product (pre-activation)", "density")
     _legend(panel, ncols=2)
 
 
-def _edges(noise: bench.ReadNoise) -> Doubles:
-    """Edges of a histogram's bins; where reads take few values, one bin each."""
-    values = np.unique(noise.reads)
+def _edges(found: bench.ReadNoise) -> np.ndarray:
+    """Of a histogram's bins; where reads take few values, one each."""
+    values = np.unique(found.reads)
     if 1 < len(values) < BINS:
         middles = (values[1:] + values[:-1]) / 2
         return np.array([2 * values[0] - middles[0], *middles, 2 * values[-1] - middles[-1]])
-    reach = max(4 * noise.std, np.abs(noise.reads - noise.mean).max())
-    return noise.mean + np.linspace(-reach, reach, BINS + 1)
+    reach = max(4 * found.std, np.abs(found.reads - found.mean).max())
+    return found.mean + np.linspace(-reach, reach, BINS + 1)
 
 
-def _programming_error(figure: Figure, place: SubplotSpec, writes: bench.ProgrammingError) -> None:
+def _programming_error(figure: Any, place: Any, found: bench.ProgrammingError) -> None:
     panel = figure.add_subplot(place)
-    at = np.broadcast_to(writes.targets, writes.errors.shape)
-    panel.plot(at.ravel(), writes.errors.ravel(), ".", color=TRAIN, ms=2.5, alpha=0.35, mew=0, label="cells")
-    targets = writes.targets.reshape(GROUPS, -1)
-    errors = writes.errors.T.reshape(GROUPS, -1)
+    at = np.broadcast_to(found.targets, found.errors.shape)
+    panel.plot(at.ravel(), found.errors.ravel(), ".", color=TRAIN, ms=2.5, alpha=0.35, mew=0, label="cells")
+    targets = found.targets.reshape(GROUPS, -1)
+    errors = found.errors.T.reshape(GROUPS, -1)
     mean, std = np.mean(errors, axis=1), np.std(errors, axis=1)
     panel.plot(targets.mean(axis=1), mean, color=INK, lw=1.5, label="mean, ±1 std")
     panel.plot(targets.mean(axis=1), np.stack([mean - std, mean + std], axis=1), color=INK, lw=0.8)
-    if writes.law is not None:
-        means, stds = (values.reshape(GROUPS, -1) for values in writes.law)
+    if found.law is not None:
+        means, stds = (values.reshape(GROUPS, -1) for values in found.law)
         mean, std = means.mean(axis=1), np.sqrt((stds**2).mean(axis=1) + means.var(axis=1))
-        curves = panel.plot(
+        said = panel.plot(
             targets.mean(axis=1), np.stack([mean - std, mean + std], axis=1), color=TEST, lw=1.2, ls=DASHED
         )
-        curves[0].set_label("declared law")
-    reach = np.max(np.abs(writes.errors)) or 1.0
+        said[0].set_label("declared law")
+    reach = np.max(np.abs(found.errors)) or 1.0
     _headroom(panel, -reach, reach)
-    _name(panel, f"programming error, std {np.std(writes.errors):.3g} µS", "target (µS)", "conductance − target (µS)")
+    _name(panel, f"programming error, std {np.std(found.errors):.3g} µS", "target (µS)", "conductance − target (µS)")
     _legend(panel, ncols=3)
 
 
-def _pulse_response(figure: Figure, place: SubplotSpec, response: bench.PulseResponse) -> None:
+def _pulse_response(figure: Any, place: Any, found: bench.PulseResponse) -> None:
     panel = figure.add_subplot(place)
-    cells = np.concatenate([response.up, response.down[1:]])
-    at = np.arange(len(cells)) * response.pulses[1]
+    cells = np.concatenate([found.up, found.down[1:]])
+    at = np.arange(len(cells)) * found.pulses[1]
     low, high = np.percentile(cells, [10, 90], axis=1)
     if (high > low).any():
         panel.fill_between(at, low, high, color=TRAIN, alpha=0.22, lw=0, label="10 to 90 %")
@@ -172,34 +161,31 @@ def _pulse_response(figure: Figure, place: SubplotSpec, response: bench.PulseRes
     drawn = np.concatenate([cells[:, :CELLS].ravel(), low, high])
     _headroom(panel, np.min(drawn), np.max(drawn))
     _name(
-        panel,
-        "response to pulses",
-        "pulses, up and then down" if len(response.down) else "pulses up",
-        "conductance (µS)",
+        panel, "response to pulses", "pulses, up and then down" if len(found.down) else "pulses up", "conductance (µS)"
     )
     _legend(panel, ncols=3)
 
 
-def _ageing(figure: Figure, place: SubplotSpec, ageing: bench.Ageing) -> None:
+def _ageing(figure: Any, place: Any, found: bench.Ageing) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     panel = figure.add_subplot(place)
-    low, middle, high = np.percentile(ageing.cells, [10, 50, 90], axis=1)
-    for k in range(len(ageing.targets)):
-        label = None if k else "10 to 90 %"
-        panel.fill_between(ageing.ages, low[:, k], high[:, k], color=TRAIN, alpha=0.3, lw=0, label=label)
-    lines = panel.plot(ageing.ages, middle, color=INK, lw=1.4)
+    low, middle, high = np.percentile(found.cells, [10, 50, 90], axis=1)
+    for k in range(len(found.targets)):
+        said = None if k else "10 to 90 %"
+        panel.fill_between(found.ages, low[:, k], high[:, k], color=TRAIN, alpha=0.3, lw=0, label=said)
+    lines = panel.plot(found.ages, middle, color=INK, lw=1.4)
     lines[0].set_label("median")
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(numticks=7))
     panel.xaxis.set_minor_locator(NullLocator())
     _headroom(panel, low.min(), high.max())
     _name(panel, "ageing", "time since the write (s)", "conductance (µS)")
-    if ageing.output is not None:
+    if found.output is not None:
         right = panel.twinx()
         panel.plot([], [], color=TEST, lw=1.3, label="output")
-        right.plot(ageing.ages, ageing.output, color=TEST, lw=1.3)
-        _headroom(right, 0.0, ageing.output.max())
+        right.plot(found.ages, found.output, color=TEST, lw=1.3)
+        _headroom(right, 0.0, found.output.max())
         right.set_ylabel("output, compensated (of that written)", color=TEST, fontsize=9)
         right.tick_params(labelsize=SMALL, colors=TEST)
         right.spines[["top", "left"]].set_visible(False)
@@ -207,20 +193,20 @@ def _ageing(figure: Figure, place: SubplotSpec, ageing: bench.Ageing) -> None:
     _legend(panel, ncols=3)
 
 
-def _faults(figure: Figure, place: SubplotSpec, faults: bench.Faults) -> None:
+def _faults(figure: Any, place: Any, found: bench.Faults) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
     panel = figure.add_subplot(place)
     colours = ListedColormap(list(FAULTS.values()))
-    panel.imshow(faults.array, cmap=colours, vmin=-0.5, vmax=len(FAULTS) - 0.5, aspect="auto", interpolation="none")
+    panel.imshow(found.array, cmap=colours, vmin=-0.5, vmax=len(FAULTS) - 0.5, aspect="auto", interpolation="none")
     _name(panel, "faults of one array", "output line", "input line")
     panel.grid(visible=False)
-    handles = [Patch(fc=FAULTS[k], label=f"{k} {100 * share:.1f} %") for k, share in faults.shares.items() if share]
+    handles = [Patch(fc=FAULTS[k], label=f"{k} {100 * share:.1f} %") for k, share in found.shares.items() if share]
     _legend(panel, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
 
 
-def _name(panel: Axes, title: str, x: str, y: str) -> None:
+def _name(panel: Any, title: str, x: str, y: str) -> None:
     panel.set_title(title, loc="left", fontsize=9.5, color=INK)
     panel.set_xlabel(x, fontsize=9)
     panel.set_ylabel(y, fontsize=9)
@@ -230,20 +216,19 @@ def _name(panel: Axes, title: str, x: str, y: str) -> None:
     style.plain(panel)
 
 
-def _headroom(panel: Axes, low: float, high: float) -> None:
+def _headroom(panel: Any, low: float, high: float) -> None:
     """Limits that leave room for a legend's line above what is drawn."""
     span = (high - low) or abs(high) or 1.0
     panel.set_ylim(low - 0.04 * span, high + 0.16 * span)
 
 
-def _legend(panel: Axes, **options: Any) -> None:
+def _legend(panel: Any, **how: Any) -> None:
     legend = panel.legend(
-        **{"loc": "upper left", "borderaxespad": 0.2, **options}, frameon=False, fontsize=SMALL, handlelength=1.3,
+        **{"loc": "upper left", "borderaxespad": 0.2, **how}, frameon=False, fontsize=SMALL, handlelength=1.3,
         columnspacing=1.0, markerscale=2.5,
     )  # fmt: skip
     for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
+        handle.set_alpha(1)
 
 
 _PANELS: dict[Callable[[Any, int], Any], Callable[[Any, Any, Any], None]] = {

@@ -5,21 +5,15 @@ from __future__ import annotations
 import base64
 import inspect
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 from markupsafe import Markup
 
 from noisysim.chip.diagnostics import DIAGNOSTICS
-from noisysim.common import identity
-from noisysim.common.types import Doubles
 from noisysim.reporting import pages, plot, style
 from noisysim.runs.result import Result
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SIZE = (4.8, 3.3)
 """Inches of a figure: its smallest letters are legible at a phone's width."""
@@ -31,14 +25,14 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
 class Picture(NamedTuple):
-    """A figure of a page: its caption, its text for screen readers, and its markup."""
+    """A figure of a page: what it says below itself, what it says to those who cannot see it, and its markup."""
 
     caption: str
     alt: str
     markup: Markup
 
 
-def embedded(figure: Figure, name: str, alt: str) -> Markup:
+def embedded(figure: Any, name: str, alt: str) -> Markup:
     """A matplotlib figure as part of a page.
 
     Parameters
@@ -86,11 +80,11 @@ def _inline(text: str, name: str, alt: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _alone(figure: Figure, axes: Axes) -> Figure:
+def _alone(figure: Any, axes: Any) -> Any:
     """A figure with only one of its panels, in the size of a page's figures and without a title: the page has one."""
-    for panel in figure.axes:
-        if panel is not axes:
-            panel.remove()
+    for other in figure.axes:
+        if other is not axes:
+            other.remove()
     axes.set_subplotspec(figure.add_gridspec(1, 1)[0])
     figure.suptitle("")
     figure.set_size_inches(*SIZE)
@@ -104,7 +98,7 @@ def learning_curves(result: Result) -> list[Picture]:
     """Loss and, for a classification, accuracy against epochs; nothing of a run that ended before its first update."""
     if not len(result.steps["train_loss"]):
         return []
-    pictures = []
+    found = []
     names = ["loss", "accuracy"] if np.isfinite(result.history["test_accuracy"]).any() else ["loss"]
     for k, name in enumerate(names):
         figure = plot.learning_curves(result)
@@ -116,15 +110,15 @@ def learning_curves(result: Result) -> list[Picture]:
                 f": on the test split {form(test[0])} after the first epoch, {form(test[-1])} after epoch {len(test)}"
             )
         caption = f"{name.capitalize()}: an epoch's training mean stands at its middle, a test at its end."
-        pictures.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[k]), f"curve-{name}", alt)))
-    return pictures
+        found.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[k]), f"curve-{name}", alt)))
+    return found
 
 
 def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
     """A figure of each diagnostic, and the names of those that were not defined in this run."""
-    pictures, undefined = [], []
+    found, undefined = [], []
     for number, one in enumerate(result.config["diagnostics"]):
-        name = identity.title(one)
+        name = one["name"]
         if not np.isfinite(result.diagnostics[name]).any():
             undefined.append(name)
             continue
@@ -132,12 +126,12 @@ def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
         meaning = inspect.getdoc(DIAGNOSTICS[name]) if name in DIAGNOSTICS else None
         caption = f"{name}: {meaning.splitlines()[0]}" if meaning else name
         alt = f"{name} of each layer against updates"
-        pictures.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[0]), f"diagnostic-{number}", alt)))
-    return pictures, undefined
+        found.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[0]), f"diagnostic-{number}", alt)))
+    return found, undefined
 
 
 def chips(result: Result) -> list[Picture]:
-    """How the chips of a run differ: their final values."""
+    """How the chips of a run differ: where each ended."""
     if not len(result.history["test_loss"]):
         return []
     accuracy = result.history["test_accuracy"][-1]
@@ -148,29 +142,29 @@ def chips(result: Result) -> list[Picture]:
         return []
     figure = style.figure(*SIZE)
     axes = figure.subplots()
-    label = "final test accuracy (%)" if name == "accuracy" else "final test loss"
-    (_histogram if len(values) > FEW else _dots)(axes, values, label)
+    said = "final test accuracy (%)" if name == "accuracy" else "final test loss"
+    (_histogram if len(values) > FEW else _dots)(axes, values, said)
     axes.legend(frameon=False, fontsize=8)
     style.plain(axes)
     alt = f"Final test {name} of {len(finite)} chips, from {finite.min():.4g} to {finite.max():.4g}"
     return [Picture(f"Final test {name} of each chip.", alt, embedded(figure, "chips", alt))]
 
 
-def _dots(axes: Axes, values: Doubles, label: str) -> None:
-    """One point per chip."""
+def _dots(axes: Any, values: np.ndarray, said: str) -> None:
+    """A point a chip."""
     finite = values[np.isfinite(values)]
     mean, spread = finite.mean(), finite.std(ddof=1)
     axes.axhspan(mean - spread, mean + spread, color=style.TEST, alpha=0.12, lw=0, label="standard deviation")
     axes.axhline(mean, color=style.TEST, lw=1.2, label="mean")
     axes.plot(np.arange(1, len(values) + 1), values, "o", color=style.INK, ms=5)
-    axes.set(xlabel="chip", ylabel=label)
-    style.whole_numbers(axes.xaxis)
+    axes.set(xlabel="chip", ylabel=said)
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _histogram(axes: Axes, values: Doubles, label: str) -> None:
-    """Histogram of the chips' final values."""
+def _histogram(axes: Any, values: np.ndarray, said: str) -> None:
+    """How many chips ended where."""
     finite = values[np.isfinite(values)]
     axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=style.TRAIN, alpha=0.6)
     axes.axvline(finite.mean(), color=style.TEST, lw=1.5, label="mean")
-    axes.set(xlabel=label, ylabel="chips")
-    style.whole_numbers(axes.yaxis)
+    axes.set(xlabel=said, ylabel="chips")
+    axes.yaxis.get_major_locator().set_params(integer=True)

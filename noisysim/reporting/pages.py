@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from numpy.typing import ArrayLike
 
 NONE = "–"
 _SHORT = {"mvms": "MVMs", "adc": "ADC", "dac": "DAC", "train": "training", "elapsed": "seconds", "cpu": "CPU"}
@@ -33,7 +32,7 @@ class Table(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A name, a value, and a remark."""
+    """A name, a value, and what else is to be said of it."""
 
     name: str
     value: str
@@ -57,10 +56,10 @@ def render(template: str, **content: Any) -> str:
     return _engine().get_template(template).render(**content)
 
 
-def over(values: ArrayLike, form: str, scale: float = 1.0) -> str:
+def over(values: Any, form: str, scale: float = 1.0) -> str:
     """A number; of several those that are finite, as mean and standard deviation; – where there is none."""
-    scaled = scale * np.atleast_1d(np.asarray(values, float))
-    finite = scaled[np.isfinite(scaled)]
+    found = scale * np.atleast_1d(np.asarray(values, float))
+    finite = found[np.isfinite(found)]
     if not finite.size:
         return NONE
     if finite.size == 1:
@@ -76,21 +75,21 @@ def _spread(mean: float, std: float, form: str) -> str:
     return f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
-def accuracy(values: ArrayLike) -> str:
-    """Fractions as per cent."""
-    text = over(values, ".1f", 100.0)
-    return text if text == NONE else f"{text} %"
+def accuracy(values: Any) -> str:
+    """Per cent of fractions."""
+    said = over(values, ".1f", 100.0)
+    return said if said == NONE else f"{said} %"
 
 
-def loss(values: ArrayLike) -> str:
-    """Losses as a page shows them."""
+def loss(values: Any) -> str:
+    """Of losses."""
     return over(values, ".4g")
 
 
 def words(name: str) -> str:
     """A name from a file as a heading has it."""
-    text = " ".join(_SHORT.get(word, word) for word in name.split("_"))
-    return text[0].upper() + text[1:]
+    said = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    return said[0].upper() + said[1:]
 
 
 def count(number: float) -> str:
@@ -101,7 +100,7 @@ def count(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in readable units."""
+    """Seconds as somebody would say them."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

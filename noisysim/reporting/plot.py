@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from noisysim.common import identity, writing
+from noisysim.common import writing
 from noisysim.common.fields import check_choice
 from noisysim.common.texts import printable
-from noisysim.common.types import Doubles
 from noisysim.reporting import style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from noisysim.chip.diagnostics.base import Axis
-    from noisysim.devices.contract import DeviceSpec
 
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
@@ -27,31 +19,15 @@ LOOKS = 60
 """Most points of a diagnostic's line: of more looks each is the mean of several."""
 
 
-class Recorded(Protocol):
-    """What figures read of a `noisysim.Result`."""
-
-    @property
-    def config(self) -> dict[str, Any]: ...
-
-    @property
-    def history(self) -> dict[str, np.ndarray]: ...
-
-    @property
-    def steps(self) -> dict[str, np.ndarray]: ...
-
-    @property
-    def diagnostics(self) -> dict[str, np.ndarray]: ...
-
-
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a picture file that cannot be written, before any work."""
-    suffix, formats = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
-    if suffix not in formats:
-        raise ValueError(f"a picture file ends in one of {', '.join(formats)}: not {os.fspath(path)!r}")
+    suffix, known = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
+    if suffix not in known:
+        raise ValueError(f"a picture file ends in one of {', '.join(known)}: not {os.fspath(path)!r}")
     writing.check(path)
 
 
-def _finish(figure: Figure, result: Recorded, path: str | os.PathLike[str] | None) -> Figure:
+def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> Any:
     """Put rule, device and task above a figure, and write it if a path is given."""
     config = result.config
     name = Path(config["task"]["name"]).name
@@ -62,8 +38,8 @@ def _finish(figure: Figure, result: Recorded, path: str | os.PathLike[str] | Non
     return figure
 
 
-def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Figure:
-    """What a device does, measured on chips of it; a panel is omitted where the device has no such effect.
+def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Any:
+    """What a device does, measured on chips of it; panels are left out where it does no such thing.
 
     Transfer curve, read noise, programming error, response to pulses, ageing, faults (`noisysim.bench`).
 
@@ -97,7 +73,7 @@ def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed:
     return figure
 
 
-def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None) -> Figure:
+def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
     """Loss, and for a classification accuracy, against epochs: training as lines, test as points.
 
     An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
@@ -121,11 +97,9 @@ def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None
     panels = figure.subplots(1, 2 if classification else 1, squeeze=False)[0]
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     steps = result.steps["train_loss"]
-    middles, batch_losses, batches_per_point = _batches(
-        _over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"])
-    )
-    label = "each batch" if batches_per_point == 1 else f"mean of {batches_per_point} batches"
-    panels[0].plot(middles, batch_losses, color=style.TRAIN, alpha=0.4, lw=0.8, label=label)
+    at, batches, together = _batches(_over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"]))
+    said = "each batch" if together == 1 else f"mean of {together} batches"
+    panels[0].plot(at, batches, color=style.TRAIN, alpha=0.4, lw=0.8, label=said)
     for panel, name, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=False):
         line = "-" if len(epochs) > 1 else "s"  # one point makes no line
         mean, spread = _over_chips(scale * history[f"train_{name}"])
@@ -133,21 +107,21 @@ def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None
         if steps.ndim > 1:
             panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=style.INK, alpha=0.15, lw=0)
         mean, spread = _over_chips(scale * history[f"test_{name}"])
-        label = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
-        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=label)
+        said = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
+        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=said)
         if steps.ndim > 1:
             panel.errorbar(epochs, mean, spread, fmt="none", ecolor=style.TEST, elinewidth=1)
         panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
         panel.set_xlim(left=0)
-        style.whole_numbers(panel.xaxis)
+        panel.xaxis.get_major_locator().set_params(integer=True)
         style.plain(panel)
         panel.legend(frameon=False, fontsize=8)
-    losses = np.concatenate([batch_losses, history["train_loss"].ravel(), history["test_loss"].ravel()])
-    _scale(panels[0], losses[np.isfinite(losses) & (losses > 0)])
+    shown = np.concatenate([batches, history["train_loss"].ravel(), history["test_loss"].ravel()])
+    _scale(panels[0], shown[np.isfinite(shown) & (shown > 0)])
     return _finish(figure, result, path)
 
 
-def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
+def _over_chips(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the chips of a run, of those whose values are finite; of one chip its values."""
     if values.ndim == 1:
         return values, np.zeros_like(values)
@@ -156,8 +130,8 @@ def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
     return np.ma.filled(mean, np.nan), np.ma.filled(spread, np.nan)
 
 
-def diagnostic(result: Recorded, name: str, path: str | os.PathLike[str] | None = None) -> Figure:
-    """What one diagnostic of a run measured, one line per layer, against updates.
+def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = None) -> Any:
+    """What one diagnostic of a run found, a line a layer, against updates.
 
     Parameters
     ----------
@@ -174,12 +148,12 @@ def diagnostic(result: Recorded, name: str, path: str | os.PathLike[str] | None 
     return _diagnostics(result, [name], path)
 
 
-def diagnostics(result: Recorded, path: str | os.PathLike[str] | None = None) -> Figure:
-    """What all diagnostics of a run measured, a small panel each; otherwise as `diagnostic`."""
-    return _diagnostics(result, [identity.title(described) for described in result.config["diagnostics"]], path)
+def diagnostics(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
+    """What all diagnostics of a run found, a small panel each; otherwise as `diagnostic`."""
+    return _diagnostics(result, [one["name"] for one in result.config["diagnostics"]], path)
 
 
-def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str] | None) -> Figure:
+def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | None) -> Any:
     from noisysim.chip.diagnostics import DIAGNOSTICS, Diagnostic
 
     if not result.diagnostics:
@@ -194,7 +168,7 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(names) :]:
         panel.remove()
-    looks_per_point = _looks_per_point(result.diagnostics["update"])
+    together = _together(result.diagnostics["update"])
     for number, (panel, name) in enumerate(zip(panels, names, strict=False)):
         axis = DIAGNOSTICS.get(name, Diagnostic).axis
         _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
@@ -203,7 +177,7 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
         else:
             panel.set_title(axis.label or name, loc="left", fontsize=8.5)
         if number + columns >= len(names):
-            panel.set_xlabel("updates" if looks_per_point == 1 else f"updates (means of {looks_per_point} looks)")
+            panel.set_xlabel("updates" if together == 1 else f"updates (means of {together} looks)")
     layers = {line.get_label(): line for panel in panels for line in panel.lines if line.get_label().isdigit()}
     if layers:
         handles = [layers[layer] for layer in sorted(layers, key=int)]
@@ -211,7 +185,7 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
     return _finish(figure, result, path)
 
 
-def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
+def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> None:
     """A diagnostic, (looks, layers), in one panel."""
     from matplotlib import colormaps
     from matplotlib.ticker import MultipleLocator
@@ -222,14 +196,14 @@ def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
     for layer, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.85, depth))):
         if np.isfinite(values[:, layer]).any():
             panel.plot(at, values[:, layer], line, color=colour, lw=1.3, ms=4, label=f"{layer + 1}")
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    shown = values[np.isfinite(values)]
+    if not shown.size:
         panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=style.TRAIN)
-    if axis.high is None and (finite > 0).all():
-        _scale(panel, finite)
+    if axis.high is None and (shown > 0).all():
+        _scale(panel, shown)
     last = max(updates.max(initial=0), 1)
     panel.set_xlim(-0.03 * last, 1.03 * last)
-    style.whole_numbers(panel.xaxis)
+    panel.xaxis.get_major_locator().set_params(integer=True)
     if panel.get_yscale() == "linear":
         panel.update_datalim([(0, v) for v in (axis.low, axis.high) if v is not None], updatex=False)
         panel.autoscale_view(scalex=False)
@@ -240,39 +214,38 @@ def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
     style.plain(panel)
 
 
-def _thinned(values: Doubles) -> Doubles:
+def _thinned(values: np.ndarray) -> np.ndarray:
     """Means of successive looks over what is defined, at most `LOOKS` of them."""
     if len(values) <= LOOKS:
         return values
-    firsts = np.arange(0, len(values), _looks_per_point(values))
+    firsts = np.arange(0, len(values), _together(values))
     defined = np.isfinite(values)
     sums, counts = (np.add.reduceat(a, firsts, axis=0) for a in (np.where(defined, values, 0.0), defined.astype(float)))
-    means: Doubles = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return means
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
-def _looks_per_point(values: Doubles) -> int:
-    """Number of looks that one point is the mean of."""
+def _together(values: np.ndarray) -> int:
+    """How many looks one point is the mean of."""
     return max(1, -(-len(values) // LOOKS))
 
 
-def _batches(losses: Doubles, an_epoch: int) -> tuple[Doubles, Doubles, int]:
+def _batches(losses: np.ndarray, an_epoch: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Where (in epochs) and what the losses of the updates were, and how many one point is the mean of."""
-    per_point = max(1, -(-len(losses) // POINTS))
-    firsts = np.arange(0, len(losses), per_point)
-    counts = np.minimum(firsts + per_point, len(losses)) - firsts
+    together = max(1, -(-len(losses) // POINTS))
+    firsts = np.arange(0, len(losses), together)
+    counts = np.minimum(firsts + together, len(losses)) - firsts
     means = np.add.reduceat(losses, firsts) / counts if len(losses) else losses
-    return (firsts + counts / 2) / an_epoch, means, per_point
+    return (firsts + counts / 2) / an_epoch, means, together
 
 
-def _scale(panel: Axes, values: Doubles) -> None:
+def _scale(panel: Any, shown: np.ndarray) -> None:
     """A logarithmic axis where the losses span more than a linear one shows, its ticks in plain numbers."""
-    if not len(values) or values.max() <= 20 * values.min():
+    if not len(shown) or shown.max() <= 20 * shown.min():
         return
     from matplotlib.ticker import LogLocator, NullLocator
 
     panel.set_yscale("log")
-    if values.max() < 1e4 * values.min():
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if values.max() < 300 * values.min() else (1,)))
+    if shown.max() < 1e4 * shown.min():
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if shown.max() < 300 * shown.min() else (1,)))
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_locator(NullLocator())

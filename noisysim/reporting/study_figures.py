@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Doubles
 from noisysim.reporting import style
 from noisysim.reporting.figures import SIZE, Picture, embedded
 from noisysim.studies.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
-    from xarray import Dataset
 
 NUMERIC = 3
 """Axes of numbers that get a figure of their own, at most."""
@@ -24,49 +18,47 @@ COLOURS = 10
 _AVERAGED = ("seed", "chip")
 
 
-def measure(data: Dataset) -> str:
+def measure(data: Any) -> str:
     """What the figures show: test accuracy, for a regression test loss, "" where no run has either."""
-    measured = [
-        name for name in ("test_accuracy", "test_loss") if name in data and np.isfinite(data[name].values).any()
-    ]
-    return measured[0] if measured else ""
+    found = [name for name in ("test_accuracy", "test_loss") if name in data and np.isfinite(data[name].values).any()]
+    return found[0] if found else ""
 
 
-def means(data: Dataset, name: str) -> Any:
+def means(data: Any, name: str) -> Any:
     """Over seeds and chips, of the runs that finished."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of settings where none did
         return data[name].mean([dim for dim in _AVERAGED if dim in data[name].dims])
 
 
-def best(study: Study, data: Dataset, name: str) -> dict[str, Any]:
+def best(study: Study, data: Any, name: str) -> dict[str, Any]:
     """Labels of the setting with the best mean, of those whose runs all finished if there are any."""
     whole = data[name].mean([dim for dim in _AVERAGED if dim in data[name].dims], skipna=False)
-    candidates = whole if np.isfinite(whole.values).any() else means(data, name)
-    values = candidates.values if name.endswith("accuracy") else -candidates.values
+    found = whole if np.isfinite(whole.values).any() else means(data, name)
+    values = found.values if name.endswith("accuracy") else -found.values
     at = np.unravel_index(np.nanargmax(values), values.shape)
-    chosen = {str(dim): study.axes[str(dim)][k] for dim, k in zip(candidates.dims, at, strict=True)}
+    chosen = {str(dim): study.axes[str(dim)][k] for dim, k in zip(found.dims, at, strict=True)}
     return {dim: label for dim, label in chosen.items() if len(study.axes[dim]) > 1}
 
 
-def pictures(study: Study, data: Dataset, name: str) -> list[Picture]:
+def pictures(study: Study, data: Any, name: str) -> list[Picture]:
     """The measure against each axis of numbers, on a map of two, and against epochs."""
     axes = [axis for axis, labels in study.axes.items() if len(labels) > 1 and axis not in _AVERAGED]
     numbers = [axis for axis in axes if data[axis].dtype.kind in "fi"]
     words = [axis for axis in axes if axis not in numbers]
     chosen = best(study, data, name)
     hue = next((axis for axis in words if len(study.axes[axis]) <= COLOURS), None)
-    drawn = [_lines(study, name, x, hue, axes, chosen) for x in numbers[:NUMERIC]]
+    found = [_lines(study, name, x, hue, axes, chosen) for x in numbers[:NUMERIC]]
     if not numbers and axes:
         other = next((axis for axis in axes[1:] if len(study.axes[axis]) <= COLOURS), None)
-        drawn.append(_lines(study, name, axes[0], other, axes, chosen))
+        found.append(_lines(study, name, axes[0], other, axes, chosen))
     if len(numbers) > 1:
-        drawn.append(_map(study, data, name, numbers[1], numbers[0], chosen))
+        found.append(_map(study, data, name, numbers[1], numbers[0], chosen))
     by_epoch = data.get(f"{name}_by_epoch")
     if by_epoch is not None and by_epoch.sizes.get("epoch", 0) > 1:
         colour = hue or next((axis for axis in axes if len(study.axes[axis]) <= COLOURS), None)
-        drawn.append(_lines(study, name, "epoch", colour, axes, chosen))
-    return drawn
+        found.append(_lines(study, name, "epoch", colour, axes, chosen))
+    return found
 
 
 def _lines(study: Study, name: str, x: str, hue: str | None, axes: list[str], chosen: dict[str, Any]) -> Picture:
@@ -85,11 +77,11 @@ def _lines(study: Study, name: str, x: str, hue: str | None, axes: list[str], ch
 
 
 def _at(select: dict[str, Any]) -> str:
-    labels = ", ".join(f"{axis} = {label}" for axis, label in select.items())
-    return f", at the best {labels}" if labels else ""
+    said = ", ".join(f"{axis} = {label}" for axis, label in select.items())
+    return f", at the best {said}" if said else ""
 
 
-def _map(study: Study, data: Dataset, name: str, x: str, y: str, chosen: dict[str, Any]) -> Picture:
+def _map(study: Study, data: Any, name: str, x: str, y: str, chosen: dict[str, Any]) -> Picture:
     """The measure over two axes of numbers, the other axes at their best."""
     select = {axis: label for axis, label in chosen.items() if axis not in (x, y)}
     share = name.endswith("accuracy")
@@ -110,7 +102,7 @@ def _map(study: Study, data: Dataset, name: str, x: str, y: str, chosen: dict[st
     return Picture(f"{alt}. Means over seeds; grey: no run finished.", alt, embedded(figure, "map", alt))
 
 
-def _numbers(axes: Axes, image: AxesImage, values: Doubles, form: str) -> None:
+def _numbers(axes: Any, image: Any, values: np.ndarray, form: str) -> None:
     """Each value in its place, in black or white, whichever stands out."""
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

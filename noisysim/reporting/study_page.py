@@ -5,25 +5,21 @@ from __future__ import annotations
 import itertools
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Doubles
 from noisysim.reporting import command, pages, settings, study_figures
 from noisysim.reporting.command import Reproduction
 from noisysim.reporting.pages import Fact, Table
 from noisysim.studies.study import Study, kinds
 
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
-
 ROWS = 200
 """Rows of the table of results at most; of a larger one the best and the worst half of them."""
 TROUBLES = 100
-"""Runs that failed or diverged that are listed one by one."""
+"""Runs that failed or diverged, told one by one."""
 WARNINGS = 10
-"""Different warnings that are listed one by one."""
+"""Different warnings told one by one."""
 _COST = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses", "updates", "elapsed")
 
 
@@ -42,7 +38,7 @@ def render(study: Study) -> str:
         same=[Fact(n, fixed[n]["name"]) for n in ("task", "device", "learner") if "name" in fixed.get(n, {})],
         warnings=_warnings(study),
         troubles=_troubles(study),
-        resume_command=f"noisysim sweep {shlex.quote(name)}" if name and study.counts["missing"] else "",
+        go_on=f"noisysim sweep {shlex.quote(name)}" if name and study.counts["missing"] else "",
         pictures=pictures,
         results=results(study, data, measure),
         cost=_cost(data),
@@ -60,24 +56,24 @@ def title(study: Study) -> str:
     return f"Study of {axes or 'one run'}" + (f" on {Path(named).name}" if named else "")
 
 
-def _outcome(study: Study, data: Dataset, measure: str) -> list[Fact]:
+def _outcome(study: Study, data: Any, measure: str) -> list[Fact]:
     counts = study.counts
     rest = ", ".join(f"{n} {name}" for name, n in counts.items() if n and name != "finished")
-    facts = [Fact("Runs", f"{sum(counts.values()):,}"), Fact("Finished", f"{counts['finished']:,}", rest)]
+    found = [Fact("Runs", f"{sum(counts.values()):,}"), Fact("Finished", f"{counts['finished']:,}", rest)]
     if (noticed := study.noticed)["warned"]:
-        facts.append(Fact("Warned", f"{noticed['warned']:,}", kinds(noticed)))
+        found.append(Fact("Warned", f"{noticed['warned']:,}", kinds(noticed)))
     if measure:
         best = study_figures.best(study, data, measure)
         where = ", ".join(f"{axis} = {settings.shown(label)}" for axis, label in best.items())
-        facts.insert(0, Fact(f"Best {measure.replace('_', ' ')}", _mean(data[measure].sel(best), measure), where))
+        found.insert(0, Fact(f"Best {measure.replace('_', ' ')}", _mean(data[measure].sel(best), measure), where))
     if "elapsed" in data and np.isfinite(data.elapsed.values).any():
-        facts.append(Fact("Time", pages.duration(float(np.nansum(data.elapsed.values))), "all runs together"))
-    return facts
+        found.append(Fact("Time", pages.duration(float(np.nansum(data.elapsed.values))), "all runs together"))
+    return found
 
 
-def _mean(mean: DataArray, name: str) -> str:
+def _mean(found: Any, name: str) -> str:
     """Of several runs (and chips) mean and standard deviation, of one its value."""
-    return (pages.accuracy if name.endswith("accuracy") else pages.loss)(mean.values.ravel())
+    return (pages.accuracy if name.endswith("accuracy") else pages.loss)(found.values.ravel())
 
 
 def _axes(study: Study) -> Table:
@@ -86,36 +82,34 @@ def _axes(study: Study) -> Table:
 
 
 def _warnings(study: Study) -> list[str]:
-    """The warnings of runs, the most frequent first."""
-    counted = study.warnings()
-    lines = [f"{line} ({n} runs, numbers of one)" if n > 1 else line for line, n in counted[:WARNINGS]]
-    return lines + ([f"and {len(counted) - WARNINGS} more"] if len(counted) > WARNINGS else [])
+    """What runs that were done warned of, the most frequent first."""
+    found = study.warnings()
+    said = [f"{line} ({n} runs, numbers of one)" if n > 1 else line for line, n in found[:WARNINGS]]
+    return said + ([f"and {len(found) - WARNINGS} more"] if len(found) > WARNINGS else [])
 
 
 def _troubles(study: Study) -> Table | None:
     """The runs that failed or diverged, and why."""
-    problems = study.problems()
-    if not problems:
+    found = study.problems()
+    if not found:
         return None
-    caption = f"{len(problems)} runs failed or diverged" + (
-        f"; the first {TROUBLES}" if len(problems) > TROUBLES else ""
-    )
-    rows = [[where, status, why or pages.NONE] for where, status, why in problems[:TROUBLES]]
-    return Table(caption, ["Run", "Status", "Message"], rows)
+    said = f"{len(found)} runs failed or diverged" + (f"; the first {TROUBLES}" if len(found) > TROUBLES else "")
+    rows = [[where, status, why or pages.NONE] for where, status, why in found[:TROUBLES]]
+    return Table(said, ["Run", "Status", "Message"], rows)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def results(study: Study, data: Dataset, measure: str) -> Table:
+def results(study: Study, data: Any, measure: str) -> Table:
     """Mean and standard deviation over seeds (and chips) of every setting; of many the best and the worst."""
     axes = [axis for axis, labels in study.axes.items() if axis != "seed" and len(labels) > 1]
     names = [n for n in ("test_accuracy", "test_loss", "train_loss") if n in data and np.isfinite(data[n].values).any()]
     points = list(itertools.product(*(range(len(study.axes[axis])) for axis in axes)))
-    caption = "Mean ± standard deviation over seeds" + (" and chips" if "chip" in data.dims else "")
-    caption += " of the runs that finished"
+    said = "Mean ± standard deviation over seeds" + (" and chips" if "chip" in data.dims else "")
+    said += " of the runs that finished"
     if len(points) > ROWS:
-        caption += f"; of {len(points):,} settings the best {ROWS // 2} and the worst {ROWS // 2}"
+        said += f"; of {len(points):,} settings the best {ROWS // 2} and the worst {ROWS // 2}"
         points = _extremes(data, measure, axes, points)
     rows = []
     for point in points:
@@ -126,10 +120,10 @@ def results(study: Study, data: Dataset, measure: str) -> Table:
         seconds = pages.over(here.elapsed.mean().item(), ".3g") if "elapsed" in here else pages.NONE
         rows.append([*labels, f"{(status == 'finished').sum()} of {status.size}", *values, seconds])
     columns = [*(axes or ["Setting"]), "Finished", *map(pages.words, names), "Seconds"]
-    return Table(caption, columns, rows, frozenset(range(len(axes) or 1, len(columns))))
+    return Table(said, columns, rows, frozenset(range(len(axes) or 1, len(columns))))
 
 
-def _extremes(data: Dataset, measure: str, axes: list[str], points: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _extremes(data: Any, measure: str, axes: list[str], points: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """The best and the worst points, from best to worst; points without any value come last."""
     if not measure:
         return points[:ROWS]
@@ -140,7 +134,7 @@ def _extremes(data: Dataset, measure: str, axes: list[str], points: list[tuple[i
     return ranked[: ROWS // 2] + ranked[-(ROWS // 2) :]
 
 
-def _cost(data: Dataset) -> Table | None:
+def _cost(data: Any) -> Table | None:
     """What all runs together cost, and one of them."""
     rows = []
     for name in _COST:
@@ -151,7 +145,7 @@ def _cost(data: Dataset) -> Table | None:
     return Table("Of the runs that were done", columns, rows, frozenset(range(1, 5))) if rows else None
 
 
-def _summed(values: Doubles) -> list[float]:
+def _summed(values: np.ndarray) -> list[float]:
     return [float(f(values)) for f in (np.sum, np.min, np.median, np.max)]
 
 

@@ -1,4 +1,4 @@
-"""A run's result file during the run: written at intervals, and at its end."""
+"""A run's result file while the run goes on: written now and then, and at its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from noisysim.chip.arrays import erase
+from noisysim.chip import chip
 from noisysim.common.writing import Held
 from noisysim.runs import storage
 
@@ -32,7 +32,7 @@ class Checkpoints:
         try:
             storage.write(held, content)
         finally:
-            erase(content["arrays"]["state/chip"].values())
+            chip.erase(content["arrays"]["state/chip"].values())
 
     def begin(self) -> None:
         """The first one; a disk that is full already is an error."""
@@ -47,19 +47,19 @@ class Checkpoints:
                 storage.write(self._held, content)
             except OSError as error:
                 path = self._held.path
-                explained = type(error)(f"{error}; the last checkpoint is complete: noisysim resume {path}")
-                explained.errno = error.errno
-                raise explained from None
+                said = type(error)(f"{error}; the last checkpoint is whole: noisysim resume {path}")
+                said.errno = error.errno
+                raise said from None
         return content
 
     def __call__(self) -> None:
-        """One during the run; an error is a warning, once, and the next call tries again."""
+        """One on the way; an error is a warning, once, and the next call tries again."""
         if self._held is None:
             return
         try:
             self._write(self._held)
         except (OSError, MemoryError) as error:
             if not self._warned:
-                message = f"{error or 'out of memory'}; the run continues, and tries again at its next checkpoint"
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
+                said = f"{error or 'out of memory'}; the run goes on, and tries again at its next checkpoint"
+                warnings.warn(said, RuntimeWarning, stacklevel=2)
             self._warned = True

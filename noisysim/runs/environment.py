@@ -66,10 +66,10 @@ def blas() -> str:
     """The BLAS libraries that are loaded, each with the kind of processor it computes for."""
     from noisysim.compute.execution import blas_libraries
 
-    libraries = {
+    found = {
         f"{one['internal_api']} {one.get('version')} ({one.get('architecture', 'unknown')})" for one in blas_libraries()
     }
-    return ", ".join(sorted(libraries))
+    return ", ".join(sorted(found))
 
 
 def describe(backend: str) -> dict[str, Any]:
@@ -92,11 +92,11 @@ def describe(backend: str) -> dict[str, Any]:
 
 
 COMPARED = ("python", "numpy", "numba", "llvmlite", "scipy", "cpu", "blas", "gpu", "cupy", "numba-cuda")
-"""What may change last bits, in addition to the source of noisysim."""
+"""What may change last bits, beside the source of noisysim."""
 
 
 def other_source(began: dict[str, Any]) -> str:
-    """How the source of noisysim differs from where a run began; "" if it is the same, or was not recorded."""
+    """How the source of noisysim is other than where a run began; nothing if it is the same, or was not recorded."""
     here = {"noisysim": version(), "source": source_hash()}
     if began.get("source") in (None, here["source"]):
         return ""
@@ -105,7 +105,7 @@ def other_source(began: dict[str, Any]) -> str:
 
 
 def moved(began: dict[str, Any]) -> list[str]:
-    """Notes for a run that is resumed elsewhere: other versions or processors compute other last bits."""
+    """What a run that is resumed elsewhere should say: other versions or processors compute other last bits."""
     here = describe(began["backend"])
     notes = []
     if began.get("source") is None:

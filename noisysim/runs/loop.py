@@ -1,22 +1,18 @@
-"""Preparation and adaptation around a loop of updates, in `noisysim.run` and in a user's own loop."""
+"""What a loop of updates needs around its straight line, in `noisysim.run` and in a loop of one's own alike."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from noisysim.common.types import Floats
 from noisysim.compute.observation import Batch, Observation
 from noisysim.learners.base import Learner, State
 from noisysim.runs import perturbation_strength
 
-if TYPE_CHECKING:
-    from noisysim.chip.chip import Chip
-
 FIRST = 32
-"""Least samples to prepare a run with: of fewer neither converters' ranges nor statistics nor noise are known."""
+"""Samples on which a run prepares at least: of fewer neither converters' ranges nor statistics nor noise are known."""
 
 
-def prepare(learner: Learner, chip: Chip, batch: Batch, *, seed: int = 0) -> State:
+def prepare(learner: Learner, chip: Any, batch: Batch, *, seed: int = 0) -> State:
     """Make a chip and a learner ready for the first update.
 
     The chip calibrates its converters and its batch normalisation, the learner gets its state and, if it perturbs, the
@@ -59,15 +55,15 @@ def prepare(learner: Learner, chip: Chip, batch: Batch, *, seed: int = 0) -> Sta
         raise TypeError(f"learner must be a Learner, such as noisysim.learners.get('np'), not {str(learner)[:40]!r}")
     if not isinstance(batch, Batch):
         raise TypeError(f"batch must be a task's batch, such as task.batch('train', slice(0, 32)), not {type(batch)}")
-    loss: Any = batch.loss  # ``None`` where the batch has no targets
     state = learner.init(
-        chip.architecture, seed=seed, offers=chip.offers, floor=0.0, loss=loss, chips=chip.chips, backend=chip.backend
-    )
+        chip.architecture, seed=seed, offers=chip.offers, floor=0.0, loss=getattr(batch.loss, "name", ""),
+        chips=chip.chips, backend=chip.backend,
+    )  # fmt: skip
     begin(learner, chip, state, batch.inputs)
     return state
 
 
-def begin(learner: Learner, chip: Chip, state: State, inputs: Floats, apart: bool = False) -> list[float]:
+def begin(learner: Any, chip: Any, state: State, inputs: Any, apart: bool = False) -> list[float]:
     """Calibrate the chips, and settle in the learner's state how strongly to perturb them.
 
     Parameters
@@ -95,7 +91,7 @@ def begin(learner: Learner, chip: Chip, state: State, inputs: Floats, apart: boo
     return floors
 
 
-def adapt(learner: Learner, chip: Chip, observation: Observation, *, programmed: bool = True) -> None:
+def adapt(learner: Learner, chip: Any, observation: Observation, *, programmed: bool = True) -> None:
     """Let the digital periphery follow an update, once its change was programmed.
 
     Running statistics of batch normalisation move; with a rule's ``decorrelation`` the inputs' decorrelation takes a

@@ -1,4 +1,4 @@
-"""The result of a run."""
+"""What comes out of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from noisysim.common import writing
 from noisysim.common.identity import RECORD
@@ -29,12 +28,12 @@ class Result:
     environment : dict
         Versions, backend, processor.
     history : dict of numpy.ndarray
-        One value per epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
+        One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
         passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses
         (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and activity_rms are
         (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
-        One value per update: train_loss; of several chips (updates, chips).
+        One value an update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray
         What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
         each look. Empty for a run without any.
@@ -63,11 +62,16 @@ class Result:
         self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
         self.diagnostics: dict[str, np.ndarray] = content["arrays"].get(LOOKS, {})
 
+    @classmethod
+    def of(cls, content: dict[str, Any], path: Path | None) -> Result:
+        """A result of what a run or a file gives."""
+        return cls(content, path)
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a result file (layout: `noisysim.runs.storage`)."""
         path = Path(path)
-        with writing.hold(path, overwrite) as file:
-            storage.write(file, self.content)
+        with writing.hold(path, overwrite) as held:
+            storage.write(held, self.content)
         self.path = path
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "curves") -> Any:
@@ -90,7 +94,7 @@ class Result:
         device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
         layers, chips = self.config["layers"], self.config.get("chips", 1)
         sizes = "-".join(str(n) for n in [task["n_in"], *layers, task["n_out"]])
-        if any(isinstance(layer, str) for layer in layers):
+        if any(isinstance(one, str) for one in layers):
             shape = "x".join(str(n) for n in task["input_shape"])
             sizes = " - ".join(str(n) for n in [shape, *layers, task["n_out"]])
         epochs = len(self.history["train_loss"])
@@ -105,8 +109,8 @@ class Result:
         for split in ("train", "test"):
             if epochs:
                 loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
-                of_answers = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
-                rows.append((split, f"loss {_spread(loss, '.4g')}{of_answers}"))
+                seen = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
+                rows.append((split, f"loss {_spread(loss, '.4g')}{seen}"))
         updates = max(self.cost["updates"], 1)
         rows.append(
             (
@@ -133,11 +137,11 @@ class Result:
 
         looks, every = len(self.diagnostics["update"]), self.config["every"]
         often = f"{looks:,} look{'s' * (looks != 1)}, one every {f'{every:,} updates' if every > 1 else 'update'}"
-        text = f"{', '.join(map(_call, described))}: {often}"
+        said = f"{', '.join(map(_call, described))}: {often}"
         exact = [d["name"] for d in described if DIAGNOSTICS.get(d["name"], Diagnostic).needs >= ORACLE]
         if exact and not self.config["oracle"]:
-            text += f"; {', '.join(exact)} read exact weights, the learner did not"
-        return [("measured", text)]
+            said += f"; {', '.join(exact)} read exact weights, the learner did not"
+        return [("measured", said)]
 
     def summary(self) -> str:
         """The run in a few lines."""
@@ -158,12 +162,11 @@ class Result:
         return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
 
 
-def _spread(values: ArrayLike, form: str) -> str:
+def _spread(values: Any, form: str) -> str:
     """A value; of several chips those that are finite, as mean and standard deviation."""
-    numbers = np.asarray(values, float)
-    finite = numbers[np.isfinite(numbers)]
-    if numbers.ndim == 0 or not finite.size:
-        return f"{numbers.mean():{form}}"
+    finite = np.atleast_1d(values)[np.isfinite(np.atleast_1d(values))]
+    if np.ndim(values) == 0 or not finite.size:
+        return f"{np.mean(values):{form}}"
     return f"{finite.mean():{form}} +- {finite.std(ddof=1 if finite.size > 1 else 0):{form}}"
 
 
@@ -177,9 +180,8 @@ def _device(described: dict[str, Any]) -> str:
     """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
     from noisysim import devices
 
-    name = described["name"]
-    settings = {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    name, shown = described["name"], {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
     if name in devices.BUILT_IN:
         usual = devices.defaults(devices.kind(name))
-        settings = {k: v for k, v in settings.items() if k == "name" or k not in usual or v != usual[k]}
-    return _call(settings) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")
+        shown = {k: v for k, v in shown.items() if k == "name" or k not in usual or v != usual[k]}
+    return _call(shown) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")

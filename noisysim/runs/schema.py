@@ -6,20 +6,15 @@ that it does not know.
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 
-from noisysim.common import identity
-from noisysim.common.fields import declared
 from noisysim.common.texts import one_line
-from noisysim.common.user_files import split
-from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, PlainSettings
 from noisysim.runs.history import EPOCH, LOOKS, MEASURED, STEP
 
 STATUSES = ("finished", "diverged", "running", "interrupted", "stopped")
@@ -36,7 +31,7 @@ class Limits:
     def __init__(self, low: float, high: float = math.inf, whole: bool = False):
         self.low, self.high, self.whole = low, high, whole
 
-    def allows(self, value: object) -> bool:
+    def allows(self, value: Any) -> bool:
         """Whether a value is such a number."""
         kinds = int if self.whole else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
@@ -47,18 +42,6 @@ class Limits:
 
 COUNT, POSITIVE = Limits(0, MOST, whole=True), Limits(1, MOST, whole=True)
 _PART = {"name": str}
-
-
-def _plain_settings() -> dict[str, type | Limits]:
-    """What a file has to hold of each setting that is a number, a word or a switch."""
-    kinds, limits = get_type_hints(PlainSettings), declared(PlainSettings)
-    return {
-        name + "?" * (name in DEFAULTS_OF_OLD_FILES): Limits(limits[name].low, limits[name].high, limits[name].whole)
-        if kind in (int, float) else kind
-        for name, kind in kinds.items()
-    }  # fmt: skip
-
-
 TEXTS: dict[str, Any] = {
     "config": {
         "task": {
@@ -67,7 +50,10 @@ TEXTS: dict[str, Any] = {
         },
         "layers": [(POSITIVE, str)],
         "device": _PART, "learner": _PART, "optimizer": _PART, "diagnostics": [_PART],
-        "activation": str, "activations?": [_PART], **_plain_settings(),
+        "learning_rate": Limits(0, 1e300), "learning_rate_decay": Limits(0, 1), "batch_size": POSITIVE,
+        "epochs": POSITIVE, "every": POSITIVE, "seed": Limits(0, 2**63 - 1, whole=True),
+        "activation": str, "bias": bool, "inject": str, "backend": str, "oracle": bool, "init": str,
+        "chips?": POSITIVE,
     },
     "environment": {"backend": str},
     "warnings": [str],
@@ -100,41 +86,41 @@ def text(name: str, content: str) -> Any:
     return value
 
 
-def _check(where: str, value: object, kind: Any) -> None:
+def _check(where: str, value: Any, wanted: Any) -> None:
     """Refuse a value that is not of the kind declared."""
-    if isinstance(kind, tuple):
-        if not any(_is(value, allowed) for allowed in kind):
-            raise _wrong(where, value, " or ".join(map(_words, kind)))
-    elif isinstance(kind, list):
+    if isinstance(wanted, tuple):
+        if not any(_is(value, one) for one in wanted):
+            raise _wrong(where, value, " or ".join(map(_words, wanted)))
+    elif isinstance(wanted, list):
         if not isinstance(value, list):
             raise _wrong(where, value, "a list")
-        for number, item in enumerate(value):
-            _check(f"{where}[{number}]", item, kind[0])
-    elif isinstance(kind, dict):
+        for number, one in enumerate(value):
+            _check(f"{where}[{number}]", one, wanted[0])
+    elif isinstance(wanted, dict):
         if not isinstance(value, dict):
             raise _wrong(where, value, "a table")
-        for key, of_value in kind.items():
+        for key, one in wanted.items():
             name = key.removesuffix("?")
             if name in value:
-                _check(f"{where}.{name}", value[name], of_value)
+                _check(f"{where}.{name}", value[name], one)
             elif name == key:
                 raise ValueError(f"{where} has no {name!r}")
-    elif not _is(value, kind):
-        raise _wrong(where, value, _words(kind))
+    elif not _is(value, wanted):
+        raise _wrong(where, value, _words(wanted))
 
 
-def _is(value: object, kind: type | Limits) -> bool:
-    return kind.allows(value) if isinstance(kind, Limits) else isinstance(value, kind)
+def _is(value: Any, wanted: type | Limits) -> bool:
+    return wanted.allows(value) if isinstance(wanted, Limits) else isinstance(value, wanted)
 
 
-def _words(kind: type | Limits) -> str:
-    if isinstance(kind, Limits):
-        return str(kind)
-    return "a text" if kind is str else "true or false"
+def _words(wanted: type | Limits) -> str:
+    if isinstance(wanted, Limits):
+        return str(wanted)
+    return "a text" if wanted is str else "true or false"
 
 
-def _wrong(where: str, value: object, kind: str) -> ValueError:
-    return ValueError(f"{where} must be {kind}, not {one_line(json.dumps(value))[:60]}")
+def _wrong(where: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"{where} must be {wanted}, not {one_line(json.dumps(value))[:60]}")
 
 
 def _check_counts(cost: Mapping[str, Any]) -> None:
@@ -146,33 +132,12 @@ def _check_hashes(config: Mapping[str, Any]) -> None:
     """Refuse a part that names a Python file without the hash by which it is recognised: it would be executed."""
     for name, part in config.items():
         for one in part if isinstance(part, list) else [part]:
-            if isinstance(one, dict) and isinstance(one.get("name"), str):
-                _check_hash(name, one["name"], one)
-    task, recorded = config["task"], {one["name"]: one for one in config.get("activations", [])}
-    loss, part = task["settings"].get("loss"), task.get("loss_part")
-    if isinstance(loss, str):
-        _check_hash("loss", loss, part if isinstance(part, dict) and part.get("name") == loss else {})
-    texts = [text for layer in config["layers"] if isinstance(layer, str) for text in _strings(layer)]
-    for text in (config["activation"], *texts):
-        _check_hash("activation", text, recorded.get(text, {}))
-
-
-def _check_hash(what: str, name: str, recorded: Mapping[str, Any]) -> None:
-    """Refuse a name in which there is that of a Python file, unless it is that alone and its hash is recorded."""
-    if not split(name):
-        return
-    sha256 = recorded.get("sha256")
-    if split(name) != (name, "") or not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise ValueError(f"{what} names the file {one_line(name)!r} without its SHA-256")
-
-
-def _strings(layer: str) -> list[str]:
-    """The strings in the text of a layer."""
-    try:
-        tree = ast.parse(layer.strip(), mode="eval")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):  # refused where it is read
-        return []
-    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+            file = one.get("name") if isinstance(one, dict) and name != "task" else None
+            if not isinstance(file, str) or not (file.endswith(".py") or ".py:" in file):
+                continue
+            recorded = one.get("sha256")
+            if not isinstance(recorded, str) or not re.fullmatch("[0-9a-f]{64}", recorded):
+                raise ValueError(f"{name} names the file {one_line(file)!r} without its SHA-256")
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------------
@@ -191,19 +156,19 @@ def wants(group: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> boo
     return False
 
 
-def arrays(columns_by_group: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
+def arrays(found: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
     """Refuse columns of a history that are missing, or are not as long as each other."""
     chips = config.get("chips", 1)
     for group, columns in (("history/epoch", EPOCH), ("history/step", STEP)):
-        present = columns_by_group.get(group, {})
+        present = found.get(group, {})
         if missing := sorted(set(columns) - set(present)):
             raise ValueError(f"no {group}/{missing[0]}")
         length = len(np.atleast_1d(present[columns[0]]))
         for name in columns:
             of_each = chips > 1 and name in MEASURED
             _check_shape(f"{group}/{name}", present[name], (length, chips) if of_each else (length,))
-    if asked := [identity.title(one) for one in config["diagnostics"]]:
-        looks = columns_by_group.get(LOOKS, {})
+    if asked := [one["name"] for one in config["diagnostics"]]:
+        looks = found.get(LOOKS, {})
         if missing := sorted({"update", *asked} - set(looks)):
             raise ValueError(f"no {LOOKS}/{one_line(missing[0])}")
         length = looks["update"].size

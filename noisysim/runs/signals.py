@@ -1,7 +1,7 @@
-"""Early ends of long work: signals that ask a process to end, and a time limit.
+"""What ends long work early: signals that ask a process to end, and a time limit.
 
-In a block of `listening` a signal only sets a flag; the work ends at its next step and saves, and then the signal is
-sent again: a process ends by SIGTERM as its sender expects, only later. Schedulers send SIGTERM or SIGXCPU, a terminal
+In a block of `listening` a signal only sets a flag; the work ends at its next step and saves, and then the signal takes
+its course: a process ends by SIGTERM as its sender expects, only later. Schedulers send SIGTERM or SIGXCPU, a terminal
 that is closed SIGHUP, Ctrl-C SIGINT. Where a program has handlers of its own, or ignores a signal (`nohup`), these
 stay.
 """
@@ -17,7 +17,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -57,10 +56,10 @@ class Stop:
 
 @contextlib.contextmanager
 def listening(seconds: float | None = None) -> Iterator[Stop]:
-    """Signals that ask this process to end set a flag in this block, and are sent again at its end.
+    """Signals that ask this process to end set a flag in this block, and take their course at its end.
 
-    SIGINT only sets the flag, as the work reports how it ended; a second one interrupts at once. Only the main thread
-    receives signals: elsewhere only the time limit ends the work.
+    SIGINT is the flag alone, as the work says what became of it; a second one interrupts at once. Only the main thread
+    hears signals: elsewhere the flag is that of the time limit.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def listening(seconds: float | None = None) -> Iterator[Stop]:
     stop = Stop(seconds)
     before: dict[int, Any] = {}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: Any) -> None:
         if number == signal.SIGINT and stop.number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.number = stop.number or number
@@ -107,7 +106,7 @@ def _pass_on(number: int) -> None:
         os.kill(os.getpid(), number)
 
 
-def seconds(value: object) -> float | None:
+def seconds(value: Any) -> float | None:
     """A duration in seconds: a number, or a text such as "90s", "11h50m", "1d12h".
 
     Raises
@@ -117,16 +116,15 @@ def seconds(value: object) -> float | None:
     """
     if value is None:
         return None
-    problem = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
+    said = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, numbers.Real)):
-        raise TypeError(problem)
-    duration: Any = value
+        raise TypeError(said)
     if isinstance(value, str):
         parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(d|h|min|m|s)?", value)
-        complete = "".join(number + unit for number, unit in parts) == value and bool(parts)
-        if not complete or (len(parts) > 1 and not all(unit for _, unit in parts)):
-            raise ValueError(problem)
-        duration = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if not 0 < duration < LONGEST:
-        raise ValueError(problem)
-    return float(duration)
+        whole = "".join(number + unit for number, unit in parts) == value and bool(parts)
+        if not whole or (len(parts) > 1 and not all(unit for _, unit in parts)):
+            raise ValueError(said)
+        value = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    if not 0 < value < LONGEST:
+        raise ValueError(said)
+    return float(value)

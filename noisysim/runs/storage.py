@@ -1,4 +1,4 @@
-"""The result file: one HDF5 file per run, readable with plain h5py.
+"""The result file: one HDF5 file a run, readable with plain h5py.
 
 Layout (version 3)::
 
@@ -7,8 +7,8 @@ Layout (version 3)::
     /environment           JSON text: versions, backend, processor
     /warnings              JSON text: what the run noticed about itself
     /cost                  JSON text: passes, products, conversions, cells programmed, pulses
-    /history/epoch/NAME    float64, one value per epoch
-    /history/step/NAME     float64, one value per update
+    /history/epoch/NAME    float64, one value an epoch
+    /history/step/NAME     float64, one value an update
     /history/diagnostics/NAME  float64, (looks, layers): what was asked for; `update` has the updates done before each
     /state/PART/NAME       arrays from which the run is resumed, bit for bit (chip, learner, optimizer, progress)
 
@@ -23,20 +23,16 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from noisysim.common import hdf5
-from noisysim.common.types import Array
 from noisysim.runs import schema
-
-if TYPE_CHECKING:
-    from h5py import File
 
 FORMAT, VERSION = "noisysim run", 3
 RESUMABLE = ("running", "interrupted", "stopped")
-"""Statuses of runs that `noisysim.resume` continues."""
+"""What a run says of itself that `noisysim.resume` takes up."""
 
 
 def write(place: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -62,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is not a complete result file: in one line, with the part that is wrong.
+        If there is no such file, or it is not a whole result file: in one line, with the part that is wrong.
     """
     path = Path(path)
     with hdf5.opened(path, "result file") as file:
@@ -74,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def _attributes(file: File) -> dict[str, Any]:
+def _attributes(file: Any) -> dict[str, Any]:
     """Status and time of a file that says it is a result."""
     for name in ("format", "version", "status", "elapsed"):
         if name not in file.attrs:
@@ -93,29 +89,29 @@ def _attributes(file: File) -> dict[str, Any]:
     return {"status": status, "elapsed": float(elapsed)}
 
 
-def _text(file: File, name: str) -> str:
+def _text(file: Any, name: str) -> str:
     """One of a file's texts."""
     import h5py
 
     item = file.get(name)
     if not isinstance(item, h5py.Dataset) or item.shape != () or h5py.check_string_dtype(item.dtype) is None:
         raise ValueError(f"no text {name!r}")
-    return str(item[()].decode())
+    return item[()].decode()
 
 
-def _arrays(file: File) -> dict[str, dict[str, Array]]:
+def _arrays(file: Any) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of a file that are read, by group."""
     import h5py
 
-    arrays: dict[str, dict[str, Array]] = {}
+    found: dict[str, dict[str, np.ndarray]] = {}
 
-    def take(name: str, item: object) -> None:
+    def take(name: str, item: Any) -> None:
         group, _, last = name.rpartition("/")
         if isinstance(item, h5py.Dataset) and schema.wants(group, last, item.dtype, item.shape):
-            arrays.setdefault(group, {})[last] = item[()]
+            found.setdefault(group, {})[last] = item[()]
 
     file.visititems(take)
-    return arrays
+    return found
 
 
 def kind(path: str | os.PathLike[str]) -> str:
@@ -131,5 +127,4 @@ def kind(path: str | os.PathLike[str]) -> str:
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The stored configuration of a result file."""
-    config: dict[str, Any] = read(path)["config"]
-    return config
+    return read(path)["config"]

@@ -25,17 +25,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def sweep(path: Path, *, out: Path | None, **options: Any) -> Study:
-    """Run the study that a file asks for; a study's own file is resumed."""
+    """Run the study that a file asks for; a study's own file is gone on with."""
     target = out or (path if storage.kind(path) == "study" else path.with_suffix(".h5"))
     return engine.sweep(**read(path), out=target, **options)
 
 
 @contextlib.contextmanager
 def client(scheduler: str | None) -> Iterator[Any]:
-    """A client of the Dask scheduler at an address or named by a scheduler file; ``None`` without one."""
+    """A client of the Dask scheduler at an address, or that a scheduler file names; ``None`` for none."""
     if scheduler is None:
         yield None
         return
     named = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
-    with needs.distributed().Client(**named, set_as_default=False) as connected:
-        yield connected
+    with needs.distributed().Client(**named, set_as_default=False) as found:
+        yield found

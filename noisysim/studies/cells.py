@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from noisysim import learners, tasks
 from noisysim.common.fields import check, check_names, declared
-from noisysim.learners import Learner
-from noisysim.runs import api, side_by_side
+from noisysim.learners import files as learner_files
+from noisysim.runs import api
 from noisysim.runs import config as configuration
 from noisysim.studies.grids import Plan
 
-DEFAULTS = {n: p.default for n, p in inspect.signature(api.run).parameters.items() if n in configuration.SETTINGS}
-"""The settings of a run, which a study may vary, and their defaults."""
+OF_A_STUDY = ("data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress")
+"""Arguments of `noisysim.run` that are not a run's own in a study."""
+DEFAULTS = {name: p.default for name, p in inspect.signature(api.run).parameters.items() if name not in OF_A_STUDY}
+"""The others, and their defaults."""
 
 
 class Cell(NamedTuple):
@@ -64,14 +65,14 @@ class Cells:
         For the first run that `noisysim.run` would refuse.
     """
 
-    def __init__(self, plan: Plan, data: str | os.PathLike[str] | None = None, retention: Sequence[float] = ()):
+    def __init__(self, plan: Plan, data: Any = None, retention: Sequence[float] = ()):
         check_names("sweep", plan.arguments, DEFAULTS)
         self.arrays: dict[str, Any] = {}
         self.rules: dict[str, bytes] = {}
-        self._data, self._further = data, {"retention": list(retention)} if retention else {}
+        self._data, self._besides = data, {"retention": list(retention)} if retention else {}
         self._tasks: dict[str, Any] = {}
-        self._resolved: dict[tuple[tuple[int, ...], int | None], dict[str, Any]] = {}
-        self._configs: dict[tuple[int, ...], configuration.Config] = {}
+        self._resolved: dict[tuple, dict[str, Any]] = {}
+        self._configs: dict[tuple, configuration.Config] = {}
         self.cells = [self._cell(plan, point) for point in plan.points()]
         if len({cell.key for cell in self.cells}) < len(self.cells):
             raise ValueError(
@@ -82,33 +83,33 @@ class Cells:
             raise ValueError("chips must be the same in all runs of a study")
 
     def _cell(self, plan: Plan, point: Mapping[str, int]) -> Cell:
-        arguments = {**DEFAULTS, **plan.at(point)}
-        seed = check("run", "seed", arguments["seed"], declared(configuration.Config)["seed"])
+        given = {**DEFAULTS, **plan.at(point)}
+        seed = check("run", "seed", given["seed"], declared(configuration.Config)["seed"])
         group = tuple(at for axis, at in point.items() if axis != "seed")
-        task, seeded = self._task(arguments["task"], seed)
-        shared = (group, seed if seeded else None)
-        if shared not in self._resolved:
-            config = self._configs[group] = configuration.resolve(**{**arguments, "task": task}, data=None)
-            resolved = config.plain()
+        task, seeded = self._task(given["task"], seed)
+        once = (group, seed if seeded else None)
+        if once not in self._resolved:
+            made = self._configs[group] = configuration.resolve(**{**given, "task": task}, data=None)
+            resolved = made.plain()
             resolved["learner"].pop("identity", None)  # its hash tells it apart, for any version of Python
-            resolved["learner"].update(self._describe_unnamed(config.learner))
+            resolved["learner"].update(self._own_rule(made.learner))
             if resolved["device"]["name"].startswith("__main__."):
                 raise ValueError(
                     f"device {resolved['device']['name'][9:]!r} was made in a script or a notebook, where the workers "
                     "of a study cannot find it: put it into a file of its own, and give the file's path"
                 )
-            self._resolved[shared] = resolved
-        plain = {**self._resolved[shared], "seed": seed}
-        return Cell(key({**plain, **self._further}), plain, group)
+            self._resolved[once] = resolved
+        plain = {**self._resolved[once], "seed": seed}
+        return Cell(key({**plain, **self._besides}), plain, group)
 
-    def is_faster_side_by_side(self, cell: Cell, seeds: int) -> bool:
-        """Whether `seeds` runs that differ from this one in seed alone are faster side by side."""
-        return side_by_side.is_faster_side_by_side(self._configs[cell.group], seeds)
+    def worth_stacking(self, cell: Cell, seeds: int) -> bool:
+        """Whether so many seeds of a run are faster side by side."""
+        return api.worth_stacking(self._configs[cell.group], seeds)
 
-    def _describe_unnamed(self, learner: Learner) -> dict[str, str]:
-        """For a learner that is neither built in nor from a file, a hash that identifies it to workers."""
+    def _own_rule(self, learner: Any) -> dict[str, str]:
+        """Of a learner that is neither built in nor a file's, a hash by which workers are told of it."""
         cls = type(learner)
-        if cls in learners.LEARNERS.values() or "source" in learners.describe(learner):
+        if cls in learners.LEARNERS.values() or learner_files.describe(learner)["name"] != learner.name:
             return {}
         import cloudpickle
 
@@ -125,26 +126,26 @@ class Cells:
             source = inspect.getsource(cls)
         except OSError:  # typed at a prompt
             source = ""
-        digest = hashlib.sha256(f"{source}{learner!r}".encode()).hexdigest()
-        self.rules[digest] = pickled
-        return {"sha256": digest}
+        found = hashlib.sha256(f"{source}{learner!r}".encode()).hexdigest()
+        self.rules[found] = pickled
+        return {"sha256": found}
 
     def _task(self, spec: Any, seed: int) -> tuple[Any, bool]:
         """The task, made once, and whether its data depend on the seed."""
         by_name = isinstance(spec, (str, Mapping)) or hasattr(spec, "__fspath__")
         seeded = not isinstance(spec, tasks.Task) and depends_on_seed(spec)
-        identity = f"{spec if by_name else id(spec)}/{seed if seeded else ''}"
-        if identity not in self._tasks:
-            self._tasks[identity] = tasks.get(spec, data=self._data, seed=seed)
+        once = f"{spec if by_name else id(spec)}/{seed if seeded else ''}"
+        if once not in self._tasks:
+            self._tasks[once] = tasks.get(spec, data=self._data, seed=seed)
             if not by_name:
-                self.arrays[self._tasks[identity].crc32] = self._tasks[identity]
-        return self._tasks[identity], seeded
+                self.arrays[self._tasks[once].crc32] = self._tasks[once]
+        return self._tasks[once], seeded
 
 
-def depends_on_seed(spec: object) -> bool:
+def depends_on_seed(spec: Any) -> bool:
     """Whether a task's data, or their noise, are drawn by the run's seed; in doubt they are."""
     name = str(spec["name"] if isinstance(spec, Mapping) else spec) if isinstance(spec, (str, Mapping)) else ""
-    return name.partition(":")[0] not in set(tasks.TASKS) - {"student-teacher", "autoencoding"}
+    return name.partition(":")[0] not in set(tasks.names()) - {"student-teacher", "autoencoding"}
 
 
 def key(plain: Mapping[str, Any]) -> str:
@@ -154,29 +155,29 @@ def key(plain: Mapping[str, Any]) -> str:
 
 def flat(plain: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested settings by dotted names: ``{"device.adc_bits": 8}``."""
-    flattened: dict[str, Any] = {}
+    found = {}
     for name, value in plain.items():
         if isinstance(value, Mapping) and value:
-            flattened.update(flat(value, f"{above}{name}."))
+            found.update(flat(value, f"{above}{name}."))
         else:
-            flattened[f"{above}{name}"] = value
-    return flattened
+            found[f"{above}{name}"] = value
+    return found
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `flat`."""
-    settings: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         *path, last = name.split(".")
-        within = settings
+        within = found
         for part in path:
             within = within.setdefault(part, {})
         within[last] = value
-    return settings
+    return found
 
 
-def split_shared(many: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What several settings share, flat, and what else each has, flat."""
-    flats = [flat(settings) for settings in many]
+def common(many: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What all of several settings share, flat, and what each has besides, flat."""
+    flats = [flat(one) for one in many]
     shared = {name: value for name, value in flats[0].items() if all(f.get(name, many) == value for f in flats[1:])}
     return shared, [{name: value for name, value in f.items() if name not in shared} for f in flats]

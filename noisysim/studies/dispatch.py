@@ -1,4 +1,4 @@
-"""Hands runs to the workers of a Dask cluster, and collects their records.
+"""Runs handed out to the workers of a Dask cluster, and what becomes of them.
 
 A worker that has other source than this process is refused: it would compute other bits. A run that takes longer than
 it may is given up, with its worker. A worker that dies is Dask's to replace: its runs go to others.
@@ -23,18 +23,18 @@ from noisysim.studies import worker
 from noisysim.studies.cells import Cell, Cells
 
 TICK = 0.2
-"""Seconds between two polls of what raises no event: signals, runs that hang, workers that are gone."""
+"""Seconds between two looks at what does not tell of itself: signals, runs that hang, workers that are gone."""
 ALONE = 30.0
-"""Seconds without any usable worker after which the study ends: one may just be restarting."""
+"""Seconds for which no worker may be of use before the study ends: one may just be starting again."""
 DEATHS = 3
-"""Workers that a run may kill before it counts as failed (Dask's default)."""
-DIED = "its worker died repeatedly (out of memory?)"
+"""Workers that a run may take with it (as Dask has it, unless told otherwise)."""
+DIED = "its worker died again and again (out of memory?)"
 _GONE = (OSError, RuntimeError, asyncio.TimeoutError, asyncio.CancelledError)
 """What Dask raises when a connection is gone."""
 
 
 class ClusterError(ConnectionError):
-    """The workers, or their scheduler, are gone or unusable."""
+    """The workers, or their scheduler, are gone or of no use."""
 
 
 class Job(NamedTuple):
@@ -52,13 +52,13 @@ class Job(NamedTuple):
 
 
 class Dispatch:
-    """Runs the cells of a study on workers.
+    """Has runs done.
 
     Parameters
     ----------
     groups : deque of list of Cell
         Runs that a worker does together.
-    requested : Cells
+    asked : Cells
     client : distributed.Client
     options : dict
         Of `noisysim.studies.worker.work`.
@@ -70,14 +70,14 @@ class Dispatch:
     """
 
     def __init__(
-        self, groups: deque[list[Cell]], requested: Cells, client: Any, options: dict[str, Any], timeout: float | None,
+        self, groups: deque[list[Cell]], asked: Cells, client: Any, options: dict[str, Any], timeout: float | None,
         local: bool, stop: Stop,
     ):  # fmt: skip
-        self._groups, self._requested, self._client = groups, requested, client
+        self._groups, self._asked, self._client = groups, asked, client
         self._timeout, self._local, self._stop = timeout, local, stop
         self._topic = f"noisysim-{uuid.uuid4().hex}"
         self._options = {**options, "source": environment.source_hash(), "announce": self._topic}
-        self._arrays = {crc: client.submit(_identity, task, pure=False) for crc, task in requested.arrays.items()}
+        self._arrays = {crc: client.submit(_same, task, pure=False) for crc, task in asked.arrays.items()}
         self._under_way: dict[Any, Job] = {}
         self._began: dict[str, tuple[float, str]] = {}  # by key: when, and on which worker
         self._refused: dict[str, str] = {}  # by address: what is there
@@ -86,7 +86,7 @@ class Dispatch:
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures that ended, and runs that began
 
     def records(self) -> Generator[dict[str, Any], None, None]:
-        """The records of runs, in the order in which they finish; twice as many are submitted as there are threads.
+        """What runs found, in the order in which they finish; twice as many are under way as there are threads.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Dispatch:
             looked = time.monotonic()
             while self._under_way or self._groups:
                 with contextlib.suppress(queue.Empty):
-                    yield from self._received(self._events.get(timeout=TICK))
+                    yield from self._taken(self._events.get(timeout=TICK))
                 if self._stop.reason:
                     return
                 if time.monotonic() - looked > TICK:
@@ -125,7 +125,7 @@ class Dispatch:
         while self._groups and len(self._under_way) < 2 * max(1, sum(threads.values())):
             cells = self._groups.popleft()
             task = self._arrays.get(cells[0].plain["task"]["crc32"])
-            rule = self._requested.rules.get(cells[0].plain["learner"].get("sha256", ""))
+            rule = self._asked.rules.get(cells[0].plain["learner"].get("sha256", ""))
             allowed = list(threads) if self._refused else None
             future = self._client.submit(
                 worker.work, [(c.key, c.plain) for c in cells], task, rule, self._options, pure=False, workers=allowed
@@ -133,7 +133,7 @@ class Dispatch:
             self._under_way[future] = Job(cells, allowed)
             future.add_done_callback(self._events.put)
 
-    def _received(self, event: Any) -> list[dict[str, Any]]:
+    def _taken(self, event: Any) -> list[dict[str, Any]]:
         """The records that an event brings."""
         if isinstance(event, dict):
             self._began[event["key"]] = time.monotonic(), event["worker"]
@@ -146,12 +146,11 @@ class Dispatch:
             return _died(event, job.cells)
         reply = event.result()
         # of a version that did not tell its source there are only records
-        source = reply if isinstance(reply, dict) else {"version": "older", "source": "not told"}
-        if source["source"] == self._options["source"]:
-            records: list[dict[str, Any]] = reply["records"]
-            return records
+        here = reply if isinstance(reply, dict) else {"version": "older", "source": "not told"}
+        if here["source"] == self._options["source"]:
+            return reply["records"]
         for address in self._client.who_has([event])[event.key]:
-            self._refuse(address, f"noisysim {source['version']}, source {source['source'][:12]}")
+            self._refuse(address, f"noisysim {here['version']}, source {here['source'][:12]}")
         self._groups.appendleft(job.cells)
         return []
 
@@ -167,7 +166,7 @@ class Dispatch:
         self._refused[address] = there
 
     def _look_for_workers(self) -> Iterator[dict[str, Any]]:
-        """Resubmit what waits for a worker that is gone; end if all workers left are refused."""
+        """Hand out again what waits for a worker that is gone; end if none is left that is not refused."""
         if not self._refused and not self._local:  # Dask hands out again, and other workers may come
             return
         fit = set(self._client.nthreads()) - set(self._refused)
@@ -188,19 +187,17 @@ class Dispatch:
             raise _lost("all workers are gone")
         raise ClusterError(
             f"no worker has this noisysim (version {environment.version()}, source {self._options['source'][:12]}): "
-            "install it on the workers; what has finished is kept, and the same call resumes the study"
+            "install it on the workers; what has finished is kept, and the same call goes on"
         )
 
     def _overdue(self) -> list[dict[str, Any]]:
-        """The records of runs that have taken too long; their workers are restarted."""
+        """The records of runs that have taken too long; their workers are started anew."""
         if self._timeout is None:
             return []
-        now, workers = time.monotonic(), self._client.nthreads()
+        now, here = time.monotonic(), self._client.nthreads()
         # one whose worker is gone is handed to another, which tells when it begins
         late = {
-            key: place
-            for key, (began, place) in self._began.items()
-            if now - began > self._timeout and place in workers
+            key: place for key, (began, place) in self._began.items() if now - began > self._timeout and place in here
         }
         if not late:
             return []
@@ -208,10 +205,10 @@ class Dispatch:
         cells = [self._under_way.pop(future).cells[0] for future in given_up]
         self._began = {key: place for key, place in self._began.items() if key not in late}
         self._client.cancel(given_up, force=True)
-        self._restart(sorted(set(late.values())))
+        self._start_anew(sorted(set(late.values())))
         return [_failed(cell, f"timed out: not done after {self._timeout:g} s", "") for cell in cells]
 
-    def _restart(self, workers: list[str]) -> None:
+    def _start_anew(self, workers: list[str]) -> None:
         for address in workers:
             try:
                 self._client.restart_workers([address], timeout=10, raise_for_error=False)
@@ -235,12 +232,10 @@ def _failed(cell: Cell, error: str, warned: str) -> dict[str, Any]:
 
 
 def _lost(error: object) -> ClusterError:
-    reason = " ".join(str(error).split())
-    return ClusterError(
-        f"the cluster was lost ({reason}): what has finished is kept, and the same call resumes the study"
-    )
+    said = " ".join(str(error).split())
+    return ClusterError(f"the cluster was lost ({said}): what has finished is kept, and the same call goes on")
 
 
-def _identity(value: Any) -> Any:
-    """The task itself: submitted, so that the scheduler can send it again if a worker is lost."""
+def _same(value: Any) -> Any:
+    """A task, where the scheduler can make it again if a worker is lost."""
     return value

@@ -1,4 +1,4 @@
-"""The grid of a study: arguments of `noisysim.run`, some of which take several values, and the runs that follow.
+"""What a study asks for: arguments of `noisysim.run`, some of which take several values, and the runs that follow.
 
 An argument that takes several values is an axis of the study. ``grid`` makes one of a field of a device (a learner, a
 task, an optimizer), ``by`` gives an argument a value for each value of an axis.
@@ -15,24 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import devices, learners
+from noisysim import devices
 from noisysim.common.fields import check_choice, check_names, declared, listed, nearest, shown
+from noisysim.learners import files as learner_files
 from noisysim.learners import optimizers
 from noisysim.tasks import Task
 
-DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers}
-"""Modules that make and describe the parts that an argument names."""
+DESCRIBERS = {"device": devices, "learner": learner_files, "optimizer": optimizers}
+"""Who makes and describes what an argument names."""
 LISTS = ("layers", "diagnostics")
 """Arguments whose own value is a list: several values are a list of lists."""
 TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
-"""Names in a study's data that are not axes."""
+"""Names that a study's data have besides its axes."""
 MOST = 1_000_000
 """Runs a study may ask for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """A part of which some fields take several values; made by `grid`."""
+    """Something with fields of which some take several values; made by `grid`."""
 
     base: Any
     fields: Mapping[str, Any]
@@ -132,12 +133,12 @@ class Plan:
         return math.prod(self.shape)
 
     def points(self) -> Iterator[dict[str, int]]:
-        """The position of each run on every axis; the last axis varies fastest."""
+        """Where each run lies: a position on every axis, the last axis running fastest."""
         for index in itertools.product(*map(range, self.shape)):
             yield dict(zip(self.axes, index, strict=True))
 
     def at(self, point: Mapping[str, int]) -> dict[str, Any]:
-        """The arguments of the run at that position."""
+        """The arguments of the run that lies there."""
         return {name: self._makers[name](point) for name in self.arguments}
 
     def described(self) -> dict[str, Any]:
@@ -145,13 +146,13 @@ class Plan:
         return {name: _described(name, value) for name, value in self.arguments.items() if value is not None}
 
     def _axis(self, name: str, argument: str, values: Sequence[Any]) -> str:
-        """Add an axis; if its name is taken, it is prefixed with the argument's."""
+        """Take in an axis; where its name is taken, the argument's stands before it."""
         if name != argument and (name in self.axes or name in self.arguments or name in TAKEN):
             name = f"{argument}_{name}"
         values = list(values[: MOST + 1])
         if not 0 < len(values) <= MOST:
-            problem = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
-            raise ValueError(f"{name} {problem}")
+            how = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
+            raise ValueError(f"{name} {how}")
         labels = [_label(value) for value in values]
         if len({str(label) for label in labels}) < len(labels):
             raise ValueError(f"{name} has a value twice: {listed(labels)}")
@@ -161,14 +162,14 @@ class Plan:
         return name
 
     def _plain(self, name: str, value: Any) -> Any:
-        """A function from a point to an argument that is no grid."""
+        """What makes an argument that is no grid: a function of a point."""
         if not _several(name, value):
             return lambda point: value
         axis = self._axis(name, name, value)
         return lambda point: self._values[axis][point[axis]]
 
     def _grid(self, name: str, value: Grid) -> Any:
-        """A function from a point to an argument that is a grid."""
+        """The same of a grid."""
         bases = value.base if _several(name, value.base) else None
         base_axis = None if bases is None else self._axis(name, name, bases)
         for base in [value.base] if bases is None else bases:
@@ -180,8 +181,8 @@ class Plan:
         def make(point: Mapping[str, int]) -> Any:
             base = value.base if base_axis is None else self._values[base_axis][point[base_axis]]
             chosen = {
-                field: self._values[axes[field]][point[axes[field]]] if field in axes else fixed
-                for field, fixed in value.fields.items()
+                field: self._values[axes[field]][point[axes[field]]] if field in axes else given
+                for field, given in value.fields.items()
             }
             if isinstance(base, Mapping):
                 return {**base, **chosen}
@@ -190,43 +191,43 @@ class Plan:
         return make
 
     def _by(self, name: str, value: By) -> Any:
-        """A function from a point to an argument that depends on an axis."""
+        """The same of an argument that depends on an axis."""
         if value.axis not in self.axes:
             near = nearest(str(value.axis), self.axes)
             raise ValueError(f"{name} goes by {shown(value.axis)}, which is no axis{near}")
-        by_label = {str(label): chosen for label, chosen in value.values.items()}
+        given = {str(label): chosen for label, chosen in value.values.items()}
         labels = [str(label) for label in self.axes[value.axis]]
-        if missing := [label for label in labels if label not in by_label]:
+        if missing := [label for label in labels if label not in given]:
             raise ValueError(f"{name} goes by {shown(value.axis)}, but has no value for {listed(missing)}")
-        if unknown := [label for label in by_label if label not in labels]:
+        if unknown := [label for label in given if label not in labels]:
             raise ValueError(f"{name} has a value for {shown(unknown[0])}{nearest(unknown[0], labels)}")
-        return lambda point: by_label[labels[point[value.axis]]]
+        return lambda point: given[labels[point[value.axis]]]
 
 
-def _read(name: str, value: object) -> Any:
+def _read(name: str, value: Any) -> Any:
     """An argument with the forms that TOML knows turned into grids: a table with lists, a table with ``by``."""
     if isinstance(value, Mapping):
         if "by" in value and "name" not in value:
             return By(value["by"], {k: v for k, v in value.items() if k != "by"})
-        if any(_several(field, values) for field, values in value.items()):
+        if any(_several(field, given) for field, given in value.items()):
             return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
     return value.tolist() if isinstance(value, np.ndarray) and name != "task" else value
 
 
-def _several(name: str, value: object) -> bool:
+def _several(name: str, value: Any) -> bool:
     """Whether an argument is a list of values, and not a value that is a list."""
     if isinstance(value, np.ndarray):
         return name != "task" and value.ndim == 1
     if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
         return False
     if name in LISTS:
-        lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
+        lists = (isinstance(one, (list, tuple, np.ndarray)) and not hasattr(one, "_fields") for one in value)
         return bool(value) and all(lists)
-    return not (name == "task" and any(isinstance(item, (np.ndarray, list)) for item in value))
+    return not (name == "task" and any(isinstance(one, (np.ndarray, list)) for one in value))
 
 
 def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
-    """Refuse an argument without fields, and fields that it does not have."""
+    """Refuse what cannot have a grid's fields, or has none of such a name."""
     if name not in (*DESCRIBERS, "task"):
         raise ValueError(f"{name} has no fields: give it a list of values")
     if name in DESCRIBERS:
@@ -235,7 +236,7 @@ def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
 
 
 def _label(value: Any) -> Any:
-    """The label of a value: a number or a text itself, anything else by name and changed fields."""
+    """What an axis calls a value: a number or a text as it is, anything else by name and what sets it apart."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -249,10 +250,10 @@ def _label(value: Any) -> Any:
         return _label({"name": devices.name_of(value), **devices.changes(value)})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         usual = {f.name: f.default for f in dataclasses.fields(value)}
-        changed = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
-        return _label({"name": getattr(value, "name", type(value).__name__), **changed})
+        own = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
+        return _label({"name": getattr(value, "name", type(value).__name__), **own})
     if isinstance(value, (list, tuple)):
-        return "-".join(str(_label(item)) for item in value) if value else "none"
+        return "-".join(str(_label(one)) for one in value) if value else "none"
     return "default" if value is None else str(value)
 
 
@@ -266,10 +267,10 @@ def _described(name: str, value: Any) -> Any:
             return {"name": _described(name, value.base), **fields}
         return {**_described(name, value.base), **fields}
     if _several(name, value):
-        return [_described(name, item) for item in value]
+        return [_described(name, one) for one in value]
     if name in DESCRIBERS and not isinstance(value, (str, Mapping)) and value is not None:
-        described = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
-        return {k: v for k, v in described.items() if k != "source"}
+        own = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
+        return {k: v for k, v in own.items() if k != "source"}
     if isinstance(value, Task):
         return {"name": value.name, **value.settings}
     if name == "task" and isinstance(value, (list, tuple)):
@@ -281,14 +282,14 @@ def _described(name: str, value: Any) -> Any:
     return json.loads(json.dumps(value, default=_plainest))
 
 
-def _plainest(value: object) -> Any:
+def _plainest(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def at_label(axes: dict[str, list[Any]], name: str, label: object) -> int:
+def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
     """The position of a label on an axis."""
     check_choice("axis", name, list(axes))
-    positions = [k for k, known in enumerate(axes[name]) if known == label or str(known) == str(label)]
-    if not positions:
+    found = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
+    if not found:
         raise ValueError(f"axis {name} has no {shown(label)}: it has {listed(axes[name])}")
-    return positions[0]
+    return found[0]

@@ -1,4 +1,4 @@
-"""The runs finished since a study's file was last written, one line per run: they survive a crash.
+"""The runs finished since a study's file was last written, a line each: what a crash cannot take.
 
 A line is ``CRC-32 LENGTH RECORD``: eight hexadecimal digits, the number of the record's bytes, and the record (JSON).
 What is damaged is found by that, and costs no record but its own, even if the end of its line is gone. Lines of older
@@ -24,7 +24,7 @@ _SHOWN = 5
 
 
 class Scrap(NamedTuple):
-    """A damaged line.
+    """What is no record.
 
     Attributes
     ----------
@@ -49,23 +49,23 @@ def read(path: Path) -> tuple[list[dict[str, Any]], list[Scrap]]:
         content = beside(path).read_bytes()
     except FileNotFoundError:
         return [], []
-    records, scraps, end = [], [], 0
+    records, scraps, done = [], [], 0
     for head in _HEAD.finditer(content):
         body = content[head.end() : head.end() + int(head[2])]
-        if head.start() < end or len(body) < int(head[2]) or zlib.crc32(body) != int(head[1], 16):
+        if head.start() < done or len(body) < int(head[2]) or zlib.crc32(body) != int(head[1], 16):
             continue
-        older = _lines(content, end, head.start())
-        records += [*(entry for entry in older if isinstance(entry, dict)), json.loads(body)]
-        scraps += [entry for entry in older if isinstance(entry, Scrap)]
-        end = head.end() + len(body)
-    entries = _lines(content, end, content.rfind(b"\n") + 1)
-    records += [entry for entry in entries if isinstance(entry, dict)]
-    return records, scraps + [entry for entry in entries if isinstance(entry, Scrap)]
+        older = _lines(content, done, head.start())
+        records += [*(one for one in older if isinstance(one, dict)), json.loads(body)]
+        scraps += [one for one in older if isinstance(one, Scrap)]
+        done = head.end() + len(body)
+    rest = _lines(content, done, content.rfind(b"\n") + 1)
+    records += [one for one in rest if isinstance(one, dict)]
+    return records, scraps + [one for one in rest if isinstance(one, Scrap)]
 
 
-def describe_damage(path: Path, scraps: list[Scrap]) -> str:
+def told(path: Path, scraps: list[Scrap]) -> str:
     """Where a study's journal is damaged, in words."""
-    lines = [f"{scrap.line}" for scrap in scraps[:_SHOWN]] + [f"{len(scraps) - _SHOWN} more"] * (len(scraps) > _SHOWN)
+    lines = [f"{one.line}" for one in scraps[:_SHOWN]] + [f"{len(scraps) - _SHOWN} more"] * (len(scraps) > _SHOWN)
     return f"{beside(path)} is damaged in line{'s' * (len(lines) > 1)} {', '.join(lines)}"
 
 
@@ -75,7 +75,7 @@ def set_aside(path: Path, scraps: list[Scrap]) -> Path:
     with writing.naming(place):
         number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            _write(number, b"".join(scrap.content + b"\n" for scrap in scraps))
+            _write(number, b"".join(one.content + b"\n" for one in scraps))
             os.fsync(number)
         finally:
             os.close(number)
@@ -84,12 +84,12 @@ def set_aside(path: Path, scraps: list[Scrap]) -> Path:
 
 def _lines(content: bytes, first: int, end: int) -> list[dict[str, Any] | Scrap]:
     """Between records that their checksums vouch for: records of an older version, and scraps."""
-    entries: list[dict[str, Any] | Scrap] = []
+    found: list[dict[str, Any] | Scrap] = []
     number = content.count(b"\n", 0, first) + 1
     for k, line in enumerate(content[first:end].split(b"\n")):
         if line:
-            entries.append(_older(line) or Scrap(number + k, line))
-    return entries
+            found.append(_older(line) or Scrap(number + k, line))
+    return found
 
 
 def _older(line: bytes) -> dict[str, Any] | None:
@@ -106,14 +106,14 @@ def _older(line: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _numbers(value: object) -> bool:
+def _numbers(value: Any) -> bool:
     return all(map(_numbers, value)) if isinstance(value, list) else isinstance(value, (int, float))
 
 
 def _write(number: int, data: bytes) -> None:
-    remaining = memoryview(data)
-    while remaining:
-        remaining = remaining[os.write(number, remaining) :]
+    left = memoryview(data)
+    while left:
+        left = left[os.write(number, left) :]
 
 
 class Journal:
@@ -163,12 +163,12 @@ class Journal:
     def clear(self) -> None:
         """Forget the records: the study's file has them."""
         self.waiting.clear()
-        with contextlib.suppress(OSError):  # then they are there twice, which does no harm
+        with contextlib.suppress(OSError):  # then they are there twice, which is once too often for nobody
             os.ftruncate(self._file, 0)
             self._length = 0
 
     def close(self) -> None:
-        """Close it, and remove it if it is empty."""
+        """Let go of it, and remove it if it is empty."""
         with contextlib.suppress(OSError):
             if os.fstat(self._file).st_size == 0:
                 os.unlink(self.path)

@@ -1,4 +1,4 @@
-"""Keeps the records of a study: in the table and the journal at once, in the study's file at intervals."""
+"""What becomes of the records of a study: into the table, the journal at once, the study's file now and then."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Keeper:
 
     Parameters
     ----------
-    requested : Table
-        What is asked for; what the file and its journal have of it is read on entering.
+    found : Table
+        What is asked for; what the file and its journal have of it is taken up on entering.
     path : Path or None
         The study's file.
     overwrite : bool
@@ -34,20 +34,20 @@ class Keeper:
         Whether runs that failed are to be done again.
     """
 
-    def __init__(self, requested: Table, path: Path | None, overwrite: bool, retry: bool):
-        self.table, self.path = requested, path
+    def __init__(self, found: Table, path: Path | None, overwrite: bool, retry: bool):
+        self.found, self.path = found, path
         self._overwrite, self._retry = overwrite, retry
-        self._lock: Any = None  # on the file
+        self._held: Any = None
         self._journal: Any = None
         self._warned = False
-        self._written_at = self._took = 0.0  # when the file was written last, and the seconds it took
+        self._written = self._took = 0.0  # when the file was written last, and the seconds it took
 
     def __enter__(self) -> Keeper:
         if self.path is None:
             return self
-        self._lock = writing.hold(self.path)
+        self._held = writing.hold(self.path)
         try:
-            self._read_earlier(self.path)
+            self._take_up(self.path)
             self._journal = journal.Journal(self.path)
             self._write()
         except BaseException:
@@ -55,8 +55,8 @@ class Keeper:
             raise
         return self
 
-    def _read_earlier(self, path: Path) -> None:
-        """Read what there is, and move what is damaged aside."""
+    def _take_up(self, path: Path) -> None:
+        """Take in what there is, and what is damaged of it out of the way."""
         if self._overwrite:
             return
         records, scraps = journal.read(path)
@@ -64,45 +64,44 @@ class Keeper:
         if path.exists():
             earlier = table.read(path)
             earlier.put_all(records)
-            finished = {
-                key for key, status in zip(earlier.keys, earlier.texts["status"], strict=True) if status != MISSING
-            }
+            done = {key for key, status in zip(earlier.keys, earlier.texts["status"], strict=True) if status != MISSING}
         else:  # it was lost, or moved away because it was damaged
-            finished = {record["key"] for record in records}
-        if lost := finished - set(self.table.at):
+            done = {record["key"] for record in records}
+        if lost := done - set(self.found.at):
             raise FileExistsError(
-                f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or set "
+                f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or say "
                 "overwrite=True"
             )
         if scraps:
-            damage, place = journal.describe_damage(path, scraps), journal.set_aside(path, scraps)
-            message = f"{damage}: set aside in {place}, its runs are done again"
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
+            said = (
+                f"{journal.told(path, scraps)}: set aside in {journal.set_aside(path, scraps)}, its runs are done again"
+            )
+            warnings.warn(said, RuntimeWarning, stacklevel=4)
         if earlier is not None:
-            self.table.merge(earlier)
+            self.found.take_up(earlier)
         else:
-            self.table.put_all(records)
+            self.found.put_all(records)
         if self._retry:
-            for index, status in enumerate(self.table.texts["status"]):
+            for index, status in enumerate(self.found.texts["status"]):
                 if status == "failed":
-                    self.table.forget(index)
+                    self.found.forget(index)
 
     def put(self, record: dict[str, Any]) -> None:
         """Keep a record; one that is there already is not kept twice."""
-        if self.table.texts["status"][self.table.at[record["key"]]] != MISSING:
+        if self.found.texts["status"][self.found.at[record["key"]]] != MISSING:
             return
-        self.table.put(record)
+        self.found.put(record)
         if self.path is None:
             return
         try:
             self._journal.append(record)
         except OSError as error:
             self._warn(error)
-        if time.monotonic() - self._written_at > max(WRITE_SECONDS, 20 * self._took):
+        if time.monotonic() - self._written > max(WRITE_SECONDS, 20 * self._took):
             try:
                 self._write()
             except OSError as error:
-                self._written_at = time.monotonic()
+                self._written = time.monotonic()
                 self._warn(error)
 
     def _warn(self, error: OSError) -> None:
@@ -113,10 +112,10 @@ class Keeper:
 
     def _write(self) -> None:
         began = time.monotonic()
-        table.write(self._lock, self.table)
+        table.write(self._held, self.found)
         self._journal.clear()
-        self._written_at = time.monotonic()
-        self._took = self._written_at - began
+        self._written = time.monotonic()
+        self._took = self._written - began
 
     def __exit__(self, *_: object) -> None:
         if self.path is None:
@@ -134,10 +133,10 @@ class Keeper:
             self._journal.flush()
         except OSError:
             return f"{len(self._journal.waiting)} finished runs are lost"
-        return f"the runs that finished are in {self._journal.path}: the same call resumes from there"
+        return f"the runs that finished are in {self._journal.path}: the same call goes on from there"
 
     def _release(self) -> None:
         if self._journal is not None:
             self._journal.close()
         with contextlib.suppress(OSError):  # a lock that is not let go of ends with the process
-            self._lock.release()
+            self._held.release()

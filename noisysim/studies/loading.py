@@ -1,4 +1,4 @@
-"""`noisysim.load`: reads a result file or a study."""
+"""`noisysim.load`: what a file of ours holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from noisysim.runs.result import Result
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read a file: the `Result` of a run, or a `Study`.
+    """What a file holds: the `Result` of a run, or a `Study`.
 
     Raises
     ------
@@ -30,4 +30,4 @@ def load(path: str | os.PathLike[str]) -> Any:
         from noisysim.studies.study import Study  # which needs the extra [sweep] no sooner
 
         return Study.load(path)
-    return Result(storage.read(path), Path(path))
+    return Result.of(storage.read(path), Path(path))

@@ -40,22 +40,20 @@ class Study:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Study:
-        """The study that a file holds; of one in progress the runs that have finished.
+        """The study that a file holds; of one under way all that has finished.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is not a complete study.
+            If there is no such file, or it is not a whole study.
         """
         path = Path(path)
         records, scraps = journal.read(path)  # first: what leaves the journal meanwhile is in the file by then
         content = table.read(path)
         content.put_all(records)
         if scraps:
-            message = (
-                f"{journal.describe_damage(path, scraps)}: its runs count as missing, and the sweep does them again"
-            )
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            said = f"{journal.told(path, scraps)}: its runs count as missing, and the sweep does them again"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
         return cls(content, path)
 
     @property
@@ -72,35 +70,35 @@ class Study:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Numbers of runs that finished, diverged, failed, and are missing."""
+        """How many runs finished, diverged, failed, and have not been done."""
         status = self.content.texts["status"]
         return {name: int((status == name).sum()) for name in table.STATUSES}
 
     @property
     def noticed(self) -> dict[str, int]:
-        """Numbers of runs with warnings, and of those that learned nothing or were unstable."""
+        """How many runs warned of something, and of these how many learned nothing, and were unstable."""
         texts = self._warned()
         lines = [text.splitlines() for text in texts]
         return {
             "warned": len(texts),
             **{
-                name: sum(any(line.startswith(kind) for line in of_run) for of_run in lines)
+                name: sum(any(line.startswith(kind) for line in one) for one in lines)
                 for name, kind in (("learned nothing", health.NOTHING), ("unstable", health.UNSTABLE))
             },
         }
 
     def warnings(self) -> list[tuple[str, int]]:
-        """The warnings of runs and their counts, the most frequent first; differences in numbers alone do not count."""
+        """What runs warned of, the most frequent first, and how many did; what differs in numbers alone is one."""
         lines = [line for text in self._warned() for line in text.splitlines() if line.strip()]
-        counts = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
+        seen = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
         first = {re.sub(r"\d[\d.,]*", "#", line): line for line in reversed(lines)}
-        return [(first[kind], n) for kind, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+        return [(first[kind], n) for kind, n in sorted(seen.items(), key=lambda one: (-one[1], one[0]))]
 
     def _warned(self) -> list[str]:
-        """The warnings of the runs that have any; of failed runs the texts are tracebacks, which do not count."""
+        """The warnings of the runs that have any: a failed run's are its traceback, which are none."""
         texts = self.content.texts
-        finished = np.isin(texts["status"].astype(str), ("finished", "diverged"))
-        return [str(text) for text in texts["warnings"][finished] if str(text).strip()]
+        done = np.isin(texts["status"].astype(str), ("finished", "diverged"))
+        return [str(text) for text in texts["warnings"][done] if str(text).strip()]
 
     @property
     def environments(self) -> list[dict[str, Any]]:
@@ -112,9 +110,9 @@ class Study:
         """All of it as an `xarray.Dataset` whose dimensions are the axes.
 
         ``status`` and ``error`` (text); ``test_accuracy``, ``test_loss``, ``train_accuracy``, ``train_loss`` after the
-        last epoch (fractions and means per sample; NaN where a run did not finish), and with ``_by_epoch`` after each;
+        last epoch (fractions and means a sample; NaN where a run did not finish), and with ``_by_epoch`` after each;
         the cost of learning (``passes``, ``mvms``, ...: `noisysim.chip.cost.Cost`); ``elapsed`` (s); what diagnostics
-        found, over ``look`` and ``layer``. Several chips per run make a dimension ``chip``.
+        found, over ``look`` and ``layer``. Several chips a run make a dimension ``chip``.
         """
         xarray = needs.xarray()
         return xarray.Dataset(
@@ -154,12 +152,11 @@ class Study:
         Parameters
         ----------
         name : str
-            A variable of `data` that has one value per run, such as "test_accuracy", "test_loss", "passes", "elapsed".
+            A variable of `data` that has one value a run, such as "test_accuracy", "test_loss", "passes", "elapsed".
         x : str
-            Axis along the bottom, or "epoch". Default: the first axis of numbers, else the first.
+            Axis along the bottom, or "epoch". Left out, the first axis of numbers, else the first.
         hue, col : str
-            Axis whose values have a colour each, and one whose values have a panel each. Default: axes that are neither
-            drawn nor selected.
+            Axis whose values have a colour, and a panel, each. Left out, axes that are neither drawn nor selected.
         path : path, optional
             Where to write the figure; the suffix chooses the format.
         **select
@@ -173,16 +170,16 @@ class Study:
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
-        return toml.study_file(self.arguments)
+        return toml.written(self.arguments)
 
     def problems(self) -> list[tuple[str, str, str]]:
-        """The runs that failed or diverged: the labels of each, its status, and why."""
-        problems, texts = [], self.content.texts
+        """The runs that failed or diverged: where each lies, its status, and why."""
+        found, texts = [], self.content.texts
         for index in np.flatnonzero((texts["status"] == "failed") | (texts["status"] == "diverged")):
             at = np.unravel_index(index, self.content.shape)
             where = ", ".join(f"{n}={labels[k]}" for k, (n, labels) in zip(at, self.axes.items(), strict=True))
-            problems.append((where, texts["status"][index], texts["error"][index]))
-        return problems
+            found.append((where, texts["status"][index], texts["error"][index]))
+        return found
 
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
@@ -191,19 +188,19 @@ class Study:
         for name in ("task", "device", "learner"):
             if name not in self.axes and "name" in fixed.get(name, {}):
                 rows.append((name, fixed[name]["name"]))
-        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
-        rows.append(("runs", f"{len(self.content.keys)}: {counts}"))
+        said = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        rows.append(("runs", f"{len(self.content.keys)}: {said}"))
         if (noticed := self.noticed)["warned"]:
             worst = kinds(noticed)
             rows.append(("WARNING", f"{noticed['warned']} runs warned{': ' if worst else ''}{worst}"))
         if np.isfinite(done).any():
-            rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s per run (median)"))
+            rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s a run (median)"))
         rows += [self._best()] if np.isfinite(self.content.columns.get("test_accuracy", np.nan)).any() else []
         rows += [(status, f"{where}: {why}") for where, status, why in self.problems()[:SHOWN]]
         if (more := len(self.problems()) - SHOWN) > 0:
             rows.append(("", f"and {more} more"))
         if self.counts[table.MISSING] and self.path is not None:
-            rows.append(("resume", f"noisysim sweep {self.path}"))
+            rows.append(("go on", f"noisysim sweep {self.path}"))
         return rows
 
     def _best(self) -> tuple[str, str]:
@@ -232,12 +229,12 @@ class Study:
 
 
 def kinds(noticed: dict[str, int]) -> str:
-    """The worst warnings in words (`Study.noticed`): "18 learned nothing, 6 unstable"."""
+    """Of what runs warned that is worst (`Study.noticed`): "18 learned nothing, 6 unstable"."""
     return ", ".join(f"{count} {name}" for name, count in noticed.items() if count and name != "warned")
 
 
 SHOWN = 5
-"""Failed runs that a summary lists one by one."""
+"""Runs that failed, of which a summary tells one by one."""
 
 
 def _few(labels: list[Any]) -> list[Any]:

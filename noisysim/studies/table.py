@@ -1,4 +1,4 @@
-"""The results of a study's runs, as arrays over its axes, and the file they are kept in.
+"""What the runs of a study found, as arrays over its axes, and the file they are kept in.
 
 Layout of the file (version 1), HDF5 that NetCDF-4 readers take as well::
 
@@ -10,13 +10,13 @@ Layout of the file (version 1), HDF5 that NetCDF-4 readers take as well::
     /elapsed               float64 (s)
     /test_accuracy, ...    float64, over the axes: after the last epoch; NaN where the run did not finish
     /test_accuracy_by_epoch, ...   over the axes and epoch
-    /test_accuracy_after, ...      over the axes and seconds: tested again that long after the run
+    /test_accuracy_after, ...      over the axes and seconds: tested again so long after the run
     /passes, ...           float64, over the axes: cost of learning
     /angle, ...            what diagnostics found, over the axes, look and layer; /look_update, the updates done before
-    /study/arguments       JSON text: arguments of the study (`noisysim.studies.grids.Plan`)
+    /study/arguments       JSON text: what was asked for (`noisysim.studies.grids.Plan`)
     /study/shared          JSON text: the settings that all runs have in common, by dotted names
-    /study/own             JSON text, one per run: its other settings
-    /study/keys            text, one per run: a hash of its settings
+    /study/own             JSON text, one a run: its other settings
+    /study/keys            text, one a run: a hash of its settings
     /study/environments    JSON text: versions and processors of the hosts
 
 It is written whole under another name and renamed. Runs that finished since are in the journal beside it.
@@ -28,16 +28,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from noisysim.common import hdf5
-from noisysim.common.deprecation import deprecated
 from noisysim.studies import cells
-
-if TYPE_CHECKING:
-    from h5py import Dataset, File
 
 FORMAT, VERSION = "noisysim study", 1
 MISSING = "missing"
@@ -57,8 +53,8 @@ class Table:
         What was asked for, in plain values.
     keys : sequence of str
         Of each run, the last axis running fastest.
-    shared, varied : dict, list of dict
-        Settings that all runs have in common, and the others of each (`noisysim.studies.cells.split_shared`).
+    shared, own : dict, list of dict
+        Settings of all runs and of each (`noisysim.studies.cells.common`).
     seconds : sequence of float
         After which the chips are tested again.
 
@@ -79,11 +75,11 @@ class Table:
         arguments: dict[str, Any],
         keys: Sequence[str],
         shared: dict[str, Any],
-        varied: Sequence[dict[str, Any]],
+        own: Sequence[dict[str, Any]],
         seconds: Sequence[float] = (),
     ):
         self.axes = {name: list(labels) for name, labels in axes.items()}
-        self.arguments, self.keys, self.shared, self.varied = arguments, list(keys), shared, list(varied)
+        self.arguments, self.keys, self.shared, self.own = arguments, list(keys), shared, list(own)
         self.at = {key: index for index, key in enumerate(self.keys)}
         self.columns: dict[str, np.ndarray] = {}
         self.texts = {name: np.full(len(self.keys), "", object) for name in TEXTS}
@@ -91,12 +87,6 @@ class Table:
         self.environments: list[dict[str, Any]] = []
         self.environment = np.full(len(self.keys), -1)
         self.seconds = list(seconds)
-
-    @property
-    def own(self) -> list[dict[str, Any]]:
-        """Deprecated: `varied`."""
-        deprecated("Table.own", "Table.varied", "0.1")
-        return self.varied
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,10 +100,10 @@ class Table:
 
     def plain(self, index: int) -> dict[str, Any]:
         """The settings of a run."""
-        return cells.nested({**self.shared, **self.varied[index]})
+        return cells.nested({**self.shared, **self.own[index]})
 
     def put(self, record: Mapping[str, Any]) -> None:
-        """Add the record of a run; a run that was done twice has the same record both times.
+        """Take in what a run found; a run that was done twice is the same both times.
 
         Parameters
         ----------
@@ -130,7 +120,7 @@ class Table:
             self._put(name, index, np.asarray(value, np.float64))
 
     def put_all(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Add those records whose runs are asked for."""
+        """Take in those of many records whose runs are asked for."""
         for record in records:
             if record["key"] in self.at:
                 self.put(record)
@@ -153,8 +143,8 @@ class Table:
         column[index] = np.nan
         column[index][tuple(map(slice, value.shape))] = value
 
-    def merge(self, earlier: Table) -> None:
-        """Copy the runs of an earlier study that this one asks for as well."""
+    def take_up(self, earlier: Table) -> None:
+        """Take in the runs of an earlier study that this one asks for as well."""
         for index, key in enumerate(earlier.keys):
             if key in self.at and earlier.texts["status"][index] != MISSING:
                 values = {name: column[index] for name, column in earlier.columns.items()}
@@ -165,7 +155,7 @@ class Table:
                 })  # fmt: skip
 
     def forget(self, index: int) -> None:
-        """Mark a run as missing."""
+        """Make a run one that has not been done."""
         for name in TEXTS:
             self.texts[name][index] = MISSING if name == "status" else ""
         self.environment[index] = -1
@@ -174,7 +164,7 @@ class Table:
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Names of a column's dimensions."""
-        count = self.columns[name].ndim - 1 if name in self.columns else 0
+        rest = self.columns[name].ndim - 1 if name in self.columns else 0
         if name.endswith(BY_EPOCH):
             further = ("epoch", "chip")
         elif name.endswith(AFTER):
@@ -183,7 +173,7 @@ class Table:
             further = ("chip", "")
         else:
             further = ("look", "layer")
-        return (*self.axes, *further[:count])
+        return (*self.axes, *further[:rest])
 
     def scales(self) -> dict[str, np.ndarray]:
         """Values along every dimension."""
@@ -191,24 +181,24 @@ class Table:
         for name, column in self.columns.items():
             for dim, n in zip(self.dims(name)[len(self.axes) :], column.shape[1:], strict=True):
                 lengths[dim] = max(n, lengths.get(dim, 0))
-        along_axes = {}
+        found = {}
         for name, labels in self.axes.items():
             numbers = all(isinstance(label, (int, float)) for label in labels)
-            along_axes[name] = np.array(labels) if numbers else np.array(labels, object)
+            found[name] = np.array(labels) if numbers else np.array(labels, object)
         counted = {dim: np.arange(1, n + 1) for dim, n in lengths.items()}
-        return {**along_axes, **counted, **({"seconds": np.array(self.seconds)} if "seconds" in counted else {})}
+        return {**found, **counted, **({"seconds": np.array(self.seconds)} if "seconds" in counted else {})}
 
     def arrays(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
         """Every column and text over the axes: dimensions and values by name."""
         axes, scales = tuple(self.axes), self.scales()
-        arrays = {name: (axes, column.reshape(self.shape)) for name, column in self.texts.items()}
-        arrays["environment"] = axes, self.environment.reshape(self.shape)
+        found = {name: (axes, column.reshape(self.shape)) for name, column in self.texts.items()}
+        found["environment"] = axes, self.environment.reshape(self.shape)
         for name, column in self.columns.items():
             dims = self.dims(name)
-            padded = np.full((len(self.keys), *(len(scales[dim]) for dim in dims[len(axes) :])), np.nan)
-            padded[tuple(map(slice, column.shape))] = column
-            arrays[name] = dims, padded.reshape(*self.shape, *padded.shape[1:])
-        return arrays
+            whole = np.full((len(self.keys), *(len(scales[dim]) for dim in dims[len(axes) :])), np.nan)
+            whole[tuple(map(slice, column.shape))] = column
+            found[name] = dims, whole.reshape(*self.shape, *whole.shape[1:])
+        return found
 
 
 def write(path: Path, table: Table) -> None:
@@ -219,16 +209,16 @@ def write(path: Path, table: Table) -> None:
             scale = _dataset(file, name, values)
             scale.make_scale(name)
         for name, (dims, values) in table.arrays().items():
-            dataset = _dataset(file, name, values)
+            written = _dataset(file, name, values)
             for number, dim in enumerate(dims):
-                dataset.dims[number].attach_scale(file[dim])
+                written.dims[number].attach_scale(file[dim])
         for name in ("arguments", "shared", "environments"):
             file[f"study/{name}"] = json.dumps(getattr(table, name))
-        _dataset(file, "study/own", np.array([json.dumps(settings) for settings in table.varied], object))
+        _dataset(file, "study/own", np.array([json.dumps(one) for one in table.own], object))
         _dataset(file, "study/keys", np.array(table.keys, object))
 
 
-def _dataset(file: File, name: str, values: np.ndarray) -> Any:
+def _dataset(file: Any, name: str, values: np.ndarray) -> Any:
     """A dataset of numbers or texts; large ones are compressed."""
     import h5py
 
@@ -243,7 +233,7 @@ def read(path: Path) -> Table:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is not a complete study: in one line, with the part that is wrong.
+        If there is no such file, or it is not a whole study: in one line, with the part that is wrong.
     """
     with hdf5.opened(path, "study") as file:
         if file.attrs.get("format") != FORMAT:
@@ -251,12 +241,12 @@ def read(path: Path) -> Table:
         if file.attrs["version"] != VERSION:
             raise ValueError(f"it has layout version {file.attrs['version']}; this noisysim reads {VERSION}")
         texts = {name: _text(json.loads(file[f"study/{name}"][()]), kind, name) for name, kind in _DESCRIBED.items()}
-        varied = [_text(json.loads(text), dict, "own") for text in file["study/own"].asstr()[()]]
+        own = [_text(json.loads(one), dict, "own") for one in file["study/own"].asstr()[()]]
         names = [scale.name.strip("/") for scale in (file["status"].dims[k][0] for k in range(file["status"].ndim))]
         axes = {name: _listed(file[name]) for name in names}
         keys = list(file["study/keys"].asstr()[()])
-        table = Table(axes, texts["arguments"], keys, texts["shared"], varied)
-        table.environments = [_text(described, dict, "environments") for described in texts["environments"]]
+        table = Table(axes, texts["arguments"], keys, texts["shared"], own)
+        table.environments = [_text(one, dict, "environments") for one in texts["environments"]]
         table.environment = file["environment"][()].ravel()
         table.seconds = _listed(file["seconds"]) if "seconds" in file else []
         for name in TEXTS:
@@ -277,7 +267,7 @@ def _text(value: Any, kind: type, name: str) -> Any:
     return value
 
 
-def _is_dataset(item: object) -> bool:
+def _is_dataset(item: Any) -> bool:
     import h5py
 
     return isinstance(item, h5py.Dataset)
@@ -286,7 +276,7 @@ def _is_dataset(item: object) -> bool:
 def _check(table: Table) -> None:
     """Refuse a table whose parts do not fit each other."""
     runs = math.prod(table.shape)
-    lengths = {len(table.keys), len(table.at), len(table.varied), table.environment.size} | {
+    lengths = {len(table.keys), len(table.at), len(table.own), table.environment.size} | {
         column.size for column in table.texts.values()
     }
     if lengths != {runs}:
@@ -298,6 +288,6 @@ def _check(table: Table) -> None:
         raise ValueError("a run was in an environment that is not told")
 
 
-def _listed(scale: Dataset) -> list[Any]:
+def _listed(scale: Any) -> list[Any]:
     """The labels of an axis."""
-    return list(scale.asstr()[()] if scale.dtype.kind == "O" else scale[()].tolist())
+    return scale.asstr()[()].tolist() if scale.dtype.kind == "O" else scale[()].tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +13,13 @@ from noisysim.studies.engine import sweep
 from noisysim.studies.grids import By, at_label, by
 from noisysim.studies.study import Study
 
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
-
 SEED = 1000
 """Of the runs, unless others are asked for: none of the first few, with which results are reported."""
 CHOICES = ("stable", "loss")
 SHARE = 0.75
 """Of how much the best rate of a search is better than chance, what a rate must be at least."""
 LEAST = 0.01
-"""Share of the loss of chance by which a loss must be below it: a constant answer is not below it at all."""
+"""Of chance: a loss so little below it has learned nothing. A constant answer is not below it at all."""
 
 
 class Tuned:
@@ -89,31 +86,30 @@ class Tuned:
             raise ValueError(f"no rate has learned for {', '.join(lost)}: try others, or more epochs")
         return by(axis, dict(zip(labels, rates, strict=True)))
 
-    def plot(self, path: str | os.PathLike[str] | None = None, **options: Any) -> Any:
+    def plot(self, path: str | os.PathLike[str] | None = None, **how: Any) -> Any:
         """Training loss against the rate (`noisysim.Study.plot`)."""
-        return self.study.plot("train_loss", x="learning_rate", path=path, **options)
+        return self.study.plot("train_loss", x="learning_rate", path=path, **how)
 
     def rows(self) -> list[tuple[str, float, str]]:
-        """The setting, its rate, and a remark on it."""
-        rows, tried = [], self.study.axes["learning_rate"]
+        """Where, which rate, and what is to be said about it."""
+        found, tried = [], self.study.axes["learning_rate"]
         edges = {tried[0]: "the lowest rate tried", tried[-1]: "the highest rate tried"}
         names = [str(dim) for dim in self.rates.dims]
         for at in np.ndindex(self.rates.shape):
-            setting = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
+            where = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
             rate = float(self.rates.values[at])
-            rows.append((setting, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
-        return rows
+            found.append((where, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
+        return found
 
     def __repr__(self) -> str:
         lines = [
-            (setting or "rate", "none" if np.isnan(rate) else f"{rate:.3g}", remark)
-            for setting, rate, remark in self.rows()
+            (where or "rate", "none" if np.isnan(rate) else f"{rate:.3g}", said) for where, rate, said in self.rows()
         ]
-        wide = max(len(setting) for setting, _, _ in lines)
-        return "\n".join(f"{setting:<{wide}}  {rate:>9}  {remark}".rstrip() for setting, rate, remark in lines)
+        wide = max(len(where) for where, _, _ in lines)
+        return "\n".join(f"{where:<{wide}}  {rate:>9}  {said}".rstrip() for where, rate, said in lines)
 
 
-def _better(data: Dataset, last: DataArray, chips: list[str]) -> Any:
+def _better(data: Any, last: Any, chips: list[str]) -> Any:
     """By how much each run is better than chance: in accuracy, or where targets are values in loss.
 
     All rates learn the same data, so that one run that tells what chance is is enough.
@@ -131,7 +127,7 @@ def tune(
     factor: float = 2.0,
     count: int = 15,
     choose: str = "stable",
-    seed: int | Sequence[int] = SEED,
+    seed: Any = SEED,
     **arguments: Any,
 ) -> Tuned:
     """Search for learning rates: a study over rates that double, and for each other setting the best of them.
@@ -146,7 +142,7 @@ def tune(
     task : str or Task or arrays or path
         As of `noisysim.run`.
     rates : list of float
-        The rates to try, rising. Default: `count` of them, each `factor` times the one before, from `start`.
+        The rates to try, rising. Left out, `count` of them, each `factor` times the one before, from `start`.
     start, factor : float
     count : int
     choose : str

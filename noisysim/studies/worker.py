@@ -1,4 +1,4 @@
-"""The worker's side: a few runs that differ in seed alone, and their records in plain values."""
+"""What a worker does: a few runs that differ in seed alone, and what they found in plain values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import json
 import os
 import pickle
+import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +16,18 @@ from typing import Any
 import numpy as np
 
 from noisysim import tasks
-from noisysim.common import user_files
-from noisysim.runs import api, environment, side_by_side, storage
+from noisysim.runs import api, environment, storage
 from noisysim.runs import config as configuration
 from noisysim.runs.history import LOOKS, MEASURED
 from noisysim.runs.result import Result
 from noisysim.studies.cells import depends_on_seed
-from noisysim.tasks import Task
 from noisysim.tasks.chance import chance_accuracy, chance_loss
 
 
 def work(
-    cells: Sequence[tuple[str, dict[str, Any]]], task: Task | None, rule: bytes | None, options: dict[str, Any]
+    cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Execute runs; the record of one that fails says why.
+    """Do runs; one that fails gives a record that says why.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ def work(
         ``version`` and ``source`` of the noisysim that is here, and ``records``, one of each run
         (`noisysim.studies.table.Table.put`): none if the source is not the one that was to do it.
     """
-    present = {"version": environment.version(), "source": environment.source_hash()}
-    if present["source"] != options["source"]:
-        return {**present, "records": []}
+    here = {"version": environment.version(), "source": environment.source_hash()}
+    if here["source"] != options["source"]:
+        return {**here, "records": []}
     _announce(options["announce"], cells[0][0])
-    return {**present, "records": _records(cells, task, rule, options)}
+    return {**here, "records": _records(cells, task, rule, options)}
 
 
 def _announce(topic: str, key: str) -> None:
-    """Announce that a run begins, and where."""
+    """Tell that a run begins, and where."""
     import distributed
 
     place = distributed.get_worker()
@@ -64,38 +64,35 @@ def _announce(topic: str, key: str) -> None:
 
 
 def _records(
-    cells: Sequence[tuple[str, dict[str, Any]]], task: Task | None, rule: bytes | None, options: dict[str, Any]
+    cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     if len(cells) > 1:
         try:
-            arguments = _arguments(cells[0][1], task, rule, options["data"])
+            given = _arguments(cells[0][1], task, rule, options["data"])
             seeds = [plain["seed"] for _, plain in cells]
-            del arguments["seed"], arguments["chips"]
-            results = side_by_side.run_side_by_side(seeds, **arguments, threads=options["threads"], progress=False)
-            return [record(key, result, arguments["task"]) for (key, _), result in zip(cells, results, strict=True)]
+            del given["seed"], given["chips"]
+            found = api.together(seeds, **given, threads=options["threads"], progress=False)
+            return [record(key, result, given["task"]) for (key, _), result in zip(cells, found, strict=True)]
         except Exception:  # one by one, then: the failure may be one run's
             pass
     return [_alone(key, plain, task, rule, options) for key, plain in cells]
 
 
-def _alone(
-    key: str, plain: dict[str, Any], task: Task | None, rule: bytes | None, options: dict[str, Any]
-) -> dict[str, Any]:
+def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, options: dict[str, Any]) -> dict[str, Any]:
     try:
-        arguments = _arguments(plain, task, rule, options["data"])
-        execution = {"threads": options["threads"]}
+        given, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
-        learner = None if rule is None else arguments["learner"]
-        parts = {"task": arguments["task"], "learner": learner}
-        if path is not None and _can_resume(path):
-            result = api.resume(path, **parts, **execution, progress=False)
+        learner = _source_file(plain["learner"]) if rule is None else given["learner"]
+        again = {"task": given["task"], "device": _source_file(plain["device"]), "learner": learner}
+        if path is not None and _whole(path):
+            result = api.resume(path, **again, **how, progress=False)
         else:
-            result = api.run(**arguments, **execution, out=path, progress=False)
-        entry = record(key, result, arguments["task"])
+            result = api.run(**given, **how, out=path, progress=False)
+        kept = record(key, result, given["task"])
         if options["retention"] and result.status == "finished":
-            later = api.retention(result, options["retention"], **parts, **execution)
-            entry["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
-        return entry
+            later = api.retention(result, options["retention"], **again, **how)
+            kept["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
+        return kept
     except Exception as error:
         return {
             "key": key, "status": "failed", "error": f"{type(error).__name__}: {error}", "values": {},
@@ -103,8 +100,8 @@ def _alone(
         }  # fmt: skip
 
 
-def _can_resume(path: Path) -> bool:
-    """Whether a run can be resumed from its result file; a damaged file is put aside."""
+def _whole(path: Path) -> bool:
+    """Whether a run has a result file from which it goes on; one that is damaged is put aside."""
     if not path.exists():
         return False
     try:
@@ -115,33 +112,47 @@ def _can_resume(path: Path) -> bool:
     return True
 
 
-def _arguments(
-    plain: dict[str, Any], task: Task | None, rule: bytes | None, data: str | os.PathLike[str] | None
-) -> dict[str, Any]:
+def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) -> dict[str, Any]:
     """Settings as arguments of `noisysim.run`, the task made: once for all runs of this process that learn it."""
-    user_files.place_recorded(plain)
     if task is None:
-        spec = configuration.rerunnable(plain)["task"]
-        seed = plain["seed"] if depends_on_seed(spec) else 0
-        task = _task(json.dumps(spec), None if data is None else os.fspath(data), seed)
+        wanted = configuration.rerunnable(plain)["task"]
+        seed = plain["seed"] if depends_on_seed(wanted) else 0
+        task = _task(json.dumps(wanted), data, seed)
         if task.crc32 != plain["task"]["crc32"]:
             raise ValueError(
-                f"the data of task {spec['name']!r} are not the same on this worker as where the study began"
+                f"the data of task {wanted['name']!r} are not the same on this worker as where the study began"
             )
-    arguments = configuration.with_activations(json.loads(json.dumps(plain)))
-    arguments["task"] = task
+    given = json.loads(json.dumps(plain))
+    given["task"] = task
+    for part in ("device", "learner"):
+        if moved := _source_file(plain[part]):
+            given[part]["name"] = moved
     if rule is not None:
-        arguments["learner"] = pickle.loads(rule)
-    return arguments
+        given["learner"] = pickle.loads(rule)
+    return given
 
 
 @functools.lru_cache(maxsize=4)
-def _task(spec: str, data: str | None, seed: int) -> Task:
+def _task(spec: str, data: Any, seed: int) -> Any:
     return tasks.get(json.loads(spec), data=data, seed=seed)
 
 
+def _source_file(described: dict[str, Any]) -> str | None:
+    """Where the file of a device or learner that this worker lacks was written to; ``None`` where there is no need."""
+    name = described["name"]
+    if "source" not in described or not name.endswith(".py") or Path(name).is_file():
+        return None
+    place = Path(tempfile.gettempdir()) / f"noisysim-{described['sha256'][:16]}" / Path(name).name
+    place.parent.mkdir(exist_ok=True)
+    if not place.exists():
+        draft = place.with_name(f"{os.getpid()}-{threading.get_ident()}.py")
+        draft.write_bytes(described["source"].encode())
+        draft.replace(place)
+    return str(place)
+
+
 def record(key: str, result: Result, task: tasks.Task) -> dict[str, Any]:
-    """The record of a run (`noisysim.studies.table.Table.put`)."""
+    """What is kept of a run (`noisysim.studies.table.Table.put`)."""
     values: dict[str, Any] = {"elapsed": result.elapsed, **result.cost}
     values.update(chance_loss=chance_loss(task), chance_accuracy=chance_accuracy(task))
     for name in MEASURED:

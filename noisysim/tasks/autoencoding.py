@@ -6,11 +6,13 @@ import os
 from typing import Annotated, Any, NamedTuple
 
 from noisysim.common.fields import Field
-from noisysim.common.registry import scan
-from noisysim.tasks.base import Labels, Split, Task, ValueLoss, read_settings
-from noisysim.tasks.images import ImageStandardise
-from noisysim.tasks.loading import Loader, Loaders
+from noisysim.tasks.base import Labels, Split, Task, ValueLoss
+from noisysim.tasks.cifar import Cifar100Settings, load_cifar10, load_cifar100
+from noisysim.tasks.digits import load_digits
+from noisysim.tasks.idx import load_fashion_mnist, load_mnist
+from noisysim.tasks.images import ImageSettings, ImageStandardise
 from noisysim.tasks.noise import input_noise
+from noisysim.tasks.tiny_imagenet import load_tiny_imagenet
 
 DEFAULTS: dict[str, Any] = {
     "layers": ["dense(200, activation='tanh')", "dense(2, activation='linear')", "dense(200, activation='tanh')"],
@@ -18,8 +20,15 @@ DEFAULTS: dict[str, Any] = {
     "epochs": 10,
 }
 
-IMAGE_TASKS: dict[str, Loader] = scan("noisysim.tasks.image_sets", Loaders())
-"""The tasks of images by name."""
+IMAGE_TASKS: dict[str, tuple[Any, Any]] = {
+    "digits": (ImageSettings, load_digits),
+    "mnist": (ImageSettings, load_mnist),
+    "fashion-mnist": (ImageSettings, load_fashion_mnist),
+    "cifar10": (ImageSettings, load_cifar10),
+    "cifar100": (Cifar100Settings, load_cifar100),
+    "tiny-imagenet": (ImageSettings, load_tiny_imagenet),
+}
+"""The tasks of images by name: the `NamedTuple` that declares a task's settings, and what loads it."""
 
 
 class AutoencodingSettings(NamedTuple):
@@ -31,7 +40,7 @@ class AutoencodingSettings(NamedTuple):
     loss: ValueLoss = "mse"
 
 
-def load_autoencoding(settings: AutoencodingSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
+def load_autoencoding(settings: AutoencodingSettings, data: str | os.PathLike | None, seed: int) -> Task:
     """Images are their own targets: learn to pass them on through a narrow layer, such as one of 2 units.
 
     Inputs and targets are standardised alike; the default scales pixels to 0 (black) to 1 (white), and a loss of
@@ -46,8 +55,8 @@ def load_autoencoding(settings: AutoencodingSettings, data: str | os.PathLike[st
 
     The targets are the same arrays as the inputs, in the images' own type. What the images show is kept in `labels`.
     """
-    loader = IMAGE_TASKS[settings.of]
-    images = loader.load(read_settings(settings.of, loader.settings, {"standardise": settings.standardise}), data, seed)
+    declaration, load = IMAGE_TASKS[settings.of]
+    images: Task = load(declaration(standardise=settings.standardise), data, seed)
     train, test = images.train, images.test
     noise = input_noise(settings.noise, seed)
     return Task(

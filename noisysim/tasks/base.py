@@ -7,26 +7,22 @@ import operator
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, SupportsIndex
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from noisysim.common.fields import Field, check_names, checked, shown, unknown
-from noisysim.common.user_files import Origin
 from noisysim.compute import losses
 from noisysim.compute.jit import specialised
-from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.noise import InputNoise
-from noisysim.tasks.rows import ORDER, permutation, row_array
 
 Standardise = Annotated[
     str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")
 ]
-ClassLoss = Annotated[str, Field(choices=tuple(losses.LOSSES), doc="loss on the one-hot targets")]
-_OF_VALUES = tuple(name for name in losses.LOSSES if name != "cce")  # which takes targets that sum to one
-ValueLoss = Annotated[str, Field(choices=_OF_VALUES, doc="loss on the target values")]
+ClassLoss = Annotated[str, Field(choices=("cce", "mse"), doc="loss on the one-hot targets")]
+ValueLoss = Annotated[str, Field(choices=("mse",), doc="loss on the target values")]
 StandardiseTargets = Annotated[bool, Field(doc="targets to mean 0 and std 1, each output of its own")]
 
 AS_INPUTS = "as the inputs"
@@ -34,6 +30,7 @@ AS_INPUTS = "as the inputs"
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
+_ORDER, _SPLIT = 0x6F726465, 0x73706C69  # keep the orders of epochs and the splits of data apart
 
 
 class Split(NamedTuple):
@@ -58,7 +55,22 @@ class Labels(NamedTuple):
     test: np.ndarray
 
 
-def whole_number(name: str, value: SupportsIndex, low: int) -> int:
+def permutation(n: int, *key: int) -> np.ndarray:
+    """A permutation of 0 .. n - 1 (int64) that depends on `key` alone.
+
+    Ranks of raw Philox output: NumPy keeps a bit generator's stream for ever, but not `Generator.permutation`.
+    """
+    draws = np.random.Philox(np.random.SeedSequence(list(key))).random_raw(n)
+    return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
+
+
+def split_rows(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the training and the test split, each sorted, drawn once by `seed`."""
+    rows = permutation(n, seed, _SPLIT)
+    return np.sort(rows[n_test:]), np.sort(rows[:n_test])
+
+
+def whole(name: str, value: Any, low: int) -> int:
     """`value` as an int of at least `low`, or the one clear error."""
     try:
         number = operator.index(value)
@@ -71,15 +83,10 @@ def whole_number(name: str, value: SupportsIndex, low: int) -> int:
     return number
 
 
-def read_settings(task: str, cls: type, settings: Mapping[str, Any]) -> Any:
-    """An instance of the `NamedTuple` class that declares a task's settings, every value checked.
-
-    A loss that is not the package's own stays a `noisysim.losses.Loss`.
-    """
-    check_names(f"task {task!r}", settings, cls._fields)  # type: ignore[attr-defined]
-    settings, loss = dict(settings), settings.get("loss")
-    foreign = {"loss": losses.get(settings.pop("loss"))} if loss is not None and losses.is_foreign(loss) else {}
-    return cls(**checked(task, cls, settings, cls._field_defaults), **foreign)  # type: ignore[attr-defined]
+def read_settings(task: str, cls: type, given: Mapping[str, Any]) -> Any:
+    """An instance of the `NamedTuple` class that declares a task's settings, every given value checked."""
+    check_names(f"task {task!r}", given, cls._fields)  # type: ignore[attr-defined]
+    return cls(**checked(task, cls, given, cls._field_defaults))  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +101,9 @@ class Task:
         The data in their own type (uint8 for images, else float32). They are standardised, and labels made
         one-hot, where a batch is gathered: a run needs about the memory of the data.
     loss : str
-        ``"cce"`` (softmax cross-entropy), ``"mse"`` (half the sum of squares), or what finds another one; see
-        `noisysim.losses`. It may be given as a `noisysim.losses.Loss`.
+        ``"cce"`` (softmax cross-entropy) or ``"mse"`` (half the sum of squares); see `noisysim.losses`.
     n_out : int
-        Classes, or target values per sample.
+        Classes, or target values a sample.
     settings : dict
         Every setting with its value.
     affine, target_affine : numpy.ndarray
@@ -114,11 +120,7 @@ class Task:
         Added to the standardised inputs of the training split.
     origins : (numpy.ndarray or None, numpy.ndarray or None)
         What was subtracted of inputs and of target values before they were rounded to float32, float64 (n_in,) and
-        (n_out,), where they are far from zero: what `affine` shifts by is counted from there.
-    loader : noisysim.tasks.loading.Loader or None
-        What made it, where a name or a file found that.
-    origin : Origin or None
-        The file or installed package of the loader, if it is not the package's own.
+        (n_out,), where they lie far from zero: what `affine` shifts by is counted from there.
     """
 
     name: str
@@ -135,33 +137,21 @@ class Task:
     labels: Labels | None = field(default=None, repr=False)
     noise: InputNoise | None = field(default=None, repr=False)
     origins: tuple[np.ndarray | None, np.ndarray | None] = field(default=(None, None), repr=False)
-    loader: Any = field(default=None, repr=False)
-    origin: Origin | None = field(default=None, repr=False)
     classification: bool = field(init=False)
     n_in: int = field(init=False)
-    _loss: Any = field(init=False, repr=False)  # a Loss
+    _loss: Any = field(init=False, repr=False)
     _all_rows: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        loss = losses.get(self.loss)
-        text = losses.REGISTRY.text(loss)
         derived = {
-            "loss": text,
-            "settings": {**self.settings, "loss": text} if "loss" in self.settings else self.settings,
             "classification": self.train.targets.ndim == 1,
             "n_in": self.train.inputs.shape[1],
             "input_shape": tuple(self.input_shape) or self.train.inputs.shape[1:],
-            "_loss": loss,
+            "_loss": losses.get(self.loss),
             "_all_rows": np.arange(max(self.n_train, self.n_test), dtype=np.int64),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def loss_function(self) -> Loss:
-        """The loss and its derivative."""
-        loss: Loss = self._loss
-        return loss
 
     @property
     def n_train(self) -> int:
@@ -203,15 +193,15 @@ class Task:
         """
         data, index = self.split(split), self.index(split, rows)
         inputs, targets = self._arrays(index.shape[0], out)
-        loops, arguments = specialised.gather(), (data.inputs, data.targets, index, self.affine)
+        loops, given = specialised.gather(), (data.inputs, data.targets, index, self.affine)
         if self.classification:
-            outside = loops.with_labels(*arguments, inputs, targets)
+            outside = loops.with_labels(*given, inputs, targets)
         else:
-            outside = loops.with_values(*arguments, self.target_affine, inputs, targets)
+            outside = loops.with_values(*given, self.target_affine, inputs, targets)
         if outside >= 0:
             raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":
-            self.noise.add(inputs, index % self.n_train, whole_number("epoch", epoch, 0))
+            self.noise.add(inputs, index % self.n_train, whole("epoch", epoch, 0))
         return Batch(inputs, targets, self._loss)
 
     def index(self, split: str, rows: slice | np.ndarray) -> np.ndarray:
@@ -221,7 +211,7 @@ class Task:
         elif type(rows) is np.ndarray and rows.dtype is _INT64 and rows.ndim == 1:
             index = rows
         else:
-            index = row_array(rows)
+            index = _row_array(rows)
         if index.shape[0] == 0:
             raise ValueError(f"a batch needs at least one row of the {split} split")
         return index if index.flags.carray else index.copy()  # one memory layout, so the loops are compiled once
@@ -265,7 +255,7 @@ class Task:
         numpy.ndarray
             int64, (n_train,): a permutation, the same on every machine and NumPy version.
         """
-        return permutation(self.n_train, whole_number("seed", seed, 0), whole_number("epoch", epoch, 0), ORDER)
+        return permutation(self.n_train, whole("seed", seed, 0), whole("epoch", epoch, 0), _ORDER)
 
     def batches(self, batch_size: int, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
         """The training split in the order of `epoch`, in batches; the last one may be shorter.
@@ -273,7 +263,7 @@ class Task:
         Parameters
         ----------
         batch_size : int
-            Samples per batch, 1 or more.
+            Samples a batch, 1 or more.
         seed, epoch : int
             See `order`.
 
@@ -282,7 +272,7 @@ class Task:
         Batch
             Each with arrays of its own.
         """
-        size = whole_number("batch_size", batch_size, 1)
+        size = whole("batch_size", batch_size, 1)
         rows = self.order(epoch, seed)
         return (self.batch("train", rows[start : start + size], epoch=epoch) for start in range(0, len(rows), size))
 
@@ -315,7 +305,7 @@ class Task:
                 origin = 0 if self.origins[1] is None else self.origins[1]
                 standardisation["target_mean"] = (self.target_affine[0] + origin).tolist()
                 standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
-        described = {
+        return {
             "name": self.name,
             "settings": dict(self.settings),
             "n_train": self.n_train,
@@ -329,10 +319,13 @@ class Task:
             "crc32": self.crc32,
             "notes": list(self.notes),
         }
-        loss = losses.describe(self._loss)
-        described.update({"loss_part": loss} if len(loss) > 1 else {})
-        described.update({} if self.origin is None else {"source": self.origin.source, "sha256": self.origin.sha256})
-        return described
+
+
+def _row_array(rows: Any) -> np.ndarray:
+    array = np.asarray(rows)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise TypeError(f"rows must be a slice or a one-dimensional integer array, not {shown(rows)}")
+    return array.astype(np.int64)
 
 
 def make(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from noisysim.common.writing import drafted
 from noisysim.tasks.base import Split
 
 _NAMES = (("x_train", "y_train"), ("x_test", "y_test"))
@@ -35,16 +36,16 @@ def recall(path: Path, source: str) -> list[Split] | None:
                 for name, array in zip(names, arrays, strict=True):
                     file[name].read_direct(array)
                 splits.append(Split(*arrays))
-            intact = _crc(splits) == file.attrs["crc32"]
+            whole = _crc(splits) == file.attrs["crc32"]
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError):  # what a damaged file can raise
         return None
-    return splits if intact and all(map(_fits, splits)) else None
+    return splits if whole and all(map(_fits, splits)) else None
 
 
 def _fits(split: Split) -> bool:
     """Whether a split is one of images: labels that no class has would be written outside the targets."""
     images, labels = split
-    types = (images.dtype, labels.dtype) == (np.dtype(np.uint8), np.dtype(np.int64))
+    types = (images.dtype, labels.dtype) == (np.uint8, np.int64)
     return bool(types and images.ndim == 2 and labels.shape == (len(images),) and len(labels) and labels.min() >= 0)
 
 
@@ -62,12 +63,17 @@ def keep(path: Path, source: str, splits: list[Split]) -> None:
     """
     import h5py
 
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with drafted(path) as draft, h5py.File(draft, "w") as file:
+        with h5py.File(draft, "w") as file:
             for names, split in zip(_NAMES, splits, strict=True):
                 for name, array in zip(names, split, strict=True):
                     file[name] = array
             file.attrs.update(source=source, crc32=_crc(splits))
+        draft.replace(path)
     except (OSError, RuntimeError):  # HDF5 raises either on a full disk
         pass
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)

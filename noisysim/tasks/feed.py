@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from noisysim.compute import backends, gpu
 from noisysim.compute.jit import specialised
 from noisysim.compute.observation import Batch
-from noisysim.tasks.base import Split, Task, whole_number
+from noisysim.tasks.base import Split, Task, whole
 
 
 class Feed:
@@ -58,10 +58,10 @@ class Feed:
         out = self._batches.get(copies * len(index)) if reuse else None
         if out is None:
             out = self._room(copies * len(index))
-        if self._place.HOST_MEMORY:
+        if self._place.NAME == "cpu":
             self._gather(split, index, copies, epoch, out)
-        elif (data := self._resident(split)) is not None:
-            self._gather_on_gpu(data, split, index, copies, epoch, out)
+        elif (data := self._kept(split)) is not None:
+            self._gather_there(data, split, index, copies, epoch, out)
         else:
             self._send(split, index, copies, epoch, out)
         if reuse:
@@ -69,7 +69,7 @@ class Feed:
         return out
 
     def _room(self, rows: int) -> Batch:
-        """A batch of `n` samples, not filled."""
+        """A batch of so many samples, not filled."""
         empty = self._place.xp.empty
         inputs, targets = (empty((rows, width), np.float32) for width in (self.task.n_in, self.task.n_out))
         return Batch(inputs, targets, self.task._loss)
@@ -87,11 +87,11 @@ class Feed:
     def _send(self, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the host, for chips on a GPU."""
         n = len(index)
-        batch = self._staged[n] = self.task.batch(split, index, self._staged.get(n), epoch)
-        for array, source in ((out.inputs, batch.inputs), (out.targets, batch.targets)):
+        found = self._staged[n] = self.task.batch(split, index, self._staged.get(n), epoch)
+        for array, source in ((out.inputs, found.inputs), (out.targets, found.targets)):
             array.reshape(copies, n, -1)[...] = self._place.put(source)
 
-    def _gather_on_gpu(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
+    def _gather_there(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the GPU that has the data."""
         from noisysim.compute.cuda.kernels.target import launch
 
@@ -99,16 +99,16 @@ class Feed:
         if (outside := specialised.gather().first_outside(index, n)) >= 0:
             raise task.outside(split, index[outside])
         rows = self._place.put(index % n)
-        n_inputs, n_targets = len(index) * task.n_in, len(index) * task.n_out
-        launch(loops.standardised, n_inputs, data.inputs, rows, self._affines[0], copies, out.inputs)
+        given, wanted = len(index) * task.n_in, len(index) * task.n_out
+        launch(loops.standardised, given, data.inputs, rows, self._affines[0], copies, out.inputs)
         if task.classification:
-            launch(loops.one_hot, n_targets, data.targets, rows, copies, out.targets)
+            launch(loops.one_hot, wanted, data.targets, rows, copies, out.targets)
         else:
-            launch(loops.standardised, n_targets, data.targets, rows, self._affines[1], copies, out.targets)
+            launch(loops.standardised, wanted, data.targets, rows, self._affines[1], copies, out.targets)
         if task.noise is not None and split == "train":
-            task.noise.add_on_gpu(out.inputs, rows, whole_number("epoch", epoch, 0), copies)
+            task.noise.add_on_gpu(out.inputs, rows, whole("epoch", epoch, 0), copies)
 
-    def _resident(self, split: str) -> Split | None:
+    def _kept(self, split: str) -> Split | None:
         """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""
         if split not in self._data:
             inputs, targets = self.task.split(split)
@@ -116,11 +116,11 @@ class Feed:
             if 2 * (inputs.nbytes + (0 if same else targets.nbytes)) > free_bytes(self._place.xp):
                 self._data[split] = None
             else:
-                placed = self._place.put(inputs)
-                self._data[split] = Split(placed, placed if same else self._place.put(targets))
+                there = self._place.put(inputs)
+                self._data[split] = Split(there, there if same else self._place.put(targets))
         return self._data[split]
 
 
-def free_bytes(xp: ModuleType) -> float:
-    """Free memory of the GPU; unlimited on the simulated one."""
+def free_bytes(xp: Any) -> float:
+    """Memory of the GPU that nobody uses; the simulated one has no end of it."""
     return math.inf if gpu.SIMULATED else xp.cuda.runtime.memGetInfo()[0]

@@ -52,10 +52,9 @@ class Dtype:
             raise _refusal("an unknown order of bytes")
 
     @property
-    def numpy(self) -> np.dtype[Any]:
+    def numpy(self) -> np.dtype:
         """The type as NumPy's."""
-        dtype: np.dtype[Any] = np.dtype(self.spec).newbyteorder(ORDERS[self.order])
-        return dtype
+        return np.dtype(self.spec).newbyteorder(ORDERS[self.order])
 
 
 class Array:
@@ -90,7 +89,7 @@ def _refusal(what: str) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(f"it holds {what}")
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if not isinstance(value, str):
@@ -194,8 +193,8 @@ class _Machine:
         """What is asked for by module and name."""
         name = Name(*map(_text, words))
         if name not in KNOWN:
-            requested = shown(f"{name.module}.{name.name}").strip("'")
-            raise pickle.UnpicklingError(f"it asks for {requested}, which no data file needs")
+            asked = shown(f"{name.module}.{name.name}").strip("'")
+            raise pickle.UnpicklingError(f"it asks for {asked}, which no data file needs")
         return name
 
     def _last(self, count: int) -> list[Any]:
@@ -221,8 +220,8 @@ class _Machine:
         return self.stack[-1]
 
     @staticmethod
-    def _fill(target: dict[Any, Any], pairs: list[Any]) -> dict[Any, Any]:
-        """Put keys and values, in turn, into a dict; keys are texts: the hash of others may never end."""
+    def _fill(target: dict, pairs: list[Any]) -> dict:
+        """Put keys and values, in turn, into a dict; keys are texts: the hash of others may take for ever."""
         if len(pairs) % 2 or not all(type(key) in (str, bytes) for key in pairs[::2]):
             raise _refusal("a dict whose keys are no texts")
         target.update(zip(pairs[::2], pairs[1::2], strict=True))

@@ -11,8 +11,7 @@ import numpy as np
 
 from noisysim.common.fields import listed
 from noisysim.tasks import sources
-from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make
-from noisysim.tasks.rows import split_rows
+from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make, split_rows
 from noisysim.tasks.sources import Source
 
 DEFAULTS: dict[str, Any] = {"layers": [32, 32], "batch_size": 100, "epochs": 100}
@@ -68,12 +67,12 @@ def read_mat(path: Path) -> Split:
 
 def _shared_rows(train: Split, test: Split) -> list[str]:
     """A note on test samples that are also trained on."""
-    train_rows = {row.tobytes() for row in train.inputs}
-    shared = sum(row.tobytes() in train_rows for row in test.inputs)
+    known = {row.tobytes() for row in train.inputs}
+    shared = sum(row.tobytes() in known for row in test.inputs)
     return [f"{shared:,} of the {len(test.inputs):,} test inputs are training inputs too"] if shared else []
 
 
-def load_sarcos(settings: SarcosSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
+def load_sarcos(settings: SarcosSettings, data: str | os.PathLike | None, seed: int) -> Task:
     """21 joint positions, velocities and accelerations to 7 joint torques; 44,484 + 4,449 samples.
 
     Vijayakumar and Schaal, ICML 2000. The inputs are in rad, rad/s and rad/s^2 and spread from 0.1 to 15, so each
@@ -83,21 +82,21 @@ def load_sarcos(settings: SarcosSettings, data: str | os.PathLike[str] | None, s
     2022; Dalm et al. 2025, appendix J) are of torques in N m: for those, ask for ``standardise_targets=False``.
 
     Where only one of the two files is found, it is split by one fixed permutation, 4,000 to 449, and the task's
-    notes say so. The files cannot be downloaded by themselves: no checksum of them was published.
+    notes say so. The files cannot be downloaded by themselves: nobody published a checksum of them.
     """
     folders = sources.places(SARCOS, data)
-    files = sources.find(folders, (TRAIN, TEST))
-    if files:
-        train, test = read_mat(files[0]), read_mat(files[1])
+    both = sources.find(folders, (TRAIN, TEST))
+    if both:
+        train, test = read_mat(both[0]), read_mat(both[1])
         return make("sarcos", [train, test], settings, DEFAULTS, notes=_shared_rows(train, test))
-    paths = sources.find(folders, (TEST,)) or sources.find(folders, (TRAIN,))
-    if not paths:
+    one = sources.find(folders, (TEST,)) or sources.find(folders, (TRAIN,))
+    if not one:
         raise sources.missing(SARCOS, folders, f"It is not downloaded (no checksum is known): get it from {SARCOS.url}")
-    joint = read_mat(paths[0])
-    n = len(joint.inputs)
+    whole = read_mat(one[0])
+    n = len(whole.inputs)
     train, test = (
-        Split(joint.inputs[rows], joint.targets[rows]) for rows in split_rows(n, n - 4000 * n // 4449, seed=0)
+        Split(whole.inputs[rows], whole.targets[rows]) for rows in split_rows(n, n - 4000 * n // 4449, seed=0)
     )
     sizes = f"{len(train.inputs):,}/{len(test.inputs):,}"
-    note = f"SARCOS: only the {n:,}-row file {paths[0].name} found, split {sizes} by a fixed permutation"
+    note = f"SARCOS: only the {n:,}-row file {one[0].name} found, split {sizes} by a fixed permutation"
     return make("sarcos", [train, test], settings, DEFAULTS, notes=[note])

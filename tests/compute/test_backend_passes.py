@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from noisysim import devices
-from noisysim.chip.fabrication import own_fields
+from noisysim.chip.fabrication import number, own_fields
 from noisysim.common.source import uses
 from noisysim.compute import layout
 from noisysim.compute.gpu import missing
@@ -22,15 +22,14 @@ from noisysim.compute.jit import specialised
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Call, ReadCells, Standing
 from noisysim.devices import files as device_files
-from noisysim.devices.resolved import resolve
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, pool
 from noisysim.networks.tiling import network
 
 import naive
 
 if not missing():
-    from noisysim.compute.cuda import cell_reads, put, take, xp
     from noisysim.compute.cuda import passes as gpu
+    from noisysim.compute.cuda import put, take, xp
 
 pytestmark = pytest.mark.gpu
 
@@ -74,12 +73,12 @@ class Stack:
 
     def __init__(self, device, layers=(7, 6, 5), chips=1, batch=4, bias=False, decorrelate=False, seed=0):
         self.device, self.chips, self.batch = device, chips, batch
-        self.net = net = network(layers, "leaky_relu", bias, resolve(device))
+        self.net = net = network(layers, "leaky_relu", bias, device)
         self.rng = rng = np.random.default_rng(seed)
         self.own, self.hooks, self.spreads = devices.own_hooks(device), devices.hooks(device), own_fields(device)
         self.noisy, self.table, self.tiles = devices.is_noisy(device), *net.layout()
-        self.paired = resolve(device).paired
-        self.compensated = resolve(device).compensated
+        self.paired = number(device, "cells_per_weight", 2) != 1
+        self.compensated = number(device, "compensation", 0) == 1
         self.layer_of = [layer for layer in range(net.depth) for _ in range(net.tiles(layer))]
         self.x = rng.standard_normal((chips * batch, net.sizes[0])).astype(np.float32)
         shapes = [
@@ -90,9 +89,7 @@ class Stack:
         square = [(n, n) for n in net.fan_in]
         self.rotations = [np.eye(*s) + 0.1 * self.normal(chips, *s) for s in square if decorrelate]
         ones = np.ones((chips, len(shapes)), np.float32)
-        self.ranges = (
-            rng.uniform(0.4, 1.2, ones.shape) * (resolve(device).adc_range if "adc_range" in device._fields else 1.0)
-        ).astype(np.float32)
+        self.ranges = (rng.uniform(0.4, 1.2, ones.shape) * number(device, "adc_range", 1.0)).astype(np.float32)
         self.gains = rng.uniform(0.8, 1.3, ones.shape).astype(np.float32) if self.compensated else ones
         self.rows = [0.1 * self.normal(len(self.spreads["row"]), chips, n) for n in net.columns]
         self.lines = [0.1 * self.normal(len(self.spreads["column"]), chips, s[0]) for s in shapes]
@@ -146,7 +143,7 @@ class Stack:
         self.rotations = [np.asarray(r, np.float32) for r in self.rotations]
         return Standing(
             norms, flat(self.weights), flat(self.variances), flat(self.rotations), put(self.ranges), put(self.gains),
-            put(np.zeros_like(self.ranges)), np.float32(resolve(self.device).dac_range),
+            put(np.zeros_like(self.ranges)), np.float32(number(self.device, "dac_range", 0.0)),
             flat(self.rows, 1) if self.spreads["row"] else (), flat(self.lines, 1) if self.spreads["column"] else (),
             cells, put(self.keys),
         )  # fmt: skip
@@ -196,7 +193,7 @@ class Stack:
             at = self.chips * g[layout.NORM_AT] + m * units
             shift, scale = take(self.standing.norms)[:, at : at + units].astype(float)
             a = (a - shift) * scale
-        y = naive.activate(block.activation.name, a)
+        y = naive.activate(block.activation, a)
         masks, extra = self.observed.layer_masks, self.added.get((p, layout.ON_OUTPUT, layer))
         if len(masks) and masks[layer] is not None:
             y = y * self.rows_of(take(masks[layer]), m).reshape(y.shape)
@@ -492,8 +489,8 @@ def test_cells_change_from_block_to_block(first, monkeypatch):
     monkeypatch.setattr("noisysim.networks.tiling.BLOCK_ROWS", 2)
     monkeypatch.setattr("noisysim.networks.tiling.BLOCK_VALUES", 2 * 9 * 4)
     layers, found = [(1, 4, 4), conv(2, 2), 3], []
-    for most in (cell_reads.SEEN, 5 * 2 * 2 * 4):  # bytes: all rows, and five of the first layer's
-        monkeypatch.setattr(cell_reads, "SEEN", most)
+    for most in (gpu.SEEN, 5 * 2 * 2 * 4):  # bytes: all rows, and five of the first layer's
+        monkeypatch.setattr(gpu, "SEEN", most)
         stack = Stack(bench(**{**JUMPS, "tile_rows": 0}), layers, batch=5)
         found.append(stack.forward(count=2, first_sample=first))
         stack.check(found[-1], block=2)

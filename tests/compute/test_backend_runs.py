@@ -20,7 +20,7 @@ import pytest
 
 import noisysim
 from noisysim import Batch, Chip, Drive, batch_norm, conv, dense, devices, dropout, learners, pool
-from noisysim.chip import clock, diagnostics
+from noisysim.chip import diagnostics
 from noisysim.compute import backends, losses, seeding
 from noisysim.devices import DeviceError
 from noisysim.runs import chunks, storage
@@ -71,7 +71,7 @@ def agree_but_for_steps(**given):
 
 def host(array):
     """An array where NumPy finds it."""
-    return np.array(backends.backend_of(array).take(array))
+    return np.array(backends.of(array).take(array))
 
 
 # --- devices and learners -------------------------------------------------------------------------------------------
@@ -428,7 +428,7 @@ def live(backend, device):
 
 @pytest.mark.parametrize("device", LIVES.values(), ids=LIVES)
 def test_a_chip_given_arrays_of_the_host_lives_the_same(device):
-    """Conductances are of the order of tens of µS, the rest of order 1."""
+    """Conductances are of the order of tens of uS, the rest of order 1."""
     (cpu, spent, clock), (cuda, cost, time) = (live(backend, device) for backend in ("cpu", "cuda"))
     assert (cost, time) == (spent, clock)
     assert len(cpu) == len(cuda)
@@ -505,7 +505,7 @@ def test_cells_age_alike_within_a_call():
         chip = Chip([4, 3], "pcm:dac_bits=0,adc_bits=0,line_noise=0", seed=(1, 2), backend=backend, chips=2)
         chip.calibrate(x[:8])
         chip.program([np.full((6, 4), 0.05, np.float32)])
-        assert len(clock.course(chip._hidden, 0, 600, 1)) == 2
+        assert len(chip._course(0, 600, 1)) == 2
         seen.append((host(chip.forward(x).output).copy(), chip.clock))
     np.testing.assert_allclose(seen[0][0], seen[1][0], rtol=0, atol=TIGHT * np.abs(seen[0][0]).max())
     assert seen[0][1] == seen[1][1]

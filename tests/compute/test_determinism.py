@@ -22,7 +22,6 @@ import threadpoolctl
 from noisysim import Chip, devices, learners
 from noisysim.chip.chip import restore, snapshot
 from noisysim.compute import execution, losses
-from noisysim.compute.cpu import compilers
 from noisysim.compute.jit import build, specialised
 from noisysim.compute.observation import Batch, Drive
 from noisysim.learners import optimizers
@@ -276,9 +275,9 @@ def test_devices_whose_lines_differ_share_their_loops_whatever_it_is_that_differ
         "dac_offset_spread=0.1",
         "dac_offset_spread=0.02,dac_curve=0.5,dac_curve_spread=0.1",
     )
-    loops = [Chip((6, 4), f"crossbar:{some},adc_gain_spread=0.1", seed=1)._hidden.compiled._loops for some in spreads]
+    loops = [Chip((6, 4), f"crossbar:{some},adc_gain_spread=0.1", seed=1)._passes._loops for some in spreads]
     assert loops[0] is loops[1] is loops[2]
-    assert loops[0] is not Chip((6, 4), "crossbar", seed=1)._hidden.compiled._loops
+    assert loops[0] is not Chip((6, 4), "crossbar", seed=1)._passes._loops
 
 
 # --- hooks and the cache of compiled code ---------------------------------------------------------------------------
@@ -301,13 +300,7 @@ def kernels_of(folder, source):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return slopes_of(module.activation, compilers.jit)
-
-
-def slopes_of(activation, jit):
-    """The loops over slopes, with this activation function."""
-    parts = build.Parts({"activation": activation})
-    return build.load("cpu/loops/slopes", parts, build.Compilers("cpu/loops", jit, jit))
+    return build.load("cpu/loops/slopes", {"activation": module.activation}, {}, numba.njit(**build.OPTIONS))
 
 
 def activated(kernels):
@@ -350,8 +343,8 @@ def test_threads_that_need_the_same_loops_at_once_never_find_half_of_them(tmp_pa
         return numba.njit(**build.OPTIONS)(function)
 
     with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda _: slopes_of(abs_of, slowly), range(4))
-        assert all(module.activation(-2.0) == 2.0 for module in made)
+        made = pool.map(lambda _: build.load("cpu/loops/slopes", {"here_alone": abs_of}, {}, slowly), range(4))
+        assert all(module.here_alone(-2.0) == 2.0 for module in made)
 
 
 def abs_of(a):
@@ -363,10 +356,9 @@ PROCESS = """
     sys.path.insert(0, {folder!r})
     import numpy as np
     import hook
-    from noisysim.compute.cpu.compilers import jit
     from noisysim.compute.jit import build
-    parts, compilers = build.Parts({{"activation": hook.activation}}), build.Compilers("cpu/loops", jit, jit)
-    kernels = build.load("cpu/loops/slopes", parts, compilers)
+    import numba
+    kernels = build.load("cpu/loops/slopes", {{"activation": hook.activation}}, {{}}, numba.njit(**build.OPTIONS))
     out = np.empty(2, np.float32)
     kernels.activate_all(np.array([1.0, -2.0], np.float32), out)
     stats = kernels.activate_all.stats

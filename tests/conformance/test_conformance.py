@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from noisysim import Chip, conformance, devices
-from noisysim.conformance import Report, chips, noise_states
-from noisysim.conformance.report import require
+from noisysim.conformance import Report, noise_states
 
 LAWFUL = '''
 from typing import Annotated, NamedTuple
@@ -17,10 +16,10 @@ from noisysim.common.fields import Field
 
 class Lawful(NamedTuple):
     """Cells that are written with an error, are pulsed and blink; lines with noise."""
-    g_min: Annotated[float, Field("µS", 0, 1e3)] = 1.0
-    g_max: Annotated[float, Field("µS", 0, 1e3)] = 11.0
-    miss: Annotated[float, Field("µS", 0, 10, "std of a write", noise="write")] = 0.1
-    step: Annotated[float, Field("µS", 0, 10, "mean size of a pulse")] = 0.05
+    g_min: Annotated[float, Field("uS", 0, 1e3)] = 1.0
+    g_max: Annotated[float, Field("uS", 0, 1e3)] = 11.0
+    miss: Annotated[float, Field("uS", 0, 10, "std of a write", noise="write")] = 0.1
+    step: Annotated[float, Field("uS", 0, 10, "mean size of a pulse")] = 0.05
     depth: Annotated[float, Field("share", 0, 1, "of a blink", noise="read", hook="read_cell")] = 0.0
     sigma: Annotated[float, Field("pre-activation units", 0, 10, noise="read")] = 0.02
     pulse_step: Annotated[float, Field("share of the span", 0, 1)] = 0.005
@@ -68,7 +67,7 @@ def made(tmp_path):
 
 
 def found(report):
-    return {finding.check: (finding.passed, finding.text) for finding in report.findings}
+    return {finding.check: (finding.passed, finding.said) for finding in report.findings}
 
 
 def alone(name, device):
@@ -214,7 +213,7 @@ def test_a_hook_that_cannot_be_compiled_ends_the_suite(made):
     report = conformance.check(device)
     assert [finding.check for finding in report.failures] == ["compile"]
     assert [finding.check for finding in report.findings] == ["hooks", "signatures", "fields", "compile"]
-    assert "pulse cannot be compiled: Untyped global name 'TABLE'" in report.failures[0].text
+    assert "pulse cannot be compiled: Untyped global name 'TABLE'" in report.failures[0].said
 
 
 class Leaky:
@@ -233,13 +232,13 @@ class Leaky:
 
 
 def an_array(chip):
-    return next(v for v in chips._reachable(chip) if isinstance(v, np.ndarray) and v.size)[:1]
+    return next(v for v in conformance._reachable(chip) if isinstance(v, np.ndarray) and v.size)[:1]
 
 
 LEAKS = {
     "the chip": (lambda self, _: self.chip, "an observation leads to the chip"),
     "an array": (lambda self, _: an_array(self.chip), "an observation shares the chip's memory"),
-    "the seed": (lambda self, _: {"x": [chips.SEED]}, "an observation leads to a key of the chip's"),
+    "the seed": (lambda self, _: {"x": [conformance.SEED]}, "an observation leads to a key of the chip's"),
 }  # fmt: skip
 
 
@@ -247,17 +246,17 @@ LEAKS = {
 def test_a_leak_is_found(name, monkeypatch):
     leak, said = LEAKS[name]
     monkeypatch.setattr(Leaky, "leak", leak, raising=False)
-    make = chips._chip
-    monkeypatch.setattr(chips, "_chip", lambda device: Leaky(chips.SIZES, device, seed=chips.SEED))
+    make = conformance._chip
+    monkeypatch.setattr(conformance, "_chip", lambda device: Leaky(conformance.SIZES, device, seed=conformance.SEED))
     assert found(alone("hiding", devices.get("gaussian")))["hiding"] == (False, said)
-    monkeypatch.setattr(chips, "_chip", make)
+    monkeypatch.setattr(conformance, "_chip", make)
     assert found(alone("hiding", devices.get("gaussian")))["hiding"][0]
 
 
 def test_what_depends_on_threads_or_chunks_is_found(monkeypatch):
     counted = iter(range(100))
-    real = chips._activities
-    monkeypatch.setattr(chips, "_activities", lambda chip: [a + next(counted) for a in real(chip, 64)])
+    real = conformance._activities
+    monkeypatch.setattr(conformance, "_activities", lambda chip: [a + next(counted) for a in real(chip, 64)])
     assert found(alone("threads", devices.get("gaussian")))["threads"] == (False, "1 and 3 threads give other bits")
     assert found(alone("determinism", devices.get("gaussian")))["determinism"] == (
         False, "the same seed gave other bits",
@@ -288,7 +287,7 @@ def test_a_broken_file_is_one_line_and_status_1(tmp_path):
 
 
 def test_a_failure_is_a_row_and_status_1(monkeypatch, capsys):
-    monkeypatch.setattr(conformance, "_SUITE", {"record": lambda device: require(False, "no [record]")})
+    monkeypatch.setattr(conformance, "_SUITE", {"record": lambda device: conformance._require(False, "no [record]")})
     assert conformance.main(["ideal"]) == 1
     out = capsys.readouterr().out
     assert "FAILS" in out

@@ -8,7 +8,6 @@ import pytest
 
 import noisysim
 from noisysim import cli
-from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
 from noisysim.networks.architecture import architecture
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
@@ -151,7 +150,7 @@ def test_published_networks_fit_their_images(name):
 
 
 def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
-    ideal = resolve(noisysim.devices.get("ideal"))
+    ideal = noisysim.devices.get("ideal")
     for name in kinds.names():
         net = network([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10], "relu", False, ideal)
         stages = net.stages(False)
@@ -167,7 +166,7 @@ def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
 
 
 def test_while_learning_samples_wait_for_each_other_at_a_normalised_layer():
-    ideal = resolve(noisysim.devices.get("ideal"))
+    ideal = noisysim.devices.get("ideal")
     net = network(
         [(1, 9, 9), conv(2, 3), batch_norm(), conv(2, 3), conv(2, 3), batch_norm(), 5, 3], "relu", False, ideal
     )
@@ -205,7 +204,7 @@ def test_a_run_says_what_does_not_fit_before_any_work():
 
 def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
     table = (Path(__file__).parents[2] / "docs/networks.md").read_text()
-    cli.lists.list_networks()
+    cli.list_networks()
     shown = capsys.readouterr().out
     for name, named in kinds.NAMED.items():
         assert f"| `{name}` | {named} | {named.source} |" in table

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim.common import hdf5, locking, writing
+from noisysim.common import hdf5, writing
 from noisysim.studies import engine, journal, keeping, table
 
 pytest.importorskip("distributed")
@@ -56,7 +56,7 @@ def instead_of_work(monkeypatch):
             done.append(cell.plain["seed"])
             keeper.put(record(cell.key, accuracy(cell.plain["seed"])))
 
-    monkeypatch.setattr(engine, "_execute", pretend)
+    monkeypatch.setattr(engine, "_do", pretend)
     monkeypatch.setattr(keeping, "WRITE_SECONDS", -1.0)  # the file is written after every second run
     return done
 
@@ -106,11 +106,11 @@ class Disk:
 
     @contextlib.contextmanager
     def in_use(self):
-        writing.os = locking.os = journal.os = self
+        writing.os = journal.os = self
         try:
             yield self
         finally:
-            writing.os = locking.os = journal.os = os
+            writing.os = journal.os = os
 
 
 def keep_all(path):
@@ -166,7 +166,7 @@ def test_a_disk_that_fails_at_any_operation_costs_no_run_that_was_kept(error, on
         if outcome != "finished":
             check_line(outcome)
             assert str(folder) in outcome
-        kind = "kept" if "same call resumes" in outcome else "lost" if "runs are lost" in outcome else "not begun"
+        kind = "kept" if "same call goes on" in outcome else "lost" if "runs are lost" in outcome else "not begun"
         outcomes[outcome if outcome == "finished" else kind] += 1
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a write that failed is no damage
@@ -415,7 +415,7 @@ def test_workers_are_gone_with_their_sweep_even_while_they_register(delay, tmp_p
     assert workers_of(process.pid)
     left = descendants(process.pid)
     process.kill()
-    process.communicate()
+    process.wait()
     assert gone(left)
     if path.exists():
         assert noisysim.load(path).counts["failed"] == 0
@@ -432,10 +432,9 @@ def test_a_signal_keeps_what_is_done_and_ends_all_processes(start, number, tmp_p
     when(lambda: len(journal.read(path)[0]))
     workers = descendants(process.pid)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == (128 + number if start is command else -number)
+    assert process.wait(timeout=60) == (128 + number if start is command else -number)
     assert gone(workers)
-    assert errors == ""
+    assert process.stderr.read() == ""
     counts = noisysim.load(path).counts
     assert counts["finished"] >= 1
     assert counts["finished"] + counts["missing"] == 8
@@ -453,7 +452,7 @@ def test_a_file_system_without_locks_is_one_warning_and_the_study_goes_on(tmp_pa
     def none(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(locking.fcntl, "flock", none)
+    monkeypatch.setattr(writing.fcntl, "flock", none)
     with pytest.warns(RuntimeWarning, match="file system without locks") as said:
         assert check_good(sweep(tmp_path / "study.h5")) == len(SEEDS)
     assert len(said) == 1

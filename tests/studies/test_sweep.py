@@ -7,7 +7,7 @@ import pytest
 
 import noisysim
 from noisysim.studies import asking, journal, table, toml
-from noisysim.studies.cells import Cells, flat, nested, split_shared
+from noisysim.studies.cells import Cells, common, flat, nested
 from noisysim.studies.grids import Plan
 
 xarray = pytest.importorskip("xarray")
@@ -52,7 +52,7 @@ def test_lists_are_axes_in_the_order_of_the_arguments():
 )
 def test_what_is_asked_for_survives_a_study_file(arguments, tmp_path):
     plan = Plan(arguments)
-    (tmp_path / "study.toml").write_text(toml.study_file(plan.described()))
+    (tmp_path / "study.toml").write_text(toml.written(plan.described()))
     again = Plan(asking.read(tmp_path / "study.toml"))
     assert list(again.axes.items()) == list(plan.axes.items())
     assert again.described() == plan.described()
@@ -98,7 +98,7 @@ def test_mistakes_are_one_error_before_any_work(arguments, said, tmp_path, monke
 
     monkeypatch.chdir(tmp_path)
     started = []
-    monkeypatch.setattr(engine, "_execute", lambda *_: started.append(1))
+    monkeypatch.setattr(engine, "_do", lambda *_: started.append(1))
     if said is None:
         noisysim.sweep(**SMALL, **arguments)
         assert started
@@ -129,7 +129,7 @@ def test_runs_are_told_apart_by_their_settings_and_data():
 
 def test_settings_come_apart_and_together():
     settings = [{"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"b": 2, "c": [1]}, "d": 2}]
-    shared, own = split_shared(settings)
+    shared, own = common(settings)
     assert (shared, own) == ({"a.c": [1], "d": 2}, [{"a.b": 1}, {"a.b": 2}])
     assert [nested({**shared, **one}) for one in own] == settings
     assert nested(flat(settings[0])) == settings[0]
@@ -199,7 +199,7 @@ def test_the_same_call_does_nothing_again_and_a_larger_one_what_is_missing(study
                 "values": {"test_accuracy": 0.5, "elapsed": 1.0},
             })  # fmt: skip
 
-    monkeypatch.setattr(engine, "_execute", pretend)
+    monkeypatch.setattr(engine, "_do", pretend)
     assert noisysim.sweep(**ASKED, out=path).data.identical(study.data)
     assert not done
     larger = noisysim.sweep(**{**ASKED, "seed": [1, 0, 5]}, out=path)

@@ -4,24 +4,22 @@ Its converters do not round, so that a chip can be compared tightly with naive.p
 written there once more (``cell_program`` and the others).
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, device_fields
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, with_parts
 
 ONE = np.float32(1.0)
 
 
-@device_fields
-class Bench(Converters, Array, Faults, Clock, Pulses):
+@with_parts(Converters, Array, Faults, Clock, Pulses, line_noise=0.0)
+class Bench(NamedTuple):
     """Linear pulses, offsets, a power law of time, proportional noise, two states."""
 
-    line_noise = 0.0
-
-    g_min: Annotated[float, Field("µS", 0, 1e3)] = 1.0
-    g_max: Annotated[float, Field("µS", 0, 1e3)] = 21.0
+    g_min: Annotated[float, Field("uS", 0, 1e3)] = 1.0
+    g_max: Annotated[float, Field("uS", 0, 1e3)] = 21.0
     program_noise: Annotated[float, Field("of the span", 0, 1, noise="write")] = 0.0
     miss: Annotated[float, Field("of the span", -1, 0.03, spread=Spread("miss_spread", "absolute"))] = 0.0
     miss_spread: Annotated[float, Field("of the span", 0, 1)] = 0.0

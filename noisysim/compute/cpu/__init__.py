@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Array
 from noisysim.compute.cpu import images as images
 from noisysim.compute.cpu import ops as ops
 from noisysim.compute.cpu.cells import Cells as Cells
 from noisysim.compute.cpu.passes import Passes as Passes
 
 NAME = "cpu"
-HOST_MEMORY = True
-BATCHED_PRODUCTS = False
-xp: Any = np
+xp = np
 """The array namespace."""
 
 
-def put(array: Array) -> Array:
+def put(array: Any) -> np.ndarray:
     """An array of NumPy's, where this backend computes: itself."""
     return np.asarray(array)
 
 
-def take(array: Array) -> Array:
+def take(array: np.ndarray) -> np.ndarray:
     """The inverse of `put`."""
     return array
-
-
-def tf32() -> AbstractContextManager[None]:
-    """Products are never rounded here."""
-    return nullcontext()

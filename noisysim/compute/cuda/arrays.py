@@ -1,4 +1,4 @@
-"""Arrays on a GPU: CuPy's, or under Numba's simulator NumPy's as their stand-ins."""
+"""Arrays on a GPU: CuPy's, or under Numba's simulator NumPy's that stand in for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Array
 from noisysim.compute.gpu import SIMULATED
 
 xp: Any = importlib.import_module("noisysim.compute.cuda.simulated" if SIMULATED else "cupy")
@@ -32,12 +31,11 @@ def tf32() -> Iterator[None]:
         linalg.set_compute_type(np.float32, before)
 
 
-def put(array: Array) -> Any:
+def put(array: Any) -> Any:
     """A copy on the GPU of an array of NumPy's; an array that is there already is returned."""
     return array if isinstance(array, xp.ndarray) else xp.array(np.ascontiguousarray(array))
 
 
-def take(array: Array) -> Array:
+def take(array: Any) -> np.ndarray:
     """A copy that NumPy can use."""
-    copy: Array = xp.asnumpy(array)
-    return copy
+    return xp.asnumpy(array)

@@ -1,8 +1,5 @@
 """The operations of `compute.algebra`, optimizers, decorrelation and losses: cuBLAS, CuPy's reductions, kernels."""
 
-# CuPy has no types: what its functions return is Any
-# mypy: disable-error-code="no-any-return"
-
 from __future__ import annotations
 
 import itertools
@@ -12,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layered
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
-from noisysim.compute.protocols import Term
-from noisysim.networks.activations import Activation
 
 _LANES = 32
 """Threads that share a sample's values of a layer."""
@@ -40,24 +34,24 @@ def _column(values: tuple[float, ...]) -> Any:
 
 @lru_cache(1)
 def _nothing() -> Any:
-    """What stands for an array that there is none of: a zero."""
+    """What kernels are given in the place of an array that is not there: a zero."""
     return xp.zeros(1, np.float32)
 
 
-def all_finite(array: Floats) -> bool:
+def all_finite(array: Any) -> bool:
     """Whether an array holds neither NaN nor infinity; waits for the GPU."""
     return bool(xp.isfinite(array).all())
 
 
-def _sizes(arrays: Sequence[Floats]) -> tuple[int, ...]:
+def _sizes(arrays: Sequence[Any]) -> tuple[int, ...]:
     return tuple(a.size for a in arrays)
 
 
-def _rows(array: Floats) -> Floats:
+def _rows(array: Any) -> Any:
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
-def _stacked(matrix: Floats, chips: int) -> Floats:
+def _stacked(matrix: Any, chips: int) -> Any:
     """A matrix that chips share by its rows as (chips, rows, columns).
 
     That of one chip is left: CuPy copies transposed operands of products of stacks, and of no others.
@@ -65,46 +59,36 @@ def _stacked(matrix: Floats, chips: int) -> Floats:
     return matrix if chips == 1 else matrix.reshape(chips, -1, matrix.shape[-1])
 
 
-def _transposed(matrix: Floats) -> Floats:
+def _transposed(matrix: Any) -> Any:
     return matrix.swapaxes(-1, -2)
 
 
-def _squares(a: Layered, b: Layered) -> Doubles:
+def _squares(a: Layered, b: Layered) -> Any:
     """Squared differences, summed in part: (layers, batch, lanes) float64."""
     samples = len(a[0])
-    out: Doubles = xp.empty((len(a) * samples, _LANES))
+    out = xp.empty((len(a) * samples, _LANES))
     launch(specialised.sums("cuda").squares, out.size, out, a.flat, b.flat, _ends(_sizes(a)), samples)
     return out.reshape(len(a), samples, _LANES)
 
 
-def squared_distances(a: Layered, b: Layered) -> Doubles:
+def squared_distances(a: Layered, b: Layered) -> Any:
     """See `noisysim.compute.algebra.squared_distances`."""
     return _squares(a, b).sum(axis=(0, 2))
 
 
-def layer_distances(a: Layered, b: Layered) -> Doubles:
+def layer_distances(a: Layered, b: Layered) -> Any:
     """See `noisysim.compute.algebra.layer_distances`."""
     return _squares(a, b).sum(axis=2)
 
 
-def _pack(
-    packed: Floats,
-    factors: Doubles,
-    flat: Floats,
-    baseline: Floats | None,
-    sizes: tuple[int, ...],
-    share: float,
-    fresh: bool,
-) -> None:
+def _pack(packed: Any, factors: Any, flat: Any, baseline: Any, sizes: tuple, share: float, fresh: bool) -> None:
     """packed (+)= share factor (activities - baseline), flat, for factors (1 or layers, samples)."""
     rest = _nothing() if baseline is None else baseline
     some = (factors, flat, rest, _ends(sizes), factors.shape[1], share, fresh, baseline is not None)
     launch(specialised.sums("cuda").pack, packed.size, packed, *some)
 
 
-def outer(
-    terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None], chips: int
-) -> None:
+def outer(terms: Sequence[Any], inputs: Sequence[Any], out: Layered, normed: Sequence[Any], chips: int) -> None:
     """See `noisysim.compute.algebra.outer`."""
     first = terms[0].activities
     samples = len(first[0])
@@ -116,14 +100,13 @@ def outer(
         _pack(packed.flat, factors, flat, rest, _sizes(packed), chips / samples, k == 0)
     for layer, (line, x, target) in enumerate(zip(packed, inputs, out, strict=True)):
         signal = _rows(line)
-        normalised = normed[layer] if normed else None
-        if normalised is not None:
-            leave_out_moments(signal, _rows(normalised), chips)
+        if normed and normed[layer] is not None:
+            leave_out_moments(signal, _rows(normed[layer]), chips)
         x = _stacked(_rows(x), chips)
         xp.matmul(_transposed(_stacked(signal, chips)), x, out=_stacked(target, chips))
 
 
-def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
+def leave_out_moments(signal: Any, normed: Any, chips: int) -> None:
     """See `noisysim.compute.algebra.leave_out_moments`."""
     s, n = (a.reshape(chips, -1, a.shape[-1]) for a in (signal, normed))
     along = xp.mean(s * n, axis=1, keepdims=True, dtype=np.float64)
@@ -131,31 +114,30 @@ def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
     s -= n * along.astype(np.float32)
 
 
-def moments(activities: Floats, chips: int) -> Doubles:
+def moments(activities: Any, chips: int) -> Any:
     """See `noisysim.compute.algebra.moments`."""
     values = activities.reshape(chips, -1, activities.shape[-1])
-    means, variances = (f(values, axis=1, dtype=np.float64) for f in (xp.mean, xp.var))
-    result: Doubles = xp.stack([means, variances]).reshape(2, -1)
-    return result
+    found = [xp.mean(values, axis=1, dtype=np.float64), xp.var(values, axis=1, dtype=np.float64)]
+    return xp.stack(found).reshape(2, -1)
 
 
 def normals(
-    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Words
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Any
 ) -> None:
     """See `noisysim.compute.algebra.normals`."""
     kernel = specialised.draws("cuda").normals
     if isinstance(sigma, tuple):  # of each chip its own: times what is drawn with 1
         normals(out, 1.0, first_sample, number, stream, keys)
         for array in out:
-            by_chip = array.reshape(len(sigma), -1)
-            by_chip *= _column(sigma)
+            own = array.reshape(len(sigma), -1)
+            own *= _column(sigma)
         return
     for layer, array in enumerate(out):
         rows = array.reshape(len(array), -1)
         launch(kernel, _counters(rows), rows, np.float32(sigma), first_sample, number, _word(layer, stream), keys)
 
 
-def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
+def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Any) -> None:
     """See `noisysim.compute.algebra.uniforms`."""
     kernel = specialised.draws("cuda").uniforms
     for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
@@ -167,12 +149,12 @@ def _word(layer: int, stream: int) -> Any:
     return np.uint32(specialised.draws().stream_word(OWN_STREAM, layer, stream))
 
 
-def _counters(rows: Floats) -> int:
+def _counters(rows: Any) -> int:
     """Counters that the draws of a matrix take: four values each."""
-    return len(rows) * -(-int(rows.shape[1]) // 4)
+    return len(rows) * -(-rows.shape[1] // 4)
 
 
-def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None) -> None:
+def combine(factors: Any, activities: Sequence[Any], out: Any, baseline: Any) -> None:
     """See `noisysim.compute.algebra.combine`."""
     factors = xp.ascontiguousarray(factors, np.float64)
     target = out.reshape(-1)
@@ -182,13 +164,13 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
         _pack(target, factors[k : k + 1], flat, rest, (target.size,), 1.0, k == 0)
 
 
-def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> None:
+def scale_by_slope(signal: Any, activities: Any, activation: str) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
     kernel = specialised.slopes(activation, "cuda").scale_by_slope
     launch(kernel, signal.size, signal.reshape(-1), xp.ascontiguousarray(activities).reshape(-1))
 
 
-def activate(activities: Floats, activation: str | Activation) -> Floats:
+def activate(activities: Any, activation: str) -> Any:
     """See `noisysim.compute.algebra.activate`."""
     out = xp.empty(activities.shape, np.float32)
     kernel = specialised.slopes(activation, "cuda").activate_all
@@ -196,7 +178,7 @@ def activate(activities: Floats, activation: str | Activation) -> Floats:
     return out
 
 
-def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, transposed: bool) -> None:
+def product(x: Any, matrices: Sequence[Any], out: Any, chips: int, transposed: bool) -> None:
     """See `noisysim.compute.algebra.product`."""
     value, target = _stacked(_rows(x), chips), _stacked(_rows(out), chips)
     stacks = [_stacked(m, chips) for m in matrices]
@@ -207,37 +189,37 @@ def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, tran
     xp.matmul(value, stacks[-1], out=target)
 
 
-def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips: int) -> Doubles:
+def passed_share(activities: Sequence[Any], baseline: Sequence[Any], chips: int) -> Any:
     """See `noisysim.compute.algebra.passed_share`."""
     pairs = zip(activities, baseline, strict=True)
     counts = [(a != b).reshape(chips, -1).sum(axis=1, dtype=np.float64) for a, b in pairs]
     return sum(counts, xp.zeros(chips)) / max(sum(_sizes(activities)) // chips, 1)
 
 
-def adam(gradient: Floats, first: Floats, second: Floats, *numbers: np.float32) -> None:
+def adam(gradient, first, second, *numbers) -> None:
     """The step of `noisysim.optimizers.Adam`, flat arrays."""
     launch(specialised.sums("cuda").adam, gradient.size, gradient, first, second, *numbers)
 
 
-def _log_total(output: Floats) -> Doubles:
+def _log_total(output: Any) -> Any:
     """log sum_k exp(y_k) of each sample's outputs, (batch, 1) float64."""
     exact = output.astype(np.float64)
     top = exact.max(axis=1, keepdims=True)
     return xp.log(xp.exp(exact - top).sum(axis=1, keepdims=True)) + top
 
 
-def cross_entropy(output: Floats, targets: Floats) -> Doubles:
+def cross_entropy(output: Any, targets: Any) -> Any:
     """See `noisysim.losses.cross_entropy`."""
     surprise = xp.where(targets != 0, _log_total(output) - output, 0.0)  # of outputs that count: no 0 times infinity
     return (targets * surprise).sum(axis=1)
 
 
-def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
+def cross_entropy_error(output: Any, targets: Any) -> Any:
     """See `noisysim.losses.cross_entropy_error`."""
     return (xp.exp(output - _log_total(output)) - targets).astype(np.float32)
 
 
-def squared_error(output: Floats, targets: Floats) -> Doubles:
+def squared_error(output: Any, targets: Any) -> Any:
     """See `noisysim.losses.squared_error`."""
     return 0.5 * xp.square(output.astype(np.float64) - targets).sum(axis=1)
 
@@ -252,11 +234,11 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
         x, turn = _stacked(xp.ascontiguousarray(_rows(line)[:, :n]), chips), _stacked(rotation, chips)
         batch = x.shape[-2]
         if n < batch:
-            squares, step = _nothing(), xp.matmul(_transposed(x), x)
+            own, step = _nothing(), xp.matmul(_transposed(x), x)
             step.reshape(chips, -1)[:, :: n + 1] = 0
             step = xp.matmul(step, turn)
         else:
-            squares = xp.square(x).sum(axis=-2).reshape(-1)
+            own = xp.square(x).sum(axis=-2).reshape(-1)
             step = xp.matmul(_transposed(x), xp.matmul(x, turn))
         flat, kernel = rotation.reshape(-1), specialised.sums("cuda").descend
-        launch(kernel, flat.size, flat, step.reshape(-1), squares, n, np.float32(rate / batch))
+        launch(kernel, flat.size, flat, step.reshape(-1), own, n, np.float32(rate / batch))

@@ -1,4 +1,4 @@
-"""The cache of machine code: one folder for all that is compiled, used only where no other user can write.
+"""The cache of machine code: one folder for all that is compiled, used only where nobody else can write.
 
 A file is what one function became for one signature: a checksum, then the pickled pair of Numba's key and code. Reading
 unpickles and runs what it finds, so that the folder must belong to this user (or to root) and be closed to writers
@@ -134,7 +134,7 @@ class Files:
     def __init__(self, place: Path, function: str):
         self.place, self.function = place, function
 
-    def load(self, key: object) -> Any:
+    def load(self, key: Any) -> Any:
         """What was saved under a key, or None."""
         try:
             with _opened(self.place) as at:
@@ -147,9 +147,9 @@ class Files:
         saved, data = pickle.loads(content)
         return data if saved == key else None
 
-    def save(self, key: object, data: object) -> None:
-        """Save under a key, in one step, so that no other process finds half of it."""
-        content = dumps((key, data))  # type: ignore[no-untyped-call]
+    def save(self, key: Any, data: Any) -> None:
+        """Save under a key, in one step, so that nobody finds half of it."""
+        content = dumps((key, data))
         name = self._name(key)
         draft = f"{name}.{uuid.uuid4().hex}{DRAFT}"
         with _opened(self.place) as at:
@@ -167,7 +167,7 @@ class Files:
     def flush(self) -> None:
         """What Numba calls before it compiles anew; nothing here is out of date, as names tell sources apart."""
 
-    def _name(self, key: object) -> str:
+    def _name(self, key: Any) -> str:
         """A file's name; that two keys never share it is not relied on."""
         return f"{self.function}-{hashlib.sha256(repr((_versions(), key)).encode()).hexdigest()[:16]}{SUFFIX}"
 
@@ -228,30 +228,30 @@ def keep(compiled: Any, numbas: type) -> Any:
 
 
 @functools.cache
-def _cache_class(numbas: Any) -> Callable[[Callable[..., Any]], Any]:
+def _cache_class(numbas: Any) -> Callable[[Callable], Any]:
     """Numba's caches for a target, over `Files`."""
 
-    class Code(numbas._impl_class):  # type: ignore[misc]
+    class Code(numbas._impl_class):
         """How the target packs and unpacks code; kept from looking for a place of Numba's."""
 
-        def __init__(self, function: Callable[..., Any]):
+        def __init__(self, function: Callable):
             self._locator, self._lineno = _Locator(function.__globals__[PLACE]), function.__code__.co_firstlineno
             self._filename_base = f"{function.__module__}.{function.__qualname__}"  # the module's name is a hash
 
-    class Cache(numbas):  # type: ignore[misc]
+    class Cache(numbas):
         _impl_class = Code
 
-        def __init__(self, function: Callable[..., Any]):
+        def __init__(self, function: Callable):
             super().__init__(function)
             self._cache_file = Files(function.__globals__[PLACE], self._impl.filename_base)
 
-        def load_overload(self, sig: object, target_context: object) -> Any:
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
             try:
                 return super().load_overload(sig, target_context)
             except Exception:  # whatever it is that does not fit: it is compiled anew
                 return None
 
-        def save_overload(self, sig: object, data: object) -> None:
+        def save_overload(self, sig: Any, data: Any) -> None:
             try:
                 super().save_overload(sig, data)
             except OSError:

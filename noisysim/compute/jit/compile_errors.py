@@ -1,4 +1,4 @@
-"""The message about a hook that a compiler refuses: one line, with its file and line."""
+"""What to say of a hook that a compiler refuses: one line, with its file and line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from typing import Any
 import numba
 
 from noisysim import devices
-from noisysim.compute import backends
 from noisysim.compute.jit import build
-from noisysim.devices.contract import Device
-from noisysim.devices.files import DeviceError, parameter_names, place, scalars, usage
+from noisysim.devices.files import DeviceError, place, scalars, taken, usage
 
 
-def compiled(device: Device, hook: str, function: Callable[..., Any]) -> Any:
+def compiled(device: Any, hook: str, function: Callable) -> Any:
     """A hook compiled by itself, for float32 numbers.
 
     Raises
@@ -26,24 +24,24 @@ def compiled(device: Device, hook: str, function: Callable[..., Any]) -> Any:
         If numba cannot, or what it returns is not a number: with file, line and the first thing that numba says.
     """
     scalar = numba.float32
-    numbers_type = numba.typeof(type(device)(**scalars(device)))  # type: ignore[no-untyped-call]
+    numbers_type = numba.typeof(type(device)(**scalars(device)))
     try:
-        dispatcher: Any = build.specialise(function, numba.njit(**build.OPTIONS))
-        if not hasattr(dispatcher, "compile"):  # NUMBA_DISABLE_JIT
-            return dispatcher
+        made: Any = build.specialise(function, numba.njit(**build.OPTIONS))
+        if not hasattr(made, "compile"):  # NUMBA_DISABLE_JIT
+            return made
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dispatcher.compile((scalar,) * (len(parameter_names(function)) - 1) + (numbers_type,))
+            made.compile((scalar,) * (len(taken(function)) - 1) + (numbers_type,))
     except Exception as error:
-        path, line, reason = _useful(function, str(error))
-        raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {reason}; {usage(hook)}") from None
-    returned = dispatcher.nopython_signatures[0].return_type
+        path, line, said = _useful(function, str(error))
+        raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {said}; {usage(hook)}") from None
+    returned = made.nopython_signatures[0].return_type
     if not isinstance(returned, (numba.types.Number, numba.types.Boolean)):
         raise DeviceError(f"{place(function)}: {hook} returns {returned} when compiled; {usage(hook)}")
-    return dispatcher
+    return made
 
 
-def explain(device: Device, error: BaseException, backend: str = "cpu") -> BaseException:
+def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseException:
     """What to raise where the loops of a device failed with `error`.
 
     Returns
@@ -54,36 +52,35 @@ def explain(device: Device, error: BaseException, backend: str = "cpu") -> BaseE
     """
     if isinstance(error, DeviceError):
         return error
-    functions, defined = devices.hooks(device), devices.own_hooks(device)
-    own_functions = {hook: functions[hook] for hook in devices.HOOKS if hook in defined}
+    functions, own = devices.hooks(device), devices.own_hooks(device)
+    own_functions = {hook: functions[hook] for hook in devices.HOOKS if hook in own}
     for hook, function in own_functions.items():
         try:
             compiled(device, hook, function)
         except DeviceError as refusal:
             return refusal
-    expected = isinstance(error, (numba.core.errors.NumbaError, KeyError))  # a key: of a function that CUDA lacks
-    expected = expected or type(error).__name__ == "NvvmError"
-    if own_functions and expected and not backends.get(backend).HOST_MEMORY:
-        path, _, reason = _useful(next(iter(own_functions.values())), str(error))
-        return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {reason}")
+    known = isinstance(error, numba.core.errors.NumbaError) or type(error).__name__ == "NvvmError"
+    if own_functions and backend != "cpu" and (known or isinstance(error, KeyError)):  # of a function that CUDA lacks
+        path, _, said = _useful(next(iter(own_functions.values())), str(error))
+        return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {said}")
     return error
 
 
 _NOISE = re.compile(r"Failed in|Internal error|- Resolution failure|During|File |Overload|There are|\^|def |$")
 
 
-def _useful(function: Callable[..., Any], message: str) -> tuple[str, int, str]:
+def _useful(function: Callable, message: str) -> tuple[str, int, str]:
     """File, line and the first line that tells something of a compiler's message."""
     path, line = function.__code__.co_filename, function.__code__.co_firstlineno
     lines = [re.sub("\x1b\\[[0-9;]*m", "", text).strip() for text in message.splitlines()]
-    for match in re.finditer(r'File "([^"]+)", line (\d+)', "\n".join(lines)):
-        if Path(match[1]).name == Path(path).name:
-            line = int(match[2])
+    for found in re.finditer(r'File "([^"]+)", line (\d+)', "\n".join(lines)):
+        if Path(found[1]).name == Path(path).name:
+            line = int(found[2])
             break
     at = next((k for k, text in enumerate(lines) if not _NOISE.match(text)), None)
     if at is None:
         return path, line, "numba gives no reason"
-    reason = lines[at]
-    if reason.endswith(":"):
-        reason += " " + next((text.removeprefix(">>> ") for text in lines[at + 1 :] if text), "")
-    return path, line, reason
+    said = lines[at]
+    if said.endswith(":"):
+        said += " " + next((text.removeprefix(">>> ") for text in lines[at + 1 :] if text), "")
+    return path, line, said

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
+
+import numba
 
 from noisysim.common.source import attributes
 from noisysim.compute import noise
@@ -22,26 +23,24 @@ PARTS = {"passes": ("row", "column", "cell"), "cells": ("cell",)}
 """Parts of a chip with own values that these loops know."""
 
 
-@cache
-def _compilers(backend: str) -> build.Compilers:
-    """What compiles for a backend; each backend's is imported where it is asked for alone."""
-    compilers: build.Compilers = importlib.import_module(f"noisysim.compute.{backend}.compilers").COMPILERS
-    return compilers
+def _jit(function: Callable) -> Callable:
+    return numba.njit(**build.OPTIONS)(function)
 
 
-NOISE: dict[str, Callable[..., Any]] = {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
+def _load(backend: str, template: str, scalars: Mapping[str, Callable], **more: Any) -> types.ModuleType:
+    """Loops of a backend; CUDA's are imported where they are asked for alone."""
+    constants = more.pop("constants", {})
+    if backend == "cpu":
+        return build.load(f"cpu/loops/{template}", scalars, constants, _jit, **more)
+    from noisysim.compute.cuda.kernels import names, target
 
-
-def _load(backend: str, template: str, scalars: Mapping[str, Callable[..., Any]], **parts: Any) -> types.ModuleType:
-    """Loops of a backend."""
-    compilers = _compilers(backend)
-    return build.load(f"{compilers.folder}/{template}", build.Parts({**NOISE, **scalars}, **parts), compilers)
+    return build.load(f"cuda/kernels/{template}", scalars, constants, target.device, meaning=names.NAMES, **more)
 
 
 @cache
 def draws(backend: str = "cpu") -> types.ModuleType:
     """The loops that draw noise."""
-    return _load(backend, "draws", {})
+    return _load(backend, "draws", {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")})
 
 
 @cache
@@ -59,60 +58,62 @@ def images(backend: str = "cpu") -> types.ModuleType:
 @cache
 def gather(backend: str = "cpu") -> types.ModuleType:
     """The loops that gather batches from data sets."""
-    return _load(backend, "gather", {})
+    return _load(backend, "gather", {}, linked=[draws(backend)])
 
 
 @cache
-def slopes(activation: str | activations.Activation, backend: str = "cpu") -> types.ModuleType:
+def slopes(activation: str, backend: str = "cpu") -> types.ModuleType:
     """The loops over outputs and slopes of hidden units."""
-    chosen = activations.get(activation)
-    return _load(backend, "slopes", {"activation": chosen.value, "activation_slope": chosen.slope})
+    value, slope = activations.ACTIVATIONS[activation]
+    return _load(backend, "slopes", {"activation": value, "activation_slope": slope})
 
 
 def for_device(
-    template: str,
+    which: str,
     fields: Sequence[str],
-    hooks: Mapping[str, Callable[..., Any]],
-    spread_fields: Mapping[str, Collection[str]],
+    hooks: Mapping[str, Callable],
+    own: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
-    kinds: Sequence[str | activations.Activation] = (),
+    kinds: Sequence[str] = (),
     backend: str = "cpu",
 ) -> types.ModuleType:
     """The loops "passes" or "cells" with a device's hooks in them, and of passes an activation function.
 
     Parameters
     ----------
-    template : {"passes", "cells"}
+    which : {"passes", "cells"}
     fields : sequence of str
         The device's. Those that its hooks read make the class ``Numbers`` of the module returned.
     hooks : mapping
         Every hook there is.
-    spread_fields : mapping
+    own : mapping
         Part of a chip ("cell", "row", "column") -> the fields of which each such part has values of its own, in order.
     constants : mapping
         The flags that these loops declare.
-    kinds : sequence of str or Activation
+    kinds : sequence of str
         Activation functions of hidden units, in the order in which layers number them.
     backend : {"cpu", "cuda"}
     """
-    scalars = {name: hooks[name] for name in OF[template]}
+    scalars = {name: hooks[name] for name in OF[which]}
     read = attributes(*scalars.values())
     numbers = sorted(field for field in fields if field in read) or ["none"]  # so devices alike share their loops
     generated = {}
-    for part in PARTS[template]:
-        if set(spread_fields[part]) & set(numbers):
-            values = {field: f"own[{k}, j]" for k, field in enumerate(spread_fields[part])}
+    for part in PARTS[which]:
+        if set(own[part]) & set(numbers):
+            values = {field: f"own[{k}, j]" for k, field in enumerate(own[part])}
             generated[f"with_{part}"] = _replacing(f"with_{part}", "own, j", numbers, values)
-    if template == "cells":
+    if which == "cells":
         for hook, called in (("drift", "drifted"), ("cell_std", "deviation")):
             if "target" in hooks[hook].__code__.co_varnames[: hooks[hook].__code__.co_argcount]:
                 generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"
-    if template == "passes":
-        scalars.update({f"activation_{k}": activations.get(kind).value for k, kind in enumerate(kinds)})
+    scalars["uniform"] = noise.uniform
+    if which == "passes":
+        scalars.update({f"activation_{k}": activations.ACTIVATIONS[kind][0] for k, kind in enumerate(kinds)})
         generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
-    return _load(backend, template, scalars, constants=constants, generated=generated, numbers=numbers)
+    linked = [draws(backend), images(backend)] if which == "passes" else [draws(backend)]
+    return _load(backend, which, scalars, constants=constants, generated=generated, linked=linked, numbers=numbers)
 
 
 def _choosing(count: int) -> str:
@@ -123,5 +124,5 @@ def _choosing(count: int) -> str:
 
 def _replacing(name: str, arguments: str, numbers: Sequence[str], values: Mapping[str, str]) -> str:
     """The text of a function that gives the device's numbers with some replaced."""
-    arguments_made = ", ".join(values.get(n, f"d.{n}") for n in numbers)
-    return f"def {name}(d, {arguments}):\n    return Numbers({arguments_made})"
+    made = ", ".join(values.get(n, f"d.{n}") for n in numbers)
+    return f"def {name}(d, {arguments}):\n    return Numbers({made})"

@@ -143,19 +143,19 @@ def _classes(files: Files) -> dict[str, int]:
 
 def _train_images(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.ndarray]:
     """Names and labels of the images to train on: class by class, each by number."""
-    by_class: list[list[str]] = [[] for _ in numbers]
+    found: list[list[str]] = [[] for _ in numbers]
     for name in files.names:
         image = TRAIN_IMAGE.fullmatch(name)
         if image:
             if image[1] not in numbers:
                 raise ValueError(f"{files.where}: {WNIDS} does not list {image[1]}, the class of {name}")
-            by_class[numbers[image[1]]].append(name)
+            found[numbers[image[1]]].append(name)
     for wnid, number in numbers.items():
-        if not by_class[number]:
+        if not found[number]:
             raise ValueError(f"{files.where}: no image in train/{wnid}/images")
-        by_class[number].sort(key=lambda name: (len(name), name))  # 2 before 10
-    labels = np.repeat(np.arange(len(by_class)), [len(names) for names in by_class])
-    return [name for names in by_class for name in names], labels
+        found[number].sort(key=lambda name: (len(name), name))  # 2 before 10
+    labels = np.repeat(np.arange(len(found)), [len(names) for names in found])
+    return [name for names in found for name in names], labels
 
 
 def _test_images(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.ndarray]:
@@ -195,8 +195,7 @@ def pixels(content: bytes, where: str) -> np.ndarray:
         raise ValueError(f"{where}: not a readable JPEG image ({error})") from None
     if size != (SIDE, SIDE):
         raise ValueError(f"{where}: {size[0]} x {size[1]} pixels, not {SIDE} x {SIDE}")
-    channels_first: np.ndarray = colours.transpose(2, 0, 1)
-    return channels_first
+    return colours.transpose(2, 0, 1)
 
 
 def _decode(files: Files, names: list[str]) -> np.ndarray:
@@ -224,7 +223,7 @@ def _read(files: Files) -> list[Split]:
         return [Split(_decode(files, names), labels) for names, labels in listed]
 
 
-def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
+def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike | None, seed: int) -> Task:
     """Tiny ImageNet: 100,000 + 10,000 colour images of 64 x 64 pixels in 200 classes, Le and Yang (2015).
 
     The test split is the published validation split: the labels of the published test split were never given out.
@@ -253,9 +252,9 @@ def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike[str] | N
         decoded.keep(cached, source, splits)
     n_classes = int(splits[0].targets.max()) + 1  # each has an image to train on
     check_labels(splits[1].targets, splits[1].inputs, files.where, n_classes)
-    remarks = [NOTE, *notes(splits, 100_000)]
+    said = [NOTE, *notes(splits, 100_000)]
     if n_classes != N_CLASSES:
-        remarks.append(f"not the published {N_CLASSES} classes: {n_classes} found")
+        said.append(f"not the published {N_CLASSES} classes: {n_classes} found")
     return make(
-        TINY_IMAGENET.task, splits, settings, DEFAULTS, n_out=n_classes, input_shape=(3, SIDE, SIDE), notes=remarks
+        TINY_IMAGENET.task, splits, settings, DEFAULTS, n_out=n_classes, input_shape=(3, SIDE, SIDE), notes=said
     )
