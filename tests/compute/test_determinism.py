@@ -300,7 +300,12 @@ def kernels_of(folder, source):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return build.load("cpu/loops/slopes", {"activation": module.activation}, {}, numba.njit(**build.OPTIONS))
+    return slopes_of(module.activation, specialised.jit)
+
+
+def slopes_of(activation, jit):
+    """The loops over slopes, with this activation function."""
+    return build.load("cpu/loops/slopes", build.Parts({"activation": activation}), build.Compilers(jit, jit))
 
 
 def activated(kernels):
@@ -343,8 +348,8 @@ def test_threads_that_need_the_same_loops_at_once_never_find_half_of_them(tmp_pa
         return numba.njit(**build.OPTIONS)(function)
 
     with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda _: build.load("cpu/loops/slopes", {"here_alone": abs_of}, {}, slowly), range(4))
-        assert all(module.here_alone(-2.0) == 2.0 for module in made)
+        made = pool.map(lambda _: slopes_of(abs_of, slowly), range(4))
+        assert all(module.activation(-2.0) == 2.0 for module in made)
 
 
 def abs_of(a):
@@ -356,9 +361,9 @@ PROCESS = """
     sys.path.insert(0, {folder!r})
     import numpy as np
     import hook
-    from noisysim.compute.jit import build
-    import numba
-    kernels = build.load("cpu/loops/slopes", {{"activation": hook.activation}}, {{}}, numba.njit(**build.OPTIONS))
+    from noisysim.compute.jit import build, specialised
+    parts, compilers = build.Parts({{"activation": hook.activation}}), build.Compilers(specialised.jit, specialised.jit)
+    kernels = build.load("cpu/loops/slopes", parts, compilers)
     out = np.empty(2, np.float32)
     kernels.activate_all(np.array([1.0, -2.0], np.float32), out)
     stats = kernels.activate_all.stats

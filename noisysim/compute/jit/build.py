@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-import inspect
+import re
 import sys
 import threading
 import types
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from noisysim.common.plain_functions import fingerprint
 from noisysim.common.source import built_in, dependencies
-from noisysim.compute.jit import cache
+from noisysim.compute.jit import cache, templates
 
 OPTIONS: dict[str, Any] = {
     "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True, "no_cfunc_wrapper": True,
 }  # fmt: skip
-COMPUTE = Path(__file__).parents[1]
 _loading = threading.RLock()
 
 
@@ -61,100 +59,149 @@ def specialise(
     return made[function]
 
 
-def load(
-    template: str,
-    scalars: Mapping[str, Callable],
-    constants: Mapping[str, Any],
-    jit: Callable,
-    generated: Mapping[str, str] | None = None,
-    linked: Sequence[types.ModuleType] = (),
-    numbers: Sequence[str] = (),
-    meaning: Mapping[Any, Any] | None = None,
-) -> types.ModuleType:
-    """The loops of `template`, a module of this package, with these scalars and constants for globals.
+class Compilers(NamedTuple):
+    """What compiles plain functions for a backend.
+
+    Attributes
+    ----------
+    scalar : callable
+        Hooks and activation functions, and what they call.
+    rule : callable
+        The rules of `noisysim.compute.rules`.
+    meaning : mapping
+        What stands in compiled code for modules and built-in functions that these name.
+    support : sequence of str
+        Texts that the results depend on.
+    """
+
+    scalar: Callable[..., Any]
+    rule: Callable[..., Any]
+    meaning: Mapping[Any, Any] = {}
+    support: tuple[str, ...] = ()
+
+
+class Parts(NamedTuple):
+    """What is put into templates.
+
+    Attributes
+    ----------
+    scalars : mapping
+        Plain functions, to be compiled.
+    constants : mapping
+        Values.
+    generated : mapping
+        Texts of functions, to be compiled.
+    numbers : sequence of str
+        Fields of the NamedTuple class ``Numbers``: cached code names it by the module that declares it.
+    """
+
+    scalars: Mapping[str, Callable[..., Any]]
+    constants: Mapping[str, Any] = {}
+    generated: Mapping[str, str] = {}
+    numbers: Sequence[str] = ()
+
+    def named_in(self, text: str) -> Parts:
+        """Those that a template names."""
+        named = set(_WORD.findall(text))
+        defined = set(_DEFINED.findall(text))
+        generated = {name: code for name, code in self.generated.items() if name in defined}
+        named.update(word for code in generated.values() for word in _WORD.findall(code))
+        return Parts(
+            {name: function for name, function in self.scalars.items() if name in named - defined},
+            {name: value for name, value in self.constants.items() if name in named},
+            generated,
+            self.numbers if "Numbers" in defined else (),
+        )
+
+    def identity(self) -> list[str]:
+        """Texts that tell any two apart."""
+        texts = [repr(sorted(self.constants.items())), repr(sorted(self.generated.items())), repr(tuple(self.numbers))]
+        return texts + [f"{name}:{fingerprint(function)}" for name, function in sorted(self.scalars.items())]
+
+
+_WORD = re.compile(r"\b[A-Za-z_]\w*")
+_DEFINED = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
+
+
+def load(template: str, parts: Parts, compilers: Compilers) -> types.ModuleType:
+    """The loops of a template with these parts in them, and those of the templates that it imports from likewise.
 
     Parameters
     ----------
     template : str
-        Such as "cpu/loops/passes".
-    scalars, constants : mapping
-        Plain functions, to be compiled, and values.
-    jit : callable
-        What compiles a plain function.
-    generated : mapping
-        Text of more functions to be compiled in the new module.
-    linked : sequence of modules
-        Loaded before: functions of theirs that the template imports from their templates are taken from them.
-    numbers : sequence of str
-        Fields of a NamedTuple class ``Numbers`` that the new module gets: cached code names it by this module.
-    meaning : mapping
-        What stands in compiled code for modules and built-in functions that scalar functions name.
+        Such as "cpu/loops/passes" (`noisysim.compute.jit.templates`).
+    parts : Parts
+        Of which each template gets what it names.
+    compilers : Compilers
     """
-    path = COMPUTE / f"{template}.py"
-    source = path.read_text()
-    files = ("layout.py", "cuda/kernels/names.py" if meaning else "cpu/loops/compiling.py")
-    shared = [(COMPUTE / name).read_text() for name in files]
-    identity = [source, *shared, repr(sorted(OPTIONS.items(), key=str)), np.__version__]
-    identity += [repr(sorted(constants.items())), repr(sorted((generated or {}).items())), repr(tuple(numbers))]
-    identity += [module.__name__ for module in linked]
-    identity.append(inspect.getsource(sys.modules[jit.__module__]))
-    identity += [f"{name}:{fingerprint(function)}" for name, function in sorted(scalars.items())]
-    digest = hashlib.sha256(chr(10).join(identity).encode()).hexdigest()[:24]
-    name = f"noisysim_{template.replace('/', '_')}_{digest}"
     with _loading:  # another thread may be at it: half a module must not be found
-        if name not in sys.modules:
-            try:
-                _assemble(name, path, source, scalars, constants, jit, generated or {}, linked, numbers, meaning)
-            except BaseException:
-                sys.modules.pop(name, None)  # nor by the next call
-                raise
-        return sys.modules[name]
+        return _load(template, parts, compilers, {})
+
+
+def _load(template: str, parts: Parts, compilers: Compilers, made: dict[Any, Any]) -> types.ModuleType:
+    """`load`; `made` are scalars that are compiled already."""
+    source = templates.read(template)
+    needed = parts.named_in(source.text)
+    linked: dict[str, types.ModuleType] = {}
+    for link in source.links:
+        if link.template not in linked:
+            linked[link.template] = _load(link.template, parts, compilers, made)
+    identity = [source.text, *source.support, *compilers.support]
+    identity += [repr(sorted(OPTIONS.items(), key=str)), np.__version__]
+    identity += [*needed.identity(), *sorted(module.__name__ for module in linked.values())]
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:24]
+    name = f"noisysim_{template.replace('/', '_')}_{digest}"
+    if name not in sys.modules:
+        try:
+            _assemble(name, template, source, needed, linked, compilers, made)
+        except BaseException:
+            sys.modules.pop(name, None)  # nor by the next call
+            raise
+    return sys.modules[name]
 
 
 def _assemble(
     name: str,
-    path: Path,
-    source: str,
-    scalars: Mapping[str, Callable],
-    constants: Mapping[str, Any],
-    jit: Callable,
-    generated: Mapping[str, str],
-    linked: Sequence[types.ModuleType],
-    numbers: Sequence[str],
-    meaning: Mapping[Any, Any] | None,
+    template: str,
+    source: templates.Template,
+    parts: Parts,
+    linked: Mapping[str, types.ModuleType],
+    compilers: Compilers,
+    made: dict[Any, Any],
 ) -> None:
-    """The module that `load` describes."""
-    module = _execute(name, path, source)
-    for other in linked:
-        for known, value in vars(other).items():
-            if (
-                hasattr(module, known)
-                and _is_from(value, other.__name__)
-                and not _is_from(vars(module).get(known), name)
-            ):
-                setattr(module, known, value)
-    made: dict = {}
-    for scalar, function in scalars.items():
-        setattr(module, scalar, specialise(function, jit, made, meaning))
-    if numbers:
-        module.Numbers = namedtuple("Numbers", numbers, module=name)  # type: ignore[attr-defined, misc]
-    for generic, text in generated.items():
-        exec(text, vars(module))
-        setattr(module, generic, jit(getattr(module, generic)))
-    for constant, value in constants.items():
+    """Make the module of a template."""
+    module = _execute(name, source)
+    for link in source.links:
+        setattr(module, link.alias, getattr(linked[link.template], link.name))
+    for scalar, function in parts.scalars.items():
+        setattr(module, scalar, specialise(function, compilers.scalar, made, compilers.meaning))
+    for constant, value in parts.constants.items():
         setattr(module, constant, value)
+    if parts.numbers:
+        module.Numbers = namedtuple("Numbers", parts.numbers, module=name)  # type: ignore[attr-defined, misc]
+    for generic, text in parts.generated.items():
+        exec(text, vars(module))
+        setattr(module, generic, compilers.scalar(getattr(module, generic)))
+    if template.startswith(f"{templates.RULES}/"):
+        _compile_rules(module, compilers)
 
 
-def _is_from(value: Any, module: str) -> bool:
-    """Whether a value is a function, compiled or not, that a module of this name defines."""
-    return getattr(getattr(value, "py_func", value), "__module__", None) == module
+def _compile_rules(module: types.ModuleType, compilers: Compilers) -> None:
+    """Compile the plain functions that a module of rules defines."""
+    for known, value in list(vars(module).items()):
+        if isinstance(value, types.ModuleType):
+            setattr(module, known, compilers.meaning.get(value, value))
+        elif isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
+            for called in built_in(value) if compilers.meaning else ():
+                setattr(module, called, compilers.meaning.get(getattr(builtins, called), getattr(builtins, called)))
+            setattr(module, known, compilers.rule(value))
 
 
-def _execute(name: str, path: Path, source: str) -> types.ModuleType:
+def _execute(name: str, source: templates.Template) -> types.ModuleType:
     """A module of this text under this name; the file it came from is where tracebacks look."""
     module = types.ModuleType(name)
-    module.__file__ = str(path)
+    module.__file__ = str(source.path)
     vars(module)[cache.PLACE] = cache.folder()
     sys.modules[name] = module  # first: unpickling cached code imports it by name
-    exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+    exec(compile(source.text, str(source.path), "exec", dont_inherit=True), vars(module))
     return module

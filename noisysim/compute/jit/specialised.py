@@ -11,7 +11,7 @@ import numba
 
 from noisysim.common.source import attributes
 from noisysim.compute import noise
-from noisysim.compute.jit import build
+from noisysim.compute.jit import build, compiling, templates
 from noisysim.networks import activations
 
 OF = {
@@ -23,24 +23,36 @@ PARTS = {"passes": ("row", "column", "cell"), "cells": ("cell",)}
 """Parts of a chip with own values that these loops know."""
 
 
-def _jit(function: Callable) -> Callable:
+def jit(function: Callable[..., Any]) -> Any:
+    """Numba's compiler, as it compiles hooks and activation functions for the CPU."""
     return numba.njit(**build.OPTIONS)(function)
 
 
-def _load(backend: str, template: str, scalars: Mapping[str, Callable], **more: Any) -> types.ModuleType:
-    """Loops of a backend; CUDA's are imported where they are asked for alone."""
-    constants = more.pop("constants", {})
+@cache
+def _compilers(backend: str) -> build.Compilers:
+    """What compiles for a backend; CUDA's is imported where it is asked for alone."""
     if backend == "cpu":
-        return build.load(f"cpu/loops/{template}", scalars, constants, _jit, **more)
+        return build.Compilers(jit, compiling.rule)
     from noisysim.compute.cuda.kernels import names, target
 
-    return build.load(f"cuda/kernels/{template}", scalars, constants, target.device, meaning=names.NAMES, **more)
+    support = templates.read("cuda/kernels/names")
+    return build.Compilers(target.device, target.device, names.NAMES, (support.text, *support.support))
+
+
+FOLDER = {"cpu": "cpu/loops", "cuda": "cuda/kernels"}
+NOISE: dict[str, Callable[..., Any]] = {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
+
+
+def _load(backend: str, template: str, scalars: Mapping[str, Callable[..., Any]], **more: Any) -> types.ModuleType:
+    """Loops of a backend."""
+    parts = build.Parts({**NOISE, **scalars}, **more)
+    return build.load(f"{FOLDER[backend]}/{template}", parts, _compilers(backend))
 
 
 @cache
 def draws(backend: str = "cpu") -> types.ModuleType:
     """The loops that draw noise."""
-    return _load(backend, "draws", {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")})
+    return _load(backend, "draws", {})
 
 
 @cache
@@ -58,7 +70,7 @@ def images(backend: str = "cpu") -> types.ModuleType:
 @cache
 def gather(backend: str = "cpu") -> types.ModuleType:
     """The loops that gather batches from data sets."""
-    return _load(backend, "gather", {}, linked=[draws(backend)])
+    return _load(backend, "gather", {})
 
 
 @cache
@@ -106,14 +118,12 @@ def for_device(
         for hook, called in (("drift", "drifted"), ("cell_std", "deviation")):
             if "target" in hooks[hook].__code__.co_varnames[: hooks[hook].__code__.co_argcount]:
                 generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"
-    scalars["uniform"] = noise.uniform
     if which == "passes":
         scalars.update({f"activation_{k}": activations.ACTIVATIONS[kind][0] for k, kind in enumerate(kinds)})
         generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
-    linked = [draws(backend), images(backend)] if which == "passes" else [draws(backend)]
-    return _load(backend, which, scalars, constants=constants, generated=generated, linked=linked, numbers=numbers)
+    return _load(backend, which, scalars, constants=constants, generated=generated, numbers=numbers)
 
 
 def _choosing(count: int) -> str:

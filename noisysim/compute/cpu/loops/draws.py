@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.compiling import inner, loop
+from noisysim.compute.jit.compiling import inner, loop
 from noisysim.compute.noise import normal_pair, philox, uniform
 
 

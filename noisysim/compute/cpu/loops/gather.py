@@ -5,7 +5,7 @@ They read the data in their own type: no temporary array is as large as a batch 
 
 from numpy import float32, uint32
 
-from noisysim.compute.cpu.loops.compiling import loop
+from noisysim.compute.jit.compiling import loop
 
 
 @loop()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.compiling import loop
+from noisysim.compute.jit.compiling import loop
 from noisysim.networks.activations import linear as activation
 from noisysim.networks.activations import linear_slope as activation_slope
 

@@ -7,7 +7,7 @@ follow as a product of voltage dividers. Both have positive terms only, so that 
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.compiling import loop
+from noisysim.compute.jit.compiling import loop
 
 
 @loop()

@@ -1,0 +1,31 @@
+"""Properties of a device that its loops are compiled for: where a flag is false, its branch is compiled away."""
+
+# Hooks that the device has
+HAS_DAC = False
+HAS_CURRENT = False
+HAS_ADC = False
+HAS_CELL_STD = False
+HAS_READ_CELL = False
+HAS_JUMP = False
+HAS_DRIFT = False
+
+# Cells
+PAIRED = True  # two cells per weight
+SLICED = False  # several pairs per weight, each with some of its bits
+VERIFIED = False  # writes are closed loops of pulses and reads
+HAS_OWN = False  # cells have values of their own, where they are changed
+OWN_CELLS = False  # the same, where they are read one by one
+FAULTY = False  # some cells are stuck
+TIMED = False  # the age of a cell matters
+AIMED = False  # what the last write of a cell aimed at matters
+
+# Lines
+OWN_ROWS = False  # input lines have values of their own
+OWN_COLUMNS = False  # output lines have values of their own
+COMPENSATED = False  # the periphery makes up for drift
+
+# Noise that the hooks read
+USES_NORMAL = False
+USES_UNIFORM = False
+CELL_NORMAL = False
+CELL_UNIFORM = False
