@@ -12,63 +12,33 @@ from noisysim.compute.cuda.kernels.target import device, kernel, larger
 from noisysim.compute.layout import (
     CELL_STREAM,
     CELL_UNIFORM_STREAM,
-    LEAST_SCALE,
     NORMAL_STREAM,
     STATE_STREAM,
     UNIFORM_STREAM,
 )
+from noisysim.compute.rules.device import Numbers as Numbers
+from noisysim.compute.rules.device import activation, with_cell, with_column, with_range, with_row
+from noisysim.compute.rules.flags import (  # fmt: skip
+    CELL_NORMAL,
+    CELL_UNIFORM,
+    COMPENSATED,
+    HAS_ADC,
+    HAS_CELL_STD,
+    HAS_CURRENT,
+    HAS_DAC,
+    HAS_JUMP,
+    PAIRED,
+    USES_NORMAL,
+    USES_UNIFORM,
+)
+from noisysim.compute.rules.flags import HAS_READ_CELL as HAS_READ_CELL
+from noisysim.compute.rules.flags import OWN_CELLS as OWN_CELLS
+from noisysim.compute.rules.flags import OWN_COLUMNS as OWN_COLUMNS
+from noisysim.compute.rules.flags import OWN_ROWS as OWN_ROWS
+from noisysim.compute.rules.ranges import LEAST, followed
 from noisysim.devices.physics.ideal import adc, current, dac, jump, read_cell, readout
 
-LEAST = np.float32(LEAST_SCALE)
-
-# Properties of the device: dead branches are compiled away.
-HAS_DAC = False
-HAS_CURRENT = False
-HAS_ADC = False
-HAS_CELL_STD = False
-HAS_READ_CELL = False
-HAS_JUMP = False
-COMPENSATED = False
-OWN_ROWS = False  # whether input lines have values of their own
-OWN_COLUMNS = False  # output lines
-OWN_CELLS = False
-PAIRED = True
-USES_NORMAL = False
-USES_UNIFORM = False
-CELL_NORMAL = False
-CELL_UNIFORM = False
-
 BEFORE, AFTER = 1, 2  # where a perturbation is added to lines: at the line, or behind the ADC; 0 for none
-
-
-@device
-def activation(a, kind):
-    """The activation function of a given number; replaced by those of the network."""
-    return a
-
-
-@device
-def with_range(d, full_scale):
-    """The device's numbers with the ADC range of one tile in them; replaced for devices that have one."""
-    return d
-
-
-@device
-def with_row(d, own, j):
-    """The device's numbers with an input line's own values in them; replaced where lines have any."""
-    return d
-
-
-@device
-def with_column(d, own, j):
-    """The same of an output line."""
-    return d
-
-
-@device
-def with_cell(d, own, j):
-    """The same of a cell."""
-    return d
 
 
 @device
@@ -352,8 +322,5 @@ def read_lines(
 def follow_peaks(ranges, peaks):
     """Auto-ranging: widen a converter that saturated by a quarter, narrow one that is half idle by one per cent."""
     for tile in range(cuda.grid(1), ranges.size, cuda.gridsize(1)):
-        if peaks[tile] >= ranges[tile] * np.float32(0.999):
-            ranges[tile] *= np.float32(1.25)
-        elif LEAST <= peaks[tile] < ranges[tile] * np.float32(0.5):
-            ranges[tile] *= np.float32(0.99)
+        ranges[tile] = followed(ranges[tile], peaks[tile])
         peaks[tile] = np.float32(0.0)

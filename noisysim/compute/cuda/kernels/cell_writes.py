@@ -1,0 +1,289 @@
+"""Programming and pulses, as in `noisysim.compute.cpu.loops.cell_writes` and `cell_pulses` there.
+
+A thread programs all cells of a weight; a block of threads gives a block of cells its pulses. Both are in one module,
+with what threads count together: Numba's simulator knows ``cuda.shared`` in modules of kernels alone.
+"""
+
+import math
+
+import numpy as np
+from numba import cuda
+
+from noisysim.compute.cuda.kernels.cell_ageing import bring_up, hold_stuck, settle_pulsed
+from noisysim.compute.cuda.kernels.cell_places import block_at, weight_at
+from noisysim.compute.cuda.kernels.cell_weights import refresh, whole_block
+from noisysim.compute.cuda.kernels.draws import four_uniforms, stream_word, unit_normal
+from noisysim.compute.cuda.kernels.target import SIMULATED, device, kernel
+from noisysim.compute.layout import (
+    CELL_BLOCK,
+    CELLS_AT,
+    N_IN,
+    N_OUT,
+    REFRESH_STREAM,
+    ROUNDING_STREAM,
+    VERIFY_STREAM,
+    WRITE_STREAM,
+)
+from noisysim.compute.rules.cells import (  # fmt: skip
+    direction_of_pulses,
+    few_pulsed,
+    goal_of,
+    is_met,
+    level,
+    missing,
+    needs_reset,
+    pair_moves,
+    programmed,
+    pulsed,
+    pulses_asked,
+    reset_goal,
+    retargeted,
+    side_of_pulses,
+    single_moves,
+    whole_turn,
+)
+from noisysim.compute.rules.device import with_cell
+from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_CELL_STD, HAS_DRIFT, PAIRED, TIMED, VERIFIED
+
+PULSERS = 4 if SIMULATED else 256  # threads that give a block of cells its pulses
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+
+
+@device
+def add_up(counts, which, mine):
+    """Add what the threads of a block counted to one of the counts, in one atomic operation."""
+    total = cuda.shared.array(1, np.int32)
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        total[0] = 0
+    cuda.syncthreads()
+    if mine > 0:
+        cuda.atomic.add(total, 0, mine)
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0 and total[0] > 0:
+        cuda.atomic.add(counts, which, np.int64(total[0]))
+
+
+# --- programming ----------------------------------------------------------------------------------------------------
+
+
+@device
+def moves(old, new, span, tolerance, d):
+    """Which cells of a weight a new target moves to another level: bit k stands for side k."""
+    if not PAIRED:
+        return int(single_moves(old, new, span, tolerance, d))
+    rest, moved = level(span[0], span, tolerance, d), 0
+    for s in range(span[2]):
+        moved |= int(pair_moves(old, new, s, rest, span, tolerance, d)) << (2 * s)
+    return moved
+
+
+@device
+def program_cell(cells, side, k, goal, drawn, draw, stream, keys, clock, d):
+    """Program a cell of side k: it takes draw k * CELL_BLOCK + j of `drawn`, its age starts anew."""
+    now, fresh, since, own, stuck, aimed = cells
+    j, block, number, _, chip = draw
+    mine = with_cell(d, own, side * now.shape[1] + k)
+    z = unit_normal(side * CELL_BLOCK + j, drawn, block, number, stream, keys, chip)
+    now[side, k] = programmed(goal, z, mine)
+    if AIMED:
+        aimed[side, k] = goal
+    if TIMED:
+        fresh[side, k] = now[side, k]
+        since[side, k] = clock
+        bring_up(cells, side, k, clock, d)  # what acts at once, such as another temperature
+    hold_stuck(now, stuck, side, k)
+
+
+@device
+def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
+    """Write a cell by pulses and reads until the goal is met; returns pulses given."""
+    now, _, _, own, stuck, aimed = cells
+    j, block, number, layer, chip = draw
+    most, tolerance = limits
+    bring_up(cells, side, k, clock, d)
+    unit, n, given = side * CELL_BLOCK + j, now.shape[0] * CELL_BLOCK, 0
+    g, mine = now[side, k], with_cell(d, own, side * now.shape[1] + k)
+    sound = not FAULTY or math.isnan(stuck[side, k])
+    for turn in range(most):
+        z = ZERO
+        if HAS_CELL_STD:
+            z = unit_normal(unit, n, block, number, stream_word(VERIFY_STREAM, layer, turn), keys, chip)
+        miss = missing(goal, g, z, mine)
+        if is_met(miss, tolerance, span):
+            break
+        given += 1
+        if sound:
+            z = unit_normal(unit, n, block, number, stream_word(WRITE_STREAM, layer, turn), keys, chip)
+            g = pulsed(g, ONE if miss > ZERO else -ONE, z, mine)
+    now[side, k] = g
+    settle_pulsed(cells, side, k, clock)
+    if AIMED:
+        aimed[side, k] = goal
+    return given
+
+
+@kernel
+def count_moved(change, targets, table, scales, span, limits, chips, blocks_at, written, d):
+    """Count in `written`, an entry a block of cells, those that `write_cells` is going to write."""
+    for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
+        layer, chip, cell = weight_at(k, chips, table)
+        new = retargeted(targets[k], change[k], scales[layer])
+        moved = moves(targets[k], new, span, limits[1], d)
+        if moved != 0:
+            blocks = blocks_at[layer + 1] - blocks_at[layer]
+            at = chips * blocks_at[layer] + chip * blocks + cell // CELL_BLOCK
+            cuda.atomic.add(written, at, np.int32(cuda.popc(moved)))
+
+
+@kernel
+def write_cells(
+    change, every, targets, now, fresh, since, own, stuck, aimed, written, weights, variances, counts, table, tiles,
+    blocks_at, scales, units, span, limits, number, clock, chips, keys, d,
+):  # fmt: skip
+    """Write a change of every weight to its cells; parameters as of the CPU's loop of this name."""
+    cells = (now, fresh, since, own, stuck, aimed)
+    sides = now.shape[0] if PAIRED else 1
+    done, pulses = 0, 0
+    for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
+        layer, chip, cell = weight_at(k, chips, table)
+        block, j = cell // CELL_BLOCK, cell % CELL_BLOCK
+        target = retargeted(targets[k], change[k], scales[layer])
+        moved = (1 << sides) - 1 if every else moves(targets[k], target, span, limits[1], d)
+        targets[k] = target
+        draw, stream = (j, block, number, layer, chip), stream_word(WRITE_STREAM, layer, 0)
+        for side in range(sides):
+            if (moved >> side) & 1:
+                done += 1
+                goal = goal_of(target, side, span)
+                if VERIFIED and not every:
+                    pulses += verify(cells, side, k, goal, draw, keys, span, limits, clock, d)
+                else:
+                    program_cell(cells, side, k, goal, sides * CELL_BLOCK, draw, stream, keys, clock, d)
+        count = table[layer, N_IN] * table[layer, N_OUT]
+        if moved != 0 or whole_block(written, layer, chip, block, count, chips, blocks_at):
+            place = (layer, chip, chips, table, tiles, span[2])
+            refresh(cells, k, cell, place, units, clock, weights, variances, d)
+    if VERIFIED and not every:
+        add_up(counts, 1, pulses)
+    else:
+        add_up(counts, 0, done)
+
+
+# --- pulses ---------------------------------------------------------------------------------------------------------
+
+
+@device
+def ranks(tally, mine):
+    """Over the threads of a block: the sum of `mine` of those before this one, and of all."""
+    t, step = cuda.threadIdx.x, 1
+    cuda.syncthreads()  # the last sums are read
+    tally[t] = mine
+    while step < cuda.blockDim.x:
+        cuda.syncthreads()
+        before = tally[t - step] if t >= step else np.int32(0)
+        cuda.syncthreads()
+        tally[t] += before
+        step *= 2
+    cuda.syncthreads()
+    return tally[t] - mine, tally[cuda.blockDim.x - 1]
+
+
+@device
+def round_pulses(change, at, n, per, most, draw, keys, asked):
+    """Pulses asked of each weight of a block, into `asked`: each thread makes the four of some counters."""
+    _, block, number, layer, chip = draw
+    quarter, stream = CELL_BLOCK // 4, stream_word(ROUNDING_STREAM, layer, 0)
+    for i in range(cuda.threadIdx.x, quarter, cuda.blockDim.x):
+        u0, u1, u2, u3 = four_uniforms(i, block, number, stream, keys, chip)
+        for w in range(4):
+            j = w * quarter + i
+            u = u0 if w == 0 else u1 if w == 1 else u2 if w == 2 else u3
+            asked[j] = pulses_asked(change[at + j], per, u, most) if j < n else np.int32(0)
+
+
+@device
+def coming(asked, first, last, turn):
+    """How many of a run of weights have more than `turn` pulses coming."""
+    found = np.int32(0)
+    for j in range(first, last):
+        found += np.int32(abs(asked[j]) > turn)
+    return found
+
+
+@device
+def pulse_turns(now, own, at, n, run, asked, tally, listed, before, draw, keys, d):
+    """Give a block its pulses turn by turn; returns how many.
+
+    In the first turn, where half of the block takes part (`whole_turn`), cell j takes draw j of CELL_BLOCK; otherwise
+    the i-th of the m cells that have a pulse coming takes draw i of m.
+    """
+    _, block, number, layer, chip = draw
+    first, last = run
+    turn, m, given = 0, listed, 0
+    while m > 0:
+        whole, rank, stream = whole_turn(turn, m, n), before, stream_word(WRITE_STREAM, layer, turn)
+        for j in range(first, last):
+            if abs(asked[j]) > turn:
+                side, k = side_of_pulses(asked[j]), at + j
+                z = unit_normal(j if whole else rank, CELL_BLOCK if whole else m, block, number, stream, keys, chip)
+                up, mine = direction_of_pulses(asked[j]), with_cell(d, own, side * now.shape[1] + k)
+                now[side, k] = pulsed(now[side, k], up, z, mine)
+                rank += 1
+        given += m
+        turn += 1
+        before, m = ranks(tally, coming(asked, first, last, turn))
+    return given
+
+
+@device
+def reset_pair(cells, k, span, at_most, draw, keys, clock, d):
+    """Program a pair anew if a cell has come near its end: the difference on one cell; returns cells programmed."""
+    now = cells[0]
+    if not needs_reset(now[0, k], now[1, k], at_most, span):
+        return 0
+    difference, stream = now[0, k] - now[1, k], stream_word(REFRESH_STREAM, draw[3], 0)
+    for side in range(2):
+        goal = reset_goal(difference, side, span)
+        program_cell(cells, side, k, goal, 2 * CELL_BLOCK, draw, stream, keys, clock, d)
+    return 2
+
+
+@kernel
+def pulse_cells(
+    change, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, blocks_at, pers, units,
+    span, limits, number, clock, chips, keys, d,
+):  # fmt: skip
+    """Turn a change of every weight into pulses; parameters as of the CPU's loop of this name."""
+    asked = cuda.shared.array(CELL_BLOCK, np.int32)
+    tally = cuda.shared.array(PULSERS, np.int32)
+    cells = (now, fresh, since, own, stuck, aimed)
+    layer, chip, block = block_at(cuda.blockIdx.x, chips, blocks_at)
+    count = table[layer, N_IN] * table[layer, N_OUT]
+    at = chips * table[layer, CELLS_AT] + chip * count + block * CELL_BLOCK
+    n = min(CELL_BLOCK, count - block * CELL_BLOCK)
+    each = CELL_BLOCK // PULSERS
+    first, last = min(cuda.threadIdx.x * each, n), min((cuda.threadIdx.x + 1) * each, n)
+    draw = (0, block, number, layer, chip)
+    round_pulses(change, at, n, pers[layer], np.float32(limits[0]), draw, keys, asked)
+    cuda.syncthreads()
+    before, listed = ranks(tally, coming(asked, first, last, 0))
+    if HAS_DRIFT:
+        for j in range(first, last):  # both of a pair: it may be set anew
+            if asked[j] != 0:
+                bring_up(cells, 0, at + j, clock, d)
+                if PAIRED:
+                    bring_up(cells, 1, at + j, clock, d)
+    given = pulse_turns(now, own, at, n, (first, last), asked, tally, listed, before, draw, keys, d)
+    place, anew = (layer, chip, chips, table, tiles, span[2]), 0
+    whole = TIMED and HAS_CELL_STD and listed > 0 and not few_pulsed(listed, n)
+    for j in range(first, last):
+        if asked[j] != 0:
+            settle_pulsed(cells, side_of_pulses(asked[j]), at + j, clock)
+            if PAIRED:
+                anew += reset_pair(cells, at + j, span, limits[1], (j, block, number, layer, chip), keys, clock, d)
+        if whole or asked[j] != 0:
+            refresh(cells, at + j, block * CELL_BLOCK + j, place, units, clock, weights, variances, d)
+    add_up(counts, 0, anew)
+    if cuda.threadIdx.x == 0 and given > 0:
+        cuda.atomic.add(counts, 1, np.int64(given))
