@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.fabrication import number, own_value
+from noisysim.chip.fabrication import own_value
 from noisysim.common.fields import declared
 from noisysim.common.source import attributes
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
+from noisysim.devices.resolved import resolve
 
 VARIANCE = 0.02
 """Relative change of a cell's read variance that is noticed: 1 % of its standard deviation."""
@@ -73,21 +75,21 @@ class Pace:
         return self._soonest[max(bisect.bisect_right(self._ages, age) - 1, 0)]
 
 
-def pace_of(device: Any) -> Pace:
+def pace_of(device: Device) -> Pace:
     """The pace at which a device ages, by its own hooks at conductances all over its range."""
     hooks, own = devices.hooks(device), devices.own_hooks(device)
     return _pace(device, *(hooks[hook] if hook in own else None for hook in ("drift", "cell_std")))
 
 
 @functools.lru_cache(maxsize=256)
-def _pace(device: Any, drift: Callable | None, cell_std: Callable | None) -> Pace:
-    ages = [0.0, *_ages(number(device, "read_time", 0.0))]
+def _pace(device: Device, drift: Callable | None, cell_std: Callable | None) -> Pace:
+    numbers = resolve(device)
+    ages = [0.0, *_ages(numbers.read_time)]
     changes = [0.0] * (len(ages) - 1)
-    span = number(device, "g_max", 1.0) - number(device, "g_min", 0.0)
     for g, d in _cells(device):
         conductances, variances = zip(*(_at(g, age, d, drift, cell_std) for age in ages), strict=True)
         for k, (a, b) in enumerate(itertools.pairwise(conductances)):
-            changes[k] = max(changes[k], _share(abs(b - a), CONDUCTANCE * span))
+            changes[k] = max(changes[k], _share(abs(b - a), CONDUCTANCE * numbers.span))
         for k, (a, b) in enumerate(itertools.pairwise(variances)):
             changes[k] = max(changes[k], _share(abs(b - a), VARIANCE * max(a, b)))
     spans = np.diff(ages)
@@ -101,16 +103,15 @@ def _ages(read_time: float) -> list[float]:
     return np.geomspace(first, LONGEST, 1 + math.ceil(PER_DECADE * math.log10(LONGEST / first))).tolist()
 
 
-def _cells(device: Any) -> Iterator[tuple[np.float32, Any]]:
+def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
     """Conductances, and the numbers of cells whose own values lie about the nominal ones."""
     fields, specs = device_files.scalars(device), declared(type(device))
     spread = [name for name in devices.spreads(device) if specs[name].spread.of == "cell"]  # type: ignore[union-attr]
-    low = number(device, "g_min", 0.0)
-    width = number(device, "g_max", 1.0) - low
+    numbers = resolve(device)
     for z in DEVIATIONS if spread else (0.0,):
         own = {name: np.float32(own_value(device, name, np.array(z))) for name in spread}
         for share in SHARES:
-            yield np.float32(low + share * width), SimpleNamespace(**{**fields, **own})
+            yield np.float32(numbers.g_min + share * numbers.span), SimpleNamespace(**{**fields, **own})
 
 
 def _at(g: np.float32, age: float, d: Any, drift: Callable | None, cell_std: Callable | None) -> tuple[float, float]:
@@ -129,7 +130,7 @@ def _share(change: float, noticed: float) -> float:
     return change / noticed if math.isfinite(change) and noticed > 0 else math.inf
 
 
-def reads_are_silent(device: Any) -> bool:
+def reads_are_silent(device: Device) -> bool:
     """Whether a device's cells provably add no noise to a read by ``cell_std``.
 
     They do not without the hook; or where every field that it reads and that is declared as read noise is 0, there is
@@ -143,5 +144,5 @@ def reads_are_silent(device: Any) -> bool:
     if not amplitudes or any(getattr(device, name) != 0 or name in spreads for name in amplitudes):
         return False
     drift = devices.hooks(device)["drift"] if "drift" in devices.own_hooks(device) else None
-    ages = (0.0, *_ages(number(device, "read_time", 0.0))[:: 2 * PER_DECADE])
+    ages = (0.0, *_ages(resolve(device).read_time)[:: 2 * PER_DECADE])
     return not any(_at(g, age, d, drift, hook)[1] != 0 for g, d in _cells(device) for age in ages)

@@ -10,10 +10,12 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import ageing
-from noisysim.chip.fabrication import DEAD, Fabrication, number
+from noisysim.chip.fabrication import DEAD, Fabrication
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.jit import specialised
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
+from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
 
 CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
@@ -43,7 +45,7 @@ class Cells(NamedTuple):
     target: np.ndarray
 
 
-def numbers(loops: Any, device: Any) -> Any:
+def hook_numbers(loops: Any, device: Device) -> Any:
     """What loops take of a device: the numbers that its hooks read, float32."""
     given = device_files.scalars(device)
     return loops.Numbers(*(given.get(field, np.float32(0.0)) for field in loops.Numbers._fields))
@@ -65,25 +67,26 @@ class Arrays:
         Where the arrays lie.
     """
 
-    def __init__(self, net: Network, device: Any, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu"):
+    def __init__(self, net: Network, device: Device, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu"):
         own = devices.own_hooks(device)
         self.net, self.device, self.chips, self.apart = net, device, chips, isinstance(seed, Sequence)
         self._backend = backends.get(backend)
         self.table, self.tiles = net.layout()
         self.has_cells = bool(own & CELL_HOOKS)
-        self.paired = number(device, "cells_per_weight", 2) != 1
-        self.pulsed, self.verified = "pulse" in own, "pulse" in own and number(device, "verify_pulses", 0) > 0
+        self.numbers = numbers = resolve(device)
+        self.paired = numbers.paired
+        self.pulsed, self.verified = "pulse" in own, "pulse" in own and numbers.verified
         hooks = devices.hooks(device)
         self._check(own)
         self.timed = devices.ages(device)
-        compensated = "drift" in own and number(device, "compensation", 0) == 1 and self.knows_targets
+        compensated = "drift" in own and numbers.compensated and self.knows_targets
         self.aims = compensated or any(device_files.takes_target(hooks[hook]) for hook in ("drift", "cell_std"))
         self.pace = ageing.pace_of(device) if self.timed else None
         self.written_at = 0.0  # when any cell was written last
         self.write_keys = self._put(seeding.keys(seed, "chip/write", chips))
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
-        self.faulty = self.has_cells and self.fabrication.faulty
+        self.faulty = self.has_cells and numbers.faulty
         constants = {
             "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "AIMED": self.aims,
             "PAIRED": self.paired, "SLICED": net.slices > 1, "VERIFIED": self.verified,
@@ -94,8 +97,8 @@ class Arrays:
         )
         self._lay_out(not ageing.reads_are_silent(device))
         # no read finds a cell as it was written: its variance is left to the next one
-        self.lazy = self.pace is not None and self.pace.patience(0.0) < number(device, "read_time", 0.0)
-        self._cells = self._backend.Cells(self, loops, numbers(loops, device))
+        self.lazy = self.pace is not None and self.pace.patience(0.0) < numbers.read_time
+        self._cells = self._backend.Cells(self, loops, hook_numbers(loops, device))
         self.writes = 0
         erase_with(self, [*self.held.values(), self.own, self.stuck, self.write_keys, self.fabrication.keys])
 
@@ -113,12 +116,12 @@ class Arrays:
             raise ValueError(
                 f"device {name!r}: slices x slice_bits may be 20 bits at most, not {net.slices * net.slice_bits}"
             )
-        if number(self.device, "wire_resistance", 0.0) and "read_cell" in own:
+        if self.numbers.wire_resistance and "read_cell" in own:
             raise ValueError(
                 f"device {name!r} has wire_resistance, which acts on whole arrays, and reads every cell by itself "
                 "(read_cell): set one of the two off"
             )
-        if number(self.device, "wire_resistance", 0.0) and number(self.device, "nodal", 0):
+        if self.numbers.wire_resistance and self.numbers.nodal:
             from noisysim.devices.physics.wires import LARGEST  # SciPy's solvers take a while to import
 
             largest = max(
@@ -131,7 +134,7 @@ class Arrays:
                 )
 
     def _lay_out(self, varied: bool) -> None:
-        net, device, has, xp = self.net, self.device, self.has_cells, self._backend.xp
+        net, numbers, has, xp = self.net, self.numbers, self.has_cells, self._backend.xp
         n, sides = self.chips * net.cells if has else 0, 2 * net.slices
         self.weights = xp.zeros(self.chips * net.cells * net.slices, np.float32)
         self.variances = xp.zeros(self.weights.size if varied else 0, np.float32)
@@ -140,27 +143,23 @@ class Arrays:
         self.fresh = xp.zeros((sides, n) if self.timed else (0, 0), np.float32)
         self.since = xp.zeros((sides, n) if self.timed else (1, 0))
         self.aimed = xp.zeros((sides, n) if self.aims else (0, 0), np.float32)
-        g_min, g_max = number(device, "g_min", 0.0), number(device, "g_max", 1.0)
-        self.span = (np.float32(g_min), np.float32(g_max - g_min), net.slices, net.slice_bits)
-        bound = number(device, "weight_bound", 0.0)
-        reach = number(device, "weight_range", 8.0)
-        bounds = np.array([bound or reach / np.sqrt(m) for m in net.fan_in])
+        self.span = (np.float32(numbers.g_min), np.float32(numbers.span), net.slices, net.slice_bits)
+        bounds = np.array([numbers.full_span_weight(inputs) for inputs in net.fan_in])
         self.scales = (1 / bounds).astype(np.float32)
         digits = 2**net.slice_bits - 1
         worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]
         shares = np.array(worth) / (2 ** (net.slice_bits * net.slices) - 1) if net.slices > 1 else np.ones(1)
-        self.units = (bounds[:, None] * shares * (1 if self.paired else 2) / (g_max - g_min)).astype(np.float32)
-        per = (1 if self.paired else 0.5) / number(device, "pulse_step", 1e-3)
+        self.units = (bounds[:, None] * shares * (1 if self.paired else 2) / numbers.span).astype(np.float32)
+        per = (1 if self.paired else 0.5) / numbers.pulse_step
         self.pulsing = (self.scales * per).astype(np.float32)
-        self.pulse_limits = (int(number(device, "pulse_limit", 31)), np.float32(number(device, "refresh_at", 0.9)))
-        tolerance = np.float32(number(device, "verify_tolerance", 0.01))
-        self.verify_limits = (int(number(device, "verify_pulses", 0)), tolerance)
+        self.pulse_limits = (numbers.pulse_limit, np.float32(numbers.refresh_at))
+        self.verify_limits = (numbers.verify_pulses, np.float32(numbers.verify_tolerance))
         self.own = self._put(self.fabrication.cells())
         self.stuck = self._put(self.fabrication.faults() if self.faulty else np.zeros((0, 0), np.float32))
-        self.wire = number(device, "wire_resistance", 0.0) if has else 0.0
-        self.exact_wires = number(device, "nodal", 0) == 1
+        self.wire = numbers.wire_resistance if has else 0.0
+        self.exact_wires = numbers.nodal
         if has and not self.paired:
-            self.now[1] = g_min + (g_max - g_min) / 2
+            self.now[1] = numbers.g_min + numbers.span / 2
             if self.stuck.size:
                 self.now[1, self.stuck[1] == DEAD] = DEAD
 

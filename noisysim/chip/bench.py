@@ -15,9 +15,9 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip.chip import Chip
-from noisysim.chip.fabrication import number
 from noisysim.devices import files as device_files
 from noisysim.devices.physics.laws import each
+from noisysim.devices.resolved import resolve
 
 LINE = 16  # cells of a line that is read, beside one more that holds the DAC's scale
 COLUMNS, SWEEP, REPEATS = 6, 65, 20  # lines, input values and reads of each in a transfer curve
@@ -154,12 +154,12 @@ def transfer(device: Any, seed: int = 0) -> Transfer:
         Of the chip.
     """
     device = _written_by_target(devices.get(device))
-    bound, full, span = _bound(device, LINE + 1), *_full_scales(device)
+    bound, full, span = resolve(device).full_span_weight(LINE + 1), *_full_scales(device)
     weight = min(bound, 1.2 * span / (LINE * full)) if span else bound / 2
     weights = np.full((COLUMNS, LINE + 1), weight, np.float32)
     weights[:, LINE] = 0
     chip = _written(device, weights, seed)
-    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if number(device, "dac_range", 0.0) else 1.0)
+    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if resolve(device).dac_range else 1.0)
     x = np.tile(_swept(inputs, full), (REPEATS, 1))
     return Transfer(inputs, LINE * weight * inputs, chip.forward(x).output.reshape(REPEATS, SWEEP, COLUMNS))
 
@@ -173,14 +173,14 @@ def read_noise(device: Any, seed: int = 0) -> ReadNoise | None:
     device = devices.get(device)
     if not devices.is_noisy(device):
         return None
-    bound, full, span = _bound(device, LINE + 1), *_full_scales(device)
+    bound, full, span = resolve(device).full_span_weight(LINE + 1), *_full_scales(device)
     weights = np.zeros((1, LINE + 1), np.float32)
     weights[:, :LINE] = min(bound / 2, span / (LINE * full)) if span else bound / 2
     span = span or 1.25 * LINE * float(weights[0, 0]) * full
     plain = {name: 0 for name in device._fields if name.startswith("adc_")} | {"adc_range": span}
     device = _with(_written_by_target(_sound(device)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
     chip = _written(device, weights, seed)
-    chip.wait(number(device, "drift_start", 0.0) or 1.0)
+    chip.wait(resolve(device).drift_start)
     seen = chip.forward(np.tile(_swept(np.array([full / 2]), full), (READS, 1)))
     exact, energy = _line(chip, seen.inputs[0][0].astype(float), weights[0])
     reads = seen.output[:, 0].astype(float) - exact
@@ -198,7 +198,7 @@ def programming_error(device: Any, seed: int = 0) -> ProgrammingError | None:
     fields say it is; a closed loop of pulses has none.
     """
     device = devices.get(device)
-    own, closed = devices.own_hooks(device), number(device, "verify_pulses", 0) > 0
+    own, closed = devices.own_hooks(device), resolve(device).verified
     if not closed and ("pulse" in own or "program" not in own):
         return None
     targets = _conductances(device, np.sort(np.random.default_rng(seed).random(TARGETS)))
@@ -216,16 +216,16 @@ def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
     device = devices.get(device)
     if "pulse" not in devices.own_hooks(device):
         return None
-    single = number(device, "cells_per_weight", 2) == 1 or number(device, "verify_pulses", 0) > 0
+    single = not resolve(device).paired or resolve(device).verified
     device = _with(_sound(device), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
     chip = Chip([1, PULSED], device, seed=seed, oracle=True, init="zero")
-    a_pulse = number(device, "pulse_step", 1e-3) * (2 if single else 1) * _bound(device, 1)
-    together = max(1, round(min(1 / number(device, "pulse_step", 1e-3), MOST_PULSES) / POINTS))
+    a_pulse = resolve(device).pulse_step * (2 if single else 1) * resolve(device).full_span_weight(1)
+    together = max(1, round(min(1 / resolve(device).pulse_step, MOST_PULSES) / POINTS))
 
     def give(direction: int) -> None:
         left = together
         while left:
-            now = min(left, int(number(device, "pulse_limit", 31)))
+            now = min(left, resolve(device).pulse_limit)
             chip.program([np.full((PULSED, 1), direction * now * a_pulse, np.float32)])
             left -= now
 
@@ -255,13 +255,13 @@ def ageing(device: Any, seed: int = 0) -> Ageing | None:
     chip = _written_cells(device, targets, AGED, seed)
     x = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), (PROBES, len(targets)))
     wanted = np.repeat(x @ _weights(device, targets)[:, None], AGED, axis=1)
-    start = number(device, "drift_start", 0.0) or 1.0
+    start = resolve(device).drift_start
     ages = np.geomspace(start, min(max(LIFETIME, 1e4 * start), LONGEST), AGES)
     cells, output = [], []
     for age in ages:
         chip.wait(max(age - chip.clock, 0.0))
         cells.append(_cells(chip))
-        if number(device, "compensation", 0):
+        if resolve(device).compensated:
             output.append(float((chip.forward(x).output * wanted).sum() / (wanted**2).sum()))
     return Ageing(ages, targets, np.array(cells), np.array(output) if output else None)
 
@@ -269,7 +269,7 @@ def ageing(device: Any, seed: int = 0) -> Ageing | None:
 def faults(device: Any, seed: int = 0) -> Faults | None:
     """Look at every cell of one array; None if all are sound."""
     device = _with(devices.get(device), slices=1)
-    pairs = number(device, "cells_per_weight", 2) != 1
+    pairs = resolve(device).paired
     shown = Chip([ARRAY, ARRAY // 2 if pairs else ARRAY], device, seed=seed, oracle=True, init="zero").cells()
     if not shown or not shown[0].stuck.any():
         return None
@@ -278,7 +278,7 @@ def faults(device: Any, seed: int = 0) -> Faults | None:
     g = np.stack([shown[0].plus[0], shown[0].minus[0]])[sides]
     cut = stuck & (g == 0)
     cut &= cut.all(axis=(0, 1))[None, None, :] | cut.all(axis=(0, 2))[None, :, None]
-    ends = [np.isclose(g, end, atol=1e-5 * _span(device)[1]) for end in _conductances(device, np.array([0.0, 1.0]))]
+    ends = [np.isclose(g, end, atol=1e-5 * resolve(device).span) for end in _conductances(device, np.array([0.0, 1.0]))]
     kinds = np.select([cut, stuck & ends[0], stuck & ends[1], stuck], [4, 1, 2, 3], 0)
     array = kinds.transpose(2, 1, 0).reshape(ARRAY, -1)  # the two lines of an output beside each other
     return Faults(array, {kind: float((array == k).mean()) for k, kind in enumerate(KINDS)})
@@ -299,39 +299,27 @@ def _sound(device: Any) -> Any:
 
 def _written_by_target(device: Any) -> Any:
     """A device written by pulses with its loop closed, so that cells get where the bench wants them."""
-    if "pulse" not in devices.own_hooks(device) or number(device, "verify_pulses", 0):
+    if "pulse" not in devices.own_hooks(device) or resolve(device).verified:
         return device
-    step = number(device, "pulse_step", 1e-3)
+    step = resolve(device).pulse_step
     return _with(device, verify_pulses=min(math.ceil(4 / step), 65535), verify_tolerance=step / 2)
 
 
-def _span(device: Any) -> tuple[float, float]:
-    """Lowest conductance of a cell, and how far the highest lies above it, uS."""
-    low = number(device, "g_min", 0.0)
-    return low, number(device, "g_max", 1.0) - low
-
-
 def _conductances(device: Any, shares: np.ndarray) -> np.ndarray:
-    low, width = _span(device)
-    return low + width * shares
-
-
-def _bound(device: Any, inputs: int) -> float:
-    """The weight that the full span stands for, in an array of so many inputs."""
-    return number(device, "weight_bound", 0.0) or number(device, "weight_range", 8.0) / math.sqrt(inputs)
+    numbers = resolve(device)
+    return numbers.g_min + numbers.span * shares
 
 
 def _full_scales(device: Any) -> tuple[float, float]:
     """Full scale of the inputs, 1 where the DAC has none of its own; of the ADC, 0 where it calibrates itself."""
-    return number(device, "dac_range", 0.0) or 1.0, number(device, "adc_range", 0.0)
+    return resolve(device).dac_range or 1.0, resolve(device).adc_range
 
 
 def _weights(device: Any, targets: np.ndarray) -> np.ndarray:
     """The weights, of an array with an input for each, that put their (positive) cells at these conductances."""
-    low, width = _span(device)
-    share = (targets - low) / width
-    paired = number(device, "cells_per_weight", 2) != 1
-    return (_bound(device, len(targets)) * (share if paired else 2 * share - 1)).astype(np.float32)
+    numbers = resolve(device)
+    share = (targets - numbers.g_min) / numbers.span
+    return (numbers.full_span_weight(len(targets)) * (share if numbers.paired else 2 * share - 1)).astype(np.float32)
 
 
 def _written(device: Any, weights: np.ndarray, seed: int) -> Chip:
@@ -339,9 +327,8 @@ def _written(device: Any, weights: np.ndarray, seed: int) -> Chip:
     chip = Chip(weights.shape[::-1], device, "linear", seed=seed, oracle=True, init="zero")
     turns = 1
     if "targets" not in chip.offers:
-        reach = (
-            number(device, "pulse_limit", 31) * number(device, "pulse_step", 1e-3) * _bound(device, weights.shape[1])
-        )
+        numbers = resolve(device)
+        reach = numbers.pulse_limit * numbers.pulse_step * numbers.full_span_weight(weights.shape[1])
         turns = math.ceil(float(np.abs(weights).max()) / reach)
     for _ in range(turns):
         chip.program([weights / np.float32(turns)])
@@ -370,13 +357,13 @@ def _line(chip: Chip, driven: np.ndarray, weights: np.ndarray) -> tuple[float, f
     device, hooks = chip.device, devices.hooks(chip.device)
     d = SimpleNamespace(**device_files.scalars(device))
     if "current" in devices.own_hooks(device):
-        full = number(device, "dac_range", 0.0) or np.abs(driven).max()
+        full = resolve(device).dac_range or np.abs(driven).max()
         driven = full * each(lambda v: hooks["current"](np.float32(v), d), driven / full)
     shown = chip.cells()
     if not shown:
         return float(driven @ weights), 0.0
-    paired = number(device, "cells_per_weight", 2) != 1
-    unit = _bound(device, len(driven)) * (1 if paired else 2) / _span(device)[1]
+    paired = resolve(device).paired
+    unit = resolve(device).full_span_weight(len(driven)) * (1 if paired else 2) / resolve(device).span
     exact = float(driven @ (shown[0].plus[0, 0].astype(float) - shown[0].minus[0, 0])) * unit
     energy = 0.0
     for side, g in enumerate((shown[0].plus, shown[0].minus)[: 2 if paired else 1]):

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Arrays, Cells, erase, erase_with, numbers
+from noisysim.chip.arrays import Arrays, Cells, erase, erase_with, hook_numbers
 from noisysim.chip.cost import Cost
 from noisysim.chip.decorrelation import decorrelate
-from noisysim.chip.fabrication import number
 from noisysim.chip.normalisation import Normalisation
 from noisysim.chip.oracle import Oracle
 from noisysim.common.fields import Field, as_list, check, check_choice, check_switch, shown
@@ -27,6 +26,7 @@ from noisysim.compute.layout import FIRST_TILE, LEAST_SCALE, ON_LINE, ON_OUTPUT,
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Call, ReadCells, Standing
+from noisysim.devices.resolved import resolve
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.tiling import Network, network
 
@@ -127,7 +127,8 @@ class Chip:
         self.chips = check("", "chips", chips, CHIPS)
         seed = _seeds(seed, self.chips)
         self.device = devices.get(device)
-        self.network: Network = network(layers, activation, bias, self.device)
+        self._numbers = resolve(self.device)
+        self.network: Network = network(layers, activation, bias, self._numbers)
         self.architecture = Architecture(self.network.input_shape, self.network.blocks, self.network.bias)
         self.noisy = devices.is_noisy(self.device)
         self.inject = inject
@@ -191,7 +192,7 @@ class Chip:
     @property
     def converter_steps_by_chip(self) -> list[list[float]]:
         """The same of each chip."""
-        bits = int(getattr(self.device, "adc_bits", 0))
+        bits = self._numbers.adc_bits
         if bits < 1:
             return [[0.0] * self.network.depth] * self.chips
         table, ranges = self._hidden.arrays.table, self._backend.take(self._hidden.ranges)
@@ -201,7 +202,7 @@ class Chip:
     @property
     def dac_codes(self) -> int:
         """Codes of a DAC on each side of zero; 0 where the device states no resolution."""
-        bits = int(getattr(self.device, "dac_bits", 0))
+        bits = self._numbers.dac_bits
         return (1 << (bits - 1)) - 1 if bits > 1 else 0
 
     def __repr__(self) -> str:
@@ -482,13 +483,14 @@ class Chip:
     def _fabricate(self, seed: seeding.Seeds) -> None:
         device, net = self.device, self.network
         own, hooks = devices.own_hooks(device), devices.hooks(device)
-        self._follows = getattr(device, "adc_range", None) == 0
+        numbers = self._numbers
+        self._follows = numbers.calibrates
         self._calibrated = False
         self._normalises, self._drops = any(net.norms), any(net.drops)
-        self._compensates = number(device, "compensation", 0) == 1 and "drift" in own
-        self._read_time = number(device, "read_time", 0.0)
+        self._compensates = numbers.compensated and "drift" in own
+        self._read_time = numbers.read_time
         self._interval = sum(net.positions) * self._read_time
-        self._dac_range = np.float32(number(device, "dac_range", 0.0))
+        self._dac_range = np.float32(numbers.dac_range)
         self._shapes = [(self.chips * n_out, n_in) for n_out, n_in in net.shapes]
         self._by_cell, jumps = "read_cell" in own, "jump" in own
         self._hidden = hidden = _Hidden(net, device, seed, self.chips, self.backend, jumps, self._decorrelates)
@@ -507,7 +509,7 @@ class Chip:
         loops = specialised.for_device(
             "passes", device._fields, hooks, hidden.arrays.spreads, constants, net.kinds, self._backend.NAME
         )
-        self._passes = self._backend.Passes(net, loops, numbers(loops, device), self.chips, self.noisy)
+        self._passes = self._backend.Passes(net, loops, hook_numbers(loops, device), self.chips, self.noisy)
         seeds = seed if isinstance(seed, Sequence) else [seed]
         each = [self._initial_weights(seeding.key(s, "chip/weights")) for s in seeds]
         initial = self._stacked(each)
@@ -869,7 +871,7 @@ class _Hidden:
         xp, put = self.backend.xp, self.backend.put
         self.arrays = Arrays(net, device, seed, chips, backend)
         shape = (chips, len(self.arrays.tiles))
-        self.ranges = xp.full(shape, number(device, "adc_range", 0.0) or 1.0, np.float32)
+        self.ranges = xp.full(shape, self.arrays.numbers.adc_range or 1.0, np.float32)
         self.peaks = xp.zeros(shape, np.float32)
         self.gains = xp.ones(shape, np.float32)  # of the compensation of drift
         self.reference = xp.zeros(shape, np.float32)  # the strength of its lines that the gains make up for

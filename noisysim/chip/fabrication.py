@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -11,11 +10,12 @@ import noisysim.devices as devices
 from noisysim.common.fields import declared
 from noisysim.compute import layout
 from noisysim.compute.jit import specialised
+from noisysim.devices.contract import Device
+from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
 
 OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # where the numbers of draws of own values start
 FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS = range(1 << 16, (1 << 16) + 4)  # and those of faults, above them
-FAULTS_OF = ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns")
 DEAD = -1.0  # the conductance of cells on lines that are cut, a mark: they carry nothing, not even noise
 _LAWS: dict[str, Callable] = {
     "normal": lambda value, s, z: value * (1 + s * z),
@@ -24,12 +24,7 @@ _LAWS: dict[str, Callable] = {
 }
 
 
-def number(device: Any, field: str, default: float) -> float:
-    """A device's field, or what it is for devices without it."""
-    return float(getattr(device, field, default))
-
-
-def own_fields(device: Any) -> dict[str, dict[str, int]]:
+def own_fields(device: Device) -> dict[str, dict[str, int]]:
     """For cells, rows and columns: the fields of which each has its own value, and the number of their draws.
 
     A line that has one value of its own has all that lines can have, nominal where nothing spreads: these are few
@@ -47,7 +42,7 @@ def own_fields(device: Any) -> dict[str, dict[str, int]]:
     return found
 
 
-def own_value(device: Any, field: str, z: np.ndarray) -> np.ndarray:
+def own_value(device: Device, field: str, z: np.ndarray) -> np.ndarray:
     """Own values of a field for N(0, 1) draws, within the field's own range."""
     spec = declared(type(device))[field]
     assert spec.spread is not None
@@ -66,10 +61,10 @@ class Fabrication:
         Of fabrication, (chips, 2) uint32.
     """
 
-    def __init__(self, net: Network, device: Any, keys: np.ndarray):
+    def __init__(self, net: Network, device: Device, keys: np.ndarray):
         self.net, self.device, self.keys = net, device, keys
         self.spreads = own_fields(device)
-        self.faulty = any(number(device, field, 0.0) for field in FAULTS_OF)
+        self.numbers = resolve(device)
 
     def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> np.ndarray:
         """Draws at fabrication, `shape` for each chip: standard normal times width, or uniform within +-width."""
@@ -119,20 +114,21 @@ class Fabrication:
 
     def faults(self) -> np.ndarray:
         """Where stuck cells are stuck, uS, and NaN for the others, (sides, cells)."""
-        *shares, rows, columns = (number(self.device, field, 0.0) for field in FAULTS_OF)
-        g_min = number(self.device, "g_min", 0.0)
-        width, paired = number(self.device, "g_max", 1.0) - g_min, number(self.device, "cells_per_weight", 2) != 1
+        numbers = self.numbers
         stuck = np.full((2 * self.net.slices, len(self.keys) * self.net.cells), np.nan, np.float32)
-        edges = np.cumsum(shares)
+        edges = np.cumsum(numbers.stuck)
         if edges[-1] > 1:
-            raise ValueError(f"stuck_low, stuck_high and stuck_random are shares of the cells: {shares} exceed 1")
+            raise ValueError(
+                f"stuck_low, stuck_high and stuck_random are shares of the cells: {list(numbers.stuck)} exceed 1"
+            )
         for layer, k, shape, where in self._each_side():
             u = (self._draw(shape, "uniform", 1.0, FAULTS, (layer, k)) + 1) / 2
             anywhere = (self._draw(shape, "uniform", 1.0, ANYWHERE, (layer, k)) + 1) / 2
             values = np.select([u < edges[0], u < edges[1], u < edges[2]], [0.0, 1.0, anywhere], np.nan)
-            values = g_min + width * values if paired or k == 0 else np.full(u.shape, np.nan)
-            cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < rows
-            cut_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2 < columns
+            values = numbers.g_min + numbers.span * values if numbers.paired or k == 0 else np.full(u.shape, np.nan)
+            cut_rows = (self._draw((1, shape[1]), "uniform", 1.0, DEAD_ROWS, (layer, 0)) + 1) / 2 < numbers.dead_rows
+            u_columns = (self._draw((1, shape[0]), "uniform", 1.0, DEAD_COLUMNS, (layer, 0)) + 1) / 2
+            cut_columns = u_columns < numbers.dead_columns
             values[cut_rows | cut_columns.transpose(0, 2, 1)] = DEAD  # of each chip its own
             stuck[k, where] = values.ravel()
         return stuck

@@ -10,9 +10,9 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip.chip import WAIT, Chip, analog_passes, first_layer
-from noisysim.chip.fabrication import number
 from noisysim.common.fields import declared
 from noisysim.devices import files as device_files
+from noisysim.devices.resolved import resolve
 from noisysim.runs import noise_check
 
 Found = tuple[str, "bool | None", str]
@@ -61,11 +61,11 @@ def _states(device: Any, seed: int) -> Iterator[tuple[str, Chip]]:
     yield "fresh", made()
     yield "zero", made("zero")
     chip = made("zero")
-    chip.wait(number(device, "drift_start", 1.0))
+    chip.wait(resolve(device).drift_start)
     chip.program([rng.normal(0, 0.3, shape).astype(np.float32) for shape in chip.network.shapes])
     yield "rewritten", chip
     chip = made()
-    chip.wait(min(LATER * (number(device, "drift_start", 0.0) or 1.0), WAIT.high))
+    chip.wait(min(LATER * resolve(device).drift_start, WAIT.high))
     yield "aged", chip
     chip = made()
     for _ in range(10):
@@ -115,8 +115,9 @@ class _Law:
         self.law = devices.laws(chip.device).get("readout_law")
         self.rng = np.random.default_rng(seed)
         self.relative_error = 0.0  # of the mean over lines, as far as it comes from draws
-        self.full = number(chip.device, "dac_range", 0.0)
-        self.sides = 2 if number(chip.device, "cells_per_weight", 2) != 1 else 1
+        numbers = resolve(chip.device)
+        self.full = numbers.dac_range
+        self.sides = 2 if numbers.paired else 1
 
     def variances(self, driven: np.ndarray, later: float) -> np.ndarray:
         """(LINES,) variances, driven with (INPUTS,), so many seconds later."""
@@ -200,7 +201,7 @@ def _used(device: Any, seed: int) -> tuple[Chip, np.ndarray]:
     """A chip that was written, updated and left alone for a while, and inputs for it."""
     chip = Chip(SIZES, device, seed=seed)
     chip.program([np.full(shape, 0.05, np.float32) for shape in chip.network.shapes])
-    chip.wait(number(device, "drift_start", 1.0))
+    chip.wait(resolve(device).drift_start)
     return chip, np.random.default_rng(seed).uniform(0.3, 1.0, (64, INPUTS)).astype(np.float32)
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,6 +18,19 @@ BLOCK_ROWS = 512
 BLOCK_VALUES = 1 << 19
 """A task takes through convolutions as many samples, a power of two, as keep their patches below this many values; at
 least one."""
+
+
+class Tiling(Protocol):
+    """How arrays are cut, and weights sliced (`Network`); the numbers of a device say so."""
+
+    @property
+    def tile_rows(self) -> int: ...
+    @property
+    def tile_columns(self) -> int: ...
+    @property
+    def slices(self) -> int: ...
+    @property
+    def slice_bits(self) -> int: ...
 
 
 class Room(NamedTuple):
@@ -144,9 +157,10 @@ def _cut(n: int, most: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(round(k * n / count) for k in range(count + 1)))
 
 
-def network(layers: Sequence[Any], activation: str, bias: bool, device: object) -> Network:
-    """A checked `Network` for a device's arrays; `layers` as in `noisysim.networks.architecture.architecture`."""
+def network(layers: Sequence[Any], activation: str, bias: bool, numbers: Tiling) -> Network:
+    """A checked `Network` for arrays of this tiling; `layers` as in `noisysim.networks.architecture.architecture`."""
     plan = architecture(layers, activation, bias)
-    defaults = {"tile_rows": 0, "tile_columns": 0, "slices": 1, "slice_bits": 4}
-    given = {name: int(getattr(device, name, default)) for name, default in defaults.items()}
-    return Network(plan.input_shape, plan.blocks, plan.bias, **given)
+    return Network(
+        plan.input_shape, plan.blocks, plan.bias, numbers.tile_rows, numbers.tile_columns, numbers.slices,
+        numbers.slice_bits,
+    )  # fmt: skip

@@ -11,8 +11,8 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import bench
-from noisysim.chip.fabrication import number
 from noisysim.common.fields import declared
+from noisysim.devices.resolved import resolve
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN
 
@@ -57,11 +57,11 @@ def _places(figure: Any, rows: int, columns: int, count: int) -> list[Any]:
 
 def _head(device: Any, room: int) -> list[str]:
     """What the device is, the numbers that one asks for first, and whatever was set; in lines of so many characters."""
-    own, fields = devices.own_hooks(device), declared(type(device))
+    own, fields, numbers = devices.own_hooks(device), declared(type(device)), resolve(device)
     said = []
     if "g_max" in fields:
-        said.append(f"{number(device, 'g_min', 0.0):g} to {device.g_max:g} µS")
-        said.append("one cell a weight" if number(device, "cells_per_weight", 2) == 1 else "two cells a weight")
+        said.append(f"{numbers.g_min:g} to {numbers.g_max:g} µS")
+        said.append("two cells a weight" if numbers.paired else "one cell a weight")
     for field, name in (("dac_bits", "DAC"), ("adc_bits", "ADC")):
         if field in fields:
             bits = getattr(device, field)
@@ -69,8 +69,7 @@ def _head(device: Any, room: int) -> list[str]:
     if "line_noise" in fields:
         said.append(f"line noise {100 * device.line_noise:g} % of full scale")
     if "pulse" in own:
-        closed = number(device, "verify_pulses", 0) > 0
-        said.append("written by pulses, " + ("closed loop" if closed else "open loop"))
+        said.append("written by pulses, " + ("closed loop" if numbers.verified else "open loop"))
     for name, value in devices.changes(device).items():
         said.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
     about = (type(device).__doc__ or "").partition("\n")[0]

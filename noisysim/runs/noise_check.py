@@ -13,10 +13,10 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip.chip import Chip, FirstLayer, analog_passes, first_layer
-from noisysim.chip.fabrication import number
 from noisysim.common.fields import declared
 from noisysim.compute import backends
 from noisysim.devices import files as device_files
+from noisysim.devices.resolved import resolve
 
 ROWS = 32
 """Samples of a pass that is compared with another one."""
@@ -107,8 +107,9 @@ class _Reader:
             fields["adc_range"] = np.float32(behind.adc_range)
         self.d = types.SimpleNamespace(**fields)
         self.behind, self.hooks, self.own = behind, devices.hooks(device), devices.own_hooks(device)
-        self.sides = 2 if number(device, "cells_per_weight", 2) != 1 else 1
-        self.full = number(device, "dac_range", 0.0)
+        numbers = resolve(device)
+        self.sides = 2 if numbers.paired else 1
+        self.full = numbers.dac_range
         self.passed = np.float32(ROWS * behind.interval)
         self._stds: dict[tuple[int, ...], float] = {}
 

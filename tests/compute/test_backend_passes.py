@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from noisysim import devices
-from noisysim.chip.fabrication import number, own_fields
+from noisysim.chip.fabrication import own_fields
 from noisysim.common.source import uses
 from noisysim.compute import layout
 from noisysim.compute.gpu import missing
@@ -22,6 +22,7 @@ from noisysim.compute.jit import specialised
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Call, ReadCells, Standing
 from noisysim.devices import files as device_files
+from noisysim.devices.resolved import resolve
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, pool
 from noisysim.networks.tiling import network
 
@@ -73,12 +74,12 @@ class Stack:
 
     def __init__(self, device, layers=(7, 6, 5), chips=1, batch=4, bias=False, decorrelate=False, seed=0):
         self.device, self.chips, self.batch = device, chips, batch
-        self.net = net = network(layers, "leaky_relu", bias, device)
+        self.net = net = network(layers, "leaky_relu", bias, resolve(device))
         self.rng = rng = np.random.default_rng(seed)
         self.own, self.hooks, self.spreads = devices.own_hooks(device), devices.hooks(device), own_fields(device)
         self.noisy, self.table, self.tiles = devices.is_noisy(device), *net.layout()
-        self.paired = number(device, "cells_per_weight", 2) != 1
-        self.compensated = number(device, "compensation", 0) == 1
+        self.paired = resolve(device).paired
+        self.compensated = resolve(device).compensated
         self.layer_of = [layer for layer in range(net.depth) for _ in range(net.tiles(layer))]
         self.x = rng.standard_normal((chips * batch, net.sizes[0])).astype(np.float32)
         shapes = [
@@ -89,7 +90,9 @@ class Stack:
         square = [(n, n) for n in net.fan_in]
         self.rotations = [np.eye(*s) + 0.1 * self.normal(chips, *s) for s in square if decorrelate]
         ones = np.ones((chips, len(shapes)), np.float32)
-        self.ranges = (rng.uniform(0.4, 1.2, ones.shape) * number(device, "adc_range", 1.0)).astype(np.float32)
+        self.ranges = (
+            rng.uniform(0.4, 1.2, ones.shape) * (resolve(device).adc_range if "adc_range" in device._fields else 1.0)
+        ).astype(np.float32)
         self.gains = rng.uniform(0.8, 1.3, ones.shape).astype(np.float32) if self.compensated else ones
         self.rows = [0.1 * self.normal(len(self.spreads["row"]), chips, n) for n in net.columns]
         self.lines = [0.1 * self.normal(len(self.spreads["column"]), chips, s[0]) for s in shapes]
@@ -143,7 +146,7 @@ class Stack:
         self.rotations = [np.asarray(r, np.float32) for r in self.rotations]
         return Standing(
             norms, flat(self.weights), flat(self.variances), flat(self.rotations), put(self.ranges), put(self.gains),
-            put(np.zeros_like(self.ranges)), np.float32(number(self.device, "dac_range", 0.0)),
+            put(np.zeros_like(self.ranges)), np.float32(resolve(self.device).dac_range),
             flat(self.rows, 1) if self.spreads["row"] else (), flat(self.lines, 1) if self.spreads["column"] else (),
             cells, put(self.keys),
         )  # fmt: skip

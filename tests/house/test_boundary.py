@@ -51,7 +51,7 @@ ALLOWED = {
     "chip": (("common", "networks", "devices", "compute"), ("numpy",)),
     "reporting.plot": (("common", "chip", "reporting.style", "reporting.device_figure"), None),
     "reporting.style": (("common",), None),
-    "reporting.device_figure": (("common", "devices", "chip.bench", "chip.fabrication", "reporting.style"), None),
+    "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
         ("common", "networks", "devices", "compute", "learners", "tasks", "chip", "reporting.plot", "reporting.style"),
         None,

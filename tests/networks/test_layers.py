@@ -8,6 +8,7 @@ import pytest
 
 import noisysim
 from noisysim import cli
+from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
 from noisysim.networks.architecture import architecture
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
@@ -150,7 +151,7 @@ def test_published_networks_fit_their_images(name):
 
 
 def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
-    ideal = noisysim.devices.get("ideal")
+    ideal = resolve(noisysim.devices.get("ideal"))
     for name in kinds.names():
         net = network([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10], "relu", False, ideal)
         stages = net.stages(False)
@@ -166,7 +167,7 @@ def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
 
 
 def test_while_learning_samples_wait_for_each_other_at_a_normalised_layer():
-    ideal = noisysim.devices.get("ideal")
+    ideal = resolve(noisysim.devices.get("ideal"))
     net = network(
         [(1, 9, 9), conv(2, 3), batch_norm(), conv(2, 3), conv(2, 3), batch_norm(), 5, 3], "relu", False, ideal
     )

@@ -1,0 +1,131 @@
+"""The numbers of a device that the chip, its periphery and its write controller read, resolved once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from noisysim.devices.contract import Device
+
+
+@dataclass(frozen=True)
+class DeviceNumbers:
+    """What a device states, and for what it does not state the value that has no effect.
+
+    Fields are named as in `noisysim.devices.field_groups`, which says more on each.
+
+    Attributes
+    ----------
+    dac_bits, adc_bits : int
+        Resolution of the converters, bits. Default: 0, ideal.
+    dac_range : float
+        Full scale of the DAC, input units. Default: 0, each vector has its own.
+    adc_range : float
+        Full scale of the ADC, pre-activation units. Default: 0, none, or calibrated (`calibrates`).
+    calibrates : bool
+        Whether the ADC's range is stated as 0: then it is calibrated for each tile, and follows what is read.
+    weight_range : float
+        Weight of the full span times sqrt(inputs). Default: 8.
+    weight_bound : float
+        Weight of the full span. Default: 0, as `weight_range` says.
+    paired : bool
+        Whether a weight is a pair of cells (``cells_per_weight``). Default: True.
+    slices, slice_bits : int
+        Arrays that share a weight's bits, and bits of one. Default: 1 and 4.
+    tile_rows, tile_columns : int
+        Most inputs and outputs of one array. Default: 0, any.
+    wire_resistance : float
+        Of a wire between two neighbouring cells, Ohm. Default: 0.
+    nodal : bool
+        Whether arrays with wires are solved node by node. Default: False.
+    stuck_low, stuck_high, stuck_random, dead_rows, dead_columns : float
+        Shares of the cells and of the lines that do not work. Default: 0.
+    read_time : float
+        Duration of one array's product, s. Default: 0.
+    compensated : bool
+        Whether the periphery makes up for drift (``compensation``). Default: False.
+    drift_start : float
+        When drift starts, s after the write. Default, and for 0: 1.
+    g_min, g_max : float
+        Lowest and highest conductance of a cell, µS. Default: 0 and 1.
+    pulse_step : float
+        Change of a pulse, share of g_max - g_min. Default: 0.001.
+    pulse_limit : int
+        Most pulses of a cell in one update. Default: 31.
+    verify_pulses : int
+        Most pulses of a closed-loop write. Default: 0, open loop.
+    verify_tolerance : float
+        Miss at which a closed-loop write stops, share of g_max - g_min. Default: 0.01.
+    refresh_at : float
+        Where both cells of a pair are written anew, share of g_max - g_min. Default: 0.9.
+    """
+
+    dac_bits: int = 0
+    dac_range: float = 0.0
+    adc_bits: int = 0
+    adc_range: float = 0.0
+    calibrates: bool = False
+    weight_range: float = 8.0
+    weight_bound: float = 0.0
+    paired: bool = True
+    slices: int = 1
+    slice_bits: int = 4
+    tile_rows: int = 0
+    tile_columns: int = 0
+    wire_resistance: float = 0.0
+    nodal: bool = False
+    stuck_low: float = 0.0
+    stuck_high: float = 0.0
+    stuck_random: float = 0.0
+    dead_rows: float = 0.0
+    dead_columns: float = 0.0
+    read_time: float = 0.0
+    compensated: bool = False
+    drift_start: float = 1.0
+    g_min: float = 0.0
+    g_max: float = 1.0
+    pulse_step: float = 1e-3
+    pulse_limit: int = 31
+    verify_pulses: int = 0
+    verify_tolerance: float = 0.01
+    refresh_at: float = 0.9
+
+    @property
+    def span(self) -> float:
+        """How far the highest conductance of a cell lies above the lowest, µS."""
+        return self.g_max - self.g_min
+
+    @property
+    def verified(self) -> bool:
+        """Whether pulses are given in a closed loop."""
+        return self.verify_pulses > 0
+
+    @property
+    def stuck(self) -> tuple[float, float, float]:
+        """Shares of the cells stuck at the lowest conductance, at the highest, and anywhere between."""
+        return self.stuck_low, self.stuck_high, self.stuck_random
+
+    @property
+    def faulty(self) -> bool:
+        """Whether some cells or lines do not work."""
+        return any((*self.stuck, self.dead_rows, self.dead_columns))
+
+    def full_span_weight(self, inputs: int) -> float:
+        """The weight that the full span stands for, in an array of this many inputs."""
+        return self.weight_bound or self.weight_range / math.sqrt(inputs)
+
+
+def resolve(device: Device) -> DeviceNumbers:
+    """The numbers of a device, from those of its fields that the chip knows by name."""
+    stated, usual = device._asdict(), asdict(DeviceNumbers())
+    numbers: dict[str, Any] = {name: type(value)(stated[name]) for name, value in usual.items() if name in stated}
+    return DeviceNumbers(
+        **{
+            **numbers,
+            "calibrates": stated.get("adc_range") == 0,
+            "paired": stated.get("cells_per_weight", 2) != 1,
+            "compensated": stated.get("compensation", 0) == 1,
+            "drift_start": numbers.get("drift_start") or 1.0,
+        }
+    )
