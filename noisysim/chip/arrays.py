@@ -11,11 +11,13 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim.chip import ageing
 from noisysim.chip.fabrication import DEAD, Fabrication
+from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import backends, layout, seeding
+from noisysim.compute.cell_state import CellState, PulseLimits, Span, VerifyLimits
 from noisysim.compute.jit import specialised
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
-from noisysim.devices.resolved import resolve
+from noisysim.devices.resolved import DeviceNumbers, resolve
 from noisysim.networks.tiling import Network
 
 CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
@@ -28,33 +30,33 @@ class Cells(NamedTuple):
     Attributes
     ----------
     plus, minus : numpy.ndarray
-        Conductances now, uS, (slices, n_out, n_in). With one cell a weight, minus is the fixed reference.
+        Conductances now, µS, (slices, n_out, n_in). With one cell a weight, minus is the fixed reference.
     stuck : numpy.ndarray
         Which do not answer to writes, bool, (slices, 2, n_out, n_in).
     age : numpy.ndarray
         Seconds since each was written, (slices, 2, n_out, n_in); zeros for a device that does not age.
     target : numpy.ndarray
-        What the last write of each aimed at, uS, (slices, 2, n_out, n_in); after pulses of an open loop, what it held
+        What the last write of each aimed at, µS, (slices, 2, n_out, n_in); after pulses of an open loop, what it held
         then. NaN for a device whose hooks do not ask for it.
     """
 
-    plus: np.ndarray
-    minus: np.ndarray
-    stuck: np.ndarray
-    age: np.ndarray
-    target: np.ndarray
+    plus: Floats
+    minus: Floats
+    stuck: Bools
+    age: Doubles
+    target: Floats
 
 
 def hook_numbers(loops: Any, device: Device) -> Any:
     """What loops take of a device: the numbers that its hooks read, float32."""
-    given = device_files.scalars(device)
-    return loops.Numbers(*(given.get(field, np.float32(0.0)) for field in loops.Numbers._fields))
+    stated = device_files.scalars(device)
+    return loops.Numbers(*(stated.get(field, np.float32(0.0)) for field in loops.Numbers._fields))
 
 
-class Arrays:
-    """The arrays of some chips of one device. A device without hooks about cells has plain weights.
+class Arrays(CellState):
+    """The cells of some chips of one device. A device without hooks about cells has plain weights.
 
-    What belongs to a layer or a tile of all chips lies together, chip after chip.
+    What belongs to a layer or a tile of all chips is in one piece, chip after chip.
 
     Parameters
     ----------
@@ -64,114 +66,100 @@ class Arrays:
         Of fabrication and write noise; of each chip its own: then what they do is counted apart.
     chips : int
     backend : str
-        Where the arrays lie.
+        That computes on them.
     """
 
     def __init__(self, net: Network, device: Device, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu"):
-        own = devices.own_hooks(device)
-        self.net, self.device, self.chips, self.apart = net, device, chips, isinstance(seed, Sequence)
+        own, hooks = devices.own_hooks(device), devices.hooks(device)
+        self.device, self.numbers = device, resolve(device)
         self._backend = backends.get(backend)
-        self.table, self.tiles = net.layout()
         self.has_cells = bool(own & CELL_HOOKS)
-        self.numbers = numbers = resolve(device)
-        self.paired = numbers.paired
-        self.pulsed, self.verified = "pulse" in own, "pulse" in own and numbers.verified
-        hooks = devices.hooks(device)
-        self._check(own)
-        self.timed = devices.ages(device)
-        compensated = "drift" in own and numbers.compensated and self.knows_targets
-        self.aims = compensated or any(device_files.takes_target(hooks[hook]) for hook in ("drift", "cell_std"))
-        self.pace = ageing.pace_of(device) if self.timed else None
-        self.written_at = 0.0  # when any cell was written last
-        self.write_keys = self._put(seeding.keys(seed, "chip/write", chips))
+        self.verified = "pulse" in own and self.numbers.verified
+        _check(net, device, self.numbers, own)
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
-        self.faulty = self.has_cells and numbers.faulty
+        self.pace = ageing.pace_of(device) if devices.ages(device) else None
+        self.written_at = 0.0  # when any cell was written last
+        self.writes = 0
+        super().__init__(**self._laid_out(net, seed, chips))
         constants = {
             "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "AIMED": self.aims,
-            "PAIRED": self.paired, "SLICED": net.slices > 1, "VERIFIED": self.verified,
-            "HAS_OWN": bool(self.spreads["cell"]), "FAULTY": self.faulty,
+            "PAIRED": self.paired, "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": self.varied,
+            "FAULTY": self.faulty,
         }  # fmt: skip
         loops = specialised.for_device(
             "cells", device._fields, hooks, self.spreads, constants, backend=self._backend.NAME
         )
-        self._lay_out(not ageing.reads_are_silent(device))
-        # no read finds a cell as it was written: its variance is left to the next one
-        self.lazy = self.pace is not None and self.pace.patience(0.0) < numbers.read_time
         self._cells = self._backend.Cells(self, loops, hook_numbers(loops, device))
-        self.writes = 0
         erase_with(self, [*self.held.values(), self.own, self.stuck, self.write_keys, self.fabrication.keys])
 
-    def _check(self, own: frozenset[str]) -> None:
-        """What a device's fields and hooks must satisfy together."""
-        name, net = devices.name_of(self.device), self.net
-        if net.slices > 1 and not self.has_cells:
-            raise ValueError(f"device {name!r} has slices={net.slices}, but no hook about cells to write them by")
-        if net.slices > 1 and (not self.paired or (self.pulsed and not self.verified)):
-            raise ValueError(
-                f"device {name!r} has slices={net.slices}: bit slices need cells_per_weight=2 and writes to a stored "
-                "target (program, or pulses with verify_pulses > 0)"
-            )
-        if net.slices > 1 and net.slices * net.slice_bits > 20:
-            raise ValueError(
-                f"device {name!r}: slices x slice_bits may be 20 bits at most, not {net.slices * net.slice_bits}"
-            )
-        if self.numbers.wire_resistance and "read_cell" in own:
-            raise ValueError(
-                f"device {name!r} has wire_resistance, which acts on whole arrays, and reads every cell by itself "
-                "(read_cell): set one of the two off"
-            )
-        if self.numbers.wire_resistance and self.numbers.nodal:
-            from noisysim.devices.physics.wires import LARGEST  # SciPy's solvers take a while to import
+    def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int) -> dict[str, Any]:
+        """The fields of `CellState`, for cells that were never written."""
+        numbers, own, hooks = self.numbers, devices.own_hooks(self.device), devices.hooks(self.device)
+        timed, pulsed = self.pace is not None, "pulse" in own
+        compensated = "drift" in own and numbers.compensated and (not pulsed or self.verified)
+        aims = compensated or any(device_files.takes_target(hooks[hook]) for hook in ("drift", "cell_std"))
+        faulty = self.has_cells and numbers.faulty
+        table, tiles = net.layout()
+        return {
+            "net": net, "chips": chips, "apart": isinstance(seed, Sequence), "table": table, "tiles": tiles,
+            "paired": numbers.paired, "pulsed": pulsed, "timed": timed, "aims": aims, "faulty": faulty,
+            "varied": bool(self.spreads["cell"]),
+            # no read finds a cell as it was written: its variance is left to the next one
+            "lazy": self.pace is not None and self.pace.patience(0.0) < numbers.read_time,
+            **self._scales(net),
+            **self._empty_arrays(net, chips, timed, aims, faulty),
+            "write_keys": self._put(seeding.keys(seed, "chip/write", chips)),
+            "wire": numbers.wire_resistance if self.has_cells else 0.0,
+            "exact_wires": numbers.nodal,
+        }  # fmt: skip
 
-            largest = max(
-                (d - c) * (b - a) for i in range(net.depth) for a, b in net.row_tiles(i) for c, d in net.column_tiles(i)
-            )
-            if largest > LARGEST:
-                raise ValueError(
-                    f"device {name!r} has nodal=1: arrays of {largest} cells take too long to solve (at most "
-                    f"{LARGEST}); make tile_rows smaller, or set nodal=0"
-                )
-
-    def _lay_out(self, varied: bool) -> None:
-        net, numbers, has, xp = self.net, self.numbers, self.has_cells, self._backend.xp
-        n, sides = self.chips * net.cells if has else 0, 2 * net.slices
-        self.weights = xp.zeros(self.chips * net.cells * net.slices, np.float32)
-        self.variances = xp.zeros(self.weights.size if varied else 0, np.float32)
-        self.targets = xp.zeros(n, np.float32)
-        self.now = xp.zeros((sides, n), np.float32)
-        self.fresh = xp.zeros((sides, n) if self.timed else (0, 0), np.float32)
-        self.since = xp.zeros((sides, n) if self.timed else (1, 0))
-        self.aimed = xp.zeros((sides, n) if self.aims else (0, 0), np.float32)
-        self.span = (np.float32(numbers.g_min), np.float32(numbers.span), net.slices, net.slice_bits)
+    def _scales(self, net: Network) -> dict[str, Any]:
+        """How weights, targets, conductances and pulses are converted into each other."""
+        numbers, levels = self.numbers, 2 ** (net.slice_bits * net.slices) - 1
         bounds = np.array([numbers.full_span_weight(inputs) for inputs in net.fan_in])
-        self.scales = (1 / bounds).astype(np.float32)
         digits = 2**net.slice_bits - 1
         worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]
-        shares = np.array(worth) / (2 ** (net.slice_bits * net.slices) - 1) if net.slices > 1 else np.ones(1)
-        self.units = (bounds[:, None] * shares * (1 if self.paired else 2) / numbers.span).astype(np.float32)
-        per = (1 if self.paired else 0.5) / numbers.pulse_step
-        self.pulsing = (self.scales * per).astype(np.float32)
-        self.pulse_limits = (numbers.pulse_limit, np.float32(numbers.refresh_at))
-        self.verify_limits = (numbers.verify_pulses, np.float32(numbers.verify_tolerance))
-        self.own = self._put(self.fabrication.cells())
-        self.stuck = self._put(self.fabrication.faults() if self.faulty else np.zeros((0, 0), np.float32))
-        self.wire = numbers.wire_resistance if has else 0.0
-        self.exact_wires = numbers.nodal
-        if has and not self.paired:
-            self.now[1] = numbers.g_min + numbers.span / 2
-            if self.stuck.size:
-                self.now[1, self.stuck[1] == DEAD] = DEAD
+        shares = np.array(worth) / levels if net.slices > 1 else np.ones(1)
+        scales = (1 / bounds).astype(np.float32)
+        pulses = (1 if numbers.paired else 0.5) / numbers.pulse_step
+        return {
+            "span": Span(np.float32(numbers.g_min), np.float32(numbers.span), net.slices, net.slice_bits),
+            "scales": scales,
+            "units": (bounds[:, None] * shares * (1 if numbers.paired else 2) / numbers.span).astype(np.float32),
+            "pulsing": (scales * pulses).astype(np.float32),
+            "pulse_limits": PulseLimits(numbers.pulse_limit, np.float32(numbers.refresh_at)),
+            "verify_limits": VerifyLimits(numbers.verify_pulses, np.float32(numbers.verify_tolerance)),
+        }
+
+    def _empty_arrays(self, net: Network, chips: int, timed: bool, aims: bool, faulty: bool) -> dict[str, Any]:
+        """Arrays of cells and weights, of which only the reference of single cells and what is stuck hold anything."""
+        numbers, xp = self.numbers, self._backend.xp
+        sides, n = 2 * net.slices, chips * net.cells if self.has_cells else 0
+        weights = chips * net.cells * net.slices
+        silent = ageing.reads_are_silent(self.device)
+        stuck = self._put(self.fabrication.faults() if faulty else np.zeros((0, 0), np.float32))
+        now = xp.zeros((sides, n), np.float32)
+        if self.has_cells and not numbers.paired:
+            now[1] = numbers.g_min + numbers.span / 2
+            if stuck.size:
+                now[1, stuck[1] == DEAD] = DEAD
+        return {
+            "weights": xp.zeros(weights, np.float32),
+            "variances": xp.zeros(0 if silent else weights, np.float32),
+            "targets": xp.zeros(n, np.float32),
+            "now": now,
+            "fresh": xp.zeros((sides, n) if timed else (0, 0), np.float32),
+            "since": xp.zeros((sides, n) if timed else (1, 0)),
+            "aimed": xp.zeros((sides, n) if aims else (0, 0), np.float32),
+            "own": self._put(self.fabrication.cells()),
+            "stuck": stuck,
+        }
 
     @property
-    def held(self) -> dict[str, np.ndarray]:
+    def held(self) -> dict[str, Array]:
         """The arrays that change in use."""
         return {n: getattr(self, n) for n in ("weights", "variances", "targets", "now", "fresh", "since", "aimed")}
-
-    @property
-    def written_variances(self) -> Any:
-        """The variances that a write brings up to date."""
-        return self.variances[:0] if self.lazy else self.variances
 
     @property
     def aged(self) -> list[Any]:
@@ -307,6 +295,38 @@ class Arrays:
 
     def _put(self, array: np.ndarray) -> Any:
         return self._backend.put(array)
+
+
+def _check(net: Network, device: Device, numbers: DeviceNumbers, own: frozenset[str]) -> None:
+    """Refuse a device whose fields and hooks contradict each other."""
+    name, open_loop = devices.name_of(device), "pulse" in own and not numbers.verified
+    if net.slices > 1 and not own & CELL_HOOKS:
+        raise ValueError(f"device {name!r} has slices={net.slices}, but no hook about cells to write them by")
+    if net.slices > 1 and (not numbers.paired or open_loop):
+        raise ValueError(
+            f"device {name!r} has slices={net.slices}: bit slices need cells_per_weight=2 and writes to a stored "
+            "target (program, or pulses with verify_pulses > 0)"
+        )
+    if net.slices > 1 and net.slices * net.slice_bits > 20:
+        raise ValueError(
+            f"device {name!r}: slices x slice_bits may be 20 bits at most, not {net.slices * net.slice_bits}"
+        )
+    if numbers.wire_resistance and "read_cell" in own:
+        raise ValueError(
+            f"device {name!r} has wire_resistance, which acts on whole arrays, and reads every cell by itself "
+            "(read_cell): set one of the two off"
+        )
+    if numbers.wire_resistance and numbers.nodal:
+        from noisysim.devices.physics.wires import LARGEST  # SciPy's solvers take a while to import
+
+        largest = max(
+            (d - c) * (b - a) for i in range(net.depth) for a, b in net.row_tiles(i) for c, d in net.column_tiles(i)
+        )
+        if largest > LARGEST:
+            raise ValueError(
+                f"device {name!r} has nodal=1: arrays of {largest} cells take too long to solve (at most "
+                f"{LARGEST}); make tile_rows smaller, or set nodal=0"
+            )
 
 
 def erase(arrays: Iterable[Any]) -> None:

@@ -16,6 +16,7 @@ from noisysim.chip.cost import Cost
 from noisysim.chip.decorrelation import decorrelate
 from noisysim.chip.normalisation import Normalisation
 from noisysim.chip.oracle import Oracle
+from noisysim.common.array_types import is_array
 from noisysim.common.fields import Field, as_list, check, check_choice, check_switch, shown
 from noisysim.common.plain_arrays import REAL, NonFiniteError, plain
 from noisysim.common.source import uses
@@ -26,6 +27,7 @@ from noisysim.compute.layout import FIRST_TILE, LEAST_SCALE, ON_LINE, ON_OUTPUT,
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Call, ReadCells, Standing
+from noisysim.compute.rules.ranges import SPARE
 from noisysim.devices.resolved import resolve
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.tiling import Network, network
@@ -319,7 +321,7 @@ class Chip:
         look()
         hidden, where = self._hidden, self._backend.xp.where
         seen = (hidden.peaks >= np.float32(LEAST_SCALE)) & (hidden.peaks < np.float32(1e38))
-        hidden.ranges[:] = where(seen, np.float32(1.25) * hidden.peaks, hidden.ranges)
+        hidden.ranges[:] = where(seen, SPARE * hidden.peaks, hidden.ranges)
         hidden.peaks[:] = 0
 
     # -- changes -------------------------------------------------------------------------------------------------
@@ -537,7 +539,7 @@ class Chip:
 
     def _stacked(self, initial: Sequence[Layered]) -> Layered:
         """Weights of all chips, from those that they share or each one's, where the chips are."""
-        if self.chips == 1 and self._backend.NAME == "cpu":
+        if self.chips == 1 and self._backend.HOST_MEMORY:
             return initial[0]
         each = list(initial) * (self.chips // len(initial))
         return layered.layered([self._backend.put(np.concatenate(own)) for own in zip(*each, strict=True)])
@@ -663,8 +665,8 @@ class Chip:
         """Contiguous float32 numbers, where they lie."""
         if type(array) is np.ndarray and array.dtype == np.float32 and array.flags.c_contiguous:
             return array
-        if hasattr(type(array), "__cuda_array_interface__"):
-            if self._backend.NAME == "cpu":
+        if is_array(array) and type(array) is not np.ndarray:
+            if self._backend.HOST_MEMORY:
                 raise TypeError(f"{name} lie on a GPU; this chip is on the CPU: make it with backend='cuda'")
             if array.dtype.kind not in REAL:
                 raise TypeError(f"{name} must hold real numbers, not {array.dtype}")

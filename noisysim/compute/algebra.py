@@ -1,60 +1,43 @@
-"""The few operations over all layers that learning rules are made of, on whatever backend the arrays lie.
+"""The few operations over all layers that learning rules are made of, on the backend of the arrays.
 
-Each takes lists with one array a layer; a `Layered` is used where it lies, any other list may be copied first. Arrays
+Each takes lists with one array per layer; a `Layered` is used as it is, any other list may be copied first. Arrays
 are (batch, units), or (batch, positions, units) of a convolution: sums over samples are sums over positions as well.
 
 Several chips may stand side by side, ``chips`` of them: then ``batch`` counts the samples of all, chip after chip, and
-the rows of weights, gradients and other matrices are stacked in the same way. What a chip gets does not depend on who
-stands beside it; with NumPy's arrays not in a single bit.
+the rows of weights, gradients and other matrices are stacked in the same way. What a chip gets does not depend on the
+chips beside it; with NumPy's arrays not in a single bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import backends, layered
 from noisysim.compute.execution import single_blas as single_blas
 from noisysim.compute.layered import Layered
+from noisysim.compute.protocols import Term as Term
 
 
-class Term(NamedTuple):
-    """One summand of an estimate of dL/da: factors (activities - baseline).
-
-    Attributes
-    ----------
-    factors : array
-        (batch,), or (layers, batch) for factors of each layer's own; on the backend of the activities.
-    activities : sequence of array
-        (batch, units) or (batch, positions, units) a layer.
-    baseline : sequence of array or None
-        The same; ``None`` is zero.
-    """
-
-    factors: Any
-    activities: Sequence[Any]
-    baseline: Sequence[Any] | None = None
-
-
-def squared_distances(activities: Sequence[Any], baseline: Sequence[Any]) -> Any:
-    """Squared norm over all layers of the difference of two passes, a value a sample, (batch,) float64."""
+def squared_distances(activities: Sequence[Floats], baseline: Sequence[Floats]) -> Doubles:
+    """Squared norm over all layers of the difference of two passes, one value per sample, (batch,) float64."""
     a, b = layered.layered(activities), layered.layered(baseline)
-    return backends.of(a.flat).ops.squared_distances(a, b)
+    return backends.backend_of(a.flat).ops.squared_distances(a, b)
 
 
-def layer_distances(activities: Sequence[Any], baseline: Sequence[Any]) -> Any:
+def layer_distances(activities: Sequence[Floats], baseline: Sequence[Floats]) -> Doubles:
     """Squared norm of the difference of two passes in each layer, (layers, batch) float64."""
     a, b = layered.layered(activities), layered.layered(baseline)
-    return backends.of(a.flat).ops.layer_distances(a, b)
+    return backends.backend_of(a.flat).ops.layer_distances(a, b)
 
 
 def outer(
     terms: Sequence[Term],
-    inputs: Sequence[Any],
+    inputs: Sequence[Floats],
     out: Layered | None = None,
-    normed: Sequence[Any] = (),
+    normed: Sequence[Floats | None] = (),
     chips: int = 1,
 ) -> Layered:
     """Mean over a chip's samples of s_l x_l^T with s_l the sum of the terms: a weight gradient.
@@ -63,7 +46,7 @@ def outer(
     ----------
     terms : sequence of Term
     inputs : sequence of array
-        x, (batch, n_in) or (batch, positions, n_in) a layer.
+        x, (batch, n_in) or (batch, positions, n_in) per layer.
     out : Layered, optional
         Room for the result.
     normed : sequence of (array or None)
@@ -74,10 +57,10 @@ def outer(
     Returns
     -------
     Layered
-        (chips n_out, n_in) a layer.
+        (chips n_out, n_in) per layer.
     """
     first = terms[0].activities
-    backend = backends.of(first[0])
+    backend = backends.backend_of(first[0])
     if out is None:
         shapes = [(chips * a.shape[-1], x.shape[-1]) for a, x in zip(first, inputs, strict=True)]
         out = layered.empty(shapes, backend.xp)
@@ -85,23 +68,23 @@ def outer(
     return out
 
 
-def leave_out_moments(signal: Any, normed: Any, chips: int = 1) -> None:
+def leave_out_moments(signal: Floats, normed: Floats, chips: int = 1) -> None:
     """signal -= <signal> + normed <signal normed>, in place, (rows, units) with means over each chip's rows."""
-    backends.of(signal).ops.leave_out_moments(signal, normed, chips)
+    backends.backend_of(signal).ops.leave_out_moments(signal, normed, chips)
 
 
-def moments(activities: Any, chips: int = 1) -> Any:
+def moments(activities: Floats, chips: int = 1) -> Doubles:
     """Mean and variance of each unit over a chip's samples and positions, (2, chips units) float64."""
-    return backends.of(activities).ops.moments(activities, chips)
+    return backends.backend_of(activities).ops.moments(activities, chips)
 
 
-def rows(array: Any) -> Any:
+def rows(array: Floats) -> Floats:
     """(batch, positions, units) as (batch positions, units); (batch, units) as it is."""
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
 def normals(
-    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Any
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Words
 ) -> None:
     """Fill arrays with N(0, sigma^2): a pure function of sample, number, stream, layer and key.
 
@@ -113,37 +96,39 @@ def normals(
         Of all chips, or of each.
     first_sample, number, stream : int
     keys : array
-        A key for each chip, (chips, 2) uint32, where `out` lies.
+        A key for each chip, (chips, 2) uint32, on the backend of `out`.
     """
-    backends.of(out.flat).ops.normals(out, sigma, first_sample, number, stream, keys)
+    backends.backend_of(out.flat).ops.normals(out, sigma, first_sample, number, stream, keys)
 
 
-def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Any) -> None:
-    """Fill arrays, (rows, n) a layer, with draws within each one's bound: a pure function of stream, layer and key.
+def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
+    """Fill arrays, (rows, n) per layer, with draws within each one's bound: a pure function of stream, layer and key.
 
     The chips whose `keys`, (chips, 2) uint32, these are share the rows.
     """
-    backends.of(out.flat).ops.uniforms(out, bounds, stream, keys)
+    backends.backend_of(out.flat).ops.uniforms(out, bounds, stream, keys)
 
 
-def combine(factors: Any, activities: Sequence[Any], out: Any, baseline: Any | None = None) -> Any:
+def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None = None) -> Floats:
     """out = sum_k factors[k] (activities[k] - baseline), for one layer: (terms, batch), and (batch, ...) each."""
-    backends.of(out).ops.combine(factors, activities, out, baseline)
+    backends.backend_of(out).ops.combine(factors, activities, out, baseline)
     return out
 
 
-def scale_by_slope(signal: Any, activities: Any, activation: str) -> Any:
+def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> Floats:
     """signal *= f'(activities), in place, of one layer."""
-    backends.of(signal).ops.scale_by_slope(signal, activities, activation)
+    backends.backend_of(signal).ops.scale_by_slope(signal, activities, activation)
     return signal
 
 
-def activate(activities: Any, activation: str) -> Any:
+def activate(activities: Floats, activation: str) -> Floats:
     """f(activities), what hidden units give, of one layer."""
-    return backends.of(activities).ops.activate(activities, activation)
+    return backends.backend_of(activities).ops.activate(activities, activation)
 
 
-def product(x: Any, matrices: Sequence[Any], out: Any | None = None, chips: int = 1, transposed: bool = False) -> Any:
+def product(
+    x: Floats, matrices: Sequence[Floats], out: Floats | None = None, chips: int = 1, transposed: bool = False
+) -> Floats:
     """x M_1 M_2 ..., each chip's rows times its own matrices.
 
     Parameters
@@ -163,7 +148,7 @@ def product(x: Any, matrices: Sequence[Any], out: Any | None = None, chips: int 
     array
         (..., b) float32.
     """
-    backend = backends.of(x)
+    backend = backends.backend_of(x)
     if out is None:
         last = matrices[-1]
         columns = last.shape[0] // chips if transposed else last.shape[1]
@@ -172,6 +157,6 @@ def product(x: Any, matrices: Sequence[Any], out: Any | None = None, chips: int 
     return out
 
 
-def passed_share(activities: Sequence[Any], baseline: Sequence[Any], chips: int = 1) -> Any:
+def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips: int = 1) -> Doubles:
     """Share of each chip's activities that differ between two passes, (chips,) float64; 0 of none."""
-    return backends.of(activities[0]).ops.passed_share(activities, baseline, chips)
+    return backends.backend_of(activities[0]).ops.passed_share(activities, baseline, chips)

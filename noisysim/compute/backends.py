@@ -1,8 +1,7 @@
-"""Where arrays lie, and who computes on them: "cpu" (NumPy, compiled loops) or "cuda" (CuPy, CUDA kernels, cuBLAS).
+"""Where arrays are, and what computes on them: "cpu" (NumPy, compiled loops) or "cuda" (CuPy, CUDA kernels, cuBLAS).
 
-A backend is a module. It has ``xp``, the array namespace (`numpy`, `cupy`); ``put`` and ``take``, which bring NumPy
-arrays to where it computes and back; ``ops``, the operations that learners are made of; ``Passes`` and ``Cells``, which
-run a chip. What lies on a GPU is found by its type, so nobody has to be told.
+A backend is a module (`noisysim.compute.protocols.Backend`). Arrays are recognised by their type, so that no call has
+to say where its arrays are.
 """
 
 from __future__ import annotations
@@ -10,17 +9,20 @@ from __future__ import annotations
 import importlib
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from noisysim.common import array_types
 from noisysim.common.fields import check_choice
+
+if TYPE_CHECKING:
+    from noisysim.compute.protocols import Backend
 
 NAMES = ("auto", "cpu", "cuda", "cuda:tf32")
 """What `resolve` takes: "auto" is "cuda" where a GPU can be used, else "cpu"; "cuda:tf32" rounds what products take to
 ten bits, which is faster, and blurs small perturbations."""
 
-
-_AS_EVER: AbstractContextManager[Any] = nullcontext()
-_BY_TYPE: dict[type, Any] = {}
+_EXACT: AbstractContextManager[None] = nullcontext()
+_BY_TYPE: dict[type, Backend] = {}
 
 
 class BackendError(RuntimeError):
@@ -28,23 +30,26 @@ class BackendError(RuntimeError):
 
 
 @cache
-def get(name: str) -> Any:
-    """The backend called so."""
-    return importlib.import_module(f"noisysim.compute.{name.partition(':')[0]}")
+def get(name: str) -> Backend:
+    """The backend of this name."""
+    backend: Backend = importlib.import_module(f"noisysim.compute.{name.partition(':')[0]}")  # type: ignore[assignment]
+    return backend
 
 
-def products(name: str) -> AbstractContextManager[Any]:
+def products(name: str) -> AbstractContextManager[None]:
     """In a ``with`` block large products are as exact as a backend of this name makes them."""
-    return get(name).tf32() if name == "cuda:tf32" else _AS_EVER
+    return get(name).tf32() if name == "cuda:tf32" else _EXACT
 
 
-def of(array: Any) -> Any:
+def backend_of(array: Any) -> Backend:
     """The backend of an array, by its type; asked for in every operation of every update."""
-    found = _BY_TYPE.get(type(array))
-    if found is None:
-        on_gpu = hasattr(type(array), "__cuda_array_interface__")
-        found = _BY_TYPE[type(array)] = get("cuda" if on_gpu else "cpu")
-    return found
+    backend = _BY_TYPE.get(type(array))
+    if backend is None:
+        backend = _BY_TYPE[type(array)] = get(array_types.backend_name(array))
+    return backend
+
+
+of = backend_of
 
 
 def resolve(name: Any) -> str:

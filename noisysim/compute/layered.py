@@ -1,4 +1,4 @@
-"""One array a layer, kept in one buffer, so that a compiled loop takes a whole network in one argument."""
+"""One array per layer, kept in one buffer, so that a compiled loop takes a whole network in one argument."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.compute import backends
+from noisysim.common.array_types import namespace_of
+from noisysim.common.types import Floats, Ints
 
 
-class Layered(list):
-    """A list of arrays, one a layer, that are consecutive views of the 1-D buffer `flat`.
+class Layered(list[Floats]):
+    """A list of arrays, one per layer, that are consecutive views of the 1-D buffer `flat`.
 
     Items are not to be replaced; write into them.
 
@@ -23,8 +24,8 @@ class Layered(list):
     widths : numpy.ndarray
         int64, (layers,): the length of each array's last axis.
     positions, sizes : numpy.ndarray
-        int64, (layers,): rows of so many values that a sample has, the axes between the first and the last; and all of
-        its values.
+        int64, (layers,): rows of that length per sample, the axes between the first and the last; and all values per
+        sample.
     flat_rows : bool
         Whether each sample is one row of every array.
 
@@ -37,7 +38,13 @@ class Layered(list):
 
     __slots__ = ("flat", "flat_rows", "positions", "sizes", "widths")
 
-    def __init__(self, flat: np.ndarray, shapes: Sequence[tuple[int, ...]]):
+    flat: Floats
+    widths: Ints
+    positions: Ints
+    sizes: Ints
+    flat_rows: bool
+
+    def __init__(self, flat: Floats, shapes: Sequence[tuple[int, ...]]):
         self.flat = flat[: sum(math.prod(shape) for shape in shapes)]
         self.widths = np.array([shape[-1] for shape in shapes], np.int64)
         self.positions = np.array([math.prod(shape[1:-1]) for shape in shapes], np.int64)
@@ -65,11 +72,11 @@ def zeros(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
     return Layered(xp.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
-def layered(arrays: Sequence[Any]) -> Layered:
+def layered(arrays: Sequence[Floats]) -> Layered:
     """The arrays as a `Layered`: themselves if they are one, else a copy."""
     if isinstance(arrays, Layered):
         return arrays
-    made = empty([np.shape(a) for a in arrays], backends.of(arrays[0]).xp if len(arrays) else np)
+    made = empty([np.shape(a) for a in arrays], namespace_of(arrays[0]) if len(arrays) else np)
     for target, source in zip(made, arrays, strict=True):
         target[...] = source
     return made

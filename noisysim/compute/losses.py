@@ -37,22 +37,22 @@ class Loss(NamedTuple):
 
 def cross_entropy(output: Any, targets: Any) -> Any:
     """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value a sample (CCE)."""
-    return backends.of(output).ops.cross_entropy(output, targets)
+    return backends.backend_of(output).ops.cross_entropy(output, targets)
 
 
 def cross_entropy_error(output: Any, targets: Any) -> Any:
     """Derivative of `cross_entropy`: softmax(y) - t (targets sum to one)."""
-    return backends.of(output).ops.cross_entropy_error(output, targets)
+    return backends.backend_of(output).ops.cross_entropy_error(output, targets)
 
 
 def squared_error(output: Any, targets: Any) -> Any:
     """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value a sample (MSE)."""
-    return backends.of(output).ops.squared_error(output, targets)
+    return backends.backend_of(output).ops.squared_error(output, targets)
 
 
 def squared_error_error(output: Any, targets: Any) -> Any:
     """Derivative of `squared_error`: y - t."""
-    return backends.of(output).xp.subtract(output, targets, dtype=np.float32)
+    return backends.backend_of(output).xp.subtract(output, targets, dtype=np.float32)
 
 
 LOSSES = {

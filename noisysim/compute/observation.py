@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.common.array_types import is_array
 from noisysim.common.fields import check_switch
 from noisysim.common.plain_arrays import plain
 
@@ -104,8 +105,8 @@ def _pieces(part: str, given: Any) -> tuple[Any, ...]:
 
 
 def _plain_piece(name: str, piece: Any) -> Any:
-    """An array of a subclass as NumPy's own; one that lies on a GPU as it is."""
-    if piece is None or hasattr(type(piece), "__cuda_array_interface__"):
+    """An array of a subclass as NumPy's own; one of a backend's own type as it is."""
+    if piece is None or is_array(piece):
         return piece
     if not isinstance(piece, np.ndarray):
         raise TypeError(f"{name} must be an array, not {type(piece).__name__}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Floats
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import MASK_AT
 from noisysim.compute.observation import Observation
@@ -15,7 +16,7 @@ from noisysim.networks.tiling import Network
 NOTHING = np.zeros(0, np.float32)
 
 
-class Observed(list):
+class Observed(list[Observation]):
     """The observations of one call, in buffers of their own.
 
     They share what the first layer was driven with, and what dropout multiplied by.
@@ -41,13 +42,13 @@ class Observed(list):
         first, others = sizes[0], sum(sizes[1:])
         self.inputs = xp.empty(first + (count if whole else 1) * others, np.float32)
         self.activities = xp.empty((count, rows * sum(net.lines)), np.float32)
-        self.masks: np.ndarray = NOTHING
-        self.layer_masks: list[np.ndarray | None] = []
+        self.masks: Floats = NOTHING
+        self.layer_masks: list[Floats | None] = []
         if drops:
             self.masks, self.layer_masks = _masks(net, rows, xp)
         for k in range(count):
             if k == 0:
-                inputs: list[np.ndarray] = Layered(self.inputs, driven)
+                inputs: list[Floats] = Layered(self.inputs, driven)
             elif not whole:
                 inputs = []
             else:
@@ -57,10 +58,10 @@ class Observed(list):
             self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
 
 
-def _masks(net: Network, rows: int, xp: Any) -> tuple[np.ndarray, list[np.ndarray | None]]:
-    """Room for what dropout multiplies by: one buffer, and each layer's part of it."""
+def _masks(net: Network, rows: int, xp: Any) -> tuple[Floats, list[Floats | None]]:
+    """Space for what dropout multiplies by: one buffer, and each layer's part of it."""
     flat = xp.empty(rows * sum(n for n, drop in zip(net.outputs, net.drops, strict=True) if drop), np.float32)
-    parts: list[np.ndarray | None] = []
+    parts: list[Floats | None] = []
     for layer, row in enumerate(net.geometry()):
         at, shape = rows * row[MASK_AT], net.output_shape(layer, rows)
         parts.append(flat[at : at + math.prod(shape)].reshape(shape) if row[MASK_AT] >= 0 else None)

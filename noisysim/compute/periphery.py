@@ -36,7 +36,7 @@ def pull_back(
     chips: int = 1,
 ) -> np.ndarray:
     """dL/da of a layer's lines, in their shape, from dL/dy of its hidden outputs, (batch, values); may be in place."""
-    block, lines, place = net.blocks[layer], observation.activities[layer], backends.of(signal)
+    block, lines, place = net.blocks[layer], observation.activities[layer], backends.backend_of(signal)
     batch = len(lines)
     whole = signal.reshape(batch, -1)
     if block.plain and out is not None:
@@ -74,7 +74,7 @@ def normalised(layer: int, observation: Observation, chips: int = 1) -> np.ndarr
 
 def push(net: Architecture, layer: int, change: np.ndarray, observation: Observation, chips: int = 1) -> np.ndarray:
     """Change of the hidden outputs, (batch, values), along a small change of a layer's lines."""
-    block, lines, place = net.blocks[layer], observation.activities[layer], backends.of(change)
+    block, lines, place = net.blocks[layer], observation.activities[layer], backends.backend_of(change)
     moved = change.reshape(len(lines), -1)
     if block.pool is not None:
         picked = place.xp.empty((len(lines), net.outputs[layer]), np.float32)
@@ -86,7 +86,7 @@ def push(net: Architecture, layer: int, change: np.ndarray, observation: Observa
 
 def unfold(net: Architecture, layer: int, images: np.ndarray) -> np.ndarray:
     """What a layer's arrays see of the outputs below, (batch, values), before decorrelation: patches, or the same."""
-    batch, place = len(images), backends.of(images)
+    batch, place = len(images), backends.backend_of(images)
     flat = place.xp.ascontiguousarray(images, np.float32).reshape(batch, -1)
     if not net.blocks[layer].is_conv:
         return flat
@@ -100,7 +100,7 @@ def unfold(net: Architecture, layer: int, images: np.ndarray) -> np.ndarray:
 
 def fold(net: Architecture, layer: int, patches: np.ndarray) -> np.ndarray:
     """The transpose of `unfold`: patches are added where they were taken from, (batch, values), channel last."""
-    batch, place = len(patches), backends.of(patches)
+    batch, place = len(patches), backends.backend_of(patches)
     if not net.blocks[layer].is_conv:
         return patches.reshape(batch, -1)
     images = place.xp.empty((batch, net.sizes[layer]), np.float32)
@@ -122,7 +122,7 @@ def _normalise(lines: np.ndarray, norm: np.ndarray, chips: int) -> np.ndarray:
 
 def _settled(net: Architecture, layer: int, observation: Observation, chips: int) -> np.ndarray:
     """What the activation function is applied to, (batch, values)."""
-    block, place = net.blocks[layer], backends.of(observation.activities[layer])
+    block, place = net.blocks[layer], backends.backend_of(observation.activities[layer])
     lines = place.xp.ascontiguousarray(observation.activities[layer])
     values = lines.reshape(len(lines), -1)
     if block.pool is not None:
@@ -136,7 +136,7 @@ def _settled(net: Architecture, layer: int, observation: Observation, chips: int
 def _slopes(net: Architecture, layer: int, observation: Observation, chips: int) -> np.ndarray:
     """dy/da at the lines that pooling let through, (batch, values)."""
     values = _settled(net, layer, observation, chips)
-    slopes = algebra.scale_by_slope(backends.of(values).xp.ones_like(values), values, net.activations[layer])
+    slopes = algebra.scale_by_slope(backends.backend_of(values).xp.ones_like(values), values, net.activations[layer])
     if (norm := _entry(observation.norms, layer)) is not None:
         slopes = (slopes.reshape(chips, -1, net.units[layer]) * norm[1].reshape(chips, 1, -1)).reshape(slopes.shape)
     if (mask := _entry(observation.masks, layer)) is not None:

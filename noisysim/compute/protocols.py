@@ -1,9 +1,42 @@
-"""What a chip and the backend that runs it tell each other of one call of passes."""
+"""What a chip and a backend tell each other, and what a backend is.
+
+Arrays are typed as NumPy's: on a GPU they are CuPy's, which have the same methods.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from noisysim.common.types import Array, Bytes, Doubles, Floats, Ints, Words
+from noisysim.compute.cell_state import CellState
+from noisysim.compute.layered import Layered
+from noisysim.compute.observation_buffers import Observed
+from noisysim.networks.tiling import Network
+
+Addition: TypeAlias = tuple[int, int, int, Floats]
+"""What a drive adds: pass, kind, layer, and the array (`Call.parts`)."""
+
+
+class Term(NamedTuple):
+    """One summand of an estimate of dL/da: factors (activities - baseline).
+
+    Attributes
+    ----------
+    factors : array
+        (batch,), or (layers, batch) for factors of each layer's own; on the backend of the activities.
+    activities : sequence of array
+        (batch, units) or (batch, positions, units) per layer.
+    baseline : sequence of array or None
+        The same; ``None`` is zero.
+    """
+
+    factors: Array
+    activities: Sequence[Floats]
+    baseline: Sequence[Floats] | None = None
 
 
 class ReadCells(NamedTuple):
@@ -12,29 +45,29 @@ class ReadCells(NamedTuple):
     Attributes
     ----------
     now : array
-        Conductances, uS, (sides, cells of all chips).
+        Conductances, µS, (sides, cells of all chips).
     own : array or ()
         Own values, (fields, sides, cells).
     states : array or ()
         Discrete states, uint8, (sides, cells).
     units : numpy.ndarray
-        Weights a uS, (layers, slices) float32.
+        Weights per µS, (layers, slices) float32.
     waited, interval : float32
         Seconds before the first sample's read, and between the reads of two samples.
     """
 
-    now: Any
-    own: Any
-    states: Any
-    units: Any
-    waited: Any
-    interval: Any
+    now: Floats
+    own: Floats | tuple[()]
+    states: Bytes | tuple[()]
+    units: Floats
+    waited: np.float32
+    interval: np.float32
 
 
 class Standing(NamedTuple):
     """What passes read of a stack of chips, as it stands.
 
-    What belongs to a layer or a tile of all chips lies together, chip after chip.
+    What belongs to a layer or a tile of all chips is in one piece, chip after chip.
 
     Attributes
     ----------
@@ -54,18 +87,18 @@ class Standing(NamedTuple):
         Of the chips' noise, (chips, 2) uint32.
     """
 
-    norms: Any
-    weights: Any
-    variances: Any
-    rotations: Any
-    ranges: Any
-    gains: Any
-    peaks: Any
-    dac_range: Any
-    rows_own: Any
-    columns_own: Any
+    norms: Floats
+    weights: Floats
+    variances: Floats
+    rotations: Floats
+    ranges: Floats
+    gains: Floats
+    peaks: Floats
+    dac_range: np.float32
+    rows_own: Floats | tuple[()]
+    columns_own: Floats | tuple[()]
     cells: ReadCells | None
-    keys: Any
+    keys: Words
 
 
 class Call(NamedTuple):
@@ -74,7 +107,7 @@ class Call(NamedTuple):
     Attributes
     ----------
     observed : noisysim.compute.observation_buffers.Observed
-        Where to put what is observed, a pass each.
+        Where to put what is observed, one observation per pass.
     parts : sequence of (int, int, int, array)
         What the drives add: pass, kind (``ON_LINE``, ``ON_OUTPUT``, ``ON_WEIGHTS`` of `noisysim.compute.layout`),
         layer, and the array.
@@ -103,9 +136,9 @@ class Call(NamedTuple):
         normalised: sets its part of `Standing.norms`.
     """
 
-    observed: Any
-    parts: Sequence[tuple[int, int, int, Any]]
-    fork: Any
+    observed: Observed
+    parts: Sequence[Addition]
+    fork: Ints
     first_sample: int
     first_pass: int
     digital: bool
@@ -115,3 +148,174 @@ class Call(NamedTuple):
     stands: float
     age: Callable[[float, tuple[int, int]], None]
     settle: Callable[[int], None]
+
+
+class Passes(Protocol):
+    """Runs the passes of some chips of one device."""
+
+    def forward(self, x: Floats, standing: Standing, call: Call) -> None:
+        """Passes of inputs (chips batch, n_in): into ``call.observed``; ``standing.peaks`` are raised."""
+
+    def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
+        """Lines of every tile, (rows of all chips, lines), for values that drive each layer, read and not converted."""
+
+    def drop(self, mask: Floats, layer: int, rate: float, first_sample: int, number: int, keys: Words) -> None:
+        """Draw what the periphery drops of a layer's hidden outputs, (chips batch, values)."""
+
+    def follow(self, ranges: Floats, peaks: Floats) -> None:
+        """Move converters' ranges towards the largest values read, (chips, tiles) each, and set these to 0."""
+
+
+class Cells(Protocol):
+    """Changes the cells of some chips of one device."""
+
+    def done(self) -> Ints:
+        """Cells programmed and pulses given by each chip since the last call, (chips, 2)."""
+
+    def add(self, change: Floats) -> None:
+        """Add a change, flat, to weights that are exact."""
+
+    def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
+        """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
+
+    def pulse(self, change: Floats, number: int, clock: float) -> None:
+        """Give the cells the pulses that a change, flat, asks for."""
+
+    def age(self, clock: float, layers: tuple[int, int]) -> None:
+        """Let time do its work on the cells of some layers: the first, and behind the last."""
+
+    def wire(self, clock: float, layers: tuple[int, int]) -> None:
+        """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
+
+
+class Ops(Protocol):
+    """The operations of `noisysim.compute.algebra`, the losses, the optimizers and the decorrelation."""
+
+    def all_finite(self, array: Floats, /) -> bool:
+        """Whether a contiguous array holds neither NaN nor infinity."""
+
+    def squared_distances(self, a: Layered, b: Layered, /) -> Doubles:
+        """See `noisysim.compute.algebra.squared_distances`."""
+
+    def layer_distances(self, a: Layered, b: Layered, /) -> Doubles:
+        """See `noisysim.compute.algebra.layer_distances`."""
+
+    def outer(
+        self, terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None],
+        chips: int, /,
+    ) -> None:  # fmt: skip
+        """See `noisysim.compute.algebra.outer`."""
+
+    def leave_out_moments(self, signal: Floats, normed: Floats, chips: int, /) -> None:
+        """See `noisysim.compute.algebra.leave_out_moments`."""
+
+    def moments(self, activities: Floats, chips: int, /) -> Doubles:
+        """See `noisysim.compute.algebra.moments`."""
+
+    def normals(
+        self, out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int,
+        keys: Words, /,
+    ) -> None:  # fmt: skip
+        """See `noisysim.compute.algebra.normals`."""
+
+    def uniforms(self, out: Layered, bounds: Sequence[float], stream: int, keys: Words, /) -> None:
+        """See `noisysim.compute.algebra.uniforms`."""
+
+    def combine(self, factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None, /) -> None:
+        """See `noisysim.compute.algebra.combine`."""
+
+    def scale_by_slope(self, signal: Floats, activities: Floats, activation: str, /) -> None:
+        """See `noisysim.compute.algebra.scale_by_slope`."""
+
+    def activate(self, activities: Floats, activation: str, /) -> Floats:
+        """See `noisysim.compute.algebra.activate`."""
+
+    def product(self, x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, transposed: bool, /) -> None:
+        """See `noisysim.compute.algebra.product`."""
+
+    def passed_share(self, activities: Sequence[Floats], baseline: Sequence[Floats], chips: int, /) -> Doubles:
+        """See `noisysim.compute.algebra.passed_share`."""
+
+    def adam(
+        self, gradient: Floats, first: Floats, second: Floats, rate: np.float32, beta1: np.float32, beta2: np.float32,
+        epsilon: np.float32, correction1: np.float32, correction2: np.float32, /,
+    ) -> None:  # fmt: skip
+        """The step of `noisysim.optimizers.Adam`, on flat arrays."""
+
+    def decorrelate(self, rotations: Layered, inputs: Layered, rate: float, chips: int, /) -> None:
+        """See `noisysim.chip.decorrelation.decorrelate`."""
+
+    def cross_entropy(self, output: Floats, targets: Floats, /) -> Doubles:
+        """See `noisysim.losses.cross_entropy`."""
+
+    def cross_entropy_error(self, output: Floats, targets: Floats, /) -> Floats:
+        """See `noisysim.losses.cross_entropy_error`."""
+
+    def squared_error(self, output: Floats, targets: Floats, /) -> Doubles:
+        """See `noisysim.losses.squared_error`."""
+
+
+class Images(Protocol):
+    """Loops over images; `g` is a layer's row of ``geometry`` (`noisysim.compute.layout`)."""
+
+    def channels_last(self, images: Floats, channels: int, out: Floats, /) -> None:
+        """(rows, channels pixels), channel by channel, to (rows, pixels channels)."""
+
+    def unfold(self, images: Floats, g: Ints, patches: Floats, /) -> None:
+        """The patch at every position: images (rows, values) to patches (rows P, at least K), K as (y, x, channel)."""
+
+    def fold(self, patches: Floats, g: Ints, images: Floats, /) -> None:
+        """The transpose of `unfold`: what patches hold is added where it was taken from."""
+
+    def pool(self, values: Floats, units: int, g: Ints, out: Floats, /) -> None:
+        """The largest value of each window and unit: (rows, P units) to (rows, P' units)."""
+
+    def pick(self, change: Floats, values: Floats, units: int, g: Ints, out: Floats, /) -> None:
+        """The derivative of `pool` at these values along a change: (rows, P units) to (rows, P' units)."""
+
+    def unpool(self, signal: Floats, values: Floats, units: int, g: Ints, out: Floats, /) -> None:
+        """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
+
+
+class Backend(Protocol):
+    """A module that computes: its arrays, the operations on them, and what runs chips.
+
+    Attributes
+    ----------
+    NAME : str
+    HOST_MEMORY : bool
+        Whether its arrays are NumPy's, in the host's memory, and no call returns before it is done.
+    BATCHED_PRODUCTS : bool
+        Whether the products of chips side by side are one call, which costs little more than that of one chip.
+    xp : module
+        The array namespace: NumPy, CuPy.
+    ops, images : module
+    """
+
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def HOST_MEMORY(self) -> bool: ...
+    @property
+    def BATCHED_PRODUCTS(self) -> bool: ...
+    @property
+    def xp(self) -> Any: ...
+    @property
+    def ops(self) -> Ops: ...
+    @property
+    def images(self) -> Images: ...
+
+    def put(self, array: Any, /) -> Any:
+        """An array of NumPy's, where this backend computes."""
+
+    def take(self, array: Any, /) -> Array:
+        """The inverse of `put`."""
+
+    def tf32(self) -> AbstractContextManager[None]:
+        """In this block products of two matrices may round what they take to ten bits (TF32)."""
+
+    def Passes(self, net: Network, loops: Any, numbers: Any, chips: int, noisy: bool, /) -> Passes:
+        """What runs the passes of some chips of one device, by its loops."""
+
+    def Cells(self, state: CellState, loops: Any, numbers: Any, /) -> Cells:
+        """What changes the cells of some chips of one device, by its loops."""

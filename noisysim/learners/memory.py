@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common import array_types
+
 STRUCTURE = "structure"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 MOST = 255
@@ -175,8 +177,7 @@ def _read(said: Any, arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray
 
 def is_array(value: Any) -> bool:
     """Whether a value is a plain array, NumPy's or CuPy's, and none of a subclass."""
-    kind = type(value)
-    return kind is np.ndarray or (kind.__name__ == "ndarray" and hasattr(kind, "__cuda_array_interface__"))
+    return array_types.is_array(value)
 
 
 def _kind(value: Any) -> str:

@@ -278,7 +278,7 @@ def worth_stacking(config: configuration.Config, chips: int) -> bool:
     squares = sum(p * n * n for p, n in zip(net.positions, net.fan_in, strict=True)) if learner.decorrelation else 0
     written = 100 * sum(n_out * n_in for n_out, n_in in net.shapes)  # a write costs about as much as 100 products
     work = 2 * (rows * ((passes + 1) * weights + 2 * squares) + written)
-    most = WORTH if config.backend == "cpu" else ON_A_GPU * WORTH
+    most = ON_A_GPU * WORTH if backends.get(config.backend).BATCHED_PRODUCTS else WORTH
     return chips > 1 and work <= most and stackable(config, chips)
 
 

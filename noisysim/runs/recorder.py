@@ -39,7 +39,7 @@ class Recorder:
     def __init__(self, history: History, backend: str, chips: int, classification: bool):
         self._history, self._chips, self._classification = history, chips, classification
         self._backend = backends.get(backend)
-        self._at_once = self._backend.NAME == "cpu"
+        self._at_once = self._backend.HOST_MEMORY
         self._notes = self._backend.xp.zeros((KEPT, 4, chips))
         self._known: list[tuple[int, int]] = []  # of each note: samples of a chip, and what it looked at
         self._under_way = (0, 0)

@@ -161,7 +161,7 @@ class Training:
         try:
             yield
         except MemoryError as error:
-            config, where = self.config, "" if self._backend.NAME == "cpu" else " on the GPU"
+            config, where = self.config, "" if self._backend.HOST_MEMORY else " on the GPU"
             stack = f"{'runs side by side' if self.seeds else 'chips'}={config.chips}"
             of_many = [f"batch_size={config.batch_size}", stack if config.chips > 1 else ""]
             if getattr(config.learner, "samples", 1) > 1:

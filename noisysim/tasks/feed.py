@@ -58,7 +58,7 @@ class Feed:
         out = self._batches.get(copies * len(index)) if reuse else None
         if out is None:
             out = self._room(copies * len(index))
-        if self._place.NAME == "cpu":
+        if self._place.HOST_MEMORY:
             self._gather(split, index, copies, epoch, out)
         elif (data := self._kept(split)) is not None:
             self._gather_there(data, split, index, copies, epoch, out)

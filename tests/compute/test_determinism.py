@@ -22,6 +22,7 @@ import threadpoolctl
 from noisysim import Chip, devices, learners
 from noisysim.chip.chip import restore, snapshot
 from noisysim.compute import execution, losses
+from noisysim.compute.cpu import compilers
 from noisysim.compute.jit import build, specialised
 from noisysim.compute.observation import Batch, Drive
 from noisysim.learners import optimizers
@@ -300,12 +301,13 @@ def kernels_of(folder, source):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return slopes_of(module.activation, specialised.jit)
+    return slopes_of(module.activation, compilers.jit)
 
 
 def slopes_of(activation, jit):
     """The loops over slopes, with this activation function."""
-    return build.load("cpu/loops/slopes", build.Parts({"activation": activation}), build.Compilers(jit, jit))
+    parts = build.Parts({"activation": activation})
+    return build.load("cpu/loops/slopes", parts, build.Compilers("cpu/loops", jit, jit))
 
 
 def activated(kernels):
@@ -361,8 +363,9 @@ PROCESS = """
     sys.path.insert(0, {folder!r})
     import numpy as np
     import hook
-    from noisysim.compute.jit import build, specialised
-    parts, compilers = build.Parts({{"activation": hook.activation}}), build.Compilers(specialised.jit, specialised.jit)
+    from noisysim.compute.cpu.compilers import jit
+    from noisysim.compute.jit import build
+    parts, compilers = build.Parts({{"activation": hook.activation}}), build.Compilers("cpu/loops", jit, jit)
     kernels = build.load("cpu/loops/slopes", parts, compilers)
     out = np.empty(2, np.float32)
     kernels.activate_all(np.array([1.0, -2.0], np.float32), out)

@@ -39,9 +39,9 @@ ALLOWED = {
     "networks": (("common",), ("numpy",)),
     "devices": (("common",), ("numpy", "scipy", "h5py")),
     "compute": (("common", "networks", "devices"), None),
-    "compute.observation": (("common.fields", "common.plain_arrays"), ("numpy",)),
+    "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays"), ("numpy",)),
     "learners": (
-        ("common.fields", "common.identity", "networks", "compute.algebra", "compute.backends", "compute.layered",
+        ("common.array_types", "common.fields", "common.identity", "networks", "compute.algebra", "compute.backends", "compute.layered",
          "compute.losses", "compute.observation", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),

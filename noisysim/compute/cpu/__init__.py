@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Array
 from noisysim.compute.cpu import images as images
 from noisysim.compute.cpu import ops as ops
 from noisysim.compute.cpu.cells import Cells as Cells
 from noisysim.compute.cpu.passes import Passes as Passes
 
 NAME = "cpu"
-xp = np
+HOST_MEMORY = True
+BATCHED_PRODUCTS = False
+xp: Any = np
 """The array namespace."""
 
 
-def put(array: Any) -> np.ndarray:
+def put(array: Any) -> Array:
     """An array of NumPy's, where this backend computes: itself."""
     return np.asarray(array)
 
 
-def take(array: np.ndarray) -> np.ndarray:
+def take(array: Array) -> Array:
     """The inverse of `put`."""
     return array
+
+
+def tf32() -> AbstractContextManager[None]:
+    """Products are never rounded here."""
+    return nullcontext()

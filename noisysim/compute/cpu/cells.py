@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
+from noisysim.common.types import Floats, Ints
 from noisysim.compute import execution, layout
+from noisysim.compute.cell_state import CellState
+from noisysim.compute.cpu.loop_types import CellArrays, CellLoops, Numbers, Share
 from noisysim.compute.cpu.loops.wires import attenuate
 
-SHARE = 1 << 17  # weights that are worth a task of their own; a large network's writes are shared by
-WRITE_SHARES = 16  # tasks at the most
+SHARE = 1 << 17  # weights that are worth a task of their own
+WRITE_SHARES = 16  # most tasks that share the writes of one chip
+Counted: TypeAlias = tuple[int, int] | None
 
 
 class Cells:
@@ -20,150 +24,149 @@ class Cells:
 
     Parameters
     ----------
-    arrays : noisysim.chip.arrays.Arrays
-        Whose cells.
-    loops : module
-        Those of cells (`noisysim.compute.jit.specialised.for_device`).
+    state : CellState
+    loops : CellLoops
+        Of `noisysim.compute.jit.specialised.for_device`.
     numbers : NamedTuple
-        What the loops take of the device.
+        The device's numbers that its hooks read.
     """
 
-    def __init__(self, arrays: Any, loops: Any, numbers: Any):
-        self._arrays, self._loops, self._numbers = arrays, loops, numbers
-        self._done = np.zeros((arrays.chips, 2), np.int64)
+    def __init__(self, state: CellState, loops: CellLoops, numbers: Numbers):
+        self._state, self._loops, self._numbers = state, loops, numbers
+        self._done = np.zeros((state.chips, 2), np.int64)
 
-    def done(self) -> np.ndarray:
-        """Cells programmed and pulses given by each chip since this was asked last, (chips, 2).
+    def done(self) -> Ints:
+        """Cells programmed and pulses given by each chip since the last call, (chips, 2).
 
         Unless they are counted apart, chips that share a task are counted as the first of them.
         """
         done, self._done = self._done, np.zeros_like(self._done)
         return done
 
-    def add(self, change: np.ndarray) -> None:
+    def add(self, change: Floats) -> None:
         """Add a change, flat, to weights that are exact."""
-        arrays = self._arrays
-        self._done[:, 0] += change.size // arrays.chips
-        self._loops.add_chips(change, arrays.chips, (arrays.table, arrays.tiles), arrays.weights)
+        state = self._state
+        self._done[:, 0] += change.size // state.chips
+        self._loops.add_chips(change, state.chips, (state.table, state.tiles), state.weights)
 
-    def write(self, change: np.ndarray, every: bool, number: int, clock: float) -> None:
+    def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
-        arrays = self._arrays
+        state = self._state
         self._in_shares(
             lambda part: self._loops.write_chips(
-                change, every, part, (arrays.table, arrays.tiles), self._cells(), arrays.scales, arrays.units,
-                arrays.span, arrays.verify_limits, (number, arrays.write_keys, clock), arrays.weights,
-                arrays.written_variances, self._numbers,
+                change, every, part, (state.table, state.tiles), self._cells(), state.scales, state.units,
+                state.span, state.verify_limits, (number, state.write_keys, clock), state.weights,
+                state.written_variances, self._numbers,
             )
         )  # fmt: skip
 
-    def pulse(self, change: np.ndarray, number: int, clock: float) -> None:
+    def pulse(self, change: Floats, number: int, clock: float) -> None:
         """Give the cells the pulses that a change, flat, asks for."""
-        arrays = self._arrays
+        state = self._state
         self._in_shares(
             lambda part: self._loops.pulse_chips(
-                change, part, (arrays.table, arrays.tiles), self._cells(), arrays.pulsing, arrays.units, arrays.span,
-                arrays.pulse_limits, (number, arrays.write_keys, clock), arrays.weights,
-                arrays.written_variances, self._numbers,
+                change, part, (state.table, state.tiles), self._cells(), state.pulsing, state.units, state.span,
+                state.pulse_limits, (number, state.write_keys, clock), state.weights,
+                state.written_variances, self._numbers,
             )
         )  # fmt: skip
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""
-        arrays = self._arrays
+        state = self._state
         self._in_shares(
             lambda part: self._loops.age_chips(
-                layers, part, (arrays.table, arrays.tiles), self._cells(), arrays.units, arrays.span, clock,
-                arrays.weights, arrays.variances, self._numbers,
+                layers, part, (state.table, state.tiles), self._cells(), state.units, state.span, clock,
+                state.weights, state.variances, self._numbers,
             )
         )  # fmt: skip
 
     def wire(self, clock: float, layers: tuple[int, int]) -> None:
         """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
-        arrays, net = self._arrays, self._arrays.net
+        state, net = self._state, self._state.net
         for layer in range(*layers):
             n_out, n_in = net.shapes[layer]
-            first, count = arrays.table[layer, layout.FIRST_TILE], arrays.table[layer, layout.TILES]
-            for m in range(arrays.chips):
-                cells_at = arrays.chips * arrays.table[layer, layout.CELLS_AT] + m * n_out * n_in
+            first, count = state.table[layer, layout.FIRST_TILE], state.table[layer, layout.TILES]
+            for m in range(state.chips):
+                cells_at = state.chips * state.table[layer, layout.CELLS_AT] + m * n_out * n_in
                 cells = slice(cells_at, cells_at + n_out * n_in)
                 for tile in range(first, first + count):
                     self._wire_tile(layer, tile, (tile - first) // (count // net.slices), m, cells, clock)
 
     def _wire_tile(self, layer: int, tile: int, s: int, m: int, cells: slice, clock: float) -> None:
         """One tile of one chip: both sides of slice s."""
-        arrays, (n_out, n_in) = self._arrays, self._arrays.net.shapes[layer]
-        start, stop, at, _ = arrays.tiles[tile]
-        at = arrays.chips * at + m * n_out * (stop - start)
+        state, (n_out, n_in) = self._state, self._state.net.shapes[layer]
+        start, stop, at, _ = state.tiles[tile]
+        at = state.chips * at + m * n_out * (stop - start)
         here = slice(at, at + n_out * (stop - start))
         through, varied = [], []
         for k in (2 * s, 2 * s + 1):
-            g = np.maximum(arrays.now[k, cells].reshape(n_out, n_in)[:, start:stop], 0)
-            lines = arrays.net.column_tiles(layer)
-            each = [self._passed(g[a:b], k % 2 == 1 and not arrays.paired) for a, b in lines]
+            g = np.maximum(state.now[k, cells].reshape(n_out, n_in)[:, start:stop], 0)
+            lines = state.net.column_tiles(layer)
+            each = [self._passed(g[a:b], k % 2 == 1 and not state.paired) for a, b in lines]
             passed, factor = (np.concatenate(parts) for parts in zip(*each, strict=True))
             through.append(passed)
-            if arrays.variances.size:
+            if state.variances.size:
                 varied.append(self._read_variance(k, cells, layer, s, clock)[:, start:stop] * factor * factor)
-        arrays.weights[here] = ((through[0] - through[1]) * arrays.units[layer, s]).ravel()
-        if arrays.variances.size:
-            arrays.variances[here] = (varied[0] + varied[1]).ravel()
+        state.weights[here] = ((through[0] - through[1]) * state.units[layer, s]).ravel()
+        if state.variances.size:
+            state.variances[here] = (varied[0] + varied[1]).ravel()
 
-    def _passed(self, g: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray]:
-        """What an array of cells passes, uS, and what share of each cell's current arrives, (n_out, n_in) each."""
+    def _passed(self, g: Floats, reference: bool) -> tuple[Floats, Floats]:
+        """What an array of cells passes, µS, and what share of each cell's current arrives, (n_out, n_in) each."""
         factor = np.ones_like(g)
         if reference:
             return g, factor
-        attenuate(g, np.float32(1e6 / self._arrays.wire), factor)
-        if not self._arrays.exact_wires:
+        attenuate(g, np.float32(1e6 / self._state.wire), factor)
+        if not self._state.exact_wires:
             return g * factor, factor
-        from noisysim.devices.physics.wires import transfer
+        from noisysim.devices.physics.wires import transfer  # SciPy's solvers take a while to import
 
-        return transfer(g, self._arrays.wire).astype(np.float32), factor
+        return transfer(g, self._state.wire).astype(np.float32), factor
 
-    def _read_variance(self, k: int, cells: slice, layer: int, s: int, clock: float) -> np.ndarray:
+    def _read_variance(self, k: int, cells: slice, layer: int, s: int, clock: float) -> Floats:
         """Variances that the cells of one side of a layer add to a read, in weight units."""
-        arrays = self._arrays
+        state = self._state
         out = np.zeros(cells.stop - cells.start, np.float32)
-        if k % 2 == 0 or arrays.paired:
+        if k % 2 == 0 or state.paired:
             run = (int(cells.start), int(cells.stop))
-            self._loops.add_variances(self._cells(), k, run, clock, arrays.units[layer, s], out, self._numbers)
-        return out.reshape(arrays.net.shapes[layer])
+            self._loops.add_variances(self._cells(), k, run, clock, state.units[layer, s], out, self._numbers)
+        return out.reshape(state.net.shapes[layer])
 
-    def _cells(self) -> tuple:
-        """The cells as the loops take them: of what there is none, an empty tuple."""
-        arrays = self._arrays
-        times = (arrays.fresh, arrays.since) if arrays.timed else ((), ())
+    def _cells(self) -> CellArrays:
+        """The cells as the loops take them: an empty tuple for what a device does not have."""
+        state = self._state
+        times = (state.fresh, state.since) if state.timed else ((), ())
         return (
-            arrays.targets,
-            arrays.now,
+            state.targets,
+            state.now,
             *times,
-            arrays.own if arrays.spreads["cell"] else (),
-            arrays.stuck if arrays.faulty else (),
-            arrays.aimed if arrays.aims else (),
+            state.own if state.varied else (),
+            state.stuck if state.faulty else (),
+            state.aimed if state.aims else (),
         )
 
     @cached_property
-    def _parts(self) -> list[tuple]:
+    def _parts(self) -> list[Share]:
         """The first chip of a task, the one behind its last, how many there are, and which share of a chip's cells."""
-        chips, size = self._arrays.chips, self._arrays.targets.size // self._arrays.chips
+        chips, size = self._state.chips, self._state.targets.size // self._state.chips
         turns = min(max(size // SHARE, 1), WRITE_SHARES)
-        together = max(1, SHARE // size) if turns == 1 and not self._arrays.apart else 1
-        members = execution.spans(chips, together)
+        at_once = max(1, SHARE // size) if turns == 1 and not self._state.apart else 1
+        members = execution.spans(chips, at_once)
         return [(first, last, chips, (turn, turns)) for first, last in members for turn in range(turns)]
 
-    def _in_shares(self, work: Callable[[tuple], Any]) -> None:
-        """Let tasks do the work, each on some chips or on a part of one, and count what they did."""
+    def _in_shares(self, work: Callable[[Share], Counted]) -> None:
+        """Run the work in tasks, each on some chips or on a part of one, and count what they did."""
         parts = self._parts
-        found: list[Any] = [None] * len(parts)
+        counts: list[Counted] = [None] * len(parts)
 
         def one(k: int) -> None:
-            found[k] = work(parts[k])
+            counts[k] = work(parts[k])
 
         if len(parts) == 1:
             one(0)
         else:
-            execution.run([partial(one, k) for k in range(len(parts))], 200.0 * self._arrays.targets.size)
-        for (first, *_), counted in zip(parts, found, strict=True):
+            execution.run([partial(one, k) for k in range(len(parts))], 200.0 * self._state.targets.size)
+        for (first, *_), counted in zip(parts, counts, strict=True):
             if counted is not None:
                 self._done[first] += counted

@@ -1,5 +1,6 @@
 """The backend "cuda": CuPy's arrays, compiled kernels, cuBLAS."""
 
+from noisysim.common import array_types
 from noisysim.compute.cuda import images as images
 from noisysim.compute.cuda import ops as ops
 from noisysim.compute.cuda.arrays import put as put
@@ -10,3 +11,7 @@ from noisysim.compute.cuda.cells import Cells as Cells
 from noisysim.compute.cuda.passes import Passes as Passes
 
 NAME = "cuda"
+HOST_MEMORY = False
+BATCHED_PRODUCTS = True
+
+array_types.register(xp.ndarray, NAME, xp)

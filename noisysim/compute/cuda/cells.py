@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Array, Floats, Ints
 from noisysim.compute import layout
+from noisysim.compute.cell_state import CellState
 from noisysim.compute.cuda.arrays import put, take, xp
 from noisysim.compute.cuda.kernels import target, wires
 
@@ -17,12 +19,11 @@ class Cells:
 
     Parameters
     ----------
-    arrays : noisysim.chip.arrays.Arrays
-        Whose cells. What it has is looked up at each call.
+    state : CellState
     loops : module
-        Those of cells (`noisysim.compute.jit.specialised.for_device`).
+        Of `noisysim.compute.jit.specialised.for_device`.
     numbers : NamedTuple
-        What the loops take of the device.
+        The device's numbers that its hooks read.
 
     Attributes
     ----------
@@ -32,27 +33,27 @@ class Cells:
         Of chips that are counted apart the cells programmed, (chips,) int64.
     """
 
-    def __init__(self, arrays: Any, loops: Any, numbers: Any):
-        self._arrays, self._loops, self._numbers = arrays, loops, numbers
+    def __init__(self, state: CellState, loops: Any, numbers: tuple[np.float32, ...]):
+        self._state, self._loops, self._numbers = state, loops, numbers
         self.counts, self._added = xp.zeros(2, np.int64), 0
-        self._apart = arrays.apart and not arrays.pulsed
-        self.by_chip = xp.zeros(arrays.chips, np.int64)
-        self._table, self._tiles = put(arrays.table), put(arrays.tiles)
-        self._scales, self._units, self._pers = put(arrays.scales), put(arrays.units), put(arrays.pulsing)
-        sizes = arrays.table[:, layout.N_IN] * arrays.table[:, layout.N_OUT]
+        self._apart = state.apart and not state.pulsed
+        self.by_chip = xp.zeros(state.chips, np.int64)
+        self._table, self._tiles = put(state.table), put(state.tiles)
+        self._scales, self._units, self._pers = put(state.scales), put(state.units), put(state.pulsing)
+        sizes = state.table[:, layout.N_IN] * state.table[:, layout.N_OUT]
         ends = np.cumsum(-(-sizes // layout.CELL_BLOCK))
-        self._blocks, self._blocks_at = arrays.chips * int(ends[-1]), put(np.concatenate([[0], ends]))
-        self._ends = [arrays.chips * int(end) for end in ends]
+        self._blocks, self._blocks_at = state.chips * int(ends[-1]), put(np.concatenate([[0], ends]))
+        self._ends = [state.chips * int(end) for end in ends]
         self._by_block = loops.TIMED and loops.HAS_CELL_STD  # what is refreshed depends on how much is written
         self._written = xp.zeros(self._blocks if self._by_block or self._apart else 1, np.int32)
         self._none, self._never = xp.zeros((1, 1), np.float32), xp.zeros((1, 1))
 
-    def done(self) -> np.ndarray:
-        """Cells programmed and pulses given by each chip since this was asked last, (chips, 2).
+    def done(self) -> Ints:
+        """Cells programmed and pulses given by each chip since the last call, (chips, 2).
 
         What kernels count is taken for the first chip's, unless chips are counted apart: those written by pulses never.
         """
-        done = np.zeros((self._arrays.chips, 2), np.int64)
+        done = np.zeros((self._state.chips, 2), np.int64)
         done[:, 0] = self._added
         if self._apart:
             done[:, 0] += take(self.by_chip)
@@ -63,128 +64,128 @@ class Cells:
         self._added = 0
         return done
 
-    def add(self, change: Any) -> None:
+    def add(self, change: Floats) -> None:
         """Add a change, flat, to weights that are exact."""
-        arrays, m = self._arrays, self._arrays.chips
+        state, m = self._state, self._state.chips
         self._added += change.size // m
-        if len(arrays.tiles) == len(arrays.table):  # weights lie like changes
-            arrays.weights += change
+        if len(state.tiles) == len(state.table):  # weights are laid out like changes
+            state.weights += change
             return
-        for n_in, n_out, first, count, _, _, at, *_ in arrays.table.tolist():
+        for n_in, n_out, first, count, _, _, at, *_ in state.table.tolist():
             whole = change[m * at : m * (at + n_in * n_out)].reshape(-1, n_in)
-            for start, stop, to, _ in arrays.tiles[first : first + count].tolist():
-                tile = arrays.weights[m * to : m * (to + n_out * (stop - start))].reshape(-1, stop - start)
+            for start, stop, to, _ in state.tiles[first : first + count].tolist():
+                tile = state.weights[m * to : m * (to + n_out * (stop - start))].reshape(-1, stop - start)
                 tile += whole[:, start:stop]
 
-    def write(self, change: Any, every: bool, number: int, clock: float) -> None:
+    def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
-        arrays, loops, n = self._arrays, self._loops, self._arrays.targets.size
+        state, loops, n = self._state, self._loops, self._state.targets.size
         if every and self._apart:
-            self.by_chip += len(arrays.now) * (n // arrays.chips) if arrays.paired else n // arrays.chips
+            self.by_chip += len(state.now) * (n // state.chips) if state.paired else n // state.chips
         if (self._by_block or self._apart) and not every:
             self._written.fill(0)
             target.launch(
-                loops.count_moved, n, change, arrays.targets, self._table, self._scales, arrays.span,
-                arrays.verify_limits, arrays.chips, self._blocks_at, self._written, self._numbers,
+                loops.count_moved, n, change, state.targets, self._table, self._scales, state.span,
+                state.verify_limits, state.chips, self._blocks_at, self._written, self._numbers,
             )  # fmt: skip
         if self._apart and not every:
             for first, last in zip([0, *self._ends[:-1]], self._ends, strict=True):
-                self.by_chip += self._written[first:last].reshape(arrays.chips, -1).sum(axis=1, dtype=np.int64)
+                self.by_chip += self._written[first:last].reshape(state.chips, -1).sum(axis=1, dtype=np.int64)
         target.launch(
-            loops.write_cells, n, change, every, arrays.targets, *self._cells(), self._written,
-            *self._weights(arrays.written_variances), self.counts, self._table, self._tiles, self._blocks_at,
-            self._scales, self._units, arrays.span, arrays.verify_limits, number, clock, arrays.chips,
-            arrays.write_keys, self._numbers,
+            loops.write_cells, n, change, every, state.targets, *self._cells(), self._written,
+            *self._weights(state.written_variances), self.counts, self._table, self._tiles, self._blocks_at,
+            self._scales, self._units, state.span, state.verify_limits, number, clock, state.chips,
+            state.write_keys, self._numbers,
         )  # fmt: skip
 
-    def pulse(self, change: Any, number: int, clock: float) -> None:
+    def pulse(self, change: Floats, number: int, clock: float) -> None:
         """Give the cells the pulses that a change, flat, asks for."""
-        arrays = self._arrays
-        given = (
-            change, *self._cells(), *self._weights(arrays.written_variances), self.counts, self._table, self._tiles,
+        state = self._state
+        arguments = (
+            change, *self._cells(), *self._weights(state.written_variances), self.counts, self._table, self._tiles,
             self._blocks_at,
-            self._pers, self._units, arrays.span, arrays.pulse_limits, number, clock, arrays.chips,
-            arrays.write_keys, self._numbers,
+            self._pers, self._units, state.span, state.pulse_limits, number, clock, state.chips,
+            state.write_keys, self._numbers,
         )  # fmt: skip
-        self._loops.pulse_cells[self._blocks, self._loops.PULSERS](*[target._argument(a) for a in given])
+        self._loops.pulse_cells[self._blocks, self._loops.PULSERS](*[target.argument(a) for a in arguments])
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""
-        arrays, (first, last) = self._arrays, self._span(layers)
+        state, (first, last) = self._state, self._span(layers)
         target.launch(
-            self._loops.age_cells, last - first, first, last, *self._cells(), *self._weights(arrays.variances),
-            self._table, self._tiles, self._units, arrays.span, clock, arrays.chips, self._numbers,
+            self._loops.age_cells, last - first, first, last, *self._cells(), *self._weights(state.variances),
+            self._table, self._tiles, self._units, state.span, clock, state.chips, self._numbers,
         )  # fmt: skip
 
     def _span(self, layers: tuple[int, int]) -> tuple[int, int]:
         """Where the weights of some layers of all chips start and end, as cells are counted."""
-        arrays = self._arrays
-        ends = [*(arrays.chips * arrays.table[:, layout.CELLS_AT]).tolist(), arrays.targets.size]
+        state = self._state
+        ends = [*(state.chips * state.table[:, layout.CELLS_AT]).tolist(), state.targets.size]
         return ends[layers[0]], ends[layers[1]]
 
     def wire(self, clock: float, layers: tuple[int, int]) -> None:
         """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
-        arrays, (factor, passed), (first, last) = self._arrays, self._buffers, self._span(layers)
-        sides = len(arrays.now) if arrays.paired else 1  # a fixed reference has no wires
-        resistance = np.float64(1.0) / np.float64(np.float32(1e6 / arrays.wire))
+        state, (factor, passed), (first, last) = self._state, self._buffers, self._span(layers)
+        sides = len(state.now) if state.paired else 1  # a fixed reference has no wires
+        resistance = np.float64(1.0) / np.float64(np.float32(1e6 / state.wire))
         for kernel, (lines, table), out in (
             (wires.bit_lines, self._lines[0], (factor,)),
             (wires.word_lines, self._lines[1], (factor, passed)),
         ):
-            elements = sides * arrays.chips * lines
-            target.launch(kernel, elements, arrays.now, sides, lines, arrays.chips, table, resistance, *out)
-        if arrays.exact_wires:
+            elements = sides * state.chips * lines
+            target.launch(kernel, elements, state.now, sides, lines, state.chips, table, resistance, *out)
+        if state.exact_wires:
             self._solve(passed, sides)
         now, _, since, own, stuck, aimed = self._cells()
         target.launch(
             self._loops.wire_cells, last - first, first, last, passed, factor, now, since, own, stuck, aimed,
-            *self._weights(arrays.variances), self._table, self._tiles, self._units, arrays.span, clock, arrays.chips,
+            *self._weights(state.variances), self._table, self._tiles, self._units, state.span, clock, state.chips,
             self._numbers,
         )  # fmt: skip
 
-    def _solve(self, passed: Any, sides: int) -> None:
+    def _solve(self, passed: Floats, sides: int) -> None:
         """What arrays pass by the exact solution of their wires, on the CPU."""
         from noisysim.devices.physics.wires import transfer  # SciPy's solvers take a while to import
 
-        arrays, net, solved = self._arrays, self._arrays.net, take(passed)
-        now = np.maximum(take(arrays.now), 0)
+        state, net, solved = self._state, self._state.net, take(passed)
+        now = np.maximum(take(state.now), 0)
         for layer, (n_out, n_in) in enumerate(net.shapes):
-            for m in range(arrays.chips):
-                at = arrays.chips * arrays.table[layer, layout.CELLS_AT] + m * n_out * n_in
+            for m in range(state.chips):
+                at = state.chips * state.table[layer, layout.CELLS_AT] + m * n_out * n_in
                 for side in range(sides):
-                    g, found = (a[side, at : at + n_out * n_in].reshape(n_out, n_in) for a in (now, solved))
+                    g, through = (a[side, at : at + n_out * n_in].reshape(n_out, n_in) for a in (now, solved))
                     for a, b in net.column_tiles(layer):
                         for c, e in net.row_tiles(layer):
-                            found[a:b, c:e] = transfer(g[a:b, c:e], arrays.wire)
+                            through[a:b, c:e] = transfer(g[a:b, c:e], state.wire)
         passed[...] = put(solved)
 
     @cached_property
-    def _buffers(self) -> tuple[Any, Any]:
-        """Shares of cells' currents that arrive, and what arrays pass, uS: (sides, cells) each."""
-        shape = self._arrays.now.shape
+    def _buffers(self) -> tuple[Floats, Floats]:
+        """Shares of cells' currents that arrive, and what arrays pass, µS: (sides, cells) each."""
+        shape = self._state.now.shape
         return xp.zeros(shape, np.float32), xp.zeros(shape, np.float32)
 
     @cached_property
-    def _lines(self) -> list[tuple[int, Any]]:
+    def _lines(self) -> list[tuple[int, Ints]]:
         """Of bit lines and of word lines: how many one side of a chip has, and the table `arrays` of the kernels."""
-        net, at, found = self._arrays.net, self._arrays.table[:, layout.CELLS_AT].tolist(), []
-        for cuts, own in ((net.row_tiles, 0), (net.column_tiles, 1)):
+        net, at, lines_of = self._state.net, self._state.table[:, layout.CELLS_AT].tolist(), list[tuple[int, Ints]]()
+        for cuts, axis in ((net.row_tiles, 0), (net.column_tiles, 1)):
             rows, lines = [], 0
             for layer, shape in enumerate(net.shapes):
                 for start, stop in cuts(layer):
                     rows.append((at[layer], shape[1], shape[0], start, stop, lines))
-                    lines += shape[own]
-            found.append((lines, put(np.array(rows, np.int64))))
-        return found
+                    lines += shape[axis]
+            lines_of.append((lines, put(np.array(rows, np.int64))))
+        return lines_of
 
-    def _cells(self) -> tuple[Any, ...]:
-        """The cells as the loops take them: of what there is none, one entry that is not used."""
-        arrays = self._arrays
-        fresh, since = (arrays.fresh, arrays.since) if arrays.timed else (self._none, self._never)
-        own = arrays.own.reshape(len(arrays.own), -1) if arrays.spreads["cell"] else self._none
-        stuck, aimed = arrays.stuck if arrays.faulty else self._none, arrays.aimed if arrays.aims else self._none
-        return arrays.now, fresh, since, own, stuck, aimed
+    def _cells(self) -> tuple[Array, ...]:
+        """The cells as the kernels take them: one entry, never read, for what a device does not have."""
+        state = self._state
+        fresh, since = (state.fresh, state.since) if state.timed else (self._none, self._never)
+        own = state.own.reshape(len(state.own), -1) if state.varied else self._none
+        stuck, aimed = state.stuck if state.faulty else self._none, state.aimed if state.aims else self._none
+        return state.now, fresh, since, own, stuck, aimed
 
-    def _weights(self, variances: Any) -> tuple[Any, Any]:
+    def _weights(self, variances: Floats) -> tuple[Floats, Floats]:
         """The weights, and the variances of their reads that are brought up to date."""
-        return self._arrays.weights, variances if variances.size else self._none[0]
+        return self._state.weights, variances if variances.size else self._none[0]

@@ -64,6 +64,8 @@ class Compilers(NamedTuple):
 
     Attributes
     ----------
+    folder : str
+        Where the backend's templates are (`noisysim.compute.jit.templates.FOLDERS`).
     scalar : callable
         Hooks and activation functions, and what they call.
     rule : callable
@@ -74,6 +76,7 @@ class Compilers(NamedTuple):
         Texts that the results depend on.
     """
 
+    folder: str
     scalar: Callable[..., Any]
     rule: Callable[..., Any]
     meaning: Mapping[Any, Any] = {}

@@ -11,6 +11,7 @@ from typing import Any
 import numba
 
 from noisysim import devices
+from noisysim.compute import backends
 from noisysim.compute.jit import build
 from noisysim.devices.files import DeviceError, place, scalars, taken, usage
 
@@ -59,8 +60,9 @@ def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseExce
             compiled(device, hook, function)
         except DeviceError as refusal:
             return refusal
-    known = isinstance(error, numba.core.errors.NumbaError) or type(error).__name__ == "NvvmError"
-    if own_functions and backend != "cpu" and (known or isinstance(error, KeyError)):  # of a function that CUDA lacks
+    known = isinstance(error, (numba.core.errors.NumbaError, KeyError))  # a key: of a function that CUDA lacks
+    known = known or type(error).__name__ == "NvvmError"
+    if own_functions and known and not backends.get(backend).HOST_MEMORY:
         path, _, said = _useful(next(iter(own_functions.values())), str(error))
         return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {said}")
     return error

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import numba
-
 from noisysim.common.source import attributes
 from noisysim.compute import noise
-from noisysim.compute.jit import build, compiling, templates
+from noisysim.compute.jit import build
 from noisysim.networks import activations
 
 OF = {
@@ -23,30 +22,20 @@ PARTS = {"passes": ("row", "column", "cell"), "cells": ("cell",)}
 """Parts of a chip with own values that these loops know."""
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """Numba's compiler, as it compiles hooks and activation functions for the CPU."""
-    return numba.njit(**build.OPTIONS)(function)
-
-
 @cache
 def _compilers(backend: str) -> build.Compilers:
-    """What compiles for a backend; CUDA's is imported where it is asked for alone."""
-    if backend == "cpu":
-        return build.Compilers(jit, compiling.rule)
-    from noisysim.compute.cuda.kernels import names, target
-
-    support = templates.read("cuda/kernels/names")
-    return build.Compilers(target.device, target.device, names.NAMES, (support.text, *support.support))
+    """What compiles for a backend; each backend's is imported where it is asked for alone."""
+    compilers: build.Compilers = importlib.import_module(f"noisysim.compute.{backend}.compilers").COMPILERS
+    return compilers
 
 
-FOLDER = {"cpu": "cpu/loops", "cuda": "cuda/kernels"}
 NOISE: dict[str, Callable[..., Any]] = {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
 
 
 def _load(backend: str, template: str, scalars: Mapping[str, Callable[..., Any]], **more: Any) -> types.ModuleType:
     """Loops of a backend."""
-    parts = build.Parts({**NOISE, **scalars}, **more)
-    return build.load(f"{FOLDER[backend]}/{template}", parts, _compilers(backend))
+    compilers = _compilers(backend)
+    return build.load(f"{compilers.folder}/{template}", build.Parts({**NOISE, **scalars}, **more), compilers)
 
 
 @cache

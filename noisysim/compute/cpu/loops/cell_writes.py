@@ -96,9 +96,8 @@ def verify_few(cells, at, first, moved, where, count, span, counter, limits, clo
             if (moved[j] >> k) & 1 == 0:
                 continue
             unit, mine = k * CELL_BLOCK + j, with_cell(d, side_of(own, k), cell)
-            goal, sound = goal_of(targets[cell], k, span), not FAULTY or np.isnan(stuck[k, cell])
             bring_up(cells, k, cell, clock, d)
-            g = now[k, cell]
+            goal, g = goal_of(targets[cell], k, span), now[k, cell]
             for turn in range(most):
                 z = np.float32(0.0)
                 if HAS_CELL_STD:
@@ -108,7 +107,7 @@ def verify_few(cells, at, first, moved, where, count, span, counter, limits, clo
                     break
                 z = unit_normal(unit, drawn, block, number, stream_word(WRITE_STREAM, layer, turn), k0, k1)
                 given += 1
-                if sound:
+                if not FAULTY or np.isnan(stuck[k, cell]):
                     g = pulsed(g, np.float32(1.0) if miss > 0 else np.float32(-1.0), z, mine)
             now[k, cell] = g
             settle_one(cells, k, cell, clock)

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numba import cuda
 
+from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.jit import cache
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
@@ -34,36 +35,38 @@ def device(function: Callable) -> Any:
 
 
 def launch(function: Any, elements: int, *arguments: Any) -> None:
-    """Run a kernel over so many elements, which it shares out by ``range(cuda.grid(1), elements, cuda.gridsize(1))``.
+    """Run a kernel over `elements`, which it shares out by ``range(cuda.grid(1), elements, cuda.gridsize(1))``.
 
-    Arrays are taken where they lie, whatever library made them; with no elements nothing runs.
+    With no elements nothing runs.
     """
     if elements > 0:
         blocks = min(-(-elements // _THREADS), _BLOCKS)
-        function[blocks, _THREADS](*[_argument(a) for a in arguments])
+        function[blocks, _THREADS](*[argument(a) for a in arguments])
 
 
 if SIMULATED:
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-    def _argument(value: Any) -> Any:
+    def argument(value: Any) -> Any:
+        """A value as kernels take it."""
         return FakeCUDAArray(value.view(np.ndarray)) if isinstance(value, np.ndarray) else value
 
 else:
-    _known: dict[tuple, Any] = {}
+    _known: dict[tuple[Any, ...], Any] = {}
 
-    def _argument(value: Any) -> Any:
-        if not hasattr(type(value), "__cuda_array_interface__"):
+    def argument(value: Any) -> Any:
+        """A value as kernels take it."""
+        if not isinstance(value, xp.ndarray):
             return value
         key = (value.data.ptr, value.shape, value.strides, value.dtype.char)
-        found = _known.get(key)
-        if found is None:
+        described = _known.get(key)
+        if described is None:
             if len(_known) > 1 << 14:
                 _known.clear()
             # a description of memory, which it does not keep alive
-            found = cuda.from_cuda_array_interface(value.__cuda_array_interface__, owner=None, sync=False)
-            _known[key] = found
-        return found
+            described = cuda.from_cuda_array_interface(value.__cuda_array_interface__, owner=None, sync=False)
+            _known[key] = described
+        return described
 
 
 @device

@@ -1,0 +1,129 @@
+"""The cells of some chips, as backends change them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from noisysim.common.types import Doubles, Floats, Ints, Words
+from noisysim.networks.tiling import Network
+
+
+class Span(NamedTuple):
+    """The range of conductances that weights are written into.
+
+    Attributes
+    ----------
+    g_min, width : float32
+        Lowest conductance, and how far the highest is above it, µS.
+    slices, bits : int
+        Pairs of cells per weight, and bits of a weight that each holds.
+    """
+
+    g_min: np.float32
+    width: np.float32
+    slices: int
+    bits: int
+
+
+class VerifyLimits(NamedTuple):
+    """When a closed-loop write stops: after so many pulses, or within a share of the span of the goal."""
+
+    pulses: int
+    tolerance: np.float32
+
+
+class PulseLimits(NamedTuple):
+    """Of open-loop pulses: most of a cell in one update, and the share of the span at which a pair is reset."""
+
+    pulses: int
+    reset_at: np.float32
+
+
+@dataclass(eq=False)
+class CellState:
+    """Cells, the weights that they amount to, and what the write controller keeps.
+
+    Cells are rows of arrays, (sides, cells), two sides per slice: 2 s positive, 2 s + 1 negative or the fixed
+    reference. In a row a layer's cells are laid out like its weights, (n_out, n_in); what belongs to a layer or a tile
+    of all chips is in one piece, chip after chip. What a device does not have is an array of size 0.
+
+    Attributes
+    ----------
+    net : Network
+    chips : int
+    apart : bool
+        Whether what is written is counted for each chip.
+    table, tiles : numpy.ndarray
+        Where layers and tiles start (`noisysim.compute.layout`).
+    paired, pulsed, timed, aims, faulty, varied : bool
+        Two cells per weight; written by pulses; the age of a cell matters; what its last write aimed at matters; some
+        are stuck; cells have values of their own.
+    lazy : bool
+        Whether writes leave the variances to the next read.
+    weights, variances : array
+        Of every tile, flat float32: what the cells amount to, and the variances of one read.
+    targets : array
+        Of every weight, in units of the full span, (cells,) float32.
+    now : array
+        Conductances, µS, (sides, cells) float32.
+    fresh, since : array
+        Conductances as written, float32, and when that was, s, float64.
+    aimed : array
+        What the last write aimed at, µS, float32.
+    own : array
+        Own values, (fields, sides, cells) float32.
+    stuck : array
+        Where stuck cells are stuck, µS, NaN for the others, float32.
+    write_keys : array
+        (chips, 2) uint32.
+    scales, pulsing : numpy.ndarray
+        Targets, and pulses, per weight unit, (layers,) float32.
+    units : numpy.ndarray
+        Weights per µS, (layers, slices) float32.
+    span : Span
+    verify_limits : VerifyLimits
+    pulse_limits : PulseLimits
+    wire : float
+        Resistance between two neighbouring cells, Ohm; 0 without wires.
+    exact_wires : bool
+        Whether arrays with wires are solved node by node.
+    """
+
+    net: Network
+    chips: int
+    apart: bool
+    table: Ints
+    tiles: Ints
+    paired: bool
+    pulsed: bool
+    timed: bool
+    aims: bool
+    faulty: bool
+    varied: bool
+    lazy: bool
+    weights: Floats
+    variances: Floats
+    targets: Floats
+    now: Floats
+    fresh: Floats
+    since: Doubles
+    aimed: Floats
+    own: Floats
+    stuck: Floats
+    write_keys: Words
+    scales: Floats
+    pulsing: Floats
+    units: Floats
+    span: Span
+    verify_limits: VerifyLimits
+    pulse_limits: PulseLimits
+    wire: float
+    exact_wires: bool
+
+    @property
+    def written_variances(self) -> Floats:
+        """The variances that a write brings up to date."""
+        return self.variances[:0] if self.lazy else self.variances
