@@ -6,12 +6,12 @@ Gokmen & Vlasov, Front. Neurosci. 10:333, 2016; its noise terms as in Agarwal et
 Everything else that cells do is off: noise from physical constants, telegraph noise, drift, retention, temperature.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, with_parts
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
 from noisysim.devices.physics.ageing import arrhenius, metallic, power_law, relax
 from noisysim.devices.physics.converters import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal
@@ -21,8 +21,8 @@ from noisysim.devices.physics.telegraph import check_telegraph, jump, read_cell,
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
-@with_parts(Converters, Array, Faults, Clock)
-class Crossbar(NamedTuple):
+@device_fields
+class Crossbar(Converters, Array, Faults, Clock):
     """A generic 8-bit crossbar with one per cent of intrinsic line noise.
 
     Read noise is Gaussian and independent for each cell and read, so its sum over a line is exactly Gaussian with
@@ -69,8 +69,8 @@ class Crossbar(NamedTuple):
     levels: Annotated[float, Field("levels", 2, 65536, "conductances a cell can be written to", off=0, whole=True)] = (
         256
     )
-    g_min: Annotated[float, Field("uS", 0, 1e6, "lowest conductance of a cell")] = 0.1
-    g_max: Annotated[float, Field("uS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
+    g_min: Annotated[float, Field("µS", 0, 1e6, "lowest conductance of a cell")] = 0.1
+    g_max: Annotated[float, Field("µS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
     iv_curve: Annotated[
         float,
         Field("", 0, 20, "a of a cell's current sinh(a v) / sinh(a), v of full scale; 0 is ohmic", hook="current"),
@@ -97,7 +97,7 @@ def check(d):
 
 
 def program_std(g, d):
-    """Error of a write, uS: a constant part and one that grows with the target, in quadrature."""
+    """Error of a write, µS: a constant part and one that grows with the target, in quadrature."""
     std = d.program_noise * (d.g_max - d.g_min)
     if d.program_noise_share > _ZERO:
         own = d.program_noise_share * g

@@ -4,7 +4,7 @@ A pulse finds the cell's conductance on the curve, between two of its points, an
 end where the table ends. The table is a file:
 
 - CSV with a header that names the columns ``pulse``, ``up`` and ``down``, in any order: pulse number, and conductance
-  in uS after so many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
+  in µS after so many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
   curves ends in empty cells; ``pulse`` may skip numbers.
 - HDF5 with datasets ``up`` and ``down``, one value a pulse, or at the numbers of a dataset ``pulse``.
 
@@ -17,12 +17,12 @@ then bridged by straight lines from middle to middle. A curve that this would ch
 import csv
 import functools
 import os
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, with_parts
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, device_fields
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal, each
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
@@ -34,13 +34,15 @@ ROUGHEST = 0.1
 """RMS by which a curve may miss being monotone, of its range."""
 
 
-@with_parts(Converters, Array, Faults, Clock, Pulses, ReadNoise, cells_per_weight=1)
-class Measured(NamedTuple):
+@device_fields
+class Measured(Converters, Array, Faults, Clock, Pulses, ReadNoise):
     """Any measured device: pulses move a cell along the two curves of a table, with noise from pulse to pulse."""
 
+    cells_per_weight = 1
+
     table: Annotated[str, Field(doc="CSV or HDF5 of conductance against pulse number; none: a formula", file=True)] = ""
-    g_min: Annotated[float, Field("uS", 1e-9, 1e6, "lowest conductance of a cell; 0: the table's", off=0)] = 0.0
-    g_max: Annotated[float, Field("uS", 1e-9, 1e6, "highest conductance of a cell; 0: the table's", off=0)] = 0.0
+    g_min: Annotated[float, Field("µS", 1e-9, 1e6, "lowest conductance of a cell; 0: the table's", off=0)] = 0.0
+    g_max: Annotated[float, Field("µS", 1e-9, 1e6, "highest conductance of a cell; 0: the table's", off=0)] = 0.0
     pulse_step: Annotated[
         float,
         Field(
@@ -64,13 +66,13 @@ def exponential_curve(pulses, curvature, g_min, g_max):
     curvature : float
         A, in pulses.
     g_min, g_max : float
-        uS.
+        µS.
     """
     count = np.arange(pulses + 1)
     return (g_max - g_min) * np.expm1(-count / curvature) / np.expm1(-pulses / curvature) + g_min
 
 
-# computed, not measured: 100 pulses between 1 and 10 uS, A of +-50 pulses
+# computed, not measured: 100 pulses between 1 and 10 µS, A of +-50 pulses
 UP = exponential_curve(100, 50.0, 1.0, 10.0).astype(np.float32)
 DOWN = exponential_curve(100, -50.0, 1.0, 10.0)[::-1].astype(np.float32)
 
@@ -97,7 +99,7 @@ def check(d):
         value = getattr(asked, name)
         if not full.g_min * (1 - 1e-6) <= value <= full.g_max * (1 + 1e-6):
             raise ValueError(
-                f"measured.{name} must be within the table, {full.g_min:g} to {full.g_max:g} uS, not {value:g}"
+                f"measured.{name} must be within the table, {full.g_min:g} to {full.g_max:g} µS, not {value:g}"
             )
 
 

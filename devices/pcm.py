@@ -1,16 +1,16 @@
-"""Phase-change memory: mushroom cells of 90 nm technology, up to 25 uS.
+"""Phase-change memory: mushroom cells of 90 nm technology, up to 25 µS.
 
 Programming error and drift: Joshi et al., Nat. Commun. 11:2473, 2020; 1/f read noise: Nandakumar et al., ICECS 2019,
 727. Every effect is multiplied by a field of its own: 1 as measured, 0 off. Errors and noise depend on the conductance
 itself, so a narrower range of it (a smaller g_max) has the larger share of them that was measured there.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, with_parts
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, device_fields
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.ageing import joshi_exponent, power_law
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
@@ -19,17 +19,19 @@ from noisysim.devices.physics.reads import flicker_share, joshi_flicker
 from noisysim.devices.physics.writes import erroneous, erroneous_law, joshi_error
 
 MEASURED = np.float32(25.0)
-"""uS, to which the fits refer conductances."""
+"""µS, to which the fits refer conductances."""
 
 
-@with_parts(Converters, Array, Faults, Clock, read_time=250e-9)
-class Pcm(NamedTuple):
+@device_fields
+class Pcm(Converters, Array, Faults, Clock):
     """Phase-change memory (Joshi et al. 2020): programming error, 1/f noise that grows with age, drift."""
 
-    g_min: Annotated[float, Field("uS", 0, 25, "lowest conductance of a cell")] = 0.0
-    g_max: Annotated[float, Field("uS", 0.1, 25, "highest conductance of a cell: no more was measured")] = 25.0
+    read_time = 250e-9
+
+    g_min: Annotated[float, Field("µS", 0, 25, "lowest conductance of a cell")] = 0.0
+    g_max: Annotated[float, Field("µS", 0.1, 25, "highest conductance of a cell: no more was measured")] = 25.0
     program_noise: Annotated[
-        float, Field("of the measured", 0, 100, "error of a write, std of 0.26 to 1.1 uS", noise="write")
+        float, Field("of the measured", 0, 100, "error of a write, std of 0.26 to 1.1 µS", noise="write")
     ] = 1.0
     read_noise: Annotated[  # it grows with a cell's age
         float, Field("of the measured", 0, 100, "1/f noise of a read", noise="read", hook="drift")

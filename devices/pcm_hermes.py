@@ -1,15 +1,15 @@
-"""Phase-change memory of the HERMES chip, 14 nm: unit cells of one device (10.35 uS) or two (20.7 uS).
+"""Phase-change memory of the HERMES chip, 14 nm: unit cells of one device (10.35 µS) or two (20.7 µS).
 
 Programming error, 1/f read noise and drift as fitted to the chip (Le Gallo et al., Nat. Electron. 6:680, 2023). Every
 effect is multiplied by a field of its own: 1 as measured, 0 off.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import check_span, with_parts
+from noisysim.devices.field_groups import check_span, device_fields
 from noisysim.devices.models.pcm import Pcm
 from noisysim.devices.physics.ageing import hermes_exponent_one, hermes_exponent_two, power_law
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
@@ -18,21 +18,23 @@ from noisysim.devices.physics.reads import flicker_share, hermes_flicker_one, he
 from noisysim.devices.physics.writes import erroneous, erroneous_law, hermes_error_one, hermes_error_two
 
 MEASURED = np.float32(10.35)
-"""uS a device, to which the fits refer conductances."""
+"""µS a device, to which the fits refer conductances."""
 TWO = np.float32(2.0)
 
 
-@with_parts(Pcm, read_time=512e-9)
-class PcmHermes(NamedTuple):
+@device_fields
+class PcmHermes(Pcm):
     """Phase-change memory of the HERMES chip (Le Gallo et al. 2023): the effects of `pcm`, with its numbers."""
+
+    read_time = 512e-9
 
     devices: Annotated[float, Field("", 1, 2, "phase-change devices of a unit cell", whole=True)] = 1
     g_max: Annotated[
         float,
-        Field("uS", 0.1, 20.7, "highest conductance of a cell; 0: 10.35 uS a device, all that was measured", off=0),
+        Field("µS", 0.1, 20.7, "highest conductance of a cell; 0: 10.35 µS a device, all that was measured", off=0),
     ] = 0.0
     program_noise: Annotated[
-        float, Field("of the measured", 0, 100, "error of a write, std of 0.16 to 1.1 uS", noise="write")
+        float, Field("of the measured", 0, 100, "error of a write, std of 0.16 to 1.1 µS", noise="write")
     ] = 1.0
     drift_start: Annotated[
         float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began; 0: 200 s (one device) or 300 s", off=0)
@@ -50,7 +52,7 @@ def check(d):
     check_span(d)
     if d.g_max > 10.35 * d.devices:
         raise ValueError(
-            f"pcm_hermes.g_max must be a number up to {10.35 * d.devices:g}, uS, what was measured of a unit cell of "
+            f"pcm_hermes.g_max must be a number up to {10.35 * d.devices:g}, µS, what was measured of a unit cell of "
             f"{d.devices:g} device(s), not {d.g_max:g}"
         )
 

@@ -5,7 +5,7 @@ differ in step, asymmetry and bounds (Gokmen & Vlasov, Front. Neurosci. 10:333, 
 models are stated in weights; g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nominal ones.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from noisysim.devices.field_groups import (
     ReadNoise,
     Steps,
     check_span,
-    with_parts,
+    device_fields,
 )
 from noisysim.devices.physics.ageing import relax
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
@@ -30,12 +30,14 @@ from noisysim.devices.physics.writes import within_bounds as program  # noqa: F4
 from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
-@with_parts(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise, cells_per_weight=1)
-class Pulsed(NamedTuple):
+@device_fields
+class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
     """Written by pulses of constant step, with soft bounds, or between; capacitive cells leak."""
 
-    g_min: Annotated[float, Field("uS", 0, 1e6, "nominal lowest conductance of a cell")] = 10.0
-    g_max: Annotated[float, Field("uS", 1e-6, 1e6, "nominal highest conductance of a cell")] = 30.0
+    cells_per_weight = 1
+
+    g_min: Annotated[float, Field("µS", 0, 1e6, "nominal lowest conductance of a cell")] = 10.0
+    g_max: Annotated[float, Field("µS", 1e-6, 1e6, "nominal highest conductance of a cell")] = 30.0
     gamma_up: Annotated[float, Field("", 0, 1, "how a step up shrinks towards the bound: 0 constant, 1 soft bound")] = (
         0.0
     )

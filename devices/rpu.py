@@ -5,9 +5,7 @@ cell and by 30 % from pulse to pulse. The asymmetry of 1 % from cell to cell is 
 conductances: the model is stated in weights.
 """
 
-from typing import NamedTuple
-
-from noisysim.devices.field_groups import with_parts
+from noisysim.devices.field_groups import device_fields
 from noisysim.devices.models.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
@@ -17,9 +15,13 @@ from noisysim.devices.physics.writes import within_bounds as program  # noqa: F4
 from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
-@with_parts(
-    Pulsed, weight_bound=0.6, pulse_step=0.001 / 1.2, pulse_gain_spread=0.3, asymmetry_spread=0.01, bounds_spread=0.3,
-    write_noise=0.3,
-)  # fmt: skip
-class Rpu(NamedTuple):
+@device_fields
+class Rpu(Pulsed):
     """Resistive processing unit (Gokmen & Vlasov 2016): `pulsed` with the published numbers."""
+
+    weight_bound = 0.6
+    pulse_step = 0.001 / 1.2
+    pulse_gain_spread = 0.3
+    asymmetry_spread = 0.01
+    bounds_spread = 0.3
+    write_noise = 0.3

@@ -1,9 +1,9 @@
-"""RRAM written by incremental gate and drain pulses (IGVVA-100), 50 to 225 uS (Milo et al., IRPS 2021)."""
+"""RRAM written by incremental gate and drain pulses (IGVVA-100), 50 to 225 µS (Milo et al., IRPS 2021)."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, ReadNoise, with_parts
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, ReadNoise, device_fields
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
@@ -11,14 +11,14 @@ from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa:
 from noisysim.devices.physics.writes import erroneous, erroneous_law, milo_error
 
 
-@with_parts(Converters, Array, Faults, Clock, ReadNoise)
-class RramMilo(NamedTuple):
+@device_fields
+class RramMilo(Converters, Array, Faults, Clock, ReadNoise):
     """RRAM written and verified (Milo et al. 2021): an error that falls with the conductance."""
 
-    g_min: Annotated[float, Field("uS", 50, 225, "lowest conductance of a cell: no less was measured")] = 50.0
-    g_max: Annotated[float, Field("uS", 50, 225, "highest conductance of a cell: no more was measured")] = 225.0
+    g_min: Annotated[float, Field("µS", 50, 225, "lowest conductance of a cell: no less was measured")] = 50.0
+    g_max: Annotated[float, Field("µS", 50, 225, "highest conductance of a cell: no more was measured")] = 225.0
     program_noise: Annotated[
-        float, Field("of the measured", 0, 100, "error of a write, std of 2.7 to 4.3 uS", noise="write")
+        float, Field("of the measured", 0, 100, "error of a write, std of 2.7 to 4.3 µS", noise="write")
     ] = 1.0
 
 

@@ -1,16 +1,16 @@
 """SONOS charge-trap memory of 40 nm, read below threshold (Agrawal et al., IEDM 2022, 21.7).
 
 The fits are of currents, up to 3200 nA. A cell is driven fully or not at all, so its current stands for a conductance:
-g = I / read_voltage, by default 16 uS for 1600 nA at 0.1 V. Error and read noise are those right after the write; every
+g = I / read_voltage, by default 16 µS for 1600 nA at 0.1 V. Error and read noise are those right after the write; every
 effect is multiplied by a field of its own: 1 as measured, 0 off.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, with_parts
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import saturating
@@ -18,15 +18,15 @@ from noisysim.devices.physics.writes import erroneous, erroneous_law
 
 LARGEST = 3200.0
 """nA, the largest current of the fits."""
-NANO = np.float32(1e3)  # nA of 1 uS at 1 V
+NANO = np.float32(1e3)  # nA of 1 µS at 1 V
 
 
-@with_parts(Converters, Array, Faults, Clock)
-class Sonos(NamedTuple):
+@device_fields
+class Sonos(Converters, Array, Faults, Clock):
     """SONOS flash (Agrawal et al. 2022): errors of writes and reads that saturate with the current."""
 
-    g_min: Annotated[float, Field("uS", 0, 1e6, "lowest current of a cell over read_voltage")] = 0.0
-    g_max: Annotated[float, Field("uS", 1e-6, 1e6, "highest current of a cell over read_voltage")] = 16.0
+    g_min: Annotated[float, Field("µS", 0, 1e6, "lowest current of a cell over read_voltage")] = 0.0
+    g_max: Annotated[float, Field("µS", 1e-6, 1e6, "highest current of a cell over read_voltage")] = 16.0
     read_voltage: Annotated[float, Field("V", 1e-3, 10, "across a cell that is read")] = 0.1
     program_noise: Annotated[
         float, Field("of the measured", 0, 100, "error of a write, std of up to 19.9 nA", noise="write")
@@ -42,13 +42,13 @@ def check(d):
     current = d.g_max * d.read_voltage * float(NANO)
     if current > LARGEST * (1 + 1e-9):
         raise ValueError(
-            f"sonos.g_max ({d.g_max:g} uS) at sonos.read_voltage ({d.read_voltage:g} V) is {current:g} nA: "
+            f"sonos.g_max ({d.g_max:g} µS) at sonos.read_voltage ({d.read_voltage:g} V) is {current:g} nA: "
             f"measured was up to {LARGEST:g} nA"
         )
 
 
 def program_std(g, d):
-    """19.88665 (1 - exp(-I / 176.3115)) nA, as a conductance in uS."""
+    """19.88665 (1 - exp(-I / 176.3115)) nA, as a conductance in µS."""
     per_siemens = NANO * d.read_voltage
     return d.program_noise * saturating(g * per_siemens, np.float32(19.88665), np.float32(176.3115)) / per_siemens
 
@@ -64,6 +64,6 @@ def program_law(g, d):
 
 
 def cell_std(g, t, d):
-    """12.58037 (1 - exp(-I / 215.36557)) nA, as a conductance in uS."""
+    """12.58037 (1 - exp(-I / 215.36557)) nA, as a conductance in µS."""
     per_siemens = NANO * d.read_voltage
     return d.read_noise * saturating(g * per_siemens, np.float32(12.58037), np.float32(215.36557)) / per_siemens

@@ -8,7 +8,7 @@ grows with how many are driven, and how hard. A line :math:`i = \sum_j w_j x_j` 
 .. math:: i + \sqrt{E + (s_l R)^2}\;\xi, \qquad E = \sum_j x_j^2 \left(\sigma_{j+}^2 + \sigma_{j-}^2\right) u^2,
 
 with :math:`\xi` standard normal, :math:`R` the ADC's full scale, :math:`\sigma` the standard deviation of one read of
-one cell (uS) and :math:`u = w_\text{max} / (G_\text{max} - G_\text{min})` the weight of a uS. Cells are independent
+one cell (µS) and :math:`u = w_\text{max} / (G_\text{max} - G_\text{min})` the weight of a µS. Cells are independent
 Gaussians, so their sum is exactly this one draw. What makes up :math:`\sigma`, added in quadrature:
 
 .. list-table::
@@ -85,7 +85,7 @@ def spread(**noise):
     return chip.forward(inputs.astype(np.float32)).output.reshape(-1, READS).std(axis=1)
 
 
-half = (25 - 0.1) / 2  # uS above g_min: what a weight of 0.25 asks of the positive cell
+half = (25 - 0.1) / 2  # µS above g_min: what a weight of 0.25 asks of the positive cell
 cell = 0.05 * np.hypot(0.1 + half, 0.1) * 0.5 / (25 - 0.1)
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 seen = spread(read_noise=0.05)
@@ -129,7 +129,7 @@ for name, (more, variance, colour) in LAWS.items():
     axes.plot(conductances, 1e3 * np.sqrt(variance), color=colour, lw=1.3, label=f"{name}, law")
     axes.plot(conductances, 1e3 * seen, "o", color=colour, ms=4, label=f"{name}, chip")
     assert np.allclose(seen, np.sqrt(variance), rtol=0.08)
-axes.set(xlabel="conductance (uS)", ylabel="std of a read (nS)", ylim=(0, None))
+axes.set(xlabel="conductance (µS)", ylabel="std of a read (nS)", ylim=(0, None))
 axes.legend(frameon=False, fontsize=8)
 figure.savefig("white.png", dpi=150)
 

@@ -16,10 +16,10 @@ device           standard deviation of a write                               sou
 ===============  ==========================================================  ====================================
 ``crossbar``     :math:`s_0` ``program_noise`` 0.002, :math:`r`              generic
                  ``program_noise_share`` 0, :math:`L` ``levels`` 256
-``pcm``          :math:`0.26348 + 1.9650\,g - 1.1731\,g^2` uS                Joshi et al., Nat. Commun. 11:2473,
+``pcm``          :math:`0.26348 + 1.9650\,g - 1.1731\,g^2` µS                Joshi et al., Nat. Commun. 11:2473,
                                                                              2020
 ``rram_wan``     :math:`1.053 + 0.2374\,G - 0.01167\,G^2 +                   Wan et al., Nature 608:504, 2022
-                 1.536\cdot10^{-4}\,G^3` uS, 1 s after the write
+                 1.536\cdot10^{-4}\,G^3` µS, 1 s after the write
 ===============  ==========================================================  ====================================
 
 The controller keeps each weight's target digitally, so that errors of writes do not add up over the updates: a tenth of
@@ -45,17 +45,17 @@ plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes
 
 
 def crossbar(g):
-    """Of the crossbar with the settings below, uS."""
+    """Of the crossbar with the settings below, µS."""
     return np.hypot(0.01 * 24.9, 0.03 * g)
 
 
 def pcm(g):
-    """Joshi et al. 2020, uS."""
+    """Joshi et al. 2020, µS."""
     return 0.26348 + 1.9650 * g / 25 - 1.1731 * (g / 25) ** 2
 
 
 def rram_wan(g):
-    """Wan et al. 2022, uS."""
+    """Wan et al. 2022, µS."""
     return 1.053 + 0.2374 * g - 0.01167 * g**2 + 1.536e-4 * g**3
 
 
@@ -72,7 +72,7 @@ for device, (law, colour, name) in CHIPS.items():
     axes.plot(found.targets, law(found.targets), color=colour, lw=1.3, label=name)
     axes.plot(targets, seen, "o", color=colour, ms=4)
     assert np.allclose(seen[2:-2], law(targets)[2:-2], rtol=0.15)
-axes.set(xlabel="target (uS)", ylabel="std of the error (uS)", ylim=(0, None))
+axes.set(xlabel="target (µS)", ylabel="std of the error (µS)", ylim=(0, None))
 axes.set_title("lines: law, points: chip", loc="left", fontsize=10)
 axes.legend(frameon=False, fontsize=8)
 figure.savefig("errors.png", dpi=150)
@@ -89,7 +89,7 @@ law = 0.1 + step * np.rint((found.targets - 0.1) / step) - found.targets
 figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
 axes.plot(found.targets, law, color=TEST, lw=1.3, label="law")
 axes.plot(found.targets, found.errors[0], ".", color=INK, ms=4, label="chip")
-axes.set(xlabel="target (uS)", ylabel="conductance − target (uS)", ylim=(-2, 2.8))
+axes.set(xlabel="target (µS)", ylabel="conductance − target (µS)", ylim=(-2, 2.8))
 axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
 figure.savefig("levels.png", dpi=150)
 assert np.mean(np.abs(found.errors[0] - law) < 1e-3) > 0.98

@@ -59,7 +59,7 @@ STEP = 0.01
 
 
 def position(conductance):
-    """From -1 to 1, of cells of 10 to 30 uS."""
+    """From -1 to 1, of cells of 10 to 30 µS."""
     return (np.asarray(conductance) - 20) / 10
 
 

@@ -20,7 +20,7 @@ to a resting value, faster the warmer they are:
    * - :math:`t_0` (s)
      - ``drift_start``: 1 (``crossbar``), 20 (``pcm``)
      - Joshi et al., Nat. Commun. 11:2473, 2020 (``pcm``)
-   * - :math:`\nu` of ``pcm``, with :math:`g = G / 25` uS: mean clip(−0.0155 ln g + 0.0244, 0.049, 0.1),
+   * - :math:`\nu` of ``pcm``, with :math:`g = G / 25` µS: mean clip(−0.0155 ln g + 0.0244, 0.049, 0.1),
        std clip(−0.0125 ln g − 0.0059, 0.008, 0.045)
      - ``drift`` times the mean, ``drift_spread`` times the std
      - same
@@ -50,7 +50,7 @@ plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes
 
 
 def exponent(g):
-    """Mean exponent of pcm, g of 25 uS."""
+    """Mean exponent of pcm, g of 25 µS."""
     return np.clip(-0.0155 * np.log(g) + 0.0244, 0.049, 0.1)
 
 
@@ -60,10 +60,10 @@ law = found.targets * (found.ages[:, None] / 20) ** -exponent(found.targets / 25
 shades = plt.colormaps["viridis"](np.linspace(0.85, 0, 4))
 figure, axes = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for k, colour in enumerate(shades):
-    axes.loglog(found.ages, law[:, k], color=colour, lw=1.3, label=f"{found.targets[k]:g} uS")
+    axes.loglog(found.ages, law[:, k], color=colour, lw=1.3, label=f"{found.targets[k]:g} µS")
     axes.plot(found.ages[::4], middle[::4, k], "o", color=colour, ms=4, mew=0)
     axes.fill_between(found.ages, *np.percentile(found.cells[:, :, k], [10, 90], axis=1), color=colour, alpha=0.2, lw=0)
-axes.set(xlabel="time since the write (s)", ylabel="conductance (uS)", ylim=(0.7, 60))
+axes.set(xlabel="time since the write (s)", ylabel="conductance (µS)", ylim=(0.7, 60))
 axes.set_yticks([1, 3, 10, 30], ["1", "3", "10", "30"])
 axes.minorticks_off()
 axes.set_title("lines: law of the mean cell, points: medians, bands: 10 to 90 % of the cells", loc="left", fontsize=9)

@@ -23,10 +23,10 @@ add up.
      - ``wire_resistance``
      - 0
      - of a segment between two neighbouring cells
-   * - :math:`G` (uS)
+   * - :math:`G` (µS)
      - ``g_max`` of ``crossbar``
      - 25
-     - :math:`r G` is what counts: 1 Ohm and 25 uS are 2.5e-5
+     - :math:`r G` is what counts: 1 Ohm and 25 µS are 2.5e-5
    * - exact solution
      - ``nodal=1``
      - 0
@@ -52,7 +52,7 @@ UNIT = {**QUIET, "weight_bound": 1.0, "g_min": 0.0}
 # One line
 # --------
 #
-# 256 cells of 25 uS on one output line. Each input is driven alone: what comes out is the share of its cell. The last
+# 256 cells of 25 µS on one output line. Each input is driven alone: what comes out is the share of its cell. The last
 # input is the nearest to the sense amplifier.
 
 ROWS, CELL = 256, 25e-6
@@ -89,7 +89,7 @@ for n in SIZES:
     inputs = rng.uniform(0, 1, (100, n)).astype(np.float32)
     chip = noisysim.Chip([n, n], {**UNIT, "wire_resistance": 1.0}, "linear", init="zero")
     chip.program([weights])
-    # a weight is a pair of cells: the other one, at 0 uS, carries nothing
+    # a weight is a pair of cells: the other one, at 0 µS, carries nothing
     exact = inputs @ wires.transfer(25.0 * weights, 1.0).T / 25.0
     ideal = inputs @ weights.T
     lost.append(np.sqrt(np.mean((exact - ideal) ** 2) / np.mean(ideal**2)))

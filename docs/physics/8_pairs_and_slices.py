@@ -38,7 +38,7 @@ plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]
 QUIET = {"name": "crossbar", **dict.fromkeys(OFF, 0)}
 UNIT = {**QUIET, "weight_bound": 1.0}
-LOW, SPAN = 0.1, 24.9  # uS
+LOW, SPAN = 0.1, 24.9  # µS
 
 # %%
 # A pair
@@ -57,7 +57,7 @@ for law, seen, colour, name in ((plus, cells.plus, TEST, "g₊"), (minus, cells.
     axes.plot(weights, law, color=colour, lw=1.3, label=f"{name}, law")
     axes.plot(weights, seen[0, :, 0], "o", color=colour, ms=3.5, mew=0, label=f"{name}, chip")
     assert np.allclose(seen[0, :, 0], law, atol=1e-3)
-axes.set(xlabel="weight asked for (largest weight)", ylabel="conductance (uS)", ylim=(0, 32))
+axes.set(xlabel="weight asked for (largest weight)", ylabel="conductance (µS)", ylim=(0, 32))
 axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center")
 figure.savefig("pair.png", dpi=150)
 

@@ -83,26 +83,28 @@ except ValueError as error:
 second = '''
 """Noisy cells on lines that jump."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Converters, with_parts
+from noisysim.devices.field_groups import Array, Converters, device_fields
 from noisysim.devices.physics.converters import adc, dac
 from noisysim.devices.physics.laws import clipped_normal
 
 
-@with_parts(Converters, Array, line_noise=0)
-class Jumpy(NamedTuple):
+@device_fields
+class Jumpy(Converters, Array):
     """Lines that jump, cells that are noisier the more they conduct, writes that miss."""
 
-    g_min: Annotated[float, Field("uS", 0, 1e3, "lowest conductance")] = 1.0
-    g_max: Annotated[float, Field("uS", 0, 1e3, "highest conductance")] = 21.0
+    line_noise = 0
+
+    g_min: Annotated[float, Field("µS", 0, 1e3, "lowest conductance")] = 1.0
+    g_max: Annotated[float, Field("µS", 0, 1e3, "highest conductance")] = 21.0
     amplitude: Annotated[float, Field("of the ADC's full scale", 0, 1, "height of a jump", noise="read")] = 0.01
     duty: Annotated[float, Field("share of reads", 0, 1, "how often a line jumps")] = 0.1
-    shot: Annotated[float, Field("sqrt(uS)", 0, 10, "std of a read, times sqrt(G)", noise="read")] = 0.1
-    miss: Annotated[float, Field("uS", 0, 10, "std of a write", noise="write")] = 0.5
+    shot: Annotated[float, Field("sqrt(µS)", 0, 10, "std of a read, times sqrt(G)", noise="read")] = 0.1
+    miss: Annotated[float, Field("µS", 0, 10, "std of a write", noise="write")] = 0.5
 
 
 def cell_std(g, t, d):
@@ -129,7 +131,7 @@ def readout_law(i, energy, d):
 
 def check(d):
     if not d.g_min < d.g_max:
-        raise ValueError(f"g_min ({d.g_min:g} uS) must be below g_max ({d.g_max:g} uS)")
+        raise ValueError(f"g_min ({d.g_min:g} µS) must be below g_max ({d.g_max:g} µS)")
 '''
 Path("jumpy.py").write_text(second)
 
@@ -162,7 +164,7 @@ noisysim.plot.device("jumpy.py")
 MISS = (0, 0.5, 2)
 reached = [noisysim.run(device=f"jumpy.py:miss={m}", layers=[32], epochs=10).history["test_accuracy"][-1] for m in MISS]
 for miss, accuracy in zip(MISS, reached, strict=True):
-    print(f"miss {miss:>3} uS: test accuracy {100 * accuracy:.1f} %")
+    print(f"miss {miss:>3} µS: test accuracy {100 * accuracy:.1f} %")
 assert reached[2] + 0.1 < reached[1]
 assert reached[0] - 0.06 < reached[1]
 

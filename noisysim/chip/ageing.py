@@ -115,7 +115,7 @@ def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
 
 
 def _at(g: np.float32, age: float, d: Any, drift: Callable | None, cell_std: Callable | None) -> tuple[float, float]:
-    """Conductance and read variance of a cell that was written as g, in uS and uS^2."""
+    """Conductance and read variance of a cell that was written as g, in µS and µS^2."""
     t = np.float32(age)
     with np.errstate(all="ignore"):
         now = g if drift is None else np.float32(max(device_files.ask(drift, d, g=g, t=t, target=g), 0))

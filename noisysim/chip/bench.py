@@ -1,7 +1,7 @@
 """A test bench: what a device does, measured on small chips of its own. A person looking at it, not a learner, asks.
 
 Each function makes a chip, lets it do what the name says and returns arrays, or None where the device does no such
-thing. Conductances are in uS, times in s, line values in pre-activation units. Faults are left out of all but
+thing. Conductances are in µS, times in s, line values in pre-activation units. Faults are left out of all but
 `transfer` and `faults`.
 """
 

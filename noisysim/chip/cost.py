@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 
+from noisysim.common.types import Ints
 from noisysim.networks.tiling import Network
 
 
@@ -52,21 +53,59 @@ class Cost:
         self.dac_conversions += rows * dac
         self.adc_conversions += rows * adc if digitised else 0
 
-    def of_one(self, chips: int, programmed: int, pulses: int, at_start: int) -> Cost:
-        """What one of several chips has done, which see as many samples each, with so many writes of its own."""
+    def of_one_chip(self, chips: int, programmed: int, pulses: int, at_start: int) -> Cost:
+        """The cost of one of several chips, which see equally many samples each, from the writes of its own."""
         shared = ("samples", "mvms", "dac_conversions", "adc_conversions")
         own = {name: getattr(self, name) // chips for name in shared}
         return replace(self, **own, cells_programmed=programmed, pulses=pulses, cells_written_at_start=at_start)
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Ints:
         """The counts as int64, in the order of the attributes."""
         return np.array(astuple(self), np.int64)
 
     @classmethod
-    def of(cls, counts: np.ndarray) -> Cost:
+    def from_array(cls, counts: Ints) -> Cost:
         """The inverse of `array`."""
         return cls(*(int(c) for c in counts))
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+class Meter:
+    """Counts what some chips do.
+
+    Parameters
+    ----------
+    chips : int
+
+    Attributes
+    ----------
+    cost : Cost
+        Of all chips together, up to the last `read`.
+    """
+
+    def __init__(self, chips: int):
+        self.cost = Cost()
+        self._written = np.zeros((chips, 2), np.int64)  # cells programmed and pulses given, of each chip
+        self._at_start = np.zeros(chips, np.int64)
+
+    def read(self, written: Ints) -> Cost:
+        """The cost so far, with what was written since the last call: cells and pulses, (chips, 2) int64."""
+        self._written += written
+        cells, pulses = written.sum(axis=0).tolist()
+        self.cost.cells_programmed += cells
+        self.cost.pulses += pulses
+        return self.cost
+
+    def start(self, written: Ints) -> None:
+        """Begin to count: what was written up to here loaded the initial weights."""
+        self.cost = Cost(cells_written_at_start=self.read(written).cells_programmed)
+        self._at_start, self._written = self._written[:, 0], np.zeros_like(self._written)
+
+    def by_chip(self, written: Ints) -> list[Cost]:
+        """The cost of each chip since `start`."""
+        together, chips = self.read(written), len(self._written)
+        each = zip(self._written.tolist(), self._at_start.tolist(), strict=True)
+        return [together.of_one_chip(chips, cells, pulses, start) for (cells, pulses), start in each]

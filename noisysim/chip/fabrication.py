@@ -113,7 +113,7 @@ class Fabrication:
         return own
 
     def faults(self) -> np.ndarray:
-        """Where stuck cells are stuck, uS, and NaN for the others, (sides, cells)."""
+        """Where stuck cells are stuck, µS, and NaN for the others, (sides, cells)."""
         numbers = self.numbers
         stuck = np.full((2 * self.net.slices, len(self.keys) * self.net.cells), np.nan, np.float32)
         edges = np.cumsum(numbers.stuck)

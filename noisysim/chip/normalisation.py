@@ -14,6 +14,7 @@ variance estimates: an improved method", and holds what the mean moved by as wel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,13 @@ class Normalisation:
         """Set a layer's running statistics to those of its activities."""
         self._counts[:, self.layers.index(layer)] = 0
         self.track(layer, activities, 1.0)
+
+    def track_all(self, activities: Sequence[Any]) -> None:
+        """Move the running statistics of every normalised layer, each at its own rate."""
+        for layer in self.layers:
+            norm = self._net.norms[layer]
+            assert norm is not None
+            self.track(layer, activities[layer], norm.rate)
 
     def track(self, layer: int, activities: Any, rate: float) -> None:
         """Move a layer's running statistics towards those of its activities; rate 0 leaves them."""

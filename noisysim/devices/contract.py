@@ -13,14 +13,6 @@ class Device(Protocol):
     The hooks of a device are functions of the module that defines its class (`noisysim.devices.hooks`).
     """
 
-    @property
-    def _fields(self) -> tuple[str, ...]:
-        """Names of the fields."""
-
-    @property
-    def _field_defaults(self) -> dict[str, Any]:
-        """Their defaults."""
-
     def _asdict(self) -> dict[str, Any]:
         """Names and values of the fields."""
 

@@ -1,26 +1,122 @@
-"""Parts that devices share: groups of fields that the chip, the periphery or the write controller reads by name.
+"""Fields that devices share, in groups: what the chip, the periphery or the write controller reads by name.
 
-A device takes those it has::
+A device inherits the groups it has, and may give their fields other defaults::
 
-    @with_parts(Converters, Array, adc_bits=6)
-    class MyChip(NamedTuple):
-        g_max: Annotated[float, Field("uS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
+    @device_fields
+    class MyChip(Converters, Array):
+        g_max: Annotated[float, Field("µS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
+        adc_bits = 6
 
-A field that the device itself declares comes before the one of the same name in a part.
+A field that the device declares itself takes the place of the one of the same name in a group.
 """
 
+import inspect
 from collections import namedtuple
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
+from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        return lambda function: function
+
+
+class FieldGroup:
+    """What a type checker sees of the ``NamedTuple`` classes that `device_fields` makes."""
+
+    if TYPE_CHECKING:
+        _fields: ClassVar[tuple[str, ...]]
+        _field_defaults: ClassVar[dict[str, Any]]
+
+        def _asdict(self) -> dict[str, Any]: ...
+        def _replace(self, **changes: Any) -> Self: ...
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def device_fields(cls: type[T]) -> type[T]:
+    """Make a ``NamedTuple`` class of a class with annotated fields: first its own, then those of its bases.
+
+    Every field needs a default. A name without an annotation gives an inherited field another one.
+
+    Raises
+    ------
+    TypeError
+        For a field without a default, and for what is no field.
+
+    Examples
+    --------
+    >>> @device_fields
+    ... class Wired(Array):
+    ...     current: Annotated[float, Field("mA", 0, 10, "most that a wire carries")] = 1.0
+    ...     wire_resistance = 2.0
+    >>> Wired(tile_rows=64)[:2], Wired().wire_resistance
+    ((1.0, 8.0), 2.0)
+    """
+    own = inspect.get_annotations(cls)
+    values = {name: value for name, value in vars(cls).items() if not (name.startswith("__") and name.endswith("__"))}
+    if missing := set(own) - set(values):
+        raise TypeError(f"{cls.__name__}: field {min(missing)!r} has no default: write {min(missing)}: float = 0.0")
+    defaults = {name: values.pop(name) for name in own}
+    return _named_tuple(cls, own, defaults, cls.__bases__, values)
+
+
+def _named_tuple(
+    cls: type[T], annotations: Mapping[str, Any], defaults: Mapping[str, Any], bases: tuple[type, ...],
+    changed: Mapping[str, Any],
+) -> type[T]:  # fmt: skip
+    """A ``NamedTuple`` class of the name and place of `cls`: its own fields, then those of groups or whole devices."""
+    annotations, defaults = dict(annotations), dict(defaults)
+    for base in bases:
+        for name, default in getattr(base, "_field_defaults", {}).items():
+            if name not in annotations:
+                annotations[name], defaults[name] = base.__annotations__[name], default
+    if unknown := [name for name in changed if name not in defaults]:
+        raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
+    defaults.update(changed)
+    make: Any = namedtuple  # whose fields no type checker could know
+    made = make(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)
+    made.__doc__, made.__qualname__, made.__annotations__ = cls.__doc__, cls.__qualname__, annotations
+    return cast("type[T]", made)
+
+
+def with_parts(*parts: type, **changed: float) -> Callable[[type[T]], type[T]]:
+    """Add the fields of groups, or of whole devices, to those of a ``NamedTuple``: `device_fields` of earlier versions.
+
+    Parameters
+    ----------
+    *parts : type
+    **changed
+        Other defaults for fields of the groups.
+    """
+    deprecated("with_parts", "@device_fields, with the groups as bases (docs/your-device.md)", "0.1")
+
+    def extend(cls: type[T]) -> type[T]:
+        return _named_tuple(cls, cls.__annotations__, cls._field_defaults, parts, changed)  # type: ignore[attr-defined]
+
+    return extend
+
+
+def check_span(d: Any) -> None:
+    """A device's cells need a range."""
+    if not d.g_min < d.g_max:
+        name = type(d).__module__.rpartition(".")[2]
+        raise ValueError(f"{name}.g_min ({d.g_min:g} µS) must be below {name}.g_max ({d.g_max:g} µS)")
 
 
 def _switch(doc: str) -> Field:
+    """A number that switches something on."""
     return Field("0 or 1", 0, 1, doc, whole=True)
 
 
-class Converters(NamedTuple):
+@device_fields
+class Converters(FieldGroup):
     """Data converters at both ends of the lines, and the lines' own noise."""
 
     dac_bits: Annotated[float, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
@@ -70,7 +166,8 @@ class Converters(NamedTuple):
     ] = 0.01
 
 
-class Array(NamedTuple):
+@device_fields
+class Array(FieldGroup):
     """How weights lie on cells, cells in arrays, and what the wires between them cost."""
 
     weight_range: Annotated[
@@ -94,7 +191,8 @@ class Array(NamedTuple):
     nodal: Annotated[float, _switch("1 solves every node of an array with wires exactly; for small arrays")] = 0
 
 
-class Faults(NamedTuple):
+@device_fields
+class Faults(FieldGroup):
     """Cells and lines that do not work, drawn at fabrication."""
 
     stuck_low: Annotated[float, Field("share of the cells", 0, 1, "cells stuck at g_min")] = 0.0
@@ -104,7 +202,8 @@ class Faults(NamedTuple):
     dead_columns: Annotated[float, Field("share of the columns", 0, 1, "output lines that are cut")] = 0.0
 
 
-class Clock(NamedTuple):
+@device_fields
+class Clock(FieldGroup):
     """What takes time, and what the periphery does about time's work."""
 
     read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product")] = 1e-7
@@ -113,7 +212,8 @@ class Clock(NamedTuple):
     ] = 0
 
 
-class Pulses(NamedTuple):
+@device_fields
+class Pulses(FieldGroup):
     """A write controller that changes conductances by pulses."""
 
     pulse_step: Annotated[
@@ -134,7 +234,8 @@ class Pulses(NamedTuple):
     ] = 0.9
 
 
-class ReadNoise(NamedTuple):
+@device_fields
+class ReadNoise(FieldGroup):
     """Noise of a cell at each read."""
 
     read_noise: Annotated[
@@ -142,7 +243,8 @@ class ReadNoise(NamedTuple):
     ] = 0.0
 
 
-class Steps(NamedTuple):
+@device_fields
+class Steps(FieldGroup):
     """How cells answer to pulses, and how they differ in it; positions count half spans from the middle conductance."""
 
     pulse_gain: Annotated[
@@ -167,34 +269,3 @@ class Steps(NamedTuple):
     write_noise: Annotated[
         float, Field("of the step", 0, 100, "std of a pulse's change, from pulse to pulse", noise="write")
     ] = 0.0
-
-
-def check_span(d: Any) -> None:
-    """A device's cells need a range."""
-    if not d.g_min < d.g_max:
-        name = type(d).__module__.rpartition(".")[2]
-        raise ValueError(f"{name}.g_min ({d.g_min:g} uS) must be below {name}.g_max ({d.g_max:g} uS)")
-
-
-def with_parts(*parts: type, **changed: float) -> Callable[[type], type]:
-    """Add the fields of parts, or of whole devices, to a device's own, after them.
-
-    All fields need a default; `changed` gives fields of the parts another one.
-    """
-
-    def extend(cls: type) -> type:
-        annotations, defaults = dict(cls.__annotations__), dict(cls._field_defaults)  # type: ignore[attr-defined]
-        for part in parts:
-            for name in part._fields:  # type: ignore[attr-defined]
-                if name not in annotations:
-                    annotations[name] = part.__annotations__[name]
-                    defaults[name] = part._field_defaults[name]  # type: ignore[attr-defined]
-        if unknown := set(changed) - set(defaults):
-            raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
-        defaults.update(changed)
-        made = namedtuple(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)  # type: ignore
-        made.__doc__, made.__qualname__ = cls.__doc__, cls.__qualname__
-        made.__annotations__ = annotations
-        return made
-
-    return extend

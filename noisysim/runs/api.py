@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.chip import SEED
+from noisysim.chip.checking import SEED
 from noisysim.common import writing
 from noisysim.common.fields import PATH, Field, as_list, check, check_names, check_switch, shown
 from noisysim.common.texts import one_line

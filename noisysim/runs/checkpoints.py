@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from noisysim.chip import chip
+from noisysim.chip.arrays import erase
 from noisysim.common.writing import Held
 from noisysim.runs import storage
 
@@ -32,7 +32,7 @@ class Checkpoints:
         try:
             storage.write(held, content)
         finally:
-            chip.erase(content["arrays"]["state/chip"].values())
+            erase(content["arrays"]["state/chip"].values())
 
     def begin(self) -> None:
         """The first one; a disk that is full already is an error."""

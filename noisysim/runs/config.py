@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import noisysim.devices as devices
 from noisysim import tasks
 from noisysim.chip import diagnostics
-from noisysim.chip.chip import CHIPS, INITS, INJECTIONS
+from noisysim.chip.chip import CHIPS, INJECTIONS
+from noisysim.chip.initial_weights import INITS
 from noisysim.common import identity
 from noisysim.common.fields import Field, check, check_choice, check_names, check_switch, declared, shown
 from noisysim.compute import backends

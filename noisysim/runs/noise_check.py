@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.chip import Chip, FirstLayer, analog_passes, first_layer
+from noisysim.chip.chip import Chip, analog_passes, first_layer
+from noisysim.chip.first_layer import FirstLayer
 from noisysim.common.fields import declared
 from noisysim.compute import backends
 from noisysim.devices import files as device_files

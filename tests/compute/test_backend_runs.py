@@ -20,7 +20,7 @@ import pytest
 
 import noisysim
 from noisysim import Batch, Chip, Drive, batch_norm, conv, dense, devices, dropout, learners, pool
-from noisysim.chip import diagnostics
+from noisysim.chip import clock, diagnostics
 from noisysim.compute import backends, losses, seeding
 from noisysim.devices import DeviceError
 from noisysim.runs import chunks, storage
@@ -505,7 +505,7 @@ def test_cells_age_alike_within_a_call():
         chip = Chip([4, 3], "pcm:dac_bits=0,adc_bits=0,line_noise=0", seed=(1, 2), backend=backend, chips=2)
         chip.calibrate(x[:8])
         chip.program([np.full((6, 4), 0.05, np.float32)])
-        assert len(chip._course(0, 600, 1)) == 2
+        assert len(clock.course(chip._hidden, 0, 600, 1)) == 2
         seen.append((host(chip.forward(x).output).copy(), chip.clock))
     np.testing.assert_allclose(seen[0][0], seen[1][0], rtol=0, atol=TIGHT * np.abs(seen[0][0]).max())
     assert seen[0][1] == seen[1][1]

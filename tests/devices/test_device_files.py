@@ -31,11 +31,11 @@ import hook_table
 
 TABLE = hook_table.__file__  # sources of hooks that are easily misread
 
-TELEGRAPH = '''
+TWO_LEVEL = '''
 from typing import NamedTuple
 
-class Telegraph(NamedTuple):
-    """Lines that jump by `amplitude` (pre-activation units) a share `duty` of the time."""
+class TwoLevel(NamedTuple):
+    """Two-level lines: `amplitude` (pre-activation units) higher in a share `duty` of the reads, independently."""
     amplitude: float = 0.05
     duty: float = 0.1
 
@@ -49,7 +49,7 @@ ARRAYS = (np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32), np.a
 def chip_file(tmp_path, monkeypatch):
     """A device file in the working directory."""
     monkeypatch.chdir(tmp_path)
-    return written(tmp_path / "my_chip.py", TELEGRAPH)
+    return written(tmp_path / "my_chip.py", TWO_LEVEL)
 
 
 def written(path, text):
@@ -94,7 +94,7 @@ def test_a_file_can_be_asked_for_in_every_form(chip_file):
 
 
 def test_a_colon_in_a_folders_name_is_no_setting(tmp_path):
-    path = written(tmp_path / "a:b" / "my_chip.py", TELEGRAPH)
+    path = written(tmp_path / "a:b" / "my_chip.py", TWO_LEVEL)
     assert devices.get(f"{path}:amplitude=2").amplitude == 2
 
 
@@ -111,9 +111,9 @@ def test_a_file_that_is_not_there_says_where_it_was_looked_for(chip_file):
 def test_an_edited_file_is_another_device_and_the_same_source_the_same(chip_file, tmp_path):
     first = devices.get(chip_file)
     before = fingerprint(devices.hooks(first)["readout"])
-    copy = written(tmp_path / "elsewhere" / "other.py", TELEGRAPH)
+    copy = written(tmp_path / "elsewhere" / "other.py", TWO_LEVEL)
     assert type(devices.get(copy)) is type(first)
-    chip_file.write_text(TELEGRAPH.replace("i + d", "i - d"))
+    chip_file.write_text(TWO_LEVEL.replace("i + d", "i - d"))
     second = devices.get(chip_file)
     assert type(second) is not type(first)
     assert devices.hooks(second)["readout"](np.float32(0), 0, 0, 0.0, second) == pytest.approx(-0.05)
@@ -171,7 +171,7 @@ def test_a_run_on_a_file_is_recorded_with_its_source_and_runs_again_from_its_rec
     result = small(device="my_chip.py:amplitude=0.1", out="run.h5")
     said = noisysim.load("run.h5").config["device"]
     assert said == devices.describe(devices.get("my_chip.py", amplitude=0.1))
-    assert (said["name"], said["amplitude"], said["duty"], said["source"]) == ("my_chip.py", 0.1, 0.1, TELEGRAPH)
+    assert (said["name"], said["amplitude"], said["duty"], said["source"]) == ("my_chip.py", 0.1, 0.1, TWO_LEVEL)
     assert len(said["sha256"]) == 64
     again = small(device=json.loads(json.dumps(said)))
     assert np.array_equal(result.steps["train_loss"], again.steps["train_loss"])
@@ -193,7 +193,7 @@ def test_the_command_line_takes_a_file(chip_file, monkeypatch, capsys):
 def test_what_a_record_holds_is_compared_and_never_executed(chip_file, tmp_path):
     said = devices.describe(devices.get("my_chip.py"))
     marker = tmp_path / "executed"
-    trap = f"open({str(marker)!r}, 'w').close()\n{TELEGRAPH}"
+    trap = f"open({str(marker)!r}, 'w').close()\n{TWO_LEVEL}"
     assert devices.get({**said, "source": trap}) == devices.get("my_chip.py")
     chip_file.write_text(trap)
     one_error(ValueError, rf"'my_chip.py' is not the one recorded: .*\(SHA-256 {said['sha256'][:12]}, now ",
@@ -238,7 +238,7 @@ def test_a_run_goes_on_with_nothing_but_its_own_device(cut, chip_file):
     one_error(ValueError, "settings come from the recorded run: give no amplitude", noisysim.resume, copy,
               device="my_chip.py:amplitude=0.2", **given)  # fmt: skip
     one_error(ValueError, "was on device 'my_chip.py', not on 'ideal'", noisysim.resume, copy, device="ideal", **given)
-    chip_file.write_text(TELEGRAPH.replace("0.1", "0.2"))
+    chip_file.write_text(TWO_LEVEL.replace("0.1", "0.2"))
     for device in (None, "my_chip.py"):
         one_error(ValueError, "is not the one recorded", noisysim.resume, copy, device=device, **given)
     assert noisysim.load(copy).status == "running"
@@ -625,14 +625,16 @@ def installed(tmp_path, monkeypatch):
     info = tmp_path / "thirdparty-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
-    lines = ["tp-chip = thirdparty_chip", "tp-class = thirdparty_chip:Telegraph", "tp-broken = thirdparty_broken",
+    lines = ["tp-chip = thirdparty_chip", "tp-class = thirdparty_chip:TwoLevel", "tp-broken = thirdparty_broken",
              "crossbar = thirdparty_chip", "tp-number = thirdparty_chip:NUMBER",
              "tp-exits = thirdparty_exits", "tp-markup = thirdparty_markup"]  # fmt: skip
     (info / "entry_points.txt").write_text("[noisysim.devices]\n" + "\n".join(lines))
-    (tmp_path / "thirdparty_chip.py").write_text(TELEGRAPH + "\nNUMBER = 3\n")
+    (tmp_path / "thirdparty_chip.py").write_text(TWO_LEVEL + "\nNUMBER = 3\n")
     (tmp_path / "thirdparty_broken.py").write_text("import nowhere_at_all")
     (tmp_path / "thirdparty_exits.py").write_text("raise SystemExit(3)")
-    (tmp_path / "thirdparty_markup.py").write_text(TELEGRAPH.replace("Lines that", "Lines [red]that[/bold] [i]"))
+    (tmp_path / "thirdparty_markup.py").write_text(
+        TWO_LEVEL.replace("Two-level lines", "Two-level [red]lines[/bold] [i]")
+    )
     monkeypatch.syspath_prepend(tmp_path)
     yield
     for name in ("thirdparty_chip", "thirdparty_markup"):
@@ -649,7 +651,7 @@ def test_an_installed_device_has_a_name_and_is_imported_when_asked_for(installed
     assert (said["name"], devices.name_of(device)) == ("tp-chip", "tp-chip")
     assert devices.get(said) == device
     one_error(ValueError, "is not the one recorded", devices.get, {**said, "sha256": "0" * 64})
-    assert devices.about("tp-chip").startswith("Lines that jump")
+    assert devices.about("tp-chip").startswith("Two-level lines")
 
 
 def test_a_broken_entry_point_is_an_error_only_when_it_is_asked_for(installed):
@@ -666,16 +668,16 @@ def test_what_third_parties_say_of_their_devices_neither_breaks_the_list_nor_is_
     listed = capsys.readouterr().out
     assert "tp-exits" in listed
     assert "cannot be loaded: SystemExit: 3" in listed
-    assert "Lines [red]that[/bold] [i] jump" in listed
+    assert "Two-level [red]lines[/bold] [i]" in listed
     assert "crossbar" in listed
     cli.list_devices("tp-markup")
-    assert "Lines [red]that[/bold] [i] jump" in capsys.readouterr().out
+    assert "Two-level [red]lines[/bold] [i]" in capsys.readouterr().out
 
 
 # --- scripts, notebooks, modules ------------------------------------------------------------------------------------
 
 SCRIPT = (
-    TELEGRAPH
+    TWO_LEVEL
     + """
 if __name__ == "__main__":
     import json, sys
@@ -683,7 +685,7 @@ if __name__ == "__main__":
     import noisysim
     rng = np.random.default_rng(0)
     arrays = (rng.normal(size=(40, 6)).astype(np.float32), np.arange(40) % 3)
-    result = noisysim.run(arrays, device=Telegraph(amplitude=0.1), layers=[5], epochs=1, progress=False)
+    result = noisysim.run(arrays, device=TwoLevel(amplitude=0.1), layers=[5], epochs=1, progress=False)
     print(json.dumps(result.config["device"]))
 """
 )
@@ -693,16 +695,16 @@ def test_a_device_that_a_script_defines_runs_and_tells_how_to_be_given_again(tmp
     path = written(tmp_path / "script.py", SCRIPT)
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
-    assert (said["name"], said["amplitude"]) == ("__main__.Telegraph", 0.1)
+    assert (said["name"], said["amplitude"]) == ("__main__.TwoLevel", 0.1)
     assert "d.amplitude * (u < d.duty)" in said["source"]
     one_error(
-        ValueError, r"made in a script or a notebook: give the device itself, device=Telegraph\(\)", devices.get, said
+        ValueError, r"made in a script or a notebook: give the device itself, device=TwoLevel\(\)", devices.get, said
     )
 
 
 def test_without_a_source_a_device_is_asked_to_be_put_into_a_file():
-    code = "exec(compile(open(0).read(), '<typed>', 'exec'))\nfrom noisysim import devices\ndevices.get(Telegraph())"
-    done = subprocess.run([sys.executable, "-c", code], input=TELEGRAPH, capture_output=True, text=True, check=False)
+    code = "exec(compile(open(0).read(), '<typed>', 'exec'))\nfrom noisysim import devices\ndevices.get(TwoLevel())"
+    done = subprocess.run([sys.executable, "-c", code], input=TWO_LEVEL, capture_output=True, text=True, check=False)
     assert "the source of readout is not available" in done.stderr.splitlines()[-1]
     assert "put the device into a file" in done.stderr.splitlines()[-1]
 
@@ -710,7 +712,7 @@ def test_without_a_source_a_device_is_asked_to_be_put_into_a_file():
 def test_a_device_of_an_imported_module_is_recorded_by_its_file(installed):
     import thirdparty_chip
 
-    device = devices.get(thirdparty_chip.Telegraph(0.3))
+    device = devices.get(thirdparty_chip.TwoLevel(0.3))
     said = devices.describe(device)
     assert said["name"] == thirdparty_chip.__file__
     assert devices.get(said)._asdict() == device._asdict()

@@ -401,7 +401,7 @@ PASSES |= {
     ),
     "outputs-last": (
         lambda c: c.forward(CALM, Drive(outputs=[HIDDEN, OUT])), ValueError,
-        r"the last layer's output goes nowhere: perturb its pre-activations",
+        r"the last layer's output feeds no layer: perturb its pre-activations",
     ),
     "outputs-rows": (
         lambda c: c.forward(CALM, Drive(outputs=[HIDDEN[:3], None])), ValueError,

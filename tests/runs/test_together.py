@@ -281,7 +281,7 @@ def test_seeds_and_chips_are_as_many():
         Chip([6, 3], "ideal", seed=[1, 2], chips=3)
     with pytest.raises(TypeError, match="seed must be"):
         Chip([6, 3], "ideal", seed="123", chips=3)
-    with pytest.raises(ValueError, match="counted for all together"):
+    with pytest.raises(ValueError, match="counted together"):
         Chip([6, 3], "ideal", seed=1, chips=3).cost_by_chip()
 
 

@@ -4,19 +4,21 @@ Its converters do not round, so that a chip can be compared tightly with naive.p
 written there once more (``cell_program`` and the others).
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, with_parts
+from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, device_fields
 
 ONE = np.float32(1.0)
 
 
-@with_parts(Converters, Array, Faults, Clock, Pulses, line_noise=0.0)
-class Bench(NamedTuple):
+@device_fields
+class Bench(Converters, Array, Faults, Clock, Pulses):
     """Linear pulses, offsets, a power law of time, proportional noise, two states."""
+
+    line_noise = 0.0
 
     g_min: Annotated[float, Field("uS", 0, 1e3)] = 1.0
     g_max: Annotated[float, Field("uS", 0, 1e3)] = 21.0

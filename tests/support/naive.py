@@ -591,7 +591,7 @@ def own_draws(shape, part, field, layer, index, key):
 
 
 def faults(shape, layer, side, d, key):
-    """Where cells of one side are stuck, uS; NaN for sound cells."""
+    """Where cells of one side are stuck, µS; NaN for sound cells."""
 
     def share(shape, number, index):
         return uniforms(shape[1], np.arange(shape[0]), number, stream(OWN, layer, index), key)
@@ -645,7 +645,7 @@ def cell_goals(targets, d):
 
 
 def slice_worth(n_in, d):
-    """Weight that a conductance difference of 1 uS stands for, by slice."""
+    """Weight that a conductance difference of 1 µS stands for, by slice."""
     full = bound(n_in, d) * (2 if d.cells_per_weight == 1 else 1) / (d.g_max - d.g_min)
     if d.slices == 1:
         return [full]

@@ -32,7 +32,7 @@ def clipped_log(share, slope, offset, low, high):
 
 
 def joshi_exponent(share, xi):
-    """Drift exponent |mu + s xi| of mushroom PCM, g of 25 uS (Joshi et al., Nat. Commun. 11:2473, 2020)."""
+    """Drift exponent |mu + s xi| of mushroom PCM, g of 25 µS (Joshi et al., Nat. Commun. 11:2473, 2020)."""
     mean = clipped_log(share, np.float32(-0.0155), np.float32(0.0244), np.float32(0.049), np.float32(0.1))
     std = clipped_log(share, np.float32(-0.0125), np.float32(-0.0059), np.float32(0.008), np.float32(0.045))
     return abs(mean + std * xi)
@@ -46,14 +46,14 @@ def hermes_mean(share):
 
 
 def hermes_exponent_one(share, xi):
-    """Drift exponent |mu + s xi| of one device, g of 10.35 uS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
+    """Drift exponent |mu + s xi| of one device, g of 10.35 µS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
     low = clipped_log(share, np.float32(-0.0120), np.float32(-0.0023), np.float32(0.0124), np.float32(0.04))
     high = (np.float32(-0.0165) * share + np.float32(0.0116)) * share + np.float32(0.0104)
     return abs(hermes_mean(share) + (low if share < np.float32(0.3039) else high) * xi)
 
 
 def hermes_exponent_two(share, xi):
-    """The same of two devices, g of 20.7 uS."""
+    """The same of two devices, g of 20.7 µS."""
     low = clipped_log(share, np.float32(-0.0117), np.float32(-0.0057), np.float32(0.0091), np.float32(0.04))
     high = (np.float32(-0.0118) * share + np.float32(0.0093)) * share + np.float32(0.0073)
     return abs(hermes_mean(share) + (low if share < np.float32(0.3055) else high) * xi)

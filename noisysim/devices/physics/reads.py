@@ -1,9 +1,9 @@
-"""Noise of one read of one cell: standard deviations and variances in uS and uS^2."""
+"""Noise of one read of one cell: standard deviations and variances in µS and µS^2."""
 
 import numpy as np
 
 _ZERO = np.float32(0.0)
-_FOUR_K = np.float32(4e6 * 1.380649e-23)  # 4 kB, for conductances in uS and variances in uS^2
+_FOUR_K = np.float32(4e6 * 1.380649e-23)  # 4 kB, for conductances in µS and variances in µS^2
 _TWO_Q = np.float32(2e6 * 1.602176634e-19)
 _SHORTEST = np.float32(1e-15)
 
@@ -14,7 +14,7 @@ def proportional_std(g, t, d):
 
 
 def thermal_variance(g, temperature, bandwidth, voltage):
-    """Thermal noise (Johnson, Phys. Rev. 32:97, 1928; Nyquist, 32:110): 4 kB T G B / V^2, in uS^2.
+    """Thermal noise (Johnson, Phys. Rev. 32:97, 1928; Nyquist, 32:110): 4 kB T G B / V^2, in µS^2.
 
     The current's variance 4 kB T G B as that of a conductance read at `voltage` (V), in a bandwidth (Hz) at a
     temperature (K).
@@ -23,7 +23,7 @@ def thermal_variance(g, temperature, bandwidth, voltage):
 
 
 def shot_variance(g, fano, bandwidth, voltage):
-    """Shot noise (Schottky, Ann. Phys. 362:541, 1918): 2 q |I| F B / V^2 with I = G V, in uS^2."""
+    """Shot noise (Schottky, Ann. Phys. 362:541, 1918): 2 q |I| F B / V^2 with I = G V, in µS^2."""
     return _TWO_Q * fano * bandwidth / voltage * g
 
 
@@ -38,12 +38,12 @@ def flicker_share(strength, t, read_time):
 
 
 def joshi_flicker(share):
-    """Q_s = min(0.0088 / g^0.65, 0.2) of mushroom PCM, g of 25 uS (Nandakumar et al., ICECS 2019, 727)."""
+    """Q_s = min(0.0088 / g^0.65, 0.2) of mushroom PCM, g of 25 µS (Nandakumar et al., ICECS 2019, 727)."""
     return min(np.float32(0.0088) * max(share, np.float32(1e-6)) ** np.float32(-0.65), np.float32(0.2))
 
 
 def hermes_flicker_one(share):
-    """Q_s of a unit cell of one device, g of 10.35 uS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
+    """Q_s of a unit cell of one device, g of 10.35 µS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
     low = np.float32(-0.0078) * np.log(max(share, np.float32(1e-7))) + np.float32(0.0038)
     high = np.float32(0.0664) * share - np.float32(0.1352)
     high = (high * share + np.float32(0.0768)) * share + np.float32(0.0088)
@@ -51,7 +51,7 @@ def hermes_flicker_one(share):
 
 
 def hermes_flicker_two(share):
-    """Q_s of a unit cell of two devices, g of 20.7 uS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
+    """Q_s of a unit cell of two devices, g of 20.7 µS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
     low = np.float32(-0.0117) * np.log(max(share, np.float32(1e-7))) - np.float32(0.0069)
     high = np.float32(0.0069) * share - np.float32(0.0280)
     high = (high * share + np.float32(0.0211)) * share + np.float32(0.0123)

@@ -43,14 +43,14 @@ def transfer(g: npt.ArrayLike, resistance: float) -> Array:
 
     Parameters
     ----------
-    g : (n_out, n_in), uS
+    g : (n_out, n_in), µS
         Conductances of the cells; 0 is an open cell.
     resistance : float, Ohm
         Resistance of one wire segment; 0 returns `g`.
 
     Returns
     -------
-    (n_out, n_in) float64, uS
+    (n_out, n_in) float64, µS
     """
     g = _checked(g, resistance)
     if resistance == 0:
@@ -72,7 +72,7 @@ def voltages(g: npt.ArrayLike, resistance: float, inputs: npt.ArrayLike) -> tupl
 
     Parameters
     ----------
-    g : (n_out, n_in), uS
+    g : (n_out, n_in), µS
         Conductances of the cells.
     resistance : float, Ohm
         Resistance of one wire segment.
@@ -110,7 +110,7 @@ def _checked(g: npt.ArrayLike, resistance: float) -> Array:
 
 
 def _nodal(g: Array, wire: float) -> Any:
-    """Matrix of the nodal equations, (2 cells, 2 cells) sparse, uS: word-line nodes first, then bit-line nodes.
+    """Matrix of the nodal equations, (2 cells, 2 cells) sparse, µS: word-line nodes first, then bit-line nodes.
 
     The unknowns are the differences from the voltages with ideal wires: then rounding is relative to what the wires
     change, however little that is.
@@ -130,6 +130,6 @@ def _ladder(n: int) -> Any:
 
 
 def _currents(g: Array, lines: npt.NDArray[np.intp], n: int) -> Any:
-    """Currents of the cells of each of n lines at 1 V, into the nodes they join: (2 cells, n) sparse, uS."""
+    """Currents of the cells of each of n lines at 1 V, into the nodes they join: (2 cells, n) sparse, µS."""
     values = np.concatenate([-g.ravel(), g.ravel()])
     return sparse.csc_array((values, (np.arange(2 * g.size), np.tile(lines, 2))), shape=(2 * g.size, n))

@@ -6,7 +6,7 @@ from noisysim.devices.physics.laws import clipped_normal, each
 
 _ZERO, _ONE, _HALF = np.float32(0.0), np.float32(1.0), np.float32(0.5)
 
-# --- programming errors: standard deviations in uS ------------------------------------------------------------------
+# --- programming errors: standard deviations in µS ------------------------------------------------------------------
 
 
 def erroneous(g, std, z):
@@ -15,31 +15,31 @@ def erroneous(g, std, z):
 
 
 def joshi_error(share):
-    """Mushroom PCM, g of 25 uS: 0.26348 + 1.9650 g - 1.1731 g^2 (Joshi et al., Nat. Commun. 11:2473, 2020)."""
+    """Mushroom PCM, g of 25 µS: 0.26348 + 1.9650 g - 1.1731 g^2 (Joshi et al., Nat. Commun. 11:2473, 2020)."""
     return (np.float32(-1.1731) * share + np.float32(1.9650)) * share + np.float32(0.26348)
 
 
 def hermes_error_one(share):
-    """PCM, a unit cell of one device, g of 10.35 uS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
+    """PCM, a unit cell of one device, g of 10.35 µS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
     error = np.float32(0.68841818) * share - np.float32(2.16310839)
     return (error * share + np.float32(2.32443916)) * share + np.float32(0.15781817)
 
 
 def hermes_error_two(share):
-    """PCM, a unit cell of two devices, g of 20.7 uS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
+    """PCM, a unit cell of two devices, g of 20.7 µS (Le Gallo et al., Nat. Electron. 6:680, 2023)."""
     error = np.float32(4.68961419) * share - np.float32(8.48101252)
     return (error * share + np.float32(4.71806468)) * share + np.float32(0.16603222)
 
 
 def wan_error(g):
-    """RRAM 1 s after the write, 0 to 39.26 uS (Wan et al., Nature 608:504, 2022)."""
+    """RRAM 1 s after the write, 0 to 39.26 µS (Wan et al., Nature 608:504, 2022)."""
     return max(
         ((np.float32(1.536e-4) * g - np.float32(0.01167)) * g + np.float32(0.2374)) * g + np.float32(1.053), _ZERO
     )
 
 
 def milo_error(g):
-    """RRAM written by IGVVA-100, 50 to 225 uS (Milo et al., IRPS 2021)."""
+    """RRAM written by IGVVA-100, 50 to 225 µS (Milo et al., IRPS 2021)."""
     return max(np.float32(4.782321) - np.float32(0.009107) * g, _ZERO)
 
 
@@ -47,13 +47,13 @@ def milo_error(g):
 
 
 def lowest(d):
-    """The cell's own lower bound, uS: its position counts half spans down from the middle."""
+    """The cell's own lower bound, µS: its position counts half spans down from the middle."""
     half = _HALF * (d.g_max - d.g_min)
     return max(d.g_min + half - d.lower * half, _ZERO)
 
 
 def highest(d):
-    """The cell's own upper bound, uS."""
+    """The cell's own upper bound, µS."""
     half = _HALF * (d.g_max - d.g_min)
     return d.g_min + half + d.upper * half
 
@@ -64,7 +64,7 @@ def within_bounds(g, z, d):
 
 
 def linear_step(g, up, d):
-    """Mean change of a pulse, uS, before bounds: dw (1 - gamma w / b), w the position between the cell's own bounds b.
+    """Mean change of a pulse, µS, before bounds: dw (1 - gamma w / b), w the position between the cell's own bounds b.
 
     gamma = 0 is the constant step of Gokmen & Vlasov (Front. Neurosci. 10:333, 2016), gamma = 1 soft bounds (Fusi &
     Abbott, Nat. Neurosci. 10:485, 2007).
@@ -85,7 +85,7 @@ def linear_pulse(g, up, z, d):
 
 
 def exponential_step(g, up, d):
-    """Mean change of a pulse, uS, before bounds: dw max(1 - A_d exp(d gamma_d y), 0), y = 2 a w / (b_max - b_min) + b.
+    """Mean change of a pulse, µS, before bounds: dw max(1 - A_d exp(d gamma_d y), 0), y = 2 a w / (b_max - b_min) + b.
 
     Gong et al., Nat. Commun. 9:2102, 2018; w is the position, b_max and b_min the cell's own bounds, d = +-1.
     """
@@ -106,7 +106,7 @@ def exponential_pulse(g, up, z, d):
 
 
 def along(g, up, curve):
-    """Change of conductance that a pulse makes at ``g`` on a rising or falling curve, uS against pulse number.
+    """Change of conductance that a pulse makes at ``g`` on a rising or falling curve, µS against pulse number.
 
     The place on the curve lies between two of its points; a pulse goes one point further, from beyond an end none.
     """

@@ -1,0 +1,84 @@
+"""Calls of passes from outside: checked, run on calibrated converters, and judged by the batch's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from noisysim.chip.calibration import calibrate
+from noisysim.chip.checking import Checks
+from noisysim.chip.drives import Drives, as_drives
+from noisysim.chip.passes import observation_buffers, run_passes
+from noisysim.chip.state import State
+from noisysim.common.fields import check_switch, shown
+from noisysim.common.types import Floats
+from noisysim.compute.observation import Batch, Drive, Observation
+from noisysim.compute.observation_buffers import Observed
+
+
+class Calls:
+    """Takes the calls of some chips.
+
+    Parameters
+    ----------
+    state : State
+    checks : Checks
+    digital : bool
+        Whether perturbations of lines enter after the ADC.
+    """
+
+    def __init__(self, state: State, checks: Checks, digital: bool):
+        self._state, self._checks, self._digital = state, checks, digital
+        self._drives = Drives(checks, state.noisy)
+
+    def observe(
+        self, batch: Any, drives: Sequence[Drive], out: Any, first_sample: Any, training: Any, inputs_of: Any
+    ) -> Sequence[Observation]:  # fmt: skip
+        """One pass for each drive (`noisysim.chip.chip.Chip.passes`)."""
+        state, checks = self._state, self._checks
+        x = checks.inputs(batch.inputs if isinstance(batch, Batch) else batch)
+        rows, targets = len(x), checks.targets(batch, len(x)) if isinstance(batch, Batch) else None
+        drives = as_drives(drives)
+        if any(drive.output_error for drive in drives) and not hasattr(getattr(batch, "loss", None), "error"):
+            raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
+        if type(first_sample) is not int or first_sample:
+            first_sample = checks.first_sample(first_sample, rows // state.chips, len(drives), state.next_pass)
+        if type(training) is not bool:
+            training = check_switch("training", training)
+        if inputs_of not in ("all", "first"):
+            raise ValueError(f"inputs_of must be 'all' or 'first', not {shown(inputs_of)}")
+        added = self._drives.added(drives, rows)
+        drops, all_inputs = training and any(state.net.drops), inputs_of == "all"
+        observed = observation_buffers(state, out, rows, len(drives), drops=drops, all_inputs=all_inputs)
+        self._calibrate_once(x)
+        run_passes(
+            state, x, observed, added, first_sample=first_sample, digital=self._digital,
+            training=training and rows > state.chips,
+        )  # fmt: skip
+        state.meter.cost.mvms += self._drives.second_products(added.parts, rows)
+        _judge(batch, targets, drives, observed)
+        return observed
+
+    def calibrate(self, x: Any) -> None:
+        """Calibrate the converters by inputs."""
+        calibrate(self._state, self._checks.inputs(x), self._drives.nothing(1))
+
+    def analog(self, x: Any, count: int) -> Sequence[Observation]:
+        """Undriven passes that are not digitised."""
+        x = self._checks.inputs(x)
+        observed = observation_buffers(self._state, None, len(x), count)
+        self._calibrate_once(x)
+        run_passes(self._state, x, observed, self._drives.nothing(count), convert=False)
+        return observed
+
+    def _calibrate_once(self, x: Floats) -> None:
+        """Calibrate by the inputs of the first pass, unless that was done before."""
+        if not self._state.calibrated:
+            calibrate(self._state, x, self._drives.nothing(1))
+
+
+def _judge(batch: Any, targets: Floats | None, drives: Sequence[Drive], observed: Observed) -> None:
+    """Give the observations their losses, and the output errors that were asked for."""
+    for observation, drive in zip(observed, drives, strict=True):
+        observation.loss = None if targets is None else batch.loss(observation.output, targets)
+        observation.output_error = batch.loss.error(observation.output, targets) if drive.output_error else None

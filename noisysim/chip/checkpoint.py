@@ -1,0 +1,48 @@
+"""The whole state of some chips as arrays, for a checkpoint, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from noisysim.chip.cost import Cost
+from noisysim.chip.state import State
+from noisysim.common.types import Array
+
+
+def save(state: State) -> dict[str, Array]:
+    """A copy of a state. What follows from the seed is not in it."""
+    flags = [state.calibrated, state.reference_due, state.gains_due]
+    return {
+        **{name: np.array(state.backend.take(array)) for name, array in state.held.items()},
+        "counters": np.array([state.next_pass, state.arrays.writes, *flags], np.int64),
+        "times": np.array(state.times),
+        "cost": state.cost().array(),
+    }
+
+
+def load(state: State, saved: Mapping[str, Array]) -> None:
+    """Set the state of chips made with the same arguments to what `save` gave."""
+    saved = _completed(saved)
+    for name, target in state.held.items():
+        if not target.size and not np.any(saved.get(name, 0)):  # of what this chip lacks, an older file says nothing
+            continue
+        value = saved["fresh" if name == "aimed" and name not in saved else name]  # earlier versions kept no targets
+        if target.shape != value.shape:
+            raise ValueError(f"the checkpoint's {name} have shape {value.shape}, the chip's {target.shape}")
+        target[...] = state.backend.put(value)
+    state.next_pass, state.arrays.writes, *flags = (int(n) for n in saved["counters"])
+    state.calibrated, state.reference_due, state.gains_due = map(bool, flags)
+    state.times = saved["times"]
+    state.arrays.done()  # what was written to make the chip is in the checkpoint's cost
+    state.meter.cost = Cost.from_array(saved["cost"])
+
+
+def _completed(saved: Mapping[str, Array]) -> dict[str, Array]:
+    """A saved state with the times and flags that earlier versions did not keep."""
+    clock, *_ = saved["times"]
+    written = saved["since"].max(initial=0.0)
+    times = [*saved["times"], *(clock, written)[len(saved["times"]) - 3 :]]
+    counters = np.resize(saved["counters"], 5) * (np.arange(5) < len(saved["counters"]))
+    return {**saved, "times": np.array(times), "counters": counters}

@@ -1,0 +1,112 @@
+"""What the drives of a call add to its passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from noisysim.chip.checking import Checks
+from noisysim.common.fields import shown
+from noisysim.common.types import Ints
+from noisysim.compute.layout import ON_LINE, ON_OUTPUT, ON_WEIGHTS
+from noisysim.compute.observation import Drive
+
+Part = tuple[int, int, int, Any]
+"""Pass, kind (`noisysim.compute.layout`), layer, and the array that is added."""
+
+
+class Added(NamedTuple):
+    """What the drives of a call add.
+
+    Attributes
+    ----------
+    parts : list of Part
+    fork : numpy.ndarray
+        The layer at which each pass parts from the first, (passes,) int64 (`noisysim.compute.protocols.Call`).
+    """
+
+    parts: list[Part]
+    fork: Ints
+
+
+class Drives:
+    """Takes the drives of a call apart.
+
+    Parameters
+    ----------
+    checks : Checks
+    noisy : bool
+        Whether two passes of the same inputs can differ.
+    """
+
+    def __init__(self, checks: Checks, noisy: bool):
+        self._checks, self._net, self._noisy = checks, checks.net, noisy
+        self._forks: dict[int, Ints] = {}
+
+    def nothing(self, passes: int) -> Added:
+        """What undriven passes add."""
+        if passes not in self._forks:  # wanted in every update
+            self._forks[passes] = np.full(passes, 0 if self._noisy else self._net.depth, np.int64)
+        return Added([], self._forks[passes])
+
+    def added(self, drives: Sequence[Drive], rows: int) -> Added:
+        """What drives add to passes of a batch of `rows` samples."""
+        nothing = self.nothing(len(drives))
+        if all(drive.empty for drive in drives):
+            return nothing
+        parts: list[Part] = []
+        fork = nothing.fork.copy()
+        for p, drive in enumerate(drives):
+            for kind, layer, array in self._parts(drive, rows):
+                parts.append((p, kind, layer, array))
+                if not self._noisy:
+                    fork[p] = min(fork[p], layer)
+        return Added(parts, np.minimum(fork, fork[0]))
+
+    def second_products(self, parts: Sequence[Part], rows: int) -> int:
+        """Array products of drives of weights, which cost what those of the first arrays do."""
+        net = self._net
+        driven = [layer for _, kind, layer, _ in parts if kind == ON_WEIGHTS]
+        tiles = (len(net.row_tiles(i)) * len(net.column_tiles(i)) * net.positions[i] for i in driven)
+        return rows * sum(tiles)
+
+    def _parts(self, drive: Drive, rows: int) -> list[tuple[int, int, Any]]:
+        """The parts of a drive: to what it adds, in which layer, and what."""
+        net, checks, parts = self._net, self._checks, list[tuple[int, int, Any]]()
+        kinds = (
+            ("perturbation", ON_LINE, drive.perturbations, partial(net.line_shape, batch=rows)),
+            ("output perturbation", ON_OUTPUT, drive.outputs, partial(net.output_shape, batch=rows)),
+            ("weight perturbation", ON_WEIGHTS, drive.weights, checks.weight_shapes.__getitem__),
+        )
+        for name, kind, pieces, shape in kinds:
+            if len(pieces) not in (0, net.depth):
+                raise ValueError(f"a drive needs a {name} or None for each of {net.depth} layers, not {len(pieces)}")
+            for layer, piece in enumerate(pieces):
+                if piece is not None:
+                    parts.append((kind, layer, checks.piece(f"the {name} of layer {layer}", piece, shape(layer))))
+        _check_together(parts, net.depth)
+        return parts
+
+
+def as_drives(values: Any) -> tuple[Drive, ...]:
+    """Drives in a plain tuple, or the one clear error."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(f"drives must be a list of Drive, not {shown(values)}")
+    drives = tuple(values)
+    if not drives:
+        raise ValueError("drives must be one or more: each is a pass")
+    if not all(type(drive) is Drive for drive in drives):
+        raise TypeError("a drive must be a Drive")
+    return drives
+
+
+def _check_together(parts: Sequence[tuple[int, int, Any]], depth: int) -> None:
+    """Refuse what has no effect, and what has two in one layer."""
+    if any(kind == ON_OUTPUT and layer == depth - 1 for kind, layer, _ in parts):
+        raise ValueError("the last layer's output feeds no layer: perturb its pre-activations instead")
+    taken = [layer for kind, layer, _ in parts if kind != ON_OUTPUT]
+    if len(taken) > len(set(taken)):
+        raise ValueError("a layer takes a perturbation of its lines or of its weights, not both")

@@ -1,0 +1,211 @@
+"""The state of some chips, which no learner sees: cells, periphery, noise keys, clock and counters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import noisysim.devices as devices
+from noisysim.chip.arrays import Arrays, erase, erase_with, hook_numbers
+from noisysim.chip.cost import Cost, Meter
+from noisysim.chip.normalisation import Normalisation
+from noisysim.common.source import uses
+from noisysim.common.types import Array, Bytes, Floats
+from noisysim.compute import backends, layered, seeding
+from noisysim.compute.jit import compile_errors, specialised
+from noisysim.compute.layout import FIRST_TILE, TILES
+from noisysim.compute.protocols import ReadCells, Standing
+from noisysim.devices.contract import Device
+from noisysim.devices.resolved import resolve
+from noisysim.networks.tiling import Network
+
+LONGEST_AGE = 1e12  # s
+ASIDE = 1 << 31  # pass numbers from here on are those of passes aside: a run's own would take years to reach them
+ASIDE_COUNT = ASIDE - (1 << 24)  # so that a block of passes aside stays below 2^32
+
+
+class State:
+    """Everything that some chips hide.
+
+    Parameters
+    ----------
+    net : Network
+    device : device
+    seed : int or sequence of int
+        Of fabrication and noise.
+    chips : int
+    backend : str
+    decorrelates : bool
+        Whether the periphery has decorrelation matrices.
+
+    Attributes
+    ----------
+    arrays : Arrays
+        Cells and weights.
+    ranges, peaks : array
+        Full scale of each tile's ADC, and the largest values read since it followed them, (chips, tiles) float32.
+    gains, reference : array
+        What compensates for drift, and the strength of its lines that each tile is held at, (chips, tiles) float32.
+    states : array
+        Discrete states of cells that jump, (sides, cells) uint8.
+    rotations : Layered
+        Decorrelation matrices; empty without.
+    normalisation : Normalisation
+    calibrated, reference_due, gains_due : bool
+        Whether converters have been calibrated, and whether drift's reference and gains are to be measured next.
+    clock, aged_at, read_at, call_at : float
+        Now; the time at which the cells stand; the last read; the start of the last call of passes, s.
+    next_pass : int
+        Number of the next pass, from which its noise is counted.
+    meter : Meter
+    compiled : Passes
+        What runs passes on the backend.
+    """
+
+    def __init__(
+        self, net: Network, device: Device, seed: seeding.Seeds, chips: int, backend: str, decorrelates: bool
+    ):  # fmt: skip
+        self.net, self.device, self.chips, self.numbers = net, device, chips, resolve(device)
+        self.backend, self.backend_name = backends.get(backend), backend
+        self.normalises = any(net.norms)
+        self.noisy, own = devices.is_noisy(device), devices.own_hooks(device)
+        self.reads_cells, self.jumps = "read_cell" in own, "jump" in own
+        self.compensates = self.numbers.compensated and "drift" in own
+        self.interval = sum(net.positions) * self.numbers.read_time  # from one sample to the next, s
+        self._dac_range = np.float32(self.numbers.dac_range)
+        xp, put = self.backend.xp, self.backend.put
+        self.arrays = Arrays(net, device, seed, chips, backend)
+        shape = (chips, len(self.arrays.tiles))
+        self.ranges: Floats = xp.full(shape, self.numbers.adc_range or 1.0, np.float32)
+        self.peaks: Floats = xp.zeros(shape, np.float32)
+        self.gains: Floats = xp.ones(shape, np.float32)
+        self.reference: Floats = xp.zeros(shape, np.float32)
+        self.calibrated, self.reference_due, self.gains_due = False, True, False
+        self.rows_own, self.columns_own = (
+            put(self.arrays.fabrication.lines(part)) if self.arrays.spreads[part] else () for part in ("row", "column")
+        )
+        self.states: Bytes = xp.zeros(self.arrays.now.shape if self.jumps else (1, 0), np.uint8)
+        squares = [(chips * n, n) for n in net.fan_in]
+        self.rotations = layered.zeros(squares if decorrelates else [], xp)
+        for rotation, n in zip(self.rotations, net.fan_in, strict=False):
+            rotation.reshape(-1, n * n)[:, :: n + 1] = 1
+        self.flat_rotations = self.rotations.flat
+        self.normalisation = Normalisation(net, chips, xp)
+        self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
+        self.clock = self.aged_at = self.call_at = 0.0
+        self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
+        self.next_pass = 0
+        self.meter = Meter(chips)
+        self.compiled = _compiled(self)
+        erase_with(self, self.secrets)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The times that passes, writes and waits move, s."""
+        return self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at
+
+    @times.setter
+    def times(self, times: Any) -> None:
+        self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at = map(float, times)
+
+    @property
+    def secrets(self) -> list[Array]:
+        """The arrays, besides those of `arrays`, that no observation may tell of."""
+        lines = [own for own in (self.rows_own, self.columns_own) if len(own)]
+        return [self.ranges, self.peaks, self.gains, self.reference, self.states, *lines, *self.keys.values()]
+
+    @property
+    def held(self) -> dict[str, Array]:
+        """The arrays that change in use."""
+        periphery = {name: getattr(self, name) for name in ("ranges", "peaks", "gains", "reference", "states")}
+        return {**self.arrays.held, **periphery, **self.normalisation.held, "rotations": self.flat_rotations}
+
+    def converter_steps(self) -> list[list[float]]:
+        """Coarsest ADC step of each layer's tiles on each chip, pre-activation units; 0 without a resolution."""
+        bits, table = self.numbers.adc_bits, self.arrays.table
+        if bits < 1:
+            return [[0.0] * self.net.depth] * self.chips
+        full_scales = self.backend.take(self.ranges)
+        spans = [slice(row[FIRST_TILE], row[FIRST_TILE] + row[TILES]) for row in table]
+        return [[float(chip[tiles].max()) / ((1 << (bits - 1)) - 1) for tiles in spans] for chip in full_scales]
+
+    def cost(self) -> Cost:
+        """What was done so far, on all chips together."""
+        return self.meter.read(self.arrays.done_by_chip())
+
+    def cost_by_chip(self) -> list[Cost]:
+        """The same of each chip; right where each has a seed of its own, whose writes are counted apart."""
+        return self.meter.by_chip(self.arrays.done_by_chip())
+
+    def start_counting(self) -> None:
+        """Count from here on: what was written so far are the initial weights."""
+        self.meter.start(self.arrays.done_by_chip())
+
+    def write(self, change: Any, every: bool) -> None:
+        """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
+        try:
+            self.arrays.write(change, every, self.clock)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise compile_errors.explain(self.device, error, self.backend.NAME) from error
+        if self.arrays.lazy:
+            self.aged_at = -math.inf  # the cells stand at no time
+        if self.arrays.knows_targets:
+            self.gains_due = self.compensates and not self.reference_due
+        else:
+            self.reference_due = True
+
+    def standing(self, norms: Any) -> Standing:
+        """What passes read of the chips."""
+        arrays, cells = self.arrays, None
+        if self.reads_cells:
+            waited = self.clock - self.read_at + self.interval  # since the last read of an earlier call
+            own, states = arrays.own if arrays.spreads["cell"] else (), self.states if self.jumps else ()
+            cells = ReadCells(arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self.interval))
+        return Standing(
+            norms, arrays.weights, arrays.variances, self.flat_rotations, self.ranges, self.gains, self.peaks,
+            self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"],
+        )  # fmt: skip
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Restore after the block what passes change; those in it have numbers, and so noise, of their own."""
+        before, times, cost = self.next_pass, self.times, self.cost().array()
+        moved = (self.ranges, self.peaks, self.states, self.gains, self.reference, *self.arrays.aged)
+        kept = [(array, array.copy()) for array in moved]
+        flags = self.calibrated, self.reference_due, self.gains_due
+        self.next_pass = ASIDE + before * 2654435761 % ASIDE_COUNT  # scattered (Knuth's multiplicative hash)
+        try:
+            yield
+        finally:
+            self.next_pass, self.times, self.meter.cost = before, times, Cost.from_array(cost)
+            self.calibrated, self.reference_due, self.gains_due = flags
+            for array, value in kept:
+                array[:] = value
+            erase(value for _, value in kept)
+
+
+def _compiled(state: State) -> Any:
+    """The backend's passes, compiled for the device and the network."""
+    device, net, arrays = state.device, state.net, state.arrays
+    own, hooks, spreads = devices.own_hooks(device), devices.hooks(device), arrays.spreads
+    constants = {
+        **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
+        "COMPENSATED": state.compensates,
+        **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
+        # of cells nothing that only reads cell by cell ask: devices alike otherwise share their loops
+        "OWN_CELLS": state.reads_cells and bool(spreads["cell"]),
+        "PAIRED": arrays.paired or not state.reads_cells,
+        "USES_NORMAL": state.noisy and uses(hooks["readout"], "z"),
+        "USES_UNIFORM": state.noisy and uses(hooks["readout"], "u"),
+        "CELL_NORMAL": state.noisy and uses(hooks["read_cell"], "z"),
+        "CELL_UNIFORM": state.noisy and uses(hooks["read_cell"], "u"),
+    }  # fmt: skip
+    fields = tuple(device._asdict())
+    loops = specialised.for_device("passes", fields, hooks, spreads, constants, net.kinds, state.backend.NAME)
+    return state.backend.Passes(net, loops, hook_numbers(loops, device), state.chips, state.noisy)

@@ -1,0 +1,31 @@
+"""Neuron-wise weight normalisation by the write controller (Hiratani et al. 2022, appendix C.1)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from noisysim.chip.arrays import erase
+from noisysim.chip.state import State
+from noisysim.compute import layered
+from noisysim.networks.tiling import Network
+
+
+def rescale(state: State) -> None:
+    """Write each neuron's weights, biases excepted, such that their RMS is sqrt(2 / (n_in + n_out))."""
+    xp, net, wanted = state.backend.xp, state.net, state.arrays.wanted_weights()
+    changes = layered.empty([weights.shape for weights in wanted], xp)
+    for change, targets, n_in, rms_aimed in zip(changes, wanted, net.fan_in, _aims(net), strict=True):
+        weights = targets[:, :n_in]
+        rms = xp.sqrt(xp.einsum("ij,ij->i", weights, weights) / n_in)
+        factor = xp.where(rms > 0, rms_aimed / xp.where(rms > 0, rms, np.float32(1.0)), np.float32(1.0))
+        xp.multiply((factor - 1)[:, None], targets, out=change)  # whole rows: of parts NumPy makes a copy
+        change[:, n_in:] = 0
+    state.write(changes.flat, False)
+    erase([changes.flat, *wanted])
+
+
+def _aims(net: Network) -> list[np.float32]:
+    """The RMS that a layer's neurons get."""
+    return [np.float32(math.sqrt(2.0 / (n_in + n_out))) for n_in, n_out in zip(net.fan_in, net.units, strict=True)]
