@@ -1,4 +1,5 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
+# make quick: lint, types, loops without JIT, and every test that compiles nothing.   make coverage: lines that tests run.
 # make kernels: what runs learn, with the kernels of other processors.   make audit: dependencies, for known weaknesses.
 # make pythons: the wheel on every Python there is; on the oldest with the least versions of all dependencies (minimum).
 # make docs: the pages, in docs/_build/html; every script of theirs is run.
@@ -10,10 +11,11 @@ BIN = $(VENV)/bin
 PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
+WITHOUT_JIT = $(wildcard tests/compute/test_loops_without_jit.py)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test kernels check wheel minimum pythons audit docs speed gpu gpu-tests gpu-speed gpu-papers
+.PHONY: demo test quick coverage kernels check wheel minimum pythons audit docs speed gpu gpu-tests gpu-speed gpu-papers
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
@@ -21,6 +23,18 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m gpu --numprocesses auto --dist worksteal
+
+quick: check
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(WITHOUT_JIT) --quiet
+	$(BIN)/python -m pytest --quick --quiet -r fE --numprocesses auto --dist loadfile
+
+# the Python parts; then the loops, which a coverage of compiled code does not see
+coverage: $(VENV)/.tested
+	$(BIN)/coverage erase
+	$(BIN)/coverage run --parallel-mode -m pytest --quiet -r fE
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --parallel-mode -m pytest $(WITHOUT_JIT) --quiet
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone
 kernels: $(VENV)/.tested

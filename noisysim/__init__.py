@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from noisysim.studies.study import Study
     from noisysim.studies.tuning import tune
 
+    __version__: str
+
 __all__ = [
     "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "conformance",
     "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "losses",
@@ -86,18 +88,20 @@ sys.meta_path.insert(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Parts are imported when they are first used: `import noisysim` stays quick."""
-    if name in _HOME:
-        value = getattr(_part(_HOME[name]), name)
-    elif name in _MODULES:
-        value = _part(_MODULES[name])
-    elif name == "__version__":
-        value = _part("runs.environment").version()
-    else:
-        raise AttributeError(f"module 'noisysim' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a name that does not exist is an error for type checkers
+
+    def __getattr__(name: str) -> Any:
+        """Parts are imported when they are first used: `import noisysim` stays quick."""
+        if name in _HOME:
+            value = getattr(_part(_HOME[name]), name)
+        elif name in _MODULES:
+            value = _part(_MODULES[name])
+        elif name == "__version__":
+            value = _part("runs.environment").version()
+        else:
+            raise AttributeError(f"module 'noisysim' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def _part(name: str) -> Any:

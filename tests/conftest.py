@@ -1,4 +1,7 @@
-"""Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu."""
+"""What holds for every test. Tests of a GPU are skipped where there is none; ``--quick`` runs what compiles nothing.
+
+Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu.
+"""
 
 import gc
 
@@ -6,10 +9,21 @@ import pytest
 
 from noisysim.compute import gpu
 
+import quick_lane
+
 gc.set_threshold(100_000, 10, 10)  # most of the time goes to compiling, a tenth of that to looking for garbage
 
 
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="only tests that compile nothing and start no process")
+
+
+def pytest_configure(config):
+    if config.getoption("quick"):
+        config.pluginmanager.register(quick_lane.QuickLane(), "quick lane")
+        config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of a skip
+
+
 def pytest_runtest_setup(item):
-    """Skip them elsewhere."""
     if item.get_closest_marker("gpu") and (missing := gpu.missing()):
         pytest.skip(f"{missing}; or simulate one: NUMBA_ENABLE_CUDASIM=1")

@@ -6,9 +6,9 @@ chip.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,13 @@ from noisysim.common.fields import check_switch
 from noisysim.common.plain_arrays import plain
 
 _NOTHING: tuple[()] = ()
+
+
+class LossFunction(Protocol):
+    """What judges outputs: ``loss(output, targets) -> (batch,)`` float64, one value per sample."""
+
+    def __call__(self, output: Any, targets: Any, /) -> Any:
+        """The loss of each sample."""
 
 
 class Batch(NamedTuple):
@@ -34,7 +41,7 @@ class Batch(NamedTuple):
 
     inputs: np.ndarray
     targets: np.ndarray
-    loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    loss: LossFunction
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ must not change. Statistics come from fixed seeds, at the significance that each
 
 import numpy as np
 import pytest
-import test_cells as written
 from scipy import stats
 
 from noisysim import Chip
@@ -17,6 +16,7 @@ from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.observation import Batch, Drive
 
 import cell_device as bench
+import cell_lives as lives
 import naive
 
 KINDS = ["pulses", "pulsed pairs", "slices"]
@@ -29,7 +29,7 @@ STILL = {
 """No noise in a read, with the loops of the noisy kinds: spreads and faults that are on change what is compiled."""
 
 
-class Reads(written.Life):
+class Reads(lives.Life):
     """A chip, and the states of its cells and its gains by the definition."""
 
     def __init__(self, kind, sizes=SIZES, **settings):
@@ -37,7 +37,7 @@ class Reads(written.Life):
         self.hidden = self.chip._hidden
         self.states = [np.zeros((self.sides, *s)) for s in self.shapes]
         self.cuts = [naive.tiles(n, self.device.tile_rows) for _, n in self.shapes]
-        self.rows, self.columns = written.expected_lines(self)
+        self.rows, self.columns = lives.expected_lines(self)
         self.interval = len(self.shapes) * self.device.read_time
         self.last_read = -1e12  # states are in balance before they are read
         self.reference, self.wrote = None, False  # and whether cells were written since it was needed
@@ -291,7 +291,7 @@ def test_compensation_restores_the_mean_line(spread, tolerance):
 @pytest.mark.parametrize("kind", ["pulses", "pulsed pairs"])
 @pytest.mark.parametrize("inject", ["line", "digital"])
 def test_perturbations_come_out_as_asked_for_whatever_the_gains(kind, inject):
-    settings = written.device(kind, **{**STILL, "nu": 0.15})
+    settings = lives.device(kind, **{**STILL, "nu": 0.15})
     chip = Chip((25, 14, 9), settings, seed=2, inject=inject)
     chip.wait(1e5)
     assert np.abs(chip._hidden.gains - 1).max() > 0.1
@@ -307,7 +307,7 @@ def test_perturbations_come_out_as_asked_for_whatever_the_gains(kind, inject):
 def test_a_perturbation_of_a_sliced_layer_enters_once():
     chip = Chip(
         (25, 14),
-        written.device("slices", **{**SOUND, "read_noise": 1e-9, "floor": 0.0, "line_noise": 0.0, "adc_range": 4.0}),
+        lives.device("slices", **{**SOUND, "read_noise": 1e-9, "floor": 0.0, "line_noise": 0.0, "adc_range": 4.0}),
     )
     x, p = np.ones((3, 25), np.float32), np.full((3, 14), 0.25, np.float32)
     plain, pushed = chip.passes(x, [Drive(), Drive([p])])
@@ -316,7 +316,7 @@ def test_a_perturbation_of_a_sliced_layer_enters_once():
 
 def test_a_write_finds_cells_as_old_as_the_clock_says():
     """Drift during a long pass is not undone for those cells that get a pulse after it: waiting 0 s is nothing."""
-    chips = [Chip((200, 9), written.device("pulsed pairs", compensation=0, read_time=1.0), seed=1) for _ in range(2)]
+    chips = [Chip((200, 9), lives.device("pulsed pairs", compensation=0, read_time=1.0), seed=1) for _ in range(2)]
     for k, chip in enumerate(chips):
         chip.forward(np.ones((100, 200), np.float32))
         if k:
@@ -329,7 +329,7 @@ def test_a_write_finds_cells_as_old_as_the_clock_says():
 @pytest.mark.parametrize("kind", ["pulsed pairs", "slices"])
 def test_looking_at_cells_changes_nothing(kind):
     """Time that cells have not been followed for yet is none that passes may notice."""
-    chips = [Chip((12, 9), written.device(kind, read_time=1e-4), seed=1, oracle=True) for _ in range(2)]
+    chips = [Chip((12, 9), lives.device(kind, read_time=1e-4), seed=1, oracle=True) for _ in range(2)]
     x = np.ones((7, 12), np.float32)
     for k, chip in enumerate(chips):
         chip.forward(x)
@@ -345,7 +345,7 @@ def test_looking_at_cells_changes_nothing(kind):
 
 
 def test_costs_of_slices_and_of_calibration_reads():
-    chip = Chip((24, 7, 3), written.device("slices", tile_columns=2, adc_range=1.0), bias=True)
+    chip = Chip((24, 7, 3), lives.device("slices", tile_columns=2, adc_range=1.0), bias=True)
     x = np.ones((5, 24), np.float32)
     chip.passes(x, [Drive(), Drive()])
     # layer 1: 25 inputs in 2 tiles, 7 outputs in 4; layer 2: 8 inputs in 1 tile, 3 outputs in 2; 2 slices of each
@@ -358,7 +358,7 @@ def test_costs_of_slices_and_of_calibration_reads():
 
 
 def test_the_clock_counts_reads_and_waits():
-    chip = Chip((9, 5, 4), written.device("pulsed pairs", adc_range=1.0, read_time=0.25))
+    chip = Chip((9, 5, 4), lives.device("pulsed pairs", adc_range=1.0, read_time=0.25))
     assert chip.clock == 0
     chip.passes(np.ones((3, 9), np.float32), [Drive(), Drive()])
     assert chip.clock == 3 * 2 * 2 * 0.25  # rows, passes, layers
@@ -377,7 +377,7 @@ def bits(chip, observations):
 
 def live(kind, steps, sizes=(130, 150, 20), rows=2 * BLOCK_ROWS + 70, chip=None, first=0):
     """Passes, writes and waits; every bit that comes by."""
-    chip = chip or Chip(sizes, written.device(kind), seed=4, bias=True)
+    chip = chip or Chip(sizes, lives.device(kind), seed=4, bias=True)
     found = []
     for step in range(first, first + steps):
         rng = np.random.default_rng(step)
@@ -406,7 +406,7 @@ def test_a_batch_in_chunks_is_the_batch(kind, read_time):
     """With states that go on from chunk to chunk, and a clock that drift could follow between them."""
     sizes, block = (12, 9, 5), BLOCK_ROWS
     rows = 2 * block + 30
-    whole, parts = (Chip(sizes, written.device(kind, read_time=read_time), seed=2) for _ in range(2))
+    whole, parts = (Chip(sizes, lives.device(kind, read_time=read_time), seed=2) for _ in range(2))
     x = np.random.default_rng(0).standard_normal((rows, 12)).astype(np.float32)
     p = [np.random.default_rng(1).standard_normal((rows, n)).astype(np.float32) for n in sizes[1:]]
     for _ in range(2):
@@ -438,7 +438,7 @@ def test_a_restart_goes_on_with_the_same_bits(kind, used):
     sizes, rows = (12, 9, 5), 7
     chip, _ = live(kind, 3, sizes, rows)
     saved = {name: array.copy() for name, array in snapshot(chip).items()}
-    resumed = Chip(sizes, written.device(kind), seed=4, bias=True)
+    resumed = Chip(sizes, lives.device(kind), seed=4, bias=True)
     if used:
         live(kind, 1, sizes, rows, resumed)
         resumed.wait(5.0)
@@ -469,7 +469,7 @@ def test_passes_aside_leave_no_trace(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_chip_shows_nothing_of_its_cells_to_who_has_no_access(kind):
-    chip = Chip((6, 5), written.device(kind))
+    chip = Chip((6, 5), lives.device(kind))
     for ask in (chip.cells, lambda: chip.oracle(Batch(None, None, None))):
         with pytest.raises(PermissionError):
             ask()

@@ -21,6 +21,7 @@ from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices import models
 
 import cell_device as bench
+from memory import arrays, reachable, sharing
 
 KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar"}
 KINDS["cells"] = devices.get(bench.__file__, **bench.KINDS["pulsed pairs"])  # every effect that cells can have
@@ -146,31 +147,6 @@ def test_the_definition_of_correct_imports_nothing_but_numpy():
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
-
-
-def reachable(*roots):
-    """Everything that objects lead to: attributes, items, closures, bases of views. Not classes, modules, globals."""
-    seen, stack = {}, list(roots)
-    while stack:
-        value = stack.pop()
-        if id(value) in seen or isinstance(value, (type, types.ModuleType, types.CodeType)):
-            continue
-        seen[id(value)] = value
-        if isinstance(value, np.ndarray):
-            stack.append(value.base)
-        elif isinstance(value, types.FunctionType):
-            stack += [*(value.__closure__ or ()), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-        else:
-            stack += gc.get_referents(value)
-    return list(seen.values())
-
-
-def arrays(values):
-    return [v for v in values if isinstance(v, np.ndarray) and v.size]
-
-
-def sharing(some, others):
-    return [(a.shape, b.shape) for a in some for b in others if np.may_share_memory(a, b)]
 
 
 def batch(chip, rows=6, seed=0):

@@ -1,13 +1,12 @@
 """Every rule in a convolutional network with pooling, batch norm and dropout, against naive.py.
 
 First the definition against itself: convolution against SciPy's, derivatives by finite differences in float64. Then
-the project's blocks and oracle against it, and every rule against a twin (see test_learners.py), for which the
+the project's blocks and oracle against it, and every rule against a twin (see twins.py), for which the
 definition's layers stand in the place of an activation: on observations built by hand, on chips, and on average.
 """
 
 import numpy as np
 import pytest
-import test_learners as twins
 from scipy.signal import correlate
 
 from noisysim import Chip, conv, learners
@@ -18,9 +17,11 @@ from noisysim.compute.layered import layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.architecture import architecture
 
+import naive
 import networks
+import twins
+from twins import close, flat, float64, one_hot
 
-naive, close, float64, one_hot, flat = twins.naive, twins.close, twins.float64, twins.one_hot, twins.flat
 deep, strided, bare, smooth = networks.deep, networks.strided, networks.bare, networks.smooth
 
 

@@ -7,7 +7,6 @@ the middle between two codes may be one step off.
 
 import numpy as np
 import pytest
-import test_boundary as boundary
 
 from noisysim import Chip, batch_norm, conv, dense, devices, dropout, flatten, learners, pool
 from noisysim.chip.chip import restore, snapshot
@@ -17,6 +16,7 @@ from noisysim.compute.observation import Batch, Drive
 from noisysim.networks import tiling
 
 import cell_device as cells
+import memory
 import networks
 
 naive, deep, strided, bare = networks.naive, networks.deep, networks.strided, networks.bare
@@ -564,13 +564,13 @@ def test_observations_own_their_memory(device):
     chip, rng = make(net, device, True, True)
     data = data_for(net, rng, 6)
     observed = chip.passes(data, some_drives(net, rng, 6, True), training=True)
-    work = boundary.arrays(boundary.reachable(execution._local.__dict__))
-    inside = boundary.arrays(boundary.reachable(chip))
+    work = memory.arrays(memory.reachable(execution._local.__dict__))
+    inside = memory.arrays(memory.reachable(chip))
     for one in observed:
-        found = boundary.arrays(boundary.reachable(one))
-        assert not boundary.sharing(found, inside)
-        assert not boundary.sharing(found, work)
-        assert not boundary.sharing(found, [data.inputs, data.targets])
+        found = memory.arrays(memory.reachable(one))
+        assert not memory.sharing(found, inside)
+        assert not memory.sharing(found, work)
+        assert not memory.sharing(found, [data.inputs, data.targets])
     before = [[None if a is None else a.copy() for a in everything(one)] for one in observed]
     chip.track([3 * a for a in observed[0].activities])
     chip.decorrelate(observed[0].inputs, 0.1)

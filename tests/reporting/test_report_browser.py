@@ -9,9 +9,10 @@ import os
 import shutil
 
 import pytest
-import test_report as reported
 
 import noisysim
+
+import study_pages
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -80,12 +81,12 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     given = {"device": "crossbar", "layers": [16], "epochs": 2, "progress": False}
     run = noisysim.run(diagnostics=["angle", "weight_norm"], **given)
-    odd = reported.HOSTILE
+    odd = study_pages.HOSTILE
     config = {**run.config, "device": {**run.config["device"], "name": f"{odd}.py", "long" * 30: odd}}
     hostile = noisysim.Result({**run.content, "config": config, "warnings": ["w" * 300, odd]}, None)
     sources = {"run": run, "chips": noisysim.run(chips=3, **given), "hostile": hostile}
     if importlib.util.find_spec("xarray"):
-        sources["study"] = reported.study_of(reported.AXES, reported.small)
+        sources["study"] = study_pages.study_of(study_pages.AXES, study_pages.small)
     return {name: noisysim.report(source, folder / f"{name}.html") for name, source in sources.items()}
 
 
