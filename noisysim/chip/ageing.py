@@ -1,4 +1,4 @@
-"""When cells are brought up to date: which age stands for some reads, and how soon cells' age is noticed."""
+"""When cells are brought up to date: the age that stands for a span of reads, and how soon ageing is noticed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONDUCTANCE = 0.002
 SHARES = (0.05, 0.5, 1.0)
 """Conductances at which a device's ageing is looked at, of its range."""
 DEVIATIONS = (-2.0, 0.0, 2.0)
-"""The same of cells' own values, in standard deviations."""
+"""The same of the own values of cells, in standard deviations."""
 PER_DECADE, SHORTEST, LONGEST = 6, 1e-9, 1e12
 """Ages at which it is looked at, and their range, s."""
 
@@ -82,7 +82,7 @@ def pace_of(device: Device) -> Pace:
 
 
 @functools.lru_cache(maxsize=256)
-def _pace(device: Device, drift: Callable | None, cell_std: Callable | None) -> Pace:
+def _pace(device: Device, drift: Callable[..., Any] | None, cell_std: Callable[..., Any] | None) -> Pace:
     numbers = resolve(device)
     ages = [0.0, *_ages(numbers.read_time)]
     changes = [0.0] * (len(ages) - 1)
@@ -100,7 +100,8 @@ def _pace(device: Device, drift: Callable | None, cell_std: Callable | None) -> 
 
 def _ages(read_time: float) -> list[float]:
     first = max(read_time, SHORTEST)
-    return np.geomspace(first, LONGEST, 1 + math.ceil(PER_DECADE * math.log10(LONGEST / first))).tolist()
+    ages: list[float] = np.geomspace(first, LONGEST, 1 + math.ceil(PER_DECADE * math.log10(LONGEST / first))).tolist()
+    return ages
 
 
 def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
@@ -114,8 +115,10 @@ def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
             yield np.float32(numbers.g_min + share * numbers.span), SimpleNamespace(**{**fields, **own})
 
 
-def _at(g: np.float32, age: float, d: Any, drift: Callable | None, cell_std: Callable | None) -> tuple[float, float]:
-    """Conductance and read variance of a cell that was written as g, in µS and µS^2."""
+def _at(
+    g: np.float32, age: float, d: Any, drift: Callable[..., Any] | None, cell_std: Callable[..., Any] | None
+) -> tuple[float, float]:
+    """Conductance and read variance of a cell that was written as g, in µS and µS²."""
     t = np.float32(age)
     with np.errstate(all="ignore"):
         now = g if drift is None else np.float32(max(device_files.ask(drift, d, g=g, t=t, target=g), 0))
@@ -124,7 +127,7 @@ def _at(g: np.float32, age: float, d: Any, drift: Callable | None, cell_std: Cal
 
 
 def _share(change: float, noticed: float) -> float:
-    """A change, of what is noticed; what is no number is noticed at once."""
+    """A change as a share of one that is noticed; infinite where it is not a finite number."""
     if change == 0:
         return 0.0
     return change / noticed if math.isfinite(change) and noticed > 0 else math.inf

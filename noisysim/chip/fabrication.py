@@ -8,6 +8,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.common.fields import declared
+from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layout
 from noisysim.compute.jit import specialised
 from noisysim.devices.contract import Device
@@ -16,8 +17,8 @@ from noisysim.networks.tiling import Network
 
 OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # where the numbers of draws of own values start
 FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS = range(1 << 16, (1 << 16) + 4)  # and those of faults, above them
-DEAD = -1.0  # the conductance of cells on lines that are cut, a mark: they carry nothing, not even noise
-_LAWS: dict[str, Callable] = {
+DEAD = -1.0  # marks cells on lines that are cut: they carry no current, and no noise
+_LAWS: dict[str, Callable[[float, float, Array], Array]] = {
     "normal": lambda value, s, z: value * (1 + s * z),
     "lognormal": lambda value, s, z: value * np.exp(s * z - s * s / 2),
     "absolute": lambda value, s, z: value + s * z,
@@ -25,33 +26,34 @@ _LAWS: dict[str, Callable] = {
 
 
 def own_fields(device: Device) -> dict[str, dict[str, int]]:
-    """For cells, rows and columns: the fields of which each has its own value, and the number of their draws.
+    """The fields of which each cell, row or column has its own value, and the numbers of their draws.
 
     A line that has one value of its own has all that lines can have, nominal where nothing spreads: these are few
     numbers, and devices that differ in which of them spread share their loops.
     """
-    found: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
-    known = dict.fromkeys(found, 0)
+    numbers: dict[str, dict[str, int]] = {"cell": {}, "row": {}, "column": {}}
+    known = dict.fromkeys(numbers, 0)
     active = devices.spreads(device)
     spreading = {name: spec.spread for name, spec in declared(type(device)).items() if spec.spread}
     alive = {spread.of for name, spread in spreading.items() if name in active}
     for name, spread in spreading.items():
         if name in active or spread.of in alive - {"cell"}:
-            found[spread.of][name] = OWN_NUMBERS[spread.of] + known[spread.of]
+            numbers[spread.of][name] = OWN_NUMBERS[spread.of] + known[spread.of]
         known[spread.of] += 1
-    return found
+    return numbers
 
 
-def own_value(device: Device, field: str, z: np.ndarray) -> np.ndarray:
+def own_value(device: Device, field: str, z: Array) -> Doubles:
     """Own values of a field for N(0, 1) draws, within the field's own range."""
     spec = declared(type(device))[field]
     assert spec.spread is not None
     values = _LAWS[spec.spread.law](float(getattr(device, field)), float(getattr(device, spec.spread.by)), z)
-    return np.clip(values, spec.low, spec.high)
+    clipped: Doubles = np.clip(values, spec.low, spec.high)
+    return clipped
 
 
 class Fabrication:
-    """The draws of some chips. What belongs to a layer of all of them lies together, chip after chip.
+    """The draws of some chips. What belongs to a layer of all of them is in one piece, chip after chip.
 
     Parameters
     ----------
@@ -61,12 +63,12 @@ class Fabrication:
         Of fabrication, (chips, 2) uint32.
     """
 
-    def __init__(self, net: Network, device: Device, keys: np.ndarray):
+    def __init__(self, net: Network, device: Device, keys: Words):
         self.net, self.device, self.keys = net, device, keys
         self.spreads = own_fields(device)
         self.numbers = resolve(device)
 
-    def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> np.ndarray:
+    def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> Floats:
         """Draws at fabrication, `shape` for each chip: standard normal times width, or uniform within +-width."""
         kernels, out = specialised.draws(), np.empty((len(self.keys), *shape), np.float32)
         stream = kernels.stream_word(layout.OWN_STREAM, *word)
@@ -76,7 +78,7 @@ class Fabrication:
         return out
 
     def _each_side(self) -> list[tuple[int, int, tuple[int, int], slice]]:
-        """(layer, side, shape, where its cells lie) of every side of every layer."""
+        """(layer, side, shape, where its cells are) of every side of every layer."""
         chips = len(self.keys)
         ends = chips * np.cumsum([a * b for a, b in self.net.shapes])
         return [
@@ -85,7 +87,7 @@ class Fabrication:
             for k in range(2 * self.net.slices)
         ]
 
-    def cells(self) -> np.ndarray:
+    def cells(self) -> Floats:
         """Own values of cells, (fields, sides, cells)."""
         cells = len(self.keys) * self.net.cells
         own = np.zeros((len(self.spreads["cell"]), 2 * self.net.slices, cells), np.float32)
@@ -95,7 +97,7 @@ class Fabrication:
                 own[f, k, where] = own_value(self.device, field, z).ravel()
         return own
 
-    def lines(self, part: str) -> np.ndarray:
+    def lines(self, part: str) -> Floats:
         """Own values of the lines of all layers, (fields, lines): "row" of inputs, "column" of every tile's outputs."""
         lines = [
             (layer, count, 0 if part == "row" else k)
@@ -112,7 +114,7 @@ class Fabrication:
             own[f] = own_value(self.device, field, np.concatenate(drawn))
         return own
 
-    def faults(self) -> np.ndarray:
+    def faults(self) -> Floats:
         """Where stuck cells are stuck, µS, and NaN for the others, (sides, cells)."""
         numbers = self.numbers
         stuck = np.full((2 * self.net.slices, len(self.keys) * self.net.cells), np.nan, np.float32)

@@ -32,7 +32,7 @@ class BackendError(RuntimeError):
 @cache
 def get(name: str) -> Backend:
     """The backend of this name."""
-    backend: Backend = importlib.import_module(f"noisysim.compute.{name.partition(':')[0]}")  # type: ignore[assignment]
+    backend: Backend = importlib.import_module(f"noisysim.compute.{name.partition(':')[0]}")
     return backend
 
 
@@ -52,7 +52,7 @@ def backend_of(array: Any) -> Backend:
 of = backend_of
 
 
-def resolve(name: Any) -> str:
+def resolve(name: str) -> str:
     """The backend that a run gets that asks for `name`.
 
     Raises

@@ -1,4 +1,4 @@
-"""Who runs the loops: one pool of threads, BLAS held at one thread, and the fixed partition of the work.
+"""What runs the loops: one pool of threads, BLAS held at one thread, and the fixed partition of the work.
 
 How a product is cut decides its last bits, so the cut is a function of shapes alone and never of the thread count.
 Two pools of threads fight for the cores (each spins while the other works), so BLAS gets none of its own.
@@ -10,12 +10,13 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Array
 from noisysim.networks.tiling import BLOCK_ROWS as BLOCK_ROWS
 
 BLOCK_UNITS = 256
@@ -37,7 +38,7 @@ def available_cores() -> int:
 
 
 def _quiet(task: Callable[[], object]) -> None:
-    """Numbers may leave all bounds where a run diverges, which the run tells of itself."""
+    """Run a task without NumPy's warnings of overflow: where a run diverges, the run reports it."""
     with np.errstate(over="ignore", invalid="ignore"):
         task()
 
@@ -71,7 +72,7 @@ def run(tasks: Sequence[Callable[[], object]], flops: float) -> None:
 
 
 @functools.cache
-def _blas():
+def _blas() -> Any:
     import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that compiled products call; load it before it is counted)
     from threadpoolctl import ThreadpoolController
 
@@ -84,7 +85,7 @@ def blas_libraries() -> list[dict[str, Any]]:
 
 
 class _Hold:
-    """Counts who needs BLAS held at one thread; the first takes its threads away, the last gives them back."""
+    """Counts the users that need BLAS at one thread; the first takes its threads away, the last gives them back."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -137,21 +138,21 @@ def unit_spans(total: int) -> list[tuple[int, int]]:
     return spans(total, 16 * -(-total // (16 * count)))
 
 
-def scratch(name: str, size: int, dtype: type = np.float32) -> np.ndarray:
-    """A 1-D work array of this thread, at least `size` long; its contents are anything."""
-    arrays = _local.__dict__.setdefault("arrays", {})
+def scratch(name: str, size: int, dtype: type = np.float32) -> Array:
+    """A 1-D work array of this thread, at least `size` long; not initialised."""
+    arrays: dict[str, Array] = _local.__dict__.setdefault("arrays", {})
     array = arrays.get(name)
     if array is None or array.size < size:
         if array is not None:
-            array.fill(0)  # it is freed: who is given its memory next must not find a chip's lines in it
+            array.fill(0)  # it is freed: its memory must not tell of a chip's lines
         array = arrays[name] = np.empty(size, dtype)
         _local.__dict__.setdefault("sets", {}).clear()
     return array
 
 
-def scratch_set(key: tuple, make: Callable[[], tuple]) -> tuple:
+def scratch_set(key: Hashable, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
     """Several work arrays of this thread, cut as `make` does it; made once for each key."""
-    sets = _local.__dict__.setdefault("sets", {})
+    sets: dict[Hashable, tuple[Any, ...]] = _local.__dict__.setdefault("sets", {})
     if key not in sets:
         made = make()  # may grow an array, which empties the sets
         _local.sets[key] = made

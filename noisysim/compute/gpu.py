@@ -29,7 +29,7 @@ def missing() -> str:
         return "the driver finds no GPU; check it with nvidia-smi"
     from numba import cuda
 
-    if not cuda.is_available():
+    if not cuda.is_available():  # type: ignore[no-untyped-call]
         return f"numba-cuda finds no GPU that it can compile for, under Python {sys.version.split()[0]}; {INSTALL}"
     return ""
 

@@ -12,6 +12,7 @@ import pytest
 from noisysim import devices
 from noisysim.chip.arrays import Arrays
 from noisysim.compute import backends, layout
+from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import network
 
 import cell_device as bench
@@ -64,7 +65,7 @@ PULSED = {
 
 
 def cells_of(device, chips=1, place="cuda", **tiling):
-    net = replace(network(LAYERS, "linear", True, device), **tiling)
+    net = replace(network(LAYERS, "linear", True, resolve(device)), **tiling)
     return Arrays(net, device, SEED, chips, place)
 
 

@@ -29,8 +29,8 @@ from noisysim.networks.tiling import network
 import naive
 
 if not missing():
+    from noisysim.compute.cuda import cell_reads, put, take, xp
     from noisysim.compute.cuda import passes as gpu
-    from noisysim.compute.cuda import put, take, xp
 
 pytestmark = pytest.mark.gpu
 
@@ -492,8 +492,8 @@ def test_cells_change_from_block_to_block(first, monkeypatch):
     monkeypatch.setattr("noisysim.networks.tiling.BLOCK_ROWS", 2)
     monkeypatch.setattr("noisysim.networks.tiling.BLOCK_VALUES", 2 * 9 * 4)
     layers, found = [(1, 4, 4), conv(2, 2), 3], []
-    for most in (gpu.SEEN, 5 * 2 * 2 * 4):  # bytes: all rows, and five of the first layer's
-        monkeypatch.setattr(gpu, "SEEN", most)
+    for most in (cell_reads.SEEN, 5 * 2 * 2 * 4):  # bytes: all rows, and five of the first layer's
+        monkeypatch.setattr(cell_reads, "SEEN", most)
         stack = Stack(bench(**{**JUMPS, "tile_rows": 0}), layers, batch=5)
         found.append(stack.forward(count=2, first_sample=first))
         stack.check(found[-1], block=2)

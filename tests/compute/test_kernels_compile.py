@@ -243,16 +243,22 @@ def compile_all(folder):
             Launch.failed[Launch.case] = traceback.format_exc()
     made, seen, (kernels, flags) = [], {}, there_are()
     for (module, kernel, _), (case, double) in Launch.made.items():
-        part = re.fullmatch(r"noisysim.*cuda[._]kernels[._]([a-z]+)(_[0-9a-f]+)?", module)[1]
+        part = re.fullmatch(r"noisysim.*cuda[._]kernels[._]([a-z_]+?)(_[0-9a-f]{24})?", module)[1]
         made.append((part, kernel, case, double))
-        for flag in flags.get(part, ()):
-            seen.setdefault(f"{part}.{flag}", set()).add(getattr(sys.modules[module], flag))
+        for flag in flags.get(family(part), ()):
+            if hasattr(sys.modules[module], flag):
+                seen.setdefault(f"{family(part)}.{flag}", set()).add(getattr(sys.modules[module], flag))
     return {
         "failed": Launch.failed,
         "made": made,
         "kernels": kernels,
         "flags": {f"{part}.{flag}": sorted(seen[f"{part}.{flag}"]) for part in flags for flag in flags[part]},
     }
+
+
+def family(part):
+    """The modules of kernels that a device has flags for: all about cells that are changed are one."""
+    return "cells" if part.startswith("cell_") else part
 
 
 def there_are():
@@ -264,7 +270,8 @@ def there_are():
         module = importlib.import_module(f"{package.__name__}.{name}")
         own = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__]
         kernels[name] = [f.__name__ for f in own if not getattr(f, "targetoptions", {"device": True}).get("device")]
-        flags[name] = [n for n, value in vars(module).items() if type(value) is bool and n != "SIMULATED"]
+        declared = [n for n, value in vars(module).items() if type(value) is bool and n != "SIMULATED"]
+        flags[family(name)] = sorted({*flags.get(family(name), ()), *declared})
     return kernels, {name: found for name, found in flags.items() if found}
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import execution, layered
 from noisysim.compute.cpu.loops.sums import cross_entropy as cross_entropy
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
@@ -18,64 +19,70 @@ from noisysim.compute.cpu.loops.sums import squared_error as squared_error
 from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
+from noisysim.compute.protocols import Term
+
+_Outer: TypeAlias = tuple[
+    Sequence[Term], Sequence[Doubles], Sequence[Floats], Sequence[Floats], Sequence[Floats | None]
+]
 
 FEW = 8
 """Up to this many samples a chip's decorrelation matrices are changed by rank-one updates."""
-_FLOPS_A_BYTE = 50.0  # what a pass over memory is worth when it is weighed against a product
+_FLOPS_PER_BYTE = 50.0  # work of a pass over memory, as weighed against a product
 _CHECKED_AT_ONCE = 1 << 18  # values that one task looks at
 _PARTS = 16  # into which a stack of small chips is cut
 
 
-def _over_chips(loop: Callable, chips: int, flops: float) -> None:
+def _over_chips(loop: Callable[..., Any], chips: int, flops: float) -> None:
     """loop(first chip, last chip) over all chips, of which each has too little work to be shared."""
     size = chips if chips * flops < execution.SERIAL_FLOPS else -(-chips // _PARTS)
     execution.run([partial(loop, *span) for span in execution.spans(chips, size)], chips * flops)
 
 
-def _run(tasks: Sequence[Callable], chips: int, flops: float) -> None:
+def _run(tasks: Sequence[Callable[..., Any]], chips: int, flops: float) -> None:
     """Run the tasks of a stack of chips, in bundles where a chip has too little work to be shared."""
     if chips > 1 and flops < execution.SERIAL_FLOPS:
         tasks = [partial(_each, tasks[a:b]) for a, b in execution.spans(len(tasks), -(-len(tasks) // _PARTS))]
     execution.run(tasks, chips * flops)
 
 
-def _each(tasks: Sequence[Callable]) -> None:
+def _each(tasks: Sequence[Callable[..., Any]]) -> None:
     for task in tasks:
         task()
 
 
-def all_finite(array: np.ndarray) -> bool:
+def all_finite(array: Floats) -> bool:
     """Whether a contiguous float32 array holds neither NaN nor infinity."""
     kernel, flat = specialised.sums().all_finite, array.reshape(-1)
     if flat.size <= _CHECKED_AT_ONCE:
-        return kernel(flat)
+        return bool(kernel(flat))
     parts = execution.spans(flat.size, _CHECKED_AT_ONCE)
-    found = np.ones(len(parts), bool)
+    finite = np.ones(len(parts), bool)
 
     def some(number: int, first: int, last: int) -> None:
-        found[number] = kernel(flat[first:last])
+        finite[number] = kernel(flat[first:last])
 
-    execution.run([partial(some, k, *part) for k, part in enumerate(parts)], _FLOPS_A_BYTE * 4 * flat.size)
-    return bool(found.all())
+    execution.run([partial(some, k, *part) for k, part in enumerate(parts)], _FLOPS_PER_BYTE * 4 * flat.size)
+    return bool(finite.all())
 
 
-def squared_distances(a: Layered, b: Layered) -> np.ndarray:
+def squared_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.squared_distances`."""
     widths, batch = a.sizes, len(a[0])
     kernel = specialised.sums().squared_distances
     if batch <= execution.BLOCK_ROWS:
-        return kernel(a.flat, b.flat, widths, 0, batch)
+        distances: Doubles = kernel(a.flat, b.flat, widths, 0, batch)
+        return distances
     out = np.empty(batch)
 
     def some(first: int, last: int) -> None:
         out[first:last] = kernel(a.flat, b.flat, widths, first, last)
 
     spans = execution.spans(batch, execution.BLOCK_ROWS)
-    execution.run([partial(some, *span) for span in spans], _FLOPS_A_BYTE * 8 * a.flat.size)
+    execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 8 * a.flat.size)
     return out
 
 
-def layer_distances(a: Layered, b: Layered) -> np.ndarray:
+def layer_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.layer_distances`."""
     out, at = np.empty((len(a), len(a[0]))), 0
     for layer, array in enumerate(a):
@@ -86,7 +93,9 @@ def layer_distances(a: Layered, b: Layered) -> np.ndarray:
     return out
 
 
-def outer(terms: Sequence[Any], inputs: Sequence[Any], out: Layered, normed: Sequence[Any], chips: int) -> None:
+def outer(
+    terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None], chips: int
+) -> None:
     """See `noisysim.compute.algebra.outer`.
 
     The sum is formed where the product needs it, a block of units at a time, and never kept.
@@ -103,55 +112,62 @@ def outer(terms: Sequence[Any], inputs: Sequence[Any], out: Layered, normed: Seq
         x, a = layered.layered(inputs), layered.layered(first)
         rest = a.flat[:0] if terms[0].baseline is None else layered.layered(terms[0].baseline).flat
         loops = specialised.sums().outer_layers
-        given = (factors[0], a.flat, rest, x.flat, out.flat, x.widths, a.widths, a.positions, batch, chips)
+        arguments = (factors[0], a.flat, rest, x.flat, out.flat, x.widths, a.widths, a.positions, batch, chips)
         if chips == 1:
             with execution.single_blas():
-                loops(*given, 0, 1)
+                loops(*arguments, 0, 1)
         else:
-            _over_chips(partial(loops, *given), chips, flops)
+            _over_chips(partial(loops, *arguments), chips, flops)
         return
-    parts = [(terms, factors, inputs, out, normed)]
+    parts: list[_Outer] = [(terms, factors, inputs, out, normed)]
     if chips > 1:
         parts = [_outer_of(m, chips, *parts[0]) for m in range(chips)]
     tasks = [
-        partial(_outer_block, own, shares, layer, x[layer], target[layer], lines, *span)
-        for own, shares, x, target, lines in parts
+        partial(_outer_block, summands, shares, layer, x[layer], target[layer], lines, *span)
+        for summands, shares, x, target, lines in parts
         for layer in range(depth)
         for span in execution.unit_spans(len(target[layer]))
     ]
     _run(tasks, chips, flops)
 
 
-def _outer_of(m: int, chips: int, terms, factors, inputs, out, normed) -> tuple:
-    """A chip's part of what `outer` is given."""
+def _outer_of(
+    m: int, chips: int, terms: Sequence[Term], factors: Sequence[Doubles], inputs: Sequence[Floats],
+    out: Sequence[Floats], normed: Sequence[Floats | None],
+) -> _Outer:  # fmt: skip
+    """A chip's part of the arguments of `outer`."""
 
-    def own(arrays: Sequence[Any] | None) -> Any:
+    def part(arrays: Sequence[Floats | None] | None) -> Any:
         return arrays and [None if a is None else a.reshape(chips, -1, *a.shape[1:])[m] for a in arrays]
 
     shares = [f.reshape(len(f), chips, -1)[:, m] for f in factors]
-    terms = [t._replace(activities=own(t.activities), baseline=own(t.baseline)) for t in terms]
-    return terms, shares, own(inputs), own(out), own(normed)
+    terms = [t._replace(activities=part(t.activities), baseline=part(t.baseline)) for t in terms]
+    return terms, shares, part(inputs), part(out), part(normed)
 
 
-def _outer_block(terms, factors, layer, inputs, out, normed, start, stop) -> None:
+def _outer_block(
+    terms: Sequence[Term], factors: Sequence[Doubles], layer: int, inputs: Floats, out: Floats,
+    normed: Sequence[Floats | None], start: int, stop: int,
+) -> None:  # fmt: skip
     """Rows start..stop of one layer's gradient, of one chip."""
     kernels = specialised.sums()
     batch, x = len(inputs), _rows(np.ascontiguousarray(inputs))
     packed = execution.scratch("work", len(x) * (stop - start))[: len(x) * (stop - start)].reshape(len(x), -1)
     for k, term in enumerate(terms):
         rest = np.empty((0, 0), np.float32) if term.baseline is None else _rows(term.baseline[layer])
-        own = factors[k][layer if len(factors[k]) > 1 else 0]
-        kernels.pack(packed, own, _rows(term.activities[layer]), rest, 1.0 / batch, start, k == 0)
-    if normed and normed[layer] is not None:
-        leave_out_moments(packed, _rows(normed[layer])[:, start:stop], 1)
+        share = factors[k][layer if len(factors[k]) > 1 else 0]
+        kernels.pack(packed, share, _rows(term.activities[layer]), rest, 1.0 / batch, start, k == 0)
+    lines = normed[layer] if normed else None
+    if lines is not None:
+        leave_out_moments(packed, _rows(lines)[:, start:stop], 1)
     kernels.outer_packed(packed, x, out[start:stop])
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
+def _rows(array: Floats) -> Floats:
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
-def leave_out_moments(signal: np.ndarray, normed: np.ndarray, chips: int) -> None:
+def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
     """See `noisysim.compute.algebra.leave_out_moments`."""
     count = len(signal) // chips
     for first in range(0, len(signal), count):
@@ -161,27 +177,28 @@ def leave_out_moments(signal: np.ndarray, normed: np.ndarray, chips: int) -> Non
         s -= n * along.astype(np.float32)
 
 
-def moments(activities: np.ndarray, chips: int) -> np.ndarray:
+def moments(activities: Floats, chips: int) -> Doubles:
     """See `noisysim.compute.algebra.moments`."""
-    return specialised.sums().moments(_rows(np.ascontiguousarray(activities)), chips)
+    both: Doubles = specialised.sums().moments(_rows(np.ascontiguousarray(activities)), chips)
+    return both
 
 
 def normals(
-    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: np.ndarray
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Words
 ) -> None:
     """See `noisysim.compute.algebra.normals`."""
-    kernel, own = specialised.draws().normals, _pairs(keys.tobytes())
-    deviations = [np.float32(s) for s in sigma] if isinstance(sigma, tuple) else [np.float32(sigma)] * len(own)
+    kernel, pairs = specialised.draws().normals, _pairs(keys.tobytes())
+    deviations = [np.float32(s) for s in sigma] if isinstance(sigma, tuple) else [np.float32(sigma)] * len(pairs)
     tasks = [
         partial(kernel, parts[m], deviations[m], first_sample, number, _word(layer, stream), k0, k1)
         for layer, array in enumerate(out)
-        for parts in (array.reshape(len(own), len(array) // len(own), -1),)
-        for m, (k0, k1) in enumerate(own)
+        for parts in (array.reshape(len(pairs), len(array) // len(pairs), -1),)
+        for m, (k0, k1) in enumerate(pairs)
     ]
-    _run(tasks, len(own), _FLOPS_A_BYTE * 4 * out.flat.size / len(own))
+    _run(tasks, len(pairs), _FLOPS_PER_BYTE * 4 * out.flat.size / len(pairs))
 
 
-def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: np.ndarray) -> None:
+def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
     """See `noisysim.compute.algebra.uniforms`."""
     kernel = specialised.draws().uniforms
     for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
@@ -201,7 +218,7 @@ def _pairs(keys: bytes) -> list[tuple[Any, Any]]:
     return [tuple(key) for key in np.frombuffer(keys, np.uint32).reshape(-1, 2)]
 
 
-def combine(factors: Any, activities: Sequence[np.ndarray], out: np.ndarray, baseline: np.ndarray | None) -> None:
+def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None) -> None:
     """See `noisysim.compute.algebra.combine`."""
     kernels, nothing = specialised.sums(), np.empty((0, 0), np.float32)
 
@@ -209,14 +226,14 @@ def combine(factors: Any, activities: Sequence[np.ndarray], out: np.ndarray, bas
         rest = nothing if baseline is None else baseline[first:last].reshape(last - first, -1)
         target = out[first:last].reshape(last - first, -1)
         for k, (factor, array) in enumerate(zip(factors, activities, strict=True)):
-            own = np.ascontiguousarray(factor[first:last], np.float64)
-            kernels.pack(target, own, array[first:last].reshape(last - first, -1), rest, 1.0, 0, k == 0)
+            shares = np.ascontiguousarray(factor[first:last], np.float64)
+            kernels.pack(target, shares, array[first:last].reshape(last - first, -1), rest, 1.0, 0, k == 0)
 
     spans = execution.spans(len(out), execution.BLOCK_ROWS)
-    execution.run([partial(some, *span) for span in spans], _FLOPS_A_BYTE * 4 * out.size * len(factors))
+    execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 4 * out.size * len(factors))
 
 
-def scale_by_slope(signal: np.ndarray, activities: np.ndarray, activation: str) -> None:
+def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
     kernel = specialised.slopes(activation).scale_by_slope
 
@@ -224,17 +241,17 @@ def scale_by_slope(signal: np.ndarray, activities: np.ndarray, activation: str) 
         kernel(signal[first:last].reshape(-1), np.ascontiguousarray(activities[first:last]).reshape(-1))
 
     spans = execution.spans(len(signal), execution.BLOCK_ROWS)
-    execution.run([partial(some, *span) for span in spans], _FLOPS_A_BYTE * 8 * signal.size)
+    execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 8 * signal.size)
 
 
-def activate(activities: np.ndarray, activation: str) -> np.ndarray:
+def activate(activities: Floats, activation: str) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
     out = np.empty(activities.shape, np.float32)
     specialised.slopes(activation).activate_all(np.ascontiguousarray(activities).reshape(-1), out.reshape(-1))
     return out
 
 
-def product(x: np.ndarray, matrices: Sequence[np.ndarray], out: np.ndarray, chips: int, transposed: bool) -> None:
+def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, transposed: bool) -> None:
     """See `noisysim.compute.algebra.product`: in a fixed partition of each chip's rows."""
     source, target = _rows(x), _rows(out)
     flops = 2.0 * len(source) * sum(m.size for m in matrices) / chips**2
@@ -259,7 +276,7 @@ def product(x: np.ndarray, matrices: Sequence[np.ndarray], out: np.ndarray, chip
     execution.run([partial(some, w) for w in where], chips * flops)
 
 
-def passed_share(activities: Sequence[np.ndarray], baseline: Sequence[np.ndarray], chips: int) -> np.ndarray:
+def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips: int) -> Doubles:
     """See `noisysim.compute.algebra.passed_share`."""
     kernel, counts, size = specialised.sums().count_passed, np.zeros(chips, np.int64), 0
     for a, b in zip(activities, baseline, strict=True):
@@ -269,7 +286,10 @@ def passed_share(activities: Sequence[np.ndarray], baseline: Sequence[np.ndarray
     return counts / max(size // chips, 1)
 
 
-def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2) -> None:
+def adam(
+    gradient: Floats, first: Floats, second: Floats, rate: np.float32, beta1: np.float32, beta2: np.float32,
+    epsilon: np.float32, correction1: np.float32, correction2: np.float32,
+) -> None:  # fmt: skip
     """The step of `noisysim.optimizers.Adam`, flat arrays."""
     specialised.sums().adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2)
 
@@ -279,18 +299,18 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
     batch = len(inputs[0]) // chips
     if batch <= FEW and inputs.flat_rows:
         loops = specialised.sums().decorrelate_few
-        given = (rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate, chips)
+        arguments = (rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate, chips)
         if chips == 1:
-            loops(*given, 0, 1)
+            loops(*arguments, 0, 1)
         else:
-            _over_chips(partial(loops, *given), chips, 4.0 * batch * rotations.flat.size / chips)
+            _over_chips(partial(loops, *arguments), chips, 4.0 * batch * rotations.flat.size / chips)
         return
     for rotation, line in zip(rotations, inputs, strict=True):
         n = rotation.shape[1]
         own = rotation.reshape(chips, n, n)
         x = _rows(line)[:, :n].reshape(chips, -1, n)
 
-        def some(first: int, last: int, own: np.ndarray = own, x: np.ndarray = x) -> None:
+        def some(first: int, last: int, own: Floats = own, x: Floats = x) -> None:
             for m in range(first, last):
                 _decorrelate(own[m], x[m], rate)
 
@@ -301,7 +321,7 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
             some(0, chips)
 
 
-def _decorrelate(rotation: np.ndarray, x: np.ndarray, rate: float) -> None:
+def _decorrelate(rotation: Floats, x: Floats, rate: float) -> None:
     """One step for one matrix."""
     n = len(rotation)
     factor = np.float32(rate / len(x))
@@ -314,7 +334,7 @@ def _decorrelate(rotation: np.ndarray, x: np.ndarray, rate: float) -> None:
     execution.run([partial(_subtract, rotation, step, factor, *rows) for rows in execution.unit_spans(n)], flops)
 
 
-def _thick_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
+def _thick_step(rotation: Floats, x: Floats, step: Floats) -> None:
     """(sum_b x_b x_b^T - diag) R by way of the correlations: symmetric, so half a product, and one more.
 
     Less work than two thin products where the batch has more than two thirds of the layer's units.
@@ -326,7 +346,7 @@ def _thick_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
     execution.run([partial(_turn, rotation, step, *span) for span in spans], 2.0 * n**3)
 
 
-def _correlate(x: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
+def _correlate(x: Floats, step: Floats, first: int, last: int) -> None:
     """The off-diagonal part of sum_b x_b x_b^T: a block of rows from the diagonal on, and its mirror image."""
     own = x[:, first:last]
     square = step[first:last, first:last]
@@ -338,15 +358,15 @@ def _correlate(x: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
         step[last:, first:last] = beyond.T
 
 
-def _turn(rotation: np.ndarray, step: np.ndarray, first: int, last: int) -> None:
-    """Rows of the correlations become rows of (correlations R): nobody else needs them."""
+def _turn(rotation: Floats, step: Floats, first: int, last: int) -> None:
+    """Rows of the correlations become rows of (correlations R): no other task needs them."""
     rows = execution.scratch("work", (last - first) * len(rotation))[: (last - first) * len(rotation)]
     rows = rows.reshape(last - first, -1)
     np.matmul(step[first:last], rotation, out=rows)
     step[first:last] = rows
 
 
-def _thin_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
+def _thin_step(rotation: Floats, x: Floats, step: Floats) -> None:
     """sum_b x_b (R^T x_b)^T - diag(sum_b x_b^2) R: two thin products."""
     turned = x @ rotation
     own = np.einsum("bi,bi->i", x, x)
@@ -358,7 +378,7 @@ def _thin_step(rotation: np.ndarray, x: np.ndarray, step: np.ndarray) -> None:
     execution.run([partial(rows, *span) for span in execution.unit_spans(len(rotation))], 2.0 * x.size * len(rotation))
 
 
-def _subtract(rotation: np.ndarray, step: np.ndarray, factor: np.float32, first: int, last: int) -> None:
+def _subtract(rotation: Floats, step: Floats, factor: np.float32, first: int, last: int) -> None:
     """rotation -= factor step, for some rows."""
     step[first:last] *= factor
     rotation[first:last] -= step[first:last]

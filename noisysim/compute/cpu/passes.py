@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from noisysim.common.types import Floats, Ints, Words
 from noisysim.compute import execution
+from noisysim.compute.cpu.loop_types import Chips, Numbers, PassLoops
 from noisysim.compute.jit import specialised
 from noisysim.compute.layout import DROP_STREAM, FIRST_TILE, ON_LINE, ON_WEIGHTS, TILES
 from noisysim.compute.observation_buffers import Observed
-from noisysim.compute.protocols import Call, Standing
+from noisysim.compute.protocols import Addition, Call, Standing
 from noisysim.networks.tiling import Network, Room, Stage
 
 NOTHING = np.zeros(0, np.float32)
+Span: TypeAlias = tuple[int, int]
 MEMBERS = 16
 """Most chips that one task takes a block of samples through."""
 
@@ -26,24 +29,24 @@ class Passes:
     Parameters
     ----------
     net : Network
-    loops : module
-        Those of passes (`noisysim.compute.jit.specialised.for_device`).
+    loops : PassLoops
+        Of `noisysim.compute.jit.specialised.for_device`.
     numbers : NamedTuple
-        What the loops take of the device.
+        The device's numbers that its hooks read.
     chips : int
     noisy : bool
         Whether every read has noise.
     """
 
-    def __init__(self, net: Network, loops: Any, numbers: Any, chips: int, noisy: bool):
+    def __init__(self, net: Network, loops: PassLoops, numbers: Numbers, chips: int, noisy: bool):
         self.net, self._loops, self._numbers, self._chips, self._noisy = net, loops, numbers, chips, noisy
         self._table, self._tiles = net.layout()
         self._geometry = net.geometry()
         self._stages = {training: net.stages(training) for training in (False, True)}
-        self._undriven: dict[int, np.ndarray] = {}
-        self._cuts: dict[tuple[int, int], list[tuple[tuple[int, int], tuple[int, int]]]] = {}
+        self._undriven: dict[int, Ints] = {}
+        self._cuts: dict[Span, list[tuple[Span, Span]]] = {}
 
-    def forward(self, x: np.ndarray, standing: Standing, call: Call) -> None:
+    def forward(self, x: Floats, standing: Standing, call: Call) -> None:
         """Passes of the inputs (chips batch, n_in): into ``call.observed``, and ``standing.peaks`` raised.
 
         Parameters
@@ -55,14 +58,14 @@ class Passes:
         """
         net, observed, count = self.net, call.observed, len(call.observed)
         batch = len(x) // self._chips
-        perturbations, lies = self._lay_out(call.parts, count, len(x))
+        perturbations, places = self._lay_out(call.parts, count, len(x))
         # with noise in every read passes share the first layer's product only, and its side is free again after it
         sides, spare = 1 if self._noisy else 2, 0 if observed.whole else count - 1
         chips, noise = self._chip(standing), (call.first_sample, call.first_pass, standing.keys)
 
-        def block(stage: Stage, span: tuple[int, int], members: tuple[int, int], peaks: np.ndarray) -> None:
+        def block(stage: Stage, span: Span, members: Span, peaks: Floats) -> None:
             passes = (
-                observed.inputs, observed.activities, perturbations, lies, call.fork, observed.masks, call.digital,
+                observed.inputs, observed.activities, perturbations, places, call.fork, observed.masks, call.digital,
                 call.convert, peaks,
             )  # fmt: skip
             work = scratch(stage.room, span[1] - span[0], sides, spare)
@@ -90,51 +93,60 @@ class Passes:
             if call.training and net.norms[last] is not None:
                 call.settle(last)
 
-    def tile_lines(self, inputs: Sequence[np.ndarray], standing: Standing, first_pass: int) -> list[np.ndarray]:
+    def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
         """Lines of every tile, (rows of all chips, lines), for values that drive each layer, read and not converted."""
         net, chips = self.net, self._chips
         rows = len(inputs[0])
-        found = [np.empty((rows, net.lines[k]), np.float32) for k in range(net.depth) for _ in range(net.tiles(k))]
-        observed, (perturbations, lies) = Observed(net, rows, 1), self._lay_out((), 1, rows)
-        for driven, given in zip(observed[0].inputs, inputs, strict=True):
-            driven[...] = given
+        tiles = [np.empty((rows, net.lines[k]), np.float32) for k in range(net.depth) for _ in range(net.tiles(k))]
+        observed, (perturbations, places) = Observed(net, rows, 1), self._lay_out((), 1, rows)
+        for driven, source in zip(observed[0].inputs, inputs, strict=True):
+            driven[...] = source
         fork, peaks, batch = np.zeros(1, np.int64), np.zeros_like(standing.peaks), rows // chips
-        passes = (observed.inputs, observed.activities, perturbations, lies, fork, NOTHING, False, False, peaks)
+        passes = (observed.inputs, observed.activities, perturbations, places, fork, NOTHING, False, False, peaks)
         work = scratch(net.room(0, net.depth), batch, 1 if self._noisy else 2, 0)
         for m, key in enumerate(standing.keys):
             chip, noise = self._chip(standing), (-m * batch, first_pass, *key)
-            own = slice(m * batch, (m + 1) * batch)
+            samples = slice(m * batch, (m + 1) * batch)
             for layer, lines in enumerate(observed[0].activities):
-                before = np.zeros_like(lines[own])
+                before = np.zeros_like(lines[samples])
                 for k in range(self._table[layer, TILES]):
                     self._loops.read_tile(
-                        layer, k, rows, (own.start, own.stop), (m, chips), chip, passes, noise, work, self._numbers
+                        layer,
+                        k,
+                        rows,
+                        (samples.start, samples.stop),
+                        (m, chips),
+                        chip,
+                        passes,
+                        noise,
+                        work,
+                        self._numbers,
                     )
-                    tile = found[self._table[layer, FIRST_TILE] + k]
-                    tile[own] = (lines[own] - before).reshape(batch, -1)
-                    before[...] = lines[own]
-        return found
+                    tile = tiles[self._table[layer, FIRST_TILE] + k]
+                    tile[samples] = (lines[samples] - before).reshape(batch, -1)
+                    before[...] = lines[samples]
+        return tiles
 
-    def drop(self, mask: np.ndarray, layer: int, rate: float, first_sample: int, number: int, keys: np.ndarray) -> None:
+    def drop(self, mask: Floats, layer: int, rate: float, first_sample: int, number: int, keys: Words) -> None:
         """Draw what the periphery drops of a layer's hidden outputs, (chips batch, values)."""
         draws, batch = specialised.draws(), len(mask) // len(keys)
         word = draws.stream_word(DROP_STREAM, layer, 0)
         for m, key in enumerate(keys):
             draws.drops(mask[m * batch : (m + 1) * batch], np.float32(rate), first_sample, number, word, *key)
 
-    def follow(self, ranges: np.ndarray, peaks: np.ndarray) -> None:
+    def follow(self, ranges: Floats, peaks: Floats) -> None:
         """Move the ranges of converters towards the largest values that they met, (chips, tiles), and forget these."""
         self._loops.follow_peaks(ranges, peaks)
 
-    def _parts(self, batch: int, rows: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-        """Samples of each chip, and chips, that one task does: of small batches several chips, to be worth it."""
+    def _parts(self, batch: int, rows: int) -> list[tuple[Span, Span]]:
+        """Samples of each chip, and chips, that one task does: several chips where batches are small."""
         if (batch, rows) not in self._cuts:
-            together = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))
-            members = execution.spans(self._chips, together)
+            at_once = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))
+            members = execution.spans(self._chips, at_once)
             self._cuts[batch, rows] = [(span, some) for some in members for span in execution.spans(batch, rows)]
         return self._cuts[batch, rows]
 
-    def _chip(self, standing: Standing) -> tuple:
+    def _chip(self, standing: Standing) -> Chips:
         """What the loops read of the chips."""
         return (
             self._table, self._geometry, standing.norms, self._tiles, standing.weights, standing.variances,
@@ -142,27 +154,27 @@ class Passes:
             standing.columns_own, () if standing.cells is None else tuple(standing.cells),
         )  # fmt: skip
 
-    def _lay_out(self, parts: Sequence[tuple[int, int, int, Any]], count: int, rows: int) -> tuple:
-        """What the drives add in one buffer, and where each part lies in it, (passes, layers, 3)."""
+    def _lay_out(self, parts: Sequence[Addition], count: int, rows: int) -> tuple[Floats, Ints]:
+        """What the drives add in one buffer, and where each part is in it, (passes, layers, 3)."""
         if not parts:
             if count not in self._undriven:
                 self._undriven[count] = np.full((count, self.net.depth, 3), -1, np.int64)
             return NOTHING, self._undriven[count]
-        lies, size, pieces = np.full((count, self.net.depth, 3), -1, np.int64), 0, []
+        places, size, pieces = np.full((count, self.net.depth, 3), -1, np.int64), 0, list[tuple[int, Floats]]()
         for p, kind, layer, piece in parts:
-            lies[p, layer, kind] = size
+            places[p, layer, kind] = size
             pieces.append((size, piece))
             size += piece.size
             if kind == ON_WEIGHTS:
-                lies[p, layer, ON_LINE] = size
+                places[p, layer, ON_LINE] = size
                 size += rows * self.net.lines[layer]
         buffer = execution.scratch("perturbations", size)
         for at, piece in pieces:
             buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
-        return buffer[:size], lies
+        return buffer[:size], places
 
 
-def scratch(room: Room, rows: int, sides: int, spare: int) -> tuple:
+def scratch(room: Room, rows: int, sides: int, spare: int) -> tuple[Any, ...]:
     """Work arrays of this thread for one block of samples.
 
     Products of two sides where passes can share one; what `spare` passes are driven with that no observation keeps.
@@ -170,7 +182,7 @@ def scratch(room: Room, rows: int, sides: int, spare: int) -> tuple:
     return execution.scratch_set((room, rows, sides, spare), partial(_cut, room, rows, sides, spare))
 
 
-def _cut(room: Room, rows: int, sides: int, spare: int) -> tuple:
+def _cut(room: Room, rows: int, sides: int, spare: int) -> tuple[Any, ...]:
     take, padded = execution.scratch, 4 * -(-max(room.lines, room.columns) // 4)
     product = rows * max(room.driven, room.lines)  # a product's, or before it that of its decorrelated inputs
     return (

@@ -1,4 +1,4 @@
-"""Arrays on a GPU: CuPy's, or under Numba's simulator NumPy's that stand in for them."""
+"""Arrays on a GPU: CuPy's, or under Numba's simulator NumPy's as their stand-ins."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Array
 from noisysim.compute.gpu import SIMULATED
 
 xp: Any = importlib.import_module("noisysim.compute.cuda.simulated" if SIMULATED else "cupy")
@@ -36,6 +37,7 @@ def put(array: Any) -> Any:
     return array if isinstance(array, xp.ndarray) else xp.array(np.ascontiguousarray(array))
 
 
-def take(array: Any) -> np.ndarray:
+def take(array: Array) -> Array:
     """A copy that NumPy can use."""
-    return xp.asnumpy(array)
+    copy: Array = xp.asnumpy(array)
+    return copy

@@ -1,5 +1,8 @@
 """The operations of `compute.algebra`, optimizers, decorrelation and losses: cuBLAS, CuPy's reductions, kernels."""
 
+# CuPy has no types: what its functions return is Any
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import itertools
@@ -9,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layered
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
+from noisysim.compute.protocols import Term
 
 _LANES = 32
 """Threads that share a sample's values of a layer."""
@@ -34,24 +39,24 @@ def _column(values: tuple[float, ...]) -> Any:
 
 @lru_cache(1)
 def _nothing() -> Any:
-    """What kernels are given in the place of an array that is not there: a zero."""
+    """What stands for an array that there is none of: a zero."""
     return xp.zeros(1, np.float32)
 
 
-def all_finite(array: Any) -> bool:
+def all_finite(array: Floats) -> bool:
     """Whether an array holds neither NaN nor infinity; waits for the GPU."""
     return bool(xp.isfinite(array).all())
 
 
-def _sizes(arrays: Sequence[Any]) -> tuple[int, ...]:
+def _sizes(arrays: Sequence[Floats]) -> tuple[int, ...]:
     return tuple(a.size for a in arrays)
 
 
-def _rows(array: Any) -> Any:
+def _rows(array: Floats) -> Floats:
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
-def _stacked(matrix: Any, chips: int) -> Any:
+def _stacked(matrix: Floats, chips: int) -> Floats:
     """A matrix that chips share by its rows as (chips, rows, columns).
 
     That of one chip is left: CuPy copies transposed operands of products of stacks, and of no others.
@@ -59,36 +64,40 @@ def _stacked(matrix: Any, chips: int) -> Any:
     return matrix if chips == 1 else matrix.reshape(chips, -1, matrix.shape[-1])
 
 
-def _transposed(matrix: Any) -> Any:
+def _transposed(matrix: Floats) -> Floats:
     return matrix.swapaxes(-1, -2)
 
 
-def _squares(a: Layered, b: Layered) -> Any:
+def _squares(a: Layered, b: Layered) -> Doubles:
     """Squared differences, summed in part: (layers, batch, lanes) float64."""
     samples = len(a[0])
-    out = xp.empty((len(a) * samples, _LANES))
+    out: Doubles = xp.empty((len(a) * samples, _LANES))
     launch(specialised.sums("cuda").squares, out.size, out, a.flat, b.flat, _ends(_sizes(a)), samples)
     return out.reshape(len(a), samples, _LANES)
 
 
-def squared_distances(a: Layered, b: Layered) -> Any:
+def squared_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.squared_distances`."""
     return _squares(a, b).sum(axis=(0, 2))
 
 
-def layer_distances(a: Layered, b: Layered) -> Any:
+def layer_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.layer_distances`."""
     return _squares(a, b).sum(axis=2)
 
 
-def _pack(packed: Any, factors: Any, flat: Any, baseline: Any, sizes: tuple, share: float, fresh: bool) -> None:
+def _pack(
+    packed: Any, factors: Any, flat: Any, baseline: Any, sizes: tuple[int, ...], share: float, fresh: bool
+) -> None:
     """packed (+)= share factor (activities - baseline), flat, for factors (1 or layers, samples)."""
     rest = _nothing() if baseline is None else baseline
     some = (factors, flat, rest, _ends(sizes), factors.shape[1], share, fresh, baseline is not None)
     launch(specialised.sums("cuda").pack, packed.size, packed, *some)
 
 
-def outer(terms: Sequence[Any], inputs: Sequence[Any], out: Layered, normed: Sequence[Any], chips: int) -> None:
+def outer(
+    terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None], chips: int
+) -> None:
     """See `noisysim.compute.algebra.outer`."""
     first = terms[0].activities
     samples = len(first[0])
@@ -100,13 +109,14 @@ def outer(terms: Sequence[Any], inputs: Sequence[Any], out: Layered, normed: Seq
         _pack(packed.flat, factors, flat, rest, _sizes(packed), chips / samples, k == 0)
     for layer, (line, x, target) in enumerate(zip(packed, inputs, out, strict=True)):
         signal = _rows(line)
-        if normed and normed[layer] is not None:
-            leave_out_moments(signal, _rows(normed[layer]), chips)
+        normalised = normed[layer] if normed else None
+        if normalised is not None:
+            leave_out_moments(signal, _rows(normalised), chips)
         x = _stacked(_rows(x), chips)
         xp.matmul(_transposed(_stacked(signal, chips)), x, out=_stacked(target, chips))
 
 
-def leave_out_moments(signal: Any, normed: Any, chips: int) -> None:
+def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
     """See `noisysim.compute.algebra.leave_out_moments`."""
     s, n = (a.reshape(chips, -1, a.shape[-1]) for a in (signal, normed))
     along = xp.mean(s * n, axis=1, keepdims=True, dtype=np.float64)
@@ -114,15 +124,16 @@ def leave_out_moments(signal: Any, normed: Any, chips: int) -> None:
     s -= n * along.astype(np.float32)
 
 
-def moments(activities: Any, chips: int) -> Any:
+def moments(activities: Floats, chips: int) -> Doubles:
     """See `noisysim.compute.algebra.moments`."""
     values = activities.reshape(chips, -1, activities.shape[-1])
-    found = [xp.mean(values, axis=1, dtype=np.float64), xp.var(values, axis=1, dtype=np.float64)]
-    return xp.stack(found).reshape(2, -1)
+    means, variances = (f(values, axis=1, dtype=np.float64) for f in (xp.mean, xp.var))
+    both: Doubles = xp.stack([means, variances]).reshape(2, -1)
+    return both
 
 
 def normals(
-    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Any
+    out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Words
 ) -> None:
     """See `noisysim.compute.algebra.normals`."""
     kernel = specialised.draws("cuda").normals
@@ -137,7 +148,7 @@ def normals(
         launch(kernel, _counters(rows), rows, np.float32(sigma), first_sample, number, _word(layer, stream), keys)
 
 
-def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Any) -> None:
+def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
     """See `noisysim.compute.algebra.uniforms`."""
     kernel = specialised.draws("cuda").uniforms
     for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
@@ -151,10 +162,10 @@ def _word(layer: int, stream: int) -> Any:
 
 def _counters(rows: Any) -> int:
     """Counters that the draws of a matrix take: four values each."""
-    return len(rows) * -(-rows.shape[1] // 4)
+    return len(rows) * -(-int(rows.shape[1]) // 4)
 
 
-def combine(factors: Any, activities: Sequence[Any], out: Any, baseline: Any) -> None:
+def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None) -> None:
     """See `noisysim.compute.algebra.combine`."""
     factors = xp.ascontiguousarray(factors, np.float64)
     target = out.reshape(-1)
@@ -164,13 +175,13 @@ def combine(factors: Any, activities: Sequence[Any], out: Any, baseline: Any) ->
         _pack(target, factors[k : k + 1], flat, rest, (target.size,), 1.0, k == 0)
 
 
-def scale_by_slope(signal: Any, activities: Any, activation: str) -> None:
+def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
     kernel = specialised.slopes(activation, "cuda").scale_by_slope
     launch(kernel, signal.size, signal.reshape(-1), xp.ascontiguousarray(activities).reshape(-1))
 
 
-def activate(activities: Any, activation: str) -> Any:
+def activate(activities: Floats, activation: str) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
     out = xp.empty(activities.shape, np.float32)
     kernel = specialised.slopes(activation, "cuda").activate_all
@@ -178,7 +189,7 @@ def activate(activities: Any, activation: str) -> Any:
     return out
 
 
-def product(x: Any, matrices: Sequence[Any], out: Any, chips: int, transposed: bool) -> None:
+def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, transposed: bool) -> None:
     """See `noisysim.compute.algebra.product`."""
     value, target = _stacked(_rows(x), chips), _stacked(_rows(out), chips)
     stacks = [_stacked(m, chips) for m in matrices]
@@ -189,37 +200,37 @@ def product(x: Any, matrices: Sequence[Any], out: Any, chips: int, transposed: b
     xp.matmul(value, stacks[-1], out=target)
 
 
-def passed_share(activities: Sequence[Any], baseline: Sequence[Any], chips: int) -> Any:
+def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips: int) -> Doubles:
     """See `noisysim.compute.algebra.passed_share`."""
     pairs = zip(activities, baseline, strict=True)
     counts = [(a != b).reshape(chips, -1).sum(axis=1, dtype=np.float64) for a, b in pairs]
     return sum(counts, xp.zeros(chips)) / max(sum(_sizes(activities)) // chips, 1)
 
 
-def adam(gradient, first, second, *numbers) -> None:
+def adam(gradient: Floats, first: Floats, second: Floats, *numbers: np.float32) -> None:
     """The step of `noisysim.optimizers.Adam`, flat arrays."""
     launch(specialised.sums("cuda").adam, gradient.size, gradient, first, second, *numbers)
 
 
-def _log_total(output: Any) -> Any:
+def _log_total(output: Floats) -> Doubles:
     """log sum_k exp(y_k) of each sample's outputs, (batch, 1) float64."""
     exact = output.astype(np.float64)
     top = exact.max(axis=1, keepdims=True)
     return xp.log(xp.exp(exact - top).sum(axis=1, keepdims=True)) + top
 
 
-def cross_entropy(output: Any, targets: Any) -> Any:
+def cross_entropy(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.cross_entropy`."""
     surprise = xp.where(targets != 0, _log_total(output) - output, 0.0)  # of outputs that count: no 0 times infinity
     return (targets * surprise).sum(axis=1)
 
 
-def cross_entropy_error(output: Any, targets: Any) -> Any:
+def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
     """See `noisysim.losses.cross_entropy_error`."""
     return (xp.exp(output - _log_total(output)) - targets).astype(np.float32)
 
 
-def squared_error(output: Any, targets: Any) -> Any:
+def squared_error(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.squared_error`."""
     return 0.5 * xp.square(output.astype(np.float64) - targets).sum(axis=1)
 

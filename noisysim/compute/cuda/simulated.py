@@ -67,7 +67,8 @@ def _on_gpu(function: Any, args: Any, kwargs: Any) -> Any:
 
 def asnumpy(array: Any) -> np.ndarray:
     """A copy that is NumPy's own."""
-    return array.view(np.ndarray).copy()
+    copy: np.ndarray = array.view(np.ndarray).copy()
+    return copy
 
 
 def array(values: Any, *args: Any, **kwargs: Any) -> Any:

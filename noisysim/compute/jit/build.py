@@ -31,8 +31,11 @@ _loading = threading.RLock()
 
 
 def specialise(
-    function: Callable, jit: Callable, made: dict | None = None, meaning: Mapping[Any, Any] | None = None
-) -> Callable:
+    function: Callable[..., Any],
+    jit: Callable[..., Any],
+    made: dict[Any, Any] | None = None,
+    meaning: Mapping[Any, Any] | None = None,
+) -> Any:
     """Compile a plain scalar function, and every plain function it calls, with `jit`.
 
     `meaning` tells what stands in compiled code for modules and built-in functions that functions name.

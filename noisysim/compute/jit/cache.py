@@ -149,7 +149,7 @@ class Files:
 
     def save(self, key: Any, data: Any) -> None:
         """Save under a key, in one step, so that nobody finds half of it."""
-        content = dumps((key, data))
+        content = dumps((key, data))  # type: ignore[no-untyped-call]
         name = self._name(key)
         draft = f"{name}.{uuid.uuid4().hex}{DRAFT}"
         with _opened(self.place) as at:
@@ -228,20 +228,20 @@ def keep(compiled: Any, numbas: type) -> Any:
 
 
 @functools.cache
-def _cache_class(numbas: Any) -> Callable[[Callable], Any]:
+def _cache_class(numbas: Any) -> Callable[[Callable[..., Any]], Any]:
     """Numba's caches for a target, over `Files`."""
 
-    class Code(numbas._impl_class):
+    class Code(numbas._impl_class):  # type: ignore[misc]
         """How the target packs and unpacks code; kept from looking for a place of Numba's."""
 
-        def __init__(self, function: Callable):
+        def __init__(self, function: Callable[..., Any]):
             self._locator, self._lineno = _Locator(function.__globals__[PLACE]), function.__code__.co_firstlineno
             self._filename_base = f"{function.__module__}.{function.__qualname__}"  # the module's name is a hash
 
-    class Cache(numbas):
+    class Cache(numbas):  # type: ignore[misc]
         _impl_class = Code
 
-        def __init__(self, function: Callable):
+        def __init__(self, function: Callable[..., Any]):
             super().__init__(function)
             self._cache_file = Files(function.__globals__[PLACE], self._impl.filename_base)
 

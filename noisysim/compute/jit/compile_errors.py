@@ -16,7 +16,7 @@ from noisysim.compute.jit import build
 from noisysim.devices.files import DeviceError, place, scalars, taken, usage
 
 
-def compiled(device: Any, hook: str, function: Callable) -> Any:
+def compiled(device: Any, hook: str, function: Callable[..., Any]) -> Any:
     """A hook compiled by itself, for float32 numbers.
 
     Raises
@@ -25,7 +25,7 @@ def compiled(device: Any, hook: str, function: Callable) -> Any:
         If numba cannot, or what it returns is not a number: with file, line and the first thing that numba says.
     """
     scalar = numba.float32
-    numbers_type = numba.typeof(type(device)(**scalars(device)))
+    numbers_type = numba.typeof(type(device)(**scalars(device)))  # type: ignore[no-untyped-call]
     try:
         made: Any = build.specialise(function, numba.njit(**build.OPTIONS))
         if not hasattr(made, "compile"):  # NUMBA_DISABLE_JIT
@@ -71,7 +71,7 @@ def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseExce
 _NOISE = re.compile(r"Failed in|Internal error|- Resolution failure|During|File |Overload|There are|\^|def |$")
 
 
-def _useful(function: Callable, message: str) -> tuple[str, int, str]:
+def _useful(function: Callable[..., Any], message: str) -> tuple[str, int, str]:
     """File, line and the first line that tells something of a compiler's message."""
     path, line = function.__code__.co_filename, function.__code__.co_firstlineno
     lines = [re.sub("\x1b\\[[0-9;]*m", "", text).strip() for text in message.splitlines()]

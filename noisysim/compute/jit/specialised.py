@@ -72,7 +72,7 @@ def slopes(activation: str, backend: str = "cpu") -> types.ModuleType:
 def for_device(
     which: str,
     fields: Sequence[str],
-    hooks: Mapping[str, Callable],
+    hooks: Mapping[str, Callable[..., Any]],
     own: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
     kinds: Sequence[str] = (),

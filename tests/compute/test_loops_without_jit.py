@@ -1,0 +1,212 @@
+"""Every loop of the CPU, with Numba switched off, gives what it gives compiled.
+
+Run as a program (NUMBA_DISABLE_JIT=1), this file takes small chips of devices that have every hook and flag between
+them through passes, writes, time and learning, and writes what came out and which functions ran. Without JIT the loops
+are Python's, so that a debugger, a profiler and coverage see them.
+
+Stated before looking: compiled code fuses products and sums and takes other routines for exp and pow, so single values
+may differ by `CLOSE` of the largest; where a converter rounds or a level decides, by a step more on at most `FEW`.
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import Batch, Chip, Drive, batch_norm, conv, devices, dropout, pool
+from noisysim.compute import algebra, layered, losses
+from noisysim.compute.jit import specialised
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import cell_device as bench
+
+LOOPS = Path(noisysim.__file__).parent / "compute"
+CLOSE, FEW = 2e-5, 0.05
+IMAGE = [(2, 6, 5), conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2, 1), dropout(0.3), conv(4, 2), 4]
+READS = {"cell_noise": 0.05, "jitter": 0.04, "amplitude": -0.3, "amplitude_spread": 0.6, "tau_up": 0.3, "tau_down": 0.1}
+MADE = {
+    "ideal": ("ideal", {}),
+    "crossbar": ("crossbar", {"tile_rows": 4, "iv_curve": 1.5, "stuck_low": 0.1, "dac_gain_spread": 0.05}),
+    "ageing": ("crossbar", {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "compensation": 1}),
+    "wires": ("crossbar", {"wire_resistance": 5.0, "nodal": 0, "tile_columns": 3}),
+    "rpu": ("rpu", {}),
+    "pulses": (bench.__file__, bench.KINDS["pulses"]),
+    "pairs": (bench.__file__, bench.KINDS["pulsed pairs"]),
+    "closed loop": (bench.__file__, bench.KINDS["closed loop"]),
+    "one cell, closed loop": ("rpu", {"verify_pulses": 3}),
+    "slices": (bench.__file__, bench.KINDS["slices"]),
+    "cells that jump": (bench.__file__, {**READS, "tile_rows": 3, "read_time": 0.02, "adc_range": 4.0}),
+}
+
+
+def life(name):
+    """Outputs and weights of a chip's life: passes of all kinds of drives, a large and a small change, and time."""
+    spec, settings = MADE[name]
+    chip = Chip([6, 5, 3], devices.get(spec, **settings), seed=3, decorrelate=True, bias=True, chips=2)
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((8, 6)).astype(np.float32)
+    shapes = [(2 * n_out, n_in) for n_out, n_in in chip.network.shapes]
+    drives = [
+        Drive(),
+        Drive([rng.standard_normal((8, n)).astype(np.float32) for n in (5, 3)]),
+        Drive(outputs=[np.full((8, 5), 0.1, np.float32), None]),
+        Drive(weights=[np.full(shape, 0.1, np.float32) for shape in shapes]),
+    ]
+    found = [o.output for o in chip.passes(x, drives)]
+    for width in (0.3, 0.02):
+        chip.program([width * rng.standard_normal(shape).astype(np.float32) for shape in shapes])
+        few = [np.zeros(shape, np.float32) for shape in shapes]
+        few[0][0, 0] = few[1][1, 1] = width
+        chip.program(few)
+        chip.wait(30.0)
+        chip.decorrelate(chip.forward(x).inputs, 0.01)
+        found.append(chip.forward(x).output)
+    arrays = chip._hidden.arrays
+    return [*found, *arrays.weight_arrays(), arrays.variances]
+
+
+def network():
+    """What a convolutional network learns from images by three rules, and its optimizer."""
+    rng = np.random.default_rng(2)
+    images, labels = rng.random((20, 2, 6, 5), dtype=np.float32), rng.integers(0, 4, 20)
+    found = []
+    for learner, optimizer in (("bp", "adam"), ("dfa", "sgd"), ("anp", "sgd:momentum=0.5")):
+        result = noisysim.run(
+            (images[:12], labels[:12], images[12:], labels[12:]), layers=IMAGE[1:], device="ideal", learner=learner,
+            optimizer=optimizer, epochs=1, batch_size=6, oracle=True, progress=False, seed=1,
+        )  # fmt: skip
+        found.append(np.asarray(result.history["train_loss"], np.float64))
+    return found
+
+
+def tangent():
+    """How a convolutional network's output moves along a perturbation, by the oracle."""
+    rng = np.random.default_rng(3)
+    chip = Chip(IMAGE, "ideal", seed=2)
+    batch = Batch(rng.random((4, 60), dtype=np.float32), np.eye(4, dtype=np.float32), losses.get("cce"))
+    observation = chip.forward(batch)
+    lines = [rng.standard_normal(a.shape).astype(np.float32) for a in observation.activities]
+    oracle = chip.oracle(batch)
+    return [oracle.tangent(observation, Drive(lines)), *oracle.gradient(observation)]
+
+
+def regression():
+    """What a dense network learns of values, with noise on its inputs, and a batch of a single sample."""
+    rng = np.random.default_rng(5)
+    x, y = rng.random((20, 6), dtype=np.float32), rng.random((20, 2), dtype=np.float32)
+    found = []
+    for rows, learner in ((1, "np"), (6, "bp"), (6, "inp")):
+        result = noisysim.run(
+            (x[:12], y[:12], x[12:], y[12:]), layers=[5], device="ideal", learner=learner, epochs=1, batch_size=rows,
+            progress=False, seed=1,
+        )  # fmt: skip
+        found.append(np.asarray(result.history["train_loss"], np.float64))
+    return found
+
+
+def algebra_of_layers():
+    """The operations that no run above calls."""
+    rng = np.random.default_rng(7)
+    a, b = ([rng.standard_normal(shape).astype(np.float32) for shape in ((6, 5), (6, 3))] for _ in range(2))
+    y, t = a[1], np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    keys = np.array([[1, 2], [3, 4]], np.uint32)
+    drawn = layered.zeros([(6, 5), (6, 3)])
+    algebra.normals(drawn, 0.5, 0, 1, 0, keys)
+    uniform = layered.zeros([(6, 5), (6, 3)])
+    algebra.uniforms(uniform, [0.5, 1.0], 0, keys)
+    total, squares = np.zeros(4, np.uint64), np.zeros(4, np.uint64)
+    specialised.gather().add_bytes(rng.integers(0, 255, (5, 4)).astype(np.uint8), total, squares)
+    terms = [algebra.Term(rng.random(6), a, b), algebra.Term(rng.random((2, 6)), a)]
+    outer = algebra.outer(terms, [a[0], a[0]])
+    batch = Batch(a[0], t, losses.get("cce"))
+    return [
+        algebra.squared_distances(a, b), algebra.layer_distances(a, b), algebra.moments(a[0]), *outer,
+        algebra.combine(rng.random((2, 6)), [a[0], b[0]], np.zeros((6, 5), np.float32)),
+        algebra.scale_by_slope(a[0].copy(), b[0], "tanh"), algebra.activate(a[0], "sigmoid"),
+        algebra.passed_share(a, b), batch.loss(y, t), batch.loss.error(y, t), losses.get("mse")(y, t), drawn.flat,
+        uniform.flat, total.astype(float), squares.astype(float),
+    ]  # fmt: skip
+
+
+PARTS = {name: partial(life, name) for name in MADE}
+PARTS |= {"network": network, "tangent": tangent, "regression": regression, "algebra": algebra_of_layers}
+COMPARED = [name for name in PARTS if name not in ("wires", "one cell, closed loop", "ageing")]
+"""What is compared with compiled loops: of the others every branch is in one of these."""
+
+
+def written():
+    """The functions of loops and rules: (file, name)."""
+    for folder in ("cpu/loops", "rules"):
+        for path in sorted((LOOPS / folder).glob("*.py")):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.FunctionDef) and path.stem != "marks":
+                    yield f"{folder}/{path.name}", node.name
+
+
+def everything():
+    """What all parts give, and the functions of loops and rules that ran."""
+    ran = set()
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(str(LOOPS)):
+            ran.add((str(Path(frame.f_code.co_filename).relative_to(LOOPS)), frame.f_code.co_name))
+
+    sys.setprofile(note)
+    with np.errstate(all="ignore"):
+        results = {name: part() for name, part in PARTS.items()}
+    sys.setprofile(None)
+    return results, sorted(ran)
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """The results without JIT, by a Python of its own, and what ran."""
+    folder = tmp_path_factory.mktemp("without")
+    space = {**os.environ, "NUMBA_DISABLE_JIT": "1", "NOISYSIM_THREADS": "1"}
+    done = subprocess.run([sys.executable, __file__, folder], env=space, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "results.npz") as file:
+        results = {name: [file[f"{name} {k}"] for k in range(count)] for name, count in counts(file).items()}
+    return results, {tuple(one) for one in json.loads((folder / "ran.json").read_text())}
+
+
+def counts(file):
+    """How many arrays each part has."""
+    names = [name.rpartition(" ")[0] for name in file.files]
+    return {name: names.count(name) for name in names}
+
+
+REPLACED = {("rules/device.py", "activation")}
+"""What every network replaces by a generated function."""
+
+
+def test_every_loop_and_rule_runs_without_jit(without):
+    results, ran = without
+    assert set(written()) - ran == REPLACED
+    assert all(np.isfinite(array).all() for arrays in results.values() for array in arrays)
+    assert results["crossbar"][0].any()
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_compiled_loops_give_the_same(name, without):
+    expected, found = PARTS[name](), without[0][name]
+    assert len(found) == len(expected) > 0
+    for one, other in zip(expected, found, strict=True):
+        one, other = np.asarray(one, float), np.asarray(other, float)
+        assert one.shape == other.shape
+        far = np.abs(one - other) > CLOSE * np.abs(one).max(initial=1e-30)
+        assert far.mean() <= FEW if far.size else True
+
+
+if __name__ == "__main__":
+    results, ran = everything()
+    arrays = {f"{name} {k}": np.asarray(a) for name, found in results.items() for k, a in enumerate(found)}
+    np.savez(Path(sys.argv[1]) / "results.npz", **arrays)
+    (Path(sys.argv[1]) / "ran.json").write_text(json.dumps(ran))
