@@ -1,0 +1,142 @@
+"""What keeps the house readable: short modules and functions, typed parameters, test files that stand alone.
+
+The tables name what is over the limit today. They may only shrink: an entry that is no longer needed, or could be
+lower, fails like one that is missing.
+"""
+
+import ast
+import configparser
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+MODULE_LINES, FUNCTION_LINES = 400, 60
+LONG_MODULES = {
+    "benchmarks/papers/hiratani2022_fig4.py": 478,
+    "noisysim/chip/chip.py": 1002,
+    "noisysim/chip/diagnostics/__init__.py": 525,
+    "noisysim/cli/__init__.py": 517,
+    "noisysim/compute/cpu/loops/cells.py": 721,
+    "noisysim/compute/cpu/loops/passes.py": 571,
+    "noisysim/compute/cuda/kernels/cells.py": 504,
+    "noisysim/compute/cuda/passes.py": 434,
+    "noisysim/conformance/__init__.py": 534,
+    "noisysim/learners/theory.py": 543,
+    "noisysim/runs/api.py": 502,
+    "noisysim/runs/training.py": 491,
+}
+LONG_FUNCTIONS = {
+    "noisysim/compute/cpu/loops/passes.py: read_tile": 61,
+    "noisysim/runs/config.py: resolve": 73,
+}
+UNTYPED = {
+    "benchmarks/papers": 97,
+    "benchmarks/robustness": 8,
+    "benchmarks/speed": 4,
+    "noisysim/chip": 59,
+    "noisysim/cli": 3,
+    "noisysim/common": 26,
+    "noisysim/compute": 161,
+    "noisysim/conformance": 38,
+    "noisysim/devices": 31,
+    "noisysim/learners": 57,
+    "noisysim/networks": 3,
+    "noisysim/reporting": 56,
+    "noisysim/runs": 101,
+    "noisysim/studies": 49,
+    "noisysim/tasks": 19,
+}
+"""Parameters that are annotated `Any` alone, in each part: a user's specification may be anything, an array may not."""
+
+
+def sources():
+    """(path from the root, text) of the product's own modules; links to other folders are not followed."""
+    for folder in ("noisysim", "devices", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT)
+            if not any((ROOT / parent).is_symlink() for parent in name.parents):
+                yield name.as_posix(), path.read_text()
+
+
+SOURCES = dict(sources())
+
+
+def functions(text):
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def length(function):
+    """Lines of a function without its docstring."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return lines
+    return lines - (function.body[0].end_lineno - function.body[0].lineno + 1)
+
+
+def test_the_product_is_found():
+    assert {"noisysim/__init__.py", "devices/pcm.py", "benchmarks/papers/cifar.py"} <= SOURCES.keys()
+
+
+def test_modules_are_short():
+    lines = {name: text.count("\n") for name, text in SOURCES.items()}
+    assert {name: n for name, n in lines.items() if n > MODULE_LINES} == LONG_MODULES
+
+
+def test_functions_are_short():
+    lengths = [(f"{name}: {f.name}", length(f)) for name, text in SOURCES.items() for f in functions(text)]
+    assert {name: n for name, n in lengths if n > FUNCTION_LINES} == LONG_FUNCTIONS
+
+
+def test_parameters_have_types():
+    counts = Counter()
+    for name, text in SOURCES.items():
+        part = "/".join(Path(name).parts[: 2 if name.count("/") > 1 else 1])
+        for f in functions(text):
+            parameters = [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
+            counts[part] += sum(isinstance(a.annotation, ast.Name) and a.annotation.id == "Any" for a in parameters)
+    assert {part: n for part, n in counts.items() if n} == UNTYPED
+
+
+def test_what_is_not_checked_strictly_exists():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    names = {name.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".") for name in SOURCES}
+    names |= {name.replace("devices.", "noisysim.devices.models.", 1) for name in names if name.startswith("devices")}
+    names |= {name.replace("benchmarks.papers", "noisysim.papers", 1) for name in names}
+    assert settings["strict"]
+    listed = [name for one in settings["overrides"] for name in one["module"] if not name.endswith(".*")]
+    assert [name for name in listed if name not in names] == []
+
+
+def test_every_package_is_in_the_wheel():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    packages = {str(Path(name).parent).replace("/", ".") for name in SOURCES if name.startswith("noisysim/")}
+    listed = set(setup["options"]["packages"].split())
+    assert listed == packages | {"noisysim.devices.models", "noisysim.papers"}
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=[path.stem for path in TESTS])
+def test_no_file_imports_a_test_file(path):
+    """What several share is in tests/support."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+    assert {name for name in imported if name.rpartition(".")[2].startswith("test_")} == set()
+
+
+def test_there_is_one_conftest():
+    assert [path.parent.name for path in TESTS if path.name == "conftest.py"] == ["tests"]
