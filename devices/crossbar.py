@@ -6,9 +6,10 @@ Gokmen & Vlasov, Front. Neurosci. 10:333, 2016; its noise terms as in Agarwal et
 Everything else that cells do is off: noise from physical constants, telegraph noise, drift, retention, temperature.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisysim.common.fields import Field, Spread
 from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
@@ -16,6 +17,7 @@ from noisysim.devices.physics.ageing import arrhenius, metallic, power_law, rela
 from noisysim.devices.physics.converters import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal
 from noisysim.devices.physics.reads import flicker_share, shot_variance, thermal_variance
+from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.telegraph import check_telegraph, jump, read_cell, read_cell_law  # noqa: F401  (hooks)
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -90,13 +92,13 @@ class Crossbar(Converters, Array, Faults, Clock):
     write_temperature: Annotated[float, Field("K", 1, 1000, "T0: of the chip while it is written")] = 300.0
 
 
-def check(d):
+def check(d: Any) -> None:
     """What the fields must satisfy together."""
     check_span(d)
     check_telegraph(d)
 
 
-def program_std(g, d):
+def program_std(g: Scalar, d: Any) -> Scalar:
     """Error of a write, µS: a constant part and one that grows with the target, in quadrature."""
     std = d.program_noise * (d.g_max - d.g_min)
     if d.program_noise_share > _ZERO:
@@ -105,28 +107,28 @@ def program_std(g, d):
     return std
 
 
-def nearest_level(g, d):
-    """The level that a write of target g aims at."""
+def nearest_level(g: Any, d: Any) -> Any:
+    """The level that a write of target g, one or an array of them, aims at."""
     if d.levels < 2:
         return g
     step = (d.g_max - d.g_min) / (d.levels - _ONE)
     return d.g_min + step * np.rint((g - d.g_min) / step)
 
 
-def program(g, z, d):
+def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
     """Write-and-verify: the nearest level, missed by a Gaussian error; a cell's range bounds it."""
     g = nearest_level(g, d)
     return min(max(g + program_std(g, d) * z, d.g_min), d.g_max)
 
 
-def program_law(g, d):
+def program_law(g: npt.ArrayLike, d: Any) -> Moments:
     """Mean and standard deviation of `program`."""
     level = nearest_level(np.asarray(g, float), d)
     error = np.hypot(d.program_noise * (d.g_max - d.g_min), d.program_noise_share * level)
     return clipped_normal(level, error, d.g_min, d.g_max)
 
 
-def cell_std(g, t, d):
+def cell_std(g: Scalar, t: Scalar, d: Any) -> Scalar:
     """Read noise: G (1 + s xi), and whatever else is on, in quadrature."""
     own = d.read_noise * g
     if d.read_floor + d.bandwidth + d.flicker_noise == _ZERO:
@@ -138,7 +140,7 @@ def cell_std(g, t, d):
     return np.sqrt(variance + shot_variance(g, d.fano, d.bandwidth, d.read_voltage))
 
 
-def drift(g, t, d):
+def drift(g: Scalar, t: Scalar, d: Any) -> Scalar:
     """Decay to g_min, drift by a power law, then what the temperature makes of a metallic filament."""
     if d.retention > _ZERO:
         g = relax(g, d.g_min, t, arrhenius(d.retention, d.activation_energy, d.temperature))

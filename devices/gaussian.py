@@ -1,8 +1,9 @@
 """Additive intrinsic noise on every line: the noisy system of the node-perturbation papers."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from noisysim.common.fields import Field
+from noisysim.devices.physics.scalars import Scalar
 
 
 class Gaussian(NamedTuple):
@@ -11,6 +12,6 @@ class Gaussian(NamedTuple):
     sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the noise on a line", noise="read")] = 1e-3
 
 
-def readout(i, energy, z, u, d):
+def readout(i: Scalar, energy: Scalar, z: Scalar, u: Scalar, d: Any) -> Scalar:
     """Add the line's noise."""
     return i + d.sigma * z

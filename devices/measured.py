@@ -4,9 +4,9 @@ A pulse finds the cell's conductance on the curve, between two of its points, an
 end where the table ends. The table is a file:
 
 - CSV with a header that names the columns ``pulse``, ``up`` and ``down``, in any order: pulse number, and conductance
-  in µS after so many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
+  in µS after this many potentiating (from the low end) or depressing pulses (from the high end). The shorter of the two
   curves ends in empty cells; ``pulse`` may skip numbers.
-- HDF5 with datasets ``up`` and ``down``, one value a pulse, or at the numbers of a dataset ``pulse``.
+- HDF5 with datasets ``up`` and ``down``, one value per pulse, or at the numbers of a dataset ``pulse``.
 
 Measured curves are noisy, but a cell's state is its conductance alone, so a curve must rise (or fall) with every pulse:
 it is replaced by the nearest monotone one in the least-squares sense (isotonic regression), whose flat stretches are
@@ -17,17 +17,22 @@ then bridged by straight lines from middle to middle. A curve that this would ch
 import csv
 import functools
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisysim.common.fields import Field
+from noisysim.common.types import Doubles, Floats, Ints
 from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, device_fields
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal, each
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import along
 
+Curve = tuple[Doubles, Doubles]
+"""Pulse numbers, rising, and conductances."""
 LONGEST = 65536
 """Pulses of a curve at most."""
 ROUGHEST = 0.1
@@ -55,7 +60,7 @@ class Measured(Converters, Array, Faults, Clock, Pulses, ReadNoise):
     ] = 0.0
 
 
-def exponential_curve(pulses, curvature, g_min, g_max):
+def exponential_curve(pulses: int, curvature: float, g_min: float, g_max: float) -> Doubles:
     """A formula in place of a measurement: G(P) = B (1 - exp(-P / A)) + g_min, P = 0 .. pulses.
 
     Chen, Peng & Yu, IEEE TCAD 37:3067, 2018: B = (g_max - g_min) / (1 - exp(-pulses / A)), A of either sign.
@@ -77,13 +82,13 @@ UP = exponential_curve(100, 50.0, 1.0, 10.0).astype(np.float32)
 DOWN = exponential_curve(100, -50.0, 1.0, 10.0)[::-1].astype(np.float32)
 
 
-def tables(d):
-    """The two curves, one value a pulse, float32."""
+def tables(d: Any) -> dict[str, Floats]:
+    """The two curves, one value per pulse, float32."""
     return dict(zip(("UP", "DOWN"), _curves(d), strict=True))
 
 
-def complete(d):
-    """Range and step as the table has them, where they are not given."""
+def complete(d: Any) -> Any:
+    """Range and step of the table, where none are set."""
     up, down = _curves(d)
     low, high = float(min(up.min(), down.min())), float(max(up.max(), down.max()))
     d = d._replace(g_min=d.g_min or low, g_max=d.g_max or high)
@@ -91,7 +96,7 @@ def complete(d):
     return d._replace(pulse_step=d.pulse_step or float(min(mean / max(d.g_max - d.g_min, 1e-9), 1.0)))
 
 
-def check(d):
+def check(d: Any) -> None:
     """What the fields must satisfy together, and with the table."""
     full, asked = complete(d._replace(g_min=0.0, g_max=0.0)), complete(d)
     check_span(asked)
@@ -103,14 +108,14 @@ def check(d):
             )
 
 
-def pulse(g, up, z, d):
+def pulse(g: Scalar, up: Scalar, z: Scalar, d: Any) -> Scalar:
     """One pulse along the curve, with noise; a cell's range bounds it."""
     up = np.float32(up)
     change = along(g, up, UP) if up > 0 else along(g, up, DOWN)
     return min(max(g + change + d.write_noise * (d.g_max - d.g_min) * z, d.g_min), d.g_max)
 
 
-def pulse_law(g, up, d):
+def pulse_law(g: npt.ArrayLike, up: Scalar, d: Any) -> Moments:
     """Mean and standard deviation of `pulse`."""
     curve = _curves(d)[0 if up > 0 else 1].astype(float)
     mean = np.asarray(g, float) + each(lambda v: along(v, up, curve), g)
@@ -120,7 +125,8 @@ def pulse_law(g, up, d):
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
-def _curves(d):
+def _curves(d: Any) -> tuple[Floats, Floats]:
+    """The curves up and down: of the table, as its file is now, or of the formula."""
     if not d.table:
         return UP, DOWN
     state = os.stat(d.table)
@@ -128,23 +134,23 @@ def _curves(d):
 
 
 @functools.lru_cache(maxsize=16)
-def _read(path, changed, size):
+def _read(path: str, changed: int, size: int) -> tuple[Floats, Floats]:
     """Both curves of a table, one value a pulse; `changed` and `size` tell one state of the file from another."""
     with open(path, "rb") as file:
         hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
     columns = _read_hdf5(path) if hdf5 else _read_csv(path)
-    return tuple(_monotone(path, name, sign, *columns[name]) for name, sign in (("up", 1), ("down", -1)))
+    return _monotone(path, "up", 1, *columns["up"]), _monotone(path, "down", -1, *columns["down"])
 
 
-def _read_csv(path):
-    """(pulse numbers, conductances) of both curves, and where each value stands."""
+def _read_csv(path: str) -> dict[str, Curve]:
+    """Both curves."""
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = [name.strip().lower() for name in next(rows, [])]
         for name in ("pulse", "up", "down"):
             if header.count(name) != 1:
                 raise ValueError(f"{path}:1: the header must name one column {name!r}; it has {', '.join(header)}")
-        found = {"up": ([], []), "down": ([], [])}
+        columns: dict[str, tuple[list[float], list[float]]] = {"up": ([], []), "down": ([], [])}
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
@@ -152,18 +158,19 @@ def _read_csv(path):
             if len(row) != len(header):
                 raise ValueError(f"{where}: {len(row)} cells, not {len(header)} as in the header")
             cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-            for name, (numbers, values) in found.items():
+            for name, (numbers, values) in columns.items():
                 if not cells[name]:
                     continue
-                number = _number(where, "pulse", cells["pulse"])
-                if numbers and number <= numbers[-1]:
-                    raise ValueError(f"{where}: pulse numbers must rise, but {number:g} comes after {numbers[-1]:g}")
-                numbers.append(number)
+                pulse = _number(where, "pulse", cells["pulse"])
+                if numbers and pulse <= numbers[-1]:
+                    raise ValueError(f"{where}: pulse numbers must rise, but {pulse:g} comes after {numbers[-1]:g}")
+                numbers.append(pulse)
                 values.append(_number(where, name, cells[name]))
-    return {name: (np.array(numbers), np.array(values)) for name, (numbers, values) in found.items()}
+    return {name: (np.array(numbers), np.array(values)) for name, (numbers, values) in columns.items()}
 
 
-def _number(where, name, cell):
+def _number(where: str, name: str, cell: str) -> float:
+    """A cell of the table."""
     try:
         value = float(cell)
     except ValueError:
@@ -173,11 +180,11 @@ def _number(where, name, cell):
     return value
 
 
-def _read_hdf5(path):
-    """(pulse numbers, conductances) of both curves."""
+def _read_hdf5(path: str) -> dict[str, Curve]:
+    """Both curves."""
     import h5py
 
-    found = {}
+    curves: dict[str, Curve] = {}
     with h5py.File(path, "r") as file:
         for name in ("up", "down"):
             if not isinstance(file.get(name), h5py.Dataset):
@@ -191,11 +198,11 @@ def _read_hdf5(path):
             numbers = np.asarray(file["pulse"], float)[: len(values)] if "pulse" in file else np.arange(len(values))
             if len(numbers) != len(values) or not (np.diff(numbers) > 0).all():
                 raise ValueError(f"{path}: pulse must be rising numbers, one a conductance")
-            found[name] = (numbers.astype(float), values.astype(float))
-    return found
+            curves[name] = (numbers.astype(float), values.astype(float))
+    return curves
 
 
-def _monotone(path, name, sign, numbers, values):
+def _monotone(path: str, name: str, sign: int, numbers: Doubles, values: Doubles) -> Floats:
     """A measured curve as a strictly rising (sign 1) or falling (-1) one, with a value at every pulse, float32."""
     if len(values) < 2:
         raise ValueError(f"{path}: {name} must have at least 2 rows, not {len(values)}")
@@ -214,14 +221,14 @@ def _monotone(path, name, sign, numbers, values):
     return (sign * np.interp(pulses, middle, level)).astype(np.float32)
 
 
-def _isotonic(values):
-    """Isotonic regression by pooling adjacent violators: levels of the blocks, their first and last places."""
-    blocks = []  # mean, count
+def _isotonic(values: Doubles) -> tuple[Doubles, Ints, Ints]:
+    """Isotonic regression by pooling adjacent violators: levels of the blocks, their first and last index."""
+    blocks: list[tuple[float, int]] = []  # mean, count
     for value in values:
         mean, count = value, 1
         while blocks and blocks[-1][0] >= mean:
-            before, many = blocks.pop()
-            mean, count = (before * many + mean * count) / (many + count), many + count
+            earlier, size = blocks.pop()
+            mean, count = (earlier * size + mean * count) / (size + count), size + count
         blocks.append((mean, count))
     counts = np.array([count for _, count in blocks])
     last = np.cumsum(counts) - 1

@@ -5,9 +5,10 @@ Programming error and drift: Joshi et al., Nat. Commun. 11:2473, 2020; 1/f read 
 itself, so a narrower range of it (a smaller g_max) has the larger share of them that was measured there.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisysim.common.fields import Field, Spread
 from noisysim.devices.field_groups import Array, Clock, Converters, Faults, device_fields
@@ -16,6 +17,7 @@ from noisysim.devices.physics.ageing import joshi_exponent, power_law
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import flicker_share, joshi_flicker
+from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import erroneous, erroneous_law, joshi_error
 
 MEASURED = np.float32(25.0)
@@ -44,22 +46,22 @@ class Pcm(Converters, Array, Faults, Clock):
     drift_start: Annotated[float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began")] = 20.0
 
 
-def program(g, z, d):
+def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
     """Iterative write with its measured error."""
     return erroneous(g, d.program_noise * joshi_error(g / MEASURED), z)
 
 
-def program_law(g, d):
+def program_law(g: npt.ArrayLike, d: Any) -> Moments:
     """Mean and standard deviation of `program`."""
     return erroneous_law(g, d.program_noise * each(lambda v: joshi_error(v / MEASURED), g))
 
 
-def cell_std(g, t, target, d):
+def cell_std(g: Scalar, t: Scalar, target: Scalar, d: Any) -> Scalar:
     """1/f noise of the conductance as it is at the read, Q_s of the target."""
     return g * d.read_noise * flicker_share(joshi_flicker(target / MEASURED), t, d.read_time)
 
 
-def drift(g, t, target, d):
+def drift(g: Scalar, t: Scalar, target: Scalar, d: Any) -> Scalar:
     """Structural relaxation of the amorphous phase, nu of the target."""
     if t <= d.drift_start:  # saves what the reads of a run would compute in vain
         return g

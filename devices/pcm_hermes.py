@@ -4,9 +4,10 @@ Programming error, 1/f read noise and drift as fitted to the chip (Le Gallo et a
 effect is multiplied by a field of its own: 1 as measured, 0 off.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisysim.common.fields import Field
 from noisysim.devices.field_groups import check_span, device_fields
@@ -15,6 +16,7 @@ from noisysim.devices.physics.ageing import hermes_exponent_one, hermes_exponent
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import flicker_share, hermes_flicker_one, hermes_flicker_two
+from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import erroneous, erroneous_law, hermes_error_one, hermes_error_two
 
 MEASURED = np.float32(10.35)
@@ -41,12 +43,12 @@ class PcmHermes(Pcm):
     ] = 0.0
 
 
-def complete(d):
-    """What was measured of so many devices, where it is not given."""
+def complete(d: Any) -> Any:
+    """What was measured of this number of devices, where nothing else is set."""
     return d._replace(g_max=d.g_max or 10.35 * d.devices, drift_start=d.drift_start or 100.0 + 100.0 * d.devices)
 
 
-def check(d):
+def check(d: Any) -> None:
     """What the fields must satisfy together."""
     d = complete(d)
     check_span(d)
@@ -57,26 +59,26 @@ def check(d):
         )
 
 
-def program(g, z, d):
+def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
     """Iterative write with its measured error."""
     share = g / (MEASURED * d.devices)
     return erroneous(g, d.program_noise * (hermes_error_two(share) if d.devices >= TWO else hermes_error_one(share)), z)
 
 
-def program_law(g, d):
+def program_law(g: npt.ArrayLike, d: Any) -> Moments:
     """Mean and standard deviation of `program`."""
     error = hermes_error_two if d.devices == 2 else hermes_error_one
     return erroneous_law(g, d.program_noise * each(lambda v: error(v / (MEASURED * d.devices)), g))
 
 
-def cell_std(g, t, target, d):
+def cell_std(g: Scalar, t: Scalar, target: Scalar, d: Any) -> Scalar:
     """1/f noise of the conductance as it is at the read, Q_s of the target."""
     share = target / (MEASURED * d.devices)
     strength = hermes_flicker_two(share) if d.devices >= TWO else hermes_flicker_one(share)
     return g * d.read_noise * flicker_share(strength, t, d.read_time)
 
 
-def drift(g, t, target, d):
+def drift(g: Scalar, t: Scalar, target: Scalar, d: Any) -> Scalar:
     """Structural relaxation of the amorphous phase, nu of the target."""
     if t <= d.drift_start:  # saves what the reads of a run would compute in vain
         return g

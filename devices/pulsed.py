@@ -5,7 +5,7 @@ differ in step, asymmetry and bounds (Gokmen & Vlasov, Front. Neurosci. 10:333, 
 models are stated in weights; g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nominal ones.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from noisysim.devices.field_groups import (
 from noisysim.devices.physics.ageing import relax
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.scalars import Scalar
 from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
 from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
@@ -56,7 +57,7 @@ class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
     drift_start: Annotated[float, Field("s", 1e-9, 1e9, "figures show ageing from here; well below leak_time")] = 1e-3
 
 
-def check(d):
+def check(d: Any) -> None:
     """What the fields must satisfy together."""
     check_span(d)
     if 0 < d.leak_time < d.drift_start:
@@ -66,7 +67,7 @@ def check(d):
         )
 
 
-def drift(g, t, d):
+def drift(g: Scalar, t: Scalar, d: Any) -> Scalar:
     """Leakage of a capacitive cell: w <- b + (w - b) exp(-t / tau)."""
     half = np.float32(0.5) * (d.g_max - d.g_min)
     return relax(g, d.g_min + half + d.leak_rest * half, t, d.leak_time)

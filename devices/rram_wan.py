@@ -1,6 +1,8 @@
 """RRAM of the NeuRRAM chip: error of a cell 1 s after its write, up to 39.26 µS (Wan et al., Nature 608:504, 2022)."""
 
-from typing import Annotated
+from typing import Annotated, Any
+
+import numpy.typing as npt
 
 from noisysim.common.fields import Field
 from noisysim.devices.field_groups import Array, Clock, Converters, Faults, ReadNoise, device_fields
@@ -8,6 +10,7 @@ from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import erroneous, erroneous_law, wan_error
 
 
@@ -22,11 +25,11 @@ class RramWan(Converters, Array, Faults, Clock, ReadNoise):
     ] = 1.0
 
 
-def program(g, z, d):
+def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
     """Incremental write-and-verify, and 1 s of relaxation, with the measured error."""
     return erroneous(g, d.program_noise * wan_error(g), z)
 
 
-def program_law(g, d):
+def program_law(g: npt.ArrayLike, d: Any) -> Moments:
     """Mean and standard deviation of `program`."""
     return erroneous_law(g, d.program_noise * each(wan_error, g))

@@ -5,15 +5,17 @@ g = I / read_voltage, by default 16 µS for 1600 nA at 0.1 V. Error and read noi
 effect is multiplied by a field of its own: 1 as measured, 0 off.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisysim.common.fields import Field
 from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import saturating
+from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import erroneous, erroneous_law
 
 LARGEST = 3200.0
@@ -36,7 +38,7 @@ class Sonos(Converters, Array, Faults, Clock):
     ] = 1.0
 
 
-def check(d):
+def check(d: Any) -> None:
     """What the fields must satisfy together."""
     check_span(d)
     current = d.g_max * d.read_voltage * float(NANO)
@@ -47,23 +49,23 @@ def check(d):
         )
 
 
-def program_std(g, d):
+def program_std(g: Scalar, d: Any) -> Scalar:
     """19.88665 (1 - exp(-I / 176.3115)) nA, as a conductance in µS."""
     per_siemens = NANO * d.read_voltage
     return d.program_noise * saturating(g * per_siemens, np.float32(19.88665), np.float32(176.3115)) / per_siemens
 
 
-def program(g, z, d):
+def program(g: Scalar, z: Scalar, d: Any) -> Scalar:
     """Program-and-verify with its measured error."""
     return erroneous(g, program_std(g, d), z)
 
 
-def program_law(g, d):
+def program_law(g: npt.ArrayLike, d: Any) -> Moments:
     """Mean and standard deviation of `program`."""
     return erroneous_law(g, each(lambda v: program_std(v, d), g))
 
 
-def cell_std(g, t, d):
+def cell_std(g: Scalar, t: Scalar, d: Any) -> Scalar:
     """12.58037 (1 - exp(-I / 215.36557)) nA, as a conductance in µS."""
     per_siemens = NANO * d.read_voltage
     return d.read_noise * saturating(g * per_siemens, np.float32(12.58037), np.float32(215.36557)) / per_siemens

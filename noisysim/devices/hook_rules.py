@@ -1,16 +1,19 @@
-"""What the hooks and fields of a device must satisfy together, so that no effect of theirs is lost without a word."""
+"""What the hooks and fields of a device must satisfy together, so that no effect of theirs is silently lost."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from noisysim.common.fields import Field, declared
 from noisysim.common.source import attributes, uses
+from noisysim.devices.contract import Device
 from noisysim.devices.files import PARAMETERS, DeviceError, ask, scalars, typical
+
+Hook = Callable[..., Any]
 
 NOISY: dict[str, dict[str, str]] = {
     "read": {"readout": "zu", "read_cell": "zus", "jump": "u", "cell_std": ""},
@@ -24,7 +27,7 @@ SEEN: dict[str, tuple[str, ...]] = {
 AGES = (0.0, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6)  # seconds at which a hook is asked whether time matters
 
 
-def check(device: Any, name: str, space: Mapping[str, Any], own: frozenset[str]) -> None:
+def check(device: Device, name: str, space: Mapping[str, Any], own: frozenset[str]) -> None:
     """Refuse hooks and fields that cannot have the effect that they are there for.
 
     Parameters
@@ -44,26 +47,26 @@ def check(device: Any, name: str, space: Mapping[str, Any], own: frozenset[str])
         hook which could give it its effect reads it.
     """
     defined = {hook: space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)}
-    for said in (_of_reads(defined, own), _of_cells(defined), _of_fields_needed(defined, device._fields)):
-        if said:
-            raise DeviceError(f"{name}: {said}")
+    for problem in (_of_reads(defined, own), _of_cells(defined), _of_fields_needed(defined, device._asdict())):
+        if problem:
+            raise DeviceError(f"{name}: {problem}")
     made = [space[n] for n in ("tables", "complete") if isinstance(space.get(n), types.FunctionType)]
     for field, spec in declared(type(device)).items():
-        said = _of_noise(spec, getattr(device, field), field, defined, made) or _of_spread(device, spec, field, defined)
-        if said:
-            raise DeviceError(f"{name}.{field}: {said}")
+        problem = _of_noise(spec, getattr(device, field), field, defined, made)
+        if problem := problem or _of_spread(device, spec, field, defined):
+            raise DeviceError(f"{name}.{field}: {problem}")
 
 
-def _draws(hook: str, function: Callable, kind: str) -> bool:
+def _draws(hook: str, function: Hook, kind: str) -> bool:
     """Whether what a hook returns is, or becomes, random."""
     return hook == "cell_std" or any(uses(function, draw) for draw in NOISY[kind][hook])
 
 
-def _of_reads(defined: Mapping[str, Callable], own: frozenset[str]) -> str:
+def _of_reads(defined: Mapping[str, Hook], own: frozenset[str]) -> str:
     """What a read-out does to the noise of the cells."""
     if not {"cell_std", "readout"} <= own:
         return ""
-    hint = "add np.sqrt(energy) * z, or leave readout out, and the chip adds it"
+    hint = "add np.sqrt(energy) * z, or remove readout: the chip then adds it"
     if not uses(defined["readout"], "energy"):
         return f"readout does not read energy, so the noise that cell_std gives the cells would be lost: {hint}"
     if not _draws("readout", defined["readout"], "read"):
@@ -71,17 +74,17 @@ def _of_reads(defined: Mapping[str, Callable], own: frozenset[str]) -> str:
     return ""
 
 
-def _of_cells(defined: Mapping[str, Callable]) -> str:
+def _of_cells(defined: Mapping[str, Hook]) -> str:
     """Whether states that jump are read, and states that are read jump."""
     reads = "read_cell" in defined and uses(defined["read_cell"], "s")
     if "jump" in defined and not reads:
-        return "jump changes a state that nothing reads: let read_cell(g, s, z, u, d) read s, or leave jump out"
+        return "jump changes a state that nothing reads: let read_cell(g, s, z, u, d) read s, or remove jump"
     if reads and "jump" not in defined:
         return "read_cell reads the state s, which nothing changes: define jump(s, u, t, d), or do not read s"
     return ""
 
 
-def _of_fields_needed(defined: Mapping[str, Callable], fields: tuple[str, ...]) -> str:
+def _of_fields_needed(defined: Mapping[str, Hook], fields: Collection[str]) -> str:
     """The fields that a hook's effect depends on in the chip."""
     if "jump" in defined and "read_time" not in fields:
         return "jump needs a field read_time (s), the time from one read to the next: write read_time: float = 1e-7"
@@ -93,7 +96,7 @@ def _of_fields_needed(defined: Mapping[str, Callable], fields: tuple[str, ...]) 
     return ""
 
 
-def _of_noise(spec: Field, value: Any, field: str, defined: Mapping[str, Callable], made: list[Callable]) -> str:
+def _of_noise(spec: Field, value: Any, field: str, defined: Mapping[str, Hook], made: list[Hook]) -> str:
     """Whether a hook that draws reads an amplitude that is on, or what the device makes of it beforehand."""
     if not spec.noise or value == 0 or field in attributes(*made):
         return ""
@@ -107,7 +110,7 @@ def _of_noise(spec: Field, value: Any, field: str, defined: Mapping[str, Callabl
     return ""
 
 
-def _of_spread(device: Any, spec: Field, field: str, defined: Mapping[str, Callable]) -> str:
+def _of_spread(device: Device, spec: Field, field: str, defined: Mapping[str, Hook]) -> str:
     """Whether a hook that finds a part's own value reads a field that is spread."""
     spread = spec.spread
     if not spread or not getattr(device, spread.by):
@@ -118,7 +121,7 @@ def _of_spread(device: Any, spec: Field, field: str, defined: Mapping[str, Calla
     return f"each {spread.of} has a value of its own, but no hook that finds it there reads it ({known})"
 
 
-def ages(device: Any, cell_std: Callable) -> bool:
+def ages(device: Device, cell_std: Hook) -> bool:
     """Whether the noise of a cell, with the device's numbers as they are, depends on the cell's age."""
     if not uses(cell_std, "t"):
         return False
@@ -129,5 +132,5 @@ def ages(device: Any, cell_std: Callable) -> bool:
     try:
         with np.errstate(all="ignore"):
             return any(len({float(ask(cell_std, d, g=g, t=np.float32(t), target=g)) for t in AGES}) > 1 for g in levels)
-    except Exception:  # nobody knows
+    except Exception:  # it cannot be told
         return True

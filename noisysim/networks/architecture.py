@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.fields import as_list, check_choice, shown
+from noisysim.common.types import Ints
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import ACTIVATIONS
 from noisysim.networks.layers import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, Pool
@@ -197,12 +198,12 @@ class Architecture:
         """
         return tuple(dict.fromkeys(self.activations[:-1])) or ("leaky_relu",)
 
-    def geometry(self) -> np.ndarray:
-        """The integer table of that name that the loops read (columns named in `kernels.layout`)."""
+    def geometry(self) -> Ints:
+        """The integer table of that name that the loops read (columns named in `noisysim.compute.layout`)."""
         return self._geometry
 
     @cached_property
-    def _geometry(self) -> np.ndarray:
+    def _geometry(self) -> Ints:
         rows, norm_at, mask_at = [], 0, 0
         for layer, block in enumerate(self.blocks):
             kernel, stride, margin = 0, 1, 0
@@ -221,7 +222,7 @@ class Architecture:
         return np.array(rows, np.int64)
 
 
-def whole(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
+def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions alone."""
     image = any(isinstance(one, Conv) for one in hidden)
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
@@ -247,33 +248,34 @@ def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bo
     layers = as_list(layers)
     if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
         raise TypeError(f"layers must be a list such as [784, 256, 10], not {shown(layers)}")
-    given = list(layers)
+    layers = list(layers)
     check_choice("activation", activation, ACTIVATIONS)
-    if len(given) < 2:
-        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(given)}")
-    shape = _input_shape(given[0])
-    listed = [kinds.layer(one) for one in given[1:]]
+    if len(layers) < 2:
+        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
+    shape = _input_shape(layers[0])
+    listed = [kinds.layer(one) for one in layers[1:]]
     if not isinstance(listed[-1], Dense):
         raise ValueError(f"the last layer must be a number of outputs, not {listed[-1]!r}")
     return Architecture(shape, tuple(_blocks(shape, listed, activation)), bool(bias))
 
 
-def _input_shape(given: Any) -> tuple[int, ...]:
-    given = as_list(given)
-    sizes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+def _input_shape(spec: Any) -> tuple[int, ...]:
+    """The shape of the input: (n_in,), or (channels, height, width)."""
+    spec = as_list(spec)
+    sizes = tuple(spec) if isinstance(spec, (tuple, list)) else (spec,)
     counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
     if not counts or not 1 <= len(sizes) <= 3:
         raise ValueError(
             f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
-            f"as 784 or (3, 32, 32), not {shown(given)}"
+            f"as 784 or (3, 32, 32), not {shown(spec)}"
         )
     shape = tuple(int(n) for n in sizes)
     return (1, *shape) if len(shape) == 2 else shape
 
 
 def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: str) -> list[Block]:
-    """The blocks that layers make, each fitted to what lies below it."""
-    # of a flat input nobody knows the image, so a convolution cannot begin there
+    """The blocks that layers make, each fitted to what is below it."""
+    # the image of a flat input is unknown: no convolution can begin there
     below: Image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
     image = len(shape) == 3
     blocks: list[Block] = []
@@ -286,10 +288,10 @@ def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: str) ->
                 )
             grid = _grid(one, below) if isinstance(one, Conv) else (1, 1)
             last = k == len(listed) - 1
-            own = "linear" if last else (one.activation or activation)
+            kind = "linear" if last else (one.activation or activation)
             if last and one.activation not in (None, "linear"):
                 raise ValueError(f"the last layer is linear: {one!r} cannot have an activation")
-            blocks.append(Block(one, below, grid, grid, own))
+            blocks.append(Block(one, below, grid, grid, kind))
             image = isinstance(one, Conv)
         else:
             blocks, image = _followed(blocks, one, image), image and not isinstance(one, Flatten)

@@ -47,25 +47,25 @@ class Layer:
 
     def __repr__(self) -> str:
         """``conv(16, 3, stride=2)``."""
-        said = []
+        arguments = []
         for name, default in self._defaults().items():
             value = getattr(self, name)
             if default is dataclasses.MISSING:
-                said.append(repr(value))
+                arguments.append(repr(value))
             elif value != default:
-                said.append(f"{name}={value!r}")
-        return f"{self.name}({', '.join(said)})"
+                arguments.append(f"{name}={value!r}")
+        return f"{self.name}({', '.join(arguments)})"
 
 
 @dataclass(frozen=True, repr=False)
 class Dense(Layer):
-    """A fully connected layer of so many units.
+    """A fully connected layer.
 
     Parameters
     ----------
     units : int
     activation : str, optional
-        The network's if left out.
+        Default: the network's.
     """
 
     name: ClassVar[str] = "dense"
@@ -87,7 +87,7 @@ class Conv(Layer):
     padding : int or "same"
         Zeros around the image; "same" is (kernel - 1) / 2, of an odd kernel.
     activation : str, optional
-        The network's if left out.
+        Default: the network's.
     """
 
     name: ClassVar[str] = "conv"
@@ -110,14 +110,14 @@ class Conv(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Pool(Layer):
-    """Max pooling, without padding: positions that do not fill a window are left out.
+    """Max pooling, without padding: positions that do not fill a window are dropped.
 
     Parameters
     ----------
     size : int
         Height and width of a window.
     stride : int, optional
-        `size` if left out.
+        Default: `size`.
     """
 
     name: ClassVar[str] = "pool"
@@ -189,7 +189,7 @@ def parse(text: str) -> Layer:
     try:
         call = ast.parse(text.strip(), mode="eval").body
         name = call.func.id if isinstance(call, ast.Call) else call.id  # type: ignore[attr-defined]
-        given = [ast.literal_eval(a) for a in getattr(call, "args", ())]
+        arguments = [ast.literal_eval(a) for a in getattr(call, "args", ())]
         settings = {k.arg: ast.literal_eval(k.value) for k in getattr(call, "keywords", ())}
     except (SyntaxError, ValueError, AttributeError, MemoryError, RecursionError):
         raise ValueError(f"cannot read the layer {shown(text)}: write it as 'conv(16, 3, stride=2)' or '256'") from None
@@ -200,12 +200,12 @@ def parse(text: str) -> Layer:
         if setting not in known:
             raise unknown(f"field of {name}", setting, known)
     try:
-        return KINDS[name](*given, **settings)  # type: ignore[arg-type]
+        return KINDS[name](*arguments, **settings)
     except TypeError as error:
         raise ValueError(f"cannot read the layer {shown(text)}: {error}") from None
 
 
-def layer(given: Any) -> Layer:
+def layer(spec: Any) -> Layer:
     """A layer in any of its forms: itself, a number of units, or a text.
 
     Examples
@@ -213,24 +213,24 @@ def layer(given: Any) -> Layer:
     >>> layer(128) == layer("128") == layer("dense(128)")
     True
     """
-    if isinstance(given, Layer):
-        return given
-    if isinstance(given, str):
-        number = given.strip()
-        return Dense(int(number)) if number.isdecimal() and len(number) <= 9 else parse(given)
-    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+    if isinstance(spec, Layer):
+        return spec
+    if isinstance(spec, str):
+        number = spec.strip()
+        return Dense(int(number)) if number.isdecimal() and len(number) <= 9 else parse(spec)
+    if isinstance(spec, bool) or not isinstance(spec, numbers.Real):
         raise TypeError(
-            f"a layer must be a number of units, or a text such as 'conv(16, 3, stride=2)', not {shown(given)}"
+            f"a layer must be a number of units, or a text such as 'conv(16, 3, stride=2)', not {shown(spec)}"
         )
-    return Dense(given)  # type: ignore[arg-type]
+    return Dense(spec)  # type: ignore[arg-type]  # which checks it
 
 
 def plain(layers: Sequence[Layer]) -> list[int | str]:
     """Layers as numbers and texts, which `layer` reads again."""
-    return [one.units if one == Dense(getattr(one, "units", 1)) else repr(one) for one in layers]  # type: ignore
+    return [one.units if isinstance(one, Dense) and one.activation is None else repr(one) for one in layers]
 
 
-class Named(tuple):
+class Named(tuple[Layer, ...]):
     """Hidden layers of a published network; `source` says where they stand, `activation` what most of them have."""
 
     source: str
@@ -238,28 +238,28 @@ class Named(tuple):
 
     def __new__(cls, source: str, activation: str, layers: Sequence[Any]) -> Named:
         """Layers with the activation that the paper gives to those that have none of their own."""
-        own = [layer(one) for one in layers]
-        made = super().__new__(
-            cls,
-            [
-                dataclasses.replace(one, activation=activation)
-                if isinstance(one, (Dense, Conv)) and one.activation is None
-                else one
-                for one in own
-            ],
-        )
+        made = super().__new__(cls, [_with_activation(layer(one), activation) for one in layers])
         made.source, made.activation = source, activation
         return made
 
     def __str__(self) -> str:
         """The layers in short: ``3 x 1024; relu``."""
-        own = [
-            dataclasses.replace(one, activation=None) if getattr(one, "activation", "") == self.activation else one
+        without = [
+            dataclasses.replace(one, activation=None)
+            if isinstance(one, (Dense, Conv)) and one.activation == self.activation
+            else one
             for one in self
         ]
-        runs = [(text, len(list(group))) for text, group in itertools.groupby(map(str, plain(own)))]
-        said = ", ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
-        return f"{said}; {self.activation}" if said else "none"
+        runs = [(text, len(list(group))) for text, group in itertools.groupby(map(str, plain(without)))]
+        layers = ", ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
+        return f"{layers}; {self.activation}" if layers else "none"
+
+
+def _with_activation(one: Layer, activation: str) -> Layer:
+    """A layer with this activation, if it could have one and has none."""
+    if isinstance(one, (Dense, Conv)) and one.activation is None:
+        return dataclasses.replace(one, activation=activation)
+    return one
 
 
 def _alexnet() -> list[Any]:
@@ -321,18 +321,18 @@ def names() -> list[str]:
     return list(NAMED)
 
 
-def hidden(given: Any) -> list[Layer]:
+def hidden(spec: Any) -> list[Layer]:
     """Hidden layers: a list or an array, or the name of a published network."""
-    given = as_list(given)
-    if isinstance(given, str):
-        if given not in NAMED:
-            if "(" in given:
-                raise TypeError(f"layers must be a list, such as ['conv(16, 3)', 128], or a name, not {shown(given)}")
-            raise unknown("network", given, NAMED)
-        return list(NAMED[given])
-    if isinstance(given, (bytes, Mapping, Layer)) or not isinstance(given, Sequence):
-        raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(given)}")
+    spec = as_list(spec)
+    if isinstance(spec, str):
+        if spec not in NAMED:
+            if "(" in spec:
+                raise TypeError(f"layers must be a list, such as ['conv(16, 3)', 128], or a name, not {shown(spec)}")
+            raise unknown("network", spec, NAMED)
+        return list(NAMED[spec])
+    if isinstance(spec, (bytes, Mapping, Layer)) or not isinstance(spec, Sequence):
+        raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(spec)}")
     listed: list[Layer] = []
-    for one in given:  # a name in a list: so a command line gives it
+    for one in spec:  # of a command line the list holds a name
         listed += NAMED[one] if isinstance(one, str) and one in NAMED else [layer(one)]
     return listed

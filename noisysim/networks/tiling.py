@@ -1,4 +1,4 @@
-"""How a network lies on a chip: its layers' tiles, and offsets into flat buffers."""
+"""How a network is placed on a chip: its layers' tiles, and offsets into flat buffers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from noisysim.common.types import Ints
 from noisysim.networks.architecture import Architecture, architecture
 
 BLOCK_ROWS = 512
 """Rows of a batch that one task takes through an operation, or through a network's dense layers."""
 BLOCK_VALUES = 1 << 19
-"""A task takes through convolutions as many samples, a power of two, as keep their patches below this many values; at
-least one."""
+"""Values of patches that the samples of one task may have in convolutions: their number is the largest power of two
+below it, at least one."""
 
 
 class Tiling(Protocol):
@@ -125,16 +126,16 @@ class Network(Architecture):
             for layer, (block, above) in enumerate(itertools.pairwise(self.blocks))
             if block.is_conv != above.is_conv or (training and block.norm)
         ]
-        found = []
+        stages = []
         for first, last in itertools.pairwise([0, *ends, self.depth]):
             room, rows = self.room(first, last), BLOCK_ROWS
             if self.blocks[first].is_conv:
                 rows = 1 << max(0, min(BLOCK_ROWS, BLOCK_VALUES // room.driven).bit_length() - 1)
-            found.append(Stage((first, last), rows, room))
-        return found
+            stages.append(Stage((first, last), rows, room))
+        return stages
 
-    def layout(self) -> tuple[np.ndarray, np.ndarray]:
-        """The integer tables `table` and `tiles` that the loops read (columns named in `kernels.layout`)."""
+    def layout(self) -> tuple[Ints, Ints]:
+        """The integer tables `table` and `tiles` that the loops read (columns named in `noisysim.compute.layout`)."""
         table = np.zeros((self.depth, 9), np.int64)
         tiles: list[tuple[int, int, int, int]] = []
         inputs = activities = cells = rotations = columns = rows = 0

@@ -20,7 +20,7 @@ from noisysim.common import writing
 from noisysim.common.fields import PATH, Field, as_list, check, check_names, check_switch, shown
 from noisysim.common.texts import one_line
 from noisysim.compute import backends, execution
-from noisysim.networks.architecture import Architecture, architecture, whole
+from noisysim.networks.architecture import Architecture, architecture, with_ends
 from noisysim.runs import chunks, environment, signals, storage
 from noisysim.runs import config as configuration
 from noisysim.runs.checkpoints import Checkpoints
@@ -241,7 +241,7 @@ def _obstacle(config: configuration.Config, chips: int) -> str:
 def _net_and_rows(config: configuration.Config) -> tuple[Architecture, int]:
     """The network of a run, and the samples of its updates."""
     task = config.task
-    net = architecture(whole(task.input_shape, config.layers, task.n_out), config.activation, config.bias)
+    net = architecture(with_ends(task.input_shape, config.layers, task.n_out), config.activation, config.bias)
     return net, min(config.batch_size, task.n_train)
 
 

@@ -22,7 +22,7 @@ from noisysim.learners import files as learner_files
 from noisysim.learners import optimizers
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import ACTIVATIONS
-from noisysim.networks.architecture import architecture, whole
+from noisysim.networks.architecture import architecture, with_ends
 
 Count = Annotated[int, Field("", 1, 10**9, whole=True)]
 
@@ -128,7 +128,7 @@ def resolve(
     _check_folder(data)
     task = tasks.get(task, data=data, seed=seed)
     listed = kinds.hidden(task.defaults["layers"]) if listed is None else listed
-    plan = architecture(whole(task.input_shape, listed, task.n_out), activation, bias)
+    plan = architecture(with_ends(task.input_shape, listed, task.n_out), activation, bias)
     _check_start(init, plan.activations[:-1])
     suggested = learner.rates.get(optimizer.name)
     if suggested is None and "learning_rate" not in given:

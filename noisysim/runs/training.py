@@ -20,7 +20,7 @@ from noisysim.compute import backends, layered, seeding
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.learners import LEARNERS, State, memory
 from noisysim.learners.apart import Apart
-from noisysim.networks.architecture import whole
+from noisysim.networks.architecture import with_ends
 from noisysim.runs import chunks, health, loop, noise_check
 from noisysim.runs.config import Config
 from noisysim.runs.history import COUNTS, History
@@ -52,7 +52,7 @@ class Training:
         self.notes: list[str] = []  # what a reader of the result should know besides
         self.epoch = 0
         self.step = 0  # of this epoch
-        layers = whole(self.task.input_shape, config.layers, self.task.n_out)
+        layers = with_ends(self.task.input_shape, config.layers, self.task.n_out)
         seed = self.seeds or config.seed
         self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(

@@ -17,7 +17,7 @@ import pytest
 import noisysim
 from noisysim import Chip, cli, learners
 from noisysim.chip import diagnostics
-from noisysim.chip.diagnostics import DIAGNOSTICS, ORACLE, Moments, Probe
+from noisysim.chip.diagnostics import DIAGNOSTICS, ORACLE, Moments, Probe, arithmetic
 from noisysim.compute import losses
 from noisysim.compute.observation import Batch
 from noisysim.runs import storage
@@ -127,7 +127,7 @@ def test_the_angle_is_exact_also_where_the_arc_cosine_is_not(degrees):
     v -= u * (u @ v) / (u @ u)
     v *= np.linalg.norm(u) / np.linalg.norm(v)
     turned = 7.0 * (np.cos(np.radians(degrees)) * u + np.sin(np.radians(degrees)) * v)
-    found = diagnostics._compare(diagnostics._angle, [u.reshape(5, 10)], [turned.reshape(5, 10)])
+    found = arithmetic.compare(arithmetic.angle, [u.reshape(5, 10)], [turned.reshape(5, 10)])
     np.testing.assert_allclose(found, [degrees], rtol=1e-8, atol=1e-13)
 
 

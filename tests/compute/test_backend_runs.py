@@ -428,7 +428,7 @@ def live(backend, device):
 
 @pytest.mark.parametrize("device", LIVES.values(), ids=LIVES)
 def test_a_chip_given_arrays_of_the_host_lives_the_same(device):
-    """Conductances are of the order of tens of uS, the rest of order 1."""
+    """Conductances are of the order of tens of µS, the rest of order 1."""
     (cpu, spent, clock), (cuda, cost, time) = (live(backend, device) for backend in ("cpu", "cuda"))
     assert (cost, time) == (spent, clock)
     assert len(cpu) == len(cuda)

@@ -276,9 +276,9 @@ def test_devices_whose_lines_differ_share_their_loops_whatever_it_is_that_differ
         "dac_offset_spread=0.1",
         "dac_offset_spread=0.02,dac_curve=0.5,dac_curve_spread=0.1",
     )
-    loops = [Chip((6, 4), f"crossbar:{some},adc_gain_spread=0.1", seed=1)._passes._loops for some in spreads]
+    loops = [Chip((6, 4), f"crossbar:{some},adc_gain_spread=0.1", seed=1)._hidden.compiled._loops for some in spreads]
     assert loops[0] is loops[1] is loops[2]
-    assert loops[0] is not Chip((6, 4), "crossbar", seed=1)._passes._loops
+    assert loops[0] is not Chip((6, 4), "crossbar", seed=1)._hidden.compiled._loops
 
 
 # --- hooks and the cache of compiled code ---------------------------------------------------------------------------

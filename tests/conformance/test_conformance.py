@@ -16,10 +16,10 @@ from noisysim.common.fields import Field
 
 class Lawful(NamedTuple):
     """Cells that are written with an error, are pulsed and blink; lines with noise."""
-    g_min: Annotated[float, Field("uS", 0, 1e3)] = 1.0
-    g_max: Annotated[float, Field("uS", 0, 1e3)] = 11.0
-    miss: Annotated[float, Field("uS", 0, 10, "std of a write", noise="write")] = 0.1
-    step: Annotated[float, Field("uS", 0, 10, "mean size of a pulse")] = 0.05
+    g_min: Annotated[float, Field("µS", 0, 1e3)] = 1.0
+    g_max: Annotated[float, Field("µS", 0, 1e3)] = 11.0
+    miss: Annotated[float, Field("µS", 0, 10, "std of a write", noise="write")] = 0.1
+    step: Annotated[float, Field("µS", 0, 10, "mean size of a pulse")] = 0.05
     depth: Annotated[float, Field("share", 0, 1, "of a blink", noise="read", hook="read_cell")] = 0.0
     sigma: Annotated[float, Field("pre-activation units", 0, 10, noise="read")] = 0.02
     pulse_step: Annotated[float, Field("share of the span", 0, 1)] = 0.005

@@ -246,7 +246,7 @@ QUIET = {"read_noise": 0.0, "line_noise": 0.0, "program_noise": 0.0, "levels": 0
 
 
 def test_thermal_and_shot_noise_in_real_numbers():
-    """10 uS at 0.2 V and 300 K in 1 MHz: 0.407 nA thermal; 2 uA with F = 1: 0.801 nA shot."""
+    """10 µS at 0.2 V and 300 K in 1 MHz: 0.407 nA thermal; 2 uA with F = 1: 0.801 nA shot."""
     device = make("crossbar", **QUIET, bandwidth=1e6, read_voltage=0.2, temperature=300)
     close(run(device, "cell_std", 10.0, 0.0) * 0.2e-6, 4.0704e-10, 1e-4)
     close(run(device, "cell_std", 10.0, 0.0) * 0.2e-6, np.sqrt(4 * KB * 300 * 10e-6 * 1e6))
@@ -292,7 +292,7 @@ def test_flicker_noise_grows_where_nothing_drifts(spec):
 
 
 def test_pcm_read_noise_at_published_points():
-    """Nandakumar et al. 2019: Q_s(25 uS) = 0.0088; Q_s(1 uS) = 0.0088 25^0.65 = 0.07131; at most 0.2."""
+    """Nandakumar et al. 2019: Q_s(25 µS) = 0.0088; Q_s(1 µS) = 0.0088 25^0.65 = 0.07131; at most 0.2."""
     device = make("pcm")
     close(run(device, "cell_std", 25.0, 1.0), 25 * 0.0088 * 3.80903, 1e-4)  # sqrt(ln(2000000.5)) = 3.80903
     close(run(device, "cell_std", 1.0, 1.0), 0.0713090 * 3.80903, 1e-4)
@@ -311,7 +311,7 @@ def test_hermes_read_noise_at_published_points():
 
 
 def test_sonos_read_noise_is_a_current():
-    """Agrawal et al. 2022: 4.6728 nA at 100 nA, 12.5729 nA at 1600 nA; at 0.1 V: 1 and 16 uS."""
+    """Agrawal et al. 2022: 4.6728 nA at 100 nA, 12.5729 nA at 1600 nA; at 0.1 V: 1 and 16 µS."""
     device = make("sonos")
     close(run(device, "cell_std", np.array([1.0, 16.0]), 0.0) * 0.1e3, [4.67283, 12.57290], 1e-5)
     device = make("sonos", read_voltage=0.2, g_max=8.0)  # the same currents
@@ -374,8 +374,8 @@ def test_telegraph_occupancy_autocorrelation_and_spectrum():
         rho = np.mean(centred[lag:] * centred[:-lag]) / (p1 * (1 - p1))
         assert abs(rho - np.exp(-lag * dt / tau)) < Z * np.sqrt(2 / independent), lag
     g = run(device, "read_cell", 10.0, states, 0.0, 0.5).astype(float)
-    assert set(np.round(np.unique(g), 5)) == {10.0, 12.0}  # dG = 2 uS
-    power = np.abs(np.fft.rfft(g - g.mean())) ** 2 * 2 * dt / count  # one-sided, uS^2 / Hz
+    assert set(np.round(np.unique(g), 5)) == {10.0, 12.0}  # dG = 2 µS
+    power = np.abs(np.fft.rfft(g - g.mean())) ** 2 * 2 * dt / count  # one-sided, µS^2 / Hz
     frequency = np.fft.rfftfreq(count, dt)
     machlup = 4 * 2.0**2 / (4e-3 * ((1 / tau) ** 2 + (2 * np.pi * frequency) ** 2))
     for low in 10 * 2.0 ** np.arange(7):  # to 1280 Hz: 1 / 39 of the rate of reads, aliases below 0.3 %
@@ -432,15 +432,15 @@ def test_no_write_leaves_a_negative_conductance(name):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("pcm:g_max=26", r"pcm\.g_max must be a number from 0\.1 to 25, uS, not 26"),
+        ("pcm:g_max=26", r"pcm\.g_max must be a number from 0\.1 to 25, µS, not 26"),
         ("pcm_hermes:g_max=11", r"pcm_hermes\.g_max .*10\.35.*not 11"),
         ("pcm_hermes:devices=2,g_max=21", r"pcm_hermes\.g_max .*20\.7.*not 21"),
         ("pcm_hermes:devices=3", r"pcm_hermes\.devices .*1 to 2"),
         ("rram_wan:g_max=40", r"rram_wan\.g_max .*39\.26"),
         ("rram_milo:g_min=40", r"rram_milo\.g_min .*50 to 225"),
         ("rram_milo:g_max=226", r"rram_milo\.g_max .*50 to 225"),
-        ("rram_milo:g_min=200,g_max=100", r"g_min \(200 uS\) must be below .*g_max \(100 uS\)"),
-        ("sonos:g_max=33", r"sonos\.g_max \(33 uS\) .* 3300 nA: .*3200 nA"),
+        ("rram_milo:g_min=200,g_max=100", r"g_min \(200 µS\) must be below .*g_max \(100 µS\)"),
+        ("sonos:g_max=33", r"sonos\.g_max \(33 µS\) .* 3300 nA: .*3200 nA"),
         ("sonos:read_voltage=1", r"16000 nA"),
         ("pulsed:leak_time=0.0001", r"pulsed\.leak_time .*drift_start"),
     ],
@@ -468,7 +468,7 @@ def test_drift_is_a_power_law_from_its_start():
 
 
 def test_pcm_drift_at_published_points():
-    """Joshi et al. 2020: nu = 0.049 +- 0.008 at 25 uS, 0.0742926 +- 0.0343360 at 1 uS; two decades after 20 s."""
+    """Joshi et al. 2020: nu = 0.049 +- 0.008 at 25 µS, 0.0742926 +- 0.0343360 at 1 µS; two decades after 20 s."""
     for g, mean, std in ((25.0, 0.049, 0.008), (1.0, 0.0742926, 0.0343360), (0.01, 0.1, 0.045)):
         for xi in (0.0, 1.0, -2.5, -6.0):
             device = make("pcm", drift_deviation=xi)
@@ -576,7 +576,7 @@ def train(device, g, ups, z=0.0):
 
 
 def test_constant_steps():
-    device = make("pulsed", pulse_step=0.01)  # 0.2 uS
+    device = make("pulsed", pulse_step=0.01)  # 0.2 µS
     close(train(device, 20.0, [1] * 40), 20 + 0.2 * np.arange(1, 41), 1e-5)
     close(train(device, 20.0, [-1] * 60)[[0, 29, 59]], [19.8, 14.0, 10.0], 1e-5)  # and the bound
     uneven = make("pulsed", pulse_step=0.01, asymmetry=0.25, pulse_gain=2.0)
@@ -765,7 +765,7 @@ def test_bad_hdf5_tables_get_one_clear_error(content, words, tmp_path):
 
 
 def test_a_range_outside_the_table_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"measured\.g_max must be within the table, 1 to 10 uS, not 12"):
+    with pytest.raises(ValueError, match=r"measured\.g_max must be within the table, 1 to 10 µS, not 12"):
         devices.get("measured", g_max=12)
     with pytest.raises((ValueError, OSError), match=r"measured\.table.*none\.csv|none\.csv"):
         devices.get("measured", table=str(tmp_path / "none.csv"))

@@ -11,7 +11,7 @@ from noisysim.devices.physics import wires
 SHAPES = [(1, 1), (1, 6), (6, 1), (3, 3), (3, 5), (7, 4)]
 SIZES = (8, 16, 32, 64)
 RESISTANCES = (0.35, 1.0, 5.0)  # Ohm
-G_MIN, G_MAX = 0.1, 25.0  # uS
+G_MIN, G_MAX = 0.1, 25.0  # µS
 ROUNDING = 1e-6  # of float32 factors, on relative errors
 
 
@@ -20,7 +20,7 @@ def random_cells(n_out, n_in, seed=0):
 
 
 def patterns(n):
-    """Arrays (n, n) in uS: even, random, one side of pairs, and coarse structure along either line."""
+    """Arrays (n, n) in µS: even, random, one side of pairs, and coarse structure along either line."""
     rng = np.random.default_rng(n)
     half = np.full((n, n), G_MIN)
     half[: n // 2] = G_MAX

@@ -121,7 +121,7 @@ RUN = {
     "device-negative": ({"device": "gaussian:sigma=-1"}, ValueError, r"gaussian\.sigma must .*>= 0.*not -1"),
     "device-text": ({"device": "gaussian:sigma=low"}, TypeError, r"gaussian\.sigma must .*not 'low' \(str\)"),
     "device-bool": ({"device": "gaussian:sigma=True"}, TypeError, r"gaussian\.sigma must .*not True \(bool\)"),
-    "device-together": ({"device": "crossbar:g_min=30"}, ValueError, r"g_min \(30 uS\) must be below .*g_max \(25"),
+    "device-together": ({"device": "crossbar:g_min=30"}, ValueError, r"g_min \(30 µS\) must be below .*g_max \(25"),
     # learners
     "learner": ({"learner": "backprop"}, ValueError, r"unknown learner 'backprop'.*known: bp, dbp"),
     "learner-typo": ({"learner": "dan"}, ValueError, r"unknown learner 'dan'; did you mean 'danp'\?"),

@@ -38,7 +38,7 @@ SEED = 987654321
 ALLOWED = {
     "common": ((), None),
     "networks": (("common",), ("numpy",)),
-    "devices": (("common",), ("numpy", "scipy", "h5py")),
+    "devices": (("common",), ("numpy", "scipy", "h5py", "typing_extensions")),  # the last: for type checkers
     "compute": (("common", "networks", "devices"), None),
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays"), ("numpy",)),
     "learners": (

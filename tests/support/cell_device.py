@@ -20,8 +20,8 @@ class Bench(Converters, Array, Faults, Clock, Pulses):
 
     line_noise = 0.0
 
-    g_min: Annotated[float, Field("uS", 0, 1e3)] = 1.0
-    g_max: Annotated[float, Field("uS", 0, 1e3)] = 21.0
+    g_min: Annotated[float, Field("µS", 0, 1e3)] = 1.0
+    g_max: Annotated[float, Field("µS", 0, 1e3)] = 21.0
     program_noise: Annotated[float, Field("of the span", 0, 1, noise="write")] = 0.0
     miss: Annotated[float, Field("of the span", -1, 0.03, spread=Spread("miss_spread", "absolute"))] = 0.0
     miss_spread: Annotated[float, Field("of the span", 0, 1)] = 0.0

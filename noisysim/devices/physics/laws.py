@@ -1,18 +1,24 @@
 """Moments of the distributions that hooks draw from, in float64: for tests and plots, not for loops."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from noisysim.common.types import Doubles
+from noisysim.devices.physics.scalars import Moments
 
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-def each(function, values):
+def each(function: Callable[[Any], Any], values: npt.ArrayLike) -> Doubles:
     """A plain scalar function of every value, float64."""
     return np.vectorize(lambda v: float(function(np.float64(v))), otypes=[float])(np.asarray(values, float))
 
 
-def clipped_normal(mean, std, low=-math.inf, high=math.inf):
+def clipped_normal(mean: npt.ArrayLike, std: npt.ArrayLike, low: float = -math.inf, high: float = math.inf) -> Moments:
     """Mean and standard deviation of min(max(N(mean, std^2), low), high), element by element."""
     mean, std = np.broadcast_arrays(np.asarray(mean, float), np.asarray(std, float))
     safe = np.where(std > 0, std, 1.0)
