@@ -54,7 +54,7 @@ def run(
 ) -> bool:
     """Run reproductions, print what they find beside what was published, and keep it.
 
-    One that fails is reported, and the others go on.
+    One that fails is reported, and the others continue.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def run(
     quick : bool
         Run the shortened forms.
     seeds : int
-        How many; left out, 3, and 1 for the shortened forms.
+        Number of seeds. Default: 3, or 1 for the shortened forms.
     backend : str
         Where the loops run (`noisysim.run`).
 
@@ -101,7 +101,7 @@ def _attempt(module: ModuleType, report: Report) -> None:
         raise
     except FileNotFoundError as error:
         report.end("failed", _lacking(error))
-    except Exception as error:  # it is reported, and the next one goes on
+    except Exception as error:  # it is reported, and the next one runs
         report.end("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
         traceback.print_exc(file=sys.stderr)
     else:

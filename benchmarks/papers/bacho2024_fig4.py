@@ -10,7 +10,7 @@ outputs,
 
 The paper fits an exponent to its measurements, which its text gives as "quadratically": 2.
 
-That B has converged before every step is the proposition's assumption. Feedback that goes on averaging carries the
+That B has converged before every step is the proposition's assumption. Feedback that keeps averaging carries the
 noise of earlier steps: its variance is alpha / (2 - alpha) that of one term, so that the gradient's falls as alpha
 alone. This is measured too, against that law; it vanishes with alpha all the same.
 
@@ -55,7 +55,7 @@ def reproduce(report: Report) -> None:
     slow = [rate for rate in wandering if rate <= SLOW]
     slope = exponent(wandering, slow)
     seconds = time.perf_counter() - started
-    report.row("B goes on averaging: exponent, up to 0.1", slope, PUBLISHED, seconds=seconds)
+    report.row("B keeps averaging: exponent, up to 0.1", slope, PUBLISHED, seconds=seconds)
     law = exponent({rate: (_stationary(rate), 0.0) for rate in slow}, slow)
     report.row("... beside its own law, alpha / (2 - alpha)", slope, round(law, 2), 0.15)
     ratios = [m / (t / rate**2 * _stationary(rate)) for rate, (m, t) in wandering.items()]
@@ -66,7 +66,7 @@ def reproduce(report: Report) -> None:
 def variance(chip: Any, task: Any, rate: float, draws: int, restart: bool) -> tuple[float, float]:
     """Variance of the hidden weights' gradient for one sample, and Eq. 19's, mean over the images.
 
-    With `restart` the feedback is set to the output weights before every step, else it starts there and goes on. The
+    With `restart` the feedback is set to the output weights before every step, else it starts there and continues. The
     steps until what is left of the start has faded are not counted.
     """
     learner = noisysim.learners.get("fdfa", feedback_optimizer="sgd", feedback_rate=rate, derivative="exact")
@@ -114,7 +114,7 @@ def draw(report: Report, converged: dict, wandering: dict) -> None:
     panel.plot(rates, [m for m, _ in converged.values()], "o", color="#0072B2", label="$B = W^{(2)}$ before each step")
     own = np.array(list(wandering))
     panel.plot(own, whole * _stationary(own), color="#D55E00", lw=1, label=r"$\alpha \, / \, (2 - \alpha)$")
-    panel.plot(own, [m for m, _ in wandering.values()], "s", color="#D55E00", label="$B$ goes on averaging")
+    panel.plot(own, [m for m, _ in wandering.values()], "s", color="#D55E00", label="$B$ keeps averaging")
     panel.set(xscale="log", yscale="log", xlabel=r"feedback learning rate $\alpha$", ylabel="variance, hidden weights")
     panel.legend(frameon=False, loc="lower right")
     report.figure("variance", figure)

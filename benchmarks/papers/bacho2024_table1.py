@@ -115,7 +115,7 @@ def published(task: str, layers: int, rule: str) -> float | None:
 
 
 def learner(rule: str, rate: float) -> dict[str, Any]:
-    """A rule as the paper runs it, with the learning rate of what it learns besides weights."""
+    """A rule as the paper runs it, with the learning rate of what else it learns than weights."""
     if rule in ("fg-w", "fg-a"):
         return {"name": rule, "derivative": "exact"}
     if rule == "lg-fg-a":

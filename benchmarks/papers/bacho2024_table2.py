@@ -3,7 +3,7 @@
 "Low-variance forward gradients using direct feedback alignment and momentum": 15C5-P2-40C5-P2-128-10, that is 15
 kernels of 5 x 5 pixels, max pooling 2 x 2, 40 kernels of 5 x 5, max pooling 2 x 2, 128 units, on MNIST, Fashion-MNIST
 and CIFAR-10. Test accuracy (%) at the end of 100 epochs, mean of 10 runs. Settings, and where the paper is silent or at
-odds with its authors' code, are those of Table 1 (`noisysim.papers.bacho2024_table1`). Besides:
+odds with its authors' code, are those of Table 1 (`noisysim.papers.bacho2024_table1`). Further:
 
 - The paper adds batch normalisation to AlexNet only. In that code this network has it after each of its three layers,
   and one pooling, after the second convolution. The full form runs both networks, the second by the four rules that the
@@ -72,7 +72,7 @@ class Form(NamedTuple):
     ----------
     tasks : tuple of str
     images, tests : int
-        The first so many of the training and of the test split; 0 is all.
+        Sizes of the parts of the training and test splits that are used; 0 is all.
     rate : float
     epochs : int
     networks : tuple of Network

@@ -71,9 +71,9 @@ class Form(NamedTuple):
     side : int
         Pixels to a side of the images, 32 or averages.
     images : int
-        The first so many of the training split.
+        Size of the part of the training split that is used; its first samples.
     width, batch_size, epochs : int
-        Units of dense layers, samples an update, times through the images.
+        Units of dense layers, samples per update, passes through the images.
     faster : int
         The rates of perturbation rules are multiplied by it.
     """

@@ -19,7 +19,7 @@ epochs, rate 1e-3, and 8 bits alone.
 Judged, bounds set before the first run: on 8 bits DANP and BP lose at most 3 points to the ideal device; DANP learns
 (65 % of Fashion-MNIST in the quick form, 45 % of CIFAR-10 in the full one); BP does better than DANP on the ideal
 device; on 6 bits DANP loses at most 6. 4 bits are shown. A sample's pass costs what the layers' geometry says, and DANP
-takes two of them an update.
+takes two of them per update.
 
 The full form has not been run. Its first 6 epochs, one seed: DANP 41.1 on the ideal device; on the crossbar 40.1 (41.1
 read exactly) with 8 bits, 39.6 (41.6) with 6, 24.1 (34.9) with 4; BP 56.4, and 56.6 (57.3) with 8 bits.
@@ -147,7 +147,7 @@ def measure(report: Report, form: Form, task: Any, rule: str, bits: int) -> list
         cost=cost,
         warnings=results[0].warnings,
     )
-    if bits and results[0].status == "finished":  # the last epoch's: two passes an update of DANP, one of BP, a test
+    if bits and results[0].status == "finished":  # the last epoch's: two passes per update of DANP, one of BP, a test
         samples = (2 if rule == "danp" else 1) * task.n_train + task.n_test
         each = [np.diff(results[0].history[name])[-1] / samples for name in ("mvms", "adc_conversions")]
         report.row(f"{label(rule, bits)}: products/conversions", each, form.cost, 0)

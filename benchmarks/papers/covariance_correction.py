@@ -1,7 +1,7 @@
 """Covariance-corrected ANP: its angle to the gradient on a chip with cell read noise, its cost, what it brings.
 
 Dalm et al. (2025) say in appendices B and D that correlated activity differences bias ANP, and leave it there. CANP
-applies the inverse of their covariance, estimated on the way, layer by layer. Here:
+applies the inverse of their covariance, estimated during the run, layer by layer. Here:
 
 1. Angles of the mean of K = 400 updates at fixed weights to the true gradient, on a crossbar whose one fault is read
    noise of 2 % a cell: 100-128-128-128-10, leaky ReLU, Gaussian data, batch 1000, two noisy passes, three networks.
@@ -13,7 +13,7 @@ applies the inverse of their covariance, estimated on the way, layer by layer. H
 2. The same where noise is another: line noise and an 8-bit ADC, the default crossbar.
 3. Cost: time of an update of CANP over one of ANP, 784-1024-1024-10, batch 1000.
 4. Learning: Fashion-MNIST, 784-256-256-256-10, the chip of part 1, 3 epochs, each rule at the best of its rates, Adam
-   and SGD, one noise sample an update and (ANP and CANP, one seed) ten: final test accuracy (%).
+   and SGD, one noise sample per update and (ANP and CANP, one seed) ten: final test accuracy (%).
 
 Needs the Fashion-MNIST files. The quick form takes one network, and shortens part 4 to one epoch at one rate.
 """

@@ -8,7 +8,7 @@ vary by some 7 degrees from network to network, so the table is measured on the 
 nearest the reference's.
 
 Five parts: the table itself, and the order that the paper states; the same angles from the exact variance of NP and
-INP (a sharper check); the bias of ANP, whose expectation is known; passes an update (Figure 2, right); and what to do
+INP (a sharper check); the bias of ANP, whose expectation is known; passes per update (Figure 2, right); and what to do
 with K samples of a noisy baseline. The figure shows the angles against noise samples (Figure 2) and against noisy
 passes (Figure 6), of which INP takes one a layer.
 
@@ -151,7 +151,7 @@ def shared_baseline(chip, batch, samples: int, count: int):
 
 
 def nearest(count: int) -> tuple[int, float, dict, np.ndarray]:
-    """Of so many networks the one nearest the reference (K >= 10; bias floor), how near; angles and floors of all."""
+    """Of several networks the one nearest the reference (K >= 10; bias floor), how near; angles and floors of all."""
     misses, all_angles, floors = [], [], []
     for seed in range(count):
         chip, batch = network(seed)
@@ -247,11 +247,11 @@ def passes(report: Report, chip, batch) -> None:
     for name, noisy in PASSES.items():
         learner = noisysim.learners.get(name, sigma=SIGMA)
         state = learner.init(chip.sizes, offers=chip.offers)
-        report.row(f"{name.upper()}, passes an update", len(learner.drives(state, BATCH)), noisy + 1, 0)
+        report.row(f"{name.upper()}, passes per update", len(learner.drives(state, BATCH)), noisy + 1, 0)
 
 
 def draw(report: Report, found: dict[str, dict[int, np.ndarray]]) -> None:
-    """Angles against samples and against noisy passes, a line a layer, darker the deeper."""
+    """Angles against samples and against noisy passes, a line per layer, darker the deeper."""
     figure, axes = panels(["Figure 2: noise samples", "Figure 6: noisy passes"], sharey=True)
     colours = {"np": "#D55E00", "anp": "#0072B2", "inp": "#009E73"}
     for name, colour in colours.items():

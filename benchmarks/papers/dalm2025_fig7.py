@@ -11,7 +11,7 @@ would blur perturbations below some 1e-3, which is where the paper's curves turn
 Judged, in both forms (the quick one: layers of 128): each rule moves by at most 1 degree between sigma^2 = 1e-6 and
 1e-4, and by at most 2 between 1e-10 and 1e-6; a variance of 10 adds at least 2 degrees; at 1e-6 INP < ANP < NP.
 Outside in the full form: a variance of 10 adds 1.9 degrees to NP and 0.8 to ANP (2.4 to INP): all curves rise, by less
-than was asked. Nobody has looked into why.
+than was asked. The cause has not been examined.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 "On the stability and scalability of node perturbation learning", Eq. 6: the mean over samples and noise of the cosine
 of layer k's updates is at most about 1 / sqrt(L_k), L_k being the layer's units (shown for SARCOS in Figure 4A). Here:
-the bundled digits, two hidden layers of the same width, tanh, Glorot weights, one sample an update, at the initial
+the bundled digits, two hidden layers of the same width, tanh, Glorot weights, one sample per update, at the initial
 weights (the learning rate is too small to change any). Judged are the power of the width, and the bound.
 
 Of one sample the mean cosine is sqrt(2 / pi) sqrt(s_k / L_k), s_k being the layer's share of the squared gradient with

@@ -66,7 +66,7 @@ class Course(NamedTuple):
 
 
 def course(report: Any, n_hidden: int, rate: float, steps: int, seed: int, noise: float = 0.0, **more: Any) -> Course:
-    """Follow one student for so many steps, or until it diverges."""
+    """Follow one student for `steps` steps, or until it diverges."""
     settings = {
         "learner": "np:sigma=1e-3", "init": "glorot", "every": max(1, steps // 300), "backend": report.backend,
         "n_out": N_OUT, **more,

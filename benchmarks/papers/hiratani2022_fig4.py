@@ -28,37 +28,37 @@ low rate, while SGD's best rate stays. The quick form's run with weight normalis
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import noisysim
-from noisysim.chip.diagnostics import Dimensionality, Probe
 
+from .hiratani2022 import (
+    BATCH,
+    NORMALISED,
+    NP,
+    RULES,
+    STYLES,
+    Course,
+    begin,
+    error_of,
+    geometric,
+    growth,
+    learn,
+    network,
+    ratio,
+    sizes_axis,
+    stream,
+    updates_to,
+)  # fmt: skip
 from .hiratani2022_fig2 import power
 from .report import Report
 
 SECONDS = (5000, 40)
 TASK = {"name": "sarcos", "standardise": "none", "standardise_targets": False}
-BATCH, STEP = 100, 10**0.25
-LOST = 10.0  # a test error so many times the first one is a divergence
-NP, NORMALISED = "np:sigma=1e-3", "np:sigma=1e-3,normalise=True"
-RULES = {
-    "SGD": "bp",
-    "REINFORCE": "reinforce:sigma=1e-3",
-    "noisy REINFORCE": "reinforce:sigma=1e-3,hidden_noise=True",
-    "NP": NP,
-}
-STYLES = {
-    "SGD": {"color": "#0072B2", "marker": "o"},
-    "REINFORCE": {"color": "#009E73", "marker": "s"},
-    "noisy REINFORCE": {"color": "#009E73", "marker": "s", "ls": "--", "mfc": "white"},
-    "NP": {"color": "#D55E00", "marker": "o"},
-}
 STARTS = {
     25: {"SGD": 1e-3, "REINFORCE": 1e-3, "noisy REINFORCE": 3.2e-4, "NP": 5.6e-5},
     10: {"SGD": 1e-3, "REINFORCE": 3.2e-4, "noisy REINFORCE": 1e-4, "NP": 1e-5},
@@ -68,150 +68,6 @@ LEVELS = {50.0: "at the beginning", 20.0: "later"}  # panel A
 DESCENT = 3.2e-4  # rate of SGD in panel A
 UNIT = "test error, (N m)²"
 UNSTABLE = 1e-4  # a rate at which NP diverges, panel F
-
-
-class Course(NamedTuple):
-    """One run: test error, |W1|^2 and the hidden layer's dimensionality before some updates; whether it diverged."""
-
-    updates: np.ndarray
-    error: np.ndarray
-    input_norm: np.ndarray
-    dimensionality: np.ndarray
-    lost: bool
-
-    @property
-    def lowest(self) -> int:
-        """Which look found the lowest error."""
-        return int(np.nanargmin(self.error))
-
-    @property
-    def last(self) -> float:
-        """The error of the last tenth of the run; infinite after a divergence."""
-        return np.inf if self.lost else geometric(np.array_split(self.error, 10)[-1])
-
-    @property
-    def rise(self) -> float:
-        """The same over the error of the lowest tenth."""
-        return np.inf if self.lost else self.last / min(map(geometric, np.array_split(self.error, 10)))
-
-
-def geometric(values: Iterable[float]) -> float:
-    """Geometric mean."""
-    return float(np.exp(np.mean(np.log(list(values)))))
-
-
-# -- how networks learn here, and in Figure 5 --------------------------------------------------------------------------
-
-
-def stream(task: Any, seed: int, loss: Any = None) -> Iterator[Any]:
-    """Batches without end, each epoch in another order; judged by `loss`, if given, in place of the task's own."""
-    for batch in itertools.chain.from_iterable(task.batches(BATCH, seed, epoch) for epoch in itertools.count()):
-        yield batch._replace(loss=loss) if loss else batch
-
-
-def network(report: Report, task: Any, hidden: Iterable[int], seed: int) -> Any:
-    """An exact chip with ReLU, biases and Glorot weights."""
-    sizes = (task.n_in, *hidden, task.n_out)
-    return noisysim.Chip(sizes, "ideal", "relu", seed=seed, backend=report.backend, bias=True, init="glorot")
-
-
-def begin(rule: Any, chip: Any, task: Any, seed: int) -> Any:
-    """A rule's state before its first update."""
-    return rule.init(chip.sizes, seed=seed, offers=chip.offers, activation="relu", loss=task.loss, bias=True)
-
-
-def error_of(task: Any, seen: Any, batch: Any) -> float:
-    """Share of wrong answers in an observation of a batch, or mean square of a target value."""
-    if task.classification:
-        return float(np.mean(seen.output.argmax(axis=1) != batch.targets.argmax(axis=1)))
-    return float(2 / task.n_out * seen.loss.mean())
-
-
-def dimensionality(net: Any, seen: Any, batch: Any) -> float:
-    """Participation ratio of the first hidden layer's outputs in an observation of a batch."""
-    probe = Probe(batch, [seen], None, net, None, lambda count: iter(()))
-    return float(Dimensionality().measure(probe)[0])
-
-
-@np.errstate(over="ignore", invalid="ignore")  # what diverges may overflow before it is looked at
-def learn(
-    report: Report, task: Any, hidden: Iterable[int], learner: str, rate: float, *, seed: int, most: int,
-    every: int = 20, until: float = 0.0, tested: int = 10_000, dimensions: bool = False,
-    loss: Any = None,
-) -> Course:  # fmt: skip
-    """Learn for `most` updates, or until the test error is down to `until` or has left all bounds."""
-    chip, test = network(report, task, hidden, seed), task.batch("test", slice(tested))
-    rule, descent = noisysim.learners.get(learner), noisysim.optimizers.get("sgd")
-    state, memory = begin(rule, chip, task, seed), descent.init(chip.network.shapes)
-    looks: list[tuple[float, ...]] = []
-    observed = gradient = None
-    for step, batch in enumerate(stream(task, seed, loss)):
-        if step % every == 0:
-            seen = chip.forward(test)
-            error = error_of(task, seen, test)
-            room = dimensionality(chip.architecture, seen, test) if dimensions else np.nan
-            weights = chip.oracle(test).weights[0][:, : task.n_in]
-            looks.append((step, error, np.square(weights, dtype=float).sum(), room))
-            if step >= most or not until < error <= LOST * looks[0][1]:
-                break
-        observed = chip.passes(batch, rule.drives(state, len(batch.inputs)), out=observed)
-        oracle = chip.oracle(batch) if "oracle" in rule.needs else None
-        gradient, state = rule.update(state, observed, oracle=oracle, out=gradient)
-        gradient, memory = descent.update(gradient, memory, rate)
-        chip.program(gradient)
-        if rule.normalise:
-            chip.normalise()
-    updates, errors, norms, rooms = np.array(looks).T
-    return Course(updates, errors, norms, rooms, lost=not looks[-1][1] <= LOST * looks[0][1])
-
-
-def fastest(start: float, time_at: Callable[[float, float], float], longest: float) -> tuple[float, float]:
-    """Fewest updates to a target, and their rate: from `start` up while that gains, else down.
-
-    `time_at(rate, most)` is infinite where `most` updates do not do.
-    """
-    best, rate = time_at(start, longest), start
-    if best < np.inf:
-        while (found := time_at(rate * STEP, best)) < best:
-            best, rate = found, rate * STEP
-        if rate > start:
-            return best, rate
-    for _ in range(6):
-        found = time_at(rate / STEP, min(best, longest))
-        if found >= best < np.inf:
-            break
-        best, rate = found, rate / STEP
-    return best, rate
-
-
-def updates_to(
-    report: Report, task: Any, hidden: Iterable[int], learner: str, target: float, start: float, longest: int,
-    **more: Any,
-) -> tuple[float, float]:  # fmt: skip
-    """Fewest updates to a target, median over seeds, at the rate that suits the first seed best."""
-
-    def time_at(rate: float, most: float, seed: int = 0) -> float:
-        seen = learn(report, task, hidden, learner, rate, seed=seed, most=int(most), until=target, **more)
-        return float(seen.updates[-1]) if seen.error[-1] <= target else np.inf
-
-    best, rate = fastest(start, time_at, longest)
-    others = [time_at(rate, 3 * best, seed) for seed in range(1, report.seeds)] if best < np.inf else []
-    return float(np.median([best, *others])), rate
-
-
-def ratio(times: dict[str, dict[Any, float]], above: str, below: str) -> float:
-    """log10 of one rule's updates over another's, mean over the networks."""
-    return float(np.mean([np.log10(times[above][n] / times[below][n]) for n in times[above]]))
-
-
-def growth(seen: dict[Any, float]) -> float:
-    """Power with which values grow with what they belong to; NaN for fewer than two, or where one is not finite."""
-    return (
-        power(list(seen), list(seen.values())) if len(seen) > 1 and np.isfinite(list(seen.values())).all() else np.nan
-    )
-
-
-# -- the panels --------------------------------------------------------------------------------------------------------
 
 
 def reproduce(report: Report) -> None:
@@ -280,7 +136,7 @@ def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Cosine of two updates of a layer's weights, biases left out."""
+    """Cosine of two updates of a layer's weights, without biases."""
     u, v = one[:, :-1].ravel().astype(float), other[:, :-1].ravel().astype(float)
     return float(u @ v / np.sqrt((u @ u) * (v @ v)))
 
@@ -405,13 +261,6 @@ def finish(panel: Any, legend: bool) -> None:
         panel.legend(frameon=False, fontsize=8)
 
 
-def sizes_axis(panel: Any, sizes: Iterable[int], label: str) -> None:
-    """A logarithmic axis that names the sizes there are."""
-    panel.set(xscale="log", xlabel=label)
-    panel.set_xticks(list(sizes), [f"{n:.1e}" if n < 1 else str(n) for n in sizes])
-    panel.minorticks_off()
-
-
 def draw_cosines(panel: Any, similar: dict) -> None:
     """Cosines against the width, both layers."""
     for level, style in zip(similar, ("-", "--"), strict=True):
@@ -449,7 +298,7 @@ def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict) -> None:
         seen = [geometric(what(c) for c in runs) for runs in turned.values()]
         turns.plot(list(turned), seen, "o-", color=colour, label=name)
     calm = [rate for rate in courses if rate not in turned]
-    turns.plot(calm, [courses[r][0].updates[-1] for r in calm], "^", color="k", mfc="white", label="stable so long")
+    turns.plot(calm, [courses[r][0].updates[-1] for r in calm], "^", color="k", mfc="white", label="stable until then")
     turns.set(yscale="log", ylabel="updates", ylim=(100, None))
     sizes_axis(turns, courses, "learning rate")
 

@@ -31,7 +31,7 @@ import numpy as np
 import noisysim
 from noisysim.compute.losses import Loss
 
-from .hiratani2022_fig4 import (
+from .hiratani2022 import (
     NORMALISED,
     NP,
     RULES,

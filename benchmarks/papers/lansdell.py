@@ -54,14 +54,14 @@ def network(
 
 
 def batches(task: Any, updates: int, seed: int, size: int = BATCH) -> Iterator:
-    """So many batches, epoch after epoch."""
+    """A number of batches, epoch after epoch."""
     return islice((b for epoch in count() for b in task.batches(size, seed, epoch)), updates)
 
 
 def learn(
     chip: Any, learner: Any, state: Any, given: Iterable, rate: float, optimizer: str = "sgd"
 ) -> Iterator[tuple[Any, Any]]:
-    """Train on these batches, an update each; before it is made, its learner's state and what was observed of it."""
+    """Train on these batches; before each update, the learner's state and what was observed."""
     stepper = noisysim.optimizers.get(optimizer)
     kept, observed, gradient = stepper.init(chip.network.shapes), None, None
     for batch in given:

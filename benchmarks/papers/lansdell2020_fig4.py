@@ -86,7 +86,7 @@ def course(
 
 
 def predicted(chip, task, samples: int) -> float:
-    """Relative error of W^2, %, that the variance of so many estimates leaves, to first order in the noise.
+    """Relative error of W^2, %, that the variance of a number of estimates leaves, to first order in the noise.
 
     A sample's estimate of lambda_i has the variance lambda_i^2 + |lambda|^2, lambda being the derivatives by all hidden
     outputs; B^2's error along an eigenvector of the output errors' covariance is divided by its eigenvalue.

@@ -39,7 +39,7 @@ def section(content: dict[str, Any]) -> str:
 
 
 def verdicts(contents: Sequence[dict[str, Any]]) -> str:
-    """A line for each reproduction: how much of it lies within its tolerance."""
+    """A line for each reproduction: how many of its values are within their tolerance."""
     rows = []
     for content in contents:
         judged = [row["passed"] for row in content["rows"] if row["passed"] is not None]

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.robustness protocol`` measures every built-in rule on every axis and device;
 ``python -m benchmarks.robustness enter --learner my_rule.py`` or ``--device my_chip.py`` measures one of yours by the
-same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness checks`` asks what lies behind
+same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness checks`` examines the causes of
 two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device.
 """
 
@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> None:
         one.add_argument("--quick", action="store_true", help="two rules, two axes, a small network: digits only")
     for one in (whole, entry, behind):
         one.add_argument("--out", type=Path, default=Path("robustness"), help="folder for studies, tables and figures")
-        one.add_argument("--workers", type=int, help="processes of this machine; left out, one a core")
+        one.add_argument("--workers", type=int, help="processes on this machine; default: one per core")
         one.add_argument("--scheduler", help="address or file of a Dask scheduler")
     for one in (whole, behind):
         one.add_argument("--save", action="store_true", help="keep what comes out in benchmarks/robustness/results")

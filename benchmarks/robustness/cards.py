@@ -120,7 +120,7 @@ def axis_table(found: Found, axis: Axis) -> str:
 
 
 def drift_table(found: Found) -> str:
-    """Accuracy of what was learned, so long after."""
+    """Accuracy of what was learned, after some time."""
     head = ["rule", *(duration(seconds) for seconds in protocol.SECONDS)]
     lines = []
     for one in found.content["drift"]:
@@ -177,7 +177,7 @@ def page(found: Found, devices: Sequence[str]) -> str:
     if found.content["drift"]:
         parts += [
             f"### Drift, {task}",
-            f"`{protocol.DRIFTING}`, tested again so long after the run.",
+            f"`{protocol.DRIFTING}`, tested again that long after the run.",
             drift_table(found),
         ]
     parts += [

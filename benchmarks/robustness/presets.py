@@ -10,7 +10,7 @@ the ideal and the Gaussian device for reference. The protocol was fixed before t
 - Reported is the test accuracy after the last epoch, as the chip itself reads it, mean and standard deviation over the
   seeds. Runs that diverged are told, not dropped.
 
-Runs are independent of each other and kept one by one: one that was interrupted goes on where it was.
+Runs are independent of each other and kept one by one: a study that was interrupted resumes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LEARNS = 0.2
 
 
 class Protocol(NamedTuple):
-    """What is the same for every run of a task; what is left out is the task's default."""
+    """What is the same for every run of a task; what is missing is the task's default."""
 
     settings: dict[str, Any]
     short: dict[str, Any]
@@ -76,7 +76,7 @@ class Runs:
     Parameters
     ----------
     path : Path, optional
-        The file. Left out, they are kept for as long as this object is.
+        The file. Default: none, they are kept as long as this object.
     """
 
     def __init__(self, path: Path | None = None):

@@ -67,7 +67,7 @@ DRIFTING = "crossbar:drift_nu=0.05,drift_nu_spread=0.3"
 """Drift (t / t0)^-nu of cells that differ, without compensation; the axis is the time since the end of learning."""
 SECONDS = (0.0, 3600.0, 86400.0, 2.6e6)
 PRESETS = ("ideal", "gaussian", "rpu", "rram_gong", "measured", "pcm", "pcm_hermes", "rram_wan", "rram_milo", "sonos")
-"""Devices that get a card besides the two references."""
+"""Devices that get a card in addition to the two references."""
 
 
 class Protocol(NamedTuple):

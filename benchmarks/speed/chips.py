@@ -14,7 +14,7 @@ GIVEN: dict[str, Any] = {"task": "digits", "layers": [32], "learner": "danp", "b
 
 
 def runs(chips: int, epochs: int, backend: str, together: bool, threads: int | None = 1) -> Callable[[], None]:
-    """A function that trains so many chips, together or one by one."""
+    """A function that trains chips, together or one by one."""
 
     def run() -> None:
         if together:
@@ -27,12 +27,12 @@ def runs(chips: int, epochs: int, backend: str, together: bool, threads: int | N
 
 
 def rows(rounds: int = 5, chips: int = 16, epochs: int = 3) -> list[Row]:
-    """Runs a second together, over runs a second one by one."""
+    """Runs per second together, over runs per second one by one."""
     times = interleaved(
         {"together": runs(chips, epochs, "cpu", True), "apart": runs(chips, epochs, "cpu", False)}, rounds
     )
     gain = statistics.median(a / b for a, b in zip(times["apart"], times["together"], strict=True))
     each = statistics.median(times["together"]) / chips / epochs
     return [
-        at_least(f"chips={chips} side by side, against one by one", gain, 1.0, detail=f"{1e3 * each:.1f} ms an epoch")
+        at_least(f"chips={chips} side by side, against one by one", gain, 1.0, detail=f"{1e3 * each:.1f} ms per epoch")
     ]

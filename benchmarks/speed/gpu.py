@@ -56,7 +56,7 @@ def forward(rounds: int) -> list[Row]:
 
 
 def steps(rounds: int) -> list[Row]:
-    """DANP on the network of the paper: its products' share of a step's time, and steps a second."""
+    """DANP on the network of the paper: its products' share of a step's time, and steps per second."""
     found, data = [], step.batch_of(BATCH, NETWORK[0], NETWORK[-1])
     for name in ("ideal", "crossbar"):
         once = step.stepper(NETWORK, name, data, 1e-3, "cuda")

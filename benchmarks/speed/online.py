@@ -13,7 +13,7 @@ SIZES, SAMPLES = [64, 128, 64, 10], 5000
 
 
 def rows(rounds: int = 7) -> list[Row]:
-    """A step against its own products, each called from NumPy, and samples a second."""
+    """A step against its own products, each called from NumPy, and samples per second."""
     step = stepper(SIZES, "crossbar", batch_of(1, SIZES[0], SIZES[-1]), 1e-4)
 
     def repeated(function: Callable[[], None]) -> Callable[[], None]:

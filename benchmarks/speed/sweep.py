@@ -1,4 +1,4 @@
-"""Studies on processes of this machine: what a run costs besides itself, and what two workers gain."""
+"""Studies on processes of this machine: the overhead per run, and what two workers gain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANY: dict[str, Any] = {
 
 
 def rows() -> list[Row]:
-    """Overhead a run, what a large study takes, and the gain of a second worker."""
+    """Overhead per run, what a large study takes, and the gain of a second worker."""
     return [_overhead(), *_many(), _two_workers()]
 
 

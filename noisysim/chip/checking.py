@@ -9,6 +9,7 @@ import numpy as np
 
 from noisysim.common.array_types import is_array
 from noisysim.common.fields import Field, as_list, check, shown
+from noisysim.common.limits import SEED
 from noisysim.common.plain_arrays import REAL, NonFiniteError, plain
 from noisysim.common.types import Floats
 from noisysim.compute import backends, layered, seeding
@@ -16,7 +17,6 @@ from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch
 from noisysim.networks.tiling import Network
 
-SEED = Field("", 0, 2**63 - 1, "of fabrication and noise", whole=True)
 SAMPLES = 1 << 32
 """Samples that a call of passes has noise of its own for: they are counted in 32 bits."""
 FIRST_SAMPLE = Field("", 0, SAMPLES - 1, whole=True)

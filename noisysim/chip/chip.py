@@ -19,6 +19,7 @@ from noisysim.chip.initial_weights import INITS
 from noisysim.chip.oracle import Oracle
 from noisysim.chip.state import State
 from noisysim.common.fields import Field, check, check_choice, check_switch, shown
+from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array
 from noisysim.compute import backends, seeding
 from noisysim.compute.observation import Batch, Drive, Observation
@@ -30,7 +31,6 @@ from noisysim.networks.tiling import Network, network
 INJECTIONS = ("line", "digital")
 RATE = Field("per update", 0, 1, "step of the decorrelation")
 WAIT = Field("s", 0, 1e12)
-CHIPS = Field("", 1, 1 << 16, whole=True)
 
 
 class Chip:

@@ -28,4 +28,4 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
     chips : int
         How many chips stand side by side.
     """
-    backends.of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)
+    backends.backend_of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)

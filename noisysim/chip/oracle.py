@@ -28,7 +28,7 @@ class Oracle:
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
         self._net, self._chips = net, chips
-        backend = backends.of(weights[0])
+        backend = backends.backend_of(weights[0])
         self._xp, self._put = backend.xp, backend.put
         self._batch: Any = batch
 

@@ -11,9 +11,11 @@ import ast
 import contextlib
 import dataclasses
 import difflib
+import functools
 import math
 import numbers
 import os
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -140,7 +142,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
-    """The error for a name nobody registered."""
+    """The error for an unknown name."""
     return ValueError(f"unknown {kind} {shown(name)}{nearest(_text(name), known)}")
 
 
@@ -149,15 +151,16 @@ def _text(name: object) -> str:
     return name if isinstance(name, str) else shown(name)
 
 
-def declared(cls: type) -> dict[str, Field]:
+@functools.cache
+def declared(cls: type) -> Mapping[str, Field]:
     """The `Field` of every annotated attribute of a class, in order; a bare annotation gets an open range."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    found = {}
+    fields = {}
     names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields  # type: ignore
     for name in names:
         metadata = getattr(hints.get(name), "__metadata__", ())
-        found[name] = next((m for m in metadata if isinstance(m, Field)), Field())
-    return found
+        fields[name] = next((m for m in metadata if isinstance(m, Field)), Field())
+    return types.MappingProxyType(fields)
 
 
 def check(owner: str, name: str, value: Any, spec: Field) -> Any:
@@ -230,23 +233,6 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     return name.strip(), settings
 
 
-def named(spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """A spec in any of its forms as (name or instance, settings): mappings and ``name:field=value`` taken apart."""
-    if isinstance(spec, Mapping):
-        if "name" not in spec:
-            raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {listed(spec)}")
-        spec, settings = spec["name"], {**{k: v for k, v in spec.items() if k != "name"}, **settings}
-    if isinstance(spec, str):
-        spec, given = parse_spec(spec)
-        settings = {**given, **settings}
-    return spec, dict(settings)
-
-
-def known_as(cls: Any) -> str:
-    """The name under which a class is registered."""
-    return str(cls.name)
-
-
 def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Given values against their declarations; where the default is True or False, so must the value be."""
     check_names(owner, given, defaults)
@@ -257,31 +243,3 @@ def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[s
         else:
             values[name] = check(owner, name, value, specs[name])
     return values
-
-
-def _is_called(name: str, cls: type | None) -> bool:
-    return cls is not None and name == f"{cls.__module__}.{cls.__qualname__}"
-
-
-def configure(kind: str, spec: Any, settings: Mapping[str, Any], known: Mapping[str, type]) -> Any:
-    """A checked instance of one of the dataclasses `known` by name, from a name, a mapping or an instance."""
-    spec, settings = named(spec, settings)
-    identity = settings.pop("identity", None)  # of a recorded part
-    if isinstance(spec, str):
-        if identity is not None and not _is_called(identity["class"], known.get(spec)):
-            cls = identity["class"]
-            given = f"{cls.rpartition('.')[2]}(...)"
-            given = f"diagnostics=[{given}]" if kind == "diagnostic" else f"{kind}={given}"
-            said = f"{kind} {spec!r} was an object of class {cls}, which no name finds"
-            raise ValueError(f"{said}: give it again, {given}")
-        if spec not in known:
-            raise unknown(kind, spec, known)
-        cls, owner = known[spec], f"{kind} {spec!r}"
-    elif dataclasses.is_dataclass(spec) and not isinstance(spec, type) and getattr(spec, "name", None):
-        cls = type(spec)
-        owner = f"{kind} {known_as(cls)!r}"
-        settings = {**{f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}, **settings}
-    else:
-        article = "an" if kind[0] in "aeiou" else "a"
-        raise TypeError(f"{kind} must be a name ({listed(sorted(known))}) or {article} {kind}, not {shown(spec)}")
-    return cls(**checked(owner, cls, settings, {f.name: f.default for f in dataclasses.fields(cls)}))

@@ -1,4 +1,4 @@
-"""What a part of a run is, if somebody wrote it: its class, and digests of the code behind it and of what that reads.
+"""What a part of a run is, if a user wrote it: its class, and digests of the code behind it and of what that reads.
 
 A name finds the package's own parts again, a path a file; an object is recognised by its identity. Code is compared as
 it was loaded, not as its file reads by now; digests therefore hold for one version of Python (3.11, 3.12, ...).
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-RECORD = ("name", "source", "sha256", "identity")
-"""What a description of a part has besides its parameters."""
+RECORD = ("name", "source", "sha256", "identity", "title")
+"""What a description of a part has besides its settings; the title is what a diagnostic calls itself."""
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range, slice)
 _COMPARED = ("numpy", "scipy", "numba", "cupy")
@@ -30,9 +30,9 @@ _NO_CODE = ("__annotat", "__doc__", "__module__", "__qualname__")
 """How names in a class begin that say nothing of what it does."""
 
 
-def outside(cls: type) -> bool:
-    """Whether a class is none of the package's own."""
-    return cls.__module__.partition(".")[0] != "noisysim"
+def outside(definition: type | types.FunctionType) -> bool:
+    """Whether a class or function is none of the package's own."""
+    return definition.__module__.partition(".")[0] != "noisysim"
 
 
 def of(part: Any) -> dict[str, Any]:
@@ -45,10 +45,22 @@ def of(part: Any) -> dict[str, Any]:
         name and a digest.
     """
     cls = type(part)
-    if not outside(cls):
+    return _identity(cls, code_of(cls)) if outside(cls) else {}
+
+
+def of_functions(*functions: types.FunctionType) -> dict[str, Any]:
+    """The same of a part that is made of functions, whose first one names it."""
+    if not outside(functions[0]):
         return {}
-    code = [[name, digest] for name, digest in sorted(code_of(cls).items())]
-    return {"identity": {"class": f"{cls.__module__}.{cls.__qualname__}", "python": PYTHON, "code": code}}
+    walk = _Walk(functions[0].__module__.partition(".")[0])
+    for function in functions:
+        walk.visit(function)
+    return _identity(functions[0], walk.digests())
+
+
+def _identity(definition: type | types.FunctionType, code: Mapping[str, str]) -> dict[str, Any]:
+    where = f"{definition.__module__}.{definition.__qualname__}"
+    return {"identity": {"class": where, "python": PYTHON, "code": [list(pair) for pair in sorted(code.items())]}}
 
 
 def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -104,7 +116,7 @@ def code_of(cls: type) -> dict[str, str]:
     """
     walk = _Walk(cls.__module__.partition(".")[0])
     walk.visit(cls)
-    return {name: digest.hexdigest()[:16] for name, digest in walk.found.items()}
+    return walk.digests()
 
 
 def attributes_of(value: Any) -> dict[str, str]:
@@ -130,6 +142,10 @@ class _Walk:
         self.found: dict[str, Any] = {}
         self._home = home
         self._seen: dict[int, Any] = {}  # by identity; the objects are kept, so that none is freed and its id reused
+
+    def digests(self) -> dict[str, str]:
+        """A digest of each, by name."""
+        return {name: digest.hexdigest()[:16] for name, digest in self.found.items()}
 
     def visit(self, value: Any) -> None:
         """Add what a function or class is made of, and all that it leads to."""

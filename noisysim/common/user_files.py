@@ -1,28 +1,35 @@
-"""Python files that users name by their paths: read, compared by hash, executed; errors are one line."""
+"""Parts that users write: Python files named by their paths, entry points of installed packages, and their sources.
+
+A file is read, compared by hash and then executed; whatever is wrong with it becomes one line, with its place.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import sys
+import tempfile
+import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from noisysim.common.source import SOURCE
 
 
 class UserError(ValueError):
-    """What is wrong with a part that somebody wrote, in one line, with file and line."""
+    """What is wrong with a part that a user wrote, in one line, with file and line number."""
 
 
 class File(NamedTuple):
-    """A Python file as it was read: the path as it was given, and the bytes in it."""
+    """A Python file as it was read: its path as the user gave it, where it was read, and its bytes."""
 
     path: str
+    place: str
     content: bytes
 
     @property
@@ -32,12 +39,12 @@ class File(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a class comes from that is none of the package's.
+    """Where a part comes from that is none of the package's.
 
     Attributes
     ----------
     name : str
-        What it is asked for by: a file's path, an entry point's name.
+        The name that finds it: a file's path, an entry point's name.
     title : str
         A short name, for messages and figures.
     source, sha256 : str
@@ -50,6 +57,13 @@ class Origin(NamedTuple):
     sha256: str
 
 
+_PLACED: dict[str, str] = {}
+"""Where recorded files that this machine lacks were written to, by their paths."""
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
 def split(spec: str) -> tuple[str, str] | None:
     """``"chips/my.py:amplitude=0.1"`` -> ``("chips/my.py", "amplitude=0.1")``; None if no path ends in ``.py``."""
     path, ending, settings = spec.partition(".py:")
@@ -58,15 +72,57 @@ def split(spec: str) -> tuple[str, str] | None:
     return (spec, "") if spec.endswith(".py") else None
 
 
-def read(kind: str, path: str) -> File:
-    """A file's bytes; nothing of it is executed. `kind` is what a message calls it, such as "device"."""
+def read(kind: str, path: str, sha256: object = None) -> File:
+    """A file's bytes; nothing of it is executed.
+
+    Parameters
+    ----------
+    kind : str
+        What messages call the part in it, such as "device".
+    path : str
+    sha256 : str, optional
+        Of the recorded file: another one is refused.
+    """
     place = Path(path).expanduser()
+    if not place.is_file() and path in _PLACED:
+        place = Path(_PLACED[path])
     if not place.is_file():
-        raise FileNotFoundError(f"no {kind} file {path!r} (the working directory is {os.getcwd()!r})")
+        hint = "" if sha256 is None else f"; if the recorded file was moved, say where it is now: {kind}='new/place.py'"
+        raise FileNotFoundError(f"no {kind} file {path!r} (the working directory is {os.getcwd()!r}){hint}")
     try:
-        return File(path, place.read_bytes())
+        file = File(path, str(place), place.read_bytes())
     except OSError as error:
         raise type(error)(f"cannot read {kind} file {path!r}: {error.strerror}") from None
+    compare_hash(f"{kind} file {path!r}", file.sha256, sha256)
+    return file
+
+
+def place_recorded(recorded: Any) -> None:
+    """Write the files of recorded parts that this machine lacks to its temporary folder, where `read` finds them.
+
+    Parameters
+    ----------
+    recorded : mapping or list
+        Settings of a run; parts may lie anywhere in them.
+    """
+    for value in recorded.values() if isinstance(recorded, Mapping) else recorded:
+        if isinstance(value, (Mapping, list)):
+            place_recorded(value)
+    if isinstance(recorded, Mapping) and "source" in recorded:
+        name = recorded["name"]
+        if name.endswith(".py") and not Path(name).expanduser().is_file():
+            _PLACED[name] = _placed(name, recorded["source"].encode(), recorded["sha256"])
+
+
+def _placed(name: str, content: bytes, sha256: str) -> str:
+    """The path of a copy of a file, under a folder of its hash."""
+    place = Path(tempfile.gettempdir()) / f"noisysim-{sha256[:16]}" / Path(name).name
+    place.parent.mkdir(exist_ok=True)
+    if not place.exists():
+        draft = place.with_name(f"{os.getpid()}-{threading.get_ident()}.py")
+        draft.write_bytes(content)
+        draft.replace(place)
+    return str(place)
 
 
 def module(
@@ -92,22 +148,21 @@ def module(
 
 def text_of(made: types.ModuleType) -> str:
     """The text of a module that was made from a file."""
-    return vars(made)[SOURCE]
+    return str(vars(made)[SOURCE])
 
 
 def _execute(
     kind: str, name: str, file: File, check: Callable[[types.ModuleType, str], None], error: type[UserError]
 ) -> None:
-    path = str(Path(file.path).expanduser())
     try:
         text = importlib.util.decode_source(file.content)
-        code = compile(text, path, "exec", dont_inherit=True)
+        code = compile(text, file.place, "exec", dont_inherit=True)
     except SyntaxError as wrong:
         raise error(f"{file.path}:{wrong.lineno or 1}: {wrong.msg}: {(wrong.text or '').strip()!r}") from None
     except (ValueError, RecursionError, MemoryError) as wrong:  # not UTF-8, a null byte, nested too deeply
         raise error(f"{file.path} is not Python text: {one_line(wrong)}") from None
     made = types.ModuleType(name)
-    made.__file__ = path
+    made.__file__ = file.place
     vars(made)[SOURCE] = text
     sys.modules[name] = made  # first: annotations, and dataclasses, are looked up there
     try:
@@ -120,8 +175,43 @@ def _execute(
         hint = ""
         if isinstance(wrong, ImportError):
             hint = f"; a {kind} file is loaded by itself: what it imports must be installed, not lie beside it"
-        said = f"{type(wrong).__name__}: {one_line(wrong)}"
-        raise error(f"{line_in(wrong, path) or file.path}: {said}{hint}") from None
+        reason = f"{type(wrong).__name__}: {one_line(wrong)}"
+        raise error(f"{line_in(wrong, file.place) or file.path}: {reason}{hint}") from None
+
+
+# --- installed packages ---------------------------------------------------------------------------------------------
+
+
+def entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
+    """What installed packages bring of a kind, by name (group ``noisysim.devices``); nothing is imported."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=f"noisysim.{plural(kind)}")}
+
+
+def plural(kind: str) -> str:
+    """``"loss"`` -> ``"losses"``."""
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
+def load_entry_point(kind: str, point: importlib.metadata.EntryPoint, error: type[UserError]) -> Any:
+    """The object that an entry point names."""
+    try:
+        return point.load()
+    except (Exception, SystemExit) as wrong:
+        where = f"{kind} {point.name!r} ({point.value})"
+        raise error(f"{where} cannot be loaded: {type(wrong).__name__}: {one_line(wrong)}") from None
+
+
+def origin_of(kind: str, made: types.ModuleType, error: type[UserError]) -> Origin:
+    """The source of a module that Python imported itself."""
+    path = getattr(made, "__file__", None)
+    if path is None or not Path(path).is_file() or not path.endswith(".py"):
+        raise error(f"the source of module {made.__name__!r} is not there: put the {kind} into a file of its own")
+    content = Path(path).read_bytes()
+    text = importlib.util.decode_source(content)
+    return Origin(path, made.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
 
 
 def one_line(error: BaseException) -> str:
@@ -130,13 +220,13 @@ def one_line(error: BaseException) -> str:
 
 
 def line_in(error: BaseException, path: str) -> str:
-    """``path:line`` of the innermost frame of an error's traceback that lies in a file; "" if none does."""
-    found, step = "", error.__traceback__
+    """``path:line`` of the innermost frame of an error's traceback that is in a file; "" if none is."""
+    place, step = "", error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == path:
-            found = f"{path}:{step.tb_lineno}"
+            place = f"{path}:{step.tb_lineno}"
         step = step.tb_next
-    return found
+    return place
 
 
 def line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
@@ -151,9 +241,9 @@ def line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
     return path
 
 
-def compare_hash(what: str, found: str, wanted: object) -> None:
+def compare_hash(what: str, present: str, recorded: object) -> None:
     """Refuse what has another hash than the one recorded, if one was."""
-    if wanted is not None and found != wanted:
+    if recorded is not None and present != recorded:
         raise ValueError(
-            f"{what} is not the one recorded: it was changed since (SHA-256 {str(wanted)[:12]}, now {found[:12]})"
+            f"{what} is not the one recorded: it was changed since (SHA-256 {str(recorded)[:12]}, now {present[:12]})"
         )

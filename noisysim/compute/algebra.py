@@ -19,6 +19,7 @@ from noisysim.compute import backends, layered
 from noisysim.compute.execution import single_blas as single_blas
 from noisysim.compute.layered import Layered
 from noisysim.compute.protocols import Term as Term
+from noisysim.networks.activations import Activation
 
 
 def squared_distances(activities: Sequence[Floats], baseline: Sequence[Floats]) -> Doubles:
@@ -115,13 +116,13 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
     return out
 
 
-def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> Floats:
+def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> Floats:
     """signal *= f'(activities), in place, of one layer."""
     backends.backend_of(signal).ops.scale_by_slope(signal, activities, activation)
     return signal
 
 
-def activate(activities: Floats, activation: str) -> Floats:
+def activate(activities: Floats, activation: str | Activation) -> Floats:
     """f(activities), what hidden units give, of one layer."""
     return backends.backend_of(activities).ops.activate(activities, activation)
 

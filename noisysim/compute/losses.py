@@ -1,16 +1,18 @@
-"""The losses: one value a sample, and the output error each implies.
+"""The losses: one value per sample, and the output error each implies.
 
 Losses are sums in float64 over float32 outputs: a perturbation of 1e-5 changes a loss by less than float32 resolves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.fields import unknown
+from noisysim.common.function_parts import FunctionPairs
+from noisysim.common.registry import Registry
+from noisysim.common.user_files import entry_points, one_line, split
 from noisysim.compute import backends
 
 
@@ -36,7 +38,7 @@ class Loss(NamedTuple):
 
 
 def cross_entropy(output: Any, targets: Any) -> Any:
-    """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value a sample (CCE)."""
+    """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value per sample (CCE)."""
     return backends.backend_of(output).ops.cross_entropy(output, targets)
 
 
@@ -46,7 +48,7 @@ def cross_entropy_error(output: Any, targets: Any) -> Any:
 
 
 def squared_error(output: Any, targets: Any) -> Any:
-    """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value a sample (MSE)."""
+    """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value per sample (MSE)."""
     return backends.backend_of(output).ops.squared_error(output, targets)
 
 
@@ -61,8 +63,54 @@ LOSSES = {
 }
 
 
-def get(name: str) -> Loss:
-    """The loss called `name` (``"cce"`` or ``"mse"``)."""
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
-    return LOSSES[name]
+def _fault(loss: Loss) -> str:
+    """What is wrong with a user's loss, tried on three samples of two outputs."""
+    output = np.array([[0.5, -1.0], [0.0, 2.0], [0.3, 0.1]], np.float32)
+    targets = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    for what, function, shape, kinds in (("value", loss.value, (3,), "df"), ("error", loss.error, (3, 2), "f")):
+        try:
+            returned = np.asarray(function(output.copy(), targets.copy()))
+        except Exception as error:
+            return f"the {what} raised {type(error).__name__}: {one_line(error)}"
+        if returned.shape != shape or returned.dtype.char not in kinds or not np.isfinite(returned).all():
+            wanted = "float32" if kinds == "f" else "float64"
+            kind = f"{returned.dtype} {returned.shape}"
+            return f"the {what} of outputs (3, 2) must be finite {wanted} of shape {shape}, not {kind}"
+    return ""
+
+
+REGISTRY: Registry[Loss] = Registry(
+    "loss",
+    FunctionPairs(
+        "loss",
+        Loss,
+        "_error",
+        2,
+        "pair of functions NAME and NAME_error",
+        "my_loss(output, targets), one value per sample, and my_loss_error(output, targets), its derivative",
+        _fault,
+    ),
+    LOSSES,
+)
+
+
+def is_foreign(spec: Any) -> bool:
+    """Whether something names, describes or is a loss that is not the package's own."""
+    if isinstance(spec, str):
+        return spec not in LOSSES and (split(spec) is not None or spec in entry_points("loss"))
+    return REGISTRY.is_outside(spec) if isinstance(spec, Loss) else isinstance(spec, Mapping)
+
+
+def names() -> list[str]:
+    """Names of the losses there are: the package's own, and those of installed packages."""
+    return REGISTRY.names()
+
+
+def get(spec: Any) -> Loss:
+    """A loss: a name (``"cce"``, ``"mse"``), the path of a file that defines one, what `describe` gave, or a `Loss`."""
+    return REGISTRY.get(spec)
+
+
+def describe(loss: Loss) -> dict[str, Any]:
+    """The loss as plain values that `get` takes again."""
+    return REGISTRY.describe(loss)

@@ -96,9 +96,9 @@ def _measured(chip: Chip, significance: float, seed: int) -> tuple[bool | None, 
     seen, sampling = float(squares.mean()), float(squares.mean(axis=1).std()) / np.sqrt(len(reads))
     slack = norm.isf(significance / 2) * np.hypot(sampling, law.relative_error * high)
     slack += (1e-6 * float(np.abs(reads).max())) ** 2
-    said = f"std of a read {np.sqrt(seen):.4g}, the hooks' {np.sqrt(low):.4g}"
-    said += f" to {np.sqrt(high):.4g} as cells age" if high > low * (1 + 1e-3) else ""
-    return bool(low * (1 - SLACK) ** 2 - slack <= seen <= high * (1 + SLACK) ** 2 + slack), said
+    text = f"std of a read {np.sqrt(seen):.4g}, the hooks' {np.sqrt(low):.4g}"
+    text += f" to {np.sqrt(high):.4g} as cells age" if high > low * (1 + 1e-3) else ""
+    return bool(low * (1 - SLACK) ** 2 - slack <= seen <= high * (1 + SLACK) ** 2 + slack), text
 
 
 class _Law:
@@ -107,7 +107,7 @@ class _Law:
     def __init__(self, chip: Chip, seed: int):
         shown = chip.cells()
         self.layer = first_layer(chip)._replace(cells=shown[0] if shown else None)  # as old as the clock says
-        self.own, self.hooks = devices.own_hooks(chip.device), devices.hooks(chip.device)
+        self.active, self.hooks = devices.own_hooks(chip.device), devices.hooks(chip.device)
         fields = device_files.scalars(chip.device)
         if fields.get("adc_range") == 0:
             fields["adc_range"] = np.float32(self.layer.adc_range)
@@ -120,9 +120,9 @@ class _Law:
         self.sides = 2 if numbers.paired else 1
 
     def variances(self, driven: np.ndarray, later: float) -> np.ndarray:
-        """(LINES,) variances, driven with (INPUTS,), so many seconds later."""
+        """(LINES,) variances, driven with (INPUTS,), `later` seconds from now."""
         full = self.full or np.abs(driven).max()
-        if "current" in self.own:
+        if "current" in self.active:
             driven = np.array([full * float(self.hooks["current"](np.float32(v / full), self.d)) for v in driven])
         energy, more, exact = np.zeros(LINES), np.zeros(LINES), np.zeros(LINES)
         if self.layer.cells is not None:
@@ -141,12 +141,12 @@ class _Law:
         return np.reshape([function(*one) for one in values], arrays[0].shape)
 
     def _of_cell(self, g: np.float32, age: np.float32, target: np.float32) -> float:
-        if "cell_std" not in self.own:
+        if "cell_std" not in self.active:
             return 0.0
         return float(device_files.ask(self.hooks["cell_std"], self.d, g=g, t=age, target=target)) ** 2
 
     def _of_seen(self, g: np.float32) -> float:
-        if "read_cell" not in self.own:
+        if "read_cell" not in self.active:
             return 0.0
         return self._sampled(lambda z, u: self.hooks["read_cell"](g, np.float32(0), z, u, self.d), DRAWS // 4)
 
@@ -171,30 +171,32 @@ class _Law:
 def of_every_amplitude(device: Any, seed: int) -> list[Found]:
     """Whether every field declared as a noise changes what chips do when it alone is switched on."""
     specs = declared(type(device))
-    found: list[Found] = []
+    findings: list[Found] = []
     for kind in ("read", "write"):
         names = [name for name, spec in specs.items() if spec.noise == kind]
         for name in names:
             quiet = dict.fromkeys(names, 0)
-            on, said = _switched_on(device, quiet, name)
+            on, problem = _switched_on(device, quiet, name)
             if on is None:
-                found.append((f"switched on: {name}", None, f"cannot be on alone: {said}"))
+                findings.append((f"switched on: {name}", None, f"cannot be on alone: {problem}"))
                 continue
             changes = _varies(on, seed) if kind == "read" else _differ(on, devices.get(device, **quiet), seed)
-            said = f"at {getattr(on, name):g} {'two passes differ' if kind == 'read' else 'writes differ'}"
-            found.append((f"switched on: {name}", changes, said if changes else f"at {getattr(on, name):g}: no effect"))
-    return found or [("switched on", None, "no field declares an amplitude, Field(noise='read')")]
+            text = f"at {getattr(on, name):g} {'two passes differ' if kind == 'read' else 'writes differ'}"
+            findings.append(
+                (f"switched on: {name}", changes, text if changes else f"at {getattr(on, name):g}: no effect")
+            )
+    return findings or [("switched on", None, "no field declares an amplitude, Field(noise='read')")]
 
 
 def _switched_on(device: Any, quiet: dict[str, Any], name: str) -> tuple[Any, str]:
     """The device with one amplitude on, as large as it is or may be, and the others of `quiet` off; or why not."""
-    own, spec, said = getattr(device, name), declared(type(device))[name], ""
-    for value in ([own] if own else []) + ([spec.high] if np.isfinite(spec.high) else []) + [1.0, 0.1]:
+    present, spec, problem = getattr(device, name), declared(type(device))[name], ""
+    for value in ([present] if present else []) + ([spec.high] if np.isfinite(spec.high) else []) + [1.0, 0.1]:
         try:
             return devices.get(device, **{**quiet, name: value}), ""
         except ValueError as error:
-            said = said or str(error)
-    return None, said
+            problem = problem or str(error)
+    return None, problem
 
 
 def _used(device: Any, seed: int) -> tuple[Chip, np.ndarray]:

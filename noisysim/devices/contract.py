@@ -13,6 +13,10 @@ class Device(Protocol):
     The hooks of a device are functions of the module that defines its class (`noisysim.devices.hooks`).
     """
 
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """Names of the fields."""
+
     def _asdict(self) -> dict[str, Any]:
         """Names and values of the fields."""
 

@@ -1,18 +1,10 @@
-"""Devices from outside the package: found and loaded, and what is wrong with one said before anything runs on it.
-
-A user's device is a file; a third party's an entry point of the group ``noisysim.devices``; or it is a class of any
-module that Python has, a script or a notebook among them. Each gets the same checks, and its source is kept for the
-record.
-"""
+"""What may be wrong with a device that is not the package's own, said before anything runs on it."""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import functools
-import hashlib
-import importlib.metadata
-import importlib.util
 import inspect
 import itertools
 import math
@@ -21,15 +13,13 @@ import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from noisysim.common import user_files
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.plain_functions import fingerprint
-from noisysim.common.user_files import File, Origin, UserError, line_in, line_of_class, one_line
+from noisysim.common.user_files import UserError, line_in, one_line
 from noisysim.devices.physics import ideal
 
 PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
@@ -38,7 +28,6 @@ FURTHER = {"drift": "target", "cell_std": "target"}
 """What a hook may take besides, before the device's numbers, if it names it."""
 LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
 """Functions that declare mean and standard deviation of what a hook draws."""
-GROUP = "noisysim.devices"
 _TYPICAL: dict[str, tuple[float, ...]] = {
     "v": (-1, 0, 1), "i": (-1, 0, 1), "energy": (0, 1e-4), "z": (-1, 0, 1), "u": (0.1, 0.5, 0.9),
     "t": (1e-3, 1, 1e4), "up": (1, -1), "s": (0, 1),
@@ -47,108 +36,7 @@ _TYPICAL: dict[str, tuple[float, ...]] = {
 
 
 class DeviceError(UserError):
-    """What is wrong with a device that somebody wrote, in one line, with file and line."""
-
-
-_ORIGINS: dict[type, Origin] = {}
-
-
-# --- finding and loading --------------------------------------------------------------------------------------------
-
-
-def read(path: str) -> File:
-    """A device file's bytes; nothing of it is executed."""
-    return user_files.read("device", path)
-
-
-def load(file: File) -> type:
-    """The device class of a file. The same source gives the same class, an edited one another."""
-
-    def check(module: types.ModuleType, text: str) -> None:
-        cls = _the_class(module, file.path)
-        _check_spelling(module, text, file.path)
-        _check_class(cls, functools.partial(line_of_class, text, file.path))
-
-    module = user_files.module("device", file, check, DeviceError)
-    cls = _the_class(module, file.path)
-    _ORIGINS[cls] = Origin(file.path, Path(file.path).stem, user_files.text_of(module), file.sha256)
-    return cls
-
-
-def installed() -> dict[str, importlib.metadata.EntryPoint]:
-    """The devices of third parties by name; nothing of theirs is imported."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
-
-
-def load_installed(point: importlib.metadata.EntryPoint) -> type:
-    """The device class of an entry point, which names a module or a class."""
-    where = f"device {point.name!r} ({point.value})"
-    try:
-        found = point.load()
-    except (Exception, SystemExit) as error:
-        raise DeviceError(f"{where} cannot be loaded: {type(error).__name__}: {one_line(error)}") from None
-    if isinstance(found, types.ModuleType):
-        found = _the_class(found, where)
-    if not _is_device_class(found):
-        raise DeviceError(f"{where} is neither a module nor a NamedTuple class, but {type(found).__name__}")
-    module = sys.modules[found.__module__]
-    if found not in _ORIGINS:
-        origin = _of_module(module)._replace(name=point.name, title=point.name)
-        _check_spelling(module, origin.source, module.__file__ or where)
-        _check_class(found, functools.partial(line_of_class, origin.source, module.__file__ or where))
-        _ORIGINS[found] = origin
-    return found
-
-
-def origin(cls: type) -> Origin:
-    """Where a device class comes from that is none of the package's own."""
-    if cls in _ORIGINS:
-        return _ORIGINS[cls]
-    if cls.__module__ == "__main__":
-        space = vars(sys.modules["__main__"])
-        own = [space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)]
-        text = "\n".join([f"{cls.__qualname__}{cls._field_defaults}", *map(fingerprint, own)])  # type: ignore
-        sha256 = hashlib.sha256(text.encode()).hexdigest()
-        return Origin(f"__main__.{cls.__qualname__}", cls.__name__, text, sha256)  # not kept: a notebook changes
-    _ORIGINS[cls] = _of_module(sys.modules[cls.__module__])
-    return _ORIGINS[cls]
-
-
-def _of_module(module: types.ModuleType) -> Origin:
-    path = getattr(module, "__file__", None)
-    if path is None or not Path(path).is_file() or not path.endswith(".py"):
-        raise DeviceError(
-            f"the source of module {module.__name__!r} is not there: put the device into a file of its own"
-        )
-    content = Path(path).read_bytes()
-    text = importlib.util.decode_source(content)
-    return Origin(path, module.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
-
-
-def _is_device_class(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
-
-
-def classes(module: types.ModuleType) -> list[type]:
-    """The NamedTuple classes that a module itself defines, without those whose names begin with an underscore."""
-    return [
-        v for n, v in vars(module).items()
-        if _is_device_class(v) and v.__module__ == module.__name__ and not n.startswith("_")
-    ]  # fmt: skip
-
-
-def _the_class(module: types.ModuleType, where: str) -> type:
-    found = dict.fromkeys(classes(module))  # a second name for the same class is none more
-    if len(found) == 1:
-        return next(iter(found))
-    if found:
-        names = " and ".join(cls.__name__ for cls in found)
-        raise DeviceError(
-            f"{where} defines the NamedTuple classes {names}: a device's file has one (or name others _x)"
-        )
-    plain = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
-    hint = f"; class {plain[0]} is none" if plain else ""
-    raise DeviceError(f"{where} defines no NamedTuple class{hint}: write class MyChip(NamedTuple) with its numbers")
+    """What is wrong with a device that a user wrote, in one line, with file and line number."""
 
 
 # --- what may be wrong with it --------------------------------------------------------------------------------------
@@ -192,7 +80,7 @@ def mistake(function: Callable, error: Exception) -> DeviceError:
     return DeviceError(f"{at}: {function.__name__} raised {type(error).__name__}: {one_line(error)}")
 
 
-def _check_spelling(module: types.ModuleType, text: str, path: str) -> None:
+def check_spelling(module: types.ModuleType, text: str, path: str) -> None:
     """Refuse a function that nobody calls and whose name is nearly a hook's."""
     known = (*PARAMETERS, "check", "tables", *LAWS)
     tree = ast.parse(text)
@@ -212,7 +100,7 @@ def _nearly(name: str, known: tuple[str, ...]) -> str | None:
     return next(iter(difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)), None)
 
 
-def _check_class(cls: type, where: Callable[..., str]) -> None:
+def check_class(cls: type, where: Callable[..., str]) -> None:
     """Refuse fields without a usable default, and declarations that point nowhere."""
     for hook in PARAMETERS:
         if isinstance(vars(cls).get(hook), types.FunctionType):
@@ -257,8 +145,6 @@ def examine(cls: type) -> None:
     module = sys.modules.get(cls.__module__)
     if module is None:
         raise DeviceError(f"the module of device {cls.__name__} is gone: put the device into a file of its own")
-    if cls not in _ORIGINS:  # others were looked at when they were loaded
-        _check_class(cls, lambda cls, field="": f"{cls.__module__}.{cls.__name__}")
     space = vars(module)
     _examine(cls, tuple((hook, space[hook]) for hook in PARAMETERS if callable(space.get(hook))))
 

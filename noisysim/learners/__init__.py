@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from noisysim.common.fields import configure
+from noisysim.common.class_parts import Dataclasses, Method
+from noisysim.common.registry import Registry, scan
+from noisysim.common.user_files import UserError
 from noisysim.learners.backprop import BP, DBP
 from noisysim.learners.base import Learner, State
 from noisysim.learners.covariance import CANP, DCANP
@@ -14,27 +15,43 @@ from noisysim.learners.forward import FGA, FGW, LGFGA
 from noisysim.learners.node import ANP, DANP, DINP, DNP, INP, NP
 from noisysim.learners.reinforce import Reinforce
 
-LEARNERS: dict[str, type[Learner]] = {
-    cls.name: cls
-    for cls in (
-        BP, DBP, NP, DNP, ANP, DANP, INP, DINP, CANP, DCANP, FGW, FGA, LGFGA, FA, DFA, DKP, FDFA, LearnedFA, LearnedDFA,
-        Reinforce,
-    )
-}  # fmt: skip
+
+class LearnerError(UserError):
+    """What is wrong with a learner that a user wrote, in one line, with file and line number."""
+
+
+_FORM: Dataclasses[Learner] = Dataclasses(
+    "learner",
+    Learner,
+    {
+        "drives": Method("drives(self, state, batch_size)", 3),
+        "update": Method("update(self, state, observations, *, oracle, out)", 3, ("oracle", "out")),
+    },
+    noun="noisysim.learners.Learner",
+    nouns="learners",
+    example="class MyRule(Learner)",
+    error=LearnerError,
+)
+LEARNERS: dict[str, type[Learner]] = scan(__name__, _FORM)
+"""The package's own learners by name: every class of these modules that has one."""
+REGISTRY: Registry[Learner] = Registry("learner", _FORM, LEARNERS)
 
 
 def names() -> list[str]:
-    """Names of the learners there are."""
-    return sorted(LEARNERS)
+    """Names of the learners there are: the package's own, and those of installed packages."""
+    return REGISTRY.names()
 
 
 def get(spec: Any, **settings: Any) -> Learner:
-    """A checked learner: a name (``"danp"``, ``"danp:samples=4"``), a mapping, or an instance.
+    """A checked learner: a name, the path of a file, either with settings, a mapping, or an instance.
+
+    See `noisysim.common.registry.Registry.get`.
 
     Raises
     ------
-    ValueError, TypeError
-        For an unknown name or field, or a value outside its range.
+    ValueError, TypeError, FileNotFoundError
+        For an unknown name or field, a value outside its range, a learner that is none (`LearnerError`), or a file
+        that is missing or not the one recorded.
 
     Examples
     --------
@@ -44,15 +61,16 @@ def get(spec: Any, **settings: Any) -> Learner:
     Traceback (most recent call last):
     ValueError: learner 'danp' has no field 'sample'; did you mean 'samples'? ...
     """
-    return configure("learner", spec, settings, LEARNERS)
+    return REGISTRY.get(spec, **settings)
 
 
 def describe(learner: Learner) -> dict[str, Any]:
-    """The learner as plain values."""
-    return {"name": learner.name, **asdict(learner)}
+    """The learner as plain values that `get` takes again."""
+    return REGISTRY.describe(learner)
 
 
 __all__ = [
     "ANP", "BP", "CANP", "DANP", "DBP", "DCANP", "DFA", "DINP", "DKP", "DNP", "FA", "FDFA", "FGA", "FGW", "INP",
-    "LGFGA", "Learner", "LearnedDFA", "LearnedFA", "NP", "Reinforce", "State", "describe", "get", "names",
+    "LGFGA", "LEARNERS", "Learner", "LearnedDFA", "LearnedFA", "LearnerError", "NP", "REGISTRY", "Reinforce", "State",
+    "describe", "get", "names",
 ]  # fmt: skip

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 
-from noisysim.common import identity
-from noisysim.common.fields import Field, configure
+from noisysim.common.class_parts import Dataclasses, Method
+from noisysim.common.fields import Field
+from noisysim.common.registry import Registry
 from noisysim.compute import backends, layered
 from noisysim.compute.layered import Layered
 
 State = dict[str, Any]
 
 
+class Optimizer(Protocol):
+    """What an optimizer is: a dataclass whose fields are its settings, with a name and two methods."""
+
+    name: ClassVar[str]
+
+    def init(self, shapes: Sequence[tuple[int, ...]], xp: Any = np) -> State:
+        """State for gradients of these shapes, arrays of the namespace `xp`."""
+
+    def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
+        """The change to add to the weights, which may overwrite `gradients`, and the new state."""
+
+
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent, with momentum if asked for: v <- m v + g, change = -rate v."""
+    """Stochastic gradient descent with optional momentum: v <- m v + g, change = -rate v."""
 
     name: ClassVar[str] = "sgd"
     momentum: Annotated[float, Field("", 0, 0.9999, "share of the last step that is kept")] = 0.0
@@ -33,7 +46,7 @@ class SGD:
         if self.momentum:
             state["velocity"] *= np.float32(self.momentum)
             state["velocity"] += gradient.flat
-            backends.of(gradient.flat).xp.multiply(state["velocity"], np.float32(-rate), out=gradient.flat)
+            backends.backend_of(gradient.flat).xp.multiply(state["velocity"], np.float32(-rate), out=gradient.flat)
         else:
             gradient.flat *= np.float32(-rate)
         return gradient, state
@@ -62,32 +75,43 @@ class Adam:
         state["steps"] += 1
         steps = int(state["steps"][0])
         f = np.float32
-        backends.of(gradient.flat).ops.adam(
+        backends.backend_of(gradient.flat).ops.adam(
             gradient.flat, state["first"], state["second"], f(rate), f(self.beta1), f(self.beta2), f(self.epsilon),
             f(1.0 / (1.0 - self.beta1**steps)), f(1.0 / (1.0 - self.beta2**steps)),
         )  # fmt: skip
         return gradient, state
 
 
-OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam}
+_FORM: Dataclasses[Optimizer] = Dataclasses(
+    "optimizer",
+    None,
+    {"init": Method("init(self, shapes, xp)", 3), "update": Method("update(self, gradients, state, rate)", 4)},
+    noun="optimizer class",
+    nouns="optimizers",
+    example="a dataclass with init(self, shapes, xp) and update(self, gradients, state, rate)",
+)
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+REGISTRY: Registry[Optimizer] = Registry("optimizer", _FORM, OPTIMIZERS)
 
 
 def names() -> list[str]:
-    """Names of the optimizers there are."""
-    return sorted(OPTIMIZERS)
+    """Names of the optimizers there are: the package's own, and those of installed packages."""
+    return REGISTRY.names()
 
 
-def get(spec: Any, **settings: Any) -> Any:
-    """A checked optimizer: a name (``"adam"``, ``"sgd:momentum=0.9"``), a mapping, or an instance.
+def get(spec: Any, **settings: Any) -> Optimizer:
+    """A checked optimizer: a name, the path of a file, either with settings, a mapping, or an instance.
+
+    See `noisysim.common.registry.Registry.get`.
 
     Examples
     --------
     >>> get("sgd:momentum=0.9")
     SGD(momentum=0.9)
     """
-    return configure("optimizer", spec, settings, OPTIMIZERS)
+    return REGISTRY.get(spec, **settings)
 
 
-def describe(optimizer: Any) -> dict[str, Any]:
-    """The optimizer as plain values; of one that is not the package's own its `noisysim.common.identity` too."""
-    return {"name": optimizer.name, **asdict(optimizer), **identity.of(optimizer)}
+def describe(optimizer: Optimizer) -> dict[str, Any]:
+    """The optimizer as plain values that `get` takes again."""
+    return REGISTRY.describe(optimizer)

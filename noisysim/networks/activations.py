@@ -1,66 +1,133 @@
-"""Activation functions of hidden layers, and their derivatives, each of one pre-activation."""
+"""Activation functions of hidden layers, and their derivatives, each of one pre-activation.
+
+Adding one is writing two functions here, ``name`` and ``name_slope``; a user's own are such a pair in a file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from noisysim.common.fields import shown, unknown
+from noisysim.common.function_parts import FunctionPairs
+from noisysim.common.registry import Registry
+from noisysim.common.user_files import one_line
+
+Scalar = Callable[[np.float32], np.float32]
 
 _ONE, _ZERO, _SLOPE = np.float32(1.0), np.float32(0.0), np.float32(0.01)
 
 
-def leaky_relu(a):
+def leaky_relu(a: np.float32) -> np.float32:
     """a where positive, else 0.01 a."""
     return a if a > _ZERO else _SLOPE * a
 
 
-def leaky_relu_slope(a):
+def leaky_relu_slope(a: np.float32) -> np.float32:
     """Derivative of `leaky_relu`."""
     return _ONE if a > _ZERO else _SLOPE
 
 
-def relu(a):
+def relu(a: np.float32) -> np.float32:
     """a where positive, else 0."""
     return a if a > _ZERO else _ZERO
 
 
-def relu_slope(a):
+def relu_slope(a: np.float32) -> np.float32:
     """Derivative of `relu`."""
     return _ONE if a > _ZERO else _ZERO
 
 
-def tanh(a):
+def tanh(a: np.float32) -> np.float32:
     """Hyperbolic tangent."""
     return np.tanh(a)
 
 
-def tanh_slope(a):
+def tanh_slope(a: np.float32) -> np.float32:
     """Derivative of `tanh`."""
     t = np.tanh(a)
     return _ONE - t * t
 
 
-def sigmoid(a):
+def sigmoid(a: np.float32) -> np.float32:
     """Logistic function 1 / (1 + exp(-a))."""
     return _ONE / (_ONE + np.exp(-a))
 
 
-def sigmoid_slope(a):
+def sigmoid_slope(a: np.float32) -> np.float32:
     """Derivative of `sigmoid`."""
     s = _ONE / (_ONE + np.exp(-a))
     return s * (_ONE - s)
 
 
-def linear(a):
+def linear(a: np.float32) -> np.float32:
     """a itself."""
     return a
 
 
-def linear_slope(a):
+def linear_slope(a: np.float32) -> np.float32:
     """Derivative of `linear`: 1."""
     return _ONE
 
 
-ACTIVATIONS = {
-    "leaky_relu": (leaky_relu, leaky_relu_slope),
-    "relu": (relu, relu_slope),
-    "tanh": (tanh, tanh_slope),
-    "sigmoid": (sigmoid, sigmoid_slope),
-    "linear": (linear, linear_slope),
-}
+class Activation(NamedTuple):
+    """An activation function and its derivative; both are compiled into the loops, for CPU and GPU.
+
+    Attributes
+    ----------
+    name : str
+    value, slope : callable
+        Plain functions of one float32 pre-activation, which return one number.
+    """
+
+    name: str
+    value: Scalar
+    slope: Scalar
+
+
+def _fault(activation: Activation) -> str:
+    """What is wrong with a user's activation function, tried as plain Python at a few values."""
+    for what, function in (("value", activation.value), ("slope", activation.slope)):
+        for a in (-3.0, -0.5, 0.0, 0.5, 3.0):
+            try:
+                with np.errstate(all="ignore"):
+                    returned = function(np.float32(a))
+            except Exception as error:
+                return f"the {what} raised {type(error).__name__} at {a:g}: {one_line(error)}"
+            if np.ndim(returned) or not np.isfinite(returned):
+                return f"the {what} at {a:g} must be one finite number, not {shown(returned)}"
+    return ""
+
+
+_FORM: FunctionPairs[Activation] = FunctionPairs(
+    "activation",
+    Activation,
+    "_slope",
+    1,
+    "pair of functions NAME and NAME_slope",
+    "swish(a) and its derivative swish_slope(a), of one pre-activation",
+    _fault,
+)
+ACTIVATIONS: dict[str, Activation] = _FORM.defined(sys.modules[__name__])
+"""The package's own activation functions by name: every function of this module that has a slope."""
+REGISTRY: Registry[Activation] = Registry("activation", _FORM, ACTIVATIONS)
+
+
+def names() -> list[str]:
+    """Names of the activation functions there are: the package's own, and those of installed packages."""
+    return REGISTRY.names()
+
+
+def get(spec: Any) -> Activation:
+    """An activation function: a name, the path of a file that defines one, or an `Activation`."""
+    return REGISTRY.get(spec)
+
+
+def check_name(value: Any) -> None:
+    """Refuse what a layer cannot name as its activation function: all but names and paths of files."""
+    if not isinstance(value, str):
+        raise unknown("activation", value, ACTIVATIONS)
+    get(value)

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.fields import as_list, check_choice, shown
+from noisysim.common.fields import as_list, shown
 from noisysim.common.types import Ints
+from noisysim.networks import activations
 from noisysim.networks import layers as kinds
-from noisysim.networks.activations import ACTIVATIONS
+from noisysim.networks.activations import Activation
 from noisysim.networks.layers import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, Pool
 
 Image = tuple[int, int, int]
@@ -33,7 +34,7 @@ class Block:
         Rows and columns of positions at which the product is applied; (1, 1) of a dense layer.
     pooled : (int, int)
         The same after pooling.
-    activation : str
+    activation : Activation
     pool : Pool or None
     norm : BatchNorm or None
     drop : float
@@ -44,7 +45,7 @@ class Block:
     source: Image
     grid: tuple[int, int]
     pooled: tuple[int, int]
-    activation: str
+    activation: Activation
     pool: Pool | None = None
     norm: BatchNorm | None = None
     drop: float = 0.0
@@ -137,7 +138,7 @@ class Architecture:
     @cached_property
     def activations(self) -> list[str]:
         """Activation function of each layer; the last is linear."""
-        return [block.activation for block in self.blocks]
+        return [block.activation.name for block in self.blocks]
 
     @cached_property
     def cells(self) -> int:
@@ -191,12 +192,13 @@ class Architecture:
         return (batch, self.positions[layer], n) if block.is_conv else (batch, n)
 
     @cached_property
-    def kinds(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[Activation, ...]:
         """The different activation functions of hidden layers, in the order of their first use.
 
         A network without any shares the loops of the commonest one instead of having loops of its own compiled.
         """
-        return tuple(dict.fromkeys(self.activations[:-1])) or ("leaky_relu",)
+        hidden = dict.fromkeys(block.activation for block in self.blocks[:-1])
+        return tuple(hidden) or (activations.get("leaky_relu"),)
 
     def geometry(self) -> Ints:
         """The integer table of that name that the loops read (columns named in `noisysim.compute.layout`)."""
@@ -228,7 +230,7 @@ def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
 
 
-def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bool = False) -> Architecture:
+def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bool = False) -> Architecture:
     """The checked architecture of a list: input, hidden layers, number of outputs.
 
     Parameters
@@ -236,8 +238,8 @@ def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bo
     layers : sequence
         First a number of inputs or the shape of an image, (height, width) or (channels, height, width); then layers in
         any form that `noisysim.layers.layer` reads; last the number of outputs.
-    activation : str
-        Of layers that have none of their own.
+    activation : str or Activation
+        Of layers that have none of their own; a name, or the path of a file.
     bias : bool
 
     Raises
@@ -249,14 +251,14 @@ def architecture(layers: Sequence[Any], activation: str = "leaky_relu", bias: bo
     if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
         raise TypeError(f"layers must be a list such as [784, 256, 10], not {shown(layers)}")
     layers = list(layers)
-    check_choice("activation", activation, ACTIVATIONS)
+    chosen = activations.get(activation)
     if len(layers) < 2:
         raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
     shape = _input_shape(layers[0])
     listed = [kinds.layer(one) for one in layers[1:]]
     if not isinstance(listed[-1], Dense):
         raise ValueError(f"the last layer must be a number of outputs, not {listed[-1]!r}")
-    return Architecture(shape, tuple(_blocks(shape, listed, activation)), bool(bias))
+    return Architecture(shape, tuple(_blocks(shape, listed, chosen)), bool(bias))
 
 
 def _input_shape(spec: Any) -> tuple[int, ...]:
@@ -273,8 +275,8 @@ def _input_shape(spec: Any) -> tuple[int, ...]:
     return (1, *shape) if len(shape) == 2 else shape
 
 
-def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: str) -> list[Block]:
-    """The blocks that layers make, each fitted to what is below it."""
+def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: Activation) -> list[Block]:
+    """The blocks that layers make, each fitted to what lies below it."""
     # the image of a flat input is unknown: no convolution can begin there
     below: Image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
     image = len(shape) == 3
@@ -288,7 +290,7 @@ def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: str) ->
                 )
             grid = _grid(one, below) if isinstance(one, Conv) else (1, 1)
             last = k == len(listed) - 1
-            kind = "linear" if last else (one.activation or activation)
+            kind = activations.get("linear" if last else one.activation or activation)
             if last and one.activation not in (None, "linear"):
                 raise ValueError(f"the last layer is linear: {one!r} cannot have an activation")
             blocks.append(Block(one, below, grid, grid, kind))

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from noisysim.common.fields import Field, as_list, check, check_choice, declared, shown, unknown
-from noisysim.networks.activations import ACTIVATIONS
+from noisysim.common.fields import Field, as_list, check, declared, shown, unknown
+from noisysim.networks import activations
 
 Size = Annotated[int, Field("", 1, 10**7, whole=True)]
 
@@ -37,7 +37,7 @@ class Layer:
             if value is None and self._defaults()[name] is None:
                 continue
             if name == "activation":
-                check_choice("activation", value, ACTIVATIONS)
+                activations.check_name(value)
             elif value != "same" or name != "padding":
                 object.__setattr__(self, name, check(self.name, name, value, spec))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import shlex
@@ -57,8 +58,8 @@ def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction
     """
     plain = json.loads(json.dumps(config))
     notes = files(plain)
-    if given := _only_in_python(plain):
-        return Reproduction("", "", _python(plain, given, out), notes)
+    if unnamed := _only_in_python(plain):
+        return Reproduction("", "", _python(plain, unnamed, out), notes)
     arguments = configuration.rerunnable(plain)
     arguments["device"] = {k: v for k, v in arguments["device"].items() if k != "source"}
     words = _words(arguments, plain["task"])
@@ -70,18 +71,18 @@ def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction
 
 
 def _only_in_python(config: dict[str, Any]) -> list[str]:
-    """The arguments that cannot be named: arrays, and objects of classes that somebody wrote."""
-    found = [] if _is_task(config["task"]["name"]) and not _is_own(config["task"]) else ["task"]
-    found += [name for name, known in _KINDS.items() if config[name]["name"] not in known or _is_own(config[name])]
+    """The arguments that cannot be named: arrays, and objects of classes that a user wrote."""
+    names = [] if _is_task(config["task"]["name"]) and not _is_own(config["task"]) else ["task"]
+    names += [name for name, known in _KINDS.items() if config[name]["name"] not in known or _is_own(config[name])]
     if any(one["name"] not in diagnostics.DIAGNOSTICS or _is_own(one) for one in config["diagnostics"]):
-        found.append("diagnostics")
+        names.append("diagnostics")
     if config["device"]["name"].startswith("__main__."):
-        found.append("device")
-    return found
+        names.append("device")
+    return names
 
 
 def _is_own(described: Mapping[str, Any]) -> bool:
-    """Whether a part was an object of somebody's class, which may have the name of one of ours."""
+    """Whether a part was an object of a user's class, which may have the name of a built-in one."""
     return "identity" in described
 
 
@@ -89,26 +90,27 @@ def _is_task(name: str) -> bool:
     return name in tasks.names() or name.lower().endswith((".h5", ".hdf5"))
 
 
-def _python(config: dict[str, Any], given: list[str], out: str) -> str:
+def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
     """A script, in which ``...`` stands for what its reader has to give."""
-    said = ["import noisysim", "", f"config = noisysim.load({out!r}).config"]
+    lines = ["import noisysim", "", f"config = noisysim.load({out!r}).config"]
     if config["task"]["name"] == "arrays":
-        said.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test) or (x, y)")
+        lines.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test) or (x, y)")
         settings = "seed=config['seed'], **config['task']['settings']"
-        said.append(f"config['task'] = noisysim.tasks.get(arrays, {settings})")
-    elif "task" in given:
-        said.append(f"config['task'] = ...  # the same task, {_short(config['task']['name'])}")
+        lines.append(f"config['task'] = noisysim.tasks.get(arrays, {settings})")
+    elif "task" in unnamed:
+        lines.append(f"config['task'] = ...  # the same task, {_short(config['task']['name'])}")
     else:
-        said.append("config['task'] = {'name': config['task']['name'], **config['task']['settings']}")
+        lines.append("config['task'] = {'name': config['task']['name'], **config['task']['settings']}")
     for name in ("learner", "optimizer"):
-        if name in given:
-            said.append(f"config[{name!r}] = ...  # {_short(config[name]['name'])}, with the settings listed above")
-    if "diagnostics" in given:
-        said.append("config['diagnostics'] = [...]  # with your own among them")
-    if "device" in given:
+        if name in unnamed:
+            lines.append(f"config[{name!r}] = ...  # {_short(config[name]['name'])}, with the settings listed above")
+    if "diagnostics" in unnamed:
+        lines.append("config['diagnostics'] = [...]  # with your own among them")
+    if "device" in unnamed:
         called = _short(config["device"]["name"])
-        said.append(f"config['device'] = noisysim.devices.again(config['device'], ...)  # an instance of {called}")
-    return "\n".join([*said, "noisysim.run(**config)"])
+        device = "noisysim.devices.get_recorded(config['device'], ...)"
+        lines.append(f"config['device'] = {device}  # an instance of {called}")
+    return "\n".join([*lines, "noisysim.run(**config)"])
 
 
 def _short(name: str) -> str:
@@ -118,13 +120,13 @@ def _short(name: str) -> str:
 def files(config: dict[str, Any]) -> list[str]:
     """The files and the data of a run, and by what to tell that they are the same."""
     device, task = config["device"], config["task"]
-    found = []
+    sentences = []
     if "sha256" in device:
-        found.append(f"Device {device['name']}, SHA-256 {device['sha256']}.")
+        sentences.append(f"Device {device['name']}, SHA-256 {device['sha256']}.")
     for field in (name.removesuffix("_sha256") for name in device if name.endswith("_sha256")):
-        found.append(f"Data file of the device {device[field]}, SHA-256 {device[field + '_sha256']}.")
+        sentences.append(f"Data file of the device {device[field]}, SHA-256 {device[field + '_sha256']}.")
     where = "Task file" if task["name"] not in tasks.names() and _is_task(task["name"]) else "Data of task"
-    return [*found, f"{where} {task['name']}: CRC-32 of the arrays {task['crc32']}."]
+    return [*sentences, f"{where} {task['name']}: CRC-32 of the arrays {task['crc32']}."]
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
@@ -138,14 +140,14 @@ def _words(arguments: dict[str, Any], task: dict[str, Any]) -> list[str] | None:
     if "" in [*specs.values(), *watched]:
         return None
     plain = {k: v for k, v in arguments.items() if k not in (*specs, "layers", "diagnostics")}
-    said = [_option("task", specs["task"]), _layers(arguments["layers"])]
-    said += [_option(name, specs[name]) for name in ("device", "learner", "optimizer")]
+    words = [_option("task", specs["task"]), _layers(arguments["layers"])]
+    words += [_option(name, specs[name]) for name in ("device", "learner", "optimizer")]
     for name, value in plain.items():
         if value != USUAL[name] or name == "seed":
-            said.append(_switch(name, value) if isinstance(value, bool) else _option(name, value))
+            words.append(_switch(name, value) if isinstance(value, bool) else _option(name, value))
     if watched:
-        said.append(" ".join(["--diagnostics", *map(shlex.quote, watched)]))
-    return said
+        words.append(" ".join(["--diagnostics", *map(shlex.quote, watched)]))
+    return words
 
 
 def _option(name: str, value: Any) -> str:
@@ -165,11 +167,11 @@ def _layers(plain: list[Any]) -> str:
 
 
 def _spec(described: dict[str, Any], usual: Mapping[str, Any]) -> str:
-    """``name:field=value,...`` with the fields that leaving out would change; "" if that would not be read again."""
+    """``name:field=value,...`` with the fields that are not at their defaults; "" if that would not be read again."""
     settings = {k: v for k, v in described.items() if k != "name" and (k not in usual or usual[k] != v)}
     settings = {k: v for k, v in settings.items() if not k.endswith("sha256")}
     if not settings:
-        return described["name"]
+        return str(described["name"])
     inside = ",".join(f"{k}={_bare(v)}" for k, v in settings.items())
     return f"{described['name']}:{inside}" if _read(inside) == settings else ""
 
@@ -189,18 +191,18 @@ def _read(inside: str) -> dict[str, Any] | None:
 
 
 def _defaults(name: str, described: dict[str, Any]) -> Mapping[str, Any]:
-    """What fields of a device, learner or optimizer are if they are left out; of others' devices none are known."""
+    """What fields of a device, learner or optimizer are by default; of users' devices none are known."""
     if name != "device":
         return _fields(_KINDS[name][described["name"]])
     if described["name"] not in devices.BUILT_IN:
         return {}
-    return devices.kind(described["name"])._field_defaults  # type: ignore[attr-defined]
+    return dict(devices.defaults(devices.kind(described["name"])))
 
 
 def _fields(cls: type) -> Mapping[str, Any]:
-    return {name: getattr(cls, name) for name in cls.__dataclass_fields__}  # type: ignore[attr-defined]
+    return {field.name: getattr(cls, field.name) for field in dataclasses.fields(cls)}
 
 
 def _task_defaults(name: str) -> Mapping[str, Any]:
     cls = tasks.settings(name) if name in tasks.names() else own.OwnSettings
-    return cls._field_defaults  # type: ignore[attr-defined]
+    return dict(getattr(cls, "_field_defaults", {}))

@@ -12,6 +12,7 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim.chip import bench
 from noisysim.common.fields import declared
+from noisysim.common.types import Doubles
 from noisysim.devices.resolved import resolve
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN
@@ -28,20 +29,20 @@ def draw(device: Any, seed: int = 0) -> Any:
     """The figure of `noisysim.plot.device`."""
     device = devices.get(device)
     measured = [(panel, measure(device, seed)) for measure, panel in _PANELS.items()]
-    drawn = [(panel, found) for panel, found in measured if found is not None]
+    drawn = [(panel, measurement) for panel, measurement in measured if measurement is not None]
     rows = 1 if len(drawn) <= 3 else 2
     columns = math.ceil(len(drawn) / rows)
     width = max(3.7 * columns, 5.2)
-    said = _head(device, int(17 * width))
-    head = 0.42 + LINE * len(said)
+    lines = _head(device, int(17 * width))
+    head = 0.42 + LINE * len(lines)
     figure = style.figure(width, 3.2 * rows + head)
     height = figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
     figure.text(0.1 / width, 1 - 0.1 / height, devices.name_of(device), va="top", fontsize=13, weight="bold", color=INK)
-    for k, line in enumerate(said):
+    for k, line in enumerate(lines):
         figure.text(0.1 / width, 1 - (0.36 + LINE * k) / height, line, va="top", fontsize=SMALL, color=INK)
-    for (panel, found), place in zip(drawn, _places(figure, rows, columns, len(drawn)), strict=True):
-        panel(figure, place, found)
+    for (panel, measurement), place in zip(drawn, _places(figure, rows, columns, len(drawn)), strict=True):
+        panel(figure, place, measurement)
     return figure
 
 
@@ -56,45 +57,45 @@ def _places(figure: Any, rows: int, columns: int, count: int) -> list[Any]:
 
 
 def _head(device: Any, room: int) -> list[str]:
-    """What the device is, the numbers that one asks for first, and whatever was set; in lines of so many characters."""
-    own, fields, numbers = devices.own_hooks(device), declared(type(device)), resolve(device)
-    said = []
+    """What the device is, its main numbers, and the fields that were set; in lines of limited length."""
+    hooks, fields, numbers = devices.own_hooks(device), declared(type(device)), resolve(device)
+    facts = []
     if "g_max" in fields:
-        said.append(f"{numbers.g_min:g} to {numbers.g_max:g} µS")
-        said.append("two cells a weight" if numbers.paired else "one cell a weight")
+        facts.append(f"{numbers.g_min:g} to {numbers.g_max:g} µS")
+        facts.append("two cells per weight" if numbers.paired else "one cell per weight")
     for field, name in (("dac_bits", "DAC"), ("adc_bits", "ADC")):
         if field in fields:
             bits = getattr(device, field)
-            said.append(f"{name} {bits:g} bits" if bits else f"{name} ideal")
+            facts.append(f"{name} {bits:g} bits" if bits else f"{name} ideal")
     if "line_noise" in fields:
-        said.append(f"line noise {100 * device.line_noise:g} % of full scale")
-    if "pulse" in own:
-        said.append("written by pulses, " + ("closed loop" if numbers.verified else "open loop"))
+        facts.append(f"line noise {100 * device.line_noise:g} % of full scale")
+    if "pulse" in hooks:
+        facts.append("written by pulses, " + ("closed loop" if numbers.verified else "open loop"))
     for name, value in devices.changes(device).items():
-        said.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
+        facts.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
     about = (type(device).__doc__ or "").partition("\n")[0]
-    return [line for text in (about, " · ".join(said)) for line in textwrap.wrap(text, room)]
+    return [line for text in (about, " · ".join(facts)) for line in textwrap.wrap(text, room)]
 
 
 # --- panels ---------------------------------------------------------------------------------------------------------
 
 
-def _transfer(figure: Any, place: Any, found: bench.Transfer) -> None:
+def _transfer(figure: Any, place: Any, transfer: bench.Transfer) -> None:
     """The curve, and below it how far reads lie off the ideal one."""
     grid = place.subgridspec(2, 1, height_ratios=(3, 2), hspace=0.02)
     curve = figure.add_subplot(grid[0])
     off = figure.add_subplot(grid[1], sharex=curve)
-    repeats, _, columns = found.reads.shape
-    at = np.tile(found.inputs, repeats)
-    for panel, ideal in ((curve, 0.0), (off, found.ideal)):
-        reads = found.reads - np.reshape(ideal, (-1, 1))
+    repeats, _, columns = transfer.reads.shape
+    at = np.tile(transfer.inputs, repeats)
+    for panel, ideal in ((curve, 0.0), (off, transfer.ideal)):
+        reads = transfer.reads - np.reshape(ideal, (-1, 1))
         means = reads.mean(axis=0)
         panel.plot(at, reads[:, :, 0].ravel(), ".", color=TRAIN, ms=2.5, alpha=0.5, mew=0, label="reads of one line")
-        others = panel.plot(found.inputs, means[:, 1:], color=INK, lw=0.6, alpha=0.5)
+        others = panel.plot(transfer.inputs, means[:, 1:], color=INK, lw=0.6, alpha=0.5)
         others[0].set_label(f"means of {columns - 1} others")
-        panel.plot(found.inputs, means[:, 0], color=INK, lw=1.3, label="their mean")
-        panel.plot(found.inputs, found.ideal - ideal, color=TEST, lw=0.9, ls=DASHED, label="ideal")
-    least = 1e-4 * np.abs(found.ideal).max()  # rounding is nothing to look at
+        panel.plot(transfer.inputs, means[:, 0], color=INK, lw=1.3, label="their mean")
+        panel.plot(transfer.inputs, transfer.ideal - ideal, color=TEST, lw=0.9, ls=DASHED, label="ideal")
+    least = 1e-4 * np.abs(transfer.ideal).max()  # rounding is nothing to look at
     if np.abs(off.get_ylim()).max() < least:
         off.set_ylim(-least, least)
     _name(curve, "transfer, DAC to ADC", "", "output (pre-activation)")
@@ -103,54 +104,54 @@ def _transfer(figure: Any, place: Any, found: bench.Transfer) -> None:
     _legend(curve)
 
 
-def _read_noise(figure: Any, place: Any, found: bench.ReadNoise) -> None:
+def _read_noise(figure: Any, place: Any, noise: bench.ReadNoise) -> None:
     panel = figure.add_subplot(place)
-    panel.hist(found.reads, _edges(found), density=True, color=TRAIN, alpha=0.5, label=f"{len(found.reads)} reads")
-    at = found.mean + found.std * np.linspace(-4, 4, 200)
-    density = np.exp(-0.5 * ((at - found.mean) / found.std) ** 2) / (found.std * math.sqrt(2 * math.pi))
-    said = "declared law" if found.declared else "normal of the same moments\n(no law of the line declared)"
-    panel.plot(at, density, color=TEST, lw=1.3, label=said)
+    panel.hist(noise.reads, _edges(noise), density=True, color=TRAIN, alpha=0.5, label=f"{len(noise.reads)} reads")
+    at = noise.mean + noise.std * np.linspace(-4, 4, 200)
+    density = np.exp(-0.5 * ((at - noise.mean) / noise.std) ** 2) / (noise.std * math.sqrt(2 * math.pi))
+    label = "declared law" if noise.declared else "normal of the same moments\n(no law of the line declared)"
+    panel.plot(at, density, color=TEST, lw=1.3, label=label)
     panel.set_ylim(top=1.35 * max(density.max(), panel.dataLim.ymax))
-    _name(panel, f"read noise, std {found.reads.std():.3g}", "line − exact product (pre-activation)", "density")
+    _name(panel, f"read noise, std {noise.reads.std():.3g}", "line − exact product (pre-activation)", "density")
     _legend(panel, ncols=2)
 
 
-def _edges(found: bench.ReadNoise) -> np.ndarray:
+def _edges(noise: bench.ReadNoise) -> Doubles:
     """Of a histogram's bins; where reads take few values, one each."""
-    values = np.unique(found.reads)
+    values = np.unique(noise.reads)
     if 1 < len(values) < BINS:
         middles = (values[1:] + values[:-1]) / 2
         return np.array([2 * values[0] - middles[0], *middles, 2 * values[-1] - middles[-1]])
-    reach = max(4 * found.std, np.abs(found.reads - found.mean).max())
-    return found.mean + np.linspace(-reach, reach, BINS + 1)
+    reach = max(4 * noise.std, np.abs(noise.reads - noise.mean).max())
+    return noise.mean + np.linspace(-reach, reach, BINS + 1)
 
 
-def _programming_error(figure: Any, place: Any, found: bench.ProgrammingError) -> None:
+def _programming_error(figure: Any, place: Any, writes: bench.ProgrammingError) -> None:
     panel = figure.add_subplot(place)
-    at = np.broadcast_to(found.targets, found.errors.shape)
-    panel.plot(at.ravel(), found.errors.ravel(), ".", color=TRAIN, ms=2.5, alpha=0.35, mew=0, label="cells")
-    targets = found.targets.reshape(GROUPS, -1)
-    errors = found.errors.T.reshape(GROUPS, -1)
+    at = np.broadcast_to(writes.targets, writes.errors.shape)
+    panel.plot(at.ravel(), writes.errors.ravel(), ".", color=TRAIN, ms=2.5, alpha=0.35, mew=0, label="cells")
+    targets = writes.targets.reshape(GROUPS, -1)
+    errors = writes.errors.T.reshape(GROUPS, -1)
     mean, std = np.mean(errors, axis=1), np.std(errors, axis=1)
     panel.plot(targets.mean(axis=1), mean, color=INK, lw=1.5, label="mean, ±1 std")
     panel.plot(targets.mean(axis=1), np.stack([mean - std, mean + std], axis=1), color=INK, lw=0.8)
-    if found.law is not None:
-        means, stds = (values.reshape(GROUPS, -1) for values in found.law)
+    if writes.law is not None:
+        means, stds = (values.reshape(GROUPS, -1) for values in writes.law)
         mean, std = means.mean(axis=1), np.sqrt((stds**2).mean(axis=1) + means.var(axis=1))
-        said = panel.plot(
+        curves = panel.plot(
             targets.mean(axis=1), np.stack([mean - std, mean + std], axis=1), color=TEST, lw=1.2, ls=DASHED
         )
-        said[0].set_label("declared law")
-    reach = np.max(np.abs(found.errors)) or 1.0
+        curves[0].set_label("declared law")
+    reach = np.max(np.abs(writes.errors)) or 1.0
     _headroom(panel, -reach, reach)
-    _name(panel, f"programming error, std {np.std(found.errors):.3g} µS", "target (µS)", "conductance − target (µS)")
+    _name(panel, f"programming error, std {np.std(writes.errors):.3g} µS", "target (µS)", "conductance − target (µS)")
     _legend(panel, ncols=3)
 
 
-def _pulse_response(figure: Any, place: Any, found: bench.PulseResponse) -> None:
+def _pulse_response(figure: Any, place: Any, response: bench.PulseResponse) -> None:
     panel = figure.add_subplot(place)
-    cells = np.concatenate([found.up, found.down[1:]])
-    at = np.arange(len(cells)) * found.pulses[1]
+    cells = np.concatenate([response.up, response.down[1:]])
+    at = np.arange(len(cells)) * response.pulses[1]
     low, high = np.percentile(cells, [10, 90], axis=1)
     if (high > low).any():
         panel.fill_between(at, low, high, color=TRAIN, alpha=0.22, lw=0, label="10 to 90 %")
@@ -160,31 +161,34 @@ def _pulse_response(figure: Any, place: Any, found: bench.PulseResponse) -> None
     drawn = np.concatenate([cells[:, :CELLS].ravel(), low, high])
     _headroom(panel, np.min(drawn), np.max(drawn))
     _name(
-        panel, "response to pulses", "pulses, up and then down" if len(found.down) else "pulses up", "conductance (µS)"
+        panel,
+        "response to pulses",
+        "pulses, up and then down" if len(response.down) else "pulses up",
+        "conductance (µS)",
     )
     _legend(panel, ncols=3)
 
 
-def _ageing(figure: Any, place: Any, found: bench.Ageing) -> None:
+def _ageing(figure: Any, place: Any, ageing: bench.Ageing) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     panel = figure.add_subplot(place)
-    low, middle, high = np.percentile(found.cells, [10, 50, 90], axis=1)
-    for k in range(len(found.targets)):
-        said = None if k else "10 to 90 %"
-        panel.fill_between(found.ages, low[:, k], high[:, k], color=TRAIN, alpha=0.3, lw=0, label=said)
-    lines = panel.plot(found.ages, middle, color=INK, lw=1.4)
+    low, middle, high = np.percentile(ageing.cells, [10, 50, 90], axis=1)
+    for k in range(len(ageing.targets)):
+        label = None if k else "10 to 90 %"
+        panel.fill_between(ageing.ages, low[:, k], high[:, k], color=TRAIN, alpha=0.3, lw=0, label=label)
+    lines = panel.plot(ageing.ages, middle, color=INK, lw=1.4)
     lines[0].set_label("median")
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(numticks=7))
     panel.xaxis.set_minor_locator(NullLocator())
     _headroom(panel, low.min(), high.max())
     _name(panel, "ageing", "time since the write (s)", "conductance (µS)")
-    if found.output is not None:
+    if ageing.output is not None:
         right = panel.twinx()
         panel.plot([], [], color=TEST, lw=1.3, label="output")
-        right.plot(found.ages, found.output, color=TEST, lw=1.3)
-        _headroom(right, 0.0, found.output.max())
+        right.plot(ageing.ages, ageing.output, color=TEST, lw=1.3)
+        _headroom(right, 0.0, ageing.output.max())
         right.set_ylabel("output, compensated (of that written)", color=TEST, fontsize=9)
         right.tick_params(labelsize=SMALL, colors=TEST)
         right.spines[["top", "left"]].set_visible(False)
@@ -192,16 +196,16 @@ def _ageing(figure: Any, place: Any, found: bench.Ageing) -> None:
     _legend(panel, ncols=3)
 
 
-def _faults(figure: Any, place: Any, found: bench.Faults) -> None:
+def _faults(figure: Any, place: Any, faults: bench.Faults) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
     panel = figure.add_subplot(place)
     colours = ListedColormap(list(FAULTS.values()))
-    panel.imshow(found.array, cmap=colours, vmin=-0.5, vmax=len(FAULTS) - 0.5, aspect="auto", interpolation="none")
+    panel.imshow(faults.array, cmap=colours, vmin=-0.5, vmax=len(FAULTS) - 0.5, aspect="auto", interpolation="none")
     _name(panel, "faults of one array", "output line", "input line")
     panel.grid(visible=False)
-    handles = [Patch(fc=FAULTS[k], label=f"{k} {100 * share:.1f} %") for k, share in found.shares.items() if share]
+    handles = [Patch(fc=FAULTS[k], label=f"{k} {100 * share:.1f} %") for k, share in faults.shares.items() if share]
     _legend(panel, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from noisysim.chip.diagnostics import DIAGNOSTICS
+from noisysim.common.types import Doubles
 from noisysim.reporting import pages, plot, style
 from noisysim.runs.result import Result
 
@@ -98,7 +99,7 @@ def learning_curves(result: Result) -> list[Picture]:
     """Loss and, for a classification, accuracy against epochs; nothing of a run that ended before its first update."""
     if not len(result.steps["train_loss"]):
         return []
-    found = []
+    pictures = []
     names = ["loss", "accuracy"] if np.isfinite(result.history["test_accuracy"]).any() else ["loss"]
     for k, name in enumerate(names):
         figure = plot.learning_curves(result)
@@ -110,13 +111,13 @@ def learning_curves(result: Result) -> list[Picture]:
                 f": on the test split {form(test[0])} after the first epoch, {form(test[-1])} after epoch {len(test)}"
             )
         caption = f"{name.capitalize()}: an epoch's training mean stands at its middle, a test at its end."
-        found.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[k]), f"curve-{name}", alt)))
-    return found
+        pictures.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[k]), f"curve-{name}", alt)))
+    return pictures
 
 
 def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
     """A figure of each diagnostic, and the names of those that were not defined in this run."""
-    found, undefined = [], []
+    pictures, undefined = [], []
     for number, one in enumerate(result.config["diagnostics"]):
         name = one["name"]
         if not np.isfinite(result.diagnostics[name]).any():
@@ -126,8 +127,8 @@ def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
         meaning = inspect.getdoc(DIAGNOSTICS[name]) if name in DIAGNOSTICS else None
         caption = f"{name}: {meaning.splitlines()[0]}" if meaning else name
         alt = f"{name} of each layer against updates"
-        found.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[0]), f"diagnostic-{number}", alt)))
-    return found, undefined
+        pictures.append(Picture(caption, alt, embedded(_alone(figure, figure.axes[0]), f"diagnostic-{number}", alt)))
+    return pictures, undefined
 
 
 def chips(result: Result) -> list[Picture]:
@@ -142,29 +143,29 @@ def chips(result: Result) -> list[Picture]:
         return []
     figure = style.figure(*SIZE)
     axes = figure.subplots()
-    said = "final test accuracy (%)" if name == "accuracy" else "final test loss"
-    (_histogram if len(values) > FEW else _dots)(axes, values, said)
+    label = "final test accuracy (%)" if name == "accuracy" else "final test loss"
+    (_histogram if len(values) > FEW else _dots)(axes, values, label)
     axes.legend(frameon=False, fontsize=8)
     style.plain(axes)
     alt = f"Final test {name} of {len(finite)} chips, from {finite.min():.4g} to {finite.max():.4g}"
     return [Picture(f"Final test {name} of each chip.", alt, embedded(figure, "chips", alt))]
 
 
-def _dots(axes: Any, values: np.ndarray, said: str) -> None:
+def _dots(axes: Any, values: Doubles, label: str) -> None:
     """A point a chip."""
     finite = values[np.isfinite(values)]
     mean, spread = finite.mean(), finite.std(ddof=1)
     axes.axhspan(mean - spread, mean + spread, color=style.TEST, alpha=0.12, lw=0, label="standard deviation")
     axes.axhline(mean, color=style.TEST, lw=1.2, label="mean")
     axes.plot(np.arange(1, len(values) + 1), values, "o", color=style.INK, ms=5)
-    axes.set(xlabel="chip", ylabel=said)
+    axes.set(xlabel="chip", ylabel=label)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _histogram(axes: Any, values: np.ndarray, said: str) -> None:
+def _histogram(axes: Any, values: Doubles, label: str) -> None:
     """How many chips ended where."""
     finite = values[np.isfinite(values)]
     axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=style.TRAIN, alpha=0.6)
     axes.axvline(finite.mean(), color=style.TEST, lw=1.5, label="mean")
-    axes.set(xlabel=said, ylabel="chips")
+    axes.set(xlabel=label, ylabel="chips")
     axes.yaxis.get_major_locator().set_params(integer=True)

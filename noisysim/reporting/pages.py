@@ -58,8 +58,8 @@ def render(template: str, **content: Any) -> str:
 
 def over(values: Any, form: str, scale: float = 1.0) -> str:
     """A number; of several those that are finite, as mean and standard deviation; – where there is none."""
-    found = scale * np.atleast_1d(np.asarray(values, float))
-    finite = found[np.isfinite(found)]
+    scaled = scale * np.atleast_1d(np.asarray(values, float))
+    finite = scaled[np.isfinite(scaled)]
     if not finite.size:
         return NONE
     if finite.size == 1:
@@ -77,8 +77,8 @@ def _spread(mean: float, std: float, form: str) -> str:
 
 def accuracy(values: Any) -> str:
     """Per cent of fractions."""
-    said = over(values, ".1f", 100.0)
-    return said if said == NONE else f"{said} %"
+    text = over(values, ".1f", 100.0)
+    return text if text == NONE else f"{text} %"
 
 
 def loss(values: Any) -> str:
@@ -88,8 +88,8 @@ def loss(values: Any) -> str:
 
 def words(name: str) -> str:
     """A name from a file as a heading has it."""
-    said = " ".join(_SHORT.get(word, word) for word in name.split("_"))
-    return said[0].upper() + said[1:]
+    text = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    return text[0].upper() + text[1:]
 
 
 def count(number: float) -> str:
@@ -100,7 +100,7 @@ def count(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as somebody would say them."""
+    """A duration in readable units."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -11,6 +11,7 @@ import numpy as np
 from noisysim.common import writing
 from noisysim.common.fields import check_choice
 from noisysim.common.texts import printable
+from noisysim.common.types import Doubles
 from noisysim.reporting import style
 
 POINTS = 400
@@ -39,7 +40,7 @@ def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> An
 
 
 def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Any:
-    """What a device does, measured on chips of it; panels are left out where it does no such thing.
+    """What a device does, measured on chips of it; a panel is omitted where the device has no such effect.
 
     Transfer curve, read noise, programming error, response to pulses, ageing, faults (`noisysim.bench`).
 
@@ -98,8 +99,8 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     steps = result.steps["train_loss"]
     at, batches, together = _batches(_over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"]))
-    said = "each batch" if together == 1 else f"mean of {together} batches"
-    panels[0].plot(at, batches, color=style.TRAIN, alpha=0.4, lw=0.8, label=said)
+    label = "each batch" if together == 1 else f"mean of {together} batches"
+    panels[0].plot(at, batches, color=style.TRAIN, alpha=0.4, lw=0.8, label=label)
     for panel, name, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=False):
         line = "-" if len(epochs) > 1 else "s"  # one point makes no line
         mean, spread = _over_chips(scale * history[f"train_{name}"])
@@ -107,8 +108,8 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
         if steps.ndim > 1:
             panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=style.INK, alpha=0.15, lw=0)
         mean, spread = _over_chips(scale * history[f"test_{name}"])
-        said = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
-        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=said)
+        label = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
+        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=label)
         if steps.ndim > 1:
             panel.errorbar(epochs, mean, spread, fmt="none", ecolor=style.TEST, elinewidth=1)
         panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
@@ -121,7 +122,7 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
     return _finish(figure, result, path)
 
 
-def _over_chips(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
     """Mean and standard deviation over the chips of a run, of those whose values are finite; of one chip its values."""
     if values.ndim == 1:
         return values, np.zeros_like(values)
@@ -168,7 +169,7 @@ def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | N
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(names) :]:
         panel.remove()
-    together = _together(result.diagnostics["update"])
+    together = _looks_per_point(result.diagnostics["update"])
     for number, (panel, name) in enumerate(zip(panels, names, strict=False)):
         axis = DIAGNOSTICS.get(name, Diagnostic).axis
         _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
@@ -185,7 +186,7 @@ def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | N
     return _finish(figure, result, path)
 
 
-def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> None:
+def _lines(panel: Any, updates: Doubles, values: Doubles, axis: Any) -> None:
     """A diagnostic, (looks, layers), in one panel."""
     from matplotlib import colormaps
     from matplotlib.ticker import MultipleLocator
@@ -214,22 +215,23 @@ def _lines(panel: Any, updates: np.ndarray, values: np.ndarray, axis: Any) -> No
     style.plain(panel)
 
 
-def _thinned(values: np.ndarray) -> np.ndarray:
+def _thinned(values: Doubles) -> Doubles:
     """Means of successive looks over what is defined, at most `LOOKS` of them."""
     if len(values) <= LOOKS:
         return values
-    firsts = np.arange(0, len(values), _together(values))
+    firsts = np.arange(0, len(values), _looks_per_point(values))
     defined = np.isfinite(values)
     sums, counts = (np.add.reduceat(a, firsts, axis=0) for a in (np.where(defined, values, 0.0), defined.astype(float)))
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    means: Doubles = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
 
 
-def _together(values: np.ndarray) -> int:
+def _looks_per_point(values: Doubles) -> int:
     """How many looks one point is the mean of."""
     return max(1, -(-len(values) // LOOKS))
 
 
-def _batches(losses: np.ndarray, an_epoch: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _batches(losses: Doubles, an_epoch: int) -> tuple[Doubles, Doubles, int]:
     """Where (in epochs) and what the losses of the updates were, and how many one point is the mean of."""
     together = max(1, -(-len(losses) // POINTS))
     firsts = np.arange(0, len(losses), together)
@@ -238,7 +240,7 @@ def _batches(losses: np.ndarray, an_epoch: int) -> tuple[np.ndarray, np.ndarray,
     return (firsts + counts / 2) / an_epoch, means, together
 
 
-def _scale(panel: Any, shown: np.ndarray) -> None:
+def _scale(panel: Any, shown: Doubles) -> None:
     """A logarithmic axis where the losses span more than a linear one shows, its ticks in plain numbers."""
     if not len(shown) or shown.max() <= 20 * shown.min():
         return

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.chip.cost import Cost
+from noisysim.common.types import Array, Doubles
 from noisysim.reporting import figures, pages, settings
 from noisysim.reporting.command import reproduction
 from noisysim.reporting.pages import Fact, Table
@@ -64,7 +65,7 @@ def render(result: Result) -> str:
         about=[Fact(n, v) for n, v in result.rows() if n in ("task", "network", "device", "learner", "optimizer")],
         notes=config["task"].get("notes", []),
         warnings=result.warnings,
-        go_on=f"noisysim resume {shlex.quote(name)}" if name and result.status in storage.RESUMABLE else "",
+        resume_command=f"noisysim resume {shlex.quote(name)}" if name and result.status in storage.RESUMABLE else "",
         curves=curves,
         diagnostics=looked,
         measured=dict(result.rows()).get("measured", ""),
@@ -94,46 +95,46 @@ def outcome(result: Result) -> list[Fact]:
     """The run at one glance."""
     history, config = result.history, result.config
     done, chips = len(history["train_loss"]), config.get("chips", 1)
-    found = []
+    facts = []
     if done:
         last = {name: history[f"test_{name}"][-1] for name in ("accuracy", "loss")}
         if np.isfinite(history["test_accuracy"]).any():
-            found.append(Fact("Test accuracy", pages.accuracy(last["accuracy"]), _best(history["test_accuracy"])))
+            facts.append(Fact("Test accuracy", pages.accuracy(last["accuracy"]), _best(history["test_accuracy"])))
         train = f"training {pages.loss(history['train_loss'][-1])}"
-        found.append(Fact("Test loss", pages.loss(last["loss"]), train))
-    found.append(Fact("Epochs", f"{done:,} of {config['epochs']:,}", f"{result.cost['updates']:,} updates"))
-    found.append(Fact("Time", pages.duration(result.elapsed), f"backend {config['backend']}"))
+        facts.append(Fact("Test loss", pages.loss(last["loss"]), train))
+    facts.append(Fact("Epochs", f"{done:,} of {config['epochs']:,}", f"{result.cost['updates']:,} updates"))
+    facts.append(Fact("Time", pages.duration(result.elapsed), f"backend {config['backend']}"))
     if chips > 1:
-        found.append(Fact("Chips", f"{chips}", "values are mean ± standard deviation over chips"))
-    return found
+        facts.append(Fact("Chips", f"{chips}", "values are mean ± standard deviation over chips"))
+    return facts
 
 
-def _means(values: np.ndarray) -> np.ndarray:
+def _means(values: Doubles) -> Doubles:
     """Over the chips of a run whose values are finite, (epochs,)."""
     return values if values.ndim == 1 else np.ma.filled(np.ma.masked_invalid(values).mean(axis=1), np.nan)
 
 
-def _best(accuracies: np.ndarray) -> str:
+def _best(accuracies: Doubles) -> str:
     means = _means(accuracies)
     best = int(np.nanargmax(means))
     return f"best {100 * means[best]:.1f} % after epoch {best + 1}"
 
 
 def epoch_table(result: Result) -> Table | None:
-    """Losses, accuracies and rates, an epoch a row; of a long run some rows, the best among them."""
+    """Losses, accuracies and rates, one row per epoch; of a long run some rows, the best among them."""
     history = result.history
     columns = [name for name in _COLUMNS if name in _LOSSES or np.isfinite(history[name]).any()]
     rows, n = _chosen(history), len(history["train_loss"])
-    said = f"{n} epochs"
+    caption = f"{n} epochs"
     if len(rows) < n:
-        said = f"{len(rows)} of {n} epochs, evenly chosen, the first, the best and the last among them"
+        caption = f"{len(rows)} of {n} epochs, evenly chosen, the first, the best and the last among them"
     body = [[f"{k + 1}", *(_COLUMNS[name](history[name][k]) for name in columns)] for k in rows]
     header = ["Epoch", *map(pages.words, columns)]
-    return Table(said, header, body, frozenset(range(len(header)))) if n else None
+    return Table(caption, header, body, frozenset(range(len(header)))) if n else None
 
 
-def _chosen(history: dict[str, np.ndarray]) -> np.ndarray:
-    """The epochs of the table: all of them, or so many of them and the best."""
+def _chosen(history: dict[str, Doubles]) -> Array:
+    """The epochs of the table: all of them, or a selection with the best."""
     n, accuracy = len(history["train_loss"]), history["test_accuracy"]
     if n <= EPOCHS:
         return np.arange(n)
@@ -165,14 +166,14 @@ def cost_table(result: Result) -> Table:
         each = pages.NONE if start or name == "updates" or not updates else pages.count(number / updates)
         single = pages.NONE if start or name in _BATCHES or not samples else pages.count(number / samples)
         rows.append([pages.words(name), pages.count(number), each, single, _COST[name]])
-    said = f"{updates:,} updates, {samples:,} samples learned from; tests and calibration are counted too"
+    caption = f"{updates:,} updates, {samples:,} samples learned from; tests and calibration are counted too"
     if result.config.get("chips", 1) > 1:
-        said += "; passes and updates are those of all chips side by side"
-    return Table(said, ["Count", "Total", "Per update", "Per sample", "Meaning"], rows, frozenset((1, 2, 3)))
+        caption += "; passes and updates are those of all chips side by side"
+    return Table(caption, ["Count", "Total", "Per update", "Per sample", "Meaning"], rows, frozenset((1, 2, 3)))
 
 
 def learned(result: Result) -> int:
     """Samples that the updates were made of, on all chips."""
     task, batch = result.config["task"]["n_train"], result.config["batch_size"]
     epochs, rest = divmod(len(result.steps["train_loss"]), -(-task // batch))
-    return result.config.get("chips", 1) * (epochs * task + rest * batch)
+    return int(result.config.get("chips", 1)) * int(epochs * task + rest * batch)

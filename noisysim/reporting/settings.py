@@ -59,19 +59,19 @@ class Group(NamedTuple):
 def groups(config: Mapping[str, Any]) -> list[Group]:
     """A resolved configuration part by part; of a study's, which may lack parts and names, those that it has."""
     task = config.get("task", {})
-    found = [
+    all_groups = [
         _device(config.get("device", {})),
         _group("Learner", config.get("learner", {}), learners.LEARNERS),
         _group("Optimizer", config.get("optimizer", {}), optimizers.OPTIMIZERS),
         _part("Task", task.get("settings", {}), task.get("name"), _task(task.get("name", ""))),
         *(_group("Diagnostic", one, diagnostics.DIAGNOSTICS) for one in config.get("diagnostics", [])),
     ]
-    return [group for group in found if group.settings]
+    return [group for group in all_groups if group.settings]
 
 
 def run(config: Mapping[str, Any]) -> Group:
     """The arguments of `noisysim.run` that are no parts of their own."""
-    meanings = {name: Field(doc=said) for name, said in _arguments().items()}
+    meanings = {name: Field(doc=text) for name, text in _arguments().items()}
     plain = {k: v for k, v in config.items() if k in meanings and k not in PARTS}
     usual = {k: v if USUAL[k] is None else USUAL[k] for k, v in plain.items()}  # None: what task or rule suggest
     group = _fields("Run", plain, usual, meanings)
@@ -81,8 +81,8 @@ def run(config: Mapping[str, Any]) -> Group:
 def _arguments() -> dict[str, str]:
     """What each argument of `noisysim.run` is: the first sentence of its docstring."""
     section = (inspect.getdoc(api.run) or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
-    found = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
-    return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in found}
+    entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
+    return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in entries}
 
 
 def shown(value: Any) -> str:
@@ -137,7 +137,7 @@ def _fields(title: str, values: Mapping[str, Any], usual: Mapping[str, Any], spe
 
 
 def _read(source: str) -> tuple[dict[str, Any], dict[str, Field]]:
-    """Defaults and declarations in the recorded text of somebody's device, as far as they are written out.
+    """Defaults and declarations in the recorded text of a user's device, as far as they are written out.
 
     The text is read, not executed.
     """
@@ -149,9 +149,9 @@ def _read(source: str) -> tuple[dict[str, Any], dict[str, Field]]:
             continue
         for call in ast.walk(annotation):
             if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Field"):
-                said: dict[Any, ast.expr] = dict(zip(Field._fields, call.args, strict=False))
-                said.update((keyword.arg, keyword.value) for keyword in call.keywords)
-                specs[name] = Field(unit=_text(said.get("unit")), doc=_text(said.get("doc")))
+                arguments: dict[Any, ast.expr] = dict(zip(Field._fields, call.args, strict=False))
+                arguments.update((keyword.arg, keyword.value) for keyword in call.keywords)
+                specs[name] = Field(unit=_text(arguments.get("unit")), doc=_text(arguments.get("doc")))
     return usual, specs
 
 

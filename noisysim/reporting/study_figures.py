@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Doubles
 from noisysim.reporting import style
 from noisysim.reporting.figures import SIZE, Picture, embedded
 from noisysim.studies.study import Study
@@ -20,8 +21,10 @@ _AVERAGED = ("seed", "chip")
 
 def measure(data: Any) -> str:
     """What the figures show: test accuracy, for a regression test loss, "" where no run has either."""
-    found = [name for name in ("test_accuracy", "test_loss") if name in data and np.isfinite(data[name].values).any()]
-    return found[0] if found else ""
+    measured = [
+        name for name in ("test_accuracy", "test_loss") if name in data and np.isfinite(data[name].values).any()
+    ]
+    return measured[0] if measured else ""
 
 
 def means(data: Any, name: str) -> Any:
@@ -34,10 +37,10 @@ def means(data: Any, name: str) -> Any:
 def best(study: Study, data: Any, name: str) -> dict[str, Any]:
     """Labels of the setting with the best mean, of those whose runs all finished if there are any."""
     whole = data[name].mean([dim for dim in _AVERAGED if dim in data[name].dims], skipna=False)
-    found = whole if np.isfinite(whole.values).any() else means(data, name)
-    values = found.values if name.endswith("accuracy") else -found.values
+    candidates = whole if np.isfinite(whole.values).any() else means(data, name)
+    values = candidates.values if name.endswith("accuracy") else -candidates.values
     at = np.unravel_index(np.nanargmax(values), values.shape)
-    chosen = {str(dim): study.axes[str(dim)][k] for dim, k in zip(found.dims, at, strict=True)}
+    chosen = {str(dim): study.axes[str(dim)][k] for dim, k in zip(candidates.dims, at, strict=True)}
     return {dim: label for dim, label in chosen.items() if len(study.axes[dim]) > 1}
 
 
@@ -48,17 +51,17 @@ def pictures(study: Study, data: Any, name: str) -> list[Picture]:
     words = [axis for axis in axes if axis not in numbers]
     chosen = best(study, data, name)
     hue = next((axis for axis in words if len(study.axes[axis]) <= COLOURS), None)
-    found = [_lines(study, name, x, hue, axes, chosen) for x in numbers[:NUMERIC]]
+    drawn = [_lines(study, name, x, hue, axes, chosen) for x in numbers[:NUMERIC]]
     if not numbers and axes:
         other = next((axis for axis in axes[1:] if len(study.axes[axis]) <= COLOURS), None)
-        found.append(_lines(study, name, axes[0], other, axes, chosen))
+        drawn.append(_lines(study, name, axes[0], other, axes, chosen))
     if len(numbers) > 1:
-        found.append(_map(study, data, name, numbers[1], numbers[0], chosen))
+        drawn.append(_map(study, data, name, numbers[1], numbers[0], chosen))
     by_epoch = data.get(f"{name}_by_epoch")
     if by_epoch is not None and by_epoch.sizes.get("epoch", 0) > 1:
         colour = hue or next((axis for axis in axes if len(study.axes[axis]) <= COLOURS), None)
-        found.append(_lines(study, name, "epoch", colour, axes, chosen))
-    return found
+        drawn.append(_lines(study, name, "epoch", colour, axes, chosen))
+    return drawn
 
 
 def _lines(study: Study, name: str, x: str, hue: str | None, axes: list[str], chosen: dict[str, Any]) -> Picture:
@@ -77,8 +80,8 @@ def _lines(study: Study, name: str, x: str, hue: str | None, axes: list[str], ch
 
 
 def _at(select: dict[str, Any]) -> str:
-    said = ", ".join(f"{axis} = {label}" for axis, label in select.items())
-    return f", at the best {said}" if said else ""
+    labels = ", ".join(f"{axis} = {label}" for axis, label in select.items())
+    return f", at the best {labels}" if labels else ""
 
 
 def _map(study: Study, data: Any, name: str, x: str, y: str, chosen: dict[str, Any]) -> Picture:
@@ -102,7 +105,7 @@ def _map(study: Study, data: Any, name: str, x: str, y: str, chosen: dict[str, A
     return Picture(f"{alt}. Means over seeds; grey: no run finished.", alt, embedded(figure, "map", alt))
 
 
-def _numbers(axes: Any, image: Any, values: np.ndarray, form: str) -> None:
+def _numbers(axes: Any, image: Any, values: Doubles, form: str) -> None:
     """Each value in its place, in black or white, whichever stands out."""
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

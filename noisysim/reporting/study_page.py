@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Doubles
 from noisysim.reporting import command, pages, settings, study_figures
 from noisysim.reporting.command import Reproduction
 from noisysim.reporting.pages import Fact, Table
@@ -38,7 +39,7 @@ def render(study: Study) -> str:
         same=[Fact(n, fixed[n]["name"]) for n in ("task", "device", "learner") if "name" in fixed.get(n, {})],
         warnings=_warnings(study),
         troubles=_troubles(study),
-        go_on=f"noisysim sweep {shlex.quote(name)}" if name and study.counts["missing"] else "",
+        resume_command=f"noisysim sweep {shlex.quote(name)}" if name and study.counts["missing"] else "",
         pictures=pictures,
         results=results(study, data, measure),
         cost=_cost(data),
@@ -59,21 +60,21 @@ def title(study: Study) -> str:
 def _outcome(study: Study, data: Any, measure: str) -> list[Fact]:
     counts = study.counts
     rest = ", ".join(f"{n} {name}" for name, n in counts.items() if n and name != "finished")
-    found = [Fact("Runs", f"{sum(counts.values()):,}"), Fact("Finished", f"{counts['finished']:,}", rest)]
+    facts = [Fact("Runs", f"{sum(counts.values()):,}"), Fact("Finished", f"{counts['finished']:,}", rest)]
     if (noticed := study.noticed)["warned"]:
-        found.append(Fact("Warned", f"{noticed['warned']:,}", kinds(noticed)))
+        facts.append(Fact("Warned", f"{noticed['warned']:,}", kinds(noticed)))
     if measure:
         best = study_figures.best(study, data, measure)
         where = ", ".join(f"{axis} = {settings.shown(label)}" for axis, label in best.items())
-        found.insert(0, Fact(f"Best {measure.replace('_', ' ')}", _mean(data[measure].sel(best), measure), where))
+        facts.insert(0, Fact(f"Best {measure.replace('_', ' ')}", _mean(data[measure].sel(best), measure), where))
     if "elapsed" in data and np.isfinite(data.elapsed.values).any():
-        found.append(Fact("Time", pages.duration(float(np.nansum(data.elapsed.values))), "all runs together"))
-    return found
+        facts.append(Fact("Time", pages.duration(float(np.nansum(data.elapsed.values))), "all runs together"))
+    return facts
 
 
-def _mean(found: Any, name: str) -> str:
+def _mean(mean: Any, name: str) -> str:
     """Of several runs (and chips) mean and standard deviation, of one its value."""
-    return (pages.accuracy if name.endswith("accuracy") else pages.loss)(found.values.ravel())
+    return (pages.accuracy if name.endswith("accuracy") else pages.loss)(mean.values.ravel())
 
 
 def _axes(study: Study) -> Table:
@@ -83,19 +84,21 @@ def _axes(study: Study) -> Table:
 
 def _warnings(study: Study) -> list[str]:
     """What runs that were done warned of, the most frequent first."""
-    found = study.warnings()
-    said = [f"{line} ({n} runs, numbers of one)" if n > 1 else line for line, n in found[:WARNINGS]]
-    return said + ([f"and {len(found) - WARNINGS} more"] if len(found) > WARNINGS else [])
+    counted = study.warnings()
+    lines = [f"{line} ({n} runs, numbers of one)" if n > 1 else line for line, n in counted[:WARNINGS]]
+    return lines + ([f"and {len(counted) - WARNINGS} more"] if len(counted) > WARNINGS else [])
 
 
 def _troubles(study: Study) -> Table | None:
     """The runs that failed or diverged, and why."""
-    found = study.problems()
-    if not found:
+    problems = study.problems()
+    if not problems:
         return None
-    said = f"{len(found)} runs failed or diverged" + (f"; the first {TROUBLES}" if len(found) > TROUBLES else "")
-    rows = [[where, status, why or pages.NONE] for where, status, why in found[:TROUBLES]]
-    return Table(said, ["Run", "Status", "Message"], rows)
+    caption = f"{len(problems)} runs failed or diverged" + (
+        f"; the first {TROUBLES}" if len(problems) > TROUBLES else ""
+    )
+    rows = [[where, status, why or pages.NONE] for where, status, why in problems[:TROUBLES]]
+    return Table(caption, ["Run", "Status", "Message"], rows)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -106,10 +109,10 @@ def results(study: Study, data: Any, measure: str) -> Table:
     axes = [axis for axis, labels in study.axes.items() if axis != "seed" and len(labels) > 1]
     names = [n for n in ("test_accuracy", "test_loss", "train_loss") if n in data and np.isfinite(data[n].values).any()]
     points = list(itertools.product(*(range(len(study.axes[axis])) for axis in axes)))
-    said = "Mean ± standard deviation over seeds" + (" and chips" if "chip" in data.dims else "")
-    said += " of the runs that finished"
+    caption = "Mean ± standard deviation over seeds" + (" and chips" if "chip" in data.dims else "")
+    caption += " of the runs that finished"
     if len(points) > ROWS:
-        said += f"; of {len(points):,} settings the best {ROWS // 2} and the worst {ROWS // 2}"
+        caption += f"; of {len(points):,} settings the best {ROWS // 2} and the worst {ROWS // 2}"
         points = _extremes(data, measure, axes, points)
     rows = []
     for point in points:
@@ -120,7 +123,7 @@ def results(study: Study, data: Any, measure: str) -> Table:
         seconds = pages.over(here.elapsed.mean().item(), ".3g") if "elapsed" in here else pages.NONE
         rows.append([*labels, f"{(status == 'finished').sum()} of {status.size}", *values, seconds])
     columns = [*(axes or ["Setting"]), "Finished", *map(pages.words, names), "Seconds"]
-    return Table(said, columns, rows, frozenset(range(len(axes) or 1, len(columns))))
+    return Table(caption, columns, rows, frozenset(range(len(axes) or 1, len(columns))))
 
 
 def _extremes(data: Any, measure: str, axes: list[str], points: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -145,7 +148,7 @@ def _cost(data: Any) -> Table | None:
     return Table("Of the runs that were done", columns, rows, frozenset(range(1, 5))) if rows else None
 
 
-def _summed(values: np.ndarray) -> list[float]:
+def _summed(values: Doubles) -> list[float]:
     return [float(f(values)) for f in (np.sum, np.min, np.median, np.max)]
 
 

@@ -1,4 +1,4 @@
-"""A run's result file while the run goes on: written now and then, and at its end."""
+"""A run's result file during the run: written at intervals, and at its end."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class Checkpoints:
                 storage.write(self._held, content)
             except OSError as error:
                 path = self._held.path
-                said = type(error)(f"{error}; the last checkpoint is whole: noisysim resume {path}")
-                said.errno = error.errno
-                raise said from None
+                explained = type(error)(f"{error}; the last checkpoint is complete: noisysim resume {path}")
+                explained.errno = error.errno
+                raise explained from None
         return content
 
     def __call__(self) -> None:
-        """One on the way; an error is a warning, once, and the next call tries again."""
+        """One during the run; an error is a warning, once, and the next call tries again."""
         if self._held is None:
             return
         try:
             self._write(self._held)
         except (OSError, MemoryError) as error:
             if not self._warned:
-                said = f"{error or 'out of memory'}; the run goes on, and tries again at its next checkpoint"
-                warnings.warn(said, RuntimeWarning, stacklevel=2)
+                message = f"{error or 'out of memory'}; the run continues, and tries again at its next checkpoint"
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
             self._warned = True

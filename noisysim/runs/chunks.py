@@ -7,7 +7,7 @@ samples a chunk has follows from shapes alone, so that a run gives the same bits
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,39 +16,41 @@ from noisysim.compute import layered
 from noisysim.compute.execution import spans
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch
+from noisysim.learners import Learner, State
+from noisysim.networks.architecture import Architecture
 
 MOST_VALUES = 1 << 29
 """Of the activities and perturbations of an update's passes; 2 GiB of float32."""
 
 
-def samples_at_once(learner: Any, state: Any, samples: int) -> int:
-    """How many of an update's samples, those of all chips, are gone through at once: all, or a chunk of each chip's."""
+def samples_at_once(learner: Learner, state: State, samples: int) -> int:
+    """How many of an update's samples, over all chips, are processed at once: all, or a chunk of each chip's."""
     if not additive(learner, state.net):
         return samples
     return min(samples, state.chips * held_at_once(learner, state.net, state.chips))
 
 
-def additive(learner: Any, net: Any) -> bool:
+def additive(learner: Learner, net: Architecture) -> bool:
     """Whether chunks of an update give the same gradient as the whole, rounding apart."""
-    return learner.additive and learner.loss == "sample" and not any(net.norms)
+    return learner.additive and getattr(learner, "loss", "") == "sample" and not any(net.norms)
 
 
-def held_at_once(learner: Any, net: Any, chips: int) -> int:
+def held_at_once(learner: Any, net: Architecture, chips: int) -> int:
     """How many samples of each chip a chunk may have."""
     passes = 1 + learner.samples * (net.depth if learner.one_by_one else 1)
-    return max(1, MOST_VALUES // (2 * passes * sum(net.lines) * chips))
+    return int(max(1, MOST_VALUES // (2 * passes * sum(net.lines) * chips)))
 
 
 def parts(batch: Batch, chips: int, samples: int) -> Iterator[tuple[int, Batch]]:
-    """Chunks of a batch, of so many samples of all chips at the most, and the number of each one's first sample."""
-    own = len(batch.inputs) // chips
-    for first, last in spans(own, samples // chips):
-        x, t = (a.reshape(chips, own, -1)[:, first:last].reshape(-1, a.shape[1]) for a in batch[:2])
+    """Chunks of a batch, each of at most `samples` over all chips, and the number of its first sample."""
+    per_chip = len(batch.inputs) // chips
+    for first, last in spans(per_chip, samples // chips):
+        x, t = (a.reshape(chips, per_chip, -1)[:, first:last].reshape(-1, a.shape[1]) for a in batch[:2])
         yield first, Batch(x, t, batch.loss)
 
 
-class Whole:
-    """What the chunks of an update come to: its gradient, and what its first pass drove each layer with.
+class Sum:
+    """The sum of an update's chunks: its gradient, and what its first pass drove each layer with.
 
     Parameters
     ----------
@@ -60,16 +62,16 @@ class Whole:
         Whether inputs are wanted.
     """
 
-    def __init__(self, state: Any, samples: int, inputs: bool):
-        net, self._chips, self._own = state.net, state.chips, samples // state.chips
+    def __init__(self, state: State, samples: int, inputs: bool):
+        net, self._chips, self._per_chip = state.net, state.chips, samples // state.chips
         self.gradient = layered.zeros(state.stack(net.shapes), state.xp)
         driven = [net.driven_shape(layer, samples) for layer in range(net.depth)] if inputs else []
         self.inputs: Layered = layered.empty(driven, state.xp)
 
-    def add(self, first: int, gradient: Layered, inputs: Any) -> None:
+    def add(self, first: int, gradient: Layered, inputs: Sequence[Any]) -> None:
         """Add a chunk that begins with a chip's sample `first`."""
         count = len(inputs[0]) // self._chips
-        self.gradient.flat += np.float32(count / self._own) * gradient.flat
+        self.gradient.flat += np.float32(count / self._per_chip) * gradient.flat
         for target, some in zip(self.inputs, inputs, strict=False):
             shape = (self._chips, -1, *some.shape[1:])
             target.reshape(shape)[:, first : first + count] = some.reshape(shape)

@@ -6,153 +6,143 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import noisysim.devices as devices
-from noisysim import tasks
+from noisysim import learners, tasks
 from noisysim.chip import diagnostics
-from noisysim.chip.chip import CHIPS, INJECTIONS
+from noisysim.chip.chip import INJECTIONS
+from noisysim.chip.diagnostics import Diagnostic
 from noisysim.chip.initial_weights import INITS
 from noisysim.common import identity
-from noisysim.common.fields import Field, check, check_choice, check_names, check_switch, declared, shown
+from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
 from noisysim.compute import backends
-from noisysim.learners import files as learner_files
-from noisysim.learners import optimizers
+from noisysim.learners import Learner, optimizers
+from noisysim.learners.optimizers import Optimizer
+from noisysim.networks import activations
 from noisysim.networks import layers as kinds
-from noisysim.networks.activations import ACTIVATIONS
+from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import architecture, with_ends
+from noisysim.runs import storage
+from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, PlainSettings
 
-Count = Annotated[int, Field("", 1, 10**9, whole=True)]
 
-
-@dataclass
-class Config:
+@dataclass(kw_only=True)
+class Config(PlainSettings):
     """A resolved run.
 
-    The fields are the arguments of `noisysim.run`; names have become objects and ``None`` has become a value.
+    The fields are arguments of `noisysim.run`; names have become objects and ``None`` has become a value.
     """
 
-    task: Any
+    task: tasks.Task
     layers: list[kinds.Layer]
     device: Any
-    learner: Any
-    optimizer: Any
-    learning_rate: Annotated[float, Field("", 0, 1e6, "step of the optimizer")]
-    learning_rate_decay: Annotated[float, Field("", 1e-9, 1, "factor on the learning rate, each epoch")]
-    batch_size: Count
-    epochs: Count
-    activation: str
-    bias: bool
-    inject: str
-    backend: str
-    seed: Annotated[int, Field("", 0, 2**63 - 1, whole=True)]
-    oracle: bool
-    init: str
-    diagnostics: list[Any]
-    every: Annotated[int, Field("updates", 1, 10**9, whole=True)]
-    chips: Annotated[int, CHIPS]
+    activation: Activation
+    learner: Learner
+    optimizer: Optimizer
+    diagnostics: list[Diagnostic]
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-able values that `resolve` reads again."""
         return {
-            **{k: getattr(self, k) for k in _PLAIN},
+            **{setting.name: getattr(self, setting.name) for setting in fields(PlainSettings)},
             "layers": kinds.plain(self.layers),
+            "activation": activations.REGISTRY.text(self.activation),
+            **self._described_activations(),
             "task": {**self.task.describe(), **identity.of(self.task)},
             "device": devices.describe(self.device),
-            "learner": learner_files.describe(self.learner),
+            "learner": learners.describe(self.learner),
             "optimizer": optimizers.describe(self.optimizer),
             "diagnostics": [diagnostics.describe(d) for d in self.diagnostics],
         }
 
+    def _described_activations(self) -> dict[str, Any]:
+        """The network's activation functions that are not the package's own, if there are any."""
+        plan = architecture(with_ends(self.task.input_shape, self.layers, self.task.n_out), self.activation, self.bias)
+        described = map(activations.REGISTRY.describe, dict.fromkeys((self.activation, *plan.kinds)))
+        foreign = [one for one in described if len(one) > 1]
+        return {"activations": foreign} if foreign else {}
 
-_PLAIN = (
-    "learning_rate", "learning_rate_decay", "batch_size", "epochs", "activation", "bias", "inject",
-    "backend", "seed", "oracle", "init", "every", "chips",
-)  # fmt: skip
+
+SETTINGS = tuple(setting.name for setting in fields(Config))
+"""Arguments of `noisysim.run` that decide what it computes; the others decide where, how fast and for how long."""
 
 
-def resolve(
-    *,
-    task: Any,
-    layers: Any,
-    device: Any,
-    learner: Any,
-    optimizer: Any,
-    learning_rate: float | None,
-    learning_rate_decay: float | None,
-    batch_size: int | None,
-    epochs: int | None,
-    activation: str,
-    bias: bool,
-    inject: str,
-    backend: str,
-    seed: int,
-    oracle: bool | None,
-    init: str,
-    diagnostics: Sequence[Any],
-    every: int,
-    data: str | os.PathLike[str] | None,
-    chips: int = 1,
-) -> Config:
+def resolve(*, data: str | os.PathLike[str] | None = None, **settings: Any) -> Config:
     """Check every setting and fill in what was left to the task and the learner.
+
+    Parameters
+    ----------
+    data : path, optional
+        Folder of the data files.
+    **settings
+        All of `SETTINGS`, as `noisysim.run` takes them.
 
     Raises
     ------
     ValueError, TypeError
         Naming the setting, its value, what is allowed and, for a misspelt name, the nearest known one.
     """
-    specs = declared(Config)
-    seed = check("run", "seed", seed, specs["seed"])
-    device, learner, optimizer = devices.get(device), learner_files.get(learner), optimizers.get(optimizer)
-    check_choice("activation", activation, ACTIVATIONS)
-    check_choice("inject", inject, INJECTIONS)
-    backend = backends.resolve(backend)
-    check_choice("init", init, INITS)
-    bias = check_switch("run.bias", bias)
-    oracle = check_switch("run.oracle", oracle, None)
-    if oracle is False and "oracle" in learner.requires():
-        raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: leave it out or True")
-    watched = _diagnostics(diagnostics)
-    chips = check("run", "chips", chips, specs["chips"])
+    settings = {**DEFAULTS_OF_OLD_FILES, **settings}
+    check_names("run", settings, SETTINGS)
+    seed = _check_number("seed", settings["seed"])
+    device, learner = devices.get(settings["device"]), learners.get(settings["learner"])
+    optimizer = optimizers.get(settings["optimizer"])
+    words = _check_words(settings, learner)
+    watched = _check_diagnostics(settings["diagnostics"])
+    chips = _check_number("chips", settings["chips"])
     if watched and chips > 1:
-        raise ValueError(f"run.diagnostics look at one chip, not at {chips}: leave them out, or chips=1")
-    numbers = {
-        "learning_rate": learning_rate, "learning_rate_decay": learning_rate_decay, "batch_size": batch_size,
-        "epochs": epochs, "every": every,
-    }  # fmt: skip
-    numbers = {name: value for name, value in numbers.items() if value is not None or name == "every"}
-    given = {name: check("run", name, value, specs[name]) for name, value in numbers.items()}
-    listed = None if layers is None else kinds.hidden(layers)
+        raise ValueError(f"run.diagnostics look at one chip, not at {chips}: omit them, or set chips=1")
+    numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
+    every = _check_number("every", settings["every"])
+    layers = None if settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
-    task = tasks.get(task, data=data, seed=seed)
-    listed = kinds.hidden(task.defaults["layers"]) if listed is None else listed
-    plan = architecture(with_ends(task.input_shape, listed, task.n_out), activation, bias)
-    _check_start(init, plan.activations[:-1])
+    task = tasks.get(settings["task"], data=data, seed=seed)
+    layers = kinds.hidden(task.defaults["layers"]) if layers is None else layers
+    net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
+    _check_start(words["init"], net.activations[:-1])
+    filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
+    return Config(
+        task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
+        chips=chips, every=every, **words, **{name: filled[name] for name in _NUMBERS},
+    )  # fmt: skip
+
+
+_NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs")
+"""Numbers that default to what suits the task or the learner."""
+
+
+def _check_number(name: str, value: Any) -> Any:
+    return check("run", name, value, declared(PlainSettings)[name])
+
+
+def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
+    """The settings that are names, words or switches."""
+    activation = activations.get(settings["activation"])
+    check_choice("inject", settings["inject"], INJECTIONS)
+    backend = backends.resolve(settings["backend"])
+    check_choice("init", settings["init"], INITS)
+    bias = check_switch("run.bias", settings["bias"])
+    oracle = check_switch("run.oracle", settings["oracle"], None)
+    needs_oracle = "oracle" in learner.requires()
+    if oracle is False and needs_oracle:
+        raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: omit it, or set True")
+    return {
+        "activation": activation, "inject": settings["inject"], "backend": backend,
+        "init": settings["init"], "bias": bias, "oracle": needs_oracle if oracle is None else oracle,
+    }  # fmt: skip
+
+
+def _suggested_rate(learner: Learner, optimizer: Optimizer, numbers: Mapping[str, Any]) -> dict[str, float]:
+    """The learning rate that suits the rule; refused where there is none, and none was given."""
     suggested = learner.rates.get(optimizer.name)
-    if suggested is None and "learning_rate" not in given:
+    if suggested is None and "learning_rate" not in numbers:
         raise ValueError(
             f"run.learning_rate: learner {learner.name!r} suggests none for optimizer {optimizer.name!r}: give one"
         )
-    filled = {"learning_rate": suggested, "learning_rate_decay": 1.0, **task.defaults, **given}
-    return Config(
-        task=task,
-        layers=listed,
-        device=device,
-        learner=learner,
-        optimizer=optimizer,
-        activation=activation,
-        bias=bias,
-        inject=inject,
-        backend=backend,
-        seed=seed,
-        oracle="oracle" in learner.requires() if oracle is None else oracle,
-        init=init,
-        diagnostics=watched,
-        chips=chips,
-        **{name: filled[name] for name in ("learning_rate", "learning_rate_decay", "batch_size", "epochs", "every")},
-    )
+    return {} if suggested is None else {"learning_rate": suggested}
 
 
 def _check_start(init: str, activations: list[str]) -> None:
@@ -163,10 +153,10 @@ def _check_start(init: str, activations: list[str]) -> None:
         )
 
 
-def _diagnostics(given: Any) -> list[Any]:
-    if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
-        raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {shown(given)}")
-    chosen = [diagnostics.get(one) for one in given]
+def _check_diagnostics(specs: Any) -> list[Diagnostic]:
+    if isinstance(specs, (str, Mapping)) or not isinstance(specs, Sequence):
+        raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {shown(specs)}")
+    chosen = [diagnostics.get(spec) for spec in specs]
     if len({one.name for one in chosen}) < len(chosen):
         raise ValueError(f"run.diagnostics names one twice: {', '.join(one.name for one in chosen)}")
     return chosen
@@ -194,14 +184,9 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}")
-    if path.suffix == ".toml":
-        given = _read_toml(path)
-    else:
-        from noisysim.runs import storage
-
-        given = rerunnable(storage.read_config(path))
-    check_names(f"configuration {path}", given, known)
-    return given
+    arguments = _read_toml(path) if path.suffix == ".toml" else rerunnable(storage.read_config(path))
+    check_names(f"configuration {path}", arguments, known)
+    return arguments
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -210,19 +195,42 @@ def _read_toml(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        arguments: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
+    return arguments
 
 
 def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
     """What a result file stored, as arguments of `noisysim.run`."""
-    given = json.loads(json.dumps(dict(plain)))
-    stored = given["task"]
+    arguments: dict[str, Any] = json.loads(json.dumps(dict(plain)))
+    stored = arguments["task"]
     if "identity" in stored:
-        own = stored["identity"]["class"]
-        raise ValueError(f"this run's task was an object of class {own}, which no name finds: give it again, task=...")
+        name = stored["identity"]["class"]
+        raise ValueError(f"this run's task was an object of class {name}, which no name finds: give it again, task=...")
     if stored["name"] == "arrays":
         raise ValueError("this run learned arrays that its file does not hold: give them again as task=(x, y, ...)")
-    given["task"] = {"name": stored["name"], **stored["settings"]}
-    return given
+    name = stored["name"]
+    if ":" in name and not name.lower().endswith((".h5", ".hdf5")):  # with settings that no record confirms
+        raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, task=...")
+    record = {name: stored[name] for name in ("source", "sha256") if name in stored}
+    arguments["task"] = {**task_settings(stored), **record, "name": name}
+    return with_activations(arguments)
+
+
+def task_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a recorded task, a loss that is not the package's own with its record."""
+    settings = dict(stored["settings"])
+    if not isinstance(settings.get("loss", ""), str):
+        raise ValueError(f"this run's task has the loss {shown(settings['loss'])}, which is no name")
+    return {**settings, "loss": stored["loss_part"]} if "loss_part" in stored else settings
+
+
+def with_activations(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings as arguments of `noisysim.run`, their own activation functions compared with the record."""
+    arguments = {name: value for name, value in plain.items() if name != "activations"}
+    for recorded in plain.get("activations", []):
+        activations.REGISTRY.get(recorded)
+        if recorded["name"] == arguments["activation"]:
+            arguments["activation"] = recorded
+    return arguments

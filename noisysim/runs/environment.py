@@ -66,10 +66,10 @@ def blas() -> str:
     """The BLAS libraries that are loaded, each with the kind of processor it computes for."""
     from noisysim.compute.execution import blas_libraries
 
-    found = {
+    libraries = {
         f"{one['internal_api']} {one.get('version')} ({one.get('architecture', 'unknown')})" for one in blas_libraries()
     }
-    return ", ".join(sorted(found))
+    return ", ".join(sorted(libraries))
 
 
 def describe(backend: str) -> dict[str, Any]:

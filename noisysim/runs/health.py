@@ -8,19 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.common.types import Bools, Doubles, Ints
 from noisysim.compute import backends, periphery
+from noisysim.compute.observation import Batch, Observation
+from noisysim.networks.architecture import Architecture
 from noisysim.runs.history import History
+from noisysim.tasks import Task
 
 LITTLE = 0.05
-"""Below this share of activity differences a learner is close to deaf (4 bits with 1 % noise still give 7 %)."""
+"""Below this share of activity differences that reach it, a learner learns hardly anything (4 bits with 1 % noise still
+give 7 %)."""
 RISEN = 1.25
-"""A training loss so many times its minimum, and rising, is told of."""
+"""Factor over its minimum from which a rising training loss is reported."""
 GROWN = 1.1
 """Growth of the activities from which weights are said to diffuse."""
 UNSTABLE, NOTHING = "unstable", "nothing was learned"
-"""How the warnings begin by which a study counts its runs."""
+"""How the warnings begin that a study counts."""
 EXPLODED = 1e8
-"""A batch's mean loss beyond so many times the first batch's (or 1, if that is more), or a non-finite one, is
+"""A batch's mean loss above this factor times the first batch's (or 1, if that is more), or a non-finite one, is
 divergence: the run stops."""
 AMPLIFIED = 100
 """Mean square of what decorrelation makes of a layer's inputs, in theirs, beyond which it has diverged."""
@@ -56,34 +61,37 @@ class Scales(NamedTuple):
 USUAL = Scales()
 
 
-def scales(task: Any) -> Scales:
+def scales(task: Task) -> Scales:
     """Of the first 256 training samples, as a run sees them."""
     batch = task.batch("train", slice(0, min(task.n_train, 256)))
     inputs, targets = (float(np.sqrt(np.mean(np.square(a, dtype=np.float64)))) for a in batch[:2])
-    said = {}
+    advice = {}
     if task.settings.get("standardise") == "none":
-        said["advice_inputs"] = "let the task standardise the inputs (standardise='global')"
+        advice["advice_inputs"] = "let the task standardise the inputs (standardise='global')"
     if task.settings.get("standardise_targets") is False:
-        said["advice_targets"] = "let the task standardise the targets (standardise_targets=True)"
-    return Scales(inputs, 1.0 if task.classification else targets, **said)
+        advice["advice_targets"] = "let the task standardise the targets (standardise_targets=True)"
+    return Scales(inputs, 1.0 if task.classification else targets, **advice)
 
 
-def exploded(losses: np.ndarray, first: Any = 1.0) -> np.ndarray:
+def exploded(losses: Doubles, first: Any = 1.0) -> Bools:
     """Which of the chips' mean losses of a batch, (..., chips), are divergence, `first` those of the first batch."""
-    return ~(np.isfinite(losses) & (losses <= EXPLODED * np.maximum(1.0, first)))
+    diverged: Bools = ~(np.isfinite(losses) & (losses <= EXPLODED * np.maximum(1.0, first)))
+    return diverged
 
 
-def powers(inputs: Sequence[Any], chips: int) -> np.ndarray:
+def powers(inputs: Sequence[Any], chips: int) -> Doubles:
     """Mean squared length of the vectors that drive each layer, (layers, chips)."""
-    found = []
+    means = []
     for x in inputs:
-        place, vectors = backends.of(x), x.size // x.shape[-1] // chips
+        place, vectors = backends.backend_of(x), x.size // x.shape[-1] // chips
         squares = place.xp.square(x, dtype=np.float64).reshape(chips, -1).sum(axis=1)
-        found.append(place.take(squares) / vectors)
-    return np.array(found)
+        means.append(place.take(squares) / vectors)
+    return np.array(means)
 
 
-def culprit(net: Any, batch: Any, observation: Any, rate: float, before: np.ndarray, chips: int) -> np.ndarray:
+def culprit(
+    net: Architecture, batch: Batch, observation: Observation, rate: float, before: Doubles, chips: int
+) -> Ints:
     """Which layer's decorrelation has diverged on chips that have: its number, from 1; 0 where none has.
 
     That is where it amplifies its inputs, and was unstable at their scale from the start: R <- R - rate (...) R can
@@ -101,15 +109,15 @@ def culprit(net: Any, batch: Any, observation: Any, rate: float, before: np.ndar
         `powers` of the first update.
     chips : int
     """
-    found = np.zeros(chips, np.int64)
+    layers = np.zeros(chips, np.int64)
     with np.errstate(over="ignore", invalid="ignore"):
         for layer, driven in enumerate(observation.inputs):
             below = batch.inputs if layer == 0 else periphery.outputs(net, layer - 1, observation, chips)
-            (own,), (turned,) = powers([periphery.unfold(net, layer, below)], chips), powers([driven], chips)
-            grown = np.isfinite(own) & ~(turned <= AMPLIFIED * own)
-            scale = np.maximum(before[layer], own) if layer == 0 else before[layer]
-            found[(found == 0) & grown & (rate * scale > 1)] = layer + 1
-    return found
+            (plain,), (turned,) = powers([periphery.unfold(net, layer, below)], chips), powers([driven], chips)
+            grown = np.isfinite(plain) & ~(turned <= AMPLIFIED * plain)
+            scale = np.maximum(before[layer], plain) if layer == 0 else before[layer]
+            layers[(layers == 0) & grown & (rate * scale > 1)] = layer + 1
+    return layers
 
 
 def divergence(history: History, fault: str) -> str:
@@ -117,7 +125,7 @@ def divergence(history: History, fault: str) -> str:
     return f"diverged in epoch {len(history.epoch['learning_rate']) + 1}: {fault}"
 
 
-def decorrelation_fault(layer: int, powers: np.ndarray, scales: Scales) -> str:
+def decorrelation_fault(layer: int, powers: Doubles, scales: Scales) -> str:
     """That the decorrelation of a layer's inputs diverged, and what helps, from `powers` of the first update."""
     advice = [*scales.inputs_advice, f"set decorrelation={0.5 / powers.max():.1g} in the learner"]
     return (
@@ -131,14 +139,14 @@ def learner_fault(history: History, learner: Any, scales: Scales) -> str:
     if not math.isfinite(history.first_loss):
         advice = ", or ".join(scales.advice) or "scale inputs and targets"
         return f"the loss of the first batch is non-finite, before anything was learned; {advice}"
-    said = "the loss grew without bound"
+    fault = "the loss grew without bound"
     if len(history.epoch["learning_rate"]):
-        return f"{said}; {_growth(history, learner, scales)}"
-    return f"{said}; {', or '.join(['lower learning_rate', *scales.advice])}"
+        return f"{fault}; {_growth(history, learner, scales)}"
+    return f"{fault}; {', or '.join(['lower learning_rate', *scales.advice])}"
 
 
 def _unstable(history: History) -> bool:
-    """Whether the training loss has risen well above its minimum, and goes on rising or is above where it began."""
+    """Whether the training loss has risen well above its minimum, and is still rising, or above where it began."""
     losses = history.mean("train_loss")
     if len(losses) < 3:
         return False
@@ -152,10 +160,10 @@ def _growth(history: History, learner: Any, scales: Scales) -> str:
     best = min(range(len(losses)), key=losses.__getitem__)
     first = history.first_loss
     low = f"{first:.3g} at the first batch" if first < losses[best] else f"{losses[best]:.3g} in epoch {best + 1}"
-    said = f"the training loss rose from {low} to {losses[-1]:.3g}"
+    growth = f"the training loss rose from {low} to {losses[-1]:.3g}"
     advice = ["lower learning_rate"]
     if activity[-1] > GROWN * activity[0]:
-        said += (
+        growth += (
             f", and since the first epoch activities grew from {activity[0]:.3g} to {activity[-1]:.3g}: noisy updates "
             "let the weights diffuse faster than they learn (Hiratani et al. 2022)"
         )
@@ -163,11 +171,11 @@ def _growth(history: History, learner: Any, scales: Scales) -> str:
             advice.append("set normalise=True in the learner")
     if hasattr(learner, "samples"):
         advice.append("average more samples")
-    return f"{said}; {', or '.join(advice + scales.advice)}"
+    return f"{growth}; {', or '.join(advice + scales.advice)}"
 
 
 def warnings(
-    history: History, learner: Any, sigma: float, heard: float, classes: int, scales: Scales = USUAL
+    history: History, learner: Any, sigma: float, least: float, classes: int, scales: Scales = USUAL
 ) -> list[str]:
     """Sentences, most serious first.
 
@@ -177,45 +185,45 @@ def warnings(
     learner : noisysim.learners.Learner
     sigma : float
         What the learner injects (standard deviation).
-    heard : float
-        What it would take to be heard, from `noisysim.runs.perturbation_strength.floor`.
+    least : float
+        The smallest that can be measured, from `noisysim.runs.perturbation_strength.floor`.
     classes : int
         Number of classes; 0 for regression.
     scales : Scales
         How large the task's data are.
     """
-    said = []
+    sentences = []
     if _unstable(history):
-        said.append(f"{UNSTABLE}: {_growth(history, learner, scales)}")
+        sentences.append(f"{UNSTABLE}: {_growth(history, learner, scales)}")
     shares = [s for s in history.mean("passed_share") if not math.isnan(s)]
     if shares:
         share = sum(shares) / len(shares)
         if share == 0:
-            said.append(
+            sentences.append(
                 "dead ADC: 0 % of the activity differences got through to the learner, so nothing can be learned; "
                 "raise adc_bits, narrow adc_range, or perturb more (sigma)"
             )
         elif share < LITTLE:
-            said.append(
+            sentences.append(
                 f"only {100 * share:.2g} % of the activity differences got through the ADC; raise adc_bits, perturb "
                 "more (sigma), or let the device's own noise be at least half an ADC step"
             )
-    if 0 < sigma < (2 / 3) * heard:
-        said.append(
-            f"the perturbation is too small to be heard: sigma = {sigma:.3g} against {heard:.3g}, three times the "
+    if 0 < sigma < (2 / 3) * least:
+        sentences.append(
+            f"the perturbation is lost in the noise: sigma = {sigma:.3g} is below {least:.3g}, three times the "
             "observed noise or half an ADC step; set sigma to that, or to 0 to have it chosen"
         )
     if getattr(learner, "loss", "sample") == "batch":
-        said.append(
+        sentences.append(
             "the learner sees one loss for the whole batch: every sample's update carries the noise of all, which "
             "grows as the square root of the batch size; use loss='sample' or a small batch"
         )
     accuracy = [a for a in history.mean("train_accuracy") if not math.isnan(a)]
     if classes and len(accuracy) >= 3 and max(accuracy) < 1.5 / classes:
-        said.append(f"{NOTHING}: training accuracy never left chance ({100 * max(accuracy):.1f} %)")
+        sentences.append(f"{NOTHING}: training accuracy never left chance ({100 * max(accuracy):.1f} %)")
     if scales.targets_far:
-        said.append(
+        sentences.append(
             f"the targets' RMS is {scales.targets:.3g}, far from 1, which is about what a network starts with and what "
             f"learning rates suit; {scales.advice_targets}"
         )
-    return said
+    return sentences

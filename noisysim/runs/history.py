@@ -1,4 +1,4 @@
-"""What a run records: values an epoch and values an update."""
+"""What a run records: values per epoch and values per update."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Doubles
+
 COUNTS = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
 MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "passed_share", "activity_rms")
-"""What each of several chips has a value of its own of; the other columns tell of all together."""
+"""Columns of which each of several chips has a value of its own; the others are of all chips together."""
 EPOCH = (*MEASURED[:4], "learning_rate", *MEASURED[4:], *COUNTS)
 STEP = ("train_loss",)
 LOOKS = "history/diagnostics"
@@ -24,7 +26,7 @@ class History:
     diagnostics : sequence of str
         Names of those that look.
     chips : int
-        Values in an entry of the columns that each chip has its own of.
+        Number of values in an entry of the columns that each chip has its own of.
     counted_apart : bool
         Whether these are also the columns of counts.
 
@@ -32,45 +34,44 @@ class History:
     ----------
     epoch, step : dict of array
         ``train_loss`` and ``train_accuracy`` are means over the epoch's baseline passes as they were observed,
-        ``test_*`` one pass over the test split after it; losses a sample, accuracies fractions (NaN for regression).
+        ``test_*`` one pass over the test split after it; losses per sample, accuracies fractions (NaN for regression).
         ``activity_rms`` is the root mean square of the first layer's pre-activations: it grows with the weights.
         ``passed_share`` is the share of activity differences that reached the learner (NaN where there are none);
         costs are totals up to the epoch's end. A step's ``train_loss`` is its batch's mean.
     looks : dict of list
-        What the diagnostics found, by name, (layers,) float64 a look; and under ``"update"`` the number of updates done
-        before it.
+        What the diagnostics found, by name, (layers,) float64 per look; and as ``"update"`` the updates done before.
     """
 
     def __init__(self, diagnostics: Sequence[str] = (), chips: int = 1, counted_apart: bool = False) -> None:
         self.chips = chips
-        self.own = MEASURED + COUNTS if counted_apart else MEASURED
+        self.per_chip = MEASURED + COUNTS if counted_apart else MEASURED
         self.epoch = {name: array("d") for name in EPOCH}
         self.step = {name: array("d") for name in STEP}
         self.looks: dict[str, list[Any]] = {name: [] for name in ("update", *diagnostics)} if diagnostics else {}
 
-    def take_up(self, earlier: History) -> None:
-        """Go on from what was recorded before."""
+    def resume(self, earlier: History) -> None:
+        """Continue what was recorded before."""
         self.epoch, self.step, self.looks = earlier.epoch, earlier.step, earlier.looks
 
-    def of_one(self, m: int, epochs: int, steps: int) -> History:
-        """What one of several chips has recorded in its first so many epochs and updates."""
+    def of_chip(self, m: int, epochs: int, steps: int) -> History:
+        """What one of several chips has recorded in its first `epochs` and `steps`."""
         one = History()
         for columns, mine, entries in ((self.epoch, one.epoch, epochs), (self.step, one.step, steps)):
             for name, column in columns.items():
-                mine[name].extend((column[m :: self.chips] if name in self.own else column)[:entries])
+                mine[name].extend((column[m :: self.chips] if name in self.per_chip else column)[:entries])
         return one
 
     def mean(self, name: str) -> list[float]:
         """A column of epochs, where chips have values of their own their mean."""
         column = np.array(self.epoch[name])
-        return (column.reshape(-1, self.chips).mean(axis=1) if name in self.own else column).tolist()
+        return list((column.reshape(-1, self.chips).mean(axis=1) if name in self.per_chip else column).tolist())
 
     @property
     def first_loss(self) -> float:
         """Mean training loss of the first update's batch."""
         return float(np.mean(self.step["train_loss"][: self.chips]))
 
-    def arrays(self) -> dict[str, dict[str, np.ndarray]]:
+    def arrays(self) -> dict[str, dict[str, Doubles]]:
         """The columns as arrays, by group of the result file; of several chips (entries, chips)."""
         return {
             "history/epoch": {name: self._shaped(name, column) for name, column in self.epoch.items()},
@@ -78,12 +79,12 @@ class History:
             **({LOOKS: {name: np.array(column) for name, column in self.looks.items()}} if self.looks else {}),
         }
 
-    def _shaped(self, name: str, column: Iterable[float]) -> np.ndarray:
-        found = np.array(column)
-        return found.reshape(-1, self.chips) if self.chips > 1 and name in self.own else found
+    def _shaped(self, name: str, column: Iterable[float]) -> Doubles:
+        values = np.array(column)
+        return values.reshape(-1, self.chips) if self.chips > 1 and name in self.per_chip else values
 
     @classmethod
-    def of(cls, arrays: dict[str, dict[str, np.ndarray]]) -> History:
+    def from_arrays(cls, arrays: dict[str, dict[str, Doubles]]) -> History:
         """The inverse of `arrays`."""
         shape = arrays["history/step"]["train_loss"].shape
         history = cls(chips=shape[1] if len(shape) > 1 else 1)

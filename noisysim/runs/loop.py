@@ -56,7 +56,7 @@ def prepare(learner: Learner, chip: Any, batch: Batch, *, seed: int = 0) -> Stat
     if not isinstance(batch, Batch):
         raise TypeError(f"batch must be a task's batch, such as task.batch('train', slice(0, 32)), not {type(batch)}")
     state = learner.init(
-        chip.architecture, seed=seed, offers=chip.offers, floor=0.0, loss=getattr(batch.loss, "name", ""),
+        chip.architecture, seed=seed, offers=chip.offers, floor=0.0, loss=batch.loss or "",
         chips=chip.chips, backend=chip.backend,
     )  # fmt: skip
     begin(learner, chip, state, batch.inputs)

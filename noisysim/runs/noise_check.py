@@ -1,4 +1,4 @@
-"""A device with read noise whose passes are all alike is a fault: it stops a run before it learns anything from it.
+"""Read noise that is lost stops a run before it learns: a noisy device whose passes are all alike is a fault.
 
 Whether noise must be seen is asked of the device's hooks alone, evaluated as plain Python on what the first layer's
 lines carry: nothing that decides how loops draw noise is asked.
@@ -40,7 +40,7 @@ def check(chip: Chip, inputs: Any) -> None:
     Parameters
     ----------
     chip : Chip
-        Calibrated. It stays as it is: noise, cost and clock go on as if nothing had been asked.
+        Calibrated. Not changed: noise, cost and clock continue as if it had not been checked.
     inputs : array
         (batch, n_in), of several chips the samples of one after those of another.
 
@@ -50,17 +50,17 @@ def check(chip: Chip, inputs: Any) -> None:
     """
     if not devices.own_hooks(chip.device) & {"readout", "read_cell", "jump", "cell_std"}:
         return
-    own = inputs.reshape(chip.chips, -1, inputs.shape[-1])[:, :ROWS]
-    own = backends.of(own).take(own)
-    x = own[:, np.arange(ROWS) % own.shape[1]].reshape(-1, inputs.shape[-1])
+    per_chip = inputs.reshape(chip.chips, -1, inputs.shape[-1])[:, :ROWS]
+    per_chip = backends.backend_of(per_chip).take(per_chip)
+    x = per_chip[:, np.arange(ROWS) % per_chip.shape[1]].reshape(-1, inputs.shape[-1])
     with chip.aside():
         first, second = analog_passes(chip, x, 2)
-    xp = backends.of(first.output).xp
+    xp = backends.backend_of(first.output).xp
     if not all(bool(xp.array_equal(a, b)) for a, b in zip(first.activities, second.activities, strict=True)):
         return
     if not np.isfinite(float(abs(first.output).max())):
-        return  # NaN is like nothing, infinity like itself: a run says so itself
-    behind, take = first_layer(chip), backends.of(first.output).take
+        return  # non-finite passes, which a run reports itself
+    behind, take = first_layer(chip), backends.backend_of(first.output).take
     (n_out, n_in), rows = chip.network.shapes[0], len(x) // chip.chips
     driven = np.array(take(first.inputs[0]))[:rows].reshape(-1, n_in)
     carried = np.array(take(first.activities[0]))[:rows].reshape(-1, n_out)
@@ -94,8 +94,8 @@ def _differing(device: Any, behind: FirstLayer, driven: np.ndarray, carried: np.
     with np.errstate(all="ignore"):
         for row, lines in zip(driven, carried, strict=True):
             for k, line in enumerate(lines):
-                once, again = (reader.read(k, row, line, rng, later) for later in (False, True))
-                count += bool(np.float32(line + (again - once)) != line and np.isfinite(again - once))
+                first, second = (reader.read(k, row, line, rng, later) for later in (False, True))
+                count += bool(np.float32(line + (second - first)) != line and np.isfinite(second - first))
     return count
 
 
@@ -107,7 +107,7 @@ class _Reader:
         if fields.get("adc_range") == 0:
             fields["adc_range"] = np.float32(behind.adc_range)
         self.d = types.SimpleNamespace(**fields)
-        self.behind, self.hooks, self.own = behind, devices.hooks(device), devices.own_hooks(device)
+        self.behind, self.hooks, self.active = behind, devices.hooks(device), devices.own_hooks(device)
         numbers = resolve(device)
         self.sides = 2 if numbers.paired else 1
         self.full = numbers.dac_range
@@ -118,7 +118,7 @@ class _Reader:
         """What a read of line k gives that carried `line`; `later` by a pass, as its cells' states may have jumped."""
         z, u = np.float32(rng.standard_normal()), np.float32(rng.uniform(0.01, 0.99))
         energy, moved = np.float32(0.0), 0.0
-        if self.behind.cells is not None and self.own & {"cell_std", "read_cell"}:
+        if self.behind.cells is not None and self.active & {"cell_std", "read_cell"}:
             start, stop = self.behind.inputs
             driven = self._through_cells(row)[start:stop]
             for j in np.argsort(-abs(driven))[:CELLS]:
@@ -131,7 +131,7 @@ class _Reader:
     def _through_cells(self, row: np.ndarray) -> np.ndarray:
         """What ohmic cells would be driven with."""
         full = self.full or float(abs(row).max())
-        if "current" not in self.own or not full:
+        if "current" not in self.active or not full:
             return row
         return np.array([full * float(self.hooks["current"](np.float32(v / full), self.d)) for v in row])
 
@@ -143,12 +143,12 @@ class _Reader:
             g, at = np.float32(array[0, k, j]), (0, side, k, j)
             if g == 0 and cells.stuck[at]:  # its line is cut
                 continue
-            if "cell_std" in self.own:
+            if "cell_std" in self.active:
                 if at not in self._stds:
                     asked = {"g": g, "t": np.float32(max(cells.age[at], 0.0)), "target": np.float32(cells.target[at])}
                     self._stds[at] = float(device_files.ask(self.hooks["cell_std"], self.d, **asked))
                 variance += (self._stds[at] * unit) ** 2
-            if "read_cell" in self.own:
+            if "read_cell" in self.active:
                 seen += (1 - 2 * side) * unit * self._seen(g, at, rng, later)
         return variance, seen
 
@@ -156,6 +156,6 @@ class _Reader:
         """The conductance that a read of one cell sees."""
         s = np.float32(0 if self.behind.states is None else self.behind.states[at])
         z, u, jumps = np.float32(rng.standard_normal()), *(np.float32(v) for v in rng.uniform(0.01, 0.99, 2))
-        if later and "jump" in self.own:
+        if later and "jump" in self.active:
             s = np.float32(self.hooks["jump"](s, jumps, self.passed, self.d))
         return float(self.hooks["read_cell"](g, s, z, u, self.d))

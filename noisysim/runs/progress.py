@@ -47,11 +47,11 @@ class Progress:
         self._passes = before
         rate = (passes - before[1]) / (now - before[0]) if now > before[0] else 0.0
         seen = "" if accuracy != accuracy else f"  accuracy {100 * accuracy:.1f} %"
-        said = f"loss {loss:.4g}{seen}  {rate:,.0f} passes/s"
-        self._bar.update(self._task, completed=done, description=f"epoch {epoch}/{epochs}", said=said)
+        text = f"loss {loss:.4g}{seen}  {rate:,.0f} passes/s"
+        self._bar.update(self._task, completed=done, description=f"epoch {epoch}/{epochs}", said=text)
 
     def stop(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -83,7 +83,7 @@ class Tally:
         self._bar.start()
 
     def add(self, finished: bool) -> None:
-        """One run more has ended."""
+        """Count a run that has ended."""
         self._lost += not finished
         if self._bar is not None:
             self._bar.update(self._task, advance=1, said=f"{self._lost} failed or diverged" if self._lost else "")
@@ -91,14 +91,14 @@ class Tally:
     def interrupted(self) -> None:
         """Say that what is done is kept."""
         if self._bar is not None:
-            self._bar.update(self._task, said="interrupted; the same call goes on")
+            self._bar.update(self._task, said="interrupted; the same call resumes it")
 
     def stop(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
         if self._bar is not None:
             self._bar.stop()
 
 
 def _shown(show: bool | None) -> bool:
-    """Whether to draw: where nobody says, on a terminal and in a notebook."""
+    """Whether to draw; by default on a terminal and in a notebook."""
     return (sys.stderr.isatty() or "ipykernel" in sys.modules) if show is None else show

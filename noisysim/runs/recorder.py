@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Doubles
 from noisysim.compute import algebra, backends
+from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.runs import health
 from noisysim.runs.history import History
 
 KEPT = 64
 """Updates whose notes stay on a GPU at most before they are fetched."""
 LOSS, HITS, PASSED, SQUARES = range(4)
-"""What is noted of an update, a value a chip."""
+"""What is noted of an update, one value per chip."""
 
 
 class Recorder:
@@ -46,7 +49,9 @@ class Recorder:
         self.sums = np.zeros((7, chips))
         self.exploded = np.zeros(chips, bool)
 
-    def note(self, batch: Any, drives: Any, observed: Any, looks: bool, more: bool = False) -> None:
+    def note(
+        self, batch: Batch, drives: Sequence[Drive], observed: Sequence[Observation], looks: bool, more: bool = False
+    ) -> None:
         """Note an update's passes, with `looks` also how far activities reach and what of their change gets through.
 
         With `more` other chunks of the same update follow.
@@ -54,6 +59,7 @@ class Recorder:
         baseline, note, (before, seen) = observed[0], self._notes[len(self._known)], self._under_way
         if before == 0:
             note[:] = 0
+        assert baseline.loss is not None
         note[LOSS] += baseline.loss.reshape(self._chips, -1).sum(axis=1)
         if self._classification:
             note[HITS] += hits(baseline.output, batch.targets, self._chips)
@@ -79,8 +85,8 @@ class Recorder:
         """Bring what was noted to the sums and the history."""
         if not self._known:
             return
-        found = self._backend.take(self._notes)
-        for (loss, hit, passed, squares), (samples, seen) in zip(found, self._known, strict=False):
+        notes = self._backend.take(self._notes)
+        for (loss, hit, passed, squares), (samples, seen) in zip(notes, self._known, strict=False):
             if self.exploded.all():
                 break  # the run should have stopped here
             mean = loss / samples
@@ -97,14 +103,14 @@ class Recorder:
             self.exploded |= health.exploded(mean, np.array(self._history.step["train_loss"][: self._chips]))
         self._known.clear()
 
-    def means(self) -> dict[str, np.ndarray]:
-        """An epoch's means, (chips,) each; the sums begin anew."""
+    def means(self) -> dict[str, Doubles]:
+        """An epoch's means, (chips,) each; the sums restart."""
         self.fetch()
-        loss, found, samples, passed, looks, squares, seen = self.sums
+        loss, correct, samples, passed, looks, squares, seen = self.sums
         with np.errstate(invalid="ignore"):
             means = {
                 "train_loss": loss / samples,
-                "train_accuracy": found / samples,
+                "train_accuracy": correct / samples,
                 "passed_share": np.where(looks > 0, passed / np.maximum(looks, 1), np.nan),
                 "activity_rms": np.sqrt(squares / seen),
             }

@@ -28,12 +28,12 @@ class Result:
     environment : dict
         Versions, backend, processor.
     history : dict of numpy.ndarray
-        One value an epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
+        One value per epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
         passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses
         (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and activity_rms are
         (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
-        One value an update: train_loss; of several chips (updates, chips).
+        One value per update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray
         What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
         each look. Empty for a run without any.
@@ -61,11 +61,6 @@ class Result:
         self.history: dict[str, np.ndarray] = content["arrays"]["history/epoch"]
         self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
         self.diagnostics: dict[str, np.ndarray] = content["arrays"].get(LOOKS, {})
-
-    @classmethod
-    def of(cls, content: dict[str, Any], path: Path | None) -> Result:
-        """A result of what a run or a file gives."""
-        return cls(content, path)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a result file (layout: `noisysim.runs.storage`)."""
@@ -137,11 +132,11 @@ class Result:
 
         looks, every = len(self.diagnostics["update"]), self.config["every"]
         often = f"{looks:,} look{'s' * (looks != 1)}, one every {f'{every:,} updates' if every > 1 else 'update'}"
-        said = f"{', '.join(map(_call, described))}: {often}"
+        text = f"{', '.join(map(_call, described))}: {often}"
         exact = [d["name"] for d in described if DIAGNOSTICS.get(d["name"], Diagnostic).needs >= ORACLE]
         if exact and not self.config["oracle"]:
-            said += f"; {', '.join(exact)} read exact weights, the learner did not"
-        return [("measured", said)]
+            text += f"; {', '.join(exact)} read exact weights, the learner did not"
+        return [("measured", text)]
 
     def summary(self) -> str:
         """The run in a few lines."""

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import noisysim.devices as devices
-from noisysim import tasks
+from noisysim import learners, tasks
 from noisysim.chip import diagnostics as all_diagnostics
 from noisysim.common import identity
-from noisysim.learners import files as learner_files
 from noisysim.runs import config as configuration
 from noisysim.runs import environment
 
 FLAG = "allow_other_source=True (--allow-other-source)"
 
 
-def taken_up(
+def recorded_config(
     content: Mapping[str, Any], path: Path | None, parts: Mapping[str, Any], data: Any, allow_other_source: bool
 ) -> tuple[configuration.Config, list[str]]:
     """The settings of a recorded run, with its data and its parts, which must be the same, at hand again.
@@ -53,14 +52,15 @@ def taken_up(
             f"{name} was begun with other source than this, whose numbers may differ: {source}; {FLAG} resumes it "
             "all the same"
         )
-    given = dict(stored) if parts["task"] is not None else configuration.rerunnable(stored)
-    given["task"] = _task(stored, parts["task"], given["task"])
+    task_given = parts["task"] is not None
+    arguments = configuration.with_activations(stored) if task_given else configuration.rerunnable(stored)
+    arguments["task"] = _task(stored, parts["task"], arguments["task"])
     device = parts["device"]
-    given["device"] = stored["device"] if device is None else devices.again(stored["device"], device)
+    arguments["device"] = stored["device"] if device is None else devices.get_recorded(stored["device"], device)
     for kind in ("learner", "optimizer"):
-        given[kind] = _again(stored[kind], parts[kind], allow_other_source)
-    given["diagnostics"] = _diagnostics(stored["diagnostics"], parts["diagnostics"])
-    resolved = configuration.resolve(**given, data=data)
+        arguments[kind] = _replaced(stored[kind], parts[kind], allow_other_source)
+    arguments["diagnostics"] = _diagnostics(stored["diagnostics"], parts["diagnostics"])
+    resolved = configuration.resolve(**arguments, data=data)
     _check_data(name, stored["task"], resolved.task.describe())
     notes = _compared(name, stored, resolved.plain(), allow_other_source)
     return resolved, [*notes, *environment.moved(content["environment"])]
@@ -70,17 +70,17 @@ def _task(stored: Mapping[str, Any], task: Any, recorded: Any) -> Any:
     """The data as `noisysim.tasks.get` takes them; of arrays with the run's settings."""
     learned = stored["task"]
     if isinstance(task, (tuple, list)) and learned["name"] == "arrays":
-        return tasks.get(task, seed=stored["seed"], **learned["settings"])
+        return tasks.get(task, seed=stored["seed"], **configuration.task_settings(learned))
     return recorded if task is None else task
 
 
-def _again(recorded: Mapping[str, Any], given: Any, allow_other_source: bool) -> Any:
+def _replaced(recorded: Mapping[str, Any], replacement: Any, allow_other_source: bool) -> Any:
     """A part as it was recorded, or what was given in its place, with the recorded settings if it has none."""
-    if given is None:
+    if replacement is None:
         return recorded
-    name, settings = learner_files.apart(given, {})
+    name, settings = learners.REGISTRY.apart(replacement, {})
     if not isinstance(name, str):
-        return given
+        return replacement
     asked = {k: v for k, v in recorded.items() if k not in identity.RECORD}
     if name.endswith(".py") and "sha256" in recorded and not allow_other_source:
         asked["sha256"] = recorded["sha256"]  # another file is not executed
@@ -89,22 +89,24 @@ def _again(recorded: Mapping[str, Any], given: Any, allow_other_source: bool) ->
     return {**asked, **settings, "name": name}
 
 
-def _diagnostics(recorded: Sequence[Mapping[str, Any]], given: Any) -> list[Any]:
+def _diagnostics(recorded: Sequence[Mapping[str, Any]], replacements: Any) -> list[Any]:
     """The run's diagnostics; those given stand for the recorded ones of their names."""
-    if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
-        raise TypeError(f"diagnostics must be a list of those of the run that are your own, not {given!r}")
-    own = {one.name: one for one in map(all_diagnostics.get, given)}
-    names = [one["name"] for one in recorded]
-    if unknown := sorted(set(own) - set(names)):
+    if isinstance(replacements, (str, Mapping)) or not isinstance(replacements, Sequence):
+        raise TypeError(f"diagnostics must be a list of those of the run that are your own, not {replacements!r}")
+    by_name = {one.name: one for one in map(all_diagnostics.get, replacements)}
+    names = [one.get("title", one["name"]) for one in recorded]
+    if unknown := sorted(set(by_name) - set(names)):
         raise ValueError(f"the run has no diagnostic {unknown[0]!r}: it has {', '.join(names) or 'none'}")
-    return [own.get(one["name"], one) for one in recorded]
+    return [by_name.get(name, one) for name, one in zip(names, recorded, strict=True)]
 
 
-def _check_data(name: Any, learned: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    if found["crc32"] != learned["crc32"]:
-        raise ValueError(f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {found['crc32']})")
-    if any(found["settings"].get(setting) != value for setting, value in learned["settings"].items()):
-        raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {found['settings']}")
+def _check_data(name: Any, learned: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+    if present["crc32"] != learned["crc32"]:
+        raise ValueError(
+            f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {present['crc32']})"
+        )
+    if any(present["settings"].get(setting) != value for setting, value in learned["settings"].items()):
+        raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {present['settings']}")
 
 
 def _compared(name: Any, stored: Mapping[str, Any], plain: Mapping[str, Any], allow_other_source: bool) -> list[str]:

@@ -6,15 +6,19 @@ that it does not know.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
+from noisysim.common.fields import declared
 from noisysim.common.texts import one_line
+from noisysim.common.user_files import split
+from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, PlainSettings
 from noisysim.runs.history import EPOCH, LOOKS, MEASURED, STEP
 
 STATUSES = ("finished", "diverged", "running", "interrupted", "stopped")
@@ -42,6 +46,18 @@ class Limits:
 
 COUNT, POSITIVE = Limits(0, MOST, whole=True), Limits(1, MOST, whole=True)
 _PART = {"name": str}
+
+
+def _plain_settings() -> dict[str, type | Limits]:
+    """What a file has to hold of each setting that is a number, a word or a switch."""
+    kinds, limits = get_type_hints(PlainSettings), declared(PlainSettings)
+    return {
+        name + "?" * (name in DEFAULTS_OF_OLD_FILES): Limits(limits[name].low, limits[name].high, limits[name].whole)
+        if kind in (int, float) else kind
+        for name, kind in kinds.items()
+    }  # fmt: skip
+
+
 TEXTS: dict[str, Any] = {
     "config": {
         "task": {
@@ -50,10 +66,7 @@ TEXTS: dict[str, Any] = {
         },
         "layers": [(POSITIVE, str)],
         "device": _PART, "learner": _PART, "optimizer": _PART, "diagnostics": [_PART],
-        "learning_rate": Limits(0, 1e300), "learning_rate_decay": Limits(0, 1), "batch_size": POSITIVE,
-        "epochs": POSITIVE, "every": POSITIVE, "seed": Limits(0, 2**63 - 1, whole=True),
-        "activation": str, "bias": bool, "inject": str, "backend": str, "oracle": bool, "init": str,
-        "chips?": POSITIVE,
+        "activation": str, "activations?": [_PART], **_plain_settings(),
     },
     "environment": {"backend": str},
     "warnings": [str],
@@ -132,12 +145,33 @@ def _check_hashes(config: Mapping[str, Any]) -> None:
     """Refuse a part that names a Python file without the hash by which it is recognised: it would be executed."""
     for name, part in config.items():
         for one in part if isinstance(part, list) else [part]:
-            file = one.get("name") if isinstance(one, dict) and name != "task" else None
-            if not isinstance(file, str) or not (file.endswith(".py") or ".py:" in file):
-                continue
-            recorded = one.get("sha256")
-            if not isinstance(recorded, str) or not re.fullmatch("[0-9a-f]{64}", recorded):
-                raise ValueError(f"{name} names the file {one_line(file)!r} without its SHA-256")
+            if isinstance(one, dict) and isinstance(one.get("name"), str):
+                _check_hash(name, one["name"], one)
+    task, recorded = config["task"], {one["name"]: one for one in config.get("activations", [])}
+    loss, part = task["settings"].get("loss"), task.get("loss_part")
+    if isinstance(loss, str):
+        _check_hash("loss", loss, part if isinstance(part, dict) and part.get("name") == loss else {})
+    texts = [text for layer in config["layers"] if isinstance(layer, str) for text in _strings(layer)]
+    for text in (config["activation"], *texts):
+        _check_hash("activation", text, recorded.get(text, {}))
+
+
+def _check_hash(what: str, name: str, recorded: Mapping[str, Any]) -> None:
+    """Refuse a name in which there is that of a Python file, unless it is that alone and its hash is recorded."""
+    if not split(name):
+        return
+    sha256 = recorded.get("sha256")
+    if split(name) != (name, "") or not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"{what} names the file {one_line(name)!r} without its SHA-256")
+
+
+def _strings(layer: str) -> list[str]:
+    """The strings in the text of a layer."""
+    try:
+        tree = ast.parse(layer.strip(), mode="eval")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # refused where it is read
+        return []
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------------
@@ -156,19 +190,19 @@ def wants(group: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> boo
     return False
 
 
-def arrays(found: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
+def arrays(columns_by_group: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
     """Refuse columns of a history that are missing, or are not as long as each other."""
     chips = config.get("chips", 1)
     for group, columns in (("history/epoch", EPOCH), ("history/step", STEP)):
-        present = found.get(group, {})
+        present = columns_by_group.get(group, {})
         if missing := sorted(set(columns) - set(present)):
             raise ValueError(f"no {group}/{missing[0]}")
         length = len(np.atleast_1d(present[columns[0]]))
         for name in columns:
             of_each = chips > 1 and name in MEASURED
             _check_shape(f"{group}/{name}", present[name], (length, chips) if of_each else (length,))
-    if asked := [one["name"] for one in config["diagnostics"]]:
-        looks = found.get(LOOKS, {})
+    if asked := [one.get("title", one["name"]) for one in config["diagnostics"]]:
+        looks = columns_by_group.get(LOOKS, {})
         if missing := sorted({"update", *asked} - set(looks)):
             raise ValueError(f"no {LOOKS}/{one_line(missing[0])}")
         length = looks["update"].size

@@ -1,7 +1,7 @@
 """What ends long work early: signals that ask a process to end, and a time limit.
 
-In a block of `listening` a signal only sets a flag; the work ends at its next step and saves, and then the signal takes
-its course: a process ends by SIGTERM as its sender expects, only later. Schedulers send SIGTERM or SIGXCPU, a terminal
+In a block of `listening` a signal only sets a flag; the work ends at its next step and saves, and then the signal is
+sent again: a process ends by SIGTERM as its sender expects, only later. Schedulers send SIGTERM or SIGXCPU, a terminal
 that is closed SIGHUP, Ctrl-C SIGINT. Where a program has handlers of its own, or ignores a signal (`nohup`), these
 stay.
 """
@@ -56,10 +56,10 @@ class Stop:
 
 @contextlib.contextmanager
 def listening(seconds: float | None = None) -> Iterator[Stop]:
-    """Signals that ask this process to end set a flag in this block, and take their course at its end.
+    """Signals that ask this process to end set a flag in this block, and are sent again at its end.
 
-    SIGINT is the flag alone, as the work says what became of it; a second one interrupts at once. Only the main thread
-    hears signals: elsewhere the flag is that of the time limit.
+    SIGINT only sets the flag, as the work reports how it ended; a second one interrupts at once. Only the main thread
+    receives signals: elsewhere only the time limit ends the work.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def seconds(value: Any) -> float | None:
     """
     if value is None:
         return None
-    said = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
+    problem = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, numbers.Real)):
-        raise TypeError(said)
+        raise TypeError(problem)
     if isinstance(value, str):
         parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(d|h|min|m|s)?", value)
         whole = "".join(number + unit for number, unit in parts) == value and bool(parts)
         if not whole or (len(parts) > 1 and not all(unit for _, unit in parts)):
-            raise ValueError(said)
+            raise ValueError(problem)
         value = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
     if not 0 < value < LONGEST:
-        raise ValueError(said)
+        raise ValueError(problem)
     return float(value)

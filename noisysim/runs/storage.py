@@ -1,4 +1,4 @@
-"""The result file: one HDF5 file a run, readable with plain h5py.
+"""The result file: one HDF5 file per run, readable with plain h5py.
 
 Layout (version 3)::
 
@@ -7,8 +7,8 @@ Layout (version 3)::
     /environment           JSON text: versions, backend, processor
     /warnings              JSON text: what the run noticed about itself
     /cost                  JSON text: passes, products, conversions, cells programmed, pulses
-    /history/epoch/NAME    float64, one value an epoch
-    /history/step/NAME     float64, one value an update
+    /history/epoch/NAME    float64, one value per epoch
+    /history/step/NAME     float64, one value per update
     /history/diagnostics/NAME  float64, (looks, layers): what was asked for; `update` has the updates done before each
     /state/PART/NAME       arrays from which the run is resumed, bit for bit (chip, learner, optimizer, progress)
 
@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 
 from noisysim.common import hdf5
+from noisysim.common.types import Array
 from noisysim.runs import schema
 
 FORMAT, VERSION = "noisysim run", 3
 RESUMABLE = ("running", "interrupted", "stopped")
-"""What a run says of itself that `noisysim.resume` takes up."""
+"""Statuses of runs that `noisysim.resume` continues."""
 
 
 def write(place: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -58,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is not a whole result file: in one line, with the part that is wrong.
+        If there is no such file, or it is not a complete result file: in one line, with the part that is wrong.
     """
     path = Path(path)
     with hdf5.opened(path, "result file") as file:
@@ -96,22 +97,22 @@ def _text(file: Any, name: str) -> str:
     item = file.get(name)
     if not isinstance(item, h5py.Dataset) or item.shape != () or h5py.check_string_dtype(item.dtype) is None:
         raise ValueError(f"no text {name!r}")
-    return item[()].decode()
+    return str(item[()].decode())
 
 
-def _arrays(file: Any) -> dict[str, dict[str, np.ndarray]]:
+def _arrays(file: Any) -> dict[str, dict[str, Array]]:
     """The arrays of a file that are read, by group."""
     import h5py
 
-    found: dict[str, dict[str, np.ndarray]] = {}
+    arrays: dict[str, dict[str, Array]] = {}
 
     def take(name: str, item: Any) -> None:
         group, _, last = name.rpartition("/")
         if isinstance(item, h5py.Dataset) and schema.wants(group, last, item.dtype, item.shape):
-            found.setdefault(group, {})[last] = item[()]
+            arrays.setdefault(group, {})[last] = item[()]
 
     file.visititems(take)
-    return found
+    return arrays
 
 
 def kind(path: str | os.PathLike[str]) -> str:
@@ -127,4 +128,5 @@ def kind(path: str | os.PathLike[str]) -> str:
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The stored configuration of a result file."""
-    return read(path)["config"]
+    config: dict[str, Any] = read(path)["config"]
+    return config

@@ -1,8 +1,8 @@
-"""Parts of a run that somebody wrote, looked at over their first calls: a resumed run must be the same run.
+"""Parts of a run that a user wrote, checked during their first calls: a resumed run must be the same run.
 
 What such a part learns, or draws, has to be where a checkpoint finds it. Each of the first updates is therefore done
 once more, from copies of its arguments with memory as a checkpoint gives it back: the same bits must come out, and
-nothing outside of the state may have changed. The package's own parts are not looked at.
+nothing outside of the state may have changed. The package's own parts are not checked.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 
 from noisysim.common import identity
+from noisysim.common.types import Array
 from noisysim.compute import backends, layered
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners import State, memory
 
 UPDATES = 3
-"""Calls that are looked at: the first fills memory, the second finds what is left in ``state.work``."""
+"""Calls that are checked: the first fills memory, the second finds what is left in ``state.work``."""
 LARGEST = 1 << 30
 """Bytes of observations above which an update is not done twice."""
 _WHERE = {
-    "learner": "what an update leaves behind belongs into state.memory",
-    "optimizer": "what an update leaves behind belongs into the state that init and update return",
+    "learner": "what an update leaves behind belongs in state.memory",
+    "optimizer": "what an update leaves behind belongs in the state that init and update return",
     "diagnostic": "a diagnostic keeps nothing from one look to the next",
 }
 _SEEDED = {
@@ -38,7 +39,7 @@ _CALLS = ("init", "drives", "update", "measure")
 
 
 def watched(kind: str, part: Any, made: Any = None) -> Any:
-    """A part of a run, looked at if it is somebody's own.
+    """A part of a run, checked if a user wrote it.
 
     Parameters
     ----------
@@ -63,39 +64,41 @@ class Watched:
         value = getattr(self._made, name)
         if name not in _CALLS or not self._left:
             return value
-        return lambda *arguments, **given: self._call(name, value, arguments, given)
+        return lambda *arguments, **named: self._call(name, value, arguments, named)
 
-    def _call(self, name: str, function: Callable, arguments: tuple, given: dict[str, Any]) -> Any:
-        again = self._again(name, function, arguments, given)
+    def _call(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        repeat = self._repetition(name, function, arguments, named)
         before, draws = self._stands(), _draws()
-        result = function(*arguments, **given)
+        result = function(*arguments, **named)
         moved = _draws() != draws
         self._check_changes(name, before)
         self._check_memory(name, result)
-        if again is not None:
-            self._check_again(name, again, _plain(result), moved)
+        if repeat is not None:
+            self._check_repetition(name, repeat, _plain(result), moved)
         if name in ("update", "measure"):
             self._left -= 1
         return result
 
-    def _again(self, name: str, function: Callable, arguments: tuple, given: dict[str, Any]) -> Callable | None:
-        """What makes a call again, with its arguments as they are now; ``None`` where they are too large to be kept."""
+    def _repetition(
+        self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> Callable[[], Any] | None:
+        """What repeats a call, with its arguments as they are now; ``None`` where they are too large to be kept."""
         if _size(arguments) > LARGEST:
             return None
         kept = [_copied(a) for a in arguments]
-        named = {n: _copied(a) for n, a in given.items() if n != "out"}
+        copied = {n: _copied(a) for n, a in named.items() if n != "out"}
         if name == "drives":
             self._begun = lambda: _with_state(function, kept)
             return lambda: _with_state(function, kept)[0]
         if name == "update" and self._begun is not None:  # what drives leave in state.work is there in update
             begun, self._begun = self._begun, None
-            return lambda: function(begun()[1], *map(_copied, kept[1:]), **named)
-        return lambda: function(*map(_copied, kept), **named)
+            return lambda: function(begun()[1], *map(_copied, kept[1:]), **copied)
+        return lambda: function(*map(_copied, kept), **copied)
 
     def _stands(self) -> dict[str, str]:
         """What the part's code reads, and its attributes, by name."""
-        own = {f"self.{name}": digest for name, digest in identity.attributes_of(self._part).items()}
-        return {**identity.code_of(type(self._part)), **own}
+        attributes = {f"self.{name}": digest for name, digest in identity.attributes_of(self._part).items()}
+        return {**identity.code_of(type(self._part)), **attributes}
 
     def _check_changes(self, name: str, before: dict[str, str]) -> None:
         now = self._stands()
@@ -112,11 +115,11 @@ class Watched:
         elif state is not None:
             memory.check(f"the state of {self._what}", state)
 
-    def _check_again(self, name: str, again: Callable[[], Any], result: Any, moved: bool) -> None:
+    def _check_repetition(self, name: str, repeat: Callable[[], Any], result: Any, moved: bool) -> None:
         """Call it again; more than once if a generator moved, which another thread may have done."""
         for _ in range(3):
             draws = _draws()
-            other = _plain(again())
+            other = _plain(repeat())
             moved = moved and _draws() != draws
             if not moved:
                 break
@@ -135,14 +138,14 @@ class Watched:
 
 def _draws() -> tuple[Any, ...]:
     """Where Python's and NumPy's own generators stand."""
-    state: Any = np.random.get_state(legacy=False)  # type: ignore[call-overload]
+    state: Any = np.random.get_state(legacy=False)
     return random.getstate(), state["state"]["pos"], state["state"]["key"].tobytes()
 
 
 # --- once more ------------------------------------------------------------------------------------------------------
 
 
-def _with_state(function: Callable, arguments: list[Any]) -> tuple[Any, Any]:
+def _with_state(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, Any]:
     """A learner's drives from copies of a state and what else it is given, and that state after them."""
     state, *others = map(_copied, arguments)
     return function(state, *others), state
@@ -153,16 +156,16 @@ def _copied(value: Any) -> Any:
     if isinstance(value, State):
         return dataclasses.replace(value, memory=_restored(value.memory, value.xp), work={})
     if isinstance(value, Layered):
-        made = layered.empty(value.shapes, backends.of(value.flat).xp)
+        made = layered.empty(value.shapes, backends.backend_of(value.flat).xp)
         made.flat[...] = value.flat
         return made
     if isinstance(value, Observation):
-        own = {f.name: _copied(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        copies = {f.name: _copied(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if value.output is value.activities[-1]:
-            own["output"] = own["activities"][-1]
-        return dataclasses.replace(value, **own)
+            copies["output"] = copies["activities"][-1]
+        return dataclasses.replace(value, **copies)
     if isinstance(value, dict):
-        return _restored(value, next((backends.of(a).xp for a in value.values() if memory.is_array(a)), np))
+        return _restored(value, next((backends.backend_of(a).xp for a in value.values() if memory.is_array(a)), np))
     if isinstance(value, (list, tuple)):
         return [_copied(one) for one in value]
     return value.copy(order="K") if memory.is_array(value) else value
@@ -177,8 +180,9 @@ def _restored(remembered: Any, xp: Any) -> Any:
     return memory.decoded(memory.encoded(remembered, _taken), xp.asarray, remembered)
 
 
-def _taken(array: Any) -> np.ndarray:
-    return backends.of(array).take(array).copy(order="K")
+def _taken(array: Any) -> Array:
+    taken: Array = backends.backend_of(array).take(array).copy(order="K")
+    return taken
 
 
 def _plain(value: Any) -> Any:
@@ -192,7 +196,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if memory.is_array(value):
-        array = backends.of(value).take(value)
+        array = backends.backend_of(value).take(value)
         return array.dtype.str, array.shape, array.tobytes()
     return repr(value)
 

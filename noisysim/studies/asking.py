@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def sweep(path: Path, *, out: Path | None, **options: Any) -> Study:
-    """Run the study that a file asks for; a study's own file is gone on with."""
+    """Run the study that a file asks for; a study's own file is resumed."""
     target = out or (path if storage.kind(path) == "study" else path.with_suffix(".h5"))
     return engine.sweep(**read(path), out=target, **options)
 
@@ -37,5 +37,5 @@ def client(scheduler: str | None) -> Iterator[Any]:
         yield None
         return
     named = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
-    with needs.distributed().Client(**named, set_as_default=False) as found:
-        yield found
+    with needs.distributed().Client(**named, set_as_default=False) as connected:
+        yield connected

@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 
 from noisysim import learners, tasks
 from noisysim.common.fields import check, check_names, declared
-from noisysim.learners import files as learner_files
-from noisysim.runs import api
+from noisysim.runs import api, side_by_side
 from noisysim.runs import config as configuration
 from noisysim.studies.grids import Plan
 
-OF_A_STUDY = ("data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress")
-"""Arguments of `noisysim.run` that are not a run's own in a study."""
-DEFAULTS = {name: p.default for name, p in inspect.signature(api.run).parameters.items() if name not in OF_A_STUDY}
-"""The others, and their defaults."""
+DEFAULTS = {n: p.default for n, p in inspect.signature(api.run).parameters.items() if n in configuration.SETTINGS}
+"""The settings of a run, which a study may vary, and their defaults."""
 
 
 class Cell(NamedTuple):
@@ -69,10 +66,10 @@ class Cells:
         check_names("sweep", plan.arguments, DEFAULTS)
         self.arrays: dict[str, Any] = {}
         self.rules: dict[str, bytes] = {}
-        self._data, self._besides = data, {"retention": list(retention)} if retention else {}
+        self._data, self._further = data, {"retention": list(retention)} if retention else {}
         self._tasks: dict[str, Any] = {}
-        self._resolved: dict[tuple, dict[str, Any]] = {}
-        self._configs: dict[tuple, configuration.Config] = {}
+        self._resolved: dict[tuple[tuple[int, ...], int | None], dict[str, Any]] = {}
+        self._configs: dict[tuple[int, ...], configuration.Config] = {}
         self.cells = [self._cell(plan, point) for point in plan.points()]
         if len({cell.key for cell in self.cells}) < len(self.cells):
             raise ValueError(
@@ -83,33 +80,33 @@ class Cells:
             raise ValueError("chips must be the same in all runs of a study")
 
     def _cell(self, plan: Plan, point: Mapping[str, int]) -> Cell:
-        given = {**DEFAULTS, **plan.at(point)}
-        seed = check("run", "seed", given["seed"], declared(configuration.Config)["seed"])
+        arguments = {**DEFAULTS, **plan.at(point)}
+        seed = check("run", "seed", arguments["seed"], declared(configuration.Config)["seed"])
         group = tuple(at for axis, at in point.items() if axis != "seed")
-        task, seeded = self._task(given["task"], seed)
-        once = (group, seed if seeded else None)
-        if once not in self._resolved:
-            made = self._configs[group] = configuration.resolve(**{**given, "task": task}, data=None)
+        task, seeded = self._task(arguments["task"], seed)
+        shared = (group, seed if seeded else None)
+        if shared not in self._resolved:
+            made = self._configs[group] = configuration.resolve(**{**arguments, "task": task}, data=None)
             resolved = made.plain()
             resolved["learner"].pop("identity", None)  # its hash tells it apart, for any version of Python
-            resolved["learner"].update(self._own_rule(made.learner))
+            resolved["learner"].update(self._describe_unnamed(made.learner))
             if resolved["device"]["name"].startswith("__main__."):
                 raise ValueError(
                     f"device {resolved['device']['name'][9:]!r} was made in a script or a notebook, where the workers "
                     "of a study cannot find it: put it into a file of its own, and give the file's path"
                 )
-            self._resolved[once] = resolved
-        plain = {**self._resolved[once], "seed": seed}
-        return Cell(key({**plain, **self._besides}), plain, group)
+            self._resolved[shared] = resolved
+        plain = {**self._resolved[shared], "seed": seed}
+        return Cell(key({**plain, **self._further}), plain, group)
 
-    def worth_stacking(self, cell: Cell, seeds: int) -> bool:
-        """Whether so many seeds of a run are faster side by side."""
-        return api.worth_stacking(self._configs[cell.group], seeds)
+    def is_faster_side_by_side(self, cell: Cell, seeds: int) -> bool:
+        """Whether `seeds` runs that differ from this one in seed alone are faster side by side."""
+        return side_by_side.is_faster_side_by_side(self._configs[cell.group], seeds)
 
-    def _own_rule(self, learner: Any) -> dict[str, str]:
+    def _describe_unnamed(self, learner: Any) -> dict[str, str]:
         """Of a learner that is neither built in nor a file's, a hash by which workers are told of it."""
         cls = type(learner)
-        if cls in learners.LEARNERS.values() or learner_files.describe(learner)["name"] != learner.name:
+        if cls in learners.LEARNERS.values() or learners.describe(learner)["name"] != learner.name:
             return {}
         import cloudpickle
 
@@ -126,20 +123,20 @@ class Cells:
             source = inspect.getsource(cls)
         except OSError:  # typed at a prompt
             source = ""
-        found = hashlib.sha256(f"{source}{learner!r}".encode()).hexdigest()
-        self.rules[found] = pickled
-        return {"sha256": found}
+        digest = hashlib.sha256(f"{source}{learner!r}".encode()).hexdigest()
+        self.rules[digest] = pickled
+        return {"sha256": digest}
 
     def _task(self, spec: Any, seed: int) -> tuple[Any, bool]:
         """The task, made once, and whether its data depend on the seed."""
         by_name = isinstance(spec, (str, Mapping)) or hasattr(spec, "__fspath__")
         seeded = not isinstance(spec, tasks.Task) and depends_on_seed(spec)
-        once = f"{spec if by_name else id(spec)}/{seed if seeded else ''}"
-        if once not in self._tasks:
-            self._tasks[once] = tasks.get(spec, data=self._data, seed=seed)
+        identity = f"{spec if by_name else id(spec)}/{seed if seeded else ''}"
+        if identity not in self._tasks:
+            self._tasks[identity] = tasks.get(spec, data=self._data, seed=seed)
             if not by_name:
-                self.arrays[self._tasks[once].crc32] = self._tasks[once]
-        return self._tasks[once], seeded
+                self.arrays[self._tasks[identity].crc32] = self._tasks[identity]
+        return self._tasks[identity], seeded
 
 
 def depends_on_seed(spec: Any) -> bool:
@@ -155,29 +152,29 @@ def key(plain: Mapping[str, Any]) -> str:
 
 def flat(plain: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested settings by dotted names: ``{"device.adc_bits": 8}``."""
-    found = {}
+    flattened: dict[str, Any] = {}
     for name, value in plain.items():
         if isinstance(value, Mapping) and value:
-            found.update(flat(value, f"{above}{name}."))
+            flattened.update(flat(value, f"{above}{name}."))
         else:
-            found[f"{above}{name}"] = value
-    return found
+            flattened[f"{above}{name}"] = value
+    return flattened
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `flat`."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in values.items():
         *path, last = name.split(".")
-        within = found
+        within = settings
         for part in path:
             within = within.setdefault(part, {})
         within[last] = value
-    return found
+    return settings
 
 
-def common(many: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What all of several settings share, flat, and what each has besides, flat."""
+def split_shared(many: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What several settings share, flat, and what else each has, flat."""
     flats = [flat(one) for one in many]
     shared = {name: value for name, value in flats[0].items() if all(f.get(name, many) == value for f in flats[1:])}
     return shared, [{name: value for name, value in f.items() if name not in shared} for f in flats]

@@ -23,12 +23,12 @@ from noisysim.studies import worker
 from noisysim.studies.cells import Cell, Cells
 
 TICK = 0.2
-"""Seconds between two looks at what does not tell of itself: signals, runs that hang, workers that are gone."""
+"""Seconds between two polls of what raises no event: signals, runs that hang, workers that are gone."""
 ALONE = 30.0
 """Seconds for which no worker may be of use before the study ends: one may just be starting again."""
 DEATHS = 3
 """Workers that a run may take with it (as Dask has it, unless told otherwise)."""
-DIED = "its worker died again and again (out of memory?)"
+DIED = "its worker died repeatedly (out of memory?)"
 _GONE = (OSError, RuntimeError, asyncio.TimeoutError, asyncio.CancelledError)
 """What Dask raises when a connection is gone."""
 
@@ -148,7 +148,8 @@ class Dispatch:
         # of a version that did not tell its source there are only records
         here = reply if isinstance(reply, dict) else {"version": "older", "source": "not told"}
         if here["source"] == self._options["source"]:
-            return reply["records"]
+            records: list[dict[str, Any]] = reply["records"]
+            return records
         for address in self._client.who_has([event])[event.key]:
             self._refuse(address, f"noisysim {here['version']}, source {here['source'][:12]}")
         self._groups.appendleft(job.cells)
@@ -187,7 +188,7 @@ class Dispatch:
             raise _lost("all workers are gone")
         raise ClusterError(
             f"no worker has this noisysim (version {environment.version()}, source {self._options['source'][:12]}): "
-            "install it on the workers; what has finished is kept, and the same call goes on"
+            "install it on the workers; what has finished is kept, and the same call resumes the study"
         )
 
     def _overdue(self) -> list[dict[str, Any]]:
@@ -232,8 +233,10 @@ def _failed(cell: Cell, error: str, warned: str) -> dict[str, Any]:
 
 
 def _lost(error: object) -> ClusterError:
-    said = " ".join(str(error).split())
-    return ClusterError(f"the cluster was lost ({said}): what has finished is kept, and the same call goes on")
+    reason = " ".join(str(error).split())
+    return ClusterError(
+        f"the cluster was lost ({reason}): what has finished is kept, and the same call resumes the study"
+    )
 
 
 def _same(value: Any) -> Any:

@@ -15,7 +15,7 @@ from noisysim.compute import execution
 from noisysim.runs import api, signals
 from noisysim.runs.progress import Tally
 from noisysim.studies import needs
-from noisysim.studies.cells import Cell, Cells, common
+from noisysim.studies.cells import Cell, Cells, split_shared
 from noisysim.studies.dispatch import Dispatch
 from noisysim.studies.grids import Plan
 from noisysim.studies.keeping import Keeper
@@ -47,37 +47,37 @@ def sweep(
     """Run a grid of runs.
 
     Every argument of `noisysim.run` may be a list of values, `noisysim.grid` or `noisysim.by`: each list is an axis.
-    The same call with the same `out` goes on where it was stopped, and may ask for more. A run that fails or diverges
-    is labelled, and the others go on. Results do not depend on who computes them, but for the type of processor.
+    The same call with the same `out` resumes a study that was stopped, and may ask for more runs. A run that fails or
+    diverges is labelled, and the others continue. Results depend on no worker, except for its type of processor.
 
     Parameters
     ----------
     task : str or Task or arrays or path, or list of them
         As of `noisysim.run`. A list makes an axis.
     out : path
-        The study's file (HDF5, readable as NetCDF-4). Left out, results are only returned.
+        The study's file (HDF5, readable as NetCDF-4). Default: none, results are only returned.
     client : distributed.Client
-        Of a Dask cluster. Left out, processes of this machine.
+        Of a Dask cluster. Default: processes on this machine.
     workers : int
-        How many of these. Left out, one a core (for a GPU, one).
+        Number of these processes. Default: one per core (for a GPU, one).
     threads : int
-        Threads a run. Left out, one on a cluster; here, cores that would be idle otherwise.
+        Threads per run. Default: one on a cluster; on this machine, cores that would else be idle.
     overwrite : bool
         Replace an existing file of another study.
     retry : bool
-        Do runs again that failed.
+        Repeat runs that failed.
     timeout : float
-        Seconds that a run may take on its worker, compiling included, before it is given up: labelled failed, with the
-        error "timed out". Its worker is started anew, for which it needs a nanny (Dask's default). Default: no limit.
+        Seconds that a run may take on its worker, compilation included, before it is given up: labelled failed, with
+        the error "timed out". Its worker is restarted, for which it needs a nanny (Dask's default). Default: no limit.
     keep : path
-        Folder, seen by all workers, for the result file of every run: long runs go on from it when they are stopped.
+        Folder, seen by all workers, for the result file of every run: long runs resume from it after they were stopped.
     retention : list of float
         Seconds after the end of each run at which its chip is tested again (`noisysim.retention`):
         ``test_accuracy_after`` and ``test_loss_after`` over the dimension ``seconds``.
     data : path
         Folder of the data files, seen by all workers.
     progress : bool
-        Show a progress bar. Left out, on a terminal only.
+        Show a progress bar. Default: on a terminal only.
     **arguments
         Of `noisysim.run`.
 
@@ -127,17 +127,17 @@ def sweep(
     if asked.rules and (keep is not None or times):
         raise ValueError("keep and retention make learners anew from their names: put yours into a file, and name that")
     arguments = {**plan.described(), **({"retention": times} if times else {})}
-    keys, settings = [cell.key for cell in asked.cells], common([cell.plain for cell in asked.cells])
-    found = Table(plan.axes, arguments, keys, *settings, times)
+    keys, settings = [cell.key for cell in asked.cells], split_shared([cell.plain for cell in asked.cells])
+    table = Table(plan.axes, arguments, keys, *settings, times)
     path = None if out is None else Path(out)
     keep = _folder(keep)
     folder = None if data is None else os.fspath(data)
     options = {"data": folder, "keep": keep, "retention": times}
-    with signals.listening() as stop, Keeper(found, path, overwrite, retry) as keeper:
-        todo = [asked.cells[index] for index in found.missing]
+    with signals.listening() as stop, Keeper(table, path, overwrite, retry) as keeper:
+        todo = [asked.cells[index] for index in table.missing]
         if todo:
             _do(todo, asked, keeper, _Workers(client, workers, threads, limit), options, progress, stop)
-    return Study(found, path)
+    return Study(table, path)
 
 
 def _folder(keep: Any) -> str | None:
@@ -171,7 +171,7 @@ def _do(
     stop: signals.Stop,
 ) -> None:  # fmt: skip
     """Have runs done."""
-    tally = Tally(len(keeper.found.keys), len(keeper.found.keys) - len(todo), progress)
+    tally = Tally(len(keeper.table.keys), len(keeper.table.keys) - len(todo), progress)
     try:
         with _cluster(workers, todo) as (at_work, threads):
             while workers.client is None and not at_work.nthreads() and not stop.reason:
@@ -195,12 +195,12 @@ def _do(
 
 def _groups(todo: list[Cell], asked: Cells, slots: int) -> Iterator[list[Cell]]:
     """Runs that a worker does together: seeds side by side, where that is faster and leaves no worker idle."""
-    alike: dict[tuple, list[Cell]] = {}
+    alike: dict[tuple[int, ...], list[Cell]] = {}
     for cell in todo:
         alike.setdefault(cell.group, []).append(cell)
     most = min(SIDE_BY_SIDE, max(1, len(todo) // slots))
     for cells in alike.values():
-        size = min(most, len(cells)) if asked.worth_stacking(cells[0], min(most, len(cells))) else 1
+        size = min(most, len(cells)) if asked.is_faster_side_by_side(cells[0], min(most, len(cells))) else 1
         yield from (cells[first : first + size] for first in range(0, len(cells), size))
 
 
@@ -237,6 +237,6 @@ def _processes(count: int, threads: int) -> Iterator[Any]:
     worker = {"cls": Process, "options": {"worker_kwargs": of_each}}
     with (
         dask_config.set({"distributed.logging.distributed": "error"}),
-        SpecCluster(dict.fromkeys(range(count), worker), scheduler, worker, silence_logs=50) as cluster,
+        SpecCluster(dict.fromkeys(range(count), worker), scheduler, worker, silence_logs=50) as cluster,  # type: ignore[no-untyped-call]
     ):
         yield cluster

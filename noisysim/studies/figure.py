@@ -11,7 +11,7 @@ from noisysim.reporting import plot, style
 from noisysim.studies.grids import at_label
 
 AVERAGED = ("seed", "chip")
-"""Axes that are averaged over where nobody says otherwise."""
+"""Axes that are averaged over by default."""
 COLOURS = ("#1f4e79", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be185d", "#4d7c0f", "#64748b", "#0ea5e9", "#78350f")
 MARKS = "osD^vP*Xph"
 SHARES = ("accuracy",)
@@ -55,7 +55,7 @@ def _bottom(study: Any, values: Any) -> str:
     """The first axis of several numbers other than the seed, else of several values, else the first."""
     axes = [axis for axis in study.axes if axis in values.dims and axis != "seed"] or list(study.axes)
     several = [axis for axis in axes if len(study.axes[axis]) > 1] or axes
-    return next((axis for axis in several if values[axis].dtype.kind in "fi"), several[0])
+    return str(next((axis for axis in several if values[axis].dtype.kind in "fi"), several[0]))
 
 
 def _panels(values: Any, name: str, x: str, hue: str | None, col: str | None, study: Any) -> Any:
@@ -137,5 +137,5 @@ def _title(study: Any) -> str:
     """What is the same in all runs: rule, device and task."""
     fixed = study.fixed
     named = {n: fixed.get(n, {}).get("name") for n in ("learner", "device", "task") if n not in study.axes}
-    said = " on ".join(filter(None, (named.get("learner"), named.get("device"))))
-    return ": ".join(filter(None, (said, named.get("task")))) or "study"
+    pair = " on ".join(filter(None, (named.get("learner"), named.get("device"))))
+    return ": ".join(filter(None, (pair, named.get("task")))) or "study"

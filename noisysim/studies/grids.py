@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from noisysim import devices
+from noisysim import devices, learners
 from noisysim.common.fields import check_choice, check_names, declared, listed, nearest, shown
-from noisysim.learners import files as learner_files
 from noisysim.learners import optimizers
 from noisysim.tasks import Task
 
-DESCRIBERS = {"device": devices, "learner": learner_files, "optimizer": optimizers}
+DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers}
 """Who makes and describes what an argument names."""
 LISTS = ("layers", "diagnostics")
 """Arguments whose own value is a list: several values are a list of lists."""
 TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
-"""Names that a study's data have besides its axes."""
+"""Names in a study's data that are not axes."""
 MOST = 1_000_000
 """Runs a study may ask for."""
 
@@ -133,12 +132,12 @@ class Plan:
         return math.prod(self.shape)
 
     def points(self) -> Iterator[dict[str, int]]:
-        """Where each run lies: a position on every axis, the last axis running fastest."""
+        """The position of each run on every axis; the last axis varies fastest."""
         for index in itertools.product(*map(range, self.shape)):
             yield dict(zip(self.axes, index, strict=True))
 
     def at(self, point: Mapping[str, int]) -> dict[str, Any]:
-        """The arguments of the run that lies there."""
+        """The arguments of the run at that position."""
         return {name: self._makers[name](point) for name in self.arguments}
 
     def described(self) -> dict[str, Any]:
@@ -181,8 +180,8 @@ class Plan:
         def make(point: Mapping[str, int]) -> Any:
             base = value.base if base_axis is None else self._values[base_axis][point[base_axis]]
             chosen = {
-                field: self._values[axes[field]][point[axes[field]]] if field in axes else given
-                for field, given in value.fields.items()
+                field: self._values[axes[field]][point[axes[field]]] if field in axes else fixed
+                for field, fixed in value.fields.items()
             }
             if isinstance(base, Mapping):
                 return {**base, **chosen}
@@ -195,13 +194,13 @@ class Plan:
         if value.axis not in self.axes:
             near = nearest(str(value.axis), self.axes)
             raise ValueError(f"{name} goes by {shown(value.axis)}, which is no axis{near}")
-        given = {str(label): chosen for label, chosen in value.values.items()}
+        by_label = {str(label): chosen for label, chosen in value.values.items()}
         labels = [str(label) for label in self.axes[value.axis]]
-        if missing := [label for label in labels if label not in given]:
+        if missing := [label for label in labels if label not in by_label]:
             raise ValueError(f"{name} goes by {shown(value.axis)}, but has no value for {listed(missing)}")
-        if unknown := [label for label in given if label not in labels]:
+        if unknown := [label for label in by_label if label not in labels]:
             raise ValueError(f"{name} has a value for {shown(unknown[0])}{nearest(unknown[0], labels)}")
-        return lambda point: given[labels[point[value.axis]]]
+        return lambda point: by_label[labels[point[value.axis]]]
 
 
 def _read(name: str, value: Any) -> Any:
@@ -209,7 +208,7 @@ def _read(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         if "by" in value and "name" not in value:
             return By(value["by"], {k: v for k, v in value.items() if k != "by"})
-        if any(_several(field, given) for field, given in value.items()):
+        if any(_several(field, values) for field, values in value.items()):
             return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
     return value.tolist() if isinstance(value, np.ndarray) and name != "task" else value
 
@@ -250,8 +249,8 @@ def _label(value: Any) -> Any:
         return _label({"name": devices.name_of(value), **devices.changes(value)})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         usual = {f.name: f.default for f in dataclasses.fields(value)}
-        own = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
-        return _label({"name": getattr(value, "name", type(value).__name__), **own})
+        changed = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
+        return _label({"name": getattr(value, "name", type(value).__name__), **changed})
     if isinstance(value, (list, tuple)):
         return "-".join(str(_label(one)) for one in value) if value else "none"
     return "default" if value is None else str(value)
@@ -269,8 +268,8 @@ def _described(name: str, value: Any) -> Any:
     if _several(name, value):
         return [_described(name, one) for one in value]
     if name in DESCRIBERS and not isinstance(value, (str, Mapping)) and value is not None:
-        own = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
-        return {k: v for k, v in own.items() if k != "source"}
+        described = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
+        return {k: v for k, v in described.items() if k != "source"}
     if isinstance(value, Task):
         return {"name": value.name, **value.settings}
     if name == "task" and isinstance(value, (list, tuple)):
@@ -289,7 +288,7 @@ def _plainest(value: Any) -> Any:
 def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
     """The position of a label on an axis."""
     check_choice("axis", name, list(axes))
-    found = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
-    if not found:
+    positions = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
+    if not positions:
         raise ValueError(f"axis {name} has no {shown(label)}: it has {listed(axes[name])}")
-    return found[0]
+    return positions[0]

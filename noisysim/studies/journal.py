@@ -84,12 +84,12 @@ def set_aside(path: Path, scraps: list[Scrap]) -> Path:
 
 def _lines(content: bytes, first: int, end: int) -> list[dict[str, Any] | Scrap]:
     """Between records that their checksums vouch for: records of an older version, and scraps."""
-    found: list[dict[str, Any] | Scrap] = []
+    entries: list[dict[str, Any] | Scrap] = []
     number = content.count(b"\n", 0, first) + 1
     for k, line in enumerate(content[first:end].split(b"\n")):
         if line:
-            found.append(_older(line) or Scrap(number + k, line))
-    return found
+            entries.append(_older(line) or Scrap(number + k, line))
+    return entries
 
 
 def _older(line: bytes) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ class Journal:
     def clear(self) -> None:
         """Forget the records: the study's file has them."""
         self.waiting.clear()
-        with contextlib.suppress(OSError):  # then they are there twice, which is once too often for nobody
+        with contextlib.suppress(OSError):  # then they are there twice, which does no harm
             os.ftruncate(self._file, 0)
             self._length = 0
 

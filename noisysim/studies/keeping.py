@@ -1,4 +1,4 @@
-"""What becomes of the records of a study: into the table, the journal at once, the study's file now and then."""
+"""Keeps the records of a study: in the table and the journal at once, in the study's file at intervals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Keeper:
 
     Parameters
     ----------
-    found : Table
-        What is asked for; what the file and its journal have of it is taken up on entering.
+    wanted : Table
+        What is asked for; what the file and its journal have of it is read on entering.
     path : Path or None
         The study's file.
     overwrite : bool
@@ -34,8 +34,8 @@ class Keeper:
         Whether runs that failed are to be done again.
     """
 
-    def __init__(self, found: Table, path: Path | None, overwrite: bool, retry: bool):
-        self.found, self.path = found, path
+    def __init__(self, wanted: Table, path: Path | None, overwrite: bool, retry: bool):
+        self.table, self.path = wanted, path
         self._overwrite, self._retry = overwrite, retry
         self._held: Any = None
         self._journal: Any = None
@@ -47,7 +47,7 @@ class Keeper:
             return self
         self._held = writing.hold(self.path)
         try:
-            self._take_up(self.path)
+            self._read_earlier(self.path)
             self._journal = journal.Journal(self.path)
             self._write()
         except BaseException:
@@ -55,8 +55,8 @@ class Keeper:
             raise
         return self
 
-    def _take_up(self, path: Path) -> None:
-        """Take in what there is, and what is damaged of it out of the way."""
+    def _read_earlier(self, path: Path) -> None:
+        """Read what there is, and move what is damaged aside."""
         if self._overwrite:
             return
         records, scraps = journal.read(path)
@@ -67,30 +67,30 @@ class Keeper:
             done = {key for key, status in zip(earlier.keys, earlier.texts["status"], strict=True) if status != MISSING}
         else:  # it was lost, or moved away because it was damaged
             done = {record["key"] for record in records}
-        if lost := done - set(self.found.at):
+        if lost := done - set(self.table.at):
             raise FileExistsError(
-                f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or say "
+                f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or set "
                 "overwrite=True"
             )
         if scraps:
-            said = (
+            message = (
                 f"{journal.told(path, scraps)}: set aside in {journal.set_aside(path, scraps)}, its runs are done again"
             )
-            warnings.warn(said, RuntimeWarning, stacklevel=4)
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
         if earlier is not None:
-            self.found.take_up(earlier)
+            self.table.merge(earlier)
         else:
-            self.found.put_all(records)
+            self.table.put_all(records)
         if self._retry:
-            for index, status in enumerate(self.found.texts["status"]):
+            for index, status in enumerate(self.table.texts["status"]):
                 if status == "failed":
-                    self.found.forget(index)
+                    self.table.forget(index)
 
     def put(self, record: dict[str, Any]) -> None:
         """Keep a record; one that is there already is not kept twice."""
-        if self.found.texts["status"][self.found.at[record["key"]]] != MISSING:
+        if self.table.texts["status"][self.table.at[record["key"]]] != MISSING:
             return
-        self.found.put(record)
+        self.table.put(record)
         if self.path is None:
             return
         try:
@@ -112,7 +112,7 @@ class Keeper:
 
     def _write(self) -> None:
         began = time.monotonic()
-        table.write(self._held, self.found)
+        table.write(self._held, self.table)
         self._journal.clear()
         self._written = time.monotonic()
         self._took = self._written - began
@@ -133,7 +133,7 @@ class Keeper:
             self._journal.flush()
         except OSError:
             return f"{len(self._journal.waiting)} finished runs are lost"
-        return f"the runs that finished are in {self._journal.path}: the same call goes on from there"
+        return f"the runs that finished are in {self._journal.path}: the same call resumes from there"
 
     def _release(self) -> None:
         if self._journal is not None:

@@ -30,4 +30,4 @@ def load(path: str | os.PathLike[str]) -> Any:
         from noisysim.studies.study import Study  # which needs the extra [sweep] no sooner
 
         return Study.load(path)
-    return Result.of(storage.read(path), Path(path))
+    return Result(storage.read(path), Path(path))

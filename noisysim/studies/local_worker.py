@@ -29,7 +29,7 @@ def main() -> None:
     sys.argv = ["dask", *words]
     from dask.__main__ import main as dask  # which takes a second: the parent is watched by then
 
-    dask()
+    dask()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

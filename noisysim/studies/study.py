@@ -40,20 +40,20 @@ class Study:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Study:
-        """The study that a file holds; of one under way all that has finished.
+        """The study that a file holds; of one in progress the runs that have finished.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is not a whole study.
+            If there is no such file, or it is not a complete study.
         """
         path = Path(path)
         records, scraps = journal.read(path)  # first: what leaves the journal meanwhile is in the file by then
         content = table.read(path)
         content.put_all(records)
         if scraps:
-            said = f"{journal.told(path, scraps)}: its runs count as missing, and the sweep does them again"
-            warnings.warn(said, RuntimeWarning, stacklevel=2)
+            message = f"{journal.told(path, scraps)}: its runs count as missing, and the sweep does them again"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         return cls(content, path)
 
     @property
@@ -154,9 +154,10 @@ class Study:
         name : str
             A variable of `data` that has one value a run, such as "test_accuracy", "test_loss", "passes", "elapsed".
         x : str
-            Axis along the bottom, or "epoch". Left out, the first axis of numbers, else the first.
+            Axis along the bottom, or "epoch". Default: the first axis of numbers, else the first.
         hue, col : str
-            Axis whose values have a colour, and a panel, each. Left out, axes that are neither drawn nor selected.
+            Axis whose values have a colour each, and one whose values have a panel each. Default: axes that are neither
+            drawn nor selected.
         path : path, optional
             Where to write the figure; the suffix chooses the format.
         **select
@@ -173,13 +174,13 @@ class Study:
         return toml.written(self.arguments)
 
     def problems(self) -> list[tuple[str, str, str]]:
-        """The runs that failed or diverged: where each lies, its status, and why."""
-        found, texts = [], self.content.texts
+        """The runs that failed or diverged: the labels of each, its status, and why."""
+        problems, texts = [], self.content.texts
         for index in np.flatnonzero((texts["status"] == "failed") | (texts["status"] == "diverged")):
             at = np.unravel_index(index, self.content.shape)
             where = ", ".join(f"{n}={labels[k]}" for k, (n, labels) in zip(at, self.axes.items(), strict=True))
-            found.append((where, texts["status"][index], texts["error"][index]))
-        return found
+            problems.append((where, texts["status"][index], texts["error"][index]))
+        return problems
 
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
@@ -188,8 +189,8 @@ class Study:
         for name in ("task", "device", "learner"):
             if name not in self.axes and "name" in fixed.get(name, {}):
                 rows.append((name, fixed[name]["name"]))
-        said = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
-        rows.append(("runs", f"{len(self.content.keys)}: {said}"))
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        rows.append(("runs", f"{len(self.content.keys)}: {counts}"))
         if (noticed := self.noticed)["warned"]:
             worst = kinds(noticed)
             rows.append(("WARNING", f"{noticed['warned']} runs warned{': ' if worst else ''}{worst}"))
@@ -200,7 +201,7 @@ class Study:
         if (more := len(self.problems()) - SHOWN) > 0:
             rows.append(("", f"and {more} more"))
         if self.counts[table.MISSING] and self.path is not None:
-            rows.append(("go on", f"noisysim sweep {self.path}"))
+            rows.append(("resume", f"noisysim sweep {self.path}"))
         return rows
 
     def _best(self) -> tuple[str, str]:

@@ -10,13 +10,13 @@ Layout of the file (version 1), HDF5 that NetCDF-4 readers take as well::
     /elapsed               float64 (s)
     /test_accuracy, ...    float64, over the axes: after the last epoch; NaN where the run did not finish
     /test_accuracy_by_epoch, ...   over the axes and epoch
-    /test_accuracy_after, ...      over the axes and seconds: tested again so long after the run
+    /test_accuracy_after, ...      over the axes and seconds: tested again that long after the run
     /passes, ...           float64, over the axes: cost of learning
     /angle, ...            what diagnostics found, over the axes, look and layer; /look_update, the updates done before
-    /study/arguments       JSON text: what was asked for (`noisysim.studies.grids.Plan`)
+    /study/arguments       JSON text: arguments of the study (`noisysim.studies.grids.Plan`)
     /study/shared          JSON text: the settings that all runs have in common, by dotted names
-    /study/own             JSON text, one a run: its other settings
-    /study/keys            text, one a run: a hash of its settings
+    /study/own             JSON text, one per run: its other settings
+    /study/keys            text, one per run: a hash of its settings
     /study/environments    JSON text: versions and processors of the hosts
 
 It is written whole under another name and renamed. Runs that finished since are in the journal beside it.
@@ -54,7 +54,7 @@ class Table:
     keys : sequence of str
         Of each run, the last axis running fastest.
     shared, own : dict, list of dict
-        Settings of all runs and of each (`noisysim.studies.cells.common`).
+        Settings of all runs and of each (`noisysim.studies.cells.split_shared`).
     seconds : sequence of float
         After which the chips are tested again.
 
@@ -143,8 +143,8 @@ class Table:
         column[index] = np.nan
         column[index][tuple(map(slice, value.shape))] = value
 
-    def take_up(self, earlier: Table) -> None:
-        """Take in the runs of an earlier study that this one asks for as well."""
+    def merge(self, earlier: Table) -> None:
+        """Copy the runs of an earlier study that this one asks for as well."""
         for index, key in enumerate(earlier.keys):
             if key in self.at and earlier.texts["status"][index] != MISSING:
                 values = {name: column[index] for name, column in earlier.columns.items()}
@@ -181,24 +181,24 @@ class Table:
         for name, column in self.columns.items():
             for dim, n in zip(self.dims(name)[len(self.axes) :], column.shape[1:], strict=True):
                 lengths[dim] = max(n, lengths.get(dim, 0))
-        found = {}
+        along_axes = {}
         for name, labels in self.axes.items():
             numbers = all(isinstance(label, (int, float)) for label in labels)
-            found[name] = np.array(labels) if numbers else np.array(labels, object)
+            along_axes[name] = np.array(labels) if numbers else np.array(labels, object)
         counted = {dim: np.arange(1, n + 1) for dim, n in lengths.items()}
-        return {**found, **counted, **({"seconds": np.array(self.seconds)} if "seconds" in counted else {})}
+        return {**along_axes, **counted, **({"seconds": np.array(self.seconds)} if "seconds" in counted else {})}
 
     def arrays(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
         """Every column and text over the axes: dimensions and values by name."""
         axes, scales = tuple(self.axes), self.scales()
-        found = {name: (axes, column.reshape(self.shape)) for name, column in self.texts.items()}
-        found["environment"] = axes, self.environment.reshape(self.shape)
+        arrays = {name: (axes, column.reshape(self.shape)) for name, column in self.texts.items()}
+        arrays["environment"] = axes, self.environment.reshape(self.shape)
         for name, column in self.columns.items():
             dims = self.dims(name)
             whole = np.full((len(self.keys), *(len(scales[dim]) for dim in dims[len(axes) :])), np.nan)
             whole[tuple(map(slice, column.shape))] = column
-            found[name] = dims, whole.reshape(*self.shape, *whole.shape[1:])
-        return found
+            arrays[name] = dims, whole.reshape(*self.shape, *whole.shape[1:])
+        return arrays
 
 
 def write(path: Path, table: Table) -> None:
@@ -233,7 +233,7 @@ def read(path: Path) -> Table:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is not a whole study: in one line, with the part that is wrong.
+        If there is no such file, or it is not a complete study: in one line, with the part that is wrong.
     """
     with hdf5.opened(path, "study") as file:
         if file.attrs.get("format") != FORMAT:
@@ -290,4 +290,4 @@ def _check(table: Table) -> None:
 
 def _listed(scale: Any) -> list[Any]:
     """The labels of an axis."""
-    return scale.asstr()[()].tolist() if scale.dtype.kind == "O" else scale[()].tolist()
+    return list(scale.asstr()[()] if scale.dtype.kind == "O" else scale[()].tolist())

@@ -92,21 +92,22 @@ class Tuned:
 
     def rows(self) -> list[tuple[str, float, str]]:
         """Where, which rate, and what is to be said about it."""
-        found, tried = [], self.study.axes["learning_rate"]
+        rows, tried = [], self.study.axes["learning_rate"]
         edges = {tried[0]: "the lowest rate tried", tried[-1]: "the highest rate tried"}
         names = [str(dim) for dim in self.rates.dims]
         for at in np.ndindex(self.rates.shape):
             where = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
             rate = float(self.rates.values[at])
-            found.append((where, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
-        return found
+            rows.append((where, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
+        return rows
 
     def __repr__(self) -> str:
         lines = [
-            (where or "rate", "none" if np.isnan(rate) else f"{rate:.3g}", said) for where, rate, said in self.rows()
+            (where or "rate", "none" if np.isnan(rate) else f"{rate:.3g}", remark)
+            for where, rate, remark in self.rows()
         ]
         wide = max(len(where) for where, _, _ in lines)
-        return "\n".join(f"{where:<{wide}}  {rate:>9}  {said}".rstrip() for where, rate, said in lines)
+        return "\n".join(f"{where:<{wide}}  {rate:>9}  {remark}".rstrip() for where, rate, remark in lines)
 
 
 def _better(data: Any, last: Any, chips: list[str]) -> Any:
@@ -142,7 +143,7 @@ def tune(
     task : str or Task or arrays or path
         As of `noisysim.run`.
     rates : list of float
-        The rates to try, rising. Left out, `count` of them, each `factor` times the one before, from `start`.
+        The rates to try, rising. Default: `count` of them, each `factor` times the one before, from `start`.
     start, factor : float
     count : int
     choose : str

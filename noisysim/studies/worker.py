@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from noisysim import tasks
-from noisysim.runs import api, environment, storage
+from noisysim.runs import api, environment, side_by_side, storage
 from noisysim.runs import config as configuration
 from noisysim.runs.history import LOOKS, MEASURED
 from noisysim.runs.result import Result
@@ -68,11 +68,11 @@ def _records(
 ) -> list[dict[str, Any]]:
     if len(cells) > 1:
         try:
-            given = _arguments(cells[0][1], task, rule, options["data"])
+            arguments = _arguments(cells[0][1], task, rule, options["data"])
             seeds = [plain["seed"] for _, plain in cells]
-            del given["seed"], given["chips"]
-            found = api.together(seeds, **given, threads=options["threads"], progress=False)
-            return [record(key, result, given["task"]) for (key, _), result in zip(cells, found, strict=True)]
+            del arguments["seed"], arguments["chips"]
+            results = side_by_side.run_side_by_side(seeds, **arguments, threads=options["threads"], progress=False)
+            return [record(key, result, arguments["task"]) for (key, _), result in zip(cells, results, strict=True)]
         except Exception:  # one by one, then: the failure may be one run's
             pass
     return [_alone(key, plain, task, rule, options) for key, plain in cells]
@@ -80,17 +80,17 @@ def _records(
 
 def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, options: dict[str, Any]) -> dict[str, Any]:
     try:
-        given, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
+        arguments, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
-        learner = _source_file(plain["learner"]) if rule is None else given["learner"]
-        again = {"task": given["task"], "device": _source_file(plain["device"]), "learner": learner}
-        if path is not None and _whole(path):
-            result = api.resume(path, **again, **how, progress=False)
+        learner = _source_file(plain["learner"]) if rule is None else arguments["learner"]
+        parts = {"task": arguments["task"], "device": _source_file(plain["device"]), "learner": learner}
+        if path is not None and _can_resume(path):
+            result = api.resume(path, **parts, **how, progress=False)
         else:
-            result = api.run(**given, **how, out=path, progress=False)
-        kept = record(key, result, given["task"])
+            result = api.run(**arguments, **how, out=path, progress=False)
+        kept = record(key, result, arguments["task"])
         if options["retention"] and result.status == "finished":
-            later = api.retention(result, options["retention"], **again, **how)
+            later = api.retention(result, options["retention"], **parts, **how)
             kept["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
         return kept
     except Exception as error:
@@ -100,8 +100,8 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
         }  # fmt: skip
 
 
-def _whole(path: Path) -> bool:
-    """Whether a run has a result file from which it goes on; one that is damaged is put aside."""
+def _can_resume(path: Path) -> bool:
+    """Whether a run can be resumed from its result file; a damaged file is put aside."""
     if not path.exists():
         return False
     try:
@@ -122,14 +122,14 @@ def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) 
             raise ValueError(
                 f"the data of task {wanted['name']!r} are not the same on this worker as where the study began"
             )
-    given = json.loads(json.dumps(plain))
-    given["task"] = task
+    arguments: dict[str, Any] = json.loads(json.dumps(plain))
+    arguments["task"] = task
     for part in ("device", "learner"):
         if moved := _source_file(plain[part]):
-            given[part]["name"] = moved
+            arguments[part]["name"] = moved
     if rule is not None:
-        given["learner"] = pickle.loads(rule)
-    return given
+        arguments["learner"] = pickle.loads(rule)
+    return arguments
 
 
 @functools.lru_cache(maxsize=4)

@@ -14,43 +14,44 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from noisysim.common.fields import Field, check, listed, parse_spec, shown, unknown
+from noisysim.common.fields import Field, check, listed, parse_spec, shown
+from noisysim.common.registry import Registry, scan
 from noisysim.tasks import own
-from noisysim.tasks.autoencoding import IMAGE_TASKS, AutoencodingSettings, load_autoencoding
-from noisysim.tasks.base import Split, Task, read_settings, whole
-from noisysim.tasks.sarcos import SarcosSettings, load_sarcos
-from noisysim.tasks.teacher import TeacherSettings, load_student_teacher, teacher_weights
+from noisysim.tasks.autoencoding import IMAGE_TASKS
+from noisysim.tasks.base import Split, Task, make, whole_number
+from noisysim.tasks.loading import Loader, Loaders
+from noisysim.tasks.teacher import teacher_weights
 
-__all__ = ["Split", "Task", "about", "get", "names", "settings", "teacher_weights"]
+__all__ = [
+    "REGISTRY", "TASKS", "Split", "Task", "about", "describe", "get", "make", "names", "settings", "teacher_weights",
+]  # fmt: skip
 
-# name: the NamedTuple that declares its settings, and what loads it
-_TASKS: dict[str, tuple[type, Any]] = {
-    **IMAGE_TASKS,
-    "autoencoding": (AutoencodingSettings, load_autoencoding),
-    "sarcos": (SarcosSettings, load_sarcos),
-    "student-teacher": (TeacherSettings, load_student_teacher),
-}
+TASKS: dict[str, Loader] = {**IMAGE_TASKS, **scan(__name__, Loaders())}
+"""The package's own tasks by name: every ``load_NAME`` of these modules."""
+REGISTRY: Registry[Task] = Registry("task", Loaders(), TASKS)
 SEED = Field("", 0, 2**63 - 1, whole=True)
 _HDF5 = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<settings>.*))?", re.IGNORECASE | re.DOTALL)
 
 
 def names() -> list[str]:
-    """The names `get` knows."""
-    return list(_TASKS)
+    """Names of the tasks there are: the package's own, and those of installed packages."""
+    return REGISTRY.names()
 
 
 def settings(name: str) -> type:
-    """The `NamedTuple` class that declares a named task's settings; `noisysim.common.fields.declared` reads it."""
-    if name not in _TASKS:
-        raise unknown("task", name, _TASKS)
-    return _TASKS[name][0]
+    """The `NamedTuple` class that declares a task's settings; `noisysim.common.fields.declared` reads it."""
+    cls: type = REGISTRY.definition(name).settings
+    return cls
 
 
 def about(name: str) -> str:
-    """One line on what a named task is."""
-    if name not in _TASKS:
-        raise unknown("task", name, _TASKS)
-    return (_TASKS[name][1].__doc__ or "").strip().partition("\n")[0]
+    """One line on what a task is; of one that cannot be loaded, why."""
+    return REGISTRY.about(name)
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """A task that a name or a file found as plain values that `get` takes again."""
+    return REGISTRY.describe(task)
 
 
 def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **settings: Any) -> Task:
@@ -63,6 +64,8 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
           ``"student-teacher:n_in=50,noise=0.1"``;
         - an HDF5 file (``.h5``, ``.hdf5``) with the datasets ``x_train``, ``y_train``, ``x_test``, ``y_test``, or
           ``x``, ``y``;
+        - a Python file that defines one function ``load_NAME(settings, data, seed)``, perhaps with settings:
+          ``"my_task.py:noise=0.1"``;
         - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``: labels 0 to n - 1, or one-hot rows, make a
           classification, floats a regression. Floats that are all whole numbers 0 to n - 1, with some samples of each,
           are read as labels, and images of four axes with 1, 3 or 4 channels at the end as channels last; a note in the
@@ -102,12 +105,10 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
     >>> batch.inputs.shape, batch.targets.shape
     ((5, 64), (5, 10))
     """
-    seed = check("", "seed", whole("seed", seed, 0), SEED)
+    seed = check("", "seed", whole_number("seed", seed, 0), SEED)
     if data is not None and not isinstance(data, (str, os.PathLike)):
         raise TypeError(f"data must be a folder's path, not {shown(data)}")
-    if isinstance(spec, Task):
-        if settings:
-            raise ValueError(f"the task {spec.name!r} is already made: give its settings where it is made")
+    if isinstance(spec, Task) and not settings:
         return spec
     if isinstance(spec, Mapping):
         if "name" not in spec:
@@ -116,17 +117,18 @@ def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **se
         return get(chosen.pop("name"), **chosen)
     if isinstance(spec, (tuple, list)):
         return own.from_tuple(spec, settings, seed)
+    return _from_file(spec, settings, seed) or REGISTRY.get(spec, data=data, seed=seed, **settings)
+
+
+def _from_file(spec: Any, settings: dict[str, Any], seed: int) -> Task | None:
+    """The task of an HDF5 file, if it is one that `spec` names."""
     if isinstance(spec, str) and (file := _HDF5.fullmatch(spec)):
         inline = parse_spec(f":{file['settings'] or ''}")[1]
         return own.from_hdf5(file["path"], {**inline, **settings}, seed)
-    if isinstance(spec, os.PathLike):
+    if isinstance(spec, os.PathLike) and Path(spec).suffix != ".py":
         if Path(spec).suffix.lower() not in (".h5", ".hdf5"):
-            raise ValueError(f"a task file must be .h5 or .hdf5, not {shown(os.fspath(spec))}")
+            raise ValueError(f"a task file must be .py, .h5 or .hdf5, not {shown(os.fspath(spec))}")
         return own.from_hdf5(spec, settings, seed)
-    if not isinstance(spec, str):
+    if not isinstance(spec, (str, os.PathLike, Task)):
         raise TypeError(f"a task is a name, a file, arrays, a mapping or a Task, not {type(spec).__name__}")
-    name, inline = parse_spec(spec)
-    if name not in _TASKS:
-        raise unknown("task", name, _TASKS)
-    declaration, load = _TASKS[name]
-    return load(read_settings(name, declaration, {**inline, **settings}), data, seed)
+    return None

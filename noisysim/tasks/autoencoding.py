@@ -6,13 +6,11 @@ import os
 from typing import Annotated, Any, NamedTuple
 
 from noisysim.common.fields import Field
+from noisysim.common.registry import scan
 from noisysim.tasks.base import Labels, Split, Task, ValueLoss
-from noisysim.tasks.cifar import Cifar100Settings, load_cifar10, load_cifar100
-from noisysim.tasks.digits import load_digits
-from noisysim.tasks.idx import load_fashion_mnist, load_mnist
-from noisysim.tasks.images import ImageSettings, ImageStandardise
+from noisysim.tasks.images import ImageStandardise
+from noisysim.tasks.loading import Loader, Loaders
 from noisysim.tasks.noise import input_noise
-from noisysim.tasks.tiny_imagenet import load_tiny_imagenet
 
 DEFAULTS: dict[str, Any] = {
     "layers": ["dense(200, activation='tanh')", "dense(2, activation='linear')", "dense(200, activation='tanh')"],
@@ -20,15 +18,8 @@ DEFAULTS: dict[str, Any] = {
     "epochs": 10,
 }
 
-IMAGE_TASKS: dict[str, tuple[Any, Any]] = {
-    "digits": (ImageSettings, load_digits),
-    "mnist": (ImageSettings, load_mnist),
-    "fashion-mnist": (ImageSettings, load_fashion_mnist),
-    "cifar10": (ImageSettings, load_cifar10),
-    "cifar100": (Cifar100Settings, load_cifar100),
-    "tiny-imagenet": (ImageSettings, load_tiny_imagenet),
-}
-"""The tasks of images by name: the `NamedTuple` that declares a task's settings, and what loads it."""
+IMAGE_TASKS: dict[str, Loader] = scan("noisysim.tasks.image_sets", Loaders())
+"""The tasks of images by name."""
 
 
 class AutoencodingSettings(NamedTuple):

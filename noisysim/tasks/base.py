@@ -12,8 +12,10 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from noisysim.common.fields import Field, check_names, checked, shown, unknown
+from noisysim.common.user_files import Origin
 from noisysim.compute import losses
 from noisysim.compute.jit import specialised
+from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.noise import InputNoise
@@ -70,7 +72,7 @@ def split_rows(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(rows[n_test:]), np.sort(rows[:n_test])
 
 
-def whole(name: str, value: Any, low: int) -> int:
+def whole_number(name: str, value: Any, low: int) -> int:
     """`value` as an int of at least `low`, or the one clear error."""
     try:
         number = operator.index(value)
@@ -84,9 +86,14 @@ def whole(name: str, value: Any, low: int) -> int:
 
 
 def read_settings(task: str, cls: type, given: Mapping[str, Any]) -> Any:
-    """An instance of the `NamedTuple` class that declares a task's settings, every given value checked."""
+    """An instance of the `NamedTuple` class that declares a task's settings, every given value checked.
+
+    A loss that is not the package's own stays a `noisysim.losses.Loss`.
+    """
     check_names(f"task {task!r}", given, cls._fields)  # type: ignore[attr-defined]
-    return cls(**checked(task, cls, given, cls._field_defaults))  # type: ignore[attr-defined]
+    given, loss = dict(given), given.get("loss")
+    foreign = {"loss": losses.get(given.pop("loss"))} if loss is not None and losses.is_foreign(loss) else {}
+    return cls(**checked(task, cls, given, cls._field_defaults), **foreign)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +108,8 @@ class Task:
         The data in their own type (uint8 for images, else float32). They are standardised, and labels made
         one-hot, where a batch is gathered: a run needs about the memory of the data.
     loss : str
-        ``"cce"`` (softmax cross-entropy) or ``"mse"`` (half the sum of squares); see `noisysim.losses`.
+        ``"cce"`` (softmax cross-entropy), ``"mse"`` (half the sum of squares), or what finds another one; see
+        `noisysim.losses`. It may be given as a `noisysim.losses.Loss`.
     n_out : int
         Classes, or target values a sample.
     settings : dict
@@ -120,7 +128,11 @@ class Task:
         Added to the standardised inputs of the training split.
     origins : (numpy.ndarray or None, numpy.ndarray or None)
         What was subtracted of inputs and of target values before they were rounded to float32, float64 (n_in,) and
-        (n_out,), where they lie far from zero: what `affine` shifts by is counted from there.
+        (n_out,), where they are far from zero: what `affine` shifts by is counted from there.
+    loader : noisysim.tasks.loading.Loader or None
+        What made it, where a name or a file found that.
+    origin : Origin or None
+        The file or installed package of the loader, if it is not the package's own.
     """
 
     name: str
@@ -137,21 +149,32 @@ class Task:
     labels: Labels | None = field(default=None, repr=False)
     noise: InputNoise | None = field(default=None, repr=False)
     origins: tuple[np.ndarray | None, np.ndarray | None] = field(default=(None, None), repr=False)
+    loader: Any = field(default=None, repr=False)
+    origin: Origin | None = field(default=None, repr=False)
     classification: bool = field(init=False)
     n_in: int = field(init=False)
-    _loss: Any = field(init=False, repr=False)
+    _loss: Loss = field(init=False, repr=False)
     _all_rows: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        loss = losses.get(self.loss)
+        text = losses.REGISTRY.text(loss)
         derived = {
+            "loss": text,
+            "settings": {**self.settings, "loss": text} if "loss" in self.settings else self.settings,
             "classification": self.train.targets.ndim == 1,
             "n_in": self.train.inputs.shape[1],
             "input_shape": tuple(self.input_shape) or self.train.inputs.shape[1:],
-            "_loss": losses.get(self.loss),
+            "_loss": loss,
             "_all_rows": np.arange(max(self.n_train, self.n_test), dtype=np.int64),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def loss_function(self) -> Loss:
+        """The loss and its derivative."""
+        return self._loss
 
     @property
     def n_train(self) -> int:
@@ -201,7 +224,7 @@ class Task:
         if outside >= 0:
             raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":
-            self.noise.add(inputs, index % self.n_train, whole("epoch", epoch, 0))
+            self.noise.add(inputs, index % self.n_train, whole_number("epoch", epoch, 0))
         return Batch(inputs, targets, self._loss)
 
     def index(self, split: str, rows: slice | np.ndarray) -> np.ndarray:
@@ -255,7 +278,7 @@ class Task:
         numpy.ndarray
             int64, (n_train,): a permutation, the same on every machine and NumPy version.
         """
-        return permutation(self.n_train, whole("seed", seed, 0), whole("epoch", epoch, 0), _ORDER)
+        return permutation(self.n_train, whole_number("seed", seed, 0), whole_number("epoch", epoch, 0), _ORDER)
 
     def batches(self, batch_size: int, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
         """The training split in the order of `epoch`, in batches; the last one may be shorter.
@@ -272,7 +295,7 @@ class Task:
         Batch
             Each with arrays of its own.
         """
-        size = whole("batch_size", batch_size, 1)
+        size = whole_number("batch_size", batch_size, 1)
         rows = self.order(epoch, seed)
         return (self.batch("train", rows[start : start + size], epoch=epoch) for start in range(0, len(rows), size))
 
@@ -305,7 +328,7 @@ class Task:
                 origin = 0 if self.origins[1] is None else self.origins[1]
                 standardisation["target_mean"] = (self.target_affine[0] + origin).tolist()
                 standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
-        return {
+        described = {
             "name": self.name,
             "settings": dict(self.settings),
             "n_train": self.n_train,
@@ -319,6 +342,10 @@ class Task:
             "crc32": self.crc32,
             "notes": list(self.notes),
         }
+        loss = losses.describe(self._loss)
+        described.update({"loss_part": loss} if len(loss) > 1 else {})
+        described.update({} if self.origin is None else {"source": self.origin.source, "sha256": self.origin.sha256})
+        return described
 
 
 def _row_array(rows: Any) -> np.ndarray:

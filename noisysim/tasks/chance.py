@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from noisysim.compute import losses
 from noisysim.tasks.base import Task
 
 ROWS = 4096
@@ -44,8 +45,10 @@ def chance_loss(task: Task) -> float:
     Returns
     -------
     float
-        A mean over the training samples, in the units of the loss.
+        A mean over the training samples, in the units of the loss; NaN of a loss that is not the package's own.
     """
+    if losses.is_foreign(task.loss_function):
+        return math.nan
     targets = task.train.targets
     if task.classification:
         shares = np.bincount(targets, minlength=task.n_out) / len(targets)

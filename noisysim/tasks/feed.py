@@ -10,7 +10,7 @@ import numpy as np
 from noisysim.compute import backends, gpu
 from noisysim.compute.jit import specialised
 from noisysim.compute.observation import Batch
-from noisysim.tasks.base import Split, Task, whole
+from noisysim.tasks.base import Split, Task, whole_number
 
 
 class Feed:
@@ -106,7 +106,7 @@ class Feed:
         else:
             launch(loops.standardised, wanted, data.targets, rows, self._affines[1], copies, out.targets)
         if task.noise is not None and split == "train":
-            task.noise.add_on_gpu(out.inputs, rows, whole("epoch", epoch, 0), copies)
+            task.noise.add_on_gpu(out.inputs, rows, whole_number("epoch", epoch, 0), copies)
 
     def _kept(self, split: str) -> Split | None:
         """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""

@@ -181,7 +181,7 @@ def test_rules_learn_behind_batch_norm_sample_by_sample(device, learner):
 
 
 def test_a_run_that_learns_sample_by_sample_is_resumed_and_stacked_to_the_bit(tmp_path, monkeypatch):
-    from noisysim.runs import api, training
+    from noisysim.runs import side_by_side, training
 
     given = {"layers": [4, batch_norm(), 4], "device": "gaussian", "batch_size": 1, "epochs": 2, "progress": False}
     data = two_classes(60)
@@ -200,5 +200,5 @@ def test_a_run_that_learns_sample_by_sample_is_resumed_and_stacked_to_the_bit(tm
     np.testing.assert_array_equal(after.steps["train_loss"], whole.steps["train_loss"])
     for name, array in whole.content["arrays"]["state/chip"].items():
         np.testing.assert_array_equal(after.content["arrays"]["state/chip"][name], array, err_msg=name)
-    both = api.together([3, 4], task=data, **given)
+    both = side_by_side.run_side_by_side([3, 4], task=data, **given)
     np.testing.assert_array_equal(both[0].steps["train_loss"], whole.steps["train_loss"])

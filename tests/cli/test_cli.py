@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,10 @@ import pytest
 
 import noisysim
 from noisysim import cli, devices, learners, tasks
+from noisysim.chip import diagnostics
+from noisysim.cli.signatures import words_for
 from noisysim.common import fields
+from noisysim.learners import optimizers
 from noisysim.runs import config
 from noisysim.runs.api import ARGUMENTS
 from noisysim.runs.signals import ENDING
@@ -224,6 +228,8 @@ LISTS = {
     "devices": (devices.names(), devices.kind),
     "learners": (learners.names(), lambda name: type(learners.get(name))),
     "tasks": (tasks.names(), tasks.settings),
+    "optimizers": (optimizers.names(), lambda name: type(optimizers.get(name))),
+    "diagnostics": (diagnostics.names(), lambda name: type(diagnostics.get(name))),
 }
 
 
@@ -241,12 +247,97 @@ def test_a_list_has_a_line_for_each_field_of_one(call, command, name):
     code, out, err = call(command, name)
     assert (code, err) == (0, "")
     cls = LISTS[command][1](name)
-    assert inspect.getdoc(cls).partition("\n")[0] in out
+    line = tasks.about(name) if command == "tasks" else inspect.getdoc(cls).partition("\n")[0]
+    assert line in out
     for field, spec in fields.declared(cls).items():
         line = next(line for line in out.splitlines() if line.startswith(f"{field} "))
         assert spec.unit in line
         assert spec.doc.split()[0] in line
         assert re.match(rf"{field}\s+\S+", line)
+
+
+@pytest.mark.parametrize(("command", "words"), [("losses", "cce mse"), ("activations", "leaky_relu relu tanh")])
+def test_what_has_no_settings_has_a_line_each(call, command, words):
+    code, out, err = call(command)
+    assert (code, err) == (0, "")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert all(len(lines[name].split()) > 2 for name in words.split())
+    assert call(command, *words.split())[1].count("\n") >= len(words.split())
+
+
+RULE = '''"""A rule of a user's own."""
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from noisysim.common.fields import Field
+from noisysim.learners import NP
+
+
+@dataclass(frozen=True)
+class Mine(NP):
+    """Perturbs as no other rule."""
+
+    name: ClassVar[str] = "mine"
+    zeal: Annotated[float, Field("V", 0, 7, "how eagerly")] = 3.0
+'''
+DEVICE = '''"""A device of a user's own."""
+from typing import Annotated, NamedTuple
+from noisysim.devices import Field
+
+
+class Mine(NamedTuple):
+    """A line with a wobble."""
+
+    wobble: Annotated[float, Field("S", 0, 7, "how much")] = 3.0
+
+
+def readout(i, energy, z, u, d):
+    return i + d.wobble * z
+'''
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "line", "field"),
+    [("learners", RULE, "Perturbs as no other rule.", r"zeal +3.0 +V +a number from 0 to 7 +how eagerly"),
+     ("devices", DEVICE, "A line with a wobble.", r"wobble +3.0 +S +a number from 0 to 7 +how much")],
+)  # fmt: skip
+def test_parts_in_files_are_listed_beside_others(call, tmp_path, command, text, line, field):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    other = LISTS[command][0][0]
+    code, out, err = call(command, path, other)
+    assert (code, err) == (0, "")
+    mine, _, builtin = out.partition("\n\n")
+    assert mine.startswith(line)
+    assert re.search(field, mine)
+    assert inspect.getdoc(LISTS[command][1](other)).partition("\n")[0] in builtin
+
+
+def test_a_file_that_is_none_is_one_line(call, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("class A(:")
+    code, out, err = call("learners", path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"noisysim: {path}:1: invalid syntax")
+
+
+def test_words_follow_the_types_of_arguments():
+    hints = typing.get_type_hints(noisysim.run)
+    kinds = {name: words_for(hint) for name, hint in hints.items() if name != "return"}
+    assert {name for name, kind in kinds.items() if kind is bool} == {"bias", "oracle", "overwrite", "progress"}
+    assert {n for n, kind in kinds.items() if kind is int} == {
+        "batch_size",
+        "epochs",
+        "seed",
+        "every",
+        "chips",
+        "threads",
+    }
+    assert {n for n, kind in kinds.items() if kind is float} == {
+        "learning_rate", "learning_rate_decay", "checkpoint_seconds",
+    }  # fmt: skip
+    lists = {name for name, kind in kinds.items() if typing.get_args(kind)[:1] == (list[str],)}
+    assert lists == {"layers", "diagnostics"}
+    assert typing.get_args(words_for(typing.get_type_hints(noisysim.retention)["seconds"]))[0] == list[float]
 
 
 def test_a_switch_is_not_said_to_be_a_number(call):
@@ -297,7 +388,7 @@ def test_errors_are_one_line(call, words, said, tmp_path, monkeypatch):
 def test_a_picture_that_cannot_be_drawn_costs_no_result(call, tmp_path, monkeypatch):
     """The file of the run is whole even where the picture's folder went away meanwhile."""
     path = tmp_path / "run.h5"
-    monkeypatch.setattr(cli.plots, "check_writable", lambda path: None)
+    monkeypatch.setattr(cli.runs.plots, "check_writable", lambda path: None)
     assert call(*FAST, "--out", path, "--plot", tmp_path / "gone" / "curve.png")[0] == 1
     assert noisysim.load(path).status == "finished"
 

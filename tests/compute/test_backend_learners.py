@@ -254,7 +254,7 @@ def agree(net, name, settings, chips):
             put = [[place.put(a) for a in arrays] for arrays in (weights, rotations)]
             oracle = Oracle(*put, net, batch, chips=chips)
             out[k], states[k] = learner.update(states[k], passes, oracle=oracle, out=out[k])
-        assert all(backends.of(g) is backends.get("cuda") for g in out[1])
+        assert all(backends.backend_of(g) is backends.get("cuda") for g in out[1])
         for one, other in zip(*out, strict=True):
             other = backends.get("cuda").take(other)
             assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max()

@@ -76,7 +76,7 @@ def outer_of_one(g, chips):
 def outer_of_several(g, chips):
     one, own = g["factors"]
     terms = [Term(one[:, 0], g["a"]), Term(own.T, g["b"], g["a"])]
-    xp = backends.of(g["a"][0]).xp
+    xp = backends.backend_of(g["a"][0]).xp
     out = layered.zeros([w.shape for w in g["weights"]], xp)
     normed = [g["b"][0], *[None] * (len(g["a"]) - 1)]
     assert algebra.outer(terms, g["inputs"], out, normed, chips) is out
@@ -108,7 +108,7 @@ def uniforms(g, chips):
 def combine(g, chips):
     factors, found = g["factors"][0].T, []
     for a, b in zip(g["a"], g["b"], strict=True):
-        room = backends.of(a).xp.empty_like(a)
+        room = backends.backend_of(a).xp.empty_like(a)
         found += [algebra.combine(factors, [a, b], room), algebra.combine(factors[1:], [a], 0 * a, b)]
     return found
 
@@ -131,7 +131,7 @@ def product(g, chips):
 
 
 def passed_share(g, chips):
-    halves = [backends.of(a).xp.where(a > b, a, b) for a, b in zip(g["a"], g["b"], strict=True)]
+    halves = [backends.backend_of(a).xp.where(a > b, a, b) for a, b in zip(g["a"], g["b"], strict=True)]
     return [algebra.passed_share(halves, g["a"], chips), algebra.passed_share(halves, halves, chips)]
 
 
@@ -153,7 +153,7 @@ def decorrelation(g, chips):
 def optimizer(spec):
     def steps(g, chips):
         chosen, weights = optimizers.get(spec), g["weights"]
-        state = chosen.init([w.shape for w in weights], backends.of(weights[0]).xp)
+        state = chosen.init([w.shape for w in weights], backends.backend_of(weights[0]).xp)
         changes = []
         for scale in (1.0, 0.5):
             change, state = chosen.update(layered.layered([scale * w for w in weights]), state, 0.1)

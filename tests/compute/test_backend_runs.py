@@ -71,7 +71,7 @@ def agree_but_for_steps(**given):
 
 def host(array):
     """An array where NumPy finds it."""
-    return np.array(backends.of(array).take(array))
+    return np.array(backends.backend_of(array).take(array))
 
 
 # --- devices and learners -------------------------------------------------------------------------------------------

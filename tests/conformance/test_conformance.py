@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from noisysim import Chip, conformance, devices
-from noisysim.conformance import Report, noise_states
+from noisysim.conformance import Report, chips, noise_states
+from noisysim.conformance.report import require
 
 LAWFUL = '''
 from typing import Annotated, NamedTuple
@@ -232,13 +233,13 @@ class Leaky:
 
 
 def an_array(chip):
-    return next(v for v in conformance._reachable(chip) if isinstance(v, np.ndarray) and v.size)[:1]
+    return next(v for v in chips._reachable(chip) if isinstance(v, np.ndarray) and v.size)[:1]
 
 
 LEAKS = {
     "the chip": (lambda self, _: self.chip, "an observation leads to the chip"),
     "an array": (lambda self, _: an_array(self.chip), "an observation shares the chip's memory"),
-    "the seed": (lambda self, _: {"x": [conformance.SEED]}, "an observation leads to a key of the chip's"),
+    "the seed": (lambda self, _: {"x": [chips.SEED]}, "an observation leads to a key of the chip's"),
 }  # fmt: skip
 
 
@@ -246,17 +247,17 @@ LEAKS = {
 def test_a_leak_is_found(name, monkeypatch):
     leak, said = LEAKS[name]
     monkeypatch.setattr(Leaky, "leak", leak, raising=False)
-    make = conformance._chip
-    monkeypatch.setattr(conformance, "_chip", lambda device: Leaky(conformance.SIZES, device, seed=conformance.SEED))
+    make = chips._chip
+    monkeypatch.setattr(chips, "_chip", lambda device: Leaky(chips.SIZES, device, seed=chips.SEED))
     assert found(alone("hiding", devices.get("gaussian")))["hiding"] == (False, said)
-    monkeypatch.setattr(conformance, "_chip", make)
+    monkeypatch.setattr(chips, "_chip", make)
     assert found(alone("hiding", devices.get("gaussian")))["hiding"][0]
 
 
 def test_what_depends_on_threads_or_chunks_is_found(monkeypatch):
     counted = iter(range(100))
-    real = conformance._activities
-    monkeypatch.setattr(conformance, "_activities", lambda chip: [a + next(counted) for a in real(chip, 64)])
+    real = chips._activities
+    monkeypatch.setattr(chips, "_activities", lambda chip: [a + next(counted) for a in real(chip, 64)])
     assert found(alone("threads", devices.get("gaussian")))["threads"] == (False, "1 and 3 threads give other bits")
     assert found(alone("determinism", devices.get("gaussian")))["determinism"] == (
         False, "the same seed gave other bits",
@@ -287,7 +288,7 @@ def test_a_broken_file_is_one_line_and_status_1(tmp_path):
 
 
 def test_a_failure_is_a_row_and_status_1(monkeypatch, capsys):
-    monkeypatch.setattr(conformance, "_SUITE", {"record": lambda device: conformance._require(False, "no [record]")})
+    monkeypatch.setattr(conformance, "_SUITE", {"record": lambda device: require(False, "no [record]")})
     assert conformance.main(["ideal"]) == 1
     out = capsys.readouterr().out
     assert "FAILS" in out

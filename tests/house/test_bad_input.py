@@ -86,8 +86,8 @@ RUN = {
     "progress-zero": ({"progress": 0}, TypeError, r"run\.progress must be True or False, not 0"),
     # words
     "activation": ({"activation": "leaky-relu"}, ValueError, r"unknown activation .*did you mean 'leaky_relu'\?"),
-    "activation-list": ({"activation": ["relu"]}, ValueError, r"unknown activation \['relu'\].*known: leaky_relu"),
-    "activation-none": ({"activation": None}, ValueError, r"unknown activation None"),
+    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(leaky_relu, .*not \['relu'\]"),
+    "activation-none": ({"activation": None}, TypeError, r"activation must be a name .*not None"),
     "inject": ({"inject": "lines"}, ValueError, r"unknown inject 'lines'; did you mean 'line'\? \(known: line,"),
     "backend": ({"backend": "gpu"}, ValueError, r"unknown backend 'gpu'; did you mean 'cpu'\?"),
     "backend-array": ({"backend": np.array(["cpu"] * 2)}, ValueError, r"unknown backend array\(.*known: auto, cpu"),
@@ -123,7 +123,7 @@ RUN = {
     "device-bool": ({"device": "gaussian:sigma=True"}, TypeError, r"gaussian\.sigma must .*not True \(bool\)"),
     "device-together": ({"device": "crossbar:g_min=30"}, ValueError, r"g_min \(30 µS\) must be below .*g_max \(25"),
     # learners
-    "learner": ({"learner": "backprop"}, ValueError, r"unknown learner 'backprop'.*known: bp, dbp"),
+    "learner": ({"learner": "backprop"}, ValueError, r"unknown learner 'backprop'.*known: anp, bp"),
     "learner-typo": ({"learner": "dan"}, ValueError, r"unknown learner 'dan'; did you mean 'danp'\?"),
     "learner-none": ({"learner": None}, TypeError, r"learner must be a name \(anp, bp, .*\) or a learner, not None"),
     "learner-class": ({"learner": learners.DANP}, TypeError, r"learner must be a name .*not <class"),
@@ -341,7 +341,7 @@ CHIP |= {
     "seed-half": ({"seed": 1.5}, ValueError, "seed must be a whole number"),
     "seed-nan": ({"seed": NAN}, ValueError, "seed must be a whole number"),
     "seed-text": ({"seed": "a"}, TypeError, "seed must be a whole number"),
-    "activation-list": ({"activation": ["tanh"]}, ValueError, "unknown activation"),
+    "activation-list": ({"activation": ["tanh"]}, TypeError, "activation must be a name"),
     "bias": ({"bias": "no"}, TypeError, "bias must be True or False"),
     "decorrelate": ({"decorrelate": "no"}, TypeError, "decorrelate must be True or False"),
     "oracle": ({"oracle": "no"}, TypeError, "oracle must be True or False"),

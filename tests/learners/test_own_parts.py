@@ -14,8 +14,7 @@ import pytest
 import noisysim
 from noisysim import cli
 from noisysim.common import identity
-from noisysim.learners import memory
-from noisysim.learners.files import LearnerError
+from noisysim.learners import LearnerError, memory
 from noisysim.runs import environment, storage
 
 import own_rules

@@ -205,7 +205,7 @@ def test_a_run_says_what_does_not_fit_before_any_work():
 
 def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
     table = (Path(__file__).parents[2] / "docs/networks.md").read_text()
-    cli.list_networks()
+    cli.lists.list_networks()
     shown = capsys.readouterr().out
     for name, named in kinds.NAMED.items():
         assert f"| `{name}` | {named} | {named.source} |" in table

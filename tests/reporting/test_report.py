@@ -30,7 +30,7 @@ from study_pages import AXES, HOSTILE, accuracy_of, finished, small, study_of
 
 USUAL = {
     name: p.default for name, p in inspect.signature(api.run).parameters.items()
-    if name in inspect.signature(config.resolve).parameters
+    if name in (*config.SETTINGS, "data")
 }  # fmt: skip
 GIVEN = {"layers": [16], "epochs": 2, "progress": False}
 
@@ -329,7 +329,7 @@ def spoken(monkeypatch):
         asked.append(given)
         return SimpleNamespace(status="finished")
 
-    monkeypatch.setattr(cli.api, "run", run)
+    monkeypatch.setattr(cli.runs.api, "run", run)
 
     def speak(line):
         program, *words = shlex.split(line)
@@ -403,7 +403,8 @@ def test_what_only_python_has_no_command_can_give(tmp_path, monkeypatch):
     own = {**first.config, "learner": {"name": "own rule", "decorrelation": 0.0}}
     assert "config['learner'] = ...  # own rule" in command.reproduction(own).python
     made = {**resolved({}), "device": {"name": "__main__.Mine", "sha256": "0" * 64, "source": ""}}
-    assert "devices.again(config['device'], ...)  # an instance of __main__.Mine" in command.reproduction(made).python
+    line = "devices.get_recorded(config['device'], ...)  # an instance of __main__.Mine"
+    assert line in command.reproduction(made).python
 
 
 # --- where it is written --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 import noisysim
 from noisysim import learners
-from noisysim.runs import api, health
+from noisysim.runs import health, side_by_side
 from noisysim.runs.history import EPOCH, History
 
 
@@ -110,7 +110,7 @@ def test_a_decorrelation_that_diverges_is_named_and_its_advice_helps(rate, batch
 def test_of_runs_side_by_side_it_is_told_as_of_one_alone():
     task = noisysim.tasks.get(2 * unscaled("inputs"), standardise="none")  # the same to train and to test
     given = {"device": "ideal", "learner": "danp", "layers": [6], "epochs": 1, "progress": False}
-    several = api.together([1, 2], task=task, **given)
+    several = side_by_side.run_side_by_side([1, 2], task=task, **given)
     for seed, result in zip((1, 2), several, strict=True):
         assert result.status == "diverged"
         assert result.warnings == noisysim.run(task, seed=seed, **given).warnings

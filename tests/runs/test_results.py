@@ -202,7 +202,7 @@ def run_on_a_disk_that_fills(monkeypatch, target, full):
 
 def test_a_disk_that_is_full_for_a_while_costs_checkpoints_not_the_run(tmp_path, monkeypatch):
     target = tmp_path / "run.h5"
-    with pytest.warns(RuntimeWarning, match=r"run\.h5': No space left on device; the run goes on") as warned:
+    with pytest.warns(RuntimeWarning, match=r"run\.h5': No space left on device; the run continues") as warned:
         result, seen = run_on_a_disk_that_fills(monkeypatch, target, {2, 3})
     assert len(warned) == 1
     assert [epochs for epochs, _ in seen] == [0, 1, 1, 1, 4, 5, 5]
@@ -216,7 +216,7 @@ def test_a_disk_that_is_full_for_a_while_costs_checkpoints_not_the_run(tmp_path,
 
 def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_last_checkpoint_is_resumed(tmp_path, monkeypatch):
     target = tmp_path / "run.h5"
-    with pytest.warns(RuntimeWarning, match="the run goes on"):
+    with pytest.warns(RuntimeWarning, match="the run continues"):
         error, _ = run_on_a_disk_that_fills(monkeypatch, target, {4, 5, 6})
     assert str(error) == (
         f"cannot write '{target}': No space left on device; the last checkpoint is whole: noisysim resume {target}"

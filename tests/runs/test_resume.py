@@ -316,7 +316,7 @@ def test_a_state_that_is_not_whole_is_one_clear_error(damage, cut):
     copy = cut[1]
     with h5py.File(copy, "r+") as file:
         damage(file)
-    with pytest.raises(ValueError, match=f"{copy} holds no whole state to go on from"):
+    with pytest.raises(ValueError, match=f"{copy} holds no complete state to resume from"):
         noisysim.resume(copy, task=arrays())
 
 

@@ -495,7 +495,7 @@ SAID = {
         {"device": devices.get("crossbar", adc_range=20, **EXACT), "learner": "danp:sigma=1e-3"},
         "% of the activity differences got through the ADC",
     ),
-    "too-small": ({"learner": "np:sigma=1e-6"}, "the perturbation is too small to be heard: sigma = 1e-06"),
+    "too-small": ({"learner": "np:sigma=1e-6"}, "the perturbation is lost in the noise: sigma = 1e-06"),
     "chance": ({"learning_rate": 0.0, "epochs": 3, "learner": "bp", "seed": 3}, "nothing was learned"),
 }
 

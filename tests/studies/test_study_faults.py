@@ -166,7 +166,7 @@ def test_a_disk_that_fails_at_any_operation_costs_no_run_that_was_kept(error, on
         if outcome != "finished":
             check_line(outcome)
             assert str(folder) in outcome
-        kind = "kept" if "same call goes on" in outcome else "lost" if "runs are lost" in outcome else "not begun"
+        kind = "kept" if "same call resumes" in outcome else "lost" if "runs are lost" in outcome else "not begun"
         outcomes[outcome if outcome == "finished" else kind] += 1
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a write that failed is no damage

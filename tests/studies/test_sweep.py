@@ -7,7 +7,7 @@ import pytest
 
 import noisysim
 from noisysim.studies import asking, journal, table, toml
-from noisysim.studies.cells import Cells, common, flat, nested
+from noisysim.studies.cells import Cells, flat, nested, split_shared
 from noisysim.studies.grids import Plan
 
 xarray = pytest.importorskip("xarray")
@@ -129,7 +129,7 @@ def test_runs_are_told_apart_by_their_settings_and_data():
 
 def test_settings_come_apart_and_together():
     settings = [{"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"b": 2, "c": [1]}, "d": 2}]
-    shared, own = common(settings)
+    shared, own = split_shared(settings)
     assert (shared, own) == ({"a.c": [1], "d": 2}, [{"a.b": 1}, {"a.b": 2}])
     assert [nested({**shared, **one}) for one in own] == settings
     assert nested(flat(settings[0])) == settings[0]

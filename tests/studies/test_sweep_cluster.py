@@ -97,7 +97,7 @@ def test_a_run_that_kills_its_workers_is_labelled(client, tmp_path):
         "digits", layers=[16], epochs=1, learner="bp", device=noisysim.grid(str(source), gain=[1.0, 2.0]), client=client
     )
     assert study.data.status.values.tolist() == ["finished", "failed"]
-    assert "died again and again" in str(study.data.error.sel(gain=2.0).values)
+    assert "died repeatedly" in str(study.data.error.sel(gain=2.0).values)
 
 
 SCRIPT = """

@@ -161,7 +161,7 @@ def test_a_run_that_hangs_is_given_up_and_one_that_takes_all_memory_too(cluster,
     errors = dict(zip(study.axes["gain"], study.data.error.values.tolist(), strict=True))
     assert study.data.status.values.tolist() == ["finished", "failed", "failed", "finished"]
     assert errors[2.0] == "timed out: not done after 30 s"
-    assert "its worker died again and again (out of memory?)" in errors[3.0]
+    assert "its worker died repeatedly (out of memory?)" in errors[3.0]
 
 
 @pytest.mark.filterwarnings("ignore:.*refused:RuntimeWarning")

@@ -13,7 +13,8 @@ def study_of(arguments, record, path=None):
 
     plan = grids.Plan(arguments)
     asked = cells.Cells(plan).cells
-    found = table.Table(plan.axes, plan.described(), [c.key for c in asked], *cells.common([c.plain for c in asked]))
+    settings = cells.split_shared([c.plain for c in asked])
+    found = table.Table(plan.axes, plan.described(), [c.key for c in asked], *settings)
     for number, cell in enumerate(asked):
         if said := record(number, cell.plain):
             found.put({"key": cell.key, "error": "", "warnings": "", "environment": {"cpu": "a <b>"}, **said})

@@ -16,7 +16,8 @@ from PIL import Image
 import noisysim
 from noisysim import tasks
 from noisysim.common.fields import declared
-from noisysim.tasks import autoencoding, decoded, sources, tiny_imagenet
+from noisysim.tasks import autoencoding, decoded, sources
+from noisysim.tasks.image_sets import tiny_imagenet
 from noisysim.tasks.noise import input_noise
 
 REAL = os.environ.get("NOISYSIM_DATA")

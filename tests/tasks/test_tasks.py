@@ -22,8 +22,9 @@ import pytest
 from noisysim import tasks
 from noisysim.common.fields import declared
 from noisysim.compute.observation import Batch
-from noisysim.tasks import cifar, idx, sarcos, sources, standard, tiny_imagenet
+from noisysim.tasks import sarcos, sources, standard
 from noisysim.tasks.base import Split, make, permutation
+from noisysim.tasks.image_sets import cifar, idx, tiny_imagenet
 from noisysim.tasks.images import ImageSettings
 
 REAL = os.environ.get("NOISYSIM_DATA")
@@ -162,7 +163,7 @@ def arrays(kind="labels", n=40, n_in=5):
 
 def test_names():
     images = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"]
-    assert tasks.names() == [*images, "autoencoding", "sarcos", "student-teacher"]
+    assert tasks.names() == sorted([*images, "autoencoding", "sarcos", "student-teacher"])
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -187,7 +188,7 @@ def test_settings_are_declared_with_defaults(name):
         ("digits:standardise", {}, "write it as name:field=value"),
         ({"standardise": "none"}, {}, "needs a 'name'"),
         ((1, 2, 3), {}, "not 3 of them"),
-        (Path("data.npz"), {}, "must be .h5 or .hdf5"),
+        (Path("data.npz"), {}, "must be .py, .h5 or .hdf5"),
     ],
 )
 def test_bad_specs(spec, settings, message):

@@ -10,7 +10,6 @@ Over additive noise its mean is the gradient of the expected loss.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from noisysim.chip.diagnostics.activities import (
@@ -23,8 +22,8 @@ from noisysim.chip.diagnostics.activities import (
 from noisysim.chip.diagnostics.base import ORACLE, Axis, Diagnostic
 from noisysim.chip.diagnostics.gradients import Angle, Bias, Cosine, MeanAngle, Variance, WeightNorm
 from noisysim.chip.diagnostics.probe import Moments, Probe, Sampled
-from noisysim.common import identity
-from noisysim.common.fields import configure
+from noisysim.common.class_parts import Dataclasses, Method
+from noisysim.common.registry import Registry
 
 DIAGNOSTICS: dict[str, type[Diagnostic]] = {
     cls.name: cls
@@ -34,36 +33,45 @@ DIAGNOSTICS: dict[str, type[Diagnostic]] = {
     )
 }  # fmt: skip
 
+_FORM: Dataclasses[Diagnostic] = Dataclasses(
+    "diagnostic",
+    Diagnostic,
+    {"measure": Method("measure(self, probe)", 2)},
+    noun="noisysim.diagnostics.Diagnostic",
+    nouns="diagnostics",
+    example="class MyMeasure(Diagnostic)",
+)
+REGISTRY: Registry[Diagnostic] = Registry("diagnostic", _FORM, DIAGNOSTICS)
+
 
 def names() -> list[str]:
-    """Names of the diagnostics there are."""
-    return sorted(DIAGNOSTICS)
+    """Names of the diagnostics there are: the package's own, and those of installed packages."""
+    return REGISTRY.names()
 
 
 def get(spec: Any, **settings: Any) -> Diagnostic:
-    """A checked diagnostic: a name (``"angle"``, ``"bias:samples=50"``), a mapping, or an instance.
+    """A checked diagnostic: a name, the path of a file, either with settings, a mapping, or an instance.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown name or field, or a value outside its range.
+    See `noisysim.common.registry.Registry.get`.
 
     Examples
     --------
     >>> get("bias:samples=50")
     Bias(samples=50)
     """
-    return configure("diagnostic", spec, settings, DIAGNOSTICS)
+    return REGISTRY.get(spec, **settings)
 
 
 def describe(diagnostic: Diagnostic) -> dict[str, Any]:
-    """The diagnostic as plain values; of one that is not the package's own its `noisysim.common.identity` too."""
-    return {"name": diagnostic.name, **asdict(diagnostic), **identity.of(diagnostic)}
+    """The diagnostic as plain values that `get` takes again; where a file names it, also what it calls itself."""
+    described = REGISTRY.describe(diagnostic)
+    return described if described["name"] == diagnostic.name else {**described, "title": diagnostic.name}
 
 
 __all__ = [
     "DIAGNOSTICS",
     "ORACLE",
+    "REGISTRY",
     "Angle",
     "Axis",
     "Bias",

@@ -16,7 +16,7 @@ BLOCK = 256
 
 def host(arrays: Sequence[Any]) -> list[Array]:
     """The arrays as NumPy's, from wherever the chip computes."""
-    return [backends.of(a).take(a) for a in arrays]
+    return [backends.backend_of(a).take(a) for a in arrays]
 
 
 def compare(measure: Callable[[Doubles, Doubles], float], estimate: Sequence[Array], truth: Sequence[Array]) -> Doubles:

@@ -20,6 +20,7 @@ from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.protocols import Term
+from noisysim.networks.activations import Activation
 
 _Outer: TypeAlias = tuple[
     Sequence[Term], Sequence[Doubles], Sequence[Floats], Sequence[Floats], Sequence[Floats | None]
@@ -233,7 +234,7 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
     execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 4 * out.size * len(factors))
 
 
-def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> None:
+def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
     kernel = specialised.slopes(activation).scale_by_slope
 
@@ -244,7 +245,7 @@ def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> None:
     execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 8 * signal.size)
 
 
-def activate(activities: Floats, activation: str) -> Floats:
+def activate(activities: Floats, activation: str | Activation) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
     out = np.empty(activities.shape, np.float32)
     specialised.slopes(activation).activate_all(np.ascontiguousarray(activities).reshape(-1), out.reshape(-1))

@@ -20,6 +20,7 @@ from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.protocols import Term
+from noisysim.networks.activations import Activation
 
 _LANES = 32
 """Threads that share a sample's values of a layer."""
@@ -175,13 +176,13 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
         _pack(target, factors[k : k + 1], flat, rest, (target.size,), 1.0, k == 0)
 
 
-def scale_by_slope(signal: Floats, activities: Floats, activation: str) -> None:
+def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
     kernel = specialised.slopes(activation, "cuda").scale_by_slope
     launch(kernel, signal.size, signal.reshape(-1), xp.ascontiguousarray(activities).reshape(-1))
 
 
-def activate(activities: Floats, activation: str) -> Floats:
+def activate(activities: Floats, activation: str | Activation) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
     out = xp.empty(activities.shape, np.float32)
     kernel = specialised.slopes(activation, "cuda").activate_all

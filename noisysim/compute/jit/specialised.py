@@ -63,10 +63,10 @@ def gather(backend: str = "cpu") -> types.ModuleType:
 
 
 @cache
-def slopes(activation: str, backend: str = "cpu") -> types.ModuleType:
+def slopes(activation: str | activations.Activation, backend: str = "cpu") -> types.ModuleType:
     """The loops over outputs and slopes of hidden units."""
-    value, slope = activations.ACTIVATIONS[activation]
-    return _load(backend, "slopes", {"activation": value, "activation_slope": slope})
+    chosen = activations.get(activation)
+    return _load(backend, "slopes", {"activation": chosen.value, "activation_slope": chosen.slope})
 
 
 def for_device(
@@ -75,7 +75,7 @@ def for_device(
     hooks: Mapping[str, Callable[..., Any]],
     own: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
-    kinds: Sequence[str] = (),
+    kinds: Sequence[activations.Activation] = (),
     backend: str = "cpu",
 ) -> types.ModuleType:
     """The loops "passes" or "cells" with a device's hooks in them, and of passes an activation function.
@@ -91,7 +91,7 @@ def for_device(
         Part of a chip ("cell", "row", "column") -> the fields of which each such part has values of its own, in order.
     constants : mapping
         The flags that these loops declare.
-    kinds : sequence of str
+    kinds : sequence of Activation
         Activation functions of hidden units, in the order in which layers number them.
     backend : {"cpu", "cuda"}
     """
@@ -108,7 +108,7 @@ def for_device(
             if "target" in hooks[hook].__code__.co_varnames[: hooks[hook].__code__.co_argcount]:
                 generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"
     if which == "passes":
-        scalars.update({f"activation_{k}": activations.ACTIVATIONS[kind][0] for k, kind in enumerate(kinds)})
+        scalars.update({f"activation_{k}": kind.value for k, kind in enumerate(kinds)})
         generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})

@@ -1,5 +1,6 @@
 """Runs of several seeds side by side: each is, bit for bit, the run that its seed gives alone."""
 
+import inspect
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,9 +12,10 @@ from noisysim import Chip, learners
 from noisysim.compute import seeding
 from noisysim.learners.node import NP
 from noisysim.networks import layers
-from noisysim.runs import api, chunks
+from noisysim.runs import chunks, side_by_side
 from noisysim.runs import config as configuration
-from noisysim.runs.api import together
+from noisysim.runs.side_by_side import run_side_by_side
+from noisysim.runs.training import Training
 
 import cell_device as bench
 
@@ -46,7 +48,7 @@ def equal(one, other):
 def as_alone(seeds=SEEDS, **given):
     """What several seeds give together, each of which is what it gives alone."""
     given = {**SMALL, **given}
-    found = together(seeds, **given)
+    found = run_side_by_side(seeds, **given)
     assert len(found) == len(seeds)
     for seed, result in zip(seeds, found, strict=True):
         equal(noisysim.run(seed=seed, **given), result)
@@ -87,7 +89,7 @@ def test_each_run_chooses_its_own_strength():
     """Else the learners above would be tested with one sigma alone."""
     config = configuration.resolve(**arguments(learner="np"), seed=0)
     config.chips = len(SEEDS)
-    training = api.Training(config, SEEDS)
+    training = Training(config, SEEDS)
     training.begin()
     assert len(set(training.learner_state.sigmas)) == len(SEEDS)
 
@@ -123,7 +125,7 @@ def test_layers_of_several_tasks_on_any_number_of_threads():
     """Large enough that a chip's own work is shared out among threads."""
     given = {"learner": "danp", "device": "crossbar", "layers": [500], "batch_size": 300, "epochs": 1}
     found = as_alone(threads=1, **given)
-    for one, other in zip(found, together(SEEDS, threads=3, **{**SMALL, **given}), strict=True):
+    for one, other in zip(found, run_side_by_side(SEEDS, threads=3, **{**SMALL, **given}), strict=True):
         equal(one, other)
 
 
@@ -200,8 +202,8 @@ def data(n=250):
 
 def arguments(**given):
     """Of `configuration.resolve`, but for the seed."""
-    usual = api.inspect.signature(noisysim.run).parameters
-    return {**{name: usual[name].default for name in api.TOGETHER}, "task": data(), "layers": [5], **given}
+    usual = inspect.signature(noisysim.run).parameters
+    return {**{name: usual[name].default for name in side_by_side.SHARED}, "task": data(), "layers": [5], **given}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def arguments(**given):
 )
 def test_what_cannot_be_is_refused(given, said):
     with pytest.raises(ValueError, match=said):
-        together(SEEDS, **{"task": data(), **given})
+        run_side_by_side(SEEDS, **{"task": data(), **given})
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_what_cannot_be_is_refused(given, said):
 )
 def test_seeds_that_are_none_are_refused(seeds, said):
     with pytest.raises(ValueError, match=said):
-        together(seeds, task=data())
+        run_side_by_side(seeds, task=data())
 
 
 def test_an_update_too_large_for_all_is_refused(monkeypatch):
@@ -237,22 +239,23 @@ def test_an_update_too_large_for_all_is_refused(monkeypatch):
     config = configuration.resolve(**arguments(**given), seed=0)
     values = 2 * 2 * (5 + 3)  # of a sample: two passes of activities and perturbations
     monkeypatch.setattr(chunks, "MOST_VALUES", 2 * 100 * values)
-    assert api.stackable(config, 2)
-    assert not api.stackable(config, 3)
+    assert side_by_side.can_run_side_by_side(config, 2)
+    assert not side_by_side.can_run_side_by_side(config, 3)
     with pytest.raises(ValueError, match="too large to be held at once"):
-        together(SEEDS, task=data(), **given)
+        run_side_by_side(SEEDS, task=data(), **given)
 
 
 def test_pulses_on_a_gpu_are_refused():
     config = configuration.resolve(**arguments(device="pulsed"), seed=0)
-    assert api.stackable(config, 3)
+    assert side_by_side.can_run_side_by_side(config, 3)
     config.backend = "cuda"
-    assert not api.stackable(config, 3)
+    assert not side_by_side.can_run_side_by_side(config, 3)
 
 
 def test_small_updates_are_worth_it():
     def worth(chips=5, **given):
-        return api.worth_stacking(configuration.resolve(**arguments(task="digits", **given), seed=0), chips)
+        config = configuration.resolve(**arguments(task="digits", **given), seed=0)
+        return side_by_side.is_faster_side_by_side(config, chips)
 
     assert worth(layers=[32], batch_size=32)
     assert not worth(layers=[32], batch_size=32, chips=1)
@@ -286,10 +289,10 @@ def test_seeds_and_chips_are_as_many():
 
 
 def test_a_result_of_several_holds_no_state(tmp_path):
-    result = together(SEEDS, task=data(), layers=[5], epochs=1, progress=False)[0]
+    result = run_side_by_side(SEEDS, task=data(), layers=[5], epochs=1, progress=False)[0]
     result.save(tmp_path / "run.h5")
     equal(noisysim.load(tmp_path / "run.h5"), result)
-    with pytest.raises(ValueError, match="no whole state"):
+    with pytest.raises(ValueError, match="no complete state"):
         noisysim.retention(result, [1.0], task=data())
 
 
@@ -305,7 +308,7 @@ def test_a_gpu_does_the_same(learner):
     x, y, *_ = data()
     given = {"task": (x[:16], y[:16], x[16:24], y[16:24]), "layers": [5], "batch_size": 8, "epochs": 2}
     given |= {"device": EXACT, "learner": learner, "learning_rate": 0.02, "progress": False}
-    for cpu, cuda in zip(*(together(SEEDS, backend=name, **given) for name in ("cpu", "cuda")), strict=True):
+    for cpu, cuda in zip(*(run_side_by_side(SEEDS, backend=name, **given) for name in ("cpu", "cuda")), strict=True):
         assert cpu.cost == cuda.cost
         for group in ("history/epoch", "history/step"):
             for name, column in cpu.content["arrays"][group].items():

@@ -1,0 +1,109 @@
+"""The commands that look at result files and studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+
+from noisysim.cli.app import app
+from noisysim.common.texts import printable
+
+
+@app.command
+def show(path: Path, *, config: bool = False) -> None:
+    """Print what a result file or a study holds.
+
+    Parameters
+    ----------
+    path : Path
+        Result file or study.
+    config : bool
+        Print the resolved configuration too; of a study, the study file that asks for it.
+    """
+    import json
+
+    from noisysim.studies.loading import load
+    from noisysim.studies.study import Study
+
+    result = load(path)
+    print(result)
+    if isinstance(result, Study):
+        print(f"\n{result.toml()}" if config else "", end="")
+        return
+    print(printable(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}"))
+    if config:
+        print(json.dumps(result.config, indent=1))
+
+
+@app.command
+def plot(
+    path: Path,
+    *,
+    what: str | None = None,
+    out: Path | None = None,
+    x: str | None = None,
+    hue: str | None = None,
+    col: str | None = None,
+    at: Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
+) -> None:
+    """Draw the learning curves of a result file, what its diagnostics found, or what a study found over its axes.
+
+    Parameters
+    ----------
+    path : Path
+        Result file or study.
+    what : str
+        Of a run: "curves", the name of a diagnostic such as "angle", or "diagnostics" for all of them. Of a study: a
+        variable such as "test_accuracy", "test_loss", "passes", "elapsed".
+    out : Path
+        Picture file. Default: run.png beside run.h5, or run-angle.png.
+    x : str
+        Of a study: the axis along the bottom, or "epoch".
+    hue : str
+        Of a study: the axis whose values have a colour each.
+    col : str
+        Of a study: the axis whose values have a panel each.
+    at : list of str
+        Of a study: labels of axes that are not drawn, as adc_bits=8 seed=0.
+    """
+    from noisysim.studies.loading import load
+    from noisysim.studies.study import Study
+
+    content = load(path)
+    study = isinstance(content, Study)
+    usual = "test_accuracy" if study else "curves"
+    what = what or usual
+    target = out or path.with_name(f"{path.stem}.png" if what == usual else f"{path.stem}-{what}.png")
+    if study:
+        pairs = [one.partition("=") for one in at or []]
+        content.plot(what, x=x, hue=hue, col=col, path=target, **{name: label for name, _, label in pairs})
+    else:
+        if x or hue or col or at:
+            raise ValueError(f"--x, --hue, --col and --at are for studies: {path} is a run")
+        content.plot(target, what=what)
+    print(target)
+
+
+@app.command
+def report(
+    path: Path,
+    *,
+    out: Annotated[Path | None, cyclopts.Parameter(alias="-o")] = None,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+) -> None:
+    """Write a run or a study as one HTML page that needs no other files.
+
+    Parameters
+    ----------
+    path : Path
+        Result file or study file.
+    out : Path
+        The page. Default: run.html beside run.h5.
+    overwrite : bool
+        Replace an existing file.
+    """
+    from noisysim.reporting.report import report as write
+
+    print(write(path, out or path.with_suffix(".html"), overwrite=overwrite))

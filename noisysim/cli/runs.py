@@ -1,0 +1,62 @@
+"""The commands for one run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import cyclopts
+import numpy as np
+
+from noisysim.cli.app import app
+from noisysim.cli.signatures import command_of
+from noisysim.reporting import plot as plots
+from noisysim.runs import api, signals
+from noisysim.runs import config as configuration
+from noisysim.runs.result import Result
+
+
+@app.command(name="run")
+@command_of(
+    api.run,
+    {
+        "config": Annotated[
+            str | None,
+            cyclopts.Parameter(help="TOML or result file to take arguments from; those given here come first."),
+        ],
+        "plot": Annotated[str | None, cyclopts.Parameter(help="Picture file for the learning curves.")],
+    },
+)
+def run(arguments: dict[str, Any]) -> None:
+    """Train a network, and print a summary."""
+    picture = arguments.pop("plot", None)
+    if picture:
+        plots.check_writable(picture)
+    stored = configuration.read(arguments.pop("config"), api.ARGUMENTS) if "config" in arguments else {}
+    _print_result(api.run(**{**stored, **arguments}), picture)
+
+
+@app.command(name="resume")
+@command_of(api.resume)
+def resume(arguments: dict[str, Any]) -> None:
+    """Resume a run, and print a summary."""
+    _print_result(api.resume(**arguments), None)
+
+
+@app.command(name="retention")
+@command_of(api.retention)
+def retention(arguments: dict[str, Any]) -> None:
+    """Test a chip after it has aged, and print a line per time."""
+    tests = api.retention(**arguments)
+    print(f"{'seconds':>12}  test loss  test accuracy")
+    for seconds, loss, accuracy in zip(*tests.values(), strict=True):
+        print(f"{seconds:>12g}  {loss:>9.4g}" + ("" if np.isnan(accuracy) else f"  {100 * accuracy:>11.1f} %"))
+
+
+def _print_result(result: Result, picture: str | None) -> None:
+    print(result)
+    if picture:
+        result.plot(picture)
+        print(f"{'figure':>9}  {picture}")
+    if result.status == "stopped":
+        sys.exit(signals.LIMIT_STATUS)

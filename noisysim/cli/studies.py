@@ -1,0 +1,117 @@
+"""The commands for studies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+
+from noisysim.cli.app import app
+
+
+@app.command(name="sweep")
+def sweep_study(
+    path: Path,
+    *,
+    out: Path | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    retry: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    timeout: float | None = None,
+    keep: Path | None = None,
+    data: Path | None = None,
+    progress: bool | None = None,
+) -> None:
+    """Run a study: a grid of runs, on the cores of this machine or a Dask cluster.
+
+    Stopped or killed, the same command does what is missing. The exit status is 1 if runs failed.
+
+    Parameters
+    ----------
+    path : Path
+        Study file: TOML, with arguments of noisysim.run of which lists are axes; or a study's HDF5 file, to resume it.
+    out : Path
+        The study's file. Default: study.h5 beside study.toml.
+    scheduler : str
+        Address of a Dask scheduler, such as tcp://10.0.0.1:8786, or its scheduler file (JSON).
+    workers : int
+        Processes on this machine. Default: one per core.
+    threads : int
+        Threads per run.
+    overwrite : bool
+        Replace an existing file of another study.
+    retry : bool
+        Repeat runs that failed.
+    timeout : float
+        Seconds that a run may take before it is given up. Default: no limit.
+    keep : Path
+        Folder for the result file of every run.
+    data : Path
+        Folder of the data files.
+    progress : bool
+        Show a progress bar.
+    """
+    from noisysim.studies import asking
+
+    with asking.client(scheduler) as client:
+        study = asking.sweep(
+            path, out=out, client=client, workers=workers, threads=threads, overwrite=overwrite, retry=retry,
+            timeout=timeout, keep=keep, data=data, progress=progress,
+        )  # fmt: skip
+    print(study)
+    if study.counts["missing"]:
+        sys.exit(130)
+    if study.counts["failed"]:
+        sys.exit(1)
+
+
+@app.command
+def tune(
+    path: Path,
+    *,
+    out: Path | None = None,
+    choose: str = "stable",
+    start: float = 1e-5,
+    factor: float = 2.0,
+    count: int = 15,
+    workers: int | None = None,
+    data: Path | None = None,
+    progress: bool | None = None,
+) -> None:
+    """Search for the learning rates of a study's settings, by doubling.
+
+    Parameters
+    ----------
+    path : Path
+        Study file (TOML), without learning_rate.
+    out : Path
+        File for the runs of the search. Default: study-rates.h5 beside study.toml.
+    choose : str
+        "stable", the largest rate up to which it learns, or "loss", the one with the lowest training loss.
+    start : float
+        Lowest rate.
+    factor : float
+        Between one rate and the next.
+    count : int
+        Number of rates.
+    workers : int
+        Processes on this machine. Default: one per core.
+    data : Path
+        Folder of the data files.
+    progress : bool
+        Show a progress bar.
+    """
+    from noisysim.studies import asking, tuning
+
+    target = out or path.with_name(f"{path.stem}-rates.h5")
+    arguments = asking.read(path)
+    print(
+        tuning.tune(
+            **arguments, start=start, factor=factor, count=count, choose=choose, out=target, workers=workers, data=data,
+            progress=progress,
+        )
+    )  # fmt: skip

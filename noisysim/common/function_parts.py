@@ -1,0 +1,112 @@
+"""Parts that are pairs of functions, the second called as the first with an ending: losses and activations."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from noisysim.common import identity
+from noisysim.common.fields import Field, listed
+from noisysim.common.user_files import Origin, UserError
+
+T = TypeVar("T", bound=NamedTuple)
+
+
+class FunctionPairs(Generic[T]):
+    """The form of parts that are pairs of functions (`noisysim.common.registry.Form`); they have no settings.
+
+    Parameters
+    ----------
+    kind : str
+    cls : type
+        A NamedTuple class of a name and two functions, in this order.
+    ending : str
+        Of the second function's name: ``"_slope"``.
+    arguments : int
+        How many both take.
+    noun, example : str
+        For messages.
+    fault : callable
+        What is wrong with a part, tried on a few values; "" if nothing is.
+    """
+
+    error = UserError
+
+    def __init__(
+        self, kind: str, cls: type[T], ending: str, arguments: int, noun: str, example: str, fault: Callable[[T], str]
+    ):
+        self.kind, self.noun, self.nouns, self.example = kind, noun, f"{noun}s", example
+        self._cls, self._ending, self._arguments, self._fault = cls, ending, arguments, fault
+
+    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+        """The pairs of a module."""
+        functions = {
+            name: value for name, value in vars(module).items()
+            if isinstance(value, types.FunctionType) and value.__module__ == module.__name__
+        }  # fmt: skip
+        return {
+            name: self._cls(name, functions[name], functions[f"{name}{self._ending}"])  # type: ignore[call-arg]
+            for name in functions
+            if not name.startswith("_") and f"{name}{self._ending}" in functions
+        }
+
+    def definition(self, value: Any) -> Any:
+        """A pair itself, or the one whose first function it is."""
+        if isinstance(value, types.FunctionType):
+            return self.defined(sys.modules[value.__module__]).get(value.__name__)
+        return value if isinstance(value, self._cls) else None
+
+    def module(self, definition: Any) -> str:
+        """Where the first function is written."""
+        return str(definition[1].__module__)
+
+    def name(self, definition: Any) -> str:
+        """The name of a pair."""
+        return str(definition[0])
+
+    def about(self, definition: Any) -> str:
+        """The docstring of the first function."""
+        return inspect.getdoc(definition[1]) or ""
+
+    def fields(self, definition: Any) -> Mapping[str, Field]:
+        """None."""
+        return {}
+
+    def defaults(self, definition: Any) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
+        """The pair itself."""
+        if settings:
+            raise ValueError(f"{self.kind} {definition[0]!r} has no settings: leave out {listed(settings)}")
+        made: T = definition
+        return made
+
+    def values(self, part: T) -> dict[str, Any]:
+        """No settings."""
+        return {}
+
+    def origin(self, definition: Any) -> Origin | None:
+        """``None``: of a pair that was given as an object the code alone is recorded."""
+        return None
+
+    def identity(self, part: T) -> dict[str, Any]:
+        """Where the functions are and digests of their code."""
+        return identity.of_functions(*part[1:])
+
+    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+        """Refuse functions that take other arguments, or that return what they must not."""
+        for function in definition[1:]:
+            if not isinstance(function, types.FunctionType):
+                kind = type(function).__name__
+                raise self.error(f"{self.kind} {definition[0]!r} must be plain functions, not {kind}")
+            code = function.__code__
+            where = f"{path or code.co_filename}:{code.co_firstlineno}"
+            if code.co_argcount != self._arguments or code.co_kwonlyargcount or function.__defaults__:
+                raise self.error(f"{where}: {function.__name__} must take {self._arguments} arguments: {self.example}")
+        if fault := self._fault(definition):
+            raise self.error(f"{path or definition[1].__code__.co_filename}: {self.kind} {definition[0]!r}: {fault}")

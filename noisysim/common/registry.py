@@ -1,0 +1,324 @@
+"""The parts of one kind, such as learners: the package's own, installed packages' and users'.
+
+What differs from kind to kind is its `Form`: what a definition looks like in a module, what may be wrong with one, and
+how a part is made of it. Learners are dataclasses (`noisysim.common.class_parts`), losses pairs of functions
+(`noisysim.common.function_parts`); devices and tasks have forms of their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import pkgutil
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from noisysim.common import identity
+from noisysim.common.fields import Field, listed, parse_spec, shown, unknown
+from noisysim.common.user_files import (
+    Origin,
+    UserError,
+    compare_hash,
+    entry_points,
+    load_entry_point,
+    module,
+    one_line,
+    origin_of,
+    read,
+    split,
+    text_of,
+)
+
+T = TypeVar("T")
+
+
+class Form(Protocol[T]):
+    """How the parts of a kind are defined. A definition is a class, a pair of functions, or what else a kind has.
+
+    Attributes
+    ----------
+    error : type
+        Of what is raised for a definition that is none.
+    noun, nouns, example : str
+        What messages call a definition ("NamedTuple class") and several, and what they tell a user to write.
+    """
+
+    error: type[UserError]
+    noun: str
+    nouns: str
+    example: str
+
+    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+        """The definitions that a module makes itself, by name, without those that begin with an underscore."""
+
+    def definition(self, value: Any) -> Any:
+        """The definition that an object is or was made of; ``None`` if it is nothing of the kind."""
+
+    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+        """Refuse a definition that is not the package's own and cannot work.
+
+        Of a part that was given as an object there are no module, text and path.
+        """
+
+    def module(self, definition: Any) -> str:
+        """The name of the module in which a definition is written."""
+
+    def name(self, definition: Any) -> str:
+        """What a definition calls itself."""
+
+    def about(self, definition: Any) -> str:
+        """Its docstring."""
+
+    def fields(self, definition: Any) -> Mapping[str, Field]:
+        """Its settings."""
+
+    def defaults(self, definition: Any) -> Mapping[str, Any]:
+        """Their values unless they are set."""
+
+    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
+        """A checked part; `part`, where one was given, has the settings that are not among those."""
+
+    def values(self, part: T) -> dict[str, Any]:
+        """A part's settings as plain values."""
+
+    def origin(self, definition: Any) -> Origin | None:
+        """Where a definition comes from that no file and no entry point gave."""
+
+    def identity(self, part: T) -> dict[str, Any]:
+        """What tells the code of a part apart that is not the package's own (`noisysim.common.identity`)."""
+
+
+class Registry(Generic[T]):
+    """All parts of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        "learner", "task", "optimizer", "loss", "activation", "device" or "diagnostic".
+    form : Form
+    built_in : mapping
+        The package's own definitions by name; what is added to it is found as well.
+    """
+
+    def __init__(self, kind: str, form: Form[T], built_in: Mapping[str, Any]):
+        self.kind, self._form, self._built_in = kind, form, built_in
+        self._origins: dict[Any, Origin] = {}
+
+    def names(self) -> list[str]:
+        """Names of the package's own parts and of those that installed packages bring."""
+        return sorted({*self._built_in, *entry_points(self.kind)})
+
+    def about(self, spec: str) -> str:
+        """One line on a part, given by its name or file; of one that cannot be loaded, why."""
+        try:
+            return (self._form.about(self.definition(spec)) or "").strip().partition("\n")[0]
+        except Exception as error:  # a third party's: the others are listed all the same
+            return f"{type(error).__name__ + ': ' if not isinstance(error, UserError) else ''}{one_line(error)}"
+
+    def fields(self, spec: str) -> Mapping[str, Field]:
+        """The settings of a part, given by its name or file."""
+        return self._form.fields(self.definition(spec))
+
+    def defaults(self, spec: str) -> Mapping[str, Any]:
+        """The values of these settings unless they are set."""
+        return self._form.defaults(self.definition(spec))
+
+    def definition(self, name: str, sha256: object = None) -> Any:
+        """The class, or other definition, that a name or a file's path finds.
+
+        Parameters
+        ----------
+        name : str
+        sha256 : str, optional
+            Of the recorded file: another one is not executed.
+        """
+        if name in self._built_in:
+            return self._built_in[name]
+        if split(name):
+            return self._load(name, sha256)
+        points = entry_points(self.kind)
+        if name in points:
+            return self._load_installed(points[name])
+        if name.startswith("__main__."):
+            raise ValueError(
+                f"{self.kind} {name!r} was made in a script or a notebook: give the {self.kind} itself, "
+                f"{self.kind}={name[9:]}()"
+            )
+        raise unknown(self.kind, name, self.names())
+
+    def get(self, spec: Any, **settings: Any) -> T:
+        """A checked part.
+
+        Parameters
+        ----------
+        spec : str, path, mapping or part
+            A name, the path of a Python file, either with settings (``"danp:samples=4"``, ``"my_rule.py:samples=4"``),
+            a mapping with ``name`` and settings, or a part. What `describe` gives is such a mapping: the hashes in it
+            are compared, the source in it is not executed.
+        **settings
+            Settings to change.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            For an unknown name or setting, a value outside its range, a definition that is none (`UserError`), or a
+            file that is missing or not the one recorded.
+        """
+        spec, settings = self.apart(spec, settings)
+        part = None
+        if isinstance(spec, str):
+            definition = self._named(spec, settings)
+        else:
+            definition, part = None if isinstance(spec, type) else self._form.definition(spec), spec
+            if definition is None:
+                article = "an" if self.kind[0] in "aeiou" else "a"
+                known = listed(self.names())
+                raise TypeError(f"{self.kind} must be a name ({known}) or {article} {self.kind}, not {shown(spec)}")
+        if self.is_outside(definition):
+            if part is not None:
+                self._form.examine(definition, None, "", "")
+            self._compare(definition, {name: settings.pop(name, None) for name in identity.RECORD})
+        origin = self.origin(definition) if self.is_outside(definition) else None
+        return self._form.make(definition, origin, settings, part)
+
+    def apart(self, spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """A spec in any of its forms as (name, path or part, settings)."""
+        if isinstance(spec, Mapping):
+            if "name" not in spec:
+                raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {listed(spec)}")
+            inside = {name: value for name, value in spec.items() if name != "name"}
+            return self.apart(spec["name"], {**inside, **settings})
+        if isinstance(spec, os.PathLike):
+            path = os.fspath(spec)
+            if not str(path).endswith(".py"):
+                raise ValueError(f"a {self.kind} file's name ends in .py, not {shown(path)}")
+            return path, dict(settings)
+        if not isinstance(spec, str):
+            return spec, dict(settings)
+        file = split(spec)
+        name, inline = parse_spec(f"{Path(file[0]).name}:{file[1]}" if file else spec)
+        return file[0] if file else name, {**inline, **settings}
+
+    def describe(self, part: T) -> dict[str, Any]:
+        """A part as plain values that `get` takes again.
+
+        ``{"name": ..., setting: ...}``; of one that is not the package's own also its identity, and where it came from
+        a file or an installed package ``"source"`` and ``"sha256"``: its name is then the path as it was given, or the
+        entry point's name.
+        """
+        definition = self._form.definition(part)
+        name, values = self._form.name(definition), self._form.values(part)
+        if not self.is_outside(definition):
+            return {"name": name, **values}
+        values.update(self._form.identity(part))
+        origin = self.origin(definition)
+        if origin is None:
+            return {"name": name, **values}
+        return {"name": origin.name, **values, "source": origin.source, "sha256": origin.sha256}
+
+    def text(self, part: T) -> str:
+        """The shortest text that `get` takes again: ``"danp:samples=4"``."""
+        definition = self._form.definition(part)
+        origin = self.origin(definition) if self.is_outside(definition) else None
+        name, usual = self._form.name(definition) if origin is None else origin.name, self._form.defaults(definition)
+        changed = {n: v for n, v in self._form.values(part).items() if n in usual and usual[n] != v}
+        return f"{name}:{','.join(f'{n}={_bare(v)}' for n, v in changed.items())}" if changed else name
+
+    def origin(self, definition: Any) -> Origin | None:
+        """Where a definition comes from that is not the package's own, if that can be said."""
+        return self._origins.get(definition) or self._form.origin(definition)
+
+    def title(self, definition: Any) -> str:
+        """A short name for messages and figures: of a file its own, without ``.py``."""
+        origin = self.origin(definition) if self.is_outside(definition) else None
+        return self._form.name(definition) if origin is None else origin.title
+
+    def _named(self, name: str, settings: dict[str, Any]) -> Any:
+        """What a name finds; refused for the record of an object, unless its class was registered by that name."""
+        recorded = settings.pop("identity", None)
+        if recorded is None or split(name) or "source" in settings:
+            return self.definition(name, settings.get("sha256"))
+        definition, cls = self._built_in.get(name), recorded["class"]
+        qualname = getattr(definition, "__qualname__", name)
+        if definition is None or cls != f"{self._form.module(definition)}.{qualname}":
+            again = f"{cls.rpartition('.')[2]}(...)"
+            again = f"diagnostics=[{again}]" if self.kind == "diagnostic" else f"{self.kind}={again}"
+            reason = f"{self.kind} {name!r} was an object of class {cls}, which no name finds"
+            raise ValueError(f"{reason}: give it again, {again}")
+        return definition
+
+    def is_outside(self, definition: Any) -> bool:
+        """Whether a definition is none of the package's own."""
+        return self._form.module(definition).partition(".")[0] != "noisysim"
+
+    def _compare(self, definition: Any, record: Mapping[str, Any]) -> None:
+        """Refuse a source that is not the recorded one."""
+        origin = self.origin(definition)
+        if origin is not None:
+            compare_hash(f"{self.kind} {self.title(definition)!r}", origin.sha256, record["sha256"])
+
+    def _load(self, path: str, sha256: object) -> Any:
+        """The definition in a file. The same source gives the same one, an edited file another."""
+        file = read(self.kind, path, sha256)
+
+        def check(made: types.ModuleType, text: str) -> None:
+            self._form.examine(self._only(made, path), made, text, path)
+
+        made = module(self.kind, file, check, self._form.error)
+        definition = self._only(made, path)
+        self._origins[definition] = Origin(path, Path(path).stem, text_of(made), file.sha256)
+        return definition
+
+    def _load_installed(self, point: importlib.metadata.EntryPoint) -> Any:
+        """The definition that an entry point names: itself, or the module that has it."""
+        where = f"{self.kind} {point.name!r} ({point.value})"
+        value = load_entry_point(self.kind, point, self._form.error)
+        definition = self._only(value, where) if isinstance(value, types.ModuleType) else self._form.definition(value)
+        if definition is None:
+            raise self._form.error(f"{where} is neither a module nor a {self._form.noun}, but {type(value).__name__}")
+        if definition not in self._origins:
+            made = sys.modules[self._form.module(definition)]
+            origin = origin_of(self.kind, made, self._form.error)
+            self._form.examine(definition, made, origin.source, made.__file__ or where)
+            self._origins[definition] = origin._replace(name=point.name, title=point.name)
+        return definition
+
+    def _only(self, made: types.ModuleType, where: str) -> Any:
+        """The one definition of a module; a second name for it is none more."""
+        names: dict[Any, str] = {}
+        for name, definition in self._form.defined(made).items():
+            names.setdefault(definition, name)
+        if len(names) == 1:
+            return next(iter(names))
+        if names:
+            article, several = "an" if self.kind[0] in "aeiou" else "a", " and ".join(names.values())
+            raise self._form.error(
+                f"{where} defines the {self._form.nouns} {several}: {article} {self.kind}'s file has one (or name "
+                "others _x)"
+            )
+        plain = [n for n, v in vars(made).items() if isinstance(v, type) and v.__module__ == made.__name__]
+        hint = f"; class {plain[0]} is none" if plain else ""
+        raise self._form.error(f"{where} defines no {self._form.noun}{hint}: write {self._form.example}")
+
+
+def scan(package: str, form: Form[Any]) -> dict[str, Any]:
+    """The definitions in the modules of a package of noisysim, by what they call themselves; subpackages apart."""
+    definitions = {}
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not found.ispkg:
+            made = importlib.import_module(f"{package}.{found.name}")
+            definitions.update({form.name(one): one for one in form.defined(made).values() if form.name(one)})
+    return dict(sorted(definitions.items()))
+
+
+def _bare(value: Any) -> str:
+    """A setting's value without quotes where it is read as the same one, else with them."""
+    try:
+        same = isinstance(value, str) and parse_spec(f"x:k={value}")[1] == {"k": value}
+    except ValueError:
+        same = False
+    return value if same else repr(value)

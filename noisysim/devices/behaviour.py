@@ -1,0 +1,173 @@
+"""What a device does: its hooks, its laws, and what follows from both and from the values of its fields."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.fields import Spread, declared, shown
+from noisysim.common.plain_functions import rebound
+from noisysim.common.source import uses
+from noisysim.common.types import Floats
+from noisysim.devices import files as device_files
+from noisysim.devices import hook_rules
+from noisysim.devices.files import DeviceError
+from noisysim.devices.physics import ideal as ideal_hooks
+from noisysim.devices.physics import reads
+
+HOOKS = tuple(device_files.PARAMETERS)
+"""The hooks a device may define, in the order in which a signal or a change meets them."""
+_REBOUND: dict[tuple[Any, ...], dict[str, Any]] = {}
+"""Namespaces of hooks that read tables, by what made them."""
+
+
+def data_hashes(device: Any, title: str = "") -> dict[str, str]:
+    """SHA-256 of the data files that a device's fields name, by field; `title` is what messages call the device."""
+    hashes = {}
+    for name, spec in declared(type(device)).items():
+        path = getattr(device, name)
+        if spec.file and path:
+            if not Path(path).is_file():
+                raise FileNotFoundError(f"{title or type(device).__name__}.{name}: there is no file {shown(path)}")
+            hashes[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return hashes
+
+
+def changes(device: Any) -> dict[str, Any]:
+    """The fields that are not at their defaults, with their values."""
+    usual = defaults(type(device))
+    return {n: v for n, v in device._asdict().items() if v != usual[n]}
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """The values of the fields of a device class unless they are set."""
+    fields: dict[str, Any] = completed(cls())._asdict()
+    return fields
+
+
+def completed(device: Any) -> Any:
+    """The device with those fields filled in that its module takes from others (``complete(d)``)."""
+    complete = getattr(sys.modules[type(device).__module__], "complete", None)
+    return device if complete is None else _call(complete, device)
+
+
+def check_together(device: Any, title: str, outside: bool) -> None:
+    """Have the device's module check its fields together; try the hooks of a user's device at typical values."""
+    module = sys.modules[type(device).__module__]
+    together = getattr(module, "check", None)
+    if together is not None:
+        _call(together, device)
+    functions, own = hooks(device), own_hooks(device)
+    if outside:
+        device_files.try_hooks(device, {hook: functions[hook] for hook in HOOKS if hook in own})
+    hook_rules.check(device, title, vars(module), own)
+
+
+def _call(function: Callable[..., Any], device: Any) -> Any:
+    """What a device's ``check`` or ``tables`` returns; its refusals pass, its mistakes become one clear error."""
+    try:
+        return function(device)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        raise device_files.mistake(function, error) from None
+
+
+def hooks(device: Any) -> dict[str, Callable[..., Any]]:
+    """Every hook of a device: its own, or the ideal one where it defines none or its fields switch it off.
+
+    A device whose cells have noise (``cell_std``) and which has no read-out gets one that adds it to the lines. Where
+    the device's module has ``tables(d)``, the hooks read these arrays instead of its globals of their names.
+    """
+    space, own = _space(device), own_hooks(device)
+    functions = {name: space[name] if name in own else getattr(ideal_hooks, name) for name in HOOKS}
+    if _reads_cells_alone(own):
+        functions["readout"] = reads.cells_alone
+    return functions
+
+
+def _reads_cells_alone(own: frozenset[str]) -> bool:
+    """Whether the lines carry the noise of the cells and nothing else, these being the hooks that are on."""
+    return "cell_std" in own and "readout" not in own
+
+
+def _space(device: Any) -> Mapping[str, Any]:
+    """What a device's hooks find in their globals."""
+    space = vars(sys.modules[type(device).__module__])
+    make = space.get("tables")
+    if not callable(make):
+        return space
+    key = (type(device), device, tuple(data_hashes(device).items()), tuple(space.get(hook) for hook in HOOKS))
+    if key not in _REBOUND:
+        _REBOUND[key] = rebound(space, _tables(make, device, space))
+    return _REBOUND[key]
+
+
+def _tables(make: Callable[..., Any], device: Any, space: Mapping[str, Any]) -> dict[str, Floats]:
+    made = _call(make, device)
+    if not isinstance(made, dict):
+        raise DeviceError(f"{type(device).__name__}: tables(d) must return a dict of arrays, not {type(made).__name__}")
+    arrays = {}
+    for name, values in made.items():
+        if name not in space:
+            raise DeviceError(
+                f"{type(device).__name__}: tables(d) gives {name!r}, but the module defines none: write a default, "
+                f"{name} = np.zeros(1, np.float32)"
+            )
+        array = np.array(values, np.float32)
+        if not np.isfinite(array).all():
+            raise DeviceError(f"{type(device).__name__}: tables(d) gives a {name} that is not finite")
+        array.flags.writeable = False
+        arrays[name] = array
+    return arrays
+
+
+def own_hooks(device: Any) -> frozenset[str]:
+    """Names of the hooks that a device defines itself, without those that its fields switch off."""
+    space = vars(sys.modules[type(device).__module__])
+    switches: dict[str, list[str]] = {}
+    for name, spec in declared(type(device)).items():
+        if spec.hook:
+            switches.setdefault(spec.hook, []).append(name)
+    return frozenset(
+        hook for hook in HOOKS
+        if callable(space.get(hook)) and (hook not in switches or any(getattr(device, n) for n in switches[hook]))
+    )  # fmt: skip
+
+
+def laws(device: Any) -> dict[str, Callable[..., Any]]:
+    """The laws that a device declares, by name: mean and standard deviation of what a hook draws."""
+    space = _space(device)
+    functions = {name: space[name] for name in device_files.LAWS if callable(space.get(name))}
+    if _reads_cells_alone(own_hooks(device)):
+        functions["readout_law"] = reads.cells_alone_law
+    return functions
+
+
+def spreads(device: Any) -> dict[str, Spread]:
+    """The fields of which parts of the chip have a value of their own, and how these are spread."""
+    return {n: f.spread for n, f in declared(type(device)).items() if f.spread and getattr(device, f.spread.by)}
+
+
+def is_noisy(device: Any) -> bool:
+    """Whether two passes of the same input can differ.
+
+    They can if a hook draws noise in a read, unless every field declared as the amplitude of read noise is zero.
+    """
+    functions = hooks(device)
+    drawn = {"readout": "zu", "read_cell": "zu", "jump": "u"}
+    if not any(uses(functions[hook], draw) for hook, draws in drawn.items() for draw in draws):
+        return False
+    amplitudes = [n for n, f in declared(type(device)).items() if f.noise == "read"]
+    return not amplitudes or any(getattr(device, n) != 0 for n in amplitudes)
+
+
+def ages(device: Any) -> bool:
+    """Whether time changes the cells: they drift, or the noise of their reads depends on their age."""
+    own = own_hooks(device)
+    return "drift" in own or ("cell_std" in own and hook_rules.ages(device, hooks(device)["cell_std"]))

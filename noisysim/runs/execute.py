@@ -1,0 +1,116 @@
+"""A run carried out: how it is executed, checked before any work, and its result file while it is under way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from noisysim.common import writing
+from noisysim.common.fields import PATH, check, check_switch, shown
+from noisysim.common.limits import THREADS
+from noisysim.runs import checkpoint_state, findings, signals
+from noisysim.runs.arguments import CHECKPOINT_SECONDS
+from noisysim.runs.checkpoints import Checkpoints
+from noisysim.runs.result import Result
+from noisysim.runs.training import Training
+
+
+class Options(NamedTuple):
+    """How a run is executed; none of it changes what the run computes.
+
+    Attributes
+    ----------
+    called : float
+        When the run was asked for (`time.perf_counter`).
+    threads : int or None
+    checkpoint_seconds : float
+    limit : float or None
+        Seconds after `called` at which to stop.
+    progress : bool or None
+    """
+
+    called: float
+    threads: int | None
+    checkpoint_seconds: float
+    limit: float | None
+    progress: bool | None
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds that are left of the time limit."""
+        return None if self.limit is None else self.limit - (time.perf_counter() - self.called)
+
+
+def check_options(threads: Any, checkpoint_seconds: Any, until: Any, progress: Any) -> Options:
+    """Arguments of `noisysim.run` that say how it is executed, checked."""
+    called, limit = time.perf_counter(), signals.seconds(until)
+    seconds = check("run", "checkpoint_seconds", checkpoint_seconds, CHECKPOINT_SECONDS)
+    return Options(called, check_threads(threads), seconds, limit, check_switch("run.progress", progress, None))
+
+
+def check_threads(threads: Any) -> int | None:
+    """A number of threads; ``None`` for the default."""
+    return None if threads is None else int(check("run", "threads", threads, THREADS))
+
+
+def check_output(out: Any, overwrite: Any) -> Path | None:
+    """The path of a result file that can be written; ``None`` for none."""
+    overwrite = check_switch("run.overwrite", overwrite)
+    if out is None:
+        return None
+    if not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f"out must be a path, not {shown(out)}")
+    path = Path(out)
+    try:
+        writing.check(path, overwrite)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        place = shown(os.fspath(path), PATH)
+        raise type(error)(f"cannot write {place}: {error.strerror}") from None  # in one short line
+    return path
+
+
+def hold(path: Path | None, overwrite: bool) -> contextlib.AbstractContextManager[writing.Held | None]:
+    """The result file, if there is one, held against other runs."""
+    return contextlib.nullcontext() if path is None else writing.hold(path, overwrite)
+
+
+def execute(
+    training: Training, environment: dict[str, Any], held: writing.Held | None, started: float, options: Options
+) -> Result:
+    """Run a training that has begun to its end, with checkpoints.
+
+    Parameters
+    ----------
+    training : Training
+    environment : dict
+        Where it began (`noisysim.runs.environment.describe`).
+    held : Held or None
+        The result file.
+    started : float
+        When it began (`time.perf_counter`); before it was resumed, if it was.
+    options : Options
+    """
+    settings = training.config.plain()
+
+    def content() -> dict[str, Any]:
+        state = checkpoint_state.state(training)  # first: it fetches what the history does not have yet
+        return {
+            "status": training.status,
+            "elapsed": time.perf_counter() - started,
+            "config": settings,
+            "environment": environment,
+            "warnings": findings.warnings(training),
+            "cost": training.chip.cost.as_dict(),
+            "arrays": {**training.history.arrays(), **state},
+        }
+
+    checkpoints = Checkpoints(held, content)
+    with signals.listening(options.time_left) as stop:
+        checkpoints.begin()
+        training.run(options.progress, stop, checkpoints if held else None, options.checkpoint_seconds)
+        return Result(checkpoints.end(), held.path if held else None)

@@ -1,0 +1,433 @@
+"""Parts of every kind from users' files and from installed packages: listed, used, described and found again."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim.chip import diagnostics
+from noisysim.common.user_files import UserError, plural
+from noisysim.compute import losses
+from noisysim.learners import optimizers
+from noisysim.networks import activations
+from noisysim.runs import api, storage
+from noisysim.runs import config as configuration
+
+TASK = "student-teacher:n_in=6,n_train=44,n_test=9,n_out=3"
+GIVEN = {"layers": [5], "batch_size": 11, "epochs": 2, "learning_rate": 1e-3, "device": "ideal", "progress": False}
+
+HEAD = """
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple
+import numpy as np
+from noisysim.common.fields import Field
+"""
+SOURCES = {
+    "learner": HEAD + '''
+from noisysim.learners import NP
+
+@dataclass(frozen=True)
+class Half(NP):
+    """Half of what node perturbation asks for."""
+
+    name: ClassVar[str] = "half"
+    share: Annotated[float, Field("", 0, 1, "of the gradient")] = 0.5
+
+    def update(self, state, observations, *, oracle=None, out=None):
+        gradient, state = super().update(state, observations, oracle=oracle)
+        return [np.float32(self.share) * g for g in gradient], state
+''',
+    "optimizer": HEAD + '''
+@dataclass(frozen=True)
+class Lion:
+    """The sign of a mixture of gradient and momentum."""
+
+    name: ClassVar[str] = "lion"
+    beta: Annotated[float, Field("", 0, 1, "share of the momentum that is kept")] = 0.95
+
+    def init(self, shapes, xp=np):
+        return {"momentum": [xp.zeros(s, np.float32) for s in shapes]}
+
+    def update(self, gradients, state, rate):
+        kept = np.float32(self.beta)
+        state["momentum"] = [kept * m + (1 - kept) * g for m, g in zip(state["momentum"], gradients)]
+        return [np.float32(-rate) * np.sign(m) for m in state["momentum"]], state
+''',
+    "diagnostic": HEAD + '''
+from noisysim.diagnostics import Diagnostic
+
+@dataclass(frozen=True)
+class Largest(Diagnostic):
+    """Largest element of the gradient."""
+
+    name: ClassVar[str] = "largest"
+    scale: Annotated[float, Field("", 0, 10, "a factor")] = 1.0
+
+    def measure(self, probe):
+        return np.array([self.scale * np.abs(g).max() for g in probe.estimated])
+''',
+    "loss": HEAD + '''
+def absolute(output, targets):
+    """Sum of absolute differences."""
+    return np.abs(output - targets).sum(axis=1, dtype=np.float64)
+
+def absolute_error(output, targets):
+    """Their signs."""
+    return np.sign(output - targets)
+''',
+    "activation": HEAD + '''
+_HALF = np.float32(0.5)
+
+def _gate(a):
+    return _HALF * (np.float32(1.0) + np.tanh(_HALF * a))
+
+def swish(a):
+    """a times its sigmoid."""
+    return a * _gate(a)
+
+def swish_slope(a):
+    """Its derivative."""
+    g = _gate(a)
+    return g + a * g * (np.float32(1.0) - g)
+''',
+    "task": HEAD + '''
+from noisysim.tasks import Split, make
+
+class ParitySettings(NamedTuple):
+    """Settings of parity."""
+
+    n: Annotated[int, Field("", 8, 1000, "samples", whole=True)] = 40
+    standardise: Annotated[str, Field(choices=("global", "none"))] = "global"
+    loss: Annotated[str, Field(choices=("cce", "mse"))] = "cce"
+
+def load_parity(settings: ParitySettings, data, seed):
+    """Parity of four bits."""
+    bits = np.random.default_rng(seed).integers(0, 2, (settings.n, 4))
+    split = Split(bits.astype(np.float32), (bits.sum(axis=1) % 2).astype(np.int64))
+    return make("parity", [split, split], settings, {"layers": [4], "batch_size": 8, "epochs": 1}, n_out=2)
+''',
+    "device": HEAD + '''
+class Noisy(NamedTuple):
+    """Lines with noise."""
+
+    amplitude: Annotated[float, Field("", 0, 1, "of the lines", noise="read")] = 0.01
+
+def readout(i, energy, z, u, d):
+    return i + d.amplitude * z
+''',
+}  # fmt: skip
+SETTING = {
+    "learner": "share=0.25", "optimizer": "beta=0.5", "diagnostic": "scale=2.0", "task": "n=24",
+    "device": "amplitude=0.02", "loss": "", "activation": "",
+}  # fmt: skip
+REGISTRIES = {
+    "learner": noisysim.learners.REGISTRY, "optimizer": optimizers.REGISTRY, "diagnostic": diagnostics.REGISTRY,
+    "loss": losses.REGISTRY, "activation": activations.REGISTRY, "task": noisysim.tasks.REGISTRY,
+    "device": noisysim.devices.REGISTRY,
+}  # fmt: skip
+KINDS = sorted(SOURCES)
+
+
+def with_setting(kind, name):
+    return f"{name}:{SETTING[kind]}" if SETTING[kind] else name
+
+
+def use(kind, spec):
+    """Arguments of a run that uses a part."""
+    given = {"task": TASK, "learner": "bp", "optimizer": "sgd", **GIVEN}
+    if kind == "diagnostic":
+        return {**given, "learner": "np", "diagnostics": [spec]}
+    if kind == "loss":
+        return {**given, "task": {"name": "student-teacher", "n_in": 6, "n_train": 44, "n_test": 9, "loss": spec}}
+    if kind in ("learner", "device"):
+        given["learner"] = "np"
+    return {**given, kind: spec}
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind, source in SOURCES.items():
+        Path(f"my_{kind}.py").write_text(source)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package that brings one part of every kind."""
+    info = tmp_path / "site" / "thirdparty-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
+    lines = []
+    for kind, source in SOURCES.items():
+        (tmp_path / "site" / f"thirdparty_{kind}.py").write_text(source)
+        lines += [f"[noisysim.{plural(kind)}]", f"their-{kind} = thirdparty_{kind}"]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    yield
+    for kind in SOURCES:
+        sys.modules.pop(f"thirdparty_{kind}", None)
+
+
+def stored(path):
+    """What a result file holds, the time that was taken apart."""
+    with h5py.File(path, "r") as file:
+        arrays = {}
+        file.visititems(arrays.__setitem__)
+        kept = {n: item[()] for n, item in arrays.items() if isinstance(item, h5py.Dataset) and "elapsed" not in n}
+        return {n: v if isinstance(v, bytes) else v.tobytes() for n, v in kept.items() if n != "environment"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_from_a_file_is_described_and_found_again(files, kind):
+    registry, spec = REGISTRIES[kind], with_setting(kind, f"my_{kind}.py")
+    part = registry.get(spec)
+    described = registry.describe(part)
+    assert described["name"] == f"my_{kind}.py"
+    assert described["source"] == SOURCES[kind]
+    again = registry.get(described)
+    assert registry.describe(again) == described
+    assert registry.text(part) == spec
+    assert registry.about(f"my_{kind}.py")[-1] == "."
+    assert set(registry.fields(f"my_{kind}.py")) == set(registry.defaults(f"my_{kind}.py"))
+    with pytest.raises(ValueError, match="is not the one recorded"):
+        registry.get({**described, "sha256": "0" * 64})
+    Path(f"my_{kind}.py").write_text(SOURCES[kind] + "\nraise SystemExit('executed')\n")
+    with pytest.raises(ValueError, match="is not the one recorded"):
+        registry.get(described)
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Run to the end with the file whole.h5, and leave the checkpoint of the first epoch in cut.h5 and again.h5."""
+    write = storage.write
+
+    def keep(path, content):
+        write(path, content)
+        if content["status"] == "running" and len(content["arrays"]["history/epoch"]["train_loss"]) == 1:
+            shutil.copy(path, "cut.h5")
+            shutil.copy(path, "again.h5")
+
+    def run(**given):
+        monkeypatch.setattr(storage, "write", keep)
+        result = noisysim.run(**given, out="whole.h5")
+        monkeypatch.setattr(storage, "write", write)
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_from_a_file_learns_and_is_resumed(files, kind, cut):
+    cut(**use(kind, with_setting(kind, f"my_{kind}.py")))
+    assert noisysim.resume("cut.h5", progress=False).status == "finished"
+    whole, resumed = stored("whole.h5"), stored("cut.h5")
+    assert [name for name in whole if whole[name] != resumed.get(name)] == []
+    Path(f"my_{kind}.py").write_text(SOURCES[kind] + "\nraise SystemExit('executed')\n")
+    with pytest.raises(ValueError, match="is not the one recorded"):
+        noisysim.resume("again.h5", progress=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_of_an_installed_package_is_listed_and_learns(package, kind, cut):
+    registry, name = REGISTRIES[kind], f"their-{kind}"
+    assert name in registry.names()
+    assert f"thirdparty_{kind}" not in sys.modules
+    spec = with_setting(kind, name)
+    described = registry.describe(registry.get(spec))
+    assert described["name"] == name
+    assert registry.describe(registry.get(described)) == described
+    assert registry.text(registry.get(spec)) == spec
+    result = cut(**use(kind, spec))
+    assert np.isfinite(result.history["train_loss"]).all()
+    assert noisysim.resume("cut.h5", progress=False).status == "finished"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_from_a_file_is_taken_as_an_object(files, kind):
+    registry = REGISTRIES[kind]
+    part = registry.get(f"my_{kind}.py")
+    if kind == "task":
+        assert noisysim.tasks.get(part) is part
+    else:
+        assert registry.describe(registry.get(part)) == registry.describe(part)
+
+
+def test_a_layer_may_have_an_activation_of_a_file(files, cut):
+    layers = ["dense(5, activation='my_activation.py')"]
+    one = cut(task=TASK, **{**GIVEN, "layers": layers}, learner="bp")
+    other = noisysim.run(TASK, **GIVEN, learner="bp", activation="my_activation.py")
+    assert np.array_equal(one.history["train_loss"], other.history["train_loss"])
+    Path("my_activation.py").write_text(SOURCES["activation"] + "\nraise SystemExit('executed')\n")
+    with pytest.raises(ValueError, match="is not the one recorded"):
+        noisysim.resume("cut.h5", progress=False)
+
+
+def test_an_activation_computes_what_its_functions_say(files):
+    chip = noisysim.Chip([4, 6, 3], "ideal", "my_activation.py", seed=1, oracle=True)
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    observed = chip.forward(x)
+    a = observed.activities[0].astype(np.float64)
+    assert np.allclose(observed.inputs[1], a / (1 + np.exp(-a)), atol=1e-5)
+
+
+def test_an_edited_activation_is_another_one(files):
+    old = noisysim.Chip([4, 6, 3], "ideal", "my_activation.py", seed=1)
+    Path("my_activation.py").write_text(SOURCES["activation"].replace("return a * _gate(a)", "return _gate(a)"))
+    new = noisysim.Chip([4, 6, 3], "ideal", "my_activation.py", seed=1)
+    x = np.ones((2, 4), np.float32)
+    assert not np.allclose(old.forward(x).output, new.forward(x).output)
+
+
+WRONG = {
+    "an optimizer without update": (
+        "optimizer",
+        "def update",
+        "def renew",
+        r"defines no optimizer class; class Lion is none",
+    ),
+    "an optimizer that takes less": (
+        "optimizer",
+        "gradients, state, rate",
+        "gradients",
+        r"my_optimizer\.py:17: update must be",
+    ),
+    "an optimizer that is no dataclass": (
+        "optimizer",
+        "@dataclass(frozen=True)\n",
+        "",
+        "write @dataclass",
+    ),
+    "a diagnostic without measure": (
+        "diagnostic",
+        "def measure",
+        "def look",
+        r"Largest does not define measure\(self, probe\)",
+    ),
+    "a loss without a derivative": (
+        "loss",
+        "def absolute_error",
+        "def slope",
+        r"defines no pair of functions",
+    ),
+    "a loss that sums": (
+        "loss",
+        "sum(axis=1, ",
+        "sum(",
+        r"the value of outputs \(3, 2\) must be finite float64",
+    ),
+    "an activation of two": (
+        "activation",
+        "swish(a)",
+        "swish(a, b)",
+        r"swish must take 1 arguments",
+    ),
+    "an activation that is infinite": (
+        "activation",
+        "a * _gate(a)",
+        "a / 0 * np.inf",
+        r"at -3 must be one finite number",
+    ),
+    "an activation that raises": (
+        "activation",
+        "return a * _gate(a)",
+        "return b",
+        r"raised NameError",
+    ),
+    "a task without a loader": (
+        "task",
+        "def load_parity",
+        "def parity",
+        r"defines no function load_NAME",
+    ),
+    "a task of other arguments": (
+        "task",
+        "data, seed)",
+        "seed)",
+        r"load_parity must be function load_NAME",
+    ),
+    "a task without annotation": (
+        "task",
+        ": ParitySettings,",
+        ",",
+        r"must be annotated with a NamedTuple class",
+    ),
+    "a task without a loss": (
+        "task",
+        '    loss: Annotated[str, Field(choices=("cce", "mse"))] = "cce"\n',
+        "",
+        "lack loss",
+    ),
+    "a task that raises": (
+        "task",
+        "bits = np",
+        "bits = 1 / 0; np",
+        r"my_task\.py:18: load_parity raised ZeroDivisionError",
+    ),
+    "a task that returns nothing": (
+        "task",
+        "return make",
+        "make",
+        r"must return a noisysim\.tasks\.Task, not NoneType",
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "text", "other", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_file_is_one_line(files, kind, text, other, said):
+    assert text in SOURCES[kind]
+    Path(f"my_{kind}.py").write_text(SOURCES[kind].replace(text, other))
+    with pytest.raises(UserError, match=said) as caught:
+        noisysim.run(**use(kind, f"my_{kind}.py"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_settings_of_parts_without_any_are_refused(files):
+    with pytest.raises(ValueError, match="activation 'swish' has no settings: leave out slope"):
+        noisysim.Chip([4, 3], "ideal", "my_activation.py:slope=1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"loss": "my_loss.py"}, "digits"),
+        ({}, "my_task.py"),
+        ({"name": "my_task.py"}, "digits"),
+        ({}, "digits:loss=my_loss.py,n=1"),
+    ],
+)
+def test_a_result_file_executes_no_file_without_a_hash(files, settings, name):
+    noisysim.run("digits", layers=[4], epochs=1, learner="bp", device="ideal", out="run.h5", progress=False)
+    for kind in ("loss", "task"):
+        Path(f"my_{kind}.py").write_text("raise SystemExit('executed')")
+    with h5py.File("run.h5", "r+") as file:
+        config = json.loads(file["config"][()])
+        config["task"]["name"] = name
+        config["task"]["settings"].update(settings)
+        del file["config"]
+        file["config"] = json.dumps(config)
+    message = ""
+    try:
+        noisysim.run(**configuration.read("run.h5", api.ARGUMENTS), progress=False)
+    except ValueError as error:
+        message = str(error)
+    assert "executed" not in message
+    assert message or "name" in settings  # which is then not the task's
+
+
+@pytest.mark.parametrize("ending", [".py", r"\x2epy"])
+def test_a_layer_of_a_result_file_neither(files, ending):
+    noisysim.run(TASK, **GIVEN, learner="bp", out="run.h5")
+    Path("my_activation.py").write_text("raise SystemExit('executed')")
+    with h5py.File("run.h5", "r+") as file:
+        config = json.loads(file["config"][()])
+        config["layers"] = [f"dense(3, activation='my_activation{ending}')"]
+        del file["config"]
+        file["config"] = json.dumps(config)
+    with pytest.raises(ValueError, match="without its SHA-256"):
+        noisysim.resume("run.h5", progress=False)
