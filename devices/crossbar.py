@@ -102,8 +102,8 @@ def program_std(g: Scalar, d: Any) -> Scalar:
     """Error of a write, µS: a constant part and one that grows with the target, in quadrature."""
     std = d.program_noise * (d.g_max - d.g_min)
     if d.program_noise_share > _ZERO:
-        own = d.program_noise_share * g
-        std = np.sqrt(std * std + own * own)
+        relative = d.program_noise_share * g
+        std = np.sqrt(std * std + relative * relative)
     return std
 
 
@@ -130,12 +130,12 @@ def program_law(g: npt.ArrayLike, d: Any) -> Moments:
 
 def cell_std(g: Scalar, t: Scalar, d: Any) -> Scalar:
     """Read noise: G (1 + s xi), and whatever else is on, in quadrature."""
-    own = d.read_noise * g
+    proportional = d.read_noise * g
     if d.read_floor + d.bandwidth + d.flicker_noise == _ZERO:
-        return own
+        return proportional
     floor = d.read_floor * (d.g_max - d.g_min)
     flicker = g * flicker_share(d.flicker_noise, t, d.read_time)
-    variance = own * own + floor * floor + flicker * flicker
+    variance = proportional * proportional + floor * floor + flicker * flicker
     variance += thermal_variance(g, d.temperature, d.bandwidth, d.read_voltage)
     return np.sqrt(variance + shot_variance(g, d.fano, d.bandwidth, d.read_voltage))
 

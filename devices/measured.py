@@ -51,7 +51,7 @@ class Measured(Converters, Array, Faults, Clock, Pulses, ReadNoise):
     pulse_step: Annotated[
         float,
         Field(
-            "share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller reckons it; 0: as the table",
+            "share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it; 0: as the table",
             off=0,
         ),
     ] = 0.0  # fmt: skip

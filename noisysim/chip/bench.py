@@ -1,8 +1,8 @@
-"""A test bench: what a device does, measured on small chips of its own. A person looking at it, not a learner, asks.
+"""A test bench: what a device does, measured on small chips. It is for people who look at a device, not for learners.
 
 Each function makes a chip, lets it do what the name says and returns arrays, or None where the device does no such
-thing. Conductances are in µS, times in s, line values in pre-activation units. Faults are left out of all but
-`transfer` and `faults`.
+thing. Conductances are in µS, times in s, line values in pre-activation units. Chips have faults in
+`transfer` and `faults` alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip.chip import Chip
+from noisysim.common.types import Array, Doubles, Floats
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
 from noisysim.devices.physics.laws import each
 from noisysim.devices.resolved import resolve
 
@@ -23,7 +25,7 @@ LINE = 16  # cells of a line that is read, beside one more that holds the DAC's 
 COLUMNS, SWEEP, REPEATS = 6, 65, 20  # lines, input values and reads of each in a transfer curve
 READS = 4000
 TARGETS, COPIES = 240, 25  # conductances written, cells of each
-PULSED, POINTS, MOST_PULSES = 64, 100, 20_000  # cells given pulses, looks each way, pulses each way at most
+PULSED, POINTS, MOST_PULSES = 64, 100, 20_000  # cells that are pulsed, looks each way, pulses each way at most
 SHARES, AGED, AGES = (0.1, 0.4, 0.7, 1.0), 150, 41  # of the span; cells of each; looks
 LIFETIME, LONGEST = 3.2e8, 1e12  # s: ten years; what a chip can be asked to wait
 PROBES = 64  # input vectors that measure what is left of an output
@@ -44,9 +46,9 @@ class Transfer(NamedTuple):
         (repeats, values, columns), what the chip gave.
     """
 
-    inputs: np.ndarray
-    ideal: np.ndarray
-    reads: np.ndarray
+    inputs: Array
+    ideal: Array
+    reads: Array
 
 
 class ReadNoise(NamedTuple):
@@ -62,7 +64,7 @@ class ReadNoise(NamedTuple):
         Whether the law is the device's.
     """
 
-    reads: np.ndarray
+    reads: Array
     mean: float
     std: float
     declared: bool
@@ -81,27 +83,27 @@ class ProgrammingError(NamedTuple):
         Mean and standard deviation of the error, (targets,) each, as the device declares them.
     """
 
-    targets: np.ndarray
-    errors: np.ndarray
-    law: tuple[np.ndarray, np.ndarray] | None
+    targets: Array
+    errors: Array
+    law: tuple[Array, Array] | None
 
 
 class PulseResponse(NamedTuple):
-    """Conductances of cells that are given pulses, first all up, then all down.
+    """Conductances of cells that are pulsed, first all up, then all down.
 
     Attributes
     ----------
     pulses : numpy.ndarray
-        (looks,), pulses given so far in one direction.
+        (looks,), pulses so far in one direction.
     up : numpy.ndarray
         (looks, cells), from the low end.
     down : numpy.ndarray
         The same downwards, from where `up` ended; (0, cells) for a pair of cells, which are pulsed up only.
     """
 
-    pulses: np.ndarray
-    up: np.ndarray
-    down: np.ndarray
+    pulses: Array
+    up: Array
+    down: Array
 
 
 class Ageing(NamedTuple):
@@ -119,10 +121,10 @@ class Ageing(NamedTuple):
         (looks,), the part of the written weights' output that a periphery which compensates gives.
     """
 
-    ages: np.ndarray
-    targets: np.ndarray
-    cells: np.ndarray
-    output: np.ndarray | None
+    ages: Array
+    targets: Array
+    cells: Array
+    output: Array | None
 
 
 class Faults(NamedTuple):
@@ -136,7 +138,7 @@ class Faults(NamedTuple):
         Kind -> share of the cells.
     """
 
-    array: np.ndarray
+    array: Array
     shares: dict[str, float]
 
 
@@ -165,7 +167,7 @@ def transfer(device: Any, seed: int = 0) -> Transfer:
 
 
 def read_noise(device: Any, seed: int = 0) -> ReadNoise | None:
-    """Read one line again and again, half driven, before the ADC's resolution and errors; None for exact reads.
+    """Read one line many times, half driven, before the ADC's resolution and errors; None for exact reads.
 
     The law is ``readout_law``, given the variance that the line's cells add by their ``cell_std``; for cells that are
     read one by one (``read_cell``) there is none of the line.
@@ -177,7 +179,7 @@ def read_noise(device: Any, seed: int = 0) -> ReadNoise | None:
     weights = np.zeros((1, LINE + 1), np.float32)
     weights[:, :LINE] = min(bound / 2, span / (LINE * full)) if span else bound / 2
     span = span or 1.25 * LINE * float(weights[0, 0]) * full
-    plain = {name: 0 for name in device._fields if name.startswith("adc_")} | {"adc_range": span}
+    plain = {name: 0 for name in device._asdict() if name.startswith("adc_")} | {"adc_range": span}
     device = _with(_written_by_target(_sound(device)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
     chip = _written(device, weights, seed)
     chip.wait(resolve(device).drift_start)
@@ -198,17 +200,17 @@ def programming_error(device: Any, seed: int = 0) -> ProgrammingError | None:
     fields say it is; a closed loop of pulses has none.
     """
     device = devices.get(device)
-    own, closed = devices.own_hooks(device), resolve(device).verified
-    if not closed and ("pulse" in own or "program" not in own):
+    hooks, closed = devices.own_hooks(device), resolve(device).verified
+    if not closed and ("pulse" in hooks or "program" not in hooks):
         return None
     targets = _conductances(device, np.sort(np.random.default_rng(seed).random(TARGETS)))
     chip = _written_cells(device, targets, COPIES, seed)
     law = None if closed else devices.laws(device).get("program_law")
-    said = None
+    declared = None
     if law is not None:
         mean, std = law(targets, device)
-        said = (np.asarray(mean, float) - targets, np.broadcast_to(np.asarray(std, float), targets.shape))
-    return ProgrammingError(targets, _cells(chip) - targets, said)
+        declared = (np.asarray(mean, float) - targets, np.broadcast_to(np.asarray(std, float), targets.shape))
+    return ProgrammingError(targets, _cells(chip) - targets, declared)
 
 
 def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
@@ -216,20 +218,21 @@ def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
     device = devices.get(device)
     if "pulse" not in devices.own_hooks(device):
         return None
-    single = not resolve(device).paired or resolve(device).verified
+    numbers = resolve(device)
+    single = not numbers.paired or numbers.verified
     device = _with(_sound(device), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
     chip = Chip([1, PULSED], device, seed=seed, oracle=True, init="zero")
-    a_pulse = resolve(device).pulse_step * (2 if single else 1) * resolve(device).full_span_weight(1)
-    together = max(1, round(min(1 / resolve(device).pulse_step, MOST_PULSES) / POINTS))
+    a_pulse = numbers.pulse_step * (2 if single else 1) * numbers.full_span_weight(1)
+    per_look = max(1, round(min(1 / numbers.pulse_step, MOST_PULSES) / POINTS))
 
     def give(direction: int) -> None:
-        left = together
+        left = per_look
         while left:
-            now = min(left, resolve(device).pulse_limit)
+            now = min(left, numbers.pulse_limit)
             chip.program([np.full((PULSED, 1), direction * now * a_pulse, np.float32)])
             left -= now
 
-    def follow(direction: int) -> np.ndarray:
+    def follow(direction: int) -> Doubles:
         looks = [_cells(chip)[:, 0]]
         for _ in range(POINTS):
             give(direction)
@@ -239,7 +242,7 @@ def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
     if single:
         follow(-1)  # from wherever the first write left them to the low end
     up = follow(1)
-    return PulseResponse(together * np.arange(POINTS + 1), up, follow(-1) if single else up[:0])
+    return PulseResponse(per_look * np.arange(POINTS + 1), up, follow(-1) if single else up[:0])
 
 
 def ageing(device: Any, seed: int = 0) -> Ageing | None:
@@ -255,13 +258,14 @@ def ageing(device: Any, seed: int = 0) -> Ageing | None:
     chip = _written_cells(device, targets, AGED, seed)
     x = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), (PROBES, len(targets)))
     wanted = np.repeat(x @ _weights(device, targets)[:, None], AGED, axis=1)
-    start = resolve(device).drift_start
+    numbers = resolve(device)
+    start = numbers.drift_start
     ages = np.geomspace(start, min(max(LIFETIME, 1e4 * start), LONGEST), AGES)
     cells, output = [], []
     for age in ages:
         chip.wait(max(age - chip.clock, 0.0))
         cells.append(_cells(chip))
-        if resolve(device).compensated:
+        if numbers.compensated:
             output.append(float((chip.forward(x).output * wanted).sum() / (wanted**2).sum()))
     return Ageing(ages, targets, np.array(cells), np.array(output) if output else None)
 
@@ -269,7 +273,8 @@ def ageing(device: Any, seed: int = 0) -> Ageing | None:
 def faults(device: Any, seed: int = 0) -> Faults | None:
     """Look at every cell of one array; None if all are sound."""
     device = _with(devices.get(device), slices=1)
-    pairs = resolve(device).paired
+    numbers = resolve(device)
+    pairs = numbers.paired
     shown = Chip([ARRAY, ARRAY // 2 if pairs else ARRAY], device, seed=seed, oracle=True, init="zero").cells()
     if not shown or not shown[0].stuck.any():
         return None
@@ -278,26 +283,26 @@ def faults(device: Any, seed: int = 0) -> Faults | None:
     g = np.stack([shown[0].plus[0], shown[0].minus[0]])[sides]
     cut = stuck & (g == 0)
     cut &= cut.all(axis=(0, 1))[None, None, :] | cut.all(axis=(0, 2))[None, :, None]
-    ends = [np.isclose(g, end, atol=1e-5 * resolve(device).span) for end in _conductances(device, np.array([0.0, 1.0]))]
+    ends = [np.isclose(g, end, atol=1e-5 * numbers.span) for end in _conductances(device, np.array([0.0, 1.0]))]
     kinds = np.select([cut, stuck & ends[0], stuck & ends[1], stuck], [4, 1, 2, 3], 0)
     array = kinds.transpose(2, 1, 0).reshape(ARRAY, -1)  # the two lines of an output beside each other
     return Faults(array, {kind: float((array == k).mean()) for k, kind in enumerate(KINDS)})
 
 
-# --- chips for it ---------------------------------------------------------------------------------------------------
+# --- chips for the bench ----------------------------------------------------------------------------------------------
 
 
-def _with(device: Any, **changed: Any) -> Any:
+def _with(device: Device, **changed: Any) -> Device:
     """The device with other settings, of those that it has."""
-    return device._replace(**{name: value for name, value in changed.items() if name in device._fields})
+    return device._replace(**{name: value for name, value in changed.items() if name in device._asdict()})
 
 
-def _sound(device: Any) -> Any:
+def _sound(device: Device) -> Device:
     """The device without faults, and with a cell, or a pair of them, for each weight."""
     return _with(device, slices=1, stuck_low=0, stuck_high=0, stuck_random=0, dead_rows=0, dead_columns=0)
 
 
-def _written_by_target(device: Any) -> Any:
+def _written_by_target(device: Device) -> Device:
     """A device written by pulses with its loop closed, so that cells get where the bench wants them."""
     if "pulse" not in devices.own_hooks(device) or resolve(device).verified:
         return device
@@ -305,25 +310,29 @@ def _written_by_target(device: Any) -> Any:
     return _with(device, verify_pulses=min(math.ceil(4 / step), 65535), verify_tolerance=step / 2)
 
 
-def _conductances(device: Any, shares: np.ndarray) -> np.ndarray:
+def _conductances(device: Device, shares: Doubles) -> Doubles:
+    """Conductances at these shares of the range, µS."""
     numbers = resolve(device)
     return numbers.g_min + numbers.span * shares
 
 
-def _full_scales(device: Any) -> tuple[float, float]:
-    """Full scale of the inputs, 1 where the DAC has none of its own; of the ADC, 0 where it calibrates itself."""
-    return resolve(device).dac_range or 1.0, resolve(device).adc_range
+def _full_scales(device: Device) -> tuple[float, float]:
+    """Full scale of the DAC, 1 where it scales with its inputs; of the ADC, 0 where it is calibrated."""
+    numbers = resolve(device)
+    return numbers.dac_range or 1.0, numbers.adc_range
 
 
-def _weights(device: Any, targets: np.ndarray) -> np.ndarray:
+def _weights(device: Device, targets: Doubles) -> Floats:
     """The weights, of an array with an input for each, that put their (positive) cells at these conductances."""
     numbers = resolve(device)
     share = (targets - numbers.g_min) / numbers.span
-    return (numbers.full_span_weight(len(targets)) * (share if numbers.paired else 2 * share - 1)).astype(np.float32)
+    position = share if numbers.paired else 2 * share - 1
+    weights: Floats = (numbers.full_span_weight(len(targets)) * position).astype(np.float32)
+    return weights
 
 
-def _written(device: Any, weights: np.ndarray, seed: int) -> Chip:
-    """A chip of one layer, (n_out, n_in), that was asked for these weights; pulses come as many as are needed."""
+def _written(device: Device, weights: Floats, seed: int) -> Chip:
+    """A chip of one layer, (n_out, n_in), that was asked for these weights, by as many pulses as that takes."""
     chip = Chip(weights.shape[::-1], device, "linear", seed=seed, oracle=True, init="zero")
     turns = 1
     if "targets" not in chip.offers:
@@ -335,38 +344,38 @@ def _written(device: Any, weights: np.ndarray, seed: int) -> Chip:
     return chip
 
 
-def _written_cells(device: Any, targets: np.ndarray, copies: int, seed: int) -> Chip:
+def _written_cells(device: Device, targets: Doubles, copies: int, seed: int) -> Chip:
     """A chip whose column k of `copies` cells was asked for the k-th conductance."""
     return _written(_written_by_target(_sound(device)), np.tile(_weights(device, targets), (copies, 1)), seed)
 
 
-def _cells(chip: Chip) -> np.ndarray:
+def _cells(chip: Chip) -> Doubles:
     """Conductances of the positive cells of a chip's one layer, (n_out, n_in) float64."""
-    return chip.cells()[0].plus[0].astype(float)
+    conductances: Doubles = chip.cells()[0].plus[0].astype(float)
+    return conductances
 
 
-def _swept(values: np.ndarray, full: float) -> np.ndarray:
+def _swept(values: Doubles, full: float) -> Floats:
     """Inputs, (values, LINE + 1), of a line whose cells are driven alike; the last input is always full."""
     x = np.repeat(values[:, None], LINE + 1, axis=1).astype(np.float32)
     x[:, LINE] = full
     return x
 
 
-def _line(chip: Chip, driven: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+def _line(chip: Chip, driven: Doubles, weights: Floats) -> tuple[float, float]:
     """A chip's first line as its cells stand: exact product, and the variance that they add to a read of it."""
-    device, hooks = chip.device, devices.hooks(chip.device)
+    device, hooks, numbers = chip.device, devices.hooks(chip.device), resolve(chip.device)
     d = SimpleNamespace(**device_files.scalars(device))
     if "current" in devices.own_hooks(device):
-        full = resolve(device).dac_range or np.abs(driven).max()
+        full = numbers.dac_range or np.abs(driven).max()
         driven = full * each(lambda v: hooks["current"](np.float32(v), d), driven / full)
     shown = chip.cells()
     if not shown:
         return float(driven @ weights), 0.0
-    paired = resolve(device).paired
-    unit = resolve(device).full_span_weight(len(driven)) * (1 if paired else 2) / resolve(device).span
+    unit = numbers.full_span_weight(len(driven)) * (1 if numbers.paired else 2) / numbers.span
     exact = float(driven @ (shown[0].plus[0, 0].astype(float) - shown[0].minus[0, 0])) * unit
     energy = 0.0
-    for side, g in enumerate((shown[0].plus, shown[0].minus)[: 2 if paired else 1]):
+    for side, g in enumerate((shown[0].plus, shown[0].minus)[: 2 if numbers.paired else 1]):
         cells = zip(g[0, 0], shown[0].age[0, side, 0], shown[0].target[0, side, 0], strict=True)
         stds = [
             float(device_files.ask(hooks["cell_std"], d, g=one, t=np.float32(t), target=aim)) for one, t, aim in cells

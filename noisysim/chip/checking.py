@@ -1,4 +1,4 @@
-"""What a chip is given, as float32 arrays where it computes, or one clear error."""
+"""Arguments of a chip as float32 arrays where it computes, or one clear error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from noisysim.compute.observation import Batch
 from noisysim.networks.tiling import Network
 
 SAMPLES = 1 << 32
-"""Samples that a call of passes has noise of its own for: they are counted in 32 bits."""
+"""Samples of a call of passes that get independent noise: they are counted in 32 bits."""
 FIRST_SAMPLE = Field("", 0, SAMPLES - 1, whole=True)
 
 Shape = tuple[int, ...]

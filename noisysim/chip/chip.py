@@ -46,7 +46,7 @@ class Chip:
     device : str or device
         What the arrays are made of (`noisysim.devices.get`).
     activation : str
-        Of hidden units that have none of their own: leaky_relu, relu, tanh, sigmoid, linear. The last layer is linear.
+        Of hidden layers that state none: leaky_relu, relu, tanh, sigmoid, linear. The last layer is linear.
     decorrelate : bool
         Whether the digital periphery turns each layer's inputs, of a convolution each patch, by a matrix R that
         `decorrelate` adapts.
@@ -136,7 +136,7 @@ class Chip:
         return self._hidden.cost()
 
     def cost_by_chip(self) -> list[Cost]:
-        """The cost of each of several chips with seeds of their own."""
+        """The cost of each of several chips, each with a seed."""
         if not self._hidden.arrays.apart:
             raise ValueError("writes of chips that share a seed are counted together")
         return self._hidden.cost_by_chip()
@@ -209,8 +209,8 @@ class Chip:
             of a multiple of 512 rows sees the noise, and gives the bits, of the whole.
         training : bool
             Whether dropout layers drop, the same outputs in all passes of the call, and batch normalisation is by the
-            statistics of this batch as the first pass observed them, instead of by running ones (a single sample has
-            none of its own).
+            statistics of this batch as the first pass observed them, instead of by running ones (of a single sample
+            there are none).
         inputs_of : {"all", "first"}
             Whose ``inputs`` are observed. No rule uses those of perturbed passes, and of many passes of a convolution
             they are most of the memory.
@@ -309,7 +309,7 @@ class Chip:
         self._hidden.normalisation.track_all(checked)
 
     def normalise(self) -> None:
-        """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), biases left out.
+        """Rescale each neuron's incoming weights to the RMS sqrt(2 / (n_in + n_out)), without the biases.
 
         Neuron-wise weight normalisation (Hiratani et al. 2022, appendix C.1). The write controller does it, on arrays
         of cells from the targets it keeps, by a write like any other.
@@ -330,7 +330,7 @@ class Chip:
     def aside(self) -> Iterator[None]:
         """Passes in this block leave no trace in the noise, the cost and the converter ranges of those after it.
 
-        They draw noise of their own, far from that of the chip's other passes and of other such blocks.
+        Their noise is independent of that of the chip's other passes and of other such blocks.
         """
         with self._hidden.aside():
             yield

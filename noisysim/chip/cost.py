@@ -31,7 +31,7 @@ class Cost:
     cells_written_at_start : int
         Cells written to load the initial weights.
     pulses : int
-        Pulses given, where cells are changed by pulses.
+        Pulses, where cells are changed by pulses.
     """
 
     passes: int = 0
@@ -54,10 +54,10 @@ class Cost:
         self.adc_conversions += rows * adc if digitised else 0
 
     def of_one_chip(self, chips: int, programmed: int, pulses: int, at_start: int) -> Cost:
-        """The cost of one of several chips, which see equally many samples each, from the writes of its own."""
+        """The cost of one of several chips, which see equally many samples each, with the writes of this one."""
         shared = ("samples", "mvms", "dac_conversions", "adc_conversions")
-        own = {name: getattr(self, name) // chips for name in shared}
-        return replace(self, **own, cells_programmed=programmed, pulses=pulses, cells_written_at_start=at_start)
+        of_one = {name: getattr(self, name) // chips for name in shared}
+        return replace(self, **of_one, cells_programmed=programmed, pulses=pulses, cells_written_at_start=at_start)
 
     def array(self) -> Ints:
         """The counts as int64, in the order of the attributes."""

@@ -21,7 +21,7 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
     rotations : Layered
         R of each layer, (chips n, n).
     inputs : Layered
-        x* of each layer, (batch, n) or (batch, positions, n), n + 1 with a bias, whose column is left out; the chips
+        x* of each layer, (batch, n) or (batch, positions, n), n + 1 with a bias, whose column is ignored; the chips
         share the samples.
     rate : float
         alpha.

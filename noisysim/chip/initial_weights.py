@@ -56,4 +56,4 @@ def _stacked(each: Sequence[Layered], state: State) -> Layered:
     if state.chips == 1 and state.backend.HOST_MEMORY:
         return each[0]
     all_chips = list(each) * (state.chips // len(each))
-    return layered.layered([state.backend.put(np.concatenate(own)) for own in zip(*all_chips, strict=True)])
+    return layered.layered([state.backend.put(np.concatenate(layer)) for layer in zip(*all_chips, strict=True)])

@@ -1,7 +1,7 @@
 """Batch normalisation in the digital periphery: (a - mean) / sqrt(variance + epsilon) of each unit's activities.
 
 While learning the statistics are the batch's own, as the update's first pass observed them; else running ones (Ioffe &
-Szegedy 2015), and of a batch of a single sample, which has none of its own. `noisysim.compute.periphery.project` has
+Szegedy 2015), and of a batch of a single sample, of which there are none. `noisysim.compute.periphery.project` has
 what it means for signals.
 
 The running statistics are the mean and the unbiased variance of all values seen, each value with a weight that fades:
@@ -109,16 +109,16 @@ class Normalisation:
         return [norms[:, self._units(layer)] if norm else None for layer, norm in enumerate(self._net.norms)]
 
     def _variances(self, here: slice, freedom: Any) -> Any:
-        """Each unit's variance, from so many degrees of freedom (a scalar where the arrays are).
+        """Each unit's variance, `freedom` being its degrees of freedom (a scalar where the arrays are).
 
         Of a single sample nothing is known but the size of its activities. Where no unit of a layer has varied the
         variance stays what it was.
         """
         where = self._xp.where
-        own = self._squares[here] / where(freedom > 0, freedom, 1.0)
-        scale = where(freedom > 0, own, self.statistics[0, here] ** 2)
-        common = scale.reshape(self._chips, -1).mean(axis=1).repeat(len(own) // self._chips)
-        return where(common > 0, where(freedom < FEW, common, own), self.statistics[1, here])
+        variances = self._squares[here] / where(freedom > 0, freedom, 1.0)
+        scale = where(freedom > 0, variances, self.statistics[0, here] ** 2)
+        common = scale.reshape(self._chips, -1).mean(axis=1).repeat(len(variances) // self._chips)
+        return where(common > 0, where(freedom < FEW, common, variances), self.statistics[1, here])
 
     def _follow(self, layer: int, moments: Any, norms: Any) -> None:
         here, norm = self._units(layer), self._net.norms[layer]

@@ -35,12 +35,12 @@ class Oracle:
     def chip(self, m: int) -> Oracle:
         """The oracle of the m-th of several chips."""
 
-        def own(arrays: Sequence[Any]) -> list[Any]:
+        def of_chip(arrays: Sequence[Any]) -> list[Any]:
             return [a.reshape(self._chips, -1, *a.shape[1:])[m] for a in arrays]
 
-        (targets,) = own([self._put(self._batch.targets)])
-        batch = Batch(targets, targets, self._batch.loss)  # of the inputs nothing is needed
-        return Oracle(own(self.weights), own(self.rotations), self._net, batch)
+        (targets,) = of_chip([self._put(self._batch.targets)])
+        batch = Batch(targets, targets, self._batch.loss)  # the inputs are not needed
+        return Oracle(of_chip(self.weights), of_chip(self.rotations), self._net, batch)
 
     def signals(self, observation: Observation, error: Any = None) -> Layered:
         """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
@@ -67,8 +67,8 @@ class Oracle:
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
         """The true gradient of each chip's mean loss over its batch, in the shapes of the weights."""
-        whole = algebra.Term(self._xp.ones(len(observation.output)), self.signals(observation))
-        return algebra.outer([whole], observation.inputs, out, chips=self._chips)
+        term = algebra.Term(self._xp.ones(len(observation.output)), self.signals(observation))
+        return algebra.outer([term], observation.inputs, out, chips=self._chips)
 
     def tangent(self, observation: Observation, drive: Drive) -> Any:
         """Directional derivative of the output, (batch, n_out) float32, along what a drive would add.

@@ -100,7 +100,7 @@ def _begin(state: State, passes: int, resumed: bool) -> None:
 
 
 def _drop(state: State, observed: Observed, first_sample: int) -> None:
-    """Draw what dropout multiplies by."""
+    """Draw the masks of dropout."""
     for layer, mask in enumerate(observed.layer_masks):
         if mask is not None:
             flat, rate = mask.reshape(len(mask), -1), state.net.drops[layer]

@@ -72,9 +72,9 @@ class State:
         self.net, self.device, self.chips, self.numbers = net, device, chips, resolve(device)
         self.backend, self.backend_name = backends.get(backend), backend
         self.normalises = any(net.norms)
-        self.noisy, own = devices.is_noisy(device), devices.own_hooks(device)
-        self.reads_cells, self.jumps = "read_cell" in own, "jump" in own
-        self.compensates = self.numbers.compensated and "drift" in own
+        self.noisy, defined = devices.is_noisy(device), devices.own_hooks(device)
+        self.reads_cells, self.jumps = "read_cell" in defined, "jump" in defined
+        self.compensates = self.numbers.compensated and "drift" in defined
         self.interval = sum(net.positions) * self.numbers.read_time  # from one sample to the next, s
         self._dac_range = np.float32(self.numbers.dac_range)
         xp, put = self.backend.xp, self.backend.put
@@ -115,7 +115,7 @@ class State:
     @property
     def secrets(self) -> list[Array]:
         """The arrays, besides those of `arrays`, that no observation may tell of."""
-        lines = [own for own in (self.rows_own, self.columns_own) if len(own)]
+        lines = [values for values in (self.rows_own, self.columns_own) if len(values)]
         return [self.ranges, self.peaks, self.gains, self.reference, self.states, *lines, *self.keys.values()]
 
     @property
@@ -138,7 +138,7 @@ class State:
         return self.meter.read(self.arrays.done_by_chip())
 
     def cost_by_chip(self) -> list[Cost]:
-        """The same of each chip; right where each has a seed of its own, whose writes are counted apart."""
+        """The same of each chip; right where each has a seed: then writes are counted apart."""
         return self.meter.by_chip(self.arrays.done_by_chip())
 
     def start_counting(self) -> None:
@@ -165,8 +165,8 @@ class State:
         arrays, cells = self.arrays, None
         if self.reads_cells:
             waited = self.clock - self.read_at + self.interval  # since the last read of an earlier call
-            own, states = arrays.own if arrays.spreads["cell"] else (), self.states if self.jumps else ()
-            cells = ReadCells(arrays.now, own, states, arrays.units, np.float32(waited), np.float32(self.interval))
+            values, states = arrays.own if arrays.spreads["cell"] else (), self.states if self.jumps else ()
+            cells = ReadCells(arrays.now, values, states, arrays.units, np.float32(waited), np.float32(self.interval))
         return Standing(
             norms, arrays.weights, arrays.variances, self.flat_rotations, self.ranges, self.gains, self.peaks,
             self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"],
@@ -174,7 +174,7 @@ class State:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Restore after the block what passes change; those in it have numbers, and so noise, of their own."""
+        """Restore after the block what passes change; those in it have other numbers, and so independent noise."""
         before, times, cost = self.next_pass, self.times, self.cost().array()
         moved = (self.ranges, self.peaks, self.states, self.gains, self.reference, *self.arrays.aged)
         kept = [(array, array.copy()) for array in moved]
@@ -193,12 +193,12 @@ class State:
 def _compiled(state: State) -> Any:
     """The backend's passes, compiled for the device and the network."""
     device, net, arrays = state.device, state.net, state.arrays
-    own, hooks, spreads = devices.own_hooks(device), devices.hooks(device), arrays.spreads
+    defined, hooks, spreads = devices.own_hooks(device), devices.hooks(device), arrays.spreads
     constants = {
-        **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
+        **{f"HAS_{h.upper()}": h in defined for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
         "COMPENSATED": state.compensates,
         **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
-        # of cells nothing that only reads cell by cell ask: devices alike otherwise share their loops
+        # constants that only reads cell by cell need are off elsewhere: more devices share their loops
         "OWN_CELLS": state.reads_cells and bool(spreads["cell"]),
         "PAIRED": arrays.paired or not state.reads_cells,
         "USES_NORMAL": state.noisy and uses(hooks["readout"], "z"),

@@ -59,12 +59,12 @@ def device_fields(cls: type[T]) -> type[T]:
     >>> Wired(tile_rows=64)[:2], Wired().wire_resistance
     ((1.0, 8.0), 2.0)
     """
-    own = inspect.get_annotations(cls)
+    annotations = inspect.get_annotations(cls)
     values = {name: value for name, value in vars(cls).items() if not (name.startswith("__") and name.endswith("__"))}
-    if missing := set(own) - set(values):
+    if missing := set(annotations) - set(values):
         raise TypeError(f"{cls.__name__}: field {min(missing)!r} has no default: write {min(missing)}: float = 0.0")
-    defaults = {name: values.pop(name) for name in own}
-    return _named_tuple(cls, own, defaults, cls.__bases__, values)
+    defaults = {name: values.pop(name) for name in annotations}
+    return _named_tuple(cls, annotations, defaults, cls.__bases__, values)
 
 
 def _named_tuple(
@@ -168,7 +168,7 @@ class Converters(FieldGroup):
 
 @device_fields
 class Array(FieldGroup):
-    """How weights lie on cells, cells in arrays, and what the wires between them cost."""
+    """How weights are stored in cells, and cells placed in arrays; the wires between them."""
 
     weight_range: Annotated[
         float, Field("1 / sqrt(inputs)", 1e-3, 1e3, "weight that the full span stands for, times sqrt(inputs)")
@@ -204,11 +204,11 @@ class Faults(FieldGroup):
 
 @device_fields
 class Clock(FieldGroup):
-    """What takes time, and what the periphery does about time's work."""
+    """What takes time, and whether the periphery compensates for drift."""
 
     read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product")] = 1e-7
     compensation: Annotated[
-        float, _switch("1 scales each array's output by what a calibration read says drift has taken")
+        float, _switch("1 scales each array's output by the loss to drift that a calibration read measures")
     ] = 0
 
 
@@ -217,7 +217,7 @@ class Pulses(FieldGroup):
     """A write controller that changes conductances by pulses."""
 
     pulse_step: Annotated[
-        float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller reckons it")
+        float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it")
     ] = 1e-3
     pulse_limit: Annotated[float, Field("pulses", 1, 65535, "most pulses a cell gets in one update", whole=True)] = 31
     verify_pulses: Annotated[
@@ -227,7 +227,7 @@ class Pulses(FieldGroup):
         ),
     ] = 0
     verify_tolerance: Annotated[
-        float, Field("share of g_max - g_min", 0, 1, "miss at which a closed-loop write rests")
+        float, Field("share of g_max - g_min", 0, 1, "miss at which a closed-loop write stops")
     ] = 0.01
     refresh_at: Annotated[
         float, Field("share of g_max - g_min", 0.01, 1, "of a pair written open loop: where both cells are set anew")

@@ -91,7 +91,7 @@ def _of_fields_needed(defined: Mapping[str, Hook], fields: Collection[str]) -> s
     if "pulse" in defined and "pulse_step" not in fields:
         return (
             "pulse needs a field pulse_step, the share of g_max - g_min by which a pulse changes a cell, as the write "
-            "controller reckons it: write pulse_step: float = 1e-3"
+            "controller assumes it: write pulse_step: float = 1e-3"
         )
     return ""
 

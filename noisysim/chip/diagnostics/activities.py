@@ -39,7 +39,7 @@ class CorrelationBefore(Diagnostic):
     """Mean absolute correlation of two inputs of a layer, before decorrelation.
 
     Of the task's inputs, or the outputs of the layer below, over the batch; of a convolution those of a patch, over
-    batch and positions. Inputs that are constant are left out. Independent inputs have sqrt(2 / (pi batch)): 0.025 in a
+    batch and positions. Constant inputs are ignored. Independent inputs have sqrt(2 / (pi batch)): 0.025 in a
     batch of 1000.
     """
 

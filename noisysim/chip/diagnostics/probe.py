@@ -83,7 +83,7 @@ class Probe:
         Where a diagnostic of the run needs it.
     estimate : callable
         ``estimate(n)`` iterates over n more estimates of the same learner at the same weights, each a baseline
-        observation and a gradient, from passes and draws of their own that leave no trace.
+        observation and a gradient, from independent passes and draws that leave no trace.
     """
 
     batch: Batch
@@ -131,7 +131,7 @@ class Probe:
 
     @cached_property
     def outputs(self) -> list[Array]:
-        """What each layer is given, (batch, values): the batch's inputs, then hidden outputs."""
+        """The inputs of each layer, (batch, values): the batch's inputs, then hidden outputs."""
         hidden = [periphery.outputs(self.net, layer, self.baseline) for layer in range(self.net.depth - 1)]
         return host([self.batch.inputs, *hidden])
 

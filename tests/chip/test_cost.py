@@ -1,0 +1,40 @@
+"""Counters of what chips do."""
+
+import numpy as np
+import pytest
+
+from noisysim import Chip
+from noisysim.chip.cost import Cost, Meter
+
+
+def written(*rows):
+    return np.array(rows, np.int64)
+
+
+def test_a_meter_adds_up_what_is_written_and_starts_anew():
+    meter = Meter(2)
+    meter.start(written((6, 0), (4, 0)))
+    assert meter.read(written((0, 0), (0, 0))) == Cost(cells_written_at_start=10)
+    meter.cost.samples = 8
+    meter.read(written((1, 20), (2, 30)))
+    cost = meter.read(written((1, 0), (0, 5)))
+    assert (cost.cells_programmed, cost.pulses, cost.cells_written_at_start) == (4, 55, 10)
+    first, second = meter.by_chip(written((0, 0), (0, 1)))
+    assert (first.cells_programmed, first.pulses, first.cells_written_at_start) == (2, 20, 6)
+    assert (second.cells_programmed, second.pulses, second.cells_written_at_start) == (2, 36, 4)
+    assert first.samples == second.samples == 4
+
+
+def test_a_cost_as_an_array_and_back():
+    cost = Cost(*range(9))
+    assert Cost.from_array(cost.array()) == cost
+    assert cost.as_dict()["pulses"] == 8
+
+
+def test_costs_by_chip_need_seeds_by_chip():
+    chips = Chip([3, 2], "pulsed", seed=(1, 2), chips=2)
+    chips.program([np.full((4, 3), 0.01, np.float32)])
+    each = chips.cost_by_chip()
+    assert sum(one.pulses for one in each) == chips.cost.pulses > 0
+    with pytest.raises(ValueError, match="share a seed"):
+        Chip([3, 2], "pulsed", seed=1, chips=2).cost_by_chip()
