@@ -12,9 +12,10 @@ implementation, must mean the second: its 82.1 at 4 bits is learned here too, bu
 scale is the largest activity; ours leaves a quarter to spare. Without an ADC ("none") the 8-bit DAC between the layers
 still hides small perturbations.
 
-Outside in the full form: 4 bits without noise, sigma 1e-3 (69.5 against 73.6 +- 3: the reference's steps are finer,
-its range having nothing to spare); DNP with sigma 1e-3 in 1 % of noise (10.3 against 12 to 14: chance, as it should
-be); one loss for a batch of 100 (30 against 23 +- 6: it varies that much, and has collapsed from 69 either way).
+Outside in the full form: 4 bits without noise, sigma 1e-3 (69.5 %, published 73.6 +- 3 %: the reference's steps
+are finer, as its range has nothing to spare); DNP with sigma 1e-3 in 1 % of noise (10.3 %, published 12 to 14 %:
+chance, as expected); one loss for a batch of 100 (30 %, published 23 +- 6 %: it varies that much, and has collapsed
+from 69 % in both cases).
 
 Its figure is docs/images/adc_dither.png. Needs the Fashion-MNIST files. The quick form takes one epoch instead of 3,
 8 and 4 bits, and judges the claims: noise gains at least 1 point on none (sigma 1e-3) at 8 bits and 4 at 4 bits, loses
@@ -93,18 +94,18 @@ STYLES = {
 }
 
 
-def crossbar(bits: int, noise: float) -> dict:
+def crossbar(bits: int, noise: float) -> dict[str, Any]:
     """The crossbar of this study."""
     return {"name": "crossbar", **PLAIN, "adc_bits": bits, "line_noise": noise}
 
 
-def learner(name: str, sigma: float, **settings) -> dict:
+def learner(name: str, sigma: float, **settings: Any) -> dict[str, Any]:
     """A rule; sigma 0 leaves the choice to noisysim."""
     return {"name": name, "sigma": sigma, **settings}
 
 
 # Single runs: (device, learner, what else differs, published, tolerance)
-SINGLES: dict[str, tuple] = {
+SINGLES: dict[str, tuple[Any, ...]] = {
     "DANP, ideal device": ("ideal", learner("danp", 1e-3), {}, 82.5, 0.8),
     "DNP, ideal device": ("ideal", learner("dnp", 1e-3), {}, None, None),
     "DNP, 8 bits, no noise, sigma 0.1": (crossbar(8, 0), learner("dnp", 0.1), {}, 81.8, 1.5),

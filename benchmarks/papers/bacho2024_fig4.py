@@ -106,7 +106,7 @@ def _stationary(rate: Any) -> Any:
     return rate / (2 - rate)
 
 
-def draw(report: Report, converged: dict, wandering: dict) -> None:
+def draw(report: Report, converged: dict[Any, Any], wandering: dict[Any, Any]) -> None:
     """Variance against alpha; lines are the laws."""
     figure, (panel,) = panels(["Variance of FDFA's gradient, one sample"], 5.6, 4.4)
     rates, whole = np.array(RATES), converged[1.0][1]

@@ -125,7 +125,7 @@ def exponent(sizes: list[int], values: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def draw(report: Report, grids: dict, found: dict[tuple[str, str], list[Point]]) -> None:
+def draw(report: Report, grids: dict[Any, Any], found: dict[tuple[str, str], list[Point]]) -> None:
     """Panels a and b: markers are measured, lines fitted to them."""
     titles = ["a: neurons $n_1$, 784 inputs", f"b: inputs $n_0$, {UNITS} neurons"]
     figure, axes = panels(titles, 4.8, 4.2, sharey=True)

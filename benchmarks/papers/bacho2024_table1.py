@@ -163,7 +163,7 @@ def train(report: Report, name: str, rule: str, known: Known, rate: float, **set
     return float(last.mean())
 
 
-def judge(report: Report, found: dict) -> None:
+def judge(report: Report, found: dict[Any, Any]) -> None:
     """Half of the published gaps, at least."""
     task = "fashion-mnist"
     for layers in (2, 4):
@@ -186,14 +186,16 @@ def difference(higher: float | None, lower: float | None) -> float:
     return higher - lower
 
 
-def gap(report: Report, ours: dict, known: dict, better: str, worse: str, network: str = "") -> None:
+def gap(
+    report: Report, ours: dict[Any, Any], known: dict[Any, Any], better: str, worse: str, network: str = ""
+) -> None:
     """A claim: a gap between two rules' accuracies is at least half of the published one."""
     there = difference(known[better], known[worse])
     name = f"{network}{better.upper()} above {worse.upper()}"
     report.claim(name, ours[better] - ours[worse], f">= {there / 2:.1f}", round(there, 2))
 
 
-def draw(report: Report, form: Form, found: dict) -> None:
+def draw(report: Report, form: Form, found: dict[Any, Any]) -> None:
     """Accuracy against depth: ours filled, published hollow and dashed."""
     titles = [f"{task}{', shortened' if report.quick else ''}" for task in form.tasks]
     figure, axes = panels(titles, 6.4 if report.quick else 4.6, 4.2)

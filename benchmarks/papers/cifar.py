@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim
+from noisysim.common.types import Floats
 from noisysim.networks.layers import Dense, hidden
 
 from .report import Report, histories, panels
@@ -146,9 +147,10 @@ def images(form: Form) -> Any:
         return task
     side = form.side
 
-    def averaged(pixels: np.ndarray) -> np.ndarray:
+    def averaged(pixels: Floats) -> Floats:
         squares = pixels.reshape(-1, 3, side, 32 // side, side, 32 // side)
-        return squares.mean(axis=(3, 5), dtype=np.float32)
+        means: Floats = squares.mean(axis=(3, 5), dtype=np.float32)
+        return means
 
     (x, y), (x_test, y_test) = task.train, task.test
     n, n_test = form.images, TEST_IMAGES
@@ -192,7 +194,15 @@ def learn(report: Report, form: Form, task: Any, network: str, rule: str, baseli
     return curves
 
 
-def gain(report: Report, found: Mapping, network: str, better: str, worse: str, part: str, bound: str) -> None:
+def gain(
+    report: Report,
+    found: Mapping[tuple[str, str], Curves],
+    network: str,
+    better: str,
+    worse: str,
+    part: str,
+    bound: str,
+) -> None:
     """A claim: by how many points one rule's peak lies above another's."""
     place = Curves._fields.index(part)
     published = PEAKS[network][better][place] - PEAKS[network][worse][place]
@@ -201,7 +211,7 @@ def gain(report: Report, found: Mapping, network: str, better: str, worse: str, 
     report.claim(name, change, bound, round(published, 1))
 
 
-def lines(found: Mapping, networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
+def lines(found: Mapping[tuple[str, str], Curves], networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
     """What `draw` takes: for each network its rules' curves, in the order of Table 3."""
     return {NETWORKS[one]: {rule.upper(): found[one, rule] for rule in PEAKS[one]} for one in networks}
 

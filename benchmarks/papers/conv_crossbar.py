@@ -167,11 +167,11 @@ def learned(result: noisysim.Result, task: Any) -> float:
         changes.append(weights - held)
         cells, turns = cells + n_out * n_in, turns + n_in**2
     chip.program(changes)
-    hits = 0
+    hits = 0.0
     for first in range(0, task.n_test, 1000):
         batch = task.batch("test", slice(first, first + 1000))
-        hits += (chip.forward(batch).output.argmax(axis=1) == batch.targets.argmax(axis=1)).sum()
-    return 100 * float(hits) / task.n_test
+        hits += float((chip.forward(batch).output.argmax(axis=1) == batch.targets.argmax(axis=1)).sum())
+    return 100 * hits / int(task.n_test)
 
 
 def draw(report: Report, found: dict[str, list[noisysim.Result]]) -> None:

@@ -21,10 +21,13 @@ Needs the Fashion-MNIST files. The quick form takes one network, and shortens pa
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
 import noisysim
+from noisysim.chip.chip import Chip
+from noisysim.compute.observation import Batch
 
 from .dalm2025_fig2 import BATCH, SIZES, angle_of_mean, angles
 from .report import Report, panels
@@ -54,7 +57,7 @@ RATES = {
 }
 
 
-def network(seed: int, device: str) -> tuple:
+def network(seed: int, device: str) -> tuple[Chip, Batch]:
     """A chip that grants the oracle to this script, and its batch: random data, random labels."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((BATCH, SIZES[0])).astype(np.float32)
@@ -72,7 +75,7 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     learner = noisysim.learners.get(name)
     state = learner.init(chip.sizes, seed=seed, offers=chip.offers - {"oracle"})
     total, found, observed = [0.0] * len(truth), [], None
-    halves: list[list] = [[0.0] * len(truth), [0.0] * len(truth)]
+    halves: list[list[Any]] = [[0.0] * len(truth), [0.0] * len(truth)]
     for step in range(1, max(KS) + 1):
         observed = chip.passes(batch, learner.drives(state, BATCH), out=observed)
         gradient, state = learner.update(state, observed)
@@ -142,7 +145,9 @@ def measure_cost(report: Report) -> None:
     )
 
 
-def best(report: Report, name: str, optimizer: str, samples: int, rates: tuple[float, ...]) -> tuple:
+def best(
+    report: Report, name: str, optimizer: str, samples: int, rates: tuple[float, ...]
+) -> tuple[float, float | None, float]:
     """The best final test accuracy (%) over the rates, its spread over seeds, and the rate."""
     scores = {}
     for rate in rates[:1] if report.quick else rates:

@@ -13,7 +13,7 @@ with K samples of a noisy baseline. The figure shows the angles against noise sa
 passes (Figure 6), of which INP takes one a layer.
 
 Outside in the full form: NP, K = 1, layer 4 (40 degrees against 47 +- 6: the reference is probably one draw, ours the
-mean of many); ANP, K = 1000, layer 4 (11 against 14: the bias of this network is 11.3, exactly, of all 60 13.4).
+mean of many); ANP, K = 1000, layer 4 (11, published 14: the bias of this network is exactly 11.3, of all 60 13.4).
 
 The quick form takes the nearest of 10 networks, up to 100 samples, and judges what does not hang on the network: the
 bias floor, the order, and the angles against their own variance (tolerance 3: of K = 100 there is but one draw). It
@@ -22,12 +22,18 @@ leaves the noisy baseline out.
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import noisysim
+from noisysim.chip.chip import Chip
+from noisysim.common.types import Array, Doubles
+from noisysim.compute.observation import Batch
+from noisysim.learners import Learner
 
 from .report import Report, panels
 
@@ -42,9 +48,10 @@ TABLE = {
     "inp": ((84, 72, 68, 24), (72, 45, 36, 7), (44, 18, 13, 3), (17, 6, 4, 1)),
 }
 BIAS_FLOOR = (0, 27, 40, 14)
+Gradient = Sequence[Array]
 
 
-def network(seed: int, device: str = "ideal") -> tuple:
+def network(seed: int, device: str = "ideal") -> tuple[Chip, Batch]:
     """A chip and its batch: random data, random labels."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((BATCH, SIZES[0])).astype(np.float32)
@@ -54,13 +61,15 @@ def network(seed: int, device: str = "ideal") -> tuple:
     return noisysim.Chip(SIZES, device, seed=seed), task.batch("train", slice(None))
 
 
-def angles(gradients, others) -> np.ndarray:
+def angles(gradients: Iterable[Any], others: Iterable[Any]) -> Doubles:
     """Degrees between two gradients, layer by layer."""
     pairs = [(np.ravel(a).astype(float), np.ravel(b).astype(float)) for a, b in zip(gradients, others, strict=True)]
-    return np.degrees([np.arccos(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1)) for a, b in pairs])
+    cosines = np.array([np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1) for a, b in pairs])
+    degrees: Doubles = np.degrees(np.arccos(cosines))
+    return degrees
 
 
-def exact(chip, batch) -> tuple:
+def exact(chip: Chip, batch: Batch) -> tuple[Gradient, Gradient, list[Doubles], Gradient]:
     """The true gradient, and the direction E[ANP] of every layer, from the oracle's weights."""
     observation, oracle = chip.forward(batch), chip.oracle(batch)
     signals = [np.asarray(s, float) for s in oracle.signals(observation)]
@@ -69,10 +78,10 @@ def exact(chip, batch) -> tuple:
         slope = np.where(observation.activities[layer - 1] > 0, 1.0, SLOPE)
         c.append(signals[layer] + (slope * c[-1]) @ oracle.weights[layer].T)
     expected = [s.T @ x / BATCH for s, x in zip(c, observation.inputs, strict=True)]
-    return oracle.gradient(observation), expected, signals, observation.inputs
+    return oracle.gradient(observation), expected, signals, list(observation.inputs)
 
 
-def predicted(chip, batch) -> dict[str, np.ndarray]:
+def predicted(chip: Chip, batch: Batch) -> dict[str, Doubles]:
     """Angles of NP and INP, (K, layers), from the variance of one sample's term.
 
     With G all layers' signals: NP's term (G.xi) xi_l has covariance |G|^2 I + g_l g_l^T; INP's N (g.v) v / |v|^2 has
@@ -80,7 +89,7 @@ def predicted(chip, batch) -> dict[str, np.ndarray]:
     """
     truth, _, signals, inputs = exact(chip, batch)
     squares = [(s**2).sum(1) for s in signals]
-    found: dict[str, list] = {"np": [], "inp": []}
+    found: dict[str, list[Doubles]] = {"np": [], "inp": []}
     for layer, own in enumerate(squares):
         n, x2 = signals[layer].shape[1], (np.asarray(inputs[layer], float) ** 2).sum(1)
         variances = {"np": n * sum(squares) + own, "inp": n / (n + 2) * (n + 2) * own - own}
@@ -90,22 +99,25 @@ def predicted(chip, batch) -> dict[str, np.ndarray]:
     return {name: np.array(v).T for name, v in found.items()}
 
 
-def gradients(chip, batch, learner, count: int, seed: int = 0):
+def gradients(chip: Chip, batch: Batch, learner: Learner, count: int, seed: int = 0) -> Iterator[list[Doubles]]:
     """`count` gradients of a learner, each from new passes through the same weights."""
     state = learner.init(chip.sizes, seed=seed, offers=chip.offers)
     observed = None
     for _ in range(count):
         observed = chip.passes(batch, learner.drives(state, BATCH), out=observed)
         gradient, state = learner.update(state, observed)
+        assert gradient is not None
         yield [np.asarray(g, float) for g in gradient]
 
 
-def measured(chip, batch, name: str, truth, longest: int) -> tuple:
+def measured(
+    chip: Chip, batch: Batch, name: str, truth: Gradient, longest: int
+) -> tuple[dict[int, Doubles], dict[int, Doubles], list[Any]]:
     """Angles of a rule over groups of K draws, {K: (layers,)}: mean and SD; gradients of the first and second half."""
     ks = [k for k in DRAWN if k <= longest]
     sums: dict[int, Any] = dict.fromkeys(ks)
-    seen: dict[int, list] = {k: [] for k in ks}
-    halves: list = [None, None]
+    seen: dict[int, list[Doubles]] = {k: [] for k in ks}
+    halves: list[Any] = [None, None]
     learner = noisysim.learners.get(name, sigma=SIGMA)
     for step, gradient in enumerate(gradients(chip, batch, learner, longest)):
         for k in ks:
@@ -124,19 +136,20 @@ def added(total: Any, gradient: Any) -> Any:
     return gradient if total is None else [a + b for a, b in zip(total, gradient, strict=True)]
 
 
-def angle_of_mean(halves, direction) -> np.ndarray:
+def angle_of_mean(halves: Sequence[Any], direction: Gradient) -> Doubles:
     """Degrees between the expectation of a gradient and a direction, free of the sampling noise.
 
     Two independent means A and B of it: cos^2 = (A.c) (B.c) / ((A.B) (c.c)).
     """
-    found = []
+    cosines = []
     for a, b, c in zip(*halves, direction, strict=True):
         a, b, c = np.ravel(a), np.ravel(b), np.ravel(c).astype(float)
-        found.append(np.sqrt(np.clip((a @ c) * (b @ c) / ((a @ b) * (c @ c)), 0, 1)))
-    return np.degrees(np.arccos(found))
+        cosines.append(np.sqrt(np.clip((a @ c) * (b @ c) / ((a @ b) * (c @ c)), 0, 1)))
+    degrees: Doubles = np.degrees(np.arccos(cosines))
+    return degrees
 
 
-def shared_baseline(chip, batch, samples: int, count: int):
+def shared_baseline(chip: Chip, batch: Batch, samples: int, count: int) -> Iterator[list[Array]]:
     """Gradients mean_k N dL_k da_k / |da_k|^2 with da_k = a_k - a_0: the first pass is taken as if it were clean."""
     units = sum(SIZES[1:])
     for _ in range(count):
@@ -144,13 +157,15 @@ def shared_baseline(chip, batch, samples: int, count: int):
         signals = [np.zeros_like(a) for a in first.activities]
         for o in others:
             differences = [np.subtract(a, b) for a, b in zip(o.activities, first.activities, strict=True)]
+            assert o.loss is not None
+            assert first.loss is not None
             factor = units * (o.loss - first.loss) / sum((d.astype(float) ** 2).sum(1) for d in differences)
             for signal, difference in zip(signals, differences, strict=True):
                 signal += (factor[:, None] / samples).astype(np.float32) * difference
         yield [s.T @ x / BATCH for s, x in zip(signals, first.inputs, strict=True)]
 
 
-def nearest(count: int) -> tuple[int, float, dict, np.ndarray]:
+def nearest(count: int) -> tuple[int, float, dict[str, tuple[Doubles, Doubles]], Doubles]:
     """Of several networks the one nearest the reference (K >= 10; bias floor), how near; angles and floors of all."""
     misses, all_angles, floors = [], [], []
     for seed in range(count):
@@ -180,7 +195,7 @@ def reproduce(report: Report) -> None:
         noisy_baselines(report, seed, batch, truth)
 
 
-def choose(report: Report, networks: int) -> tuple:
+def choose(report: Report, networks: int) -> tuple[Chip, Batch, int]:
     """The network to measure, and what all that were looked at say."""
     started = time.perf_counter()
     seed, miss, spread, floors = nearest(networks)
@@ -208,7 +223,9 @@ def choose(report: Report, networks: int) -> tuple:
     return *network(seed), seed
 
 
-def table(report: Report, chip, batch, name: str, truth, expected, longest: int) -> dict[int, np.ndarray]:
+def table(
+    report: Report, chip: Chip, batch: Batch, name: str, truth: Gradient, expected: Gradient, longest: int
+) -> dict[int, Doubles]:
     """The rows of one rule; its angles for every number of draws."""
     started = time.perf_counter()
     found, spreads, halves = measured(chip, batch, name, truth, longest)
@@ -235,14 +252,14 @@ def table(report: Report, chip, batch, name: str, truth, expected, longest: int)
     return found
 
 
-def order(report: Report, found: dict[str, dict[int, np.ndarray]]) -> None:
+def order(report: Report, found: dict[str, dict[int, Doubles]]) -> None:
     """The paper's order: INP aligns best, then ANP, then NP; in layer 1 NP and ANP are the same."""
     inp, anp, np_ = (found[name][10][1:3] for name in ("inp", "anp", "np"))
     least = min((anp - inp).min(), (np_ - anp).min())
     report.claim("K = 10, layers 2, 3: INP < ANP < NP", least, "> 0")
 
 
-def passes(report: Report, chip, batch) -> None:
+def passes(report: Report, chip: Chip, batch: Batch) -> None:
     """Passes of one update."""
     for name, noisy in PASSES.items():
         learner = noisysim.learners.get(name, sigma=SIGMA)
@@ -250,7 +267,7 @@ def passes(report: Report, chip, batch) -> None:
         report.row(f"{name.upper()}, passes per update", len(learner.drives(state, BATCH)), noisy + 1, 0)
 
 
-def draw(report: Report, found: dict[str, dict[int, np.ndarray]]) -> None:
+def draw(report: Report, found: dict[str, dict[int, Doubles]]) -> None:
     """Angles against samples and against noisy passes, a line per layer, darker the deeper."""
     figure, axes = panels(["Figure 2: noise samples", "Figure 6: noisy passes"], sharey=True)
     colours = {"np": "#D55E00", "anp": "#0072B2", "inp": "#009E73"}
@@ -267,7 +284,7 @@ def draw(report: Report, found: dict[str, dict[int, np.ndarray]]) -> None:
     report.figure("angles", figure)
 
 
-def noisy_baselines(report: Report, seed: int, batch, truth) -> None:
+def noisy_baselines(report: Report, seed: int, batch: Batch, truth: Gradient) -> None:
     """Two ways to use K samples where there is no clean pass, at the same number of passes."""
     count = 1000
     noisy, _ = network(seed, f"gaussian:sigma={SIGMA}")
@@ -279,9 +296,8 @@ def noisy_baselines(report: Report, seed: int, batch, truth) -> None:
             "baseline shared": shared_baseline(noisy, batch, samples, updates),
         }
         for way, made in ways.items():
-            started, total = time.perf_counter(), None
-            for gradient in made:
-                total = added(total, gradient)
+            started = time.perf_counter()
+            total = functools.reduce(added, made)
             name = "separate pairs" if samples == 1 else f"K = {samples}"
             seconds = time.perf_counter() - started
             report.row(f"ANP, {name}, {way}", angles(total, truth), seconds=seconds, passes=count)

@@ -21,6 +21,9 @@ import time
 import numpy as np
 
 import noisysim
+from noisysim.chip.chip import Chip
+from noisysim.common.types import Doubles
+from noisysim.compute.observation import Batch
 
 from .dalm2025_fig2 import angles, gradients
 from .report import Report, panels
@@ -48,7 +51,7 @@ def reproduce(report: Report) -> None:
     draw(report, found)
 
 
-def one(report: Report, chips: list, batch, variance: float) -> np.ndarray:
+def one(report: Report, chips: list[Chip], batch: Batch, variance: float) -> Doubles:
     """Angles of the rules at one variance, in the order of RULES, and their row."""
     started, seen = time.perf_counter(), []
     for chip in chips:
@@ -64,7 +67,8 @@ def one(report: Report, chips: list, batch, variance: float) -> np.ndarray:
         seconds=time.perf_counter() - started,
         networks=found.round(2),
     )
-    return found.mean(axis=0)
+    mean: Doubles = found.mean(axis=0)
+    return mean
 
 
 def judge(report: Report, found: dict[float, np.ndarray]) -> None:

@@ -68,9 +68,9 @@ def reproduce(report: Report) -> None:
     cifar.draw(report, {"fully connected": deep, **cifar.lines(found, ["dalm-convnet"])}, rows=2)
 
 
-def deepens(report: Report, found: dict, better: str, worse: str) -> None:
+def deepens(report: Report, curves: dict[tuple[str, str], cifar.Curves], better: str, worse: str) -> None:
     """A claim: one rule's lead over another is larger in 9 hidden layers than in 3."""
-    leads = [found[one, better].peak("test") - found[one, worse].peak("test") for one in ("dalm-3", "dalm-9")]
+    leads = [curves[one, better].peak("test") - curves[one, worse].peak("test") for one in ("dalm-3", "dalm-9")]
     known = [cifar.PEAKS[one][better][1] - cifar.PEAKS[one][worse][1] for one in ("dalm-3", "dalm-9")]
     name = f"{better.upper()}'s lead over {worse.upper()} grows with depth, test"
     report.claim(name, leads[1] - leads[0], "> 0", round(known[1] - known[0], 1), leads=leads)

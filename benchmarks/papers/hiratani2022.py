@@ -115,6 +115,7 @@ def learn(
         observed = chip.passes(batch, rule.drives(state, len(batch.inputs)), out=observed)
         oracle = chip.oracle(batch) if "oracle" in rule.needs else None
         gradient, state = rule.update(state, observed, oracle=oracle, out=gradient)
+        assert gradient is not None
         gradient, memory = descent.update(gradient, memory, rate)
         chip.program(gradient)
         if rule.normalise:

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 import noisysim
 from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
+from noisysim.common.types import Doubles
 
 from .hiratani2022_fig2 import power
 
@@ -40,9 +41,10 @@ class Share(Diagnostic):
     needs: ClassVar[frozenset[str]] = ORACLE
     axis: ClassVar[Axis] = Axis(r"$\sqrt{s_k}$", 0, 1)
 
-    def measure(self, probe: Probe) -> np.ndarray:
+    def measure(self, probe: Probe) -> Doubles:
         squares = np.array([np.sum(s.astype(float) ** 2) for s in probe.exact.signals(probe.baseline)])
-        return np.sqrt(squares / squares.sum())
+        shares: Doubles = np.sqrt(squares / squares.sum())
+        return shares
 
 
 def cosines(report: Any, width: int) -> tuple[np.ndarray, np.ndarray]:

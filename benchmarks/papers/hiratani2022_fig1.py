@@ -141,7 +141,9 @@ def judge(
     report.row(f"{name}: |W1|^2 there, in 2 / c_0", np.mean(norms) / student.turning_norm(rate), 1, 0.15)
 
 
-def draw(student: theory.LinearStudent, critical: float, found: dict, small: list, large: list) -> Figure:
+def draw(
+    student: theory.LinearStudent, critical: float, found: dict[Any, Any], small: list[Any], large: list[Any]
+) -> Figure:
     """Panels A, B and C."""
     figure = Figure(figsize=(13, 4), layout="constrained")
     against_time, plane, norms = figure.subplots(1, 3)

@@ -117,7 +117,7 @@ def reproduce(report: Any) -> None:
     report.figure("scaling", draw(wide, outputs, sgd, narrow))
 
 
-def draw(wide: dict, outputs: dict, sgd: dict, narrow: int) -> Figure:
+def draw(wide: dict[Any, Any], outputs: dict[Any, Any], sgd: dict[Any, Any], narrow: int) -> Figure:
     """Panels A and B."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, found, title in zip(

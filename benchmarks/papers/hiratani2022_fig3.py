@@ -121,7 +121,9 @@ def normalisation(report: Any, sizes: tuple[int, ...]) -> dict[int, tuple[list[C
     return found
 
 
-def draw(student: theory.LinearStudent, critical: float, found: dict, turns: dict, ends: dict) -> Figure:
+def draw(
+    student: theory.LinearStudent, critical: float, found: dict[Any, Any], turns: dict[Any, Any], ends: dict[Any, Any]
+) -> Figure:
     """Panels A, B and D."""
     figure = Figure(figsize=(13, 4), layout="constrained")
     plane, times, held = figure.subplots(1, 3)

@@ -117,7 +117,7 @@ def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.
     """Mean cosine of NP's and SGD's updates, (hidden, output), while SGD is within 10 % of each level of the error."""
     chip, rule, test = network(report, task, [width], seed), noisysim.learners.get(NP), task.batch("test", slice(None))
     state, levels = begin(rule, chip, task, seed), np.array(list(LEVELS))
-    found: dict[float, list] = {level: [] for level in LEVELS}
+    found: dict[float, list[Any]] = {level: [] for level in LEVELS}
     for step, batch in enumerate(stream(task, seed)):
         if step % 10 == 0:
             error = error_of(task, chip.forward(test), test)
@@ -141,7 +141,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(u @ v / np.sqrt((u @ u) * (v @ v)))
 
 
-def instability(report: Report, task: Any, width: int, rates: tuple[float, ...], most: int) -> dict[float, list]:
+def instability(report: Report, task: Any, width: int, rates: tuple[float, ...], most: int) -> dict[float, list[Any]]:
     """Panels B, C and D: NP at several rates."""
     found: dict[float, list[Course]] = {}
     turns: dict[float, tuple[float, float]] = {}
@@ -234,7 +234,7 @@ def normalisation(
 # -- the figure --------------------------------------------------------------------------------------------------------
 
 
-def draw(similar: dict, courses: dict, times: dict, held: dict) -> Figure:
+def draw(similar: dict[Any, Any], courses: dict[Any, Any], times: dict[Any, Any], held: dict[Any, Any]) -> Figure:
     """Panels A to F."""
     figure = Figure(figsize=(13.5, 7.6), layout="constrained")
     axes = dict(zip("ABCDEF", figure.subplots(2, 3).flat, strict=True))
@@ -261,7 +261,7 @@ def finish(panel: Any, legend: bool) -> None:
         panel.legend(frameon=False, fontsize=8)
 
 
-def draw_cosines(panel: Any, similar: dict) -> None:
+def draw_cosines(panel: Any, similar: dict[Any, Any]) -> None:
     """Cosines against the width, both layers."""
     for level, style in zip(similar, ("-", "--"), strict=True):
         widths, both = list(similar[level]), np.array(list(similar[level].values()))
@@ -274,7 +274,7 @@ def draw_cosines(panel: Any, similar: dict) -> None:
     sizes_axis(panel, widths, "hidden units")
 
 
-def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict) -> None:
+def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict[Any, Any]) -> None:
     """Error against updates and against the norm; when it is lowest, and when back at its start."""
     from matplotlib import colormaps
 
@@ -303,7 +303,7 @@ def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict) -> None:
     sizes_axis(turns, courses, "learning rate")
 
 
-def draw_times(panel: Any, times: dict) -> None:
+def draw_times(panel: Any, times: dict[Any, Any]) -> None:
     """Minimum updates against the width."""
     for target, found in times.items():
         alpha = 1 if target == min(times) else 0.4
@@ -314,7 +314,7 @@ def draw_times(panel: Any, times: dict) -> None:
     sizes_axis(panel, next(iter(times.values()))["NP"], "hidden units")
 
 
-def draw_normalised(panel: Any, held: dict) -> None:
+def draw_normalised(panel: Any, held: dict[Any, Any]) -> None:
     """Error against updates, with weight normalisation and without."""
     start = next(iter(held.values()))[0][0].error[0]
     bottom = min(c.error[c.lowest] for pair in held.values() for runs in pair for c in runs)

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 import noisysim
+from noisysim.common.types import Doubles, Floats
 from noisysim.compute.losses import Loss
 
 from .hiratani2022 import (
@@ -54,22 +55,25 @@ LEVELS = (0.3, 0.2)  # errors at which dimensionalities are compared
 CURES = {"NP": (NP, "#D55E00"), "NP, normalised": (NORMALISED, "#882255")}
 
 
-def softmax(output: np.ndarray) -> np.ndarray:
+def softmax(output: Floats) -> Doubles:
     """Softmax of each row, float64."""
     powers = np.exp(np.subtract(output, output.max(axis=1, keepdims=True), dtype=np.float64))
-    return powers / powers.sum(axis=1, keepdims=True)
+    shares: Doubles = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
-def value(output: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def value(output: Floats, targets: Floats) -> Doubles:
     """Half the squared distance of the softmax to the targets."""
-    return 0.5 * np.square(softmax(output) - targets).sum(axis=1)
+    loss: Doubles = 0.5 * np.square(softmax(output) - targets).sum(axis=1)
+    return loss
 
 
-def slope(output: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def slope(output: Floats, targets: Floats) -> Floats:
     """Its derivative by the outputs before the softmax."""
     p = softmax(output)
     distance = p - targets
-    return (p * (distance - (distance * p).sum(axis=1, keepdims=True))).astype(np.float32)
+    derivative: Floats = (p * (distance - (distance * p).sum(axis=1, keepdims=True))).astype(np.float32)
+    return derivative
 
 
 LOSS = Loss("softmax-mse", value, slope)
@@ -194,8 +198,8 @@ def search(
 
 
 def draw(
-    report: Report, courses: dict[float, list[Course]], exact: list[Course], times: dict, target: float, deep: dict,
-    goal: float,
+    report: Report, courses: dict[float, list[Course]], exact: list[Course], times: dict[Any, Any], target: float,
+    deep: dict[Any, Any], goal: float,
 ) -> None:  # fmt: skip
     """Panels A to D."""
     titles = ["A: NP at several rates", "B: minimum training time", "C: against depth", f"D: at the rate {RATES[0]}"]

@@ -14,6 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim
+from noisysim.chip.chip import Chip
+from noisysim.common.types import Doubles
+from noisysim.compute.observation import Batch, Observation
+from noisysim.learners import Learner, State
+from noisysim.tasks import Task
 
 SIZES, BATCH = (784, 50, 20, 10), 32
 NOISE = {1e-3: "#56B4E9", 1e-2: "#0072B2", 1e-1: "#E69F00", 1.0: "#D55E00"}
@@ -46,25 +51,30 @@ def mnist() -> Any:
 
 
 def network(
-    task: Any, learner: Any, seed: int, layers: Sequence[Any] = SIZES, backend: str = "cpu", activation: str = "sigmoid"
-) -> tuple:
+    task: Task,
+    learner: Learner,
+    seed: int,
+    layers: Sequence[Any] = SIZES,
+    backend: str = "cpu",
+    activation: str = "sigmoid",
+) -> tuple[Chip, State]:  # fmt: skip
     """A chip and the state of the learner that is to train it."""
     chip = noisysim.Chip(layers, "ideal", activation, bias=True, seed=seed, backend=backend)
     return chip, learner.init(chip.architecture, seed=seed, offers=chip.offers, loss=task.loss)
 
 
-def batches(task: Any, updates: int, seed: int, size: int = BATCH) -> Iterator:
+def batches(task: Any, updates: int, seed: int, size: int = BATCH) -> Iterator[Batch]:
     """A number of batches, epoch after epoch."""
     return islice((b for epoch in count() for b in task.batches(size, seed, epoch)), updates)
 
 
 def learn(
-    chip: Any, learner: Any, state: Any, given: Iterable, rate: float, optimizer: str = "sgd"
-) -> Iterator[tuple[Any, Any]]:
+    chip: Chip, learner: Learner, state: State, stream: Iterable[Batch], rate: float, optimizer: str = "sgd"
+) -> Iterator[tuple[State, Observation]]:
     """Train on these batches; before each update, the learner's state and what was observed."""
     stepper = noisysim.optimizers.get(optimizer)
     kept, observed, gradient = stepper.init(chip.network.shapes), None, None
-    for batch in given:
+    for batch in stream:
         observed = chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
         yield state, observed[0]
         oracle = chip.oracle(batch) if "oracle" in learner.requires() else None
@@ -83,17 +93,17 @@ def match(chip: Any, learner: Any, state: Any, batch: Any) -> Match:
         observation = chip.forward(batch)
     oracle = chip.oracle(batch)
     true = [np.asarray(s, float) for s in oracle.signals(observation)]
-    found, signal = [], true[-1]
+    parts_by_layer, signal = [], true[-1]
     for layer in reversed(range(len(shapes))):
         units = shapes[layer][1]
         weights, feedback = oracle.weights[layer + 1][:, :units].astype(float), parts[layer].reshape(shapes[layer])
         synthetic = signal @ feedback
         error = np.linalg.norm(weights - feedback) / np.linalg.norm(weights)
         angle = _angles(true[layer + 1] @ weights, synthetic).mean()
-        found.append((100 * error, angle, 100 * np.mean(np.sign(weights) == np.sign(feedback))))
+        parts_by_layer.append((100 * error, angle, 100 * np.mean(np.sign(weights) == np.sign(feedback))))
         outputs = observation.inputs[layer + 1][:, :units]
         signal = synthetic * outputs * (1 - outputs)
-    return Match(*np.array(found[::-1]).T)
+    return Match(*np.array(parts_by_layer[::-1]).T)
 
 
 def mean(matches: list[Match]) -> Match:
@@ -101,8 +111,9 @@ def mean(matches: list[Match]) -> Match:
     return Match(*np.mean(matches, axis=0))
 
 
-def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _angles(a: Doubles, b: Doubles) -> Doubles:
     """Degrees between the rows of two matrices."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosines = np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0)
-    return np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    degrees: Doubles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    return degrees

@@ -92,7 +92,7 @@ def learn(report: Report, task: Any, learner: Any, updates: int) -> Course:
     return Course(looks[0], means, np.array(errors))
 
 
-def learn_once(report: Report, task: Any, learner: Any, updates: int, seed: int) -> tuple:
+def learn_once(report: Report, task: Any, learner: Any, updates: int, seed: int) -> tuple[Any, ...]:
     """One network: the iterations of the looks, what was seen of B, test errors."""
     warmup = getattr(learner, "warmup", 0)
     looks = np.linspace(0, updates, 26).astype(int)

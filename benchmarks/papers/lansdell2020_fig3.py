@@ -198,7 +198,7 @@ def learn(report: Report, task: Any, form: Form, method: Method, rates: tuple[fl
     return Course(looks[0], np.array(train), np.array(test), *seen(task, list(chips)))
 
 
-def learn_once(report: Report, form: Form, method: Method, rates: tuple[float, ...], seed: int) -> tuple:
+def learn_once(report: Report, form: Form, method: Method, rates: tuple[float, ...], seed: int) -> tuple[Any, ...]:
     """One network: iterations of the looks, training and test losses then, and its chip."""
     given, learner = data(form, method, seed), rule(method, rates)
     chip, state = lansdell.network(given, learner, seed, layers(given), report.backend, "tanh")
@@ -207,6 +207,7 @@ def learn_once(report: Report, form: Form, method: Method, rates: tuple[float, .
     batches = lansdell.batches(given, form.updates + 1, seed)
     train, tests, losses = [], [], []
     for update, (_, observed) in enumerate(lansdell.learn(chip, learner, state, batches, rates[0], method.optimizer)):
+        assert observed.loss is not None
         losses.append(float(observed.loss.mean()))
         if not losses[-1] < 1e6:
             break

@@ -29,10 +29,15 @@ The quick form takes 5000 iterations and two noise levels; angles are compared w
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 import noisysim
+from noisysim.chip.chip import Chip
+from noisysim.common.types import Ints
+from noisysim.tasks import Task
 
 from . import lansdell
 from .report import Report, panels
@@ -65,8 +70,13 @@ def reproduce(report: Report) -> None:
 
 
 def course(
-    report: Report, task, c: float, updates: int, sizes: tuple = lansdell.SIZES, batch_size: int = lansdell.BATCH
-) -> tuple[np.ndarray, list, float]:
+    report: Report,
+    task: Task,
+    c: float,
+    updates: int,
+    sizes: Sequence[int] = lansdell.SIZES,
+    batch_size: int = lansdell.BATCH,
+) -> tuple[Ints, list[lansdell.Match], float]:
     """Learn B; the updates of the looks, how B matches W then, W^2's error to expect in the end; mean of the seeds."""
     looks = np.unique(np.geomspace(min(100, updates), updates, 13).astype(int))
     test = task.batch("test", slice(0, 1000))
@@ -85,7 +95,7 @@ def course(
     return looks, [lansdell.mean(list(seeds)) for seeds in zip(*runs, strict=True)], float(np.mean(expected))
 
 
-def predicted(chip, task, samples: int) -> float:
+def predicted(chip: Chip, task: Task, samples: int) -> float:
     """Relative error of W^2, %, that the variance of a number of estimates leaves, to first order in the noise.
 
     A sample's estimate of lambda_i has the variance lambda_i^2 + |lambda|^2, lambda being the derivatives by all hidden
@@ -103,7 +113,9 @@ def predicted(chip, task, samples: int) -> float:
     return 100 * float(np.sqrt((spread / eigenvalues**2).sum() / samples) / np.linalg.norm(weights))
 
 
-def judge(report: Report, c: float, looks: np.ndarray, matches: list, expected: float, seconds: float) -> None:
+def judge(
+    report: Report, c: float, looks: Ints, matches: list[lansdell.Match], expected: float, seconds: float
+) -> None:
     """The rows of one noise level."""
     last, n = matches[-1], looks[-1]
     errors = np.array([m.error[1] for m in matches])
@@ -121,7 +133,7 @@ def judge(report: Report, c: float, looks: np.ndarray, matches: list, expected: 
         report.claim(f"c = {c:g}: W1, angle", last.angle[0], "<= 10")
 
 
-def long_run(report: Report, task) -> None:
+def long_run(report: Report, task: Task) -> None:
     """The number that the paper states, in batches of 2000: least squares over all samples does not feel their size."""
     started, size = time.perf_counter(), 2000
     _, matches, expected = course(report, task, 1e-2, PUBLISHED_AT * lansdell.BATCH // size, batch_size=size)
@@ -130,7 +142,7 @@ def long_run(report: Report, task) -> None:
     report.row("... over the predicted", error / expected, 1, 0.45)
 
 
-def widths(report: Report, task) -> None:
+def widths(report: Report, task: Task) -> None:
     """Panels D and E: the number of neurons. The paper prints no numbers of them."""
     found = []
     for n in WIDTHS:
@@ -154,7 +166,7 @@ def widths(report: Report, task) -> None:
     report.figure("neurons", figure)
 
 
-def draw(report: Report, found: dict[float, tuple[np.ndarray, list, float]]) -> None:
+def draw(report: Report, found: dict[float, tuple[Ints, list[lansdell.Match], float]]) -> None:
     """Panels A to C: solid W^2, dashed W^1."""
     figure, axes = panels(["A: relative error", "B: angle", "C: signs that agree"], 4.2, 3.8)
     for panel, part in zip(axes, lansdell.Match._fields, strict=True):
@@ -177,7 +189,7 @@ def draw(report: Report, found: dict[float, tuple[np.ndarray, list, float]]) -> 
     report.figure("fixed-weights", figure)
 
 
-def _plain_ticks(panel) -> None:
+def _plain_ticks(panel: Any) -> None:
     """Plain numbers on a logarithmic axis of per cent."""
     low, high = panel.get_ylim()
     ticks = [m * 10**e for e in range(-1, 4) for m in (1, 2, 5) if low <= m * 10**e <= high]
@@ -185,7 +197,7 @@ def _plain_ticks(panel) -> None:
     panel.set_yticks([], minor=True)
 
 
-def _guide(panel) -> tuple[list, list]:
+def _guide(panel: Any) -> tuple[list[Any], list[str]]:
     """Handle and label of the line that stands for the law."""
     handles, labels = panel.get_legend_handles_labels()
     return handles[-1:], labels[-1:]

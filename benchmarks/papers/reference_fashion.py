@@ -7,8 +7,8 @@ epochs (mean of 3 seeds, initial weights He normal); the paper itself trains far
 (%) at the end of the last epoch. With batches of 100 NP and ANP are run at 1e-4 (3e-4 scaled by
 the root of the batch): the reference's rate is 1e-3, at which they reach 60 +- 5 here; at 3e-4, 72 +- 2 and 71 +- 3.
 
-Outside in the full form: what the noisy baseline costs DNP, 0.7 +- 0.2 points against a reference of at least 1. Both
-accuracies lie within their own tolerances.
+Outside in the full form: what the noisy baseline costs DNP, 0.7 +- 0.2 points, where the reference has at least 1.
+Both accuracies are within their own tolerances.
 
 Needs the Fashion-MNIST files. The quick form runs the rows of two epochs for one seed, and allows twice the tolerance.
 """

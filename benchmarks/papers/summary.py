@@ -51,7 +51,7 @@ def verdicts(contents: Sequence[dict[str, Any]]) -> str:
 
 def label(content: dict[str, Any]) -> str:
     """Name and form of a reproduction."""
-    return content["name"] + (" (quick)" if content["quick"] else "")
+    return str(content["name"]) + (" (quick)" if content["quick"] else "")
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -75,7 +75,7 @@ def _protocol(task: str, plan: Any, asked: Any, how: dict[str, Any]) -> dict[str
 
 def _entry(task: str, plan: Any, asked: Any, how: dict[str, Any]) -> dict[str, Any]:
     """What was measured of the built-in ones, with the entries' results among it."""
-    content = json.loads(_named(RESULTS, task, asked.quick, "json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(_named(RESULTS, task, asked.quick, "json").read_text(encoding="utf-8"))
     if content["version"] != protocol.VERSION:
         raise ValueError(f"the kept results are of version {content['version']}, this is {protocol.VERSION}")
     known = content["rates"]

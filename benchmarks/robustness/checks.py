@@ -47,7 +47,8 @@ def page(folder: Path, results: Path, **how: Any) -> str:
 
 
 def _rates(results: Path, task: str) -> dict[str, float]:
-    return json.loads((results / f"{task}.json").read_text(encoding="utf-8"))["rates"]
+    rates: dict[str, float] = json.loads((results / f"{task}.json").read_text(encoding="utf-8"))["rates"]
+    return rates
 
 
 def retuned(task: str, results: Path, folder: Path, **how: Any) -> str:

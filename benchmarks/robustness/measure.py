@@ -12,6 +12,7 @@ import numpy as np
 import noisysim
 from benchmarks.robustness import protocol
 from benchmarks.robustness.protocol import Protocol
+from noisysim.common.types import Doubles
 
 COSTS = ("updates", "passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
 
@@ -93,9 +94,11 @@ def _result(found: Any, rule: str, chip: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _percent(values: np.ndarray) -> list[Any]:
+def _percent(values: Doubles) -> list[Any]:
     """Fractions as per cent, to the hundredth; None for a run that did not finish."""
-    return np.where(np.isnan(values), None, np.round(100 * values, 2)).tolist()
+    rounded = np.round(100 * values, 2).astype(object)
+    rounded[np.isnan(values)] = None
+    return list(rounded.tolist())
 
 
 def joined(content: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def pulsed_updates(rounds: int) -> list[Row]:
         change = layered.empty([(N, N)])
         change.flat[:] = pulses * step * np.random.default_rng(1).standard_normal(N * N)
         work: dict[str, Callable[[], Any]] = {
-            "copy": lambda weights=weights, copy=copy: np.copyto(copy, weights),
-            "update": lambda chip=chip, change=change: chip.program(change),
+            "copy": partial(np.copyto, copy, weights),
+            "update": partial(chip.program, change),
         }
         times = interleaved(work, rounds)
         took = 1e3 * statistics.median(times["update"]), 1e3 * statistics.median(times["copy"])
@@ -72,8 +73,8 @@ def pulsed_steps(rounds: int) -> list[Row]:
         batch, device = batch_of(size, N, N), devices.get("rpu")
         weights = np.random.default_rng(1).standard_normal((N, N), dtype=np.float32)
         out = np.empty((size, N), np.float32)
-        work = {
-            "product": lambda batch=batch, weights=weights, out=out: np.matmul(batch.inputs, weights.T, out=out),
+        work: dict[str, Callable[[], object]] = {
+            "product": partial(np.matmul, batch.inputs, weights.T, out=out),
             "step": pulsed_step(device, batch),
         }
         times = interleaved(work, rounds)
@@ -125,11 +126,11 @@ def custom_readout(rounds: int) -> Row:
         path.write_text(CUSTOM)
         names = ["gaussian", str(path)]
         for pair in range(6):
-            work = {}
+            work: dict[str, Callable[[], object]] = {}
             for name in names if pair % 2 else reversed(names):
                 chip = Chip([N, N, 1], name)
                 kept = chip.passes(x, [Drive()])
-                work[name] = lambda chip=chip, kept=kept: chip.passes(x, [Drive()], out=kept)
+                work[name] = partial(chip.passes, x, [Drive()], out=kept)
             found.append(ratio(interleaved(work, rounds), names[1], names[0]))
     what = "forward pass, a user's read-out against the same built in"
     return at_most(what, statistics.median(found), 1.05, detail=f"{min(found):.3f} to {max(found):.3f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,20 @@ def forward(rounds: int) -> list[Row]:
     for name, noise in (("line", 0.0), ("cell", 0.01)):
         chip = Chip([N, N, 1], devices.get("crossbar", read_noise=noise), backend="cuda")
         kept = chip.passes(x, [Drive()])
-        passes[name] = finished(lambda chip=chip, kept=kept: chip.passes(x, [Drive()], out=kept))
+        passes[name] = finished(partial(chip.passes, x, [Drive()], out=kept))
     product = finished(lambda: xp.matmul(x, weights.T, out=out))
     times = interleaved({"product": product, **passes}, rounds)
     detail = f"product {1e3 * statistics.median(times['product']):.2f} ms"
-    said = f"GPU forward {N} x {N}, batch {N}: noise, DAC, ADC, leaky ReLU"
+    what = f"GPU forward {N} x {N}, batch {N}: noise, DAC, ADC, leaky ReLU"
     return [
-        at_most(said, ratio(times, "line", "product"), 1.1, detail=detail),
+        at_most(what, ratio(times, "line", "product"), 1.1, detail=detail),
         at_most("the same with read noise of every cell", ratio(times, "cell", "product"), 2.2, detail=detail),
     ]
+
+
+def _repeat(function: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        function()
 
 
 def steps(rounds: int) -> list[Row]:
@@ -61,7 +67,7 @@ def steps(rounds: int) -> list[Row]:
     for name in ("ideal", "crossbar"):
         once = step.stepper(NETWORK, name, data, 1e-3, "cuda")
         bare = finished(step.products(NETWORK, BATCH, name == "crossbar", "cuda"))
-        times = interleaved({"step": finished(lambda once=once: [once() for _ in range(10)]), "bare": bare}, rounds)
+        times = interleaved({"step": finished(partial(_repeat, once, 10)), "bare": bare}, rounds)
         each = [t / 10 for t in times["step"]]
         share = statistics.median(b / t for b, t in zip(times["bare"], each, strict=True))
         detail = f"{1 / statistics.median(each):.0f} steps/s, products {1e3 * statistics.median(times['bare']):.2f} ms"
@@ -78,18 +84,25 @@ def side_by_side(many: int = 256, epochs: int = 3) -> list[Row]:
     }
     times = interleaved(work, 3)
     together = statistics.median(times["together"]) / many
-    said = f"GPU, chips={many} on digits"
+    what = f"GPU, chips={many} on digits"
     return [
-        at_least(f"{said}, against one at a time", statistics.median(times["one"]) / together, 1.0),
-        at_least(f"{said}, against the CPU", statistics.median(times["cpu"]) / together, 1.0),
-        at_least(f"{said}, {epochs} epochs", 1 / together, 0.0, "runs/s"),
+        at_least(f"{what}, against one at a time", statistics.median(times["one"]) / together, 1.0),
+        at_least(f"{what}, against the CPU", statistics.median(times["cpu"]) / together, 1.0),
+        at_least(f"{what}, {epochs} epochs", 1 / together, 0.0, "runs/s"),
     ]
 
 
 def alike() -> list[Row]:
     """The same run on both backends: how far the mean curves are apart, in standard deviations over seeds."""
-    given = {"task": "digits", "learner": "danp", "device": "crossbar", "epochs": 5, "chips": SEEDS, "progress": False}
-    losses = {b: noisysim.run(**given, backend=b).history["test_loss"] for b in ("cpu", "cuda")}
+    arguments: dict[str, Any] = {
+        "task": "digits",
+        "learner": "danp",
+        "device": "crossbar",
+        "epochs": 5,
+        "chips": SEEDS,
+        "progress": False,
+    }
+    losses = {b: noisysim.run(**arguments, backend=b).history["test_loss"] for b in ("cpu", "cuda")}
     spread = losses["cpu"].std(axis=1, ddof=1)
     apart = float(np.max(np.abs(losses["cpu"].mean(axis=1) - losses["cuda"].mean(axis=1)) / spread))
     return [at_most(f"test losses of {SEEDS} chips on both backends, apart", apart, 1.0, "std")]

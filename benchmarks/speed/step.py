@@ -7,7 +7,7 @@ baseline is the step's own list of matrix products, each run bare by NumPy in on
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,21 +25,25 @@ def batch_of(size: int, n_in: int, n_out: int) -> Batch:
     """Random inputs and one-hot targets."""
     rng = np.random.default_rng(0)
     targets = np.eye(n_out, dtype=np.float32)[rng.integers(0, n_out, size)]
-    return Batch(rng.standard_normal((size, n_in), dtype=np.float32), targets, losses.get("cce"))
+    loss: Any = losses.get("cce")
+    return Batch(rng.standard_normal((size, n_in), dtype=np.float32), targets, loss)
 
 
-def stepper(network: list, device: object, batch: Batch, rate: float, backend: str = "cpu") -> Callable[[], None]:
+def stepper(
+    network: Sequence[Any], device: object, batch: Batch, rate: float, backend: str = "cpu"
+) -> Callable[[], None]:
     """A function that does one DANP step on a chip of its own."""
     learner, optimizer, place = learners.get("danp"), optimizers.get("adam"), backends.get(backend)
     chip = Chip(network, device, decorrelate=True, backend=backend)
     state = learner.init(chip.architecture, offers=chip.offers, backend=backend)
-    held = {"observed": None, "gradient": None, "adam": optimizer.init(chip.network.shapes, place.xp)}
+    held: dict[str, Any] = {"observed": None, "gradient": None, "adam": optimizer.init(chip.network.shapes, place.xp)}
     batch = batch._replace(inputs=place.put(batch.inputs), targets=place.put(batch.targets))
 
     def step() -> None:
         drives = learner.drives(state, len(batch.inputs))
         held["observed"] = observed = chip.passes(batch, drives, out=held["observed"], training=True, inputs_of="first")
         gradient, _ = learner.update(state, observed, out=held["gradient"])
+        assert gradient is not None
         chip.decorrelate(observed[0].inputs, learner.decorrelation)
         held["gradient"], held["adam"] = optimizer.update(gradient, held["adam"], rate)
         chip.program(held["gradient"])
@@ -47,7 +51,7 @@ def stepper(network: list, device: object, batch: Batch, rate: float, backend: s
     return step
 
 
-def products(network: list, batch: int, read_noise: bool, backend: str = "cpu") -> Callable[[], None]:
+def products(network: Sequence[Any], batch: int, read_noise: bool, backend: str = "cpu") -> Callable[[], None]:
     """The products of one such step: two passes that share the first layer, gradients, decorrelation."""
     rng, net, place = np.random.default_rng(1), architecture(network), backends.get(backend)
     calls = []

@@ -13,7 +13,7 @@ import distributed
 import noisysim
 from benchmarks.speed.measure import Row, at_least, at_most
 from noisysim.studies import table, worker
-from noisysim.studies.cells import Cells, common
+from noisysim.studies.cells import Cells, split_shared
 from noisysim.studies.grids import Plan
 
 SMALL: dict[str, Any] = {"task": "digits", "layers": [16], "learner": "danp", "epochs": 1, "batch_size": 360}
@@ -50,7 +50,9 @@ def _overhead(runs: int = 300) -> Row:
     """
     with (
         tempfile.TemporaryDirectory() as folder,
-        distributed.Client(n_workers=1, threads_per_worker=1, dashboard_address=None, set_as_default=False) as client,
+        distributed.Client(  # type: ignore[no-untyped-call]
+            n_workers=1, threads_per_worker=1, dashboard_address=None, set_as_default=False
+        ) as client,
     ):
         for count in (5, runs):  # the first loads what is compiled
             rates = [1e-3 * (1 + k / 1000) for k in range(count)]
@@ -61,7 +63,7 @@ def _overhead(runs: int = 300) -> Row:
             wall, busy = time.perf_counter() - began, time.process_time() - busy
     own = float(study.data.elapsed.sum())
     note = f"beside {1e3 * own / runs:.0f} ms of the run itself; this process {1e3 * busy / runs:.0f} ms"
-    return at_most("study: overhead a run", 1e3 * (wall - own) / runs, 50, "ms", note)
+    return at_most("study: overhead per run", 1e3 * (wall - own) / runs, 50, "ms", note)
 
 
 def _many() -> list[Row]:
@@ -70,7 +72,7 @@ def _many() -> list[Row]:
     plan = Plan(MANY)
     cells = Cells(plan, None, []).cells
     planned = time.perf_counter() - began
-    found = table.Table(plan.axes, plan.described(), [c.key for c in cells], *common([c.plain for c in cells]), [])
+    found = table.Table(plan.axes, plan.described(), [c.key for c in cells], *split_shared([c.plain for c in cells]))
     of_one = noisysim.run(**SMALL, progress=False)
     learned = noisysim.tasks.get(SMALL["task"])
     for cell in cells:

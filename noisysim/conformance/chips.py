@@ -65,7 +65,7 @@ def _shapes(device: Any) -> str:
     require([a.shape for a in observation.inputs] == [(7, n) for n in SIZES[:-1]], "inputs have other shapes")
     require([a.shape for a in observation.activities] == [(7, n) for n in SIZES[1:]], "activities have other shapes")
     loss = np.asarray(observation.loss)
-    require(loss.shape == (7,), "the loss is not one number a sample")
+    require(loss.shape == (7,), "the loss is not one number per sample")
     arrays = [*observation.inputs, *observation.activities, loss]
     require(all(np.isfinite(a).all() for a in arrays), "an observation is not finite")
     return "inputs, activities and loss of each layer, finite"

@@ -1,4 +1,4 @@
-"""What runs a recorded configuration again: a command line, a TOML file, or, for what only Python has, a few lines."""
+"""How to repeat a recorded run: a command line, a TOML file, or, for what only Python has, a few lines."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from noisysim.runs import config as configuration
 from noisysim.tasks import own
 
 USUAL = {**{name: p.default for name, p in inspect.signature(api.run).parameters.items()}, "oracle": False}
-"""What a run does without an option; a learner that needs the oracle has it said all the same."""
+"""Defaults of a run's options; for a learner that needs the oracle the option is written nevertheless."""
 _KINDS: dict[str, Mapping[str, type]] = {"learner": learners.LEARNERS, "optimizer": optimizers.OPTIMIZERS}
 
 
 class Reproduction(NamedTuple):
-    """How to run something again.
+    """How to repeat a run.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def _is_task(name: str) -> bool:
 
 
 def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
-    """A script, in which ``...`` stands for what its reader has to give."""
+    """A script, in which ``...`` stands for what its reader has to fill in."""
     lines = ["import noisysim", "", f"config = noisysim.load({out!r}).config"]
     if config["task"]["name"] == "arrays":
         lines.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test) or (x, y)")
@@ -118,7 +118,7 @@ def _short(name: str) -> str:
 
 
 def files(config: dict[str, Any]) -> list[str]:
-    """The files and the data of a run, and by what to tell that they are the same."""
+    """The files and the data of a run, and the checksums that identify them."""
     device, task = config["device"], config["task"]
     sentences = []
     if "sha256" in device:

@@ -47,7 +47,7 @@ def draw(device: Any, seed: int = 0) -> Any:
 
 
 def _places(figure: Any, rows: int, columns: int, count: int) -> list[Any]:
-    """Where the panels go; the first takes a column to itself where one place is over."""
+    """Positions of the panels; the first takes a column to itself if one position is left."""
     grid = figure.add_gridspec(rows, columns)
     cells = [grid[k // columns, k % columns] for k in range(rows * columns)]
     if count < len(cells):
@@ -81,7 +81,7 @@ def _head(device: Any, room: int) -> list[str]:
 
 
 def _transfer(figure: Any, place: Any, transfer: bench.Transfer) -> None:
-    """The curve, and below it how far reads lie off the ideal one."""
+    """The curve, and below it the deviation of reads from the ideal one."""
     grid = place.subgridspec(2, 1, height_ratios=(3, 2), hspace=0.02)
     curve = figure.add_subplot(grid[0])
     off = figure.add_subplot(grid[1], sharex=curve)
@@ -117,7 +117,7 @@ def _read_noise(figure: Any, place: Any, noise: bench.ReadNoise) -> None:
 
 
 def _edges(noise: bench.ReadNoise) -> Doubles:
-    """Of a histogram's bins; where reads take few values, one each."""
+    """Edges of a histogram's bins; where reads take few values, one bin each."""
     values = np.unique(noise.reads)
     if 1 < len(values) < BINS:
         middles = (values[1:] + values[:-1]) / 2

@@ -26,7 +26,7 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
 class Picture(NamedTuple):
-    """A figure of a page: what it says below itself, what it says to those who cannot see it, and its markup."""
+    """A figure of a page: its caption, its text for screen readers, and its markup."""
 
     caption: str
     alt: str
@@ -132,7 +132,7 @@ def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
 
 
 def chips(result: Result) -> list[Picture]:
-    """How the chips of a run differ: where each ended."""
+    """How the chips of a run differ: their final values."""
     if not len(result.history["test_loss"]):
         return []
     accuracy = result.history["test_accuracy"][-1]
@@ -152,7 +152,7 @@ def chips(result: Result) -> list[Picture]:
 
 
 def _dots(axes: Any, values: Doubles, label: str) -> None:
-    """A point a chip."""
+    """One point per chip."""
     finite = values[np.isfinite(values)]
     mean, spread = finite.mean(), finite.std(ddof=1)
     axes.axhspan(mean - spread, mean + spread, color=style.TEST, alpha=0.12, lw=0, label="standard deviation")
@@ -163,7 +163,7 @@ def _dots(axes: Any, values: Doubles, label: str) -> None:
 
 
 def _histogram(axes: Any, values: Doubles, label: str) -> None:
-    """How many chips ended where."""
+    """Histogram of the chips' final values."""
     finite = values[np.isfinite(values)]
     axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=style.TRAIN, alpha=0.6)
     axes.axvline(finite.mean(), color=style.TEST, lw=1.5, label="mean")

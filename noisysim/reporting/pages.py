@@ -32,7 +32,7 @@ class Table(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A name, a value, and what else is to be said of it."""
+    """A name, a value, and a remark."""
 
     name: str
     value: str
@@ -76,13 +76,13 @@ def _spread(mean: float, std: float, form: str) -> str:
 
 
 def accuracy(values: Any) -> str:
-    """Per cent of fractions."""
+    """Fractions as per cent."""
     text = over(values, ".1f", 100.0)
     return text if text == NONE else f"{text} %"
 
 
 def loss(values: Any) -> str:
-    """Of losses."""
+    """Losses as a page shows them."""
     return over(values, ".4g")
 
 

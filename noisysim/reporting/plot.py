@@ -132,7 +132,7 @@ def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
 
 
 def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = None) -> Any:
-    """What one diagnostic of a run found, a line a layer, against updates.
+    """What one diagnostic of a run measured, one line per layer, against updates.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = Non
 
 
 def diagnostics(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
-    """What all diagnostics of a run found, a small panel each; otherwise as `diagnostic`."""
+    """What all diagnostics of a run measured, a small panel each; otherwise as `diagnostic`."""
     return _diagnostics(result, [one["name"] for one in result.config["diagnostics"]], path)
 
 
@@ -227,7 +227,7 @@ def _thinned(values: Doubles) -> Doubles:
 
 
 def _looks_per_point(values: Doubles) -> int:
-    """How many looks one point is the mean of."""
+    """Number of looks that one point is the mean of."""
     return max(1, -(-len(values) // LOOKS))
 
 

@@ -144,7 +144,7 @@ def _chosen(history: dict[str, Doubles]) -> Array:
 
 
 def chip_tables(result: Result) -> list[Table]:
-    """How the final values of several chips are spread."""
+    """Spread of the final values of several chips."""
     rows = []
     for name, form in (("test_accuracy", pages.accuracy), ("test_loss", pages.loss), ("train_loss", pages.loss)):
         values = result.history[name][-1] if len(result.history[name]) else np.array([])

@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """What a table of those says above itself."""
+        """The caption of a table of those."""
         known = all(s.default for s in self.changed)
         return f"{self.title}: {'what differs from its defaults' if known else 'settings'}"
 

@@ -18,9 +18,9 @@ from noisysim.studies.study import Study, kinds
 ROWS = 200
 """Rows of the table of results at most; of a larger one the best and the worst half of them."""
 TROUBLES = 100
-"""Runs that failed or diverged, told one by one."""
+"""Runs that failed or diverged that are listed one by one."""
 WARNINGS = 10
-"""Different warnings told one by one."""
+"""Different warnings that are listed one by one."""
 _COST = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses", "updates", "elapsed")
 
 
@@ -83,7 +83,7 @@ def _axes(study: Study) -> Table:
 
 
 def _warnings(study: Study) -> list[str]:
-    """What runs that were done warned of, the most frequent first."""
+    """The warnings of runs, the most frequent first."""
     counted = study.warnings()
     lines = [f"{line} ({n} runs, numbers of one)" if n > 1 else line for line, n in counted[:WARNINGS]]
     return lines + ([f"and {len(counted) - WARNINGS} more"] if len(counted) > WARNINGS else [])

@@ -1,4 +1,4 @@
-"""What all our figures look like. They are made without pyplot: nothing global, nothing to close."""
+"""The style of all figures. They are made without pyplot: nothing global, nothing to close."""
 
 from __future__ import annotations
 

@@ -92,11 +92,11 @@ def describe(backend: str) -> dict[str, Any]:
 
 
 COMPARED = ("python", "numpy", "numba", "llvmlite", "scipy", "cpu", "blas", "gpu", "cupy", "numba-cuda")
-"""What may change last bits, beside the source of noisysim."""
+"""What may change last bits, in addition to the source of noisysim."""
 
 
 def other_source(began: dict[str, Any]) -> str:
-    """How the source of noisysim is other than where a run began; nothing if it is the same, or was not recorded."""
+    """How the source of noisysim differs from where a run began; "" if it is the same, or was not recorded."""
     here = {"noisysim": version(), "source": source_hash()}
     if began.get("source") in (None, here["source"]):
         return ""
@@ -105,7 +105,7 @@ def other_source(began: dict[str, Any]) -> str:
 
 
 def moved(began: dict[str, Any]) -> list[str]:
-    """What a run that is resumed elsewhere should say: other versions or processors compute other last bits."""
+    """Notes for a run that is resumed elsewhere: other versions or processors compute other last bits."""
     here = describe(began["backend"])
     notes = []
     if began.get("source") is None:

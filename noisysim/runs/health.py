@@ -1,4 +1,4 @@
-"""What a run notices about itself and says in its summary, instead of silently not learning."""
+"""Warnings of a run about itself: a run that does not learn says so, and why."""
 
 from __future__ import annotations
 

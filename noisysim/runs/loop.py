@@ -1,4 +1,4 @@
-"""What a loop of updates needs around its straight line, in `noisysim.run` and in a loop of one's own alike."""
+"""Preparation and adaptation around a loop of updates, in `noisysim.run` and in a user's own loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from noisysim.learners.base import Learner, State
 from noisysim.runs import perturbation_strength
 
 FIRST = 32
-"""Samples on which a run prepares at least: of fewer neither converters' ranges nor statistics nor noise are known."""
+"""Least samples to prepare a run with: of fewer neither converters' ranges nor statistics nor noise are known."""
 
 
 def prepare(learner: Learner, chip: Any, batch: Batch, *, seed: int = 0) -> State:

@@ -1,4 +1,4 @@
-"""The live bars of a run and of a study. Quiet where there is no terminal."""
+"""The progress bars of a run and of a study; by default only on a terminal."""
 
 from __future__ import annotations
 

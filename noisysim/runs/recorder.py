@@ -1,4 +1,4 @@
-"""What a run notes of its updates: kept where the chip computes, and fetched from there a few dozen at a time."""
+"""Measurements of a run's updates: kept where the chip computes, and fetched from there a few dozen at a time."""
 
 from __future__ import annotations
 

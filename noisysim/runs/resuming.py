@@ -1,4 +1,4 @@
-"""What a recorded run was made of, made anew: found by name or file, or given again and compared with the record."""
+"""The parts of a recorded run, made again: found by name or file, or passed again and compared with the record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAG = "allow_other_source=True (--allow-other-source)"
 def recorded_config(
     content: Mapping[str, Any], path: Path | None, parts: Mapping[str, Any], data: Any, allow_other_source: bool
 ) -> tuple[configuration.Config, list[str]]:
-    """The settings of a recorded run, with its data and its parts, which must be the same, at hand again.
+    """The configuration of a recorded run, with its data and its parts, which must be the same.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def recorded_config(
     -------
     config : Config
     notes : list of str
-        What is other than where the run began.
+        What differs from where the run began.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What ends long work early: signals that ask a process to end, and a time limit.
+"""Early ends of long work: signals that ask a process to end, and a time limit.
 
 In a block of `listening` a signal only sets a flag; the work ends at its next step and saves, and then the signal is
 sent again: a process ends by SIGTERM as its sender expects, only later. Schedulers send SIGTERM or SIGXCPU, a terminal

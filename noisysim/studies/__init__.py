@@ -1,5 +1,5 @@
 """Studies: many runs over a grid of arguments, done by the processes of this machine or of a cluster.
 
-``grids`` says which runs are asked for, ``cells`` what each of them is, ``engine`` has them done, ``worker`` does them,
-``table`` and ``journal`` keep what they found, `Study` shows it, ``tuning`` looks for learning rates.
+``grids`` says which runs are asked for, ``cells`` resolves each of them, ``engine`` runs them on workers (``dispatch``,
+``worker``), ``table`` and ``journal`` keep their results, `Study` shows these, ``tuning`` searches for learning rates.
 """

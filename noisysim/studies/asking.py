@@ -32,7 +32,7 @@ def sweep(path: Path, *, out: Path | None, **options: Any) -> Study:
 
 @contextlib.contextmanager
 def client(scheduler: str | None) -> Iterator[Any]:
-    """A client of the Dask scheduler at an address, or that a scheduler file names; ``None`` for none."""
+    """A client of the Dask scheduler at an address or named by a scheduler file; ``None`` without one."""
     if scheduler is None:
         yield None
         return

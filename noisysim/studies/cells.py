@@ -104,7 +104,7 @@ class Cells:
         return side_by_side.is_faster_side_by_side(self._configs[cell.group], seeds)
 
     def _describe_unnamed(self, learner: Any) -> dict[str, str]:
-        """Of a learner that is neither built in nor a file's, a hash by which workers are told of it."""
+        """For a learner that is neither built in nor from a file, a hash that identifies it to workers."""
         cls = type(learner)
         if cls in learners.LEARNERS.values() or learners.describe(learner)["name"] != learner.name:
             return {}

@@ -1,4 +1,4 @@
-"""Runs handed out to the workers of a Dask cluster, and what becomes of them.
+"""Hands runs to the workers of a Dask cluster, and collects their records.
 
 A worker that has other source than this process is refused: it would compute other bits. A run that takes longer than
 it may is given up, with its worker. A worker that dies is Dask's to replace: its runs go to others.
@@ -25,16 +25,16 @@ from noisysim.studies.cells import Cell, Cells
 TICK = 0.2
 """Seconds between two polls of what raises no event: signals, runs that hang, workers that are gone."""
 ALONE = 30.0
-"""Seconds for which no worker may be of use before the study ends: one may just be starting again."""
+"""Seconds without any usable worker after which the study ends: one may just be restarting."""
 DEATHS = 3
-"""Workers that a run may take with it (as Dask has it, unless told otherwise)."""
+"""Workers that a run may kill before it counts as failed (Dask's default)."""
 DIED = "its worker died repeatedly (out of memory?)"
 _GONE = (OSError, RuntimeError, asyncio.TimeoutError, asyncio.CancelledError)
 """What Dask raises when a connection is gone."""
 
 
 class ClusterError(ConnectionError):
-    """The workers, or their scheduler, are gone or of no use."""
+    """The workers, or their scheduler, are gone or unusable."""
 
 
 class Job(NamedTuple):
@@ -52,7 +52,7 @@ class Job(NamedTuple):
 
 
 class Dispatch:
-    """Has runs done.
+    """Runs the cells of a study on workers.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Dispatch:
         self._timeout, self._local, self._stop = timeout, local, stop
         self._topic = f"noisysim-{uuid.uuid4().hex}"
         self._options = {**options, "source": environment.source_hash(), "announce": self._topic}
-        self._arrays = {crc: client.submit(_same, task, pure=False) for crc, task in asked.arrays.items()}
+        self._arrays = {crc: client.submit(_identity, task, pure=False) for crc, task in asked.arrays.items()}
         self._under_way: dict[Any, Job] = {}
         self._began: dict[str, tuple[float, str]] = {}  # by key: when, and on which worker
         self._refused: dict[str, str] = {}  # by address: what is there
@@ -86,7 +86,7 @@ class Dispatch:
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures that ended, and runs that began
 
     def records(self) -> Generator[dict[str, Any], None, None]:
-        """What runs found, in the order in which they finish; twice as many are under way as there are threads.
+        """The records of runs, in the order in which they finish; twice as many are submitted as there are threads.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class Dispatch:
         self._refused[address] = there
 
     def _look_for_workers(self) -> Iterator[dict[str, Any]]:
-        """Hand out again what waits for a worker that is gone; end if none is left that is not refused."""
+        """Resubmit what waits for a worker that is gone; end if all workers left are refused."""
         if not self._refused and not self._local:  # Dask hands out again, and other workers may come
             return
         fit = set(self._client.nthreads()) - set(self._refused)
@@ -192,7 +192,7 @@ class Dispatch:
         )
 
     def _overdue(self) -> list[dict[str, Any]]:
-        """The records of runs that have taken too long; their workers are started anew."""
+        """The records of runs that have taken too long; their workers are restarted."""
         if self._timeout is None:
             return []
         now, here = time.monotonic(), self._client.nthreads()
@@ -206,10 +206,10 @@ class Dispatch:
         cells = [self._under_way.pop(future).cells[0] for future in given_up]
         self._began = {key: place for key, place in self._began.items() if key not in late}
         self._client.cancel(given_up, force=True)
-        self._start_anew(sorted(set(late.values())))
+        self._restart(sorted(set(late.values())))
         return [_failed(cell, f"timed out: not done after {self._timeout:g} s", "") for cell in cells]
 
-    def _start_anew(self, workers: list[str]) -> None:
+    def _restart(self, workers: list[str]) -> None:
         for address in workers:
             try:
                 self._client.restart_workers([address], timeout=10, raise_for_error=False)
@@ -239,6 +239,6 @@ def _lost(error: object) -> ClusterError:
     )
 
 
-def _same(value: Any) -> Any:
-    """A task, where the scheduler can make it again if a worker is lost."""
+def _identity(value: Any) -> Any:
+    """The task itself: submitted, so that the scheduler can send it again if a worker is lost."""
     return value

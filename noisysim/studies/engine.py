@@ -136,7 +136,7 @@ def sweep(
     with signals.listening() as stop, Keeper(table, path, overwrite, retry) as keeper:
         todo = [asked.cells[index] for index in table.missing]
         if todo:
-            _do(todo, asked, keeper, _Workers(client, workers, threads, limit), options, progress, stop)
+            _execute(todo, asked, keeper, _Workers(client, workers, threads, limit), options, progress, stop)
     return Study(table, path)
 
 
@@ -148,7 +148,7 @@ def _folder(keep: Any) -> str | None:
 
 
 class _Workers(NamedTuple):
-    """Who does the runs.
+    """Where runs are executed.
 
     Attributes
     ----------
@@ -166,11 +166,11 @@ class _Workers(NamedTuple):
     timeout: float | None
 
 
-def _do(
+def _execute(
     todo: list[Cell], asked: Cells, keeper: Keeper, workers: _Workers, options: dict[str, Any], progress: bool | None,
     stop: signals.Stop,
 ) -> None:  # fmt: skip
-    """Have runs done."""
+    """Execute runs, and keep their records."""
     tally = Tally(len(keeper.table.keys), len(keeper.table.keys) - len(todo), progress)
     try:
         with _cluster(workers, todo) as (at_work, threads):
@@ -194,7 +194,7 @@ def _do(
 
 
 def _groups(todo: list[Cell], asked: Cells, slots: int) -> Iterator[list[Cell]]:
-    """Runs that a worker does together: seeds side by side, where that is faster and leaves no worker idle."""
+    """Groups of runs for a worker: seeds side by side, where that is faster and leaves no worker idle."""
     alike: dict[tuple[int, ...], list[Cell]] = {}
     for cell in todo:
         alike.setdefault(cell.group, []).append(cell)
@@ -225,7 +225,7 @@ def _cluster(workers: _Workers, todo: list[Cell]) -> Iterator[tuple[Any, int]]:
 
 @contextlib.contextmanager
 def _processes(count: int, threads: int) -> Iterator[Any]:
-    """A scheduler in this process, and worker processes that end when it does, however it ends."""
+    """A scheduler in this process, and worker processes, which end with this process however it ends."""
     from dask import config as dask_config
     from distributed import Scheduler, SpecCluster
 

@@ -111,12 +111,12 @@ def _share(name: str) -> bool:
 
 
 def _places(values: Any, x: str) -> Any:
-    """Where the values of an axis lie: numbers at themselves, texts side by side."""
+    """Positions of an axis's values: numbers at themselves, texts side by side."""
     return values[x].values if values[x].dtype.kind in "fi" else np.arange(values.sizes[x])
 
 
 def _scales(panel: Any, values: Any, x: str, name: str) -> None:
-    """Names below, where the axis has names; a logarithmic axis for numbers over decades."""
+    """Tick labels where the axis has names; a logarithmic axis for numbers over decades."""
     labels = values[x].values
     if values[x].dtype.kind not in "fi":
         long = max(len(str(label)) for label in labels) * len(labels) > 40

@@ -1,4 +1,4 @@
-"""What a study asks for: arguments of `noisysim.run`, some of which take several values, and the runs that follow.
+"""The grid of a study: arguments of `noisysim.run`, some of which take several values, and the runs that follow.
 
 An argument that takes several values is an axis of the study. ``grid`` makes one of a field of a device (a learner, a
 task, an optimizer), ``by`` gives an argument a value for each value of an axis.
@@ -21,7 +21,7 @@ from noisysim.learners import optimizers
 from noisysim.tasks import Task
 
 DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers}
-"""Who makes and describes what an argument names."""
+"""Modules that make and describe the parts that an argument names."""
 LISTS = ("layers", "diagnostics")
 """Arguments whose own value is a list: several values are a list of lists."""
 TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
@@ -32,7 +32,7 @@ MOST = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Something with fields of which some take several values; made by `grid`."""
+    """A part of which some fields take several values; made by `grid`."""
 
     base: Any
     fields: Mapping[str, Any]
@@ -145,7 +145,7 @@ class Plan:
         return {name: _described(name, value) for name, value in self.arguments.items() if value is not None}
 
     def _axis(self, name: str, argument: str, values: Sequence[Any]) -> str:
-        """Take in an axis; where its name is taken, the argument's stands before it."""
+        """Add an axis; if its name is taken, it is prefixed with the argument's."""
         if name != argument and (name in self.axes or name in self.arguments or name in TAKEN):
             name = f"{argument}_{name}"
         values = list(values[: MOST + 1])
@@ -161,14 +161,14 @@ class Plan:
         return name
 
     def _plain(self, name: str, value: Any) -> Any:
-        """What makes an argument that is no grid: a function of a point."""
+        """A function from a point to an argument that is no grid."""
         if not _several(name, value):
             return lambda point: value
         axis = self._axis(name, name, value)
         return lambda point: self._values[axis][point[axis]]
 
     def _grid(self, name: str, value: Grid) -> Any:
-        """The same of a grid."""
+        """A function from a point to an argument that is a grid."""
         bases = value.base if _several(name, value.base) else None
         base_axis = None if bases is None else self._axis(name, name, bases)
         for base in [value.base] if bases is None else bases:
@@ -190,7 +190,7 @@ class Plan:
         return make
 
     def _by(self, name: str, value: By) -> Any:
-        """The same of an argument that depends on an axis."""
+        """A function from a point to an argument that depends on an axis."""
         if value.axis not in self.axes:
             near = nearest(str(value.axis), self.axes)
             raise ValueError(f"{name} goes by {shown(value.axis)}, which is no axis{near}")
@@ -226,7 +226,7 @@ def _several(name: str, value: Any) -> bool:
 
 
 def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
-    """Refuse what cannot have a grid's fields, or has none of such a name."""
+    """Refuse an argument without fields, and fields that it does not have."""
     if name not in (*DESCRIBERS, "task"):
         raise ValueError(f"{name} has no fields: give it a list of values")
     if name in DESCRIBERS:
@@ -235,7 +235,7 @@ def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
 
 
 def _label(value: Any) -> Any:
-    """What an axis calls a value: a number or a text as it is, anything else by name and what sets it apart."""
+    """The label of a value: a number or a text itself, anything else by name and changed fields."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The runs finished since a study's file was last written, a line each: what a crash cannot take.
+"""The runs finished since a study's file was last written, one line per run: they survive a crash.
 
 A line is ``CRC-32 LENGTH RECORD``: eight hexadecimal digits, the number of the record's bytes, and the record (JSON).
 What is damaged is found by that, and costs no record but its own, even if the end of its line is gone. Lines of older
@@ -24,7 +24,7 @@ _SHOWN = 5
 
 
 class Scrap(NamedTuple):
-    """What is no record.
+    """A damaged line.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ class Journal:
             self._length = 0
 
     def close(self) -> None:
-        """Let go of it, and remove it if it is empty."""
+        """Close it, and remove it if it is empty."""
         with contextlib.suppress(OSError):
             if os.fstat(self._file).st_size == 0:
                 os.unlink(self.path)

@@ -1,4 +1,4 @@
-"""`noisysim.load`: what a file of ours holds."""
+"""`noisysim.load`: reads a result file or a study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from noisysim.runs.result import Result
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """What a file holds: the `Result` of a run, or a `Study`.
+    """Read a file: the `Result` of a run, or a `Study`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The process of a worker on this machine: it ends, with all that it started, as soon as the sweep that started it has.
+"""The process of a worker on this machine: it ends, with its children, as soon as the sweep that started it has.
 
 ``python -m noisysim.studies.local_worker PARENT ...`` is ``dask ...`` under the eyes of its parent.
 """
@@ -12,11 +12,11 @@ import threading
 import time
 
 SECONDS = 0.5
-"""Between two looks at the parent."""
+"""Seconds between two checks of the parent."""
 
 
 def watch(parent: int) -> None:
-    """End this process and its group once its parent is not the one of this number: that one is gone."""
+    """End this process and its group once its parent is gone, and is another process than `parent`."""
     while os.getppid() == parent:
         time.sleep(SECONDS)
     os.killpg(os.getpgid(0), signal.SIGKILL)

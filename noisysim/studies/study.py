@@ -70,13 +70,13 @@ class Study:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many runs finished, diverged, failed, and have not been done."""
+        """Numbers of runs that finished, diverged, failed, and are missing."""
         status = self.content.texts["status"]
         return {name: int((status == name).sum()) for name in table.STATUSES}
 
     @property
     def noticed(self) -> dict[str, int]:
-        """How many runs warned of something, and of these how many learned nothing, and were unstable."""
+        """Numbers of runs with warnings, and of those that learned nothing or were unstable."""
         texts = self._warned()
         lines = [text.splitlines() for text in texts]
         return {
@@ -88,14 +88,14 @@ class Study:
         }
 
     def warnings(self) -> list[tuple[str, int]]:
-        """What runs warned of, the most frequent first, and how many did; what differs in numbers alone is one."""
+        """The warnings of runs and their counts, the most frequent first; differences in numbers alone do not count."""
         lines = [line for text in self._warned() for line in text.splitlines() if line.strip()]
         seen = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
         first = {re.sub(r"\d[\d.,]*", "#", line): line for line in reversed(lines)}
         return [(first[kind], n) for kind, n in sorted(seen.items(), key=lambda one: (-one[1], one[0]))]
 
     def _warned(self) -> list[str]:
-        """The warnings of the runs that have any: a failed run's are its traceback, which are none."""
+        """The warnings of the runs that have any; of failed runs the texts are tracebacks, which do not count."""
         texts = self.content.texts
         done = np.isin(texts["status"].astype(str), ("finished", "diverged"))
         return [str(text) for text in texts["warnings"][done] if str(text).strip()]
@@ -110,9 +110,9 @@ class Study:
         """All of it as an `xarray.Dataset` whose dimensions are the axes.
 
         ``status`` and ``error`` (text); ``test_accuracy``, ``test_loss``, ``train_accuracy``, ``train_loss`` after the
-        last epoch (fractions and means a sample; NaN where a run did not finish), and with ``_by_epoch`` after each;
+        last epoch (fractions and means per sample; NaN where a run did not finish), and with ``_by_epoch`` after each;
         the cost of learning (``passes``, ``mvms``, ...: `noisysim.chip.cost.Cost`); ``elapsed`` (s); what diagnostics
-        found, over ``look`` and ``layer``. Several chips a run make a dimension ``chip``.
+        found, over ``look`` and ``layer``. Several chips per run make a dimension ``chip``.
         """
         xarray = needs.xarray()
         return xarray.Dataset(
@@ -152,7 +152,7 @@ class Study:
         Parameters
         ----------
         name : str
-            A variable of `data` that has one value a run, such as "test_accuracy", "test_loss", "passes", "elapsed".
+            A variable of `data` that has one value per run, such as "test_accuracy", "test_loss", "passes", "elapsed".
         x : str
             Axis along the bottom, or "epoch". Default: the first axis of numbers, else the first.
         hue, col : str
@@ -195,7 +195,7 @@ class Study:
             worst = kinds(noticed)
             rows.append(("WARNING", f"{noticed['warned']} runs warned{': ' if worst else ''}{worst}"))
         if np.isfinite(done).any():
-            rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s a run (median)"))
+            rows.append(("time", f"{np.nansum(done):,.1f} s in all, {np.nanmedian(done):.2f} s per run (median)"))
         rows += [self._best()] if np.isfinite(self.content.columns.get("test_accuracy", np.nan)).any() else []
         rows += [(status, f"{where}: {why}") for where, status, why in self.problems()[:SHOWN]]
         if (more := len(self.problems()) - SHOWN) > 0:
@@ -230,12 +230,12 @@ class Study:
 
 
 def kinds(noticed: dict[str, int]) -> str:
-    """Of what runs warned that is worst (`Study.noticed`): "18 learned nothing, 6 unstable"."""
+    """The worst warnings in words (`Study.noticed`): "18 learned nothing, 6 unstable"."""
     return ", ".join(f"{count} {name}" for name, count in noticed.items() if count and name != "warned")
 
 
 SHOWN = 5
-"""Runs that failed, of which a summary tells one by one."""
+"""Failed runs that a summary lists one by one."""
 
 
 def _few(labels: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What the runs of a study found, as arrays over its axes, and the file they are kept in.
+"""The results of a study's runs, as arrays over its axes, and the file they are kept in.
 
 Layout of the file (version 1), HDF5 that NetCDF-4 readers take as well::
 
@@ -103,7 +103,7 @@ class Table:
         return cells.nested({**self.shared, **self.own[index]})
 
     def put(self, record: Mapping[str, Any]) -> None:
-        """Take in what a run found; a run that was done twice is the same both times.
+        """Add the record of a run; a run that was done twice has the same record both times.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Table:
             self._put(name, index, np.asarray(value, np.float64))
 
     def put_all(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Take in those of many records whose runs are asked for."""
+        """Add those records whose runs are asked for."""
         for record in records:
             if record["key"] in self.at:
                 self.put(record)
@@ -155,7 +155,7 @@ class Table:
                 })  # fmt: skip
 
     def forget(self, index: int) -> None:
-        """Make a run one that has not been done."""
+        """Mark a run as missing."""
         for name in TEXTS:
             self.texts[name][index] = MISSING if name == "status" else ""
         self.environment[index] = -1

@@ -19,7 +19,7 @@ CHOICES = ("stable", "loss")
 SHARE = 0.75
 """Of how much the best rate of a search is better than chance, what a rate must be at least."""
 LEAST = 0.01
-"""Of chance: a loss so little below it has learned nothing. A constant answer is not below it at all."""
+"""Share of the loss of chance by which a loss must be below it: a constant answer is not below it at all."""
 
 
 class Tuned:
@@ -91,7 +91,7 @@ class Tuned:
         return self.study.plot("train_loss", x="learning_rate", path=path, **how)
 
     def rows(self) -> list[tuple[str, float, str]]:
-        """Where, which rate, and what is to be said about it."""
+        """The setting, its rate, and a remark on it."""
         rows, tried = [], self.study.axes["learning_rate"]
         edges = {tried[0]: "the lowest rate tried", tried[-1]: "the highest rate tried"}
         names = [str(dim) for dim in self.rates.dims]

@@ -1,4 +1,4 @@
-"""What a worker does: a few runs that differ in seed alone, and what they found in plain values."""
+"""The worker's side: a few runs that differ in seed alone, and their records in plain values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from noisysim.tasks.chance import chance_accuracy, chance_loss
 def work(
     cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Do runs; one that fails gives a record that says why.
+    """Execute runs; the record of one that fails says why.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def work(
 
 
 def _announce(topic: str, key: str) -> None:
-    """Tell that a run begins, and where."""
+    """Announce that a run begins, and where."""
     import distributed
 
     place = distributed.get_worker()
@@ -138,7 +138,7 @@ def _task(spec: str, data: Any, seed: int) -> Any:
 
 
 def _source_file(described: dict[str, Any]) -> str | None:
-    """Where the file of a device or learner that this worker lacks was written to; ``None`` where there is no need."""
+    """The path of a device or learner file that this worker lacked, written from its record; ``None`` if it has it."""
     name = described["name"]
     if "source" not in described or not name.endswith(".py") or Path(name).is_file():
         return None
@@ -152,7 +152,7 @@ def _source_file(described: dict[str, Any]) -> str | None:
 
 
 def record(key: str, result: Result, task: tasks.Task) -> dict[str, Any]:
-    """What is kept of a run (`noisysim.studies.table.Table.put`)."""
+    """The record of a run (`noisysim.studies.table.Table.put`)."""
     values: dict[str, Any] = {"elapsed": result.elapsed, **result.cost}
     values.update(chance_loss=chance_loss(task), chance_accuracy=chance_accuracy(task))
     for name in MEASURED:
