@@ -28,7 +28,7 @@ def _device(name: str) -> tuple[Any, type, dict[str, Any]]:
 
 def _task(name: str) -> tuple[Any, type, dict[str, Any]]:
     cls = noisysim.tasks.settings(name)
-    return noisysim.tasks._TASKS[name][1], cls, cls._field_defaults  # type: ignore[attr-defined]
+    return noisysim.tasks.TASKS[name].load, cls, cls._field_defaults  # type: ignore[attr-defined]
 
 
 def _dataclass(known: Callable[[], dict[str, type]]) -> Callable[[str], tuple[Any, type, dict[str, Any]]]:

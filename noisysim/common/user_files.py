@@ -12,13 +12,13 @@ import importlib.util
 import os
 import sys
 import tempfile
-import threading
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from noisysim.common.source import SOURCE
+from noisysim.common.writing import drafted
 
 
 class UserError(ValueError):
@@ -119,9 +119,8 @@ def _placed(name: str, content: bytes, sha256: str) -> str:
     place = Path(tempfile.gettempdir()) / f"noisysim-{sha256[:16]}" / Path(name).name
     place.parent.mkdir(exist_ok=True)
     if not place.exists():
-        draft = place.with_name(f"{os.getpid()}-{threading.get_ident()}.py")
-        draft.write_bytes(content)
-        draft.replace(place)
+        with drafted(place) as draft:
+            draft.write_bytes(content)
     return str(place)
 
 

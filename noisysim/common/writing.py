@@ -1,33 +1,28 @@
 """How files are written: whole, under another name, flushed to the disk and renamed; a path by one writer at a time.
 
-`hold` takes a path for writing: beside ``run.h5`` stands ``.run.h5.lock``, locked by the kernel (``flock``) for as long
-as its process lives, however that ends. What a process that was killed leaves, a lock file that nobody holds and a
-draft ``.run.h5.PID.part``, is removed by the next one that writes ``run.h5``, and by no other.
-
-On NFS the lock is the server's and holds between hosts. Where a file system has no locks, a warning says so, and drafts
-of other processes are left alone.
+`hold` locks a path for writing (`noisysim.common.locking`): beside ``run.h5`` stands ``.run.h5.lock``. What a process
+that was killed leaves, a lock file without a holder and a draft ``.run.h5.PID.part``, is removed by the next one that
+writes ``run.h5``, and by no other. Where there are no locks, drafts of other processes are left alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import platform
 import re
-import warnings
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from noisysim.common import locking
 from noisysim.common.fields import PATH, shown
 
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 """What file systems say that cannot flush a folder."""
-_locks: set[int] = set()  # descriptors of this process
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
 class Held(os.PathLike):
@@ -62,14 +57,8 @@ class Held(os.PathLike):
         """
         draft = _draft(self._target)
         with naming(self.path):
-            try:
+            with _renamed(draft, self._target):
                 _fill(draft, parts)
-                os.replace(draft, self._target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(draft)
-                raise
-            _flush_folder(self._target.parent)
             if self._lock is not None:
                 _remove_leftovers(self._target)
 
@@ -77,11 +66,7 @@ class Held(os.PathLike):
         """Let others write the path."""
         if self._lock is None or self._process != os.getpid():  # forked: the parent holds it
             return
-        with contextlib.suppress(OSError):
-            os.unlink(_lock_file(self._target))
-        _locks.discard(self._lock)
-        with contextlib.suppress(OSError):  # closed it is all the same
-            os.close(self._lock)
+        locking.release(self._target, self._lock)
         self._lock = None
 
     def __enter__(self) -> Held:
@@ -115,9 +100,9 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
         if not target.parent.is_dir():
             folder = shown(str(target.parent), PATH)
             raise FileNotFoundError(f"cannot write {shown(str(path), PATH)}: there is no folder {folder}")
-        held = Held(path, _lock(target, path))
+        held = Held(path, locking.acquire(target, path))
     try:
-        if path.exists() and not overwrite:  # asked once nobody else can make one
+        if path.exists() and not overwrite:  # asked once no other process can make one
             raise FileExistsError(
                 f"{path} exists: give another path, resume it (noisysim resume {path}), or say overwrite=True"
             )
@@ -144,20 +129,46 @@ def replace(path: str | os.PathLike[str], *parts: Any) -> None:
         held.write(*parts)
 
 
+@contextlib.contextmanager
+def drafted(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path beside another, whose file takes that one's place in one step once the block has written it.
+
+    The path is not locked: of several writers the last one's file stays, whole. A block that raises leaves nothing.
+    """
+    target = Path(path).resolve()
+    draft = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+    with _renamed(draft, target):
+        yield draft
+        number = os.open(draft, os.O_RDWR | _CLOEXEC)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+@contextlib.contextmanager
+def _renamed(draft: Path, target: Path) -> Iterator[None]:
+    """Rename a draft that the block writes; remove it if the block, or the renaming, fails."""
+    try:
+        yield
+        os.replace(draft, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+    _flush_folder(target.parent)
+
+
 def _draft(target: Path) -> Path:
     """The file that becomes `target` when it is whole."""
     return target.with_name(f".{target.name}.{os.getpid()}.part")
-
-
-def _lock_file(target: Path) -> Path:
-    return target.with_name(f".{target.name}.lock")
 
 
 def _fill(draft: Path, parts: Any) -> None:
     """A new file of this content, flushed to the disk."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(draft)  # of a process of the same number
-    number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC, 0o666)
     try:
         for part in parts:
             left = memoryview(part).cast("B")
@@ -170,7 +181,9 @@ def _fill(draft: Path, parts: Any) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Make a renaming last."""
-    number = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    if os.name == "nt":  # which has no descriptors of folders
+        return
+    number = os.open(folder, os.O_RDONLY | _CLOEXEC)
     try:
         os.fsync(number)
     except OSError as error:
@@ -181,61 +194,13 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove drafts of this very name: whoever wrote them is dead, since the path is held."""
+    """Remove drafts of this very name: their processes are dead, since the path is held."""
     start, end = f".{target.name}.", ".part"
     for name in os.listdir(target.parent):
         number = name[len(start) : -len(end)]
         if name == f"{start}{number}{end}" and re.fullmatch("[0-9]+", number):
-            with contextlib.suppress(OSError):  # what cannot be removed harms nobody
+            with contextlib.suppress(OSError):  # what cannot be removed does no harm
                 os.unlink(target.with_name(name))
-
-
-def _lock(target: Path, path: Path) -> int | None:
-    """The descriptor of the path's lock file, locked; ``None`` where the file system has no locks."""
-    place = _lock_file(target)
-    while True:
-        number = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(number, place):  # its last holder may have removed it meanwhile
-                _sign(number)
-                _locks.add(number)
-                return number
-        except BlockingIOError:
-            raise BlockingIOError(f"cannot write {shown(str(path), PATH)}: {_holder(number)} is writing it") from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            os.unlink(place)
-            said = f"{target.parent} is on a file system without locks: nothing keeps another run from writing {path}"
-            warnings.warn(said, RuntimeWarning, stacklevel=3)
-            return None
-        finally:
-            if number not in _locks:
-                os.close(number)
-
-
-def _is(number: int, place: Path) -> bool:
-    try:
-        found = os.stat(place)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(number), found)
-
-
-def _sign(number: int) -> None:
-    """Say in a lock file who holds it, for messages."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(number, 0)
-        os.write(number, f"process {os.getpid()} on {platform.node()}".encode())
-
-
-def _holder(number: int) -> str:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        said = os.pread(number, 300, 0).decode()
-        if re.fullmatch(r"process [0-9]+ on [\w.-]*", said):
-            return said
-    return "another process"
 
 
 @contextlib.contextmanager
@@ -244,18 +209,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.strerror is None:  # has been said
+        if error.strerror is None:  # it names the path already
             raise
-        said = type(error)(f"cannot write {shown(str(path), PATH)}: {error.strerror}")
-        said.errno = error.errno
-        raise said from None
-
-
-def _leave_to_the_parent() -> None:
-    """A lock lives as long as any copy of its descriptor: a forked process gives its own up."""
-    for number in _locks:
-        os.close(number)
-    _locks.clear()
-
-
-os.register_at_fork(after_in_child=_leave_to_the_parent)
+        named = type(error)(f"cannot write {shown(str(path), PATH)}: {error.strerror}")
+        named.errno = error.errno
+        raise named from None

@@ -106,7 +106,7 @@ class Cells:
     def _describe_unnamed(self, learner: Any) -> dict[str, str]:
         """For a learner that is neither built in nor from a file, a hash that identifies it to workers."""
         cls = type(learner)
-        if cls in learners.LEARNERS.values() or learners.describe(learner)["name"] != learner.name:
+        if cls in learners.LEARNERS.values() or "source" in learners.describe(learner):
             return {}
         import cloudpickle
 
@@ -142,7 +142,7 @@ class Cells:
 def depends_on_seed(spec: Any) -> bool:
     """Whether a task's data, or their noise, are drawn by the run's seed; in doubt they are."""
     name = str(spec["name"] if isinstance(spec, Mapping) else spec) if isinstance(spec, (str, Mapping)) else ""
-    return name.partition(":")[0] not in set(tasks.names()) - {"student-teacher", "autoencoding"}
+    return name.partition(":")[0] not in set(tasks.TASKS) - {"student-teacher", "autoencoding"}
 
 
 def key(plain: Mapping[str, Any]) -> str:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import pickle
-import tempfile
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from noisysim import tasks
+from noisysim.common import user_files
 from noisysim.runs import api, environment, side_by_side, storage
 from noisysim.runs import config as configuration
 from noisysim.runs.history import LOOKS, MEASURED
@@ -82,8 +80,7 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
     try:
         arguments, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
-        learner = _source_file(plain["learner"]) if rule is None else arguments["learner"]
-        parts = {"task": arguments["task"], "device": _source_file(plain["device"]), "learner": learner}
+        parts = {"task": arguments["task"], "learner": None if rule is None else arguments["learner"]}
         if path is not None and _can_resume(path):
             result = api.resume(path, **parts, **how, progress=False)
         else:
@@ -114,6 +111,7 @@ def _can_resume(path: Path) -> bool:
 
 def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) -> dict[str, Any]:
     """Settings as arguments of `noisysim.run`, the task made: once for all runs of this process that learn it."""
+    user_files.place_recorded(plain)
     if task is None:
         wanted = configuration.rerunnable(plain)["task"]
         seed = plain["seed"] if depends_on_seed(wanted) else 0
@@ -122,11 +120,8 @@ def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) 
             raise ValueError(
                 f"the data of task {wanted['name']!r} are not the same on this worker as where the study began"
             )
-    arguments: dict[str, Any] = json.loads(json.dumps(plain))
+    arguments: dict[str, Any] = configuration.with_activations(json.loads(json.dumps(plain)))
     arguments["task"] = task
-    for part in ("device", "learner"):
-        if moved := _source_file(plain[part]):
-            arguments[part]["name"] = moved
     if rule is not None:
         arguments["learner"] = pickle.loads(rule)
     return arguments
@@ -135,20 +130,6 @@ def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) 
 @functools.lru_cache(maxsize=4)
 def _task(spec: str, data: Any, seed: int) -> Any:
     return tasks.get(json.loads(spec), data=data, seed=seed)
-
-
-def _source_file(described: dict[str, Any]) -> str | None:
-    """The path of a device or learner file that this worker lacked, written from its record; ``None`` if it has it."""
-    name = described["name"]
-    if "source" not in described or not name.endswith(".py") or Path(name).is_file():
-        return None
-    place = Path(tempfile.gettempdir()) / f"noisysim-{described['sha256'][:16]}" / Path(name).name
-    place.parent.mkdir(exist_ok=True)
-    if not place.exists():
-        draft = place.with_name(f"{os.getpid()}-{threading.get_ident()}.py")
-        draft.write_bytes(described["source"].encode())
-        draft.replace(place)
-    return str(place)
 
 
 def record(key: str, result: Result, task: tasks.Task) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from noisysim.common.writing import drafted
 from noisysim.tasks.base import Split
 
 _NAMES = (("x_train", "y_train"), ("x_test", "y_test"))
@@ -63,17 +62,12 @@ def keep(path: Path, source: str, splits: list[Split]) -> None:
     """
     import h5py
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(draft, "w") as file:
+        with drafted(path) as draft, h5py.File(draft, "w") as file:
             for names, split in zip(_NAMES, splits, strict=True):
                 for name, array in zip(names, split, strict=True):
                     file[name] = array
             file.attrs.update(source=source, crc32=_crc(splits))
-        draft.replace(path)
     except (OSError, RuntimeError):  # HDF5 raises either on a full disk
         pass
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)

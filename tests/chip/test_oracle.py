@@ -104,7 +104,7 @@ def expected_signals(name, learner, state, observations):
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_activations(name):
-    value, slope = ACTIVATIONS[name]
+    _, value, slope = ACTIVATIONS[name]
     a = np.concatenate([np.linspace(-9, 9, 101), [1e-6, -1e-6, 40, -40]]).astype(np.float32)
     np.testing.assert_allclose([value(v) for v in a], naive.activate(name, a.astype(float)), rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose([slope(v) for v in a], naive.slope(name, a.astype(float)), rtol=1e-6, atol=2e-7)

@@ -11,12 +11,14 @@ import pytest
 
 import noisysim
 from noisysim.chip import diagnostics
+from noisysim.common import user_files
 from noisysim.common.user_files import UserError, plural
 from noisysim.compute import losses
 from noisysim.learners import optimizers
 from noisysim.networks import activations
 from noisysim.runs import api, storage
 from noisysim.runs import config as configuration
+from noisysim.studies import worker
 
 TASK = "student-teacher:n_in=6,n_train=44,n_test=9,n_out=3"
 GIVEN = {"layers": [5], "batch_size": 11, "epochs": 2, "learning_rate": 1e-3, "device": "ideal", "progress": False}
@@ -431,3 +433,17 @@ def test_a_layer_of_a_result_file_neither(files, ending):
         file["config"] = json.dumps(config)
     with pytest.raises(ValueError, match="without its SHA-256"):
         noisysim.resume("run.h5", progress=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_of_a_study_makes_the_files_that_it_lacks(files, kind, tmp_path, monkeypatch):
+    result = noisysim.run(**use(kind, with_setting(kind, f"my_{kind}.py")))
+    (tmp_path / "worker").mkdir()
+    monkeypatch.chdir(tmp_path / "worker")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(user_files, "_PLACED", {})
+        given = worker._arguments(json.loads(json.dumps(result.config)), None, None, None)
+        done = noisysim.run(**given, progress=False)
+    assert done.config == result.config
+    assert np.array_equal(done.steps["train_loss"], result.steps["train_loss"])

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim.common import hdf5, writing
+from noisysim.common import hdf5, locking, writing
 from noisysim.studies import engine, journal, keeping, table
 
 pytest.importorskip("distributed")
@@ -106,11 +106,11 @@ class Disk:
 
     @contextlib.contextmanager
     def in_use(self):
-        writing.os = journal.os = self
+        writing.os = locking.os = journal.os = self
         try:
             yield self
         finally:
-            writing.os = journal.os = os
+            writing.os = locking.os = journal.os = os
 
 
 def keep_all(path):
@@ -452,7 +452,7 @@ def test_a_file_system_without_locks_is_one_warning_and_the_study_goes_on(tmp_pa
     def none(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(writing.fcntl, "flock", none)
+    monkeypatch.setattr(locking.fcntl, "flock", none)
     with pytest.warns(RuntimeWarning, match="file system without locks") as said:
         assert check_good(sweep(tmp_path / "study.h5")) == len(SEEDS)
     assert len(said) == 1

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import noisysim
-from noisysim.common import writing
+from noisysim.common import locking, writing
 
 from . import GIVEN, bits, check_line, check_survived, make_foreign, same, undisturbed
 
@@ -59,12 +59,12 @@ class Disk:
 
     @contextlib.contextmanager
     def in_use(self):
-        before = writing.os, writing.fcntl
-        writing.os = writing.fcntl = self
+        before = writing.os, locking.os, locking.fcntl
+        writing.os = locking.os = locking.fcntl = self
         try:
             yield self
         finally:
-            writing.os, writing.fcntl = before
+            writing.os, locking.os, locking.fcntl = before
 
 
 @functools.cache
