@@ -74,7 +74,8 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     truth = [np.mean(layer, axis=0) for layer in zip(*map(oracle.gradient, passes), strict=True)]
     learner = noisysim.learners.get(name)
     state = learner.init(chip.sizes, seed=seed, offers=chip.offers - {"oracle"})
-    total, found, observed = [0.0] * len(truth), [], None
+    found, observed = [], None
+    total: list[Any] = [0.0] * len(truth)
     halves: list[list[Any]] = [[0.0] * len(truth), [0.0] * len(truth)]
     for step in range(1, max(KS) + 1):
         observed = chip.passes(batch, learner.drives(state, BATCH), out=observed)

@@ -30,7 +30,7 @@ class Cells(NamedTuple):
     Attributes
     ----------
     plus, minus : numpy.ndarray
-        Conductances now, µS, (slices, n_out, n_in). With one cell a weight, minus is the fixed reference.
+        Conductances now, µS, (slices, n_out, n_in). With one cell per weight, minus is the fixed reference.
     stuck : numpy.ndarray
         Which do not answer to writes, bool, (slices, 2, n_out, n_in).
     age : numpy.ndarray
@@ -45,6 +45,11 @@ class Cells(NamedTuple):
     stuck: Bools
     age: Doubles
     target: Floats
+
+    def of_first(self, n_out: int) -> Cells:
+        """The cells of the first chip, whose layer has `n_out` outputs."""
+        plus, minus, stuck = (self.plus[..., :n_out, :], self.minus[..., :n_out, :], self.stuck[..., :n_out, :])
+        return Cells(plus, minus, stuck, self.age[..., :n_out, :], self.target[..., :n_out, :])
 
 
 def hook_numbers(loops: Any, device: Device) -> Any:

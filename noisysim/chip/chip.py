@@ -25,6 +25,7 @@ from noisysim.compute import backends, seeding
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
+from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.tiling import Network, network
 
@@ -45,8 +46,8 @@ class Chip:
         (`noisysim.layers`): the input is a number or an image's shape, (channels, height, width).
     device : str or device
         What the arrays are made of (`noisysim.devices.get`).
-    activation : str
-        Of hidden layers that state none: leaky_relu, relu, tanh, sigmoid, linear. The last layer is linear.
+    activation : str or Activation
+        Of hidden layers that state none (`noisysim.networks.activations.get`). The last layer is linear.
     decorrelate : bool
         Whether the digital periphery turns each layer's inputs, of a convolution each patch, by a matrix R that
         `decorrelate` adapts.
@@ -87,7 +88,7 @@ class Chip:
         self,
         layers: Sequence[Any],
         device: Any = "crossbar",
-        activation: str = "leaky_relu",
+        activation: str | Activation = "leaky_relu",
         decorrelate: bool = False,
         seed: seeding.Seeds = 0,
         backend: str = "cpu",

@@ -42,7 +42,7 @@ def copy(state: State) -> FirstLayer:
     net, arrays, take = state.net, state.arrays, state.backend.take
     (n_out, n_in), cells, states = net.shapes[0], None, None
     if shown := arrays.show(state.aged_at if math.isfinite(state.aged_at) else state.clock):
-        cells = Cells(*(array[..., :n_out, :] for array in shown[0]))
+        cells = shown[0].of_first(n_out)
     if state.jumps:
         layer = take(state.states)[:, : state.chips * n_out * n_in]
         states = layer.reshape(-1, 2, state.chips * n_out, n_in)[..., :n_out, :].copy()

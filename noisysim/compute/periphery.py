@@ -137,7 +137,8 @@ def _settled(net: Architecture, layer: int, observation: Observation, chips: int
 def _slopes(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
     """dy/da at the lines that pooling let through, (batch, values)."""
     values = _settled(net, layer, observation, chips)
-    slopes = algebra.scale_by_slope(backends.backend_of(values).xp.ones_like(values), values, net.blocks[layer].activation)
+    ones = backends.backend_of(values).xp.ones_like(values)
+    slopes = algebra.scale_by_slope(ones, values, net.blocks[layer].activation)
     if (norm := _entry(observation.norms, layer)) is not None:
         slopes = (slopes.reshape(chips, -1, net.units[layer]) * norm[1].reshape(chips, 1, -1)).reshape(slopes.shape)
     if (mask := _entry(observation.masks, layer)) is not None:

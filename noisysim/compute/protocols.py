@@ -15,6 +15,7 @@ from noisysim.common.types import Array, Bytes, Doubles, Floats, Ints, Words
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation_buffers import Observed
+from noisysim.networks.activations import Activation
 from noisysim.networks.tiling import Network
 
 Addition: TypeAlias = tuple[int, int, int, Floats]
@@ -224,10 +225,10 @@ class Ops(Protocol):
     def combine(self, factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None, /) -> None:
         """See `noisysim.compute.algebra.combine`."""
 
-    def scale_by_slope(self, signal: Floats, activities: Floats, activation: str, /) -> None:
+    def scale_by_slope(self, signal: Floats, activities: Floats, activation: str | Activation, /) -> None:
         """See `noisysim.compute.algebra.scale_by_slope`."""
 
-    def activate(self, activities: Floats, activation: str, /) -> Floats:
+    def activate(self, activities: Floats, activation: str | Activation, /) -> Floats:
         """See `noisysim.compute.algebra.activate`."""
 
     def product(self, x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, transposed: bool, /) -> None:
