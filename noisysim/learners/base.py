@@ -13,7 +13,7 @@ from noisysim.common.fields import Field
 from noisysim.compute import backends, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.losses import Loss
-from noisysim.compute.observation import Drive, Observation
+from noisysim.compute.observation import Drive, LossFunction, Observation
 from noisysim.learners.memory import copied
 from noisysim.networks.architecture import Architecture, architecture
 
@@ -38,7 +38,7 @@ class State:
         What the chip offers.
     sigma : float or tuple of float
         Standard deviation of what the learner injects: into every chip alike, or into each its own.
-    loss : str or Loss
+    loss : str or Loss or callable
         What the digital periphery computes of the output.
     needs : frozenset of str
         What the learner asked of the chip.
@@ -61,7 +61,7 @@ class State:
     key: Any
     offers: frozenset[str]
     sigma: float | tuple[float, ...] = 0.0
-    loss: str | Loss = "cce"
+    loss: str | Loss | LossFunction = "cce"
     needs: frozenset[str] = frozenset()
     chips: int = 1
     xp: Any = field(default=np, repr=False)
@@ -155,7 +155,7 @@ class Learner:
         offers: frozenset[str] = frozenset({"perturbation", "output_error", "targets", "clean", "oracle"}),
         floor: float | None = None,
         activation: str = "leaky_relu",
-        loss: str | Loss = "cce",
+        loss: str | Loss | LossFunction = "cce",
         bias: bool = False,
         chips: int = 1,
         backend: str = "cpu",
@@ -174,7 +174,7 @@ class Learner:
             Standard deviation below which a perturbation would drown in the device's noise or its ADC's step, as
             observed: for learners that choose how much to inject. `noisysim.prepare` finds it. Default: 0 where the
             chip offers both clean passes and oracle access, as the ideal device does.
-        loss : str or Loss
+        loss : str or Loss or callable
             What the digital periphery computes of the output.
         activation, bias
             Of a network given as a list.

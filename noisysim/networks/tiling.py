@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from noisysim.common.types import Ints
+from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture, architecture
 
 BLOCK_ROWS = 512
@@ -158,7 +159,7 @@ def _cut(n: int, most: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(round(k * n / count) for k in range(count + 1)))
 
 
-def network(layers: Sequence[Any], activation: str, bias: bool, numbers: Tiling) -> Network:
+def network(layers: Sequence[Any], activation: str | Activation, bias: bool, numbers: Tiling) -> Network:
     """A checked `Network` for arrays of this tiling; `layers` as in `noisysim.networks.architecture.architecture`."""
     plan = architecture(layers, activation, bias)
     return Network(
