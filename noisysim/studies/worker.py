@@ -80,7 +80,8 @@ def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, optio
     try:
         arguments, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
-        parts = {"task": arguments["task"], "learner": None if rule is None else arguments["learner"]}
+        learner = None if rule is None else arguments["learner"]
+        parts = {"task": arguments["task"], "learner": learner}
         if path is not None and _can_resume(path):
             result = api.resume(path, **parts, **how, progress=False)
         else:
@@ -120,7 +121,7 @@ def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) 
             raise ValueError(
                 f"the data of task {wanted['name']!r} are not the same on this worker as where the study began"
             )
-    arguments: dict[str, Any] = configuration.with_activations(json.loads(json.dumps(plain)))
+    arguments = configuration.with_activations(json.loads(json.dumps(plain)))
     arguments["task"] = task
     if rule is not None:
         arguments["learner"] = pickle.loads(rule)

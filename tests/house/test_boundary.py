@@ -47,7 +47,7 @@ ALLOWED = {
          "compute.layered", "compute.losses", "compute.observation", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),
-    "learners.theory": (("common.fields",), ("numpy", "scipy")),
+    "learners.theory": (("common.fields", "common.types"), ("numpy", "scipy")),
     "tasks": (("common", "compute"), ("numpy", "scipy", "h5py", "platformdirs", "pooch", "PIL")),
     "chip": (("common", "networks", "devices", "compute"), ("numpy",)),
     "reporting.plot": (("common", "chip", "reporting.style", "reporting.device_figure"), None),

@@ -219,7 +219,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_last_checkpoint_is_r
     with pytest.warns(RuntimeWarning, match="the run continues"):
         error, _ = run_on_a_disk_that_fills(monkeypatch, target, {4, 5, 6})
     assert str(error) == (
-        f"cannot write '{target}': No space left on device; the last checkpoint is whole: noisysim resume {target}"
+        f"cannot write '{target}': No space left on device; the last checkpoint is complete: noisysim resume {target}"
     )
     assert error.errno == errno.ENOSPC
     assert os.listdir(tmp_path) == ["run.h5"]

@@ -1,116 +1,22 @@
-r"""Mean-field theory of node perturbation in linear networks.
-
-A student learns a linear teacher, ``y* = A x + sigma_t zeta`` with x and zeta standard normal, one new sample a step:
-Hiratani et al., "On the stability and scalability of node perturbation learning" (NeurIPS 2022, [H] below), Eq. 11;
-`noisysim.tasks` has it as ``student-teacher``. With one hidden layer, ``y = W2 W1 x`` ([H] Eq. 10), the weights' error
-is ``E = W2 W1 - A``, a sample's ``e = E x - sigma_t zeta``, and node perturbation at small sigma changes weights by::
-
-    dW1 = -rate s xi1 x^T,    dW2 = -rate s xi2 (W1 x)^T,    s = e . (W2 xi1 + xi2)
-
-with unit Gaussian xi1 and xi2. That is the learner ``"np"`` with sgd, batch size 1 and the loss ``"mse"``, which is
-half the squared error. `LinearStudent` follows the mean of it in two forms:
-
-- four variables: every mean exact to second order in the rate, finite sizes included, and closed as for matrices
-  without preferred directions. It holds at any width of the hidden layer, with two limits. After some two decades of
-  error the slowest directions are what is left, and the true error falls more slowly. And each update widens W1 along
-  its own input alone: far above the critical rate, where the error turns up within a few times n_in updates, these are
-  not yet all directions, and it turns up earlier than said (by 40 % at 2 eta*).
-- two variables, [H] Eq. 12: the limit n_hidden >> n_in >> 1, n_hidden >> n_out >> 1. It has a conserved quantity,
-  and with it a critical rate and training times. It leaves out what W2 learns, a share of 1 / (1 + p n_out / (q n_in))
-  of all (p = |W1|^2, q = |W2|^2): the half of it at first, so that its times are too long at any width simulated here.
-
-Without a hidden layer the mean is linear and exact (`regression_error`, `regression_time`).
-"""
+"""A linear student with one hidden layer ([H] section 4); see `noisysim.learners.theory`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.integrate import quad, solve_ivp
+from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from noisysim.common.fields import Field, check
+from noisysim.common.types import Doubles
+from noisysim.learners.theory.orders import GONE, Order, Traces, Trajectory, integrate
 
-BLOWN_UP = 1e4
-"""A trajectory ends where the error has grown so many times."""
-
-_GONE = 1e-8  # share of the initial error that counts as none
 _FOREVER = 1e5  # a time that no learning takes, in units of the initial 1 / (descent rate)
 _SIZE = Field("units", 1, whole=True)
 _POSITIVE = Field("", np.finfo(float).tiny)
-
-
-class Order(NamedTuple):
-    """The order parameters of a student with one hidden layer ([H] appendix B.2 has the same four).
-
-    Attributes
-    ----------
-    input_norm, output_norm : float
-        p = |W1|^2 and q = |W2|^2, squared Frobenius norms.
-    error : float
-        |E|^2 of E = W2 W1 - A: n_in n_out times the paper's epsilon.
-    overlap : float
-        r = tr(E^T W2 W1).
-    """
-
-    input_norm: float
-    output_norm: float
-    error: float
-    overlap: float
-
-
-class Traces(NamedTuple):
-    """What the mean of one update takes besides the order parameters: S = W2 W1, M = W1^T W1, N = W2 W2^T.
-
-    Attributes
-    ----------
-    e_m, e_n, e_mn : float
-        tr E M E^T, tr E^T N E, tr M E^T N E.
-    s_m, s_n : float
-        tr S M E^T, tr S^T N E.
-    ss, mm, nn : float
-        |S|^2, |M|^2, |N|^2.
-    e_mm, e_nn, e_mmn : float
-        tr E M^2 E^T, tr E^T N^2 E, tr M^2 E^T N E.
-    se_ee, se_se : float
-        tr S^T E E^T E, and |S^T E|^2 + tr S^T E S^T E.
-    """
-
-    e_m: float
-    e_n: float
-    e_mn: float
-    s_m: float
-    s_n: float
-    ss: float
-    mm: float
-    nn: float
-    e_mm: float
-    e_nn: float
-    e_mmn: float
-    se_ee: float
-    se_se: float
-
-
-class Trajectory(NamedTuple):
-    """The mean course of learning.
-
-    Attributes
-    ----------
-    steps : numpy.ndarray
-        Updates done: 0, then evenly spaced in their logarithm. All arrays have this one's shape, (points,).
-    error : numpy.ndarray
-        |E|^2 / (n_in n_out), the paper's epsilon. All but `steps` is NaN after it has grown `BLOWN_UP` times.
-    input_norm, output_norm : numpy.ndarray
-        |W1|^2 and |W2|^2; two variables hold the second at its initial value.
-    """
-
-    steps: np.ndarray
-    error: np.ndarray
-    input_norm: np.ndarray
-    output_norm: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -259,9 +165,9 @@ class LinearStudent:
         points : int
             How many to return.
         """
-        found = _integrate(self._change(rate), np.array(self.initial()), 2, steps, points)
-        p, q, error, _ = found.values
-        return Trajectory(found.times, error / (self.n_in * self.n_out), p, q)
+        course = integrate(self._change(rate), np.array(self.initial()), 2, steps, points)
+        p, q, error, _ = course.values
+        return Trajectory(course.times, error / (self.n_in * self.n_out), p, q)
 
     # -- two variables -------------------------------------------------------------------------------------------
 
@@ -273,7 +179,7 @@ class LinearStudent:
         """|W1|^2 beyond which the error grows, without teacher noise: a = 2 / c_0 ([H] Fig. 1B)."""
         return self._unit * 2 / self.coefficient(rate)
 
-    def nullcline(self, rate: float, input_norm: Any) -> np.ndarray:
+    def nullcline(self, rate: float, input_norm: Any) -> Doubles:
         """Error (epsilon) below which it grows, with teacher noise ([H] Eq. 14); infinite beyond `turning_norm`.
 
         Parameters
@@ -317,14 +223,14 @@ class LinearStudent:
         """
         c, speed, floor = self.coefficient(rate), rate * self._cube_root, self._floor
 
-        def change(values: np.ndarray) -> np.ndarray:
+        def change(values: Doubles) -> Doubles:
             a, error = values
             return speed * np.array([c * (error + floor), a * (c * a * (error + floor) - 2 * error)])
 
         start = self.initial()
-        found = _integrate(change, np.array([start.input_norm / self._unit, self._epsilon]), 1, steps, points)
-        a, error = found.values
-        return Trajectory(found.times, error, self._unit * a, np.where(np.isnan(a), np.nan, start.output_norm))
+        course = integrate(change, np.array([start.input_norm / self._unit, self._epsilon]), 1, steps, points)
+        a, error = course.values
+        return Trajectory(course.times, error, self._unit * a, np.where(np.isnan(a), np.nan, start.output_norm))
 
     # -- rates and times -----------------------------------------------------------------------------------------
 
@@ -345,7 +251,7 @@ class LinearStudent:
         # beyond c = 2 / a_0 the error grows from the start; up to there the condition has one root
         c = brentq(lambda c: (self._epsilon - a**3 / 3) * c**3 + a**2 * c**2 - 4 / 3, 0.0, 2 / a)
         rate = c / self.coefficient(1.0)
-        return rate if variables == 2 else replace(self, teacher_noise=0.0)._largest(rate, _GONE)
+        return rate if variables == 2 else replace(self, teacher_noise=0.0)._largest(rate, GONE)
 
     def training_time(self, rate: float, target: float, variables: int = 4) -> float:
         """Updates until the mean error is down to `target`; infinite if it never is.
@@ -427,7 +333,7 @@ class LinearStudent:
     def _floor(self) -> float:
         return self.teacher_noise**2 / self.n_in
 
-    def _change(self, rate: float) -> Callable[[np.ndarray], np.ndarray]:
+    def _change(self, rate: float) -> Callable[[Doubles], Doubles]:
         change = self._held if self.normalise else self.drift
         return lambda values: np.array(change(Order(*values), rate))
 
@@ -443,7 +349,7 @@ class LinearStudent:
         """Updates in which four variables bring the error down to a share of the initial one."""
         start = self.initial()
         forever = _FOREVER / (rate * (start.input_norm / self.n_in + start.output_norm / self.n_out))
-        return _integrate(self._change(rate), np.array(start), 2, forever, 2, share).reached
+        return integrate(self._change(rate), np.array(start), 2, forever, 2, share).reached
 
     def _largest(self, guess: float, share: float) -> float:
         """The largest rate at which four variables bring the error down to a share."""
@@ -456,86 +362,6 @@ class LinearStudent:
             middle = (low * high) ** 0.5
             low, high = (middle, high) if np.isfinite(self._time_to(middle, share)) else (low, middle)
         return low
-
-
-def regression_error(
-    n_in: int, n_out: int, rate: float, steps: np.ndarray, initial: float = 1.0, teacher_noise: float = 0.0
-) -> np.ndarray:
-    """Mean error of node perturbation without a hidden layer, y = W x: exact at any size.
-
-    epsilon = |W - A|^2 / (L_x L_y) becomes (1 - 2 rate + rate^2 (L_x + 2) (L_y + 2)) epsilon
-    + rate^2 (L_y + 2) sigma_t^2 in an update (Werfel et al. 2004; [H] appendix B.6 without the 2s).
-
-    Parameters
-    ----------
-    n_in, n_out : int
-    rate : float
-    steps : numpy.ndarray
-        Updates done, any shape.
-    initial : float
-        epsilon at first.
-    teacher_noise : float
-        sigma_t.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the shape of `steps`.
-    """
-    decay = 2 * rate - rate**2 * (n_in + 2) * (n_out + 2)
-    source = rate**2 * (n_out + 2) * teacher_noise**2
-    if decay == 0:
-        return initial + source * np.asarray(steps, float)
-    end = source / decay
-    return end + (initial - end) * (1 - decay) ** np.asarray(steps, float)
-
-
-def regression_time(n_in: int, n_out: int, fall: float) -> float:
-    """Fewest updates in which node perturbation without a hidden layer lowers the mean error `fall` times.
-
-    At the best rate, 1 / ((L_x + 2) (L_y + 2)): about (L_x + 2) (L_y + 2) ln(fall); [H] Eq. 9 without the 2s.
-    """
-    return float(np.log(fall) / -np.log1p(-1 / ((n_in + 2) * (n_out + 2))))
-
-
-def sgd_time(n_in: int, fall: float) -> float:
-    """Fewest updates in which SGD lowers the error `fall` times: L_x ln(fall) ([H] Eq. 9 and 13)."""
-    return float(n_in * np.log(fall))
-
-
-class _Integral(NamedTuple):
-    times: np.ndarray
-    values: np.ndarray
-    reached: float  # when the error fell to the share asked for, infinite if it did not
-
-
-def _integrate(
-    change: Callable[[np.ndarray], np.ndarray],
-    start: np.ndarray,
-    at: int,
-    steps: float,
-    points: int,
-    share: float = 0.0,
-) -> _Integral:
-    """Follow an autonomous system whose variable `at` is the error, until it has blown up or fallen to a share."""
-
-    def blown(_: float, values: np.ndarray) -> float:
-        return values[at] - BLOWN_UP * start[at]
-
-    def fallen(_: float, values: np.ndarray) -> float:
-        return values[at] - share * start[at]
-
-    blown.terminal = fallen.terminal = True  # type: ignore[attr-defined]
-    events = [blown, fallen] if share else [blown]
-    times = np.concatenate([[0.0], np.geomspace(steps, min(1.0, steps), points - 1)[::-1]])
-    found = solve_ivp(
-        lambda _, values: change(values), (0.0, steps), start, "LSODA", times, events=events, rtol=1e-8,
-        atol=1e-10 * _GONE * start[at],
-    )  # fmt: skip
-    values = np.full((len(start), points), np.nan)
-    values[:, : found.y.shape[1]] = found.y
-    reached = min(found.t_events[1], default=np.inf) if share else np.inf
-    return _Integral(times, values, float(reached))
 
 
 def _check_variables(variables: int) -> None:
