@@ -11,7 +11,8 @@ BIN = $(VENV)/bin
 PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
-WITHOUT_JIT = $(wildcard tests/compute/test_loops_without_jit.py)
+WITHOUT_JIT = tests/compute/test_loops_without_jit.py
+marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
@@ -22,27 +23,30 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
-	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m gpu --numprocesses auto --dist worksteal
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) --numprocesses auto --dist worksteal
 
 quick: check
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(WITHOUT_JIT) --quiet
 	$(BIN)/python -m pytest --quick --quiet -r fE --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --quiet $(WITHOUT_JIT)::test_every_loop_and_rule_runs_without_jit
 
-# the Python parts; then the loops, which a coverage of compiled code does not see
+# the tests, which do not see into compiled loops; then the loops without JIT
 coverage: $(VENV)/.tested
 	$(BIN)/coverage erase
-	$(BIN)/coverage run --parallel-mode -m pytest --quiet -r fE
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --parallel-mode -m pytest $(WITHOUT_JIT) --quiet
-	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=
+	mkdir -p $(VENV)/without-jit
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --append $(WITHOUT_JIT) $(VENV)/without-jit
 	$(BIN)/coverage report
 
-# BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone
+# BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone,
+# optimised less, which changes last bits once more and compiles faster
 kernels: $(VENV)/.tested
-	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest -m runs --numprocesses auto --dist loadfile
-	OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic $(BIN)/python -m pytest -m runs --numprocesses auto --dist loadfile
+	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist loadfile
+	NOISYSIM_CACHE=$(VENV)/generic OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic NUMBA_OPT=1 \
+	$(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist loadfile
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/pip check
 

@@ -2,7 +2,7 @@ r"""
 Mean-field theory against simulation
 ====================================
 
-A linear student learns a linear teacher by node perturbation, a new sample an update (Hiratani et al. 2022). Its error
+A linear student learns a linear teacher by node perturbation, a new sample per update (Hiratani et al. 2022). Its error
 :math:`\epsilon = |W - A|^2 / (n_\text{in} n_\text{out})` has a theory: exact without a hidden layer, four coupled
 variables with one. Points are means over four learners and 50 updates, lines the theory; rates are given in units of
 the critical one, above which the error does not go to zero. With a hidden layer the slowest directions are what is left

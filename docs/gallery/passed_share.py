@@ -22,7 +22,7 @@ t = np.linspace(-1, 1, 20001)
 
 
 def passed(ratio):
-    """Share of the differences that are not zero, for a noise of so many steps."""
+    """Share of the differences that are not zero, for a noise of `ratio` steps."""
     density = np.exp(-((t / (2 * ratio)) ** 2)) / (2 * ratio * np.sqrt(np.pi))
     return 1 - np.sum((1 - np.abs(t)) * density) * (t[1] - t[0])
 
@@ -36,7 +36,7 @@ for bits, colour in zip(BITS, plt.colormaps["viridis"](np.linspace(0, 0.85, len(
         device = f"crossbar:adc_bits={bits},line_noise={noise},read_noise=0"
         chip = noisysim.Chip([64, 64], device, seed=1)
         first, second = chip.passes(inputs, [noisysim.Drive(), noisysim.Drive()])
-        ratios.append(noise * (2 ** (bits - 1) - 1))  # the full scale is so many steps
+        ratios.append(noise * (2 ** (bits - 1) - 1))  # steps in the full scale
         shares.append(np.mean(first.output != second.output))
         assert abs(shares[-1] - passed(ratios[-1])) < 0.02
     axes.semilogx(ratios, 100 * np.array(shares), "o", color=colour, ms=5, label=f"{bits} bits")

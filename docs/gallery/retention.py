@@ -3,7 +3,7 @@ What drift leaves after years
 =============================
 
 Eight chips of phase-change memory learn the digits and are then left alone. ``noisysim.retention`` tests them as they
-are after so many seconds; the run itself stays as it is. A calibration read may scale each array's output by what drift
+are after given times (s); the run itself stays as it is. A calibration read may scale each array's output by what drift
 has taken from it on average (``compensation=1``): what is left are the differences from cell to cell, and 1/f noise
 that grows with age.
 """

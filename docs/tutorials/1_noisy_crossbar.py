@@ -33,7 +33,7 @@ assert result.history["test_accuracy"][-1] > 0.75
 result.plot()
 
 # %%
-# Everything in the summary is also there as numbers: a value an epoch in ``history``, a value an update in ``steps``.
+# Everything in the summary is also there as numbers: a value per epoch in ``history``, one per update in ``steps``.
 
 print(np.round(result.history["test_accuracy"], 3))
 print(len(result.steps["train_loss"]), "updates,", result.cost["adc_conversions"], "ADC conversions")

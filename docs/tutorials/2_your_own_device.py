@@ -40,8 +40,8 @@ print(result)
 assert result.history["test_accuracy"][-1] > 0.6
 
 # %%
-# What is left out is ideal: this chip has no cells, no converters and no error of a write, only jumps, and DANP learns
-# from them. The summary shows a hash of the file. A result file keeps the source, and going on asks for the same one.
+# What is not defined is ideal: this chip has no cells, no converters and no error of a write, only jumps, and DANP learns
+# from them. The summary shows a hash of the file. A result file keeps the source, and resuming asks for the same one.
 #
 # Mistakes
 # --------
@@ -75,7 +75,7 @@ except ValueError as error:
 # Cells
 # -----
 #
-# The second version has cells. ``Array`` brings what lies between weights and cells, ``Converters`` the DAC, the ADC
+# The second version has cells. ``Array`` brings what is between weights and cells, ``Converters`` the DAC, the ADC
 # and their hooks; ``Field`` says unit and range once, for checks, messages and ``noisysim devices jumpy.py``. Two hooks
 # are new: ``cell_std``, the standard deviation of one read of a cell, and ``program``, what a write leaves. The chip
 # adds up what a line's cells contribute and hands it to ``readout`` as ``energy``, a variance.

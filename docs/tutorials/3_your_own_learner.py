@@ -119,7 +119,7 @@ observation = noisysim.Chip([64, 32, 10], "crossbar").forward(np.zeros((1, 64), 
 print([name for name in dir(observation) if not name.startswith("_")])
 
 # %%
-# The chip that has them gives them to nobody who did not ask by name when it was made:
+# The chip that has them gives them only where they were asked for by name when it was made:
 
 chip = noisysim.Chip([64, 32, 10], "crossbar")
 for cheat in (chip.cells, lambda: chip.oracle(None)):

@@ -32,7 +32,7 @@ study = noisysim.sweep(**arguments, seed=range(2), out="study.h5", overwrite=Tru
 print(study)
 
 # %%
-# Runs that diverged, or failed otherwise, are labelled and told; the others go on. ``problems`` lists all of them with
+# Runs that diverged, or failed otherwise, are labelled and told; the others continue. ``problems`` lists all of them with
 # their reasons, ``counts`` how many there are, ``noticed`` how many finished with a warning: that they learned nothing,
 # for one.
 
@@ -71,7 +71,7 @@ harmless = data.line_noise.where(mean > mean.isel(line_noise=0) - 0.02).max("lin
 print(harmless.to_pandas())
 
 # %%
-# Going on
+# Resuming
 # --------
 #
 # The same call with the same file does what is missing, after Ctrl-C, a crash, or because more is asked for. Here a

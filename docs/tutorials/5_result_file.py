@@ -2,8 +2,8 @@
 The result file
 ===============
 
-A run leaves one HDF5 file: what was asked for, what was found, and the state from which it can go on. This page reads
-it with plain ``h5py``, then with noisysim, stops a run in the middle and goes on with it. The whole layout:
+A run leaves one HDF5 file: what was asked for, what was found, and the state from which it is resumed. This page reads
+it with plain ``h5py``, then with noisysim, stops a run in the middle and resumes it. The whole layout:
 :doc:`/result-file`.
 """
 
@@ -27,7 +27,7 @@ noisysim.run(layers=[32], epochs=8, seed=0, diagnostics=["angle"], every=30, out
 # With h5py alone
 # ---------------
 #
-# Somebody who does not have noisysim can read all of it. The settings are JSON texts, the histories are arrays.
+# All of it can be read without noisysim. The settings are JSON texts, the histories are arrays.
 
 with h5py.File("run.h5") as file:
     print(dict(file.attrs))
@@ -47,7 +47,7 @@ print(json.dumps({k: config[k] for k in ("learner", "optimizer", "layers", "seed
 print(cost)
 
 # %%
-# A value of ``history/epoch`` is an epoch's, of ``history/step`` an update's. A diagnostic has its own clock:
+# ``history/epoch`` has a value per epoch, ``history/step`` one per update. A diagnostic has its own clock:
 # ``update`` says how many updates were done before each look.
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
@@ -105,8 +105,8 @@ print(noisysim.load("killed.h5").status, "after", epochs_done("killed.h5"), "epo
 assert 5 <= epochs_done("killed.h5") < 30
 
 # %%
-# ``resume``, or ``noisysim resume killed.h5``, goes on. Noise is a function of the seed and of the number of the pass,
-# so that the run ends with the bits of one that nobody disturbed.
+# ``resume``, or ``noisysim resume killed.h5``, resumes it. Noise is a function of the seed and of the number of the pass,
+# so that the run ends with the bits of one that was not disturbed.
 
 resumed = noisysim.resume("killed.h5")
 undisturbed = noisysim.run(layers=[32], epochs=30, seed=0)
