@@ -17,7 +17,7 @@ import noisysim.devices as devices
 from noisysim.chip.chip import Chip
 from noisysim.common.types import Array, Doubles, Floats
 from noisysim.devices import files as device_files
-from noisysim.devices.contract import Device
+from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.physics.laws import each
 from noisysim.devices.resolved import resolve
 
@@ -142,7 +142,7 @@ class Faults(NamedTuple):
     shares: dict[str, float]
 
 
-def transfer(device: Any, seed: int = 0) -> Transfer:
+def transfer(device: DeviceSpec, seed: int = 0) -> Transfer:
     """Sweep the input of lines of equal weights, from DAC to ADC.
 
     A DAC of fixed range is driven a fifth beyond it. One that scales each vector to its largest value finds that on a
@@ -155,73 +155,73 @@ def transfer(device: Any, seed: int = 0) -> Transfer:
     seed : int
         Of the chip.
     """
-    device = _written_by_target(devices.get(device))
-    bound, full, span = resolve(device).full_span_weight(LINE + 1), *_full_scales(device)
+    model: Device = _written_by_target(devices.get(device))
+    bound, full, span = resolve(model).full_span_weight(LINE + 1), *_full_scales(model)
     weight = min(bound, 1.2 * span / (LINE * full)) if span else bound / 2
     weights = np.full((COLUMNS, LINE + 1), weight, np.float32)
     weights[:, LINE] = 0
-    chip = _written(device, weights, seed)
-    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if resolve(device).dac_range else 1.0)
+    chip = _written(model, weights, seed)
+    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if resolve(model).dac_range else 1.0)
     x = np.tile(_swept(inputs, full), (REPEATS, 1))
     return Transfer(inputs, LINE * weight * inputs, chip.forward(x).output.reshape(REPEATS, SWEEP, COLUMNS))
 
 
-def read_noise(device: Any, seed: int = 0) -> ReadNoise | None:
+def read_noise(device: DeviceSpec, seed: int = 0) -> ReadNoise | None:
     """Read one line many times, half driven, before the ADC's resolution and errors; None for exact reads.
 
     The law is ``readout_law``, given the variance that the line's cells add by their ``cell_std``; for cells that are
     read one by one (``read_cell``) there is none of the line.
     """
-    device = devices.get(device)
-    if not devices.is_noisy(device):
+    model: Device = devices.get(device)
+    if not devices.is_noisy(model):
         return None
-    bound, full, span = resolve(device).full_span_weight(LINE + 1), *_full_scales(device)
+    bound, full, span = resolve(model).full_span_weight(LINE + 1), *_full_scales(model)
     weights = np.zeros((1, LINE + 1), np.float32)
     weights[:, :LINE] = min(bound / 2, span / (LINE * full)) if span else bound / 2
     span = span or 1.25 * LINE * float(weights[0, 0]) * full
-    plain = {name: 0 for name in device._asdict() if name.startswith("adc_")} | {"adc_range": span}
-    device = _with(_written_by_target(_sound(device)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
-    chip = _written(device, weights, seed)
-    chip.wait(resolve(device).drift_start)
+    plain = {name: 0 for name in model._asdict() if name.startswith("adc_")} | {"adc_range": span}
+    model = _with(_written_by_target(_sound(model)), **plain, tile_rows=0, wire_resistance=0, compensation=0)
+    chip = _written(model, weights, seed)
+    chip.wait(resolve(model).drift_start)
     seen = chip.forward(np.tile(_swept(np.array([full / 2]), full), (READS, 1)))
     exact, energy = _line(chip, seen.inputs[0][0].astype(float), weights[0])
     reads = seen.output[:, 0].astype(float) - exact
-    law = devices.laws(device).get("readout_law")
-    if law is None or "read_cell" in devices.own_hooks(device):
+    law = devices.laws(model).get("readout_law")
+    if law is None or "read_cell" in devices.own_hooks(model):
         return ReadNoise(reads, float(reads.mean()), float(reads.std()), False)
-    mean, std = law(exact, energy, device)
+    mean, std = law(exact, energy, model)
     return ReadNoise(reads, float(mean) - exact, float(std), True)
 
 
-def programming_error(device: Any, seed: int = 0) -> ProgrammingError | None:
+def programming_error(device: DeviceSpec, seed: int = 0) -> ProgrammingError | None:
     """Write cells all over their range; None where the controller has no target to miss.
 
     Targets are random, so that they keep no step with a cell's levels. The law is ``program_law``, of a cell as the
     fields say it is; a closed loop of pulses has none.
     """
-    device = devices.get(device)
-    hooks, closed = devices.own_hooks(device), resolve(device).verified
+    model: Device = devices.get(device)
+    hooks, closed = devices.own_hooks(model), resolve(model).verified
     if not closed and ("pulse" in hooks or "program" not in hooks):
         return None
-    targets = _conductances(device, np.sort(np.random.default_rng(seed).random(TARGETS)))
-    chip = _written_cells(device, targets, COPIES, seed)
-    law = None if closed else devices.laws(device).get("program_law")
+    targets = _conductances(model, np.sort(np.random.default_rng(seed).random(TARGETS)))
+    chip = _written_cells(model, targets, COPIES, seed)
+    law = None if closed else devices.laws(model).get("program_law")
     declared = None
     if law is not None:
-        mean, std = law(targets, device)
+        mean, std = law(targets, model)
         declared = (np.asarray(mean, float) - targets, np.broadcast_to(np.asarray(std, float), targets.shape))
     return ProgrammingError(targets, _cells(chip) - targets, declared)
 
 
-def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
+def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
     """Give cells pulses up, then down, as many as take a nominal cell from end to end; None without pulses."""
-    device = devices.get(device)
-    if "pulse" not in devices.own_hooks(device):
+    model: Device = devices.get(device)
+    if "pulse" not in devices.own_hooks(model):
         return None
-    numbers = resolve(device)
+    numbers = resolve(model)
     single = not numbers.paired or numbers.verified
-    device = _with(_sound(device), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
-    chip = Chip([1, PULSED], device, seed=seed, oracle=True, init="zero")
+    model = _with(_sound(model), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
+    chip = Chip([1, PULSED], model, seed=seed, oracle=True, init="zero")
     a_pulse = numbers.pulse_step * (2 if single else 1) * numbers.full_span_weight(1)
     per_look = max(1, round(min(1 / numbers.pulse_step, MOST_PULSES) / POINTS))
 
@@ -245,20 +245,20 @@ def pulse_response(device: Any, seed: int = 0) -> PulseResponse | None:
     return PulseResponse(per_look * np.arange(POINTS + 1), up, follow(-1) if single else up[:0])
 
 
-def ageing(device: Any, seed: int = 0) -> Ageing | None:
+def ageing(device: DeviceSpec, seed: int = 0) -> Ageing | None:
     """Write a few conductances and wait, from where drift starts to ten years; None for cells that stay.
 
     Where the periphery compensates, each look also drives the array with random +-1 and projects what it gives on what
     the written weights would.
     """
-    device = devices.get(device)
-    if "drift" not in devices.own_hooks(device):
+    model: Device = devices.get(device)
+    if "drift" not in devices.own_hooks(model):
         return None
-    targets = _conductances(device, np.array(SHARES))
-    chip = _written_cells(device, targets, AGED, seed)
+    targets = _conductances(model, np.array(SHARES))
+    chip = _written_cells(model, targets, AGED, seed)
     x = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), (PROBES, len(targets)))
-    wanted = np.repeat(x @ _weights(device, targets)[:, None], AGED, axis=1)
-    numbers = resolve(device)
+    wanted = np.repeat(x @ _weights(model, targets)[:, None], AGED, axis=1)
+    numbers = resolve(model)
     start = numbers.drift_start
     ages = np.geomspace(start, min(max(LIFETIME, 1e4 * start), LONGEST), AGES)
     cells, output = [], []
@@ -270,12 +270,12 @@ def ageing(device: Any, seed: int = 0) -> Ageing | None:
     return Ageing(ages, targets, np.array(cells), np.array(output) if output else None)
 
 
-def faults(device: Any, seed: int = 0) -> Faults | None:
+def faults(device: DeviceSpec, seed: int = 0) -> Faults | None:
     """Look at every cell of one array; None if all are sound."""
-    device = _with(devices.get(device), slices=1)
-    numbers = resolve(device)
+    model: Device = _with(devices.get(device), slices=1)
+    numbers = resolve(model)
     pairs = numbers.paired
-    shown = Chip([ARRAY, ARRAY // 2 if pairs else ARRAY], device, seed=seed, oracle=True, init="zero").cells()
+    shown = Chip([ARRAY, ARRAY // 2 if pairs else ARRAY], model, seed=seed, oracle=True, init="zero").cells()
     if not shown or not shown[0].stuck.any():
         return None
     sides = slice(0, 2 if pairs else 1)
@@ -283,7 +283,7 @@ def faults(device: Any, seed: int = 0) -> Faults | None:
     g = np.stack([shown[0].plus[0], shown[0].minus[0]])[sides]
     cut = stuck & (g == 0)
     cut &= cut.all(axis=(0, 1))[None, None, :] | cut.all(axis=(0, 2))[None, :, None]
-    ends = [np.isclose(g, end, atol=1e-5 * numbers.span) for end in _conductances(device, np.array([0.0, 1.0]))]
+    ends = [np.isclose(g, end, atol=1e-5 * numbers.span) for end in _conductances(model, np.array([0.0, 1.0]))]
     kinds = np.select([cut, stuck & ends[0], stuck & ends[1], stuck], [4, 1, 2, 3], 0)
     array = kinds.transpose(2, 1, 0).reshape(ARRAY, -1)  # the two lines of an output beside each other
     return Faults(array, {kind: float((array == k).mean()) for k, kind in enumerate(KINDS)})

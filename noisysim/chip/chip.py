@@ -23,7 +23,7 @@ from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array
 from noisysim.compute import backends, seeding
 from noisysim.compute.observation import Batch, Drive, Observation
-from noisysim.devices.contract import Device
+from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture
@@ -87,7 +87,7 @@ class Chip:
     def __init__(
         self,
         layers: Sequence[Any],
-        device: Any = "crossbar",
+        device: DeviceSpec = "crossbar",
         activation: str | Activation = "leaky_relu",
         decorrelate: bool = False,
         seed: seeding.Seeds = 0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 Own = TypeVar("Own", bound="Device")
 
@@ -24,3 +26,7 @@ class Device(Protocol):
 
     def _replace(self: Own, *_: Any, **changes: Any) -> Own:
         """The device with other values; `_` is there for type checkers, which then accept any named tuple's."""
+
+
+DeviceSpec: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | Device"
+"""What `noisysim.devices.get` takes: a name or a path, either with settings, a mapping, or a device."""
