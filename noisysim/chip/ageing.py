@@ -27,7 +27,7 @@ CONDUCTANCE = 0.002
 SHARES = (0.05, 0.5, 1.0)
 """Conductances at which a device's ageing is looked at, of its range."""
 DEVIATIONS = (-2.0, 0.0, 2.0)
-"""The same of the own values of cells, in standard deviations."""
+"""Own values of cells at which it is looked at, in standard deviations."""
 PER_DECADE, SHORTEST, LONGEST = 6, 1e-9, 1e12
 """Ages at which it is looked at, and their range, s."""
 
@@ -105,7 +105,7 @@ def _ages(read_time: float) -> list[float]:
 
 
 def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
-    """Conductances, and the numbers of cells whose own values lie about the nominal ones."""
+    """Conductances, and the numbers of cells with own values about the nominal ones."""
     fields, specs = device_files.scalars(device), declared(type(device))
     spread = [name for name in devices.spreads(device) if specs[name].spread.of == "cell"]  # type: ignore[union-attr]
     numbers = resolve(device)

@@ -187,36 +187,36 @@ class Arrays(CellState):
         return not self.pulsed or self.verified
 
     def weight_arrays(self) -> list[Any]:
-        """Copies of the weights that the arrays amount to, (chips n_out, n_in) a layer, where they lie."""
+        """Copies of the weights that the arrays amount to, (chips n_out, n_in) per layer, on the backend."""
         arrays = []
         for layer, (n_out, n_in) in enumerate(self.net.shapes):
             whole = self._backend.xp.zeros((self.chips * n_out, n_in), np.float32)
             first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
             for start, stop, at, _ in self.tiles[first : first + count].tolist():
-                lies = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
-                whole[:, start:stop] += self.weights[lies].reshape(-1, stop - start)
+                tile = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
+                whole[:, start:stop] += self.weights[tile].reshape(-1, stop - start)
             arrays.append(whole)
         return arrays
 
     def wanted_weights(self) -> list[Any]:
-        """The weights as the write controller knows them, (chips n_out, n_in) a layer, where they lie."""
+        """The weights as the write controller knows them, (chips n_out, n_in) per layer, on the backend."""
         if not self.has_cells:
             return self.weight_arrays()
-        found = []
+        weights = []
         for here, (_, n_in), scale in zip(self._layers(), self.net.shapes, self.scales, strict=True):
-            found.append(self.targets[here].reshape(-1, n_in) / scale)
-        return found
+            weights.append(self.targets[here].reshape(-1, n_in) / scale)
+        return weights
 
     def _layers(self) -> list[slice]:
-        """Where the cells of each layer lie."""
+        """Where the cells of each layer are."""
         ends = [self.chips * int(end) for end in np.cumsum([a * b for a, b in self.net.shapes])]
         return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
     def show(self, clock: float) -> list[Cells]:
-        """Copies of what the cells hold, one `Cells` a layer; a device without cells has none to show."""
+        """Copies of what the cells hold, one `Cells` per layer; a device without cells has none to show."""
         if not self.has_cells:
             return []
-        found, take = [], self._backend.take
+        layers, take = [], self._backend.take
         now, stuck, since, aimed = take(self.now), take(self.stuck), take(self.since), take(self.aimed)
         for here, (n_out, n_in) in zip(self._layers(), self.net.shapes, strict=True):
             shape = (self.net.slices, 2, self.chips * n_out, n_in)
@@ -224,8 +224,8 @@ class Arrays(CellState):
             held = ~np.isnan(stuck[:, here]).reshape(shape) if stuck.size else np.zeros(shape, bool)
             age = (clock - since[:, here]).reshape(shape) if self.timed else np.zeros(shape)
             target = aimed[:, here].reshape(shape).copy() if self.aims else np.full(shape, np.nan, np.float32)
-            found.append(Cells(g[:, 0], g[:, 1], held, age, target))
-        return found
+            layers.append(Cells(g[:, 0], g[:, 1], held, age, target))
+        return layers
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Arrays(CellState):
         driven : sequence of array
             What drives each layer, as an observation has it.
         """
-        xp, found = self._backend.xp, []
+        xp, lines = self._backend.xp, []
         middle = self.span[0] + self.span[1] / 2
         for layer, (here, (n_out, n_in)) in enumerate(zip(self._layers(), self.net.shapes, strict=True)):
             x = driven[layer].reshape(self.chips, -1, n_in)
@@ -286,8 +286,8 @@ class Arrays(CellState):
                 s = k // (int(count) // self.net.slices)
                 minus = self.aimed[2 * s + 1, here] if self.paired else middle
                 weights = ((self.aimed[2 * s, here] - minus) * self.units[layer, s]).reshape(self.chips, n_out, n_in)
-                found.append(xp.matmul(x[:, :, start:stop], weights[:, :, start:stop].swapaxes(1, 2)))
-        return found
+                lines.append(xp.matmul(x[:, :, start:stop], weights[:, :, start:stop].swapaxes(1, 2)))
+        return lines
 
     def done(self) -> tuple[int, int]:
         """Cells programmed and pulses given since this was asked last."""
@@ -295,7 +295,7 @@ class Arrays(CellState):
         return cells, pulses
 
     def done_by_chip(self) -> np.ndarray:
-        """The same of each chip, (chips, 2) int64; unless they are counted apart, only the sum is right."""
+        """`done` of each chip, (chips, 2) int64; unless they are counted apart, only the sum is right."""
         return self._cells.done()
 
     def _put(self, array: np.ndarray) -> Any:

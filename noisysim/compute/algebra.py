@@ -51,7 +51,7 @@ def outer(
     out : Layered, optional
         Room for the result.
     normed : sequence of (array or None)
-        Normalised lines of the layers that have such: what goes along with their mean and their spread is left out of
+        Normalised lines of the layers that have such: the parts along their mean and their spread are removed from
         the sum.
     chips : int
 

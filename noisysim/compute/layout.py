@@ -1,16 +1,16 @@
-"""What the loops of every backend agree on: where things lie in tables and buffers, and which noise goes where."""
+"""What the loops of every backend agree on: where things are in tables and buffers, and the streams of noise."""
 
-# Columns of `table`, one row a layer. A layer's tiles lie together, slice by slice, the most significant first.
-# What it is driven with and its activities are counted in values a sample: all positions.
+# Columns of `table`, one row per layer. A layer's tiles follow each other, slice by slice, the most significant first.
+# What it is driven with and its activities are counted in values per sample: all positions.
 N_IN, N_OUT, FIRST_TILE, TILES, INPUTS_AT, ACTIVITIES_AT, CELLS_AT, ROTATION_AT, ROWS_AT = range(9)
-# Columns of `geometry`, one row a layer. What its arrays see of the image below (kernel 0: all of it, no image); the
+# Columns of `geometry`, one row per layer. What its arrays see of the image below (kernel 0: all of it, no image); the
 # positions of its own lines; what the periphery makes of them: pooling (window 0: none), and what it gives on.
 KERNEL, STRIDE, MARGIN, HEIGHT, WIDTH, CHANNELS = range(6)
 POSITIONS, GRID_HEIGHT, GRID_WIDTH, POOL, POOL_STRIDE, POOLED_HEIGHT, POOLED_WIDTH = range(6, 13)
 LINES, OUTPUTS, ACTIVATION, NORM_AT, MASK_AT = range(13, 18)
-# Columns of `tiles`, one row a tile: the array columns it holds, where its weights and its converters start.
+# Columns of `tiles`, one row per tile: the array columns it holds, where its weights and its converters start.
 TILE_FROM, TILE_TO, TILE_AT, TILE_COLUMNS = range(4)
-# What a drive adds, where: last axis of `lies`.
+# What a drive adds, where: last axis of the table of places.
 ON_LINE, ON_OUTPUT, ON_WEIGHTS = range(3)
 # Kinds of noise stream: the top bits of a counter's last word.
 NORMAL_STREAM, UNIFORM_STREAM, WRITE_STREAM, OWN_STREAM, ROUNDING_STREAM = range(5)

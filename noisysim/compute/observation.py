@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     targets : numpy.ndarray
         float32, (batch, n_out); one-hot rows for classification.
     loss : callable
-        ``loss(output, targets) -> (batch,)`` float64, one value a sample.
+        ``loss(output, targets) -> (batch,)`` float64, one value per sample.
     """
 
     inputs: np.ndarray
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 class Drive:
     """What a learner applies to one pass, each array its own choice, and what it asks to be told of it.
 
-    Every sequence holds one entry a layer, ``None`` where nothing is applied; an empty one drives no layer.
+    Every sequence holds one entry per layer, ``None`` where nothing is applied; an empty one drives no layer.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def _pieces(part: str, given: Any) -> tuple[Any, ...]:
         len(given)
         pieces = tuple(given)
     except TypeError:
-        raise TypeError("a drive's perturbations, outputs and weights are lists with an entry a layer") from None
+        raise TypeError("a drive's perturbations, outputs and weights are lists with one entry per layer") from None
     for piece in pieces:
         if type(piece) is not np.ndarray and piece is not None:
             return tuple([_plain_piece(f"the {part} of layer {k}", one) for k, one in enumerate(pieces)])

@@ -85,7 +85,7 @@ class CellReader:
         tile += k
         start, n, total = self._tiles[tile][TILE_FROM], x.shape[1], cells.now.shape[1]
         s = k // (self._table[layer][TILES] // cells.units.shape[1])
-        lie = (2 * s, total, self._chips * self._table[layer][CELLS_AT] + start, n_in * n_out, n_in)
+        places = (2 * s, total, self._chips * self._table[layer][CELLS_AT] + start, n_in * n_out, n_in)
         own = cells.own.reshape(len(cells.own), -1) if loops.OWN_CELLS else self._space.nothing
         most = max(1, SEEN // (self._chips * 2 * n_out * n)) if loops.HAS_JUMP else span[1] - span[0]
         for first in range(*span, most):
@@ -95,10 +95,10 @@ class CellReader:
                 seen = self._space.room("seen", self._chips * rows, 2 * n_out * n, dtype=np.uint8)
                 launch(
                     loops.move_states, self._chips * n_out * (2 if loops.PAIRED else 1) * ((n + 3) // 4),
-                    cells.states.reshape(-1), own, standing.ranges, *lie, n, n_out, rows, first,
+                    cells.states.reshape(-1), own, standing.ranges, *places, n, n_out, rows, first,
                     waited if first == span[0] else between, between, *counted, seen, self._numbers,
                 )  # fmt: skip
             launch(
                 loops.read_cells, self._chips * rows * n_out, x, cells.now.reshape(-1), own, seen, standing.ranges,
-                *lie, cells.units[layer, s], rows, first, *counted, product, self._numbers,
+                *places, cells.units[layer, s], rows, first, *counted, product, self._numbers,
             )  # fmt: skip

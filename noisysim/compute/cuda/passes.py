@@ -122,7 +122,7 @@ class Passes:
         list of array
             (rows of all chips, lines) float32, tile by tile.
         """
-        found = []
+        tiles = []
         plain = standing._replace(gains=xp.ones_like(standing.gains), peaks=xp.zeros_like(standing.peaks))
         for layer, array in enumerate(inputs):
             driven, own_rows = self._flat(layer, array), len(array) // self.chips
@@ -132,8 +132,8 @@ class Passes:
                 lines = xp.empty((len(array), int(self._geometry[layer, LINES])), np.float32)
                 product, energy = self._analog(layer, k, 0, driven, plain, None)
                 self._read_lines(layer, k, product, energy, None, 0, lines, False, False, plain, 0, first_pass)
-                found.append(lines)
-        return found
+                tiles.append(lines)
+        return tiles
 
     def drop(self, mask: Floats, layer: int, rate: float, first_sample: int, number: int, keys: Words) -> None:
         """Draw what the periphery drops of a layer's hidden outputs, (rows, values)."""
@@ -157,22 +157,22 @@ class Passes:
         Written to the observations; kept here where they have no room for it. Of a pass that has not parted from the
         first it is the same.
         """
-        observed, found = job.call.observed, [self._flat(layer, job.call.observed[0].inputs[layer])]
-        self._drive(layer, 0, x, job, found[0])
+        observed, driven = job.call.observed, [self._flat(layer, job.call.observed[0].inputs[layer])]
+        self._drive(layer, 0, x, job, driven[0])
         for p in range(1, len(observed)):
             same = layer == 0 or layer <= job.call.fork[p]
             if layer == 0 or (same and not observed.whole):
-                found.append(found[0])
+                driven.append(driven[0])
                 continue
             if observed.whole:
-                found.append(self._flat(layer, observed[p].inputs[layer]))
+                driven.append(self._flat(layer, observed[p].inputs[layer]))
             else:
-                found.append(self._space.room(f"driven {p}", *found[0].shape))
+                driven.append(self._space.room(f"driven {p}", *driven[0].shape))
             if same:
-                found[p][...] = found[0]
+                driven[p][...] = driven[0]
             else:
-                self._drive(layer, p, x, job, found[p])
-        return found
+                self._drive(layer, p, x, job, driven[p])
+        return driven
 
     def _drive(self, layer: int, p: int, x: Floats, job: Job, driven: Floats) -> None:
         """What drives a layer in one pass: hidden outputs, their patches, decorrelated, converted."""

@@ -1,6 +1,6 @@
 """What CuPy offers of what noisysim uses, on NumPy's arrays: beside Numba's simulator, for machines without a GPU.
 
-As with CuPy, what lies on the GPU does not mix with what does not: an operation on both fails.
+As with CuPy, arrays on the GPU and NumPy's do not mix: an operation on both fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class ndarray(np.ndarray):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """What tells that an array lies on a GPU."""
+        """The description of an array on a GPU, as CuPy's arrays have it."""
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -25,7 +25,7 @@ class ndarray(np.ndarray):
         return _on_gpu(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """The same of functions that are no ufuncs."""
+        """NumPy's functions that are no ufuncs, likewise."""
         return _on_gpu(func, args, kwargs)
 
     def __getitem__(self, where: Any) -> Any:
@@ -59,10 +59,10 @@ def _placed(value: Any) -> Any:
 
 def _on_gpu(function: Any, args: Any, kwargs: Any) -> Any:
     out = kwargs.get("out")
-    found = function(*_plain(tuple(args)), **{k: _plain(v) for k, v in kwargs.items()})
+    result = function(*_plain(tuple(args)), **{k: _plain(v) for k, v in kwargs.items()})
     if out is not None:
         return out[0] if isinstance(out, tuple) else out
-    return _placed(found)
+    return _placed(result)
 
 
 def asnumpy(array: Any) -> np.ndarray:
@@ -73,8 +73,8 @@ def asnumpy(array: Any) -> np.ndarray:
 
 def array(values: Any, *args: Any, **kwargs: Any) -> Any:
     """A copy on the GPU."""
-    given = values.view(np.ndarray) if isinstance(values, ndarray) else values
-    return np.array(given, *args, **kwargs).view(ndarray)
+    source = values.view(np.ndarray) if isinstance(values, ndarray) else values
+    return np.array(source, *args, **kwargs).view(ndarray)
 
 
 def asarray(values: Any, *args: Any, **kwargs: Any) -> Any:
@@ -83,11 +83,11 @@ def asarray(values: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    found = getattr(np, name)
-    if not callable(found) or isinstance(found, type):
-        return found
+    value = getattr(np, name)
+    if not callable(value) or isinstance(value, type):
+        return value
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        return _on_gpu(found, args, kwargs)
+        return _on_gpu(value, args, kwargs)
 
     return function

@@ -1,4 +1,4 @@
-"""The cache of machine code: one folder for all that is compiled, used only where nobody else can write.
+"""The cache of machine code: one folder for all that is compiled, used only where no other user can write.
 
 A file is what one function became for one signature: a checksum, then the pickled pair of Numba's key and code. Reading
 unpickles and runs what it finds, so that the folder must belong to this user (or to root) and be closed to writers
@@ -148,7 +148,7 @@ class Files:
         return data if saved == key else None
 
     def save(self, key: Any, data: Any) -> None:
-        """Save under a key, in one step, so that nobody finds half of it."""
+        """Save under a key, in one step, so that no other process finds half of it."""
         content = dumps((key, data))  # type: ignore[no-untyped-call]
         name = self._name(key)
         draft = f"{name}.{uuid.uuid4().hex}{DRAFT}"

@@ -1,4 +1,4 @@
-"""What to say of a hook that a compiler refuses: one line, with its file and line."""
+"""The message about a hook that a compiler refuses: one line, with its file and line."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def compiled(device: Any, hook: str, function: Callable[..., Any]) -> Any:
             warnings.simplefilter("ignore")
             made.compile((scalar,) * (len(taken(function)) - 1) + (numbers_type,))
     except Exception as error:
-        path, line, said = _useful(function, str(error))
-        raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {said}; {usage(hook)}") from None
+        path, line, reason = _useful(function, str(error))
+        raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {reason}; {usage(hook)}") from None
     returned = made.nopython_signatures[0].return_type
     if not isinstance(returned, (numba.types.Number, numba.types.Boolean)):
         raise DeviceError(f"{place(function)}: {hook} returns {returned} when compiled; {usage(hook)}")
@@ -63,8 +63,8 @@ def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseExce
     known = isinstance(error, (numba.core.errors.NumbaError, KeyError))  # a key: of a function that CUDA lacks
     known = known or type(error).__name__ == "NvvmError"
     if own_functions and known and not backends.get(backend).HOST_MEMORY:
-        path, _, said = _useful(next(iter(own_functions.values())), str(error))
-        return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {said}")
+        path, _, reason = _useful(next(iter(own_functions.values())), str(error))
+        return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {reason}")
     return error
 
 
@@ -75,14 +75,14 @@ def _useful(function: Callable[..., Any], message: str) -> tuple[str, int, str]:
     """File, line and the first line that tells something of a compiler's message."""
     path, line = function.__code__.co_filename, function.__code__.co_firstlineno
     lines = [re.sub("\x1b\\[[0-9;]*m", "", text).strip() for text in message.splitlines()]
-    for found in re.finditer(r'File "([^"]+)", line (\d+)', "\n".join(lines)):
-        if Path(found[1]).name == Path(path).name:
-            line = int(found[2])
+    for match in re.finditer(r'File "([^"]+)", line (\d+)', "\n".join(lines)):
+        if Path(match[1]).name == Path(path).name:
+            line = int(match[2])
             break
     at = next((k for k, text in enumerate(lines) if not _NOISE.match(text)), None)
     if at is None:
         return path, line, "numba gives no reason"
-    said = lines[at]
-    if said.endswith(":"):
-        said += " " + next((text.removeprefix(">>> ") for text in lines[at + 1 :] if text), "")
-    return path, line, said
+    reason = lines[at]
+    if reason.endswith(":"):
+        reason += " " + next((text.removeprefix(">>> ") for text in lines[at + 1 :] if text), "")
+    return path, line, reason

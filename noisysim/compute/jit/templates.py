@@ -66,25 +66,25 @@ def _is_template(module: str) -> bool:
 
 def _imports(text: str) -> list[tuple[str, list[ast.alias]]]:
     """The modules of `noisysim.compute` that a text imports names from, as paths, at its top."""
-    found = []
+    imports = []
     for node in ast.parse(text).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE):
             module = node.module.removeprefix(_PACKAGE).replace(".", "/")
             if (COMPUTE / module).is_dir():  # ``from package import module``
-                found += [(f"{module}/{alias.name}", [alias]) for alias in node.names]
+                imports += [(f"{module}/{alias.name}", [alias]) for alias in node.names]
             else:
-                found.append((module, node.names))
-    return found
+                imports.append((module, node.names))
+    return imports
 
 
 def _support(text: str) -> dict[str, str]:
     """Path -> text of the modules, no templates, that a text imports, and that these import."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     left = [text]
     while left:
         for module, _ in _imports(left.pop()):
             path = COMPUTE / f"{module}.py"
-            if module not in found and not _is_template(module) and path.is_file():
-                found[module] = path.read_text()
-                left.append(found[module])
-    return found
+            if module not in texts and not _is_template(module) and path.is_file():
+                texts[module] = path.read_text()
+                left.append(texts[module])
+    return texts

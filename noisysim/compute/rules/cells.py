@@ -154,16 +154,16 @@ def reset_goal(difference, k, span):
     return g_min + min(max(difference if k == 0 else -difference, ZERO), width)
 
 
-# --- what draws are shared by ---------------------------------------------------------------------------------------
+# --- how a block is gone through --------------------------------------------------------------------------------------
 
 
 def few_written(written, n):
-    """Whether so few cells of a block of n weights are written that each draws noise by itself."""
+    """Whether cells draw noise one by one, since few of a block of n weights are written."""
     return written < n // FEW_WRITES
 
 
 def few_pulsed(listed, n):
-    """Whether so few weights of a block of n got pulses that each is brought up to date by itself."""
+    """Whether weights are brought up to date one by one, since few of a block of n got pulses."""
     return listed < n // FEW_PULSES
 
 

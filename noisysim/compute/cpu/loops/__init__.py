@@ -3,6 +3,6 @@
 The scalar functions and constants that a module imports or declares are what `build.load` replaces with a device's
 own: as they stand, these modules are the ideal device with linear units.
 
-Arrays of a whole network come as one flat buffer (see `noisysim.compute.layered`); `table` says where each layer lies
+Arrays of a whole network come as one flat buffer (see `noisysim.compute.layered`); `table` says where each layer is
 in it.
 """

@@ -41,7 +41,7 @@ def tile_at(tile, n_out, tiles, stack):
 
 @inner()
 def place_of(cell, s, place):
-    """Where the weight of a layer's cell (row-major) lies among the tiles of slice s."""
+    """Where the weight of a layer's cell (row-major) is among the tiles of slice s."""
     layer, table, tiles, slices, stack = place
     tile, n_out = table[layer, FIRST_TILE] + s * (table[layer, TILES] // slices), table[layer, N_OUT]
     if table[layer, TILES] == slices:
@@ -56,7 +56,7 @@ def place_of(cell, s, place):
 
 @inner()
 def run_length(cell, stop, place):
-    """How far weights lie together from a layer's cell on: to `stop`, or to its tile's edge."""
+    """Where the weights that are contiguous from a layer's cell on end: at `stop`, or at its tile's edge."""
     layer, table, tiles, slices, _ = place
     if table[layer, TILES] == slices:
         return stop
@@ -69,7 +69,7 @@ def run_length(cell, stop, place):
 
 @inner()
 def blocks_of(count, share):
-    """The first block of cells, and the one after the last, of one part of so many cells: parts lie together."""
+    """The first block of cells, and the one after the last, of one part of `count` cells; parts are contiguous."""
     blocks = (count + CELL_BLOCK - 1) // CELL_BLOCK
     return share[0] * blocks // share[1], (share[0] + 1) * blocks // share[1]
 

@@ -136,7 +136,7 @@ def settle_pulsed(cells, a, counts, where, count, clock):
 def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, weights, variances, d):
     """Turn a change of every weight into pulses, open loop; returns cells programmed anew, and pulses given.
 
-    Parameters are those of `write_cells`, but: `pers`, (layers,) float32, pulses a weight unit; `limits`: most pulses
+    Parameters are those of `write_cells`, but: `pers`, (layers,) float32, pulses per weight unit; `limits`: most pulses
     of a cell, and the share of the span at which a pair is set anew.
     """
     table, tiles, stack = net

@@ -45,7 +45,7 @@ def move_on(states, own, u, seconds, d):
 def read_cells(x, at, width, s, cells, unit, counter, seconds, draws, product, d):
     """Line currents of one tile, every cell read by itself: rows one after the other, as time goes.
 
-    `at` is where the tile's first cell lies in a row of cells, `width` how many lie in a row of the layer; `seconds`
+    `at` is where the tile's first cell is in a row of cells, `width` the cells in a row of the layer; `seconds`
     pass before the first row and before each other.
     """
     now, own, states = cells

@@ -57,7 +57,7 @@ def effective(cells, s, run, clock, unit, weights, variances, d):
 
 @inner(fastmath={"contract"})
 def refresh(cells, at, first, count, place, units, clock, weights, variances, d):
-    """Bring the weights of a block of cells up to date, in runs that lie together."""
+    """Bring the weights of a block of cells up to date, in contiguous runs."""
     done = first
     while done < first + count:
         stop = run_length(done, first + count, place)

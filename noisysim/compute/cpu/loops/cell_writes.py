@@ -153,9 +153,9 @@ def write_cells(change, every, share, net, cells, scales, units, span, limits, c
         at. Where the constants above say that a device has no such thing, there is an empty tuple in its place, and the
         code that reads it is left out.
     scales : (layers,) float32
-        Targets a weight.
+        Targets per weight unit.
     units : (layers, slices) float32
-        Weights a uS.
+        Weights per µS.
     span : tuple
         g_min, g_max - g_min, slices, bits of each.
     limits : tuple

@@ -103,7 +103,7 @@ def driven_in(layer, p, samples, span, chip, passes, scratch):
 def hidden_outputs(layer, p, batch, span, stack, chip, passes, out):
     """What a layer gives to the next: its lines pooled, normalised, through the activation function, some dropped."""
     table, geometry, norms = chip[0], chip[1], chip[2]
-    _, activities, perturbations, lies, _, masks, _, _, _ = passes
+    _, activities, perturbations, places, _, masks, _, _, _ = passes
     first, last = span
     g = geometry[layer]
     values = view(activities[p], batch * table[layer, ACTIVITIES_AT], g[LINES], first, last)
@@ -118,8 +118,8 @@ def hidden_outputs(layer, p, batch, span, stack, chip, passes, out):
     activate(values, g[ACTIVATION], out)
     if g[MASK_AT] >= 0 and masks.size > 0:
         scale_each(view(masks, batch * g[MASK_AT], g[OUTPUTS], first, last), out)
-    if lies[p, layer, ON_OUTPUT] >= 0:
-        add(view(perturbations, lies[p, layer, ON_OUTPUT], g[OUTPUTS], first, last), out)
+    if places[p, layer, ON_OUTPUT] >= 0:
+        add(view(perturbations, places[p, layer, ON_OUTPUT], g[OUTPUTS], first, last), out)
 
 
 @inner()

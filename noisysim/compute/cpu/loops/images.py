@@ -31,7 +31,7 @@ def channels_last(images, channels, out):
 
 @inner()
 def inside(left, g):
-    """The part of a patch's row that lies in the image, in values; `left` is the patch's first column."""
+    """The part of a patch's row that is in the image, in values; `left` is the patch's first column."""
     return max(0, -left) * g[CHANNELS], max(0, min(g[KERNEL], g[WIDTH] - left)) * g[CHANNELS]
 
 
@@ -100,7 +100,7 @@ def pool(values, units, g, out):
 
 @inner()
 def largest_at(row, top, left, c, units, g):
-    """Where a window's largest value of one unit lies; of equal ones the first."""
+    """Where a window's largest value of one unit is; of equal ones the first."""
     width, found = g[GRID_WIDTH], (top * g[GRID_WIDTH] + left) * units + c
     for y in range(top, top + g[POOL]):
         for x in range(left, left + g[POOL]):

@@ -71,7 +71,7 @@ def tile_energy(x, variance, part, energy):
 
 @inner(fastmath={"contract"})
 def read_row(line, energy, noisy, z, u, convert, units, own, out, d):
-    """Read noise and ADC of one sample's lines, so many units at each position."""
+    """Read noise and ADC of one sample's lines, `units` at each position."""
     for j in range(line.size):
         e = energy[j] if noisy else np.float32(0.0)
         zj = z[j] if USES_NORMAL else np.float32(0.0)
@@ -89,7 +89,7 @@ def read_rows(
 ):  # fmt: skip
     """Digitise one tile's lines into `activities` (added to it from the second tile on); returns max |value|.
 
-    A row is a sample: so many units at each position. `gain` is what the periphery multiplies by to make up for drift;
+    A row is a sample, `units` at each position. `gain` is what the periphery multiplies by to make up for drift;
     a perturbation comes out as it was asked for.
     """
     rows, n = product.shape
@@ -125,15 +125,36 @@ def read_rows(
     return top
 
 
+@inner()
+def perturbation_of(layer, k, p, samples, span, stack, chip, passes, scratch):
+    """What pass p adds to a layer's lines, (samples, lines), or an empty array.
+
+    Of a perturbation of weights it is what a second array beside the first gives: made before the first tile is read.
+    """
+    table, geometry = chip[0], chip[1]
+    _, _, perturbations, places, _, _, _, _, _ = passes
+    at, extra, lines = places[p, layer, ON_LINE], places[p, layer, ON_WEIGHTS], geometry[layer, LINES]
+    if at < 0:
+        return perturbations[:0].reshape((0, 0))
+    if extra >= 0 and k == 0:
+        n_out, n_line = table[layer, N_OUT], table[layer, N_IN]
+        driven = driven_in(layer, p, samples, span, chip, passes, scratch)
+        extra += stack[0] * n_out * n_line
+        beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
+        rows = (span[1] - span[0]) * geometry[layer, POSITIONS]
+        multiply(driven, beside, view(perturbations, at, lines, span[0], span[1]).reshape((rows, n_out)))
+    return perturbations[at : at + samples * lines].reshape((samples, lines))
+
+
 @loop()
 def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
     """Read the k-th tile of a layer in every pass."""
     table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
-    _, activities, perturbations, lies, fork, _, digital, convert, peaks = passes
+    _, activities, perturbations, _, fork, _, digital, convert, peaks = passes
     first_sample, first_pass, k0, k1 = noise
     x_buffer, product_buffer, energy_buffer, draws, line, _, _ = scratch
     first, last = span
-    n_out, n_line, lines = table[layer, N_OUT], table[layer, N_IN], geometry[layer, LINES]
+    n_out, lines = table[layer, N_OUT], geometry[layer, LINES]
     rows, size = (last - first) * geometry[layer, POSITIONS], (last - first) * lines
     lines_at = samples * table[layer, ACTIVITIES_AT]
     nothing = perturbations[:0].reshape((0, 0))
@@ -171,20 +192,12 @@ def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
                 multiply(x, array, product.reshape((rows, n_out)))
             if variance.size > 0:
                 tile_energy(x, variance, x_buffer, energy.reshape((rows, n_out)))
-        perturbation, lie = nothing, lies[p, layer, ON_LINE]
-        if lie >= 0:
-            perturbation = perturbations[lie : lie + samples * lines].reshape((samples, lines))
-        extra = lies[p, layer, ON_WEIGHTS]
-        if extra >= 0 and k == 0:
-            driven = driven_in(layer, p, samples, span, chip, passes, scratch)
-            extra += stack[0] * n_out * n_line
-            beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
-            multiply(driven, beside, view(perturbations, lie, lines, first, last).reshape((rows, n_out)))
+        perturbation = perturbation_of(layer, k, p, samples, span, stack, chip, passes, scratch)
         counter = (first_sample, first_pass + p, layer, k, k0, k1)
         top = read_rows(
             product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, n_out, own,
             gains[stack[0], tile], here,
         )  # fmt: skip
         peaks[stack[0], tile] = max(peaks[stack[0], tile], top)
-        if digital and lie >= 0 and k == table[layer, TILES] - 1:
+        if digital and perturbation.size > 0 and k == table[layer, TILES] - 1:
             add(perturbation[first:last], read)

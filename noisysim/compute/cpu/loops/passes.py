@@ -29,7 +29,7 @@ def forward(x, span, members, layers, chips, passes, noise, scratch, d):
         does not have is an empty tuple.
     passes : tuple
         inputs, flat (see `driven_in`), and activities, (passes, flat); what the drives add, flat, and where each part
-        lies, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's
+        is, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's
         part is then room for what they amount to); the layer at which each pass parts from pass 0; what hidden outputs
         are multiplied by, flat, or nothing; whether the perturbation enters after the ADC; whether the ADC converts;
         peaks (chips, tiles), raised to the largest values read.

@@ -25,7 +25,7 @@ def multiply(x, weights, out):
 
 @inner()
 def view(flat, start, columns, first, last):
-    """Rows first..last of the array of so many columns that starts at `start`."""
+    """Rows first..last - 1 of the array that starts at `start` and has `columns`."""
     return flat[start + first * columns : start + last * columns].reshape((last - first, columns))
 
 
@@ -58,6 +58,7 @@ def scale_each(factors, target):
 def place(at, size, stack):
     """Where a chip's part of a layer or a tile starts, which starts at `at` where a chip is alone.
 
-    What belongs to it of all chips lies together, chip after chip; `stack` is which chip of how many.
+    What belongs to it of all chips is contiguous, chip after chip; `stack` is the number of the chip, and how many
+    there are.
     """
     return stack[1] * at + stack[0] * size

@@ -1,7 +1,7 @@
 """The loops of the fast approximation of IR drop: what the wires of an array leave of each cell's conductance.
 
 A line that crosses ideal lines is a resistor ladder, tied at one end and open at the other. From the open end on, the
-conductance of all that lies behind a crosspoint follows as a continued fraction; back from the tied end, the voltages
+conductance of all that is behind a crosspoint follows as a continued fraction; back from the tied end, the voltages
 follow as a product of voltage dividers. Both have positive terms only, so that nothing cancels.
 """
 
@@ -18,8 +18,8 @@ def bit_lines(g, resistance, out):
 
     Parameters
     ----------
-    g : (n_out, n_in) float32, uS
-    resistance : float64, of a wire segment in 1/uS
+    g : (n_out, n_in) float32, µS
+    resistance : float64, of a wire segment in 1/µS
     out : (n_out, n_in) float32
     """
     n_out, n_in = g.shape
@@ -42,8 +42,8 @@ def word_lines(g, resistance, out):
 
     Parameters
     ----------
-    g : (n_out, n_in) float32, uS
-    resistance : float64, of a wire segment in 1/uS
+    g : (n_out, n_in) float32, µS
+    resistance : float64, of a wire segment in 1/µS
     out : (n_out, n_in) float32
     """
     n_out, n_in = g.shape
@@ -71,9 +71,9 @@ def attenuate(g, wire, out):
 
     Parameters
     ----------
-    g : (n_out, n_in) float32, uS, C-contiguous
+    g : (n_out, n_in) float32, µS, C-contiguous
         Non-negative conductances of one array, laid out as in `noisysim.devices.physics.wires.transfer`.
-    wire : float32, uS
+    wire : float32, µS
         Conductance of a wire segment, 1e6 / Ohm; infinite for ideal wires.
     out : (n_out, n_in) float32
         Gets the factors, from 0 to 1.

@@ -29,7 +29,7 @@ def block_at(b, chips, blocks_at):
 
 @device
 def place_of(cell, s, place):
-    """Where the weight of a layer's cell (row-major) lies among the tiles of slice s."""
+    """Where the weight of a layer's cell (row-major) is among the tiles of slice s."""
     layer, chip, chips, table, tiles, slices = place
     tile, n_in, n_out = table[layer, FIRST_TILE], table[layer, N_IN], table[layer, N_OUT]
     tile += s * (table[layer, TILES] // slices)

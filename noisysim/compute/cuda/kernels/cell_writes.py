@@ -125,7 +125,7 @@ def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
 
 @kernel
 def count_moved(change, targets, table, scales, span, limits, chips, blocks_at, written, d):
-    """Count in `written`, an entry a block of cells, those that `write_cells` is going to write."""
+    """Count in `written`, one entry per block of cells, those that `write_cells` is going to write."""
     for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
         layer, chip, cell = weight_at(k, chips, table)
         new = retargeted(targets[k], change[k], scales[layer])

@@ -55,7 +55,7 @@ def fold(patches, kernel, stride, margin, height, line, channels, grid_height, g
 
 @device
 def largest_at(values, r, top, left, c, units, width, size):
-    """Where a window's largest value of one unit lies; of equal ones the first."""
+    """Where a window's largest value of one unit is; of equal ones the first."""
     found = (top * width + left) * units + c
     best = values[r, found]
     for y in range(top, top + size):

@@ -122,7 +122,7 @@ def cell_inputs(inputs, start, top, low, full_scale, ranges, tile, x, d):
 
 # --- cells that are read one by one ----------------------------------------------------------------------------------
 
-# A tile's cells, in each side's row of the cells of all chips: chip m's j-th of line i lies at
+# A tile's cells, in each side's row of the cells of all chips: chip m's j-th of line i is at
 # at + m count + i width + j, n of a line belong to the tile. Sides follow each other, `total` cells each; the tile's
 # positive one is `side`, its negative one the next. Times are rows of a chip: first, first + 1, ...; `sample` is the
 # number of its row 0.
@@ -219,7 +219,7 @@ def read_cells(
     x, now, own, seen, ranges, side, total, at, count, width, unit, rows, first, sample, number, layer, tile,
     tile_in_layer, keys, product, d,
 ):  # fmt: skip
-    """Line currents of one tile in some rows of every chip, every cell read by itself; `unit` is a weight a uS."""
+    """Line currents of one tile in some rows of every chip, every cell read by itself; `unit` is weight per µS."""
     n, n_out, chips = x.shape[1], product.shape[1], keys.shape[0]
     q = (n + 3) // 4
     for k in range(cuda.grid(1), chips * rows * n_out, cuda.gridsize(1)):
@@ -293,7 +293,7 @@ def read_lines(
 ):  # fmt: skip
     """Digitise one tile's lines into `activities`, or add them to what is there; raises the bits `peaks`.
 
-    A row is a sample: so many units at each position.
+    A row is a sample, `units` at each position.
     """
     rows, n = product.shape
     q, samples = (n + 3) // 4, rows // keys.shape[0]

@@ -1,4 +1,4 @@
-"""Loops of the learners' algebra, the optimizers and the decorrelation: what lies between products, over flat buffers.
+"""Loops of the learners' algebra, the optimizers and the decorrelation: what is between products, over flat buffers.
 
 Buffers hold all layers, one after the other, and in each of them `samples` rows; `ends` tells where each layer stops.
 """

@@ -33,12 +33,12 @@ def bit_lines(now, sides, lines, chips, arrays, resistance, factor):
 
     Parameters
     ----------
-    now : (sides, cells) float32, uS
+    now : (sides, cells) float32, µS
     sides, lines, chips : int
         Sides with wires, lines of one side of one chip, chips.
     arrays : (rows, 6) int64
         Of bit lines: a row for each tile of inputs.
-    resistance : float64, of a wire segment in 1/uS
+    resistance : float64, of a wire segment in 1/µS
     factor : (sides, cells) float32
         Gets the voltages.
     """
@@ -61,7 +61,7 @@ def word_lines(now, sides, lines, chips, arrays, resistance, factor, passed):
     """Multiply `factor` by the voltage along each word line driven at 1 V, where each cell draws ``g * factor``.
 
     Parameters are those of `bit_lines`, but: `arrays` has a row for each tile of outputs, and `passed`, (sides, cells)
-    float32, gets what is left of each cell, ``g * factor`` in uS.
+    float32, gets what is left of each cell, ``g * factor`` in µS.
     """
     one = np.float64(1.0)
     for k in range(cuda.grid(1), sides * chips * lines, cuda.gridsize(1)):
