@@ -40,9 +40,9 @@ coverage: $(VENV)/.tested
 # BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone,
 # optimised less, which changes last bits once more and compiles faster
 kernels: $(VENV)/.tested
-	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist loadfile
+	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist worksteal
 	NOISYSIM_CACHE=$(VENV)/generic OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic NUMBA_OPT=1 \
-	$(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist worksteal
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 Accuracy against ADC bits, with and without noise
 =================================================
 
-A coarse ADC swallows the small differences that DANP learns from. Noise on the lines carries them across the steps.
+A coarse ADC rounds away the small differences that DANP learns from. Noise on the lines carries them across the steps.
 Without noise a perturbation has to be injected: the one that is usual on exact hardware, 0.001, is too small for any of
 these converters, and noisysim chooses one by looking at the chip (``sigma`` left at 0). Points are means of three
 chips, bars their standard deviation.

@@ -34,7 +34,7 @@ Gaussians, so their sum is exactly this one draw. What makes up :math:`\sigma`, 
      - Machlup, J. Appl. Phys. 25:341, 1954
 
 To a rule that learns from two noisy passes this noise is the perturbation itself
-(:doc:`/generated/tutorials/1_noisy_crossbar`); too much of it drowns the loss, as a picture there shows.
+(:doc:`/generated/tutorials/1_noisy_crossbar`); too much of it masks the loss, as a picture there shows.
 """
 
 import matplotlib.pyplot as plt
@@ -182,7 +182,7 @@ scale = JUMP * 25 / (25 - 0.1)
 law = 4 * scale**2 * filled * (1 - filled) * tau / (1 + (2 * np.pi * frequency * tau) ** 2)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 left.plot(1e6 * read_time * np.arange(2000), trace[:2000], color=INK, lw=0.8)
-left.set(xlabel="time (us)", ylabel="read of one cell (weight)")
+left.set(xlabel="time (µs)", ylabel="read of one cell (weight)")
 right.loglog(frequency, spectrum, color=TRAIN, lw=0.8, label="chip")
 right.plot(frequency, law, color=TEST, lw=1.5, label="law")
 right.set(xlabel="frequency (Hz)", ylabel="S (weight² / Hz)", xlim=(frequency[0], 2e6), ylim=(law.min(), None))

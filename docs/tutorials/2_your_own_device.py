@@ -40,8 +40,9 @@ print(result)
 assert result.history["test_accuracy"][-1] > 0.6
 
 # %%
-# What is not defined is ideal: this chip has no cells, no converters and no error of a write, only jumps, and DANP learns
-# from them. The summary shows a hash of the file. A result file keeps the source, and resuming asks for the same one.
+# What is not defined is ideal: this chip has no cells, no converters and no error of a write, only jumps, and DANP
+# learns from them. The summary shows a hash of the file. A result file keeps the source, and resuming asks for the
+# same one.
 #
 # Mistakes
 # --------

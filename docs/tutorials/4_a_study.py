@@ -32,7 +32,7 @@ study = noisysim.sweep(**arguments, seed=range(2), out="study.h5", overwrite=Tru
 print(study)
 
 # %%
-# Runs that diverged, or failed otherwise, are labelled and told; the others continue. ``problems`` lists all of them with
+# Runs that diverged, or failed otherwise, are labelled; the others continue. ``problems`` lists all of them with
 # their reasons, ``counts`` how many there are, ``noticed`` how many finished with a warning: that they learned nothing,
 # for one.
 

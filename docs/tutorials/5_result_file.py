@@ -105,8 +105,8 @@ print(noisysim.load("killed.h5").status, "after", epochs_done("killed.h5"), "epo
 assert 5 <= epochs_done("killed.h5") < 30
 
 # %%
-# ``resume``, or ``noisysim resume killed.h5``, resumes it. Noise is a function of the seed and of the number of the pass,
-# so that the run ends with the bits of one that was not disturbed.
+# ``noisysim.resume``, or ``noisysim resume killed.h5``, resumes it. Noise is a function of the seed and the number of
+# the pass, so that the run ends with the bits of one that was not disturbed.
 
 resumed = noisysim.resume("killed.h5")
 undisturbed = noisysim.run(layers=[32], epochs=30, seed=0)

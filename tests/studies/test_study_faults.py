@@ -56,7 +56,7 @@ def instead_of_work(monkeypatch):
             done.append(cell.plain["seed"])
             keeper.put(record(cell.key, accuracy(cell.plain["seed"])))
 
-    monkeypatch.setattr(engine, "_do", pretend)
+    monkeypatch.setattr(engine, "_execute", pretend)
     monkeypatch.setattr(keeping, "WRITE_SECONDS", -1.0)  # the file is written after every second run
     return done
 

@@ -98,7 +98,7 @@ def test_mistakes_are_one_error_before_any_work(arguments, said, tmp_path, monke
 
     monkeypatch.chdir(tmp_path)
     started = []
-    monkeypatch.setattr(engine, "_do", lambda *_: started.append(1))
+    monkeypatch.setattr(engine, "_execute", lambda *_: started.append(1))
     if said is None:
         noisysim.sweep(**SMALL, **arguments)
         assert started
@@ -199,7 +199,7 @@ def test_the_same_call_does_nothing_again_and_a_larger_one_what_is_missing(study
                 "values": {"test_accuracy": 0.5, "elapsed": 1.0},
             })  # fmt: skip
 
-    monkeypatch.setattr(engine, "_do", pretend)
+    monkeypatch.setattr(engine, "_execute", pretend)
     assert noisysim.sweep(**ASKED, out=path).data.identical(study.data)
     assert not done
     larger = noisysim.sweep(**{**ASKED, "seed": [1, 0, 5]}, out=path)
