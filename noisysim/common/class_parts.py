@@ -73,7 +73,7 @@ class Dataclasses(Generic[T]):
     def definition(self, value: Any) -> Any:
         """A class itself, or that of an instance of one with a name."""
         cls = value if isinstance(value, type) else type(value)
-        named = isinstance(value, type) or getattr(value, "name", "")
+        named = bool(isinstance(value, type) or getattr(value, "name", ""))
         return cls if named and self._fits(cls) and dataclasses.is_dataclass(cls) else None
 
     def _fits(self, value: Any) -> bool:

@@ -99,7 +99,7 @@ class Aliases:
     def exec_module(self, module: ModuleType) -> None:
         """Nothing to execute; the import system has put the spec of the alias where the module's own was."""
         spec = module.__spec__
-        if spec is not None and spec.loader is self:
+        if spec is not None and spec.loader == self:  # type: ignore[comparison-overlap]  # no heir of the ABC
             module.__spec__ = spec.loader_state
 
 

@@ -151,12 +151,16 @@ def _text(name: object) -> str:
     return name if isinstance(name, str) else shown(name)
 
 
-@functools.cache
 def declared(cls: type) -> Mapping[str, Field]:
     """The `Field` of every annotated attribute of a class, in order; a bare annotation gets an open range."""
+    return _declared(cls)
+
+
+@functools.cache
+def _declared(cls: Any) -> Mapping[str, Field]:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {}
-    names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields  # type: ignore
+    names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields
     for name in names:
         metadata = getattr(hints.get(name), "__metadata__", ())
         fields[name] = next((m for m in metadata if isinstance(m, Field)), Field())

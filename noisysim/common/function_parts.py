@@ -6,13 +6,13 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from noisysim.common import identity
 from noisysim.common.fields import Field, listed
 from noisysim.common.user_files import Origin, UserError
 
-T = TypeVar("T", bound=NamedTuple)
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class FunctionPairs(Generic[T]):
@@ -39,7 +39,8 @@ class FunctionPairs(Generic[T]):
         self, kind: str, cls: type[T], ending: str, arguments: int, noun: str, example: str, fault: Callable[[T], str]
     ):
         self.kind, self.noun, self.nouns, self.example = kind, noun, f"{noun}s", example
-        self._cls, self._ending, self._arguments, self._fault = cls, ending, arguments, fault
+        self._cls: Any = cls
+        self._ending, self._arguments, self._fault = ending, arguments, fault
 
     def defined(self, module: types.ModuleType) -> dict[str, Any]:
         """The pairs of a module."""
@@ -48,7 +49,7 @@ class FunctionPairs(Generic[T]):
             if isinstance(value, types.FunctionType) and value.__module__ == module.__name__
         }  # fmt: skip
         return {
-            name: self._cls(name, functions[name], functions[f"{name}{self._ending}"])  # type: ignore[call-arg]
+            name: self._cls(name, functions[name], functions[f"{name}{self._ending}"])
             for name in functions
             if not name.startswith("_") and f"{name}{self._ending}" in functions
         }

@@ -143,4 +143,4 @@ def _stored(name: str, dataset: Any) -> int:
     stored, needed = dataset.id.get_storage_size(), (dataset.size or 0) * dataset.dtype.itemsize
     if needed > stored * (_PACKED if _DEFLATE in filters else 1):
         raise ValueError(f"{name!r} declares {needed:,} bytes and has {stored:,}")
-    return stored
+    return int(stored)

@@ -51,7 +51,8 @@ def acquire(target: Path, path: Path) -> int | None:
         If another process, or another part of this one, holds it.
     """
     if fcntl is None:
-        return _without_locks("a system", target, path)
+        _warn("a system", target, path)
+        return None
     place = lock_file(target)
     while True:
         number = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -67,7 +68,8 @@ def acquire(target: Path, path: Path) -> int | None:
             if error.errno not in _NO_LOCKS:
                 raise
             os.unlink(place)
-            return _without_locks("a file system", target, path)
+            _warn("a file system", target, path)
+            return None
         finally:
             if number not in _locks:
                 os.close(number)
@@ -82,7 +84,7 @@ def release(target: Path, lock: int) -> None:
         os.close(lock)
 
 
-def _without_locks(what: str, target: Path, path: Path) -> None:
+def _warn(what: str, target: Path, path: Path) -> None:
     reason = f"{target.parent} is on {what} without locks: nothing keeps another run from writing {path}"
     warnings.warn(reason, RuntimeWarning, stacklevel=4)
 

@@ -57,7 +57,7 @@ def plain(name: str, values: Any) -> np.ndarray:
 def _check_mask(name: str, values: Any) -> None:
     """Refuse masked arrays of which some values are masked, and lists of such: NumPy would take what the mask hides."""
     parts = values if isinstance(values, (list, tuple)) else (values,)
-    masked = sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray))
+    masked = sum(int(np.ma.getmaskarray(part).sum()) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
         raise ValueError(f"{name} is a masked array with {masked:,} values masked: fill or leave them out first")
 

@@ -21,7 +21,7 @@ def _spelled(value: Any) -> str:
     return repr(value)
 
 
-def fingerprint(function: Callable, seen: set | None = None) -> str:
+def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
     """Source of a function and of all it calls, and the values of the constants it reads."""
     seen = set() if seen is None else seen
     if function in seen:

@@ -40,20 +40,20 @@ class Reading(NamedTuple):
     attributes: frozenset[str]
 
 
-def source_of(function: Callable) -> str:
+def source_of(function: Callable[..., Any]) -> str:
     """The text of a function; of one from a user's device file as it was executed, whatever the file holds by now."""
     if SOURCE not in function.__globals__:
         return inspect.getsource(function)
     return "".join(inspect.getblock(_lines(function)[function.__code__.co_firstlineno - 1 :]))
 
 
-def _lines(function: Callable) -> list[str]:
+def _lines(function: Callable[..., Any]) -> list[str]:
     """The lines of the file that a function stands in."""
     text = function.__globals__.get(SOURCE)
     return inspect.findsource(function)[0] if text is None else text.splitlines(keepends=True)
 
 
-def uses(function: Callable, argument: str) -> bool:
+def uses(function: Callable[..., Any], argument: str) -> bool:
     """Whether a function may read one of its arguments (where it cannot, nothing is drawn for it)."""
     reading = _reading(function)
     if reading is None or argument in reading.variables:
@@ -62,7 +62,7 @@ def uses(function: Callable, argument: str) -> bool:
     return bool((called | reading.attributes) & REFLECTIVE)
 
 
-def names(function: Callable) -> set[str]:
+def names(function: Callable[..., Any]) -> set[str]:
     """Names of the globals and built-ins that a plain function reads (an attribute such as ``np.tanh`` is none)."""
     reading = _reading(function)
     if reading is None:  # attributes too; one of its own name is not taken for the function itself
@@ -70,23 +70,23 @@ def names(function: Callable) -> set[str]:
     return set(reading.names)
 
 
-def dependencies(function: Callable) -> dict[str, Any]:
+def dependencies(function: Callable[..., Any]) -> dict[str, Any]:
     """The globals that a plain function reads, by name."""
     return {n: function.__globals__[n] for n in names(function) if n in function.__globals__}
 
 
-def built_in(function: Callable) -> set[str]:
+def built_in(function: Callable[..., Any]) -> set[str]:
     """Names of the built-in functions that a plain function calls."""
     return {n for n in names(function) if n not in function.__globals__ and hasattr(builtins, n)}
 
 
-def attributes(*functions: Callable) -> set[str]:
+def attributes(*functions: Callable[..., Any]) -> set[str]:
     """Names of all attributes that plain functions, and the plain functions they call, read of anything.
 
     Strings count too: they may be names for ``getattr``.
     """
     read: set[str] = set()
-    seen: set[Callable] = set()
+    seen: set[Callable[..., Any]] = set()
     left = list(functions)
     while left:
         function = left.pop()
@@ -102,7 +102,7 @@ def attributes(*functions: Callable) -> set[str]:
     return read
 
 
-def _within_reach(function: Callable) -> Iterator[Any]:
+def _within_reach(function: Callable[..., Any]) -> Iterator[Any]:
     """What a function finds in its globals, its closure and its defaults."""
     yield from dependencies(function).values()
     yield from function.__defaults__ or ()
@@ -132,7 +132,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 @lru_cache(maxsize=4096)
-def _reading(function: Callable) -> Reading | None:
+def _reading(function: Callable[..., Any]) -> Reading | None:
     """What the source of a function says; None where there is none, or none that is this function's."""
     code = function.__code__
     try:

@@ -25,7 +25,7 @@ _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
-class Held(os.PathLike):
+class Held(os.PathLike[str]):
     """A path that this process alone writes until it is released (a context manager).
 
     Attributes

@@ -53,7 +53,8 @@ class _Classes(Mapping[str, type]):
     """The classes of the package's own devices by name; a module is imported when its device is asked for."""
 
     def __getitem__(self, name: str) -> type:
-        return next(iter(_FORM.defined(importlib.import_module(BUILT_IN[name])).values()))
+        cls: type = next(iter(_FORM.defined(importlib.import_module(BUILT_IN[name])).values()))
+        return cls
 
     def __contains__(self, name: object) -> bool:
         return name in BUILT_IN

@@ -18,7 +18,7 @@ from typing import Any
 from noisysim.common import user_files
 from noisysim.common.fields import Field, check, check_names, declared
 from noisysim.common.plain_functions import fingerprint
-from noisysim.common.user_files import Origin, compare_hash, line_of_class
+from noisysim.common.user_files import Origin, UserError, compare_hash, line_of_class
 from noisysim.devices import behaviour
 from noisysim.devices.files import PARAMETERS, DeviceError, check_class, check_spelling, examine
 
@@ -26,7 +26,7 @@ from noisysim.devices.files import PARAMETERS, DeviceError, check_class, check_s
 class DeviceForm:
     """The form of devices (`noisysim.common.registry.Form`)."""
 
-    error = DeviceError
+    error: type[UserError] = DeviceError
     noun, nouns = "NamedTuple class", "NamedTuple classes"
     example = "class MyChip(NamedTuple) with its numbers"
 

@@ -52,28 +52,28 @@ def _with_further(hook: str) -> tuple[str, ...]:
     return (*PARAMETERS[hook][:-1], FURTHER[hook], PARAMETERS[hook][-1])
 
 
-def taken(function: Callable) -> tuple[str, ...]:
+def taken(function: Callable[..., Any]) -> tuple[str, ...]:
     """The arguments that a hook takes, by name: those of `PARAMETERS`, or one of `FURTHER` besides."""
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
-def takes_target(function: Callable) -> bool:
+def takes_target(function: Callable[..., Any]) -> bool:
     """Whether a hook asks what the last write of a cell aimed at."""
     return "target" in taken(function)
 
 
-def ask(function: Callable, d: Any, **values: Any) -> Any:
+def ask(function: Callable[..., Any], d: Any, **values: Any) -> Any:
     """What a hook gives, as plain Python, of those values that it takes."""
     return function(*(values[name] for name in taken(function)[:-1]), d)
 
 
-def place(function: Callable) -> str:
+def place(function: Callable[..., Any]) -> str:
     """``path:line`` of a function."""
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def mistake(function: Callable, error: Exception) -> DeviceError:
+def mistake(function: Callable[..., Any], error: Exception) -> DeviceError:
     """The error for a function of a device's that raised what it did not mean to."""
     plain: Any = inspect.unwrap(function)
     at = line_in(error, plain.__code__.co_filename) or place(plain)
@@ -188,7 +188,7 @@ def scalars(device: Any) -> dict[str, np.float32]:
     return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
 
 
-def typical(device: Any, function: Callable) -> Iterator[tuple[np.float32, ...]]:
+def typical(device: Any, function: Callable[..., Any]) -> Iterator[tuple[np.float32, ...]]:
     """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
     low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
     g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
@@ -196,7 +196,7 @@ def typical(device: Any, function: Callable) -> Iterator[tuple[np.float32, ...]]
     return itertools.product(*(map(np.float32, values[p]) for p in taken(function)[:-1]))
 
 
-def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
+def try_hooks(device: Any, hooks: Mapping[str, Callable[..., Any]]) -> None:
     """Evaluate hooks, as plain Python, at typical values; refuse what is not one finite number.
 
     Parameters
@@ -230,7 +230,7 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable]) -> None:
             )
 
 
-def _draws(function: Callable, cases: Iterator[tuple[np.float32, ...]], d: Any) -> bool:
+def _draws(function: Callable[..., Any], cases: Iterator[tuple[np.float32, ...]], d: Any) -> bool:
     """Whether a hook moves the generators of Python or NumPy; asked more than once, as another thread may have."""
     before = _global_draws()
     with np.errstate(all="ignore"):
@@ -241,7 +241,7 @@ def _draws(function: Callable, cases: Iterator[tuple[np.float32, ...]], d: Any) 
 
 def _global_draws() -> tuple[Any, ...]:
     """Where Python's and NumPy's own generators stand."""
-    state: Any = np.random.get_state(legacy=False)["state"]  # type: ignore[call-overload]
+    state: Any = np.random.get_state(legacy=False)["state"]
     return random.getstate(), state["pos"], state["key"].tobytes()
 
 

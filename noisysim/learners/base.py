@@ -189,28 +189,34 @@ class Learner:
             If the chip does not offer what the learner needs, or if the learner chooses how much to inject by a
             `floor` that is not known.
         """
+        self._check_offers(offers)
+        if not isinstance(net, Architecture):
+            net = architecture(net, activation, bias)
+        sigma = self.injects(offers, self._known_floor(net, offers) if floor is None else floor, net)
+        place = backends.get(backend)
+        key = place.put(seeding.keys(seed, "learner", chips))
+        state = State(net, key, offers, sigma, loss, self.requires(), chips, place.xp)
+        self.remember(state)
+        return state
+
+    def _check_offers(self, offers: frozenset[str]) -> None:
+        """Refuse a chip that lacks something the rule needs."""
         lacking = sorted(self.requires() - offers)
         if lacking:
             raise ValueError(
                 f"learner {self.name!r} needs {', '.join(sorted(self.requires()))}; the chip offers "
                 f"{', '.join(sorted(offers))}: {self.advice(lacking)}"
             )
-        if not isinstance(net, Architecture):
-            net = architecture(net, activation, bias)
-        if floor is None:
-            exact = {"clean", "oracle"} <= offers
-            if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _LOUD, net):
-                raise ValueError(
-                    f"learner {self.name!r} has no perturbation strength: nobody has looked how noisy this chip is; "
-                    "take state = noisysim.prepare(learner, chip, batch), or init(..., floor=...), or set sigma"
-                )
-            floor = 0.0
-        sigma = self.injects(offers, floor, net)
-        place = backends.get(backend)
-        key = place.put(seeding.keys(seed, "learner", chips))
-        state = State(net, key, offers, sigma, loss, self.requires(), chips, place.xp)
-        self.remember(state)
-        return state
+
+    def _known_floor(self, net: Architecture, offers: frozenset[str]) -> float:
+        """0, where the rule injects the same at any floor, or the chip is exact; else it must be measured."""
+        exact = {"clean", "oracle"} <= offers
+        if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _LOUD, net):
+            raise ValueError(
+                f"learner {self.name!r} has no perturbation strength: the chip's noise has not been measured; take "
+                "state = noisysim.prepare(learner, chip, batch), or init(..., floor=...), or set sigma"
+            )
+        return 0.0
 
     def remember(self, state: State) -> None:
         """Put what the rule starts with into the state's memory."""
@@ -257,8 +263,8 @@ class Learner:
         Returns
         -------
         gradients : Layered or None
-            (n_out, n_in) a layer: the batch mean; of several chips (chips n_out, n_in). ``None`` asks for no change of
-            the weights.
+            (n_out, n_in) per layer: the batch mean; of several chips (chips n_out, n_in). ``None`` asks for no change
+            of the weights.
         state : State
         """
         raise TypeError(f"{type(self).__name__} does not say how it learns")
@@ -267,13 +273,13 @@ class Learner:
 def _counted(update: Callable[..., Any]) -> Callable[..., Any]:
     """A rule's update that counts `State.step` up by one, whether or not the rule, or one that it inherits from, does.
 
-    A rule that forgot would draw the same perturbation for ever.
+    A rule that did not would draw the same perturbation in every update.
     """
 
     @functools.wraps(update)
-    def counted(self: Learner, state: State, *given: Any, **named: Any) -> Any:
+    def counted(self: Learner, state: State, *arguments: Any, **named: Any) -> Any:
         step = state.step
-        gradients, after = update(self, state, *given, **named)
+        gradients, after = update(self, state, *arguments, **named)
         after.step = step + 1
         return gradients, after
 

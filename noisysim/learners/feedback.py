@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim.common.fields import Field
+from noisysim.common.types import Array
 from noisysim.compute import algebra, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
@@ -113,12 +114,13 @@ class Feedback(Supervised):
 
     def brought(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
         """What a layer's feedback matrix makes of the error that it starts from, (batch, outputs)."""
-        found = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
-        return found if self.direct else periphery.fold(state.net, layer + 1, found)
+        error: Array = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
+        return error if self.direct else periphery.fold(state.net, layer + 1, error)
 
     def source(self, signals: Layered, layer: int) -> np.ndarray:
         """The error that a hidden layer's feedback starts from."""
-        return signals[-1] if self.direct else signals[layer + 1]
+        error: Array = signals[-1] if self.direct else signals[layer + 1]
+        return error
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ def _leaves(where: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]
         yield where, value
 
 
-def encoded(memory: Mapping[str, Any], take: Callable[[Any], np.ndarray], reserved: Iterable[str] = ()) -> dict:
+def encoded(
+    memory: Mapping[str, Any], take: Callable[[Any], np.ndarray], reserved: Iterable[str] = ()
+) -> dict[str, Any]:
     """Arrays by name that say all of a memory.
 
     Parameters
@@ -154,8 +156,9 @@ def decoded(
         here = {name: type(value) is np.ndarray for name, value in (present or {}).items()}
         return {n: np.array(array) if here.get(n) else put(np.array(array)) for n, array in arrays.items()}
     try:
-        said = json.loads(bytes(np.asarray(arrays[STRUCTURE], np.uint8)))
-        return _read(said, arrays, put)
+        structure = json.loads(bytes(np.asarray(arrays[STRUCTURE], np.uint8)))
+        memory: dict[str, Any] = _read(structure, arrays, put)
+        return memory
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"the structure of what is remembered cannot be read ({error})") from None
 

@@ -87,7 +87,8 @@ class Perturbation(Learner):
             for k, perturbation in enumerate(sets):
                 algebra.normals(perturbation, state.sigma, state.first_sample, state.step, k, state.key)
             drawn = state.work["drawn"] = (when, sets)
-        return drawn[1]
+        perturbations: list[Layered] = drawn[1]
+        return perturbations
 
     def signals(self, state: State, batch_size: int) -> Layered:
         """Room for an estimate of dL/da, in the shapes of the pre-activations."""
@@ -115,7 +116,7 @@ class Perturbation(Learner):
         known = ("passes", batch_size, state.sigma)
         if known not in state.work:
             state.work[known] = len(self.drives(state, batch_size))
-        return state.work[known]
+        return int(state.work[known])
 
     def loss_changes(self, state: State, observations: Sequence[Observation]) -> Any:
         """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""

@@ -16,59 +16,60 @@ from noisysim.common.function_parts import FunctionPairs
 from noisysim.common.registry import Registry
 from noisysim.common.user_files import one_line
 
-Scalar = Callable[[np.float32], np.float32]
+Scalar = Callable[[Any], Any]
+"""A plain function of one number, which is compiled into loops."""
 
 _ONE, _ZERO, _SLOPE = np.float32(1.0), np.float32(0.0), np.float32(0.01)
 
 
-def leaky_relu(a: np.float32) -> np.float32:
+def leaky_relu(a: Any) -> Any:
     """a where positive, else 0.01 a."""
     return a if a > _ZERO else _SLOPE * a
 
 
-def leaky_relu_slope(a: np.float32) -> np.float32:
+def leaky_relu_slope(a: Any) -> Any:
     """Derivative of `leaky_relu`."""
     return _ONE if a > _ZERO else _SLOPE
 
 
-def relu(a: np.float32) -> np.float32:
+def relu(a: Any) -> Any:
     """a where positive, else 0."""
     return a if a > _ZERO else _ZERO
 
 
-def relu_slope(a: np.float32) -> np.float32:
+def relu_slope(a: Any) -> Any:
     """Derivative of `relu`."""
     return _ONE if a > _ZERO else _ZERO
 
 
-def tanh(a: np.float32) -> np.float32:
+def tanh(a: Any) -> Any:
     """Hyperbolic tangent."""
     return np.tanh(a)
 
 
-def tanh_slope(a: np.float32) -> np.float32:
+def tanh_slope(a: Any) -> Any:
     """Derivative of `tanh`."""
     t = np.tanh(a)
     return _ONE - t * t
 
 
-def sigmoid(a: np.float32) -> np.float32:
+def sigmoid(a: Any) -> Any:
     """Logistic function 1 / (1 + exp(-a))."""
     return _ONE / (_ONE + np.exp(-a))
 
 
-def sigmoid_slope(a: np.float32) -> np.float32:
+def sigmoid_slope(a: Any) -> Any:
     """Derivative of `sigmoid`."""
     s = _ONE / (_ONE + np.exp(-a))
     return s * (_ONE - s)
 
 
-def linear(a: np.float32) -> np.float32:
+def linear(a: Any) -> Any:
     """a itself."""
     return a
 
 
-def linear_slope(a: np.float32) -> np.float32:
+def linear_slope(a: Any) -> Any:
     """Derivative of `linear`: 1."""
     return _ONE
 

@@ -55,10 +55,10 @@ def prepare(learner: Learner, chip: Any, batch: Batch, *, seed: int = 0) -> Stat
         raise TypeError(f"learner must be a Learner, such as noisysim.learners.get('np'), not {str(learner)[:40]!r}")
     if not isinstance(batch, Batch):
         raise TypeError(f"batch must be a task's batch, such as task.batch('train', slice(0, 32)), not {type(batch)}")
+    loss: Any = batch.loss  # ``None`` where the batch has no targets
     state = learner.init(
-        chip.architecture, seed=seed, offers=chip.offers, floor=0.0, loss=batch.loss or "",
-        chips=chip.chips, backend=chip.backend,
-    )  # fmt: skip
+        chip.architecture, seed=seed, offers=chip.offers, floor=0.0, loss=loss, chips=chip.chips, backend=chip.backend
+    )
     begin(learner, chip, state, batch.inputs)
     return state
 

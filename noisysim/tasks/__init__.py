@@ -54,7 +54,7 @@ def describe(task: Task) -> dict[str, Any]:
     return REGISTRY.describe(task)
 
 
-def get(spec: Any, *, data: str | os.PathLike | None = None, seed: int = 0, **settings: Any) -> Task:
+def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0, **settings: Any) -> Task:
     """The task that `spec` asks for.
 
     Parameters

@@ -31,7 +31,7 @@ class AutoencodingSettings(NamedTuple):
     loss: ValueLoss = "mse"
 
 
-def load_autoencoding(settings: AutoencodingSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_autoencoding(settings: AutoencodingSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """Images are their own targets: learn to pass them on through a narrow layer, such as one of 2 units.
 
     Inputs and targets are standardised alike; the default scales pixels to 0 (black) to 1 (white), and a loss of

@@ -19,6 +19,7 @@ from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.noise import InputNoise
+from noisysim.tasks.rows import ORDER, permutation, row_array
 
 Standardise = Annotated[
     str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")
@@ -32,7 +33,6 @@ AS_INPUTS = "as the inputs"
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
-_ORDER, _SPLIT = 0x6F726465, 0x73706C69  # keep the orders of epochs and the splits of data apart
 
 
 class Split(NamedTuple):
@@ -55,21 +55,6 @@ class Labels(NamedTuple):
 
     train: np.ndarray
     test: np.ndarray
-
-
-def permutation(n: int, *key: int) -> np.ndarray:
-    """A permutation of 0 .. n - 1 (int64) that depends on `key` alone.
-
-    Ranks of raw Philox output: NumPy keeps a bit generator's stream for ever, but not `Generator.permutation`.
-    """
-    draws = np.random.Philox(np.random.SeedSequence(list(key))).random_raw(n)
-    return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
-
-
-def split_rows(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the training and the test split, each sorted, drawn once by `seed`."""
-    rows = permutation(n, seed, _SPLIT)
-    return np.sort(rows[n_test:]), np.sort(rows[:n_test])
 
 
 def whole_number(name: str, value: Any, low: int) -> int:
@@ -153,7 +138,7 @@ class Task:
     origin: Origin | None = field(default=None, repr=False)
     classification: bool = field(init=False)
     n_in: int = field(init=False)
-    _loss: Loss = field(init=False, repr=False)
+    _loss: Any = field(init=False, repr=False)  # a Loss
     _all_rows: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +159,8 @@ class Task:
     @property
     def loss_function(self) -> Loss:
         """The loss and its derivative."""
-        return self._loss
+        loss: Loss = self._loss
+        return loss
 
     @property
     def n_train(self) -> int:
@@ -234,7 +220,7 @@ class Task:
         elif type(rows) is np.ndarray and rows.dtype is _INT64 and rows.ndim == 1:
             index = rows
         else:
-            index = _row_array(rows)
+            index = row_array(rows)
         if index.shape[0] == 0:
             raise ValueError(f"a batch needs at least one row of the {split} split")
         return index if index.flags.carray else index.copy()  # one memory layout, so the loops are compiled once
@@ -278,7 +264,7 @@ class Task:
         numpy.ndarray
             int64, (n_train,): a permutation, the same on every machine and NumPy version.
         """
-        return permutation(self.n_train, whole_number("seed", seed, 0), whole_number("epoch", epoch, 0), _ORDER)
+        return permutation(self.n_train, whole_number("seed", seed, 0), whole_number("epoch", epoch, 0), ORDER)
 
     def batches(self, batch_size: int, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
         """The training split in the order of `epoch`, in batches; the last one may be shorter.
@@ -346,13 +332,6 @@ class Task:
         described.update({"loss_part": loss} if len(loss) > 1 else {})
         described.update({} if self.origin is None else {"source": self.origin.source, "sha256": self.origin.sha256})
         return described
-
-
-def _row_array(rows: Any) -> np.ndarray:
-    array = np.asarray(rows)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise TypeError(f"rows must be a slice or a one-dimensional integer array, not {shown(rows)}")
-    return array.astype(np.int64)
 
 
 def make(

@@ -44,7 +44,7 @@ def recall(path: Path, source: str) -> list[Split] | None:
 def _fits(split: Split) -> bool:
     """Whether a split is one of images: labels that no class has would be written outside the targets."""
     images, labels = split
-    types = (images.dtype, labels.dtype) == (np.uint8, np.int64)
+    types = (images.dtype, labels.dtype) == (np.dtype(np.uint8), np.dtype(np.int64))
     return bool(types and images.ndim == 2 and labels.shape == (len(images),) and len(labels) and labels.min() >= 0)
 
 

@@ -122,7 +122,7 @@ class Loaders:
 
 def _loaded(definition: Loader, settings: Any, data: Any, seed: int) -> Task:
     """What a user's function makes; its refusals pass, its mistakes become one clear error."""
-    path = definition.load.__code__.co_filename  # type: ignore[attr-defined]
+    path = definition.load.__code__.co_filename
     try:
         task = definition.load(settings, data, seed)
     except (ValueError, OSError):

@@ -10,7 +10,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from noisysim.common.fields import PATH, Field, shown
-from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, make, read_settings, split_rows
+from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, make, read_settings
+from noisysim.tasks.rows import split_rows
 from noisysim.tasks.targets import KINDS, read_targets
 from noisysim.tasks.values import IMAGE_AXES, Values, as_images, far_origin, values
 
@@ -157,7 +158,7 @@ def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, 
     )  # fmt: skip
 
 
-def from_tuple(arrays: tuple | list, given: Mapping[str, Any], seed: int) -> Task:
+def from_tuple(arrays: tuple[Any, ...] | list[Any], given: Mapping[str, Any], seed: int) -> Task:
     """A task of ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``; see `from_arrays`."""
     names = {4: NAMES, 2: ("x", "y")}.get(len(arrays))
     if names is None:
@@ -165,7 +166,7 @@ def from_tuple(arrays: tuple | list, given: Mapping[str, Any], seed: int) -> Tas
     return from_arrays(dict(zip(names, arrays, strict=True)), given, seed)
 
 
-def from_hdf5(path: str | os.PathLike, given: Mapping[str, Any], seed: int) -> Task:
+def from_hdf5(path: str | os.PathLike[str], given: Mapping[str, Any], seed: int) -> Task:
     """A task of an HDF5 file with the datasets x_train, y_train, x_test and y_test, or x and y.
 
     They are read into memory block by block, uint8 as they are, all other inputs as float32. See `from_arrays`.

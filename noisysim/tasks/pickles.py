@@ -52,9 +52,10 @@ class Dtype:
             raise _refusal("an unknown order of bytes")
 
     @property
-    def numpy(self) -> np.dtype:
+    def numpy(self) -> np.dtype[Any]:
         """The type as NumPy's."""
-        return np.dtype(self.spec).newbyteorder(ORDERS[self.order])
+        dtype: np.dtype[Any] = np.dtype(self.spec).newbyteorder(ORDERS[self.order])
+        return dtype
 
 
 class Array:
@@ -220,7 +221,7 @@ class _Machine:
         return self.stack[-1]
 
     @staticmethod
-    def _fill(target: dict, pairs: list[Any]) -> dict:
+    def _fill(target: dict[Any, Any], pairs: list[Any]) -> dict[Any, Any]:
         """Put keys and values, in turn, into a dict; keys are texts: the hash of others may take for ever."""
         if len(pairs) % 2 or not all(type(key) in (str, bytes) for key in pairs[::2]):
             raise _refusal("a dict whose keys are no texts")

@@ -11,7 +11,8 @@ import numpy as np
 
 from noisysim.common.fields import listed
 from noisysim.tasks import sources
-from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make, split_rows
+from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make
+from noisysim.tasks.rows import split_rows
 from noisysim.tasks.sources import Source
 
 DEFAULTS: dict[str, Any] = {"layers": [32, 32], "batch_size": 100, "epochs": 100}
@@ -72,7 +73,7 @@ def _shared_rows(train: Split, test: Split) -> list[str]:
     return [f"{shared:,} of the {len(test.inputs):,} test inputs are training inputs too"] if shared else []
 
 
-def load_sarcos(settings: SarcosSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_sarcos(settings: SarcosSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """21 joint positions, velocities and accelerations to 7 joint torques; 44,484 + 4,449 samples.
 
     Vijayakumar and Schaal, ICML 2000. The inputs are in rad, rad/s and rad/s^2 and spread from 0.1 to 15, so each

@@ -46,7 +46,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("noisysim")) / "data"
 
 
-def places(source: Source, data: str | os.PathLike | None = None) -> list[Path]:
+def places(source: Source, data: str | os.PathLike[str] | None = None) -> list[Path]:
     """Every folder that may hold the files of `source`, in the order they are looked at.
 
     Raises

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from noisysim.common.types import Doubles
 from noisysim.compute.jit import specialised
 
 CHOICES = ("global", "feature", "none")
@@ -12,7 +15,7 @@ _ROWS = 1 << 16  # of uint8 whose squares a uint32 can add up
 _BLOCK = 1 << 18  # elements of a float64 temporary: the data themselves are never copied whole
 
 
-def _row_blocks(values: np.ndarray):
+def _row_blocks(values: np.ndarray) -> Iterator[Doubles]:
     step = max(1, _BLOCK // max(1, values.shape[1]))
     for start in range(0, len(values), step):
         yield values[start : start + step].astype(np.float64)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from noisysim.common.fields import Field
+from noisysim.common.types import Floats
 from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, ValueLoss, make
 
 DEFAULTS: dict[str, Any] = {"layers": [], "batch_size": 1, "epochs": 1}
@@ -37,8 +38,9 @@ def teacher_weights(n_in: int, n_out: int, seed: int = 0) -> np.ndarray:
 
     Independent normal weights of variance ``2 / (n_in + n_out)``, as the authors of the paper draw them.
     """
-    weights = _generator(seed, _WEIGHTS).standard_normal((n_out, n_in), np.float32)
-    return weights * np.float32(np.sqrt(2 / (n_in + n_out)))
+    weights: Floats = _generator(seed, _WEIGHTS).standard_normal((n_out, n_in), np.float32)
+    weights *= np.float32(np.sqrt(2 / (n_in + n_out)))
+    return weights
 
 
 def _draw(weights: np.ndarray, n: int, noise: float, generator: np.random.Generator) -> Split:
@@ -49,7 +51,7 @@ def _draw(weights: np.ndarray, n: int, noise: float, generator: np.random.Genera
     return Split(inputs, targets)
 
 
-def load_student_teacher(settings: TeacherSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_student_teacher(settings: TeacherSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """A linear teacher, ``y* = A x + sigma_t zeta`` (Hiratani et al., NeurIPS 2022, Eq. 11).
 
     x and zeta are standard normal, A is `teacher_weights`. Training targets carry the noise; test targets do not,

@@ -64,7 +64,8 @@ class Values:
     def rows(self, first: int, last: int) -> np.ndarray:
         """Some samples, (rows, columns), in their own type."""
         part = self.source[first:last]
-        return (np.moveaxis(part, -1, 1) if self.channels_last else part).reshape(last - first, -1)
+        rows: np.ndarray = (np.moveaxis(part, -1, 1) if self.channels_last else part).reshape(last - first, -1)
+        return rows
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """All of them, some rows at a time, and which rows these are."""

@@ -12,7 +12,7 @@ ROOT = Path(noisysim.__file__).parent
 WRITERS = {
     "common/writing.py": "the writer itself",
     "common/locking.py": "lock files, which are empty but for who holds them",
-    "compute/jit/cache.py": "writes relative to a folder that it has opened and checked, so that no link leads elsewhere",
+    "compute/jit/cache.py": "writes relative to a folder that it opened and checked, so that no link leads elsewhere",
     "studies/journal.py": "appends records, each with its length and hash",
 }
 """Modules that open files for writing themselves, and why."""
@@ -94,9 +94,14 @@ def test_a_draft_takes_the_place_of_a_file_in_one_step(tmp_path):
 def test_a_draft_that_fails_leaves_the_file_and_nothing_else(tmp_path):
     path = tmp_path / "data.bin"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="half"), writing.drafted(path) as draft:
-        draft.write_bytes(b"n")
-        raise RuntimeError("half")
+
+    def fail():
+        with writing.drafted(path) as draft:
+            draft.write_bytes(b"n")
+            raise RuntimeError("half")
+
+    with pytest.raises(RuntimeError, match="half"):
+        fail()
     assert path.read_bytes() == b"old"
     assert [one.name for one in tmp_path.iterdir()] == ["data.bin"]
 

@@ -272,7 +272,7 @@ class LinearStudent:
         total = self.conserved(rate, self.initial().input_norm, self._epsilon)
 
         def error(a: float) -> float:
-            return total - a**2 / c + a**3 / 3
+            return float(total - a**2 / c + a**3 / 3)
 
         if self._epsilon <= target:
             return 0.0
@@ -280,7 +280,7 @@ class LinearStudent:
             return float("inf")
         a_end = brentq(lambda a: error(a) - target, a_start, 2 / c)
         integral = quad(lambda a: 1 / (c * error(a)), a_start, a_end)[0]
-        return self._perturbed / c * integral
+        return float(self._perturbed / c * integral)
 
     def best_training_time(self, target: float, variables: int = 4) -> tuple[float, float]:
         """The shortest `training_time` over the rates, and the rate that takes it ([H] Fig. 2).
@@ -313,7 +313,7 @@ class LinearStudent:
 
     @property
     def _cube_root(self) -> float:
-        return self.n_hidden ** (1 / 3)
+        return float(self.n_hidden ** (1 / 3))
 
     @property
     def _unit(self) -> float:

@@ -105,10 +105,10 @@ def integrate(
     """Follow an autonomous system whose variable `at` is the error, until it has blown up or fallen to a share."""
 
     def blown(_: float, values: Doubles) -> float:
-        return values[at] - BLOWN_UP * start[at]
+        return float(values[at] - BLOWN_UP * start[at])
 
     def fallen(_: float, values: Doubles) -> float:
-        return values[at] - share * start[at]
+        return float(values[at] - share * start[at])
 
     blown.terminal = fallen.terminal = True  # type: ignore[attr-defined]
     events = [blown, fallen] if share else [blown]

@@ -169,7 +169,7 @@ def _batches(kept: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tup
         raise ValueError(f"{paths[0]}: damaged archive ({error})") from None
 
 
-def _load(kept: Pickles, classes: Classes, settings: Any, data: str | os.PathLike | None) -> Task:
+def _load(kept: Pickles, classes: Classes, settings: Any, data: str | os.PathLike[str] | None) -> Task:
     folders = sources.places(kept.source, data)
     paths = sources.find(folders, kept.names) or sources.find(folders, list(kept.source.files))
     paths = paths or sources.download(kept.source, folders)
@@ -195,7 +195,7 @@ def _load(kept: Pickles, classes: Classes, settings: Any, data: str | os.PathLik
     return make(kept.source.task, both, settings, DEFAULTS, n_out=classes.number, input_shape=shape, notes=said)
 
 
-def load_cifar10(settings: ImageSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_cifar10(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """CIFAR-10: 50,000 + 10,000 colour images of 32 x 32 pixels, Krizhevsky (2009).
 
     Inputs are (3, 32, 32): the red, then the green, then the blue pixels.
@@ -203,7 +203,7 @@ def load_cifar10(settings: ImageSettings, data: str | os.PathLike | None, seed: 
     return _load(CIFAR10, CIFAR10_CLASSES, settings, data)
 
 
-def load_cifar100(settings: Cifar100Settings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_cifar100(settings: Cifar100Settings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """CIFAR-100: 50,000 + 10,000 colour images of 32 x 32 pixels in 100 classes, Krizhevsky (2009).
 
     The classes form 20 groups of five ("superclasses"), which ``labels="coarse"`` learns instead. Inputs are

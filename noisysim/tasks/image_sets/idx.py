@@ -73,7 +73,7 @@ def _fill(stream: BufferedIOBase, array: np.ndarray) -> int:
     return done
 
 
-def read_idx(path: str | os.PathLike, n_dims: int) -> np.ndarray:
+def read_idx(path: str | os.PathLike[str], n_dims: int) -> np.ndarray:
     """The uint8 array of an IDX file, plain or gzip (format: http://yann.lecun.com/exdb/mnist/).
 
     Parameters
@@ -109,7 +109,7 @@ def read_idx(path: str | os.PathLike, n_dims: int) -> np.ndarray:
     return array
 
 
-def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike | None) -> Task:
+def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike[str] | None) -> Task:
     folders = sources.places(source, data)
     paths = sources.find(folders, IDX_FILES) or sources.download(source, folders)
     splits, shapes = [], []
@@ -126,11 +126,11 @@ def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike |
     return make(source.task, splits, settings, DEFAULTS, n_out=10, input_shape=shapes[0], notes=notes(splits, 60_000))
 
 
-def load_mnist(settings: ImageSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_mnist(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 pixels, LeCun et al., Proc. IEEE 86(11) (1998)."""
     return _idx_task(MNIST, settings, data)
 
 
-def load_fashion_mnist(settings: ImageSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_fashion_mnist(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """Fashion-MNIST: 60,000 + 10,000 pieces of clothing of 28 x 28 pixels, Xiao et al., arXiv:1708.07747 (2017)."""
     return _idx_task(FASHION_MNIST, settings, data)

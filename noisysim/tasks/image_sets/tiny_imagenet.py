@@ -195,7 +195,8 @@ def pixels(content: bytes, where: str) -> np.ndarray:
         raise ValueError(f"{where}: not a readable JPEG image ({error})") from None
     if size != (SIDE, SIDE):
         raise ValueError(f"{where}: {size[0]} x {size[1]} pixels, not {SIDE} x {SIDE}")
-    return colours.transpose(2, 0, 1)
+    channels_first: np.ndarray = colours.transpose(2, 0, 1)
+    return channels_first
 
 
 def _decode(files: Files, names: list[str]) -> np.ndarray:
@@ -223,7 +224,7 @@ def _read(files: Files) -> list[Split]:
         return [Split(_decode(files, names), labels) for names, labels in listed]
 
 
-def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike | None, seed: int) -> Task:
+def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """Tiny ImageNet: 100,000 + 10,000 colour images of 64 x 64 pixels in 200 classes, Le and Yang (2015).
 
     The test split is the published validation split: the labels of the published test split were never given out.

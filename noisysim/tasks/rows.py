@@ -1,0 +1,36 @@
+"""Rows of data sets: their orders, and how they are split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.fields import shown
+from noisysim.common.types import Ints
+
+ORDER, SPLIT = 0x6F726465, 0x73706C69
+"""Keep the orders of epochs and the splits of data apart."""
+
+
+def permutation(n: int, *key: int) -> Ints:
+    """A permutation of 0 .. n - 1 (int64) that depends on `key` alone.
+
+    Ranks of raw Philox output: NumPy keeps a bit generator's stream unchanged, but not `Generator.permutation`.
+    """
+    draws = np.random.Philox(np.random.SeedSequence(list(key))).random_raw(n)
+    return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
+
+
+def split_rows(n: int, n_test: int, seed: int) -> tuple[Ints, Ints]:
+    """Rows of the training and the test split, each sorted, drawn once by `seed`."""
+    rows = permutation(n, seed, SPLIT)
+    return np.sort(rows[n_test:]), np.sort(rows[:n_test])
+
+
+def row_array(rows: Any) -> Ints:
+    """Rows as an int64 array, or the one clear error."""
+    array = np.asarray(rows)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise TypeError(f"rows must be a slice or a one-dimensional integer array, not {shown(rows)}")
+    return array.astype(np.int64)
