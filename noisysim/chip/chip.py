@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy.typing as npt
+
 import noisysim.devices as devices
 from noisysim.chip import checkpoint, compensation, initial_weights, weight_normalisation
 from noisysim.chip import first_layer as first_layers
@@ -174,7 +176,7 @@ class Chip:
 
     # -- passes --------------------------------------------------------------------------------------------------
 
-    def forward(self, x: Any, drive: Drive | None = None) -> Observation:
+    def forward(self, x: Batch | npt.ArrayLike, drive: Drive | None = None) -> Observation:
         """One pass.
 
         Parameters
@@ -188,7 +190,7 @@ class Chip:
 
     def passes(
         self,
-        batch: Any,
+        batch: Batch | npt.ArrayLike,
         drives: Sequence[Drive],
         out: Sequence[Observation] | None = None,
         *,
@@ -229,7 +231,7 @@ class Chip:
         """
         return self._calls.observe(batch, drives, out, first_sample, training, inputs_of)
 
-    def calibrate(self, x: Array) -> None:
+    def calibrate(self, x: npt.ArrayLike) -> None:
         """Set the full scale of every converter that calibrates itself, by one pass of `x`, (batch, n_in).
 
         The largest line value read, with a quarter to spare. Where nothing was read (all inputs zero) the range

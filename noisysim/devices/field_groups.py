@@ -13,7 +13,7 @@ A field that the device declares itself takes the place of the one of the same n
 import inspect
 from collections import namedtuple
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast, get_type_hints
 
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
@@ -74,9 +74,11 @@ def _named_tuple(
     """A ``NamedTuple`` class of the name and place of `cls`: its own fields, then those of groups or whole devices."""
     annotations, defaults = dict(annotations), dict(defaults)
     for base in bases:
-        for name, default in getattr(base, "_field_defaults", {}).items():
+        inherited = getattr(base, "_field_defaults", {})
+        hints = get_type_hints(base, include_extras=True) if inherited else {}  # names in them are of the base's module
+        for name, default in inherited.items():
             if name not in annotations:
-                annotations[name], defaults[name] = base.__annotations__[name], default
+                annotations[name], defaults[name] = hints[name], default
     if unknown := [name for name in changed if name not in defaults]:
         raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
     defaults.update(changed)

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+import types
 from typing import Annotated, NamedTuple, get_type_hints
 
 import pytest
@@ -51,6 +52,26 @@ def test_declarations_are_inherited():
     assert declared(Finer)["weight_range"].unit == "own"
     assert declared(Finer)["read_time"] == declared(Clock)["read_time"]
     assert get_type_hints(Finer)["slices"] is float
+
+
+def test_annotations_that_are_texts_mean_what_they_do_where_they_were_written(monkeypatch):
+    other = types.ModuleType("other_groups")
+    monkeypatch.setitem(sys.modules, "other_groups", other)
+    code = (
+        "from __future__ import annotations\n"
+        "from typing import Annotated\n"
+        "from noisysim.common.fields import Field as F\n"
+        "from noisysim.devices.field_groups import FieldGroup, device_fields\n"
+        "@device_fields\nclass Theirs(FieldGroup):\n    width: Annotated[float, F('mm', 0, 1)] = 0.5\n"
+    )
+    exec(code, vars(other))
+
+    @device_fields
+    class Ours(other.Theirs):
+        width = 0.25
+
+    assert declared(Ours)["width"].unit == "mm"
+    assert Ours().width == 0.25
 
 
 def test_names_that_are_no_field_are_refused():
