@@ -30,7 +30,7 @@ def batch_of(size: int, n_in: int, n_out: int) -> Batch:
 
 
 def stepper(
-    network: Sequence[Any], device: object, batch: Batch, rate: float, backend: str = "cpu"
+    network: Sequence[Any], device: DeviceSpec, batch: Batch, rate: float, backend: str = "cpu"
 ) -> Callable[[], None]:
     """A function that does one DANP step on a chip of its own."""
     learner, optimizer, place = learners.get("danp"), optimizers.get("adam"), backends.get(backend)
