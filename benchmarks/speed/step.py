@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
 from noisysim import Batch, Chip, devices, layers, learners, losses, optimizers
 from noisysim.compute import backends, execution
+from noisysim.devices.contract import DeviceSpec
 from noisysim.networks.architecture import architecture
 
 SIZES, BATCH = [784, 512, 512, 512, 10], 1000

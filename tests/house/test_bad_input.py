@@ -86,7 +86,7 @@ RUN = {
     "progress-zero": ({"progress": 0}, TypeError, r"run\.progress must be True or False, not 0"),
     # words
     "activation": ({"activation": "leaky-relu"}, ValueError, r"unknown activation .*did you mean 'leaky_relu'\?"),
-    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(leaky_relu, .*not \['relu'\]"),
+    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(leaky_relu, .*\['relu'\]"),
     "activation-none": ({"activation": None}, TypeError, r"activation must be a name .*not None"),
     "inject": ({"inject": "lines"}, ValueError, r"unknown inject 'lines'; did you mean 'line'\? \(known: line,"),
     "backend": ({"backend": "gpu"}, ValueError, r"unknown backend 'gpu'; did you mean 'cpu'\?"),
