@@ -121,7 +121,7 @@ class Dataclasses(Generic[T]):
 
     def identity(self, part: T) -> dict[str, Any]:
         """The class of an instance and digests of its code."""
-        return identity.of(part)
+        return identity.of_part(part)
 
     def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a class without a name or a method, or with fields that cannot be set or read."""

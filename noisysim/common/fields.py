@@ -58,7 +58,7 @@ class Field(NamedTuple):
     spread : Spread or None
         Each part of the chip has a value of its own, which is what its hooks find in this field.
     hook : str
-        A hook that this number switches on: with every number that names it at zero, the hook is left out.
+        A hook that this number switches on: with every number that names it at zero, the hook is not used.
     file : bool
         A path of a data file instead of a number; the device's module turns it into tables (``tables(d)``).
     """

@@ -31,11 +31,11 @@ _NO_CODE = ("__annotat", "__doc__", "__module__", "__qualname__")
 
 
 def outside(definition: type | types.FunctionType) -> bool:
-    """Whether a class or function is none of the package's own."""
+    """Whether a class or function is not the package's own."""
     return definition.__module__.partition(".")[0] != "noisysim"
 
 
-def of(part: Any) -> dict[str, Any]:
+def of_part(part: Any) -> dict[str, Any]:
     """What a description of a part has to say of its class: nothing of one of the package's own.
 
     Returns
@@ -68,7 +68,7 @@ def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tupl
 
     Both are lists of short texts, "samples=4 (recorded: 2)".
     """
-    if recorded["name"] != present["name"] and "source" not in present:  # a file may lie elsewhere by now
+    if recorded["name"] != present["name"] and "source" not in present:  # a file may be elsewhere by now
         return [f"{present['name']!r} (recorded: {recorded['name']!r})"], []
     kind = _kind_difference(recorded, present)
     if kind:
@@ -86,8 +86,8 @@ def _kind_difference(recorded: Mapping[str, Any], present: Mapping[str, Any]) ->
     before, now = (one.get("identity", {}).get("class") for one in (recorded, present))
     if (before is None) == (now is None) or "source" in recorded:  # files have long been recorded by their hash alone
         return ""
-    own = f"noisysim's own {present['name']!r}"
-    return f"class {now} (recorded: {own})" if now else f"{own} (recorded: class {before})"
+    built_in = f"noisysim's own {present['name']!r}"
+    return f"class {now} (recorded: {built_in})" if now else f"{built_in} (recorded: class {before})"
 
 
 def _code_differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
@@ -173,8 +173,8 @@ class _Walk:
 
     def _function(self, function: types.FunctionType) -> None:
         name = function.__qualname__.replace("<locals>.", "")
-        given = (function.__defaults__, function.__kwdefaults__, vars(function))
-        self._add(name, _instructions(function.__code__) + "".join(map(self.spelt, given)))
+        values = (function.__defaults__, function.__kwdefaults__, vars(function))
+        self._add(name, _instructions(function.__code__) + "".join(map(self.spelt, values)))
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
                 self._add(variable, self.spelt(cell.cell_contents))
@@ -227,8 +227,8 @@ class _Walk:
         if not self._foreign(type(value).__module__):
             self._named(type(value))
             return ", ".join(f"{k}={self.spelt(v)}" for k, v in _own_values(value))
-        said = repr(value)
-        return "" if " at 0x" in said else said
+        text = repr(value)
+        return "" if " at 0x" in text else text
 
     def _array(self, array: np.ndarray) -> str:
         objects = array.ravel().tolist() if array.dtype.hasobject else []
@@ -305,13 +305,13 @@ def _constant(value: Any) -> str:
 
 def _named(code: types.CodeType, operation: str) -> set[str]:
     """Names that a function, or one written inside it, gives to an operation: globals it reads, modules it imports."""
-    found = {op.argval for op in dis.get_instructions(code) if op.opname == operation}
-    return found.union(*(_named(c, operation) for c in code.co_consts if isinstance(c, types.CodeType)))
+    names = {op.argval for op in dis.get_instructions(code) if op.opname == operation}
+    return names.union(*(_named(c, operation) for c in code.co_consts if isinstance(c, types.CodeType)))
 
 
 @functools.cache
 def _installed(top: str) -> bool:
-    """Whether a top-level module lies where packages are installed: beside records of distributions."""
+    """Whether a top-level module is where packages are installed: beside records of distributions."""
     path = getattr(sys.modules.get(top), "__file__", None) or _file_of(top)
     if path is None:
         return False

@@ -168,7 +168,7 @@ class Registry(Generic[T]):
             For an unknown name or setting, a value outside its range, a definition that is none (`UserError`), or a
             file that is missing or not the one recorded.
         """
-        spec, settings = self.apart(spec, settings)
+        spec, settings = self.parse(spec, settings)
         part = None
         if isinstance(spec, str):
             definition = self._named(spec, settings)
@@ -185,13 +185,13 @@ class Registry(Generic[T]):
         origin = self.origin(definition) if self.is_outside(definition) else None
         return self._form.make(definition, origin, settings, part)
 
-    def apart(self, spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def parse(self, spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """A spec in any of its forms as (name, path or part, settings)."""
         if isinstance(spec, Mapping):
             if "name" not in spec:
                 raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {listed(spec)}")
             inside = {name: value for name, value in spec.items() if name != "name"}
-            return self.apart(spec["name"], {**inside, **settings})
+            return self.parse(spec["name"], {**inside, **settings})
         if isinstance(spec, os.PathLike):
             path = os.fspath(spec)
             if not str(path).endswith(".py"):
@@ -252,7 +252,7 @@ class Registry(Generic[T]):
         return definition
 
     def is_outside(self, definition: Any) -> bool:
-        """Whether a definition is none of the package's own."""
+        """Whether a definition is not the package's own."""
         return self._form.module(definition).partition(".")[0] != "noisysim"
 
     def _compare(self, definition: Any, record: Mapping[str, Any]) -> None:

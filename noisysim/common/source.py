@@ -151,7 +151,7 @@ def _reading(function: Callable[..., Any]) -> Reading | None:
 
 @lru_cache(maxsize=64)
 def _compiled(text: str) -> tuple[list[ast.FunctionDef | ast.Lambda], frozenset[types.CodeType]]:
-    """The functions of a file, as syntax trees and as codes; two codes are equal wherever their files lie."""
+    """The functions of a file, as syntax trees and as codes; two codes are equal wherever their files are."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
     return nodes, frozenset(_codes(compile(text, "<source>", "exec", dont_inherit=True)))
 

@@ -12,13 +12,13 @@ MOST = 500
 
 def printable(text: object) -> str:
     """A text without control characters, but for line ends and tabs, and without changes of direction."""
-    said = str(text)
-    if said.isascii() and said.isprintable():
-        return said
-    return "".join(c for c in said if c in "\n\t" or not (c in _TURNS or unicodedata.category(c) in ("Cc", "Cs")))
+    plain = str(text)
+    if plain.isascii() and plain.isprintable():
+        return plain
+    return "".join(c for c in plain if c in "\n\t" or not (c in _TURNS or unicodedata.category(c) in ("Cc", "Cs")))
 
 
 def one_line(text: object) -> str:
     """The same on one line, not too long."""
-    said = " ".join(printable(text).split())
-    return said if len(said) <= MOST else f"{said[:MOST]}..."
+    line = " ".join(printable(text).split())
+    return line if len(line) <= MOST else f"{line[:MOST]}..."

@@ -39,7 +39,7 @@ class File(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a part comes from that is none of the package's.
+    """Where a part comes from that is not the package's own.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ def place_recorded(recorded: Any) -> None:
     Parameters
     ----------
     recorded : mapping or list
-        Settings of a run; parts may lie anywhere in them.
+        Settings of a run; parts may be anywhere in them.
     """
     for value in recorded.values() if isinstance(recorded, Mapping) else recorded:
         if isinstance(value, (Mapping, list)):
@@ -173,7 +173,7 @@ def _execute(
             raise
         hint = ""
         if isinstance(wrong, ImportError):
-            hint = f"; a {kind} file is loaded by itself: what it imports must be installed, not lie beside it"
+            hint = f"; a {kind} file is loaded by itself: what it imports must be installed, not be a file beside it"
         reason = f"{type(wrong).__name__}: {one_line(wrong)}"
         raise error(f"{line_in(wrong, file.place) or file.path}: {reason}{hint}") from None
 

@@ -125,7 +125,7 @@ def get_recorded(recorded: Mapping[str, Any], place: Any) -> Any:
     place : str, path or device
         A device file that was moved, or a device that was made in a script.
     """
-    place, settings = REGISTRY.apart(place, {})
+    place, settings = REGISTRY.parse(place, {})
     if settings:
         raise ValueError(f"the device's settings come from the recorded run: give no {', '.join(settings)}")
     cls = kind(place) if isinstance(place, str) else _FORM.definition(place)

@@ -81,7 +81,7 @@ def mistake(function: Callable[..., Any], error: Exception) -> DeviceError:
 
 
 def check_spelling(module: types.ModuleType, text: str, path: str) -> None:
-    """Refuse a function that nobody calls and whose name is nearly a hook's."""
+    """Refuse a function that is not called and whose name is nearly a hook's."""
     known = (*PARAMETERS, "check", "tables", *LAWS)
     tree = ast.parse(text)
     called = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}

@@ -17,7 +17,7 @@ from noisysim.compute.observation import Drive, LossFunction, Observation
 from noisysim.learners.memory import copied
 from noisysim.networks.architecture import Architecture, architecture
 
-_LOUD = 1e9  # a floor above which every rule that chooses its perturbation by it chooses another
+_HIGH = 1e9  # a floor at which every rule that chooses its perturbation by it chooses another
 
 Rate = Annotated[float, Field("per update", 0, 1, "step alpha of the inputs' decorrelation; 0 is none")]
 
@@ -72,7 +72,7 @@ class State:
 
     @property
     def hidden(self) -> list[int]:
-        """Values a sample that each hidden layer gives to the next."""
+        """Values per sample that each hidden layer gives to the next."""
         return self.net.outputs[:-1]
 
     @property
@@ -142,7 +142,7 @@ class Learner:
     ] = False
 
     def __init_subclass__(cls, **named: Any) -> None:
-        """Let every rule's `update` count `State.step`, whoever calls it."""
+        """Let every rule's `update` count `State.step`, from wherever it is called."""
         super().__init_subclass__(**named)
         if not hasattr(cls.update, "counts"):
             cls.update = _counted(cls.update)  # type: ignore[method-assign]
@@ -181,7 +181,7 @@ class Learner:
         chips : int
             How many chips learn side by side, each with a key of its own; the first learns as it would alone.
         backend : {"cpu", "cuda", "cuda:tf32"}
-            Where the chips' arrays lie.
+            Where the chips' arrays are.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class Learner:
     def _known_floor(self, net: Architecture, offers: frozenset[str]) -> float:
         """0, where the rule injects the same at any floor, or the chip is exact; else it must be measured."""
         exact = {"clean", "oracle"} <= offers
-        if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _LOUD, net):
+        if not exact and self.injects(offers, 0.0, net) != self.injects(offers, _HIGH, net):
             raise ValueError(
                 f"learner {self.name!r} has no perturbation strength: the chip's noise has not been measured; take "
                 "state = noisysim.prepare(learner, chip, batch), or init(..., floor=...), or set sigma"

@@ -35,7 +35,7 @@ class CANP(ANP):
     s_l = M_l^-1 dL da_l / |da_l|^2, layer by layer, with M_l = <da_l da_l^T / |da_l|^2> averaged over samples and
     updates, and shrunk towards white noise: (1 - lambda) M_l + lambda I tr M_l / N_l. Since dL = g_l . da_l +
     (what later layers' noise adds, independent of da_l), <dL da_l> is C_l g_l, and the inverse gives the gradient
-    g_l. In white noise it is ANP with a norm a layer. A network-wide inverse would not do: dL depends on da_L alone.
+    g_l. In white noise it is ANP with a norm per layer. A network-wide inverse would not do: dL depends on da_L alone.
     In a convolution the covariance is that of its channels, summed over the layer's P positions, which it takes as
     independent of each other: s_l,p = P M_l^-1 dL da_l,p / |da_l|^2 with |da_l| over all positions.
     With K > 1 differences from a noisy baseline (`ANP`) dL da_l / |da_l|^2 is a sum over K + 1 passes with one norm,
@@ -140,6 +140,6 @@ class DCANP(CANP):
 
 
 def _first(array: Any, chips: int, rows: int) -> Any:
-    """So many first samples of each chip's, chip after chip."""
+    """The first samples of each chip, chip after chip."""
     own = array.reshape(chips, -1, *array.shape[1:])
     return own[:, :rows].reshape(-1, *array.shape[1:])

@@ -149,7 +149,7 @@ class DKP(Feedback):
     """Direct Kolen-Pollack: direct feedback that takes the step its weights would take if they were direct, too.
 
     B_l descends e f(a_l)^T, and decays (Webster et al. 2021). In the last hidden layer this is the output weights' own
-    gradient, so that both become alike. The rule's decay of the weights is left out: a chip's cannot be read.
+    gradient, so that both become alike. The rule's decay of the weights is missing: a chip's cannot be read.
 
     Parameters
     ----------

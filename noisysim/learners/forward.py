@@ -189,5 +189,5 @@ def _dots(a: Any, b: Any) -> Any:
 
 
 def _by_chip(arrays: Layered, chips: int) -> list[Any]:
-    """Views (chips, values) of weight-shaped arrays: one of everything, or where chips alternate one a layer."""
+    """Views (chips, values) of weight-shaped arrays: one of everything, or where chips alternate one per layer."""
     return [arrays.flat[None]] if chips == 1 else [array.reshape(chips, -1) for array in arrays]

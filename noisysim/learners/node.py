@@ -46,7 +46,7 @@ class NP(Perturbation):
 class INP(Perturbation):
     """Iterative node perturbation: one layer perturbed at a time.
 
-    s_l = N_l dL^(l) v_l / |v_l|^2 ([D] Eq. 5), a pass a layer and draw. dL^(l) is the loss change of the pass in
+    s_l = N_l dL^(l) v_l / |v_l|^2 ([D] Eq. 5), one pass per layer and draw. dL^(l) is the loss change of the pass in
     which layer l alone is perturbed, by v_l; N_l the layer's units, at all positions of a convolution.
     """
 

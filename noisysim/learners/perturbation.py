@@ -69,11 +69,11 @@ class Perturbation(Learner):
         return self.baseline == "clean" or (self.baseline == "auto" and "clean" in state.offers)
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
-        """Shapes of one draw, a layer each; `batch_size` is the samples of all chips."""
+        """Shapes of one draw, one per layer; `batch_size` is the samples of all chips."""
         return [state.net.line_shape(layer, batch_size) for layer in range(state.net.depth)]
 
     def perturbations(self, state: State, batch_size: int) -> list[Layered]:
-        """This step's draws, one set a sample, preceded by the baseline's own where that is to be noisy.
+        """This step's draws, one set per sample, preceded by the baseline's own where that is to be noisy.
 
         A pure function of key, step and batch size, kept in the state's work arrays until the step ends.
         """
@@ -103,7 +103,7 @@ class Perturbation(Learner):
         return Drive(drawn)
 
     def baseline_drive(self, perturbations: list[Layered]) -> Drive:
-        """The first pass: the device's own, or with a perturbation nobody is told of."""
+        """The first pass: the device's own, or with a perturbation that the rule is not told of."""
         drive = self.drive(perturbations[self.samples]) if len(perturbations) > self.samples else Drive()
         return replace(drive, output_error=True) if "output_error" in self.requires() else drive
 

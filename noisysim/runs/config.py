@@ -51,7 +51,7 @@ class Config(PlainSettings):
             "layers": kinds.plain(self.layers),
             "activation": activations.REGISTRY.text(self.activation),
             **self._described_activations(),
-            "task": {**self.task.describe(), **identity.of(self.task)},
+            "task": {**self.task.describe(), **identity.of_part(self.task)},
             "device": devices.describe(self.device),
             "learner": learners.describe(self.learner),
             "optimizer": optimizers.describe(self.optimizer),

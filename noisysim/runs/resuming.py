@@ -78,7 +78,7 @@ def _replaced(recorded: Mapping[str, Any], replacement: Any, allow_other_source:
     """A part as it was recorded, or what was given in its place, with the recorded settings if it has none."""
     if replacement is None:
         return recorded
-    name, settings = learners.REGISTRY.apart(replacement, {})
+    name, settings = learners.REGISTRY.parse(replacement, {})
     if not isinstance(name, str):
         return replacement
     asked = {k: v for k, v in recorded.items() if k not in identity.RECORD}

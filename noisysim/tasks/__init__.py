@@ -20,10 +20,12 @@ from noisysim.tasks import own
 from noisysim.tasks.autoencoding import IMAGE_TASKS
 from noisysim.tasks.base import Split, Task, make, whole_number
 from noisysim.tasks.loading import Loader, Loaders
+from noisysim.tasks.rows import split_rows
 from noisysim.tasks.teacher import teacher_weights
 
 __all__ = [
-    "REGISTRY", "TASKS", "Split", "Task", "about", "describe", "get", "make", "names", "settings", "teacher_weights",
+    "REGISTRY", "TASKS", "Split", "Task", "about", "describe", "get", "make", "names", "settings", "split_rows",
+    "teacher_weights",
 ]  # fmt: skip
 
 TASKS: dict[str, Loader] = {**IMAGE_TASKS, **scan(__name__, Loaders())}

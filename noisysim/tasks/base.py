@@ -96,7 +96,7 @@ class Task:
         ``"cce"`` (softmax cross-entropy), ``"mse"`` (half the sum of squares), or what finds another one; see
         `noisysim.losses`. It may be given as a `noisysim.losses.Loss`.
     n_out : int
-        Classes, or target values a sample.
+        Classes, or target values per sample.
     settings : dict
         Every setting with its value.
     affine, target_affine : numpy.ndarray
@@ -272,7 +272,7 @@ class Task:
         Parameters
         ----------
         batch_size : int
-            Samples a batch, 1 or more.
+            Samples per batch, 1 or more.
         seed, epoch : int
             See `order`.
 

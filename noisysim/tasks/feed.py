@@ -69,7 +69,7 @@ class Feed:
         return out
 
     def _room(self, rows: int) -> Batch:
-        """A batch of so many samples, not filled."""
+        """A batch of `n` samples, not filled."""
         empty = self._place.xp.empty
         inputs, targets = (empty((rows, width), np.float32) for width in (self.task.n_in, self.task.n_out))
         return Batch(inputs, targets, self.task._loss)
@@ -122,5 +122,5 @@ class Feed:
 
 
 def free_bytes(xp: Any) -> float:
-    """Memory of the GPU that nobody uses; the simulated one has no end of it."""
+    """Free memory of the GPU; unlimited on the simulated one."""
     return math.inf if gpu.SIMULATED else xp.cuda.runtime.memGetInfo()[0]

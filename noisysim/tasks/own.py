@@ -82,7 +82,7 @@ def _read(arrays: Mapping[str, Any], settings: OwnSettings, seed: int) -> _Read:
     splits = [Split(*both) for both in zip(kept, found.arrays, strict=True)]
     notes += found.notes
     if origin is not None:
-        notes.append(f"{inputs[0].name} lies far from zero: centred before it was rounded to float32")
+        notes.append(f"{inputs[0].name} is far from zero: centred before it was rounded to float32")
     if len(splits) == 1:
         splits, note = _split(splits[0], seed)
         notes.insert(0, note)

@@ -222,7 +222,7 @@ class _Machine:
 
     @staticmethod
     def _fill(target: dict[Any, Any], pairs: list[Any]) -> dict[Any, Any]:
-        """Put keys and values, in turn, into a dict; keys are texts: the hash of others may take for ever."""
+        """Put keys and values, in turn, into a dict; keys are texts: the hash of others may never end."""
         if len(pairs) % 2 or not all(type(key) in (str, bytes) for key in pairs[::2]):
             raise _refusal("a dict whose keys are no texts")
         target.update(zip(pairs[::2], pairs[1::2], strict=True))

@@ -83,7 +83,7 @@ def load_sarcos(settings: SarcosSettings, data: str | os.PathLike[str] | None, s
     2022; Dalm et al. 2025, appendix J) are of torques in N m: for those, ask for ``standardise_targets=False``.
 
     Where only one of the two files is found, it is split by one fixed permutation, 4,000 to 449, and the task's
-    notes say so. The files cannot be downloaded by themselves: nobody published a checksum of them.
+    notes say so. The files cannot be downloaded by themselves: no checksum of them was published.
     """
     folders = sources.places(SARCOS, data)
     both = sources.find(folders, (TRAIN, TEST))

@@ -1,4 +1,4 @@
-"""Where data files are looked for, and how they are fetched when they are nowhere.
+"""Where data files are looked for, and how they are downloaded when they are not found.
 
 The places, in order: the ``data`` option, the folder named by the environment variable ``NOISYSIM_DATA``, the user's
 cache, and for some sets a folder of the system.
@@ -25,7 +25,7 @@ class Source(NamedTuple):
     files : dict of str to str
         File name to MD5 (of the file as published; a user's own copy need not match it).
     folders : tuple of str
-        Where they may lie under a data folder; ``"."`` is the data folder itself.
+        Where they may be under a data folder; ``"."`` is the data folder itself.
     url : str
         What a file name is appended to; for files that are not downloaded, the page to get them from.
     system : tuple of str
@@ -64,19 +64,19 @@ def places(source: Source, data: str | os.PathLike[str] | None = None) -> list[P
 
 
 def find(folders: Iterable[Path], names: Sequence[str]) -> list[Path] | None:
-    """The named files, all from the first folder that has every one; a ``.gz`` file may lie there unpacked."""
+    """The named files, all from the first folder that has every one; a ``.gz`` file may be there unpacked."""
     for folder in folders:
-        found = []
+        files: list[Path] = []
         for name in names:
             paths = [folder / name, folder / name.removesuffix(".gz")]
-            found += [path for path in paths if path.is_file()][:1]
-        if len(found) == len(names):
-            return found
+            files += [path for path in paths if path.is_file()][:1]
+        if len(files) == len(names):
+            return files
     return None
 
 
 def missing(source: Source, folders: Iterable[Path], why: str) -> FileNotFoundError:
-    """The error for files that are nowhere: what was looked for, where, and what to do."""
+    """The error for files that are not found: what was looked for, where, and what to do."""
     listed = "".join(f"\n  {folder}" for folder in dict.fromkeys(folders))
     return FileNotFoundError(
         f"task {source.task!r}: no {', '.join(source.files)} in any of{listed}\n{why}\n"

@@ -10,7 +10,7 @@ from noisysim.tasks.values import Values, far_origin
 
 KINDS = ("auto", "classification", "regression")
 MOST_CLASSES = 100
-"""Floats that are whole numbers 0 to n - 1 are taken for labels of up to so many classes"""
+"""Floats that are whole numbers 0 to n - 1 are taken for labels of up to this many classes"""
 SAMPLES_A_CLASS = 5
 """if there are as many samples of each on average."""
 
@@ -98,7 +98,7 @@ def _as_values(given: list[Values], standardise: bool) -> Targets:
     """Values to be fitted; those far from zero are centred before they are rounded, if they are to be standardised."""
     widths = [one.shape[0] for one in given]
     if widths[0] != widths[-1]:
-        raise ValueError(f"y_train holds {widths[0]} values a sample, y_test {widths[1]} values a sample")
+        raise ValueError(f"y_train holds {widths[0]} values per sample, y_test {widths[1]} values per sample")
     origin = far_origin(given[0], shared=False) if standardise else None
     arrays = [one.kept(0.0 if origin is None else origin).astype(np.float32, copy=False) for one in given]
     return Targets(arrays, False, origin=origin)
@@ -140,7 +140,7 @@ def _refusal(given: list[Values], kind: str) -> ValueError:
     said = []
     for one in given:
         shape, integer = one.source.shape, one.source.dtype.kind in "biu"
-        said.append("labels" if _whole(one) is not None else f"{one.shape[0]} values a sample")
+        said.append("labels" if _whole(one) is not None else f"{one.shape[0]} values per sample")
         if said[-1] != "labels" and integer:
             return ValueError(
                 f"{one.name} holds whole numbers of shape {shape}: labels must be (samples,), values to fit must be "

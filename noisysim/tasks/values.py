@@ -17,7 +17,7 @@ from noisysim.common.plain_arrays import plain
 BLOCK = 1 << 20
 """Elements of a float64 block."""
 FAR = 256.0
-"""Columns whose mean is so many standard deviations from zero are centred before they are rounded to float32: of
+"""Columns whose mean is this many standard deviations from zero are centred before they are rounded to float32: of
 float32's 24 bits, 16 are then left for what varies."""
 CHANNELS = (1, 3, 4)
 """Numbers of channels by which a channel axis is told."""

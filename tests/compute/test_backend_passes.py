@@ -196,7 +196,7 @@ class Stack:
             at = self.chips * g[layout.NORM_AT] + m * units
             shift, scale = take(self.standing.norms)[:, at : at + units].astype(float)
             a = (a - shift) * scale
-        y = naive.activate(block.activation, a)
+        y = naive.activate(block.activation.name, a)
         masks, extra = self.observed.layer_masks, self.added.get((p, layout.ON_OUTPUT, layer))
         if len(masks) and masks[layer] is not None:
             y = y * self.rows_of(take(masks[layer]), m).reshape(y.shape)

@@ -69,7 +69,7 @@ def life(name):
         chip.decorrelate(chip.forward(x).inputs, 0.01)
         found.append(chip.forward(x).output)
     arrays = chip._hidden.arrays
-    return [*found, *arrays.weight_arrays(), arrays.variances]
+    return [*found, *arrays.weight_arrays(), arrays.variances.copy()]  # a chip that is freed erases its own
 
 
 def network():

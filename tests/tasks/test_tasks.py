@@ -1297,7 +1297,7 @@ def test_kind_and_standardising_settle_what_floats_are():
     assert "y_train and y_test: floats that are whole numbers" in both.notes[0]
     absent = np.eye(5)[LABELS]  # a class of which no sample is there
     assert tasks.get((x, absent)).n_out == 5
-    with pytest.raises(ValueError, match=r"y_train holds labels, y_test 1 values a sample"):
+    with pytest.raises(ValueError, match=r"y_train holds labels, y_test 1 values per sample"):
         tasks.get((x, LABELS, x, LABELS / 2))
     with pytest.raises(ValueError, match=r"kind must be one of 'auto', 'classification', 'regression'"):
         tasks.get((x, LABELS), kind="labels")
@@ -1365,7 +1365,7 @@ def test_an_offset_changes_nothing_that_is_standardised(how, dtype, form, tmp_pa
     for split in ("train", "test"):
         a, b = (task.batch(split, slice(None)).inputs for task in (near, shifted))
         np.testing.assert_allclose(a, b, atol=2e-6)
-    assert "x_train lies far from zero: centred before it was rounded to float32" in shifted.notes
+    assert "x_train is far from zero: centred before it was rounded to float32" in shifted.notes
     assert near.notes == ()
     if how == "global":
         mean = shifted.describe()["standardise"]["mean"]
@@ -1441,8 +1441,8 @@ BOTH_WAYS[3, :2] = np.inf, -np.inf
         ((X, Y, X, Y[:-1]), "x_test has 40 samples, y_test has 39"),
         ((X, Y, X[:, :4], Y), r"a sample of x_train is \(5,\), one of x_test \(4,\)"),
         ((X, Y, X, HOLED * 0), "y_test holds NaN"),
-        ((X, Y, X, X), "y_train holds labels, y_test 5 values a sample"),
-        ((X, X[:, :2], X, X), "y_train holds 2 values a sample, y_test 5 values a sample"),
+        ((X, Y, X, X), "y_train holds labels, y_test 5 values per sample"),
+        ((X, X[:, :2], X, X), "y_train holds 2 values per sample, y_test 5 values per sample"),
         ((X[:0], Y[:0]), "x is empty"),
         ((X[:, :0], Y), "x is empty"),
         ((X, Y, X, []), "y_test is empty"),

@@ -75,7 +75,7 @@ def for_device(
     hooks: Mapping[str, Callable[..., Any]],
     own: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
-    kinds: Sequence[activations.Activation] = (),
+    kinds: Sequence[str | activations.Activation] = (),
     backend: str = "cpu",
 ) -> types.ModuleType:
     """The loops "passes" or "cells" with a device's hooks in them, and of passes an activation function.
@@ -91,7 +91,7 @@ def for_device(
         Part of a chip ("cell", "row", "column") -> the fields of which each such part has values of its own, in order.
     constants : mapping
         The flags that these loops declare.
-    kinds : sequence of Activation
+    kinds : sequence of str or Activation
         Activation functions of hidden units, in the order in which layers number them.
     backend : {"cpu", "cuda"}
     """
@@ -108,7 +108,7 @@ def for_device(
             if "target" in hooks[hook].__code__.co_varnames[: hooks[hook].__code__.co_argcount]:
                 generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"
     if which == "passes":
-        scalars.update({f"activation_{k}": kind.value for k, kind in enumerate(kinds)})
+        scalars.update({f"activation_{k}": activations.get(kind).value for k, kind in enumerate(kinds)})
         generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})

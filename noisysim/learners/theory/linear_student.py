@@ -137,7 +137,7 @@ class LinearStudent:
         m, n, cells = p / n_in, q / n_out, n_in * n_out
         more_m, more_n = (n_in + 1) / n_hidden, (n_out + 1) / n_hidden
         ss = max(self._teacher + 2 * r - error, 0.0)
-        shared = min(r**2 / ss, error) if ss > 0 else 0.0  # of |E|^2, what lies along S
+        shared = min(r**2 / ss, error) if ss > 0 else 0.0  # of |E|^2, the part along S
         mm, nn = m * p * (1 + more_m), n * q * (1 + more_n)
         e_n = n * (error + more_n * shared)
         return Traces(

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from noisysim.common.types import Doubles
 
 BLOWN_UP = 1e4
-"""A trajectory ends where the error has grown so many times."""
+"""A trajectory ends where the error has grown by this factor."""
 GONE = 1e-8
 """Share of the initial error that counts as none."""
 

@@ -152,7 +152,7 @@ def _unpacked(path: Path) -> IO[bytes]:
 
 
 def _batches(kept: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tuple[str, Split]]:
-    """Name and content of every batch, in the order they lie in the folder or in the archive."""
+    """Name and content of every batch, in the order of the folder or of the archive."""
     if len(paths) > 1:
         for path in paths:
             with open(path, "rb") as stream:
