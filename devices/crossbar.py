@@ -68,9 +68,7 @@ class Crossbar(Converters, Array, Faults, Clock):
     program_noise_share: Annotated[
         float, Field("share of the target", 0, 1, "the part of it that grows with the target", noise="write")
     ] = 0.0
-    levels: Annotated[float, Field("levels", 2, 65536, "conductances a cell can be written to", off=0, whole=True)] = (
-        256
-    )
+    levels: Annotated[int, Field("levels", 2, 65536, "conductances a cell can be written to", off=0, whole=True)] = 256
     g_min: Annotated[float, Field("µS", 0, 1e6, "lowest conductance of a cell")] = 0.1
     g_max: Annotated[float, Field("µS", 1e-6, 1e6, "highest conductance of a cell")] = 25.0
     iv_curve: Annotated[

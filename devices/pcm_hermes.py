@@ -30,7 +30,7 @@ class PcmHermes(Pcm):
 
     read_time = 512e-9
 
-    devices: Annotated[float, Field("", 1, 2, "phase-change devices of a unit cell", whole=True)] = 1
+    devices: Annotated[int, Field("", 1, 2, "phase-change devices of a unit cell", whole=True)] = 1
     g_max: Annotated[
         float,
         Field("µS", 0.1, 20.7, "highest conductance of a cell; 0: 10.35 µS a device, all that was measured", off=0),

@@ -49,9 +49,6 @@ def backend_of(array: Any) -> Backend:
     return backend
 
 
-of = backend_of
-
-
 def resolve(name: str) -> str:
     """The backend that a run gets that asks for `name`.
 

@@ -121,7 +121,7 @@ def _switch(doc: str) -> Field:
 class Converters(FieldGroup):
     """Data converters at both ends of the lines, and the lines' own noise."""
 
-    dac_bits: Annotated[float, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
+    dac_bits: Annotated[int, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
     dac_range: Annotated[
         float, Field("input units", 0, doc="full scale of the DAC; 0 scales each vector to its own")
     ] = 0.0
@@ -138,7 +138,7 @@ class Converters(FieldGroup):
         float, Field("", 0, 1e3, "compression n of a DAC, v / (1 + n |v|)", spread=Spread("dac_curve_spread", of="row"))
     ] = 0.0
     dac_curve_spread: Annotated[float, Field("relative", 0, 10, "std of the DACs' compressions")] = 0.0
-    adc_bits: Annotated[float, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True)] = 8
+    adc_bits: Annotated[int, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True)] = 8
     adc_range: Annotated[
         float, Field("pre-activation units", 0, doc="full scale of the ADC; 0 calibrates each tile and follows it")
     ] = 0.0
@@ -187,8 +187,8 @@ class Array(FieldGroup):
     slice_bits: Annotated[
         float, Field("bits", 1, 8, "bits of a weight's magnitude in one of several slices", whole=True)
     ] = 4
-    tile_rows: Annotated[float, Field("cells", 1, 1e6, "most inputs of one array; 0 is any", off=0, whole=True)] = 0
-    tile_columns: Annotated[float, Field("cells", 1, 1e6, "most outputs of one array; 0 is any", off=0, whole=True)] = 0
+    tile_rows: Annotated[int, Field("cells", 1, 1e6, "most inputs of one array; 0 is any", off=0, whole=True)] = 0
+    tile_columns: Annotated[int, Field("cells", 1, 1e6, "most outputs of one array; 0 is any", off=0, whole=True)] = 0
     wire_resistance: Annotated[float, Field("Ohm", 0, 1e6, "of a wire between two neighbouring cells")] = 0.0
     nodal: Annotated[float, _switch("1 solves every node of an array with wires exactly; for small arrays")] = 0
 
@@ -221,7 +221,7 @@ class Pulses(FieldGroup):
     pulse_step: Annotated[
         float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it")
     ] = 1e-3
-    pulse_limit: Annotated[float, Field("pulses", 1, 65535, "most pulses a cell gets in one update", whole=True)] = 31
+    pulse_limit: Annotated[int, Field("pulses", 1, 65535, "most pulses a cell gets in one update", whole=True)] = 31
     verify_pulses: Annotated[
         float,
         Field(
