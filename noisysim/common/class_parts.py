@@ -107,9 +107,9 @@ class Dataclasses(Generic[T]):
     def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
         """An instance with these settings, all of them checked."""
         defaults, title = self.defaults(definition), definition.name if origin is None else origin.title
-        kept = {} if part is None else {name: getattr(part, name) for name in defaults}
-        made: T = definition(**checked(f"{self.kind} {title!r}", definition, {**kept, **settings}, defaults))
-        return made
+        current = {} if part is None else {name: getattr(part, name) for name in defaults}
+        instance: T = definition(**checked(f"{self.kind} {title!r}", definition, {**current, **settings}, defaults))
+        return instance
 
     def values(self, part: T) -> dict[str, Any]:
         """The fields of an instance."""
@@ -148,11 +148,11 @@ class Dataclasses(Generic[T]):
         if not dataclasses.is_dataclass(cls):
             raise self.error(f"{where()}: {cls.__name__} is no dataclass: write @dataclass(frozen=True) above it")
         try:
-            annotations, names = inspect.get_annotations(cls), declared(cls)
+            hints, names = inspect.get_annotations(cls), declared(cls)
         except Exception as error:
             reason = one_line(error)
             raise self.error(f"{where()}: an annotation of {cls.__name__} cannot be read: {reason}") from None
-        if "__dataclass_params__" not in vars(cls) and any("ClassVar" not in str(one) for one in annotations.values()):
+        if "__dataclass_params__" not in vars(cls) and any("ClassVar" not in str(hint) for hint in hints.values()):
             raise self.error(f"{where()}: {cls.__name__} has fields: write @dataclass(frozen=True) above it")
         for name in names:
             if name in identity.RECORD:

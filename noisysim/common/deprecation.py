@@ -72,9 +72,9 @@ class Aliases:
     def _stands_for(self, name: str) -> str | None:
         """The module that a name stands for, itself or as a part of one that does."""
         package, _, rest = name.rpartition(".")
-        known = self._public.get(name) or self._moved.get(name)
-        if known or not package:
-            return known
+        module = self._public.get(name) or self._moved.get(name)
+        if module or not package:
+            return module
         package = self._stands_for(package) or ""
         return f"{package}.{rest}" if package and _exists(f"{package}.{rest}") else None
 

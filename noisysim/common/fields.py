@@ -124,13 +124,13 @@ def shown(value: Any, most: int | None = None) -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Names in a row, of many the first few."""
-    known = [str(name) if len(str(name)) <= SHOWN and str(name).isprintable() else shown(str(name)) for name in names]
+    texts = [str(name) if len(str(name)) <= SHOWN and str(name).isprintable() else shown(str(name)) for name in names]
     count, length = 0, 0
-    while count < len(known) and length + len(known[count]) <= LISTED:
-        length += len(known[count]) + 2
+    while count < len(texts) and length + len(texts[count]) <= LISTED:
+        length += len(texts[count]) + 2
         count += 1
-    left = len(known) - count
-    return ", ".join([*known[:count], *([f"and {left} more"] if left else [])])
+    remaining = len(texts) - count
+    return ", ".join([*texts[:count], *([f"and {remaining} more"] if remaining else [])])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -201,9 +201,9 @@ def check_switch(where: str, value: Any, *others: Any) -> Any:
     return value
 
 
-def as_list(given: Any) -> Any:
+def as_list(values: Any) -> Any:
     """An array, NumPy's or another's, as the list of Python's own values that it holds; anything else as it is."""
-    return given.tolist() if hasattr(given, "tolist") and hasattr(given, "shape") else given
+    return values.tolist() if hasattr(values, "tolist") and hasattr(values, "shape") else values
 
 
 def check_choice(kind: str, value: Any, known: Iterable[str]) -> None:
@@ -212,10 +212,10 @@ def check_choice(kind: str, value: Any, known: Iterable[str]) -> None:
         raise unknown(kind, value, known)
 
 
-def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_names(owner: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Refuse names that the owner does not have."""
     known = list(known)
-    for name in given:
+    for name in names:
         if name not in known:
             raise ValueError(f"{owner} has no field {shown(name)}{nearest(_text(name), known)}")
 
@@ -237,11 +237,11 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     return name.strip(), settings
 
 
-def checked(owner: str, cls: type, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Given values against their declarations; where the default is True or False, so must the value be."""
-    check_names(owner, given, defaults)
+def checked(owner: str, cls: type, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings against their declarations; where the default is True or False, so must the value be."""
+    check_names(owner, settings, defaults)
     specs, values = declared(cls), {}
-    for name, value in given.items():
+    for name, value in settings.items():
         if isinstance(defaults[name], bool):
             values[name] = check_switch(f"{owner}.{name}", value)
         else:

@@ -84,8 +84,8 @@ class FunctionPairs(Generic[T]):
         """The pair itself."""
         if settings:
             raise ValueError(f"{self.kind} {definition[0]!r} has no settings: leave out {listed(settings)}")
-        made: T = definition
-        return made
+        pair: T = definition
+        return pair
 
     def values(self, part: T) -> dict[str, Any]:
         """No settings."""

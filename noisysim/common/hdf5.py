@@ -100,10 +100,10 @@ def check_bytes(path: Path, what: str) -> None:
             return
         seal = _SEAL.match(tail)  # there may be a part of one
         file.seek(0)
-        digest, left = hashlib.sha256(), length - _SEAL_LENGTH
-        while seal and left and (block := file.read(min(left, 1 << 20))):
+        digest, remaining = hashlib.sha256(), length - _SEAL_LENGTH
+        while seal and remaining and (block := file.read(min(remaining, 1 << 20))):
             digest.update(block)
-            left -= len(block)
+            remaining -= len(block)
     if not seal or digest.hexdigest() != seal[1].decode():
         raise ValueError(f"{path} is not a whole noisysim {what} (it was damaged: its bytes are not those written)")
 
@@ -112,7 +112,7 @@ def _check_contents(file: Any, length: int) -> None:
     """Refuse what points out of the file, and what declares more than the file holds."""
     import h5py
 
-    seen, groups, stored = {h5py.h5o.get_info(file["/"].id).addr}, [file["/"]], 0
+    addresses, groups, stored = {h5py.h5o.get_info(file["/"].id).addr}, [file["/"]], 0
     while groups:
         group = groups.pop()
         for name in group:
@@ -121,9 +121,9 @@ def _check_contents(file: Any, length: int) -> None:
                 raise ValueError(f"{name!r} is a link out of its place, which is not followed")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
-            if address in seen:
+            if address in addresses:
                 raise ValueError(f"{name!r} is there under two names")
-            seen.add(address)
+            addresses.add(address)
             if isinstance(item, h5py.Group):
                 groups.append(item)
             elif isinstance(item, h5py.Dataset):
@@ -136,8 +136,8 @@ def _stored(name: str, dataset: Any) -> int:
     """The bytes of a file that a dataset takes; refused if they are elsewhere, or fewer than it needs."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name!r} keeps its data in another file, which is not read")
-    made = dataset.id.get_create_plist()
-    filters = {made.get_filter(k)[0] for k in range(made.get_nfilters())}
+    creation = dataset.id.get_create_plist()
+    filters = {creation.get_filter(k)[0] for k in range(creation.get_nfilters())}
     if not filters <= {_DEFLATE, _SHUFFLE, _FLETCHER}:
         raise ValueError(f"{name!r} is packed in a way that noisysim does not write")
     stored, needed = dataset.id.get_storage_size(), (dataset.size or 0) * dataset.dtype.itemsize

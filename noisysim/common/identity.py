@@ -59,8 +59,8 @@ def of_functions(*functions: types.FunctionType) -> dict[str, Any]:
 
 
 def _identity(definition: type | types.FunctionType, code: Mapping[str, str]) -> dict[str, Any]:
-    where = f"{definition.__module__}.{definition.__qualname__}"
-    return {"identity": {"class": where, "python": PYTHON, "code": [list(pair) for pair in sorted(code.items())]}}
+    qualname = f"{definition.__module__}.{definition.__qualname__}"
+    return {"identity": {"class": qualname, "python": PYTHON, "code": [list(pair) for pair in sorted(code.items())]}}
 
 
 def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -74,16 +74,16 @@ def differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tupl
     if kind:
         return [kind], []
     names = [name for name in {**recorded, **present} if name not in RECORD]
-    asked = [
+    settings = [
         f"{name}={present.get(name)!r} (recorded: {recorded.get(name)!r})"
         for name in names if recorded.get(name) != present.get(name)
     ]  # fmt: skip
-    return asked, _code_differences(recorded, present)
+    return settings, _code_differences(recorded, present)
 
 
 def _kind_difference(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> str:
     """What is to be said if one of two parts is the package's own and the other is not."""
-    before, now = (one.get("identity", {}).get("class") for one in (recorded, present))
+    before, now = (description.get("identity", {}).get("class") for description in (recorded, present))
     if (before is None) == (now is None) or "source" in recorded:  # files have long been recorded by their hash alone
         return ""
     built_in = f"noisysim's own {present['name']!r}"
@@ -122,11 +122,11 @@ def code_of(cls: type) -> dict[str, str]:
 def attributes_of(value: Any) -> dict[str, str]:
     """Digests of an object's own attributes, by name, without those that a ``cached_property`` keeps."""
     cls, walk = type(value), _Walk("")
-    found = {}
+    digests = {}
     for name, attribute in sorted(getattr(value, "__dict__", {}).items()):
         if not isinstance(getattr(cls, name, None), functools.cached_property):
-            found[name] = hashlib.sha256(walk.spelt(attribute).encode()).hexdigest()[:16]
-    return found
+            digests[name] = hashlib.sha256(walk.spelt(attribute).encode()).hexdigest()[:16]
+    return digests
 
 
 class _Walk:

@@ -47,10 +47,10 @@ def plain(name: str, values: Any) -> np.ndarray:
         kind, why = type(values).__name__, _first_line(error)
         raise TypeError(f"{name} must be an array of real numbers, not {kind}: {why}") from None
     if array.dtype.kind not in REAL:
-        held = f"{array.dtype} of shape {array.shape}"
+        contents = f"{array.dtype} of shape {array.shape}"
         if array.dtype.kind == "O":
-            held = _objects(array)
-        raise TypeError(f"{name} must hold real numbers, not {held}")
+            contents = _objects(array)
+        raise TypeError(f"{name} must hold real numbers, not {contents}")
     return array
 
 
@@ -64,9 +64,9 @@ def _check_mask(name: str, values: Any) -> None:
 
 def _objects(array: np.ndarray) -> str:
     """What an array of objects holds: the first that is no number."""
-    for where, value in enumerate(array.flat):
+    for index, value in enumerate(array.flat):
         if not isinstance(value, (int, float, np.number)) or isinstance(value, complex):
-            row = where // max(array[0].size, 1) if array.ndim > 1 else where
+            row = index // max(array[0].size, 1) if array.ndim > 1 else index
             return f"objects, in row {row} {shown(value)}: convert or leave out such values"
     return "objects: convert them, for example by astype(float)"
 

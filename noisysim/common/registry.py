@@ -245,10 +245,10 @@ class Registry(Generic[T]):
         definition, cls = self._built_in.get(name), recorded["class"]
         qualname = getattr(definition, "__qualname__", name)
         if definition is None or cls != f"{self._form.module(definition)}.{qualname}":
-            again = f"{cls.rpartition('.')[2]}(...)"
-            again = f"diagnostics=[{again}]" if self.kind == "diagnostic" else f"{self.kind}={again}"
+            call = f"{cls.rpartition('.')[2]}(...)"
+            call = f"diagnostics=[{call}]" if self.kind == "diagnostic" else f"{self.kind}={call}"
             reason = f"{self.kind} {name!r} was an object of class {cls}, which no name finds"
-            raise ValueError(f"{reason}: give it again, {again}")
+            raise ValueError(f"{reason}: give it again, {call}")
         return definition
 
     def is_outside(self, definition: Any) -> bool:
@@ -265,12 +265,12 @@ class Registry(Generic[T]):
         """The definition in a file. The same source gives the same one, an edited file another."""
         file = read(self.kind, path, sha256)
 
-        def check(made: types.ModuleType, text: str) -> None:
-            self._form.examine(self._only(made, path), made, text, path)
+        def check(loaded: types.ModuleType, text: str) -> None:
+            self._form.examine(self._only(loaded, path), loaded, text, path)
 
-        made = module(self.kind, file, check, self._form.error)
-        definition = self._only(made, path)
-        self._origins[definition] = Origin(path, Path(path).stem, text_of(made), file.sha256)
+        loaded = module(self.kind, file, check, self._form.error)
+        definition = self._only(loaded, path)
+        self._origins[definition] = Origin(path, Path(path).stem, text_of(loaded), file.sha256)
         return definition
 
     def _load_installed(self, point: importlib.metadata.EntryPoint) -> Any:
@@ -281,16 +281,16 @@ class Registry(Generic[T]):
         if definition is None:
             raise self._form.error(f"{where} is neither a module nor a {self._form.noun}, but {type(value).__name__}")
         if definition not in self._origins:
-            made = sys.modules[self._form.module(definition)]
-            origin = origin_of(self.kind, made, self._form.error)
-            self._form.examine(definition, made, origin.source, made.__file__ or where)
+            loaded = sys.modules[self._form.module(definition)]
+            origin = origin_of(self.kind, loaded, self._form.error)
+            self._form.examine(definition, loaded, origin.source, loaded.__file__ or where)
             self._origins[definition] = origin._replace(name=point.name, title=point.name)
         return definition
 
-    def _only(self, made: types.ModuleType, where: str) -> Any:
+    def _only(self, loaded: types.ModuleType, where: str) -> Any:
         """The one definition of a module; a second name for it is none more."""
         names: dict[Any, str] = {}
-        for name, definition in self._form.defined(made).items():
+        for name, definition in self._form.defined(loaded).items():
             names.setdefault(definition, name)
         if len(names) == 1:
             return next(iter(names))
@@ -300,7 +300,7 @@ class Registry(Generic[T]):
                 f"{where} defines the {self._form.nouns} {several}: {article} {self.kind}'s file has one (or name "
                 "others _x)"
             )
-        plain = [n for n, v in vars(made).items() if isinstance(v, type) and v.__module__ == made.__name__]
+        plain = [n for n, v in vars(loaded).items() if isinstance(v, type) and v.__module__ == loaded.__name__]
         hint = f"; class {plain[0]} is none" if plain else ""
         raise self._form.error(f"{where} defines no {self._form.noun}{hint}: write {self._form.example}")
 
@@ -308,10 +308,11 @@ class Registry(Generic[T]):
 def scan(package: str, form: Form[Any]) -> dict[str, Any]:
     """The definitions in the modules of a package of noisysim, by what they call themselves; subpackages apart."""
     definitions = {}
-    for found in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        if not found.ispkg:
-            made = importlib.import_module(f"{package}.{found.name}")
-            definitions.update({form.name(one): one for one in form.defined(made).values() if form.name(one)})
+    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not entry.ispkg:
+            loaded = importlib.import_module(f"{package}.{entry.name}")
+            named = ((form.name(definition), definition) for definition in form.defined(loaded).values())
+            definitions.update({name: definition for name, definition in named if name})
     return dict(sorted(definitions.items()))
 
 

@@ -87,9 +87,9 @@ def attributes(*functions: Callable[..., Any]) -> set[str]:
     """
     read: set[str] = set()
     seen: set[Callable[..., Any]] = set()
-    left = list(functions)
-    while left:
-        function = left.pop()
+    pending = list(functions)
+    while pending:
+        function = pending.pop()
         if function in seen:
             continue
         seen.add(function)
@@ -98,7 +98,7 @@ def attributes(*functions: Callable[..., Any]) -> set[str]:
             read.update(_strings(code.co_consts))  # as the compiler has put them together
             read.update(code.co_names if reading is None else ())
         read.update(reading.attributes if reading else ())
-        left += [value for value in _within_reach(function) if isinstance(value, types.FunctionType)]
+        pending += [value for value in _within_reach(function) if isinstance(value, types.FunctionType)]
     return read
 
 
@@ -116,8 +116,8 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (tuple, frozenset)):
-        for one in value:
-            yield from _strings(one)
+        for item in value:
+            yield from _strings(item)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -180,9 +180,9 @@ def _bound(node: ast.FunctionDef | ast.Lambda) -> set[str]:
     arguments = node.args
     plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     bound, open_names = {argument.arg for argument in plain if argument}, set()
-    left: list[ast.AST] = list(node.body) if isinstance(node, ast.FunctionDef) else []
-    while left:
-        inner = left.pop()
+    pending: list[ast.AST] = list(node.body) if isinstance(node, ast.FunctionDef) else []
+    while pending:
+        inner = pending.pop()
         if isinstance(inner, ast.Global):
             open_names.update(inner.names)
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
@@ -190,5 +190,5 @@ def _bound(node: ast.FunctionDef | ast.Lambda) -> set[str]:
         if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
             bound.add(inner.name)
         elif not isinstance(inner, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            left += ast.iter_child_nodes(inner)  # those have names of their own
+            pending += ast.iter_child_nodes(inner)  # those have names of their own
     return bound - open_names

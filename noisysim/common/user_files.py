@@ -145,9 +145,9 @@ def module(
     return sys.modules[name]
 
 
-def text_of(made: types.ModuleType) -> str:
+def text_of(loaded: types.ModuleType) -> str:
     """The text of a module that was made from a file."""
-    return str(vars(made)[SOURCE])
+    return str(vars(loaded)[SOURCE])
 
 
 def _execute(
@@ -160,13 +160,13 @@ def _execute(
         raise error(f"{file.path}:{wrong.lineno or 1}: {wrong.msg}: {(wrong.text or '').strip()!r}") from None
     except (ValueError, RecursionError, MemoryError) as wrong:  # not UTF-8, a null byte, nested too deeply
         raise error(f"{file.path} is not Python text: {one_line(wrong)}") from None
-    made = types.ModuleType(name)
-    made.__file__ = file.place
-    vars(made)[SOURCE] = text
-    sys.modules[name] = made  # first: annotations, and dataclasses, are looked up there
+    loaded = types.ModuleType(name)
+    loaded.__file__ = file.place
+    vars(loaded)[SOURCE] = text
+    sys.modules[name] = loaded  # first: annotations, and dataclasses, are looked up there
     try:
-        exec(code, vars(made))
-        check(made, text)
+        exec(code, vars(loaded))
+        check(loaded, text)
     except BaseException as wrong:
         del sys.modules[name]
         if isinstance(wrong, error) or not isinstance(wrong, (Exception, SystemExit)):
@@ -200,14 +200,14 @@ def load_entry_point(kind: str, point: importlib.metadata.EntryPoint, error: typ
         raise error(f"{where} cannot be loaded: {type(wrong).__name__}: {one_line(wrong)}") from None
 
 
-def origin_of(kind: str, made: types.ModuleType, error: type[UserError]) -> Origin:
+def origin_of(kind: str, loaded: types.ModuleType, error: type[UserError]) -> Origin:
     """The source of a module that Python imported itself."""
-    path = getattr(made, "__file__", None)
+    path = getattr(loaded, "__file__", None)
     if path is None or not Path(path).is_file() or not path.endswith(".py"):
-        raise error(f"the source of module {made.__name__!r} is not there: put the {kind} into a file of its own")
+        raise error(f"the source of module {loaded.__name__!r} is not there: put the {kind} into a file of its own")
     content = Path(path).read_bytes()
     text = importlib.util.decode_source(content)
-    return Origin(path, made.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
+    return Origin(path, loaded.__name__.rpartition(".")[2], text, hashlib.sha256(content).hexdigest())
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

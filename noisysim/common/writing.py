@@ -171,9 +171,9 @@ def _fill(draft: Path, parts: Any) -> None:
     number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC, 0o666)
     try:
         for part in parts:
-            left = memoryview(part).cast("B")
-            while left:
-                left = left[os.write(number, left) :]
+            unwritten = memoryview(part).cast("B")
+            while unwritten:
+                unwritten = unwritten[os.write(number, unwritten) :]
         os.fsync(number)
     finally:
         os.close(number)

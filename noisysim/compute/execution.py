@@ -81,7 +81,7 @@ def _blas() -> Any:
 
 def blas_libraries() -> list[dict[str, Any]]:
     """What is known of each BLAS library that is loaded (`threadpoolctl`)."""
-    return [one for one in _blas().info() if one["user_api"] == "blas"]
+    return [library for library in _blas().info() if library["user_api"] == "blas"]
 
 
 class _Hold:
@@ -154,7 +154,7 @@ def scratch_set(key: Hashable, make: Callable[[], tuple[Any, ...]]) -> tuple[Any
     """Several work arrays of this thread, cut as `make` does it; made once for each key."""
     sets: dict[Hashable, tuple[Any, ...]] = _local.__dict__.setdefault("sets", {})
     if key not in sets:
-        made = make()  # may grow an array, which empties the sets
-        _local.sets[key] = made
-        return made
+        scratch = make()  # may grow an array, which empties the sets
+        _local.sets[key] = scratch
+        return scratch
     return sets[key]

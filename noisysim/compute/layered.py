@@ -76,7 +76,7 @@ def layered(arrays: Sequence[Floats]) -> Layered:
     """The arrays as a `Layered`: themselves if they are one, else a copy."""
     if isinstance(arrays, Layered):
         return arrays
-    made = empty([np.shape(a) for a in arrays], namespace_of(arrays[0]) if len(arrays) else np)
-    for target, source in zip(made, arrays, strict=True):
+    result = empty([np.shape(a) for a in arrays], namespace_of(arrays[0]) if len(arrays) else np)
+    for target, source in zip(result, arrays, strict=True):
         target[...] = source
-    return made
+    return result

@@ -73,9 +73,9 @@ def _fault(loss: Loss) -> str:
         except Exception as error:
             return f"the {what} raised {type(error).__name__}: {one_line(error)}"
         if returned.shape != shape or returned.dtype.char not in kinds or not np.isfinite(returned).all():
-            wanted = "float32" if kinds == "f" else "float64"
+            kind_needed = "float32" if kinds == "f" else "float64"
             kind = f"{returned.dtype} {returned.shape}"
-            return f"the {what} of outputs (3, 2) must be finite {wanted} of shape {shape}, not {kind}"
+            return f"the {what} of outputs (3, 2) must be finite {kind_needed} of shape {shape}, not {kind}"
     return ""
 
 

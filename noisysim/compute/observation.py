@@ -80,9 +80,9 @@ class Drive:
     def __post_init__(self) -> None:
         """Take the parts as tuples of plain arrays: nothing in them calls back where the drive is used."""
         for name, part in _PARTS.items():
-            given = getattr(self, name)
-            if given is not _NOTHING:
-                object.__setattr__(self, name, _pieces(part, given))
+            pieces = getattr(self, name)
+            if pieces is not _NOTHING:
+                object.__setattr__(self, name, _pieces(part, pieces))
         object.__setattr__(self, "empty", not (self.perturbations or self.outputs or self.weights))
         if type(self.output_error) is not bool:
             object.__setattr__(self, "output_error", check_switch("a drive's output_error", self.output_error))
@@ -98,16 +98,16 @@ class Drive:
 _PARTS = {"perturbations": "perturbation", "outputs": "output perturbation", "weights": "weight perturbation"}
 
 
-def _pieces(part: str, given: Any) -> tuple[Any, ...]:
+def _pieces(part: str, values: Any) -> tuple[Any, ...]:
     """A part of a drive, a plain array or ``None`` a layer."""
     try:
-        len(given)
-        pieces = tuple(given)
+        len(values)
+        pieces = tuple(values)
     except TypeError:
         raise TypeError("a drive's perturbations, outputs and weights are lists with one entry per layer") from None
     for piece in pieces:
         if type(piece) is not np.ndarray and piece is not None:
-            return tuple([_plain_piece(f"the {part} of layer {k}", one) for k, one in enumerate(pieces)])
+            return tuple([_plain_piece(f"the {part} of layer {k}", entry) for k, entry in enumerate(pieces)])
     return pieces
 
 

@@ -39,8 +39,8 @@ class Observed(list[Observation]):
         driven = [net.driven_shape(layer, rows) for layer in range(net.depth)]
         lines = [net.line_shape(layer, rows) for layer in range(net.depth)]
         sizes = [math.prod(shape) for shape in driven]
-        first, others = sizes[0], sum(sizes[1:])
-        self.inputs = xp.empty(first + (count if whole else 1) * others, np.float32)
+        first, later = sizes[0], sum(sizes[1:])
+        self.inputs = xp.empty(first + (count if whole else 1) * later, np.float32)
         self.activities = xp.empty((count, rows * sum(net.lines)), np.float32)
         self.masks: Floats = NOTHING
         self.layer_masks: list[Floats | None] = []
@@ -52,8 +52,8 @@ class Observed(list[Observation]):
             elif not whole:
                 inputs = []
             else:
-                at = first + k * others
-                inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + others], driven[1:])]
+                at = first + k * later
+                inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + later], driven[1:])]
             activities = Layered(self.activities[k], lines)
             self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
 

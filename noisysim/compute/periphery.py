@@ -39,18 +39,18 @@ def pull_back(
     """dL/da of a layer's lines, in their shape, from dL/dy of its hidden outputs, (batch, values); may be in place."""
     block, lines, place = net.blocks[layer], observation.activities[layer], backends.backend_of(signal)
     batch = len(lines)
-    whole = signal.reshape(batch, -1)
+    carried = signal.reshape(batch, -1)
     if block.plain and out is not None:
         out[...] = signal.reshape(out.shape)
         return algebra.scale_by_slope(out, lines, block.activation)
-    whole = whole * _slopes(net, layer, observation, chips)
+    carried = carried * _slopes(net, layer, observation, chips)
     if out is None:
         out = place.xp.empty(lines.shape, np.float32)
     if block.pool is None:
-        out[...] = whole.reshape(out.shape)
+        out[...] = carried.reshape(out.shape)
     else:
         values, room = lines.reshape(batch, -1), out.reshape(batch, -1)
-        place.images.unpool(whole, values, block.units, net.geometry()[layer], room)
+        place.images.unpool(carried, values, block.units, net.geometry()[layer], room)
     return out
 
 

@@ -25,5 +25,5 @@ def key(seed: int, purpose: str) -> tuple[np.uint32, np.uint32]:
 def keys(seed: Seeds, purpose: str, chips: int) -> np.ndarray:
     """The keys of a purpose on each of several chips, (chips, 2) uint32; of one seed the first chip's is `key`."""
     if isinstance(seed, Sequence):
-        return np.array([key(own, purpose) for own in seed], np.uint32)
+        return np.array([key(chip_seed, purpose) for chip_seed in seed], np.uint32)
     return np.array([key(seed, purpose if m == 0 else f"{purpose}/{m}") for m in range(chips)], np.uint32)

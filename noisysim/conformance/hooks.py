@@ -72,7 +72,7 @@ def _scalar(device: Any) -> str:
     for hook, function in active_hooks(device).items():
         arguments = list(device_files.typical(device, function))
         columns = [np.repeat(column, 64) for column in zip(*arguments, strict=True)]
-        for name, column in zip(device_files.taken(function), columns, strict=False):
+        for name, column in zip(device_files.parameter_names(function), columns, strict=False):
             if name in "zu":
                 column[:] = draws(name, len(column), tried)
         values = evaluate(device, hook, function, columns)
@@ -110,7 +110,7 @@ def evaluate(device: Any, hook: str, function: Hook, columns: Iterable[Floats]) 
 @cache
 def _loop(cls: Any, hook: str, function: Hook) -> Hook:
     """A compiled loop over the points of a hook."""
-    names = [f"a{k}" for k in range(len(device_files.taken(function)) - 1)]
+    names = [f"a{k}" for k in range(len(device_files.parameter_names(function)) - 1)]
     taken = ", ".join(f"{name}[k]" for name in names)
     source = f"def loop(out, {', '.join(names)}, d):\n for k in range(out.size):\n  out[k] = hook({taken}, d)"
     space: dict[str, Any] = {"hook": compile_errors.compiled(cls(), hook, function)}

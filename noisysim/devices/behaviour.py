@@ -59,13 +59,13 @@ def completed(device: Any) -> Any:
 def check_together(device: Any, title: str, outside: bool) -> None:
     """Have the device's module check its fields together; try the hooks of a user's device at typical values."""
     module = sys.modules[type(device).__module__]
-    together = getattr(module, "check", None)
-    if together is not None:
-        _call(together, device)
-    functions, own = hooks(device), own_hooks(device)
+    check = getattr(module, "check", None)
+    if check is not None:
+        _call(check, device)
+    functions, defined = hooks(device), own_hooks(device)
     if outside:
-        device_files.try_hooks(device, {hook: functions[hook] for hook in HOOKS if hook in own})
-    hook_rules.check(device, title, vars(module), own)
+        device_files.try_hooks(device, {hook: functions[hook] for hook in HOOKS if hook in defined})
+    hook_rules.check(device, title, vars(module), defined)
 
 
 def _call(function: Callable[..., Any], device: Any) -> Any:
@@ -84,16 +84,16 @@ def hooks(device: Any) -> dict[str, Callable[..., Any]]:
     A device whose cells have noise (``cell_std``) and which has no read-out gets one that adds it to the lines. Where
     the device's module has ``tables(d)``, the hooks read these arrays instead of its globals of their names.
     """
-    space, own = _space(device), own_hooks(device)
-    functions = {name: space[name] if name in own else getattr(ideal_hooks, name) for name in HOOKS}
-    if _reads_cells_alone(own):
+    space, defined = _space(device), own_hooks(device)
+    functions = {name: space[name] if name in defined else getattr(ideal_hooks, name) for name in HOOKS}
+    if _reads_cells_alone(defined):
         functions["readout"] = reads.cells_alone
     return functions
 
 
-def _reads_cells_alone(own: frozenset[str]) -> bool:
+def _reads_cells_alone(defined: frozenset[str]) -> bool:
     """Whether the lines carry the noise of the cells and nothing else, these being the hooks that are on."""
-    return "cell_std" in own and "readout" not in own
+    return "cell_std" in defined and "readout" not in defined
 
 
 def _space(device: Any) -> Mapping[str, Any]:
@@ -109,11 +109,12 @@ def _space(device: Any) -> Mapping[str, Any]:
 
 
 def _tables(make: Callable[..., Any], device: Any, space: Mapping[str, Any]) -> dict[str, Floats]:
-    made = _call(make, device)
-    if not isinstance(made, dict):
-        raise DeviceError(f"{type(device).__name__}: tables(d) must return a dict of arrays, not {type(made).__name__}")
+    tables = _call(make, device)
+    if not isinstance(tables, dict):
+        kind = type(tables).__name__
+        raise DeviceError(f"{type(device).__name__}: tables(d) must return a dict of arrays, not {kind}")
     arrays = {}
-    for name, values in made.items():
+    for name, values in tables.items():
         if name not in space:
             raise DeviceError(
                 f"{type(device).__name__}: tables(d) gives {name!r}, but the module defines none: write a default, "
@@ -169,5 +170,5 @@ def is_noisy(device: Any) -> bool:
 
 def ages(device: Any) -> bool:
     """Whether time changes the cells: they drift, or the noise of their reads depends on their age."""
-    own = own_hooks(device)
-    return "drift" in own or ("cell_std" in own and hook_rules.ages(device, hooks(device)["cell_std"]))
+    defined = own_hooks(device)
+    return "drift" in defined or ("cell_std" in defined and hook_rules.ages(device, hooks(device)["cell_std"]))

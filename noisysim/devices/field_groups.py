@@ -83,9 +83,9 @@ def _named_tuple(
         raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
     defaults.update(changed)
     make: Any = namedtuple  # whose fields no type checker could know
-    made = make(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)
-    made.__doc__, made.__qualname__, made.__annotations__ = cls.__doc__, cls.__qualname__, annotations
-    return cast("type[T]", made)
+    new_class = make(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)
+    new_class.__doc__, new_class.__qualname__, new_class.__annotations__ = cls.__doc__, cls.__qualname__, annotations
+    return cast("type[T]", new_class)
 
 
 def with_parts(*parts: type, **changed: float) -> Callable[[type[T]], type[T]]:

@@ -44,27 +44,27 @@ class DeviceError(UserError):
 
 def usage(hook: str) -> str:
     """What a hook takes and gives, as messages say it."""
-    more = f", or {hook}({', '.join(_with_further(hook))})," if hook in FURTHER else ""
-    return f"{hook}({', '.join(PARAMETERS[hook])}){more} takes numbers and returns one number"
+    alternative = f", or {hook}({', '.join(_with_further(hook))})," if hook in FURTHER else ""
+    return f"{hook}({', '.join(PARAMETERS[hook])}){alternative} takes numbers and returns one number"
 
 
 def _with_further(hook: str) -> tuple[str, ...]:
     return (*PARAMETERS[hook][:-1], FURTHER[hook], PARAMETERS[hook][-1])
 
 
-def taken(function: Callable[..., Any]) -> tuple[str, ...]:
+def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The arguments that a hook takes, by name: those of `PARAMETERS`, or one of `FURTHER` besides."""
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
 def takes_target(function: Callable[..., Any]) -> bool:
     """Whether a hook asks what the last write of a cell aimed at."""
-    return "target" in taken(function)
+    return "target" in parameter_names(function)
 
 
 def ask(function: Callable[..., Any], d: Any, **values: Any) -> Any:
     """What a hook gives, as plain Python, of those values that it takes."""
-    return function(*(values[name] for name in taken(function)[:-1]), d)
+    return function(*(values[name] for name in parameter_names(function)[:-1]), d)
 
 
 def place(function: Callable[..., Any]) -> str:
@@ -91,9 +91,9 @@ def check_spelling(module: types.ModuleType, text: str, path: str) -> None:
         if name in called or name in known:
             continue
         if near := _nearly(name, known):
-            wanted = f" {usage(near)}" if near in PARAMETERS else ""
+            hint = f" {usage(near)}" if near in PARAMETERS else ""
             line = value.__code__.co_firstlineno
-            raise DeviceError(f"{path}:{line}: {name} is no hook; did you mean {near!r}?{wanted}")
+            raise DeviceError(f"{path}:{line}: {name} is no hook; did you mean {near!r}?{hint}")
 
 
 def _nearly(name: str, known: tuple[str, ...]) -> str | None:
@@ -126,17 +126,17 @@ def check_class(cls: type, where: Callable[..., str]) -> None:
 
 def _check_declaration(at: str, name: str, spec: Field, specs: Mapping[str, Field]) -> None:
     spread = spec.spread
-    said = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
+    declarations = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
     if spread:
-        said += [
+        declarations += [
             ("spread.by", spread.by, tuple(specs)),
             ("spread.law", spread.law, ("normal", "lognormal", "absolute")),
         ]
-        said += [("spread.of", spread.of, ("cell", "row", "column"))]
-    for what, value, known in said:
-        if value not in known:
+        declarations += [("spread.of", spread.of, ("cell", "row", "column"))]
+    for keyword, value, allowed in declarations:
+        if value not in allowed:
             raise DeviceError(
-                f"{at}: {what}={value!r} of field {name!r} is unknown{nearest(value, filter(None, known))}"
+                f"{at}: {keyword}={value!r} of field {name!r} is unknown{nearest(value, filter(None, allowed))}"
             )
 
 
@@ -154,22 +154,24 @@ def _file_of(cls: type) -> str:
 
 
 @functools.cache
-def _examine(cls: type, found: tuple[tuple[str, Any], ...]) -> None:
-    for hook, function in found:
+def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
+    for hook, function in functions:
         if not isinstance(function, types.FunctionType):
             raise DeviceError(
                 f"{_file_of(cls)}: {hook} must be a plain function, without decorators (it is compiled for you), "
                 f"not {type(function).__name__}"
             )
         code = function.__code__
-        known = [PARAMETERS[hook], _with_further(hook)] if hook in FURTHER else [PARAMETERS[hook]]
+        signatures = [PARAMETERS[hook], _with_further(hook)] if hook in FURTHER else [PARAMETERS[hook]]
         if (
-            taken(function) not in known
+            parameter_names(function) not in signatures
             or code.co_kwonlyargcount
             or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
         ):
-            said = ", ".join(map(str, inspect.signature(function, follow_wrapped=False).parameters.values()))
-            raise DeviceError(f"{place(function)}: not {hook}({said}): {usage(hook)}, with these names in this order")
+            parameters = ", ".join(map(str, inspect.signature(function, follow_wrapped=False).parameters.values()))
+            raise DeviceError(
+                f"{place(function)}: not {hook}({parameters}): {usage(hook)}, with these names in this order"
+            )
         try:
             fingerprint(function)
         except (OSError, TypeError):
@@ -193,7 +195,7 @@ def typical(device: Any, function: Callable[..., Any]) -> Iterator[tuple[np.floa
     low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
     g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
     values = {**_TYPICAL, "g": g, "target": g}
-    return itertools.product(*(map(np.float32, values[p]) for p in taken(function)[:-1]))
+    return itertools.product(*(map(np.float32, values[p]) for p in parameter_names(function)[:-1]))
 
 
 def try_hooks(device: Any, hooks: Mapping[str, Callable[..., Any]]) -> None:
@@ -221,8 +223,8 @@ def try_hooks(device: Any, hooks: Mapping[str, Callable[..., Any]]) -> None:
                 at = line_in(error, function.__code__.co_filename) or place(function)
                 wrong = f"raised {type(error).__name__}: {_hint(error, fields)}"
             if wrong:
-                said = ", ".join(f"{p}={a:g}" for p, a in zip(taken(function), arguments, strict=False))
-                raise DeviceError(f"{at}: {hook} {wrong} at {said}; {usage(hook)}") from None
+                values = ", ".join(f"{p}={a:g}" for p, a in zip(parameter_names(function), arguments, strict=False))
+                raise DeviceError(f"{at}: {hook} {wrong} at {values}; {usage(hook)}") from None
         if _global_draws() != before and all(_draws(function, typical(device, function), d) for _ in range(3)):
             raise DeviceError(
                 f"{place(function)}: {hook} draws random numbers of its own, which no seed of a run decides; what it "

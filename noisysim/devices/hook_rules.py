@@ -27,7 +27,7 @@ SEEN: dict[str, tuple[str, ...]] = {
 AGES = (0.0, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6)  # seconds at which a hook is asked whether time matters
 
 
-def check(device: Device, name: str, space: Mapping[str, Any], own: frozenset[str]) -> None:
+def check(device: Device, name: str, space: Mapping[str, Any], active: frozenset[str]) -> None:
     """Refuse hooks and fields that cannot have the effect that they are there for.
 
     Parameters
@@ -37,7 +37,7 @@ def check(device: Device, name: str, space: Mapping[str, Any], own: frozenset[st
         What messages call it.
     space : mapping
         Its module's namespace.
-    own : frozenset of str
+    active : frozenset of str
         Hooks that it defines and its fields leave on.
 
     Raises
@@ -47,12 +47,12 @@ def check(device: Device, name: str, space: Mapping[str, Any], own: frozenset[st
         hook which could give it its effect reads it.
     """
     defined = {hook: space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)}
-    for problem in (_of_reads(defined, own), _of_cells(defined), _of_fields_needed(defined, device._asdict())):
+    for problem in (_of_reads(defined, active), _of_cells(defined), _of_fields_needed(defined, device._asdict())):
         if problem:
             raise DeviceError(f"{name}: {problem}")
-    made = [space[n] for n in ("tables", "complete") if isinstance(space.get(n), types.FunctionType)]
+    helpers = [space[n] for n in ("tables", "complete") if isinstance(space.get(n), types.FunctionType)]
     for field, spec in declared(type(device)).items():
-        problem = _of_noise(spec, getattr(device, field), field, defined, made)
+        problem = _of_noise(spec, getattr(device, field), field, defined, helpers)
         if problem := problem or _of_spread(device, spec, field, defined):
             raise DeviceError(f"{name}.{field}: {problem}")
 
@@ -62,9 +62,9 @@ def _draws(hook: str, function: Hook, kind: str) -> bool:
     return hook == "cell_std" or any(uses(function, draw) for draw in NOISY[kind][hook])
 
 
-def _of_reads(defined: Mapping[str, Hook], own: frozenset[str]) -> str:
+def _of_reads(defined: Mapping[str, Hook], active: frozenset[str]) -> str:
     """What a read-out does to the noise of the cells."""
-    if not {"cell_std", "readout"} <= own:
+    if not {"cell_std", "readout"} <= active:
         return ""
     hint = "add np.sqrt(energy) * z, or remove readout: the chip then adds it"
     if not uses(defined["readout"], "energy"):
@@ -96,14 +96,14 @@ def _of_fields_needed(defined: Mapping[str, Hook], fields: Collection[str]) -> s
     return ""
 
 
-def _of_noise(spec: Field, value: Any, field: str, defined: Mapping[str, Hook], made: list[Hook]) -> str:
+def _of_noise(spec: Field, value: Any, field: str, defined: Mapping[str, Hook], helpers: list[Hook]) -> str:
     """Whether a hook that draws reads an amplitude that is on, or what the device makes of it beforehand."""
-    if not spec.noise or value == 0 or field in attributes(*made):
+    if not spec.noise or value == 0 or field in attributes(*helpers):
         return ""
     readers = [hook for hook in NOISY[spec.noise] if hook in defined and field in attributes(defined[hook])]
     if not readers:
-        known = ", ".join(NOISY[spec.noise])
-        return f"it is declared as {spec.noise} noise, but no hook of a {spec.noise} reads it ({known})"
+        candidates = ", ".join(NOISY[spec.noise])
+        return f"it is declared as {spec.noise} noise, but no hook of a {spec.noise} reads it ({candidates})"
     if not any(_draws(hook, defined[hook], spec.noise) for hook in readers):
         draws = " or ".join(NOISY[spec.noise][readers[0]])
         return f"it is declared as {spec.noise} noise, but {', '.join(readers)} draws nothing ({draws})"
@@ -117,8 +117,8 @@ def _of_spread(device: Device, spec: Field, field: str, defined: Mapping[str, Ho
         return ""
     if any(hook in defined and field in attributes(defined[hook]) for hook in SEEN[spread.of]):
         return ""
-    known = ", ".join(SEEN[spread.of])
-    return f"each {spread.of} has a value of its own, but no hook that finds it there reads it ({known})"
+    candidates = ", ".join(SEEN[spread.of])
+    return f"each {spread.of} has a value of its own, but no hook that finds it there reads it ({candidates})"
 
 
 def ages(device: Device, cell_std: Hook) -> bool:

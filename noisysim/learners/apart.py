@@ -29,16 +29,16 @@ class Apart:
         """What is not about several chips is the learner's own."""
         return getattr(self.learner, name)
 
-    def init(self, net: Any, *, seed: Seeds = 0, chips: int = 1, backend: str = "cpu", **given: Any) -> State:
+    def init(self, net: Any, *, seed: Seeds = 0, chips: int = 1, backend: str = "cpu", **settings: Any) -> State:
         """State of all chips (`Learner.init`): what the learner of each remembers is its own."""
         first = seed[0] if isinstance(seed, Sequence) else seed
-        one = self.learner.init(net, seed=first, backend=backend, **given)
-        state = replace(one, key=backends.get(backend).put(seeding.keys(seed, "learner", chips)), chips=chips)
+        of_first = self.learner.init(net, seed=first, backend=backend, **settings)
+        state = replace(of_first, key=backends.get(backend).put(seeding.keys(seed, "learner", chips)), chips=chips)
         state.memory, state.work = {}, {}
         for m in range(chips):
-            own = self.member(state, m)
-            self.learner.remember(own)
-            self._keep(state, m, own)
+            member = self.member(state, m)
+            self.learner.remember(member)
+            self._keep(state, m, member)
         return state
 
     def _keep(self, state: State, m: int, member: State) -> None:
@@ -48,8 +48,8 @@ class Apart:
     def member(self, state: State, m: int) -> State:
         """The state of the m-th chip's learner."""
         prefix, work = f"{m}.", state.work.setdefault(m, {})
-        own = {name.removeprefix(prefix): a for name, a in state.memory.items() if name.startswith(prefix)}
-        return replace(state, key=state.key[m : m + 1], sigma=state.sigmas[m], chips=1, memory=own, work=work)
+        memory = {name.removeprefix(prefix): a for name, a in state.memory.items() if name.startswith(prefix)}
+        return replace(state, key=state.key[m : m + 1], sigma=state.sigmas[m], chips=1, memory=memory, work=work)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         """The passes of one update (`Learner.drives`): each chip's own drives, together."""
@@ -70,38 +70,38 @@ class Apart:
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
     ) -> tuple[Layered | None, State]:
         """The gradients of all chips (`Learner.update`), the rows of one after those of another."""
-        found = []
+        gradients = []
         for m in range(state.chips):
-            told = None if oracle is None else oracle.chip(m)
-            own = [_of_chip(observation, m, state.chips) for observation in observations]
-            gradient, member = self.learner.update(self.member(state, m), own, oracle=told)
+            own_oracle = None if oracle is None else oracle.chip(m)
+            of_chip = [_of_chip(observation, m, state.chips) for observation in observations]
+            gradient, member = self.learner.update(self.member(state, m), of_chip, oracle=own_oracle)
             self._keep(state, m, member)
-            found.append(gradient)
+            gradients.append(gradient)
         state.step = member.step
-        if found[0] is None:
+        if gradients[0] is None:
             return None, state
         if out is None:
             out = layered.empty(state.stack(state.net.shapes), state.xp)
         for layer, target in enumerate(out):
             for m, part in enumerate(target.reshape(state.chips, -1, target.shape[1])):
-                part[...] = found[m][layer]  # type: ignore[index]  # all of them or none
+                part[...] = gradients[m][layer]  # type: ignore[index]  # all of them or none
         return out, state
 
 
 def _of_chip(observation: Observation, m: int, chips: int) -> Observation:
     """What a pass lets out of the m-th chip."""
 
-    def own(array: Any) -> Any:
+    def part(array: Any) -> Any:
         return None if array is None else array.reshape(chips, -1, *array.shape[1:])[m]
 
     def each(arrays: Sequence[Any]) -> Any:
-        parts = [own(a) for a in arrays]
+        parts = [part(a) for a in arrays]
         return layered.layered(parts) if isinstance(arrays, Layered) else parts
 
     norms = [None if n is None else n.reshape(2, chips, -1)[:, m] for n in observation.norms]
     activities = each(observation.activities)
     return replace(
         observation, inputs=each(observation.inputs), activities=activities, output=activities[-1],
-        loss=own(observation.loss), output_error=own(observation.output_error), norms=norms,
+        loss=part(observation.loss), output_error=part(observation.output_error), norms=norms,
         masks=each(observation.masks),
     )  # fmt: skip

@@ -89,11 +89,11 @@ class State:
         """passes sigma^2, by which rules divide: a number, or if each chip has its own `rows` times that of each."""
         if not isinstance(self.sigma, tuple):
             return passes * self.sigma**2
-        known = ("injected", passes, rows, self.sigma)
-        if known not in self.work:
+        key = ("injected", passes, rows, self.sigma)
+        if key not in self.work:
             each = [passes * sigma**2 for sigma in self.sigma]  # Python's numbers: to the bit what each is alone
-            self.work[known] = self.xp.asarray(np.repeat(each, rows))
-        return self.work[known]
+            self.work[key] = self.xp.asarray(np.repeat(each, rows))
+        return self.work[key]
 
     def stack(self, shapes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Shapes of all chips' matrices, from those of one chip's."""

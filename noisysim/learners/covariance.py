@@ -57,8 +57,8 @@ class CANP(ANP):
 
     def remember(self, state: State) -> None:
         xp, inverse = state.xp, layered.empty(self._squares(state), state.xp)
-        for n, own in zip(state.net.units, inverse, strict=True):
-            own[...] = xp.tile(n * xp.eye(n), (state.chips, 1))
+        for n, matrices in zip(state.net.units, inverse, strict=True):
+            matrices[...] = xp.tile(n * xp.eye(n), (state.chips, 1))
         state.memory["covariance"] = xp.zeros_like(inverse.flat)
         state.memory["inverse"] = inverse.flat
 
@@ -74,10 +74,10 @@ class CANP(ANP):
             self._invert(state, rows, covariance, inverse)
         factors = quotient(changes[:, None], norms, state.xp)
         signals = self.signals(state, batch)
-        for layer, own in enumerate(inverse):
+        for layer, matrices in enumerate(inverse):
             moved = [o.activities[layer] for o in observations[1:]]
             total = algebra.combine(factors[:, layer], moved, state.xp.empty_like(signals[layer]), baseline[layer])
-            algebra.product(total, [state.net.positions[layer] * own], signals[layer], chips=state.chips)
+            algebra.product(total, [state.net.positions[layer] * matrices], signals[layer], chips=state.chips)
         return [Term(state.ones(batch), signals)]
 
     def _squares(self, state: State) -> list[tuple[int, int]]:
@@ -102,8 +102,8 @@ class CANP(ANP):
             for layer, (rest, out) in enumerate(zip(baseline, directions, strict=True)):
                 moved = [_first(o.activities[layer], chips, rows) for o in passes]
                 algebra.combine(factors[:, layer], moved, out, _first(rest, chips, rows))
-            whole = Term(state.ones(chips * rows), directions)
-            covariance.flat += weight * algebra.outer([whole], directions, chips=chips).flat
+            term = Term(state.ones(chips * rows), directions)
+            covariance.flat += weight * algebra.outer([term], directions, chips=chips).flat
 
         for k in range(self.samples):
             add(inverse[k : k + 1], observations[k + 1 : k + 2], rate * share)
@@ -112,7 +112,7 @@ class CANP(ANP):
 
     def _invert(self, state: State, rows: int, covariance: Layered, inverse: Layered) -> None:
         """The inverse of each layer's shrunk covariance, whose trace is 1 but for samples in which nothing moved."""
-        seen, xp = self.samples * rows * min(state.step + 1, self.window), state.xp
+        n_directions, xp = self.samples * rows * min(state.step + 1, self.window), state.xp
         for n, m, target in zip(state.net.units, covariance, inverse, strict=True):
             shape = m.reshape(state.chips, n * n).astype(np.float64)
             trace = shape[:, :: n + 1].sum(axis=1)[:, None]
@@ -121,13 +121,13 @@ class CANP(ANP):
             shape /= trace
             squares = (shape * shape).sum(axis=1)[:, None]
             # what few samples add to the spread of the eigenvalues (Ledoit & Wolf 2004, for normal samples)
-            chance = (1 + squares) / (seen * xp.maximum(squares - 1 / n, 1e-12))
+            chance = (1 + squares) / (n_directions * xp.maximum(squares - 1 / n, 1e-12))
             share = xp.minimum(1.0, xp.maximum(self.shrinkage, chance))
             shape *= 1 - share
             shape[:, :: n + 1] += share / n
-            found = xp.linalg.inv(shape.reshape(state.chips, n, n)).reshape(shape.shape) / trace
-            own = target.reshape(shape.shape)
-            own[...] = xp.where(moved, found, own)  # where nothing has moved yet it stays
+            inverted = xp.linalg.inv(shape.reshape(state.chips, n, n)).reshape(shape.shape) / trace
+            current = target.reshape(shape.shape)
+            current[...] = xp.where(moved, inverted, current)  # where nothing has moved yet it stays
 
 
 @dataclass(frozen=True)
@@ -141,5 +141,5 @@ class DCANP(CANP):
 
 def _first(array: Any, chips: int, rows: int) -> Any:
     """The first samples of each chip, chip after chip."""
-    own = array.reshape(chips, -1, *array.shape[1:])
-    return own[:, :rows].reshape(-1, *array.shape[1:])
+    by_chip = array.reshape(chips, -1, *array.shape[1:])
+    return by_chip[:, :rows].reshape(-1, *array.shape[1:])

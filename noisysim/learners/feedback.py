@@ -81,12 +81,12 @@ class Feedback(Supervised):
         if not state.injects:
             return [Drive(output_error=True)]
         sets = self.perturbations(state, batch_size)
-        drawn, wanted = sets[: self.samples], [self.baseline_drive(sets)]
+        drawn, drives = sets[: self.samples], [self.baseline_drive(sets)]
         if self.learns and self.passes:
-            wanted += [self.drive(v) for v in drawn]
+            drives += [self.drive(v) for v in drawn]
         if self.error == "scalar":
-            wanted += [Drive([*[None] * len(state.hidden), v[-1]]) for v in drawn]
-        return wanted
+            drives += [Drive([*[None] * len(state.hidden), v[-1]]) for v in drawn]
+        return drives
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
@@ -95,8 +95,8 @@ class Feedback(Supervised):
             signals[-1][...] = first.output_error
         else:
             drawn = self.perturbations(state, batch)[: self.samples]
-            told = self.loss_changes(state, observations)[-self.samples :]
-            factors = told / state.injected(self.samples, batch // state.chips)
+            changes = self.loss_changes(state, observations)[-self.samples :]
+            factors = changes / state.injected(self.samples, batch // state.chips)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         self.learn(state, observations, signals[-1], oracle)
         self.bring_back(state, observations, signals)
@@ -260,16 +260,16 @@ class LearnedFA(Feedback):
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
-        found = super().gradient(state, observations, oracle, out)
-        return None if state.step < self.warmup else found
+        gradient = super().gradient(state, observations, oracle, out)
+        return None if state.step < self.warmup else gradient
 
     def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         batch = len(signals[-1])
         drawn = self.perturbations(state, batch)[: self.samples]
-        told = self.loss_changes(state, observations)[: self.samples]
-        factors = told / state.injected(self.samples, batch // state.chips)
-        wanted = [
+        changes = self.loss_changes(state, observations)[: self.samples]
+        factors = changes / state.injected(self.samples, batch // state.chips)
+        estimates = [
             algebra.combine(factors, [v[n] for v in drawn], state.xp.empty_like(drawn[0][n]))
             for n in range(len(feedback))
         ]
@@ -281,22 +281,22 @@ class LearnedFA(Feedback):
         if not sources:
             return
         if self.fit == "least_squares":
-            self._solve(state, sources, wanted)
+            self._solve(state, sources, estimates)
         else:
-            residuals = [b - w.reshape(b.shape) for b, w in zip(brought, wanted, strict=True)]
+            residuals = [b - w.reshape(b.shape) for b, w in zip(brought, estimates, strict=True)]
             if not self.direct:
                 residuals = [periphery.unfold(state.net, layer + 1, r) for layer, r in enumerate(residuals)]
-            whole = Term(state.ones(len(sources[0])), sources)
-            residual = algebra.outer([whole], residuals, chips=state.chips)
+            term = Term(state.ones(len(sources[0])), sources)
+            residual = algebra.outer([term], residuals, chips=state.chips)
             adapt(state, "feedback", residual, self.feedback_optimizer, self.feedback_rate)
 
-    def _solve(self, state: State, sources: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
+    def _solve(self, state: State, sources: Sequence[np.ndarray], estimates: Sequence[np.ndarray]) -> None:
         """B = (sum s s^T + ridge I)^-1 sum s lambda^T, over all samples so far of each chip."""
         chips, xp, shapes = state.chips, state.xp, self.feedback_shapes(state)
         feedback = Layered(state.memory["feedback"], shapes)
         squares = _cut(state.memory["squares"], chips, [(n, n // chips) for n, _ in shapes])
         products = _cut(state.memory["products"], chips, shapes)
-        for layer, (s, w) in enumerate(zip(sources, wanted, strict=True)):
+        for layer, (s, w) in enumerate(zip(sources, estimates, strict=True)):
             source = s.reshape(chips, len(s) // chips, -1).astype(np.float64)
             turned = source.transpose(0, 2, 1)
             squares[layer] += turned @ source

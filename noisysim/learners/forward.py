@@ -34,8 +34,8 @@ class Forward(Derivative):
         return super().requires() | {"output_error"} if self.derivative == "exact" else super().requires()
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
-        wanted = super().drives(state, batch_size)
-        return wanted[:1] if self.derivative == "exact" else wanted
+        drives = super().drives(state, batch_size)
+        return drives[:1] if self.derivative == "exact" else drives
 
     def told(self, state: State, observations: Sequence[Observation], oracle: Any) -> Any:
         """dL along each direction (`sigma` times a unit draw), (samples, batch) float64."""
@@ -71,18 +71,18 @@ class FGW(Forward):
         self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
     ) -> Layered | None:
         batch, chips, xp = len(observations[0].output), state.chips, state.xp
-        told = self.told(state, observations, oracle).reshape(self.samples, chips, -1)
-        slopes = told.mean(axis=2) / state.injected(self.samples)
+        changes = self.told(state, observations, oracle).reshape(self.samples, chips, -1)
+        slopes = changes.mean(axis=2) / state.injected(self.samples)
         if self.loss == "batch":  # the sum in each sample's place
             slopes = slopes / (batch // chips)
         slopes = slopes.astype(np.float32)[:, :, None]
         if out is None:
             out = layered.empty(state.stack(state.net.shapes), xp)
         drawn = self.perturbations(state, batch)[: self.samples]
-        for own, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
-            xp.multiply(directions[0], slopes[0], out=own)
+        for gradient, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
+            xp.multiply(directions[0], slopes[0], out=gradient)
             for slope, direction in zip(slopes[1:], directions[1:], strict=True):
-                own += slope * direction
+                gradient += slope * direction
         return out
 
 
@@ -109,8 +109,8 @@ class FGA(Forward, Supervised):
         factors = self.told(state, observations, oracle) / state.injected(self.samples, batch // state.chips)
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
-            wanted = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
-            periphery.pull_back(state.net, layer, wanted, first, signals[layer], chips=state.chips)
+            signal = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
+            periphery.pull_back(state.net, layer, signal, first, signals[layer], chips=state.chips)
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
@@ -157,8 +157,8 @@ class LGFGA(FGA):
         state.work["errors"], state.work["outputs"] = [], []
         terms = super().estimate(state, observations, oracle)
         if self._readouts(state):
-            whole = Term(state.ones(len(first.output)), state.work["errors"])
-            gradient = algebra.outer([whole], state.work["outputs"], chips=state.chips)
+            term = Term(state.ones(len(first.output)), state.work["errors"])
+            gradient = algebra.outer([term], state.work["outputs"], chips=state.chips)
             adapt(state, "readouts", gradient, "adam", self.readout_rate)
         return terms
 
@@ -174,8 +174,8 @@ class LGFGA(FGA):
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
             moved = [read(u.reshape(len(u), -1)) for u in drawn]
-            told = gathered([_dots(error, m) for m in moved], state.xp)
-            factors = told / state.injected(self.samples, len(error) // state.chips)
+            changes = gathered([_dots(error, m) for m in moved], state.xp)
+            factors = changes / state.injected(self.samples, len(error) // state.chips)
         return super().hidden_signal(state, first, layer, factors, drawn)
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:

@@ -130,13 +130,13 @@ def _written(value: Any, arrays: dict[str, np.ndarray], take: Callable[[Any], np
     if kind in _AS_TEXT:
         return {"value": value}
     name = f"array{len(arrays)}"
-    arrays[name] = taken = np.asarray(take(value) if is_array(value) else value)
-    said: dict[str, Any] = {"array" if is_array(value) else "scalar": name}
+    arrays[name] = array = np.asarray(take(value) if is_array(value) else value)
+    entry: dict[str, Any] = {"array" if is_array(value) else "scalar": name}
     if kind is np.ndarray:
-        said["numpy"] = True
-    if not taken.flags.c_contiguous:
-        said["order"] = "F"
-    return said
+        entry["numpy"] = True
+    if not array.flags.c_contiguous:
+        entry["order"] = "F"
+    return entry
 
 
 def decoded(
@@ -153,8 +153,8 @@ def decoded(
         The memory as it is before the first update: what is NumPy's in it stays NumPy's.
     """
     if STRUCTURE not in arrays:
-        here = {name: type(value) is np.ndarray for name, value in (present or {}).items()}
-        return {n: np.array(array) if here.get(n) else put(np.array(array)) for n, array in arrays.items()}
+        on_host = {name: type(value) is np.ndarray for name, value in (present or {}).items()}
+        return {n: np.array(array) if on_host.get(n) else put(np.array(array)) for n, array in arrays.items()}
     try:
         structure = json.loads(bytes(np.asarray(arrays[STRUCTURE], np.uint8)))
         memory: dict[str, Any] = _read(structure, arrays, put)
@@ -163,19 +163,19 @@ def decoded(
         raise ValueError(f"the structure of what is remembered cannot be read ({error})") from None
 
 
-def _read(said: Any, arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray], Any]) -> Any:
-    if "dict" in said:
-        return {name: _read(inner, arrays, put) for name, inner in said["dict"]}
-    if "list" in said:
-        return [_read(inner, arrays, put) for inner in said["list"]]
-    if "tuple" in said:
-        return tuple(_read(inner, arrays, put) for inner in said["tuple"])
-    if "scalar" in said:
-        return np.asarray(arrays[said["scalar"]])[()]
-    if "array" in said:
-        array = np.array(arrays[said["array"]], order=said.get("order", "C"))
-        return array if said.get("numpy") else put(array)
-    return said["value"]
+def _read(entry: Any, arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray], Any]) -> Any:
+    if "dict" in entry:
+        return {name: _read(inner, arrays, put) for name, inner in entry["dict"]}
+    if "list" in entry:
+        return [_read(inner, arrays, put) for inner in entry["list"]]
+    if "tuple" in entry:
+        return tuple(_read(inner, arrays, put) for inner in entry["tuple"])
+    if "scalar" in entry:
+        return np.asarray(arrays[entry["scalar"]])[()]
+    if "array" in entry:
+        array = np.array(arrays[entry["array"]], order=entry.get("order", "C"))
+        return array if entry.get("numpy") else put(array)
+    return entry["value"]
 
 
 def is_array(value: Any) -> bool:
@@ -189,5 +189,5 @@ def _kind(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) <= 60 else f"{said[:57]}..."
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

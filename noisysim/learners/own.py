@@ -23,14 +23,14 @@ def learned(
     algebra.uniforms(arrays, bounds, INITIAL, state.key)
     state.memory[name] = arrays.flat
     if optimizer:
-        kept = optimizers.get(optimizer).init(shapes, xp=state.xp)
-        state.memory.update({f"{name}_{part}": array for part, array in kept.items()})
+        optimizer_state = optimizers.get(optimizer).init(shapes, xp=state.xp)
+        state.memory.update({f"{name}_{part}": array for part, array in optimizer_state.items()})
 
 
 def adapt(state: State, name: str, gradient: Layered, optimizer: str, rate: float) -> None:
     """One step of the named arrays down their gradient, which is overwritten."""
     prefix = f"{name}_"
-    kept = {k.removeprefix(prefix): v for k, v in state.memory.items() if k.startswith(prefix)}
-    change, kept = optimizers.get(optimizer).update(gradient, kept, rate)
+    optimizer_state = {k.removeprefix(prefix): v for k, v in state.memory.items() if k.startswith(prefix)}
+    change, optimizer_state = optimizers.get(optimizer).update(gradient, optimizer_state, rate)
     state.memory[name] += change.flat
-    state.memory.update({prefix + part: array for part, array in kept.items()})
+    state.memory.update({prefix + part: array for part, array in optimizer_state.items()})

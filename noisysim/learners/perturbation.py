@@ -79,14 +79,14 @@ class Perturbation(Learner):
         """
         drawn = state.work.get("drawn")
         extra = int(self.baseline == "noisy" and "clean" in state.offers)
-        when = (state.step, state.first_sample, batch_size)
-        if drawn is None or drawn[0] != when:
+        position = (state.step, state.first_sample, batch_size)
+        if drawn is None or drawn[0] != position:
             sets = state.work.setdefault(("perturbations", batch_size), [])
             while len(sets) < self.samples + extra:
                 sets.append(layered.empty(self.shapes(state, batch_size), state.xp))
             for k, perturbation in enumerate(sets):
                 algebra.normals(perturbation, state.sigma, state.first_sample, state.step, k, state.key)
-            drawn = state.work["drawn"] = (when, sets)
+            drawn = state.work["drawn"] = (position, sets)
         perturbations: list[Layered] = drawn[1]
         return perturbations
 
@@ -113,10 +113,10 @@ class Perturbation(Learner):
 
     def asked(self, state: State, batch_size: int) -> int:
         """How many passes an update wants; no step of a state wants more than another."""
-        known = ("passes", batch_size, state.sigma)
-        if known not in state.work:
-            state.work[known] = len(self.drives(state, batch_size))
-        return int(state.work[known])
+        key = ("passes", batch_size, state.sigma)
+        if key not in state.work:
+            state.work[key] = len(self.drives(state, batch_size))
+        return int(state.work[key])
 
     def loss_changes(self, state: State, observations: Sequence[Observation]) -> Any:
         """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""
@@ -127,8 +127,8 @@ class Perturbation(Learner):
         """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` a chip's sum for each sample."""
         if self.loss == "sample":
             return changes
-        own = changes.reshape(len(changes), state.chips, -1)
-        return state.xp.broadcast_to(own.sum(axis=2, keepdims=True), own.shape).reshape(changes.shape)
+        by_chip = changes.reshape(len(changes), state.chips, -1)
+        return state.xp.broadcast_to(by_chip.sum(axis=2, keepdims=True), by_chip.shape).reshape(changes.shape)
 
     def update(
         self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None

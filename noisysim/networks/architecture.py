@@ -226,7 +226,7 @@ class Architecture:
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions alone."""
-    image = any(isinstance(one, Conv) for one in hidden)
+    image = any(isinstance(layer, Conv) for layer in hidden)
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
 
 
@@ -255,7 +255,7 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
     if len(layers) < 2:
         raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
     shape = _input_shape(layers[0])
-    listed = [kinds.layer(one) for one in layers[1:]]
+    listed = [kinds.layer(layer) for layer in layers[1:]]
     if not isinstance(listed[-1], Dense):
         raise ValueError(f"the last layer must be a number of outputs, not {listed[-1]!r}")
     return Architecture(shape, tuple(_blocks(shape, listed, chosen)), bool(bias))
@@ -281,22 +281,22 @@ def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: Activat
     below: Image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
     image = len(shape) == 3
     blocks: list[Block] = []
-    for k, one in enumerate(listed):
-        if isinstance(one, (Dense, Conv)):
-            if isinstance(one, Conv) and not image:
+    for k, layer in enumerate(listed):
+        if isinstance(layer, (Dense, Conv)):
+            if isinstance(layer, Conv) and not image:
                 raise ValueError(
-                    f"{one!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense layer "
-                    "or flatten before it"
+                    f"{layer!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense "
+                    "layer or flatten before it"
                 )
-            grid = _grid(one, below) if isinstance(one, Conv) else (1, 1)
+            grid = _grid(layer, below) if isinstance(layer, Conv) else (1, 1)
             last = k == len(listed) - 1
-            kind = activations.get("linear" if last else one.activation or activation)
-            if last and one.activation not in (None, "linear"):
-                raise ValueError(f"the last layer is linear: {one!r} cannot have an activation")
-            blocks.append(Block(one, below, grid, grid, kind))
-            image = isinstance(one, Conv)
+            kind = activations.get("linear" if last else layer.activation or activation)
+            if last and layer.activation not in (None, "linear"):
+                raise ValueError(f"the last layer is linear: {layer!r} cannot have an activation")
+            blocks.append(Block(layer, below, grid, grid, kind))
+            image = isinstance(layer, Conv)
         else:
-            blocks, image = _followed(blocks, one, image), image and not isinstance(one, Flatten)
+            blocks, image = _followed(blocks, layer, image), image and not isinstance(layer, Flatten)
         if blocks:
             below = (*blocks[-1].pooled, blocks[-1].units)
     return blocks
@@ -311,26 +311,26 @@ def _grid(conv: Conv, source: Image) -> tuple[int, int]:
     return rows, columns
 
 
-def _followed(blocks: list[Block], one: Layer, image: bool) -> list[Block]:
+def _followed(blocks: list[Block], layer: Layer, image: bool) -> list[Block]:
     """The blocks with what the periphery does after the last one's product."""
-    if isinstance(one, Flatten):
+    if isinstance(layer, Flatten):
         return blocks
     if not blocks:
-        raise ValueError(f"{one!r} must follow a conv or dense layer: the input is used as it is")
+        raise ValueError(f"{layer!r} must follow a conv or dense layer: the input is used as it is")
     last = blocks[-1]
-    if isinstance(one, BatchNorm):
+    if isinstance(layer, BatchNorm):
         if not last.plain:
-            raise ValueError(f"{one!r} must stand directly behind its conv or dense layer")
-        return [*blocks[:-1], replace(last, norm=one)]
-    if isinstance(one, Pool):
+            raise ValueError(f"{layer!r} must stand directly behind its conv or dense layer")
+        return [*blocks[:-1], replace(last, norm=layer)]
+    if isinstance(layer, Pool):
         if not image or last.pool or last.drop:
-            raise ValueError(f"{one!r} must follow a conv layer, once, and before its dropout")
-        stride = one.stride or one.size
-        if min(last.grid) < one.size:
-            raise ValueError(f"{one!r} does not fit the {last.grid[0]} x {last.grid[1]} positions below it")
-        rows, columns = ((n - one.size) // stride + 1 for n in last.grid)
-        return [*blocks[:-1], replace(last, pool=one, pooled=(rows, columns))]
-    assert isinstance(one, Dropout)
+            raise ValueError(f"{layer!r} must follow a conv layer, once, and before its dropout")
+        stride = layer.stride or layer.size
+        if min(last.grid) < layer.size:
+            raise ValueError(f"{layer!r} does not fit the {last.grid[0]} x {last.grid[1]} positions below it")
+        rows, columns = ((n - layer.size) // stride + 1 for n in last.grid)
+        return [*blocks[:-1], replace(last, pool=layer, pooled=(rows, columns))]
+    assert isinstance(layer, Dropout)
     if last.drop:
-        raise ValueError(f"{one!r} follows another dropout")
-    return [*blocks[:-1], replace(last, drop=one.rate)]
+        raise ValueError(f"{layer!r} follows another dropout")
+    return [*blocks[:-1], replace(last, drop=layer.rate)]

@@ -195,10 +195,10 @@ def parse(text: str) -> Layer:
         raise ValueError(f"cannot read the layer {shown(text)}: write it as 'conv(16, 3, stride=2)' or '256'") from None
     if name not in KINDS:
         raise unknown("layer", name, KINDS)
-    known = list(KINDS[name]._defaults())
+    fields = list(KINDS[name]._defaults())
     for setting in settings:
-        if setting not in known:
-            raise unknown(f"field of {name}", setting, known)
+        if setting not in fields:
+            raise unknown(f"field of {name}", setting, fields)
     try:
         return KINDS[name](*arguments, **settings)
     except TypeError as error:
@@ -227,7 +227,7 @@ def layer(spec: Any) -> Layer:
 
 def plain(layers: Sequence[Layer]) -> list[int | str]:
     """Layers as numbers and texts, which `layer` reads again."""
-    return [one.units if isinstance(one, Dense) and one.activation is None else repr(one) for one in layers]
+    return [layer.units if isinstance(layer, Dense) and layer.activation is None else repr(layer) for layer in layers]
 
 
 class Named(tuple[Layer, ...]):
@@ -238,28 +238,28 @@ class Named(tuple[Layer, ...]):
 
     def __new__(cls, source: str, activation: str, layers: Sequence[Any]) -> Named:
         """Layers with the activation that the paper gives to those that have none of their own."""
-        made = super().__new__(cls, [_with_activation(layer(one), activation) for one in layers])
-        made.source, made.activation = source, activation
-        return made
+        named = super().__new__(cls, [_with_activation(layer(item), activation) for item in layers])
+        named.source, named.activation = source, activation
+        return named
 
     def __str__(self) -> str:
         """The layers in short: ``3 x 1024; relu``."""
         without = [
-            dataclasses.replace(one, activation=None)
-            if isinstance(one, (Dense, Conv)) and one.activation == self.activation
-            else one
-            for one in self
+            dataclasses.replace(item, activation=None)
+            if isinstance(item, (Dense, Conv)) and item.activation == self.activation
+            else item
+            for item in self
         ]
         runs = [(text, len(list(group))) for text, group in itertools.groupby(map(str, plain(without)))]
         layers = ", ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
         return f"{layers}; {self.activation}" if layers else "none"
 
 
-def _with_activation(one: Layer, activation: str) -> Layer:
+def _with_activation(item: Layer, activation: str) -> Layer:
     """A layer with this activation, if it could have one and has none."""
-    if isinstance(one, (Dense, Conv)) and one.activation is None:
-        return dataclasses.replace(one, activation=activation)
-    return one
+    if isinstance(item, (Dense, Conv)) and item.activation is None:
+        return dataclasses.replace(item, activation=activation)
+    return item
 
 
 def _alexnet() -> list[Any]:
@@ -333,6 +333,6 @@ def hidden(spec: Any) -> list[Layer]:
     if isinstance(spec, (bytes, Mapping, Layer)) or not isinstance(spec, Sequence):
         raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(spec)}")
     listed: list[Layer] = []
-    for one in spec:  # of a command line the list holds a name
-        listed += NAMED[one] if isinstance(one, str) and one in NAMED else [layer(one)]
+    for item in spec:  # of a command line the list holds a name
+        listed += NAMED[item] if isinstance(item, str) and item in NAMED else [layer(item)]
     return listed

@@ -110,13 +110,13 @@ class Network(Architecture):
 
     def room(self, first: int, last: int) -> Room:
         """What the work arrays of layers first..last - 1 must hold."""
-        here = slice(first, last)
-        at_all = list(zip(self.positions[here], self.columns[here], self.fan_in[here], self.blocks[here], strict=True))
+        span = slice(first, last)
+        at_all = list(zip(self.positions[span], self.columns[span], self.fan_in[span], self.blocks[span], strict=True))
         return Room(
-            columns=max(self.columns[here]),
+            columns=max(self.columns[span]),
             driven=max(p * n for p, n, _, _ in at_all),
-            lines=max(self.lines[here]),
-            outputs=max(self.sizes[here]),
+            lines=max(self.lines[span]),
+            outputs=max(self.sizes[span]),
             patches=max(p * n if block.is_conv else 0 for p, _, n, block in at_all),
         )
 

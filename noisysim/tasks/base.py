@@ -70,15 +70,15 @@ def whole_number(name: str, value: Any, low: int) -> int:
     return number
 
 
-def read_settings(task: str, cls: type, given: Mapping[str, Any]) -> Any:
-    """An instance of the `NamedTuple` class that declares a task's settings, every given value checked.
+def read_settings(task: str, cls: type, settings: Mapping[str, Any]) -> Any:
+    """An instance of the `NamedTuple` class that declares a task's settings, every value checked.
 
     A loss that is not the package's own stays a `noisysim.losses.Loss`.
     """
-    check_names(f"task {task!r}", given, cls._fields)  # type: ignore[attr-defined]
-    given, loss = dict(given), given.get("loss")
-    foreign = {"loss": losses.get(given.pop("loss"))} if loss is not None and losses.is_foreign(loss) else {}
-    return cls(**checked(task, cls, given, cls._field_defaults), **foreign)  # type: ignore[attr-defined]
+    check_names(f"task {task!r}", settings, cls._fields)  # type: ignore[attr-defined]
+    settings, loss = dict(settings), settings.get("loss")
+    foreign = {"loss": losses.get(settings.pop("loss"))} if loss is not None and losses.is_foreign(loss) else {}
+    return cls(**checked(task, cls, settings, cls._field_defaults), **foreign)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,11 +202,11 @@ class Task:
         """
         data, index = self.split(split), self.index(split, rows)
         inputs, targets = self._arrays(index.shape[0], out)
-        loops, given = specialised.gather(), (data.inputs, data.targets, index, self.affine)
+        loops, arguments = specialised.gather(), (data.inputs, data.targets, index, self.affine)
         if self.classification:
-            outside = loops.with_labels(*given, inputs, targets)
+            outside = loops.with_labels(*arguments, inputs, targets)
         else:
-            outside = loops.with_values(*given, self.target_affine, inputs, targets)
+            outside = loops.with_values(*arguments, self.target_affine, inputs, targets)
         if outside >= 0:
             raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":

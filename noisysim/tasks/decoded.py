@@ -35,10 +35,10 @@ def recall(path: Path, source: str) -> list[Split] | None:
                 for name, array in zip(names, arrays, strict=True):
                     file[name].read_direct(array)
                 splits.append(Split(*arrays))
-            whole = _crc(splits) == file.attrs["crc32"]
+            intact = _crc(splits) == file.attrs["crc32"]
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError):  # what a damaged file can raise
         return None
-    return splits if whole and all(map(_fits, splits)) else None
+    return splits if intact and all(map(_fits, splits)) else None
 
 
 def _fits(split: Split) -> bool:

@@ -60,8 +60,8 @@ class Feed:
             out = self._room(copies * len(index))
         if self._place.HOST_MEMORY:
             self._gather(split, index, copies, epoch, out)
-        elif (data := self._kept(split)) is not None:
-            self._gather_there(data, split, index, copies, epoch, out)
+        elif (data := self._resident(split)) is not None:
+            self._gather_on_gpu(data, split, index, copies, epoch, out)
         else:
             self._send(split, index, copies, epoch, out)
         if reuse:
@@ -87,11 +87,11 @@ class Feed:
     def _send(self, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the host, for chips on a GPU."""
         n = len(index)
-        found = self._staged[n] = self.task.batch(split, index, self._staged.get(n), epoch)
-        for array, source in ((out.inputs, found.inputs), (out.targets, found.targets)):
+        batch = self._staged[n] = self.task.batch(split, index, self._staged.get(n), epoch)
+        for array, source in ((out.inputs, batch.inputs), (out.targets, batch.targets)):
             array.reshape(copies, n, -1)[...] = self._place.put(source)
 
-    def _gather_there(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
+    def _gather_on_gpu(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the GPU that has the data."""
         from noisysim.compute.cuda.kernels.target import launch
 
@@ -99,16 +99,16 @@ class Feed:
         if (outside := specialised.gather().first_outside(index, n)) >= 0:
             raise task.outside(split, index[outside])
         rows = self._place.put(index % n)
-        given, wanted = len(index) * task.n_in, len(index) * task.n_out
-        launch(loops.standardised, given, data.inputs, rows, self._affines[0], copies, out.inputs)
+        n_inputs, n_targets = len(index) * task.n_in, len(index) * task.n_out
+        launch(loops.standardised, n_inputs, data.inputs, rows, self._affines[0], copies, out.inputs)
         if task.classification:
-            launch(loops.one_hot, wanted, data.targets, rows, copies, out.targets)
+            launch(loops.one_hot, n_targets, data.targets, rows, copies, out.targets)
         else:
-            launch(loops.standardised, wanted, data.targets, rows, self._affines[1], copies, out.targets)
+            launch(loops.standardised, n_targets, data.targets, rows, self._affines[1], copies, out.targets)
         if task.noise is not None and split == "train":
             task.noise.add_on_gpu(out.inputs, rows, whole_number("epoch", epoch, 0), copies)
 
-    def _kept(self, split: str) -> Split | None:
+    def _resident(self, split: str) -> Split | None:
         """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""
         if split not in self._data:
             inputs, targets = self.task.split(split)
@@ -116,8 +116,8 @@ class Feed:
             if 2 * (inputs.nbytes + (0 if same else targets.nbytes)) > free_bytes(self._place.xp):
                 self._data[split] = None
             else:
-                there = self._place.put(inputs)
-                self._data[split] = Split(there, there if same else self._place.put(targets))
+                placed = self._place.put(inputs)
+                self._data[split] = Split(placed, placed if same else self._place.put(targets))
         return self._data[split]
 
 

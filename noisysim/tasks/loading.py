@@ -114,9 +114,9 @@ class Loaders:
         """Refuse settings without defaults, and such as lack what every task has."""
         code, fields = definition.load.__code__, declared(definition.settings)
         where, name = f"{path or code.co_filename}:{code.co_firstlineno}", definition.settings.__name__
-        if missing := [one for one in ("standardise", "loss") if one not in fields]:
+        if missing := [field for field in ("standardise", "loss") if field not in fields]:
             raise self.error(f"{where}: the settings {name} lack {' and '.join(missing)}, which every task has")
-        if bare := [one for one in fields if one not in definition.settings._field_defaults]:
+        if bare := [field for field in fields if field not in definition.settings._field_defaults]:
             raise self.error(f"{where}: field {bare[0]!r} of the settings {name} has no default")
 
 

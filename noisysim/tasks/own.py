@@ -50,16 +50,16 @@ class _Read(NamedTuple):
 
 def _count_classes(targets: list[np.ndarray]) -> int:
     """Number of classes of labels 0 .. n - 1, every one of which occurs."""
-    found = np.unique(np.concatenate([np.unique(labels) for labels in targets]))
-    if found[-1] != len(found) - 1:
-        gap = int(np.flatnonzero(found != np.arange(len(found)))[0])
+    classes = np.unique(np.concatenate([np.unique(labels) for labels in targets]))
+    if classes[-1] != len(classes) - 1:
+        gap = int(np.flatnonzero(classes != np.arange(len(classes)))[0])
         raise ValueError(
-            f"labels must be 0 to n - 1: there are {len(found)} classes up to {found[-1]}, but none is {gap} "
+            f"labels must be 0 to n - 1: there are {len(classes)} classes up to {classes[-1]}, but none is {gap} "
             "(numpy.unique(y, return_inverse=True) renumbers them)"
         )
-    if len(found) < 2:
+    if len(classes) < 2:
         raise ValueError("labels must be of two classes or more, but all are 0")
-    return len(found)
+    return len(classes)
 
 
 def _read(arrays: Mapping[str, Any], settings: OwnSettings, seed: int) -> _Read:
@@ -75,38 +75,38 @@ def _read(arrays: Mapping[str, Any], settings: OwnSettings, seed: int) -> _Read:
     if len(inputs) == 1 and len(inputs[0]) < 2:
         raise ValueError("x and y hold 1 sample: at least 2 are needed, one to train and one to test on")
     inputs, axes, notes = _images(inputs, settings.axes)
-    kept, shape, origin = _kept_inputs(inputs, settings.standardise)
-    found = read_targets(targets, settings.kind, settings.standardise_targets)
-    if found.labels and found.n_out == 0:
-        found = found._replace(n_out=_count_classes(found.arrays))
-    splits = [Split(*both) for both in zip(kept, found.arrays, strict=True)]
-    notes += found.notes
+    stored, shape, origin = _kept_inputs(inputs, settings.standardise)
+    read = read_targets(targets, settings.kind, settings.standardise_targets)
+    if read.labels and read.n_out == 0:
+        read = read._replace(n_out=_count_classes(read.arrays))
+    splits = [Split(*pair) for pair in zip(stored, read.arrays, strict=True)]
+    notes += read.notes
     if origin is not None:
         notes.append(f"{inputs[0].name} is far from zero: centred before it was rounded to float32")
     if len(splits) == 1:
         splits, note = _split(splits[0], seed)
         notes.insert(0, note)
-    kind = "classification" if found.labels else "regression"
-    return _Read(splits, shape, found.n_out, (origin, found.origin), kind, axes, notes)
+    kind = "classification" if read.labels else "regression"
+    return _Read(splits, shape, read.n_out, (origin, read.origin), kind, axes, notes)
 
 
 def _images(inputs: list[Values], axes: str) -> tuple[list[Values], str, list[str]]:
     """The inputs with the channels of images first: those to test on read as those to train on."""
-    first, found, notes = as_images(inputs[0], axes)
-    others = [as_images(one, found)[0] for one in inputs[1:]] if len(first.source.shape) == 4 else inputs[1:]
-    return [first, *others], found, notes
+    first, layout, notes = as_images(inputs[0], axes)
+    rest = [as_images(part, layout)[0] for part in inputs[1:]] if len(first.source.shape) == 4 else inputs[1:]
+    return [first, *rest], layout, notes
 
 
 def _kept_inputs(inputs: list[Values], standardise: str) -> tuple[list[np.ndarray], tuple[int, ...], Any]:
     """Inputs as a task keeps them, the shape of a sample, and what was subtracted before they were rounded."""
-    shapes = [one.shape for one in inputs]
+    shapes = [part.shape for part in inputs]
     if shapes[0] != shapes[-1]:
         raise ValueError(f"a sample of x_train is {shapes[0]}, one of x_test {shapes[1]}")
     origin = None if standardise == "none" else far_origin(inputs[0], shared=standardise == "global")
-    kept = [one.kept(0.0 if origin is None else origin) for one in inputs]
-    if kept[0].dtype != kept[-1].dtype:
-        kept = [array.astype(np.float32) for array in kept]
-    return kept, shapes[0], origin
+    stored = [part.as_array(0.0 if origin is None else origin) for part in inputs]
+    if stored[0].dtype != stored[-1].dtype:
+        stored = [array.astype(np.float32) for array in stored]
+    return stored, shapes[0], origin
 
 
 def _split(data: Split, seed: int) -> tuple[list[Split], str]:
@@ -117,7 +117,7 @@ def _split(data: Split, seed: int) -> tuple[list[Split], str]:
     return [Split(data.inputs[rows], data.targets[rows]) for rows in parts], note
 
 
-def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, name: str = "arrays") -> Task:
+def from_arrays(arrays: Mapping[str, Any], settings: Mapping[str, Any], seed: int, name: str = "arrays") -> Task:
     """A task of x_train, y_train, x_test and y_test, or of x and y, of which a fifth becomes the test split.
 
     Parameters
@@ -127,8 +127,8 @@ def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, 
         with the channels last. Targets are labels from 0 to n - 1, (samples,), or one-hot rows, (samples, classes):
         classification; or floats (samples,) or (samples, outputs): regression. Floats that are labels all the same
         are told by what they hold (`noisysim.tasks.targets.read_targets`).
-    given : mapping
-        Settings, see `OwnSettings`.
+    settings : mapping
+        See `OwnSettings`.
     seed : int
         Draws the split of x and y.
     name : str
@@ -139,34 +139,34 @@ def from_arrays(arrays: Mapping[str, Any], given: Mapping[str, Any], seed: int, 
     ValueError
         If shapes do not agree, an array is empty or holds NaN or infinity, or labels leave gaps.
     """
-    settings = read_settings(name, OwnSettings, given)
+    checked = read_settings(name, OwnSettings, settings)
     try:
-        read = _read(arrays, settings, seed)
+        read = _read(arrays, checked, seed)
         classes = read.kind == "classification"
-        if settings.loss == "cce" and not classes:
+        if checked.loss == "cce" and not classes:
             raise ValueError("the loss 'cce' needs labels, but the targets are values: take 'mse'")
-        if settings.standardise_targets and classes:
+        if checked.standardise_targets and classes:
             raise ValueError("standardise_targets is for target values, but the targets are labels")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from None
-    settings = settings._replace(kind=read.kind, axes=read.axes)
-    if settings.loss == "auto":
-        settings = settings._replace(loss="cce" if classes else "mse")
+    checked = checked._replace(kind=read.kind, axes=read.axes)
+    if checked.loss == "auto":
+        checked = checked._replace(loss="cce" if classes else "mse")
     return make(
-        name, read.splits, settings, DEFAULTS, n_out=read.n_out, input_shape=read.shape, notes=read.notes,
+        name, read.splits, checked, DEFAULTS, n_out=read.n_out, input_shape=read.shape, notes=read.notes,
         origins=read.origins,
     )  # fmt: skip
 
 
-def from_tuple(arrays: tuple[Any, ...] | list[Any], given: Mapping[str, Any], seed: int) -> Task:
+def from_tuple(arrays: tuple[Any, ...] | list[Any], settings: Mapping[str, Any], seed: int) -> Task:
     """A task of ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``; see `from_arrays`."""
     names = {4: NAMES, 2: ("x", "y")}.get(len(arrays))
     if names is None:
         raise ValueError(f"arrays must be (x_train, y_train, x_test, y_test) or (x, y), not {len(arrays)} of them")
-    return from_arrays(dict(zip(names, arrays, strict=True)), given, seed)
+    return from_arrays(dict(zip(names, arrays, strict=True)), settings, seed)
 
 
-def from_hdf5(path: str | os.PathLike[str], given: Mapping[str, Any], seed: int) -> Task:
+def from_hdf5(path: str | os.PathLike[str], settings: Mapping[str, Any], seed: int) -> Task:
     """A task of an HDF5 file with the datasets x_train, y_train, x_test and y_test, or x and y.
 
     They are read into memory block by block, uint8 as they are, all other inputs as float32. See `from_arrays`.
@@ -188,17 +188,17 @@ def from_hdf5(path: str | os.PathLike[str], given: Mapping[str, Any], seed: int)
     except OSError as error:
         raise ValueError(f"{path}: not a readable HDF5 file ({error})") from None
     with file:
-        held = sorted(key for key in file if isinstance(file[key], h5py.Dataset))
-        names = ("x", "y") if "x" in held and "x_train" not in held else NAMES
-        lacking = [key for key in names if key not in held]
+        datasets = sorted(key for key in file if isinstance(file[key], h5py.Dataset))
+        names = ("x", "y") if "x" in datasets and "x_train" not in datasets else NAMES
+        lacking = [key for key in names if key not in datasets]
         if lacking:
             raise ValueError(
-                f"{path}: no dataset {', '.join(lacking)}; it holds {', '.join(held) or 'none'} "
+                f"{path}: no dataset {', '.join(lacking)}; it holds {', '.join(datasets) or 'none'} "
                 f"(a task is {', '.join(NAMES)}, or x, y)"
             )
         arrays = {key: _dataset(path, file[key]) for key in names}
         try:
-            return from_arrays(arrays, given, seed, name=os.fspath(path))
+            return from_arrays(arrays, settings, seed, name=os.fspath(path))
         except OSError as error:
             raise ValueError(f"{path}: a dataset cannot be read ({error})") from None
 

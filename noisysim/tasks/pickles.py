@@ -194,8 +194,8 @@ class _Machine:
         """What is asked for by module and name."""
         name = Name(*map(_text, words))
         if name not in KNOWN:
-            asked = shown(f"{name.module}.{name.name}").strip("'")
-            raise pickle.UnpicklingError(f"it asks for {asked}, which no data file needs")
+            requested = shown(f"{name.module}.{name.name}").strip("'")
+            raise pickle.UnpicklingError(f"it asks for {requested}, which no data file needs")
         return name
 
     def _last(self, count: int) -> list[Any]:

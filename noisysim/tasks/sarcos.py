@@ -68,8 +68,8 @@ def read_mat(path: Path) -> Split:
 
 def _shared_rows(train: Split, test: Split) -> list[str]:
     """A note on test samples that are also trained on."""
-    known = {row.tobytes() for row in train.inputs}
-    shared = sum(row.tobytes() in known for row in test.inputs)
+    train_rows = {row.tobytes() for row in train.inputs}
+    shared = sum(row.tobytes() in train_rows for row in test.inputs)
     return [f"{shared:,} of the {len(test.inputs):,} test inputs are training inputs too"] if shared else []
 
 
@@ -86,18 +86,18 @@ def load_sarcos(settings: SarcosSettings, data: str | os.PathLike[str] | None, s
     notes say so. The files cannot be downloaded by themselves: no checksum of them was published.
     """
     folders = sources.places(SARCOS, data)
-    both = sources.find(folders, (TRAIN, TEST))
-    if both:
-        train, test = read_mat(both[0]), read_mat(both[1])
+    files = sources.find(folders, (TRAIN, TEST))
+    if files:
+        train, test = read_mat(files[0]), read_mat(files[1])
         return make("sarcos", [train, test], settings, DEFAULTS, notes=_shared_rows(train, test))
-    one = sources.find(folders, (TEST,)) or sources.find(folders, (TRAIN,))
-    if not one:
+    paths = sources.find(folders, (TEST,)) or sources.find(folders, (TRAIN,))
+    if not paths:
         raise sources.missing(SARCOS, folders, f"It is not downloaded (no checksum is known): get it from {SARCOS.url}")
-    whole = read_mat(one[0])
-    n = len(whole.inputs)
+    joint = read_mat(paths[0])
+    n = len(joint.inputs)
     train, test = (
-        Split(whole.inputs[rows], whole.targets[rows]) for rows in split_rows(n, n - 4000 * n // 4449, seed=0)
+        Split(joint.inputs[rows], joint.targets[rows]) for rows in split_rows(n, n - 4000 * n // 4449, seed=0)
     )
     sizes = f"{len(train.inputs):,}/{len(test.inputs):,}"
-    note = f"SARCOS: only the {n:,}-row file {one[0].name} found, split {sizes} by a fixed permutation"
+    note = f"SARCOS: only the {n:,}-row file {paths[0].name} found, split {sizes} by a fixed permutation"
     return make("sarcos", [train, test], settings, DEFAULTS, notes=[note])

@@ -74,7 +74,7 @@ class Values:
             last = min(first + step, len(self))
             yield slice(first, last), self.rows(first, last)
 
-    def kept(self, origin: np.ndarray | float = 0.0) -> np.ndarray:
+    def as_array(self, origin: np.ndarray | float = 0.0) -> np.ndarray:
         """The numbers less `origin`, subtracted in float64; float32 arrays that fit are not copied.
 
         Raises
@@ -82,14 +82,14 @@ class Values:
         ValueError
             If one is NaN, infinite or beyond the largest float32.
         """
-        apart = bool(np.any(origin))
-        if isinstance(self.source, np.ndarray) and not self.channels_last and not self.rounds and not apart:
+        shifted = bool(np.any(origin))
+        if isinstance(self.source, np.ndarray) and not self.channels_last and not self.rounds and not shifted:
             array = np.require(self.source.reshape(len(self), -1), self.kept_as, ["C", "A", "W"])
         else:
             array = np.empty((len(self), math.prod(self.shape)), self.kept_as)
             with np.errstate(over="ignore", invalid="ignore"):
                 for rows, block in self.blocks():
-                    array[rows] = block.astype(np.float64) - origin if apart else block
+                    array[rows] = block.astype(np.float64) - origin if shifted else block
         with np.errstate(over="ignore", invalid="ignore"):
             finite = math.isfinite(array.sum(dtype=np.float64))
         if not finite:
@@ -98,9 +98,9 @@ class Values:
         return array
 
 
-def values(name: str, given: Any) -> Values:
+def values(name: str, numbers: Any) -> Values:
     """Numbers given as an array, as lists or as a dataset, or the one clear error."""
-    source = given if type(given).__module__.startswith("h5py.") else plain(name, given)
+    source = numbers if type(numbers).__module__.startswith("h5py.") else plain(name, numbers)
     if source.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, not {source.dtype} of shape {source.shape}")
     if not source.shape or math.prod(source.shape) == 0:
@@ -108,48 +108,48 @@ def values(name: str, given: Any) -> Values:
     return Values(name, source)
 
 
-def as_images(given: Values, axes: str) -> tuple[Values, str, list[str]]:
+def as_images(images: Values, axes: str) -> tuple[Values, str, list[str]]:
     """Inputs with the channels of images first, how their axes were read, and notes where that was a guess.
 
     Four axes are samples and an image. The last is taken for the channels if it is 1, 3 or 4 long, the others are
     longer, and the first of the image has no such length.
     """
-    shape = given.source.shape
+    shape = images.source.shape
     if len(shape) != 4:
         if axes != "auto":
-            raise ValueError(f"axes={axes!r} is for images with four axes, but {given.name} has the shape {shape}")
-        return given, axes, []
+            raise ValueError(f"axes={axes!r} is for images with four axes, but {images.name} has the shape {shape}")
+        return images, axes, []
     _, first, middle, last = shape
     if axes == "auto":
-        found = "nhwc" if last in CHANNELS and first not in CHANNELS and last < min(first, middle) else "nchw"
-        unsure = found == "nhwc" or (last in CHANNELS and first in CHANNELS) or first == middle != last
+        layout = "nhwc" if last in CHANNELS and first not in CHANNELS and last < min(first, middle) else "nchw"
+        unsure = layout == "nhwc" or (last in CHANNELS and first in CHANNELS) or first == middle != last
     else:
-        found, unsure = axes, False
+        layout, unsure = axes, False
     names = {"nchw": "(samples, channels, height, width)", "nhwc": "(samples, height, width, channels)"}
-    other = "nchw" if found == "nhwc" else "nhwc"
-    said = f"{given.name}, {shape}, was read as {names[found]}: axes='{found}' or '{other}' settles it"
-    return Values(given.name, given.source, found == "nhwc"), found, [said] if unsure else []
+    other = "nchw" if layout == "nhwc" else "nhwc"
+    note = f"{images.name}, {shape}, was read as {names[layout]}: axes='{layout}' or '{other}' settles it"
+    return Values(images.name, images.source, layout == "nhwc"), layout, [note] if unsure else []
 
 
-def far_origin(given: Values, shared: bool) -> np.ndarray | None:
+def far_origin(numbers: Values, shared: bool) -> np.ndarray | None:
     """What to subtract from each column before it is rounded, (columns,) float64; ``None`` if nothing.
 
     Parameters
     ----------
-    given : Values
+    numbers : Values
     shared : bool
         Whether all columns are to be standardised by one mean and one standard deviation.
     """
-    if not given.rounds:
+    if not numbers.rounds:
         return None
-    start, total, squares = given.rows(0, 1)[0].astype(np.float64), 0.0, 0.0
+    start, total, squares = numbers.rows(0, 1)[0].astype(np.float64), 0.0, 0.0
     if shared:
         start = np.full_like(start, start.mean())
     with np.errstate(over="ignore", invalid="ignore"):
-        for _, block in given.blocks():
-            apart = block.astype(np.float64) - start
-            total, squares = total + apart.sum(axis=0), squares + np.square(apart).sum(axis=0)
-        mean, square = total / len(given), squares / len(given)
+        for _, block in numbers.blocks():
+            offsets = block.astype(np.float64) - start
+            total, squares = total + offsets.sum(axis=0), squares + np.square(offsets).sum(axis=0)
+        mean, square = total / len(numbers), squares / len(numbers)
         if shared:
             mean, square = np.full_like(start, np.mean(mean)), np.full_like(start, np.mean(square))
         std = np.sqrt(np.maximum(square - mean * mean, 0.0))

@@ -98,7 +98,7 @@ class Cells:
         state, (n_out, n_in) = self._state, self._state.net.shapes[layer]
         start, stop, at, _ = state.tiles[tile]
         at = state.chips * at + m * n_out * (stop - start)
-        here = slice(at, at + n_out * (stop - start))
+        span = slice(at, at + n_out * (stop - start))
         through, varied = [], []
         for k in (2 * s, 2 * s + 1):
             g = np.maximum(state.now[k, cells].reshape(n_out, n_in)[:, start:stop], 0)
@@ -108,9 +108,9 @@ class Cells:
             through.append(passed)
             if state.variances.size:
                 varied.append(self._read_variance(k, cells, layer, s, clock)[:, start:stop] * factor * factor)
-        state.weights[here] = ((through[0] - through[1]) * state.units[layer, s]).ravel()
+        state.weights[span] = ((through[0] - through[1]) * state.units[layer, s]).ravel()
         if state.variances.size:
-            state.variances[here] = (varied[0] + varied[1]).ravel()
+            state.variances[span] = (varied[0] + varied[1]).ravel()
 
     def _passed(self, g: Floats, reference: bool) -> tuple[Floats, Floats]:
         """What an array of cells passes, µS, and what share of each cell's current arrives, (n_out, n_in) each."""
@@ -160,13 +160,13 @@ class Cells:
         parts = self._parts
         counts: list[Counted] = [None] * len(parts)
 
-        def one(k: int) -> None:
+        def work_on(k: int) -> None:
             counts[k] = work(parts[k])
 
         if len(parts) == 1:
-            one(0)
+            work_on(0)
         else:
-            execution.run([partial(one, k) for k in range(len(parts))], 200.0 * self._state.targets.size)
+            execution.run([partial(work_on, k) for k in range(len(parts))], 200.0 * self._state.targets.size)
         for (first, *_), counted in zip(parts, counts, strict=True):
             if counted is not None:
                 self._done[first] += counted

@@ -180,8 +180,8 @@ def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
 
 def moments(activities: Floats, chips: int) -> Doubles:
     """See `noisysim.compute.algebra.moments`."""
-    both: Doubles = specialised.sums().moments(_rows(np.ascontiguousarray(activities)), chips)
-    return both
+    result: Doubles = specialised.sums().moments(_rows(np.ascontiguousarray(activities)), chips)
+    return result
 
 
 def normals(
@@ -262,19 +262,19 @@ def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, tran
     if transposed:
         matrices = [m.swapaxes(-1, -2) for m in matrices]
 
-    def some(where: tuple[slice, ...]) -> None:
-        value = source[where]
+    def some(region: tuple[slice, ...]) -> None:
+        value = source[region]
         for matrix in matrices:
-            value = value @ matrix[where[:-1]]
-        target[where] = value
+            value = value @ matrix[region[:-1]]
+        target[region] = value
 
-    where: list[tuple[slice, ...]] = [
+    regions: list[tuple[slice, ...]] = [
         (slice(*span),) for span in execution.spans(source.shape[-2], execution.BLOCK_ROWS)
     ]
     if chips > 1:
         size = 1 if flops >= execution.SERIAL_FLOPS else -(-chips // _PARTS)
-        where = [(slice(*span), *rows) for span in execution.spans(chips, size) for rows in where]
-    execution.run([partial(some, w) for w in where], chips * flops)
+        regions = [(slice(*span), *rows) for span in execution.spans(chips, size) for rows in regions]
+    execution.run([partial(some, region) for region in regions], chips * flops)
 
 
 def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips: int) -> Doubles:
@@ -308,12 +308,12 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
         return
     for rotation, line in zip(rotations, inputs, strict=True):
         n = rotation.shape[1]
-        own = rotation.reshape(chips, n, n)
+        matrices = rotation.reshape(chips, n, n)
         x = _rows(line)[:, :n].reshape(chips, -1, n)
 
-        def some(first: int, last: int, own: Floats = own, x: Floats = x) -> None:
+        def some(first: int, last: int, matrices: Floats = matrices, x: Floats = x) -> None:
             for m in range(first, last):
-                _decorrelate(own[m], x[m], rate)
+                _decorrelate(matrices[m], x[m], rate)
 
         flops = 2.0 * n * max(x[0].size, n * n, 100 * n)  # at least that of any of its parts
         if flops < execution.SERIAL_FLOPS:
@@ -349,13 +349,13 @@ def _thick_step(rotation: Floats, x: Floats, step: Floats) -> None:
 
 def _correlate(x: Floats, step: Floats, first: int, last: int) -> None:
     """The off-diagonal part of sum_b x_b x_b^T: a block of rows from the diagonal on, and its mirror image."""
-    own = x[:, first:last]
+    block = x[:, first:last]
     square = step[first:last, first:last]
-    square[...] = own.T @ own  # symmetric: NumPy computes half
+    square[...] = block.T @ block  # symmetric: NumPy computes half
     np.fill_diagonal(square, 0)
     if last < len(step):
         beyond = step[first:last, last:]
-        np.matmul(own.T, x[:, last:], out=beyond)
+        np.matmul(block.T, x[:, last:], out=beyond)
         step[last:, first:last] = beyond.T
 
 
@@ -370,11 +370,11 @@ def _turn(rotation: Floats, step: Floats, first: int, last: int) -> None:
 def _thin_step(rotation: Floats, x: Floats, step: Floats) -> None:
     """sum_b x_b (R^T x_b)^T - diag(sum_b x_b^2) R: two thin products."""
     turned = x @ rotation
-    own = np.einsum("bi,bi->i", x, x)
+    squares = np.einsum("bi,bi->i", x, x)
 
     def rows(first: int, last: int) -> None:
         np.matmul(x[:, first:last].T, turned, out=step[first:last])
-        step[first:last] -= own[first:last, None] * rotation[first:last]
+        step[first:last] -= squares[first:last, None] * rotation[first:last]
 
     execution.run([partial(rows, *span) for span in execution.unit_spans(len(rotation))], 2.0 * x.size * len(rotation))
 

@@ -75,7 +75,7 @@ class Passes:
             parts = self._parts(batch, stage.rows)
             alone = len(parts) == 1  # then it may raise the peaks themselves
             peaks = standing.peaks[None] if alone else np.zeros((len(parts), *standing.peaks.shape), np.float32)
-            tasks = [partial(block, stage, *part, seen) for part, seen in zip(parts, peaks, strict=True)]
+            tasks = [partial(block, stage, *part, part_peaks) for part, part_peaks in zip(parts, peaks, strict=True)]
             stands, flops = call.stands, 2.0 * len(x) * count * net.products
             for first, last, time in call.course:
                 if time != stands:

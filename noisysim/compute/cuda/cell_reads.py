@@ -63,8 +63,8 @@ class CellReader:
             for p, x in arrays.items():
                 product = self._space.room(f"product {p}", len(x), self._table[layer][N_OUT])
                 waited = cells.waited if first_sample + first + p == 0 else between
-                when = (np.float32(waited), between, first_sample * positions, first_pass + p)
-                self._read_rows(layer, k, x, standing, (first * positions, last * positions), when, product)
+                timing = (np.float32(waited), between, first_sample * positions, first_pass + p)
+                self._read_rows(layer, k, x, standing, (first * positions, last * positions), timing, product)
 
     def _read_rows(
         self,
@@ -73,7 +73,7 @@ class CellReader:
         x: Floats,
         standing: Standing,
         span: tuple[int, int],
-        when: tuple[Any, ...],
+        timing: tuple[Any, ...],
         product: Floats,
     ) -> None:
         """`read`, of some rows of each chip; states of cells that have any move on before a read, some rows at once.
@@ -81,7 +81,7 @@ class CellReader:
         `when` is the seconds before the first row and before the others, the number of a chip's row 0, and the pass's.
         """
         cells: Any = standing.cells
-        loops, (n_in, n_out, tile, *_), (waited, between, sample, number) = self._loops, self._table[layer], when
+        loops, (n_in, n_out, tile, *_), (waited, between, sample, number) = self._loops, self._table[layer], timing
         tile += k
         start, n, total = self._tiles[tile][TILE_FROM], x.shape[1], cells.now.shape[1]
         s = k // (self._table[layer][TILES] // cells.units.shape[1])

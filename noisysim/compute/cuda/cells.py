@@ -72,10 +72,10 @@ class Cells:
             state.weights += change
             return
         for n_in, n_out, first, count, _, _, at, *_ in state.table.tolist():
-            whole = change[m * at : m * (at + n_in * n_out)].reshape(-1, n_in)
+            layer_change = change[m * at : m * (at + n_in * n_out)].reshape(-1, n_in)
             for start, stop, to, _ in state.tiles[first : first + count].tolist():
                 tile = state.weights[m * to : m * (to + n_out * (stop - start))].reshape(-1, stop - start)
-                tile += whole[:, start:stop]
+                tile += layer_change[:, start:stop]
 
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""

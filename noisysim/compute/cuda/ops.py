@@ -129,8 +129,8 @@ def moments(activities: Floats, chips: int) -> Doubles:
     """See `noisysim.compute.algebra.moments`."""
     values = activities.reshape(chips, -1, activities.shape[-1])
     means, variances = (f(values, axis=1, dtype=np.float64) for f in (xp.mean, xp.var))
-    both: Doubles = xp.stack([means, variances]).reshape(2, -1)
-    return both
+    result: Doubles = xp.stack([means, variances]).reshape(2, -1)
+    return result
 
 
 def normals(
@@ -141,8 +141,8 @@ def normals(
     if isinstance(sigma, tuple):  # of each chip its own: times what is drawn with 1
         normals(out, 1.0, first_sample, number, stream, keys)
         for array in out:
-            own = array.reshape(len(sigma), -1)
-            own *= _column(sigma)
+            by_chip = array.reshape(len(sigma), -1)
+            by_chip *= _column(sigma)
         return
     for layer, array in enumerate(out):
         rows = array.reshape(len(array), -1)
@@ -246,11 +246,11 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
         x, turn = _stacked(xp.ascontiguousarray(_rows(line)[:, :n]), chips), _stacked(rotation, chips)
         batch = x.shape[-2]
         if n < batch:
-            own, step = _nothing(), xp.matmul(_transposed(x), x)
+            squares, step = _nothing(), xp.matmul(_transposed(x), x)
             step.reshape(chips, -1)[:, :: n + 1] = 0
             step = xp.matmul(step, turn)
         else:
-            own = xp.square(x).sum(axis=-2).reshape(-1)
+            squares = xp.square(x).sum(axis=-2).reshape(-1)
             step = xp.matmul(_transposed(x), xp.matmul(x, turn))
         flat, kernel = rotation.reshape(-1), specialised.sums("cuda").descend
-        launch(kernel, flat.size, flat, step.reshape(-1), own, n, np.float32(rate / batch))
+        launch(kernel, flat.size, flat, step.reshape(-1), squares, n, np.float32(rate / batch))

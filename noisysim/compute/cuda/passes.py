@@ -233,8 +233,8 @@ class Passes:
             blocks = self._cells.blocks(layer, len(call.observed[0].activities[layer]) // self.chips, call)
             for first, last, time in call.course:
                 self._age(layer, time, call)
-                here = [block for block in blocks if first <= block[0] < last]
-                self._cells.read(layer, k, parted, standing, here, call.first_sample, call.first_pass)
+                present = [block for block in blocks if first <= block[0] < last]
+                self._cells.read(layer, k, parted, standing, present, call.first_sample, call.first_pass)
         shared: Any = None
         for p, x in enumerate(driven):
             activities = call.observed[p].activities[layer]
@@ -242,8 +242,8 @@ class Passes:
                 if k == self._table[layer][TILES] - 1:
                     activities[...] = call.observed[0].activities[layer]
                 continue
-            apart = p == 0 or layer > call.fork[p] or self.loops.HAS_READ_CELL
-            product, energy = self._analog(layer, k, p, x, standing, call) if apart else shared
+            separate = p == 0 or layer > call.fork[p] or self.loops.HAS_READ_CELL
+            product, energy = self._analog(layer, k, p, x, standing, call) if separate else shared
             shared = shared or (product, energy)
             perturbation = self._perturbation(layer, p, x, job) if k == 0 else None
             self._read_lines(
@@ -270,13 +270,13 @@ class Passes:
         by_cell, shape = self.loops.HAS_READ_CELL, (n_out, stop - start)
         varied = self.loops.HAS_CELL_STD and standing.variances.size > 0
         # the first pass's stay while others share them: with noise in every read all do before one has its own
-        which = p if by_cell else int(p > 0 and not self.noisy)
-        product, energy = self._space.room(f"product {which}", len(driven), n_out), self._space.nothing
+        buffer = p if by_cell else int(p > 0 and not self.noisy)
+        product, energy = self._space.room(f"product {buffer}", len(driven), n_out), self._space.nothing
         x = self._cells.inputs(layer, k, driven, standing) if varied or not by_cell else driven
         products = [] if by_cell else [(x, self._space.part(standing.weights, at, shape), product)]
         if varied:
             squares = self._space.room("squares", *x.shape)
-            energy = self._space.room(f"energy {which}", len(driven), n_out)
+            energy = self._space.room(f"energy {buffer}", len(driven), n_out)
             xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
@@ -299,12 +299,12 @@ class Passes:
         return beside.reshape(-1, lines)
 
     def _read_lines(
-        self, layer: int, k: int, product: Floats, energy: Floats, perturbation: Floats | None, where: int,
+        self, layer: int, k: int, product: Floats, energy: Floats, perturbation: Floats | None, add_at: int,
         activities: Floats, accumulate: bool, convert: bool, standing: Standing, first_sample: int, number: int,
     ) -> None:  # fmt: skip
         """Digitise a tile's lines in one pass into `activities`, or add them to what is there."""
         tile, units = self._table[layer][FIRST_TILE] + k, self._table[layer][N_OUT]
-        add = 0 if perturbation is None else where
+        add = 0 if perturbation is None else add_at
         own = standing.columns_own if self.loops.OWN_COLUMNS else self._space.nothing
         launch(
             self.loops.read_lines, len(product) * -(-product.shape[1] // 4), product, energy,

@@ -33,21 +33,21 @@ _loading = threading.RLock()
 def specialise(
     function: Callable[..., Any],
     jit: Callable[..., Any],
-    made: dict[Any, Any] | None = None,
+    compiled: dict[Any, Any] | None = None,
     meaning: Mapping[Any, Any] | None = None,
 ) -> Any:
     """Compile a plain scalar function, and every plain function it calls, with `jit`.
 
     `meaning` tells what stands in compiled code for modules and built-in functions that functions name.
     """
-    made = {} if made is None else made
-    if function not in made:
-        made[function] = None  # under way
+    compiled = {} if compiled is None else compiled
+    if function not in compiled:
+        compiled[function] = None  # under way
         # cached code imports the module that these globals name: a user's may not be there then
         space = {**function.__globals__, "__name__": __name__}
         for name, value in dependencies(function).items():
             if isinstance(value, types.FunctionType):
-                space[name] = specialise(value, jit, made, meaning)
+                space[name] = specialise(value, jit, compiled, meaning)
             elif meaning and isinstance(value, types.ModuleType):
                 space[name] = meaning.get(value, value)
         if meaning:
@@ -56,10 +56,10 @@ def specialise(
         plain = types.FunctionType(
             function.__code__, space, function.__name__, function.__defaults__, function.__closure__
         )
-        made[function] = jit(plain)
-    if made[function] is None:
+        compiled[function] = jit(plain)
+    if compiled[function] is None:
         raise ValueError(f"{function.__name__} calls itself, which cannot be compiled into the loops")
-    return made[function]
+    return compiled[function]
 
 
 class Compilers(NamedTuple):
@@ -144,14 +144,14 @@ def load(template: str, parts: Parts, compilers: Compilers) -> types.ModuleType:
         return _load(template, parts, compilers, {})
 
 
-def _load(template: str, parts: Parts, compilers: Compilers, made: dict[Any, Any]) -> types.ModuleType:
-    """`load`; `made` are scalars that are compiled already."""
+def _load(template: str, parts: Parts, compilers: Compilers, compiled: dict[Any, Any]) -> types.ModuleType:
+    """`load`; `compiled` are scalars that are compiled already."""
     source = templates.read(template)
     needed = parts.named_in(source.text)
     linked: dict[str, types.ModuleType] = {}
     for link in source.links:
         if link.template not in linked:
-            linked[link.template] = _load(link.template, parts, compilers, made)
+            linked[link.template] = _load(link.template, parts, compilers, compiled)
     identity = [source.text, *source.support, *compilers.support]
     identity += [repr(sorted(OPTIONS.items(), key=str)), np.__version__]
     identity += [*needed.identity(), *sorted(module.__name__ for module in linked.values())]
@@ -159,7 +159,7 @@ def _load(template: str, parts: Parts, compilers: Compilers, made: dict[Any, Any
     name = f"noisysim_{template.replace('/', '_')}_{digest}"
     if name not in sys.modules:
         try:
-            _assemble(name, template, source, needed, linked, compilers, made)
+            _assemble(name, template, source, needed, linked, compilers, compiled)
         except BaseException:
             sys.modules.pop(name, None)  # nor by the next call
             raise
@@ -173,14 +173,14 @@ def _assemble(
     parts: Parts,
     linked: Mapping[str, types.ModuleType],
     compilers: Compilers,
-    made: dict[Any, Any],
+    compiled: dict[Any, Any],
 ) -> None:
     """Make the module of a template."""
     module = _execute(name, source)
     for link in source.links:
         setattr(module, link.alias, getattr(linked[link.template], link.name))
     for scalar, function in parts.scalars.items():
-        setattr(module, scalar, specialise(function, compilers.scalar, made, compilers.meaning))
+        setattr(module, scalar, specialise(function, compilers.scalar, compiled, compilers.meaning))
     for constant, value in parts.constants.items():
         setattr(module, constant, value)
     if parts.numbers:
@@ -194,13 +194,13 @@ def _assemble(
 
 def _compile_rules(module: types.ModuleType, compilers: Compilers) -> None:
     """Compile the plain functions that a module of rules defines."""
-    for known, value in list(vars(module).items()):
+    for name, value in list(vars(module).items()):
         if isinstance(value, types.ModuleType):
-            setattr(module, known, compilers.meaning.get(value, value))
+            setattr(module, name, compilers.meaning.get(value, value))
         elif isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
             for called in built_in(value) if compilers.meaning else ():
                 setattr(module, called, compilers.meaning.get(getattr(builtins, called), getattr(builtins, called)))
-            setattr(module, known, compilers.rule(value))
+            setattr(module, name, compilers.rule(value))
 
 
 def _execute(name: str, source: templates.Template) -> types.ModuleType:

@@ -13,7 +13,7 @@ import numba
 from noisysim import devices
 from noisysim.compute import backends
 from noisysim.compute.jit import build
-from noisysim.devices.files import DeviceError, place, scalars, taken, usage
+from noisysim.devices.files import DeviceError, parameter_names, place, scalars, usage
 
 
 def compiled(device: Any, hook: str, function: Callable[..., Any]) -> Any:
@@ -27,19 +27,19 @@ def compiled(device: Any, hook: str, function: Callable[..., Any]) -> Any:
     scalar = numba.float32
     numbers_type = numba.typeof(type(device)(**scalars(device)))  # type: ignore[no-untyped-call]
     try:
-        made: Any = build.specialise(function, numba.njit(**build.OPTIONS))
-        if not hasattr(made, "compile"):  # NUMBA_DISABLE_JIT
-            return made
+        dispatcher: Any = build.specialise(function, numba.njit(**build.OPTIONS))
+        if not hasattr(dispatcher, "compile"):  # NUMBA_DISABLE_JIT
+            return dispatcher
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made.compile((scalar,) * (len(taken(function)) - 1) + (numbers_type,))
+            dispatcher.compile((scalar,) * (len(parameter_names(function)) - 1) + (numbers_type,))
     except Exception as error:
         path, line, reason = _useful(function, str(error))
         raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {reason}; {usage(hook)}") from None
-    returned = made.nopython_signatures[0].return_type
+    returned = dispatcher.nopython_signatures[0].return_type
     if not isinstance(returned, (numba.types.Number, numba.types.Boolean)):
         raise DeviceError(f"{place(function)}: {hook} returns {returned} when compiled; {usage(hook)}")
-    return made
+    return dispatcher
 
 
 def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseException:
@@ -53,16 +53,16 @@ def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseExce
     """
     if isinstance(error, DeviceError):
         return error
-    functions, own = devices.hooks(device), devices.own_hooks(device)
-    own_functions = {hook: functions[hook] for hook in devices.HOOKS if hook in own}
+    functions, defined = devices.hooks(device), devices.own_hooks(device)
+    own_functions = {hook: functions[hook] for hook in devices.HOOKS if hook in defined}
     for hook, function in own_functions.items():
         try:
             compiled(device, hook, function)
         except DeviceError as refusal:
             return refusal
-    known = isinstance(error, (numba.core.errors.NumbaError, KeyError))  # a key: of a function that CUDA lacks
-    known = known or type(error).__name__ == "NvvmError"
-    if own_functions and known and not backends.get(backend).HOST_MEMORY:
+    expected = isinstance(error, (numba.core.errors.NumbaError, KeyError))  # a key: of a function that CUDA lacks
+    expected = expected or type(error).__name__ == "NvvmError"
+    if own_functions and expected and not backends.get(backend).HOST_MEMORY:
         path, _, reason = _useful(next(iter(own_functions.values())), str(error))
         return DeviceError(f"{path}: a hook cannot be compiled for a GPU, though it can for the CPU: {reason}")
     return error

@@ -32,10 +32,10 @@ def _compilers(backend: str) -> build.Compilers:
 NOISE: dict[str, Callable[..., Any]] = {name: getattr(noise, name) for name in ("philox", "uniform", "normal_pair")}
 
 
-def _load(backend: str, template: str, scalars: Mapping[str, Callable[..., Any]], **more: Any) -> types.ModuleType:
+def _load(backend: str, template: str, scalars: Mapping[str, Callable[..., Any]], **parts: Any) -> types.ModuleType:
     """Loops of a backend."""
     compilers = _compilers(backend)
-    return build.load(f"{compilers.folder}/{template}", build.Parts({**NOISE, **scalars}, **more), compilers)
+    return build.load(f"{compilers.folder}/{template}", build.Parts({**NOISE, **scalars}, **parts), compilers)
 
 
 @cache
@@ -70,10 +70,10 @@ def slopes(activation: str | activations.Activation, backend: str = "cpu") -> ty
 
 
 def for_device(
-    which: str,
+    template: str,
     fields: Sequence[str],
     hooks: Mapping[str, Callable[..., Any]],
-    own: Mapping[str, Collection[str]],
+    spread_fields: Mapping[str, Collection[str]],
     constants: Mapping[str, Any],
     kinds: Sequence[str | activations.Activation] = (),
     backend: str = "cpu",
@@ -82,12 +82,12 @@ def for_device(
 
     Parameters
     ----------
-    which : {"passes", "cells"}
+    template : {"passes", "cells"}
     fields : sequence of str
         The device's. Those that its hooks read make the class ``Numbers`` of the module returned.
     hooks : mapping
         Every hook there is.
-    own : mapping
+    spread_fields : mapping
         Part of a chip ("cell", "row", "column") -> the fields of which each such part has values of its own, in order.
     constants : mapping
         The flags that these loops declare.
@@ -95,24 +95,24 @@ def for_device(
         Activation functions of hidden units, in the order in which layers number them.
     backend : {"cpu", "cuda"}
     """
-    scalars = {name: hooks[name] for name in OF[which]}
+    scalars = {name: hooks[name] for name in OF[template]}
     read = attributes(*scalars.values())
     numbers = sorted(field for field in fields if field in read) or ["none"]  # so devices alike share their loops
     generated = {}
-    for part in PARTS[which]:
-        if set(own[part]) & set(numbers):
-            values = {field: f"own[{k}, j]" for k, field in enumerate(own[part])}
+    for part in PARTS[template]:
+        if set(spread_fields[part]) & set(numbers):
+            values = {field: f"own[{k}, j]" for k, field in enumerate(spread_fields[part])}
             generated[f"with_{part}"] = _replacing(f"with_{part}", "own, j", numbers, values)
-    if which == "cells":
+    if template == "cells":
         for hook, called in (("drift", "drifted"), ("cell_std", "deviation")):
             if "target" in hooks[hook].__code__.co_varnames[: hooks[hook].__code__.co_argcount]:
                 generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"
-    if which == "passes":
+    if template == "passes":
         scalars.update({f"activation_{k}": activations.get(kind).value for k, kind in enumerate(kinds)})
         generated["activation"] = _choosing(len(kinds))
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
-    return _load(backend, which, scalars, constants=constants, generated=generated, numbers=numbers)
+    return _load(backend, template, scalars, constants=constants, generated=generated, numbers=numbers)
 
 
 def _choosing(count: int) -> str:
@@ -123,5 +123,5 @@ def _choosing(count: int) -> str:
 
 def _replacing(name: str, arguments: str, numbers: Sequence[str], values: Mapping[str, str]) -> str:
     """The text of a function that gives the device's numbers with some replaced."""
-    made = ", ".join(values.get(n, f"d.{n}") for n in numbers)
-    return f"def {name}(d, {arguments}):\n    return Numbers({made})"
+    arguments_made = ", ".join(values.get(n, f"d.{n}") for n in numbers)
+    return f"def {name}(d, {arguments}):\n    return Numbers({arguments_made})"

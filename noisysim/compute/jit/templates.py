@@ -80,11 +80,11 @@ def _imports(text: str) -> list[tuple[str, list[ast.alias]]]:
 def _support(text: str) -> dict[str, str]:
     """Path -> text of the modules, no templates, that a text imports, and that these import."""
     texts: dict[str, str] = {}
-    left = [text]
-    while left:
-        for module, _ in _imports(left.pop()):
+    pending = [text]
+    while pending:
+        for module, _ in _imports(pending.pop()):
             path = COMPUTE / f"{module}.py"
             if module not in texts and not _is_template(module) and path.is_file():
                 texts[module] = path.read_text()
-                left.append(texts[module])
+                pending.append(texts[module])
     return texts

@@ -119,14 +119,14 @@ def read_batch(stream: IO[bytes], where: object, classes: Classes, title: str) -
     return Split(pixels, check_labels(_labels(labels, classes.key, where), pixels, where, classes.number))
 
 
-def _labels(given: Any, key: str, where: object) -> np.ndarray:
+def _labels(labels: Any, key: str, where: object) -> np.ndarray:
     """A list or an array of whole numbers as int64, (n,)."""
-    array = given.numpy if isinstance(given, Array) else None
+    array = labels.numpy if isinstance(labels, Array) else None
     if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
         return array
-    if not isinstance(given, list) or not all(type(label) is int and abs(label) < 2**31 for label in given):
+    if not isinstance(labels, list) or not all(type(label) is int and abs(label) < 2**31 for label in labels):
         raise ValueError(f"{where}: its {key} are not a list of whole numbers")
-    return np.array(given, np.int64)
+    return np.array(labels, np.int64)
 
 
 class _Bounded:
@@ -151,48 +151,48 @@ def _unpacked(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else open(path, "rb")
 
 
-def _batches(kept: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tuple[str, Split]]:
+def _batches(files: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tuple[str, Split]]:
     """Name and content of every batch, in the order of the folder or of the archive."""
     if len(paths) > 1:
         for path in paths:
             with open(path, "rb") as stream:
-                yield path.name, read_batch(stream, path, classes, kept.title)
+                yield path.name, read_batch(stream, path, classes, files.title)
         return
     try:
         with _unpacked(paths[0]) as tar, tarfile.open(fileobj=cast(Any, _Bounded(tar)), mode="r|") as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                packed = archive.extractfile(member) if member.isfile() and name in kept.names else None
+                packed = archive.extractfile(member) if member.isfile() and name in files.names else None
                 if packed is not None:
-                    yield name, read_batch(packed, f"{paths[0]}: {name}", classes, kept.title)
+                    yield name, read_batch(packed, f"{paths[0]}: {name}", classes, files.title)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{paths[0]}: damaged archive ({error})") from None
 
 
-def _load(kept: Pickles, classes: Classes, settings: Any, data: str | os.PathLike[str] | None) -> Task:
-    folders = sources.places(kept.source, data)
-    paths = sources.find(folders, kept.names) or sources.find(folders, list(kept.source.files))
-    paths = paths or sources.download(kept.source, folders)
-    where, parts = paths[0].parent if len(paths) > 1 else paths[0], len(kept.train)
+def _load(files: Pickles, classes: Classes, settings: Any, data: str | os.PathLike[str] | None) -> Task:
+    folders = sources.places(files.source, data)
+    paths = sources.find(folders, files.names) or sources.find(folders, list(files.source.files))
+    paths = paths or sources.download(files.source, folders)
+    where, parts = paths[0].parent if len(paths) > 1 else paths[0], len(files.train)
     train: Split | None = None
     test: Split | None = None
-    for name, batch in _batches(kept, classes, paths):
+    for name, batch in _batches(files, classes, paths):
         n = len(batch.inputs)
-        if name == kept.test:
+        if name == files.test:
             test = batch
             continue
         if train is None:  # filled batch by batch, so that the images are in memory once
             train = Split(np.empty((parts * n, 3072), np.uint8), np.full(parts * n, -1))
         if parts * n != len(train.inputs):
             raise ValueError(f"{where}: {name} holds {n} images, the batch before it {len(train.inputs) // parts}")
-        start = kept.train.index(name) * n
+        start = files.train.index(name) * n
         train.inputs[start : start + n] = batch.inputs
         train.targets[start : start + n] = batch.targets
     if train is None or test is None or train.targets.min() < 0:
-        raise ValueError(f"{where}: not every one of {', '.join(kept.names)} is in it")
-    both = [train, test]
-    shape, said = (3, 32, 32), notes(both, 50_000)
-    return make(kept.source.task, both, settings, DEFAULTS, n_out=classes.number, input_shape=shape, notes=said)
+        raise ValueError(f"{where}: not every one of {', '.join(files.names)} is in it")
+    splits = [train, test]
+    shape, remarks = (3, 32, 32), notes(splits, 50_000)
+    return make(files.source.task, splits, settings, DEFAULTS, n_out=classes.number, input_shape=shape, notes=remarks)
 
 
 def load_cifar10(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:

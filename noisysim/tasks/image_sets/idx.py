@@ -102,8 +102,8 @@ def read_idx(path: str | os.PathLike[str], n_dims: int) -> np.ndarray:
             array = np.empty(shape, np.uint8)
             came = _fill(stream, array) if size else 0
             if came < size or stream.read(1):
-                much = f"only {came}" if came < size else f"more than {size}"
-                raise ValueError(f"{path}: its header says {shape}, but {much} bytes follow it")
+                count = f"only {came}" if came < size else f"more than {size}"
+                raise ValueError(f"{path}: its header says {shape}, but {count} bytes follow it")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: damaged gzip file ({error})") from None
     return array

@@ -143,19 +143,19 @@ def _classes(files: Files) -> dict[str, int]:
 
 def _train_images(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.ndarray]:
     """Names and labels of the images to train on: class by class, each by number."""
-    found: list[list[str]] = [[] for _ in numbers]
+    by_class: list[list[str]] = [[] for _ in numbers]
     for name in files.names:
         image = TRAIN_IMAGE.fullmatch(name)
         if image:
             if image[1] not in numbers:
                 raise ValueError(f"{files.where}: {WNIDS} does not list {image[1]}, the class of {name}")
-            found[numbers[image[1]]].append(name)
+            by_class[numbers[image[1]]].append(name)
     for wnid, number in numbers.items():
-        if not found[number]:
+        if not by_class[number]:
             raise ValueError(f"{files.where}: no image in train/{wnid}/images")
-        found[number].sort(key=lambda name: (len(name), name))  # 2 before 10
-    labels = np.repeat(np.arange(len(found)), [len(names) for names in found])
-    return [name for names in found for name in names], labels
+        by_class[number].sort(key=lambda name: (len(name), name))  # 2 before 10
+    labels = np.repeat(np.arange(len(by_class)), [len(names) for names in by_class])
+    return [name for names in by_class for name in names], labels
 
 
 def _test_images(files: Files, numbers: dict[str, int]) -> tuple[list[str], np.ndarray]:
@@ -253,9 +253,9 @@ def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike[str] | N
         decoded.keep(cached, source, splits)
     n_classes = int(splits[0].targets.max()) + 1  # each has an image to train on
     check_labels(splits[1].targets, splits[1].inputs, files.where, n_classes)
-    said = [NOTE, *notes(splits, 100_000)]
+    remarks = [NOTE, *notes(splits, 100_000)]
     if n_classes != N_CLASSES:
-        said.append(f"not the published {N_CLASSES} classes: {n_classes} found")
+        remarks.append(f"not the published {N_CLASSES} classes: {n_classes} found")
     return make(
-        TINY_IMAGENET.task, splits, settings, DEFAULTS, n_out=n_classes, input_shape=(3, SIDE, SIDE), notes=said
+        TINY_IMAGENET.task, splits, settings, DEFAULTS, n_out=n_classes, input_shape=(3, SIDE, SIDE), notes=remarks
     )
