@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
+from noisysim.common.types import Array
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.compute.seeding import Seeds
 from noisysim.learners.base import Learner, State
+from noisysim.learners.oracle import Oracle
+from noisysim.networks.architecture import Architecture
 
 
 class Apart:
@@ -29,7 +33,15 @@ class Apart:
         """What is not about several chips is the learner's own."""
         return getattr(self.learner, name)
 
-    def init(self, net: Any, *, seed: Seeds = 0, chips: int = 1, backend: str = "cpu", **settings: Any) -> State:
+    def init(
+        self,
+        net: Architecture | Sequence[Any],
+        *,
+        seed: Seeds = 0,
+        chips: int = 1,
+        backend: str = "cpu",
+        **settings: Any,
+    ) -> State:
         """State of all chips (`Learner.init`): what the learner of each remembers is its own."""
         first = seed[0] if isinstance(seed, Sequence) else seed
         of_first = self.learner.init(net, seed=first, backend=backend, **settings)
@@ -54,9 +66,9 @@ class Apart:
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         """The passes of one update (`Learner.drives`): each chip's own drives, together."""
         each = [self.learner.drives(self.member(state, m), batch_size // state.chips) for m in range(state.chips)]
-        return [self._together(passes, state.xp) for passes in zip(*each, strict=True)]
+        return [self._joined(passes, state.xp) for passes in zip(*each, strict=True)]
 
-    def _together(self, drives: Sequence[Drive], xp: Any) -> Drive:
+    def _joined(self, drives: Sequence[Drive], xp: ModuleType) -> Drive:
         """One drive of several chips'."""
 
         def joined(name: str) -> list[Any]:
@@ -67,7 +79,12 @@ class Apart:
         return Drive(**parts, output_error=any(drive.output_error for drive in drives))
 
     def update(
-        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
+        self,
+        state: State,
+        observations: Sequence[Observation],
+        *,
+        oracle: Oracle | None = None,
+        out: Layered | None = None,
     ) -> tuple[Layered | None, State]:
         """The gradients of all chips (`Learner.update`), the rows of one after those of another."""
         gradients = []
@@ -91,10 +108,10 @@ class Apart:
 def _of_chip(observation: Observation, m: int, chips: int) -> Observation:
     """What a pass lets out of the m-th chip."""
 
-    def part(array: Any) -> Any:
+    def part(array: Array | None) -> Any:
         return None if array is None else array.reshape(chips, -1, *array.shape[1:])[m]
 
-    def each(arrays: Sequence[Any]) -> Any:
+    def each(arrays: Sequence[Array | None]) -> Any:
         parts = [part(a) for a in arrays]
         return layered.layered(parts) if isinstance(arrays, Layered) else parts
 

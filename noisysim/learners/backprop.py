@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, Rate, State
+from noisysim.learners.oracle import Oracle, granted
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,14 @@ class BP(Learner):
         return [Drive()]
 
     def update(
-        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
+        self,
+        state: State,
+        observations: Sequence[Observation],
+        *,
+        oracle: Oracle | None = None,
+        out: Layered | None = None,
     ) -> tuple[Layered, State]:
-        if oracle is None:
-            raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
-        return oracle.gradient(observations[0], out), state
+        return granted(self.name, oracle).gradient(observations[0], out), state
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field
+from noisysim.common.types import Words
 from noisysim.compute import backends, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Drive, LossFunction, Observation
 from noisysim.learners.memory import copied
+from noisysim.learners.oracle import Oracle
 from noisysim.networks.architecture import Architecture, architecture
 
 _HIGH = 1e9  # a floor at which every rule that chooses its perturbation by it chooses another
@@ -58,13 +62,13 @@ class State:
     """
 
     net: Architecture
-    key: Any
+    key: Words
     offers: frozenset[str]
     sigma: float | tuple[float, ...] = 0.0
     loss: str | Loss | LossFunction = "cce"
     needs: frozenset[str] = frozenset()
     chips: int = 1
-    xp: Any = field(default=np, repr=False)
+    xp: ModuleType = field(default=np, repr=False)
     step: int = 0
     first_sample: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +109,7 @@ class State:
             self.work["ones", samples] = self.xp.ones(samples)
         return self.work["ones", samples]
 
-    def aside(self, key: Any) -> State:
+    def aside(self, key: Words) -> State:
         """A copy that learns what this state has learned so far, draws by another key, and changes nothing of it."""
         return replace(self, key=key, memory=copied(self.memory), work={})
 
@@ -231,9 +235,14 @@ class Learner:
             return "normalise=True needs a write controller that keeps targets; open-loop pulses have none"
         return f"use a device that offers {', '.join(lacking)}, such as 'ideal'"
 
-    def heard(self, floor: float, net: Architecture) -> float:
+    def sigma_at_floor(self, floor: float, net: Architecture) -> float:
         """The `sigma` at which a perturbation moves a line by the standard deviation `floor`."""
         return floor
+
+    def heard(self, floor: float, net: Architecture) -> float:
+        """Deprecated: `sigma_at_floor`."""
+        deprecated("Learner.heard", "Learner.sigma_at_floor", since="0.1")
+        return self.sigma_at_floor(floor, net)
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         """Standard deviation of the perturbation this learner applies on such a chip."""
@@ -244,7 +253,12 @@ class Learner:
         raise TypeError(f"{type(self).__name__} does not say which drives it wants")
 
     def update(
-        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
+        self,
+        state: State,
+        observations: Sequence[Observation],
+        *,
+        oracle: Oracle | None = None,
+        out: Layered | None = None,
     ) -> tuple[Layered | None, State]:
         """The gradient that observations give, to be descended.
 

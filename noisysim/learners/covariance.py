@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from noisysim.common.fields import Field
+from noisysim.common.types import Doubles, Floats
 from noisysim.compute import algebra, layered
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Observation
 from noisysim.learners.base import Rate, State
 from noisysim.learners.node import ANP
+from noisysim.learners.oracle import Oracle
 from noisysim.learners.perturbation import gathered, quotient
 
 ROWS = 256
@@ -62,7 +64,7 @@ class CANP(ANP):
         state.memory["covariance"] = xp.zeros_like(inverse.flat)
         state.memory["inverse"] = inverse.flat
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         baseline, batch = observations[0].activities, len(observations[0].output)
         norms = gathered([algebra.layer_distances(o.activities, baseline) for o in observations[1:]], state.xp)
         covariance = Layered(state.memory["covariance"], self._squares(state))
@@ -85,7 +87,7 @@ class CANP(ANP):
         return state.stack([(n, n) for n in state.net.units])
 
     def _observe(
-        self, state: State, observations: Sequence[Observation], norms: Any, rows: int, covariance: Layered
+        self, state: State, observations: Sequence[Observation], norms: Doubles, rows: int, covariance: Layered
     ) -> None:
         """Average the covariance of the differences' directions over the first samples of this update on each chip."""
         baseline, chips, xp = observations[0].activities, state.chips, state.xp
@@ -96,7 +98,7 @@ class CANP(ANP):
         centred = self.centres(state)
         share = np.float32(1 if centred else 1 / self.samples)
 
-        def add(factors: Any, passes: Sequence[Observation], weight: np.float32) -> None:
+        def add(factors: Doubles, passes: Sequence[Observation], weight: np.float32) -> None:
             """weight times the mean of v v^T with v = sum_k factors_k da_k, of each layer."""
             directions = layered.empty([(chips * rows, *a.shape[1:]) for a in baseline], xp)
             for layer, (rest, out) in enumerate(zip(baseline, directions, strict=True)):
@@ -139,7 +141,7 @@ class DCANP(CANP):
     decorrelation: Rate = 1e-3
 
 
-def _first(array: Any, chips: int, rows: int) -> Any:
+def _first(array: Floats, chips: int, rows: int) -> Floats:
     """The first samples of each chip, chip after chip."""
     by_chip = array.reshape(chips, -1, *array.shape[1:])
     return by_chip[:, :rows].reshape(-1, *array.shape[1:])

@@ -18,12 +18,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.common.types import Array
+from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
+from noisysim.learners.oracle import Oracle, granted
 from noisysim.learners.own import adapt, learned
 from noisysim.learners.perturbation import Derivative, Supervised
 from noisysim.networks.architecture import Architecture
@@ -88,7 +89,7 @@ class Feedback(Supervised):
             drives += [Drive([*[None] * len(state.hidden), v[-1]]) for v in drawn]
         return drives
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
         signals = self.signals(state, batch)
         if self.error == "digital":
@@ -99,20 +100,22 @@ class Feedback(Supervised):
             factors = changes / state.injected(self.samples, batch // state.chips)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         self.learn(state, observations, signals[-1], oracle)
-        self.bring_back(state, observations, signals)
+        self.fill_hidden_signals(state, observations, signals)
         return [Term(state.ones(batch), signals)]
 
-    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
+    def learn(
+        self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
+    ) -> None:
         """Adapt the feedback matrices."""
 
-    def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
+    def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         """Fill in the hidden layers' signals, from the top."""
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         for layer in reversed(range(len(feedback))):
-            brought = self.brought(state, signals, layer, feedback[layer])
+            brought = self.fed_back(state, signals, layer, feedback[layer])
             periphery.pull_back(state.net, layer, brought, observations[0], signals[layer], chips=state.chips)
 
-    def brought(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
+    def fed_back(self, state: State, signals: Layered, layer: int, feedback: np.ndarray) -> np.ndarray:
         """What a layer's feedback matrix makes of the error that it starts from, (batch, outputs)."""
         error: Array = algebra.product(self.source(signals, layer), [feedback], chips=state.chips)
         return error if self.direct else periphery.fold(state.net, layer + 1, error)
@@ -164,7 +167,9 @@ class DKP(Feedback):
     feedback_optimizer: FeedbackOptimizer = "adam"
     feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
 
-    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
+    def learn(
+        self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
+    ) -> None:
         chips, first = state.chips, observations[0]
         hidden = [periphery.outputs(state.net, layer, first, chips=chips) for layer in range(state.net.depth - 1)]
         if not hidden:
@@ -200,7 +205,9 @@ class FDFA(Feedback, Derivative):
     def passes(self) -> bool:
         return self.derivative == "passes"
 
-    def learn(self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Any) -> None:
+    def learn(
+        self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
+    ) -> None:
         shapes = self.feedback_shapes(state)
         if not shapes:
             return
@@ -208,7 +215,10 @@ class FDFA(Feedback, Derivative):
         share = state.ones(len(error)) / state.injected(self.samples, len(error) // state.chips)
         gradient = Layered(state.memory["feedback"].copy(), shapes)
         for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
-            change = observations[1 + k].output - first.output if self.passes else oracle.tangent(first, self.drive(u))
+            if self.passes:
+                change = observations[1 + k].output - first.output
+            else:
+                change = granted(self.name, oracle).tangent(first, self.drive(u))
             hidden = [v.reshape(len(v), -1) for v in u[:-1]]
             moved = Term(share, [change] * len(shapes))
             gradient.flat -= algebra.outer([moved], hidden, chips=state.chips).flat
@@ -258,12 +268,12 @@ class LearnedFA(Feedback):
             state.memory["products"] = state.xp.zeros(sum(n * m for n, m in shapes))
 
     def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
+        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
     ) -> Layered | None:
         gradient = super().gradient(state, observations, oracle, out)
         return None if state.step < self.warmup else gradient
 
-    def bring_back(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
+    def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         batch = len(signals[-1])
         drawn = self.perturbations(state, batch)[: self.samples]
@@ -275,7 +285,7 @@ class LearnedFA(Feedback):
         ]
         brought: list[Any] = [None] * len(feedback)
         for layer in reversed(range(len(feedback))):
-            brought[layer] = self.brought(state, signals, layer, feedback[layer])
+            brought[layer] = self.fed_back(state, signals, layer, feedback[layer])
             periphery.pull_back(state.net, layer, brought[layer], observations[0], signals[layer], chips=state.chips)
         sources = [self.source(signals, layer) for layer in range(len(feedback))]
         if not sources:
@@ -316,7 +326,7 @@ class LearnedDFA(LearnedFA):
     direct: ClassVar[bool] = True
 
 
-def _cut(flat: Any, chips: int, shapes: Sequence[tuple[int, int]]) -> list[Any]:
+def _cut(flat: Doubles, chips: int, shapes: Sequence[tuple[int, int]]) -> list[Doubles]:
     """Consecutive views of a float64 buffer that holds arrays of these shapes: of each all chips', (chips, ...)."""
     ends = accumulate(a * b for a, b in shapes)
     return [flat[end - a * b : end].reshape(chips, -1, b) for end, (a, b) in zip(ends, shapes, strict=True)]

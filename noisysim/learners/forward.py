@@ -16,11 +16,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim.common.fields import Field
+from noisysim.common.types import Doubles, Floats
 from noisysim.compute import algebra, layered, losses, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
+from noisysim.learners.oracle import Oracle, granted
 from noisysim.learners.own import adapt, learned
 from noisysim.learners.perturbation import Derivative, Supervised, gathered
 from noisysim.networks.architecture import Architecture
@@ -37,14 +39,14 @@ class Forward(Derivative):
         drives = super().drives(state, batch_size)
         return drives[:1] if self.derivative == "exact" else drives
 
-    def told(self, state: State, observations: Sequence[Observation], oracle: Any) -> Any:
+    def directional_changes(self, state: State, observations: Sequence[Observation], oracle: Oracle | None) -> Any:
         """dL along each direction (`sigma` times a unit draw), (samples, batch) float64."""
         if self.derivative == "passes":
             return self.loss_changes(state, observations)
         first = observations[0]
         drawn = self.perturbations(state, len(first.output))[: self.samples]
-        tangents = [oracle.tangent(first, self.drive(v)) for v in drawn]
-        return self.told_of(state, gathered([_dots(first.output_error, t) for t in tangents], state.xp))
+        tangents = [granted(self.name, oracle).tangent(first, self.drive(v)) for v in drawn]
+        return self.visible_changes(state, gathered([_dots(first.output_error, t) for t in tangents], state.xp))
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class FGW(Forward):
     name: ClassVar[str] = "fg-w"
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-3}
 
-    def heard(self, floor: float, net: Architecture) -> float:
+    def sigma_at_floor(self, floor: float, net: Architecture) -> float:
         return floor / math.sqrt(min(net.fan_in))  # of weights: what moves a line driven by inputs of RMS 1 as much
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
@@ -68,10 +70,10 @@ class FGW(Forward):
         return Drive(weights=drawn)
 
     def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
+        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
     ) -> Layered | None:
         batch, chips, xp = len(observations[0].output), state.chips, state.xp
-        changes = self.told(state, observations, oracle).reshape(self.samples, chips, -1)
+        changes = self.directional_changes(state, observations, oracle).reshape(self.samples, chips, -1)
         slopes = changes.mean(axis=2) / state.injected(self.samples)
         if self.loss == "batch":  # the sum in each sample's place
             slopes = slopes / (batch // chips)
@@ -103,10 +105,12 @@ class FGA(Forward, Supervised):
         nothing = [None] * (len(drawn) - 1)
         return Drive([*nothing, drawn[-1]], [*drawn[:-1], None])
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
-        factors = self.told(state, observations, oracle) / state.injected(self.samples, batch // state.chips)
+        factors = self.directional_changes(state, observations, oracle) / state.injected(
+            self.samples, batch // state.chips
+        )
         signals = self.signals(state, batch)
         for layer in range(len(signals) - 1):
             signal = self.hidden_signal(state, first, layer, factors, [v[layer] for v in drawn])
@@ -117,7 +121,9 @@ class FGA(Forward, Supervised):
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         return [Term(state.ones(batch), signals)]
 
-    def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
+    def hidden_signal(
+        self, state: State, first: Observation, layer: int, factors: Doubles, drawn: list[Floats]
+    ) -> Floats:
         """An estimate of dL/dy of a hidden layer's outputs, in their shape."""
         return algebra.combine(factors, drawn, state.xp.empty_like(drawn[0]))
 
@@ -150,7 +156,7 @@ class LGFGA(FGA):
         drive = super().drive(drawn)
         return replace(drive, outputs=[None] * max(len(drawn) - 2, 0) + list(drive.outputs[-2:]))
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         loss, first = losses.get(state.loss), observations[0]
         # error(y, t) is g(y) - t, its own inverse in t
         state.work["targets"] = loss.error(first.output, state.xp.ascontiguousarray(first.output_error))
@@ -162,7 +168,9 @@ class LGFGA(FGA):
             adapt(state, "readouts", gradient, "adam", self.readout_rate)
         return terms
 
-    def hidden_signal(self, state: State, first: Observation, layer: int, factors: Any, drawn: Any) -> Any:
+    def hidden_signal(
+        self, state: State, first: Observation, layer: int, factors: Doubles, drawn: list[Floats]
+    ) -> Floats:
         shapes = self._readouts(state)
         if layer < len(shapes):
             outputs = periphery.outputs(state.net, layer, first, chips=state.chips)
@@ -183,7 +191,7 @@ class LGFGA(FGA):
         return state.stack([(state.net.units[-1], n) for n in state.hidden[:-1]])
 
 
-def _dots(a: Any, b: Any) -> Any:
+def _dots(a: Any, b: Floats) -> Any:
     """Product of each sample's rows, (batch,) float64."""
     return (a.astype(np.float64) * b).sum(axis=1)
 

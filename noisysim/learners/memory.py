@@ -35,7 +35,7 @@ def copied(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") else value
 
 
-def check(where: str, memory: Any) -> None:
+def check(where: str, memory: object) -> None:
     """Refuse what would not come back as it is.
 
     Parameters
@@ -163,7 +163,7 @@ def decoded(
         raise ValueError(f"the structure of what is remembered cannot be read ({error})") from None
 
 
-def _read(entry: Any, arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray], Any]) -> Any:
+def _read(entry: Mapping[str, Any], arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarray], Any]) -> Any:
     if "dict" in entry:
         return {name: _read(inner, arrays, put) for name, inner in entry["dict"]}
     if "list" in entry:
@@ -178,16 +178,16 @@ def _read(entry: Any, arrays: Mapping[str, np.ndarray], put: Callable[[np.ndarra
     return entry["value"]
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a value is a plain array, NumPy's or CuPy's, and none of a subclass."""
     return array_types.is_array(value)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from noisysim.compute import algebra
 from noisysim.compute.algebra import Term
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Rate, State
+from noisysim.learners.oracle import Oracle
 from noisysim.learners.perturbation import Perturbation, gathered, quotient
 from noisysim.networks.architecture import Architecture
 
@@ -35,7 +36,7 @@ class NP(Perturbation):
     name: ClassVar[str] = "np"
     additive: ClassVar[bool] = True
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         batch = len(observations[0].output)
         drawn = self.perturbations(state, batch)
         changes = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
@@ -64,7 +65,7 @@ class INP(Perturbation):
         ]
         return [self.baseline_drive(drawn), *single]
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         drawn, xp = self.perturbations(state, len(observations[0].output)), state.xp
         changes = self.loss_changes(state, observations).reshape(self.samples, state.net.depth, -1)
         if "units" not in state.work:
@@ -117,7 +118,7 @@ class ANP(Perturbation):
         changes = changes - changes.sum(axis=0) / (self.samples + 1)
         return changes, state.xp.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         baseline = observations[0].activities
         norms = gathered([algebra.squared_distances(o.activities, baseline) for o in observations[1:]], state.xp)
         changes, norms = self.shared(state, self.loss_changes(state, observations), norms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
@@ -20,9 +21,10 @@ State = dict[str, Any]
 class Optimizer(Protocol):
     """What an optimizer is: a dataclass whose fields are its settings, with a name and two methods."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     name: ClassVar[str]
 
-    def init(self, shapes: Sequence[tuple[int, ...]], xp: Any = np) -> State:
+    def init(self, shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> State:
         """State for gradients of these shapes, arrays of the namespace `xp`."""
 
     def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
@@ -36,7 +38,7 @@ class SGD:
     name: ClassVar[str] = "sgd"
     momentum: Annotated[float, Field("", 0, 0.9999, "share of the last step that is kept")] = 0.0
 
-    def init(self, shapes: Sequence[tuple[int, ...]], xp: Any = np) -> State:
+    def init(self, shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> State:
         """State for gradients of these shapes, arrays of the namespace `xp`."""
         return {"velocity": layered.zeros(shapes if self.momentum else [], xp).flat}
 
@@ -61,7 +63,7 @@ class Adam:
     beta2: Annotated[float, Field("", 0, 0.9999999, "decay of the mean square")] = 0.999
     epsilon: Annotated[float, Field("gradient units", 0, doc="added to the root mean square")] = 1e-7
 
-    def init(self, shapes: Sequence[tuple[int, ...]], xp: Any = np) -> State:
+    def init(self, shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> State:
         """State for gradients of these shapes, arrays of the namespace `xp`."""
         return {
             "first": layered.zeros(shapes, xp).flat,
@@ -91,7 +93,7 @@ _FORM: Dataclasses[Optimizer] = Dataclasses(
     example="a dataclass with init(self, shapes, xp) and update(self, gradients, state, rate)",
 )
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
-REGISTRY: Registry[Optimizer] = Registry("optimizer", _FORM, OPTIMIZERS)
+REGISTRY: Registry[type[Optimizer], Optimizer] = Registry("optimizer", _FORM, OPTIMIZERS)
 
 
 def names() -> list[str]:

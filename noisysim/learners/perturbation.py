@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from noisysim.common.fields import Field
+from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, layered, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, State
+from noisysim.learners.oracle import Oracle, granted
 from noisysim.networks.architecture import Architecture
 
 PAPER_SIGMA = 1e-3  # sigma^2 = 1e-6 ([D] appendix F)
@@ -62,7 +65,7 @@ class Perturbation(Learner):
         return super().advice(lacking)
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
-        return self.sigma or max(PAPER_SIGMA, self.heard(floor, net))
+        return self.sigma or max(PAPER_SIGMA, self.sigma_at_floor(floor, net))
 
     def clean(self, state: State) -> bool:
         """Whether the baseline pass is taken as free of noise."""
@@ -111,7 +114,7 @@ class Perturbation(Learner):
         drawn = self.perturbations(state, batch_size)
         return [self.baseline_drive(drawn), *(self.drive(v) for v in drawn[: self.samples])]
 
-    def asked(self, state: State, batch_size: int) -> int:
+    def pass_count(self, state: State, batch_size: int) -> int:
         """How many passes an update wants; no step of a state wants more than another."""
         key = ("passes", batch_size, state.sigma)
         if key not in state.work:
@@ -121,9 +124,9 @@ class Perturbation(Learner):
     def loss_changes(self, state: State, observations: Sequence[Observation]) -> Any:
         """dL of each perturbed pass, as the rule is told it, (passes, batch) float64."""
         losses = gathered([o.loss for o in observations[1:]], state.xp)
-        return self.told_of(state, state.xp.subtract(losses, observations[0].loss, dtype=np.float64))
+        return self.visible_changes(state, state.xp.subtract(losses, observations[0].loss, dtype=np.float64))
 
-    def told_of(self, state: State, changes: Any) -> Any:
+    def visible_changes(self, state: State, changes: Doubles) -> Any:
         """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` a chip's sum for each sample."""
         if self.loss == "sample":
             return changes
@@ -131,9 +134,14 @@ class Perturbation(Learner):
         return state.xp.broadcast_to(by_chip.sum(axis=2, keepdims=True), by_chip.shape).reshape(changes.shape)
 
     def update(
-        self, state: State, observations: Sequence[Observation], *, oracle: Any = None, out: Layered | None = None
+        self,
+        state: State,
+        observations: Sequence[Observation],
+        *,
+        oracle: Oracle | None = None,
+        out: Layered | None = None,
     ) -> tuple[Layered | None, State]:
-        expected = self.asked(state, len(observations[0].output)) if len(observations) else self.samples + 1
+        expected = self.pass_count(state, len(observations[0].output)) if len(observations) else self.samples + 1
         if len(observations) != expected:
             raise ValueError(
                 f"learner {self.name!r} asked for {expected} passes and was given {len(observations)} observations"
@@ -144,13 +152,13 @@ class Perturbation(Learner):
             )
         if "output_error" in state.needs and observations[0].output_error is None:
             raise ValueError(f"learner {self.name!r} needs an output error: Drive(..., output_error=True) asks for it")
-        if oracle is None and "oracle" in state.needs:
-            raise ValueError(f"learner {self.name!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
+        if "oracle" in state.needs:
+            granted(self.name, oracle)
         with algebra.single_blas():  # whatever a rule computes: the same bits on any number of threads
             return self.gradient(state, observations, oracle, out), state
 
     def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Any, out: Layered | None
+        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
     ) -> Layered | None:
         """The weight gradient: the estimate's outer product with the baseline's inputs."""
         first = observations[0]
@@ -160,7 +168,7 @@ class Perturbation(Learner):
             normed = [periphery.normalised(k, first, chips=state.chips) for k in range(state.net.depth)]
         return algebra.outer(terms, first.inputs, out, normed, chips=state.chips)
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
 
@@ -215,12 +223,12 @@ class Supervised(Perturbation):
         return Drive(outputs=[*drawn[:-1], None])
 
 
-def gathered(arrays: Sequence[Any], xp: Any) -> Any:
+def gathered(arrays: Sequence[Any], xp: ModuleType) -> Any:
     """Arrays that are alike as one, along a new first axis; a single one is not copied."""
     return arrays[0][None] if len(arrays) == 1 else xp.stack(arrays)
 
 
-def quotient(over: Any, under: Any, xp: Any) -> Any:
+def quotient(over: Array | float, under: Array, xp: ModuleType) -> Any:
     """over / under; 0 where that is not above 0."""
     moved = under > 0
     return xp.where(moved, over / xp.where(moved, under, 1), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from noisysim.common.fields import Field
 from noisysim.compute import algebra
@@ -12,6 +12,7 @@ from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
+from noisysim.learners.oracle import Oracle, granted
 from noisysim.learners.perturbation import Perturbation
 
 
@@ -41,9 +42,9 @@ class Reinforce(Perturbation):
     def drive(self, drawn: Layered) -> Drive:
         return Drive(drawn if self.hidden_noise else [*[None] * (len(drawn) - 1), drawn[-1]])
 
-    def estimate(self, state: State, observations: Sequence[Observation], oracle: Any = None) -> list[Term]:
+    def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         batch = len(observations[0].output)
         drawn = self.perturbations(state, batch)[: self.samples]
         factors = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
         error = algebra.combine(factors, [v[-1] for v in drawn], state.xp.empty_like(drawn[0][-1]))
-        return [Term(state.ones(batch), oracle.signals(observations[0], error))]
+        return [Term(state.ones(batch), granted(self.name, oracle).signals(observations[0], error))]

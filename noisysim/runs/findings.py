@@ -46,7 +46,7 @@ def recorded_by(training: Training, m: int) -> dict[str, Any]:
 def _warnings(training: Training, history: History, status: str, chips: Ints) -> list[str]:
     """What is to be said of a history, which is that of these chips: all of one run, or the one of a run."""
     learner, task, m = training.config.learner, training.task, int(chips[0]) if training.seeds else 0
-    least = learner.heard(training.floors[m], training.chip.architecture)
+    least = learner.sigma_at_floor(training.floors[m], training.chip.architecture)
     classes = task.n_out if task.classification else 0
     observed = history, learner, training.learner_state.sigmas[m], least, classes
     if status != "diverged":

@@ -590,3 +590,11 @@ def test_shrinkage_leads_from_no_correction_to_a_full_one():
         found.append(flat(gradients[1:]).astype(float))
     far = [np.linalg.norm(f - found[-1]) for f in found]
     assert far[0] > far[1] > far[2] > far[3] == 0
+
+
+def test_an_old_name_of_a_rule_s_method_warns():
+    rule, net = learners.get("fg-w"), Chip([9, 3], "ideal").architecture
+    with pytest.warns(
+        FutureWarning, match="Learner.heard is deprecated since noisysim 0.1: use Learner.sigma_at_floor"
+    ):
+        assert rule.heard(6.0, net) == rule.sigma_at_floor(6.0, net) == 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.integrate import quad
@@ -179,7 +178,7 @@ class LinearStudent:
         """|W1|^2 beyond which the error grows, without teacher noise: a = 2 / c_0 ([H] Fig. 1B)."""
         return self._unit * 2 / self.coefficient(rate)
 
-    def nullcline(self, rate: float, input_norm: Any) -> Doubles:
+    def nullcline(self, rate: float, input_norm: float | Doubles) -> Doubles:
         """Error (epsilon) below which it grows, with teacher noise ([H] Eq. 14); infinite beyond `turning_norm`.
 
         Parameters
@@ -193,7 +192,7 @@ class LinearStudent:
         with np.errstate(divide="ignore"):
             return pull * self._floor / room if self._floor else np.where(room > 0, 0.0, np.inf)
 
-    def conserved(self, rate: float, input_norm: Any, error: Any) -> Any:
+    def conserved(self, rate: float, input_norm: float | Doubles, error: float | Doubles) -> float | Doubles:
         """epsilon + a^2 / c_0 - a^3 / 3, which two variables conserve without teacher noise.
 
         Parameters
@@ -334,10 +333,10 @@ class LinearStudent:
         return self.teacher_noise**2 / self.n_in
 
     def _change(self, rate: float) -> Callable[[Doubles], Doubles]:
-        change = self._held if self.normalise else self.drift
+        change = self._normalised_drift if self.normalise else self.drift
         return lambda values: np.array(change(Order(*values), rate))
 
-    def _held(self, order: Order, rate: float) -> Order:
+    def _normalised_drift(self, order: Order, rate: float) -> Order:
         """`drift` with the norms held: W2 W1 shrinks by half the shares that they would have grown by."""
         p, q, error, r = order
         dp, dq, d_error, dr = self.drift(order, rate)
