@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from noisysim.common import array_types
 from noisysim.common.fields import check_choice
@@ -41,7 +41,7 @@ def products(name: str) -> AbstractContextManager[None]:
     return get(name).tf32() if name == "cuda:tf32" else _EXACT
 
 
-def backend_of(array: Any) -> Backend:
+def backend_of(array: object) -> Backend:
     """The backend of an array, by its type; asked for in every operation of every update."""
     backend = _BY_TYPE.get(type(array))
     if backend is None:

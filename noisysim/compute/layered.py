@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -62,12 +62,12 @@ class Layered(list[Floats]):
         return [array.shape for array in self]
 
 
-def empty(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
+def empty(shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> Layered:
     """Uninitialised float32 arrays of these shapes, of an array namespace."""
     return Layered(xp.empty(sum(math.prod(s) for s in shapes), np.float32), shapes)
 
 
-def zeros(shapes: Sequence[tuple[int, ...]], xp: Any = np) -> Layered:
+def zeros(shapes: Sequence[tuple[int, ...]], xp: ModuleType = np) -> Layered:
     """Zero float32 arrays of these shapes, of an array namespace."""
     return Layered(xp.zeros(sum(math.prod(s) for s in shapes), np.float32), shapes)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from noisysim.common.function_parts import FunctionPairs
 from noisysim.common.registry import Registry
+from noisysim.common.types import Doubles, Floats
 from noisysim.common.user_files import entry_points, one_line, split
 from noisysim.compute import backends
 
@@ -32,27 +33,27 @@ class Loss(NamedTuple):
     value: Callable[[Any, Any], Any]
     error: Callable[[Any, Any], Any]
 
-    def __call__(self, output: Any, targets: Any) -> Any:
+    def __call__(self, output: Floats, targets: Floats) -> Any:
         """The loss of each sample."""
         return self.value(output, targets)
 
 
-def cross_entropy(output: Any, targets: Any) -> Any:
+def cross_entropy(output: Floats, targets: Floats) -> Doubles:
     """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value per sample (CCE)."""
     return backends.backend_of(output).ops.cross_entropy(output, targets)
 
 
-def cross_entropy_error(output: Any, targets: Any) -> Any:
+def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
     """Derivative of `cross_entropy`: softmax(y) - t (targets sum to one)."""
     return backends.backend_of(output).ops.cross_entropy_error(output, targets)
 
 
-def squared_error(output: Any, targets: Any) -> Any:
+def squared_error(output: Floats, targets: Floats) -> Doubles:
     """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value per sample (MSE)."""
     return backends.backend_of(output).ops.squared_error(output, targets)
 
 
-def squared_error_error(output: Any, targets: Any) -> Any:
+def squared_error_error(output: Floats, targets: Floats) -> Any:
     """Derivative of `squared_error`: y - t."""
     return backends.backend_of(output).xp.subtract(output, targets, dtype=np.float32)
 
@@ -79,7 +80,7 @@ def _fault(loss: Loss) -> str:
     return ""
 
 
-REGISTRY: Registry[Loss] = Registry(
+REGISTRY: Registry[Loss, Loss] = Registry(
     "loss",
     FunctionPairs(
         "loss",
@@ -94,7 +95,7 @@ REGISTRY: Registry[Loss] = Registry(
 )
 
 
-def is_foreign(spec: Any) -> bool:
+def is_foreign(spec: object) -> bool:
     """Whether something names, describes or is a loss that is not the package's own."""
     if isinstance(spec, str):
         return spec not in LOSSES and (split(spec) is not None or spec in entry_points("loss"))

@@ -15,6 +15,7 @@ import numpy as np
 from noisysim.common.array_types import is_array
 from noisysim.common.fields import check_switch
 from noisysim.common.plain_arrays import plain
+from noisysim.common.types import Floats
 
 _NOTHING: tuple[()] = ()
 
@@ -22,7 +23,7 @@ _NOTHING: tuple[()] = ()
 class LossFunction(Protocol):
     """What judges outputs: ``loss(output, targets) -> (batch,)`` float64, one value per sample."""
 
-    def __call__(self, output: Any, targets: Any, /) -> Any:
+    def __call__(self, output: Floats, targets: Floats, /) -> Any:
         """The loss of each sample."""
 
 
@@ -111,7 +112,7 @@ def _pieces(part: str, values: Any) -> tuple[Any, ...]:
     return pieces
 
 
-def _plain_piece(name: str, piece: Any) -> Any:
+def _plain_piece(name: str, piece: object) -> Any:
     """An array of a subclass as NumPy's own; one of a backend's own type as it is."""
     if piece is None or is_array(piece):
         return piece

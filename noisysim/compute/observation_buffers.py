@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -34,7 +34,9 @@ class Observed(list[Observation]):
         The array namespace of the buffers.
     """
 
-    def __init__(self, net: Network, rows: int, count: int, drops: bool = False, whole: bool = True, xp: Any = np):
+    def __init__(
+        self, net: Network, rows: int, count: int, drops: bool = False, whole: bool = True, xp: ModuleType = np
+    ):
         self.made_for, self.whole = (rows, count, drops, whole, net.extents, xp), whole
         driven = [net.driven_shape(layer, rows) for layer in range(net.depth)]
         lines = [net.line_shape(layer, rows) for layer in range(net.depth)]
@@ -58,7 +60,7 @@ class Observed(list[Observation]):
             self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
 
 
-def _masks(net: Network, rows: int, xp: Any) -> tuple[Floats, list[Floats | None]]:
+def _masks(net: Network, rows: int, xp: ModuleType) -> tuple[Floats, list[Floats | None]]:
     """Space for what dropout multiplies by: one buffer, and each layer's part of it."""
     flat = xp.empty(rows * sum(n for n, drop in zip(net.outputs, net.drops, strict=True) if drop), np.float32)
     parts: list[Floats | None] = []

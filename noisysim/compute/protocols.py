@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -300,23 +301,25 @@ class Backend(Protocol):
     @property
     def BATCHED_PRODUCTS(self) -> bool: ...
     @property
-    def xp(self) -> Any: ...
+    def xp(self) -> ModuleType: ...
     @property
     def ops(self) -> Ops: ...
     @property
     def images(self) -> Images: ...
 
-    def put(self, array: Any, /) -> Any:
+    def put(self, array: Array, /) -> Any:
         """An array of NumPy's, where this backend computes."""
 
-    def take(self, array: Any, /) -> Array:
+    def take(self, array: Array, /) -> Array:
         """The inverse of `put`."""
 
     def tf32(self) -> AbstractContextManager[None]:
         """In this block products of two matrices may round what they take to ten bits (TF32)."""
 
-    def Passes(self, net: Network, loops: Any, numbers: Any, chips: int, noisy: bool, /) -> Passes:
+    def Passes(
+        self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, noisy: bool, /
+    ) -> Passes:
         """What runs the passes of some chips of one device, by its loops."""
 
-    def Cells(self, state: CellState, loops: Any, numbers: Any, /) -> Cells:
+    def Cells(self, state: CellState, loops: ModuleType, numbers: tuple[np.float32, ...], /) -> Cells:
         """What changes the cells of some chips of one device, by its loops."""

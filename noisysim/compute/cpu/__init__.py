@@ -20,7 +20,7 @@ xp: Any = np
 """The array namespace."""
 
 
-def put(array: Any) -> Array:
+def put(array: Array) -> Array:
     """An array of NumPy's, where this backend computes: itself."""
     return np.asarray(array)
 

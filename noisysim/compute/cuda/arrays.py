@@ -32,7 +32,7 @@ def tf32() -> Iterator[None]:
         linalg.set_compute_type(np.float32, before)
 
 
-def put(array: Any) -> Any:
+def put(array: Array) -> Any:
     """A copy on the GPU of an array of NumPy's; an array that is there already is returned."""
     return array if isinstance(array, xp.ndarray) else xp.array(np.ascontiguousarray(array))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ SEEN = 1 << 27
 class CellReader:
     """Reads tiles cell by cell; parameters are those of `noisysim.compute.cuda.passes.Passes`, and its work arrays."""
 
-    def __init__(self, net: Network, loops: Any, numbers: tuple[np.float32, ...], chips: int, space: Workspace):
+    def __init__(self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, space: Workspace):
         self._net, self._loops, self._numbers, self._chips, self._space = net, loops, numbers, chips, space
         table, tiles = net.layout()
         self._table, self._tiles, self._geometry = table.tolist(), tiles.tolist(), net.geometry()
@@ -78,7 +79,7 @@ class CellReader:
     ) -> None:
         """`read`, of some rows of each chip; states of cells that have any move on before a read, some rows at once.
 
-        `when` is the seconds before the first row and before the others, the number of a chip's row 0, and the pass's.
+        `timing`: seconds before the first row and before the others, the number of a chip's row 0, and the pass's.
         """
         cells: Any = standing.cells
         loops, (n_in, n_out, tile, *_), (waited, between, sample, number) = self._loops, self._table[layer], timing

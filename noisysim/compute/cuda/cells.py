@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Cells:
         Of chips that are counted apart the cells programmed, (chips,) int64.
     """
 
-    def __init__(self, state: CellState, loops: Any, numbers: tuple[np.float32, ...]):
+    def __init__(self, state: CellState, loops: ModuleType, numbers: tuple[np.float32, ...]):
         self._state, self._loops, self._numbers = state, loops, numbers
         self.counts, self._added = xp.zeros(2, np.int64), 0
         self._apart = state.apart and not state.pulsed

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from noisysim.common.types import Floats
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.jit import specialised
 from noisysim.compute.layout import (  # fmt: skip
@@ -24,33 +23,33 @@ from noisysim.compute.layout import (  # fmt: skip
 )
 
 
-def channels_last(images: Any, channels: int, out: Any) -> None:
+def channels_last(images: Floats, channels: int, out: Floats) -> None:
     """(rows, channels pixels), channel by channel, to (rows, pixels channels)."""
     launch(specialised.images("cuda").channels_last, images.size, images, channels, out)
 
 
-def unfold(images: Any, g: np.ndarray, patches: Any) -> None:
+def unfold(images: Floats, g: np.ndarray, patches: Floats) -> None:
     """The patch at every position: images (rows, values) to patches (rows P, at least K), K as (y, x, channel)."""
     elements = len(images) * int(g[GRID_HEIGHT] * g[GRID_WIDTH] * g[KERNEL] ** 2 * g[CHANNELS])
     launch(specialised.images("cuda").unfold, elements, images, *_patches(g), patches)
 
 
-def fold(patches: Any, g: np.ndarray, images: Any) -> None:
+def fold(patches: Floats, g: np.ndarray, images: Floats) -> None:
     """The transpose of `unfold`: what patches hold is added where it was taken from."""
     launch(specialised.images("cuda").fold, images.size, patches, *_patches(g), images)
 
 
-def pool(values: Any, units: int, g: np.ndarray, out: Any) -> None:
+def pool(values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
     """The largest value of each window and unit: (rows, P units) to (rows, P' units)."""
     pick(values, values, units, g, out)
 
 
-def pick(change: Any, values: Any, units: int, g: np.ndarray, out: Any) -> None:
+def pick(change: Floats, values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
     """The derivative of `pool` at these values along a change: (rows, P units) to (rows, P' units)."""
     launch(specialised.images("cuda").pick, out.size, change, values, *_windows(units, g), out)
 
 
-def unpool(signal: Any, values: Any, units: int, g: np.ndarray, out: Any) -> None:
+def unpool(signal: Floats, values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
     """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
     launch(specialised.images("cuda").unpool, out.size, signal, values, *_windows(units, g), out)
 

@@ -88,7 +88,13 @@ def layer_distances(a: Layered, b: Layered) -> Doubles:
 
 
 def _pack(
-    packed: Any, factors: Any, flat: Any, baseline: Any, sizes: tuple[int, ...], share: float, fresh: bool
+    packed: Floats,
+    factors: Doubles,
+    flat: Floats,
+    baseline: Floats | None,
+    sizes: tuple[int, ...],
+    share: float,
+    fresh: bool,
 ) -> None:
     """packed (+)= share factor (activities - baseline), flat, for factors (1 or layers, samples)."""
     rest = _nothing() if baseline is None else baseline
@@ -161,7 +167,7 @@ def _word(layer: int, stream: int) -> Any:
     return np.uint32(specialised.draws().stream_word(OWN_STREAM, layer, stream))
 
 
-def _counters(rows: Any) -> int:
+def _counters(rows: Floats) -> int:
     """Counters that the draws of a matrix take: four values each."""
     return len(rows) * -(-int(rows.shape[1]) // 4)
 

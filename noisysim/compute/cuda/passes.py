@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class Passes:
         Whether two passes of the same input can differ.
     """
 
-    def __init__(self, net: Network, loops: Any, numbers: tuple[np.float32, ...], chips: int, noisy: bool):
+    def __init__(self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, noisy: bool):
         self.net, self.loops, self.numbers, self.chips, self.noisy = net, loops, numbers, chips, noisy
         self._geometry = net.geometry()
         table, tiles = net.layout()

@@ -5,6 +5,7 @@ As with CuPy, arrays on the GPU and NumPy's do not mix: an operation on both fai
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,26 +19,28 @@ class ndarray(np.ndarray):
         """The description of an array on a GPU, as CuPy's arrays have it."""
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """NumPy's function, on arrays that are all on the GPU."""
         if method == "__call__" and "where" in kwargs:
             raise TypeError(f"{ufunc.__name__} has no argument 'where' on a GPU")
         return _on_gpu(getattr(ufunc, method), inputs, kwargs)
 
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Iterable[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
         """NumPy's functions that are no ufuncs, likewise."""
         return _on_gpu(func, args, kwargs)
 
-    def __getitem__(self, where: Any) -> Any:
+    def __getitem__(self, where: object) -> Any:
         """A part; of one value an array without an axis, as CuPy gives it."""
         return _placed(super().__getitem__(_plain(where)))
 
-    def __setitem__(self, where: Any, value: Any) -> None:
+    def __setitem__(self, where: object, value: object) -> None:
         """Refuses values that are not on the GPU."""
         super().__setitem__(_plain(where), _plain(value))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Arguments as NumPy takes them; arrays that are not on the GPU are refused."""
     if type(value) is np.ndarray and value.ndim > 0:
         raise TypeError("an array of NumPy's met one on a GPU")
@@ -48,7 +51,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _placed(value: Any) -> Any:
+def _placed(value: object) -> Any:
     """Results as the GPU would hold them: CuPy has no scalars, only arrays without an axis."""
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value).view(ndarray)
@@ -57,7 +60,7 @@ def _placed(value: Any) -> Any:
     return value
 
 
-def _on_gpu(function: Any, args: Any, kwargs: Any) -> Any:
+def _on_gpu(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
     out = kwargs.get("out")
     result = function(*_plain(tuple(args)), **{k: _plain(v) for k, v in kwargs.items()})
     if out is not None:
@@ -65,19 +68,19 @@ def _on_gpu(function: Any, args: Any, kwargs: Any) -> Any:
     return _placed(result)
 
 
-def asnumpy(array: Any) -> np.ndarray:
+def asnumpy(array: np.ndarray) -> np.ndarray:
     """A copy that is NumPy's own."""
     copy: np.ndarray = array.view(np.ndarray).copy()
     return copy
 
 
-def array(values: Any, *args: Any, **kwargs: Any) -> Any:
+def array(values: object, *args: Any, **kwargs: Any) -> Any:
     """A copy on the GPU."""
     source = values.view(np.ndarray) if isinstance(values, ndarray) else values
     return np.array(source, *args, **kwargs).view(ndarray)
 
 
-def asarray(values: Any, *args: Any, **kwargs: Any) -> Any:
+def asarray(values: object, *args: Any, **kwargs: Any) -> Any:
     """An array on the GPU as it is, anything else copied there."""
     return values if isinstance(values, ndarray) and not (args or kwargs) else array(values, *args, **kwargs)
 

@@ -25,7 +25,7 @@ class Workspace:
         self.nothing: Floats = xp.zeros((1, 1), np.float32)
         self._arrays: dict[str, Array] = {}
 
-    def room(self, name: str, *shape: int, dtype: Any = np.float32) -> Any:
+    def room(self, name: str, *shape: int, dtype: type[np.generic] = np.float32) -> Any:
         """A work array of this shape, not initialised. The memory of a name grows with need."""
         size = math.prod(shape)
         if name not in self._arrays or self._arrays[name].size < size:

@@ -134,7 +134,7 @@ class Files:
     def __init__(self, place: Path, function: str):
         self.place, self.function = place, function
 
-    def load(self, key: Any) -> Any:
+    def load(self, key: object) -> Any:
         """What was saved under a key, or None."""
         try:
             with _opened(self.place) as at:
@@ -147,7 +147,7 @@ class Files:
         saved, data = pickle.loads(content)
         return data if saved == key else None
 
-    def save(self, key: Any, data: Any) -> None:
+    def save(self, key: object, data: object) -> None:
         """Save under a key, in one step, so that no other process finds half of it."""
         content = dumps((key, data))  # type: ignore[no-untyped-call]
         name = self._name(key)
@@ -167,7 +167,7 @@ class Files:
     def flush(self) -> None:
         """What Numba calls before it compiles anew; nothing here is out of date, as names tell sources apart."""
 
-    def _name(self, key: Any) -> str:
+    def _name(self, key: object) -> str:
         """A file's name; that two keys never share it is not relied on."""
         return f"{self.function}-{hashlib.sha256(repr((_versions(), key)).encode()).hexdigest()[:16]}{SUFFIX}"
 
@@ -245,13 +245,13 @@ def _cache_class(numbas: Any) -> Callable[[Callable[..., Any]], Any]:
             super().__init__(function)
             self._cache_file = Files(function.__globals__[PLACE], self._impl.filename_base)
 
-        def load_overload(self, sig: Any, target_context: Any) -> Any:
+        def load_overload(self, sig: object, target_context: object) -> Any:
             try:
                 return super().load_overload(sig, target_context)
             except Exception:  # whatever it is that does not fit: it is compiled anew
                 return None
 
-        def save_overload(self, sig: Any, data: Any) -> None:
+        def save_overload(self, sig: object, data: object) -> None:
             try:
                 super().save_overload(sig, data)
             except OSError:

@@ -13,10 +13,11 @@ import numba
 from noisysim import devices
 from noisysim.compute import backends
 from noisysim.compute.jit import build
+from noisysim.devices.contract import Device
 from noisysim.devices.files import DeviceError, parameter_names, place, scalars, usage
 
 
-def compiled(device: Any, hook: str, function: Callable[..., Any]) -> Any:
+def compiled(device: Device, hook: str, function: Callable[..., Any]) -> Any:
     """A hook compiled by itself, for float32 numbers.
 
     Raises
@@ -42,7 +43,7 @@ def compiled(device: Any, hook: str, function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
-def explain(device: Any, error: BaseException, backend: str = "cpu") -> BaseException:
+def explain(device: Device, error: BaseException, backend: str = "cpu") -> BaseException:
     """What to raise where the loops of a device failed with `error`.
 
     Returns
