@@ -90,7 +90,7 @@ class Crossbar(Converters, Array, Faults, Clock):
     write_temperature: Annotated[float, Field("K", 1, 1000, "T0: of the chip while it is written")] = 300.0
 
 
-def check(d: Any) -> None:
+def check(d: Crossbar) -> None:
     """What the fields must satisfy together."""
     check_span(d)
     check_telegraph(d)

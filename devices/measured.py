@@ -82,12 +82,12 @@ UP = exponential_curve(100, 50.0, 1.0, 10.0).astype(np.float32)
 DOWN = exponential_curve(100, -50.0, 1.0, 10.0)[::-1].astype(np.float32)
 
 
-def tables(d: Any) -> dict[str, Floats]:
+def tables(d: Measured) -> dict[str, Floats]:
     """The two curves, one value per pulse, float32."""
     return dict(zip(("UP", "DOWN"), _curves(d), strict=True))
 
 
-def complete(d: Any) -> Any:
+def complete(d: Measured) -> Measured:
     """Range and step of the table, where none are set."""
     up, down = _curves(d)
     low, high = float(min(up.min(), down.min())), float(max(up.max(), down.max()))
@@ -96,7 +96,7 @@ def complete(d: Any) -> Any:
     return d._replace(pulse_step=d.pulse_step or float(min(mean / max(d.g_max - d.g_min, 1e-9), 1.0)))
 
 
-def check(d: Any) -> None:
+def check(d: Measured) -> None:
     """What the fields must satisfy together, and with the table."""
     full, asked = complete(d._replace(g_min=0.0, g_max=0.0)), complete(d)
     check_span(asked)
@@ -125,7 +125,7 @@ def pulse_law(g: npt.ArrayLike, up: Scalar, d: Any) -> Moments:
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
-def _curves(d: Any) -> tuple[Floats, Floats]:
+def _curves(d: Measured) -> tuple[Floats, Floats]:
     """The curves up and down: of the table, as its file is now, or of the formula."""
     if not d.table:
         return UP, DOWN

@@ -43,12 +43,12 @@ class PcmHermes(Pcm):
     ] = 0.0
 
 
-def complete(d: Any) -> Any:
+def complete(d: PcmHermes) -> PcmHermes:
     """What was measured of this number of devices, where nothing else is set."""
     return d._replace(g_max=d.g_max or 10.35 * d.devices, drift_start=d.drift_start or 100.0 + 100.0 * d.devices)
 
 
-def check(d: Any) -> None:
+def check(d: PcmHermes) -> None:
     """What the fields must satisfy together."""
     d = complete(d)
     check_span(d)

@@ -57,7 +57,7 @@ class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
     drift_start: Annotated[float, Field("s", 1e-9, 1e9, "figures show ageing from here; well below leak_time")] = 1e-3
 
 
-def check(d: Any) -> None:
+def check(d: Pulsed) -> None:
     """What the fields must satisfy together."""
     check_span(d)
     if 0 < d.leak_time < d.drift_start:

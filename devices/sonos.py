@@ -38,7 +38,7 @@ class Sonos(Converters, Array, Faults, Clock):
     ] = 1.0
 
 
-def check(d: Any) -> None:
+def check(d: Sonos) -> None:
     """What the fields must satisfy together."""
     check_span(d)
     current = d.g_max * d.read_voltage * float(NANO)

@@ -133,7 +133,7 @@ def list_networks() -> None:
     print_table(("name", "hidden layers", "source"), rows)
 
 
-def _show(registry: Registry[Any], names: Sequence[str]) -> None:
+def _show(registry: Registry[Any, Any], names: Sequence[str]) -> None:
     """A table of all parts of a kind, with a line on each; or for each name one of its settings."""
     if not names:
         print_table(("name", "what it is"), [(name, registry.about(name)) for name in registry.names()])
@@ -143,7 +143,7 @@ def _show(registry: Registry[Any], names: Sequence[str]) -> None:
         _show_one(registry, name)
 
 
-def _show_one(registry: Registry[Any], name: str) -> None:
+def _show_one(registry: Registry[Any, Any], name: str) -> None:
     """What a part is, and a table of its settings."""
     definition, defaults = registry.definition(name), registry.defaults(name)
     documented = inspect.getdoc(definition) if isinstance(definition, type) else registry.about(name)

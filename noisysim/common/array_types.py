@@ -5,28 +5,28 @@ A backend registers its own when it is imported.
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
-_KNOWN: dict[type, tuple[str, Any]] = {np.ndarray: ("cpu", np)}
+_KNOWN: dict[type, tuple[str, ModuleType]] = {np.ndarray: ("cpu", np)}
 
 
-def register(kind: type, backend: str, namespace: Any) -> None:
+def register(kind: type, backend: str, namespace: ModuleType) -> None:
     """Let arrays of a type be known as those of a backend, and of a namespace with NumPy's functions."""
     _KNOWN[kind] = (backend, namespace)
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a value is an array of a backend's own type, and of no subclass."""
     return type(value) in _KNOWN
 
 
-def backend_name(array: Any) -> str:
+def backend_name(array: object) -> str:
     """The name of the backend whose type an array has; "cpu" for all that no backend has registered."""
     return _KNOWN.get(type(array), _KNOWN[np.ndarray])[0]
 
 
-def namespace_of(array: Any) -> Any:
+def namespace_of(array: object) -> ModuleType:
     """The namespace that an array belongs to; NumPy for all that no backend has registered."""
     return _KNOWN.get(type(array), _KNOWN[np.ndarray])[1]

@@ -8,13 +8,21 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from noisysim.common import identity
 from noisysim.common.fields import Field, checked, declared
 from noisysim.common.user_files import Origin, UserError, line_of_class, one_line
 
-T = TypeVar("T")
+
+class Named(Protocol):
+    """A dataclass with a name, which its instances share."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    name: ClassVar[str]
+
+
+T = TypeVar("T", bound=Named)
 
 
 class Method(NamedTuple):
@@ -63,20 +71,20 @@ class Dataclasses(Generic[T]):
         self.kind, self.noun, self.nouns, self.example, self.error = kind, noun, nouns, example, error
         self._base, self._methods = base, methods
 
-    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+    def defined(self, module: types.ModuleType) -> dict[str, type[T]]:
         """The classes of a module."""
         return {
             name: value for name, value in vars(module).items()
             if not name.startswith("_") and self._fits(value) and value.__module__ == module.__name__
         }  # fmt: skip
 
-    def definition(self, value: Any) -> Any:
+    def definition(self, value: object) -> type[T] | None:
         """A class itself, or that of an instance of one with a name."""
-        cls = value if isinstance(value, type) else type(value)
+        cls: type = value if isinstance(value, type) else type(value)
         named = bool(isinstance(value, type) or getattr(value, "name", ""))
-        return cls if named and self._fits(cls) and dataclasses.is_dataclass(cls) else None
+        return cls if named and dataclasses.is_dataclass(cls) and self._fits(cls) else None
 
-    def _fits(self, value: Any) -> bool:
+    def _fits(self, value: object) -> TypeGuard[type[T]]:
         if not isinstance(value, type):
             return False
         return all(hasattr(value, name) for name in self._methods) if self._base is None else self._is_heir(value)
@@ -84,27 +92,27 @@ class Dataclasses(Generic[T]):
     def _is_heir(self, cls: type) -> bool:
         return self._base is not None and issubclass(cls, self._base)
 
-    def module(self, definition: Any) -> str:
+    def module(self, definition: type[T]) -> str:
         """Where a class is written."""
         return str(definition.__module__)
 
-    def name(self, definition: Any) -> str:
+    def name(self, definition: type[T]) -> str:
         """The ``name`` of a class."""
         return str(definition.name)
 
-    def about(self, definition: Any) -> str:
+    def about(self, definition: type[T]) -> str:
         """A class's docstring."""
         return inspect.getdoc(definition) or ""
 
-    def fields(self, definition: Any) -> Mapping[str, Field]:
+    def fields(self, definition: type[T]) -> Mapping[str, Field]:
         """What its fields declare."""
         return declared(definition)
 
-    def defaults(self, definition: Any) -> Mapping[str, Any]:
+    def defaults(self, definition: type[T]) -> Mapping[str, Any]:
         """What its fields are unless they are set."""
         return {field.name: field.default for field in dataclasses.fields(definition)}
 
-    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
+    def make(self, definition: type[T], origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
         """An instance with these settings, all of them checked."""
         defaults, title = self.defaults(definition), definition.name if origin is None else origin.title
         current = {} if part is None else {name: getattr(part, name) for name in defaults}
@@ -113,9 +121,9 @@ class Dataclasses(Generic[T]):
 
     def values(self, part: T) -> dict[str, Any]:
         """The fields of an instance."""
-        return dataclasses.asdict(part)  # type: ignore[call-overload, no-any-return]
+        return dataclasses.asdict(part)
 
-    def origin(self, definition: Any) -> Origin | None:
+    def origin(self, definition: type[T]) -> Origin | None:
         """``None``: of a class that was given as an object the code alone is recorded."""
         return None
 
@@ -123,7 +131,7 @@ class Dataclasses(Generic[T]):
         """The class of an instance and digests of its code."""
         return identity.of_part(part)
 
-    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+    def examine(self, definition: type[T], module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a class without a name or a method, or with fields that cannot be set or read."""
         where = functools.partial(_line, definition)
         if module:

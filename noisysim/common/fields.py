@@ -102,7 +102,7 @@ LISTED = 160
 """Most characters of a list of names that a message shows."""
 
 
-def shown(value: Any, most: int | None = None) -> str:
+def shown(value: object, most: int | None = None) -> str:
     """A value as a message shows it: one line, printable, and no longer than `most` (default: `SHOWN`) characters.
 
     Examples
@@ -167,7 +167,7 @@ def _declared(cls: Any) -> Mapping[str, Field]:
     return types.MappingProxyType(fields)
 
 
-def check(owner: str, name: str, value: Any, spec: Field) -> Any:
+def check(owner: str, name: str, value: object, spec: Field) -> Any:
     """One value against its declaration; returns it as a plain Python value, or raises the one clear error.
 
     Whole numbers, NumPy's too, keep all their digits: as a float, 2^53 + 1 would become another seed.
@@ -192,7 +192,7 @@ def check(owner: str, name: str, value: Any, spec: Field) -> Any:
     raise ValueError(f"{where} must be {spec.range}{unit}, not {shown(value)}")
 
 
-def check_switch(where: str, value: Any, *others: Any) -> Any:
+def check_switch(where: str, value: object, *others: object) -> Any:
     """True or False, NumPy's too, as Python's own; or what else the switch may be; anything else is refused."""
     if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
         return bool(value)  # NumPy's is told by its name, without importing it
@@ -206,7 +206,7 @@ def as_list(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") and hasattr(values, "shape") else values
 
 
-def check_choice(kind: str, value: Any, known: Iterable[str]) -> None:
+def check_choice(kind: str, value: object, known: Iterable[str]) -> None:
     """Refuse a word that is not among the known ones."""
     if not isinstance(value, str) or value not in known:
         raise unknown(kind, value, known)

@@ -42,7 +42,7 @@ class FunctionPairs(Generic[T]):
         self._cls: Any = cls
         self._ending, self._arguments, self._fault = ending, arguments, fault
 
-    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+    def defined(self, module: types.ModuleType) -> dict[str, T]:
         """The pairs of a module."""
         functions = {
             name: value for name, value in vars(module).items()
@@ -54,44 +54,43 @@ class FunctionPairs(Generic[T]):
             if not name.startswith("_") and f"{name}{self._ending}" in functions
         }
 
-    def definition(self, value: Any) -> Any:
+    def definition(self, value: object) -> T | None:
         """A pair itself, or the one whose first function it is."""
         if isinstance(value, types.FunctionType):
             return self.defined(sys.modules[value.__module__]).get(value.__name__)
         return value if isinstance(value, self._cls) else None
 
-    def module(self, definition: Any) -> str:
+    def module(self, definition: T) -> str:
         """Where the first function is written."""
         return str(definition[1].__module__)
 
-    def name(self, definition: Any) -> str:
+    def name(self, definition: T) -> str:
         """The name of a pair."""
         return str(definition[0])
 
-    def about(self, definition: Any) -> str:
+    def about(self, definition: T) -> str:
         """The docstring of the first function."""
         return inspect.getdoc(definition[1]) or ""
 
-    def fields(self, definition: Any) -> Mapping[str, Field]:
+    def fields(self, definition: T) -> Mapping[str, Field]:
         """None."""
         return {}
 
-    def defaults(self, definition: Any) -> Mapping[str, Any]:
+    def defaults(self, definition: T) -> Mapping[str, Any]:
         """None."""
         return {}
 
-    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
+    def make(self, definition: T, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
         """The pair itself."""
         if settings:
             raise ValueError(f"{self.kind} {definition[0]!r} has no settings: leave out {listed(settings)}")
-        pair: T = definition
-        return pair
+        return definition
 
     def values(self, part: T) -> dict[str, Any]:
         """No settings."""
         return {}
 
-    def origin(self, definition: Any) -> Origin | None:
+    def origin(self, definition: T) -> Origin | None:
         """``None``: of a pair that was given as an object the code alone is recorded."""
         return None
 
@@ -99,7 +98,7 @@ class FunctionPairs(Generic[T]):
         """Where the functions are and digests of their code."""
         return identity.of_functions(*part[1:])
 
-    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+    def examine(self, definition: T, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse functions that take other arguments, or that return what they must not."""
         for function in definition[1:]:
             if not isinstance(function, types.FunctionType):

@@ -19,10 +19,13 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noisysim.common import writing
 from noisysim.common.texts import one_line
+
+if TYPE_CHECKING:
+    import h5py
 
 _MARK = b"\nnoisysim sha256 "
 _SEAL = re.compile(_MARK + rb"([0-9a-f]{64})\n\Z")
@@ -108,7 +111,7 @@ def check_bytes(path: Path, what: str) -> None:
         raise ValueError(f"{path} is not a whole noisysim {what} (it was damaged: its bytes are not those written)")
 
 
-def _check_contents(file: Any, length: int) -> None:
+def _check_contents(file: h5py.File, length: int) -> None:
     """Refuse what points out of the file, and what declares more than the file holds."""
     import h5py
 
@@ -132,7 +135,7 @@ def _check_contents(file: Any, length: int) -> None:
         raise ValueError(f"it declares {stored:,} bytes and has {length:,}")
 
 
-def _stored(name: str, dataset: Any) -> int:
+def _stored(name: str, dataset: h5py.Dataset) -> int:
     """The bytes of a file that a dataset takes; refused if they are elsewhere, or fewer than it needs."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name!r} keeps its data in another file, which is not read")

@@ -35,7 +35,7 @@ def outside(definition: type | types.FunctionType) -> bool:
     return definition.__module__.partition(".")[0] != "noisysim"
 
 
-def of_part(part: Any) -> dict[str, Any]:
+def of_part(part: object) -> dict[str, Any]:
     """What a description of a part has to say of its class: nothing of one of the package's own.
 
     Returns
@@ -119,7 +119,7 @@ def code_of(cls: type) -> dict[str, str]:
     return walk.digests()
 
 
-def attributes_of(value: Any) -> dict[str, str]:
+def attributes_of(value: object) -> dict[str, str]:
     """Digests of an object's own attributes, by name, without those that a ``cached_property`` keeps."""
     cls, walk = type(value), _Walk("")
     digests = {}
@@ -139,15 +139,15 @@ class _Walk:
     """
 
     def __init__(self, home: str):
-        self.found: dict[str, Any] = {}
+        self._hashes: dict[str, Any] = {}
         self._home = home
         self._seen: dict[int, Any] = {}  # by identity; the objects are kept, so that none is freed and its id reused
 
     def digests(self) -> dict[str, str]:
         """A digest of each, by name."""
-        return {name: digest.hexdigest()[:16] for name, digest in self.found.items()}
+        return {name: digest.hexdigest()[:16] for name, digest in self._hashes.items()}
 
-    def visit(self, value: Any) -> None:
+    def visit(self, value: type | types.FunctionType) -> None:
         """Add what a function or class is made of, and all that it leads to."""
         if id(value) in self._seen:
             return
@@ -158,7 +158,9 @@ class _Walk:
             self._function(value)
 
     def _add(self, name: str, text: str) -> None:
-        self.found.setdefault(name, hashlib.sha256()).update(f"{len(text)}:{text}".encode("utf-8", "backslashreplace"))
+        self._hashes.setdefault(name, hashlib.sha256()).update(
+            f"{len(text)}:{text}".encode("utf-8", "backslashreplace")
+        )
 
     def _class(self, cls: type) -> None:
         self._add(cls.__qualname__, repr([base.__qualname__ for base in cls.__mro__]))
@@ -185,7 +187,7 @@ class _Walk:
         for module in sorted(_named(function.__code__, "IMPORT_NAME")):
             self._add(module, self._module(module, sys.modules.get(module)))
 
-    def spelt(self, value: Any) -> str:
+    def spelt(self, value: object) -> str:
         """A value as text that tells any two apart, as far as its type lets one."""
         if isinstance(value, _PLAIN):
             return f"{type(value).__name__} {value!r}"
@@ -203,13 +205,13 @@ class _Walk:
         finally:
             del self._seen[id(value)]
 
-    def _named(self, value: Any) -> str:
+    def _named(self, value: type | types.FunctionType) -> str:
         """A function or class by its name; one that is the user's is visited."""
         if not self._foreign(value.__module__ or ""):
             self.visit(value)
         return f"{'' if self._foreign(value.__module__ or '') else 'own '}{value.__qualname__}"
 
-    def _inside(self, value: Any) -> str:
+    def _inside(self, value: object) -> str:
         if isinstance(value, Mapping):
             return ", ".join(f"{self.spelt(k)}: {self.spelt(v)}" for k, v in value.items())
         if isinstance(value, (set, frozenset)):
@@ -226,7 +228,7 @@ class _Walk:
             return ", ".join(map(self.spelt, parts))
         if not self._foreign(type(value).__module__):
             self._named(type(value))
-            return ", ".join(f"{k}={self.spelt(v)}" for k, v in _own_values(value))
+            return ", ".join(f"{k}={self.spelt(v)}" for k, v in _attributes(value))
         text = repr(value)
         return "" if " at 0x" in text else text
 
@@ -259,11 +261,11 @@ class _Walk:
         return _installed(top)
 
 
-def _is_code(value: Any) -> bool:
+def _is_code(value: object) -> bool:
     return isinstance(value, types.FunctionType) or bool(_behind(value))
 
 
-def _behind(value: Any) -> tuple[Any, ...]:
+def _behind(value: object) -> tuple[Any, ...]:
     """The functions, and what is bound to them, behind a property, a method, a partial function or a decorated one."""
     if isinstance(value, property):
         return (value.fget, value.fset, value.fdel)
@@ -277,14 +279,14 @@ def _behind(value: Any) -> tuple[Any, ...]:
     return ()
 
 
-def _own_values(value: Any) -> Iterator[tuple[str, Any]]:
+def _attributes(value: object) -> Iterator[tuple[str, Any]]:
     """An object's attributes, in a dict or in slots."""
     slots: Iterable[str] = (s for base in type(value).__mro__ for s in _listed(vars(base).get("__slots__", ())))
     for name in sorted({*getattr(value, "__dict__", {}), *(s for s in slots if hasattr(value, s))} - {"__weakref__"}):
         yield name, getattr(value, name, None)
 
 
-def _listed(slots: Any) -> tuple[str, ...]:
+def _listed(slots: str | Iterable[str]) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
@@ -296,7 +298,7 @@ def _instructions(code: types.CodeType) -> str:
     return repr((code.co_code.hex(), constants, named, counts))
 
 
-def _constant(value: Any) -> str:
+def _constant(value: object) -> str:
     """A constant in code; the members of a set in an order that does not depend on hashes."""
     if isinstance(value, frozenset):
         return repr(sorted(map(_constant, value)))

@@ -6,8 +6,6 @@ would be called wherever it is used. Here it becomes NumPy's own array, or is re
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from noisysim.common.fields import shown
@@ -20,7 +18,7 @@ class NonFiniteError(ValueError):
     """NaN or infinite values where they would stay for good: a run that asks for such has diverged."""
 
 
-def plain(name: str, values: Any) -> np.ndarray:
+def plain(name: str, values: object) -> np.ndarray:
     """`values` as NumPy's own array of real numbers, without a copy where it is one.
 
     Parameters
@@ -54,7 +52,7 @@ def plain(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def _check_mask(name: str, values: Any) -> None:
+def _check_mask(name: str, values: object) -> None:
     """Refuse masked arrays of which some values are masked, and lists of such: NumPy would take what the mask hides."""
     parts = values if isinstance(values, (list, tuple)) else (values,)
     masked = sum(int(np.ma.getmaskarray(part).sum()) for part in parts if isinstance(part, np.ma.MaskedArray))

@@ -12,7 +12,7 @@ import numpy as np
 from noisysim.common.source import dependencies, source_of
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: object) -> str:
     """A constant as text that tells any two apart: of an array its bytes, where ``repr`` leaves out the middle."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"

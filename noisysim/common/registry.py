@@ -33,11 +33,14 @@ from noisysim.common.user_files import (
     text_of,
 )
 
+D = TypeVar("D")
+"""A definition: a class, a pair of functions, or what else a kind has."""
 T = TypeVar("T")
+"""A part that is made of one."""
 
 
-class Form(Protocol[T]):
-    """How the parts of a kind are defined. A definition is a class, a pair of functions, or what else a kind has.
+class Form(Protocol[D, T]):
+    """How the parts of a kind are defined.
 
     Attributes
     ----------
@@ -52,47 +55,47 @@ class Form(Protocol[T]):
     nouns: str
     example: str
 
-    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+    def defined(self, module: types.ModuleType) -> dict[str, D]:
         """The definitions that a module makes itself, by name, without those that begin with an underscore."""
 
-    def definition(self, value: Any) -> Any:
+    def definition(self, value: object) -> D | None:
         """The definition that an object is or was made of; ``None`` if it is nothing of the kind."""
 
-    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+    def examine(self, definition: D, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a definition that is not the package's own and cannot work.
 
         Of a part that was given as an object there are no module, text and path.
         """
 
-    def module(self, definition: Any) -> str:
+    def module(self, definition: D) -> str:
         """The name of the module in which a definition is written."""
 
-    def name(self, definition: Any) -> str:
+    def name(self, definition: D) -> str:
         """What a definition calls itself."""
 
-    def about(self, definition: Any) -> str:
+    def about(self, definition: D) -> str:
         """Its docstring."""
 
-    def fields(self, definition: Any) -> Mapping[str, Field]:
+    def fields(self, definition: D) -> Mapping[str, Field]:
         """Its settings."""
 
-    def defaults(self, definition: Any) -> Mapping[str, Any]:
+    def defaults(self, definition: D) -> Mapping[str, Any]:
         """Their values unless they are set."""
 
-    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
+    def make(self, definition: D, origin: Origin | None, settings: Mapping[str, Any], part: T | None) -> T:
         """A checked part; `part`, where one was given, has the settings that are not among those."""
 
     def values(self, part: T) -> dict[str, Any]:
         """A part's settings as plain values."""
 
-    def origin(self, definition: Any) -> Origin | None:
+    def origin(self, definition: D) -> Origin | None:
         """Where a definition comes from that no file and no entry point gave."""
 
     def identity(self, part: T) -> dict[str, Any]:
         """What tells the code of a part apart that is not the package's own (`noisysim.common.identity`)."""
 
 
-class Registry(Generic[T]):
+class Registry(Generic[D, T]):
     """All parts of one kind.
 
     Parameters
@@ -104,9 +107,9 @@ class Registry(Generic[T]):
         The package's own definitions by name; what is added to it is found as well.
     """
 
-    def __init__(self, kind: str, form: Form[T], built_in: Mapping[str, Any]):
+    def __init__(self, kind: str, form: Form[D, T], built_in: Mapping[str, D]):
         self.kind, self._form, self._built_in = kind, form, built_in
-        self._origins: dict[Any, Origin] = {}
+        self._origins: dict[D, Origin] = {}
 
     def names(self) -> list[str]:
         """Names of the package's own parts and of those that installed packages bring."""
@@ -127,7 +130,7 @@ class Registry(Generic[T]):
         """The values of these settings unless they are set."""
         return self._form.defaults(self.definition(spec))
 
-    def definition(self, name: str, sha256: object = None) -> Any:
+    def definition(self, name: str, sha256: object = None) -> D:
         """The class, or other definition, that a name or a file's path finds.
 
         Parameters
@@ -173,11 +176,7 @@ class Registry(Generic[T]):
         if isinstance(spec, str):
             definition = self._named(spec, settings)
         else:
-            definition, part = None if isinstance(spec, type) else self._form.definition(spec), spec
-            if definition is None:
-                article = "an" if self.kind[0] in "aeiou" else "a"
-                known = listed(self.names())
-                raise TypeError(f"{self.kind} must be a name ({known}) or {article} {self.kind}, not {shown(spec)}")
+            definition, part = self._of_part(spec), spec
         if self.is_outside(definition):
             if part is not None:
                 self._form.examine(definition, None, "", "")
@@ -210,7 +209,7 @@ class Registry(Generic[T]):
         a file or an installed package ``"source"`` and ``"sha256"``: its name is then the path as it was given, or the
         entry point's name.
         """
-        definition = self._form.definition(part)
+        definition = self._of_part(part)
         name, values = self._form.name(definition), self._form.values(part)
         if not self.is_outside(definition):
             return {"name": name, **values}
@@ -222,22 +221,31 @@ class Registry(Generic[T]):
 
     def text(self, part: T) -> str:
         """The shortest text that `get` takes again: ``"danp:samples=4"``."""
-        definition = self._form.definition(part)
+        definition = self._of_part(part)
         origin = self.origin(definition) if self.is_outside(definition) else None
         name, usual = self._form.name(definition) if origin is None else origin.name, self._form.defaults(definition)
         changed = {n: v for n, v in self._form.values(part).items() if n in usual and usual[n] != v}
         return f"{name}:{','.join(f'{n}={_bare(v)}' for n, v in changed.items())}" if changed else name
 
-    def origin(self, definition: Any) -> Origin | None:
+    def _of_part(self, part: object) -> D:
+        """The definition that a part was made of."""
+        definition = None if isinstance(part, type) else self._form.definition(part)
+        if definition is None:
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            known = listed(self.names())
+            raise TypeError(f"{self.kind} must be a name ({known}) or {article} {self.kind}, not {shown(part)}")
+        return definition
+
+    def origin(self, definition: D) -> Origin | None:
         """Where a definition comes from that is not the package's own, if that can be said."""
         return self._origins.get(definition) or self._form.origin(definition)
 
-    def title(self, definition: Any) -> str:
+    def title(self, definition: D) -> str:
         """A short name for messages and figures: of a file its own, without ``.py``."""
         origin = self.origin(definition) if self.is_outside(definition) else None
         return self._form.name(definition) if origin is None else origin.title
 
-    def _named(self, name: str, settings: dict[str, Any]) -> Any:
+    def _named(self, name: str, settings: dict[str, Any]) -> D:
         """What a name finds; refused for the record of an object, unless its class was registered by that name."""
         recorded = settings.pop("identity", None)
         if recorded is None or split(name) or "source" in settings:
@@ -251,17 +259,17 @@ class Registry(Generic[T]):
             raise ValueError(f"{reason}: give it again, {call}")
         return definition
 
-    def is_outside(self, definition: Any) -> bool:
+    def is_outside(self, definition: D) -> bool:
         """Whether a definition is not the package's own."""
         return self._form.module(definition).partition(".")[0] != "noisysim"
 
-    def _compare(self, definition: Any, record: Mapping[str, Any]) -> None:
+    def _compare(self, definition: D, record: Mapping[str, Any]) -> None:
         """Refuse a source that is not the recorded one."""
         origin = self.origin(definition)
         if origin is not None:
             compare_hash(f"{self.kind} {self.title(definition)!r}", origin.sha256, record["sha256"])
 
-    def _load(self, path: str, sha256: object) -> Any:
+    def _load(self, path: str, sha256: object) -> D:
         """The definition in a file. The same source gives the same one, an edited file another."""
         file = read(self.kind, path, sha256)
 
@@ -273,7 +281,7 @@ class Registry(Generic[T]):
         self._origins[definition] = Origin(path, Path(path).stem, text_of(loaded), file.sha256)
         return definition
 
-    def _load_installed(self, point: importlib.metadata.EntryPoint) -> Any:
+    def _load_installed(self, point: importlib.metadata.EntryPoint) -> D:
         """The definition that an entry point names: itself, or the module that has it."""
         where = f"{self.kind} {point.name!r} ({point.value})"
         value = load_entry_point(self.kind, point, self._form.error)
@@ -287,9 +295,9 @@ class Registry(Generic[T]):
             self._origins[definition] = origin._replace(name=point.name, title=point.name)
         return definition
 
-    def _only(self, loaded: types.ModuleType, where: str) -> Any:
+    def _only(self, loaded: types.ModuleType, where: str) -> D:
         """The one definition of a module; a second name for it is none more."""
-        names: dict[Any, str] = {}
+        names: dict[D, str] = {}
         for name, definition in self._form.defined(loaded).items():
             names.setdefault(definition, name)
         if len(names) == 1:
@@ -305,7 +313,7 @@ class Registry(Generic[T]):
         raise self._form.error(f"{where} defines no {self._form.noun}{hint}: write {self._form.example}")
 
 
-def scan(package: str, form: Form[Any]) -> dict[str, Any]:
+def scan(package: str, form: Form[D, T]) -> dict[str, D]:
     """The definitions in the modules of a package of noisysim, by what they call themselves; subpackages apart."""
     definitions = {}
     for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
@@ -316,10 +324,12 @@ def scan(package: str, form: Form[Any]) -> dict[str, Any]:
     return dict(sorted(definitions.items()))
 
 
-def _bare(value: Any) -> str:
+def _bare(value: object) -> str:
     """A setting's value without quotes where it is read as the same one, else with them."""
+    if not isinstance(value, str):
+        return repr(value)
     try:
-        same = isinstance(value, str) and parse_spec(f"x:k={value}")[1] == {"k": value}
+        same = parse_spec(f"x:k={value}")[1] == {"k": value}
     except ValueError:
         same = False
     return value if same else repr(value)

@@ -111,7 +111,7 @@ def _within_reach(function: Callable[..., Any]) -> Iterator[Any]:
         yield cell.cell_contents
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     """The strings in a constant."""
     if isinstance(value, str):
         yield value

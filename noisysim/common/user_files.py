@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +97,7 @@ def read(kind: str, path: str, sha256: object = None) -> File:
     return file
 
 
-def place_recorded(recorded: Any) -> None:
+def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:
     """Write the files of recorded parts that this machine lacks to its temporary folder, where `read` finds them.
 
     Parameters

@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -164,7 +164,7 @@ def _draft(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
-def _fill(draft: Path, parts: Any) -> None:
+def _fill(draft: Path, parts: Iterable[Any]) -> None:
     """A new file of this content, flushed to the disk."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(draft)  # of a process of the same number

@@ -27,6 +27,7 @@ from noisysim.devices.behaviour import (
     own_hooks,
     spreads,
 )
+from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.definitions import DeviceForm
 from noisysim.devices.files import DeviceError, usage
 
@@ -66,7 +67,7 @@ class _Classes(Mapping[str, type]):
         return len(BUILT_IN)
 
 
-REGISTRY: Registry[Any] = Registry("device", _FORM, _Classes())
+REGISTRY: Registry[type[Device], Device] = Registry("device", _FORM, _Classes())
 
 
 def names() -> list[str]:
@@ -85,7 +86,7 @@ def about(name: str) -> str:
     return REGISTRY.about(name)
 
 
-def get(spec: Any, **settings: Any) -> Any:
+def get(spec: DeviceSpec, **settings: Any) -> Any:
     """A checked device.
 
     Parameters
@@ -115,7 +116,7 @@ def get(spec: Any, **settings: Any) -> Any:
     return REGISTRY.get(spec, **settings)
 
 
-def get_recorded(recorded: Mapping[str, Any], place: Any) -> Any:
+def get_recorded(recorded: Mapping[str, Any], place: DeviceSpec) -> Any:
     """The device of a recorded run from where it is now, with the recorded settings.
 
     Parameters
@@ -134,18 +135,18 @@ def get_recorded(recorded: Mapping[str, Any], place: Any) -> Any:
     return get(place, **{k: v for k, v in recorded.items() if k != "name"})
 
 
-def again(recorded: Mapping[str, Any], place: Any) -> Any:
+def again(recorded: Mapping[str, Any], place: DeviceSpec) -> Any:
     """Deprecated: `get_recorded`."""
     deprecated("noisysim.devices.again", "noisysim.devices.get_recorded", since="0.1")
     return get_recorded(recorded, place)
 
 
-def name_of(device: Any) -> str:
+def name_of(device: Device) -> str:
     """A device's short name: that of its module, file (without ``.py``) or entry point."""
     return REGISTRY.title(type(device))
 
 
-def describe(device: Any) -> dict[str, Any]:
+def describe(device: Device) -> dict[str, Any]:
     """The device as plain values that `get` takes again.
 
     ``{"name": ..., field: ...}``, with ``"field_sha256"`` for a data file; of a device from outside the package also

@@ -16,6 +16,7 @@ from noisysim.common.source import uses
 from noisysim.common.types import Floats
 from noisysim.devices import files as device_files
 from noisysim.devices import hook_rules
+from noisysim.devices.contract import Device
 from noisysim.devices.files import DeviceError
 from noisysim.devices.physics import ideal as ideal_hooks
 from noisysim.devices.physics import reads
@@ -26,7 +27,7 @@ _REBOUND: dict[tuple[Any, ...], dict[str, Any]] = {}
 """Namespaces of hooks that read tables, by what made them."""
 
 
-def data_hashes(device: Any, title: str = "") -> dict[str, str]:
+def data_hashes(device: Device, title: str = "") -> dict[str, str]:
     """SHA-256 of the data files that a device's fields name, by field; `title` is what messages call the device."""
     hashes = {}
     for name, spec in declared(type(device)).items():
@@ -38,7 +39,7 @@ def data_hashes(device: Any, title: str = "") -> dict[str, str]:
     return hashes
 
 
-def changes(device: Any) -> dict[str, Any]:
+def changes(device: Device) -> dict[str, Any]:
     """The fields that are not at their defaults, with their values."""
     usual = defaults(type(device))
     return {n: v for n, v in device._asdict().items() if v != usual[n]}
@@ -46,17 +47,17 @@ def changes(device: Any) -> dict[str, Any]:
 
 def defaults(cls: type) -> dict[str, Any]:
     """The values of the fields of a device class unless they are set."""
-    fields: dict[str, Any] = completed(cls())._asdict()
-    return fields
+    return completed(cls())._asdict()
 
 
-def completed(device: Any) -> Any:
+def completed(device: Device) -> Device:
     """The device with those fields filled in that its module takes from others (``complete(d)``)."""
     complete = getattr(sys.modules[type(device).__module__], "complete", None)
-    return device if complete is None else _call(complete, device)
+    full: Device = device if complete is None else _call(complete, device)
+    return full
 
 
-def check_together(device: Any, title: str, outside: bool) -> None:
+def check_together(device: Device, title: str, outside: bool) -> None:
     """Have the device's module check its fields together; try the hooks of a user's device at typical values."""
     module = sys.modules[type(device).__module__]
     check = getattr(module, "check", None)
@@ -68,7 +69,7 @@ def check_together(device: Any, title: str, outside: bool) -> None:
     hook_rules.check(device, title, vars(module), defined)
 
 
-def _call(function: Callable[..., Any], device: Any) -> Any:
+def _call(function: Callable[..., Any], device: Device) -> Any:
     """What a device's ``check`` or ``tables`` returns; its refusals pass, its mistakes become one clear error."""
     try:
         return function(device)
@@ -78,7 +79,7 @@ def _call(function: Callable[..., Any], device: Any) -> Any:
         raise device_files.mistake(function, error) from None
 
 
-def hooks(device: Any) -> dict[str, Callable[..., Any]]:
+def hooks(device: Device) -> dict[str, Callable[..., Any]]:
     """Every hook of a device: its own, or the ideal one where it defines none or its fields switch it off.
 
     A device whose cells have noise (``cell_std``) and which has no read-out gets one that adds it to the lines. Where
@@ -96,7 +97,7 @@ def _reads_cells_alone(defined: frozenset[str]) -> bool:
     return "cell_std" in defined and "readout" not in defined
 
 
-def _space(device: Any) -> Mapping[str, Any]:
+def _space(device: Device) -> Mapping[str, Any]:
     """What a device's hooks find in their globals."""
     space = vars(sys.modules[type(device).__module__])
     make = space.get("tables")
@@ -108,7 +109,7 @@ def _space(device: Any) -> Mapping[str, Any]:
     return _REBOUND[key]
 
 
-def _tables(make: Callable[..., Any], device: Any, space: Mapping[str, Any]) -> dict[str, Floats]:
+def _tables(make: Callable[..., Any], device: Device, space: Mapping[str, Any]) -> dict[str, Floats]:
     tables = _call(make, device)
     if not isinstance(tables, dict):
         kind = type(tables).__name__
@@ -128,7 +129,7 @@ def _tables(make: Callable[..., Any], device: Any, space: Mapping[str, Any]) -> 
     return arrays
 
 
-def own_hooks(device: Any) -> frozenset[str]:
+def own_hooks(device: Device) -> frozenset[str]:
     """Names of the hooks that a device defines itself, without those that its fields switch off."""
     space = vars(sys.modules[type(device).__module__])
     switches: dict[str, list[str]] = {}
@@ -141,7 +142,7 @@ def own_hooks(device: Any) -> frozenset[str]:
     )  # fmt: skip
 
 
-def laws(device: Any) -> dict[str, Callable[..., Any]]:
+def laws(device: Device) -> dict[str, Callable[..., Any]]:
     """The laws that a device declares, by name: mean and standard deviation of what a hook draws."""
     space = _space(device)
     functions = {name: space[name] for name in device_files.LAWS if callable(space.get(name))}
@@ -150,12 +151,12 @@ def laws(device: Any) -> dict[str, Callable[..., Any]]:
     return functions
 
 
-def spreads(device: Any) -> dict[str, Spread]:
+def spreads(device: Device) -> dict[str, Spread]:
     """The fields of which parts of the chip have a value of their own, and how these are spread."""
     return {n: f.spread for n, f in declared(type(device)).items() if f.spread and getattr(device, f.spread.by)}
 
 
-def is_noisy(device: Any) -> bool:
+def is_noisy(device: Device) -> bool:
     """Whether two passes of the same input can differ.
 
     They can if a hook draws noise in a read, unless every field declared as the amplitude of read noise is zero.
@@ -168,7 +169,7 @@ def is_noisy(device: Any) -> bool:
     return not amplitudes or any(getattr(device, n) != 0 for n in amplitudes)
 
 
-def ages(device: Any) -> bool:
+def ages(device: Device) -> bool:
     """Whether time changes the cells: they drift, or the noise of their reads depends on their age."""
     defined = own_hooks(device)
     return "drift" in defined or ("cell_std" in defined and hook_rules.ages(device, hooks(device)["cell_std"]))

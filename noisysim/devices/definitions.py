@@ -13,13 +13,14 @@ import inspect
 import sys
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from noisysim.common import user_files
 from noisysim.common.fields import Field, check, check_names, declared
 from noisysim.common.plain_functions import fingerprint
 from noisysim.common.user_files import Origin, UserError, compare_hash, line_of_class
 from noisysim.devices import behaviour
+from noisysim.devices.contract import Device
 from noisysim.devices.files import PARAMETERS, DeviceError, check_class, check_spelling, examine
 
 
@@ -30,7 +31,7 @@ class DeviceForm:
     noun, nouns = "NamedTuple class", "NamedTuple classes"
     example = "class MyChip(NamedTuple) with its numbers"
 
-    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+    def defined(self, module: types.ModuleType) -> dict[str, type[Device]]:
         """The NamedTuple classes that a module itself defines."""
         return {
             name: value for name, value in vars(module).items()
@@ -38,38 +39,40 @@ class DeviceForm:
             and value.__module__ == module.__name__
         }  # fmt: skip
 
-    def definition(self, value: Any) -> Any:
+    def definition(self, value: object) -> type[Device] | None:
         """A NamedTuple class itself, or that of an instance."""
         cls = value if isinstance(value, type) else type(value)
-        return cls if issubclass(cls, tuple) and hasattr(cls, "_fields") else None
+        return cast("type[Device]", cls) if issubclass(cls, tuple) and hasattr(cls, "_fields") else None
 
-    def module(self, definition: Any) -> str:
+    def module(self, definition: type[Device]) -> str:
         """Where a class is written."""
         return str(definition.__module__)
 
-    def name(self, definition: Any) -> str:
+    def name(self, definition: type[Device]) -> str:
         """The name of the module of a class."""
         return self.module(definition).rpartition(".")[2]
 
-    def about(self, definition: Any) -> str:
+    def about(self, definition: type[Device]) -> str:
         """A class's docstring."""
         return inspect.getdoc(definition) or ""
 
-    def fields(self, definition: Any) -> Mapping[str, Field]:
+    def fields(self, definition: type[Device]) -> Mapping[str, Field]:
         """What its fields declare."""
         return declared(definition)
 
-    def defaults(self, definition: Any) -> Mapping[str, Any]:
+    def defaults(self, definition: type[Device]) -> Mapping[str, Any]:
         """What its fields are unless they are set."""
         return behaviour.defaults(definition)
 
-    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: Any) -> Any:
+    def make(
+        self, definition: type[Device], origin: Origin | None, settings: Mapping[str, Any], part: Device | None
+    ) -> Device:
         """A device with these settings, all of them checked, each alone and together."""
         specs, title = declared(definition), self.name(definition) if origin is None else origin.title
         settings = dict(settings)
         recorded = {name: settings.pop(f"{name}_sha256", None) for name, spec in specs.items() if spec.file}
-        check_names(f"device {title!r}", settings, definition._fields)
-        device = definition(**settings) if part is None else part._replace(**settings)
+        check_names(f"device {title!r}", settings, specs)
+        device: Device = definition(**settings) if part is None else part._replace(**settings)
         checked = {name: check(title, name, getattr(device, name), spec) for name, spec in specs.items()}
         device = behaviour.completed(device._replace(**checked) if checked else device)
         for name, sha256 in behaviour.data_hashes(device, title).items():
@@ -77,15 +80,15 @@ class DeviceForm:
         behaviour.check_together(device, title, origin is not None)
         return device
 
-    def values(self, part: Any) -> dict[str, Any]:
+    def values(self, part: Device) -> dict[str, Any]:
         """The fields of a device, and the hashes of the files that some of them name."""
         return {**part._asdict(), **{f"{name}_sha256": sha256 for name, sha256 in behaviour.data_hashes(part).items()}}
 
-    def identity(self, part: Any) -> dict[str, Any]:
+    def identity(self, part: Device) -> dict[str, Any]:
         """Nothing: a device has a source, whose hash tells it apart."""
         return {}
 
-    def origin(self, definition: Any) -> Origin | None:
+    def origin(self, definition: type[Device]) -> Origin | None:
         """The module of a class; of one of a script or a notebook its hooks as they are by now."""
         module = sys.modules.get(definition.__module__)
         if module is None:
@@ -94,11 +97,12 @@ class DeviceForm:
         if definition.__module__ != "__main__":
             return _origin_of_module(module)
         hooks = [vars(module)[hook] for hook in PARAMETERS if isinstance(vars(module).get(hook), types.FunctionType)]
-        text = "\n".join([f"{definition.__qualname__}{definition._field_defaults}", *map(fingerprint, hooks)])
+        defaults = definition._field_defaults  # type: ignore[attr-defined]
+        text = "\n".join([f"{definition.__qualname__}{defaults}", *map(fingerprint, hooks)])
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return Origin(f"__main__.{definition.__qualname__}", definition.__name__, text, sha256)
 
-    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+    def examine(self, definition: type[Device], module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a misspelt hook, fields without a usable default, and declarations that point nowhere."""
         if module is None:
             check_class(definition, lambda cls, field="": f"{cls.__module__}.{cls.__name__}")

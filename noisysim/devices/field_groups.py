@@ -13,7 +13,7 @@ A field that the device declares itself takes the place of the one of the same n
 import inspect
 from collections import namedtuple
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
 
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
@@ -88,6 +88,15 @@ def _named_tuple(
     return cast("type[T]", new_class)
 
 
+class Spanned(Protocol):
+    """A device whose cells have a range, µS."""
+
+    @property
+    def g_min(self) -> float: ...
+    @property
+    def g_max(self) -> float: ...
+
+
 def with_parts(*parts: type, **changed: float) -> Callable[[type[T]], type[T]]:
     """Add the fields of groups, or of whole devices, to those of a ``NamedTuple``: `device_fields` of earlier versions.
 
@@ -105,7 +114,7 @@ def with_parts(*parts: type, **changed: float) -> Callable[[type[T]], type[T]]:
     return extend
 
 
-def check_span(d: Any) -> None:
+def check_span(d: Spanned) -> None:
     """A device's cells need a range."""
     if not d.g_min < d.g_max:
         name = type(d).__module__.rpartition(".")[2]

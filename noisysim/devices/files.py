@@ -20,6 +20,7 @@ import numpy as np
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.plain_functions import fingerprint
 from noisysim.common.user_files import UserError, line_in, one_line
+from noisysim.devices.contract import Device
 from noisysim.devices.physics import ideal
 
 PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
@@ -184,13 +185,13 @@ def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
 # --- trying its hooks -----------------------------------------------------------------------------------------------
 
 
-def scalars(device: Any) -> dict[str, np.float32]:
+def scalars(device: Device) -> dict[str, np.float32]:
     """What hooks find in a device's fields where nothing is spread: float32 numbers, 0 for a data file."""
     specs = declared(type(device))
     return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
 
 
-def typical(device: Any, function: Callable[..., Any]) -> Iterator[tuple[np.float32, ...]]:
+def typical(device: Device, function: Callable[..., Any]) -> Iterator[tuple[np.float32, ...]]:
     """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
     low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
     g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
@@ -198,7 +199,7 @@ def typical(device: Any, function: Callable[..., Any]) -> Iterator[tuple[np.floa
     return itertools.product(*(map(np.float32, values[p]) for p in parameter_names(function)[:-1]))
 
 
-def try_hooks(device: Any, hooks: Mapping[str, Callable[..., Any]]) -> None:
+def try_hooks(device: Device, hooks: Mapping[str, Callable[..., Any]]) -> None:
     """Evaluate hooks, as plain Python, at typical values; refuse what is not one finite number.
 
     Parameters
@@ -253,7 +254,7 @@ def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 
-def _wrong(hook: str, value: Any) -> str:
+def _wrong(hook: str, value: object) -> str:
     """What is wrong with a value that a hook returned; "" if nothing is."""
     if isinstance(value, np.ndarray):
         return f"returned an array of shape {value.shape} (np.where gives one: write x if c else y)"

@@ -96,7 +96,7 @@ def _of_fields_needed(defined: Mapping[str, Hook], fields: Collection[str]) -> s
     return ""
 
 
-def _of_noise(spec: Field, value: Any, field: str, defined: Mapping[str, Hook], helpers: list[Hook]) -> str:
+def _of_noise(spec: Field, value: float, field: str, defined: Mapping[str, Hook], helpers: list[Hook]) -> str:
     """Whether a hook that draws reads an amplitude that is on, or what the device makes of it beforehand."""
     if not spec.noise or value == 0 or field in attributes(*helpers):
         return ""

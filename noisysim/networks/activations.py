@@ -114,7 +114,7 @@ _FORM: FunctionPairs[Activation] = FunctionPairs(
 )
 ACTIVATIONS: dict[str, Activation] = _FORM.defined(sys.modules[__name__])
 """The package's own activation functions by name: every function of this module that has a slope."""
-REGISTRY: Registry[Activation] = Registry("activation", _FORM, ACTIVATIONS)
+REGISTRY: Registry[Activation, Activation] = Registry("activation", _FORM, ACTIVATIONS)
 
 
 def names() -> list[str]:

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from noisysim.common.fields import Field, check, listed, parse_spec, shown
+from noisysim.common.fields import check, listed, parse_spec, shown
+from noisysim.common.limits import SEED
 from noisysim.common.registry import Registry, scan
 from noisysim.tasks import own
 from noisysim.tasks.autoencoding import IMAGE_TASKS
@@ -30,8 +31,7 @@ __all__ = [
 
 TASKS: dict[str, Loader] = {**IMAGE_TASKS, **scan(__name__, Loaders())}
 """The package's own tasks by name: every ``load_NAME`` of these modules."""
-REGISTRY: Registry[Task] = Registry("task", Loaders(), TASKS)
-SEED = Field("", 0, 2**63 - 1, whole=True)
+REGISTRY: Registry[Loader, Task] = Registry("task", Loaders(), TASKS)
 _HDF5 = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<settings>.*))?", re.IGNORECASE | re.DOTALL)
 
 
@@ -42,8 +42,7 @@ def names() -> list[str]:
 
 def settings(name: str) -> type:
     """The `NamedTuple` class that declares a task's settings; `noisysim.common.fields.declared` reads it."""
-    cls: type = REGISTRY.definition(name).settings
-    return cls
+    return REGISTRY.definition(name).settings
 
 
 def about(name: str) -> str:

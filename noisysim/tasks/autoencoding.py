@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from noisysim.common.fields import Field
 from noisysim.common.registry import scan
-from noisysim.tasks.base import Labels, Split, Task, ValueLoss
+from noisysim.tasks.base import Labels, Split, Task, ValueLoss, read_settings
 from noisysim.tasks.images import ImageStandardise
 from noisysim.tasks.loading import Loader, Loaders
 from noisysim.tasks.noise import input_noise
@@ -46,8 +46,8 @@ def load_autoencoding(settings: AutoencodingSettings, data: str | os.PathLike[st
 
     The targets are the same arrays as the inputs, in the images' own type. What the images show is kept in `labels`.
     """
-    declaration, load = IMAGE_TASKS[settings.of]
-    images: Task = load(declaration(standardise=settings.standardise), data, seed)
+    loader = IMAGE_TASKS[settings.of]
+    images = loader.load(read_settings(settings.of, loader.settings, {"standardise": settings.standardise}), data, seed)
     train, test = images.train, images.test
     noise = input_noise(settings.noise, seed)
     return Task(

@@ -7,7 +7,7 @@ import operator
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Labels(NamedTuple):
     test: np.ndarray
 
 
-def whole_number(name: str, value: Any, low: int) -> int:
+def whole_number(name: str, value: SupportsIndex, low: int) -> int:
     """`value` as an int of at least `low`, or the one clear error."""
     try:
         number = operator.index(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -121,6 +121,6 @@ class Feed:
         return self._data[split]
 
 
-def free_bytes(xp: Any) -> float:
+def free_bytes(xp: ModuleType) -> float:
     """Free memory of the GPU; unlimited on the simulated one."""
     return math.inf if gpu.SIMULATED else xp.cuda.runtime.memGetInfo()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ class Loader(NamedTuple):
         ``load_NAME(settings, data, seed)``, where `data` is the folder that the user named, or ``None``.
     """
 
-    settings: type
+    settings: type[NamedTuple]
     load: Callable[..., Task]
 
 
@@ -38,22 +39,23 @@ class Loaders:
     noun, nouns = "function load_NAME(settings: SETTINGS, data, seed)", "tasks"
     example = "def load_my_task(settings: MySettings, data, seed) that returns a noisysim.tasks.Task"
 
-    def defined(self, module: types.ModuleType) -> dict[str, Any]:
+    def defined(self, module: types.ModuleType) -> dict[str, Loader]:
         """The loaders of a module."""
         return {
-            name: self.definition(value) for name, value in vars(module).items()
+            name: Loader(self._settings_of(value), value) for name, value in vars(module).items()
             if name.startswith(PREFIX) and isinstance(value, types.FunctionType) and value.__module__ == module.__name__
         }  # fmt: skip
 
-    def definition(self, value: Any) -> Any:
+    def definition(self, value: object) -> Loader | None:
         """A loader itself, one of a function, or the one that a task was made by."""
         if isinstance(value, Task):
-            return value.loader
+            loader: Loader | None = value.loader
+            return loader
         if isinstance(value, types.FunctionType):
             return Loader(self._settings_of(value), value)
         return value if isinstance(value, Loader) else None
 
-    def _settings_of(self, load: types.FunctionType) -> type:
+    def _settings_of(self, load: types.FunctionType) -> type[NamedTuple]:
         """The class by which a loader annotates its first argument."""
         where = f"{load.__code__.co_filename}:{load.__code__.co_firstlineno}"
         if list(inspect.signature(load).parameters) != ["settings", "data", "seed"]:
@@ -64,29 +66,29 @@ class Loaders:
             raise self.error(f"{where}: an annotation of {load.__name__} cannot be read: {one_line(error)}") from None
         if not isinstance(cls, type) or not hasattr(cls, "_field_defaults"):
             raise self.error(f"{where}: the settings of {load.__name__} must be annotated with a NamedTuple class")
-        return cls
+        return typing.cast("type[NamedTuple]", cls)
 
-    def module(self, definition: Any) -> str:
+    def module(self, definition: Loader) -> str:
         """Where the function is written."""
         return str(definition.load.__module__)
 
-    def name(self, definition: Any) -> str:
+    def name(self, definition: Loader) -> str:
         """``load_fashion_mnist`` makes "fashion-mnist"."""
         return str(definition.load.__name__).removeprefix(PREFIX).replace("_", "-")
 
-    def about(self, definition: Any) -> str:
+    def about(self, definition: Loader) -> str:
         """The docstring of the function."""
         return inspect.getdoc(definition.load) or ""
 
-    def fields(self, definition: Any) -> Mapping[str, Field]:
+    def fields(self, definition: Loader) -> Mapping[str, Field]:
         """What the settings declare."""
         return declared(definition.settings)
 
-    def defaults(self, definition: Any) -> Mapping[str, Any]:
+    def defaults(self, definition: Loader) -> Mapping[str, Any]:
         """What they are unless they are set."""
         return dict(definition.settings._field_defaults)
 
-    def make(self, definition: Any, origin: Origin | None, settings: Mapping[str, Any], part: Task | None) -> Task:
+    def make(self, definition: Loader, origin: Origin | None, settings: Mapping[str, Any], part: Task | None) -> Task:
         """The task with these settings; among them the folder `data` and the `seed`."""
         if part is not None:
             raise ValueError(f"the task {part.name!r} is already made: give its settings where it is made")
@@ -96,13 +98,14 @@ class Loaders:
         chosen = read_settings(title, definition.settings, settings)
         task = definition.load(chosen, data, seed) if origin is None else _loaded(definition, chosen, data, seed)
         name = task.name if origin is None else origin.name
-        return dataclasses.replace(task, name=name, loss=task.loss_function, loader=definition, origin=origin)
+        loss: Any = task.loss_function  # which a task takes as well as a name
+        return dataclasses.replace(task, name=name, loss=loss, loader=definition, origin=origin)
 
     def values(self, part: Task) -> dict[str, Any]:
         """The settings of a task."""
         return dict(part.settings)
 
-    def origin(self, definition: Any) -> Origin | None:
+    def origin(self, definition: Loader) -> Origin | None:
         """``None``: a task that was given as an object was made by nothing that a name finds."""
         return None
 
@@ -110,7 +113,7 @@ class Loaders:
         """Nothing: the source has a hash."""
         return {}
 
-    def examine(self, definition: Any, module: types.ModuleType | None, text: str, path: str) -> None:
+    def examine(self, definition: Loader, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse settings without defaults, and such as lack what every task has."""
         code, fields = definition.load.__code__, declared(definition.settings)
         where, name = f"{path or code.co_filename}:{code.co_firstlineno}", definition.settings.__name__
@@ -120,7 +123,7 @@ class Loaders:
             raise self.error(f"{where}: field {bare[0]!r} of the settings {name} has no default")
 
 
-def _loaded(definition: Loader, settings: Any, data: Any, seed: int) -> Task:
+def _loaded(definition: Loader, settings: Any, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """What a user's function makes; its refusals pass, its mistakes become one clear error."""
     path = definition.load.__code__.co_filename
     try:

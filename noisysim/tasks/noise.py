@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.common.types import Floats, Ints
 from noisysim.compute import backends, seeding
 from noisysim.compute.jit import specialised
 
@@ -33,7 +34,7 @@ class InputNoise(NamedTuple):
             normals(drawn, std, row, epoch, 0, *self.key)
             values += drawn[0]
 
-    def add_on_gpu(self, inputs: Any, rows: Any, epoch: int, chips: int) -> None:
+    def add_on_gpu(self, inputs: Floats, rows: Ints, epoch: int, chips: int) -> None:
         """The same to inputs of several chips on a GPU, (chips x batch, n_in), each chip's alike."""
         from noisysim.compute.cuda.kernels.target import launch
 

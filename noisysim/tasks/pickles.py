@@ -90,7 +90,7 @@ def _refusal(what: str) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(f"it holds {what}")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if not isinstance(value, str):

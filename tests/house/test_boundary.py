@@ -40,10 +40,10 @@ ALLOWED = {
     "networks": (("common",), ("numpy",)),
     "devices": (("common",), ("numpy", "scipy", "h5py", "typing_extensions")),  # the last: for type checkers
     "compute": (("common", "networks", "devices"), None),
-    "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays"), ("numpy",)),
+    "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
-        ("common.class_parts", "common.fields", "common.registry", "common.types", "common.user_files", "networks",
-         "compute.algebra", "compute.backends",
+        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
+         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
          "compute.layered", "compute.losses", "compute.observation", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),
