@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 import noisysim
+from noisysim.devices.contract import DeviceSpec
 
 from .report import Report, histories, panels
 
@@ -148,7 +149,7 @@ def learned(result: noisysim.Result) -> float:
 def measure(
     report: Report,
     name: str,
-    device: Any,
+    device: DeviceSpec,
     rule: dict[str, Any],
     differs: dict[str, Any],
     published: float | None = None,

@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 
 import noisysim
+from noisysim import Chip, Observation
+from noisysim.tasks import Task
 
 from .report import Report, panels
 
@@ -63,7 +65,7 @@ def reproduce(report: Report) -> None:
     draw(report, converged, wandering)
 
 
-def variance(chip: Any, task: Any, rate: float, draws: int, restart: bool) -> tuple[float, float]:
+def variance(chip: Chip, task: Task, rate: float, draws: int, restart: bool) -> tuple[float, float]:
     """Variance of the hidden weights' gradient for one sample, and Eq. 19's, mean over the images.
 
     With `restart` the feedback is set to the output weights before every step, else it starts there and continues. The
@@ -88,7 +90,7 @@ def variance(chip: Any, task: Any, rate: float, draws: int, restart: bool) -> tu
     return measured, expected
 
 
-def one_term(observation: Any, oracle: Any) -> float:
+def one_term(observation: Observation, oracle: Any) -> float:
     """Variance of FG-A's gradient for one sample, summed over the hidden weights (Lemma 4)."""
     delta = (observation.output_error @ oracle.weights[1]).astype(float)
     active = observation.activities[0] > 0
@@ -109,12 +111,12 @@ def _stationary(rate: Any) -> Any:
 def draw(report: Report, converged: dict[Any, Any], wandering: dict[Any, Any]) -> None:
     """Variance against alpha; lines are the laws."""
     figure, (panel,) = panels(["Variance of FDFA's gradient, one sample"], 5.6, 4.4)
-    rates, whole = np.array(RATES), converged[1.0][1]
-    panel.plot(rates, whole * rates**2, color="#0072B2", lw=1, label=r"$\alpha^2$ (Eq. 19)")
+    rates, level = np.array(RATES), converged[1.0][1]
+    panel.plot(rates, level * rates**2, color="#0072B2", lw=1, label=r"$\alpha^2$ (Eq. 19)")
     panel.plot(rates, [m for m, _ in converged.values()], "o", color="#0072B2", label="$B = W^{(2)}$ before each step")
-    own = np.array(list(wandering))
-    panel.plot(own, whole * _stationary(own), color="#D55E00", lw=1, label=r"$\alpha \, / \, (2 - \alpha)$")
-    panel.plot(own, [m for m, _ in wandering.values()], "s", color="#D55E00", label="$B$ keeps averaging")
+    averaged = np.array(list(wandering))
+    panel.plot(averaged, level * _stationary(averaged), color="#D55E00", lw=1, label=r"$\alpha \, / \, (2 - \alpha)$")
+    panel.plot(averaged, [m for m, _ in wandering.values()], "s", color="#D55E00", label="$B$ keeps averaging")
     panel.set(xscale="log", yscale="log", xlabel=r"feedback learning rate $\alpha$", ylabel="variance, hidden weights")
     panel.legend(frameon=False, loc="lower right")
     report.figure("variance", figure)

@@ -24,6 +24,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 import noisysim
+from noisysim.learners import Learner
+from noisysim.tasks import Task
 
 from .report import Report, panels
 
@@ -74,10 +76,12 @@ def reproduce(report: Report) -> None:
         "fg-w": HiddenFGW(derivative="exact"),
         "fg-a": noisysim.learners.get("fg-a", derivative="exact"),
     }
-    found: dict[tuple[str, str], list[Point]] = {}
+    measured: dict[tuple[str, str], list[Point]] = {}
     for (rule, axis), known in PUBLISHED.items():
         started = time.perf_counter()
-        points = found[rule, axis] = [point(report, tasks[n0], learners[rule], n0, n1, draws) for n0, n1 in grids[axis]]
+        points = measured[rule, axis] = [
+            point(report, tasks[n0], learners[rule], n0, n1, draws) for n0, n1 in grids[axis]
+        ]
         seconds = time.perf_counter() - started
         across = [n1 if axis == "n1" else n0 for n0, n1 in grids[axis]]
         relative = exponent(across, [p.variance / p.derivative for p in points])
@@ -87,7 +91,7 @@ def reproduce(report: Report) -> None:
         ratios = [p.variance / p.expected for p in points]
         name = f"{rule.upper()} against {axis}: variance over Eq. {'G.1' if rule == 'fg-w' else 'H.1'}'s"
         report.row(name, np.mean(ratios), 1, 0.15, ratios=np.round(ratios, 3))
-    draw(report, grids, found)
+    draw(report, grids, measured)
 
 
 def mnist(inputs: int, images: int) -> Any:
@@ -98,7 +102,7 @@ def mnist(inputs: int, images: int) -> Any:
     return noisysim.tasks.get((x, y, x[:10], y[:10]), standardise="none")
 
 
-def point(report: Report, task: Any, learner: Any, inputs: int, units: int, draws: int) -> Point:
+def point(report: Report, task: Task, learner: Learner, inputs: int, units: int, draws: int) -> Point:
     """Measure one network's variance: an image and a draw at a time."""
     chip = noisysim.Chip((inputs, units, 10), "ideal", "relu", init="uniform", seed=units, backend=report.backend)
     state = learner.init(chip.sizes, seed=inputs, offers=chip.offers, activation="relu")
@@ -108,10 +112,12 @@ def point(report: Report, task: Any, learner: Any, inputs: int, units: int, draw
         observed = chip.passes(batch, learner.drives(state, 1), out=observed)
         oracle = chip.oracle(batch)
         gradient, state = learner.update(state, observed, oracle=oracle)
+        assert gradient is not None
         exact = oracle.gradient(observed[0])[0].astype(float)
         squares, x2 = np.square(exact).sum(), np.square(observed[0].inputs[0], dtype=float).sum()
         if learner.name == "fg-a":
-            delta = (batch.loss.error(observed[0].output, batch.targets) @ oracle.weights[1]).astype(float)
+            loss: Any = batch.loss  # whose error it takes
+            delta = (loss.error(observed[0].output, batch.targets) @ oracle.weights[1]).astype(float)
             active = observed[0].activities[0] > 0
             expected = ((delta**2 + (delta**2).sum()) * active).sum() * x2
         else:
@@ -125,14 +131,14 @@ def exponent(sizes: list[int], values: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def draw(report: Report, grids: dict[Any, Any], found: dict[tuple[str, str], list[Point]]) -> None:
+def draw(report: Report, grids: dict[Any, Any], measured: dict[tuple[str, str], list[Point]]) -> None:
     """Panels a and b: markers are measured, lines fitted to them."""
     titles = ["a: neurons $n_1$, 784 inputs", f"b: inputs $n_0$, {UNITS} neurons"]
     figure, axes = panels(titles, 4.8, 4.2, sharey=True)
     for panel, axis in zip(axes, ("n1", "n0"), strict=True):
         across = np.array([n1 if axis == "n1" else n0 for n0, n1 in grids[axis]])
         for rule, (marker, colour) in STYLES.items():
-            values = [p.variance / p.derivative for p in found[rule, axis]]
+            values = [p.variance / p.derivative for p in measured[rule, axis]]
             slope, offset = np.polyfit(np.log(across), np.log(values), 1)
             panel.plot(across, values, marker, color=colour)
             label = f"{rule.upper()}: {slope:.2f}"

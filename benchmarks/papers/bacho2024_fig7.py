@@ -37,7 +37,7 @@ def reproduce(report: Report) -> None:
         f"784-{f'{width}-' * HIDDEN}10 on MNIST, ReLU, batch 64, {epochs} epochs at {rate:g}, {report.seeds} seed(s): "
         "angles of the hidden layers' gradients to the exact ones, in degrees"
     )
-    found, steps = {}, np.arange(0, updates, updates // LOOKS)
+    angles_of, steps = {}, np.arange(0, updates, updates // LOOKS)
     for rule in RULES:
         started = time.perf_counter()
         results = report.runs(
@@ -45,33 +45,33 @@ def reproduce(report: Report) -> None:
             learner=learner(rule, rate), optimizer="adam:epsilon=1e-8", learning_rate=rate, learning_rate_decay=0.95,
             batch_size=64, epochs=epochs, diagnostics=["angle"], every=updates // LOOKS,
         )  # fmt: skip
-        found[rule] = np.nanmean([r.diagnostics["angle"][:, :HIDDEN] for r in results], axis=0)
+        angles_of[rule] = np.nanmean([r.diagnostics["angle"][:, :HIDDEN] for r in results], axis=0)
         accuracy = 100 * np.mean([r.history["test_accuracy"][-1] for r in results])
         seconds = time.perf_counter() - started
-        late = found[rule][-LOOKS // 4 :].mean(axis=0)
+        late = angles_of[rule][-LOOKS // 4 :].mean(axis=0)
         report.row(f"{rule.upper()}: angles, last quarter", late, seconds=seconds, test_accuracy=round(accuracy, 2))
-    judge(report, found)
-    draw(report, steps[: len(found["fdfa"])], found)
+    judge(report, angles_of)
+    draw(report, steps[: len(angles_of["fdfa"])], angles_of)
 
 
-def judge(report: Report, found: dict[str, np.ndarray]) -> None:
+def judge(report: Report, angles_of: dict[str, np.ndarray]) -> None:
     """The paper's statements on FDFA."""
     early, late = slice(0, LOOKS // 10), slice(-LOOKS // 4, None)
     for rule in ("dfa", "dkp"):
-        gain = (found[rule] - found["fdfa"])[late].mean()
+        gain = (angles_of[rule] - angles_of["fdfa"])[late].mean()
         report.claim(f"FDFA closer than {rule.upper()}, last quarter", gain, f">= {PUBLISHED / 2:g}", PUBLISHED)
-        gain = (found[rule] - found["fdfa"])[early].mean()
+        gain = (angles_of[rule] - angles_of["fdfa"])[early].mean()
         report.claim(f"FDFA closer than {rule.upper()}, first tenth", gain, "> 0")
-    angles = found["fdfa"][late].mean(axis=0)
+    angles = angles_of["fdfa"][late].mean(axis=0)
     report.claim("FDFA: last hidden layer", angles[-1], "<= 10")
     report.claim("FDFA: first hidden layer's above the last's", angles[0] - angles[-1], "> 0")
 
 
-def draw(report: Report, steps: np.ndarray, found: dict[str, np.ndarray]) -> None:
+def draw(report: Report, steps: np.ndarray, angles_of: dict[str, np.ndarray]) -> None:
     """A panel a rule, a line a hidden layer, darker the deeper."""
     figure, axes = panels([f"{'abc'[k]}: {rule.upper()}" for k, rule in enumerate(RULES)], 4.2, 3.8, sharey=True)
     epochs = np.convolve(steps, np.full(WINDOW, 1 / WINDOW), "valid") / 938
-    for panel, angles in zip(axes, found.values(), strict=True):
+    for panel, angles in zip(axes, angles_of.values(), strict=True):
         for layer in range(HIDDEN):
             smooth = np.convolve(angles[:, layer], np.full(WINDOW, 1 / WINDOW), "valid")
             panel.plot(epochs, smooth, color="#0072B2", alpha=0.25 + 0.25 * layer, label=f"hidden layer {layer + 1}")

@@ -96,17 +96,17 @@ def reproduce(report: Report) -> None:
         )
     else:
         report.say(f"{form.epochs} epochs at {form.rate:g}, batch 64, {report.seeds} seeds; test accuracies (%)")
-    found = {}
+    accuracies = {}
     for task in form.tasks:
         for layers in form.layers:
             for rule in RULES:
                 if published(task, layers, rule) is not None:
-                    found[task, layers, rule] = measure(report, form, task, layers, rule)
+                    accuracies[task, layers, rule] = measure(report, form, task, layers, rule)
             if not report.quick:
                 measure(report, form._replace(rate=1e-3), task, layers, "fg-w", " at 1e-3")
     if report.quick:
-        judge(report, found)
-    draw(report, form, found)
+        judge(report, accuracies)
+    draw(report, form, accuracies)
 
 
 def published(task: str, layers: int, rule: str) -> float | None:
@@ -163,18 +163,18 @@ def train(report: Report, name: str, rule: str, known: Known, rate: float, **set
     return float(last.mean())
 
 
-def judge(report: Report, found: dict[Any, Any]) -> None:
+def judge(report: Report, accuracies: dict[Any, Any]) -> None:
     """Half of the published gaps, at least."""
     task = "fashion-mnist"
     for layers in (2, 4):
-        ours = {rule: found[task, layers, rule] for rule in RULES if (task, layers, rule) in found}
+        ours = {rule: accuracies[task, layers, rule] for rule in RULES if (task, layers, rule) in accuracies}
         known = {rule: published(task, layers, rule) for rule in ours}
         for better, worse in (("fdfa", "fg-a"), ("dfa", "fg-a"), ("fg-a", "fg-w")):
             gap(report, ours, known, better, worse, f"{layers} layers, ")
         lost = ours["bp"] - ours["fdfa"]
         report.claim(f"{layers} layers, BP above FDFA", lost, "<= 2", round(difference(known["bp"], known["fdfa"]), 2))
     for rule in ("fg-w", "fg-a"):
-        lost = found[task, 2, rule] - found[task, 4, rule]
+        lost = accuracies[task, 2, rule] - accuracies[task, 4, rule]
         lost_there = difference(published(task, 2, rule), published(task, 4, rule))
         report.claim(f"{rule.upper()} loses from 2 to 4 layers", lost, f">= {lost_there / 2:.1f}", round(lost_there, 2))
 
@@ -195,16 +195,16 @@ def gap(
     report.claim(name, ours[better] - ours[worse], f">= {there / 2:.1f}", round(there, 2))
 
 
-def draw(report: Report, form: Form, found: dict[Any, Any]) -> None:
+def draw(report: Report, form: Form, accuracies: dict[Any, Any]) -> None:
     """Accuracy against depth: ours filled, published hollow and dashed."""
     titles = [f"{task}{', shortened' if report.quick else ''}" for task in form.tasks]
     figure, axes = panels(titles, 6.4 if report.quick else 4.6, 4.2)
     for panel, task in zip(axes, form.tasks, strict=True):
         for rule in RULES:
-            own = [(n, found[task, n, rule]) for n in form.layers if (task, n, rule) in found]
+            by_layers = [(n, accuracies[task, n, rule]) for n in form.layers if (task, n, rule) in accuracies]
             known = [(n, published(task, n, rule)) for n in PUBLISHED[task] if published(task, n, rule) is not None]
             panel.plot(*zip(*known, strict=True), "o--", mfc="white", lw=0.9, color=COLOURS[rule], alpha=0.7)
-            panel.plot(*zip(*own, strict=True), "o-", color=COLOURS[rule], label=rule.upper())
+            panel.plot(*zip(*by_layers, strict=True), "o-", color=COLOURS[rule], label=rule.upper())
         panel.set(xlabel="layers", xticks=list(PUBLISHED[task]))
     axes[0].set_ylabel("test accuracy (%)")
     kinds = [

@@ -114,21 +114,21 @@ def reproduce(report: Report) -> None:
         )
     else:
         report.say(f"{form.epochs} epochs at {form.rate:g}, batch 64, {report.seeds} seeds; test accuracies (%)")
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    accuracies: dict[tuple[str, str], dict[str, float]] = {}
     for name in form.tasks:
         data = images(name, form)
         for network in form.networks:
             settings = {"task": data, "layers": network.layers, "epochs": form.epochs}
-            ours = found[name, network.differs] = {}
+            ours = accuracies[name, network.differs] = {}
             for rule in network.rules:
                 label = f"{name}, {rule.upper()}{network.differs}"
                 ours[rule] = train(report, label, rule, published(name, rule), form.rate, **settings)
             if not report.quick and "fg-w" in network.rules:
                 train(report, f"{name}, FG-W at 1e-3", "fg-w", published(name, "fg-w"), 1e-3, **settings)
     if report.quick:
-        for (name, differs), ours in found.items():
+        for (name, differs), ours in accuracies.items():
             judge(report, name, differs, ours)
-    draw(report, form, found)
+    draw(report, form, accuracies)
 
 
 def published(task: str, rule: str) -> Known:
@@ -148,17 +148,17 @@ def images(name: str, form: Form) -> Any:
     return noisysim.tasks.get((x[:n].reshape(shape), y[:n], x_test[:n_test].reshape(shape), y_test[:n_test]))
 
 
-def judge(report: Report, task: str, differs: str, found: dict[str, float]) -> None:
+def judge(report: Report, task: str, differs: str, accuracies: dict[str, float]) -> None:
     """Half of the published gaps, at least."""
     known, network = dict(zip(RULES, PUBLISHED[task][0], strict=True)), differs.removeprefix(", ")
     for better, worse in GAPS:
-        if better in found and worse in found:
-            gap(report, found, known, better, worse, network and f"{network}, ")
-    lost, lost_there = found["bp"] - found["fdfa"], known["bp"] - known["fdfa"]
+        if better in accuracies and worse in accuracies:
+            gap(report, accuracies, known, better, worse, network and f"{network}, ")
+    lost, lost_there = accuracies["bp"] - accuracies["fdfa"], known["bp"] - known["fdfa"]
     report.claim(f"{network and f'{network}, '}BP above FDFA", lost, "<= 5", round(lost_there, 2))
 
 
-def draw(report: Report, form: Form, found: dict[tuple[str, str], dict[str, float]]) -> None:
+def draw(report: Report, form: Form, accuracies: dict[tuple[str, str], dict[str, float]]) -> None:
     """A panel a data set, a line a rule: ours filled, published hollow."""
     titles = [f"{task}{', shortened' if report.quick else ''}" for task in form.tasks]
     figure, axes = panels(titles, 6.4 if report.quick else 4.2, 3.6, sharey=True)
@@ -168,8 +168,8 @@ def draw(report: Report, form: Form, found: dict[tuple[str, str], dict[str, floa
             known, colour = PUBLISHED[task][0][RULES.index(rule)], COLOURS[rule]
             panel.plot(known, place, "o", color=colour, mfc="white")
             for differs, mark in marks.items():
-                if rule in found[task, differs]:
-                    panel.plot(found[task, differs][rule], place, mark, color=colour)
+                if rule in accuracies[task, differs]:
+                    panel.plot(accuracies[task, differs][rule], place, mark, color=colour)
         panel.set(xlabel="test accuracy (%)", yticks=range(len(RULES)))
         panel.set_yticklabels([rule.upper() for rule in reversed(RULES)])
     kinds = [Line2D([], [], color="#555555", ls="", marker="o", mfc="white", label="published")]

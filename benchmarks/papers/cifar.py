@@ -19,6 +19,7 @@ import numpy as np
 import noisysim
 from noisysim.common.types import Floats
 from noisysim.networks.layers import Dense, hidden
+from noisysim.tasks import Task
 
 from .report import Report, histories, panels
 
@@ -157,7 +158,7 @@ def images(form: Form) -> Any:
     return noisysim.tasks.get((averaged(x[:n]), y[:n], averaged(x_test[:n_test]), y_test[:n_test]))
 
 
-def learn(report: Report, form: Form, task: Any, network: str, rule: str, baseline: str = "auto") -> Curves:
+def learn(report: Report, form: Form, task: Task, network: str, rule: str, baseline: str = "auto") -> Curves:
     """Train one network once a seed, and add the rows of its peaks."""
     started = time.perf_counter()
     settings = {} if rule in ("bp", "dbp") else {"sigma": 1e-3, "baseline": baseline}
@@ -196,7 +197,7 @@ def learn(report: Report, form: Form, task: Any, network: str, rule: str, baseli
 
 def gain(
     report: Report,
-    found: Mapping[tuple[str, str], Curves],
+    curves: Mapping[tuple[str, str], Curves],
     network: str,
     better: str,
     worse: str,
@@ -206,14 +207,14 @@ def gain(
     """A claim: by how many points one rule's peak lies above another's."""
     place = Curves._fields.index(part)
     published = PEAKS[network][better][place] - PEAKS[network][worse][place]
-    change = found[network, better].peak(part) - found[network, worse].peak(part)
+    change = curves[network, better].peak(part) - curves[network, worse].peak(part)
     name = f"{NETWORKS[network]}, {better.upper()} over {worse.upper()}, {'training' if part == 'train' else part}"
     report.claim(name, change, bound, round(published, 1))
 
 
-def lines(found: Mapping[tuple[str, str], Curves], networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
+def lines(curves: Mapping[tuple[str, str], Curves], networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
     """What `draw` takes: for each network its rules' curves, in the order of Table 3."""
-    return {NETWORKS[one]: {rule.upper(): found[one, rule] for rule in PEAKS[one]} for one in networks}
+    return {NETWORKS[network]: {rule.upper(): curves[network, rule] for rule in PEAKS[network]} for network in networks}
 
 
 def draw(report: Report, curves: Mapping[str, Mapping[str, Curves]], rows: int = 1) -> None:

@@ -34,6 +34,7 @@ import numpy as np
 
 import noisysim
 from noisysim.networks.layers import conv, hidden
+from noisysim.tasks import Task
 
 from .report import Report, histories, panels
 
@@ -93,9 +94,9 @@ def reproduce(report: Report) -> None:
     task = noisysim.tasks.get(form.task)
     report.keep(**{name: str(value) for name, value in form._asdict().items()})
     report.say(f"{task.name}, {form.layers}, {form.epochs} epochs: test accuracy (%) of the last, as the chip reads")
-    found = {}
+    results_of = {}
     for rule, bits in [("bp", 0), ("bp", 8), ("danp", 0), *(("danp", bits) for bits in form.bits)]:
-        found[label(rule, bits)] = measure(report, form, task, rule, bits)
+        results_of[label(rule, bits)] = measure(report, form, task, rule, bits)
 
     def lost(rule: str, bits: int) -> float:
         ideal, noisy = (report.find(label(rule, b))["ours"] for b in (0, bits))  # type: ignore[index]
@@ -107,13 +108,13 @@ def reproduce(report: Report) -> None:
             report.claim(name, lost(rule, bits), LOST[bits])
         else:
             report.row(name, lost(rule, bits))
-    ours = {name: report.find(name)["ours"] for name in found}  # type: ignore[index]
+    ours = {name: report.find(name)["ours"] for name in results_of}  # type: ignore[index]
     report.claim("DANP learns on the crossbar, 8 bits", ours[label("danp", 8)], f">= {form.learned:g}")
     report.claim("BP over DANP, ideal device", ours[label("bp", 0)] - ours[label("danp", 0)], "> 0")
-    draw(report, found)
+    draw(report, results_of)
 
 
-def measure(report: Report, form: Form, task: Any, rule: str, bits: int) -> list[noisysim.Result]:
+def measure(report: Report, form: Form, task: Task, rule: str, bits: int) -> list[noisysim.Result]:
     """Train with one rule on one device, and add the rows of what it reads and of what it costs."""
     started = time.perf_counter()
     learner: dict[str, Any] = {"name": rule}
@@ -154,17 +155,17 @@ def measure(report: Report, form: Form, task: Any, rule: str, bits: int) -> list
     return results
 
 
-def learned(result: noisysim.Result, task: Any) -> float:
+def learned(result: noisysim.Result, task: Task) -> float:
     """Test accuracy (%) of what a chip has learned: its weights and decorrelation matrices, read exactly."""
     layers = [task.input_shape, *hidden(result.config["layers"]), task.n_out]
     chip, state = noisysim.Chip(layers, device="ideal"), result.content["arrays"]["state/chip"]
     changes, cells, turns = [], 0, 0
-    for held in chip.oracle(task.batch("test", slice(1))).weights:
-        n_out, n_in = held.shape
+    for cell_weights in chip.oracle(task.batch("test", slice(1))).weights:
+        n_out, n_in = cell_weights.shape
         weights = state["weights"][cells : cells + n_out * n_in].reshape(n_out, n_in)
         if state["rotations"].size:
             weights = weights @ state["rotations"][turns : turns + n_in**2].reshape(n_in, n_in)
-        changes.append(weights - held)
+        changes.append(weights - cell_weights)
         cells, turns = cells + n_out * n_in, turns + n_in**2
     chip.program(changes)
     hits = 0.0
@@ -174,10 +175,10 @@ def learned(result: noisysim.Result, task: Any) -> float:
     return 100 * hits / int(task.n_test)
 
 
-def draw(report: Report, found: dict[str, list[noisysim.Result]]) -> None:
+def draw(report: Report, results_of: dict[str, list[noisysim.Result]]) -> None:
     """Test accuracy against epochs, and against the products that arrays have computed: mean and range."""
     figure, axes = panels(["Test accuracy", "... against the arrays' products"], 4.4, 4.2, sharey=True)
-    for name, results in found.items():
+    for name, results in results_of.items():
         rule, bits = name.partition(",")[0], int("".join(c for c in name if c.isdigit()) or 0)
         values = 100 * histories(results, "test_accuracy", lost=0)
         products = histories(results, "mvms", lost=np.nan)[0] / 1e6

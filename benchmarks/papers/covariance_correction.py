@@ -74,7 +74,7 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
     truth = [np.mean(layer, axis=0) for layer in zip(*map(oracle.gradient, passes), strict=True)]
     learner = noisysim.learners.get(name)
     state = learner.init(chip.sizes, seed=seed, offers=chip.offers - {"oracle"})
-    found, observed = [], None
+    by_count, observed = [], None
     total: list[Any] = [0.0] * len(truth)
     halves: list[list[Any]] = [[0.0] * len(truth), [0.0] * len(truth)]
     for step in range(1, max(KS) + 1):
@@ -85,25 +85,25 @@ def averaged(device: str, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]
         half = halves[step % 2]
         half[:] = [t + g.astype(float) for t, g in zip(half, gradient, strict=True)]
         if step in KS:
-            found.append(angles(total, truth))
-    return np.array(found), angle_of_mean(halves, truth)
+            by_count.append(angles(total, truth))
+    return np.array(by_count), angle_of_mean(halves, truth)
 
 
 def measure_angles(report: Report, label: str, device: str, judged: bool) -> dict[str, np.ndarray]:
     """Rows of one chip; the angles, (networks, K, layers)."""
-    found, seeds = {}, range(report.seeds)
+    angles_of, seeds = {}, range(report.seeds)
     for name in ("anp", "canp"):
         started = time.perf_counter()
         both = [averaged(device, name, seed) for seed in seeds]
-        found[name] = np.array([angle for angle, _ in both])
-        own, took = found[name][:, -1].mean(0), time.perf_counter() - started
+        angles_of[name] = np.array([angle for angle, _ in both])
+        last, took = angles_of[name][:, -1].mean(0), time.perf_counter() - started
         report.row(
-            f"{name.upper()}, {label}, layers 2 to 4", own[1:], REFERENCE[name] if judged else None, seconds=took
+            f"{name.upper()}, {label}, layers 2 to 4", last[1:], REFERENCE[name] if judged else None, seconds=took
         )
-        report.row(f"{name.upper()}, {label}, layer 1", own[0])
+        report.row(f"{name.upper()}, {label}, layer 1", last[0])
         bias = np.mean([b for _, b in both], axis=0)
         report.row(f"{name.upper()}, {label}, bias, layers 1 to 4", bias)
-    anp, canp = (found[name][:, -1].mean(0) for name in ("anp", "canp"))
+    anp, canp = (angles_of[name][:, -1].mean(0) for name in ("anp", "canp"))
     for layer in (1, 2):
         name, ratio = f"CANP / ANP, {label}, layer {layer + 1}", float(canp[layer] / anp[layer])
         if judged:
@@ -111,15 +111,15 @@ def measure_angles(report: Report, label: str, device: str, judged: bool) -> dic
         else:
             report.row(name, ratio)
     report.claim(f"most degrees worse, {label}", float((canp - anp).max()), "<= 3")
-    return found
+    return angles_of
 
 
-def draw(report: Report, found: dict[str, np.ndarray]) -> None:
+def draw(report: Report, angles_of: dict[str, np.ndarray]) -> None:
     """Angles against K, a panel a layer."""
     figure, axes = panels([f"layer {k + 1}" for k in range(len(SIZES) - 1)], width=3.0, height=3.0, sharey=True)
     for layer, panel in enumerate(axes):
         for name, colour in (("anp", "#8a8f98"), ("canp", "#c2410c")):
-            panel.plot(KS, found[name][:, :, layer].mean(0), "o-", color=colour, ms=3, label=name.upper())
+            panel.plot(KS, angles_of[name][:, :, layer].mean(0), "o-", color=colour, ms=3, label=name.upper())
         panel.set(xscale="log", xlabel="updates averaged", ylim=(0, 90), yticks=(0, 30, 60, 90))
     axes[0].set_ylabel("angle to the gradient (degrees)")
     axes[0].legend(frameon=False)
@@ -167,13 +167,13 @@ def measure_learning(report: Report, samples: int) -> None:
     for (optimizer, pair), rates in RATES.items():
         if pair != PAIRS[0] and (report.quick or samples > 1):
             continue
-        found = {}
+        accuracies = {}
         for name in pair:
             started = time.perf_counter()
-            found[name], spread, rate = best(report, name, optimizer, samples, rates)
+            accuracies[name], spread, rate = best(report, name, optimizer, samples, rates)
             label, took = f"{name.upper()}, {optimizer}, K = {samples}", time.perf_counter() - started
-            report.row(label, found[name], spread=spread, seconds=took, note=f"rate {rate:g}", rate=rate)
-        gain = found[pair[1]] - found[pair[0]]
+            report.row(label, accuracies[name], spread=spread, seconds=took, note=f"rate {rate:g}", rate=rate)
+        gain = accuracies[pair[1]] - accuracies[pair[0]]
         report.row(f"gain of the correction, {pair[1].upper()}, {optimizer}, K = {samples}", gain)
 
 
@@ -186,9 +186,9 @@ def reproduce(report: Report) -> None:
     for label, device in CHIPS.items():
         first = label == next(iter(CHIPS))
         if first or not report.quick:
-            found = measure_angles(report, label, device, judged=first)
+            angles_of = measure_angles(report, label, device, judged=first)
             if first:
-                draw(report, found)
+                draw(report, angles_of)
     measure_cost(report)
     shortened = ", 1 epoch, one rate" if report.quick else ""
     report.say(f"Fashion-MNIST on the same chip: final test accuracy (%), best rate{shortened}")

@@ -89,14 +89,14 @@ def predicted(chip: Chip, batch: Batch) -> dict[str, Doubles]:
     """
     truth, _, signals, inputs = exact(chip, batch)
     squares = [(s**2).sum(1) for s in signals]
-    found: dict[str, list[Doubles]] = {"np": [], "inp": []}
-    for layer, own in enumerate(squares):
+    by_rule: dict[str, list[Doubles]] = {"np": [], "inp": []}
+    for layer, square in enumerate(squares):
         n, x2 = signals[layer].shape[1], (np.asarray(inputs[layer], float) ** 2).sum(1)
-        variances = {"np": n * sum(squares) + own, "inp": n / (n + 2) * (n + 2) * own - own}
+        variances = {"np": n * sum(squares) + square, "inp": n / (n + 2) * (n + 2) * square - square}
         for name, variance in variances.items():
             error = (x2 * variance).sum() / BATCH**2 / (np.asarray(truth[layer], float) ** 2).sum()
-            found[name].append(np.degrees(np.arctan(np.sqrt(error / np.array(KS)))))
-    return {name: np.array(v).T for name, v in found.items()}
+            by_rule[name].append(np.degrees(np.arctan(np.sqrt(error / np.array(KS)))))
+    return {name: np.array(v).T for name, v in by_rule.items()}
 
 
 def gradients(chip: Chip, batch: Batch, learner: Learner, count: int, seed: int = 0) -> Iterator[list[Doubles]]:
@@ -170,11 +170,11 @@ def nearest(count: int) -> tuple[int, float, dict[str, tuple[Doubles, Doubles]],
     misses, all_angles, floors = [], [], []
     for seed in range(count):
         chip, batch = network(seed)
-        found = predicted(chip, batch)
+        by_rule = predicted(chip, batch)
         truth, expected, *_ = exact(chip, batch)
         floors.append(angles(expected, truth))
-        all_angles.append(found)
-        near = [np.abs(found[n] - np.array(TABLE[n]))[1:].max() for n in found]
+        all_angles.append(by_rule)
+        near = [np.abs(by_rule[n] - np.array(TABLE[n]))[1:].max() for n in by_rule]
         misses.append(max(*near, np.abs(floors[-1] - BIAS_FLOOR).max()))
     best = int(np.argmin(misses))
     spread = {n: (np.mean([a[n] for a in all_angles], 0), np.std([a[n] for a in all_angles], 0)) for n in ("np", "inp")}
@@ -187,10 +187,10 @@ def reproduce(report: Report) -> None:
     report.keep(sizes=SIZES, batch=BATCH, sigma=SIGMA, unit="degrees, layers 1 to 4")
     chip, batch, seed = choose(report, networks)
     truth, expected, *_ = exact(chip, batch)
-    found = {name: table(report, chip, batch, name, truth, expected, longest) for name in TABLE}
-    order(report, found)
+    measured_angles = {name: table(report, chip, batch, name, truth, expected, longest) for name in TABLE}
+    order(report, measured_angles)
     passes(report, chip, batch)
-    draw(report, found)
+    draw(report, measured_angles)
     if not report.quick:
         noisy_baselines(report, seed, batch, truth)
 
@@ -228,7 +228,7 @@ def table(
 ) -> dict[int, Doubles]:
     """The rows of one rule; its angles for every number of draws."""
     started = time.perf_counter()
-    found, spreads, halves = measured(chip, batch, name, truth, longest)
+    by_count, spreads, halves = measured(chip, batch, name, truth, longest)
     took, analytic = time.perf_counter() - started, predicted(chip, batch)
     for row, k in enumerate(KS):
         if k > longest:
@@ -236,25 +236,27 @@ def table(
         tolerance = None if report.quick else 6 if k == 1 else 3
         report.row(
             f"{name.upper()}, K = {k}",
-            found[k],
+            by_count[k],
             TABLE[name][row],
             tolerance,
             seconds=took if k == 1 else 0,
             sd_of_draws=spreads[k].round(1),
         )
         if name in analytic and k > 1:
-            own = analytic[name][row].round(1)
-            report.row(f"{name.upper()}, K = {k}, against its own variance", found[k], own, 3 if report.quick else 1.5)
+            exact = analytic[name][row].round(1)
+            report.row(
+                f"{name.upper()}, K = {k}, against its own variance", by_count[k], exact, 3 if report.quick else 1.5
+            )
     if name == "anp" and not report.quick:
         floor, off = angles(expected, truth).round(1), angle_of_mean(halves, expected)
         report.row("E[ANP] against the truth", angle_of_mean(halves, truth), floor, 3)
         report.row("E[ANP] against its exact direction", off, [0, 0, 0, 0], "<= 5", passed=off.max() <= 5)
-    return found
+    return by_count
 
 
-def order(report: Report, found: dict[str, dict[int, Doubles]]) -> None:
+def order(report: Report, by_rule: dict[str, dict[int, Doubles]]) -> None:
     """The paper's order: INP aligns best, then ANP, then NP; in layer 1 NP and ANP are the same."""
-    inp, anp, np_ = (found[name][10][1:3] for name in ("inp", "anp", "np"))
+    inp, anp, np_ = (by_rule[name][10][1:3] for name in ("inp", "anp", "np"))
     least = min((anp - inp).min(), (np_ - anp).min())
     report.claim("K = 10, layers 2, 3: INP < ANP < NP", least, "> 0")
 
@@ -267,12 +269,12 @@ def passes(report: Report, chip: Chip, batch: Batch) -> None:
         report.row(f"{name.upper()}, passes per update", len(learner.drives(state, BATCH)), noisy + 1, 0)
 
 
-def draw(report: Report, found: dict[str, dict[int, Doubles]]) -> None:
+def draw(report: Report, by_rule: dict[str, dict[int, Doubles]]) -> None:
     """Angles against samples and against noisy passes, a line per layer, darker the deeper."""
     figure, axes = panels(["Figure 2: noise samples", "Figure 6: noisy passes"], sharey=True)
     colours = {"np": "#D55E00", "anp": "#0072B2", "inp": "#009E73"}
     for name, colour in colours.items():
-        ks, values = np.array(list(found[name])), np.array(list(found[name].values()))
+        ks, values = np.array(list(by_rule[name])), np.array(list(by_rule[name].values()))
         for layer in range(values.shape[1]):
             for panel, x in zip(axes, (ks, ks * PASSES[name]), strict=True):
                 label = name.upper() if layer == values.shape[1] - 1 else None

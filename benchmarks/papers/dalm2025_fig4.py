@@ -23,17 +23,17 @@ def reproduce(report: Report) -> None:
     """Train both rules both ways, and judge what the noisy baseline costs."""
     form, task = cifar.begin(report, ["dalm-3"])
     ways = {"": "auto", " noisy": "noisy"}
-    found = {
+    curves = {
         f"{rule.upper()}{way}": cifar.learn(report, form, task, "dalm-3", rule, baseline)
         for rule in ("dnp", "danp")
         for way, baseline in ways.items()
     }
-    report.claim("DANP loses, test", found["DANP"].peak("test") - found["DANP noisy"].peak("test"), "<= 2")
-    last = {name: float(curves.train[:, -1].mean()) for name, curves in found.items()}
+    report.claim("DANP loses, test", curves["DANP"].peak("test") - curves["DANP noisy"].peak("test"), "<= 2")
+    last = {name: float(of_network.train[:, -1].mean()) for name, of_network in curves.items()}
     if report.quick:
         report.claim("DNP loses, training, last epoch", last["DNP"] - last["DNP noisy"], "> 0")
     else:
-        report.claim("DNP loses, test", found["DNP"].peak("test") - found["DNP noisy"].peak("test"), ">= 1")
-        fallen = found["DNP noisy"].peak("train") - last["DNP noisy"]
+        report.claim("DNP loses, test", curves["DNP"].peak("test") - curves["DNP noisy"].peak("test"), ">= 1")
+        fallen = curves["DNP noisy"].peak("train") - last["DNP noisy"]
         report.claim("DNP, noisy baseline, falls late, training", fallen, ">= 1")
-    cifar.draw(report, {"3 hidden layers": found})
+    cifar.draw(report, {"3 hidden layers": curves})

@@ -46,48 +46,57 @@ def reproduce(report: Report) -> None:
     report.keep(sizes=sizes, batch=BATCH, draws=DRAWS, layer=SECOND + 1)
     batch = noisysim.tasks.get("cifar10").batch("train", slice(BATCH))
     chips = [noisysim.Chip(sizes, "ideal", seed=seed, backend=report.backend) for seed in range(report.seeds)]
-    found = {variance: one(report, chips, batch, variance) for variance in VARIANCES}
-    judge(report, found)
-    draw(report, found)
+    by_variance = {variance: measure(report, chips, batch, variance) for variance in VARIANCES}
+    judge(report, by_variance)
+    draw(report, by_variance)
 
 
-def one(report: Report, chips: list[Chip], batch: Batch, variance: float) -> Doubles:
+def measure(report: Report, chips: list[Chip], batch: Batch, variance: float) -> Doubles:
     """Angles of the rules at one variance, in the order of RULES, and their row."""
-    started, seen = time.perf_counter(), []
+    started, measured = time.perf_counter(), []
     for chip in chips:
         truth = chip.oracle(batch).gradient(chip.forward(batch))[SECOND]
         for name in RULES:
             learner = noisysim.learners.get(name, sigma=variance**0.5)
             made = gradients(chip, batch, learner, DRAWS)
-            seen.append(np.mean([angles([gradient[SECOND]], [truth])[0] for gradient in made]))
-    found = np.array(seen).reshape(len(chips), len(RULES))
+            measured.append(np.mean([angles([gradient[SECOND]], [truth])[0] for gradient in made]))
+    angles_of = np.array(measured).reshape(len(chips), len(RULES))
     report.row(
         f"sigma^2 = {variance:.0e}, NP/ANP/INP",
-        found.mean(axis=0),
+        angles_of.mean(axis=0),
         seconds=time.perf_counter() - started,
-        networks=found.round(2),
+        networks=angles_of.round(2),
     )
-    mean: Doubles = found.mean(axis=0)
+    mean: Doubles = angles_of.mean(axis=0)
     return mean
 
 
-def judge(report: Report, found: dict[float, np.ndarray]) -> None:
+def judge(report: Report, by_variance: dict[float, np.ndarray]) -> None:
     """Where the angles are stable, where they are not, and their order."""
-    reference = found[1e-6]
+    reference = by_variance[1e-6]
     for at, name in enumerate(map(str.upper, RULES)):
         for low, high, bound in ((1e-6, 1e-4, "<= 1"), (1e-10, 1e-6, "<= 2")):
-            within = [angle[at] for variance, angle in found.items() if low <= variance * 1.001 and variance <= high]
+            within = [
+                angle[at] for variance, angle in by_variance.items() if low <= variance * 1.001 and variance <= high
+            ]
             report.claim(f"{name} moves, sigma^2 {low:.0e} to {high:.0e}", max(within) - min(within), bound)
-        report.claim(f"{name}, sigma^2 = 10 adds", found[10.0][at] - reference[at], ">= 2")
+        report.claim(f"{name}, sigma^2 = 10 adds", by_variance[10.0][at] - reference[at], ">= 2")
     np_, anp, inp = reference
     report.claim("INP < ANP < NP at 1e-6 (least gap)", min(anp - inp, np_ - anp), "> 0")
 
 
-def draw(report: Report, found: dict[float, np.ndarray]) -> None:
+def draw(report: Report, by_variance: dict[float, np.ndarray]) -> None:
     """Angles against the variance, and where the paper's curves turn."""
     figure, (axes,) = panels(["Second hidden layer"], 6.0, 4.0)
     for at, (name, colour) in enumerate(RULES.items()):
-        axes.plot(list(found), [angle[at] for angle in found.values()], "o-", ms=4, color=colour, label=name.upper())
+        axes.plot(
+            list(by_variance),
+            [angle[at] for angle in by_variance.values()],
+            "o-",
+            ms=4,
+            color=colour,
+            label=name.upper(),
+        )
     axes.axvspan(1e-7, 1e-3, color="0.93", zorder=0, label="stable in the paper")
     axes.set(xscale="log", xlabel="variance of the perturbation, σ²", ylabel="angle to the true gradient (degrees)")
     axes.legend(frameon=False)

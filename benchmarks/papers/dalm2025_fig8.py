@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 import noisysim
+from noisysim.tasks import Task
 
 from .report import Report, histories, panels
 
@@ -42,22 +43,22 @@ def reproduce(report: Report) -> None:
     """Find the rates, train, and judge the order."""
     task = noisysim.tasks.get("sarcos", standardise_targets=False)
     settings, share = form(report, task)
-    found = {}
+    by_rule = {}
     for rule in PUBLISHED:
         started = time.perf_counter()
-        given = {**settings, "learner": learner(rule)}
-        rate, tried = search(report, given)
-        found[rule] = losses(report, {**given, "learning_rate": rate})
-        row(report, rule, found[rule][:, 1, -1], rate, tried, time.perf_counter() - started)
-    ends = {rule: float(curves[:, 1, -1].mean()) for rule, curves in found.items()}
+        of_rule = {**settings, "learner": learner(rule)}
+        rate, tried = search(report, of_rule)
+        by_rule[rule] = losses(report, {**of_rule, "learning_rate": rate})
+        row(report, rule, by_rule[rule][:, 1, -1], rate, tried, time.perf_counter() - started)
+    ends = {rule: float(curves[:, 1, -1].mean()) for rule, curves in by_rule.items()}
     for rule, end in ends.items():
         report.claim(f"{rule.upper()}, of the mean torques' loss", end / share, "<= 0.25")
     for better, worse in ORDER if report.quick else ORDER_FULL:
         report.claim(f"{better.upper()} below {worse.upper()}, by", ends[worse] - ends[better], "> 0")
-    draw(report, found)
+    draw(report, by_rule)
 
 
-def form(report: Report, task: Any) -> tuple[dict[str, Any], float]:
+def form(report: Report, task: Task) -> tuple[dict[str, Any], float]:
     """Settings of every run, and the test loss of the mean torques; says what is run."""
     batch_size, updates = (100, 1600) if report.quick else (1000, UPDATES)
     epochs = round(updates / -(-task.n_train // batch_size))
@@ -84,20 +85,20 @@ def learner(rule: str) -> dict[str, Any]:
     return {"name": rule, **settings}
 
 
-def search(report: Report, given: dict[str, Any]) -> tuple[float, dict[float, float]]:
+def search(report: Report, settings: dict[str, Any]) -> tuple[float, dict[float, float]]:
     """The learning rate with the lowest training loss, doubling until unstable; and what every rate gave."""
     tried: dict[float, float] = {}
     for rate in RATES[14:] if report.quick else RATES:
-        result = report.runs(seeds=1, **{**given, "learning_rate": rate})[0]
+        result = report.runs(seeds=1, **{**settings, "learning_rate": rate})[0]
         tried[rate] = np.inf if result.status == "diverged" else float(result.history["train_loss"][-1])
         if not tried[rate] <= 2 * min(tried.values()):
             break
     return min(tried, key=lambda one: tried[one]), tried
 
 
-def losses(report: Report, given: dict[str, Any]) -> np.ndarray:
+def losses(report: Report, settings: dict[str, Any]) -> np.ndarray:
     """Training and test loss of every epoch, (seeds, 2, epochs); infinite after a divergence."""
-    results = report.runs(**given)
+    results = report.runs(**settings)
     return np.stack([histories(results, name, lost=np.inf) for name in ("train_loss", "test_loss")], axis=1)
 
 
@@ -117,11 +118,11 @@ def row(report: Report, rule: str, ends: np.ndarray, rate: float, tried: dict[fl
     )
 
 
-def draw(report: Report, found: dict[str, np.ndarray]) -> None:
+def draw(report: Report, by_rule: dict[str, np.ndarray]) -> None:
     """Losses against epochs: mean and range over the seeds."""
     figure, axes = panels(["Training", "Test"], 4.0, 4.0, sharey=True)
     for part, panel in enumerate(axes):
-        for rule, curves in found.items():
+        for rule, curves in by_rule.items():
             colour = COLOURS[rule.removeprefix("d")]
             epochs, values = np.arange(1, curves.shape[2] + 1), curves[:, part]
             panel.plot(epochs, values.mean(axis=0), "-" if rule[0] == "d" else "--", color=colour, label=rule.upper())

@@ -55,22 +55,24 @@ def reproduce(report: Report) -> None:
     """Train all of them, and judge what depth and decorrelation do."""
     form, task = cifar.begin(report, DEPTHS, DEEP)
     rules = tuple(cifar.PEAKS["dalm-9"])
-    found = {(one, rule): cifar.learn(report, form, task, one, rule) for one in DEPTHS for rule in rules}
+    curves = {(network, rule): cifar.learn(report, form, task, network, rule) for network in DEPTHS for rule in rules}
     form, task = cifar.begin(report, ["dalm-convnet"], CONVNET)
     for rule in cifar.PEAKS["dalm-convnet"]:
-        found["dalm-convnet", rule] = cifar.learn(report, form, task, "dalm-convnet", rule)
+        curves["dalm-convnet", rule] = cifar.learn(report, form, task, "dalm-convnet", rule)
     for better in ("danp", "dinp"):
-        cifar.gain(report, found, "dalm-9", better, "dnp", "test", "> 0")
-        deepens(report, found, better, "dnp")
+        cifar.gain(report, curves, "dalm-9", better, "dnp", "test", "> 0")
+        deepens(report, curves, better, "dnp")
     for gained, on, bound in GAINS:
-        cifar.gain(report, found, "dalm-convnet", gained, on, "test", bound)
-    deep = {f"{rule.upper()}, {cifar.NETWORKS[one]}": found[one, rule] for rule in rules for one in DEPTHS}
-    cifar.draw(report, {"fully connected": deep, **cifar.lines(found, ["dalm-convnet"])}, rows=2)
+        cifar.gain(report, curves, "dalm-convnet", gained, on, "test", bound)
+    deep = {f"{rule.upper()}, {cifar.NETWORKS[network]}": curves[network, rule] for rule in rules for network in DEPTHS}
+    cifar.draw(report, {"fully connected": deep, **cifar.lines(curves, ["dalm-convnet"])}, rows=2)
 
 
 def deepens(report: Report, curves: dict[tuple[str, str], cifar.Curves], better: str, worse: str) -> None:
     """A claim: one rule's lead over another is larger in 9 hidden layers than in 3."""
-    leads = [curves[one, better].peak("test") - curves[one, worse].peak("test") for one in ("dalm-3", "dalm-9")]
-    known = [cifar.PEAKS[one][better][1] - cifar.PEAKS[one][worse][1] for one in ("dalm-3", "dalm-9")]
+    leads = [
+        curves[network, better].peak("test") - curves[network, worse].peak("test") for network in ("dalm-3", "dalm-9")
+    ]
+    known = [cifar.PEAKS[network][better][1] - cifar.PEAKS[network][worse][1] for network in ("dalm-3", "dalm-9")]
     name = f"{better.upper()}'s lead over {worse.upper()} grows with depth, test"
     report.claim(name, leads[1] - leads[0], "> 0", round(known[1] - known[0], 1), leads=leads)

@@ -25,11 +25,11 @@ def reproduce(report: Report) -> None:
     networks = DEEP if report.quick else tuple(cifar.PEAKS)
     form, task = cifar.begin(report, networks, SHORT)
     columns = [(network, rule) for network in networks for rule in cifar.PEAKS[network]]
-    found = {column: cifar.learn(report, form, task, *column) for column in columns}
+    curves = {column: cifar.learn(report, form, task, *column) for column in columns}
     for network, rule in columns:
         if network in DEEP:
-            learned = found[network, rule].peak("test")
+            learned = curves[network, rule].peak("test")
             report.claim(f"{cifar.NETWORKS[network]}, {rule.upper()} learns, test", learned, ">= 20")
     for better in ("dinp", "danp"):
-        cifar.gain(report, found, "dalm-9", better, "dnp", "test", "> 0")
-    cifar.draw(report, cifar.lines(found, networks), 1 if report.quick else len(networks))
+        cifar.gain(report, curves, "dalm-9", better, "dnp", "test", "> 0")
+    cifar.draw(report, cifar.lines(curves, networks), 1 if report.quick else len(networks))

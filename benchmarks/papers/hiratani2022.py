@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import noisysim
+from noisysim import Batch, Chip, Observation
 from noisysim.chip.diagnostics import Dimensionality, Probe
+from noisysim.common.plain_arrays import NonFiniteError
+from noisysim.compute.observation import LossFunction
+from noisysim.learners import Learner
+from noisysim.networks.architecture import Architecture
+from noisysim.tasks import Task
 
 from .hiratani2022_fig2 import power
 from .report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BATCH, STEP = 100, 10**0.25
 LOST = 10.0  # a run whose test error exceeds its first one by this factor has diverged
@@ -23,7 +32,7 @@ RULES = {
     "noisy REINFORCE": "reinforce:sigma=1e-3,hidden_noise=True",
     "NP": NP,
 }
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "SGD": {"color": "#0072B2", "marker": "o"},
     "REINFORCE": {"color": "#009E73", "marker": "s"},
     "noisy REINFORCE": {"color": "#009E73", "marker": "s", "ls": "--", "mfc": "white"},
@@ -61,41 +70,48 @@ def geometric(values: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log(list(values)))))
 
 
-def stream(task: Any, seed: int, loss: Any = None) -> Iterator[Any]:
+def stream(task: Task, seed: int, loss: LossFunction | None = None) -> Iterator[Any]:
     """Batches without end, each epoch in another order; judged by `loss`, if given, in place of the task's own."""
     for batch in itertools.chain.from_iterable(task.batches(BATCH, seed, epoch) for epoch in itertools.count()):
         yield batch._replace(loss=loss) if loss else batch
 
 
-def network(report: Report, task: Any, hidden: Iterable[int], seed: int) -> Any:
+def network(report: Report, task: Task, hidden: Iterable[int], seed: int) -> Any:
     """An exact chip with ReLU, biases and Glorot weights."""
     sizes = (task.n_in, *hidden, task.n_out)
     return noisysim.Chip(sizes, "ideal", "relu", seed=seed, backend=report.backend, bias=True, init="glorot")
 
 
-def begin(rule: Any, chip: Any, task: Any, seed: int) -> Any:
+def begin(rule: Learner, chip: Chip, task: Task, seed: int) -> Any:
     """A rule's state before its first update."""
     return rule.init(chip.sizes, seed=seed, offers=chip.offers, activation="relu", loss=task.loss, bias=True)
 
 
-def error_of(task: Any, seen: Any, batch: Any) -> float:
+def error_of(task: Task, observation: Observation, batch: Batch) -> float:
     """Share of wrong answers in an observation of a batch, or mean square of a target value."""
     if task.classification:
-        return float(np.mean(seen.output.argmax(axis=1) != batch.targets.argmax(axis=1)))
-    return float(2 / task.n_out * seen.loss.mean())
+        return float(np.mean(observation.output.argmax(axis=1) != batch.targets.argmax(axis=1)))
+    assert observation.loss is not None
+    return float(2 / task.n_out * observation.loss.mean())
 
 
-def dimensionality(net: Any, seen: Any, batch: Any) -> float:
+def dimensionality(net: Architecture, observation: Observation, batch: Batch) -> float:
     """Participation ratio of the first hidden layer's outputs in an observation of a batch."""
-    probe = Probe(batch, [seen], None, net, None, lambda count: iter(()))
+    probe = Probe(batch, [observation], None, net, None, lambda count: iter(()))
     return float(Dimensionality().measure(probe)[0])
+
+
+def input_norm(chip: noisysim.Chip, batch: noisysim.Batch) -> float:
+    """|W1|^2, without biases."""
+    weights = chip.oracle(batch).weights[0][:, : chip.sizes[0]]
+    return float(np.square(weights, dtype=float).sum())
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what diverges may overflow before it is looked at
 def learn(
-    report: Report, task: Any, hidden: Iterable[int], learner: str, rate: float, *, seed: int, most: int,
+    report: Report, task: Task, hidden: Iterable[int], learner: str, rate: float, *, seed: int, most: int,
     every: int = 20, until: float = 0.0, tested: int = 10_000, dimensions: bool = False,
-    loss: Any = None,
+    loss: LossFunction | None = None,
 ) -> Course:  # fmt: skip
     """Learn for `most` updates, or until the test error is down to `until` or has diverged (`LOST`)."""
     chip, test = network(report, task, hidden, seed), task.batch("test", slice(tested))
@@ -105,11 +121,10 @@ def learn(
     observed = gradient = None
     for step, batch in enumerate(stream(task, seed, loss)):
         if step % every == 0:
-            seen = chip.forward(test)
-            error = error_of(task, seen, test)
-            room = dimensionality(chip.architecture, seen, test) if dimensions else np.nan
-            weights = chip.oracle(test).weights[0][:, : task.n_in]
-            looks.append((step, error, np.square(weights, dtype=float).sum(), room))
+            observation = chip.forward(test)
+            error = error_of(task, observation, test)
+            room = dimensionality(chip.architecture, observation, test) if dimensions else np.nan
+            looks.append((step, error, input_norm(chip, test), room))
             if step >= most or not until < error <= LOST * looks[0][1]:
                 break
         observed = chip.passes(batch, rule.drives(state, len(batch.inputs)), out=observed)
@@ -117,7 +132,11 @@ def learn(
         gradient, state = rule.update(state, observed, oracle=oracle, out=gradient)
         assert gradient is not None
         gradient, memory = descent.update(gradient, memory, rate)
-        chip.program(gradient)
+        try:
+            chip.program(gradient)
+        except NonFiniteError:  # diverged between two looks
+            looks.append((step + 1, np.inf, input_norm(chip, test), np.nan))
+            break
         if rule.normalise:
             chip.normalise()
     updates, errors, norms, rooms = np.array(looks).T
@@ -131,31 +150,31 @@ def fastest(start: float, time_at: Callable[[float, float], float], longest: flo
     """
     best, rate = time_at(start, longest), start
     if best < np.inf:
-        while (found := time_at(rate * STEP, best)) < best:
-            best, rate = found, rate * STEP
+        while (updates := time_at(rate * STEP, best)) < best:
+            best, rate = updates, rate * STEP
         if rate > start:
             return best, rate
     for _ in range(6):
-        found = time_at(rate / STEP, min(best, longest))
-        if found >= best < np.inf:
+        updates = time_at(rate / STEP, min(best, longest))
+        if updates >= best < np.inf:
             break
-        best, rate = found, rate / STEP
+        best, rate = updates, rate / STEP
     return best, rate
 
 
 def updates_to(
-    report: Report, task: Any, hidden: Iterable[int], learner: str, target: float, start: float, longest: int,
+    report: Report, task: Task, hidden: Iterable[int], learner: str, target: float, start: float, longest: int,
     **more: Any,
 ) -> tuple[float, float]:  # fmt: skip
     """Fewest updates to a target, median over seeds, at the rate that suits the first seed best."""
 
     def time_at(rate: float, most: float, seed: int = 0) -> float:
-        seen = learn(report, task, hidden, learner, rate, seed=seed, most=int(most), until=target, **more)
-        return float(seen.updates[-1]) if seen.error[-1] <= target else np.inf
+        course = learn(report, task, hidden, learner, rate, seed=seed, most=int(most), until=target, **more)
+        return float(course.updates[-1]) if course.error[-1] <= target else np.inf
 
     best, rate = fastest(start, time_at, longest)
-    others = [time_at(rate, 3 * best, seed) for seed in range(1, report.seeds)] if best < np.inf else []
-    return float(np.median([best, *others])), rate
+    of_other_seeds = [time_at(rate, 3 * best, seed) for seed in range(1, report.seeds)] if best < np.inf else []
+    return float(np.median([best, *of_other_seeds])), rate
 
 
 def ratio(times: dict[str, dict[Any, float]], above: str, below: str) -> float:
@@ -163,14 +182,16 @@ def ratio(times: dict[str, dict[Any, float]], above: str, below: str) -> float:
     return float(np.mean([np.log10(times[above][n] / times[below][n]) for n in times[above]]))
 
 
-def growth(seen: dict[Any, float]) -> float:
+def growth(by_size: dict[Any, float]) -> float:
     """Power with which values grow with what they belong to; NaN for fewer than two, or where one is not finite."""
     return (
-        power(list(seen), list(seen.values())) if len(seen) > 1 and np.isfinite(list(seen.values())).all() else np.nan
+        power(list(by_size), list(by_size.values()))
+        if len(by_size) > 1 and np.isfinite(list(by_size.values())).all()
+        else np.nan
     )
 
 
-def sizes_axis(panel: Any, sizes: Iterable[int], label: str) -> None:
+def sizes_axis(panel: Axes, sizes: Iterable[int], label: str) -> None:
     """A logarithmic axis that names the sizes there are."""
     panel.set(xscale="log", xlabel=label)
     panel.set_xticks(list(sizes), [f"{n:.1e}" if n < 1 else str(n) for n in sizes])

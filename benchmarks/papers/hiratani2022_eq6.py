@@ -16,7 +16,7 @@ The quick form has fewer widths.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,6 +26,7 @@ from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
 from noisysim.common.types import Doubles
 
 from .hiratani2022_fig2 import power
+from .report import Report
 
 SECONDS = (80, 8)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
@@ -47,9 +48,9 @@ class Share(Diagnostic):
         return shares
 
 
-def cosines(report: Any, width: int) -> tuple[np.ndarray, np.ndarray]:
+def cosines(report: Report, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Means over the training samples and seeds of the cosine and of the root of the share, (layers,)."""
-    found = []
+    of_seeds = []
     for seed in range(report.seeds):
         result = noisysim.run(
             "digits", layers=[width] * HIDDEN, activation="tanh", device="ideal", init="glorot", backend=report.backend,
@@ -58,12 +59,12 @@ def cosines(report: Any, width: int) -> tuple[np.ndarray, np.ndarray]:
         )  # fmt: skip
         if result.status == "interrupted":
             raise KeyboardInterrupt
-        found.append([result.diagnostics[name].mean(axis=0) for name in ("cosine", "share")])
-    cosine, share = np.mean(found, axis=0)
+        of_seeds.append([result.diagnostics[name].mean(axis=0) for name in ("cosine", "share")])
+    cosine, share = np.mean(of_seeds, axis=0)
     return cosine, share
 
 
-def reproduce(report: Any) -> None:
+def reproduce(report: Report) -> None:
     """Equation 6."""
     widths = np.array(WIDTHS[::2] if report.quick else WIDTHS)
     report.keep(task="digits", hidden_layers=HIDDEN, widths=widths, activation="tanh")

@@ -29,6 +29,8 @@ from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
 from noisysim.common.fields import Field
 from noisysim.tasks.teacher import teacher_weights
 
+from .report import Report
+
 SECONDS = (250, 6)
 N_IN, N_OUT = 100, 10
 RATES = (0.8, 1.0, 1.2, 1.4)  # eta*
@@ -65,7 +67,9 @@ class Course(NamedTuple):
         return int(np.argmin(self.error))
 
 
-def course(report: Any, n_hidden: int, rate: float, steps: int, seed: int, noise: float = 0.0, **more: Any) -> Course:
+def course(
+    report: Report, n_hidden: int, rate: float, steps: int, seed: int, noise: float = 0.0, **more: Any
+) -> Course:
     """Follow one student for `steps` steps, or until it diverges."""
     settings = {
         "learner": "np:sigma=1e-3", "init": "glorot", "every": max(1, steps // 300), "backend": report.backend,
@@ -91,7 +95,7 @@ def deviation(courses: list[Course], expected: theory.Trajectory, least: float) 
     return float(np.abs(np.log10(error / wanted))[wanted > least].max())
 
 
-def reproduce(report: Any) -> None:
+def reproduce(report: Report) -> None:
     """Figure 1."""
     n_hidden, steps = (1000, 12_000) if report.quick else (10_000, 20_000)
     rates = (RATES[0], RATES[-1]) if report.quick else RATES
@@ -102,9 +106,11 @@ def reproduce(report: Any) -> None:
         f"{N_IN}-{n_hidden}-{N_OUT}, {report.seeds} seeds of {steps:,} steps; eta* = {critical:.3g} (two variables), "
         f"{student.critical_rate(4):.3g} (four)"
     )
-    found = {r: [course(report, n_hidden, r * critical, steps, seed) for seed in range(report.seeds)] for r in rates}
+    courses_of = {
+        r: [course(report, n_hidden, r * critical, steps, seed) for seed in range(report.seeds)] for r in rates
+    }
     for ratio in rates:
-        judge(report, student, ratio, critical, found[ratio], steps)
+        judge(report, student, ratio, critical, courses_of[ratio], steps)
     gain = 1 + n_hidden / N_IN
     large = [course(report, n_hidden, MARGIN * critical, steps, seed, init="he") for seed in range(report.seeds)]
     small = [course(report, n_hidden, MARGIN * critical, steps, seed) for seed in range(report.seeds)]
@@ -113,11 +119,11 @@ def reproduce(report: Any) -> None:
     report.row(f"{name}, Glorot: share of the error left", left, 0, 0.1)
     risen = np.mean([c.error.min() / c.error[0] for c in large])
     report.row(f"{name}, He, |W1|^2 x {gain:g}: lowest share", risen, 1, 0.05)
-    report.figure("dynamics", draw(student, critical, found, small, large))
+    report.figure("dynamics", draw(student, critical, courses_of, small, large))
 
 
 def judge(
-    report: Any, student: theory.LinearStudent, ratio: float, critical: float, courses: list[Course], steps: int
+    report: Report, student: theory.LinearStudent, ratio: float, critical: float, courses: list[Course], steps: int
 ) -> None:
     """The rows of one rate."""
     rate, name = ratio * critical, f"{ratio} eta*"
@@ -142,12 +148,12 @@ def judge(
 
 
 def draw(
-    student: theory.LinearStudent, critical: float, found: dict[Any, Any], small: list[Any], large: list[Any]
+    student: theory.LinearStudent, critical: float, courses_of: dict[Any, Any], small: list[Any], large: list[Any]
 ) -> Figure:
     """Panels A, B and C."""
     figure = Figure(figsize=(13, 4), layout="constrained")
     against_time, plane, norms = figure.subplots(1, 3)
-    for k, (ratio, courses) in enumerate(found.items()):
+    for k, (ratio, courses) in enumerate(courses_of.items()):
         rate, colour = ratio * critical, f"C{k}"
         steps = courses[0].updates[-1] + 1
         four, two = student.four_variables(rate, steps, 2000), student.two_variables(rate, steps, 2000)

@@ -30,6 +30,7 @@ from matplotlib.ticker import NullFormatter
 from noisysim import theory
 
 from .hiratani2022_fig1 import N_IN, N_OUT, course
+from .report import Report
 
 SECONDS = (400, 30)
 FALL = 20
@@ -47,7 +48,7 @@ class Best(NamedTuple):
     theory_rate: float
 
 
-def time_to(report: Any, student: theory.LinearStudent, rate: float, steps: int, **more: Any) -> float:
+def time_to(report: Report, student: theory.LinearStudent, rate: float, steps: int, **more: Any) -> float:
     """Updates until the error is down to 1 / FALL, mean over seeds; infinite if a run never gets there."""
     times = []
     for seed in range(report.seeds):
@@ -69,7 +70,7 @@ def lowest(rates: np.ndarray, times: np.ndarray) -> tuple[float, float]:
     return float(np.exp(np.polyval(curve, best))), float(np.exp(best))
 
 
-def best(report: Any, n_hidden: int, n_out: int) -> Best:
+def best(report: Report, n_hidden: int, n_out: int) -> Best:
     """Minimum training time of NP at one pair of sizes."""
     student = theory.LinearStudent(N_IN, n_hidden, n_out)
     target = student.initial().error / (N_IN * n_out) / FALL
@@ -80,7 +81,7 @@ def best(report: Any, n_hidden: int, n_out: int) -> Best:
     return Best(*lowest(rates, times), steps, rate)
 
 
-def descent(report: Any, n_out: int) -> float:
+def descent(report: Report, n_out: int) -> float:
     """Minimum training time of SGD, around the rate 1 / (n_in (|W1|^2 / n_in + |W2|^2 / n_out))."""
     student = theory.LinearStudent(N_IN, 1000, n_out)
     start = student.initial()
@@ -94,7 +95,7 @@ def power(x: Any, y: Any) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def reproduce(report: Any) -> None:
+def reproduce(report: Report) -> None:
     """Figure 2."""
     hidden, output = (HIDDEN[:3:2], OUTPUT[1:4]) if report.quick else (HIDDEN, OUTPUT)
     narrow = HIDDEN[0]
@@ -102,9 +103,9 @@ def reproduce(report: Any) -> None:
     report.say(f"updates until the error is a twentieth; {report.seeds} seeds; panel B with {narrow} hidden units")
     wide = {n: best(report, n, N_OUT) for n in hidden}
     outputs = {n: wide[narrow] if n == N_OUT else best(report, narrow, n) for n in output}
-    for found, what in ((wide, "hidden"), (outputs, "outputs")):
-        for n, b in found.items():
-            report.row(f"NP, {n} {what}: minimum updates to theory", b.steps / b.theory_steps, 1, 0.15,
+    for by_size, kind in ((wide, "hidden"), (outputs, "outputs")):
+        for n, b in by_size.items():
+            report.row(f"NP, {n} {kind}: minimum updates to theory", b.steps / b.theory_steps, 1, 0.15,
                        updates=b.steps, theory=b.theory_steps, rate=b.rate, theory_rate=b.theory_rate)  # fmt: skip
     report.row("power of the hidden size: updates", power(hidden, [b.steps for b in wide.values()]), 0, 0.1)
     rates = power(hidden, [b.rate for b in wide.values()])
@@ -120,20 +121,20 @@ def reproduce(report: Any) -> None:
 def draw(wide: dict[Any, Any], outputs: dict[Any, Any], sgd: dict[Any, Any], narrow: int) -> Figure:
     """Panels A and B."""
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, found, title in zip(
+    for axes, by_size, title in zip(
         figure.subplots(1, 2), (wide, outputs), ("A: hidden units", f"B: outputs ({narrow} hidden units)"), strict=True
     ):
-        sizes = np.geomspace(min(found), max(found), 5).round().astype(int)
-        pairs = [(n, N_OUT) if found is wide else (narrow, n) for n in sizes.tolist()]
+        sizes = np.geomspace(min(by_size), max(by_size), 5).round().astype(int)
+        pairs = [(n, N_OUT) if by_size is wide else (narrow, n) for n in sizes.tolist()]
         students = [theory.LinearStudent(N_IN, *pair) for pair in pairs]
         targets = [s.initial().error / (N_IN * s.n_out) / FALL for s in students]
         for variables, style in ((4, "C1-"), (2, "C1:")):
             times = [s.best_training_time(t, variables)[0] for s, t in zip(students, targets, strict=True)]
             axes.plot(sizes, times, style, label="NP, four variables" if variables == 4 else "NP, Eq. 13")
-        axes.plot(list(found), [b.steps for b in found.values()], "C1o", label="NP, simulated")
+        axes.plot(list(by_size), [b.steps for b in by_size.values()], "C1o", label="NP, simulated")
         axes.plot(sizes, [theory.sgd_time(N_IN, FALL)] * len(sizes), "C0-", label=r"SGD, $L_x \ln 20$")
         axes.set(xscale="log", yscale="log", xlabel=title[3:], ylabel="minimum updates", title=title[:1])
-        axes.set_xticks(list(found), list(map(str, found)))
+        axes.set_xticks(list(by_size), list(map(str, by_size)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.plot(list(sgd), list(sgd.values()), "C0o", label="SGD, simulated")
     axes.legend()

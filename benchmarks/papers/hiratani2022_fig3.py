@@ -42,6 +42,7 @@ from noisysim import theory
 
 from .hiratani2022_fig1 import N_IN, N_OUT, Course, course
 from .hiratani2022_fig2 import power
+from .report import Report
 
 SECONDS = (650, 22)
 NOISE = 0.1**0.5
@@ -64,12 +65,12 @@ def turn(courses: list[Course]) -> tuple[float, float, float]:
 
 def expected(student: theory.LinearStudent, rate: float) -> tuple[float, float]:
     """Updates and error at the lowest error in theory."""
-    found = student.four_variables(rate, 1e6, 20_000)
-    at = int(np.nanargmin(found.error))
-    return float(found.steps[at]), float(found.error[at])
+    trajectory = student.four_variables(rate, 1e6, 20_000)
+    at = int(np.nanargmin(trajectory.error))
+    return float(trajectory.steps[at]), float(trajectory.error[at])
 
 
-def reproduce(report: Any) -> None:
+def reproduce(report: Report) -> None:
     """Figure 3."""
     n_hidden = 1000 if report.quick else 10_000
     below, above = (BELOW[::2], ABOVE[:2]) if report.quick else (BELOW, ABOVE)
@@ -78,61 +79,67 @@ def reproduce(report: Any) -> None:
     report.keep(n_in=N_IN, n_hidden=n_hidden, n_out=N_OUT, teacher_noise=NOISE, critical_rate=critical)
     report.say(f"{N_IN}-{n_hidden}-{N_OUT}, teacher noise of variance 0.1, {report.seeds} seeds; eta* = {critical:.3g}")
     predicted = {r: expected(student, r * critical) for r in (*below, *above)}
-    found = {
+    courses_of = {
         r: [course(report, n_hidden, r * critical, int(1.7 * predicted[r][0]), s, NOISE) for s in range(report.seeds)]
         for r in predicted
     }
-    turns = {r: turn(courses) for r, courses in found.items()}
+    turns = {r: turn(courses) for r, courses in courses_of.items()}
     for ratio, (updates, error, norm) in turns.items():
-        more = {"updates": updates, "theory": predicted[ratio][0], "error_1e4": 1e4 * error}
+        details: dict[str, Any] = {"updates": updates, "theory": predicted[ratio][0], "error_1e4": 1e4 * error}
         deviation = np.log10(error / predicted[ratio][1])
-        report.row(f"{ratio} eta*: log10 lowest error to theory", deviation, 0, 0.1, **more)
+        report.row(f"{ratio} eta*: log10 lowest error to theory", deviation, 0, 0.1, **details)
         if ratio < 1:
             report.row(f"{ratio} eta*: log10 it to the nullcline",
                        np.log10(error / student.nullcline(ratio * critical, norm)), 0, 0.2)  # fmt: skip
     for name, rates, published in (("below", below, -1.5), ("above", above, -3)):
         measured = power(rates, [turns[r][0] for r in rates])
         report.row(f"{name} eta*: power of the rate, updates", measured, published, None if report.quick else 0.5)
-        wanted = round(power(rates, [predicted[r][0] for r in rates]), 2)
-        report.row(f"{name} eta*: power of the rate, to theory", measured, wanted, None if report.quick else 0.3)
+        of_theory = round(power(rates, [predicted[r][0] for r in rates]), 2)
+        report.row(f"{name} eta*: power of the rate, to theory", measured, of_theory, None if report.quick else 0.3)
     ends = normalisation(report, (1000,) if report.quick else tuple(SIZES))
-    report.figure("noise", draw(student, critical, found, turns, ends))
+    report.figure("noise", draw(student, critical, courses_of, turns, ends))
 
 
-def normalisation(report: Any, sizes: tuple[int, ...]) -> dict[int, tuple[list[Course], list[Course]]]:
+def normalisation(report: Report, sizes: tuple[int, ...]) -> dict[int, tuple[list[Course], list[Course]]]:
     """Panel D: runs without and with weight normalisation at eta*; the widest layer once."""
-    found, errors = {}, {}
+    by_size, errors = {}, {}
     for n in sizes:
         student = theory.LinearStudent(N_IN, n, N_OUT, NOISE, normalise=True)
         rate, seeds = student.critical_rate(), range(1 if n == WIDEST else report.seeds)
         free = [course(report, n, rate, 40_000, s, NOISE) for s in seeds]
-        held = [course(report, n, rate, SIZES[n], s, NOISE, learner="np:sigma=1e-3,normalise=True") for s in seeds]
+        normalised = [
+            course(report, n, rate, SIZES[n], s, NOISE, learner="np:sigma=1e-3,normalise=True") for s in seeds
+        ]
         report.row(f"{n} hidden: runs that diverge", sum(c.diverged for c in free), len(free), 0)
-        left = [c.error[c.updates > 0.8 * SIZES[n]].mean() for c in held]
-        errors[n] = float(np.mean(left))
-        limit = {"tolerance": "<= 5", "passed": errors[n] <= 5e-4} if n == 1000 else {}
+        remaining = [c.error[c.updates > 0.8 * SIZES[n]].mean() for c in normalised]
+        errors[n] = float(np.mean(remaining))
+        limit: dict[str, Any] = {"tolerance": "<= 5", "passed": errors[n] <= 5e-4} if n == 1000 else {}
         report.row(f"{n} hidden, normalised: final error, 1e-4", 1e4 * errors[n], **limit)
-        wanted = student.four_variables(rate, 0.9 * SIZES[n], 2).error[-1]
-        report.row(f"{n} hidden, normalised: to theory", errors[n] / wanted, 1, 0.15)
-        found[n] = free, held
+        of_theory = student.four_variables(rate, 0.9 * SIZES[n], 2).error[-1]
+        report.row(f"{n} hidden, normalised: to theory", errors[n] / of_theory, 1, 0.15)
+        by_size[n] = free, normalised
     if WIDEST in errors:
         worse = errors[WIDEST] / errors[1000]
         report.row("normalised: error, 10,000 to 1000 hidden", worse, None, "> 1.5", passed=worse > 1.5)
-    return found
+    return by_size
 
 
 def draw(
-    student: theory.LinearStudent, critical: float, found: dict[Any, Any], turns: dict[Any, Any], ends: dict[Any, Any]
+    student: theory.LinearStudent,
+    critical: float,
+    courses_of: dict[Any, Any],
+    turns: dict[Any, Any],
+    ends: dict[Any, Any],
 ) -> Figure:
     """Panels A, B and D."""
     figure = Figure(figsize=(13, 4), layout="constrained")
     plane, times, held = figure.subplots(1, 3)
-    for k, (ratio, courses) in enumerate(found.items()):
+    for k, (ratio, courses) in enumerate(courses_of.items()):
         norms = np.linspace(student.initial().input_norm, 0.99 * student.turning_norm(ratio * critical), 300)
         plane.plot(norms, student.nullcline(ratio * critical, norms), f"C{k}:")
         for number, c in enumerate(courses):
             plane.plot(c.input_norm, c.error, f"C{k}", lw=0.8, label=None if number else rf"{ratio} $\eta^*$")
-    rates = np.geomspace(0.9 * min(found), 1.1 * max(found), 20)
+    rates = np.geomspace(0.9 * min(courses_of), 1.1 * max(courses_of), 20)
     times.plot(rates, [expected(student, r * critical)[0] for r in rates], "k-", label="four variables")
     times.plot(list(turns), [t[0] for t in turns.values()], "ko", label="simulated")
     times.axvline(1, color="k", ls="--")

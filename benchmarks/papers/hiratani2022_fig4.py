@@ -29,12 +29,13 @@ low rate, while SGD's best rate stays. The quick form's run with weight normalis
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import noisysim
+from noisysim.tasks import Task
 
 from .hiratani2022 import (
     BATCH,
@@ -56,6 +57,9 @@ from .hiratani2022 import (
 )  # fmt: skip
 from .hiratani2022_fig2 import power
 from .report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SECONDS = (5000, 40)
 TASK = {"name": "sarcos", "standardise": "none", "standardise_targets": False}
@@ -86,38 +90,39 @@ def reproduce(report: Report) -> None:
     times = {25: training_time(report, task, 25, (50, 200) if quick else (50, 100, 200, 400, 800))}
     if not quick:
         times[10] = training_time(report, task, 10, (50, 100, 200))
-    held = normalisation(report, task, {width: courses[UNSTABLE]}, (width,) if quick else (400, 800, 1600), most)
+    normalised = normalisation(report, task, {width: courses[UNSTABLE]}, (width,) if quick else (400, 800, 1600), most)
     lowest = min(geometric(c.error[c.lowest] for c in runs) for runs in courses.values())
     report.claim(
         f"F: {width} hidden, normalised: error to the lowest without",
-        geometric(c.last for c in held[width][1]) / lowest,
+        geometric(c.last for c in normalised[width][1]) / lowest,
         "> 1",
     )
-    report.figure("sarcos", draw(similar, courses, times, held))
+    report.figure("sarcos", draw(similar, courses, times, normalised))
 
 
-def similarity(report: Report, task: Any, widths: tuple[int, ...]) -> dict[float, dict[int, np.ndarray]]:
+def similarity(report: Report, task: Task, widths: tuple[int, ...]) -> dict[float, dict[int, np.ndarray]]:
     """Panel A: cosines at each level of the error, (hidden, output), at each width."""
-    found: dict[float, dict[int, np.ndarray]] = {level: {} for level in LEVELS}
+    by_level: dict[float, dict[int, np.ndarray]] = {level: {} for level in LEVELS}
     started = time.perf_counter()
     for width in widths:
-        seen = [cosines(report, task, width, seed) for seed in range(report.seeds)]
+        of_seeds = [cosines(report, task, width, seed) for seed in range(report.seeds)]
         for level in LEVELS:
-            found[level][width] = np.mean([one[level] for one in seen], axis=0)
+            by_level[level][width] = np.mean([of_seed[level] for of_seed in of_seeds], axis=0)
     for level, when in LEVELS.items():
-        both = np.array(list(found[level].values()))
+        layers = np.array(list(by_level[level].values()))
         for layer, (name, published) in enumerate((("hidden", -0.5), ("output", 0))):
-            report.row(f"A: {name} layer, {when}: power of the width", power(widths, both[:, layer]), published, 0.15,
-                       seconds=time.perf_counter() - started, error=level, cosines=both[:, layer].round(4))  # fmt: skip
+            report.row(f"A: {name} layer, {when}: power of the width", power(widths, layers[:, layer]), published, 0.15,
+                       seconds=time.perf_counter() - started, error=level,
+                       cosines=layers[:, layer].round(4))  # fmt: skip
             started = time.perf_counter()
-    return found
+    return by_level
 
 
-def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.ndarray]:
+def cosines(report: Report, task: Task, width: int, seed: int) -> dict[float, np.ndarray]:
     """Mean cosine of NP's and SGD's updates, (hidden, output), while SGD is within 10 % of each level of the error."""
     chip, rule, test = network(report, task, [width], seed), noisysim.learners.get(NP), task.batch("test", slice(None))
     state, levels = begin(rule, chip, task, seed), np.array(list(LEVELS))
-    found: dict[float, list[Any]] = {level: [] for level in LEVELS}
+    by_level: dict[float, list[Any]] = {level: [] for level in LEVELS}
     for step, batch in enumerate(stream(task, seed)):
         if step % 10 == 0:
             error = error_of(task, chip.forward(test), test)
@@ -129,40 +134,40 @@ def cosines(report: Report, task: Any, width: int, seed: int) -> dict[float, np.
         if len(near):
             estimate, state = rule.update(state, observed)
             assert estimate is not None
-            found[near[0]].append([cosine(*pair) for pair in zip(estimate, truth, strict=True)])
+            by_level[near[0]].append([cosine(*pair) for pair in zip(estimate, truth, strict=True)])
         truth.flat *= np.float32(-DESCENT)
         chip.program(truth)
-    return {level: np.mean(seen, axis=0) for level, seen in found.items()}
+    return {level: np.mean(values, axis=0) for level, values in by_level.items()}
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
     """Cosine of two updates of a layer's weights, without biases."""
-    u, v = one[:, :-1].ravel().astype(float), other[:, :-1].ravel().astype(float)
+    u, v = first[:, :-1].ravel().astype(float), second[:, :-1].ravel().astype(float)
     return float(u @ v / np.sqrt((u @ u) * (v @ v)))
 
 
-def instability(report: Report, task: Any, width: int, rates: tuple[float, ...], most: int) -> dict[float, list[Any]]:
+def instability(report: Report, task: Task, width: int, rates: tuple[float, ...], most: int) -> dict[float, list[Any]]:
     """Panels B, C and D: NP at several rates."""
-    found: dict[float, list[Course]] = {}
+    courses: dict[float, list[Course]] = {}
     turns: dict[float, tuple[float, float]] = {}
     for rate in rates:
         started = time.perf_counter()
-        runs = found[rate] = [learn(report, task, [width], NP, rate, seed=s, most=most) for s in range(report.seeds)]
+        runs = courses[rate] = [learn(report, task, [width], NP, rate, seed=s, most=most) for s in range(report.seeds)]
         turns[rate] = geometric(map(turn, runs)), geometric(c.input_norm[c.lowest] for c in runs)
         report.row(f"B: {width} hidden, NP at {rate:.1e}: lowest error", geometric(c.error[c.lowest] for c in runs),
                    seconds=time.perf_counter() - started, updates=turns[rate][0], input_norm=turns[rate][1],
                    diverged=sum(c.lost for c in runs), note=f"after {turns[rate][0]:.0f} updates")  # fmt: skip
-    high, low = found[rates[-1]], found[rates[0]]
-    lost = [rate for rate, runs in found.items() if all(c.lost for c in runs)]
+    high, low = courses[rates[-1]], courses[rates[0]]
+    lost = [rate for rate, runs in courses.items() if all(c.lost for c in runs)]
     report.row("B: highest rate: runs that diverge", sum(c.lost for c in high), len(high), 0)
     report.claim("B: lowest rate, last over lowest error", geometric(c.rise for c in low), "<= 1.5")
     report.claim("C: power of the rate, updates to the turn", growth({r: turns[r][0] for r in lost}), "<= -1", -3)
     back = geometric(returned(c) / turn(c) for c in high)
     report.claim("C: highest rate, updates to the start over these", back, "<= 5")
     report.claim("D: power of the rate, |W1|^2 at the turn", growth({r: turns[r][1] for r in lost}), "< 0")
-    grown = [np.diff(c.input_norm[:: max(1, len(c.updates) // 10)]) > 0 for runs in found.values() for c in runs]
+    grown = [np.diff(c.input_norm[:: max(1, len(c.updates) // 10)]) > 0 for runs in courses.values() for c in runs]
     report.claim("D: share of tenths of a run in which |W1|^2 grows", np.concatenate(grown).mean(), ">= 0.9", 1)
-    return found
+    return courses
 
 
 def turn(course: Course) -> float:
@@ -176,7 +181,7 @@ def returned(course: Course) -> float:
     return float(course.updates[course.lowest + beyond[0]]) if len(beyond) else np.inf
 
 
-def descent(report: Report, task: Any, width: int, most: int) -> None:
+def descent(report: Report, task: Task, width: int, most: int) -> None:
     """SGD at rates below and above the critical one: none turns up after the first tenth of the run."""
     late = {}
     for rate in (1e-3, 3.2e-3, 1e-2):
@@ -185,24 +190,24 @@ def descent(report: Report, task: Any, width: int, most: int) -> None:
     report.row("SGD at 1.0e-03/3.2e-03/1.0e-02: runs that turn up late", list(late.values()), [0] * len(late), 0)
 
 
-def training_time(report: Report, task: Any, target: int, widths: tuple[int, ...]) -> dict[str, dict[int, float]]:
+def training_time(report: Report, task: Task, target: int, widths: tuple[int, ...]) -> dict[str, dict[int, float]]:
     """Panel E: minimum updates of each rule at each width, and how they compare."""
     times: dict[str, dict[int, float]] = {}
     for rule, learner in RULES.items():
         started = time.perf_counter()
-        found = {
+        fastest = {
             n: updates_to(report, task, [n], learner, target, STARTS[target][rule], LONGEST[target]) for n in widths
         }
-        times[rule] = {n: updates for n, (updates, _) in found.items()}
+        times[rule] = {n: updates for n, (updates, _) in fastest.items()}
         report.row(f"E: {rule}, updates to {target}", list(times[rule].values()), widths=widths,
-                   rates=[rate for _, rate in found.values()], seconds=time.perf_counter() - started)  # fmt: skip
-    whole = target == min(STARTS)
-    report.row(f"E: to {target}: log10 of NP over SGD", ratio(times, "NP", "SGD"), 2, 0.5 if whole else None)
+                   rates=[rate for _, rate in fastest.values()], seconds=time.perf_counter() - started)  # fmt: skip
+    is_full = target == min(STARTS)
+    report.row(f"E: to {target}: log10 of NP over SGD", ratio(times, "NP", "SGD"), 2, 0.5 if is_full else None)
     name = f"E: to {target}: log10 of REINFORCE over SGD"
-    report.row(name, ratio(times, "REINFORCE", "SGD"), round(np.log10(3), 2), 0.3 if whole else None)
+    report.row(name, ratio(times, "REINFORCE", "SGD"), round(np.log10(3), 2), 0.3 if is_full else None)
     name = f"E: to {target}: log10 of NP over noisy REINFORCE"
-    report.row(name, ratio(times, "NP", "noisy REINFORCE"), round(np.log10(50**0.5), 2), 0.45 if whole else None)
-    if not whole:
+    report.row(name, ratio(times, "NP", "noisy REINFORCE"), round(np.log10(50**0.5), 2), 0.45 if is_full else None)
+    if not is_full:
         report.claim(f"E: to {target}: NP over SGD", 10 ** ratio(times, "NP", "SGD"), ">= 10")
         for above, below in (("REINFORCE", "SGD"), ("noisy REINFORCE", "REINFORCE"), ("NP", "noisy REINFORCE")):
             report.claim(f"E: to {target}: {above} over {below}", 10 ** ratio(times, above, below), "> 1")
@@ -211,37 +216,37 @@ def training_time(report: Report, task: Any, target: int, widths: tuple[int, ...
 
 
 def normalisation(
-    report: Report, task: Any, free: dict[int, list[Course]], widths: tuple[int, ...], most: int
+    report: Report, task: Task, free: dict[int, list[Course]], widths: tuple[int, ...], most: int
 ) -> dict[int, tuple[list[Course], list[Course]]]:
     """Panel F: NP without and with weight normalisation, at a rate at which it diverges without."""
-    found = {}
+    by_width = {}
     for n in widths:
         started = time.perf_counter()
-        both = [
+        pair = [
             free[n] if learner == NP and n in free else
             [learn(report, task, [n], learner, UNSTABLE, seed=s, most=most) for s in range(report.seeds)]
             for learner in (NP, NORMALISED)
         ]  # fmt: skip
-        found[n] = both[0], both[1]
-        report.row(f"F: {n} hidden: runs that diverge", sum(c.lost for c in both[0]), len(both[0]), 0,
+        by_width[n] = pair[0], pair[1]
+        report.row(f"F: {n} hidden: runs that diverge", sum(c.lost for c in pair[0]), len(pair[0]), 0,
                    seconds=time.perf_counter() - started)  # fmt: skip
-        rise = geometric(c.rise for c in both[1])
+        rise = geometric(c.rise for c in pair[1])
         report.claim(f"F: {n} hidden, normalised: last over lowest error", rise, "<= 1.5")
-        report.row(f"F: {n} hidden, normalised: last error", geometric(c.last for c in both[1]))
-    return found
+        report.row(f"F: {n} hidden, normalised: last error", geometric(c.last for c in pair[1]))
+    return by_width
 
 
 # -- the figure --------------------------------------------------------------------------------------------------------
 
 
-def draw(similar: dict[Any, Any], courses: dict[Any, Any], times: dict[Any, Any], held: dict[Any, Any]) -> Figure:
+def draw(similar: dict[Any, Any], courses: dict[Any, Any], times: dict[Any, Any], normalised: dict[Any, Any]) -> Figure:
     """Panels A to F."""
     figure = Figure(figsize=(13.5, 7.6), layout="constrained")
     axes = dict(zip("ABCDEF", figure.subplots(2, 3).flat, strict=True))
     draw_cosines(axes["A"], similar)
     draw_courses(axes["B"], axes["C"], axes["D"], courses)
     draw_times(axes["E"], times)
-    draw_normalised(axes["F"], held)
+    draw_normalised(axes["F"], normalised)
     titles = {
         "A": "NP and SGD: cosine of their updates", "B": "NP at several rates", "C": "when NP turns",
         "D": r"error against $|W_1|^2$, lines as in B", "E": "minimum training time",
@@ -253,7 +258,7 @@ def draw(similar: dict[Any, Any], courses: dict[Any, Any], times: dict[Any, Any]
     return figure
 
 
-def finish(panel: Any, legend: bool) -> None:
+def finish(panel: Axes, legend: bool) -> None:
     """What all panels have in common."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.25)
@@ -261,12 +266,12 @@ def finish(panel: Any, legend: bool) -> None:
         panel.legend(frameon=False, fontsize=8)
 
 
-def draw_cosines(panel: Any, similar: dict[Any, Any]) -> None:
+def draw_cosines(panel: Axes, similar: dict[Any, Any]) -> None:
     """Cosines against the width, both layers."""
     for level, style in zip(similar, ("-", "--"), strict=True):
-        widths, both = list(similar[level]), np.array(list(similar[level].values()))
+        widths, layers = list(similar[level]), np.array(list(similar[level].values()))
         for layer, (name, colour) in enumerate((("hidden", "#CC79A7"), ("output", "#56B4E9"))):
-            panel.plot(widths, both[:, layer], style, marker="o", color=colour, label=f"{name}, error {level:g}")
+            panel.plot(widths, layers[:, layer], style, marker="o", color=colour, label=f"{name}, error {level:g}")
     line = 0.06 * np.sqrt(200 / np.array(widths))
     panel.plot(widths, line, ":", color="k", lw=1, label=r"$\propto L_h^{-1/2}$")
     panel.set(yscale="log", ylabel="cosine")
@@ -274,7 +279,7 @@ def draw_cosines(panel: Any, similar: dict[Any, Any]) -> None:
     sizes_axis(panel, widths, "hidden units")
 
 
-def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict[Any, Any]) -> None:
+def draw_courses(curves: Axes, turns: Axes, plane: Axes, courses: dict[Any, Any]) -> None:
     """Error against updates and against the norm; when it is lowest, and when back at its start."""
     from matplotlib import colormaps
 
@@ -291,11 +296,11 @@ def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict[Any, Any]) -
     for panel, label in ((curves, "updates"), (plane, r"$|W_1|^2$ (dots: lowest error)")):
         panel.set(xscale="log", yscale="log", ylim=(0.7 * bottom, 3 * start), xlabel=label, ylabel=UNIT)
         panel.axhline(start, color="k", lw=0.8, ls=":")
-    shown = [n for n in (50, 100, 200, 500, 1000) if plane.get_xlim()[0] < n < plane.get_xlim()[1]]
-    sizes_axis(plane, shown, plane.get_xlabel())
+    ticks = [n for n in (50, 100, 200, 500, 1000) if plane.get_xlim()[0] < n < plane.get_xlim()[1]]
+    sizes_axis(plane, ticks, plane.get_xlabel())
     turned = {rate: runs for rate, runs in courses.items() if all(c.rise > 1.5 for c in runs)}
-    for what, colour, name in ((turn, "k", "lowest error"), (returned, "0.6", "a tenth above its start")):
-        seen = [geometric(what(c) for c in runs) for runs in turned.values()]
+    for measure, colour, name in ((turn, "k", "lowest error"), (returned, "0.6", "a tenth above its start")):
+        seen = [geometric(measure(c) for c in runs) for runs in turned.values()]
         turns.plot(list(turned), seen, "o-", color=colour, label=name)
     calm = [rate for rate in courses if rate not in turned]
     turns.plot(calm, [courses[r][0].updates[-1] for r in calm], "^", color="k", mfc="white", label="stable until then")
@@ -303,22 +308,22 @@ def draw_courses(curves: Any, turns: Any, plane: Any, courses: dict[Any, Any]) -
     sizes_axis(turns, courses, "learning rate")
 
 
-def draw_times(panel: Any, times: dict[Any, Any]) -> None:
+def draw_times(panel: Axes, times: dict[Any, Any]) -> None:
     """Minimum updates against the width."""
-    for target, found in times.items():
+    for target, by_rule in times.items():
         alpha = 1 if target == min(times) else 0.4
-        for rule, seen in found.items():
+        for rule, by_width in by_rule.items():
             label = rule if alpha == 1 else None
-            panel.plot(list(seen), list(seen.values()), **STYLES[rule], alpha=alpha, label=label)
+            panel.plot(list(by_width), list(by_width.values()), **STYLES[rule], alpha=alpha, label=label)
     panel.set(yscale="log", ylabel=f"updates to the error {' (pale), '.join(map(str, times))}", ylim=(20, None))
     sizes_axis(panel, next(iter(times.values()))["NP"], "hidden units")
 
 
-def draw_normalised(panel: Any, held: dict[Any, Any]) -> None:
+def draw_normalised(panel: Axes, by_width: dict[Any, Any]) -> None:
     """Error against updates, with weight normalisation and without."""
-    start = next(iter(held.values()))[0][0].error[0]
-    bottom = min(c.error[c.lowest] for pair in held.values() for runs in pair for c in runs)
-    for number, (n, pair) in enumerate(held.items()):
+    start = next(iter(by_width.values()))[0][0].error[0]
+    bottom = min(c.error[c.lowest] for pair in by_width.values() for runs in pair for c in runs)
+    for number, (n, pair) in enumerate(by_width.items()):
         for runs, style, name in zip(pair, (":", "-"), ("free", "normalised"), strict=True):
             for c in runs:
                 label = f"{n} hidden, {name}" if c is runs[0] else None

@@ -31,6 +31,7 @@ import numpy as np
 import noisysim
 from noisysim.common.types import Doubles, Floats
 from noisysim.compute.losses import Loss
+from noisysim.tasks import Task
 
 from .hiratani2022 import (
     NORMALISED,
@@ -106,31 +107,31 @@ def reproduce(report: Report) -> None:
 
 def mnist() -> Any:
     """MNIST with pixels from 0 to 1."""
-    found = noisysim.tasks.get("mnist")
-    train, test = ((split.inputs.astype(np.float32) / 255, split.targets) for split in (found.train, found.test))
+    task = noisysim.tasks.get("mnist")
+    train, test = ((split.inputs.astype(np.float32) / 255, split.targets) for split in (task.train, task.test))
     return noisysim.tasks.get((*train, *test), standardise="none")
 
 
-def instability(report: Report, task: Any, width: int, most: int, **more: Any) -> dict[float, list[Course]]:
+def instability(report: Report, task: Task, width: int, most: int, **more: Any) -> dict[float, list[Course]]:
     """Panel A: NP at several rates."""
-    found = {}
+    courses = {}
     for rate in RATES:
         started = time.perf_counter()
-        found[rate] = [
+        courses[rate] = [
             learn(report, task, [width], NP, rate, seed=s, most=most, dimensions=rate == RATES[0], **more)
             for s in range(report.seeds)
         ]
-        last = 100 * geometric(c.last for c in found[rate])
-        report.row(f"A: {width} hidden, NP at {rate}: lowest error (%)", 100 * lowest(found[rate]),
+        last = 100 * geometric(c.last for c in courses[rate])
+        report.row(f"A: {width} hidden, NP at {rate}: lowest error (%)", 100 * lowest(courses[rate]),
                    seconds=time.perf_counter() - started, note=f"last {last:.1f}", last=last)  # fmt: skip
-    low, high = found[RATES[0]], found[RATES[-1]]
+    low, high = courses[RATES[0]], courses[RATES[-1]]
     report.claim("A: lowest rate, last over lowest error", geometric(c.rise for c in low), "<= 1.1")
     if not report.quick:
         report.claim("A: highest rate, last over lowest error", geometric(c.rise for c in high), ">= 1.5")
     report.claim("A: lowest error, highest over lowest rate", lowest(high) / lowest(low), ">= 1.5")
     norms = [geometric(c.input_norm[-1] for c in runs) for runs in (high, low)]
     report.claim("A: |W1|^2 at the end, highest over lowest rate", norms[0] / norms[1], ">= 2")
-    return found
+    return courses
 
 
 def lowest(courses: Iterable[Course]) -> float:
@@ -141,9 +142,9 @@ def lowest(courses: Iterable[Course]) -> float:
 def representation(report: Report, noisy: list[Course], exact: list[Course]) -> None:
     """Panel D: dimensionalities where a level of the error is first reached."""
     for level in LEVELS:
-        both = [geometric(room(c, level) for c in runs) for runs in (noisy, exact)]
-        report.row(f"D: at {100 * (1 - level):g} %: dimensionality, NP/SGD", both)
-        report.claim(f"D: at {100 * (1 - level):g} %: NP's over SGD's", both[0] / both[1], "< 1")
+        pair = [geometric(room(c, level) for c in runs) for runs in (noisy, exact)]
+        report.row(f"D: at {100 * (1 - level):g} %: dimensionality, NP/SGD", pair)
+        report.claim(f"D: at {100 * (1 - level):g} %: NP's over SGD's", pair[0] / pair[1], "< 1")
 
 
 def room(course: Course, level: float) -> float:
@@ -153,7 +154,7 @@ def room(course: Course, level: float) -> float:
 
 
 def against_width(
-    report: Report, task: Any, target: float, widths: tuple[int, ...], **more: Any
+    report: Report, task: Task, target: float, widths: tuple[int, ...], **more: Any
 ) -> dict[str, dict[int, float]]:
     """Panel B: minimum updates of each rule at each width, and how they compare."""
     nets, starts, times = {n: [n] for n in widths}, QUICK_STARTS if report.quick else STARTS, {}
@@ -170,7 +171,7 @@ def against_width(
 
 
 def against_depth(
-    report: Report, task: Any, target: float, units: int, depths: tuple[int, ...], **more: Any
+    report: Report, task: Task, target: float, units: int, depths: tuple[int, ...], **more: Any
 ) -> dict[str, dict[int, float]]:
     """Panel C: minimum updates of NP, and with weight normalisation, hidden layers of the same size."""
     nets = {depth: [units] * (depth - 1) for depth in depths}
@@ -185,15 +186,17 @@ def against_depth(
 
 
 def search(
-    report: Report, task: Any, name: str, learner: str, start: float, target: float, nets: dict[int, list[int]],
+    report: Report, task: Task, name: str, learner: str, start: float, target: float, nets: dict[int, list[int]],
     **more: Any,
 ) -> dict[int, float]:  # fmt: skip
     """Minimum updates of one rule to a target, for each network; a row of them."""
     started, longest = time.perf_counter(), 5000 if report.quick else 150_000
-    found = {n: updates_to(report, task, hidden, learner, target, start, longest, **more) for n, hidden in nets.items()}
-    times = {n: updates for n, (updates, _) in found.items()}
+    fastest = {
+        n: updates_to(report, task, hidden, learner, target, start, longest, **more) for n, hidden in nets.items()
+    }
+    times = {n: updates for n, (updates, _) in fastest.items()}
     report.row(f"{name}, updates to {100 * (1 - target):g} %", list(times.values()), networks=list(nets.values()),
-               rates=[rate for _, rate in found.values()], seconds=time.perf_counter() - started)  # fmt: skip
+               rates=[rate for _, rate in fastest.values()], seconds=time.perf_counter() - started)  # fmt: skip
     return times
 
 
@@ -209,12 +212,12 @@ def draw(
             label = f"rate {rate}" if c is runs[0] else None
             curves.plot(c.updates[1:], 100 * (1 - c.error[1:]), color=f"C{number}", lw=1, label=label)
     curves.set(xscale="log", xlabel="updates", ylabel="test accuracy (%)")
-    for rule, seen in times.items():
-        width.plot(list(seen), list(seen.values()), **STYLES[rule], label=rule)
+    for rule, by_size in times.items():
+        width.plot(list(by_size), list(by_size.values()), **STYLES[rule], label=rule)
     width.set(yscale="log", ylabel=f"updates to {100 * (1 - target):g} %", ylim=(10, None))
     sizes_axis(width, times["NP"], "hidden units")
-    for name, seen in deep.items():
-        depth.plot(list(seen), list(seen.values()), "o-", color=CURES[name][1], label=name)
+    for name, by_size in deep.items():
+        depth.plot(list(by_size), list(by_size.values()), "o-", color=CURES[name][1], label=name)
     highest = max([1000, *filter(np.isfinite, deep["NP"].values())])
     depth.set(ylabel=f"updates to {100 * (1 - goal):g} %", yscale="log", ylim=(100, 1.5 * highest))
     sizes_axis(depth, deep["NP"], "layers of weights")

@@ -63,7 +63,7 @@ def network(
     return chip, learner.init(chip.architecture, seed=seed, offers=chip.offers, loss=task.loss)
 
 
-def batches(task: Any, updates: int, seed: int, size: int = BATCH) -> Iterator[Batch]:
+def batches(task: Task, updates: int, seed: int, size: int = BATCH) -> Iterator[Batch]:
     """A number of batches, epoch after epoch."""
     return islice((b for epoch in count() for b in task.batches(size, seed, epoch)), updates)
 
@@ -73,18 +73,18 @@ def learn(
 ) -> Iterator[tuple[State, Observation]]:
     """Train on these batches; before each update, the learner's state and what was observed."""
     stepper = noisysim.optimizers.get(optimizer)
-    kept, observed, gradient = stepper.init(chip.network.shapes), None, None
+    memory, observed, gradient = stepper.init(chip.network.shapes), None, None
     for batch in stream:
         observed = chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
         yield state, observed[0]
         oracle = chip.oracle(batch) if "oracle" in learner.requires() else None
         gradient, state = learner.update(state, observed, oracle=oracle, out=gradient)
         if gradient is not None:
-            gradient, kept = stepper.update(gradient, kept, rate)
+            gradient, memory = stepper.update(gradient, memory, rate)
             chip.program(gradient)
 
 
-def match(chip: Any, learner: Any, state: Any, batch: Any) -> Match:
+def match(chip: Chip, learner: Any, state: State, batch: Batch) -> Match:
     """Compare a learner's feedback matrices with the weights, and the gradients that both bring back."""
     shapes = learner.feedback_shapes(state)
     ends = np.cumsum([a * b for a, b in shapes])[:-1]

@@ -27,6 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim
+from noisysim import Batch, Chip
+from noisysim.learners import Learner
+from noisysim.tasks import Task
 
 from . import lansdell
 from .report import Report, panels
@@ -73,18 +76,18 @@ def reproduce(report: Report) -> None:
     for c in noise:
         rules[f"c = {c:g}"] = {**shared, **step, "sigma": c}
     rules["least squares"] = {**shared, "sigma": 1e-2, "fit": "least_squares"}
-    found = {}
+    courses = {}
     for name, rule in rules.items():
         started = time.perf_counter()
-        found[name] = learn(report, task, noisysim.learners.get(rule), updates)
-        show(report, name, found[name], time.perf_counter() - started)
+        courses[name] = learn(report, task, noisysim.learners.get(rule), updates)
+        show(report, name, courses[name], time.perf_counter() - started)
     for name in rules:
         if name not in OTHERS:
-            judge(report, found, name)
-    draw(report, found)
+            judge(report, courses, name)
+    draw(report, courses)
 
 
-def learn(report: Report, task: Any, learner: Any, updates: int) -> Course:
+def learn(report: Report, task: Task, learner: Learner, updates: int) -> Course:
     """Train one rule once a seed."""
     seeds = [learn_once(report, task, learner, updates, seed) for seed in range(report.seeds)]
     looks, matches, errors = zip(*seeds, strict=True)
@@ -92,15 +95,15 @@ def learn(report: Report, task: Any, learner: Any, updates: int) -> Course:
     return Course(looks[0], means, np.array(errors))
 
 
-def learn_once(report: Report, task: Any, learner: Any, updates: int, seed: int) -> tuple[Any, ...]:
+def learn_once(report: Report, task: Task, learner: Learner, updates: int, seed: int) -> tuple[Any, ...]:
     """One network: the iterations of the looks, what was seen of B, test errors."""
     warmup = getattr(learner, "warmup", 0)
     looks = np.linspace(0, updates, 26).astype(int)
     chip, state = lansdell.network(task, learner, seed, backend=report.backend)
     test, matches, errors = task.batch("test", slice(None)), [], []
     part = task.batch("test", slice(0, 1000))
-    given = lansdell.batches(task, warmup + updates + 1, seed)
-    for update, (now, _) in enumerate(lansdell.learn(chip, learner, state, given, RATE), -warmup):
+    stream = lansdell.batches(task, warmup + updates + 1, seed)
+    for update, (now, _) in enumerate(lansdell.learn(chip, learner, state, stream, RATE), -warmup):
         if update in looks:
             errors.append(error(chip, test))
             if hasattr(learner, "feedback_shapes"):
@@ -108,7 +111,7 @@ def learn_once(report: Report, task: Any, learner: Any, updates: int, seed: int)
     return looks, matches, errors
 
 
-def error(chip: Any, batch: Any) -> float:
+def error(chip: Chip, batch: Batch) -> float:
     """Share of samples in the wrong class, %."""
     with chip.aside():
         output = chip.forward(batch).output
@@ -126,9 +129,9 @@ def show(report: Report, name: str, course: Course, seconds: float) -> None:
             report.row(f"{name}: {part} of W1, W2", values)
 
 
-def judge(report: Report, found: dict[str, Course], name: str) -> None:
+def judge(report: Report, courses: dict[str, Course], name: str) -> None:
     """The paper's statements on one way of learning B."""
-    ours, alignment = found[name].matches[-1], found["FA"].matches[-1]
+    ours, alignment = courses[name].matches[-1], courses["FA"].matches[-1]
     exact = name == "least squares"
     for layer in (0, 1):
         matrix = f"{name}: W{layer + 1}"
@@ -137,17 +140,17 @@ def judge(report: Report, found: dict[str, Course], name: str) -> None:
     if not exact:
         report.claim(f"{name}: W1, FA's error over its own", alignment.error[0] / ours.error[0], "> 1")
     report.claim(f"{name}: W2, signs above FA's", ours.signs[1] - alignment.signs[1], ">= 10")
-    last = {rule: course.errors[:, -1].mean() for rule, course in found.items()}
+    last = {rule: course.errors[:, -1].mean() for rule, course in courses.items()}
     if exact or not report.quick:
         report.claim(f"{name}: test error above BP's", last[name] - last["BP"], "<= 3")
     report.claim(f"{name}: test error above FA's", last[name] - last["FA"], "<= 1")
 
 
-def draw(report: Report, found: dict[str, Course]) -> None:
+def draw(report: Report, courses: dict[str, Course]) -> None:
     """Panels A to D: solid W^2, dashed W^1."""
     figure, axes = panels(["A: relative error", "B: angle", "C: signs that agree", "D: test error"], 4.0, 3.8)
     colours = {**OTHERS, "least squares": "#009E73", **{f"c = {c:g}": colour for c, colour in lansdell.NOISE.items()}}
-    for name, course in found.items():
+    for name, course in courses.items():
         for panel, part in zip(axes, lansdell.Match._fields, strict=False):
             values = np.array([getattr(m, part) for m in course.matches])
             for layer, style in ((1, "-"), (0, "--")):

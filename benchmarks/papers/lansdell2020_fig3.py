@@ -39,17 +39,22 @@ activations while backpropagation learns.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.patheffects import withStroke
 from scipy.spatial import cKDTree
 
 import noisysim
+from noisysim import Batch, Chip
 from noisysim.networks.layers import hidden
+from noisysim.tasks import Task
 
 from . import lansdell
 from .report import Report, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SECONDS = (35_000, 60)
 NETWORK, BOTTLENECK = "lansdell-autoencoder", 1  # the layer whose lines are the plane
@@ -152,17 +157,17 @@ def reproduce(report: Report) -> None:
         + ". Losses: half the squared error of a test image, published ones Table 2's over 32. Labels: share of test "
         f"images that their {NEIGHBOURS} neighbours in the plane of the two units name rightly, %"
     )
-    found = {"untrained": untrained(report, task)}
+    courses = {"untrained": untrained(report, task)}
     for name, method in form.methods.items():
         started = time.perf_counter()
         rates = search(report, form, name, method)
-        found[name] = learn(report, task, form, method, rates)
-        show(report, name, found[name], method, rates, time.perf_counter() - started)
-    judge(report, found)
-    draw(report, task, found)
+        courses[name] = learn(report, task, form, method, rates)
+        show(report, name, courses[name], method, rates, time.perf_counter() - started)
+    judge(report, courses)
+    draw(report, task, courses)
 
 
-def layers(task: Any) -> list[Any]:
+def layers(task: Task) -> list[Any]:
     """The network for a task's images."""
     return [task.n_in, *hidden(NETWORK), task.n_out]
 
@@ -191,7 +196,7 @@ def search(report: Report, form: Form, name: str, method: Method) -> tuple[float
     return method.rates[int(np.nanargmin(losses))]
 
 
-def learn(report: Report, task: Any, form: Form, method: Method, rates: tuple[float, ...]) -> Course:
+def learn(report: Report, task: Task, form: Form, method: Method, rates: tuple[float, ...]) -> Course:
     """Train once a seed."""
     runs = [learn_once(report, form, method, rates, seed) for seed in range(report.seeds)]
     looks, train, test, chips = zip(*runs, strict=True)
@@ -219,13 +224,15 @@ def learn_once(report: Report, form: Form, method: Method, rates: tuple[float, .
     return looks, train + lost, tests + lost, chip
 
 
-def loss(chip: Any, batch: Any) -> float:
+def loss(chip: Chip, batch: Batch) -> float:
     """The mean loss of an image."""
     with chip.aside():
-        return float(chip.forward(batch).loss.mean())
+        losses = chip.forward(batch).loss
+    assert losses is not None
+    return float(losses.mean())
 
 
-def untrained(report: Report, task: Any) -> Course:
+def untrained(report: Report, task: Task) -> Course:
     """The networks as they begin."""
     learner = noisysim.learners.get("bp")
     chips = [lansdell.network(task, learner, n, layers(task), report.backend, "tanh")[0] for n in range(report.seeds)]
@@ -234,14 +241,14 @@ def untrained(report: Report, task: Any) -> Course:
     return course
 
 
-def seen(task: Any, chips: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def seen(task: Task, chips: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How well labels are known by neighbours in each chip's plane; the first one's plane and pictures."""
     planes = [(plane(chip, task, "train", KNOWN)[0], *plane(chip, task, "test", ASKED)) for chip in chips]
     accuracy = [neighbours(known, asked, task.labels) for known, asked, _ in planes]
     return np.array(accuracy), *planes[0][1:]
 
 
-def plane(chip: Any, task: Any, split: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+def plane(chip: Chip, task: Task, split: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """What the bottleneck and the outputs say of the first images of a split."""
     with chip.aside():
         observed = chip.forward(task.batch(split, slice(0, n)))
@@ -269,10 +276,10 @@ def show(report: Report, name: str, course: Course, method: Method, rates: tuple
     report.row(f"{name}: labels", course.accuracy.mean(), seeds=course.accuracy)
 
 
-def judge(report: Report, found: dict[str, Course]) -> None:
+def judge(report: Report, courses: dict[str, Course]) -> None:
     """The paper's statements."""
-    last = {name: course.test[:, -1].mean() for name, course in found.items() if len(course.looks)}
-    labels = {name: course.accuracy.mean() for name, course in found.items()}
+    last = {name: course.test[:, -1].mean() for name, course in courses.items() if len(course.looks)}
+    labels = {name: course.accuracy.mean() for name, course in courses.items()}
 
     def published(worse: str, better: str) -> float:
         return round((FULL.methods[worse].published - FULL.methods[better].published) / lansdell.BATCH, 2)
@@ -288,22 +295,23 @@ def judge(report: Report, found: dict[str, Course]) -> None:
         report.claim(f"{name}'s labels above FA's", labels[name] - labels["FA"], ">= 10")
 
 
-def draw(report: Report, task: Any, found: dict[str, Course]) -> None:
+def draw(report: Report, task: Task, courses: dict[str, Course]) -> None:
     """Panels A to C."""
-    planes = [f"B: {name}, {course.accuracy.mean():.0f} %" for name, course in found.items()]
+    planes = [f"B: {name}, {course.accuracy.mean():.0f} %" for name, course in courses.items()]
     titles = ["A: loss", *planes, "C: images"]
     figure, axes = panels(titles + [""] * (len(titles) % 2), 3.6, 3.4, 2)
     axes[-1].set_visible(len(titles) % 2 == 0)
-    curves(axes[0], found)
-    for panel, course in zip(axes[1:], found.values(), strict=False):
+    curves(axes[0], courses)
+    assert task.labels is not None
+    for panel, course in zip(axes[1:], courses.values(), strict=False):
         scatter(panel, course.plane, task.labels.test[:ASKED])
-    pictures(axes[len(found) + 1], task, found)
+    pictures(axes[len(courses) + 1], task, courses)
     report.figure("autoencoder", figure)
 
 
-def curves(panel: Any, found: dict[str, Course]) -> None:
+def curves(panel: Axes, courses: dict[str, Course]) -> None:
     """Panel A: training dashed, test solid; mean of the seeds, and their range."""
-    for name, course in found.items():
+    for name, course in courses.items():
         if len(course.looks):
             x, test, colour = course.looks, course.test, COLOURS[name]
             panel.plot(x, test.mean(0), color=colour, label=name)
@@ -313,22 +321,23 @@ def curves(panel: Any, found: dict[str, Course]) -> None:
     panel.legend(frameon=False, fontsize=8, title="solid: test, dashed: training", title_fontsize=8)
 
 
-def scatter(panel: Any, points: np.ndarray, labels: np.ndarray) -> None:
+def scatter(panel: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     """Panel B: images in a plane, coloured by label; each digit stands at the median of its images."""
-    panel.scatter(*points.T, c=labels, s=2, cmap="tab10", vmin=-0.5, vmax=9.5)
+    panel.scatter(points[:, 0], points[:, 1], c=labels, s=2, cmap="tab10", vmin=-0.5, vmax=9.5)
     for digit in np.unique(labels):
-        at = np.median(points[labels == digit], axis=0)
+        x, y = np.median(points[labels == digit], axis=0)
         edge = [withStroke(linewidth=2.5, foreground="white")]
-        panel.text(*at, str(digit), ha="center", va="center", weight="bold", path_effects=edge)
+        panel.text(x, y, str(digit), ha="center", va="center", weight="bold", path_effects=edge)
     panel.set(xticks=[], yticks=[])
     panel.grid(False)
 
 
-def pictures(panel: Any, task: Any, found: dict[str, Course]) -> None:
+def pictures(panel: Axes, task: Task, courses: dict[str, Course]) -> None:
     """Panel C: test images, and what each method makes of them, a row each."""
-    given = task.batch("test", slice(0, ASKED))
+    assert task.labels is not None
+    batch = task.batch("test", slice(0, ASKED))
     digits = [int(np.flatnonzero(task.labels.test[:ASKED] == digit)[0]) for digit in range(SHOWN)]
-    rows = {"input": given.inputs, **{name: course.outputs for name, course in found.items() if len(course.looks)}}
+    rows = {"input": batch.inputs, **{name: course.outputs for name, course in courses.items() if len(course.looks)}}
     side = task.input_shape[-1]
     tiles = [np.hstack([images[k].reshape(-1, side) for k in digits]) for images in rows.values()]
     panel.imshow(np.vstack(tiles), cmap="gray_r", vmin=0, vmax=1)

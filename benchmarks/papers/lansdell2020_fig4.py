@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,9 @@ from noisysim.tasks import Task
 
 from . import lansdell
 from .report import Report, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SECONDS = (1600, 10)
 PUBLISHED, PUBLISHED_AT = 0.8, 1_000_000  # %, iterations
@@ -58,12 +61,12 @@ def reproduce(report: Report) -> None:
         f"784-50-20-10 with He normal weights that stay as they are, MNIST, batch 32, {report.seeds} seed(s) of "
         f"{updates:,} iterations; relative errors and shares of signs in %, angles in degrees"
     )
-    found = {}
+    courses = {}
     for c in noise:
         started = time.perf_counter()
-        found[c] = course(report, task, c, updates)
-        judge(report, c, *found[c], time.perf_counter() - started)
-    draw(report, found)
+        courses[c] = course(report, task, c, updates)
+        judge(report, c, *courses[c], time.perf_counter() - started)
+    draw(report, courses)
     if not report.quick:
         long_run(report, task)
         widths(report, task)
@@ -144,18 +147,20 @@ def long_run(report: Report, task: Task) -> None:
 
 def widths(report: Report, task: Task) -> None:
     """Panels D and E: the number of neurons. The paper prints no numbers of them."""
-    found = []
+    last_matches = []
     for n in WIDTHS:
         started = time.perf_counter()
         _, matches, _ = course(report, task, 1e-1, 10_000, (784, n, 50, 10))
-        found.append(matches[-1])
+        last_matches.append(matches[-1])
         for part in ("error", "angle"):
             report.row(
-                f"784-{n}-50-10: {part} of W1, W2", getattr(found[-1], part), seconds=time.perf_counter() - started
+                f"784-{n}-50-10: {part} of W1, W2",
+                getattr(last_matches[-1], part),
+                seconds=time.perf_counter() - started,
             )
     figure, axes = panels(["D: relative error", "E: angle"], 4.5, 3.6)
     for panel, part in zip(axes, ("error", "angle"), strict=True):
-        values = np.array([getattr(m, part) for m in found])
+        values = np.array([getattr(m, part) for m in last_matches])
         for layer, style in ((1, "o-"), (0, "s--")):
             panel.plot(WIDTHS, values[:, layer], style, color="#0072B2", label=f"$W^{layer + 1}$")
         panel.set(xscale="log", xlabel="N, units of the first hidden layer")
@@ -166,17 +171,17 @@ def widths(report: Report, task: Task) -> None:
     report.figure("neurons", figure)
 
 
-def draw(report: Report, found: dict[float, tuple[Ints, list[lansdell.Match], float]]) -> None:
+def draw(report: Report, courses: dict[float, tuple[Ints, list[lansdell.Match], float]]) -> None:
     """Panels A to C: solid W^2, dashed W^1."""
     figure, axes = panels(["A: relative error", "B: angle", "C: signs that agree"], 4.2, 3.8)
     for panel, part in zip(axes, lansdell.Match._fields, strict=True):
-        for c, (looks, matches, _) in found.items():
+        for c, (looks, matches, _) in courses.items():
             values = np.array([getattr(m, part) for m in matches])
             for layer, style in ((1, "-"), (0, "--")):
                 label = f"c = {c:g}" if layer else None
                 panel.plot(looks, values[:, layer], style, color=lansdell.NOISE[c], label=label)
         panel.set(xscale="log", xlabel="iterations")
-    looks, matches, _ = next(iter(found.values()))
+    looks, matches, _ = next(iter(courses.values()))
     guide = 1.5 * matches[0].error[1] * (looks / looks[0]) ** -0.5
     axes[0].plot(looks, guide, ":", color="#555555", label="$n^{-1/2}$")
     axes[0].set(yscale="log", ylabel="$|W - B| \\, / \\, |W|$ (%)")
@@ -189,7 +194,7 @@ def draw(report: Report, found: dict[float, tuple[Ints, list[lansdell.Match], fl
     report.figure("fixed-weights", figure)
 
 
-def _plain_ticks(panel: Any) -> None:
+def _plain_ticks(panel: Axes) -> None:
     """Plain numbers on a logarithmic axis of per cent."""
     low, high = panel.get_ylim()
     ticks = [m * 10**e for e in range(-1, 4) for m in (1, 2, 5) if low <= m * 10**e <= high]
@@ -197,7 +202,7 @@ def _plain_ticks(panel: Any) -> None:
     panel.set_yticks([], minor=True)
 
 
-def _guide(panel: Any) -> tuple[list[Any], list[str]]:
+def _guide(panel: Axes) -> tuple[list[Any], list[str]]:
     """Handle and label of the line that stands for the law."""
     handles, labels = panel.get_legend_handles_labels()
     return handles[-1:], labels[-1:]

@@ -8,12 +8,15 @@ import operator
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import noisysim
 from noisysim.runs import environment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Report:
@@ -116,7 +119,7 @@ class Report:
         """Keep, without printing them, settings that all rows have in common."""
         self.content["settings"].update(plain(settings))
 
-    def figure(self, name: str, figure: Any) -> Path:
+    def figure(self, name: str, figure: Figure) -> Path:
         """Save a matplotlib figure as a PNG file, and print where.
 
         Parameters
@@ -178,19 +181,19 @@ def panels(
     columns = -(-len(titles) // rows)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
-    for one, title in zip(axes, titles, strict=True):
-        one.set_title(title, fontsize=11, loc="left")
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(alpha=0.25)
+    for panel, title in zip(axes, titles, strict=True):
+        panel.set_title(title, fontsize=11, loc="left")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
     return figure, axes
 
 
 def histories(results: Sequence[noisysim.Result], name: str, lost: float) -> np.ndarray:
     """A history of several runs of the same length, (runs, epochs); `lost` fills what a divergence cut off."""
-    found = np.full((len(results), results[0].config["epochs"]), lost, dtype=float)
-    for row, result in zip(found, results, strict=True):
+    values = np.full((len(results), results[0].config["epochs"]), lost, dtype=float)
+    for row, result in zip(values, results, strict=True):
         row[: len(result.history[name])] = result.history[name]
-    return found
+    return values
 
 
 def plain(value: Any) -> Any:

@@ -229,7 +229,7 @@ class Arrays(CellState):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def write(self, change: Any, every: bool, clock: float) -> None:
+    def write(self, change: Floats, every: bool, clock: float) -> None:
         """Ask for a change of every weight, float32, flat, layer by layer and in each chip by chip."""
         if not self.has_cells:
             self._cells.add(change)

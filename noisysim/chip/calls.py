@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from noisysim.chip.calibration import calibrate
 from noisysim.chip.checking import Checks
 from noisysim.chip.drives import Drives, as_drives
@@ -32,7 +34,8 @@ class Calls:
         self._drives = Drives(checks, state.noisy)
 
     def observe(
-        self, batch: Any, drives: Sequence[Drive], out: Any, first_sample: Any, training: Any, inputs_of: Any
+        self, batch: Batch | ArrayLike, drives: Sequence[Drive], out: Any, first_sample: int, training: bool,
+        inputs_of: str,
     ) -> Sequence[Observation]:  # fmt: skip
         """One pass for each drive (`noisysim.chip.chip.Chip.passes`)."""
         state, checks = self._state, self._checks
@@ -59,11 +62,11 @@ class Calls:
         _judge(batch, targets, drives, observed)
         return observed
 
-    def calibrate(self, x: Any) -> None:
+    def calibrate(self, x: ArrayLike) -> None:
         """Calibrate the converters by inputs."""
         calibrate(self._state, self._checks.inputs(x), self._drives.nothing(1))
 
-    def analog(self, x: Any, count: int) -> Sequence[Observation]:
+    def analog(self, x: ArrayLike, count: int) -> Sequence[Observation]:
         """Undriven passes that are not digitised."""
         x = self._checks.inputs(x)
         observed = observation_buffers(self._state, None, len(x), count)

@@ -11,7 +11,7 @@ from noisysim.common.array_types import is_array
 from noisysim.common.fields import Field, as_list, check, shown
 from noisysim.common.limits import SEED
 from noisysim.common.plain_arrays import REAL, NonFiniteError, plain
-from noisysim.common.types import Floats
+from noisysim.common.types import Array, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch
@@ -45,7 +45,7 @@ class Checks:
         self.weight_shapes: list[Shape] = [(chips * n_out, n_in) for n_out, n_in in net.shapes]
         self._expected: dict[tuple[str, int], list[Shape]] = {}
 
-    def inputs(self, x: Any) -> Floats:
+    def inputs(self, x: object) -> Floats:
         """Inputs, (batch, n_in)."""
         x = self.array("inputs", x)
         if x.ndim != 2 or x.shape[1] != self.net.sizes[0] or not len(x):
@@ -64,7 +64,7 @@ class Checks:
             raise ValueError(f"targets have shape {targets.shape}, the chip gives {(rows, self.net.sizes[-1])}")
         return self._put(targets)
 
-    def piece(self, name: str, array: Any, shape: Shape) -> Floats:
+    def piece(self, name: str, array: Array, shape: Shape) -> Floats:
         """A part of a drive, of this shape."""
         if array.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
@@ -95,19 +95,19 @@ class Checks:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(plain(name, array), np.float32)
 
-    def finite(self, name: str, array: Any) -> None:
+    def finite(self, name: str, array: object) -> None:
         """Refuse NaN and infinity in a float32 array that is not on a GPU: there the check would wait for the GPU."""
         if type(array) is np.ndarray and not self._host.all_finite(array):
             raise NonFiniteError(f"{name} hold NaN, infinite or too large values")
 
-    def updates(self, updates: Any) -> Layered:
+    def updates(self, updates: object) -> Layered:
         """Changes of all weights; non-finite ones, on a GPU too, would stay for good."""
         changes = self.layers("updates", updates, self.weight_shapes)
         if not self._backend.ops.all_finite(changes.flat):
             raise NonFiniteError("updates hold NaN, infinite or too large values: no cell was changed")
         return changes
 
-    def observed(self, name: str, arrays: Any, shape: Callable[[int, int], Shape]) -> Layered:
+    def observed(self, name: str, arrays: object, shape: Callable[[int, int], Shape]) -> Layered:
         """Arrays of a pass, one a layer, of the shapes that `shape` gives for a layer and the samples of the first."""
         if not isinstance(arrays, Sequence) or isinstance(arrays, str):
             raise TypeError(f"{name} must be a list of arrays, one a layer, not {shown(arrays)}")
@@ -120,30 +120,30 @@ class Checks:
         self.finite(name, checked.flat)
         return checked
 
-    def layers(self, name: str, arrays: Any, shapes: Sequence[Shape]) -> Layered:
+    def layers(self, name: str, arrays: object, shapes: Sequence[Shape]) -> Layered:
         """Arrays of these shapes, one a layer, where the chip is: themselves, if they are a `Layered` that fits."""
         if not isinstance(arrays, Sequence) or isinstance(arrays, str):
             raise TypeError(f"{name} must be a list of arrays, one a layer, not {shown(arrays)}")
         fits = type(arrays) is Layered and type(arrays.flat) is self._backend.xp.ndarray
         placed = arrays if fits else [self._put(self.array(name, array)) for array in arrays]
-        got = [array.shape for array in placed]
-        if got != list(shapes):
-            raise ValueError(f"{name} must have the shapes {shown(list(shapes))}, not {shown(got)}")
-        made = layered.layered(placed)
-        if made.flat.dtype != np.float32 or made.flat.size != sum([array.size for array in placed]):
-            raise ValueError(f"{name} are in a buffer that does not fit them: {made.flat.dtype} {made.flat.shape}")
-        return made
+        placed_shapes = [array.shape for array in placed]
+        if placed_shapes != list(shapes):
+            raise ValueError(f"{name} must have the shapes {shown(list(shapes))}, not {shown(placed_shapes)}")
+        joined = layered.layered(placed)
+        if joined.flat.dtype != np.float32 or joined.flat.size != sum([array.size for array in placed]):
+            raise ValueError(f"{name} are in a buffer that does not fit them: {joined.flat.dtype} {joined.flat.shape}")
+        return joined
 
-    def _put(self, array: Any) -> Floats:
+    def _put(self, array: Array) -> Floats:
         placed: Floats = self._backend.put(array)
         return placed
 
 
-def check_seeds(seed: Any, chips: int) -> seeding.Seeds:
+def check_seeds(seed: object, chips: int) -> seeding.Seeds:
     """The seed of all chips, or one for each."""
     seed = as_list(seed)
     if isinstance(seed, (str, bytes)) or not isinstance(seed, Sequence):
         return int(check("", "seed", seed, SEED))
     if len(seed) != chips:
         raise ValueError(f"seed must be one number, or one for each of {chips} chips, not {len(seed)} of them")
-    return tuple(check("", "seed", one, SEED) for one in seed)
+    return tuple(check("", "seed", of_chip, SEED) for of_chip in seed)

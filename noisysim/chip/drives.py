@@ -91,7 +91,7 @@ class Drives:
         return parts
 
 
-def as_drives(values: Any) -> tuple[Drive, ...]:
+def as_drives(values: object) -> tuple[Drive, ...]:
     """Drives in a plain tuple, or the one clear error."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise TypeError(f"drives must be a list of Drive, not {shown(values)}")

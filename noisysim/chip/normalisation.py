@@ -15,10 +15,12 @@ variance estimates: an improved method", and holds what the mean moved by as wel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from noisysim.common.types import Floats
 from noisysim.compute import algebra
 from noisysim.compute.layout import NORM_AT
 from noisysim.networks.architecture import Architecture
@@ -48,7 +50,7 @@ class Normalisation:
         What follows from them, shift and scale, (2, chips x units) float32.
     """
 
-    def __init__(self, net: Architecture, chips: int = 1, xp: Any = np):
+    def __init__(self, net: Architecture, chips: int = 1, xp: ModuleType = np):
         self._net, self._chips, self._xp = net, chips, xp
         units = chips * sum(n for n, norm in zip(net.units, net.norms, strict=True) if norm)
         self.statistics = xp.stack([xp.zeros(units), xp.ones(units)])
@@ -69,7 +71,7 @@ class Normalisation:
             "norm_counts": self._counts,
         }  # fmt: skip
 
-    def start(self, layer: int, activities: Any) -> None:
+    def start(self, layer: int, activities: Floats) -> None:
         """Set a layer's running statistics to those of its activities."""
         self._counts[:, self.layers.index(layer)] = 0
         self.track(layer, activities, 1.0)
@@ -81,7 +83,7 @@ class Normalisation:
             assert norm is not None
             self.track(layer, activities[layer], norm.rate)
 
-    def track(self, layer: int, activities: Any, rate: float) -> None:
+    def track(self, layer: int, activities: Floats, rate: float) -> None:
         """Move a layer's running statistics towards those of its activities; rate 0 leaves them."""
         if not rate:
             return
@@ -100,11 +102,11 @@ class Normalisation:
         self.statistics[1, here] = self._variances(here, weight - counts[1] / weight)
         self._follow(layer, self.statistics[:, here], self.norms)
 
-    def by_batch(self, layer: int, activities: Any, norms: Any) -> None:
+    def by_batch(self, layer: int, activities: Floats, norms: Floats) -> None:
         """Put into `norms` what normalises a layer by the statistics of these activities."""
         self._follow(layer, algebra.moments(activities, self._chips), norms)
 
-    def parts(self, norms: Any) -> list[Any]:
+    def parts(self, norms: Floats) -> list[Floats | None]:
         """Each layer's part of such an array, (2, chips x units), or ``None``."""
         return [norms[:, self._units(layer)] if norm else None for layer, norm in enumerate(self._net.norms)]
 
@@ -120,7 +122,7 @@ class Normalisation:
         common = scale.reshape(self._chips, -1).mean(axis=1).repeat(len(variances) // self._chips)
         return where(common > 0, where(freedom < FEW, common, variances), self.statistics[1, here])
 
-    def _follow(self, layer: int, moments: Any, norms: Any) -> None:
+    def _follow(self, layer: int, moments: Any, norms: Floats) -> None:
         here, norm = self._units(layer), self._net.norms[layer]
         assert norm is not None
         norms[0, here] = moments[0]

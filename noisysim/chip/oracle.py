@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from noisysim.common.types import Floats
 from noisysim.compute import algebra, backends, layered, periphery
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
@@ -42,7 +43,7 @@ class Oracle:
         batch = Batch(targets, targets, self._batch.loss)  # the inputs are not needed
         return Oracle(of_chip(self.weights), of_chip(self.rotations), self._net, batch)
 
-    def signals(self, observation: Observation, error: Any = None) -> Layered:
+    def signals(self, observation: Observation, error: Floats | None = None) -> Layered:
         """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
 
         The backward pass is exact; quantisation is passed straight through.

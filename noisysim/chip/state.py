@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -109,7 +109,7 @@ class State:
         return self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at
 
     @times.setter
-    def times(self, times: Any) -> None:
+    def times(self, times: Iterable[float]) -> None:
         self.clock, self.aged_at, self.read_at, self.call_at, self.arrays.written_at = map(float, times)
 
     @property
@@ -145,7 +145,7 @@ class State:
         """Count from here on: what was written so far are the initial weights."""
         self.meter.start(self.arrays.done_by_chip())
 
-    def write(self, change: Any, every: bool) -> None:
+    def write(self, change: Floats, every: bool) -> None:
         """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
         try:
             self.arrays.write(change, every, self.clock)

@@ -20,7 +20,7 @@ def show(path: Path, *, config: bool = False) -> None:
     path : Path
         Result file or study.
     config : bool
-        Print the resolved configuration too; of a study, the study file that asks for it.
+        Print the resolved configuration too; of a study, the study file (TOML) that runs it.
     """
     import json
 

@@ -23,13 +23,13 @@ def reproduce(
 ) -> None:
     """Reproduce figures and tables of papers; without a name, list them.
 
-    Published and measured values are printed side by side and kept. The exit status is 1 if one is outside its
+    Published and measured values are printed side by side and kept. The exit status is 1 if a value is outside its
     tolerance, or if a reproduction failed.
 
     Parameters
     ----------
     names : str
-        Which ones.
+        Reproductions by name. Default: only list them.
     everything : bool
         Run all of them.
     quick : bool

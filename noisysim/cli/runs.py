@@ -22,7 +22,9 @@ from noisysim.runs.result import Result
     {
         "config": Annotated[
             str | None,
-            cyclopts.Parameter(help="TOML or result file to take arguments from; those given here come first."),
+            cyclopts.Parameter(
+                help="TOML or result file to take arguments from; those on the command line override it."
+            ),
         ],
         "plot": Annotated[str | None, cyclopts.Parameter(help="Picture file for the learning curves.")],
     },

@@ -14,7 +14,7 @@ Body = Callable[[dict[str, Any]], None]
 """What a command does with the arguments that were given, by name."""
 
 
-def words_for(hint: Any) -> Any:
+def words_for(hint: object) -> Any:
     """The type that the words of a command line become for an argument of this type.
 
     A list where a sequence may be given, a number or a switch where nothing else may, and else a text, which the

@@ -28,12 +28,13 @@ def sweep_study(
 ) -> None:
     """Run a study: a grid of runs, on the cores of this machine or a Dask cluster.
 
-    Stopped or killed, the same command does what is missing. The exit status is 1 if runs failed.
+    The same command resumes a study that was stopped or killed. The exit status is 1 if runs failed.
 
     Parameters
     ----------
     path : Path
-        Study file: TOML, with arguments of noisysim.run of which lists are axes; or a study's HDF5 file, to resume it.
+        Study file: TOML, with arguments of noisysim.run, where a list makes an axis; or a study's HDF5 file, to resume
+        it.
     out : Path
         The study's file. Default: study.h5 beside study.toml.
     scheduler : str
@@ -53,7 +54,7 @@ def sweep_study(
     data : Path
         Folder of the data files.
     progress : bool
-        Show a progress bar.
+        Show a progress bar. Default: on a terminal only.
     """
     from noisysim.studies import asking
 
@@ -82,7 +83,7 @@ def tune(
     data: Path | None = None,
     progress: bool | None = None,
 ) -> None:
-    """Search for the learning rates of a study's settings, by doubling.
+    """Search for the learning rate of each setting of a study, by raising it until it no longer learns.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def tune(
     start : float
         Lowest rate.
     factor : float
-        Between one rate and the next.
+        Factor from one rate to the next.
     count : int
         Number of rates.
     workers : int
@@ -103,7 +104,7 @@ def tune(
     data : Path
         Folder of the data files.
     progress : bool
-        Show a progress bar.
+        Show a progress bar. Default: on a terminal only.
     """
     from noisysim.studies import asking, tuning
 

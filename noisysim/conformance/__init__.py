@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import noisysim.devices as devices
 from noisysim.compute.jit import compile_errors
 from noisysim.conformance import chips, hooks, moments
 from noisysim.conformance.report import Failure, Finding, Note, Report
+from noisysim.devices.contract import Device, DeviceSpec
 
 __all__ = ["Finding", "Report", "check", "main"]
 
 _FIRST = hooks.CHECKS
-_SUITE: dict[str, Callable[[Any], str | list[Finding]]] = {"moments": moments.check, **chips.CHECKS}
+_SUITE: dict[str, Callable[[Device], str | list[Finding]]] = {"moments": moments.check, **chips.CHECKS}
 
 
-def check(device: Any) -> Report:
+def check(device: DeviceSpec) -> Report:
     """Run the suite.
 
     Parameters
@@ -33,17 +33,17 @@ def check(device: Any) -> Report:
     -------
     Report
     """
-    device = devices.get(device)
-    settings = ", ".join(f"{name}={value!r}" for name, value in devices.changes(device).items())
-    report = Report(devices.name_of(device) + (f"({settings})" if settings else ""))
+    checked = devices.get(device)
+    settings = ", ".join(f"{name}={value!r}" for name, value in devices.changes(checked).items())
+    report = Report(devices.name_of(checked) + (f"({settings})" if settings else ""))
     for name, function in {**_FIRST, **_SUITE}.items():
-        _try(report, name, function, device)
+        _try(report, name, function, checked)
         if report.failures and name in _FIRST:  # nothing else can run
             break
     return report
 
 
-def _try(report: Report, name: str, function: Callable[[Any], str | list[Finding]], device: Any) -> None:
+def _try(report: Report, name: str, function: Callable[[Device], str | list[Finding]], device: Device) -> None:
     """Add what one check found; one that measures several things gives a list of findings."""
     try:
         result = function(device)

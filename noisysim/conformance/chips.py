@@ -22,12 +22,13 @@ from noisysim.conformance.hooks import SEED, Hook, active_hooks, evaluate
 from noisysim.conformance.moments import SIGNIFICANCE
 from noisysim.conformance.report import Finding, Note, require
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
 from noisysim.runs import api
 
 SIZES, ROWS = (64, 128, 10), 2 * execution.BLOCK_ROWS + 276  # three blocks, and work enough for several threads
 
 
-def _chip(device: Any, seed: int = SEED) -> Chip:
+def _chip(device: Device, seed: int = SEED) -> Chip:
     return Chip(SIZES, device, seed=seed)
 
 
@@ -59,7 +60,7 @@ def _same(some: list[Floats], others: list[Floats]) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(some, others, strict=True))
 
 
-def _shapes(device: Any) -> str:
+def _shapes(device: Device) -> str:
     batch = _batch(7)
     observation = _chip(device).forward(batch)
     require([a.shape for a in observation.inputs] == [(7, n) for n in SIZES[:-1]], "inputs have other shapes")
@@ -71,7 +72,7 @@ def _shapes(device: Any) -> str:
     return "inputs, activities and loss of each layer, finite"
 
 
-def _determinism(device: Any) -> str:
+def _determinism(device: Device) -> str:
     first = _activities(_chip(device))
     require(_same(first, _activities(_chip(device))), "the same seed gave other bits")
     require(not _same(first, _activities(_chip(device, SEED + 1))), "another seed gave the same bits")
@@ -86,7 +87,7 @@ def _determinism(device: Any) -> str:
     return f"same seed, same bits; another, others; std of one read of the output {spread:.3g}"
 
 
-def _threads(device: Any) -> str:
+def _threads(device: Device) -> str:
     results = []
     for count in (1, 3):
         with execution.threads(count):
@@ -95,7 +96,7 @@ def _threads(device: Any) -> str:
     return f"1 and 3 threads, {ROWS} rows in 3 blocks: same bits"
 
 
-def _chunks(device: Any) -> str:
+def _chunks(device: Device) -> str:
     whole, parts = _chip(device), _chip(device)
     x, block = _batch().inputs, execution.BLOCK_ROWS
     whole.calibrate(x)
@@ -107,7 +108,7 @@ def _chunks(device: Any) -> str:
     return f"a batch in chunks of {block} rows gives the bits of the whole"
 
 
-def _silence(device: Any) -> str:
+def _silence(device: Device) -> str:
     """With the declared amplitudes of read noise at zero nothing is drawn in a read, and of write noise in a write."""
     specs = declared(type(device))
     amplitudes = {kind: [n for n, f in specs.items() if f.noise == kind] for kind in ("read", "write")}
@@ -130,15 +131,15 @@ def _silence(device: Any) -> str:
     return f"{', '.join(amplitudes['read'] + amplitudes['write'])} at 0: two passes are the same"
 
 
-def _states(device: Any) -> list[Finding]:
+def _states(device: Device) -> list[Finding]:
     return [Finding(*one) for one in noise_states.in_every_state(device, SIGNIFICANCE, SEED)]
 
 
-def _amplitudes(device: Any) -> list[Finding]:
+def _amplitudes(device: Device) -> list[Finding]:
     return [Finding(*one) for one in noise_states.of_every_amplitude(device, SEED)]
 
 
-def _ignores_draws(device: Any, hook: str, function: Hook) -> bool:
+def _ignores_draws(device: Device, hook: str, function: Hook) -> bool:
     """Whether a hook's draws change nothing, on lines whose cells add no energy."""
     parameters = device_files.PARAMETERS[hook][:-1]
     points = [
@@ -167,7 +168,7 @@ def _reachable(*roots: Any) -> list[Any]:
     return list(seen.values())
 
 
-def _hiding(device: Any) -> str:
+def _hiding(device: Device) -> str:
     chip = _chip(device)
     batch = _batch(7)
     observed = [*chip.passes(batch, _drives(7)), chip.forward(batch)]
@@ -183,7 +184,7 @@ def _hiding(device: Any) -> str:
     return f"observations share no memory with the chip's {len(arrays)} arrays, and lead to none of its keys"
 
 
-def _compiled_once(device: Any) -> str:
+def _compiled_once(device: Device) -> str:
     _activities(_chip(device), 32)
     with event.install_recorder("numba:compile") as recorder:
         _activities(_chip(device), 32)
@@ -192,7 +193,7 @@ def _compiled_once(device: Any) -> str:
     return "a second chip and its passes compile nothing"
 
 
-def _record(device: Any) -> str:
+def _record(device: Device) -> str:
     record = devices.describe(device)
     if record["name"].startswith("__main__."):
         raise Note("made in a script or a notebook: to resume a run, give the device to resume")
@@ -200,7 +201,7 @@ def _record(device: Any) -> str:
     return f"found again as {record['name']!r}" + (f", SHA-256 {record['sha256'][:12]}" if "sha256" in record else "")
 
 
-def _learning(device: Any) -> str:
+def _learning(device: Device) -> str:
     result = api.run("digits", layers=[32], device=device, learner="danp", epochs=2, seed=SEED % 1000, progress=False)
     loss = result.steps["train_loss"]
     summary = f"{len(loss)} updates of DANP on the digits: loss {loss[:5].mean():.3g} to {loss[-5:].mean():.3g}"
@@ -209,7 +210,7 @@ def _learning(device: Any) -> str:
     return summary
 
 
-CHECKS: dict[str, Callable[[Any], str | list[Finding]]] = {
+CHECKS: dict[str, Callable[[Device], str | list[Finding]]] = {
     "observations": _shapes, "determinism": _determinism, "threads": _threads, "chunks": _chunks, "noise": _states,
     "noise off": _silence, "switched on": _amplitudes, "hiding": _hiding, "compiled once": _compiled_once,
     "record": _record, "learning": _learning,

@@ -19,30 +19,31 @@ from noisysim.compute.jit import compile_errors
 from noisysim.conformance.report import Note, require
 from noisysim.devices import field_groups
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
 
 SEED = 20_260_101
 Hook = Callable[..., Any]
 
 
-def active_hooks(device: Any) -> dict[str, Hook]:
+def active_hooks(device: Device) -> dict[str, Hook]:
     """The hooks that a device defines and its fields leave on, in order."""
     hooks, active = devices.hooks(device), devices.own_hooks(device)
     return {name: hooks[name] for name in devices.HOOKS if name in active}
 
 
-def _hooks(device: Any) -> str:
+def _hooks(device: Device) -> str:
     active = active_hooks(device)
     space = vars(sys.modules[type(device).__module__])
     idle = [hook for hook in devices.HOOKS if callable(space.get(hook)) and hook not in active]
     return (", ".join(active) or "none: exact hardware") + (f" (switched off: {', '.join(idle)})" if idle else "")
 
 
-def _signatures(device: Any) -> str:
+def _signatures(device: Device) -> str:
     device_files.examine(type(device))
     return "as documented"
 
 
-def _fields(device: Any) -> str:
+def _fields(device: Device) -> str:
     """Whether something reads each field: a hook, ``check`` or ``tables``, the chip, or another field's declaration."""
     space, specs = vars(sys.modules[type(device).__module__]), declared(type(device))
     functions = [space.get(name) for name in (*devices.HOOKS, "check", "tables")]
@@ -60,13 +61,13 @@ def _fields(device: Any) -> str:
     return "each is read by something" if specs else "none"
 
 
-def _compiles(device: Any) -> str:
+def _compiles(device: Device) -> str:
     for hook, function in active_hooks(device).items():
         compile_errors.compiled(device, hook, function)
     return f"{len(active_hooks(device))} of {len(active_hooks(device))}, each by itself"
 
 
-def _scalar(device: Any) -> str:
+def _scalar(device: Device) -> str:
     device_files.try_hooks(device, active_hooks(device))
     tried = 0
     for hook, function in active_hooks(device).items():
@@ -90,7 +91,7 @@ def draws(name: str, count: int, seed: int) -> Floats:
     return uniform
 
 
-def _numbers(device: Any) -> Any:
+def _numbers(device: Device) -> Any:
     """The numbers that a device's hooks are given; a calibrated converter's full scale is 1."""
     fields = device_files.scalars(device)
     if fields.get("adc_range") == 0:
@@ -98,17 +99,16 @@ def _numbers(device: Any) -> Any:
     return type(device)(**fields)
 
 
-def evaluate(device: Any, hook: str, function: Hook, columns: Iterable[Floats]) -> Floats:
+def evaluate(device: Device, hook: str, function: Hook, columns: Iterable[Floats]) -> Floats:
     """A compiled hook at many points: a float32 column for each of its arguments but the device's numbers."""
     columns = [np.ascontiguousarray(column, np.float32) for column in columns]
     out = np.empty(len(columns[0]), np.float32)
-    cls: Any = type(device)
-    _loop(cls, hook, function)(out, *columns, _numbers(device))
+    _loop(type(device), hook, function)(out, *columns, _numbers(device))
     return out
 
 
 @cache
-def _loop(cls: Any, hook: str, function: Hook) -> Hook:
+def _loop(cls: type[Device], hook: str, function: Hook) -> Hook:
     """A compiled loop over the points of a hook."""
     names = [f"a{k}" for k in range(len(device_files.parameter_names(function)) - 1)]
     taken = ", ".join(f"{name}[k]" for name in names)
@@ -119,7 +119,7 @@ def _loop(cls: Any, hook: str, function: Hook) -> Hook:
     return loop
 
 
-CHECKS: dict[str, Callable[[Any], str]] = {
+CHECKS: dict[str, Callable[[Device], str]] = {
     "hooks": _hooks, "signatures": _signatures, "fields": _fields, "compile": _compiles, "finite scalars": _scalar,
 }  # fmt: skip
 """Checks by name, in order; after one that fails no later check can run."""

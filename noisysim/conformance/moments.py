@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 import noisysim.devices as devices
@@ -11,6 +9,7 @@ from noisysim.common.types import Doubles, Floats
 from noisysim.conformance.hooks import Hook, active_hooks, draws, evaluate
 from noisysim.conformance.report import Finding
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
 
 SIGNIFICANCE = 1e-4
 """Chance that a device which obeys its laws fails their test: of all its moments together (Bonferroni)."""
@@ -22,7 +21,7 @@ _DRAWN = {
 """Hooks whose moments a device may declare, and what the laws take."""
 
 
-def check(device: Any) -> list[Finding]:
+def check(device: Device) -> list[Finding]:
     """Mean and variance of what the hooks draw, against the declared laws."""
     laws, active = devices.laws(device), active_hooks(device)
     points = {hook: _points(device, hook) for hook in _DRAWN if hook in active}
@@ -45,7 +44,7 @@ def check(device: Any) -> list[Finding]:
     return findings or [Finding("moments", None, "no hook draws")]
 
 
-def _points(device: Any, hook: str) -> list[tuple[float, ...]]:
+def _points(device: Device, hook: str) -> list[tuple[float, ...]]:
     """Where a hook's moments are measured: inside the range of a cell, up and down, lines with and without energy."""
     low, high = getattr(device, "g_min", 0.0), getattr(device, "g_max", 25.0)
     g = [low + share * (high - low) for share in (0.25, 0.5, 0.75)]
@@ -60,7 +59,7 @@ def _spelt(hook: str, point: tuple[float, ...]) -> str:
     return ", ".join(f"{name}={value:g}" for name, value in zip(_DRAWN[hook], point, strict=True))
 
 
-def _drawn(device: Any, hook: str, function: Hook, point: tuple[float, ...]) -> Doubles:
+def _drawn(device: Device, hook: str, function: Hook, point: tuple[float, ...]) -> Doubles:
     """(DRAWS,) float64 results of a hook at one point; a cell's state is drawn from where its jumps settle."""
     held = dict(zip(_DRAWN[hook], point, strict=True))
     columns = []
@@ -74,7 +73,7 @@ def _drawn(device: Any, hook: str, function: Hook, point: tuple[float, ...]) -> 
     return evaluate(device, hook, function, columns).astype(np.float64)
 
 
-def _settled(device: Any) -> Floats:
+def _settled(device: Device) -> Floats:
     """(DRAWS,) states of cells long after the last jump was due."""
     states, active = np.zeros(DRAWS, np.float32), active_hooks(device)
     if "jump" in active:

@@ -12,6 +12,7 @@ import noisysim.devices as devices
 from noisysim.chip.chip import WAIT, Chip, analog_passes, first_layer
 from noisysim.common.fields import declared
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 from noisysim.runs import noise_check
 
@@ -24,7 +25,7 @@ LATER = 1e4  # times drift_start, or seconds: the age of an aged chip
 SLACK = 0.03  # of a standard deviation: float32, and what the cells' age may lag behind the clock
 
 
-def in_every_state(device: Any, significance: float, seed: int) -> list[Found]:
+def in_every_state(device: Device, significance: float, seed: int) -> list[Found]:
     """Whether the read noise of a chip is what its hooks say, in every state that it can be in.
 
     Parameters
@@ -41,7 +42,7 @@ def in_every_state(device: Any, significance: float, seed: int) -> list[Found]:
     return [(f"noise: {state}", *_measured(chip, significance / len(chips), seed)) for state, chip in chips.items()]
 
 
-def _nominal(device: Any) -> Any:
+def _nominal(device: Device) -> Any:
     """The device with all cells and lines alike and sound, each output on one line."""
     off = dict.fromkeys(
         ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns", "tile_rows", "tile_columns",
@@ -51,7 +52,7 @@ def _nominal(device: Any) -> Any:
     return device._replace(**{name: value for name, value in off.items() if name in device._fields})
 
 
-def _states(device: Any, seed: int) -> Iterator[tuple[str, Chip]]:
+def _states(device: Device, seed: int) -> Iterator[tuple[str, Chip]]:
     """A chip in every state: just made, of zero weights, written again, long after, after many small updates."""
 
     def made(init: str = "he") -> Chip:
@@ -168,7 +169,7 @@ class _Law:
         return float(squares.mean())
 
 
-def of_every_amplitude(device: Any, seed: int) -> list[Found]:
+def of_every_amplitude(device: Device, seed: int) -> list[Found]:
     """Whether every field declared as a noise changes what chips do when it alone is switched on."""
     specs = declared(type(device))
     findings: list[Found] = []
@@ -188,7 +189,7 @@ def of_every_amplitude(device: Any, seed: int) -> list[Found]:
     return findings or [("switched on", None, "no field declares an amplitude, Field(noise='read')")]
 
 
-def _switched_on(device: Any, quiet: dict[str, Any], name: str) -> tuple[Any, str]:
+def _switched_on(device: Device, quiet: dict[str, Any], name: str) -> tuple[Any, str]:
     """The device with one amplitude on, as large as it is or may be, and the others of `quiet` off; or why not."""
     present, spec, problem = getattr(device, name), declared(type(device))[name], ""
     for value in ([present] if present else []) + ([spec.high] if np.isfinite(spec.high) else []) + [1.0, 0.1]:
@@ -199,7 +200,7 @@ def _switched_on(device: Any, quiet: dict[str, Any], name: str) -> tuple[Any, st
     return None, problem
 
 
-def _used(device: Any, seed: int) -> tuple[Chip, np.ndarray]:
+def _used(device: Device, seed: int) -> tuple[Chip, np.ndarray]:
     """A chip that was written, updated and left alone for a while, and inputs for it."""
     chip = Chip(SIZES, device, seed=seed)
     chip.program([np.full(shape, 0.05, np.float32) for shape in chip.network.shapes])
@@ -207,14 +208,14 @@ def _used(device: Any, seed: int) -> tuple[Chip, np.ndarray]:
     return chip, np.random.default_rng(seed).uniform(0.3, 1.0, (64, INPUTS)).astype(np.float32)
 
 
-def _varies(device: Any, seed: int) -> bool:
+def _varies(device: Device, seed: int) -> bool:
     """Whether two passes of the same inputs differ before the ADC."""
     chip, x = _used(device, seed)
     first, second = analog_passes(chip, x, 2)
     return not np.array_equal(first.output, second.output)
 
 
-def _differ(device: Any, other: Any, seed: int) -> bool:
+def _differ(device: Device, other: Device, seed: int) -> bool:
     """Whether the same pass of two devices' chips, which draw alike, differs before the ADC."""
     first, second = (analog_passes(*_used(one, seed), 1)[0] for one in (device, other))
     return not np.array_equal(first.output, second.output)

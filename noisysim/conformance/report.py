@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Finding(NamedTuple):
@@ -64,6 +64,6 @@ class Note(Exception):
     """A check's finding where there is nothing to pass."""
 
 
-def require(condition: Any, fault: str) -> None:
+def require(condition: object, fault: str) -> None:
     if not condition:
         raise Failure(fault)

@@ -150,7 +150,7 @@ def _words(arguments: dict[str, Any], task: dict[str, Any]) -> list[str] | None:
     return words
 
 
-def _option(name: str, value: Any) -> str:
+def _option(name: str, value: object) -> str:
     word = value if isinstance(value, str) else repr(value)
     flag = f"--{name.replace('_', '-')}"
     return f"{flag}={shlex.quote(word)}" if word.startswith("-") else f"{flag} {shlex.quote(word)}"
@@ -176,10 +176,9 @@ def _spec(described: dict[str, Any], usual: Mapping[str, Any]) -> str:
     return f"{described['name']}:{inside}" if _read(inside) == settings else ""
 
 
-def _bare(value: Any) -> str:
+def _bare(value: object) -> str:
     """A value without quotes where it is read as the same one, else with them."""
-    bare = isinstance(value, str) and _read(f"k={value}") == {"k": value}
-    return value if bare else repr(value)
+    return value if isinstance(value, str) and _read(f"k={value}") == {"k": value} else repr(value)
 
 
 def _read(inside: str) -> dict[str, Any] | None:

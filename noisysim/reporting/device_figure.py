@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,15 @@ import noisysim.devices as devices
 from noisysim.chip import bench
 from noisysim.common.fields import declared
 from noisysim.common.types import Doubles
+from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
 
 SMALL, LINE = 8, 0.16  # points of legends and notes; inches from line to line of the head
 CELLS = 8  # cells drawn one by one
@@ -25,28 +31,31 @@ DASHED = (0, (4, 3))
 FAULTS = dict(zip(bench.KINDS, ("#eceef0", "#5b8db8", TEST, "#e3b04b", INK), strict=True))
 
 
-def draw(device: Any, seed: int = 0) -> Any:
+def draw(device: DeviceSpec, seed: int = 0) -> Figure:
     """The figure of `noisysim.plot.device`."""
-    device = devices.get(device)
-    measured = [(panel, measure(device, seed)) for measure, panel in _PANELS.items()]
-    drawn = [(panel, measurement) for panel, measurement in measured if measurement is not None]
-    rows = 1 if len(drawn) <= 3 else 2
-    columns = math.ceil(len(drawn) / rows)
+    checked = devices.get(device)
+    measured = [(panel, measure(checked, seed)) for measure, panel in _PANELS.items()]
+    panels = [(panel, measurement) for panel, measurement in measured if measurement is not None]
+    rows = 1 if len(panels) <= 3 else 2
+    columns = math.ceil(len(panels) / rows)
     width = max(3.7 * columns, 5.2)
-    lines = _head(device, int(17 * width))
+    lines = _head(checked, int(17 * width))
     head = 0.42 + LINE * len(lines)
     figure = style.figure(width, 3.2 * rows + head)
     height = figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
-    figure.text(0.1 / width, 1 - 0.1 / height, devices.name_of(device), va="top", fontsize=13, weight="bold", color=INK)
+    layout: Any = figure.get_layout_engine()
+    layout.set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
+    figure.text(
+        0.1 / width, 1 - 0.1 / height, devices.name_of(checked), va="top", fontsize=13, weight="bold", color=INK
+    )
     for k, line in enumerate(lines):
         figure.text(0.1 / width, 1 - (0.36 + LINE * k) / height, line, va="top", fontsize=SMALL, color=INK)
-    for (panel, measurement), place in zip(drawn, _places(figure, rows, columns, len(drawn)), strict=True):
+    for (panel, measurement), place in zip(panels, _places(figure, rows, columns, len(panels)), strict=True):
         panel(figure, place, measurement)
     return figure
 
 
-def _places(figure: Any, rows: int, columns: int, count: int) -> list[Any]:
+def _places(figure: Figure, rows: int, columns: int, count: int) -> list[SubplotSpec]:
     """Positions of the panels; the first takes a column to itself if one position is left."""
     grid = figure.add_gridspec(rows, columns)
     cells = [grid[k // columns, k % columns] for k in range(rows * columns)]
@@ -56,7 +65,7 @@ def _places(figure: Any, rows: int, columns: int, count: int) -> list[Any]:
     return cells
 
 
-def _head(device: Any, room: int) -> list[str]:
+def _head(device: Device, room: int) -> list[str]:
     """What the device is, its main numbers, and the fields that were set; in lines of limited length."""
     hooks, fields, numbers = devices.own_hooks(device), declared(type(device)), resolve(device)
     facts = []
@@ -68,7 +77,7 @@ def _head(device: Any, room: int) -> list[str]:
             bits = getattr(device, field)
             facts.append(f"{name} {bits:g} bits" if bits else f"{name} ideal")
     if "line_noise" in fields:
-        facts.append(f"line noise {100 * device.line_noise:g} % of full scale")
+        facts.append(f"line noise {100 * device._asdict()['line_noise']:g} % of full scale")
     if "pulse" in hooks:
         facts.append("written by pulses, " + ("closed loop" if numbers.verified else "open loop"))
     for name, value in devices.changes(device).items():
@@ -80,7 +89,7 @@ def _head(device: Any, room: int) -> list[str]:
 # --- panels ---------------------------------------------------------------------------------------------------------
 
 
-def _transfer(figure: Any, place: Any, transfer: bench.Transfer) -> None:
+def _transfer(figure: Figure, place: SubplotSpec, transfer: bench.Transfer) -> None:
     """The curve, and below it the deviation of reads from the ideal one."""
     grid = place.subgridspec(2, 1, height_ratios=(3, 2), hspace=0.02)
     curve = figure.add_subplot(grid[0])
@@ -104,9 +113,11 @@ def _transfer(figure: Any, place: Any, transfer: bench.Transfer) -> None:
     _legend(curve)
 
 
-def _read_noise(figure: Any, place: Any, noise: bench.ReadNoise) -> None:
+def _read_noise(figure: Figure, place: SubplotSpec, noise: bench.ReadNoise) -> None:
     panel = figure.add_subplot(place)
-    panel.hist(noise.reads, _edges(noise), density=True, color=TRAIN, alpha=0.5, label=f"{len(noise.reads)} reads")
+    panel.hist(
+        noise.reads, _edges(noise).tolist(), density=True, color=TRAIN, alpha=0.5, label=f"{len(noise.reads)} reads"
+    )
     at = noise.mean + noise.std * np.linspace(-4, 4, 200)
     density = np.exp(-0.5 * ((at - noise.mean) / noise.std) ** 2) / (noise.std * math.sqrt(2 * math.pi))
     label = "declared law" if noise.declared else "normal of the same moments\n(no law of the line declared)"
@@ -126,7 +137,7 @@ def _edges(noise: bench.ReadNoise) -> Doubles:
     return noise.mean + np.linspace(-reach, reach, BINS + 1)
 
 
-def _programming_error(figure: Any, place: Any, writes: bench.ProgrammingError) -> None:
+def _programming_error(figure: Figure, place: SubplotSpec, writes: bench.ProgrammingError) -> None:
     panel = figure.add_subplot(place)
     at = np.broadcast_to(writes.targets, writes.errors.shape)
     panel.plot(at.ravel(), writes.errors.ravel(), ".", color=TRAIN, ms=2.5, alpha=0.35, mew=0, label="cells")
@@ -148,7 +159,7 @@ def _programming_error(figure: Any, place: Any, writes: bench.ProgrammingError) 
     _legend(panel, ncols=3)
 
 
-def _pulse_response(figure: Any, place: Any, response: bench.PulseResponse) -> None:
+def _pulse_response(figure: Figure, place: SubplotSpec, response: bench.PulseResponse) -> None:
     panel = figure.add_subplot(place)
     cells = np.concatenate([response.up, response.down[1:]])
     at = np.arange(len(cells)) * response.pulses[1]
@@ -169,7 +180,7 @@ def _pulse_response(figure: Any, place: Any, response: bench.PulseResponse) -> N
     _legend(panel, ncols=3)
 
 
-def _ageing(figure: Any, place: Any, ageing: bench.Ageing) -> None:
+def _ageing(figure: Figure, place: SubplotSpec, ageing: bench.Ageing) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     panel = figure.add_subplot(place)
@@ -196,7 +207,7 @@ def _ageing(figure: Any, place: Any, ageing: bench.Ageing) -> None:
     _legend(panel, ncols=3)
 
 
-def _faults(figure: Any, place: Any, faults: bench.Faults) -> None:
+def _faults(figure: Figure, place: SubplotSpec, faults: bench.Faults) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
@@ -209,7 +220,7 @@ def _faults(figure: Any, place: Any, faults: bench.Faults) -> None:
     _legend(panel, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
 
 
-def _name(panel: Any, title: str, x: str, y: str) -> None:
+def _name(panel: Axes, title: str, x: str, y: str) -> None:
     panel.set_title(title, loc="left", fontsize=9.5, color=INK)
     panel.set_xlabel(x, fontsize=9)
     panel.set_ylabel(y, fontsize=9)
@@ -219,19 +230,20 @@ def _name(panel: Any, title: str, x: str, y: str) -> None:
     style.plain(panel)
 
 
-def _headroom(panel: Any, low: float, high: float) -> None:
+def _headroom(panel: Axes, low: float, high: float) -> None:
     """Limits that leave room for a legend's line above what is drawn."""
     span = (high - low) or abs(high) or 1.0
     panel.set_ylim(low - 0.04 * span, high + 0.16 * span)
 
 
-def _legend(panel: Any, **how: Any) -> None:
+def _legend(panel: Axes, **options: Any) -> None:
     legend = panel.legend(
-        **{"loc": "upper left", "borderaxespad": 0.2, **how}, frameon=False, fontsize=SMALL, handlelength=1.3,
+        **{"loc": "upper left", "borderaxespad": 0.2, **options}, frameon=False, fontsize=SMALL, handlelength=1.3,
         columnspacing=1.0, markerscale=2.5,
     )  # fmt: skip
     for handle in legend.legend_handles:
-        handle.set_alpha(1)
+        if handle is not None:
+            handle.set_alpha(1)
 
 
 _PANELS: dict[Callable[[Any, int], Any], Callable[[Any, Any, Any], None]] = {

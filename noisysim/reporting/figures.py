@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import io
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,6 +15,10 @@ from noisysim.chip.diagnostics import DIAGNOSTICS
 from noisysim.common.types import Doubles
 from noisysim.reporting import pages, plot, style
 from noisysim.runs.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIZE = (4.8, 3.3)
 """Inches of a figure: its smallest letters are legible at a phone's width."""
@@ -33,7 +37,7 @@ class Picture(NamedTuple):
     markup: Markup
 
 
-def embedded(figure: Any, name: str, alt: str) -> Markup:
+def embedded(figure: Figure, name: str, alt: str) -> Markup:
     """A matplotlib figure as part of a page.
 
     Parameters
@@ -81,11 +85,11 @@ def _inline(text: str, name: str, alt: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _alone(figure: Any, axes: Any) -> Any:
+def _alone(figure: Figure, axes: Axes) -> Figure:
     """A figure with only one of its panels, in the size of a page's figures and without a title: the page has one."""
-    for other in figure.axes:
-        if other is not axes:
-            other.remove()
+    for panel in figure.axes:
+        if panel is not axes:
+            panel.remove()
     axes.set_subplotspec(figure.add_gridspec(1, 1)[0])
     figure.suptitle("")
     figure.set_size_inches(*SIZE)
@@ -151,7 +155,7 @@ def chips(result: Result) -> list[Picture]:
     return [Picture(f"Final test {name} of each chip.", alt, embedded(figure, "chips", alt))]
 
 
-def _dots(axes: Any, values: Doubles, label: str) -> None:
+def _dots(axes: Axes, values: Doubles, label: str) -> None:
     """One point per chip."""
     finite = values[np.isfinite(values)]
     mean, spread = finite.mean(), finite.std(ddof=1)
@@ -159,13 +163,13 @@ def _dots(axes: Any, values: Doubles, label: str) -> None:
     axes.axhline(mean, color=style.TEST, lw=1.2, label="mean")
     axes.plot(np.arange(1, len(values) + 1), values, "o", color=style.INK, ms=5)
     axes.set(xlabel="chip", ylabel=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_numbers(axes.xaxis)
 
 
-def _histogram(axes: Any, values: Doubles, label: str) -> None:
+def _histogram(axes: Axes, values: Doubles, label: str) -> None:
     """Histogram of the chips' final values."""
     finite = values[np.isfinite(values)]
     axes.hist(finite, bins=min(40, round(2 * len(finite) ** 0.5)), color=style.TRAIN, alpha=0.6)
     axes.axvline(finite.mean(), color=style.TEST, lw=1.5, label="mean")
     axes.set(xlabel=label, ylabel="chips")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    style.whole_numbers(axes.yaxis)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
+from numpy.typing import ArrayLike
 
 NONE = "–"
 _SHORT = {"mvms": "MVMs", "adc": "ADC", "dac": "DAC", "train": "training", "elapsed": "seconds", "cpu": "CPU"}
@@ -56,7 +57,7 @@ def render(template: str, **content: Any) -> str:
     return _engine().get_template(template).render(**content)
 
 
-def over(values: Any, form: str, scale: float = 1.0) -> str:
+def over(values: ArrayLike, form: str, scale: float = 1.0) -> str:
     """A number; of several those that are finite, as mean and standard deviation; – where there is none."""
     scaled = scale * np.atleast_1d(np.asarray(values, float))
     finite = scaled[np.isfinite(scaled)]
@@ -75,13 +76,13 @@ def _spread(mean: float, std: float, form: str) -> str:
     return f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
-def accuracy(values: Any) -> str:
+def accuracy(values: ArrayLike) -> str:
     """Fractions as per cent."""
     text = over(values, ".1f", 100.0)
     return text if text == NONE else f"{text} %"
 
 
-def loss(values: Any) -> str:
+def loss(values: ArrayLike) -> str:
     """Losses as a page shows them."""
     return over(values, ".4g")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from noisysim.common.texts import printable
 from noisysim.common.types import Doubles
 from noisysim.reporting import style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from noisysim.chip.diagnostics.base import Axis
+    from noisysim.devices.contract import DeviceSpec
+    from noisysim.runs.result import Result
+
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
 LOOKS = 60
@@ -22,13 +30,13 @@ LOOKS = 60
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a picture file that cannot be written, before any work."""
-    suffix, known = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
-    if suffix not in known:
-        raise ValueError(f"a picture file ends in one of {', '.join(known)}: not {os.fspath(path)!r}")
+    suffix, formats = Path(path).suffix.lower().lstrip("."), sorted(style.figure(1, 1).canvas.get_supported_filetypes())
+    if suffix not in formats:
+        raise ValueError(f"a picture file ends in one of {', '.join(formats)}: not {os.fspath(path)!r}")
     writing.check(path)
 
 
-def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> Any:
+def _finish(figure: Figure, result: Result, path: str | os.PathLike[str] | None) -> Figure:
     """Put rule, device and task above a figure, and write it if a path is given."""
     config = result.config
     name = Path(config["task"]["name"]).name
@@ -39,7 +47,7 @@ def _finish(figure: Any, result: Any, path: str | os.PathLike[str] | None) -> An
     return figure
 
 
-def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Any:
+def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed: int = 0) -> Figure:
     """What a device does, measured on chips of it; a panel is omitted where the device has no such effect.
 
     Transfer curve, read noise, programming error, response to pulses, ageing, faults (`noisysim.bench`).
@@ -74,7 +82,7 @@ def device(device: Any, path: str | os.PathLike[str] | None = None, seed: int = 
     return figure
 
 
-def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
+def learning_curves(result: Result, path: str | os.PathLike[str] | None = None) -> Figure:
     """Loss, and for a classification accuracy, against epochs: training as lines, test as points.
 
     An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
@@ -98,9 +106,11 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
     panels = figure.subplots(1, 2 if classification else 1, squeeze=False)[0]
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     steps = result.steps["train_loss"]
-    at, batches, together = _batches(_over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"]))
-    label = "each batch" if together == 1 else f"mean of {together} batches"
-    panels[0].plot(at, batches, color=style.TRAIN, alpha=0.4, lw=0.8, label=label)
+    middles, batch_losses, batches_per_point = _batches(
+        _over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"])
+    )
+    label = "each batch" if batches_per_point == 1 else f"mean of {batches_per_point} batches"
+    panels[0].plot(middles, batch_losses, color=style.TRAIN, alpha=0.4, lw=0.8, label=label)
     for panel, name, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=False):
         line = "-" if len(epochs) > 1 else "s"  # one point makes no line
         mean, spread = _over_chips(scale * history[f"train_{name}"])
@@ -114,11 +124,11 @@ def learning_curves(result: Any, path: str | os.PathLike[str] | None = None) -> 
             panel.errorbar(epochs, mean, spread, fmt="none", ecolor=style.TEST, elinewidth=1)
         panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
         panel.set_xlim(left=0)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        style.whole_numbers(panel.xaxis)
         style.plain(panel)
         panel.legend(frameon=False, fontsize=8)
-    shown = np.concatenate([batches, history["train_loss"].ravel(), history["test_loss"].ravel()])
-    _scale(panels[0], shown[np.isfinite(shown) & (shown > 0)])
+    losses = np.concatenate([batch_losses, history["train_loss"].ravel(), history["test_loss"].ravel()])
+    _scale(panels[0], losses[np.isfinite(losses) & (losses > 0)])
     return _finish(figure, result, path)
 
 
@@ -131,7 +141,7 @@ def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
     return np.ma.filled(mean, np.nan), np.ma.filled(spread, np.nan)
 
 
-def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = None) -> Any:
+def diagnostic(result: Result, name: str, path: str | os.PathLike[str] | None = None) -> Figure:
     """What one diagnostic of a run measured, one line per layer, against updates.
 
     Parameters
@@ -149,12 +159,12 @@ def diagnostic(result: Any, name: str, path: str | os.PathLike[str] | None = Non
     return _diagnostics(result, [name], path)
 
 
-def diagnostics(result: Any, path: str | os.PathLike[str] | None = None) -> Any:
+def diagnostics(result: Result, path: str | os.PathLike[str] | None = None) -> Figure:
     """What all diagnostics of a run measured, a small panel each; otherwise as `diagnostic`."""
-    return _diagnostics(result, [one["name"] for one in result.config["diagnostics"]], path)
+    return _diagnostics(result, [described["name"] for described in result.config["diagnostics"]], path)
 
 
-def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | None) -> Any:
+def _diagnostics(result: Result, names: list[str], path: str | os.PathLike[str] | None) -> Figure:
     from noisysim.chip.diagnostics import DIAGNOSTICS, Diagnostic
 
     if not result.diagnostics:
@@ -169,7 +179,7 @@ def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | N
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(names) :]:
         panel.remove()
-    together = _looks_per_point(result.diagnostics["update"])
+    looks_per_point = _looks_per_point(result.diagnostics["update"])
     for number, (panel, name) in enumerate(zip(panels, names, strict=False)):
         axis = DIAGNOSTICS.get(name, Diagnostic).axis
         _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
@@ -178,7 +188,7 @@ def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | N
         else:
             panel.set_title(axis.label or name, loc="left", fontsize=8.5)
         if number + columns >= len(names):
-            panel.set_xlabel("updates" if together == 1 else f"updates (means of {together} looks)")
+            panel.set_xlabel("updates" if looks_per_point == 1 else f"updates (means of {looks_per_point} looks)")
     layers = {line.get_label(): line for panel in panels for line in panel.lines if line.get_label().isdigit()}
     if layers:
         handles = [layers[layer] for layer in sorted(layers, key=int)]
@@ -186,7 +196,7 @@ def _diagnostics(result: Any, names: list[str], path: str | os.PathLike[str] | N
     return _finish(figure, result, path)
 
 
-def _lines(panel: Any, updates: Doubles, values: Doubles, axis: Any) -> None:
+def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
     """A diagnostic, (looks, layers), in one panel."""
     from matplotlib import colormaps
     from matplotlib.ticker import MultipleLocator
@@ -197,14 +207,14 @@ def _lines(panel: Any, updates: Doubles, values: Doubles, axis: Any) -> None:
     for layer, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.85, depth))):
         if np.isfinite(values[:, layer]).any():
             panel.plot(at, values[:, layer], line, color=colour, lw=1.3, ms=4, label=f"{layer + 1}")
-    shown = values[np.isfinite(values)]
-    if not shown.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=style.TRAIN)
-    if axis.high is None and (shown > 0).all():
-        _scale(panel, shown)
+    if axis.high is None and (finite > 0).all():
+        _scale(panel, finite)
     last = max(updates.max(initial=0), 1)
     panel.set_xlim(-0.03 * last, 1.03 * last)
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_numbers(panel.xaxis)
     if panel.get_yscale() == "linear":
         panel.update_datalim([(0, v) for v in (axis.low, axis.high) if v is not None], updatex=False)
         panel.autoscale_view(scalex=False)
@@ -233,21 +243,21 @@ def _looks_per_point(values: Doubles) -> int:
 
 def _batches(losses: Doubles, an_epoch: int) -> tuple[Doubles, Doubles, int]:
     """Where (in epochs) and what the losses of the updates were, and how many one point is the mean of."""
-    together = max(1, -(-len(losses) // POINTS))
-    firsts = np.arange(0, len(losses), together)
-    counts = np.minimum(firsts + together, len(losses)) - firsts
+    per_point = max(1, -(-len(losses) // POINTS))
+    firsts = np.arange(0, len(losses), per_point)
+    counts = np.minimum(firsts + per_point, len(losses)) - firsts
     means = np.add.reduceat(losses, firsts) / counts if len(losses) else losses
-    return (firsts + counts / 2) / an_epoch, means, together
+    return (firsts + counts / 2) / an_epoch, means, per_point
 
 
-def _scale(panel: Any, shown: Doubles) -> None:
+def _scale(panel: Axes, values: Doubles) -> None:
     """A logarithmic axis where the losses span more than a linear one shows, its ticks in plain numbers."""
-    if not len(shown) or shown.max() <= 20 * shown.min():
+    if not len(values) or values.max() <= 20 * values.min():
         return
     from matplotlib.ticker import LogLocator, NullLocator
 
     panel.set_yscale("log")
-    if shown.max() < 1e4 * shown.min():
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if shown.max() < 300 * shown.min() else (1,)))
+    if values.max() < 1e4 * values.min():
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if values.max() < 300 * values.min() else (1,)))
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_locator(NullLocator())

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from noisysim.common import writing
 from noisysim.common.fields import check_switch
 from noisysim.runs.result import Result
 
+if TYPE_CHECKING:
+    from noisysim.studies.study import Study
+
 __all__ = ["report"]
 
 
-def report(source: Any, out: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def report(
+    source: str | os.PathLike[str] | Result | Study, out: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
     """Write a run or a study as one HTML page: no other files, no scripts, nothing from a network.
 
     The same source gives the same bytes.
@@ -49,21 +54,20 @@ def report(source: Any, out: str | os.PathLike[str], *, overwrite: bool = False)
     return path
 
 
-def render(source: Any) -> str:
+def render(source: str | os.PathLike[str] | Result | Study) -> str:
     """The page's text."""
-    if isinstance(source, (str, os.PathLike)):
-        from noisysim.studies.loading import load
+    from noisysim.studies.loading import load
 
-        source = load(source)
-    if isinstance(source, Result):
+    content: Result | Study = load(source) if isinstance(source, (str, os.PathLike)) else source
+    if isinstance(content, Result):
         from noisysim.reporting import run_page
 
-        return run_page.render(source)
-    if hasattr(source, "axes") and hasattr(source, "data"):
+        return run_page.render(content)
+    if hasattr(content, "axes") and hasattr(content, "data"):
         from noisysim.reporting import study_page
 
-        return study_page.render(source)
-    raise TypeError(f"a report is of a result file, a study file, a Result or a Study, not {type(source).__name__}")
+        return study_page.render(content)
+    raise TypeError(f"a report is of a result file, a study file, a Result or a Study, not {type(content).__name__}")
 
 
 def _check_place(path: Path, overwrite: bool) -> None:

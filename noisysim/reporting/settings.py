@@ -85,7 +85,7 @@ def _arguments() -> dict[str, str]:
     return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in entries}
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a table has it."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from noisysim.reporting import style
 from noisysim.reporting.figures import SIZE, Picture, embedded
 from noisysim.studies.study import Study
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+    from xarray import Dataset
+
 NUMERIC = 3
 """Axes of numbers that get a figure of their own, at most."""
 COLOURS = 10
@@ -19,7 +24,7 @@ COLOURS = 10
 _AVERAGED = ("seed", "chip")
 
 
-def measure(data: Any) -> str:
+def measure(data: Dataset) -> str:
     """What the figures show: test accuracy, for a regression test loss, "" where no run has either."""
     measured = [
         name for name in ("test_accuracy", "test_loss") if name in data and np.isfinite(data[name].values).any()
@@ -27,14 +32,14 @@ def measure(data: Any) -> str:
     return measured[0] if measured else ""
 
 
-def means(data: Any, name: str) -> Any:
+def means(data: Dataset, name: str) -> Any:
     """Over seeds and chips, of the runs that finished."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of settings where none did
         return data[name].mean([dim for dim in _AVERAGED if dim in data[name].dims])
 
 
-def best(study: Study, data: Any, name: str) -> dict[str, Any]:
+def best(study: Study, data: Dataset, name: str) -> dict[str, Any]:
     """Labels of the setting with the best mean, of those whose runs all finished if there are any."""
     whole = data[name].mean([dim for dim in _AVERAGED if dim in data[name].dims], skipna=False)
     candidates = whole if np.isfinite(whole.values).any() else means(data, name)
@@ -44,7 +49,7 @@ def best(study: Study, data: Any, name: str) -> dict[str, Any]:
     return {dim: label for dim, label in chosen.items() if len(study.axes[dim]) > 1}
 
 
-def pictures(study: Study, data: Any, name: str) -> list[Picture]:
+def pictures(study: Study, data: Dataset, name: str) -> list[Picture]:
     """The measure against each axis of numbers, on a map of two, and against epochs."""
     axes = [axis for axis, labels in study.axes.items() if len(labels) > 1 and axis not in _AVERAGED]
     numbers = [axis for axis in axes if data[axis].dtype.kind in "fi"]
@@ -84,7 +89,7 @@ def _at(select: dict[str, Any]) -> str:
     return f", at the best {labels}" if labels else ""
 
 
-def _map(study: Study, data: Any, name: str, x: str, y: str, chosen: dict[str, Any]) -> Picture:
+def _map(study: Study, data: Dataset, name: str, x: str, y: str, chosen: dict[str, Any]) -> Picture:
     """The measure over two axes of numbers, the other axes at their best."""
     select = {axis: label for axis, label in chosen.items() if axis not in (x, y)}
     share = name.endswith("accuracy")
@@ -105,7 +110,7 @@ def _map(study: Study, data: Any, name: str, x: str, y: str, chosen: dict[str, A
     return Picture(f"{alt}. Means over seeds; grey: no run finished.", alt, embedded(figure, "map", alt))
 
 
-def _numbers(axes: Any, image: Any, values: Doubles, form: str) -> None:
+def _numbers(axes: Axes, image: AxesImage, values: Doubles, form: str) -> None:
     """Each value in its place, in black or white, whichever stands out."""
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from noisysim.reporting import command, pages, settings, study_figures
 from noisysim.reporting.command import Reproduction
 from noisysim.reporting.pages import Fact, Table
 from noisysim.studies.study import Study, kinds
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
 
 ROWS = 200
 """Rows of the table of results at most; of a larger one the best and the worst half of them."""
@@ -57,7 +60,7 @@ def title(study: Study) -> str:
     return f"Study of {axes or 'one run'}" + (f" on {Path(named).name}" if named else "")
 
 
-def _outcome(study: Study, data: Any, measure: str) -> list[Fact]:
+def _outcome(study: Study, data: Dataset, measure: str) -> list[Fact]:
     counts = study.counts
     rest = ", ".join(f"{n} {name}" for name, n in counts.items() if n and name != "finished")
     facts = [Fact("Runs", f"{sum(counts.values()):,}"), Fact("Finished", f"{counts['finished']:,}", rest)]
@@ -72,7 +75,7 @@ def _outcome(study: Study, data: Any, measure: str) -> list[Fact]:
     return facts
 
 
-def _mean(mean: Any, name: str) -> str:
+def _mean(mean: DataArray, name: str) -> str:
     """Of several runs (and chips) mean and standard deviation, of one its value."""
     return (pages.accuracy if name.endswith("accuracy") else pages.loss)(mean.values.ravel())
 
@@ -104,7 +107,7 @@ def _troubles(study: Study) -> Table | None:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def results(study: Study, data: Any, measure: str) -> Table:
+def results(study: Study, data: Dataset, measure: str) -> Table:
     """Mean and standard deviation over seeds (and chips) of every setting; of many the best and the worst."""
     axes = [axis for axis, labels in study.axes.items() if axis != "seed" and len(labels) > 1]
     names = [n for n in ("test_accuracy", "test_loss", "train_loss") if n in data and np.isfinite(data[n].values).any()]
@@ -126,7 +129,7 @@ def results(study: Study, data: Any, measure: str) -> Table:
     return Table(caption, columns, rows, frozenset(range(len(axes) or 1, len(columns))))
 
 
-def _extremes(data: Any, measure: str, axes: list[str], points: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _extremes(data: Dataset, measure: str, axes: list[str], points: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """The best and the worst points, from best to worst; points without any value come last."""
     if not measure:
         return points[:ROWS]
@@ -137,7 +140,7 @@ def _extremes(data: Any, measure: str, axes: list[str], points: list[tuple[int, 
     return ranked[: ROWS // 2] + ranked[-(ROWS // 2) :]
 
 
-def _cost(data: Any) -> Table | None:
+def _cost(data: Dataset) -> Table | None:
     """What all runs together cost, and one of them."""
     rows = []
     for name in _COST:

@@ -5,30 +5,41 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noisysim.common import writing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 INK, TRAIN, TEST = "#333333", "#8a8f98", "#c2410c"
 
 
-def figure(width: float, height: float) -> Any:
+def figure(width: float, height: float) -> Figure:
     """An empty figure, inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)
-    return made
+    empty = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(empty)
+    return empty
 
 
-def plain(axes: Any) -> None:
+def plain(axes: Axes) -> None:
     """Axes with a faint grid and without a frame."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
 
 
-def save(figure: Any, path: str | os.PathLike[str]) -> None:
+def whole_numbers(axis: Axis) -> None:
+    """Ticks at whole numbers only."""
+    locator: Any = axis.get_major_locator()
+    locator.set_params(integer=True)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in one step; the suffix chooses the format."""
     picture = io.BytesIO()
     figure.savefig(picture, dpi=150, format=Path(path).suffix.lower().lstrip("."))

@@ -60,10 +60,11 @@ def run(
         What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50", arrays
         (x_train, y_train, x_test, y_test), or an HDF5 file that holds them.
     layers : list or str
-        Hidden layers: units [512, 512], layers [conv(16, 3, stride=2), pool(2), 128], also as texts, or the name of a
-        published network "dalm-convnet". The task gives input and output. Default: the task's own.
+        Hidden layers: numbers of units [512, 512], layers [conv(16, 3, stride=2), pool(2), 128] (on the command line
+        512 512, or "conv(16, 3, stride=2)" "pool(2)" 128), or the name of a published network "dalm-convnet". The task
+        decides input and output. Default: the task's own.
     device : str or path or device
-        What the arrays are made of: a name, the path of a device file "my_chip.py", either with settings
+        The simulated hardware: a name, the path of a device file "my_chip.py", either with settings
         "crossbar:adc_bits=6", or a device.
     learner : str or path or Learner
         The rule: a name, the path of a file that defines one "my_rule.py", either with settings "danp:samples=4", or a
@@ -79,8 +80,8 @@ def run(
     epochs : int
         Epochs: passes through the training split. Default: the task's own.
     activation : str or path or activation
-        Of hidden units that have none of their own: leaky_relu, relu, tanh, sigmoid or linear, or the path of a file
-        that defines one "swish.py".
+        Activation function of hidden layers that name none: leaky_relu, relu, tanh, sigmoid or linear, or the path of
+        a file that defines one "swish.py".
     bias : bool
         Give every unit a bias.
     inject : str
@@ -89,19 +90,20 @@ def run(
         Where the chip is simulated: "cpu", "cuda" (a GPU), "cuda:tf32" (a GPU, products of numbers rounded to ten bits:
         faster, and blind to small perturbations), or "auto" (a GPU if there is one).
     seed : int
-        Of chip, noise, learner and the order of the data. The same seed gives the same bits.
+        Seed of chip, noise, learner and the order of the data. The same seed gives the same bits.
     oracle : bool
-        Grant the learner what no chip gives. Default: only where the learner needs it (BP).
+        Grant the learner exact weights and gradients, which no real chip gives. Default: only where the learner
+        needs it (BP).
     init : str
         Law of the initial weights: "he" (normal), "he-uniform", "uniform" (within 1 / sqrt(n_in)), "glorot" or "zero".
     diagnostics : list of str or Diagnostic
         What to measure during the run, such as ["angle", "bias:samples=50"]; the run itself stays the same to the bit.
         Those that need exact weights are granted them, the learner is not.
     every : int
-        Updates between two looks of the diagnostics.
+        Updates from one measurement of the diagnostics to the next.
     chips : int
         How many chips of the device to train side by side, on the same data and from the same initial weights: they
-        differ in fabrication, noise and the learner's draws. What each measures has one more axis, of the chips.
+        differ in fabrication, noise and the learner's draws. Results have one more axis, the chips.
     data : path
         Folder of the data files. Default: NOISYSIM_DATA, then the user's cache, then a download.
     threads : int
@@ -111,8 +113,8 @@ def run(
     overwrite : bool
         Replace an existing result file.
     checkpoint_seconds : float
-        Longest time between two checkpoints; there is one at each epoch's end as well. One that cannot be written,
-        because the disk is full, say, is a warning, and the next one tries again.
+        Longest time between two checkpoints; there is one at each epoch's end as well. If one cannot be
+        written, because the disk is full, say, the run warns, and continues.
     until : float or str
         Time limit: end the run that long after its start, set-up included, with status "stopped". Seconds, or a text
         such as "11h50m" or "90s". noisysim.resume continues the run.
@@ -165,7 +167,7 @@ def resume(
     progress: bool | None = None,
     allow_other_source: bool = False,
 ) -> Result:
-    """Resume a run that was cut short, to the bits it would have had undisturbed.
+    """Resume a run that was cut short: its result has the same bits as without the interruption.
 
     Parts that the run was given by name or by file are loaded again. A part that was an object of a class of your own
     must be passed again, and has to be the same: in its parameters, in its code, and in the constants and functions
@@ -181,11 +183,12 @@ def resume(
         Where the run's device file is now, if it was moved; or the device, if it was made in a script or a notebook.
         It must be the same to the byte; its settings are the run's.
     learner : path or Learner
-        The same of the learner. Settings that are given must be the run's.
+        Where the run's learner file is now, if it was moved; or the learner, if it is an object of your own class.
+        Settings that are given must be the run's.
     optimizer : optimizer
-        The run's, if it is an object of your own class.
+        The run's optimizer, if it is an object of your own class.
     diagnostics : list
-        Those of the run that are objects of your own classes.
+        Those of the run's diagnostics that are objects of your own classes.
     data : path
         Folder of the data files.
     threads : int
@@ -242,16 +245,30 @@ def retention(
     threads: int | None = None,
     allow_other_source: bool = False,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Test a run's chip after it has aged for some time: how much drift has left of what it learned.
+    """Test a run's chip after it has aged for some time: how much of what it learned remains.
 
     Parameters
     ----------
     result : Result or path
         A run, or its result file. It stays as it is.
     seconds : list of float
-        Times since the end of the run, rising; the passes of a test take time as well.
-    task, device, learner, optimizer, diagnostics, data, threads, allow_other_source
-        As in `resume`.
+        Seconds after the end of the run at which to test, rising; the passes of a test take time as well.
+    task : arrays or Task
+        The data, for a run that learned arrays: its file does not hold them.
+    device : path or device
+        Where the run's device file is now, if it was moved (`resume`).
+    learner : path or Learner
+        Where the run's learner file is now, if it was moved (`resume`).
+    optimizer : optimizer
+        The run's optimizer, if it is an object of your own class.
+    diagnostics : list
+        Those of the run's diagnostics that are objects of your own classes.
+    data : path
+        Folder of the data files.
+    threads : int
+        Threads to use.
+    allow_other_source : bool
+        Test although the source of noisysim, or of your own parts, is not the one the run began with.
 
     Returns
     -------
@@ -280,7 +297,7 @@ def retention(
     return {"seconds": np.array(times), "test_loss": losses, "test_accuracy": accuracies}
 
 
-def check_times(name: str, values: Any) -> list[float]:
+def check_times(name: str, values: object) -> list[float]:
     """Times at which a chip is to be tested again, seconds, rising."""
     listed = as_list(values)
     if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def restore(training: Training, arrays: dict[str, dict[str, Array]]) -> None:
     training.history.resume(History.from_arrays(arrays))
 
 
-def _encoded(training: Training, kind: str, remembered: Any) -> dict[str, Array]:
+def _encoded(training: Training, kind: str, remembered: Mapping[str, Any]) -> dict[str, Array]:
     """What a learner or an optimizer remembers, as arrays."""
     part = getattr(training.config, kind)
     memory.check(f"{'state.memory' if kind == 'learner' else 'the state'} of {kind} {part.name!r}", remembered)

@@ -19,6 +19,7 @@ from noisysim.chip.initial_weights import INITS
 from noisysim.common import identity
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
 from noisysim.compute import backends
+from noisysim.devices.contract import Device
 from noisysim.learners import Learner, optimizers
 from noisysim.learners.optimizers import Optimizer
 from noisysim.networks import activations
@@ -38,7 +39,7 @@ class Config(PlainSettings):
 
     task: tasks.Task
     layers: list[kinds.Layer]
-    device: Any
+    device: Device
     activation: Activation
     learner: Learner
     optimizer: Optimizer
@@ -114,7 +115,7 @@ _NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs")
 """Numbers that default to what suits the task or the learner."""
 
 
-def _check_number(name: str, value: Any) -> Any:
+def _check_number(name: str, value: object) -> Any:
     return check("run", name, value, declared(PlainSettings)[name])
 
 
@@ -153,7 +154,7 @@ def _check_start(init: str, activations: list[str]) -> None:
         )
 
 
-def _check_diagnostics(specs: Any) -> list[Diagnostic]:
+def _check_diagnostics(specs: object) -> list[Diagnostic]:
     if isinstance(specs, (str, Mapping)) or not isinstance(specs, Sequence):
         raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {shown(specs)}")
     chosen = [diagnostics.get(spec) for spec in specs]
@@ -162,7 +163,7 @@ def _check_diagnostics(specs: Any) -> list[Diagnostic]:
     return chosen
 
 
-def _check_folder(data: Any) -> None:
+def _check_folder(data: object) -> None:
     if data is None:
         return
     if not isinstance(data, (str, os.PathLike)):

@@ -44,28 +44,28 @@ class Options(NamedTuple):
         return None if self.limit is None else self.limit - (time.perf_counter() - self.called)
 
 
-def check_options(threads: Any, checkpoint_seconds: Any, until: Any, progress: Any) -> Options:
+def check_options(threads: object, checkpoint_seconds: object, until: object, progress: object) -> Options:
     """Arguments of `noisysim.run` that say how it is executed, checked."""
     called, limit = time.perf_counter(), signals.seconds(until)
     seconds = check("run", "checkpoint_seconds", checkpoint_seconds, CHECKPOINT_SECONDS)
     return Options(called, check_threads(threads), seconds, limit, check_switch("run.progress", progress, None))
 
 
-def check_threads(threads: Any) -> int | None:
+def check_threads(threads: object) -> int | None:
     """A number of threads; ``None`` for the default."""
     return None if threads is None else int(check("run", "threads", threads, THREADS))
 
 
-def check_output(out: Any, overwrite: Any) -> Path | None:
+def check_output(out: object, overwrite: object) -> Path | None:
     """The path of a result file that can be written; ``None`` for none."""
-    overwrite = check_switch("run.overwrite", overwrite)
+    replace: bool = check_switch("run.overwrite", overwrite)
     if out is None:
         return None
     if not isinstance(out, (str, os.PathLike)):
         raise TypeError(f"out must be a path, not {shown(out)}")
     path = Path(out)
     try:
-        writing.check(path, overwrite)
+        writing.check(path, replace)
     except OSError as error:
         if error.filename is None:
             raise

@@ -11,6 +11,7 @@ import numpy as np
 from noisysim.common.types import Bools, Doubles, Ints
 from noisysim.compute import backends, periphery
 from noisysim.compute.observation import Batch, Observation
+from noisysim.learners import Learner
 from noisysim.networks.architecture import Architecture
 from noisysim.runs.history import History
 from noisysim.tasks import Task
@@ -73,7 +74,7 @@ def scales(task: Task) -> Scales:
     return Scales(inputs, 1.0 if task.classification else targets, **advice)
 
 
-def exploded(losses: Doubles, first: Any = 1.0) -> Bools:
+def exploded(losses: Doubles, first: float | Doubles = 1.0) -> Bools:
     """Which of the chips' mean losses of a batch, (..., chips), are divergence, `first` those of the first batch."""
     diverged: Bools = ~(np.isfinite(losses) & (losses <= EXPLODED * np.maximum(1.0, first)))
     return diverged
@@ -134,7 +135,7 @@ def decorrelation_fault(layer: int, powers: Doubles, scales: Scales) -> str:
     )
 
 
-def learner_fault(history: History, learner: Any, scales: Scales) -> str:
+def learner_fault(history: History, learner: Learner, scales: Scales) -> str:
     """That the learner diverged, or the data are too large for any, and what helps."""
     if not math.isfinite(history.first_loss):
         advice = ", or ".join(scales.advice) or "scale inputs and targets"
@@ -154,7 +155,7 @@ def _unstable(history: History) -> bool:
     return losses[-1] > RISEN * min(*losses, first) and losses[-1] > min(losses[-2], first)
 
 
-def _growth(history: History, learner: Any, scales: Scales) -> str:
+def _growth(history: History, learner: Learner, scales: Scales) -> str:
     """How the training loss rose after its minimum, how activities grew meanwhile, and what helps."""
     losses, activity = history.mean("train_loss"), history.mean("activity_rms")
     best = min(range(len(losses)), key=losses.__getitem__)
@@ -175,7 +176,7 @@ def _growth(history: History, learner: Any, scales: Scales) -> str:
 
 
 def warnings(
-    history: History, learner: Any, sigma: float, least: float, classes: int, scales: Scales = USUAL
+    history: History, learner: Learner, sigma: float, least: float, classes: int, scales: Scales = USUAL
 ) -> list[str]:
     """Sentences, most serious first.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from noisysim.chip.chip import Chip
+from noisysim.common.types import Floats
 from noisysim.compute.observation import Batch, Observation
 from noisysim.learners.base import Learner, State
 from noisysim.runs import perturbation_strength
@@ -12,7 +14,7 @@ FIRST = 32
 """Least samples to prepare a run with: of fewer neither converters' ranges nor statistics nor noise are known."""
 
 
-def prepare(learner: Learner, chip: Any, batch: Batch, *, seed: int = 0) -> State:
+def prepare(learner: Learner, chip: Chip, batch: Batch, *, seed: int = 0) -> State:
     """Make a chip and a learner ready for the first update.
 
     The chip calibrates its converters and its batch normalisation, the learner gets its state and, if it perturbs, the
@@ -63,7 +65,7 @@ def prepare(learner: Learner, chip: Any, batch: Batch, *, seed: int = 0) -> Stat
     return state
 
 
-def begin(learner: Any, chip: Any, state: State, inputs: Any, apart: bool = False) -> list[float]:
+def begin(learner: Learner, chip: Chip, state: State, inputs: Floats, apart: bool = False) -> list[float]:
     """Calibrate the chips, and settle in the learner's state how strongly to perturb them.
 
     Parameters
@@ -91,7 +93,7 @@ def begin(learner: Any, chip: Any, state: State, inputs: Any, apart: bool = Fals
     return floors
 
 
-def adapt(learner: Learner, chip: Any, observation: Observation, *, programmed: bool = True) -> None:
+def adapt(learner: Learner, chip: Chip, observation: Observation, *, programmed: bool = True) -> None:
     """Let the digital periphery follow an update, once its change was programmed.
 
     Running statistics of batch normalisation move; with a rule's ``decorrelation`` the inputs' decorrelation takes a

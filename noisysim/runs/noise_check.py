@@ -7,7 +7,6 @@ lines carry: nothing that decides how loops draw noise is asked.
 from __future__ import annotations
 
 import types
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,10 @@ import noisysim.devices as devices
 from noisysim.chip.chip import Chip, analog_passes, first_layer
 from noisysim.chip.first_layer import FirstLayer
 from noisysim.common.fields import declared
+from noisysim.common.types import Floats
 from noisysim.compute import backends
 from noisysim.devices import files as device_files
+from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 
 ROWS = 32
@@ -34,7 +35,7 @@ FAINT = 1e-24
 """Variance that float32 sums may lose."""
 
 
-def check(chip: Chip, inputs: Any) -> None:
+def check(chip: Chip, inputs: Floats) -> None:
     """Refuse a chip whose device has read noise but whose passes of the same inputs are the same before the ADC.
 
     Parameters
@@ -76,7 +77,7 @@ def check(chip: Chip, inputs: Any) -> None:
         )
 
 
-def _differing(device: Any, behind: FirstLayer, driven: np.ndarray, carried: np.ndarray) -> int:
+def _differing(device: Device, behind: FirstLayer, driven: np.ndarray, carried: np.ndarray) -> int:
     """How many line values differ in two reads, as the hooks tell them.
 
     Parameters
@@ -102,7 +103,7 @@ def _differing(device: Any, behind: FirstLayer, driven: np.ndarray, carried: np.
 class _Reader:
     """Reads of single lines by a device's hooks, as plain Python."""
 
-    def __init__(self, device: Any, behind: FirstLayer):
+    def __init__(self, device: Device, behind: FirstLayer):
         fields = device_files.scalars(device)
         if fields.get("adc_range") == 0:
             fields["adc_range"] = np.float32(behind.adc_range)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.chip.chip import Chip
+from noisysim.common.types import Floats
 from noisysim.compute import backends
 from noisysim.compute.observation import Drive
 
@@ -15,7 +17,7 @@ SAMPLES = 512
 """Most inputs that each chip is measured with."""
 
 
-def floor(chip: Any, inputs: Any) -> float:
+def floor(chip: Chip, inputs: Floats) -> float:
     """Standard deviation below which a perturbation is lost in the noise: from two passes, and the converters' steps.
 
     Parameters
@@ -35,7 +37,7 @@ def floor(chip: Any, inputs: Any) -> float:
     return _level(lines, driven, chip.converter_steps, chip.dac_codes)
 
 
-def floors(chip: Any, inputs: Any) -> list[float]:
+def floors(chip: Chip, inputs: Floats) -> list[float]:
     """The same for each chip of a stack: what `floor` finds for one that is alone."""
 
     def of_chip(arrays: list[Any], m: int) -> list[Any]:
@@ -46,7 +48,7 @@ def floors(chip: Any, inputs: Any) -> list[float]:
     return [_level(of_chip(lines, m), of_chip(driven, m), steps[m], chip.dac_codes) for m in range(chip.chips)]
 
 
-def _measure(chip: Any, inputs: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _measure(chip: Chip, inputs: Floats) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """How much each layer's lines differ between two passes, and what drives the layers above the first."""
     per_chip = inputs.reshape(getattr(chip, "chips", 1), -1, *inputs.shape[1:])
     first, second = chip.passes(per_chip[:, :SAMPLES].reshape(-1, *inputs.shape[1:]), [Drive(), Drive()])

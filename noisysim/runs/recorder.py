@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Doubles
+from noisysim.common.types import Doubles, Floats
 from noisysim.compute import algebra, backends
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.runs import health
@@ -118,6 +118,6 @@ class Recorder:
         return means
 
 
-def hits(output: Any, targets: Any, chips: int) -> Any:
+def hits(output: Floats, targets: Floats, chips: int) -> Any:
     """Samples of each chip whose largest output is the target's, (chips,)."""
     return (output.argmax(axis=1) == targets.argmax(axis=1)).reshape(chips, -1).sum(axis=1)

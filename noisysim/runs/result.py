@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from noisysim.common import writing
 from noisysim.common.identity import RECORD
@@ -65,8 +66,8 @@ class Result:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a result file (layout: `noisysim.runs.storage`)."""
         path = Path(path)
-        with writing.hold(path, overwrite) as held:
-            storage.write(held, self.content)
+        with writing.hold(path, overwrite) as file:
+            storage.write(file, self.content)
         self.path = path
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "curves") -> Any:
@@ -89,7 +90,7 @@ class Result:
         device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
         layers, chips = self.config["layers"], self.config.get("chips", 1)
         sizes = "-".join(str(n) for n in [task["n_in"], *layers, task["n_out"]])
-        if any(isinstance(one, str) for one in layers):
+        if any(isinstance(layer, str) for layer in layers):
             shape = "x".join(str(n) for n in task["input_shape"])
             sizes = " - ".join(str(n) for n in [shape, *layers, task["n_out"]])
         epochs = len(self.history["train_loss"])
@@ -104,8 +105,8 @@ class Result:
         for split in ("train", "test"):
             if epochs:
                 loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
-                seen = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
-                rows.append((split, f"loss {_spread(loss, '.4g')}{seen}"))
+                of_answers = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
+                rows.append((split, f"loss {_spread(loss, '.4g')}{of_answers}"))
         updates = max(self.cost["updates"], 1)
         rows.append(
             (
@@ -157,11 +158,12 @@ class Result:
         return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
 
 
-def _spread(values: Any, form: str) -> str:
+def _spread(values: ArrayLike, form: str) -> str:
     """A value; of several chips those that are finite, as mean and standard deviation."""
-    finite = np.atleast_1d(values)[np.isfinite(np.atleast_1d(values))]
-    if np.ndim(values) == 0 or not finite.size:
-        return f"{np.mean(values):{form}}"
+    numbers = np.asarray(values, float)
+    finite = numbers[np.isfinite(numbers)]
+    if numbers.ndim == 0 or not finite.size:
+        return f"{numbers.mean():{form}}"
     return f"{finite.mean():{form}} +- {finite.std(ddof=1 if finite.size > 1 else 0):{form}}"
 
 
@@ -175,8 +177,9 @@ def _device(described: dict[str, Any]) -> str:
     """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
     from noisysim import devices
 
-    name, shown = described["name"], {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    name = described["name"]
+    settings = {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
     if name in devices.BUILT_IN:
         usual = devices.defaults(devices.kind(name))
-        shown = {k: v for k, v in shown.items() if k == "name" or k not in usual or v != usual[k]}
-    return _call(shown) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")
+        settings = {k: v for k, v in settings.items() if k == "name" or k not in usual or v != usual[k]}
+    return _call(settings) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ FLAG = "allow_other_source=True (--allow-other-source)"
 
 
 def recorded_config(
-    content: Mapping[str, Any], path: Path | None, parts: Mapping[str, Any], data: Any, allow_other_source: bool
+    content: Mapping[str, Any],
+    path: Path | None,
+    parts: Mapping[str, Any],
+    data: str | os.PathLike[str] | None,
+    allow_other_source: bool,
 ) -> tuple[configuration.Config, list[str]]:
     """The configuration of a recorded run, with its data and its parts, which must be the same.
 
@@ -74,7 +79,7 @@ def _task(stored: Mapping[str, Any], task: Any, recorded: Any) -> Any:
     return recorded if task is None else task
 
 
-def _replaced(recorded: Mapping[str, Any], replacement: Any, allow_other_source: bool) -> Any:
+def _replaced(recorded: Mapping[str, Any], replacement: object, allow_other_source: bool) -> Any:
     """A part as it was recorded, or what was given in its place, with the recorded settings if it has none."""
     if replacement is None:
         return recorded
@@ -89,7 +94,7 @@ def _replaced(recorded: Mapping[str, Any], replacement: Any, allow_other_source:
     return {**asked, **settings, "name": name}
 
 
-def _diagnostics(recorded: Sequence[Mapping[str, Any]], replacements: Any) -> list[Any]:
+def _diagnostics(recorded: Sequence[Mapping[str, Any]], replacements: object) -> list[Any]:
     """The run's diagnostics; those given stand for the recorded ones of their names."""
     if isinstance(replacements, (str, Mapping)) or not isinstance(replacements, Sequence):
         raise TypeError(f"diagnostics must be a list of those of the run that are your own, not {replacements!r}")
@@ -100,7 +105,7 @@ def _diagnostics(recorded: Sequence[Mapping[str, Any]], replacements: Any) -> li
     return [by_name.get(name, one) for name, one in zip(names, recorded, strict=True)]
 
 
-def _check_data(name: Any, learned: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+def _check_data(name: str | Path, learned: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     if present["crc32"] != learned["crc32"]:
         raise ValueError(
             f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {present['crc32']})"
@@ -109,7 +114,9 @@ def _check_data(name: Any, learned: Mapping[str, Any], present: Mapping[str, Any
         raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {present['settings']}")
 
 
-def _compared(name: Any, stored: Mapping[str, Any], plain: Mapping[str, Any], allow_other_source: bool) -> list[str]:
+def _compared(
+    name: str | Path, stored: Mapping[str, Any], plain: Mapping[str, Any], allow_other_source: bool
+) -> list[str]:
     """Refuse parts that are not the run's; notes on those whose code differs, where that is allowed."""
     notes = []
     present = json.loads(json.dumps({**plain, "task": {"name": "", **_only_identity(plain["task"])}}))

@@ -35,7 +35,7 @@ class Limits:
     def __init__(self, low: float, high: float = math.inf, whole: bool = False):
         self.low, self.high, self.whole = low, high, whole
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         """Whether a value is such a number."""
         kinds = int if self.whole else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
@@ -99,41 +99,41 @@ def text(name: str, content: str) -> Any:
     return value
 
 
-def _check(where: str, value: Any, wanted: Any) -> None:
+def _check(where: str, value: object, kind: Any) -> None:
     """Refuse a value that is not of the kind declared."""
-    if isinstance(wanted, tuple):
-        if not any(_is(value, one) for one in wanted):
-            raise _wrong(where, value, " or ".join(map(_words, wanted)))
-    elif isinstance(wanted, list):
+    if isinstance(kind, tuple):
+        if not any(_is(value, allowed) for allowed in kind):
+            raise _wrong(where, value, " or ".join(map(_words, kind)))
+    elif isinstance(kind, list):
         if not isinstance(value, list):
             raise _wrong(where, value, "a list")
-        for number, one in enumerate(value):
-            _check(f"{where}[{number}]", one, wanted[0])
-    elif isinstance(wanted, dict):
+        for number, item in enumerate(value):
+            _check(f"{where}[{number}]", item, kind[0])
+    elif isinstance(kind, dict):
         if not isinstance(value, dict):
             raise _wrong(where, value, "a table")
-        for key, one in wanted.items():
+        for key, of_value in kind.items():
             name = key.removesuffix("?")
             if name in value:
-                _check(f"{where}.{name}", value[name], one)
+                _check(f"{where}.{name}", value[name], of_value)
             elif name == key:
                 raise ValueError(f"{where} has no {name!r}")
-    elif not _is(value, wanted):
-        raise _wrong(where, value, _words(wanted))
+    elif not _is(value, kind):
+        raise _wrong(where, value, _words(kind))
 
 
-def _is(value: Any, wanted: type | Limits) -> bool:
-    return wanted.allows(value) if isinstance(wanted, Limits) else isinstance(value, wanted)
+def _is(value: object, kind: type | Limits) -> bool:
+    return kind.allows(value) if isinstance(kind, Limits) else isinstance(value, kind)
 
 
-def _words(wanted: type | Limits) -> str:
-    if isinstance(wanted, Limits):
-        return str(wanted)
-    return "a text" if wanted is str else "true or false"
+def _words(kind: type | Limits) -> str:
+    if isinstance(kind, Limits):
+        return str(kind)
+    return "a text" if kind is str else "true or false"
 
 
-def _wrong(where: str, value: Any, wanted: str) -> ValueError:
-    return ValueError(f"{where} must be {wanted}, not {one_line(json.dumps(value))[:60]}")
+def _wrong(where: str, value: object, kind: str) -> ValueError:
+    return ValueError(f"{where} must be {kind}, not {one_line(json.dumps(value))[:60]}")
 
 
 def _check_counts(cost: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def listening(seconds: float | None = None) -> Iterator[Stop]:
     stop = Stop(seconds)
     before: dict[int, Any] = {}
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and stop.number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.number = stop.number or number
@@ -106,7 +107,7 @@ def _pass_on(number: int) -> None:
         os.kill(os.getpid(), number)
 
 
-def seconds(value: Any) -> float | None:
+def seconds(value: object) -> float | None:
     """A duration in seconds: a number, or a text such as "90s", "11h50m", "1d12h".
 
     Raises
@@ -119,12 +120,13 @@ def seconds(value: Any) -> float | None:
     problem = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, numbers.Real)):
         raise TypeError(problem)
+    duration: Any = value
     if isinstance(value, str):
         parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(d|h|min|m|s)?", value)
-        whole = "".join(number + unit for number, unit in parts) == value and bool(parts)
-        if not whole or (len(parts) > 1 and not all(unit for _, unit in parts)):
+        complete = "".join(number + unit for number, unit in parts) == value and bool(parts)
+        if not complete or (len(parts) > 1 and not all(unit for _, unit in parts)):
             raise ValueError(problem)
-        value = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if not 0 < value < LONGEST:
+        duration = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    if not 0 < duration < LONGEST:
         raise ValueError(problem)
-    return float(value)
+    return float(duration)

@@ -23,13 +23,16 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisysim.common import hdf5
 from noisysim.common.types import Array
 from noisysim.runs import schema
+
+if TYPE_CHECKING:
+    from h5py import File
 
 FORMAT, VERSION = "noisysim run", 3
 RESUMABLE = ("running", "interrupted", "stopped")
@@ -71,7 +74,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def _attributes(file: Any) -> dict[str, Any]:
+def _attributes(file: File) -> dict[str, Any]:
     """Status and time of a file that says it is a result."""
     for name in ("format", "version", "status", "elapsed"):
         if name not in file.attrs:
@@ -90,7 +93,7 @@ def _attributes(file: Any) -> dict[str, Any]:
     return {"status": status, "elapsed": float(elapsed)}
 
 
-def _text(file: Any, name: str) -> str:
+def _text(file: File, name: str) -> str:
     """One of a file's texts."""
     import h5py
 
@@ -100,13 +103,13 @@ def _text(file: Any, name: str) -> str:
     return str(item[()].decode())
 
 
-def _arrays(file: Any) -> dict[str, dict[str, Array]]:
+def _arrays(file: File) -> dict[str, dict[str, Array]]:
     """The arrays of a file that are read, by group."""
     import h5py
 
     arrays: dict[str, dict[str, Array]] = {}
 
-    def take(name: str, item: Any) -> None:
+    def take(name: str, item: object) -> None:
         group, _, last = name.rpartition("/")
         if isinstance(item, h5py.Dataset) and schema.wants(group, last, item.dtype, item.shape):
             arrays.setdefault(group, {})[last] = item[()]

@@ -38,31 +38,31 @@ _SEEDED = {
 _CALLS = ("init", "drives", "update", "measure")
 
 
-def watched(kind: str, part: Any, made: Any = None) -> Any:
+def watched(kind: str, part: Any, stand_in: Any = None) -> Any:
     """A part of a run, checked if a user wrote it.
 
     Parameters
     ----------
     kind : {"learner", "optimizer", "diagnostic"}
     part : object
-    made : object, optional
+    stand_in : object, optional
         What stands for the part in the run, such as `noisysim.learners.apart.Apart` of it.
     """
-    made = part if made is None else made
-    return Watched(kind, part, made) if identity.outside(type(part)) else made
+    used = part if stand_in is None else stand_in
+    return Watched(kind, part, used) if identity.outside(type(part)) else used
 
 
 class Watched:
     """Stands for a part until its first updates are over, and hands its calls on after that (`watched`)."""
 
-    def __init__(self, kind: str, part: Any, made: Any):
-        self._kind, self._part, self._made = kind, part, made
-        self._what, self._left = f"{kind} {part.name!r}", UPDATES
+    def __init__(self, kind: str, part: Any, used: Any):
+        self._kind, self._part, self._used = kind, part, used
+        self._title, self._checks_left = f"{kind} {part.name!r}", UPDATES
         self._begun: Callable[[], tuple[Any, State]] | None = None  # what gives a learner's drives and state again
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._made, name)
-        if name not in _CALLS or not self._left:
+        value = getattr(self._used, name)
+        if name not in _CALLS or not self._checks_left:
             return value
         return lambda *arguments, **named: self._call(name, value, arguments, named)
 
@@ -76,7 +76,7 @@ class Watched:
         if repeat is not None:
             self._check_repetition(name, repeat, _plain(result), moved)
         if name in ("update", "measure"):
-            self._left -= 1
+            self._checks_left -= 1
         return result
 
     def _repetition(
@@ -85,15 +85,15 @@ class Watched:
         """What repeats a call, with its arguments as they are now; ``None`` where they are too large to be kept."""
         if _size(arguments) > LARGEST:
             return None
-        kept = [_copied(a) for a in arguments]
-        copied = {n: _copied(a) for n, a in named.items() if n != "out"}
+        copies = [_copied(a) for a in arguments]
+        named_copies = {n: _copied(a) for n, a in named.items() if n != "out"}
         if name == "drives":
-            self._begun = lambda: _with_state(function, kept)
-            return lambda: _with_state(function, kept)[0]
+            self._begun = lambda: _with_state(function, copies)
+            return lambda: _with_state(function, copies)[0]
         if name == "update" and self._begun is not None:  # what drives leave in state.work is there in update
             begun, self._begun = self._begun, None
-            return lambda: function(begun()[1], *map(_copied, kept[1:]), **copied)
-        return lambda: function(*map(_copied, kept), **copied)
+            return lambda: function(begun()[1], *map(_copied, copies[1:]), **named_copies)
+        return lambda: function(*map(_copied, copies), **named_copies)
 
     def _stands(self) -> dict[str, str]:
         """What the part's code reads, and its attributes, by name."""
@@ -101,36 +101,36 @@ class Watched:
         return {**identity.code_of(type(self._part)), **attributes}
 
     def _check_changes(self, name: str, before: dict[str, str]) -> None:
-        now = self._stands()
-        if changed := [n for n in {**before, **now} if before.get(n) != now.get(n)]:
+        after = self._stands()
+        if changed := [n for n in {**before, **after} if before.get(n) != after.get(n)]:
             raise ValueError(
-                f"{self._what} changes {', '.join(sorted(changed))} in {name}, which no checkpoint holds: "
+                f"{self._title} changes {', '.join(sorted(changed))} in {name}, which no checkpoint holds: "
                 f"{_WHERE[self._kind]}"
             )
 
-    def _check_memory(self, name: str, result: Any) -> None:
+    def _check_memory(self, name: str, result: object) -> None:
         state = result if name == "init" else result[1] if name == "update" and isinstance(result, tuple) else None
         if isinstance(state, State):
-            memory.check(f"state.memory of {self._what}", state.memory)
+            memory.check(f"state.memory of {self._title}", state.memory)
         elif state is not None:
-            memory.check(f"the state of {self._what}", state)
+            memory.check(f"the state of {self._title}", state)
 
-    def _check_repetition(self, name: str, repeat: Callable[[], Any], result: Any, moved: bool) -> None:
+    def _check_repetition(self, name: str, repeat: Callable[[], Any], result: object, moved: bool) -> None:
         """Call it again; more than once if a generator moved, which another thread may have done."""
         for _ in range(3):
             draws = _draws()
-            other = _plain(repeat())
+            repeated = _plain(repeat())
             moved = moved and _draws() != draws
             if not moved:
                 break
         if moved:
             raise ValueError(
-                f"{self._what} draws from Python's or NumPy's global generator in {name}, which no seed of a run "
+                f"{self._title} draws from Python's or NumPy's global generator in {name}, which no seed of a run "
                 f"decides{_SEEDED[self._kind]}"
             )
-        if other != result:
+        if repeated != result:
             raise ValueError(
-                f"{self._what} gives something else when {name} is called once more with the same arguments, its "
+                f"{self._title} gives something else when {name} is called once more with the same arguments, its "
                 "memory as a checkpoint gives it back and state.work empty: it depends on what no checkpoint holds "
                 f"(state.work, a file, the time, numbers drawn without a seed); {_WHERE[self._kind]}"
             )
@@ -147,8 +147,8 @@ def _draws() -> tuple[Any, ...]:
 
 def _with_state(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, Any]:
     """A learner's drives from copies of a state and what else it is given, and that state after them."""
-    state, *others = map(_copied, arguments)
-    return function(state, *others), state
+    state, *further = map(_copied, arguments)
+    return function(state, *further), state
 
 
 def _copied(value: Any) -> Any:
@@ -156,9 +156,9 @@ def _copied(value: Any) -> Any:
     if isinstance(value, State):
         return dataclasses.replace(value, memory=_restored(value.memory, value.xp), work={})
     if isinstance(value, Layered):
-        made = layered.empty(value.shapes, backends.backend_of(value.flat).xp)
-        made.flat[...] = value.flat
-        return made
+        copy = layered.empty(value.shapes, backends.backend_of(value.flat).xp)
+        copy.flat[...] = value.flat
+        return copy
     if isinstance(value, Observation):
         copies = {f.name: _copied(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if value.output is value.activities[-1]:
@@ -167,7 +167,7 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return _restored(value, next((backends.backend_of(a).xp for a in value.values() if memory.is_array(a)), np))
     if isinstance(value, (list, tuple)):
-        return [_copied(one) for one in value]
+        return [_copied(item) for item in value]
     return value.copy(order="K") if memory.is_array(value) else value
 
 
@@ -177,15 +177,15 @@ def _restored(remembered: Any, xp: Any) -> Any:
         memory.check("", remembered)
     except (TypeError, ValueError):
         return remembered
-    return memory.decoded(memory.encoded(remembered, _taken), xp.asarray, remembered)
+    return memory.decoded(memory.encoded(remembered, _on_host), xp.asarray, remembered)
 
 
-def _taken(array: Any) -> Array:
-    taken: Array = backends.backend_of(array).take(array).copy(order="K")
-    return taken
+def _on_host(array: Array) -> Array:
+    copy: Array = backends.backend_of(array).take(array).copy(order="K")
+    return copy
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A result in values that are equal if all bits are."""
     if isinstance(value, State):
         return _plain([value.memory, value.sigmas, value.step])
@@ -194,14 +194,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if memory.is_array(value):
         array = backends.backend_of(value).take(value)
         return array.dtype.str, array.shape, array.tobytes()
     return repr(value)
 
 
-def _size(value: Any) -> int:
+def _size(value: object) -> int:
     """Bytes of the arrays in an argument."""
     if isinstance(value, Observation):
         return sum(_size(getattr(value, f.name)) for f in dataclasses.fields(value))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from noisysim import learners, tasks
 from noisysim.common.fields import check, check_names, declared
+from noisysim.learners import Learner
 from noisysim.runs import api, side_by_side
 from noisysim.runs import config as configuration
 from noisysim.studies.grids import Plan
@@ -62,7 +64,7 @@ class Cells:
         For the first run that `noisysim.run` would refuse.
     """
 
-    def __init__(self, plan: Plan, data: Any = None, retention: Sequence[float] = ()):
+    def __init__(self, plan: Plan, data: str | os.PathLike[str] | None = None, retention: Sequence[float] = ()):
         check_names("sweep", plan.arguments, DEFAULTS)
         self.arrays: dict[str, Any] = {}
         self.rules: dict[str, bytes] = {}
@@ -86,10 +88,10 @@ class Cells:
         task, seeded = self._task(arguments["task"], seed)
         shared = (group, seed if seeded else None)
         if shared not in self._resolved:
-            made = self._configs[group] = configuration.resolve(**{**arguments, "task": task}, data=None)
-            resolved = made.plain()
+            config = self._configs[group] = configuration.resolve(**{**arguments, "task": task}, data=None)
+            resolved = config.plain()
             resolved["learner"].pop("identity", None)  # its hash tells it apart, for any version of Python
-            resolved["learner"].update(self._describe_unnamed(made.learner))
+            resolved["learner"].update(self._describe_unnamed(config.learner))
             if resolved["device"]["name"].startswith("__main__."):
                 raise ValueError(
                     f"device {resolved['device']['name'][9:]!r} was made in a script or a notebook, where the workers "
@@ -103,7 +105,7 @@ class Cells:
         """Whether `seeds` runs that differ from this one in seed alone are faster side by side."""
         return side_by_side.is_faster_side_by_side(self._configs[cell.group], seeds)
 
-    def _describe_unnamed(self, learner: Any) -> dict[str, str]:
+    def _describe_unnamed(self, learner: Learner) -> dict[str, str]:
         """For a learner that is neither built in nor from a file, a hash that identifies it to workers."""
         cls = type(learner)
         if cls in learners.LEARNERS.values() or "source" in learners.describe(learner):
@@ -139,7 +141,7 @@ class Cells:
         return self._tasks[identity], seeded
 
 
-def depends_on_seed(spec: Any) -> bool:
+def depends_on_seed(spec: object) -> bool:
     """Whether a task's data, or their noise, are drawn by the run's seed; in doubt they are."""
     name = str(spec["name"] if isinstance(spec, Mapping) else spec) if isinstance(spec, (str, Mapping)) else ""
     return name.partition(":")[0] not in set(tasks.TASKS) - {"student-teacher", "autoencoding"}
@@ -175,6 +177,6 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def split_shared(many: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What several settings share, flat, and what else each has, flat."""
-    flats = [flat(one) for one in many]
+    flats = [flat(settings) for settings in many]
     shared = {name: value for name, value in flats[0].items() if all(f.get(name, many) == value for f in flats[1:])}
     return shared, [{name: value for name, value in f.items() if name not in shared} for f in flats]

@@ -58,7 +58,7 @@ class Dispatch:
     ----------
     groups : deque of list of Cell
         Runs that a worker does together.
-    asked : Cells
+    requested : Cells
     client : distributed.Client
     options : dict
         Of `noisysim.studies.worker.work`.
@@ -70,14 +70,14 @@ class Dispatch:
     """
 
     def __init__(
-        self, groups: deque[list[Cell]], asked: Cells, client: Any, options: dict[str, Any], timeout: float | None,
+        self, groups: deque[list[Cell]], requested: Cells, client: Any, options: dict[str, Any], timeout: float | None,
         local: bool, stop: Stop,
     ):  # fmt: skip
-        self._groups, self._asked, self._client = groups, asked, client
+        self._groups, self._requested, self._client = groups, requested, client
         self._timeout, self._local, self._stop = timeout, local, stop
         self._topic = f"noisysim-{uuid.uuid4().hex}"
         self._options = {**options, "source": environment.source_hash(), "announce": self._topic}
-        self._arrays = {crc: client.submit(_identity, task, pure=False) for crc, task in asked.arrays.items()}
+        self._arrays = {crc: client.submit(_identity, task, pure=False) for crc, task in requested.arrays.items()}
         self._under_way: dict[Any, Job] = {}
         self._began: dict[str, tuple[float, str]] = {}  # by key: when, and on which worker
         self._refused: dict[str, str] = {}  # by address: what is there
@@ -99,7 +99,7 @@ class Dispatch:
             looked = time.monotonic()
             while self._under_way or self._groups:
                 with contextlib.suppress(queue.Empty):
-                    yield from self._taken(self._events.get(timeout=TICK))
+                    yield from self._received(self._events.get(timeout=TICK))
                 if self._stop.reason:
                     return
                 if time.monotonic() - looked > TICK:
@@ -125,7 +125,7 @@ class Dispatch:
         while self._groups and len(self._under_way) < 2 * max(1, sum(threads.values())):
             cells = self._groups.popleft()
             task = self._arrays.get(cells[0].plain["task"]["crc32"])
-            rule = self._asked.rules.get(cells[0].plain["learner"].get("sha256", ""))
+            rule = self._requested.rules.get(cells[0].plain["learner"].get("sha256", ""))
             allowed = list(threads) if self._refused else None
             future = self._client.submit(
                 worker.work, [(c.key, c.plain) for c in cells], task, rule, self._options, pure=False, workers=allowed
@@ -133,7 +133,7 @@ class Dispatch:
             self._under_way[future] = Job(cells, allowed)
             future.add_done_callback(self._events.put)
 
-    def _taken(self, event: Any) -> list[dict[str, Any]]:
+    def _received(self, event: Any) -> list[dict[str, Any]]:
         """The records that an event brings."""
         if isinstance(event, dict):
             self._began[event["key"]] = time.monotonic(), event["worker"]
@@ -146,12 +146,12 @@ class Dispatch:
             return _died(event, job.cells)
         reply = event.result()
         # of a version that did not tell its source there are only records
-        here = reply if isinstance(reply, dict) else {"version": "older", "source": "not told"}
-        if here["source"] == self._options["source"]:
+        source = reply if isinstance(reply, dict) else {"version": "older", "source": "not told"}
+        if source["source"] == self._options["source"]:
             records: list[dict[str, Any]] = reply["records"]
             return records
         for address in self._client.who_has([event])[event.key]:
-            self._refuse(address, f"noisysim {here['version']}, source {here['source'][:12]}")
+            self._refuse(address, f"noisysim {source['version']}, source {source['source'][:12]}")
         self._groups.appendleft(job.cells)
         return []
 
@@ -195,10 +195,12 @@ class Dispatch:
         """The records of runs that have taken too long; their workers are restarted."""
         if self._timeout is None:
             return []
-        now, here = time.monotonic(), self._client.nthreads()
+        now, workers = time.monotonic(), self._client.nthreads()
         # one whose worker is gone is handed to another, which tells when it begins
         late = {
-            key: place for key, (began, place) in self._began.items() if now - began > self._timeout and place in here
+            key: place
+            for key, (began, place) in self._began.items()
+            if now - began > self._timeout and place in workers
         }
         if not late:
             return []

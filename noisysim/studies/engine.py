@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisysim.common.fields import Field, check, check_switch
 from noisysim.compute import execution
@@ -22,6 +22,9 @@ from noisysim.studies.keeping import Keeper
 from noisysim.studies.study import Study
 from noisysim.studies.table import Table
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 SIDE_BY_SIDE = 16
 """Most seeds that run side by side in one worker: more gain little, and would be lost together."""
 COUNT = Field("", 1, 4096, whole=True)
@@ -32,7 +35,7 @@ def sweep(
     task: Any = "digits",
     *,
     out: str | os.PathLike[str] | None = None,
-    client: Any = None,
+    client: Client | None = None,
     workers: int | None = None,
     threads: int | None = None,
     overwrite: bool = False,
@@ -140,7 +143,7 @@ def sweep(
     return Study(table, path)
 
 
-def _folder(keep: Any) -> str | None:
+def _folder(keep: str | os.PathLike[str] | None) -> str | None:
     if keep is None:
         return None
     Path(keep).mkdir(exist_ok=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisysim.common.fields import check_choice
 from noisysim.reporting import plot, style
 from noisysim.studies.grids import at_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from xarray import DataArray
+
+    from noisysim.studies.study import Study
 
 AVERAGED = ("seed", "chip")
 """Axes that are averaged over by default."""
@@ -19,30 +26,37 @@ WORDS = {"elapsed": "seconds", "adc_conversions": "ADC conversions", "mvms": "MV
 
 
 def draw(
-    study: Any, name: str, x: str | None, hue: str | None, col: str | None, path: Any, select: dict[str, Any]
+    study: Study,
+    name: str,
+    x: str | None,
+    hue: str | None,
+    col: str | None,
+    path: str | os.PathLike[str] | None,
+    select: dict[str, Any],
 ) -> Any:
     """`noisysim.Study.plot`."""
     if path is not None:
         plot.check_writable(path)
     data = study.data
-    known = [n for n in data.data_vars if data[n].dtype.kind == "f" and not n.endswith("_by_epoch")]
-    check_choice("variable of this study", name, [n for n in known if not {"look", "layer"} & set(data[n].dims)])
+    variables = [n for n in data.data_vars if data[n].dtype.kind == "f" and not n.endswith("_by_epoch")]
+    check_choice("variable of this study", name, [n for n in variables if not {"look", "layer"} & set(data[n].dims)])
     values = data[f"{name}_by_epoch" if x == "epoch" else name]
     values = values.isel({axis: at_label(study.axes, axis, label) for axis, label in select.items()})
     x = _bottom(study, values) if x is None else x
-    left = [str(d) for d in values.dims if d not in (x, hue, col, *AVERAGED) and values.sizes[d] > 1]
-    if hue is None and left:
-        hue = left.pop(0)
-    if col is None and left:
-        col = left.pop(0)
+    undrawn = [str(d) for d in values.dims if d not in (x, hue, col, *AVERAGED) and values.sizes[d] > 1]
+    if hue is None and undrawn:
+        hue = undrawn.pop(0)
+    if col is None and undrawn:
+        col = undrawn.pop(0)
     for axis in (x, hue, col):
         if axis is not None:
             check_choice("axis to draw", axis, [str(dim) for dim in values.dims])
     if len({x, hue, col} - {None}) < sum(axis is not None for axis in (x, hue, col)):
         raise ValueError(f"x={x!r}, hue={hue!r} and col={col!r} must be different axes")
-    if left:
+    if undrawn:
         raise ValueError(
-            f"{name} also depends on {', '.join(left)}: choose one value, such as {left[0]}={study.axes[left[0]][0]!r}"
+            f"{name} also depends on {', '.join(undrawn)}: choose one value, such as "
+            f"{undrawn[0]}={study.axes[undrawn[0]][0]!r}"
         )
     values = values.squeeze([d for d in values.dims if d not in (x, hue, col, *AVERAGED)])
     figure = _panels(values, name, x, hue, col, study)
@@ -51,14 +65,14 @@ def draw(
     return figure
 
 
-def _bottom(study: Any, values: Any) -> str:
+def _bottom(study: Study, values: DataArray) -> str:
     """The first axis of several numbers other than the seed, else of several values, else the first."""
     axes = [axis for axis in study.axes if axis in values.dims and axis != "seed"] or list(study.axes)
     several = [axis for axis in axes if len(study.axes[axis]) > 1] or axes
     return str(next((axis for axis in several if values[axis].dtype.kind in "fi"), several[0]))
 
 
-def _panels(values: Any, name: str, x: str, hue: str | None, col: str | None, study: Any) -> Any:
+def _panels(values: DataArray, name: str, x: str, hue: str | None, col: str | None, study: Study) -> Any:
     columns = study.axes[col] if col else [None]
     wide = min(len(columns), 4)
     rows = -(-len(columns) // wide)
@@ -68,9 +82,9 @@ def _panels(values: Any, name: str, x: str, hue: str | None, col: str | None, st
     for panel in panels[len(columns) :]:
         panel.remove()
     for number, (panel, label) in enumerate(zip(panels, columns, strict=False)):
-        here = values if col is None else values.isel({col: number})
+        in_panel = values if col is None else values.isel({col: number})
         for k in range(len(colours)):
-            _line(panel, here if hue is None else here.isel({hue: k}), x, k, colours[k], name)
+            _line(panel, in_panel if hue is None else in_panel.isel({hue: k}), x, k, colours[k], name)
         if col:
             panel.set_title(f"{col} = {label}", loc="left", fontsize=9)
         if number + wide >= len(columns):
@@ -88,7 +102,7 @@ def _panels(values: Any, name: str, x: str, hue: str | None, col: str | None, st
     return figure
 
 
-def _line(panel: Any, values: Any, x: str, number: int, label: Any, name: str) -> None:
+def _line(panel: Axes, values: DataArray, x: str, number: int, label: object, name: str) -> None:
     """One line: means over seeds and chips of the runs that finished, with their standard deviation."""
     over = [d for d in values.dims if d != x]
     values = (100 if _share(name) else 1) * values.transpose(x, *over)
@@ -101,21 +115,21 @@ def _line(panel: Any, values: Any, x: str, number: int, label: Any, name: str) -
     spread = spread.fillna(0)
     panel.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
     lost = np.isnan(values.values.reshape(len(at), -1)).any(axis=1)
-    shown = lost & np.isfinite(mean.values)
-    if shown.any():  # some of the runs did not finish: the mean is of the others
-        panel.plot(np.asarray(at)[shown], mean.values[shown], "x", ms=9, mew=1.2, color=colour, label="_lost")
+    marked = lost & np.isfinite(mean.values)
+    if marked.any():  # some of the runs did not finish: the mean is of the others
+        panel.plot(np.asarray(at)[marked], mean.values[marked], "x", ms=9, mew=1.2, color=colour, label="_lost")
 
 
 def _share(name: str) -> bool:
     return name.endswith(SHARES)
 
 
-def _places(values: Any, x: str) -> Any:
+def _places(values: DataArray, x: str) -> Any:
     """Positions of an axis's values: numbers at themselves, texts side by side."""
     return values[x].values if values[x].dtype.kind in "fi" else np.arange(values.sizes[x])
 
 
-def _scales(panel: Any, values: Any, x: str, name: str) -> None:
+def _scales(panel: Axes, values: DataArray, x: str, name: str) -> None:
     """Tick labels where the axis has names; a logarithmic axis for numbers over decades."""
     labels = values[x].values
     if values[x].dtype.kind not in "fi":
@@ -133,7 +147,7 @@ def _scales(panel: Any, values: Any, x: str, name: str) -> None:
         panel.xaxis.set_major_formatter("{x:g}")
 
 
-def _title(study: Any) -> str:
+def _title(study: Study) -> str:
     """What is the same in all runs: rule, device and task."""
     fixed = study.fixed
     named = {n: fixed.get(n, {}).get("name") for n in ("learner", "device", "task") if n not in study.axes}

@@ -150,8 +150,8 @@ class Plan:
             name = f"{argument}_{name}"
         values = list(values[: MOST + 1])
         if not 0 < len(values) <= MOST:
-            how = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
-            raise ValueError(f"{name} {how}")
+            problem = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
+            raise ValueError(f"{name} {problem}")
         labels = [_label(value) for value in values]
         if len({str(label) for label in labels}) < len(labels):
             raise ValueError(f"{name} has a value twice: {listed(labels)}")
@@ -203,7 +203,7 @@ class Plan:
         return lambda point: by_label[labels[point[value.axis]]]
 
 
-def _read(name: str, value: Any) -> Any:
+def _read(name: str, value: object) -> Any:
     """An argument with the forms that TOML knows turned into grids: a table with lists, a table with ``by``."""
     if isinstance(value, Mapping):
         if "by" in value and "name" not in value:
@@ -213,16 +213,16 @@ def _read(name: str, value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) and name != "task" else value
 
 
-def _several(name: str, value: Any) -> bool:
+def _several(name: str, value: object) -> bool:
     """Whether an argument is a list of values, and not a value that is a list."""
     if isinstance(value, np.ndarray):
         return name != "task" and value.ndim == 1
     if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
         return False
     if name in LISTS:
-        lists = (isinstance(one, (list, tuple, np.ndarray)) and not hasattr(one, "_fields") for one in value)
+        lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
         return bool(value) and all(lists)
-    return not (name == "task" and any(isinstance(one, (np.ndarray, list)) for one in value))
+    return not (name == "task" and any(isinstance(item, (np.ndarray, list)) for item in value))
 
 
 def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
@@ -234,7 +234,7 @@ def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
         check_names(f"{name} {_label(base)!r}", fields, declared(type(made)))
 
 
-def _label(value: Any) -> Any:
+def _label(value: object) -> Any:
     """The label of a value: a number or a text itself, anything else by name and changed fields."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -252,7 +252,7 @@ def _label(value: Any) -> Any:
         changed = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
         return _label({"name": getattr(value, "name", type(value).__name__), **changed})
     if isinstance(value, (list, tuple)):
-        return "-".join(str(_label(one)) for one in value) if value else "none"
+        return "-".join(str(_label(item)) for item in value) if value else "none"
     return "default" if value is None else str(value)
 
 
@@ -266,7 +266,7 @@ def _described(name: str, value: Any) -> Any:
             return {"name": _described(name, value.base), **fields}
         return {**_described(name, value.base), **fields}
     if _several(name, value):
-        return [_described(name, one) for one in value]
+        return [_described(name, item) for item in value]
     if name in DESCRIBERS and not isinstance(value, (str, Mapping)) and value is not None:
         described = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
         return {k: v for k, v in described.items() if k != "source"}
@@ -281,14 +281,14 @@ def _described(name: str, value: Any) -> Any:
     return json.loads(json.dumps(value, default=_plainest))
 
 
-def _plainest(value: Any) -> Any:
+def _plainest(value: object) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def at_label(axes: dict[str, list[Any]], name: str, label: Any) -> int:
+def at_label(axes: dict[str, list[Any]], name: str, label: object) -> int:
     """The position of a label on an axis."""
     check_choice("axis", name, list(axes))
-    positions = [k for k, one in enumerate(axes[name]) if one == label or str(one) == str(label)]
+    positions = [k for k, known in enumerate(axes[name]) if known == label or str(known) == str(label)]
     if not positions:
         raise ValueError(f"axis {name} has no {shown(label)}: it has {listed(axes[name])}")
     return positions[0]

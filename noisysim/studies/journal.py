@@ -49,23 +49,23 @@ def read(path: Path) -> tuple[list[dict[str, Any]], list[Scrap]]:
         content = beside(path).read_bytes()
     except FileNotFoundError:
         return [], []
-    records, scraps, done = [], [], 0
+    records, scraps, end = [], [], 0
     for head in _HEAD.finditer(content):
         body = content[head.end() : head.end() + int(head[2])]
-        if head.start() < done or len(body) < int(head[2]) or zlib.crc32(body) != int(head[1], 16):
+        if head.start() < end or len(body) < int(head[2]) or zlib.crc32(body) != int(head[1], 16):
             continue
-        older = _lines(content, done, head.start())
-        records += [*(one for one in older if isinstance(one, dict)), json.loads(body)]
-        scraps += [one for one in older if isinstance(one, Scrap)]
-        done = head.end() + len(body)
-    rest = _lines(content, done, content.rfind(b"\n") + 1)
-    records += [one for one in rest if isinstance(one, dict)]
-    return records, scraps + [one for one in rest if isinstance(one, Scrap)]
+        older = _lines(content, end, head.start())
+        records += [*(entry for entry in older if isinstance(entry, dict)), json.loads(body)]
+        scraps += [entry for entry in older if isinstance(entry, Scrap)]
+        end = head.end() + len(body)
+    entries = _lines(content, end, content.rfind(b"\n") + 1)
+    records += [entry for entry in entries if isinstance(entry, dict)]
+    return records, scraps + [entry for entry in entries if isinstance(entry, Scrap)]
 
 
-def told(path: Path, scraps: list[Scrap]) -> str:
+def describe_damage(path: Path, scraps: list[Scrap]) -> str:
     """Where a study's journal is damaged, in words."""
-    lines = [f"{one.line}" for one in scraps[:_SHOWN]] + [f"{len(scraps) - _SHOWN} more"] * (len(scraps) > _SHOWN)
+    lines = [f"{scrap.line}" for scrap in scraps[:_SHOWN]] + [f"{len(scraps) - _SHOWN} more"] * (len(scraps) > _SHOWN)
     return f"{beside(path)} is damaged in line{'s' * (len(lines) > 1)} {', '.join(lines)}"
 
 
@@ -75,7 +75,7 @@ def set_aside(path: Path, scraps: list[Scrap]) -> Path:
     with writing.naming(place):
         number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            _write(number, b"".join(one.content + b"\n" for one in scraps))
+            _write(number, b"".join(scrap.content + b"\n" for scrap in scraps))
             os.fsync(number)
         finally:
             os.close(number)
@@ -106,14 +106,14 @@ def _older(line: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _numbers(value: Any) -> bool:
+def _numbers(value: object) -> bool:
     return all(map(_numbers, value)) if isinstance(value, list) else isinstance(value, (int, float))
 
 
 def _write(number: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(number, left) :]
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(number, remaining) :]
 
 
 class Journal:

@@ -24,7 +24,7 @@ class Keeper:
 
     Parameters
     ----------
-    wanted : Table
+    requested : Table
         What is asked for; what the file and its journal have of it is read on entering.
     path : Path or None
         The study's file.
@@ -34,18 +34,18 @@ class Keeper:
         Whether runs that failed are to be done again.
     """
 
-    def __init__(self, wanted: Table, path: Path | None, overwrite: bool, retry: bool):
-        self.table, self.path = wanted, path
+    def __init__(self, requested: Table, path: Path | None, overwrite: bool, retry: bool):
+        self.table, self.path = requested, path
         self._overwrite, self._retry = overwrite, retry
-        self._held: Any = None
+        self._lock: Any = None  # on the file
         self._journal: Any = None
         self._warned = False
-        self._written = self._took = 0.0  # when the file was written last, and the seconds it took
+        self._written_at = self._took = 0.0  # when the file was written last, and the seconds it took
 
     def __enter__(self) -> Keeper:
         if self.path is None:
             return self
-        self._held = writing.hold(self.path)
+        self._lock = writing.hold(self.path)
         try:
             self._read_earlier(self.path)
             self._journal = journal.Journal(self.path)
@@ -64,18 +64,19 @@ class Keeper:
         if path.exists():
             earlier = table.read(path)
             earlier.put_all(records)
-            done = {key for key, status in zip(earlier.keys, earlier.texts["status"], strict=True) if status != MISSING}
+            finished = {
+                key for key, status in zip(earlier.keys, earlier.texts["status"], strict=True) if status != MISSING
+            }
         else:  # it was lost, or moved away because it was damaged
-            done = {record["key"] for record in records}
-        if lost := done - set(self.table.at):
+            finished = {record["key"] for record in records}
+        if lost := finished - set(self.table.at):
             raise FileExistsError(
                 f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or set "
                 "overwrite=True"
             )
         if scraps:
-            message = (
-                f"{journal.told(path, scraps)}: set aside in {journal.set_aside(path, scraps)}, its runs are done again"
-            )
+            damage, place = journal.describe_damage(path, scraps), journal.set_aside(path, scraps)
+            message = f"{damage}: set aside in {place}, its runs are done again"
             warnings.warn(message, RuntimeWarning, stacklevel=4)
         if earlier is not None:
             self.table.merge(earlier)
@@ -97,11 +98,11 @@ class Keeper:
             self._journal.append(record)
         except OSError as error:
             self._warn(error)
-        if time.monotonic() - self._written > max(WRITE_SECONDS, 20 * self._took):
+        if time.monotonic() - self._written_at > max(WRITE_SECONDS, 20 * self._took):
             try:
                 self._write()
             except OSError as error:
-                self._written = time.monotonic()
+                self._written_at = time.monotonic()
                 self._warn(error)
 
     def _warn(self, error: OSError) -> None:
@@ -112,10 +113,10 @@ class Keeper:
 
     def _write(self) -> None:
         began = time.monotonic()
-        table.write(self._held, self.table)
+        table.write(self._lock, self.table)
         self._journal.clear()
-        self._written = time.monotonic()
-        self._took = self._written - began
+        self._written_at = time.monotonic()
+        self._took = self._written_at - began
 
     def __exit__(self, *_: object) -> None:
         if self.path is None:
@@ -139,4 +140,4 @@ class Keeper:
         if self._journal is not None:
             self._journal.close()
         with contextlib.suppress(OSError):  # a lock that is not let go of ends with the process
-            self._held.release()
+            self._lock.release()

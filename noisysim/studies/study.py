@@ -52,7 +52,9 @@ class Study:
         content = table.read(path)
         content.put_all(records)
         if scraps:
-            message = f"{journal.told(path, scraps)}: its runs count as missing, and the sweep does them again"
+            message = (
+                f"{journal.describe_damage(path, scraps)}: its runs count as missing, and the sweep does them again"
+            )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return cls(content, path)
 
@@ -82,7 +84,7 @@ class Study:
         return {
             "warned": len(texts),
             **{
-                name: sum(any(line.startswith(kind) for line in one) for one in lines)
+                name: sum(any(line.startswith(kind) for line in of_run) for of_run in lines)
                 for name, kind in (("learned nothing", health.NOTHING), ("unstable", health.UNSTABLE))
             },
         }
@@ -90,15 +92,15 @@ class Study:
     def warnings(self) -> list[tuple[str, int]]:
         """The warnings of runs and their counts, the most frequent first; differences in numbers alone do not count."""
         lines = [line for text in self._warned() for line in text.splitlines() if line.strip()]
-        seen = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
+        counts = Counter(re.sub(r"\d[\d.,]*", "#", line) for line in lines)
         first = {re.sub(r"\d[\d.,]*", "#", line): line for line in reversed(lines)}
-        return [(first[kind], n) for kind, n in sorted(seen.items(), key=lambda one: (-one[1], one[0]))]
+        return [(first[kind], n) for kind, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
     def _warned(self) -> list[str]:
         """The warnings of the runs that have any; of failed runs the texts are tracebacks, which do not count."""
         texts = self.content.texts
-        done = np.isin(texts["status"].astype(str), ("finished", "diverged"))
-        return [str(text) for text in texts["warnings"][done] if str(text).strip()]
+        finished = np.isin(texts["status"].astype(str), ("finished", "diverged"))
+        return [str(text) for text in texts["warnings"][finished] if str(text).strip()]
 
     @property
     def environments(self) -> list[dict[str, Any]]:
@@ -171,7 +173,7 @@ class Study:
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
-        return toml.written(self.arguments)
+        return toml.study_file(self.arguments)
 
     def problems(self) -> list[tuple[str, str, str]]:
         """The runs that failed or diverged: the labels of each, its status, and why."""

@@ -28,12 +28,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisysim.common import hdf5
+from noisysim.common.deprecation import deprecated
 from noisysim.studies import cells
+
+if TYPE_CHECKING:
+    from h5py import Dataset, File
 
 FORMAT, VERSION = "noisysim study", 1
 MISSING = "missing"
@@ -53,8 +57,8 @@ class Table:
         What was asked for, in plain values.
     keys : sequence of str
         Of each run, the last axis running fastest.
-    shared, own : dict, list of dict
-        Settings of all runs and of each (`noisysim.studies.cells.split_shared`).
+    shared, varied : dict, list of dict
+        Settings that all runs have in common, and the others of each (`noisysim.studies.cells.split_shared`).
     seconds : sequence of float
         After which the chips are tested again.
 
@@ -75,11 +79,11 @@ class Table:
         arguments: dict[str, Any],
         keys: Sequence[str],
         shared: dict[str, Any],
-        own: Sequence[dict[str, Any]],
+        varied: Sequence[dict[str, Any]],
         seconds: Sequence[float] = (),
     ):
         self.axes = {name: list(labels) for name, labels in axes.items()}
-        self.arguments, self.keys, self.shared, self.own = arguments, list(keys), shared, list(own)
+        self.arguments, self.keys, self.shared, self.varied = arguments, list(keys), shared, list(varied)
         self.at = {key: index for index, key in enumerate(self.keys)}
         self.columns: dict[str, np.ndarray] = {}
         self.texts = {name: np.full(len(self.keys), "", object) for name in TEXTS}
@@ -87,6 +91,12 @@ class Table:
         self.environments: list[dict[str, Any]] = []
         self.environment = np.full(len(self.keys), -1)
         self.seconds = list(seconds)
+
+    @property
+    def own(self) -> list[dict[str, Any]]:
+        """Deprecated: `varied`."""
+        deprecated("Table.own", "Table.varied", "0.1")
+        return self.varied
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,7 +110,7 @@ class Table:
 
     def plain(self, index: int) -> dict[str, Any]:
         """The settings of a run."""
-        return cells.nested({**self.shared, **self.own[index]})
+        return cells.nested({**self.shared, **self.varied[index]})
 
     def put(self, record: Mapping[str, Any]) -> None:
         """Add the record of a run; a run that was done twice has the same record both times.
@@ -164,7 +174,7 @@ class Table:
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Names of a column's dimensions."""
-        rest = self.columns[name].ndim - 1 if name in self.columns else 0
+        count = self.columns[name].ndim - 1 if name in self.columns else 0
         if name.endswith(BY_EPOCH):
             further = ("epoch", "chip")
         elif name.endswith(AFTER):
@@ -173,7 +183,7 @@ class Table:
             further = ("chip", "")
         else:
             further = ("look", "layer")
-        return (*self.axes, *further[:rest])
+        return (*self.axes, *further[:count])
 
     def scales(self) -> dict[str, np.ndarray]:
         """Values along every dimension."""
@@ -195,9 +205,9 @@ class Table:
         arrays["environment"] = axes, self.environment.reshape(self.shape)
         for name, column in self.columns.items():
             dims = self.dims(name)
-            whole = np.full((len(self.keys), *(len(scales[dim]) for dim in dims[len(axes) :])), np.nan)
-            whole[tuple(map(slice, column.shape))] = column
-            arrays[name] = dims, whole.reshape(*self.shape, *whole.shape[1:])
+            padded = np.full((len(self.keys), *(len(scales[dim]) for dim in dims[len(axes) :])), np.nan)
+            padded[tuple(map(slice, column.shape))] = column
+            arrays[name] = dims, padded.reshape(*self.shape, *padded.shape[1:])
         return arrays
 
 
@@ -209,16 +219,16 @@ def write(path: Path, table: Table) -> None:
             scale = _dataset(file, name, values)
             scale.make_scale(name)
         for name, (dims, values) in table.arrays().items():
-            written = _dataset(file, name, values)
+            dataset = _dataset(file, name, values)
             for number, dim in enumerate(dims):
-                written.dims[number].attach_scale(file[dim])
+                dataset.dims[number].attach_scale(file[dim])
         for name in ("arguments", "shared", "environments"):
             file[f"study/{name}"] = json.dumps(getattr(table, name))
-        _dataset(file, "study/own", np.array([json.dumps(one) for one in table.own], object))
+        _dataset(file, "study/own", np.array([json.dumps(settings) for settings in table.varied], object))
         _dataset(file, "study/keys", np.array(table.keys, object))
 
 
-def _dataset(file: Any, name: str, values: np.ndarray) -> Any:
+def _dataset(file: File, name: str, values: np.ndarray) -> Any:
     """A dataset of numbers or texts; large ones are compressed."""
     import h5py
 
@@ -241,12 +251,12 @@ def read(path: Path) -> Table:
         if file.attrs["version"] != VERSION:
             raise ValueError(f"it has layout version {file.attrs['version']}; this noisysim reads {VERSION}")
         texts = {name: _text(json.loads(file[f"study/{name}"][()]), kind, name) for name, kind in _DESCRIBED.items()}
-        own = [_text(json.loads(one), dict, "own") for one in file["study/own"].asstr()[()]]
+        varied = [_text(json.loads(text), dict, "own") for text in file["study/own"].asstr()[()]]
         names = [scale.name.strip("/") for scale in (file["status"].dims[k][0] for k in range(file["status"].ndim))]
         axes = {name: _listed(file[name]) for name in names}
         keys = list(file["study/keys"].asstr()[()])
-        table = Table(axes, texts["arguments"], keys, texts["shared"], own)
-        table.environments = [_text(one, dict, "environments") for one in texts["environments"]]
+        table = Table(axes, texts["arguments"], keys, texts["shared"], varied)
+        table.environments = [_text(described, dict, "environments") for described in texts["environments"]]
         table.environment = file["environment"][()].ravel()
         table.seconds = _listed(file["seconds"]) if "seconds" in file else []
         for name in TEXTS:
@@ -267,7 +277,7 @@ def _text(value: Any, kind: type, name: str) -> Any:
     return value
 
 
-def _is_dataset(item: Any) -> bool:
+def _is_dataset(item: object) -> bool:
     import h5py
 
     return isinstance(item, h5py.Dataset)
@@ -276,7 +286,7 @@ def _is_dataset(item: Any) -> bool:
 def _check(table: Table) -> None:
     """Refuse a table whose parts do not fit each other."""
     runs = math.prod(table.shape)
-    lengths = {len(table.keys), len(table.at), len(table.own), table.environment.size} | {
+    lengths = {len(table.keys), len(table.at), len(table.varied), table.environment.size} | {
         column.size for column in table.texts.values()
     }
     if lengths != {runs}:
@@ -288,6 +298,6 @@ def _check(table: Table) -> None:
         raise ValueError("a run was in an environment that is not told")
 
 
-def _listed(scale: Any) -> list[Any]:
+def _listed(scale: Dataset) -> list[Any]:
     """The labels of an axis."""
     return list(scale.asstr()[()] if scale.dtype.kind == "O" else scale[()].tolist())

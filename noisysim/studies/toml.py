@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def written(arguments: Mapping[str, Any]) -> str:
+def study_file(arguments: Mapping[str, Any]) -> str:
     """Arguments as a study file: a line each, in their order, which is that of the axes."""
     return "".join(f"{name} = {_toml(value)}\n" for name, value in arguments.items())
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     """A plain value on one line; TOML writes numbers, texts and lists as JSON does, and tables in a way of its own."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml_key(name)} = {_toml(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(name)} = {_toml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value)

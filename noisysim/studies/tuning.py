@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from noisysim.common.fields import Field, check, check_choice
 from noisysim.studies.engine import sweep
 from noisysim.studies.grids import By, at_label, by
 from noisysim.studies.study import Study
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
 
 SEED = 1000
 """Of the runs, unless others are asked for: none of the first few, with which results are reported."""
@@ -86,9 +89,9 @@ class Tuned:
             raise ValueError(f"no rate has learned for {', '.join(lost)}: try others, or more epochs")
         return by(axis, dict(zip(labels, rates, strict=True)))
 
-    def plot(self, path: str | os.PathLike[str] | None = None, **how: Any) -> Any:
+    def plot(self, path: str | os.PathLike[str] | None = None, **options: Any) -> Any:
         """Training loss against the rate (`noisysim.Study.plot`)."""
-        return self.study.plot("train_loss", x="learning_rate", path=path, **how)
+        return self.study.plot("train_loss", x="learning_rate", path=path, **options)
 
     def rows(self) -> list[tuple[str, float, str]]:
         """The setting, its rate, and a remark on it."""
@@ -96,21 +99,21 @@ class Tuned:
         edges = {tried[0]: "the lowest rate tried", tried[-1]: "the highest rate tried"}
         names = [str(dim) for dim in self.rates.dims]
         for at in np.ndindex(self.rates.shape):
-            where = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
+            setting = ", ".join(f"{name}={self.study.axes[name][k]}" for name, k in zip(names, at, strict=True))
             rate = float(self.rates.values[at])
-            rows.append((where, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
+            rows.append((setting, rate, "no rate has learned" if np.isnan(rate) else edges.get(rate, "")))
         return rows
 
     def __repr__(self) -> str:
         lines = [
-            (where or "rate", "none" if np.isnan(rate) else f"{rate:.3g}", remark)
-            for where, rate, remark in self.rows()
+            (setting or "rate", "none" if np.isnan(rate) else f"{rate:.3g}", remark)
+            for setting, rate, remark in self.rows()
         ]
-        wide = max(len(where) for where, _, _ in lines)
-        return "\n".join(f"{where:<{wide}}  {rate:>9}  {remark}".rstrip() for where, rate, remark in lines)
+        wide = max(len(setting) for setting, _, _ in lines)
+        return "\n".join(f"{setting:<{wide}}  {rate:>9}  {remark}".rstrip() for setting, rate, remark in lines)
 
 
-def _better(data: Any, last: Any, chips: list[str]) -> Any:
+def _better(data: Dataset, last: DataArray, chips: list[str]) -> Any:
     """By how much each run is better than chance: in accuracy, or where targets are values in loss.
 
     All rates learn the same data, so that one run that tells what chance is is enough.
@@ -128,7 +131,7 @@ def tune(
     factor: float = 2.0,
     count: int = 15,
     choose: str = "stable",
-    seed: Any = SEED,
+    seed: int | Sequence[int] = SEED,
     **arguments: Any,
 ) -> Tuned:
     """Search for learning rates: a study over rates that double, and for each other setting the best of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import pickle
 import traceback
 from collections.abc import Sequence
@@ -19,11 +20,12 @@ from noisysim.runs import config as configuration
 from noisysim.runs.history import LOOKS, MEASURED
 from noisysim.runs.result import Result
 from noisysim.studies.cells import depends_on_seed
+from noisysim.tasks import Task
 from noisysim.tasks.chance import chance_accuracy, chance_loss
 
 
 def work(
-    cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
+    cells: Sequence[tuple[str, dict[str, Any]]], task: Task | None, rule: bytes | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Execute runs; the record of one that fails says why.
 
@@ -46,11 +48,11 @@ def work(
         ``version`` and ``source`` of the noisysim that is here, and ``records``, one of each run
         (`noisysim.studies.table.Table.put`): none if the source is not the one that was to do it.
     """
-    here = {"version": environment.version(), "source": environment.source_hash()}
-    if here["source"] != options["source"]:
-        return {**here, "records": []}
+    present = {"version": environment.version(), "source": environment.source_hash()}
+    if present["source"] != options["source"]:
+        return {**present, "records": []}
     _announce(options["announce"], cells[0][0])
-    return {**here, "records": _records(cells, task, rule, options)}
+    return {**present, "records": _records(cells, task, rule, options)}
 
 
 def _announce(topic: str, key: str) -> None:
@@ -62,7 +64,7 @@ def _announce(topic: str, key: str) -> None:
 
 
 def _records(
-    cells: Sequence[tuple[str, dict[str, Any]]], task: Any, rule: bytes | None, options: dict[str, Any]
+    cells: Sequence[tuple[str, dict[str, Any]]], task: Task | None, rule: bytes | None, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     if len(cells) > 1:
         try:
@@ -76,21 +78,24 @@ def _records(
     return [_alone(key, plain, task, rule, options) for key, plain in cells]
 
 
-def _alone(key: str, plain: dict[str, Any], task: Any, rule: bytes | None, options: dict[str, Any]) -> dict[str, Any]:
+def _alone(
+    key: str, plain: dict[str, Any], task: Task | None, rule: bytes | None, options: dict[str, Any]
+) -> dict[str, Any]:
     try:
-        arguments, how = _arguments(plain, task, rule, options["data"]), {"threads": options["threads"]}
+        arguments = _arguments(plain, task, rule, options["data"])
+        execution = {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
         learner = None if rule is None else arguments["learner"]
         parts = {"task": arguments["task"], "learner": learner}
         if path is not None and _can_resume(path):
-            result = api.resume(path, **parts, **how, progress=False)
+            result = api.resume(path, **parts, **execution, progress=False)
         else:
-            result = api.run(**arguments, **how, out=path, progress=False)
-        kept = record(key, result, arguments["task"])
+            result = api.run(**arguments, **execution, out=path, progress=False)
+        entry = record(key, result, arguments["task"])
         if options["retention"] and result.status == "finished":
-            later = api.retention(result, options["retention"], **parts, **how)
-            kept["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
-        return kept
+            later = api.retention(result, options["retention"], **parts, **execution)
+            entry["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
+        return entry
     except Exception as error:
         return {
             "key": key, "status": "failed", "error": f"{type(error).__name__}: {error}", "values": {},
@@ -110,16 +115,18 @@ def _can_resume(path: Path) -> bool:
     return True
 
 
-def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) -> dict[str, Any]:
+def _arguments(
+    plain: dict[str, Any], task: Task | None, rule: bytes | None, data: str | os.PathLike[str] | None
+) -> dict[str, Any]:
     """Settings as arguments of `noisysim.run`, the task made: once for all runs of this process that learn it."""
     user_files.place_recorded(plain)
     if task is None:
-        wanted = configuration.rerunnable(plain)["task"]
-        seed = plain["seed"] if depends_on_seed(wanted) else 0
-        task = _task(json.dumps(wanted), data, seed)
+        spec = configuration.rerunnable(plain)["task"]
+        seed = plain["seed"] if depends_on_seed(spec) else 0
+        task = _task(json.dumps(spec), None if data is None else os.fspath(data), seed)
         if task.crc32 != plain["task"]["crc32"]:
             raise ValueError(
-                f"the data of task {wanted['name']!r} are not the same on this worker as where the study began"
+                f"the data of task {spec['name']!r} are not the same on this worker as where the study began"
             )
     arguments = configuration.with_activations(json.loads(json.dumps(plain)))
     arguments["task"] = task
@@ -129,7 +136,7 @@ def _arguments(plain: dict[str, Any], task: Any, rule: bytes | None, data: Any) 
 
 
 @functools.lru_cache(maxsize=4)
-def _task(spec: str, data: Any, seed: int) -> Any:
+def _task(spec: str, data: str | None, seed: int) -> Task:
     return tasks.get(json.loads(spec), data=data, seed=seed)
 
 

@@ -306,6 +306,17 @@ def test_histories_of_runs_that_diverged_are_filled_up():
     np.testing.assert_array_equal(found, [[0.5, 0.25, 0.125], [0.5, 0, 0]])
 
 
+def test_a_rate_at_which_sgd_diverges_is_a_result_of_hiratani(report):
+    """Updates become non-finite between two looks at the error."""
+    task = noisysim.tasks.get("student-teacher:n_in=6,n_train=200,n_test=20")
+    course = papers.hiratani2022.learn(report, task, [5], "bp", 1e8, seed=0, most=40)
+    assert course.lost
+    assert course.last == course.rise == course.error[-1] == np.inf
+    assert course.lowest == 0
+    assert 1 <= course.updates[-1] < 20
+    assert np.isfinite(course.input_norm).all()
+
+
 # --- a real one -----------------------------------------------------------------------------------------------------
 
 

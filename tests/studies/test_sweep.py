@@ -52,7 +52,7 @@ def test_lists_are_axes_in_the_order_of_the_arguments():
 )
 def test_what_is_asked_for_survives_a_study_file(arguments, tmp_path):
     plan = Plan(arguments)
-    (tmp_path / "study.toml").write_text(toml.written(plan.described()))
+    (tmp_path / "study.toml").write_text(toml.study_file(plan.described()))
     again = Plan(asking.read(tmp_path / "study.toml"))
     assert list(again.axes.items()) == list(plan.axes.items())
     assert again.described() == plan.described()

@@ -167,7 +167,7 @@ def test_a_run_that_hangs_is_given_up_and_one_that_takes_all_memory_too(cluster,
 @pytest.mark.filterwarnings("ignore:.*refused:RuntimeWarning")
 def test_a_scheduler_that_dies_ends_the_study_and_what_is_done_is_kept(cluster, client, place, monkeypatch):
     path = place / "lost.h5"
-    put = dispatch.Dispatch._taken
+    put = dispatch.Dispatch._received
 
     def taken(self, event):
         found = put(self, event)
@@ -175,7 +175,7 @@ def test_a_scheduler_that_dies_ends_the_study_and_what_is_done_is_kept(cluster, 
             kill(cluster.processes[0])
         return found
 
-    monkeypatch.setattr(dispatch.Dispatch, "_taken", taken)
+    monkeypatch.setattr(dispatch.Dispatch, "_received", taken)
     with pytest.raises(ConnectionError, match="the cluster was lost"):
         noisysim.sweep(**SMALL, learning_rate=[1e-3, 2e-3, 3e-3, 4e-3], client=client, out=path)
     assert 1 <= noisysim.load(path).counts["finished"] < 4

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import backends
@@ -57,7 +58,7 @@ def squares(arrays: Sequence[Array]) -> Doubles:
     return np.array([square(a) for a in arrays])
 
 
-def ratio(over: Any, under: Any) -> Doubles:
+def ratio(over: ArrayLike, under: ArrayLike) -> Doubles:
     """over / under; NaN where that is 0."""
     over, under = np.asarray(over, np.float64), np.asarray(under, np.float64)
     quotient = np.full(under.shape, np.nan)
