@@ -16,7 +16,7 @@ from noisysim.reporting.style import INK, TEST, TRAIN
 # A run
 # -----
 #
-# ``run`` fabricates a chip, puts a network on it and trains it. Left to itself it takes the bundled digits, the device
+# ``run`` fabricates a chip, puts a network on it and trains it. By default it takes the bundled digits, the device
 # ``crossbar`` and the rule ``danp``. Only the network is chosen here: 64 inputs, 32 hidden units, 10 outputs.
 
 result = noisysim.run(layers=[32], epochs=10, seed=0)

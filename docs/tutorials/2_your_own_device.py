@@ -16,15 +16,15 @@ from noisysim.conformance import check
 # One hook
 # --------
 #
-# Lines that jump: a share ``duty`` of the reads finds a line higher by ``amplitude``. The hook ``readout`` is asked for
-# every line at every read; ``u`` is a new uniform draw. This is the whole file.
+# Lines with two levels: a share ``duty`` of the reads, each independently, finds a line higher by ``amplitude``. The
+# hook ``readout`` is called for every line at every read; ``u`` is a new uniform draw. This is the whole file.
 
 first = '''
 from typing import NamedTuple
 
 
-class Jumpy(NamedTuple):
-    """Lines that jump by `amplitude` (pre-activation units) a share `duty` of the reads."""
+class TwoLevel(NamedTuple):
+    """Two-level lines: `amplitude` (pre-activation units) higher in a share `duty` of the reads, independently."""
 
     amplitude: float = 0.05
     duty: float = 0.1
@@ -33,15 +33,15 @@ class Jumpy(NamedTuple):
 def readout(i, energy, z, u, d):
     return i + d.amplitude * (u < d.duty)
 '''
-Path("jumpy.py").write_text(first)
+Path("levels.py").write_text(first)
 
-result = noisysim.run(device="jumpy.py:amplitude=0.02", layers=[32], epochs=10)
+result = noisysim.run(device="levels.py:amplitude=0.02", layers=[32], epochs=10)
 print(result)
 assert result.history["test_accuracy"][-1] > 0.6
 
 # %%
-# What is not defined is ideal: this chip has no cells, no converters and no error of a write, only jumps, and DANP
-# learns from them. The summary shows a hash of the file. A result file keeps the source, and resuming asks for the
+# What is not defined is ideal: this chip has no cells, no converters and no error of a write, only two-level noise, and
+# DANP learns from it. The summary shows a hash of the file. A result file keeps the source, and resuming asks for the
 # same one.
 #
 # Mistakes
@@ -68,7 +68,7 @@ for mistake, source in MISTAKES.items():
 # A setting that is not there is refused as well.
 
 try:
-    noisysim.devices.get("jumpy.py:amplitde=0.1")
+    noisysim.devices.get("levels.py:amplitde=0.1")
 except ValueError as error:
     print(error)
 
@@ -77,12 +77,12 @@ except ValueError as error:
 # -----
 #
 # The second version has cells. ``Array`` brings what is between weights and cells, ``Converters`` the DAC, the ADC
-# and their hooks; ``Field`` says unit and range once, for checks, messages and ``noisysim devices jumpy.py``. Two hooks
-# are new: ``cell_std``, the standard deviation of one read of a cell, and ``program``, what a write leaves. The chip
-# adds up what a line's cells contribute and hands it to ``readout`` as ``energy``, a variance.
+# and their hooks; ``Field`` says unit and range once, for checks, messages and ``noisysim devices levels.py``. Two
+# hooks are new: ``cell_std``, the standard deviation of one read of a cell, and ``program``, what a write leaves. The
+# chip adds up what a line's cells contribute and hands it to ``readout`` as ``energy``, a variance.
 
 second = '''
-"""Noisy cells on lines that jump."""
+"""Noisy cells on two-level lines."""
 
 from typing import Annotated
 
@@ -95,15 +95,15 @@ from noisysim.devices.physics.laws import clipped_normal
 
 
 @device_fields
-class Jumpy(Converters, Array):
-    """Lines that jump, cells that are noisier the more they conduct, writes that miss."""
+class TwoLevel(Converters, Array):
+    """Two-level lines, cells that are noisier the more they conduct, writes that miss."""
 
     line_noise = 0
 
     g_min: Annotated[float, Field("µS", 0, 1e3, "lowest conductance")] = 1.0
     g_max: Annotated[float, Field("µS", 0, 1e3, "highest conductance")] = 21.0
-    amplitude: Annotated[float, Field("of the ADC's full scale", 0, 1, "height of a jump", noise="read")] = 0.01
-    duty: Annotated[float, Field("share of reads", 0, 1, "how often a line jumps")] = 0.1
+    amplitude: Annotated[float, Field("of the ADC's full scale", 0, 1, "distance of the levels", noise="read")] = 0.01
+    duty: Annotated[float, Field("share of reads", 0, 1, "how often a line is high")] = 0.1
     shot: Annotated[float, Field("sqrt(µS)", 0, 10, "std of a read, times sqrt(G)", noise="read")] = 0.1
     miss: Annotated[float, Field("µS", 0, 10, "std of a write", noise="write")] = 0.5
 
@@ -126,21 +126,21 @@ def program_law(g, d):
 
 
 def readout_law(i, energy, d):
-    jump, line = d.amplitude * d.adc_range, d.line_noise * d.adc_range
-    return i + jump * d.duty, np.sqrt(energy + line**2 + jump**2 * d.duty * (1 - d.duty))
+    high, line = d.amplitude * d.adc_range, d.line_noise * d.adc_range
+    return i + high * d.duty, np.sqrt(energy + line**2 + high**2 * d.duty * (1 - d.duty))
 
 
 def check(d):
     if not d.g_min < d.g_max:
         raise ValueError(f"g_min ({d.g_min:g} µS) must be below g_max ({d.g_max:g} µS)")
 '''
-Path("jumpy.py").write_text(second)
+Path("levels.py").write_text(second)
 
 # %%
 # ``program_law`` and ``readout_law`` are the same effects once more, as mean and standard deviation. They are not
 # needed to run. The conformance suite holds the hooks to them, and the picture below draws them.
 
-report = check("jumpy.py")
+report = check("levels.py")
 for found in report.findings:
     mark = {True: "ok", False: "FAILS", None: "-"}[found.passed]
     print(f"{mark:>5}  {found.check}: {found.said}")
@@ -151,9 +151,9 @@ report.raise_on_failure()
 # ----------
 #
 # Each panel is measured on small chips of the device, the laws are red. A law says mean and standard deviation and is
-# drawn as a normal: the reads have both, and lean to one side, which is what jumps do.
+# drawn as a normal: the reads have both, and are skewed, since a line is high less often than low.
 
-noisysim.plot.device("jumpy.py")
+noisysim.plot.device("levels.py")
 
 # %%
 # Train on it
@@ -163,12 +163,13 @@ noisysim.plot.device("jumpy.py")
 # controller keeps the target of each weight, so that errors of writes do not add up. A tenth of the span is too much.
 
 MISS = (0, 0.5, 2)
-reached = [noisysim.run(device=f"jumpy.py:miss={m}", layers=[32], epochs=10).history["test_accuracy"][-1] for m in MISS]
+runs = [noisysim.run(device=f"levels.py:miss={miss}", layers=[32], epochs=10) for miss in MISS]
+reached = [run.history["test_accuracy"][-1] for run in runs]
 for miss, accuracy in zip(MISS, reached, strict=True):
     print(f"miss {miss:>3} µS: test accuracy {100 * accuracy:.1f} %")
 assert reached[2] + 0.1 < reached[1]
 assert reached[0] - 0.06 < reached[1]
 
 # %%
-# On the command line the same file is ``--device jumpy.py:miss=2``; ``python -m noisysim.conformance jumpy.py`` is the
-# check, ``noisysim devices show jumpy.py`` the picture.
+# On the command line the same file is ``--device levels.py:miss=2``; ``python -m noisysim.conformance levels.py`` is
+# the check, ``noisysim devices show levels.py`` the picture.

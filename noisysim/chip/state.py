@@ -18,7 +18,7 @@ from noisysim.common.types import Array, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.jit import compile_errors, specialised
 from noisysim.compute.layout import FIRST_TILE, TILES
-from noisysim.compute.protocols import ReadCells, Standing
+from noisysim.compute.protocols import Passes, ReadCells, Standing
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
@@ -190,7 +190,7 @@ class State:
             erase(value for _, value in kept)
 
 
-def _compiled(state: State) -> Any:
+def _compiled(state: State) -> Passes:
     """The backend's passes, compiled for the device and the network."""
     device, net, arrays = state.device, state.net, state.arrays
     defined, hooks, spreads = devices.own_hooks(device), devices.hooks(device), arrays.spreads

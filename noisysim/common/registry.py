@@ -115,6 +115,11 @@ class Registry(Generic[D, T]):
         """Names of the package's own parts and of those that installed packages bring."""
         return sorted({*self._built_in, *entry_points(self.kind)})
 
+    def _is_name(self, spec: str) -> bool:
+        """Whether a text that ends like a path is a name with settings: "digits:loss=huber.py"."""
+        name, colon, _ = spec.partition(":")
+        return bool(colon) and (name in self._built_in or name in entry_points(self.kind))
+
     def about(self, spec: str) -> str:
         """One line on a part, given by its name or file; of one that cannot be loaded, why."""
         try:
@@ -199,6 +204,8 @@ class Registry(Generic[D, T]):
         if not isinstance(spec, str):
             return spec, dict(settings)
         file = split(spec)
+        if file and self._is_name(file[0]):
+            file = None
         name, inline = parse_spec(f"{Path(file[0]).name}:{file[1]}" if file else spec)
         return file[0] if file else name, {**inline, **settings}
 

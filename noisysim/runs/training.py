@@ -21,8 +21,9 @@ from noisysim.compute import backends, layered, seeding
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
-from noisysim.learners import LEARNERS, State
+from noisysim.learners import LEARNERS, Learner, State
 from noisysim.learners.apart import Apart
+from noisysim.learners.optimizers import Optimizer
 from noisysim.networks.architecture import with_ends
 from noisysim.runs import chunks, health, loop, noise_check
 from noisysim.runs.config import Config
@@ -71,8 +72,8 @@ class Training:
         # each chip's own run injects another strength, which a user's learner need not know of
         at_once = config.learner.stacks and (not seeds or type(config.learner) in LEARNERS.values())
         made: Any = config.learner if self.chips == 1 or at_once else Apart(config.learner)
-        self.learner = watched("learner", config.learner, made)
-        self.optimizer = watched("optimizer", config.optimizer)
+        self.learner: Learner = watched("learner", config.learner, made)
+        self.optimizer: Optimizer = watched("optimizer", config.optimizer)
         self.diagnostics = [watched("diagnostic", one) for one in config.diagnostics]
         self.optimizer_state = self.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = self.learner.init(
@@ -244,6 +245,7 @@ class Training:
             oracle = self.chip.oracle(part) if self.config.oracle else None
             gradient, state = learner.update(state, observed, oracle=oracle, out=self._gradient)
             baseline = observed[0]
+            assert gradient is not None  # rules whose updates may be cut return one
             total.add(first, gradient, baseline.inputs)
             self._gradient = gradient
         state.first_sample, self.learner_state = 0, state

@@ -24,8 +24,9 @@ from noisysim.tasks.rows import ORDER, permutation, row_array
 Standardise = Annotated[
     str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")
 ]
-ClassLoss = Annotated[str, Field(choices=("cce", "mse"), doc="loss on the one-hot targets")]
-ValueLoss = Annotated[str, Field(choices=("mse",), doc="loss on the target values")]
+ClassLoss = Annotated[str, Field(choices=tuple(losses.LOSSES), doc="loss on the one-hot targets")]
+_OF_VALUES = tuple(name for name in losses.LOSSES if name != "cce")  # which takes targets that sum to one
+ValueLoss = Annotated[str, Field(choices=_OF_VALUES, doc="loss on the target values")]
 StandardiseTargets = Annotated[bool, Field(doc="targets to mean 0 and std 1, each output of its own")]
 
 AS_INPUTS = "as the inputs"

@@ -270,6 +270,13 @@ def test_a_layer_may_have_an_activation_of_a_file(files, cut):
         noisysim.resume("cut.h5", progress=False)
 
 
+def test_a_task_with_a_name_may_have_a_loss_of_a_file(files):
+    task = noisysim.tasks.get("digits:loss=my_loss.py,standardise=feature")
+    assert (task.name, task.loss, task.settings["standardise"]) == ("digits", "my_loss.py", "feature")
+    assert noisysim.tasks.REGISTRY.text(task) == "digits:standardise=feature,loss=my_loss.py"
+    assert noisysim.tasks.get(noisysim.tasks.REGISTRY.text(task)).crc32 == task.crc32
+
+
 def test_an_activation_computes_what_its_functions_say(files):
     chip = noisysim.Chip([4, 6, 3], "ideal", "my_activation.py", seed=1, oracle=True)
     x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)

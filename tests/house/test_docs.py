@@ -4,9 +4,11 @@ import ast
 import contextlib
 import doctest
 import importlib.util
+import json
 import os
 import re
 import shlex
+import sys
 import types
 from pathlib import Path
 
@@ -129,6 +131,28 @@ def test_commands_in_pages_can_be_parsed(page):
             app.parse_args(words, exit_on_error=False, print_error=False)
         except Exception as error:
             pytest.fail(f"line {line}: {said}: {error}")
+
+
+def test_the_files_of_the_page_on_your_own_parts_work(tmp_path, monkeypatch):
+    """Named by path in every line of its first example, then the definitions in one script as objects."""
+    monkeypatch.chdir(tmp_path)
+    code = [text for _, text in blocks(DOCS / "your-own-parts.md", "python")]
+    files = [text for text in code if ": the whole file" in text]
+    by_path, as_objects = [text for text in code if text not in files]
+    for text in files:
+        Path(text.split(":")[0].removeprefix("# ")).write_text(text)
+    run, results = noisysim.run, []
+    short = {"epochs": 1, "layers": [8], "device": "ideal", "every": 20, "progress": False}
+    monkeypatch.setattr(noisysim, "run", lambda *spec, **given: results.append(run(*spec, **{**short, **given})))
+    exec(by_path, {})
+    Path("script.py").write_text("\n".join(["import noisysim", *files, as_objects]))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("script")
+    monkeypatch.delitem(sys.modules, "script")
+    assert len(results) == (by_path + as_objects).count("noisysim.run(")
+    assert {one.status for one in results} == {"finished"}
+    recorded = json.dumps([one.config for one in results])
+    assert [path.name for path in tmp_path.glob("*.py") if path.name not in (*recorded.split('"'), "script.py")] == []
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

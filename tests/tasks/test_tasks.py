@@ -21,6 +21,7 @@ import pytest
 
 from noisysim import tasks
 from noisysim.common.fields import declared
+from noisysim.compute import losses
 from noisysim.compute.observation import Batch
 from noisysim.tasks import sarcos, sources, standard
 from noisysim.tasks.base import Split, make, permutation
@@ -164,6 +165,11 @@ def arrays(kind="labels", n=40, n_in=5):
 def test_names():
     images = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"]
     assert tasks.names() == sorted([*images, "autoencoding", "sarcos", "student-teacher"])
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_every_loss_may_be_that_of_a_classification(loss):
+    assert tasks.get("digits", loss=loss).loss_function is losses.LOSSES[loss]
 
 
 @pytest.mark.parametrize("name", tasks.names())
