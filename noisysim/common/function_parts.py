@@ -38,7 +38,7 @@ class FunctionPairs(Generic[T]):
     def __init__(
         self, kind: str, cls: type[T], ending: str, arguments: int, noun: str, example: str, fault: Callable[[T], str]
     ):
-        self.kind, self.noun, self.nouns, self.example = kind, noun, f"{noun}s", example
+        self.kind, self.noun, self.nouns, self.example = kind, noun, "pairs of functions", example
         self._cls: Any = cls
         self._ending, self._arguments, self._fault = ending, arguments, fault
 

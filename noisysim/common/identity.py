@@ -35,6 +35,11 @@ def outside(definition: type | types.FunctionType) -> bool:
     return definition.__module__.partition(".")[0] != "noisysim"
 
 
+def title(recorded: Mapping[str, Any]) -> str:
+    """What a recorded diagnostic calls itself, by which its values are found."""
+    return str(recorded.get("title", recorded["name"]))
+
+
 def of_part(part: object) -> dict[str, Any]:
     """What a description of a part has to say of its class: nothing of one of the package's own.
 

@@ -31,6 +31,7 @@ from noisysim.common.user_files import (
     read,
     split,
     text_of,
+    with_article,
 )
 
 D = TypeVar("D")
@@ -193,7 +194,7 @@ class Registry(Generic[D, T]):
         """A spec in any of its forms as (name, path or part, settings)."""
         if isinstance(spec, Mapping):
             if "name" not in spec:
-                raise TypeError(f"a mapping needs a 'name' beside its settings, but has only {listed(spec)}")
+                raise TypeError(f"a mapping needs a 'name' beside its settings, but has {listed(spec) or 'none'}")
             inside = {name: value for name, value in spec.items() if name != "name"}
             return self.parse(spec["name"], {**inside, **settings})
         if isinstance(spec, os.PathLike):
@@ -238,9 +239,7 @@ class Registry(Generic[D, T]):
         """The definition that a part was made of."""
         definition = None if isinstance(part, type) else self._form.definition(part)
         if definition is None:
-            article = "an" if self.kind[0] in "aeiou" else "a"
-            known = listed(self.names())
-            raise TypeError(f"{self.kind} must be a name ({known}) or {article} {self.kind}, not {shown(part)}")
+            raise self._no_part(part)
         return definition
 
     def origin(self, definition: D) -> Origin | None:
@@ -251,6 +250,13 @@ class Registry(Generic[D, T]):
         """A short name for messages and figures: of a file its own, without ``.py``."""
         origin = self.origin(definition) if self.is_outside(definition) else None
         return self._form.name(definition) if origin is None else origin.title
+
+    def _no_part(self, spec: object) -> TypeError:
+        """The error for what is neither a name nor a part; of a class of parts it says how one is made."""
+        is_class = isinstance(spec, type) and self._form.definition(spec) is not None
+        hint = f": write {spec.__name__}()" if is_class else ""
+        known = listed(self.names())
+        return TypeError(f"{self.kind} must be a name ({known}) or {with_article(self.kind)}, not {shown(spec)}{hint}")
 
     def _named(self, name: str, settings: dict[str, Any]) -> D:
         """What a name finds; refused for the record of an object, unless its class was registered by that name."""
@@ -310,10 +316,9 @@ class Registry(Generic[D, T]):
         if len(names) == 1:
             return next(iter(names))
         if names:
-            article, several = "an" if self.kind[0] in "aeiou" else "a", " and ".join(names.values())
             raise self._form.error(
-                f"{where} defines the {self._form.nouns} {several}: {article} {self.kind}'s file has one (or name "
-                "others _x)"
+                f"{where} defines the {self._form.nouns} {' and '.join(names.values())}: {with_article(self.kind)} "
+                "file has one (or name others _x)"
             )
         plain = [n for n, v in vars(loaded).items() if isinstance(v, type) and v.__module__ == loaded.__name__]
         hint = f"; class {plain[0]} is none" if plain else ""

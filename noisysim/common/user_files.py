@@ -10,8 +10,10 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -57,8 +59,12 @@ class Origin(NamedTuple):
     sha256: str
 
 
+_EXECUTING = threading.RLock()
+"""Held while a file is executed: another thread waits for its module. A file may load others."""
 _PLACED: dict[str, str] = {}
 """Where recorded files that this machine lacks were written to, by their paths."""
+_SETTING = re.compile(r"[\w-]+:\s*\w+\s*=")
+"""How a name with settings begins, of which one may be a file: ``"digits:loss=my_loss.py"``."""
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -67,6 +73,8 @@ _PLACED: dict[str, str] = {}
 def split(spec: str) -> tuple[str, str] | None:
     """``"chips/my.py:amplitude=0.1"`` -> ``("chips/my.py", "amplitude=0.1")``; None if no path ends in ``.py``."""
     path, ending, settings = spec.partition(".py:")
+    if _SETTING.match(path):
+        return None
     if ending:
         return f"{path}.py", settings
     return (spec, "") if spec.endswith(".py") else None
@@ -83,11 +91,11 @@ def read(kind: str, path: str, sha256: object = None) -> File:
     sha256 : str, optional
         Of the recorded file: another one is refused.
     """
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))
     if not place.is_file() and path in _PLACED:
         place = Path(_PLACED[path])
     if not place.is_file():
-        hint = "" if sha256 is None else f"; if the recorded file was moved, say where it is now: {kind}='new/place.py'"
+        hint = "" if sha256 is None else f"; if the recorded file was moved, {_moved(kind)}"
         raise FileNotFoundError(f"no {kind} file {path!r} (the working directory is {os.getcwd()!r}){hint}")
     try:
         file = File(path, str(place), place.read_bytes())
@@ -95,6 +103,14 @@ def read(kind: str, path: str, sha256: object = None) -> File:
         raise type(error)(f"cannot read {kind} file {path!r}: {error.strerror}") from None
     compare_hash(f"{kind} file {path!r}", file.sha256, sha256)
     return file
+
+
+def _moved(kind: str) -> str:
+    """What to do about a recorded file that was moved, as `noisysim.resume` takes it."""
+    if kind in ("loss", "activation"):
+        return "put it back there"
+    place = "diagnostics=['new/place.py']" if kind == "diagnostic" else f"{kind}='new/place.py'"
+    return f"say where it is now: {place}"
 
 
 def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:
@@ -110,7 +126,7 @@ def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:
             place_recorded(value)
     if isinstance(recorded, Mapping) and "source" in recorded:
         name = recorded["name"]
-        if name.endswith(".py") and not Path(name).expanduser().is_file():
+        if name.endswith(".py") and not Path(os.path.expanduser(name)).is_file():
             _PLACED[name] = _placed(name, recorded["source"].encode(), recorded["sha256"])
 
 
@@ -140,9 +156,10 @@ def module(
         Of what is raised.
     """
     name = f"noisysim_{kind}_{file.sha256[:24]}"  # of the source alone: cached kernels find their device by it
-    if name not in sys.modules:
-        _execute(kind, name, file, check, error)
-    return sys.modules[name]
+    with _EXECUTING:
+        if name not in sys.modules:
+            _execute(kind, name, file, check, error)
+        return sys.modules[name]
 
 
 def text_of(loaded: types.ModuleType) -> str:
@@ -173,7 +190,8 @@ def _execute(
             raise
         hint = ""
         if isinstance(wrong, ImportError):
-            hint = f"; a {kind} file is loaded by itself: what it imports must be installed, not be a file beside it"
+            hint = f"; {with_article(kind)} file is loaded by itself: what it imports must be installed, not be a file"
+            hint += " beside it"
         reason = f"{type(wrong).__name__}: {one_line(wrong)}"
         raise error(f"{line_in(wrong, file.place) or file.path}: {reason}{hint}") from None
 
@@ -189,6 +207,11 @@ def entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
 def plural(kind: str) -> str:
     """``"loss"`` -> ``"losses"``."""
     return f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
+def with_article(noun: str) -> str:
+    """``"device"`` -> ``"a device"``, ``"optimizer"`` -> ``"an optimizer"``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def load_entry_point(kind: str, point: importlib.metadata.EntryPoint, error: type[UserError]) -> Any:

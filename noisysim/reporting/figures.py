@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from noisysim.chip.diagnostics import DIAGNOSTICS
+from noisysim.common import identity
 from noisysim.common.types import Doubles
 from noisysim.reporting import pages, plot, style
 from noisysim.runs.result import Result
@@ -123,7 +124,7 @@ def diagnostics(result: Result) -> tuple[list[Picture], list[str]]:
     """A figure of each diagnostic, and the names of those that were not defined in this run."""
     pictures, undefined = [], []
     for number, one in enumerate(result.config["diagnostics"]):
-        name = one["name"]
+        name = identity.title(one)
         if not np.isfinite(result.diagnostics[name]).any():
             undefined.append(name)
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisysim.common import writing
+from noisysim.common import identity, writing
 from noisysim.common.fields import check_choice
 from noisysim.common.texts import printable
 from noisysim.common.types import Doubles
@@ -161,7 +161,7 @@ def diagnostic(result: Result, name: str, path: str | os.PathLike[str] | None = 
 
 def diagnostics(result: Result, path: str | os.PathLike[str] | None = None) -> Figure:
     """What all diagnostics of a run measured, a small panel each; otherwise as `diagnostic`."""
-    return _diagnostics(result, [described["name"] for described in result.config["diagnostics"]], path)
+    return _diagnostics(result, [identity.title(described) for described in result.config["diagnostics"]], path)
 
 
 def _diagnostics(result: Result, names: list[str], path: str | os.PathLike[str] | None) -> Figure:

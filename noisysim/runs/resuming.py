@@ -99,7 +99,7 @@ def _diagnostics(recorded: Sequence[Mapping[str, Any]], replacements: object) ->
     if isinstance(replacements, (str, Mapping)) or not isinstance(replacements, Sequence):
         raise TypeError(f"diagnostics must be a list of those of the run that are your own, not {replacements!r}")
     by_name = {one.name: one for one in map(all_diagnostics.get, replacements)}
-    names = [one.get("title", one["name"]) for one in recorded]
+    names = [identity.title(one) for one in recorded]
     if unknown := sorted(set(by_name) - set(names)):
         raise ValueError(f"the run has no diagnostic {unknown[0]!r}: it has {', '.join(names) or 'none'}")
     return [by_name.get(name, one) for name, one in zip(names, recorded, strict=True)]

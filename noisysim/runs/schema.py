@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from noisysim.common import identity
 from noisysim.common.fields import declared
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import split
@@ -201,7 +202,7 @@ def arrays(columns_by_group: Mapping[str, Mapping[str, np.ndarray]], config: Map
         for name in columns:
             of_each = chips > 1 and name in MEASURED
             _check_shape(f"{group}/{name}", present[name], (length, chips) if of_each else (length,))
-    if asked := [one.get("title", one["name"]) for one in config["diagnostics"]]:
+    if asked := [identity.title(one) for one in config["diagnostics"]]:
         looks = columns_by_group.get(LOOKS, {})
         if missing := sorted({"update", *asked} - set(looks)):
             raise ValueError(f"no {LOOKS}/{one_line(missing[0])}")

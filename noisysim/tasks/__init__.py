@@ -113,7 +113,7 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
         return spec
     if isinstance(spec, Mapping):
         if "name" not in spec:
-            raise ValueError(f"a task given as a mapping needs a 'name', but has only {listed(spec)}")
+            raise ValueError(f"a task given as a mapping needs a 'name', but has {listed(spec) or 'none'}")
         chosen = {"data": data, "seed": seed, **spec, **settings}
         return get(chosen.pop("name"), **chosen)
     if isinstance(spec, (tuple, list)):

@@ -1,8 +1,11 @@
 """Parts of every kind from users' files and from installed packages: listed, used, described and found again."""
 
+import inspect
 import json
+import re
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import h5py
@@ -260,6 +263,39 @@ def test_a_part_from_a_file_is_taken_as_an_object(files, kind):
         assert registry.describe(registry.get(part)) == registry.describe(part)
 
 
+@pytest.mark.parametrize(
+    ("spec", "file"),
+    [
+        ("student-teacher:loss=my_loss.py", None),
+        ("student-teacher: n_in=6, loss = my_loss.py", None),
+        ("my_task.py:n=24,loss=my_loss.py", ("my_task.py", "n=24,loss=my_loss.py")),
+        ("a:b/my_task.py", ("a:b/my_task.py", "")),
+        ("./a:b=c/my_task.py", ("./a:b=c/my_task.py", "")),
+    ],
+)
+def test_a_file_among_settings_is_not_the_part_itself(spec, file):
+    assert user_files.split(spec) == file
+
+
+def test_a_loss_of_a_file_is_named_among_the_settings_of_a_task(files):
+    task = noisysim.tasks.get("student-teacher:n_in=6,n_train=44,n_test=9,loss=my_loss.py")
+    assert task.loss == "my_loss.py"
+    assert noisysim.tasks.REGISTRY.text(task).endswith("loss=my_loss.py")
+
+
+def test_a_report_shows_a_diagnostic_of_a_file(files):
+    result = noisysim.run(**use("diagnostic", "my_diagnostic.py"))
+    assert result.plot(what="diagnostics").axes[0].get_ylabel() == "largest"
+    noisysim.report(result, "run.html")
+    assert "largest of each layer against updates" in Path("run.html").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_an_unknown_home_is_missing(kind):
+    with pytest.raises(FileNotFoundError, match=f"no {kind} file '~no-such-user/mine.py'"):
+        REGISTRIES[kind].get("~no-such-user/mine.py")
+
+
 def test_a_layer_may_have_an_activation_of_a_file(files, cut):
     layers = ["dense(5, activation='my_activation.py')"]
     one = cut(task=TASK, **{**GIVEN, "layers": layers}, learner="bp")
@@ -396,6 +432,67 @@ def test_what_is_wrong_with_a_file_is_one_line(files, kind, text, other, said):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thread_waits_for_a_file_that_another_one_executes(files, kind):
+    Path("slow.py").write_text("import time\ntime.sleep(0.2)\n" + SOURCES[kind])
+    loaded = []
+    threads = [threading.Thread(target=lambda: loaded.append(REGISTRIES[kind].get("slow.py"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        ("device", "say where it is now: device='new/place.py'"),
+        ("task", "say where it is now: task='new/place.py'"),
+        ("diagnostic", "say where it is now: diagnostics=['new/place.py']"),
+        ("loss", "put it back there"),
+        ("activation", "put it back there"),
+    ],
+)
+def test_what_is_said_of_a_moved_file_can_be_done(files, kind, place):
+    described = REGISTRIES[kind].describe(REGISTRIES[kind].get(f"my_{kind}.py"))
+    Path(f"my_{kind}.py").unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(f"if the recorded file was moved, {place}") + "$"):
+        REGISTRIES[kind].get(described)
+    argument = place.partition(": ")[2].partition("=")[0]
+    assert not argument or argument in inspect.signature(noisysim.resume).parameters
+
+
+MORE = {
+    "loss": ("\ndef other(o, t): ...\ndef other_error(o, t): ...", "the pairs of functions absolute and other: a loss"),
+    "activation": ("\ndef f(a): ...\ndef f_slope(a): ...", "the pairs of functions swish and f: an activation"),
+    "device": ("\nclass Other(NamedTuple): ...", "the NamedTuple classes Noisy and Other: a device"),
+}
+
+
+@pytest.mark.parametrize("kind", MORE)
+def test_a_file_of_two_parts_is_refused(files, kind):
+    text, named = MORE[kind]
+    Path(f"my_{kind}.py").write_text(SOURCES[kind] + text)
+    with pytest.raises(UserError, match=f"{named} file has one"):
+        REGISTRIES[kind].get(f"my_{kind}.py")
+
+
+@pytest.mark.parametrize("kind", ["learner", "optimizer", "diagnostic", "device"])
+def test_a_class_in_the_place_of_a_part_is_said_to_be_one(files, kind):
+    cls = type(REGISTRIES[kind].get(f"my_{kind}.py"))
+    with pytest.raises(TypeError, match=rf": write {cls.__name__}\(\)$"):
+        REGISTRIES[kind].get(cls)
+    with pytest.raises(TypeError, match=r"int'>$"):
+        REGISTRIES[kind].get(int)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mapping_without_a_name_is_refused(kind):
+    with pytest.raises(TypeError, match=r"needs a 'name' beside its settings, but has none$"):
+        REGISTRIES[kind].get({})
+
+
 def test_settings_of_parts_without_any_are_refused(files):
     with pytest.raises(ValueError, match="activation 'swish' has no settings: leave out slope"):
         noisysim.Chip([4, 3], "ideal", "my_activation.py:slope=1")
@@ -408,6 +505,7 @@ def test_settings_of_parts_without_any_are_refused(files):
         ({}, "my_task.py"),
         ({"name": "my_task.py"}, "digits"),
         ({}, "digits:loss=my_loss.py,n=1"),
+        ({}, "digits:loss=my_loss.py"),
     ],
 )
 def test_a_result_file_executes_no_file_without_a_hash(files, settings, name):
