@@ -6,8 +6,11 @@ A backend registers its own when it is imported.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import TypeGuard
 
 import numpy as np
+
+from noisysim.common.types import Array
 
 _KNOWN: dict[type, tuple[str, ModuleType]] = {np.ndarray: ("cpu", np)}
 
@@ -17,7 +20,7 @@ def register(kind: type, backend: str, namespace: ModuleType) -> None:
     _KNOWN[kind] = (backend, namespace)
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[Array]:
     """Whether a value is an array of a backend's own type, and of no subclass."""
     return type(value) in _KNOWN
 

@@ -253,8 +253,9 @@ class Registry(Generic[D, T]):
 
     def _no_part(self, spec: object) -> TypeError:
         """The error for what is neither a name nor a part; of a class of parts it says how one is made."""
-        is_class = isinstance(spec, type) and self._form.definition(spec) is not None
-        hint = f": write {spec.__name__}()" if is_class else ""
+        hint = ""
+        if isinstance(spec, type) and self._form.definition(spec) is not None:
+            hint = f": write {spec.__name__}()"
         known = listed(self.names())
         return TypeError(f"{self.kind} must be a name ({known}) or {with_article(self.kind)}, not {shown(spec)}{hint}")
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from noisysim.common import array_types
+from noisysim.common.types import Array
 
 STRUCTURE = "structure"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
@@ -178,7 +179,7 @@ def _read(entry: Mapping[str, Any], arrays: Mapping[str, np.ndarray], put: Calla
     return entry["value"]
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[Array]:
     """Whether a value is a plain array, NumPy's or CuPy's, and none of a subclass."""
     return array_types.is_array(value)
 

@@ -234,7 +234,7 @@ def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
         check_names(f"{name} {_label(base)!r}", fields, declared(type(made)))
 
 
-def _label(value: object) -> Any:
+def _label(value: Any) -> Any:
     """The label of a value: a number or a text itself, anything else by name and changed fields."""
     if isinstance(value, np.generic):
         value = value.item()

@@ -28,10 +28,10 @@ UNTYPED = {
     "noisysim/compute": 10,
     "noisysim/devices": 36,
     "noisysim/learners": 6,
-    "noisysim/networks": 4,
+    "noisysim/networks": 16,
     "noisysim/reporting": 1,
     "noisysim/runs": 24,
-    "noisysim/studies": 12,
+    "noisysim/studies": 13,
     "noisysim/tasks": 16,
 }
 """Parameters that are annotated `Any` alone, in each part: a user's specification may be anything, an array may not."""
