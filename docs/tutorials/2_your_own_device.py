@@ -141,9 +141,9 @@ Path("levels.py").write_text(second)
 # needed to run. The conformance suite holds the hooks to them, and the picture below draws them.
 
 report = check("levels.py")
-for found in report.findings:
-    mark = {True: "ok", False: "FAILS", None: "-"}[found.passed]
-    print(f"{mark:>5}  {found.check}: {found.said}")
+for finding in report.findings:
+    mark = {True: "ok", False: "FAILS", None: "-"}[finding.passed]
+    print(f"{mark:>5}  {finding.check}: {finding.text}")
 report.raise_on_failure()
 
 # %%

@@ -5,13 +5,21 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
+from noisysim.common.deprecation import deprecated
+
 
 class Finding(NamedTuple):
     """What one check found; `passed` is None where there was nothing to pass."""
 
     check: str
     passed: bool | None
-    said: str
+    text: str
+
+    @property
+    def said(self) -> str:
+        """Deprecated: `text`."""
+        deprecated("Finding.said", "Finding.text", "0.1")
+        return self.text
 
 
 class Report:
@@ -36,7 +44,7 @@ class Report:
     def raise_on_failure(self) -> None:
         """Raise an AssertionError that names every failure, if there is one."""
         if self.failures:
-            faults = "; ".join(f"{finding.check}: {finding.said}" for finding in self.failures)
+            faults = "; ".join(f"{finding.check}: {finding.text}" for finding in self.failures)
             raise AssertionError(f"device {self.device} fails {len(self.failures)} checks: {faults}")
 
     def print(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,12 +20,27 @@ if TYPE_CHECKING:
 
     from noisysim.chip.diagnostics.base import Axis
     from noisysim.devices.contract import DeviceSpec
-    from noisysim.runs.result import Result
 
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
 LOOKS = 60
 """Most points of a diagnostic's line: of more looks each is the mean of several."""
+
+
+class Recorded(Protocol):
+    """What figures read of a `noisysim.Result`."""
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+    @property
+    def history(self) -> dict[str, np.ndarray]: ...
+
+    @property
+    def steps(self) -> dict[str, np.ndarray]: ...
+
+    @property
+    def diagnostics(self) -> dict[str, np.ndarray]: ...
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -36,7 +51,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     writing.check(path)
 
 
-def _finish(figure: Figure, result: Result, path: str | os.PathLike[str] | None) -> Figure:
+def _finish(figure: Figure, result: Recorded, path: str | os.PathLike[str] | None) -> Figure:
     """Put rule, device and task above a figure, and write it if a path is given."""
     config = result.config
     name = Path(config["task"]["name"]).name
@@ -82,7 +97,7 @@ def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed:
     return figure
 
 
-def learning_curves(result: Result, path: str | os.PathLike[str] | None = None) -> Figure:
+def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None) -> Figure:
     """Loss, and for a classification accuracy, against epochs: training as lines, test as points.
 
     An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
@@ -141,7 +156,7 @@ def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
     return np.ma.filled(mean, np.nan), np.ma.filled(spread, np.nan)
 
 
-def diagnostic(result: Result, name: str, path: str | os.PathLike[str] | None = None) -> Figure:
+def diagnostic(result: Recorded, name: str, path: str | os.PathLike[str] | None = None) -> Figure:
     """What one diagnostic of a run measured, one line per layer, against updates.
 
     Parameters
@@ -159,12 +174,12 @@ def diagnostic(result: Result, name: str, path: str | os.PathLike[str] | None = 
     return _diagnostics(result, [name], path)
 
 
-def diagnostics(result: Result, path: str | os.PathLike[str] | None = None) -> Figure:
+def diagnostics(result: Recorded, path: str | os.PathLike[str] | None = None) -> Figure:
     """What all diagnostics of a run measured, a small panel each; otherwise as `diagnostic`."""
     return _diagnostics(result, [identity.title(described) for described in result.config["diagnostics"]], path)
 
 
-def _diagnostics(result: Result, names: list[str], path: str | os.PathLike[str] | None) -> Figure:
+def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str] | None) -> Figure:
     from noisysim.chip.diagnostics import DIAGNOSTICS, Diagnostic
 
     if not result.diagnostics:

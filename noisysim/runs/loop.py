@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from noisysim.chip.chip import Chip
 from noisysim.common.types import Floats
 from noisysim.compute.observation import Batch, Observation
 from noisysim.learners.base import Learner, State
 from noisysim.runs import perturbation_strength
+
+if TYPE_CHECKING:
+    from noisysim.chip.chip import Chip
 
 FIRST = 32
 """Least samples to prepare a run with: of fewer neither converters' ranges nor statistics nor noise are known."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisysim.chip.chip import Chip
 from noisysim.common.types import Floats
 from noisysim.compute import backends
 from noisysim.compute.observation import Drive
+
+if TYPE_CHECKING:
+    from noisysim.chip.chip import Chip
 
 FACTOR = 3.0
 """Factor over the observed noise at which an injected perturbation can be measured (reference: 2 to 3)."""

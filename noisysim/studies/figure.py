@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from xarray import DataArray
 
-    from noisysim.studies.study import Study
 
 AVERAGED = ("seed", "chip")
 """Axes that are averaged over by default."""
@@ -25,8 +24,21 @@ SHARES = ("accuracy",)
 WORDS = {"elapsed": "seconds", "adc_conversions": "ADC conversions", "mvms": "MVMs"}
 
 
+class Measured(Protocol):
+    """What figures read of a `noisysim.Study`."""
+
+    @property
+    def axes(self) -> dict[str, list[Any]]: ...
+
+    @property
+    def data(self) -> Any: ...
+
+    @property
+    def fixed(self) -> dict[str, Any]: ...
+
+
 def draw(
-    study: Study,
+    study: Measured,
     name: str,
     x: str | None,
     hue: str | None,
@@ -65,14 +77,14 @@ def draw(
     return figure
 
 
-def _bottom(study: Study, values: DataArray) -> str:
+def _bottom(study: Measured, values: DataArray) -> str:
     """The first axis of several numbers other than the seed, else of several values, else the first."""
     axes = [axis for axis in study.axes if axis in values.dims and axis != "seed"] or list(study.axes)
     several = [axis for axis in axes if len(study.axes[axis]) > 1] or axes
     return str(next((axis for axis in several if values[axis].dtype.kind in "fi"), several[0]))
 
 
-def _panels(values: DataArray, name: str, x: str, hue: str | None, col: str | None, study: Study) -> Any:
+def _panels(values: DataArray, name: str, x: str, hue: str | None, col: str | None, study: Measured) -> Any:
     columns = study.axes[col] if col else [None]
     wide = min(len(columns), 4)
     rows = -(-len(columns) // wide)
@@ -147,7 +159,7 @@ def _scales(panel: Axes, values: DataArray, x: str, name: str) -> None:
         panel.xaxis.set_major_formatter("{x:g}")
 
 
-def _title(study: Study) -> str:
+def _title(study: Measured) -> str:
     """What is the same in all runs: rule, device and task."""
     fixed = study.fixed
     named = {n: fixed.get(n, {}).get("name") for n in ("learner", "device", "task") if n not in study.axes}

@@ -9,6 +9,8 @@ import pytest
 
 import noisysim
 from noisysim.common.deprecation import MOVED, deprecated
+from noisysim.conformance import Finding
+from noisysim.studies.table import Table
 
 PUBLIC = {f"noisysim.{name}": f"noisysim.{place}" for name, place in noisysim._MODULES.items()}
 
@@ -40,3 +42,10 @@ def test_a_warning_names_what_to_use():
     with pytest.warns(FutureWarning, match="f is deprecated since noisysim 9: use g") as caught:
         deprecated("f", "g", "9", stacklevel=1)
     assert caught[0].filename == __file__
+
+
+def test_old_names_of_attributes_warn_and_work():
+    finding, table = Finding("hooks", True, "as documented"), Table({}, {}, ["a"], {}, [{"seed": 1}])
+    for old, current in ((lambda: finding.said, finding.text), (lambda: table.own, table.varied)):
+        with pytest.warns(FutureWarning, match="is deprecated since noisysim 0.1: use "):
+            assert old() == current

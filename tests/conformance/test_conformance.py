@@ -68,7 +68,7 @@ def made(tmp_path):
 
 
 def found(report):
-    return {finding.check: (finding.passed, finding.said) for finding in report.findings}
+    return {finding.check: (finding.passed, finding.text) for finding in report.findings}
 
 
 def alone(name, device):
@@ -214,7 +214,7 @@ def test_a_hook_that_cannot_be_compiled_ends_the_suite(made):
     report = conformance.check(device)
     assert [finding.check for finding in report.failures] == ["compile"]
     assert [finding.check for finding in report.findings] == ["hooks", "signatures", "fields", "compile"]
-    assert "pulse cannot be compiled: Untyped global name 'TABLE'" in report.failures[0].said
+    assert "pulse cannot be compiled: Untyped global name 'TABLE'" in report.failures[0].text
 
 
 class Leaky:

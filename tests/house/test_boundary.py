@@ -50,15 +50,19 @@ ALLOWED = {
     "learners.theory": (("common.fields", "common.types"), ("numpy", "scipy")),
     "tasks": (("common", "compute"), ("numpy", "scipy", "h5py", "platformdirs", "pooch", "PIL")),
     "chip": (("common", "networks", "devices", "compute"), ("numpy",)),
-    "reporting.plot": (("common", "chip", "reporting.style", "reporting.device_figure"), None),
+    "reporting.plot": (("common", "devices.contract", "chip", "reporting.style", "reporting.device_figure"), None),
     "reporting.style": (("common",), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
         ("common", "networks", "devices", "compute", "learners", "tasks", "chip", "reporting.plot", "reporting.style"),
         None,
     ),
-    "runs.loop": (("learners.base", "runs.perturbation_strength", "compute.observation"), ()),
-    "runs.perturbation_strength": (("compute.backends", "compute.observation"), ("numpy",)),
+    "runs.loop": (  # the chip's class is for type checkers
+        ("chip.chip.Chip", "common.types", "learners.base", "runs.perturbation_strength", "compute.observation"), (),
+    ),
+    "runs.perturbation_strength": (
+        ("chip.chip.Chip", "common.types", "compute.backends", "compute.observation"), ("numpy",),
+    ),
     "conformance": (("common", "devices", "compute", "chip", "runs"), None),
 }  # fmt: skip
 AROUND = {"ctypes", "gc", "importlib", "inspect", "sys"}  # ways around an import table
