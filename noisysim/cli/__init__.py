@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -15,6 +16,9 @@ from noisysim.compute.backends import BackendError
 from noisysim.runs import signals
 
 __all__ = ["app", "files", "lists", "main", "reproductions", "runs", "studies"]
+
+_PIPE_CLOSED = 128 + 13
+"""Exit status of a program that SIGPIPE ends."""
 
 
 def main() -> None:
@@ -34,8 +38,12 @@ def _status(words: list[str]) -> Any:
     """Run a command; the exit status, or the line that says what is wrong."""
     try:
         app(words, print_error=False, exit_on_error=False)
+        sys.stdout.flush()
     except cyclopts.CycloptsError as error:
         return f"noisysim: {' '.join(printable(error).split())}"
+    except BrokenPipeError:  # the reader has seen enough, as ``| head`` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
     except (ValueError, TypeError, OSError, MemoryError, ImportError, BackendError) as error:
         return f"noisysim: {' '.join(printable(error).split())}"
     except KeyboardInterrupt:

@@ -27,11 +27,15 @@ class Loss(NamedTuple):
         ``value(output, targets) -> (batch,)`` float64.
     error : callable
         ``error(output, targets) -> (batch, n_out)`` float32, the derivative with respect to the output.
+    of_best_constant : callable, optional
+        ``of_best_constant(shares) -> float``: the mean loss of the best constant output for classes of which each has
+        a share above 0 of the samples. Studies judge by it whether a run learned anything; without it they do not.
     """
 
     name: str
     value: Callable[[Any, Any], Any]
     error: Callable[[Any, Any], Any]
+    of_best_constant: Callable[[Doubles], float] | None = None
 
     def __call__(self, output: Floats, targets: Floats) -> Any:
         """The loss of each sample."""
@@ -58,9 +62,19 @@ def squared_error_error(output: Floats, targets: Floats) -> Any:
     return backends.backend_of(output).xp.subtract(output, targets, dtype=np.float32)
 
 
+def _entropy(shares: Doubles) -> float:
+    """-sum_k p_k log p_k."""
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _half_variance(shares: Doubles) -> float:
+    """Half the sum of p_k (1 - p_k), the variances of one-hot targets."""
+    return float((shares * (1 - shares)).sum() / 2)
+
+
 LOSSES = {
-    "cce": Loss("cce", cross_entropy, cross_entropy_error),
-    "mse": Loss("mse", squared_error, squared_error_error),
+    "cce": Loss("cce", cross_entropy, cross_entropy_error, _entropy),
+    "mse": Loss("mse", squared_error, squared_error_error, _half_variance),
 }
 
 

@@ -35,8 +35,8 @@ def chance_accuracy(task: Task) -> float:
 def chance_loss(task: Task) -> float:
     """Training loss of the best constant output.
 
-    For classes with shares p_k it is the entropy -sum_k p_k log p_k ("cce"), or half the sum of p_k (1 - p_k) ("mse");
-    for values half the sum of their variances, standardised as they are learned.
+    For classes what the loss states (`noisysim.compute.losses.Loss.of_best_constant`); for values and squared errors
+    half the sum of their variances, standardised as they are learned.
 
     Parameters
     ----------
@@ -45,15 +45,14 @@ def chance_loss(task: Task) -> float:
     Returns
     -------
     float
-        A mean over the training samples, in the units of the loss; NaN of a loss that is not the package's own.
+        A mean over the training samples, in the units of the loss; NaN where it is not known.
     """
-    if losses.is_foreign(task.loss_function):
-        return math.nan
-    targets = task.train.targets
+    loss, targets = task.loss_function, task.train.targets
     if task.classification:
         shares = np.bincount(targets, minlength=task.n_out) / len(targets)
-        shares = shares[shares > 0]
-        return float(-(shares * np.log(shares)).sum() if task.loss == "cce" else (shares * (1 - shares)).sum() / 2)
+        return math.nan if loss.of_best_constant is None else loss.of_best_constant(shares[shares > 0])
+    if loss is not losses.LOSSES["mse"]:
+        return math.nan
     means, squares = targets.mean(axis=0, dtype=np.float64), np.zeros(targets.shape[1])
     for first in range(0, len(targets), ROWS):
         squares += ((targets[first : first + ROWS] - means) ** 2).sum(axis=0)

@@ -91,6 +91,18 @@ def test_the_program_runs_and_shows(tmp_path):
     assert shown.stdout.startswith(ran.stdout.partition("   figure")[0])
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(finished):
+    done = subprocess.Popen(
+        [sys.executable, "-c", "from noisysim import cli; cli.main()", "show", str(finished)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    done.stdout.close()  # before anything is written
+    with done.stderr:
+        assert done.stderr.read() == b""
+    assert done.wait() == 141
+
+
 def test_an_error_is_one_line_and_exit_code_1(tmp_path):
     ran = program("run", "--device", "crosbar", folder=tmp_path)
     assert (ran.returncode, ran.stdout) == (1, "")
