@@ -980,7 +980,7 @@ def test_a_study_takes_every_kind_of_value_or_refuses_it_before_work(argument, m
     def do(*_):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(engine, "_do", do)
+    monkeypatch.setattr(engine, "_execute", do)
 
     def begun(value):
         with contextlib.suppress(AssertionError):
