@@ -40,6 +40,11 @@ class Starts:
     def answer(self):
         return json.loads(self.process.stdout.readline())
 
+    def end(self):
+        with self.process.stdout:
+            self.process.stdin.close()
+            assert self.process.wait() == 0
+
     def __call__(self, folder=None, **arguments):
         if folder is not None:
             arguments["NOISYSIM_CACHE"] = str(folder)
@@ -51,8 +56,7 @@ class Starts:
 def start():
     starts = Starts()
     yield starts
-    starts.process.stdin.close()
-    assert starts.process.wait() == 0
+    starts.end()
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +183,7 @@ def test_processes_that_fill_a_cache_at_once_are_all_served(start, filled, tmp_p
     assert [one.answer()["out"] for one in several] == [filled[1]["out"]] * 2
     assert outcome(start(tmp_path)) == (filled[1]["out"], 1, 0)
     for one in several:
-        one.process.stdin.close()
-        assert one.process.wait() == 0
+        one.end()
 
 
 def test_files_that_nobody_reads_are_removed_and_nothing_else_is(start, filled, tmp_path):
@@ -313,8 +316,7 @@ def test_a_named_folder_that_can_only_be_read_is_read(filled, tmp_path):
     assert outcome(bound(folder)) == (out, 0, 1)
     assert list(file.parent.iterdir()) == [file]
     file.parent.chmod(0o755)
-    bound.process.stdin.close()
-    assert bound.process.wait() == 0
+    bound.end()
 
 
 # --- installations that cannot be written ---------------------------------------------------------------------------
