@@ -415,7 +415,7 @@ def test_workers_are_gone_with_their_sweep_even_while_they_register(delay, tmp_p
     assert workers_of(process.pid)
     left = descendants(process.pid)
     process.kill()
-    process.wait()
+    process.communicate()
     assert gone(left)
     if path.exists():
         assert noisysim.load(path).counts["failed"] == 0
@@ -432,9 +432,10 @@ def test_a_signal_keeps_what_is_done_and_ends_all_processes(start, number, tmp_p
     when(lambda: len(journal.read(path)[0]))
     workers = descendants(process.pid)
     process.send_signal(number)
-    assert process.wait(timeout=60) == (128 + number if start is command else -number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (128 + number if start is command else -number)
     assert gone(workers)
-    assert process.stderr.read() == ""
+    assert errors == ""
     counts = noisysim.load(path).counts
     assert counts["finished"] >= 1
     assert counts["finished"] + counts["missing"] == 8
