@@ -13,6 +13,7 @@ import cyclopts
 from noisysim import devices, learners, tasks
 from noisysim.chip import diagnostics
 from noisysim.cli.app import app
+from noisysim.common.fields import check_names
 from noisysim.common.registry import Registry
 from noisysim.compute import losses
 from noisysim.learners import optimizers
@@ -143,8 +144,10 @@ def _show(registry: Registry[Any, Any], names: Sequence[str]) -> None:
         _show_one(registry, name)
 
 
-def _show_one(registry: Registry[Any, Any], name: str) -> None:
-    """What a part is, and a table of its settings."""
+def _show_one(registry: Registry[Any, Any], spec: str) -> None:
+    """What a part is, and a table of its settings; a spec may set some, whose names are checked."""
+    name, settings = registry.parse(spec, {})
+    check_names(f"{registry.kind} {name!r}", settings, registry.fields(name))
     definition, defaults = registry.definition(name), registry.defaults(name)
     documented = inspect.getdoc(definition) if isinstance(definition, type) else registry.about(name)
     print((documented or "").partition("\n\nParameters\n")[0])  # the table has these

@@ -322,6 +322,9 @@ def test_parts_in_files_are_listed_beside_others(call, tmp_path, command, text, 
     assert mine.startswith(line)
     assert re.search(field, mine)
     assert inspect.getdoc(LISTS[command][1](other)).partition("\n")[0] in builtin
+    setting = field.partition(" ")[0]
+    assert call(command, f"{path}:{setting}=1")[1] == f"{mine}\n"
+    assert f"has no field 'x{setting}'; did you mean {setting!r}?" in call(command, f"{path}:x{setting}=1")[2]
 
 
 def test_a_file_that_is_none_is_one_line(call, tmp_path):
