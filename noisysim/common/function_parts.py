@@ -22,7 +22,7 @@ class FunctionPairs(Generic[T]):
     ----------
     kind : str
     cls : type
-        A NamedTuple class of a name and two functions, in this order.
+        A NamedTuple class of a name and two functions, in this order; what follows them has defaults.
     ending : str
         Of the second function's name: ``"_slope"``.
     arguments : int
@@ -96,11 +96,11 @@ class FunctionPairs(Generic[T]):
 
     def identity(self, part: T) -> dict[str, Any]:
         """Where the functions are and digests of their code."""
-        return identity.of_functions(*part[1:])
+        return identity.of_functions(*part[1:3])
 
     def examine(self, definition: T, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse functions that take other arguments, or that return what they must not."""
-        for function in definition[1:]:
+        for function in definition[1:3]:
             if not isinstance(function, types.FunctionType):
                 kind = type(function).__name__
                 raise self.error(f"{self.kind} {definition[0]!r} must be plain functions, not {kind}")

@@ -1,9 +1,11 @@
 """Device classes from groups of fields: what Python makes of them, and what a type checker sees."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Annotated, NamedTuple, get_type_hints
 
 import pytest
@@ -147,7 +149,8 @@ def test_a_type_checker_knows_the_fields_of_devices(tmp_path):
         pytest.skip("mypy is not installed")
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file=", "script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    environment = {**os.environ, "MYPYPATH": str(Path(devices.__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     errors = {int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line}
     assert errors == {n for n, line in enumerate(SCRIPT.splitlines(), 1) if line.endswith("# wrong")}, done.stdout
 
