@@ -137,7 +137,7 @@ def algebra_of_layers():
 
 PARTS = {name: partial(life, name) for name in MADE}
 PARTS |= {"network": network, "tangent": tangent, "regression": regression, "algebra": algebra_of_layers}
-COMPARED = [name for name in PARTS if name not in ("wires", "one cell, closed loop", "ageing")]
+COMPARED = [name for name in PARTS if name not in ("wires", "one cell, closed loop", "ageing", "rpu")]
 """What is compared with compiled loops: of the others every branch is in one of these."""
 
 
