@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections import deque
@@ -238,6 +239,8 @@ def _processes(count: int, threads: int) -> Iterator[Any]:
     scheduler = {"cls": Scheduler, "options": {**here, "port": 0, "dashboard_address": "127.0.0.1:0"}}
     of_each = {**here, "nthreads": 1, "silence_logs": 50, "memory_limit": 0, "env": {"NOISYSIM_THREADS": str(threads)}}
     worker = {"cls": Process, "options": {"worker_kwargs": of_each}}
+    # a connection that closes with the last process may say so after the cluster, and its silence, have ended
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     with (
         dask_config.set({"distributed.logging.distributed": "error"}),
         SpecCluster(dict.fromkeys(range(count), worker), scheduler, worker, silence_logs=50) as cluster,  # type: ignore[no-untyped-call]
