@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeGuard, Type
 
 from noisysim.common import identity
 from noisysim.common.fields import Field, checked, declared
-from noisysim.common.user_files import Origin, UserError, line_of_class, one_line
+from noisysim.common.texts import one_line
+from noisysim.common.user_files import Origin, UserError, line_of_class
 
 
 class Named(Protocol):
@@ -87,10 +88,7 @@ class Dataclasses(Generic[T]):
     def _fits(self, value: object) -> TypeGuard[type[T]]:
         if not isinstance(value, type):
             return False
-        return all(hasattr(value, name) for name in self._methods) if self._base is None else self._is_heir(value)
-
-    def _is_heir(self, cls: type) -> bool:
-        return self._base is not None and issubclass(cls, self._base)
+        return issubclass(value, self._base) if self._base else all(hasattr(value, name) for name in self._methods)
 
     def module(self, definition: type[T]) -> str:
         """Where a class is written."""

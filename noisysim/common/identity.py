@@ -30,9 +30,9 @@ _NO_CODE = ("__annotat", "__doc__", "__module__", "__qualname__")
 """How names in a class begin that say nothing of what it does."""
 
 
-def outside(definition: type | types.FunctionType) -> bool:
-    """Whether a class or function is not the package's own."""
-    return definition.__module__.partition(".")[0] != "noisysim"
+def is_outside(module: str) -> bool:
+    """Whether what is written in a module of this name is not the package's own."""
+    return module.partition(".")[0] != "noisysim"
 
 
 def title(recorded: Mapping[str, Any]) -> str:
@@ -50,12 +50,12 @@ def of_part(part: object) -> dict[str, Any]:
         name and a digest.
     """
     cls = type(part)
-    return _identity(cls, code_of(cls)) if outside(cls) else {}
+    return _identity(cls, code_of(cls)) if is_outside(cls.__module__) else {}
 
 
 def of_functions(*functions: types.FunctionType) -> dict[str, Any]:
     """The same of a part that is made of functions, whose first one names it."""
-    if not outside(functions[0]):
+    if not is_outside(functions[0].__module__):
         return {}
     walk = _Walk(functions[0].__module__.partition(".")[0])
     for function in functions:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import numbers
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +38,15 @@ def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> s
         elif not isinstance(value, types.ModuleType):
             parts.append(f"{name}={_spelled(value)}")
     return "\n".join(parts)
+
+
+def not_one_number(value: object) -> str:
+    """What is wrong with a value where a function should return one finite number; "" if nothing is."""
+    if isinstance(value, np.ndarray):
+        return f"returned an array of shape {value.shape} (np.where gives one: write x if c else y)"
+    if not isinstance(value, (numbers.Real, np.bool_)):
+        return f"returned {value!r} ({type(value).__name__})"
+    return "" if math.isfinite(value) else f"returned {float(value)}"
 
 
 def rebound(functions: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from noisysim.common import identity
 from noisysim.common.fields import Field, listed, parse_spec, shown, unknown
+from noisysim.common.texts import one_line
 from noisysim.common.user_files import (
     Origin,
     UserError,
@@ -26,7 +27,6 @@ from noisysim.common.user_files import (
     entry_points,
     load_entry_point,
     module,
-    one_line,
     origin_of,
     read,
     split,
@@ -275,7 +275,7 @@ class Registry(Generic[D, T]):
 
     def is_outside(self, definition: D) -> bool:
         """Whether a definition is not the package's own."""
-        return self._form.module(definition).partition(".")[0] != "noisysim"
+        return identity.is_outside(self._form.module(definition))
 
     def _compare(self, definition: D, record: Mapping[str, Any]) -> None:
         """Refuse a source that is not the recorded one."""

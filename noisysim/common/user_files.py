@@ -6,11 +6,14 @@ A file is read, compared by hash and then executed; whatever is wrong with it be
 from __future__ import annotations
 
 import ast
+import atexit
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from noisysim.common.source import SOURCE
+from noisysim.common.texts import one_line
 from noisysim.common.writing import drafted
 
 
@@ -114,7 +118,7 @@ def _moved(kind: str) -> str:
 
 
 def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:
-    """Write the files of recorded parts that this machine lacks to its temporary folder, where `read` finds them.
+    """Write the files of recorded parts that this machine lacks to a folder of this process, where `read` finds them.
 
     Parameters
     ----------
@@ -127,17 +131,30 @@ def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:
     if isinstance(recorded, Mapping) and "source" in recorded:
         name = recorded["name"]
         if name.endswith(".py") and not Path(os.path.expanduser(name)).is_file():
-            _PLACED[name] = _placed(name, recorded["source"].encode(), recorded["sha256"])
+            place = _folder() / recorded["sha256"][:16] / Path(name).name
+            if not place.exists() and (content := _recorded_bytes(recorded["source"], recorded["sha256"])) is not None:
+                place.parent.mkdir(exist_ok=True)
+                with drafted(place) as draft:
+                    draft.write_bytes(content)
+            _PLACED[name] = str(place)
 
 
-def _placed(name: str, content: bytes, sha256: str) -> str:
-    """The path of a copy of a file, under a folder of its hash."""
-    place = Path(tempfile.gettempdir()) / f"noisysim-{sha256[:16]}" / Path(name).name
-    place.parent.mkdir(exist_ok=True)
-    if not place.exists():
-        with drafted(place) as draft:
-            draft.write_bytes(content)
-    return str(place)
+@functools.cache
+def _folder() -> Path:
+    """A folder of this process alone, which ends with it."""
+    folder = tempfile.mkdtemp(prefix="noisysim-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _recorded_bytes(source: str, sha256: str) -> bytes | None:
+    """The bytes of a file of which text and hash were recorded; ``None`` for another encoding than UTF-8."""
+    for text in (source, source.replace("\n", "\r\n"), source.replace("\n", "\r")):
+        for codec in ("utf-8", "utf-8-sig"):
+            content = text.encode(codec)
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return content
+    return None
 
 
 def module(
@@ -234,11 +251,6 @@ def origin_of(kind: str, loaded: types.ModuleType, error: type[UserError]) -> Or
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split())
 
 
 def line_in(error: BaseException, path: str) -> str:

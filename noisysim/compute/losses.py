@@ -12,8 +12,9 @@ import numpy as np
 
 from noisysim.common.function_parts import FunctionPairs
 from noisysim.common.registry import Registry
+from noisysim.common.texts import one_line
 from noisysim.common.types import Doubles, Floats
-from noisysim.common.user_files import entry_points, one_line, split
+from noisysim.common.user_files import entry_points, split
 from noisysim.compute import backends
 
 
@@ -90,6 +91,8 @@ def _fault(loss: Loss) -> str:
         if returned.shape != shape or returned.dtype.char not in kinds or not np.isfinite(returned).all():
             kind_needed = "float32" if kinds == "f" else "float64"
             kind = f"{returned.dtype} {returned.shape}"
+            if returned.dtype.kind == "f" and not np.isfinite(returned).all():
+                kind += " with NaN or infinite values"
             return f"the {what} of outputs (3, 2) must be finite {kind_needed} of shape {shape}, not {kind}"
     return ""
 
@@ -123,7 +126,8 @@ def names() -> list[str]:
 
 def get(spec: Any) -> Loss:
     """A loss: a name (``"cce"``, ``"mse"``), the path of a file that defines one, what `describe` gave, or a `Loss`."""
-    return REGISTRY.get(spec)
+    built_in = {loss.value: loss for loss in LOSSES.values()}
+    return REGISTRY.get(built_in.get(spec, spec) if callable(spec) else spec)
 
 
 def describe(loss: Loss) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.fields import Spread, declared, shown
+from noisysim.common.identity import is_outside
 from noisysim.common.plain_functions import rebound
 from noisysim.common.source import uses
 from noisysim.common.types import Floats
@@ -34,9 +35,15 @@ def data_hashes(device: Device, title: str = "") -> dict[str, str]:
         path = getattr(device, name)
         if spec.file and path:
             if not Path(path).is_file():
-                raise FileNotFoundError(f"{title or type(device).__name__}.{name}: there is no file {shown(path)}")
+                raise FileNotFoundError(f"{title or _title(device)}.{name}: there is no file {shown(path)}")
             hashes[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return hashes
+
+
+def _title(device: Device) -> str:
+    """What messages call a device that no registry is at hand for: a built-in one by its name."""
+    cls = type(device)
+    return cls.__name__ if is_outside(cls.__module__) else cls.__module__.rpartition(".")[2]
 
 
 def changes(device: Device) -> dict[str, Any]:
@@ -113,17 +120,17 @@ def _tables(make: Callable[..., Any], device: Device, space: Mapping[str, Any]) 
     tables = _call(make, device)
     if not isinstance(tables, dict):
         kind = type(tables).__name__
-        raise DeviceError(f"{type(device).__name__}: tables(d) must return a dict of arrays, not {kind}")
+        raise DeviceError(f"{_title(device)}: tables(d) must return a dict of arrays, not {kind}")
     arrays = {}
     for name, values in tables.items():
         if name not in space:
             raise DeviceError(
-                f"{type(device).__name__}: tables(d) gives {name!r}, but the module defines none: write a default, "
+                f"{_title(device)}: tables(d) gives {name!r}, but the module defines none: write a default, "
                 f"{name} = np.zeros(1, np.float32)"
             )
         array = np.array(values, np.float32)
         if not np.isfinite(array).all():
-            raise DeviceError(f"{type(device).__name__}: tables(d) gives a {name} that is not finite")
+            raise DeviceError(f"{_title(device)}: tables(d) gives a {name} that is not finite")
         array.flags.writeable = False
         arrays[name] = array
     return arrays

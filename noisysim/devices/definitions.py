@@ -95,7 +95,7 @@ class DeviceForm:
             name = definition.__name__
             raise DeviceError(f"the module of device {name} is gone: put the device into a file of its own")
         if definition.__module__ != "__main__":
-            return _origin_of_module(module)
+            return _origin_of_class(definition)
         hooks = [vars(module)[hook] for hook in PARAMETERS if isinstance(vars(module).get(hook), types.FunctionType)]
         defaults = definition._field_defaults  # type: ignore[attr-defined]
         text = "\n".join([f"{definition.__qualname__}{defaults}", *map(fingerprint, hooks)])
@@ -112,6 +112,6 @@ class DeviceForm:
         examine(definition)
 
 
-@functools.cache
-def _origin_of_module(module: types.ModuleType) -> Origin:
-    return user_files.origin_of("device", module, DeviceError)
+@functools.cache  # by class: a module that is loaded anew has another one
+def _origin_of_class(cls: type[Device]) -> Origin:
+    return user_files.origin_of("device", sys.modules[cls.__module__], DeviceError)

@@ -7,8 +7,6 @@ import difflib
 import functools
 import inspect
 import itertools
-import math
-import numbers
 import random
 import sys
 import types
@@ -18,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.fields import Field, check, declared, nearest
-from noisysim.common.plain_functions import fingerprint
-from noisysim.common.user_files import UserError, line_in, one_line
+from noisysim.common.identity import RECORD
+from noisysim.common.plain_functions import fingerprint, not_one_number
+from noisysim.common.texts import one_line
+from noisysim.common.user_files import UserError, line_in
 from noisysim.devices.contract import Device
 from noisysim.devices.physics import ideal
 
@@ -112,7 +112,7 @@ def check_class(cls: type, where: Callable[..., str]) -> None:
         raise DeviceError(f"{where(cls)}: an annotation of {cls.__name__} cannot be read: {one_line(error)}") from None
     for name, spec in specs.items():
         at = where(cls, name)
-        if name in ("name", "source", "sha256"):
+        if name in RECORD:
             raise DeviceError(f"{at}: a field cannot be called {name!r}, which the record of a run needs")
         if name not in cls._field_defaults:  # type: ignore[attr-defined]
             raise DeviceError(f"{at}: field {name!r} has no default: write {name}: float = 0.0")
@@ -254,15 +254,9 @@ def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 
-def _wrong(hook: str, value: object) -> str:
+def _wrong(hook: str, value: Any) -> str:
     """What is wrong with a value that a hook returned; "" if nothing is."""
-    if isinstance(value, np.ndarray):
-        return f"returned an array of shape {value.shape} (np.where gives one: write x if c else y)"
-    if not isinstance(value, (numbers.Real, np.bool_)):
-        return f"returned {value!r} ({type(value).__name__})"
-    number = float(value)
-    if not math.isfinite(number):
-        return f"returned {number}"
-    if hook == "jump" and not (number.is_integer() and 0 <= number <= 255):
-        return f"returned {number:g}, not a whole number from 0 to 255,"
-    return ""
+    fault = not_one_number(value)
+    if not fault and hook == "jump" and not (float(value).is_integer() and 0 <= value <= 255):
+        return f"returned {float(value):g}, not a whole number from 0 to 255,"
+    return fault

@@ -146,8 +146,11 @@ class Learner:
     ] = False
 
     def __init_subclass__(cls, **named: Any) -> None:
-        """Let every rule's `update` count `State.step`, from wherever it is called."""
+        """Let every rule's `update` count `State.step`, from wherever it is called; take a method by its old name."""
         super().__init_subclass__(**named)
+        if "heard" in vars(cls) and "sigma_at_floor" not in vars(cls):
+            deprecated(f"{cls.__name__}.heard", f"{cls.__name__}.sigma_at_floor", since="0.1")
+            cls.sigma_at_floor = vars(cls)["heard"]  # type: ignore[method-assign]
         if not hasattr(cls.update, "counts"):
             cls.update = _counted(cls.update)  # type: ignore[method-assign]
 
@@ -242,7 +245,9 @@ class Learner:
     def heard(self, floor: float, net: Architecture) -> float:
         """Deprecated: `sigma_at_floor`."""
         deprecated("Learner.heard", "Learner.sigma_at_floor", since="0.1")
-        return self.sigma_at_floor(floor, net)
+        methods = ((vars(cls).get("sigma_at_floor"), vars(cls).get("heard")) for cls in type(self).__mro__)
+        rule = next(new for new, old in methods if new is not None and new is not old)  # an old one may ask its base
+        return float(rule(self, floor, net))
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         """Standard deviation of the perturbation this learner applies on such a chip."""

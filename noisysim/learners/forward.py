@@ -128,6 +128,15 @@ class FGA(Forward, Supervised):
         return algebra.combine(factors, drawn, state.xp.empty_like(drawn[0]))
 
 
+def _recovers_targets(loss: Any) -> bool:
+    """Whether error(y, t) is g(y) - t, which is its own inverse in t: tried on three samples of two outputs."""
+    output = np.array([[0.5, -1.0], [0.0, 2.0], [0.3, 0.1]], np.float32)
+    targets = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    if not isinstance(loss, losses.Loss):
+        return False
+    return bool(np.allclose(loss.error(output, loss.error(output, targets)), targets, atol=1e-5))
+
+
 @dataclass(frozen=True)
 class LGFGA(FGA):
     """Local greedy activity-perturbed forward gradient: each hidden layer but the last has a loss of its own.
@@ -149,6 +158,11 @@ class LGFGA(FGA):
         return super().requires() | {"output_error"}
 
     def remember(self, state: State) -> None:
+        if not _recovers_targets(losses.get(state.loss) if isinstance(state.loss, str) else state.loss):
+            raise ValueError(
+                f"learner {self.name!r} gets the targets back from the output error: it needs a loss whose error is a "
+                "function of the output minus the targets, such as 'cce' or 'mse'"
+            )
         shapes = self._readouts(state)
         learned(state, "readouts", shapes, [n**-0.5 for _, n in shapes], "adam")
 
@@ -158,7 +172,7 @@ class LGFGA(FGA):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         loss, first = losses.get(state.loss), observations[0]
-        # error(y, t) is g(y) - t, its own inverse in t
+        # error(y, t) is its own inverse in t (_recovers_targets)
         state.work["targets"] = loss.error(first.output, state.xp.ascontiguousarray(first.output_error))
         state.work["errors"], state.work["outputs"] = [], []
         terms = super().estimate(state, observations, oracle)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-from noisysim.common import array_types
-from noisysim.common.types import Array
+from noisysim.common.array_types import is_array
 
 STRUCTURE = "structure"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
@@ -177,11 +176,6 @@ def _read(entry: Mapping[str, Any], arrays: Mapping[str, np.ndarray], put: Calla
         array = np.array(arrays[entry["array"]], order=entry.get("order", "C"))
         return array if entry.get("numpy") else put(array)
     return entry["value"]
-
-
-def is_array(value: object) -> TypeGuard[Array]:
-    """Whether a value is a plain array, NumPy's or CuPy's, and none of a subclass."""
-    return array_types.is_array(value)
 
 
 def _kind(value: object) -> str:

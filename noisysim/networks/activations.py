@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.fields import shown, unknown
+from noisysim.common.fields import unknown
 from noisysim.common.function_parts import FunctionPairs
+from noisysim.common.plain_functions import not_one_number
 from noisysim.common.registry import Registry
-from noisysim.common.user_files import one_line
+from noisysim.common.texts import one_line
 
 Scalar = Callable[[Any], Any]
 """A plain function of one number, which is compiled into loops."""
@@ -98,8 +99,8 @@ def _fault(activation: Activation) -> str:
                     returned = function(np.float32(a))
             except Exception as error:
                 return f"the {what} raised {type(error).__name__} at {a:g}: {one_line(error)}"
-            if np.ndim(returned) or not np.isfinite(returned):
-                return f"the {what} at {a:g} must be one finite number, not {shown(returned)}"
+            if fault := not_one_number(returned):
+                return f"the {what} at {a:g} must be one finite number, but {fault}"
     return ""
 
 

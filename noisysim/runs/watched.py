@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common import identity
+from noisysim.common.array_types import is_array
 from noisysim.common.types import Array
 from noisysim.compute import backends, layered
 from noisysim.compute.layered import Layered
@@ -49,7 +50,7 @@ def watched(kind: str, part: Any, stand_in: Any = None) -> Any:
         What stands for the part in the run, such as `noisysim.learners.apart.Apart` of it.
     """
     used = part if stand_in is None else stand_in
-    return Watched(kind, part, used) if identity.outside(type(part)) else used
+    return Watched(kind, part, used) if identity.is_outside(type(part).__module__) else used
 
 
 class Watched:
@@ -165,10 +166,10 @@ def _copied(value: Any) -> Any:
             copies["output"] = copies["activities"][-1]
         return dataclasses.replace(value, **copies)
     if isinstance(value, dict):
-        return _restored(value, next((backends.backend_of(a).xp for a in value.values() if memory.is_array(a)), np))
+        return _restored(value, next((backends.backend_of(a).xp for a in value.values() if is_array(a)), np))
     if isinstance(value, (list, tuple)):
         return [_copied(item) for item in value]
-    return value.copy(order="K") if memory.is_array(value) else value
+    return value.copy(order="K") if is_array(value) else value
 
 
 def _restored(remembered: Any, xp: Any) -> Any:
@@ -195,7 +196,7 @@ def _plain(value: object) -> Any:
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if memory.is_array(value):
+    if is_array(value):
         array = backends.backend_of(value).take(value)
         return array.dtype.str, array.shape, array.tobytes()
     return repr(value)

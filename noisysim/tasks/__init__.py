@@ -20,7 +20,7 @@ from noisysim.common.registry import Registry, scan
 from noisysim.tasks import own
 from noisysim.tasks.autoencoding import IMAGE_TASKS
 from noisysim.tasks.base import Split, Task, make, whole_number
-from noisysim.tasks.loading import Loader, Loaders
+from noisysim.tasks.loading import Loader, Loaders, as_made
 from noisysim.tasks.rows import split_rows
 from noisysim.tasks.teacher import teacher_weights
 
@@ -109,8 +109,8 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
     seed = check("", "seed", whole_number("seed", seed, 0), SEED)
     if data is not None and not isinstance(data, (str, os.PathLike)):
         raise TypeError(f"data must be a folder's path, not {shown(data)}")
-    if isinstance(spec, Task) and not settings:
-        return spec
+    if isinstance(spec, Task):
+        return as_made(spec, settings)
     if isinstance(spec, Mapping):
         if "name" not in spec:
             raise ValueError(f"a task given as a mapping needs a 'name', but has {listed(spec) or 'none'}")

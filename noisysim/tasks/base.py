@@ -139,7 +139,7 @@ class Task:
     origin: Origin | None = field(default=None, repr=False)
     classification: bool = field(init=False)
     n_in: int = field(init=False)
-    _loss: Any = field(init=False, repr=False)  # a Loss
+    _loss: Loss = field(init=False, repr=False)
     _all_rows: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -160,8 +160,7 @@ class Task:
     @property
     def loss_function(self) -> Loss:
         """The loss and its derivative."""
-        loss: Loss = self._loss
-        return loss
+        return self._loss
 
     @property
     def n_train(self) -> int:
@@ -212,7 +211,7 @@ class Task:
             raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":
             self.noise.add(inputs, index % self.n_train, whole_number("epoch", epoch, 0))
-        return Batch(inputs, targets, self._loss)
+        return Batch(inputs, targets, self.loss_function)
 
     def index(self, split: str, rows: slice | np.ndarray) -> np.ndarray:
         """The rows that `batch` takes as a contiguous int64 array; whether the split has them is not looked at."""
@@ -329,7 +328,7 @@ class Task:
             "crc32": self.crc32,
             "notes": list(self.notes),
         }
-        loss = losses.describe(self._loss)
+        loss = losses.describe(self.loss_function)
         described.update({"loss_part": loss} if len(loss) > 1 else {})
         described.update({} if self.origin is None else {"source": self.origin.source, "sha256": self.origin.sha256})
         return described

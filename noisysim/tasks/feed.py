@@ -69,10 +69,10 @@ class Feed:
         return out
 
     def _room(self, rows: int) -> Batch:
-        """A batch of `n` samples, not filled."""
+        """A batch of `rows` samples, not filled."""
         empty = self._place.xp.empty
         inputs, targets = (empty((rows, width), np.float32) for width in (self.task.n_in, self.task.n_out))
-        return Batch(inputs, targets, self.task._loss)
+        return Batch(inputs, targets, self.task.loss_function)
 
     def _gather(self, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the host, for chips there."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from noisysim.common.fields import Field, declared
-from noisysim.common.user_files import Origin, UserError, line_in, one_line
+from noisysim.common.identity import RECORD
+from noisysim.common.texts import one_line
+from noisysim.common.user_files import Origin, UserError, line_in
 from noisysim.tasks.base import Task, read_settings
 
 PREFIX = "load_"
@@ -90,10 +92,10 @@ class Loaders:
 
     def make(self, definition: Loader, origin: Origin | None, settings: Mapping[str, Any], part: Task | None) -> Task:
         """The task with these settings; among them the folder `data` and the `seed`."""
-        if part is not None:
-            raise ValueError(f"the task {part.name!r} is already made: give its settings where it is made")
         settings = dict(settings)
         data, seed = settings.pop("data", None), settings.pop("seed", 0)
+        if part is not None:
+            return as_made(part, settings)
         title = self.name(definition) if origin is None else origin.title
         chosen = read_settings(title, definition.settings, settings)
         task = definition.load(chosen, data, seed) if origin is None else _loaded(definition, chosen, data, seed)
@@ -119,8 +121,18 @@ class Loaders:
         where, name = f"{path or code.co_filename}:{code.co_firstlineno}", definition.settings.__name__
         if missing := [field for field in ("standardise", "loss") if field not in fields]:
             raise self.error(f"{where}: the settings {name} lack {' and '.join(missing)}, which every task has")
+        if reserved := [field for field in fields if field in (*RECORD, "data", "seed")]:
+            reason = "which the record of a run needs" if reserved[0] in RECORD else "which every loader is given"
+            raise self.error(f"{where}: a setting of {name} cannot be called {reserved[0]!r}, {reason}")
         if bare := [field for field in fields if field not in definition.settings._field_defaults]:
             raise self.error(f"{where}: field {bare[0]!r} of the settings {name} has no default")
+
+
+def as_made(task: Task, settings: Mapping[str, Any]) -> Task:
+    """A task that was given as an object; refused with settings, which it has already."""
+    if settings:
+        raise ValueError(f"the task {task.name!r} is already made: give its settings where it is made")
+    return task
 
 
 def _loaded(definition: Loader, settings: Any, data: str | os.PathLike[str] | None, seed: int) -> Task:

@@ -1,5 +1,6 @@
 """Parts of every kind from users' files and from installed packages: listed, used, described and found again."""
 
+import importlib
 import inspect
 import json
 import re
@@ -15,6 +16,7 @@ import pytest
 import noisysim
 from noisysim.chip import diagnostics
 from noisysim.common import user_files
+from noisysim.common.identity import RECORD
 from noisysim.common.user_files import UserError, plural
 from noisysim.compute import losses
 from noisysim.learners import optimizers
@@ -378,6 +380,18 @@ WRONG = {
         "a / 0 * np.inf",
         r"at -3 must be one finite number",
     ),
+    "an activation that returns nothing": (
+        "activation",
+        "return a * _gate(a)",
+        "return None",
+        r"at -3 must be one finite number, but returned None",
+    ),
+    "a loss with NaN": (
+        "loss",
+        "dtype=np.float64)",
+        "dtype=np.float64) * np.nan",
+        r"must be finite float64 of shape \(3,\), not float64 \(3,\) with NaN",
+    ),
     "an activation that raises": (
         "activation",
         "return a * _gate(a)",
@@ -540,15 +554,92 @@ def test_a_layer_of_a_result_file_neither(files, ending):
         noisysim.resume("run.h5", progress=False)
 
 
+RESERVED = {
+    "learner": ("share:", "{}:"), "optimizer": ("beta:", "{}:"), "diagnostic": ("scale:", "{}:"), "task": ("n:", "{}:"),
+    "device": ("amplitude:", "{}:"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORD)
+@pytest.mark.parametrize("kind", RESERVED)
+def test_a_setting_cannot_have_a_name_that_records_need(files, kind, name):
+    text, other = RESERVED[kind]
+    if kind in ("learner", "optimizer", "diagnostic") and name == "name":
+        return  # which these have as a class variable
+    Path(f"my_{kind}.py").write_text(SOURCES[kind].replace(text, other.format(name)))
+    with pytest.raises(UserError, match=f"cannot be called {name!r}, which the record of a run needs"):
+        REGISTRIES[kind].get(f"my_{kind}.py")
+
+
+@pytest.mark.parametrize("name", ["data", "seed"])
+def test_a_setting_of_a_task_cannot_be_what_every_loader_is_given(files, name):
+    Path("my_task.py").write_text(SOURCES["task"].replace("n:", f"{name}:"))
+    with pytest.raises(UserError, match=f"cannot be called {name!r}, which every loader is given"):
+        noisysim.tasks.get("my_task.py")
+
+
+@pytest.mark.parametrize("kind", ["device", "learner", "optimizer", "diagnostic"])
+def test_a_module_that_is_loaded_anew_is_described_as_it_is(kind, tmp_path, monkeypatch):
+    """As in a notebook that edits a module: the record is of the class that was given."""
+    path = tmp_path / f"reloaded_{kind}.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    setting = SETTING[kind].partition("=")[0]
+    described = []
+    for text in (SOURCES[kind], re.sub(rf"({setting}: .*\] = )[\d.]+", r"\g<1>0.125", SOURCES[kind])):
+        path.write_text(text)
+        importlib.invalidate_caches()
+        old = sys.modules.get(path.stem)
+        module = importlib.import_module(path.stem) if old is None else importlib.reload(old)
+        (cls,) = REGISTRIES[kind]._form.defined(module).values()
+        described.append(REGISTRIES[kind].describe(REGISTRIES[kind].get(cls())))
+    first, second = described
+    assert second[setting] == 0.125 != first[setting]
+    assert second != {**first, setting: 0.125}  # the record of its code is another, too
+    sys.modules.pop(path.stem)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_makes_files_of_any_line_ends(files, kind, ending, mark, tmp_path, monkeypatch):
+    content = (mark + SOURCES[kind]).replace("\n", ending).encode()
+    Path(f"my_{kind}.py").write_bytes(content)
+    recorded = REGISTRIES[kind].describe(REGISTRIES[kind].get(f"my_{kind}.py"))
+    Path(f"my_{kind}.py").unlink()
+    monkeypatch.setattr(user_files, "_PLACED", {})
+    user_files.place_recorded([{"part": json.loads(json.dumps(recorded))}])
+    assert Path(user_files._PLACED[f"my_{kind}.py"]).read_bytes() == content
+    assert REGISTRIES[kind].describe(REGISTRIES[kind].get(recorded)) == recorded
+
+
+def test_a_worker_takes_no_file_of_another_process(files, tmp_path, monkeypatch):
+    recorded = REGISTRIES["loss"].describe(losses.get("my_loss.py"))
+    Path("my_loss.py").unlink()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(user_files, "_PLACED", {})
+    user_files._folder.cache_clear()
+    planted = tmp_path / f"noisysim-{recorded['sha256'][:16]}" / "my_loss.py"
+    planted.parent.mkdir()
+    planted.write_text("raise SystemExit('executed')")
+    user_files.place_recorded([recorded])
+    assert losses.get("my_loss.py").name == "absolute"
+    user_files._folder.cache_clear()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_of_a_study_makes_the_files_that_it_lacks(files, kind, tmp_path, monkeypatch):
     result = noisysim.run(**use(kind, with_setting(kind, f"my_{kind}.py")))
     (tmp_path / "worker").mkdir()
     monkeypatch.chdir(tmp_path / "worker")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with monkeypatch.context() as patched:
         patched.setattr(user_files, "_PLACED", {})
         given = worker._arguments(json.loads(json.dumps(result.config)), None, None, None)
         done = noisysim.run(**given, progress=False)
     assert done.config == result.config
     assert np.array_equal(done.steps["train_loss"], result.steps["train_loss"])
+
+
+def test_the_package_s_own_functions_are_its_own_parts():
+    assert losses.get(losses.cross_entropy) is losses.LOSSES["cce"]
+    assert activations.get(activations.relu) == activations.ACTIVATIONS["relu"]

@@ -7,7 +7,9 @@ from a network), and come from chips. What rules are on average is tested on chi
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from noisysim.chip.oracle import Oracle
 from noisysim.compute import algebra, losses
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.layered import layered
+from noisysim.compute.losses import LOSSES, Loss
 from noisysim.compute.observation import Batch, Observation
 
 import naive
@@ -598,3 +601,30 @@ def test_an_old_name_of_a_rule_s_method_warns():
         FutureWarning, match="Learner.heard is deprecated since noisysim 0.1: use Learner.sigma_at_floor"
     ):
         assert rule.heard(6.0, net) == rule.sigma_at_floor(6.0, net) == 2.0
+
+
+def test_a_rule_that_overrides_a_method_by_its_old_name_is_heard_and_warned():
+    with pytest.warns(FutureWarning, match="Loud.heard is deprecated since noisysim 0.1: use Loud.sigma_at_floor"):
+
+        @dataclass(frozen=True)
+        class Loud(learners.NP):
+            name: ClassVar[str] = "loud"
+
+            def heard(self, floor, net):
+                return 7 * super().heard(floor, net)
+
+    with pytest.warns(FutureWarning, match="Learner.heard"):
+        assert Loud().sigma_at_floor(0.5, None) == 3.5
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, Loss("same", LOSSES["mse"].value, lambda y, t: y - t)])
+def test_local_greedy_forward_gradient_takes_losses_that_tell_the_targets(loss):
+    assert learners.get("lg-fg-a").init([9, 5, 4, 3], loss=loss, floor=0.0)
+
+
+@pytest.mark.parametrize(
+    "loss", [Loss("absolute", lambda y, t: abs(y - t).sum(1), lambda y, t: np.sign(y - t)), lambda y, t: y[:, 0]]
+)
+def test_local_greedy_forward_gradient_refuses_others(loss):
+    with pytest.raises(ValueError, match="learner 'lg-fg-a' gets the targets back from the output error"):
+        learners.get("lg-fg-a").init([9, 5, 4, 3], loss=loss, floor=0.0)

@@ -1618,3 +1618,11 @@ def test_real_sarcos():
     raw = tasks.get("sarcos", data=real("sarcos"), standardise_targets=False)
     torques = raw.batch("train", slice(None)).targets
     assert 60 < abs(torques).max() < 300, "N m"
+
+
+@pytest.mark.parametrize("task", ["digits", (np.eye(8), np.arange(8) % 2)], ids=["named", "arrays"])
+def test_settings_of_a_task_that_is_made_are_refused(task):
+    made = tasks.get(task)
+    assert tasks.get(made) is made
+    with pytest.raises(ValueError, match="is already made: give its settings where it is made"):
+        tasks.get(made, standardise="none")
