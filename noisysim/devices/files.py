@@ -11,7 +11,7 @@ import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -254,9 +254,11 @@ def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 
-def _wrong(hook: str, value: Any) -> str:
+def _wrong(hook: str, value: object) -> str:
     """What is wrong with a value that a hook returned; "" if nothing is."""
     fault = not_one_number(value)
-    if not fault and hook == "jump" and not (float(value).is_integer() and 0 <= value <= 255):
-        return f"returned {float(value):g}, not a whole number from 0 to 255,"
-    return fault
+    if fault or hook != "jump":
+        return fault
+    number = float(cast("float", value))
+    whole = number.is_integer() and 0 <= number <= 255
+    return "" if whole else f"returned {number:g}, not a whole number from 0 to 255,"

@@ -128,7 +128,7 @@ class FGA(Forward, Supervised):
         return algebra.combine(factors, drawn, state.xp.empty_like(drawn[0]))
 
 
-def _recovers_targets(loss: Any) -> bool:
+def _recovers_targets(loss: object) -> bool:
     """Whether error(y, t) is g(y) - t, which is its own inverse in t: tried on three samples of two outputs."""
     output = np.array([[0.5, -1.0], [0.0, 2.0], [0.3, 0.1]], np.float32)
     targets = np.array([[1, 0], [0, 1], [1, 0]], np.float32)

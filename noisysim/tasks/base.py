@@ -20,6 +20,7 @@ from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.noise import InputNoise
 from noisysim.tasks.rows import ORDER, permutation, row_array
+from noisysim.tasks.rows import split_rows as split_rows
 
 Standardise = Annotated[
     str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")

@@ -14,11 +14,23 @@ import pytest
 from numba.core import event
 
 
+class Left(RuntimeError):
+    """A test is not in the lane, as another thread than the main one is told."""
+
+
+def chain(error):
+    """An error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 class QuickLane(event.Listener):
     """A plugin of pytest, and what Numba tells that it compiles."""
 
     def __init__(self):
         self.left = None  # why the running test is not in the lane
+        self.earlier = set()  # threads that earlier tests have left running: what they do says nothing of this one
         self.errors = []  # of tests that left it: a fixture that failed for one fails again for the next
         self.cache = tempfile.TemporaryDirectory(prefix="noisysim-quick-")
         os.environ["NOISYSIM_CACHE"] = self.cache.name
@@ -33,14 +45,16 @@ class QuickLane(event.Listener):
         self.leave("it starts a process")
 
     def leave(self, why):
-        self.left = f"not in the quick lane: {why}"
+        reason = f"not in the quick lane: {why}"
+        if threading.current_thread() not in self.earlier:
+            self.left = reason
         if threading.current_thread() is threading.main_thread():
-            pytest.skip(self.left)
-        raise RuntimeError(self.left)
+            pytest.skip(reason)
+        raise Left(reason)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        self.left = None
+        self.left, self.earlier = None, {*threading.enumerate()} - {threading.main_thread()}
         with pytest.MonkeyPatch.context() as patch, event.install_listener("numba:compile", self):
             patch.setattr(subprocess.Popen, "__init__", self.start_process)
             patch.setattr(multiprocessing.process.BaseProcess, "start", self.start_process)
@@ -59,7 +73,7 @@ class QuickLane(event.Listener):
         try:
             return (yield)
         except BaseException as error:
-            if self.left:
+            if self.left or any(isinstance(one, Left) for one in chain(error)):
                 self.errors.append(error)
             if any(error is known for known in self.errors):
                 pytest.skip(self.left or "not in the quick lane")
