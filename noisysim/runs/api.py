@@ -159,6 +159,7 @@ def resume(
     device: Any = None,
     learner: Any = None,
     optimizer: Any = None,
+    activation: Any = None,
     diagnostics: Sequence[Any] = (),
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
@@ -177,18 +178,21 @@ def resume(
     ----------
     path : path
         The run's result file.
-    task : arrays or Task
-        The data, for a run that learned arrays: its file does not hold them.
+    task : arrays, path or Task
+        The data, for a run that learned arrays: its file does not hold them; where the run's task file is now, if it
+        was moved; or the task with its loss, if that is an object, {"name": "digits", "loss": my_loss}.
     device : path or device
         Where the run's device file is now, if it was moved; or the device, if it was made in a script or a notebook.
         It must be the same to the byte; its settings are the run's.
     learner : path or Learner
         Where the run's learner file is now, if it was moved; or the learner, if it is an object of your own class.
         Settings that are given must be the run's.
-    optimizer : optimizer
-        The run's optimizer, if it is an object of your own class.
+    optimizer : path or optimizer
+        Likewise the run's optimizer.
+    activation : path or activation
+        Likewise the network's activation function. Files that layers name have to be where they were.
     diagnostics : list
-        Those of the run's diagnostics that are objects of your own classes.
+        Those of the run's diagnostics that are objects of your own classes, or whose files were moved.
     data : path
         Folder of the data files.
     threads : int
@@ -219,7 +223,10 @@ def resume(
     content = storage.read(path)
     if content["status"] not in storage.RESUMABLE:
         return Result(content, path)
-    parts = {"task": task, "device": device, "learner": learner, "optimizer": optimizer, "diagnostics": diagnostics}
+    parts = {
+        "task": task, "device": device, "learner": learner, "optimizer": optimizer, "activation": activation,
+        "diagnostics": diagnostics,
+    }  # fmt: skip
     with writing.hold(path) as held:
         content = storage.read(path)  # now that no other process writes it
         if content["status"] not in storage.RESUMABLE:
@@ -240,6 +247,7 @@ def retention(
     device: Any = None,
     learner: Any = None,
     optimizer: Any = None,
+    activation: Any = None,
     diagnostics: Sequence[Any] = (),
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
@@ -253,16 +261,18 @@ def retention(
         A run, or its result file. It stays as it is.
     seconds : list of float
         Seconds after the end of the run at which to test, rising; the passes of a test take time as well.
-    task : arrays or Task
-        The data, for a run that learned arrays: its file does not hold them.
+    task : arrays, path or Task
+        The data, for a run that learned arrays: its file does not hold them (`resume`).
     device : path or device
         Where the run's device file is now, if it was moved (`resume`).
     learner : path or Learner
         Where the run's learner file is now, if it was moved (`resume`).
-    optimizer : optimizer
-        The run's optimizer, if it is an object of your own class.
+    optimizer : path or optimizer
+        Likewise the run's optimizer (`resume`).
+    activation : path or activation
+        Likewise the network's activation function (`resume`).
     diagnostics : list
-        Those of the run's diagnostics that are objects of your own classes.
+        Those of the run's diagnostics that are objects of your own classes, or whose files were moved.
     data : path
         Folder of the data files.
     threads : int
@@ -283,7 +293,10 @@ def retention(
         (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
     )
     check_switch("retention.allow_other_source", allow_other_source)
-    parts = {"task": task, "device": device, "learner": learner, "optimizer": optimizer, "diagnostics": diagnostics}
+    parts = {
+        "task": task, "device": device, "learner": learner, "optimizer": optimizer, "activation": activation,
+        "diagnostics": diagnostics,
+    }  # fmt: skip
     config, _ = recorded_config(content, path, parts, data, allow_other_source)
     with execution.threads(execute.check_threads(threads)), backends.products(config.backend):
         training = _restored(config, content, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,18 @@ import noisysim.devices as devices
 from noisysim import learners, tasks
 from noisysim.chip import diagnostics as all_diagnostics
 from noisysim.common import identity
+from noisysim.common.registry import Registry
+from noisysim.common.user_files import split, with_article
+from noisysim.learners import optimizers
+from noisysim.networks import activations
 from noisysim.runs import config as configuration
 from noisysim.runs import environment
 
 FLAG = "allow_other_source=True (--allow-other-source)"
+_REGISTRIES: dict[str, Registry[Any, Any]] = {
+    "learner": learners.REGISTRY, "optimizer": optimizers.REGISTRY, "activation": activations.REGISTRY,
+}  # fmt: skip
+"""Of the parts that are given again as they are to `noisysim.run`."""
 
 
 def recorded_config(
@@ -33,7 +41,8 @@ def recorded_config(
         Of the run's file.
     path : Path or None
     parts : mapping
-        ``task``, ``device``, ``learner``, ``optimizer`` and ``diagnostics`` as `noisysim.resume` takes them.
+        ``task``, ``device``, ``learner``, ``optimizer``, ``activation`` and ``diagnostics`` as `noisysim.resume`
+        takes them.
     data : path or None
         Folder of the data files.
     allow_other_source : bool
@@ -57,37 +66,64 @@ def recorded_config(
             f"{name} was begun with other source than this, whose numbers may differ: {source}; {FLAG} resumes it "
             "all the same"
         )
+    begun = _without_hashes(stored) if allow_other_source else stored
+    activation = _network_activation(begun)
+    if parts["activation"] is not None:  # the recorded one is not looked for
+        layers_own = [one for one in begun.get("activations", []) if one["name"] != stored["activation"]]
+        begun = {**begun, "activations": layers_own}
     task_given = parts["task"] is not None
-    arguments = configuration.with_activations(stored) if task_given else configuration.rerunnable(stored)
-    arguments["task"] = _task(stored, parts["task"], arguments["task"])
+    arguments = configuration.with_activations(begun) if task_given else configuration.rerunnable(begun)
+    arguments["task"] = _task(begun, parts["task"], arguments["task"])
     device = parts["device"]
     arguments["device"] = stored["device"] if device is None else devices.get_recorded(stored["device"], device)
     for kind in ("learner", "optimizer"):
-        arguments[kind] = _replaced(stored[kind], parts[kind], allow_other_source)
-    arguments["diagnostics"] = _diagnostics(stored["diagnostics"], parts["diagnostics"])
+        arguments[kind] = _replaced(kind, begun[kind], parts[kind])
+    if parts["activation"] is not None:
+        arguments["activation"] = _replaced("activation", activation, parts["activation"])
+    arguments["diagnostics"] = _diagnostics(begun["diagnostics"], parts["diagnostics"])
     resolved = configuration.resolve(**arguments, data=data)
-    _check_data(name, stored["task"], resolved.task.describe())
-    notes = _compared(name, stored, resolved.plain(), allow_other_source)
+    present = json.loads(json.dumps(resolved.plain()))
+    _check_data(name, stored["task"], present["task"])
+    notes = _compared(name, stored, present, allow_other_source)
     return resolved, [*notes, *environment.moved(content["environment"])]
 
 
-def _task(stored: Mapping[str, Any], task: Any, recorded: Any) -> Any:
-    """The data as `noisysim.tasks.get` takes them; of arrays with the run's settings."""
-    learned = stored["task"]
+def _without_hashes(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings that take files which were edited since, but for the device's."""
+
+    def without(described: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in described.items() if name != "sha256"}
+
+    task = without(stored["task"])
+    if "loss_part" in task:
+        task["loss_part"] = without(task["loss_part"])
+    several = {kind: list(map(without, stored.get(kind, []))) for kind in ("activations", "diagnostics")}
+    single = {kind: without(stored[kind]) for kind in ("learner", "optimizer")}
+    return {**stored, **several, **single, "task": task}
+
+
+def _task(begun: Mapping[str, Any], task: Any, recorded: Any) -> Any:
+    """The data as `noisysim.tasks.get` takes them; of arrays, and of a file, with the run's settings."""
+    learned = begun["task"]
     if isinstance(task, (tuple, list)) and learned["name"] == "arrays":
-        return tasks.get(task, seed=stored["seed"], **configuration.task_settings(learned))
+        return tasks.get(task, seed=begun["seed"], **configuration.task_settings(learned))
+    place = task.get("name") if isinstance(task, Mapping) else task
+    if "source" in learned and isinstance(place, (str, os.PathLike)) and split(os.fspath(place)):
+        name, settings = tasks.REGISTRY.parse(task, {})
+        record = {"sha256": learned.get("sha256")}  # another file is not executed
+        return {**record, **configuration.task_settings(learned), **settings, "name": name}
     return recorded if task is None else task
 
 
-def _replaced(recorded: Mapping[str, Any], replacement: object, allow_other_source: bool) -> Any:
+def _replaced(kind: str, recorded: Mapping[str, Any], replacement: object) -> Any:
     """A part as it was recorded, or what was given in its place, with the recorded settings if it has none."""
     if replacement is None:
         return recorded
-    name, settings = learners.REGISTRY.parse(replacement, {})
+    name, settings = _REGISTRIES[kind].parse(replacement, {})
     if not isinstance(name, str):
         return replacement
     asked = {k: v for k, v in recorded.items() if k not in identity.RECORD}
-    if name.endswith(".py") and "sha256" in recorded and not allow_other_source:
+    if name.endswith(".py") and "sha256" in recorded:
         asked["sha256"] = recorded["sha256"]  # another file is not executed
     elif not name.endswith(".py") and name != recorded["name"]:
         asked = {}
@@ -110,35 +146,62 @@ def _check_data(name: str | Path, learned: Mapping[str, Any], present: Mapping[s
         raise ValueError(
             f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {present['crc32']})"
         )
-    if any(present["settings"].get(setting) != value for setting, value in learned["settings"].items()):
+    names = set(learned["settings"])
+    if "loss_part" in learned and "loss_part" in present:  # a file may be elsewhere by now; it is compared by its code
+        names.discard("loss")
+    if any(present["settings"].get(setting) != learned["settings"][setting] for setting in names):
         raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {present['settings']}")
 
 
 def _compared(
-    name: str | Path, stored: Mapping[str, Any], plain: Mapping[str, Any], allow_other_source: bool
+    name: str | Path, stored: Mapping[str, Any], present: Mapping[str, Any], allow_other_source: bool
 ) -> list[str]:
     """Refuse parts that are not the run's; notes on those whose code differs, where that is allowed."""
     notes = []
-    present = json.loads(json.dumps({**plain, "task": {"name": "", **_only_identity(plain["task"])}}))
-    recorded = {**stored, "task": {"name": "", **_only_identity(stored["task"])}}
-    for kind in ("task", "learner", "optimizer", "diagnostics"):
-        before, now = recorded[kind], present[kind]
-        pairs = zip(before, now, strict=True) if kind == "diagnostics" else [(before, now)]
-        for one, other in pairs:
-            what = f"diagnostic {one['name']!r}" if kind == "diagnostics" else kind
-            asked, code = identity.differences(one, other)
-            if asked:
-                raise ValueError(f"{name}: the run's {what} is another: {', '.join(asked)}")
-            if code and not allow_other_source:
-                raise ValueError(
-                    f"{name}: the {what} has other code than the run's, in {', '.join(code)}; {FLAG} resumes it all "
-                    "the same"
-                )
-            if code:
-                notes.append(f"resumed with a {what} of other code, in {', '.join(code)}")
+    for what, before, now in _pairs(stored, present):
+        asked, code = identity.differences(before, now)
+        if asked:
+            raise ValueError(f"{name}: the run's {what} is another: {', '.join(asked)}")
+        if code and not allow_other_source:
+            raise ValueError(
+                f"{name}: the {what} has other code than the run's, in {', '.join(code)}; {FLAG} resumes it all "
+                "the same"
+            )
+        if code:
+            notes.append(f"resumed with {with_article(what)} of other code, in {', '.join(code)}")
     return notes
 
 
-def _only_identity(described: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells of a task's class; its data and settings are compared by themselves."""
-    return {k: v for k, v in described.items() if k == "identity"}
+def _pairs(
+    stored: Mapping[str, Any], present: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """What messages call each part, with its description in the record and now; the device was compared before."""
+    yield "task", _code_of_task(stored["task"]), _code_of_task(present["task"])
+    yield "loss", _loss(stored["task"]), _loss(present["task"])
+    for kind in ("learner", "optimizer"):
+        yield kind, stored[kind], present[kind]
+    yield "activation", _network_activation(stored), _network_activation(present)
+    recorded = {one["name"]: one for one in stored.get("activations", [])}
+    for one in present.get("activations", []):  # those of layers, which are named alike in both
+        if one["name"] != present["activation"]:
+            yield f"activation {one['name']!r}", recorded.get(one["name"], {"name": one["name"]}), one
+    for before, now in zip(stored["diagnostics"], present["diagnostics"], strict=True):
+        yield f"diagnostic {before['name']!r}", before, now
+
+
+def _code_of_task(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells of the code that made a task; its data and settings are compared by themselves."""
+    return {"name": "", **{k: described[k] for k in ("identity", "source", "sha256") if k in described}}
+
+
+def _loss(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The loss of a task, by its name alone if it is the package's own."""
+    part: Mapping[str, Any] = described.get("loss_part", {"name": described["loss"]})
+    return part
+
+
+def _network_activation(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The activation function of layers that name none, by its name alone if it is the package's own."""
+    own = {one["name"]: one for one in plain.get("activations", [])}
+    recorded: Mapping[str, Any] = own.get(plain["activation"], {"name": plain["activation"]})
+    return recorded

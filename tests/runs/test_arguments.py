@@ -21,7 +21,10 @@ def test_every_argument_is_a_setting_or_says_how_the_run_is_executed():
     assert not set(config.SETTINGS) & EXECUTION
 
 
-@pytest.mark.parametrize("function", [noisysim.run, noisysim.resume], ids=lambda function: function.__name__)
+FUNCTIONS = [noisysim.run, noisysim.resume, noisysim.retention]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_docstrings_have_every_argument_in_order(function):
     section = inspect.getdoc(function).partition("Parameters\n----------\n")[2].partition("\n\n")[0]
     assert re.findall(r"^(\w+) : ", section, re.MULTILINE) == list(inspect.signature(function).parameters)
