@@ -167,6 +167,8 @@ def _copied(value: Any) -> Any:
         return dataclasses.replace(value, **copies)
     if isinstance(value, dict):
         return _restored(value, next((backends.backend_of(a).xp for a in value.values() if is_array(a)), np))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # such as a loss, which stays one
+        return type(value)(*map(_copied, value))
     if isinstance(value, (list, tuple)):
         return [_copied(item) for item in value]
     return value.copy(order="K") if is_array(value) else value
