@@ -1,12 +1,15 @@
 """What loops are made of: a shared rule is one text for all loops; any edit gives other machine code."""
 
 import shutil
+import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from noisysim import devices
-from noisysim.compute.jit import specialised, templates
+from noisysim.compute.jit import build, specialised, templates
+from noisysim.compute.jit.specialised import OF
 
 OWN: dict = {"cell": {}, "row": {}, "column": {}}
 SOURCES = {
@@ -20,6 +23,13 @@ SOURCES = {
     ],
 }  # fmt: skip
 """Sources that the loops depend on: some of many."""
+RULES = {"rules/ranges", "rules/device", "rules/cells"}
+OF_RULES = {
+    "rules/ranges": {"rules/ranges"}, "rules/cells": {"rules/cells"}, "rules/device": {"rules/device", "rules/cells"},
+    "rules/flags": {"rules/cells"}, "layout": {"rules/ranges"},
+    "rules/marks": RULES, "jit/compiling": RULES, "jit/cache": RULES,
+}  # fmt: skip
+"""Source -> the rules that depend on it, of those that loops take: the last ones are how all are compiled."""
 
 
 @pytest.fixture
@@ -38,6 +48,21 @@ def loops(which):
     """The loops of the ideal device, made from the sources as they are now."""
     templates.read.cache_clear()
     return specialised.for_device(which, [], devices.hooks(devices.get("ideal")), OWN, {}, ["linear"])
+
+
+def linked_rules(module):
+    """Template -> name of each module of rules that a module of loops takes functions from."""
+    found, pending, seen = {}, [module.__name__], set()
+    while pending:
+        name = pending.pop()
+        if name in seen or not name.startswith("noisysim_"):
+            continue
+        seen.add(name)
+        template = name.removeprefix("noisysim_").rpartition("_")[0].replace("_", "/", 1)
+        if template.startswith("rules/"):
+            found[template] = name
+        pending += [getattr(value, "__module__", None) or "" for value in vars(sys.modules[name]).values()]
+    return found
 
 
 def edit(path, old="", new="\n# edited\n"):
@@ -62,11 +87,50 @@ def test_a_shared_rule_that_is_edited_gives_other_machine_code(sources):
 
 
 @pytest.mark.parametrize(("which", "source"), [(which, name) for which, names in SOURCES.items() for name in names])
-def test_loops_depend_on_every_source(which, source, sources):
-    before = loops(which).__name__
-    assert loops(which).__name__ == before
+def test_loops_and_their_rules_depend_on_every_source(which, source, sources):
+    before = loops(which)
+    assert loops(which).__name__ == before.__name__
     edit(sources / f"{source}.py")
-    assert loops(which).__name__ != before
+    after = loops(which)
+    assert after.__name__ != before.__name__
+    rules, rules_now = linked_rules(before), linked_rules(after)
+    assert len(rules) > 1
+    assert rules.keys() == rules_now.keys()
+    assert {rule for rule in rules if rules[rule] != rules_now[rule]} == OF_RULES.get(source, set()) & rules.keys()
+
+
+def test_modules_that_are_there_are_found_without_a_second_look_at_what_they_share(monkeypatch):
+    """Each template, and each function of a device, once: a new chip needs both loops."""
+    seen = Counter()
+    hooks = devices.hooks(devices.get("pcm"))
+
+    def load(which):
+        return specialised.for_device(which, ["g_max"], hooks, OWN, {}, ["tanh"])
+
+    before = [load(which) for which in OF]
+    named_in, fingerprint = build.Parts.named_in, build.fingerprint
+    monkeypatch.setattr(build.Parts, "named_in", lambda parts, what: seen.update([what]) or named_in(parts, what))
+    monkeypatch.setattr(build, "fingerprint", lambda function: seen.update([function]) or fingerprint(function))
+    for which, module in zip(OF, before, strict=True):
+        seen.clear()
+        assert load(which) is module
+        assert hooks[OF[which][0]] in seen
+        assert set(seen.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from noisysim.compute import layout", "import noisysim.compute.layout as layout",
+        "from noisysim import compute", "from .. import layout", "def late():\n    from noisysim.compute import layout",
+    ],
+)  # fmt: skip
+def test_imports_that_hide_what_a_template_depends_on_are_refused(statement, sources):
+    edit(sources / "rules" / "ranges.py", new=f"\n{statement}\n")
+    with pytest.raises(
+        ValueError, match=r"rules/ranges\.py:\d+: '.*import .*write 'from noisysim\.compute\.MODULE import"
+    ):
+        loops("passes")
 
 
 def test_loops_do_not_depend_on_rules_that_they_do_not_take(sources):

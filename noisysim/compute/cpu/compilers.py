@@ -15,4 +15,4 @@ def jit(function: Callable[..., Any]) -> Any:
     return numba.njit(**build.OPTIONS)(function)
 
 
-COMPILERS = build.Compilers("cpu/loops", jit, compiling.rule)
+COMPILERS = build.Compilers("cpu/loops", jit, compiling.rule, support=("jit/compiling",))

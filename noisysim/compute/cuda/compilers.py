@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from noisysim.compute.cuda.kernels import names, target
-from noisysim.compute.jit import build, templates
+from noisysim.compute.jit import build
 
-_NAMES = templates.read("cuda/kernels/names")
-COMPILERS = build.Compilers(
-    "cuda/kernels", target.device, target.device, names.NAMES, (_NAMES.text, *_NAMES.support)
-)  # fmt: skip
+COMPILERS = build.Compilers("cuda/kernels", target.device, target.device, names.NAMES, ("cuda/kernels/names",))

@@ -9,8 +9,8 @@ name; the same sources give a hit.
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
-import re
 import sys
 import threading
 import types
@@ -28,6 +28,8 @@ OPTIONS: dict[str, Any] = {
     "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True, "no_cfunc_wrapper": True,
 }  # fmt: skip
 _loading = threading.RLock()
+_own_fingerprint = functools.cache(fingerprint)
+"""Of a function of `noisysim.compute`: those are read once, as templates are."""
 
 
 def specialise(
@@ -76,7 +78,7 @@ class Compilers(NamedTuple):
     meaning : mapping
         What stands in compiled code for modules and built-in functions that these name.
     support : sequence of str
-        Texts that the results depend on.
+        Modules of `noisysim.compute`, as paths below it, that all compiled code depends on.
     """
 
     folder: str
@@ -106,12 +108,11 @@ class Parts(NamedTuple):
     generated: Mapping[str, str] = {}
     numbers: Sequence[str] = ()
 
-    def named_in(self, text: str) -> Parts:
+    def named_in(self, template: templates.Template) -> Parts:
         """Those that a template names."""
-        named = set(_WORD.findall(text))
-        defined = set(_DEFINED.findall(text))
+        defined = template.defined
         generated = {name: code for name, code in self.generated.items() if name in defined}
-        named.update(word for code in generated.values() for word in _WORD.findall(code))
+        named = template.words.union(*(templates.words(code) for code in generated.values()))
         return Parts(
             {name: function for name, function in self.scalars.items() if name in named - defined},
             {name: value for name, value in self.constants.items() if name in named},
@@ -119,14 +120,10 @@ class Parts(NamedTuple):
             self.numbers if "Numbers" in defined else (),
         )
 
-    def identity(self) -> list[str]:
+    def identity(self, fingerprints: Callable[[Callable[..., Any]], str] = fingerprint) -> list[str]:
         """Texts that tell any two apart."""
         texts = [repr(sorted(self.constants.items())), repr(sorted(self.generated.items())), repr(tuple(self.numbers))]
-        return texts + [f"{name}:{fingerprint(function)}" for name, function in sorted(self.scalars.items())]
-
-
-_WORD = re.compile(r"\b[A-Za-z_]\w*")
-_DEFINED = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
+        return texts + [f"{name}:{fingerprints(function)}" for name, function in sorted(self.scalars.items())]
 
 
 def load(template: str, parts: Parts, compilers: Compilers) -> types.ModuleType:
@@ -141,29 +138,47 @@ def load(template: str, parts: Parts, compilers: Compilers) -> types.ModuleType:
     compilers : Compilers
     """
     with _loading:  # another thread may be at it: half a module must not be found
-        return _load(template, parts, compilers, {})
+        return _Load(parts, compilers).module(template)
 
 
-def _load(template: str, parts: Parts, compilers: Compilers, compiled: dict[Any, Any]) -> types.ModuleType:
-    """`load`; `compiled` are scalars that are compiled already."""
-    source = templates.read(template)
-    needed = parts.named_in(source.text)
-    linked: dict[str, types.ModuleType] = {}
-    for link in source.links:
-        if link.template not in linked:
-            linked[link.template] = _load(link.template, parts, compilers, compiled)
-    identity = [source.text, *source.support, *compilers.support]
-    identity += [repr(sorted(OPTIONS.items(), key=str)), np.__version__]
-    identity += [*needed.identity(), *sorted(module.__name__ for module in linked.values())]
-    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:24]
-    name = f"noisysim_{template.replace('/', '_')}_{digest}"
-    if name not in sys.modules:
-        try:
-            _assemble(name, template, source, needed, linked, compilers, compiled)
-        except BaseException:
-            sys.modules.pop(name, None)  # nor by the next call
-            raise
-    return sys.modules[name]
+class _Load:
+    """One call of `load`: templates import the same ones, and name the same functions, again and again."""
+
+    def __init__(self, parts: Parts, compilers: Compilers):
+        self._parts, self._compilers = parts, compilers
+        self._modules: dict[str, types.ModuleType] = {}
+        self._compiled: dict[Any, Any] = {}
+        self._fingerprints = functools.cache(fingerprint)  # for this call alone: what functions read may change
+
+    def module(self, template: str) -> types.ModuleType:
+        """The loops of a template."""
+        if template not in self._modules:
+            self._modules[template] = self._load(template)
+        return self._modules[template]
+
+    def _fingerprint(self, function: Callable[..., Any]) -> str:
+        own = function.__module__.startswith(templates.PACKAGE)
+        return _own_fingerprint(function) if own else self._fingerprints(function)
+
+    def _load(self, template: str) -> types.ModuleType:
+        source, compilers = templates.read(template), self._compilers
+        parts = self._parts.named_in(source)
+        linked = {link.template: self.module(link.template) for link in source.links}
+        identity = [source.text, *source.support]
+        for name in compilers.support:
+            support = templates.read(name)
+            identity += [support.text, *support.support]
+        identity += [repr(sorted(OPTIONS.items(), key=str)), np.__version__]
+        identity += [*parts.identity(self._fingerprint), *sorted(module.__name__ for module in linked.values())]
+        digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:24]
+        name = f"noisysim_{template.replace('/', '_')}_{digest}"
+        if name not in sys.modules:
+            try:
+                _assemble(name, template, source, parts, linked, compilers, self._compiled)
+            except BaseException:
+                sys.modules.pop(name, None)  # nor by the next call
+                raise
+        return sys.modules[name]
 
 
 def _assemble(

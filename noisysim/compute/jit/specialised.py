@@ -123,5 +123,5 @@ def _choosing(count: int) -> str:
 
 def _replacing(name: str, arguments: str, numbers: Sequence[str], values: Mapping[str, str]) -> str:
     """The text of a function that gives the device's numbers with some replaced."""
-    arguments_made = ", ".join(values.get(n, f"d.{n}") for n in numbers)
-    return f"def {name}(d, {arguments}):\n    return Numbers({arguments_made})"
+    values_text = ", ".join(values.get(n, f"d.{n}") for n in numbers)
+    return f"def {name}(d, {arguments}):\n    return Numbers({values_text})"
