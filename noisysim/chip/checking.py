@@ -36,7 +36,7 @@ class Checks:
     Attributes
     ----------
     weight_shapes : list of (int, int)
-        Of the weights of all chips, a layer each.
+        Of the weights of all chips, one per layer.
     """
 
     def __init__(self, net: Network, chips: int, backend: str):
@@ -66,9 +66,9 @@ class Checks:
 
     def piece(self, name: str, array: Array, shape: Shape) -> Floats:
         """A part of a drive, of this shape."""
+        array = self.array(name, array)
         if array.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-        array = self.array(name, array)
         self.finite(name, array)
         return self._put(array)
 
@@ -87,11 +87,12 @@ class Checks:
             return array
         if is_array(array) and type(array) is not np.ndarray:
             if self._backend.HOST_MEMORY:
-                raise TypeError(f"{name} lie on a GPU; this chip is on the CPU: make it with backend='cuda'")
-            if array.dtype.kind not in REAL:
-                raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
-            on_gpu: Floats = self._backend.xp.ascontiguousarray(array, np.float32)
-            return on_gpu
+                raise TypeError(f"{name} are on a GPU; this chip is on the CPU: make it with backend='cuda'")
+            on_gpu = self._backend.xp.asarray(array)  # another library's too, without a copy
+            if on_gpu.dtype.kind not in REAL:
+                raise TypeError(f"{name} must hold real numbers, not {on_gpu.dtype}")
+            numbers: Floats = self._backend.xp.ascontiguousarray(on_gpu, np.float32)
+            return numbers
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(plain(name, array), np.float32)
 
@@ -108,12 +109,12 @@ class Checks:
         return changes
 
     def observed(self, name: str, arrays: object, shape: Callable[[int, int], Shape]) -> Layered:
-        """Arrays of a pass, one a layer, of the shapes that `shape` gives for a layer and the samples of the first."""
+        """Arrays of a pass, one per layer, of the shapes that `shape` gives for a layer and the first one's samples."""
         if not isinstance(arrays, Sequence) or isinstance(arrays, str):
-            raise TypeError(f"{name} must be a list of arrays, one a layer, not {shown(arrays)}")
+            raise TypeError(f"{name} must be a list of arrays, one per layer, not {shown(arrays)}")
         rows = np.shape(arrays[0]) if len(arrays) else ()
         if not rows or not rows[0] or rows[0] % self.chips:
-            raise ValueError(f"{name} must be arrays of the samples of a pass, one a layer, not {shown(arrays)}")
+            raise ValueError(f"{name} must be arrays of the samples of a pass, one per layer, not {shown(arrays)}")
         if (name, rows[0]) not in self._expected:
             self._expected = {(name, rows[0]): [shape(layer, rows[0]) for layer in range(self.net.depth)]}
         checked = self.layers(name, arrays, self._expected[name, rows[0]])
@@ -121,9 +122,9 @@ class Checks:
         return checked
 
     def layers(self, name: str, arrays: object, shapes: Sequence[Shape]) -> Layered:
-        """Arrays of these shapes, one a layer, where the chip is: themselves, if they are a `Layered` that fits."""
+        """Arrays of these shapes, one per layer, where the chip is: themselves, if they are a `Layered` that fits."""
         if not isinstance(arrays, Sequence) or isinstance(arrays, str):
-            raise TypeError(f"{name} must be a list of arrays, one a layer, not {shown(arrays)}")
+            raise TypeError(f"{name} must be a list of arrays, one per layer, not {shown(arrays)}")
         fits = type(arrays) is Layered and type(arrays.flat) is self._backend.xp.ndarray
         placed = arrays if fits else [self._put(self.array(name, array)) for array in arrays]
         placed_shapes = [array.shape for array in placed]

@@ -7,7 +7,7 @@ to say where its arrays are.
 from __future__ import annotations
 
 import importlib
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ NAMES = ("auto", "cpu", "cuda", "cuda:tf32")
 ten bits, which is faster, and blurs small perturbations."""
 
 _EXACT: AbstractContextManager[None] = nullcontext()
-_BY_TYPE: dict[type, Backend] = {}
 
 
 class BackendError(RuntimeError):
@@ -43,10 +42,16 @@ def products(name: str) -> AbstractContextManager[None]:
 
 def backend_of(array: object) -> Backend:
     """The backend of an array, by its type; asked for in every operation of every update."""
-    backend = _BY_TYPE.get(type(array))
-    if backend is None:
-        backend = _BY_TYPE[type(array)] = get(array_types.backend_name(array))
-    return backend
+    return get(array_types.backend_name(array))
+
+
+def _load(name: str) -> None:
+    """Import a backend, which registers its type of arrays, if its packages are there."""
+    with suppress(ImportError):
+        get(name)
+
+
+array_types.load_with(_load)
 
 
 def resolve(name: str) -> str:
