@@ -48,8 +48,7 @@ class Cells(NamedTuple):
 
     def of_first(self, n_out: int) -> Cells:
         """The cells of the first chip, whose layer has `n_out` outputs."""
-        plus, minus, stuck = (self.plus[..., :n_out, :], self.minus[..., :n_out, :], self.stuck[..., :n_out, :])
-        return Cells(plus, minus, stuck, self.age[..., :n_out, :], self.target[..., :n_out, :])
+        return Cells._make(array[..., :n_out, :] for array in self)
 
 
 def hook_numbers(loops: Any, device: Device) -> Any:

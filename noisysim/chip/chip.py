@@ -60,7 +60,7 @@ class Chip:
         Where the chip is simulated: on the CPU, or on a GPU, where its arrays are then CuPy's. "cuda:tf32" rounds what
         products take to ten bits; "auto" takes a GPU if there is one.
     bias : bool
-        One more row an array, driven with the constant 1.
+        One more row per array, driven with the constant 1.
     inject : {"line", "digital"}
         Where a drive's perturbation enters: at the line before the ADC, or after it.
     oracle : bool
@@ -146,7 +146,7 @@ class Chip:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Values a sample between layers: inputs, hidden outputs, outputs."""
+        """Values per sample between layers: inputs, hidden outputs, outputs."""
         return self.network.sizes
 
     @property
@@ -227,7 +227,7 @@ class Chip:
         ------
         TypeError, ValueError
             For what is no array of real numbers, does not fit, or is non-finite (`noisysim.common.plain_arrays`): then
-            nothing is drawn or counted. Arrays that lie on a GPU already are not searched for NaN.
+            nothing is drawn or counted. Arrays that are on a GPU already are not searched for NaN.
         """
         return self._calls.observe(batch, drives, out, first_sample, training, inputs_of)
 
@@ -249,7 +249,7 @@ class Chip:
         Parameters
         ----------
         updates : sequence of numpy.ndarray
-            One (n_out, n_in) array a layer, to be added; with a bias its last column is the bias's.
+            One (n_out, n_in) array per layer, to be added; with a bias its last column is the bias's.
 
         Raises
         ------
@@ -350,7 +350,7 @@ class Chip:
         return Oracle(weights, rotations, self.architecture, batch, self.chips)
 
     def cells(self) -> list[Cells]:
-        """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` a layer."""
+        """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` per layer."""
         if not self._oracle:
             raise PermissionError(
                 f"device {devices.name_of(self.device)!r} does not show its cells: ask for them with oracle=True"

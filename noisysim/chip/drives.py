@@ -13,9 +13,7 @@ from noisysim.common.fields import shown
 from noisysim.common.types import Ints
 from noisysim.compute.layout import ON_LINE, ON_OUTPUT, ON_WEIGHTS
 from noisysim.compute.observation import Drive
-
-Part = tuple[int, int, int, Any]
-"""Pass, kind (`noisysim.compute.layout`), layer, and the array that is added."""
+from noisysim.compute.protocols import Addition
 
 
 class Added(NamedTuple):
@@ -23,12 +21,12 @@ class Added(NamedTuple):
 
     Attributes
     ----------
-    parts : list of Part
+    parts : list of Addition
     fork : numpy.ndarray
         The layer at which each pass parts from the first, (passes,) int64 (`noisysim.compute.protocols.Call`).
     """
 
-    parts: list[Part]
+    parts: list[Addition]
     fork: Ints
 
 
@@ -57,7 +55,7 @@ class Drives:
         nothing = self.nothing(len(drives))
         if all(drive.empty for drive in drives):
             return nothing
-        parts: list[Part] = []
+        parts: list[Addition] = []
         fork = nothing.fork.copy()
         for p, drive in enumerate(drives):
             for kind, layer, array in self._parts(drive, rows):
@@ -66,7 +64,7 @@ class Drives:
                     fork[p] = min(fork[p], layer)
         return Added(parts, np.minimum(fork, fork[0]))
 
-    def second_products(self, parts: Sequence[Part], rows: int) -> int:
+    def second_products(self, parts: Sequence[Addition], rows: int) -> int:
         """Array products of drives of weights, which cost what those of the first arrays do."""
         net = self._net
         driven = [layer for _, kind, layer, _ in parts if kind == ON_WEIGHTS]

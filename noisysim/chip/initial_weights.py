@@ -36,7 +36,7 @@ def load(state: State, law: str, seed: seeding.Seeds) -> None:
 
 
 def _draw(net: Network, law: str, key: tuple[np.uint32, np.uint32]) -> Layered:
-    """Weights by a law, (n_out, n_in) a layer; biases are 0."""
+    """Weights by a law, (n_out, n_in) per layer; biases are 0."""
     draws, (shape, width) = specialised.draws(), INITS[law]
     fill = draws.normals if shape == "normal" else draws.uniforms
     initial = layered.empty(net.shapes)

@@ -18,9 +18,9 @@ class Oracle:
     Attributes
     ----------
     weights : list of array
-        Copies of what the arrays hold now, (n_out, n_in) a layer; of several chips (chips n_out, n_in).
+        Copies of what the arrays hold now, (n_out, n_in) per layer; of several chips (chips n_out, n_in).
     rotations : list of array
-        Copies of the decorrelation matrices, (n, n) a layer, of several chips (chips n, n); empty if there are none.
+        Copies of the decorrelation matrices, (n, n) per layer, of several chips (chips n, n); empty if there are none.
     """
 
     def __init__(

@@ -51,12 +51,8 @@ def run_passes(
         What the drives add.
     first_sample : int
         Above 0 the call resumes the passes of the call before.
-    digital : bool
-        Whether perturbations of lines enter after the ADC.
-    convert : bool
-        Whether the ADC converts.
-    training : bool
-        Whether batch normalisation is by this batch's statistics.
+    digital, convert, training : bool
+        See `noisysim.compute.protocols.Call`.
     """
     passes, rows = len(observed), len(x) // state.chips
     _begin(state, passes, resumed=first_sample > 0)

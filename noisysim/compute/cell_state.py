@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 
 class VerifyLimits(NamedTuple):
-    """When a closed-loop write stops: after so many pulses, or within a share of the span of the goal."""
+    """When a closed-loop write stops: after a number of pulses, or within a share of the span of the goal."""
 
     pulses: int
     tolerance: np.float32

@@ -154,7 +154,7 @@ def scratch_set(key: Hashable, make: Callable[[], tuple[Any, ...]]) -> tuple[Any
     """Several work arrays of this thread, cut as `make` does it; made once for each key."""
     sets: dict[Hashable, tuple[Any, ...]] = _local.__dict__.setdefault("sets", {})
     if key not in sets:
-        scratch = make()  # may grow an array, which empties the sets
-        _local.sets[key] = scratch
-        return scratch
+        arrays = make()  # may grow an array, which empties the sets
+        _local.sets[key] = arrays
+        return arrays
     return sets[key]

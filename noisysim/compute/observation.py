@@ -100,7 +100,7 @@ _PARTS = {"perturbations": "perturbation", "outputs": "output perturbation", "we
 
 
 def _pieces(part: str, values: Any) -> tuple[Any, ...]:
-    """A part of a drive, a plain array or ``None`` a layer."""
+    """A part of a drive, a plain array or ``None`` per layer."""
     try:
         len(values)
         pieces = tuple(values)

@@ -1,6 +1,6 @@
 """What tells learning rules apart, measured beside a run: never inside a rule, and without a trace in it.
 
-A diagnostic looks at one update and gives a number a layer. Those that read exact weights need the oracle, which the
+A diagnostic looks at one update and gives a number per layer. Those that read exact weights need the oracle, which the
 run then grants to them and not to the learner.
 
 The truth that an estimate is compared with is the oracle's gradient at the activities of the same update's baseline

@@ -50,5 +50,5 @@ class Diagnostic:
     axis: ClassVar[Axis] = Axis("")
 
     def measure(self, probe: Probe) -> Doubles:
-        """The measured values, one a layer."""
+        """The measured values, one per layer."""
         raise TypeError(f"{type(self).__name__} does not say what it measures")

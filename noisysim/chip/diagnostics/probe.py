@@ -25,7 +25,7 @@ class Moments:
     count : int
         How many came.
     mean : list of numpy.ndarray
-        (n_out, n_in) float64 a layer; empty before the first.
+        (n_out, n_in) float64 per layer; empty before the first.
     scatter : numpy.ndarray
         (layers,) float64: squared distances from the mean, summed.
     """
@@ -113,17 +113,17 @@ class Probe:
 
     @cached_property
     def estimated(self) -> list[Array]:
-        """The learner's estimate, (n_out, n_in) a layer; empty where it asked for no change."""
+        """The learner's estimate, (n_out, n_in) per layer; empty where it asked for no change."""
         return host(self.gradient or [])
 
     @cached_property
     def truth(self) -> list[Array]:
-        """The true gradient, (n_out, n_in) a layer: the oracle's, at the activities of the baseline pass."""
+        """The true gradient, (n_out, n_in) per layer: the oracle's, at the activities of the baseline pass."""
         return host(self.exact.gradient(self.baseline))
 
     @cached_property
     def differences(self) -> list[Array] | None:
-        """Pre-activations of the second pass less the baseline's, (batch, values) a layer; ``None`` without one."""
+        """Pre-activations of the second pass less the baseline's, (batch, values) per layer; ``None`` without one."""
         if len(self.observations) < 2:
             return None
         pairs = zip(host(self.observations[1].activities), host(self.baseline.activities), strict=True)

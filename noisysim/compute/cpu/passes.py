@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from noisysim.common.types import Floats, Ints, Words
 from noisysim.compute import execution
-from noisysim.compute.cpu.loop_types import Chips, Numbers, PassLoops
+from noisysim.compute.cpu.loop_types import Chips, Numbers, Pair, PassLoops
 from noisysim.compute.jit import specialised
 from noisysim.compute.layout import DROP_STREAM, FIRST_TILE, ON_LINE, ON_WEIGHTS, TILES
 from noisysim.compute.observation_buffers import Observed
@@ -18,7 +18,6 @@ from noisysim.compute.protocols import Addition, Call, Standing
 from noisysim.networks.tiling import Network, Room, Stage
 
 NOTHING = np.zeros(0, np.float32)
-Span: TypeAlias = tuple[int, int]
 MEMBERS = 16
 """Most chips that one task takes a block of samples through."""
 
@@ -44,7 +43,7 @@ class Passes:
         self._geometry = net.geometry()
         self._stages = {training: net.stages(training) for training in (False, True)}
         self._undriven: dict[int, Ints] = {}
-        self._cuts: dict[Span, list[tuple[Span, Span]]] = {}
+        self._cuts: dict[Pair, list[tuple[Pair, Pair]]] = {}
 
     def forward(self, x: Floats, standing: Standing, call: Call) -> None:
         """Passes of the inputs (chips batch, n_in): into ``call.observed``, and ``standing.peaks`` raised.
@@ -63,7 +62,7 @@ class Passes:
         sides, spare = 1 if self._noisy else 2, 0 if observed.whole else count - 1
         chips, noise = self._chip(standing), (call.first_sample, call.first_pass, standing.keys)
 
-        def block(stage: Stage, span: Span, members: Span, peaks: Floats) -> None:
+        def block(stage: Stage, span: Pair, members: Pair, peaks: Floats) -> None:
             passes = (
                 observed.inputs, observed.activities, perturbations, places, call.fork, observed.masks, call.digital,
                 call.convert, peaks,
@@ -138,7 +137,7 @@ class Passes:
         """Move the ranges of converters towards the largest values that they met, (chips, tiles), and forget these."""
         self._loops.follow_peaks(ranges, peaks)
 
-    def _parts(self, batch: int, rows: int) -> list[tuple[Span, Span]]:
+    def _parts(self, batch: int, rows: int) -> list[tuple[Pair, Pair]]:
         """Samples of each chip, and chips, that one task does: several chips where batches are small."""
         if (batch, rows) not in self._cuts:
             at_once = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))

@@ -46,15 +46,6 @@ def unit_normal(u, n, sample, number, stream, keys, chip):
 
 
 @device
-def unit_uniform(u, n, sample, number, stream, keys, chip):
-    """The draw in (0, 1) of unit u of n."""
-    q = (n + 3) // 4
-    b0, b1, b2, b3 = four_bits(u % q, sample, number, stream, keys, chip)
-    word = u // q
-    return uniform(b0 if word == 0 else b1 if word == 1 else b2 if word == 2 else b3)
-
-
-@device
 def put(out, r, i, q, n, v0, v1, v2, v3):
     """Write the values of one counter to their units."""
     out[r, i] = v0
