@@ -41,16 +41,23 @@ def _status(words: list[str]) -> Any:
         sys.stdout.flush()
     except cyclopts.CycloptsError as error:
         return f"noisysim: {' '.join(printable(error).split())}"
-    except BrokenPipeError:  # the reader has seen enough, as ``| head`` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
+    except BrokenPipeError:
+        return _reader_left()
     except (ValueError, TypeError, OSError, MemoryError, ImportError, BackendError) as error:
         return f"noisysim: {' '.join(printable(error).split())}"
     except KeyboardInterrupt:
         return 130
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # what prints tables and help ends the process itself
+            return _reader_left()
         return ended.code
     return 0
+
+
+def _reader_left() -> int:
+    """The exit status where the reader has seen enough, as ``| head`` does; what is still to be written is lost."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _PIPE_CLOSED
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import cyclopts
 from noisysim import devices, learners, tasks
 from noisysim.chip import diagnostics
 from noisysim.cli.app import app
-from noisysim.common.fields import check_names
+from noisysim.common.fields import check_settings
 from noisysim.common.registry import Registry
 from noisysim.compute import losses
 from noisysim.learners import optimizers
@@ -55,76 +55,35 @@ def show_device(name: str, *, out: Path | None = None, seed: int = 0) -> None:
     print(target)
 
 
-@app.command(name="learners")
-def list_learners(*names: str) -> None:
-    """List the learners, or the settings of some.
+_LISTS: tuple[tuple[str, Registry[Any, Any], str, str], ...] = (
+    ("learners", learners.REGISTRY, "learners, or the settings of some", "my_rule.py"),
+    ("optimizers", optimizers.REGISTRY, "optimizers, or the settings of some", "lion.py"),
+    ("tasks", tasks.REGISTRY, "tasks, or the settings of some", "my_task.py"),
+    ("losses", losses.REGISTRY, "losses", "huber.py"),
+    ("activations", activations.REGISTRY, "activation functions", "swish.py"),
+    ("diagnostics", diagnostics.REGISTRY, "diagnostics, or the settings of some", "my_probe.py"),
+)
+"""Commands that list a kind of part and nothing else: name, parts, what is listed, a file that has one."""
+
+
+def _list_command(name: str, registry: Registry[Any, Any], what: str, file: str) -> Callable[..., None]:
+    """A command that lists the parts of a kind; its docstring is its help."""
+
+    def command(*names: str) -> None:
+        _show(registry, names)
+
+    command.__doc__ = f"""List the {what}.
 
     Parameters
     ----------
     names : str
-        Learners by name, or files such as my_rule.py. Default: all that have a name.
+        {name.capitalize()} by name, or files such as {file}. Default: all that have a name.
     """
-    _show(learners.REGISTRY, names)
+    return command
 
 
-@app.command(name="optimizers")
-def list_optimizers(*names: str) -> None:
-    """List the optimizers, or the settings of some.
-
-    Parameters
-    ----------
-    names : str
-        Optimizers by name, or files such as lion.py. Default: all that have a name.
-    """
-    _show(optimizers.REGISTRY, names)
-
-
-@app.command(name="tasks")
-def list_tasks(*names: str) -> None:
-    """List the tasks, or the settings of some.
-
-    Parameters
-    ----------
-    names : str
-        Tasks by name, or files such as my_task.py. Default: all that have a name.
-    """
-    _show(tasks.REGISTRY, names)
-
-
-@app.command(name="losses")
-def list_losses(*names: str) -> None:
-    """List the losses.
-
-    Parameters
-    ----------
-    names : str
-        Losses by name, or files such as huber.py. Default: all that have a name.
-    """
-    _show(losses.REGISTRY, names)
-
-
-@app.command(name="activations")
-def list_activations(*names: str) -> None:
-    """List the activation functions.
-
-    Parameters
-    ----------
-    names : str
-        Activations by name, or files such as swish.py. Default: all that have a name.
-    """
-    _show(activations.REGISTRY, names)
-
-
-@app.command(name="diagnostics")
-def list_diagnostics(*names: str) -> None:
-    """List the diagnostics, or the settings of some.
-
-    Parameters
-    ----------
-    names : str
-        Diagnostics by name, or files such as my_probe.py. Default: all that have a name.
-    """
-    _show(diagnostics.REGISTRY, names)
+for _list in _LISTS:
+    app.command(_list_command(*_list), name=_list[0])
 
 
 @app.command(name="networks")
@@ -145,10 +104,10 @@ def _show(registry: Registry[Any, Any], names: Sequence[str]) -> None:
 
 
 def _show_one(registry: Registry[Any, Any], spec: str) -> None:
-    """What a part is, and a table of its settings; a spec may set some, whose names are checked."""
+    """What a part is, and a table of its settings; a spec may set some, which are checked."""
     name, settings = registry.parse(spec, {})
-    check_names(f"{registry.kind} {name!r}", settings, registry.fields(name))
     definition, defaults = registry.definition(name), registry.defaults(name)
+    check_settings(f"{registry.kind} {name!r}", settings, registry.fields(name), defaults)
     documented = inspect.getdoc(definition) if isinstance(definition, type) else registry.about(name)
     print((documented or "").partition("\n\nParameters\n")[0])  # the table has these
     rows = []

@@ -36,10 +36,10 @@ def is_array(value: object) -> TypeGuard[Array]:
 
 def backend_name(array: object) -> str:
     """The name of the backend that computes on an array; "cpu" for all that is neither registered nor on a GPU."""
-    known = _KNOWN.get(type(array))
-    if known is None:
+    try:
+        return _KNOWN[type(array)][0]  # asked for in every operation
+    except KeyError:
         return _GPU if _on_gpu(array) else "cpu"
-    return known[0]
 
 
 def namespace_of(array: object) -> ModuleType:

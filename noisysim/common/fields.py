@@ -238,9 +238,16 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def checked(owner: str, cls: type, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings against the declarations of a class; where the default is True or False, so must the value be."""
+    return check_settings(owner, settings, declared(cls), defaults)
+
+
+def check_settings(
+    owner: str, settings: Mapping[str, Any], specs: Mapping[str, Field], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
     """Settings against their declarations; where the default is True or False, so must the value be."""
     check_names(owner, settings, defaults)
-    specs, values = declared(cls), {}
+    values = {}
     for name, value in settings.items():
         if isinstance(defaults[name], bool):
             values[name] = check_switch(f"{owner}.{name}", value)

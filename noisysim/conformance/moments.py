@@ -29,14 +29,16 @@ def check(device: Device) -> list[Finding]:
     findings = []
     for hook, at in points.items():
         law = laws.get(f"{hook}_law")
-        draws = [_drawn(device, hook, active[hook], point) for point in at]
+        samples = [_drawn(device, hook, active[hook], point) for point in at]
         if law is None:
             middle = len(at) // 2
-            measured = f"mean {draws[middle].mean():.4g}, std {draws[middle].std():.3g} at {_spelt(hook, at[middle])}"
+            measured = (
+                f"mean {samples[middle].mean():.4g}, std {samples[middle].std():.3g} at {_spelt(hook, at[middle])}"
+            )
             findings.append(Finding(f"moments: {hook}", None, f"no law declared; measured {measured}"))
             continue
         known = device._replace(adc_range=1.0) if getattr(device, "adc_range", None) == 0 else device
-        faults = {point: _against(law(*point, known), x, tests) for point, x in zip(at, draws, strict=True)}
+        faults = {point: _against(law(*point, known), x, tests) for point, x in zip(at, samples, strict=True)}
         wrong = [f"at {_spelt(hook, point)} {fault}" for point, fault in faults.items() if fault]
         right = f"as {hook}_law says at {len(at)} points, {DRAWS:,} draws each"
         text = f"{wrong[0]} ({len(wrong)} of {len(at)} points)" if wrong else right

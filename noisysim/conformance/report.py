@@ -73,5 +73,6 @@ class Note(Exception):
 
 
 def require(condition: object, fault: str) -> None:
+    """Raise a Failure that says what is wrong, unless the condition holds."""
     if not condition:
         raise Failure(fault)

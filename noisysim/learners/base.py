@@ -148,9 +148,9 @@ class Learner:
     def __init_subclass__(cls, **named: Any) -> None:
         """Let every rule's `update` count `State.step`, from wherever it is called; take a method by its old name."""
         super().__init_subclass__(**named)
-        if "heard" in vars(cls) and "sigma_at_floor" not in vars(cls):
+        if "heard" in cls.__dict__ and "sigma_at_floor" not in cls.__dict__:
             deprecated(f"{cls.__name__}.heard", f"{cls.__name__}.sigma_at_floor", since="0.1")
-            cls.sigma_at_floor = vars(cls)["heard"]  # type: ignore[method-assign]
+            cls.sigma_at_floor = cls.__dict__["heard"]  # type: ignore[method-assign]
         if not hasattr(cls.update, "counts"):
             cls.update = _counted(cls.update)  # type: ignore[method-assign]
 
@@ -245,7 +245,7 @@ class Learner:
     def heard(self, floor: float, net: Architecture) -> float:
         """Deprecated: `sigma_at_floor`."""
         deprecated("Learner.heard", "Learner.sigma_at_floor", since="0.1")
-        methods = ((vars(cls).get("sigma_at_floor"), vars(cls).get("heard")) for cls in type(self).__mro__)
+        methods = ((cls.__dict__.get("sigma_at_floor"), cls.__dict__.get("heard")) for cls in type(self).__mro__)
         rule = next(new for new, old in methods if new is not None and new is not old)  # an old one may ask its base
         return float(rule(self, floor, net))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import shlex
@@ -15,15 +14,22 @@ import noisysim.devices as devices
 from noisysim import learners, tasks
 from noisysim.chip import diagnostics
 from noisysim.common.fields import parse_spec
+from noisysim.common.registry import Registry
+from noisysim.common.user_files import split
 from noisysim.learners import optimizers
-from noisysim.networks import layers
+from noisysim.networks import activations, layers
 from noisysim.runs import api
 from noisysim.runs import config as configuration
 from noisysim.tasks import own
 
 USUAL = {**{name: p.default for name, p in inspect.signature(api.run).parameters.items()}, "oracle": False}
 """Defaults of a run's options; for a learner that needs the oracle the option is written nevertheless."""
-_KINDS: dict[str, Mapping[str, type]] = {"learner": learners.LEARNERS, "optimizer": optimizers.OPTIMIZERS}
+_REGISTRIES: dict[str, Registry[Any, Any]] = {
+    "device": devices.REGISTRY, "learner": learners.REGISTRY, "optimizer": optimizers.REGISTRY,
+    "activation": activations.REGISTRY, "diagnostics": diagnostics.REGISTRY,
+}  # fmt: skip
+_FOR_READERS = ("source", "identity", "title")
+"""What the record of a part has that no argument of `noisysim.run` needs."""
 
 
 class Reproduction(NamedTuple):
@@ -60,9 +66,8 @@ def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction
     notes = files(plain)
     if unnamed := _only_in_python(plain):
         return Reproduction("", "", _python(plain, unnamed, out), notes)
-    arguments = configuration.rerunnable(plain)
-    arguments["device"] = {k: v for k, v in arguments["device"].items() if k != "source"}
-    words = _words(arguments, plain["task"])
+    arguments = _arguments(plain)
+    words = _words(arguments, plain)
     if words is None:  # a path that cannot stand between commas
         command = f"noisysim run --config run.toml --out {shlex.quote(out)}"
     else:
@@ -70,20 +75,59 @@ def reproduction(config: Mapping[str, Any], out: str = "run.h5") -> Reproduction
     return Reproduction(command, tomli_w.dumps(arguments), "", notes)
 
 
+def _arguments(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings as arguments of `noisysim.run`: of users' files the hashes, and nothing of what is in them.
+
+    No file is looked for, nor executed.
+    """
+    plain = {**plain, "activation": _activation(plain), "task": _brief(plain["task"])}
+    plain.pop("activations", None)
+    if "loss_part" in plain["task"]:
+        plain["task"]["loss_part"] = _brief(plain["task"]["loss_part"])
+    for kind in ("device", "learner", "optimizer", "activation"):
+        plain[kind] = _brief(plain[kind])
+    plain["diagnostics"] = [_brief(one) for one in plain["diagnostics"]]
+    return configuration.rerunnable(plain)
+
+
+def _brief(described: object) -> object:
+    """A part without what is for readers only; the name of one of the package's own stays one."""
+    return {k: v for k, v in described.items() if k not in _FOR_READERS} if isinstance(described, dict) else described
+
+
+def _activation(plain: Mapping[str, Any]) -> Any:
+    """The record of the network's activation function, or its name if it is the package's own."""
+    own = {one["name"]: one for one in plain.get("activations", [])}
+    return own.get(plain["activation"], plain["activation"])
+
+
 def _only_in_python(config: dict[str, Any]) -> list[str]:
-    """The arguments that cannot be named: arrays, and objects of classes that a user wrote."""
-    names = [] if _is_task(config["task"]["name"]) and not _is_own(config["task"]) else ["task"]
-    names += [name for name, known in _KINDS.items() if config[name]["name"] not in known or _is_own(config[name])]
-    if any(one["name"] not in diagnostics.DIAGNOSTICS or _is_own(one) for one in config["diagnostics"]):
+    """The arguments that cannot be named: arrays, and objects that a user made."""
+    task, names = config["task"], []
+    if not _is_named(task, _is_task(task["name"])):
+        names.append("task")
+    if "loss_part" in task and not _is_named(task["loss_part"]):
+        names.append("loss")
+    names += [n for n in ("learner", "optimizer") if not _is_named(config[n], config[n]["name"] in _known(n))]
+    if any(not _is_named(one) for one in config.get("activations", [])):
+        names.append("activation")
+    if any(not _is_named(one, one["name"] in _known("diagnostics")) for one in config["diagnostics"]):
         names.append("diagnostics")
     if config["device"]["name"].startswith("__main__."):
         names.append("device")
     return names
 
 
-def _is_own(described: Mapping[str, Any]) -> bool:
-    """Whether a part was an object of a user's class, which may have the name of a built-in one."""
-    return "identity" in described
+def _is_named(described: Mapping[str, Any], known: bool = False) -> bool:
+    """Whether a name finds a part: of a file, of an installed package, or one that is known; of an object it does not.
+
+    An object of a user's class may have the name of a part that is known.
+    """
+    return "source" in described or (known and "identity" not in described)
+
+
+def _known(kind: str) -> list[str]:
+    return _REGISTRIES[kind].names()
 
 
 def _is_task(name: str) -> bool:
@@ -93,6 +137,10 @@ def _is_task(name: str) -> bool:
 def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
     """A script, in which ``...`` stands for what its reader has to fill in."""
     lines = ["import noisysim", "", f"config = noisysim.load({out!r}).config"]
+    if "activations" in config:
+        lines.append("del config['activations']  # records of code")
+    if "loss" in unnamed:
+        lines.append(f"config['task']['settings']['loss'] = ...  # the loss {_short(config['task']['loss'])}")
     if config["task"]["name"] == "arrays":
         lines.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test) or (x, y)")
         settings = "seed=config['seed'], **config['task']['settings']"
@@ -104,6 +152,8 @@ def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
     for name in ("learner", "optimizer"):
         if name in unnamed:
             lines.append(f"config[{name!r}] = ...  # {_short(config[name]['name'])}, with the settings listed above")
+    if "activation" in unnamed:
+        lines.append(f"config['activation'] = ...  # {_short(config['activation'])}")
     if "diagnostics" in unnamed:
         lines.append("config['diagnostics'] = [...]  # with your own among them")
     if "device" in unnamed:
@@ -120,29 +170,37 @@ def _short(name: str) -> str:
 def files(config: dict[str, Any]) -> list[str]:
     """The files and the data of a run, and the checksums that identify them."""
     device, task = config["device"], config["task"]
-    sentences = []
-    if "sha256" in device:
-        sentences.append(f"Device {device['name']}, SHA-256 {device['sha256']}.")
+    parts = [("Device", device), *((kind.capitalize(), config[kind]) for kind in ("learner", "optimizer"))]
+    parts += [("Activation function", one) for one in config.get("activations", [])]
+    parts += [("Diagnostic", one) for one in config["diagnostics"]]
+    parts += [("Task", task), ("Loss", task.get("loss_part", {}))]
+    sentences = [f"{kind} {one['name']}, SHA-256 {one['sha256']}." for kind, one in parts if "sha256" in one]
     for field in (name.removesuffix("_sha256") for name in device if name.endswith("_sha256")):
         sentences.append(f"Data file of the device {device[field]}, SHA-256 {device[field + '_sha256']}.")
-    where = "Task file" if task["name"] not in tasks.names() and _is_task(task["name"]) else "Data of task"
+    where = "Data of task"
+    if "source" not in task and task["name"] not in tasks.names() and _is_task(task["name"]):
+        where = "Task file"
     return [*sentences, f"{where} {task['name']}: CRC-32 of the arrays {task['crc32']}."]
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
-def _words(arguments: dict[str, Any], task: dict[str, Any]) -> list[str] | None:
+def _words(arguments: dict[str, Any], plain: Mapping[str, Any]) -> list[str] | None:
     """The options; None if one of them cannot be written as a word."""
-    specs = {name: _spec(arguments[name], _defaults(name, arguments[name])) for name in ("device", *_KINDS)}
-    specs["task"] = _spec(arguments["task"], _task_defaults(task["name"]))
-    watched = [_spec(one, _fields(diagnostics.DIAGNOSTICS[one["name"]])) for one in arguments["diagnostics"]]
-    if "" in [*specs.values(), *watched]:
+    specs = {kind: _spec(arguments[kind], _usual(kind, plain[kind])) for kind in ("device", "learner", "optimizer")}
+    specs["task"] = _spec(arguments["task"], _task_defaults(plain["task"]))
+    watched = [
+        _spec(one, _usual("diagnostics", described))
+        for one, described in zip(arguments["diagnostics"], plain["diagnostics"], strict=True)
+    ]
+    if "" in [*specs.values(), *watched] or any(word.startswith("-") for word in watched):
         return None
-    plain = {k: v for k, v in arguments.items() if k not in (*specs, "layers", "diagnostics")}
+    others = {k: v for k, v in arguments.items() if k not in (*specs, "layers", "diagnostics")}
+    others["activation"] = plain["activation"]
     words = [_option("task", specs["task"]), _layers(arguments["layers"])]
     words += [_option(name, specs[name]) for name in ("device", "learner", "optimizer")]
-    for name, value in plain.items():
+    for name, value in others.items():
         if value != USUAL[name] or name == "seed":
             words.append(_switch(name, value) if isinstance(value, bool) else _option(name, value))
     if watched:
@@ -168,12 +226,15 @@ def _layers(plain: list[Any]) -> str:
 
 def _spec(described: dict[str, Any], usual: Mapping[str, Any]) -> str:
     """``name:field=value,...`` with the fields that are not at their defaults; "" if that would not be read again."""
-    settings = {k: v for k, v in described.items() if k != "name" and (k not in usual or usual[k] != v)}
-    settings = {k: v for k, v in settings.items() if not k.endswith("sha256")}
-    if not settings:
-        return str(described["name"])
+    name = str(described["name"])
+    settings = {k: v for k, v in described.items() if k != "name" and not k.endswith("sha256")}
+    if isinstance(loss := settings.get("loss"), dict):
+        settings["loss"] = loss["name"]
+    settings = {k: v for k, v in settings.items() if k not in usual or usual[k] != v}
     inside = ",".join(f"{k}={_bare(v)}" for k, v in settings.items())
-    return f"{described['name']}:{inside}" if _read(inside) == settings else ""
+    spec = f"{name}:{inside}" if settings else name
+    is_read = not name.endswith(".py") or split(spec) == (name, inside)
+    return spec if is_read and _read(inside) == settings else ""
 
 
 def _bare(value: object) -> str:
@@ -189,19 +250,14 @@ def _read(inside: str) -> dict[str, Any] | None:
         return None
 
 
-def _defaults(name: str, described: dict[str, Any]) -> Mapping[str, Any]:
-    """What fields of a device, learner or optimizer are by default; of users' devices none are known."""
-    if name != "device":
-        return _fields(_KINDS[name][described["name"]])
-    if described["name"] not in devices.BUILT_IN:
+def _usual(kind: str, described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the settings of a part are by default; of users' parts none are known, as nothing of them is executed."""
+    name, registry = described["name"], _REGISTRIES[kind]
+    return registry.defaults(name) if "source" not in described and name in registry.names() else {}
+
+
+def _task_defaults(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "source" in described:
         return {}
-    return dict(devices.defaults(devices.kind(described["name"])))
-
-
-def _fields(cls: type) -> Mapping[str, Any]:
-    return {field.name: getattr(cls, field.name) for field in dataclasses.fields(cls)}
-
-
-def _task_defaults(name: str) -> Mapping[str, Any]:
-    cls = tasks.settings(name) if name in tasks.names() else own.OwnSettings
+    cls = tasks.settings(described["name"]) if described["name"] in tasks.names() else own.OwnSettings
     return dict(getattr(cls, "_field_defaults", {}))

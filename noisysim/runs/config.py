@@ -212,9 +212,9 @@ def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
     if stored["name"] == "arrays":
         raise ValueError("this run learned arrays that its file does not hold: give them again as task=(x, y, ...)")
     name = stored["name"]
-    if ":" in name and not name.lower().endswith((".h5", ".hdf5")):  # with settings that no record confirms
-        raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, task=...")
     record = {name: stored[name] for name in ("source", "sha256") if name in stored}
+    if ":" in name and not record and not name.lower().endswith((".h5", ".hdf5")):  # settings that nothing confirms
+        raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, task=...")
     arguments["task"] = {**task_settings(stored), **record, "name": name}
     return with_activations(arguments)
 

@@ -102,7 +102,7 @@ def _without_hashes(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**stored, **several, **single, "task": task}
 
 
-def _task(begun: Mapping[str, Any], task: Any, recorded: Any) -> Any:
+def _task(begun: Mapping[str, Any], task: object, recorded: object) -> object:
     """The data as `noisysim.tasks.get` takes them; of arrays, and of a file, with the run's settings."""
     learned = begun["task"]
     if isinstance(task, (tuple, list)) and learned["name"] == "arrays":

@@ -97,7 +97,7 @@ def _obstacle(config: Config, count: int) -> str:
         return "diagnostics look at one chip"
     if any("seed" in note for note in task.notes):  # a task says so if its seed has drawn anything of it
         return f"the data of task {task.name!r} depend on the seed"
-    if config.backend != "cpu" and "pulse" in devices.own_hooks(config.device):
+    if backends.get(config.backend).BATCHED_PRODUCTS and "pulse" in devices.own_hooks(config.device):
         return "on a GPU pulses are counted for all chips together"
     net, rows = _net_and_rows(config)
     if chunks.additive(learner, net) and chunks.held_at_once(learner, net, count) < rows:

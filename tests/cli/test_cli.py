@@ -91,9 +91,10 @@ def test_the_program_runs_and_shows(tmp_path):
     assert shown.stdout.startswith(ran.stdout.partition("   figure")[0])
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(finished):
+@pytest.mark.parametrize("words", ["show run.h5", "learners", "tasks digits", "--help", "run --help", "networks"])
+def test_a_reader_that_has_seen_enough_is_no_error(words, finished):
     done = subprocess.Popen(
-        [sys.executable, "-c", "from noisysim import cli; cli.main()", "show", str(finished)],
+        [sys.executable, "-c", "from noisysim import cli; cli.main()", *words.replace("run.h5", str(finished)).split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -325,6 +326,8 @@ def test_parts_in_files_are_listed_beside_others(call, tmp_path, command, text, 
     setting = field.partition(" ")[0]
     assert call(command, f"{path}:{setting}=1")[1] == f"{mine}\n"
     assert f"has no field 'x{setting}'; did you mean {setting!r}?" in call(command, f"{path}:x{setting}=1")[2]
+    assert f"{setting} must be a number from 0 to 7" in call(command, f"{path}:{setting}=8")[2]
+    assert f"{setting} must be a number from 0 to 7" in call(command, f"{path}:{setting}=much")[2]
 
 
 def test_a_file_that_is_none_is_one_line(call, tmp_path):

@@ -386,7 +386,7 @@ PASSES = {
         lambda c: c.program([np.zeros((6, 5)), np.zeros((5, 3))]), ValueError,
         r"shapes \[\(5, 6\), \(3, 5\)\], not \[\(6, 5\), \(5, 3\)\]",
     ),
-    "updates-text": (lambda c: c.program("ab"), TypeError, r"updates must be a list of arrays, one per layer, not 'ab'"),
+    "updates-text": (lambda c: c.program("ab"), TypeError, r"updates must be a list of arrays, one per layer, not .ab"),
     "not-decorrelating": (
         lambda c: c.decorrelate([CALM, HIDDEN], 0.1), ValueError, r"does not decorrelate: .*decorrelate=True",
     ),
