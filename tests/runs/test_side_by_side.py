@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -245,10 +246,10 @@ def test_an_update_too_large_for_all_is_refused(monkeypatch):
         run_side_by_side(SEEDS, task=data(), **given)
 
 
-def test_pulses_on_a_gpu_are_refused():
+def test_pulses_are_refused_where_all_chips_are_written_at_once(monkeypatch):
     config = configuration.resolve(**arguments(device="pulsed"), seed=0)
     assert side_by_side.can_run_side_by_side(config, 3)
-    config.backend = "cuda"
+    monkeypatch.setattr(side_by_side.backends, "get", lambda name: SimpleNamespace(BATCHED_PRODUCTS=True))
     assert not side_by_side.can_run_side_by_side(config, 3)
 
 
