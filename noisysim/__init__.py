@@ -12,6 +12,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from noisysim.common import openers
 from noisysim.common.deprecation import MOVED, Aliases
 
 _HOME = {
@@ -31,11 +32,12 @@ _HOME = {
     "prepare": "runs.loop",
     "report": "reporting.report",
     "resume": "runs.api",
-    "retention": "runs.api",
+    "retention": "runs.retention",
     "run": "runs.api",
 }
 _MODULES = {
     "bench": "chip.bench",
+    "callbacks": "runs.callbacks",
     "conformance": "conformance",
     "devices": "devices",
     "diagnostics": "chip.diagnostics",
@@ -45,6 +47,7 @@ _MODULES = {
     "optimizers": "learners.optimizers",
     "papers": "papers",
     "plot": "reporting.plot",
+    "schedules": "runs.schedules",
     "tasks": "tasks",
     "theory": "learners.theory",
 }
@@ -60,9 +63,11 @@ if TYPE_CHECKING:
     from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
     from noisysim.reporting import plot
     from noisysim.reporting.report import report
-    from noisysim.runs.api import resume, retention, run
+    from noisysim.runs import callbacks, schedules
+    from noisysim.runs.api import resume, run
     from noisysim.runs.loop import adapt, prepare
     from noisysim.runs.result import Result
+    from noisysim.runs.retention import retention
     from noisysim.studies.engine import sweep
     from noisysim.studies.grids import by, grid
     from noisysim.studies.loading import load
@@ -72,10 +77,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "conformance",
-    "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "losses",
-    "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run", "sweep", "tasks",
-    "theory", "tune",
+    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "callbacks",
+    "conformance", "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners",
+    "load", "losses", "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run",
+    "schedules", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 sys.meta_path.insert(
@@ -114,6 +119,9 @@ def _part(name: str) -> Any:
             f"{error.name} is not beside this noisysim: Python is running in the source folder without an editable "
             "install; leave the folder, or run: pip install -e ."
         ) from None
+
+
+openers.register((".h5", ".hdf5"), lambda path: _part("runs.trained").opened(path))
 
 
 def __dir__() -> list[str]:

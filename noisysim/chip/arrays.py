@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -170,15 +171,22 @@ class Arrays(CellState):
         """The arrays that time changes."""
         return [self.now, self.weights, self.variances] if self.timed else []
 
-    def seen_at(self, clock: float) -> list[Cells]:
-        """What `show` shows at a time; the cells themselves stay as old as they are."""
+    @contextmanager
+    def standing_at(self, clock: float) -> Iterator[None]:
+        """In this block the cells are as old as they are at a time; after it they stand as before."""
         kept = [(array, array.copy()) for array in self.aged]
         self.age(clock)
-        shown = self.show(clock)
-        for array, value in kept:
-            array[...] = value
-            value.fill(0)  # freed memory tells nothing
-        return shown
+        try:
+            yield
+        finally:
+            for array, value in kept:
+                array[...] = value
+                value.fill(0)  # freed memory tells nothing
+
+    def seen_at(self, clock: float) -> list[Cells]:
+        """What `show` shows at a time; the cells themselves stay as old as they are."""
+        with self.standing_at(clock):
+            return self.show(clock)
 
     @property
     def knows_targets(self) -> bool:

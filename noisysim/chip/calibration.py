@@ -16,6 +16,8 @@ from noisysim.compute.rules.ranges import SPARE
 def calibrate(state: State, x: Floats, added: Added) -> None:
     """Set running statistics, then the ranges of converters, from what a pass of `x` gives.
 
+    Statistics that were given with the initial weights stay in the first calibration.
+
     Parameters
     ----------
     state : State
@@ -24,15 +26,19 @@ def calibrate(state: State, x: Floats, added: Added) -> None:
     added : Added
         What an undriven pass adds.
     """
+    adopted = [] if state.calibrated else state.normalisation.adopted
     state.calibrated = True
     normalised = state.normalisation.layers
     if not (state.numbers.calibrates or normalised):
         return
+    samples = len(x) // state.chips
     if len(x) > state.chips * execution.BLOCK_ROWS:
         some = x.reshape(state.chips, -1, x.shape[1])[:, : execution.BLOCK_ROWS]
         x = state.backend.xp.ascontiguousarray(some).reshape(-1, x.shape[1])
     observed = observation_buffers(state, None, len(x), 1)
-    for layer in normalised:
+    for layer in adopted:
+        state.normalisation.weigh(layer, samples)
+    for layer in sorted({*normalised} - {*adopted}):
         state.peaks[:] = 0
         run_passes(state, x, observed, added, convert=False)
         state.normalisation.start(layer, observed[0].activities[layer])

@@ -42,7 +42,7 @@ class Calls:
         x = checks.inputs(batch.inputs if isinstance(batch, Batch) else batch)
         rows, targets = len(x), checks.targets(batch, len(x)) if isinstance(batch, Batch) else None
         drives = as_drives(drives)
-        if any(drive.output_error for drive in drives) and not hasattr(getattr(batch, "loss", None), "error"):
+        if any(drive.output_error for drive in drives) and getattr(getattr(batch, "loss", None), "error", None) is None:
             raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
         if type(first_sample) is not int or first_sample:
             first_sample = checks.first_sample(first_sample, rows // state.chips, len(drives), state.next_pass)

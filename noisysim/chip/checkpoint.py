@@ -19,6 +19,7 @@ def save(state: State) -> dict[str, Array]:
         "counters": np.array([state.next_pass, state.arrays.writes, *flags], np.int64),
         "times": np.array(state.times),
         "cost": state.cost().array(),
+        "clipped": np.array(state.clipped),
     }
 
 
@@ -37,6 +38,7 @@ def load(state: State, saved: Mapping[str, Array]) -> None:
     state.times = saved["times"]
     state.arrays.done()  # what was written to make the chip is in the checkpoint's cost
     state.meter.cost = Cost.from_array(saved["cost"])
+    state.clipped = [float(share) for share in saved.get("clipped", np.zeros(state.net.depth))]
 
 
 def _completed(saved: Mapping[str, Array]) -> dict[str, Array]:

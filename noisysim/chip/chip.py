@@ -9,18 +9,18 @@ from typing import Any
 import numpy.typing as npt
 
 import noisysim.devices as devices
-from noisysim.chip import checkpoint, compensation, initial_weights, weight_normalisation
+from noisysim.chip import checkpoint, compensation, given_weights, initial_weights, weight_decay, weight_normalisation
 from noisysim.chip import first_layer as first_layers
-from noisysim.chip.arrays import Cells
+from noisysim.chip.arrays import erase
 from noisysim.chip.calls import Calls
 from noisysim.chip.checking import Checks, check_seeds
 from noisysim.chip.cost import Cost
 from noisysim.chip.decorrelation import decorrelate
 from noisysim.chip.first_layer import FirstLayer
-from noisysim.chip.initial_weights import INITS
-from noisysim.chip.oracle import Oracle
+from noisysim.chip.given_weights import Initial
+from noisysim.chip.granted import Granted
 from noisysim.chip.state import State
-from noisysim.common.fields import Field, check, check_choice, check_switch, shown
+from noisysim.common.fields import Field, check, check_choice, check_switch
 from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array
 from noisysim.compute import backends, seeding
@@ -34,9 +34,10 @@ from noisysim.networks.tiling import Network, network
 INJECTIONS = ("line", "digital")
 RATE = Field("per update", 0, 1, "step of the decorrelation")
 WAIT = Field("s", 0, 1e12)
+DECAY = Field("", 0, 1, "share of each weight")
 
 
-class Chip:
+class Chip(Granted):
     """One fabricated device carrying one network; the only object that knows weights and noise.
 
     What it lets out are observations. Its weights can be changed, not read; its noise can be neither.
@@ -64,11 +65,13 @@ class Chip:
     inject : {"line", "digital"}
         Where a drive's perturbation enters: at the line before the ADC, or after it.
     oracle : bool
-        Grant access that no real chip gives (`oracle`). The ideal device always does.
-    init : {"he", "he-uniform", "uniform", "glorot", "zero"}
-        Law of the initial weights, which the device writes like any others; biases start at zero. N(0, 2 / n_in) (He et
-        al. 2015), or uniform of that variance; uniform within 1 / sqrt(n_in); N(0, 2 / (n_in + n_out)) (Glorot & Bengio
-        2010); zero.
+        Grant access that no real chip gives (`oracle`, `weights`, `cells`). The ideal device always does.
+    init : {"he", "he-uniform", "uniform", "glorot", "zero"}, list, mapping, path, Result or Chip
+        Initial weights, which the device writes like any others. A law: N(0, 2 / n_in) (He et al. 2015), or uniform of
+        that variance; uniform within 1 / sqrt(n_in); N(0, 2 / (n_in + n_out)) (Glorot & Bengio 2010); zero; biases are
+        zero. Or given weights, the same for all chips: a list of arrays (n_out, n_in), with biases of pairs (W, b) or
+        with one more column; named arrays such as ``"0.weight"`` or ``"fc1.weight"``, in a mapping or in a file
+        ``.npz`` or ``.safetensors``; what a chip, the result of a run or its file hold (:doc:`/trained-elsewhere`).
     chips : int
         How many chips of the device to make, which differ in fabrication and noise and are asked for the same initial
         weights. Then a batch has the samples of the first chip, after them those of the second, and so on, and arrays
@@ -98,12 +101,11 @@ class Chip:
         bias: bool = False,
         inject: str = "line",
         oracle: bool = False,
-        init: str = "he",
+        init: Initial = "he",
         chips: int = 1,
     ):
         backend = backends.resolve(backend)
         check_choice("inject", inject, INJECTIONS)
-        check_choice("init", init, INITS)
         decorrelate = check_switch("decorrelate", decorrelate)
         bias, oracle = check_switch("bias", bias), check_switch("oracle", oracle)
         self.chips = check("", "chips", chips, CHIPS)
@@ -112,12 +114,15 @@ class Chip:
         self.network: Network = network(layers, activation, bias, resolve(self.device))
         self.architecture = Architecture(self.network.input_shape, self.network.blocks, self.network.bias)
         self.noisy = devices.is_noisy(self.device)
-        self.inject, self.init, self.backend = inject, init, backend
+        initial = given_weights.read(init, self.architecture)
+        self.init: str | dict[str, Any] = initial if isinstance(initial, str) else initial.record
+        self.inject, self.backend = inject, backend
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._checks = Checks(self.network, self.chips, backend)
+        weights = initial_weights.wanted(self.network, initial, seed)
         self._hidden = State(self.network, self.device, seed, self.chips, backend, decorrelate)
         self._calls = Calls(self._hidden, self._checks, inject == "digital")
-        initial_weights.load(self._hidden, init, seed)
+        initial_weights.load(self._hidden, initial, weights)
 
     # -- what it offers ------------------------------------------------------------------------------------------
 
@@ -153,6 +158,11 @@ class Chip:
     def clock(self) -> float:
         """Seconds since fabrication: those of reads, and those waited."""
         return self._hidden.clock
+
+    @property
+    def clipped(self) -> list[float]:
+        """Share of each layer's initial weights that lay beyond the range of its cells, and were clipped to it."""
+        return list(self._hidden.clipped)
 
     @property
     def converter_steps(self) -> list[float]:
@@ -243,22 +253,29 @@ class Chip:
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def program(self, updates: Sequence[Array]) -> None:
+    def program(self, updates: Sequence[Array], *, decay: float = 0.0) -> None:
         """Ask for a change of the weights; the device's write physics decides what happens.
 
         Parameters
         ----------
         updates : sequence of numpy.ndarray
             One (n_out, n_in) array per layer, to be added; with a bias its last column is the bias's.
+        decay : float
+            Share of each weight, biases excepted, that the same write takes off: of what the controller knows it to be.
 
         Raises
         ------
         TypeError, ValueError
             For what is no array of real numbers, does not fit, or is non-finite (`noisysim.common.plain_arrays`): then
-            no cell changes.
+            no cell changes. For `decay` on a device written by pulses in open loop, whose controller knows no weights.
         """
-        hidden = self._hidden
-        hidden.write(self._checks.updates(updates).flat, False)
+        hidden, changes = self._hidden, self._checks.updates(updates)
+        if decay:
+            weight_decay.check("decay", check("", "decay", decay, DECAY), self.device)
+            changes = weight_decay.decayed(hidden, changes, decay)
+        hidden.write(changes.flat, False)
+        if decay:
+            erase([changes.flat])
         hidden.meter.cost.updates += 1
         if hidden.numbers.calibrates:
             hidden.compiled.follow(hidden.ranges, hidden.peaks)
@@ -337,25 +354,6 @@ class Chip:
         """
         with self._hidden.aside():
             yield
-
-    def oracle(self, batch: Batch | None) -> Oracle:
-        """Access no real chip gives: exact weights and, of a batch, true gradients."""
-        if not self._oracle:
-            raise PermissionError(
-                f"device {devices.name_of(self.device)!r} grants no oracle access: ask for it by name with oracle=True"
-            )
-        if batch is not None and not isinstance(batch, Batch):
-            raise TypeError(f"the oracle is asked for a task's batch, or for weights alone by None, not {shown(batch)}")
-        weights, rotations = self._hidden.arrays.weight_arrays(), self._hidden.rotations
-        return Oracle(weights, rotations, self.architecture, batch, self.chips)
-
-    def cells(self) -> list[Cells]:
-        """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` per layer."""
-        if not self._oracle:
-            raise PermissionError(
-                f"device {devices.name_of(self.device)!r} does not show its cells: ask for them with oracle=True"
-            )
-        return self._hidden.arrays.seen_at(self._hidden.clock)
 
 
 # -- for checkpoints, and for checks of the simulation itself ----------------------------------------------------------

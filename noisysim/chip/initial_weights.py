@@ -1,54 +1,67 @@
-"""Initial weights: laws by name, drawn for each layer from the chip's key."""
+"""Initial weights: drawn by a law for each chip, or given and the same for all; written like any others."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from noisysim.chip import weight_laws
 from noisysim.chip.arrays import erase
+from noisysim.chip.given_weights import Given
 from noisysim.chip.state import State
 from noisysim.compute import layered, seeding
-from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
-from noisysim.compute.layout import OWN_STREAM
 from noisysim.networks.tiling import Network
 
-INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
-    "he": ("normal", lambda n_in, n_out: math.sqrt(2 / n_in)),
-    "he-uniform": ("uniform", lambda n_in, n_out: math.sqrt(6 / n_in)),
-    "uniform": ("uniform", lambda n_in, n_out: math.sqrt(1 / n_in)),
-    "glorot": ("normal", lambda n_in, n_out: math.sqrt(2 / (n_in + n_out))),
-    "zero": ("uniform", lambda n_in, n_out: 0.0),
-}
-"""Laws of initial weights: shape, and standard deviation or half width."""
+ROUNDING = np.float32(1 + 1e-6)
+"""Above the largest weight of cells by this factor, in float32, a weight is beyond it."""
 
 
-def load(state: State, law: str, seed: seeding.Seeds) -> None:
-    """Write the initial weights into new chips, as any others are written; what they cost is counted apart."""
+def wanted(net: Network, init: str | Given, seed: seeding.Seeds) -> list[Layered]:
+    """The initial weights, (n_out, n_in) per layer, that all chips share, or each one's.
+
+    Of weights of which nothing but the record is known, zeros.
+    """
+    if isinstance(init, Given):
+        return [layered.layered(init.weights) if init.weights else layered.zeros(net.shapes)]
     seeds = seed if isinstance(seed, Sequence) else [seed]
-    each = [_draw(state.net, law, seeding.key(one, "chip/weights")) for one in seeds]
+    return [weight_laws.draw(net, init, seeding.key(one, "chip/weights")) for one in seeds]
+
+
+def load(state: State, init: str | Given, each: Sequence[Layered]) -> None:
+    """Write the initial weights into new chips, as any others are written; what they cost is counted apart.
+
+    Parameters
+    ----------
+    state : State
+    init : str or Given
+        Which may give running statistics of batch normalisation as well.
+    each : sequence of Layered
+        What `wanted` gives; overwritten.
+    """
+    state.clipped = _clipped(state, each)
     initial = _stacked(each, state)
     state.write(initial.flat, True)
     erase([initial.flat, *(one.flat for one in each)])
     state.start_counting()
+    if isinstance(init, Given):
+        for layer, moments in enumerate(init.statistics):
+            if moments is not None:
+                state.normalisation.adopt(layer, moments)
 
 
-def _draw(net: Network, law: str, key: tuple[np.uint32, np.uint32]) -> Layered:
-    """Weights by a law, (n_out, n_in) per layer; biases are 0."""
-    draws, (shape, width) = specialised.draws(), INITS[law]
-    fill = draws.normals if shape == "normal" else draws.uniforms
-    initial = layered.empty(net.shapes)
-    for layer, weights in enumerate(initial):
-        n_out, n_in, block = weights.shape[0], net.fan_in[layer], net.blocks[layer]
-        fan_out = n_out * (n_in // block.source[2]) if block.is_conv else n_out
-        drawn = np.empty((n_out, n_in), np.float32)
-        fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, draws.stream_word(OWN_STREAM, layer, 0), *key)
-        weights[:, :n_in] = drawn
-        weights[:, n_in:] = 0
-        erase([drawn])
-    return initial
+def _clipped(state: State, each: Sequence[Layered]) -> list[float]:
+    """The share of each layer's weights that lie beyond what its cells can hold."""
+    arrays = state.arrays
+    if not arrays.has_cells:
+        return [0.0] * state.net.depth
+    shares = []
+    for of_chips, scale in zip(zip(*each, strict=True), arrays.scales, strict=True):
+        bound = ROUNDING / scale
+        # no copies of the weights, which would be left in freed memory
+        shares.append(float(np.mean([(weights > bound) | (weights < -bound) for weights in of_chips])))
+    return shares
 
 
 def _stacked(each: Sequence[Layered], state: State) -> Layered:

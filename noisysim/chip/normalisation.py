@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Floats
+from noisysim.common.types import Doubles, Floats
 from noisysim.compute import algebra
 from noisysim.compute.layout import NORM_AT
 from noisysim.networks.architecture import Architecture
@@ -75,6 +75,27 @@ class Normalisation:
         """Set a layer's running statistics to those of its activities."""
         self._counts[:, self.layers.index(layer)] = 0
         self.track(layer, activities, 1.0)
+
+    @property
+    def adopted(self) -> list[int]:
+        """The layers that have running statistics before any activities were seen, or have seen some."""
+        return [layer for k, layer in enumerate(self.layers) if float(self._counts[0, k]) > 0]
+
+    def adopt(self, layer: int, moments: Doubles) -> None:
+        """Set a layer's running statistics on all chips, (2, units); how much they weigh is settled by `weigh`."""
+        here = self._units(layer)
+        self.statistics[:, here] = self._xp.asarray(np.tile(moments, self._chips))
+        self._counts[0, self.layers.index(layer)] = 1
+        self._follow(layer, self.statistics[:, here], self.norms)
+
+    def weigh(self, layer: int, samples: int) -> None:
+        """Let a layer's running statistics weigh as if they were those of many batches of so many samples."""
+        here, counts, norm = self._units(layer), self._counts[:, self.layers.index(layer)], self._net.norms[layer]
+        assert norm is not None
+        values, largest = samples * self._net.positions[layer], max(samples, BATCH)
+        kept = (1 - norm.rate) ** (samples / largest) if norm.rate else 0.0
+        counts[0], counts[1], counts[2] = values / (1 - kept), values / (1 - kept * kept), largest
+        self._squares[here] = self.statistics[1, here] * (counts[0] - counts[1] / counts[0])
 
     def track_all(self, activities: Sequence[Any]) -> None:
         """Move the running statistics of every normalised layer, each at its own rate."""

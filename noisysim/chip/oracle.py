@@ -33,6 +33,14 @@ class Oracle:
         self._xp, self._put = backend.xp, backend.put
         self._batch: Any = batch
 
+    def plain_weights(self) -> list[Any]:
+        """Weights of the network that does the same without decorrelation, (chips, n_out, n_in): W R, biases as are."""
+        plain = [weights.reshape(self._chips, -1, weights.shape[1]).copy() for weights in self.weights]
+        for weights, rotation in zip(plain, self.rotations, strict=False):
+            n = rotation.shape[1]
+            weights[..., :n] = self._xp.matmul(weights[..., :n], rotation.reshape(self._chips, n, n))
+        return plain
+
     def chip(self, m: int) -> Oracle:
         """The oracle of the m-th of several chips."""
 
@@ -55,6 +63,8 @@ class Oracle:
             (batch, n_out), to be brought back in place of the true output error.
         """
         if error is None:
+            if self._batch.loss.error is None:
+                raise ValueError(f"the loss {self._batch.loss.name!r} has no derivative: there is no true gradient")
             targets = self._put(self._batch.targets)
             error = self._batch.loss.error(observation.output, targets)
         signals = layered.empty([a.shape for a in observation.activities], self._xp)

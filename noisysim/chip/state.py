@@ -62,6 +62,8 @@ class State:
     next_pass : int
         Number of the next pass, from which its noise is counted.
     meter : Meter
+    clipped : list of float
+        Share of the initial weights that was beyond the range of cells, per layer.
     compiled : Passes
         What runs passes on the backend.
     """
@@ -100,6 +102,7 @@ class State:
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
         self.meter = Meter(chips)
+        self.clipped = [0.0] * net.depth
         self.compiled = _compiled(self)
         erase_with(self, self.secrets)
 

@@ -19,6 +19,7 @@ from noisysim.compute import losses
 from noisysim.learners import optimizers
 from noisysim.networks import activations, layers
 from noisysim.reporting import plot
+from noisysim.runs import callbacks, schedules
 
 devices_app = cyclopts.App(name="devices", help="List devices, or the fields of some, or draw what one does.")
 app.command(devices_app)
@@ -62,6 +63,8 @@ _LISTS: tuple[tuple[str, Registry[Any, Any], str, str], ...] = (
     ("losses", losses.REGISTRY, "losses", "huber.py"),
     ("activations", activations.REGISTRY, "activation functions", "swish.py"),
     ("diagnostics", diagnostics.REGISTRY, "diagnostics, or the settings of some", "my_probe.py"),
+    ("schedules", schedules.REGISTRY, "schedules of the learning rate, or the settings of some", "my_schedule.py"),
+    ("callbacks", callbacks.REGISTRY, "callbacks, or the settings of some", "my_callback.py"),
 )
 """Commands that list a kind of part and nothing else: name, parts, what is listed, a file that has one."""
 

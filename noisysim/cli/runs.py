@@ -14,6 +14,7 @@ from noisysim.reporting import plot as plots
 from noisysim.runs import api, signals
 from noisysim.runs import config as configuration
 from noisysim.runs.result import Result
+from noisysim.runs.retention import retention
 
 
 @app.command(name="run")
@@ -46,10 +47,10 @@ def resume(arguments: dict[str, Any]) -> None:
 
 
 @app.command(name="retention")
-@command_of(api.retention)
-def retention(arguments: dict[str, Any]) -> None:
+@command_of(retention)
+def test_after_ageing(arguments: dict[str, Any]) -> None:
     """Test a chip after it has aged, and print a line per time."""
-    tests = api.retention(**arguments)
+    tests = retention(**arguments)
     print(f"{'seconds':>12}  test loss  test accuracy")
     for seconds, loss, accuracy in zip(*tests.values(), strict=True):
         print(f"{seconds:>12g}  {loss:>9.4g}" + ("" if np.isnan(accuracy) else f"  {100 * accuracy:>11.1f} %"))
@@ -60,5 +61,5 @@ def _print_result(result: Result, picture: str | None) -> None:
     if picture:
         result.plot(picture)
         print(f"{'figure':>9}  {picture}")
-    if result.status == "stopped":
+    if result.status == "stopped" and not result.reason:
         sys.exit(signals.LIMIT_STATUS)

@@ -92,7 +92,8 @@ def tune(
     out : Path
         File for the runs of the search. Default: study-rates.h5 beside study.toml.
     choose : str
-        "stable", the largest rate up to which it learns, or "loss", the one with the lowest training loss.
+        "stable", the largest rate up to which it learns, "loss", the one with the lowest training loss, or
+        "validation_loss", the one with the lowest loss on validation data.
     start : float
         Lowest rate.
     factor : float

@@ -1,9 +1,11 @@
-"""Parts that are pairs of functions, the second called as the first with an ending: losses and activations."""
+"""Parts that are pairs of functions, the second called as the first with an ending: losses and activations.
+
+Of a function that stands alone the second is found another way, or is missing.
+"""
 
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -31,34 +33,63 @@ class FunctionPairs(Generic[T]):
         For messages.
     fault : callable
         What is wrong with a part, tried on a few values; "" if nothing is.
+    second : callable
+        ``second(function)``: the second function of one that stands alone, or ``None`` if it has none.
     """
 
     error = UserError
 
     def __init__(
-        self, kind: str, cls: type[T], ending: str, arguments: int, noun: str, example: str, fault: Callable[[T], str]
+        self,
+        kind: str,
+        cls: type[T],
+        ending: str,
+        arguments: int,
+        noun: str,
+        example: str,
+        fault: Callable[[T], str],
+        second: Callable[[types.FunctionType], types.FunctionType | None],
     ):
-        self.kind, self.noun, self.nouns, self.example = kind, noun, "pairs of functions", example
+        self.kind, self.noun, self.nouns, self.example = kind, noun, "functions", example
         self._cls: Any = cls
-        self._ending, self._arguments, self._fault = ending, arguments, fault
+        self._ending, self._arguments, self._fault, self._second = ending, arguments, fault, second
+        self._alone: dict[types.FunctionType, T] = {}
 
     def defined(self, module: types.ModuleType) -> dict[str, T]:
-        """The pairs of a module."""
+        """The pairs of a module; of one without any, what its functions are that take the arguments of one."""
         functions = {
             name: value for name, value in vars(module).items()
             if isinstance(value, types.FunctionType) and value.__module__ == module.__name__
+            and not name.startswith("_")
         }  # fmt: skip
-        return {
+        pairs = {
             name: self._cls(name, functions[name], functions[f"{name}{self._ending}"])
             for name in functions
-            if not name.startswith("_") and f"{name}{self._ending}" in functions
+            if f"{name}{self._ending}" in functions
         }
+        return pairs or {name: self._of(f) for name, f in functions.items() if self._takes_the_arguments(f)}
 
     def definition(self, value: object) -> T | None:
-        """A pair itself, or the one whose first function it is."""
+        """A pair itself, or the one whose first function it is; a function that stands alone has no other."""
         if isinstance(value, types.FunctionType):
-            return self.defined(sys.modules[value.__module__]).get(value.__name__)
+            name, beside = value.__name__, value.__globals__
+            partner = beside.get(f"{name}{self._ending}")
+            pair: T | None = self._cls(name, value, partner)
+            is_pair = isinstance(partner, types.FunctionType) and beside.get(name) is value
+            return pair if is_pair else self._of(value)
         return value if isinstance(value, self._cls) else None
+
+    def _of(self, function: types.FunctionType) -> T:
+        """What a function that stands alone amounts to: always the same object for the same function."""
+        if function not in self._alone:
+            if not function.__name__.isidentifier():
+                raise self.error(f"{self.kind}: give the function a name (def NAME ...), which is recorded")
+            self._alone[function] = self._cls(function.__name__, function, self._second(function))
+        return self._alone[function]
+
+    def _takes_the_arguments(self, function: types.FunctionType) -> bool:
+        code = function.__code__
+        return code.co_argcount == self._arguments and not code.co_kwonlyargcount and not function.__defaults__
 
     def module(self, definition: T) -> str:
         """Where the first function is written."""
@@ -96,17 +127,17 @@ class FunctionPairs(Generic[T]):
 
     def identity(self, part: T) -> dict[str, Any]:
         """Where the functions are and digests of their code."""
-        return identity.of_functions(*part[1:3])
+        return identity.of_functions(*filter(None, part[1:3]))
 
     def examine(self, definition: T, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse functions that take other arguments, or that return what they must not."""
-        for function in definition[1:3]:
+        for function in (definition[1], *filter(None, definition[2:3])):
             if not isinstance(function, types.FunctionType):
                 kind = type(function).__name__
                 raise self.error(f"{self.kind} {definition[0]!r} must be plain functions, not {kind}")
             code = function.__code__
             where = f"{path or code.co_filename}:{code.co_firstlineno}"
-            if code.co_argcount != self._arguments or code.co_kwonlyargcount or function.__defaults__:
+            if not self._takes_the_arguments(function):
                 raise self.error(f"{where}: {function.__name__} must take {self._arguments} arguments: {self.example}")
         if fault := self._fault(definition):
             raise self.error(f"{path or definition[1].__code__.co_filename}: {self.kind} {definition[0]!r}: {fault}")

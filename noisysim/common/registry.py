@@ -102,7 +102,7 @@ class Registry(Generic[D, T]):
     Parameters
     ----------
     kind : str
-        "learner", "task", "optimizer", "loss", "activation", "device" or "diagnostic".
+        "learner", "task", "optimizer", "loss", "activation", "device", "diagnostic", "schedule" or "callback".
     form : Form
     built_in : mapping
         The package's own definitions by name; what is added to it is found as well.
@@ -268,7 +268,7 @@ class Registry(Generic[D, T]):
         qualname = getattr(definition, "__qualname__", name)
         if definition is None or cls != f"{self._form.module(definition)}.{qualname}":
             call = f"{cls.rpartition('.')[2]}(...)"
-            call = f"diagnostics=[{call}]" if self.kind == "diagnostic" else f"{self.kind}={call}"
+            call = f"{self.kind}s=[{call}]" if self.kind in ("diagnostic", "callback") else f"{self.kind}={call}"
             reason = f"{self.kind} {name!r} was an object of class {cls}, which no name finds"
             raise ValueError(f"{reason}: give it again, {call}")
         return definition

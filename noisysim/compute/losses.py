@@ -5,6 +5,7 @@ Losses are sums in float64 over float32 outputs: a perturbation of 1e-5 changes 
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,12 +22,15 @@ from noisysim.compute import backends
 class Loss(NamedTuple):
     """A loss and its derivative, on the backend of their arguments; calling it gives its value.
 
+    Without a derivative it is a score that is asked for, such as the reward that a simulator gives: rules that learn
+    from the scalar loss alone can learn it, others are refused.
+
     Attributes
     ----------
     name : str
     value : callable
         ``value(output, targets) -> (batch,)`` float64.
-    error : callable
+    error : callable or None
         ``error(output, targets) -> (batch, n_out)`` float32, the derivative with respect to the output.
     of_best_constant : callable, optional
         ``of_best_constant(shares) -> float``: the mean loss of the best constant output for classes of which each has
@@ -35,12 +39,16 @@ class Loss(NamedTuple):
 
     name: str
     value: Callable[[Any, Any], Any]
-    error: Callable[[Any, Any], Any]
+    error: Callable[[Any, Any], Any] | None = None
     of_best_constant: Callable[[Doubles], float] | None = None
 
     def __call__(self, output: Floats, targets: Floats) -> Any:
         """The loss of each sample."""
         return self.value(output, targets)
+
+
+LossSpec = str | Mapping[str, Any] | Loss | Callable[[Any, Any], Any]
+"""What `get` takes."""
 
 
 def cross_entropy(output: Floats, targets: Floats) -> Doubles:
@@ -79,11 +87,17 @@ LOSSES = {
 }
 
 
-def _fault(loss: Loss) -> str:
-    """What is wrong with a user's loss, tried on three samples of two outputs."""
+def _fault_of_pair(loss: Loss) -> str:
+    """What is wrong with a user's loss, tried on three samples of two outputs; one alone is tried on a task's own."""
     output = np.array([[0.5, -1.0], [0.0, 2.0], [0.3, 0.1]], np.float32)
-    targets = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    for what, function, shape, kinds in (("value", loss.value, (3,), "df"), ("error", loss.error, (3, 2), "f")):
+    return "" if loss.error is None else _fault(loss, output, np.array([[1, 0], [0, 1], [1, 0]], np.float32))
+
+
+def _fault(loss: Loss, output: Floats, targets: Floats) -> str:
+    """What is wrong with a user's loss, tried on outputs and targets, (samples, outputs) each."""
+    tried: list[tuple[str, Any, tuple[int, ...], str]] = [("value", loss.value, output.shape[:1], "df")]
+    tried += [("error", loss.error, output.shape, "f")] if loss.error is not None else []
+    for what, function, shape, kinds in tried:
         try:
             returned = np.asarray(function(output.copy(), targets.copy()))
         except Exception as error:
@@ -93,7 +107,7 @@ def _fault(loss: Loss) -> str:
             kind = f"{returned.dtype} {returned.shape}"
             if returned.dtype.kind == "f" and not np.isfinite(returned).all():
                 kind += " with NaN or infinite values"
-            return f"the {what} of outputs (3, 2) must be finite {kind_needed} of shape {shape}, not {kind}"
+            return f"the {what} of outputs {output.shape} must be finite {kind_needed} of shape {shape}, not {kind}"
     return ""
 
 
@@ -104,9 +118,10 @@ REGISTRY: Registry[Loss, Loss] = Registry(
         Loss,
         "_error",
         2,
-        "pair of functions NAME and NAME_error",
+        "function NAME, alone or with NAME_error",
         "my_loss(output, targets), one value per sample, and my_loss_error(output, targets), its derivative",
-        _fault,
+        _fault_of_pair,
+        lambda function: None,
     ),
     LOSSES,
 )
@@ -116,7 +131,7 @@ def is_foreign(spec: object) -> bool:
     """Whether something names, describes or is a loss that is not the package's own."""
     if isinstance(spec, str):
         return spec not in LOSSES and (split(spec) is not None or spec in entry_points("loss"))
-    return REGISTRY.is_outside(spec) if isinstance(spec, Loss) else isinstance(spec, Mapping)
+    return REGISTRY.is_outside(spec) if isinstance(spec, Loss) else isinstance(spec, (Mapping, types.FunctionType))
 
 
 def names() -> list[str]:
@@ -128,6 +143,24 @@ def get(spec: Any) -> Loss:
     """A loss: a name (``"cce"``, ``"mse"``), the path of a file that defines one, what `describe` gave, or a `Loss`."""
     built_in = {loss.value: loss for loss in LOSSES.values()}
     return REGISTRY.get(built_in.get(spec, spec) if callable(spec) else spec)
+
+
+def check_on(loss: Loss, targets: Floats) -> None:
+    """Refuse a user's loss without a derivative that does not give one number per sample.
+
+    Parameters
+    ----------
+    loss : Loss
+    targets : numpy.ndarray
+        (samples, outputs) of the task, float32: it is tried once on these few, with outputs of 0.
+
+    Raises
+    ------
+    ValueError
+        Saying what it raised or returned.
+    """
+    if loss.error is None and (fault := _fault(loss, np.zeros_like(targets), targets)):
+        raise ValueError(f"loss {loss.name!r}: {fault}")
 
 
 def describe(loss: Loss) -> dict[str, Any]:

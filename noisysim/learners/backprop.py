@@ -21,7 +21,7 @@ class BP(Learner):
 
     name: ClassVar[str] = "bp"
     stacks: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset({"oracle"})
+    needs: ClassVar[frozenset[str]] = frozenset({"oracle", "output_error"})
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-1}
 
     def advice(self, lacking: list[str]) -> str:

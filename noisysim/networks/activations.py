@@ -1,6 +1,7 @@
 """Activation functions of hidden layers, and their derivatives, each of one pre-activation.
 
-Adding one is writing two functions here, ``name`` and ``name_slope``; a user's own are such a pair in a file.
+Adding one is writing two functions here, ``name`` and ``name_slope``; a user's own are such a pair, or the first alone:
+then its derivative is found from its source (`noisysim.networks.derivatives`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from noisysim.common.function_parts import FunctionPairs
 from noisysim.common.plain_functions import not_one_number
 from noisysim.common.registry import Registry
 from noisysim.common.texts import one_line
+from noisysim.networks import derivatives
 
 Scalar = Callable[[Any], Any]
 """A plain function of one number, which is compiled into loops."""
@@ -109,9 +111,10 @@ _FORM: FunctionPairs[Activation] = FunctionPairs(
     Activation,
     "_slope",
     1,
-    "pair of functions NAME and NAME_slope",
-    "swish(a) and its derivative swish_slope(a), of one pre-activation",
+    "function NAME, alone or with NAME_slope",
+    "swish(a), a function of one pre-activation, perhaps with its derivative swish_slope(a)",
     _fault,
+    derivatives.derivative,
 )
 ACTIVATIONS: dict[str, Activation] = _FORM.defined(sys.modules[__name__])
 """The package's own activation functions by name: every function of this module that has a slope."""

@@ -12,13 +12,13 @@ import tomli_w
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics
+from noisysim.chip import diagnostics, given_weights
 from noisysim.common.fields import parse_spec
 from noisysim.common.registry import Registry
 from noisysim.common.user_files import split
 from noisysim.learners import optimizers
 from noisysim.networks import activations, layers
-from noisysim.runs import api
+from noisysim.runs import api, callbacks, schedules
 from noisysim.runs import config as configuration
 from noisysim.tasks import own
 
@@ -26,8 +26,11 @@ USUAL = {**{name: p.default for name, p in inspect.signature(api.run).parameters
 """Defaults of a run's options; for a learner that needs the oracle the option is written nevertheless."""
 _REGISTRIES: dict[str, Registry[Any, Any]] = {
     "device": devices.REGISTRY, "learner": learners.REGISTRY, "optimizer": optimizers.REGISTRY,
-    "activation": activations.REGISTRY, "diagnostics": diagnostics.REGISTRY,
+    "activation": activations.REGISTRY, "diagnostics": diagnostics.REGISTRY, "schedule": schedules.REGISTRY,
+    "callbacks": callbacks.REGISTRY,
 }  # fmt: skip
+_SINGLE, _SEVERAL = ("schedule",), ("diagnostics", "callbacks")
+"""Parts that a run may have, or lack, besides those that every run has one of."""
 _FOR_READERS = ("source", "identity", "title")
 """What the record of a part has that no argument of `noisysim.run` needs."""
 
@@ -84,9 +87,14 @@ def _arguments(plain: Mapping[str, Any]) -> dict[str, Any]:
     plain.pop("activations", None)
     if "loss_part" in plain["task"]:
         plain["task"]["loss_part"] = _brief(plain["task"]["loss_part"])
-    for kind in ("device", "learner", "optimizer", "activation"):
-        plain[kind] = _brief(plain[kind])
-    plain["diagnostics"] = [_brief(one) for one in plain["diagnostics"]]
+    for kind in ("device", "learner", "optimizer", "activation", *_SINGLE):
+        if kind in plain:
+            plain[kind] = _brief(plain[kind])
+    for kind in _SEVERAL:
+        if kind in plain:
+            plain[kind] = [_brief(one) for one in plain[kind]]
+    if "validation" in plain:
+        plain["validation"] = plain["validation"]["share"]
     return configuration.rerunnable(plain)
 
 
@@ -108,13 +116,19 @@ def _only_in_python(config: dict[str, Any]) -> list[str]:
         names.append("task")
     if "loss_part" in task and not _is_named(task["loss_part"]):
         names.append("loss")
-    names += [n for n in ("learner", "optimizer") if not _is_named(config[n], config[n]["name"] in _known(n))]
+    single = ("learner", "optimizer", *(kind for kind in _SINGLE if kind in config))
+    names += [n for n in single if not _is_named(config[n], config[n]["name"] in _known(n))]
+    if "share" not in config.get("validation", {"share": 1}):
+        names.append("validation")
     if any(not _is_named(one) for one in config.get("activations", [])):
         names.append("activation")
-    if any(not _is_named(one, one["name"] in _known("diagnostics")) for one in config["diagnostics"]):
-        names.append("diagnostics")
+    for kind in _SEVERAL:
+        if any(not _is_named(one, one["name"] in _known(kind)) for one in config.get(kind, [])):
+            names.append(kind)
     if config["device"]["name"].startswith("__main__."):
         names.append("device")
+    if isinstance(config["init"], dict) and "path" not in config["init"]:
+        names.append("init")
     return names
 
 
@@ -149,17 +163,22 @@ def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
         lines.append(f"config['task'] = ...  # the same task, {_short(config['task']['name'])}")
     else:
         lines.append("config['task'] = {'name': config['task']['name'], **config['task']['settings']}")
-    for name in ("learner", "optimizer"):
+    for name in ("learner", "optimizer", *_SINGLE):
         if name in unnamed:
             lines.append(f"config[{name!r}] = ...  # {_short(config[name]['name'])}, with the settings listed above")
     if "activation" in unnamed:
         lines.append(f"config['activation'] = ...  # {_short(config['activation'])}")
-    if "diagnostics" in unnamed:
-        lines.append("config['diagnostics'] = [...]  # with your own among them")
+    if "validation" in unnamed:
+        lines.append("config['validation'] = ...  # the same arrays (x, y)")
+    for name in _SEVERAL:
+        if name in unnamed:
+            lines.append(f"config[{name!r}] = [...]  # with your own among them")
     if "device" in unnamed:
         called = _short(config["device"]["name"])
         device = "noisysim.devices.get_recorded(config['device'], ...)"
         lines.append(f"config['device'] = {device}  # an instance of {called}")
+    if "init" in unnamed:
+        lines.append(f"config['init'] = ...  # the same weights, {given_weights.title(config['init'])}")
     return "\n".join([*lines, "noisysim.run(**config)"])
 
 
@@ -172,11 +191,14 @@ def files(config: dict[str, Any]) -> list[str]:
     device, task = config["device"], config["task"]
     parts = [("Device", device), *((kind.capitalize(), config[kind]) for kind in ("learner", "optimizer"))]
     parts += [("Activation function", one) for one in config.get("activations", [])]
-    parts += [("Diagnostic", one) for one in config["diagnostics"]]
+    parts += [("Schedule", config.get("schedule", {}))]
+    parts += [(kind[:-1].capitalize(), one) for kind in _SEVERAL for one in config.get(kind, [])]
     parts += [("Task", task), ("Loss", task.get("loss_part", {}))]
     sentences = [f"{kind} {one['name']}, SHA-256 {one['sha256']}." for kind, one in parts if "sha256" in one]
     for field in (name.removesuffix("_sha256") for name in device if name.endswith("_sha256")):
         sentences.append(f"Data file of the device {device[field]}, SHA-256 {device[field + '_sha256']}.")
+    if isinstance(init := config["init"], dict):
+        sentences.append(f"Initial weights: {given_weights.title(init)}, SHA-256 {init['sha256']}.")
     where = "Data of task"
     if "source" not in task and task["name"] not in tasks.names() and _is_task(task["name"]):
         where = "Task file"
@@ -188,23 +210,29 @@ def files(config: dict[str, Any]) -> list[str]:
 
 def _words(arguments: dict[str, Any], plain: Mapping[str, Any]) -> list[str] | None:
     """The options; None if one of them cannot be written as a word."""
-    specs = {kind: _spec(arguments[kind], _usual(kind, plain[kind])) for kind in ("device", "learner", "optimizer")}
+    single = ("device", "learner", "optimizer", *(kind for kind in _SINGLE if kind in plain))
+    specs = {kind: _spec(arguments[kind], _usual(kind, plain[kind])) for kind in single}
     specs["task"] = _spec(arguments["task"], _task_defaults(plain["task"]))
-    watched = [
-        _spec(one, _usual("diagnostics", described))
-        for one, described in zip(arguments["diagnostics"], plain["diagnostics"], strict=True)
-    ]
-    if "" in [*specs.values(), *watched] or any(word.startswith("-") for word in watched):
+    several = {
+        kind: [_spec(*pair) for pair in zip(arguments[kind], (_usual(kind, one) for one in plain[kind]), strict=True)]
+        for kind in _SEVERAL
+        if kind in plain
+    }
+    in_lists = [word for specs_of_kind in several.values() for word in specs_of_kind]
+    if "" in [*specs.values(), *in_lists] or any(word.startswith("-") for word in in_lists):
         return None
-    others = {k: v for k, v in arguments.items() if k not in (*specs, "layers", "diagnostics")}
+    others = {k: v for k, v in arguments.items() if k not in (*specs, "layers", *_SEVERAL)}
     others["activation"] = plain["activation"]
+    if isinstance(others["init"], dict):
+        others["init"] = others["init"]["path"]
     words = [_option("task", specs["task"]), _layers(arguments["layers"])]
-    words += [_option(name, specs[name]) for name in ("device", "learner", "optimizer")]
+    words += [_option(name, specs[name]) for name in single]
     for name, value in others.items():
         if value != USUAL[name] or name == "seed":
             words.append(_switch(name, value) if isinstance(value, bool) else _option(name, value))
-    if watched:
-        words.append(" ".join(["--diagnostics", *map(shlex.quote, watched)]))
+    for kind, of_kind in several.items():
+        if of_kind:
+            words.append(" ".join([f"--{kind}", *map(shlex.quote, of_kind)]))
     return words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -98,7 +99,7 @@ def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed:
 
 
 def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None) -> Figure:
-    """Loss, and for a classification accuracy, against epochs: training as lines, test as points.
+    """Loss, and for a classification accuracy, against epochs: training as lines, test and validation as points.
 
     An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
     are drawn, and as a band or a bar their standard deviation.
@@ -115,14 +116,14 @@ def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None
     """
     if path is not None:
         check_writable(path)
-    history, task = result.history, result.config["task"]
+    history = result.history
     classification = bool(np.isfinite(history["test_accuracy"]).any())
     figure = style.figure(9 if classification else 5, 3.4)
     panels = figure.subplots(1, 2 if classification else 1, squeeze=False)[0]
     epochs = np.arange(1, len(history["train_loss"]) + 1)
-    steps = result.steps["train_loss"]
+    steps, tested = result.steps["train_loss"], [s for s in ("validation", "test") if f"{s}_loss" in history]
     middles, batch_losses, batches_per_point = _batches(
-        _over_chips(steps)[0], -(-task["n_train"] // result.config["batch_size"])
+        _over_chips(steps)[0], -(-learned_from(result.config) // result.config["batch_size"])
     )
     label = "each batch" if batches_per_point == 1 else f"mean of {batches_per_point} batches"
     panels[0].plot(middles, batch_losses, color=style.TRAIN, alpha=0.4, lw=0.8, label=label)
@@ -132,19 +133,32 @@ def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None
         panel.plot(epochs - 0.5, mean, line, color=style.INK, lw=1.5, ms=3, label="training, epoch mean")
         if steps.ndim > 1:
             panel.fill_between(epochs - 0.5, mean - spread, mean + spread, color=style.INK, alpha=0.15, lw=0)
-        mean, spread = _over_chips(scale * history[f"test_{name}"])
-        label = "test" if steps.ndim == 1 else f"test, mean and std of {steps.shape[1]} chips"
-        panel.plot(epochs, mean, "o", color=style.TEST, ms=4, label=label)
-        if steps.ndim > 1:
-            panel.errorbar(epochs, mean, spread, fmt="none", ecolor=style.TEST, elinewidth=1)
+        for split in tested:
+            _draw_tests(panel, scale * history[f"{split}_{name}"], split)
         panel.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
         panel.set_xlim(left=0)
         style.whole_numbers(panel.xaxis)
         style.plain(panel)
         panel.legend(frameon=False, fontsize=8)
-    losses = np.concatenate([batch_losses, history["train_loss"].ravel(), history["test_loss"].ravel()])
+    losses = np.concatenate([batch_losses, *(history[f"{split}_loss"].ravel() for split in ("train", *tested))])
     _scale(panels[0], losses[np.isfinite(losses) & (losses > 0)])
     return _finish(figure, result, path)
+
+
+def learned_from(config: Mapping[str, Any]) -> int:
+    """Samples in an epoch of a recorded run: those of the training split that are not held back for validation."""
+    validation = config.get("validation", {})
+    return int(config["task"]["n_train"] - (validation["samples"] if "share" in validation else 0))
+
+
+def _draw_tests(panel: Axes, values: Doubles, split: str) -> None:
+    """The tests of a split at the ends of epochs, of several chips their mean and standard deviation."""
+    color, marker = (style.TEST, "o") if split == "test" else (style.VALIDATION, "D")
+    epochs, (mean, spread) = np.arange(1, len(values) + 1), _over_chips(values)
+    label = split if values.ndim == 1 else f"{split}, mean and std of {values.shape[1]} chips"
+    panel.plot(epochs, mean, marker, color=color, ms=4 if split == "test" else 3, label=label)
+    if values.ndim > 1:
+        panel.errorbar(epochs, mean, spread, fmt="none", ecolor=color, elinewidth=1)
 
 
 def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:

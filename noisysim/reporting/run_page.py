@@ -12,7 +12,7 @@ import numpy as np
 
 from noisysim.chip.cost import Cost
 from noisysim.common.types import Array, Doubles
-from noisysim.reporting import figures, pages, settings
+from noisysim.reporting import figures, pages, plot, settings
 from noisysim.reporting.command import reproduction
 from noisysim.reporting.pages import Fact, Table
 from noisysim.runs import storage
@@ -20,10 +20,10 @@ from noisysim.runs.result import Result
 
 EPOCHS = 20
 """Rows of the table of epochs at most."""
-_LOSSES = ("train_loss", "test_loss")
+_LOSSES = ("train_loss", "validation_loss", "test_loss")
 _COLUMNS: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(_LOSSES, pages.loss),
-    **dict.fromkeys(("train_accuracy", "test_accuracy"), pages.accuracy),
+    **dict.fromkeys(("train_accuracy", "validation_accuracy", "test_accuracy"), pages.accuracy),
     "learning_rate": pages.loss,
     "passed_share": pages.accuracy,
 }
@@ -52,6 +52,7 @@ _BATCHES = ("passes", "updates")  # of a whole batch each: a share of one says n
 def render(result: Result) -> str:
     """The page's text."""
     config, name = result.config, result.path.name if result.path else ""
+    cut_short = storage.is_cut_short(result.content)
     curves = figures.learning_curves(result)
     looked, undefined = figures.diagnostics(result) if result.diagnostics else ([], [])
     chips = config.get("chips", 1) > 1
@@ -60,12 +61,12 @@ def render(result: Result) -> str:
         title=title(config),
         file=name,
         status=result.status,
-        status_text=_STATUS[result.status],
+        status_text=f"stopped by callback {result.reason}" if result.reason else _STATUS[result.status],
         facts=outcome(result),
         about=[Fact(n, v) for n, v in result.rows() if n in ("task", "network", "device", "learner", "optimizer")],
         notes=config["task"].get("notes", []),
         warnings=result.warnings,
-        resume_command=f"noisysim resume {shlex.quote(name)}" if name and result.status in storage.RESUMABLE else "",
+        resume_command=f"noisysim resume {shlex.quote(name)}" if name and cut_short else "",
         curves=curves,
         diagnostics=looked,
         measured=dict(result.rows()).get("measured", ""),
@@ -101,6 +102,8 @@ def outcome(result: Result) -> list[Fact]:
         if np.isfinite(history["test_accuracy"]).any():
             facts.append(Fact("Test accuracy", pages.accuracy(last["accuracy"]), _best(history["test_accuracy"])))
         train = f"training {pages.loss(history['train_loss'][-1])}"
+        if "validation_loss" in history:
+            train += f", validation {pages.loss(history['validation_loss'][-1])}"
         facts.append(Fact("Test loss", pages.loss(last["loss"]), train))
     facts.append(Fact("Epochs", f"{done:,} of {config['epochs']:,}", f"{result.cost['updates']:,} updates"))
     facts.append(Fact("Time", pages.duration(result.elapsed), f"backend {config['backend']}"))
@@ -123,7 +126,7 @@ def _best(accuracies: Doubles) -> str:
 def epoch_table(result: Result) -> Table | None:
     """Losses, accuracies and rates, one row per epoch; of a long run some rows, the best among them."""
     history = result.history
-    columns = [name for name in _COLUMNS if name in _LOSSES or np.isfinite(history[name]).any()]
+    columns = [name for name in _COLUMNS if name in history and (name in _LOSSES or np.isfinite(history[name]).any())]
     rows, n = _chosen(history), len(history["train_loss"])
     caption = f"{n} epochs"
     if len(rows) < n:
@@ -174,6 +177,6 @@ def cost_table(result: Result) -> Table:
 
 def learned(result: Result) -> int:
     """Samples that the updates were made of, on all chips."""
-    task, batch = result.config["task"]["n_train"], result.config["batch_size"]
+    task, batch = plot.learned_from(result.config), result.config["batch_size"]
     epochs, rest = divmod(len(result.steps["train_loss"]), -(-task // batch))
     return int(result.config.get("chips", 1)) * int(epochs * task + rest * batch)

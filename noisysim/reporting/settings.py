@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics
+from noisysim.chip import diagnostics, given_weights
 from noisysim.common.fields import Field, declared
 from noisysim.common.identity import RECORD
 from noisysim.learners import optimizers
 from noisysim.reporting.command import USUAL
-from noisysim.runs import api
+from noisysim.runs import api, callbacks, schedules
 from noisysim.tasks import own
 
-PARTS = ("task", "device", "learner", "optimizer", "diagnostics")
+PARTS = ("task", "device", "learner", "optimizer", "schedule", "diagnostics", "callbacks")
 """Arguments of `noisysim.run` that have fields of their own."""
 
 
@@ -63,8 +63,10 @@ def groups(config: Mapping[str, Any]) -> list[Group]:
         _device(config.get("device", {})),
         _group("Learner", config.get("learner", {}), learners.LEARNERS),
         _group("Optimizer", config.get("optimizer", {}), optimizers.OPTIMIZERS),
+        _group("Schedule", config.get("schedule", {}), schedules.SCHEDULES),
         _part("Task", task.get("settings", {}), task.get("name"), _task(task.get("name", ""))),
         *(_group("Diagnostic", one, diagnostics.DIAGNOSTICS) for one in config.get("diagnostics", [])),
+        *(_group("Callback", one, callbacks.CALLBACKS) for one in config.get("callbacks", [])),
     ]
     return [group for group in all_groups if group.settings]
 
@@ -73,6 +75,8 @@ def run(config: Mapping[str, Any]) -> Group:
     """The arguments of `noisysim.run` that are no parts of their own."""
     meanings = {name: Field(doc=text) for name, text in _arguments().items()}
     plain = {k: v for k, v in config.items() if k in meanings and k not in PARTS}
+    if isinstance(init := plain.get("init"), Mapping):
+        plain["init"] = given_weights.title(init)
     usual = {k: v if USUAL[k] is None else USUAL[k] for k, v in plain.items()}  # None: what task or rule suggest
     group = _fields("Run", plain, usual, meanings)
     return Group(group.title, [s._replace(default="" if USUAL[s.name] is None else s.default) for s in group.settings])
@@ -93,6 +97,8 @@ def shown(value: object) -> str:
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(shown, value)) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {shown(one)}" for name, one in value.items())
     return "none" if value in (None, "") else str(value)
 
 

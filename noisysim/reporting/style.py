@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-INK, TRAIN, TEST = "#333333", "#8a8f98", "#c2410c"
+INK, TRAIN, TEST, VALIDATION = "#333333", "#8a8f98", "#c2410c", "#2563eb"
 
 
 def figure(width: float, height: float) -> Figure:

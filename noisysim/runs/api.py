@@ -9,29 +9,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from noisysim.chip.given_weights import Initial
 from noisysim.common import writing
-from noisysim.common.fields import Field, as_list, check, check_switch, shown
-from noisysim.common.texts import one_line
-from noisysim.compute import backends, execution
-from noisysim.runs import checkpoint_state, environment, execute, storage
+from noisysim.common.fields import check_switch
+from noisysim.compute import backends, execution, losses
 from noisysim.runs import config as configuration
+from noisysim.runs import environment, execute, lengthening, steering, storage
+from noisysim.runs.events import CallbackLike
 from noisysim.runs.result import Result
-from noisysim.runs.resuming import recorded_config
+from noisysim.runs.resuming import recorded_config, restored
+from noisysim.runs.schedules import ScheduleLike
 from noisysim.runs.training import Training
+from noisysim.runs.validation import ValidationLike
 
 
 def run(
     task: Any = "digits",
     *,
+    loss: losses.LossSpec | None = None,
     layers: str | Sequence[Any] | None = None,
     device: Any = "crossbar",
     learner: Any = "danp",
     optimizer: Any = "adam",
     learning_rate: float | None = None,
     learning_rate_decay: float | None = None,
+    schedule: ScheduleLike | None = None,
+    weight_decay: float = 0.0,
+    clip: float = 0.0,
     batch_size: int | None = None,
     epochs: int | None = None,
     activation: Any = "leaky_relu",
@@ -40,10 +44,12 @@ def run(
     backend: str = "cpu",
     seed: int = 0,
     oracle: bool | None = None,
-    init: str = "he",
+    init: Initial = "he",
     diagnostics: Sequence[Any] = (),
     every: int = 50,
     chips: int = 1,
+    validation: ValidationLike = None,
+    callbacks: Sequence[CallbackLike] = (),
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -59,6 +65,11 @@ def run(
     task : str or Task or arrays or path
         What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50", arrays
         (x_train, y_train, x_test, y_test), or an HDF5 file that holds them.
+    loss : str or path or Loss or function
+        What to minimise, in place of the task's own: "cce", "mse", the path of a file that defines one "huber.py", or
+        a function of outputs and targets, (batch, n_out) each, that gives a float64 value per sample. Without a
+        derivative (`noisysim.losses.Loss`) it serves the rules that learn from the scalar loss alone: it may be a
+        reward with its sign changed, or what another program says.
     layers : list or str
         Hidden layers: numbers of units [512, 512], layers [conv(16, 3, stride=2), pool(2), 128] (on the command line
         512 512, or "conv(16, 3, stride=2)" "pool(2)" 128), or the name of a published network "dalm-convnet". The task
@@ -75,6 +86,15 @@ def run(
         Step of the optimizer. Default: one that suits the rule.
     learning_rate_decay : float
         Factor on the learning rate, each epoch. Default: the task's own.
+    schedule : str or path or function
+        How the learning rate changes from epoch to epoch, instead of by learning_rate_decay: "cosine:final=0.01",
+        "exponential:decay=0.9", "warm-up:epochs=5", "plateau:patience=5", a file that defines one "my_schedule.py", or
+        a function of the number of epochs done that returns a factor on learning_rate.
+    weight_decay : float
+        Decoupled weight decay (as in AdamW): each update takes learning rate times weight_decay of each weight off, in
+        the same write. It needs a device whose write controller knows the weights.
+    clip : float
+        Largest norm of the gradient, over all layers: a longer one is scaled to it. 0: any.
     batch_size : int
         Samples per update. Default: the task's own.
     epochs : int
@@ -94,8 +114,10 @@ def run(
     oracle : bool
         Grant the learner exact weights and gradients, which no real chip gives. Default: only where the learner
         needs it (BP).
-    init : str
-        Law of the initial weights: "he" (normal), "he-uniform", "uniform" (within 1 / sqrt(n_in)), "glorot" or "zero".
+    init : str, list, mapping, path, Result or Chip
+        Initial weights, by a law: "he" (normal), "he-uniform", "uniform" (within 1 / sqrt(n_in)), "glorot" or "zero".
+        Or given: a list of arrays (n_out, n_in), of pairs (W, b) with bias=True; named arrays, or a file of them
+        (.npz, .safetensors); what the chip of a result, of a result file (.h5), or a chip holds.
     diagnostics : list of str or Diagnostic
         What to measure during the run, such as ["angle", "bias:samples=50"]; the run itself stays the same to the bit.
         Those that need exact weights are granted them, the learner is not.
@@ -104,6 +126,12 @@ def run(
     chips : int
         How many chips of the device to train side by side, on the same data and from the same initial weights: they
         differ in fabrication, noise and the learner's draws. Results have one more axis, the chips.
+    validation : float or arrays
+        What to test on after each epoch besides the test split: a share of the training split such as 0.1, which is
+        then not learned from and drawn by the seed, or arrays (x, y). The run itself stays the same to the bit.
+    callbacks : list of str or function or Callback
+        What to call at the end of each epoch: ["early-stopping:patience=5", "csv-log:path=log.csv"], functions of one
+        argument, or objects (`noisysim.callbacks`). They see what is recorded, and may stop the run.
     data : path
         Folder of the data files. Default: NOISYSIM_DATA, then the user's cache, then a download.
     threads : int
@@ -144,9 +172,10 @@ def run(
     path = execute.check_output(out, overwrite)
     options = execute.check_options(threads, checkpoint_seconds, until, progress)
     settings = {name: arguments[name] for name in configuration.SETTINGS}
-    config = configuration.resolve(**settings, data=data)
+    config = configuration.resolve(**settings, data=data, loss=loss)
     started = time.perf_counter()
     with execute.hold(path, overwrite) as held, execution.threads(options.threads), backends.products(config.backend):
+        steering.begin(config.callbacks, steering.start_of(config, overwrite=overwrite, out=path))
         training = Training(config)
         training.begin()
         return execute.execute(training, environment.describe(config.backend), held, started, options)
@@ -160,7 +189,12 @@ def resume(
     learner: Any = None,
     optimizer: Any = None,
     activation: Any = None,
+    loss: losses.LossSpec | None = None,
     diagnostics: Sequence[Any] = (),
+    schedule: ScheduleLike | None = None,
+    validation: ValidationLike = None,
+    callbacks: Sequence[CallbackLike] | None = None,
+    epochs: int | None = None,
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     checkpoint_seconds: float = 30.0,
@@ -168,7 +202,9 @@ def resume(
     progress: bool | None = None,
     allow_other_source: bool = False,
 ) -> Result:
-    """Resume a run that was cut short: its result has the same bits as without the interruption.
+    """Resume a run that was cut short, or make a finished one longer: to the bits of one undisturbed run.
+
+    A run that was stopped by a callback is complete, as it would be in one of more epochs; `callbacks` resumes it.
 
     Parts that the run was given by name or by file are loaded again. A part that was an object of a class of your own
     must be passed again, and has to be the same: in its parameters, in its code, and in the constants and functions
@@ -180,7 +216,7 @@ def resume(
         The run's result file.
     task : arrays, path or Task
         The data, for a run that learned arrays: its file does not hold them; where the run's task file is now, if it
-        was moved; or the task with its loss, if that is an object, {"name": "digits", "loss": my_loss}.
+        was moved.
     device : path or device
         Where the run's device file is now, if it was moved; or the device, if it was made in a script or a notebook.
         It must be the same to the byte; its settings are the run's.
@@ -191,8 +227,19 @@ def resume(
         Likewise the run's optimizer.
     activation : path or activation
         Likewise the network's activation function. Files that layers name have to be where they were.
+    loss : path or Loss or function
+        Likewise the loss.
     diagnostics : list
         Those of the run's diagnostics that are objects of your own classes, or whose files were moved.
+    schedule : function or path or schedule
+        Likewise the run's schedule, if it was a function or an object of your own.
+    validation : arrays
+        The data (x, y), for a run that was validated on arrays.
+    callbacks : list
+        From here on these, instead of the run's; what those among them kept that the run had is given back to them.
+        Needed for functions and objects of your own; [] leaves all out.
+    epochs : int
+        Epochs of the whole run: more than it has lengthen it, to the bits of a run that had as many from the start.
     data : path
         Folder of the data files.
     threads : int
@@ -210,7 +257,7 @@ def resume(
     Returns
     -------
     Result
-        Of the whole run. A run that was finished is returned as it is.
+        Of the whole run. A run that is complete, and not to be longer, is returned as it is.
 
     Raises
     ------
@@ -221,114 +268,26 @@ def resume(
     options = execute.check_options(threads, checkpoint_seconds, until, progress)
     allow_other_source = check_switch("resume.allow_other_source", allow_other_source)
     content = storage.read(path)
-    if content["status"] not in storage.RESUMABLE:
+    if lengthening.is_complete(content, path, epochs, callbacks is not None):
         return Result(content, path)
     parts = {
         "task": task, "device": device, "learner": learner, "optimizer": optimizer, "activation": activation,
-        "diagnostics": diagnostics,
+        "loss": loss, "diagnostics": diagnostics, "schedule": schedule, "validation": validation,
+        "callbacks": callbacks,
     }  # fmt: skip
     with writing.hold(path) as held:
         content = storage.read(path)  # now that no other process writes it
-        if content["status"] not in storage.RESUMABLE:
+        if lengthening.is_complete(content, path, epochs, callbacks is not None):
             return Result(content, path)
-        config, notes = recorded_config(content, path, parts, data, allow_other_source)
+        longer = lengthening.lengthened(content, epochs)
+        config, notes = recorded_config(longer, path, parts, data, allow_other_source)
         with execution.threads(options.threads), backends.products(config.backend):
-            training = _restored(config, content, path)
+            steering.begin(config.callbacks, steering.start_of(config, resumed=True, out=path))
+            training = restored(config, longer, path)
+            training.steering.check_lengthened(content["config"]["epochs"], began=training.step > 0)
             training.notes += notes
             started = options.called - content["elapsed"]
             return execute.execute(training, content["environment"], held, started, options)
-
-
-def retention(
-    result: Result | str | os.PathLike[str],
-    seconds: Sequence[float],
-    *,
-    task: Any = None,
-    device: Any = None,
-    learner: Any = None,
-    optimizer: Any = None,
-    activation: Any = None,
-    diagnostics: Sequence[Any] = (),
-    data: str | os.PathLike[str] | None = None,
-    threads: int | None = None,
-    allow_other_source: bool = False,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Test a run's chip after it has aged for some time: how much of what it learned remains.
-
-    Parameters
-    ----------
-    result : Result or path
-        A run, or its result file. It stays as it is.
-    seconds : list of float
-        Seconds after the end of the run at which to test, rising; the passes of a test take time as well.
-    task : arrays, path or Task
-        The data, for a run that learned arrays: its file does not hold them (`resume`).
-    device : path or device
-        Where the run's device file is now, if it was moved (`resume`).
-    learner : path or Learner
-        Where the run's learner file is now, if it was moved (`resume`).
-    optimizer : path or optimizer
-        Likewise the run's optimizer (`resume`).
-    activation : path or activation
-        Likewise the network's activation function (`resume`).
-    diagnostics : list
-        Those of the run's diagnostics that are objects of your own classes, or whose files were moved.
-    data : path
-        Folder of the data files.
-    threads : int
-        Threads to use.
-    allow_other_source : bool
-        Test although the source of noisysim, or of your own parts, is not the one the run began with.
-
-    Returns
-    -------
-    dict of numpy.ndarray
-        "seconds", "test_loss", "test_accuracy" (a fraction; NaN if the task is no classification), one value per time;
-        for several chips (times, chips).
-    """
-    times = check_times("seconds", seconds)
-    if not times:
-        raise ValueError("seconds must be one or more times, rising, not []")
-    content, path = (
-        (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
-    )
-    check_switch("retention.allow_other_source", allow_other_source)
-    parts = {
-        "task": task, "device": device, "learner": learner, "optimizer": optimizer, "activation": activation,
-        "diagnostics": diagnostics,
-    }  # fmt: skip
-    config, _ = recorded_config(content, path, parts, data, allow_other_source)
-    with execution.threads(execute.check_threads(threads)), backends.products(config.backend):
-        training = _restored(config, content, path)
-        began, tests = training.chip.clock, []
-        for t in times:
-            training.chip.wait(max(0.0, began + t - training.chip.clock))
-            tests.append(training.test())
-    losses, accuracies = np.array(tests).swapaxes(0, 1)
-    if training.chips == 1:
-        losses, accuracies = losses[:, 0], accuracies[:, 0]
-    return {"seconds": np.array(times), "test_loss": losses, "test_accuracy": accuracies}
-
-
-def check_times(name: str, values: object) -> list[float]:
-    """Times at which a chip is to be tested again, seconds, rising."""
-    listed = as_list(values)
-    if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
-        raise TypeError(f"{name} must be a list of times such as [0, 3600], not {shown(values)}")
-    times = [check("", name, t, Field("s", 0, 1e12)) for t in listed]
-    if times != sorted(times):
-        raise ValueError(f"{name} must be one or more times, rising, not {shown(times)}")
-    return times
-
-
-def _restored(config: configuration.Config, content: dict[str, Any], path: Path | None) -> Training:
-    """A recorded run in the state it had."""
-    training = Training(config)
-    try:
-        checkpoint_state.restore(training, content["arrays"])
-    except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path or 'this run'} holds no complete state to resume from: {one_line(error)}") from None
-    return training
 
 
 ARGUMENTS = tuple(inspect.signature(run).parameters)

@@ -32,6 +32,7 @@ def state(training: Training) -> dict[str, dict[str, Array]]:
             **training.divergence.state(),
             "floor": np.float64(training.floors[0]),
         },
+        **({"state/callbacks": steered} if (steered := training.steering.state()) else {}),
     }  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def restore(training: Training, arrays: dict[str, dict[str, Array]]) -> None:
     training.divergence.restore(progress)
     training.floors = [float(progress["floor"])]
     training.history.resume(History.from_arrays(arrays))
+    training.steering.restore(arrays.get("state/callbacks", {}))
 
 
 def _encoded(training: Training, kind: str, remembered: Mapping[str, Any]) -> dict[str, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from noisysim.chip.arrays import erase
@@ -31,6 +32,14 @@ class Checkpoints:
         content = self._content()
         try:
             storage.write(held, content)
+        finally:
+            erase(content["arrays"]["state/chip"].values())
+
+    def copy(self, path: Path, reason: str) -> None:
+        """Write one to another path, as of a run that ended here."""
+        content = {**self._content(), "status": "stopped", "reason": reason}
+        try:
+            storage.write(path, content)
         finally:
             erase(content["arrays"]["state/chip"].values())
 

@@ -6,19 +6,21 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics
+from noisysim.chip import diagnostics, given_weights, weight_decay
 from noisysim.chip.chip import INJECTIONS
 from noisysim.chip.diagnostics import Diagnostic
-from noisysim.chip.initial_weights import INITS
+from noisysim.chip.given_weights import Given
 from noisysim.common import identity
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
-from noisysim.compute import backends
+from noisysim.compute import backends, losses
 from noisysim.devices.contract import Device
 from noisysim.learners import Learner, optimizers
 from noisysim.learners.optimizers import Optimizer
@@ -26,8 +28,12 @@ from noisysim.networks import activations
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import architecture, with_ends
-from noisysim.runs import storage
-from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, PlainSettings
+from noisysim.runs import callbacks, schedules, storage
+from noisysim.runs import validation as validating
+from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings
+from noisysim.runs.history import MONITORS, VALIDATED
+from noisysim.runs.schedules import Schedule
+from noisysim.runs.validation import Validation
 
 
 @dataclass(kw_only=True)
@@ -37,6 +43,7 @@ class Config(PlainSettings):
     The fields are arguments of `noisysim.run`; names have become objects and ``None`` has become a value.
     """
 
+    init: str | Given
     task: tasks.Task
     layers: list[kinds.Layer]
     device: Device
@@ -44,11 +51,25 @@ class Config(PlainSettings):
     learner: Learner
     optimizer: Optimizer
     diagnostics: list[Diagnostic]
+    schedule: Schedule | None = None
+    validation: Validation | None = None
+    callbacks: list[Any] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
-        """The settings as JSON-able values that `resolve` reads again."""
+        """The settings as JSON-able values that `resolve` reads again; those that are not used are left out."""
+        numbers_and_words = {setting.name: getattr(self, setting.name) for setting in fields(PlainSettings)}
+        steered = {
+            "schedule": None if self.schedule is None else schedules.describe(self.schedule),
+            "validation": None if self.validation is None else self.validation.describe(),
+            "callbacks": [callbacks.describe(one) for one in self.callbacks],
+        }
         return {
-            **{setting.name: getattr(self, setting.name) for setting in fields(PlainSettings)},
+            **{
+                name: value
+                for name, value in {**numbers_and_words, **steered}.items()
+                if value != UNUSED.get(name, ...)
+            },
+            "init": self.init if isinstance(self.init, str) else dict(self.init.record),
             "layers": kinds.plain(self.layers),
             "activation": activations.REGISTRY.text(self.activation),
             **self._described_activations(),
@@ -71,13 +92,17 @@ SETTINGS = tuple(setting.name for setting in fields(Config))
 """Arguments of `noisysim.run` that decide what it computes; the others decide where, how fast and for how long."""
 
 
-def resolve(*, data: str | os.PathLike[str] | None = None, **settings: Any) -> Config:
+def resolve(
+    *, data: str | os.PathLike[str] | None = None, loss: losses.LossSpec | None = None, **settings: Any
+) -> Config:
     """Check every setting and fill in what was left to the task and the learner.
 
     Parameters
     ----------
     data : path, optional
         Folder of the data files.
+    loss : str or path or Loss or function, optional
+        In place of the task's own.
     **settings
         All of `SETTINGS`, as `noisysim.run` takes them.
 
@@ -87,6 +112,7 @@ def resolve(*, data: str | os.PathLike[str] | None = None, **settings: Any) -> C
         Naming the setting, its value, what is allowed and, for a misspelt name, the nearest known one.
     """
     settings = {**DEFAULTS_OF_OLD_FILES, **settings}
+    settings = {name: UNUSED.get(name) if value is None else value for name, value in settings.items()}
     check_names("run", settings, SETTINGS)
     seed = _check_number("seed", settings["seed"])
     device, learner = devices.get(settings["device"]), learners.get(settings["learner"])
@@ -100,19 +126,54 @@ def resolve(*, data: str | os.PathLike[str] | None = None, **settings: Any) -> C
     every = _check_number("every", settings["every"])
     layers = None if settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
-    task = tasks.get(settings["task"], data=data, seed=seed)
+    validation, task = validating.resolve(settings["validation"], _task(settings["task"], data, seed, loss))
+    _check_derivative(task, learner, watched)
+    steered = _check_steering(settings, task, validation is not None)
     layers = kinds.hidden(task.defaults["layers"]) if layers is None else layers
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
-    _check_start(words["init"], net.activations[:-1])
+    init = given_weights.read(settings["init"], net)
+    _check_start(init, net.activations[:-1])
     filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
+    if steered["schedule"] is not None:
+        filled["learning_rate_decay"] = _no_decay(numbers)
+        schedules.check(steered["schedule"], filled["epochs"])
+    weight_decay.check("run.weight_decay", numbers["weight_decay"], device)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
-        chips=chips, every=every, **words, **{name: filled[name] for name in _NUMBERS},
+        chips=chips, init=init, every=every, validation=validation, **steered, **words,
+        **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
 
 
-_NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs")
-"""Numbers that default to what suits the task or the learner."""
+def _task(spec: object, data: str | os.PathLike[str] | None, seed: int, loss: losses.LossSpec | None) -> tasks.Task:
+    """The task, with another loss if one was asked for."""
+    if loss is None:
+        return tasks.get(spec, data=data, seed=seed)
+    chosen = losses.get(loss)
+    if isinstance(spec, tasks.Task):
+        return replace(spec, loss=cast(str, chosen))  # which a task takes as well as a name
+    name = losses.REGISTRY.text(chosen)
+    return tasks.get(spec, data=data, seed=seed, loss=name if name in losses.LOSSES else chosen)
+
+
+def _check_derivative(task: tasks.Task, learner: Learner, watched: Sequence[Diagnostic]) -> None:
+    """Refuse a loss that gives no number per sample, or that lacks the derivative which the rule needs."""
+    loss = task.loss_function
+    if loss.error is not None:
+        return
+    rows = np.arange(min(3, task.n_train))
+    losses.check_on(loss, task.batch("train", rows).targets)
+    needing = [f"learner {learner.name!r}"] if "output_error" in learner.requires() else []
+    needing += [f"diagnostic {one.name!r}" for one in watched if "output_error" in one.needs]
+    if needing:
+        raise ValueError(
+            f"{needing[0]} needs the derivative of the loss, and {loss.name!r} has none: write {loss.name}_error "
+            "beside it, or choose what learns from the scalar loss alone, such as 'anp'"
+        )
+
+
+_NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs", "weight_decay", "clip")
+"""Numbers of which some default to what suits the task or the learner."""
 
 
 def _check_number(name: str, value: object) -> Any:
@@ -124,7 +185,6 @@ def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any
     activation = activations.get(settings["activation"])
     check_choice("inject", settings["inject"], INJECTIONS)
     backend = backends.resolve(settings["backend"])
-    check_choice("init", settings["init"], INITS)
     bias = check_switch("run.bias", settings["bias"])
     oracle = check_switch("run.oracle", settings["oracle"], None)
     needs_oracle = "oracle" in learner.requires()
@@ -132,7 +192,7 @@ def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any
         raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: omit it, or set True")
     return {
         "activation": activation, "inject": settings["inject"], "backend": backend,
-        "init": settings["init"], "bias": bias, "oracle": needs_oracle if oracle is None else oracle,
+        "bias": bias, "oracle": needs_oracle if oracle is None else oracle,
     }  # fmt: skip
 
 
@@ -146,7 +206,7 @@ def _suggested_rate(learner: Learner, optimizer: Optimizer, numbers: Mapping[str
     return {} if suggested is None else {"learning_rate": suggested}
 
 
-def _check_start(init: str, activations: list[str]) -> None:
+def _check_start(init: str | Given, activations: list[str]) -> None:
     if init == "zero" and "relu" in activations:
         raise ValueError(
             "run.init='zero' with activation 'relu' never starts: every hidden unit stays at 0, where relu's slope is "
@@ -161,6 +221,36 @@ def _check_diagnostics(specs: object) -> list[Diagnostic]:
     if len({one.name for one in chosen}) < len(chosen):
         raise ValueError(f"run.diagnostics names one twice: {', '.join(one.name for one in chosen)}")
     return chosen
+
+
+def _check_steering(settings: Mapping[str, Any], task: tasks.Task, validated: bool) -> dict[str, Any]:
+    """The schedule and the callbacks of a run, whose columns there must be."""
+    schedule = None if settings["schedule"] is None else schedules.get(settings["schedule"])
+    specs = settings["callbacks"]
+    if isinstance(specs, (str, Mapping)) or not isinstance(specs, Sequence):
+        raise TypeError(f"run.callbacks must be a list such as ['early-stopping'], not {shown(specs)}")
+    chosen = [callbacks.get(spec) for spec in specs]
+    watching = [("schedule", schedule), *(("callback", one) for one in chosen)]
+    for kind, one in watching:
+        monitor = getattr(one, "monitor", "")
+        what = f"{kind} {getattr(one, 'name', '')!r} watches {monitor}"
+        if monitor in VALIDATED and not validated:
+            raise ValueError(f"{what}, which this run does not record: set validation=0.1, or monitor='train_loss'")
+        if monitor in MONITORS and monitor.endswith("accuracy") and not task.classification:
+            raise ValueError(
+                f"{what}, which a regression does not have: set monitor={monitor.split('_')[0] + '_loss'!r}"
+            )
+    return {"schedule": schedule, "callbacks": chosen}
+
+
+def _no_decay(numbers: Mapping[str, Any]) -> float:
+    """Refuse two laws of the learning rate at once."""
+    if numbers.get("learning_rate_decay", 1.0) != 1:
+        raise ValueError(
+            "run.schedule and run.learning_rate_decay both say how the learning rate falls: give one of them, such as "
+            f"schedule='exponential:decay={numbers['learning_rate_decay']:g}'"
+        )
+    return 1.0
 
 
 def _check_folder(data: object) -> None:

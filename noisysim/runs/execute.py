@@ -14,6 +14,7 @@ from noisysim.common.limits import THREADS
 from noisysim.runs import checkpoint_state, findings, signals
 from noisysim.runs.arguments import CHECKPOINT_SECONDS
 from noisysim.runs.checkpoints import Checkpoints
+from noisysim.runs.events import CallbackError
 from noisysim.runs.result import Result
 from noisysim.runs.training import Training
 
@@ -101,6 +102,7 @@ def execute(
         state = checkpoint_state.state(training)  # first: it fetches what the history does not have yet
         return {
             "status": training.status,
+            "reason": training.steering.reason,
             "elapsed": time.perf_counter() - started,
             "config": settings,
             "environment": environment,
@@ -110,7 +112,14 @@ def execute(
         }
 
     checkpoints = Checkpoints(held, content)
+    training.steering.started, training.steering.keep = started, checkpoints.copy
     with signals.listening(options.time_left) as stop:
         checkpoints.begin()
-        training.run(options.progress, stop, checkpoints if held else None, options.checkpoint_seconds)
+        try:
+            training.run(options.progress, stop, checkpoints if held else None, options.checkpoint_seconds)
+        except CallbackError as error:
+            hint = f"; noisysim resume {held.path} continues from its last checkpoint" if held else ""
+            raise CallbackError(f"{error}{hint}") from error.__cause__
+        finally:
+            training.steering.end()
         return Result(checkpoints.end(), held.path if held else None)

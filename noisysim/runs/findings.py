@@ -21,7 +21,7 @@ def warnings(training: Training) -> list[str]:
         fault = _fault(training, history, diverged)
         numbers = ", ".join(map(str, diverged))
         sentences.insert(0, f"of {training.chips} chips these diverged: {numbers}; {fault}")
-    return sentences + training.notes
+    return sentences + _clipped(training) + training.notes
 
 
 def recorded_by(training: Training, m: int) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def recorded_by(training: Training, m: int) -> dict[str, Any]:
         epochs, updates = last // training.steps, last + 1
     history = training.history.of_chip(m, epochs, updates)
     cost = divergence.costs[m] if m in divergence.costs else training.chip.cost_by_chip()[m]
-    sentences = _warnings(training, history, status, np.array([m])) + training.notes
+    sentences = _warnings(training, history, status, np.array([m])) + _clipped(training) + training.notes
     return {"status": status, "warnings": sentences, "cost": cost.as_dict(), "arrays": history.arrays()}
 
 
@@ -56,6 +56,15 @@ def _warnings(training: Training, history: History, status: str, chips: Ints) ->
         update = training.divergence.refused[m] + 1
         sentences.insert(0, f"update {update} asked for NaN or infinite values, and was not made")
     return sentences
+
+
+def _clipped(training: Training) -> list[str]:
+    """What of given weights the cells could not hold."""
+    shares = [] if isinstance(training.config.init, str) else training.chip.clipped
+    parts = [f"{100 * share:.2g} % of layer {layer + 1}" for layer, share in enumerate(shares) if share]
+    if not parts:
+        return []
+    return [f"initial weights beyond the range of the device's cells were clipped: {', '.join(parts)}"]
 
 
 def _fault(training: Training, history: History, chips: Ints) -> str:

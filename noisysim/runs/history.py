@@ -13,6 +13,10 @@ from noisysim.common.types import Doubles
 COUNTS = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
 MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "passed_share", "activity_rms")
 """Columns of which each of several chips has a value of its own; the others are of all chips together."""
+VALIDATED = ("validation_loss", "validation_accuracy")
+"""Further such columns, of runs with validation data."""
+MONITORS = (*MEASURED[:4], *VALIDATED)
+"""Columns that schedules and callbacks may watch."""
 EPOCH = (*MEASURED[:4], "learning_rate", *MEASURED[4:], *COUNTS)
 STEP = ("train_loss",)
 LOOKS = "history/diagnostics"
@@ -29,12 +33,15 @@ class History:
         Number of values in an entry of the columns that each chip has its own of.
     counted_apart : bool
         Whether these are also the columns of counts.
+    validated : bool
+        Whether there are validation data.
 
     Attributes
     ----------
     epoch, step : dict of array
         ``train_loss`` and ``train_accuracy`` are means over the epoch's baseline passes as they were observed,
-        ``test_*`` one pass over the test split after it; losses per sample, accuracies fractions (NaN for regression).
+        ``test_*`` one pass over the test split after it, ``validation_*`` one over the validation data; losses per
+        sample, accuracies fractions (NaN for regression).
         ``activity_rms`` is the root mean square of the first layer's pre-activations: it grows with the weights.
         ``passed_share`` is the share of activity differences that reached the learner (NaN where there are none);
         costs are totals up to the epoch's end. A step's ``train_loss`` is its batch's mean.
@@ -42,10 +49,12 @@ class History:
         What the diagnostics found, by name, (layers,) float64 per look; and as ``"update"`` the updates done before.
     """
 
-    def __init__(self, diagnostics: Sequence[str] = (), chips: int = 1, counted_apart: bool = False) -> None:
-        self.chips = chips
-        self.per_chip = MEASURED + COUNTS if counted_apart else MEASURED
-        self.epoch = {name: array("d") for name in EPOCH}
+    def __init__(
+        self, diagnostics: Sequence[str] = (), chips: int = 1, counted_apart: bool = False, validated: bool = False
+    ) -> None:
+        self.chips, self.validated = chips, validated
+        self.per_chip = MEASURED + VALIDATED + (COUNTS if counted_apart else ())
+        self.epoch = {name: array("d") for name in (*EPOCH, *(VALIDATED if validated else ()))}
         self.step = {name: array("d") for name in STEP}
         self.looks: dict[str, list[Any]] = {name: [] for name in ("update", *diagnostics)} if diagnostics else {}
 
@@ -55,7 +64,7 @@ class History:
 
     def of_chip(self, m: int, epochs: int, steps: int) -> History:
         """What one of several chips has recorded in its first `epochs` and `steps`."""
-        one = History()
+        one = History(validated=self.validated)
         for columns, mine, entries in ((self.epoch, one.epoch, epochs), (self.step, one.step, steps)):
             for name, column in columns.items():
                 mine[name].extend((column[m :: self.chips] if name in self.per_chip else column)[:entries])
@@ -87,7 +96,8 @@ class History:
     def from_arrays(cls, arrays: dict[str, dict[str, Doubles]]) -> History:
         """The inverse of `arrays`."""
         shape = arrays["history/step"]["train_loss"].shape
-        history = cls(chips=shape[1] if len(shape) > 1 else 1)
+        validated = VALIDATED[0] in arrays["history/epoch"]
+        history = cls(chips=shape[1] if len(shape) > 1 else 1, validated=validated)
         for group, columns in (("history/epoch", history.epoch), ("history/step", history.step)):
             for name, column in columns.items():
                 column.extend(arrays[group][name].ravel().tolist())

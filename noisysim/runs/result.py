@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from noisysim.chip.given_weights import title
 from noisysim.common import writing
 from noisysim.common.identity import RECORD
 from noisysim.common.texts import printable
@@ -23,16 +24,19 @@ class Result:
     Attributes
     ----------
     status : {"finished", "interrupted", "stopped", "diverged", "running"}
-        Interrupted by a signal, stopped at its time limit. A file left by a run that was killed says "running".
+        Interrupted by a signal, stopped at its time limit or by a callback. A file left by a run that was killed says
+        "running".
+    reason : str
+        Why a callback stopped the run, "" if none did.
     config : dict
         Every argument, resolved: `noisysim run --config FILE` runs it again.
     environment : dict
         Versions, backend, processor.
     history : dict of numpy.ndarray
         One value per epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
-        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses
-        (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and activity_rms are
-        (epochs, chips); counts are of all chips together.
+        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses, and with validation data
+        validation_loss, validation_accuracy (`noisysim.runs.history.History`). Of several chips losses, accuracies,
+        passed_share and activity_rms are (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
         One value per update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray
@@ -54,6 +58,7 @@ class Result:
         self.content = content
         self.path = path
         self.status: str = content["status"]
+        self.reason: str = content.get("reason", "")
         self.config: dict[str, Any] = content["config"]
         self.environment: dict[str, Any] = content["environment"]
         self.warnings: list[str] = content["warnings"]
@@ -99,11 +104,12 @@ class Result:
             ("network", f"{sizes}, {self.config['activation']}"),
             ("device", _device(device) + (f", {chips} chips: mean and standard deviation" if chips > 1 else "")),
             ("learner", _call(learner) + (", with oracle access" if self.config["oracle"] else "")),
-            ("optimizer", f"{_call(self.config['optimizer'])}, rate {self.config['learning_rate']:g}"),
+            *([("weights", f"from {title(init)}")] if isinstance(init := self.config["init"], dict) else []),
+            ("optimizer", ", ".join(_optimizer(self.config))),
             ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
         ]
-        for split in ("train", "test"):
-            if epochs:
+        for split in ("train", "validation", "test"):
+            if epochs and f"{split}_loss" in self.history:
                 loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
                 of_answers = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
                 rows.append((split, f"loss {_spread(loss, '.4g')}{of_answers}"))
@@ -120,7 +126,10 @@ class Result:
         rows += self._measured()
         rows += [("note", note) for note in task.get("notes", [])]
         rows += [("WARNING", warning) for warning in self.warnings]
-        if self.status in storage.RESUMABLE and self.path is not None:
+        called = self.config.get("callbacks", [])
+        rows += [("callbacks", ", ".join(map(_call, called)))] if called else []
+        rows += [("stopped", self.reason)] if self.reason else []
+        if storage.is_cut_short(self.content) and self.path is not None:
             rows.append(("resume", f"noisysim resume {self.path}"))
         return [(printable(name), printable(value)) for name, value in rows]
 
@@ -141,7 +150,9 @@ class Result:
 
     def summary(self) -> str:
         """The run in a few lines."""
-        return "\n".join(f"{name:>9}  {value}" for name, value in self.rows())
+        rows = self.rows()
+        width = max(9, *(len(name) for name, _ in rows))
+        return "\n".join(f"{name:>{width}}  {value}" for name, value in rows)
 
     def __repr__(self) -> str:
         return self.summary()
@@ -171,6 +182,14 @@ def _call(described: dict[str, Any]) -> str:
     """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
     inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k not in RECORD)
     return f"{described['name']}({inside})" if inside else described["name"]
+
+
+def _optimizer(config: dict[str, Any]) -> list[str]:
+    """The optimizer, and what else decides the size of its steps."""
+    parts = [_call(config["optimizer"]), f"rate {config['learning_rate']:g}"]
+    parts += [f"schedule {_call(config['schedule'])}"] if "schedule" in config else []
+    parts += [f"weight decay {config['weight_decay']:g}"] if "weight_decay" in config else []
+    return parts + ([f"clipped at norm {config['clip']:g}"] if "clip" in config else [])
 
 
 def _device(described: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,21 @@ from typing import Any
 import noisysim.devices as devices
 from noisysim import learners, tasks
 from noisysim.chip import diagnostics as all_diagnostics
+from noisysim.chip import given_weights
 from noisysim.common import identity
 from noisysim.common.registry import Registry
+from noisysim.common.texts import one_line
 from noisysim.common.user_files import split, with_article
 from noisysim.learners import optimizers
 from noisysim.networks import activations
+from noisysim.runs import checkpoint_state, environment, schedules
 from noisysim.runs import config as configuration
-from noisysim.runs import environment
+from noisysim.runs.training import Training
 
 FLAG = "allow_other_source=True (--allow-other-source)"
 _REGISTRIES: dict[str, Registry[Any, Any]] = {
     "learner": learners.REGISTRY, "optimizer": optimizers.REGISTRY, "activation": activations.REGISTRY,
+    "schedule": schedules.REGISTRY,
 }  # fmt: skip
 """Of the parts that are given again as they are to `noisysim.run`."""
 
@@ -41,8 +46,9 @@ def recorded_config(
         Of the run's file.
     path : Path or None
     parts : mapping
-        ``task``, ``device``, ``learner``, ``optimizer``, ``activation`` and ``diagnostics`` as `noisysim.resume`
-        takes them.
+        ``task``, ``device``, ``learner``, ``optimizer``, ``activation``, ``loss`` and ``diagnostics`` as
+        `noisysim.resume` takes them, and where the run is to learn more ``schedule``, ``validation`` and ``callbacks``:
+        elsewhere they are left out.
     data : path or None
         Folder of the data files.
     allow_other_source : bool
@@ -71,6 +77,8 @@ def recorded_config(
     if parts["activation"] is not None:  # the recorded one is not looked for
         layers_own = [one for one in begun.get("activations", []) if one["name"] != stored["activation"]]
         begun = {**begun, "activations": layers_own}
+    if parts["loss"] is not None:  # likewise
+        begun = {**begun, "task": {name: value for name, value in begun["task"].items() if name != "loss_part"}}
     task_given = parts["task"] is not None
     arguments = configuration.with_activations(begun) if task_given else configuration.rerunnable(begun)
     arguments["task"] = _task(begun, parts["task"], arguments["task"])
@@ -80,11 +88,16 @@ def recorded_config(
         arguments[kind] = _replaced(kind, begun[kind], parts[kind])
     if parts["activation"] is not None:
         arguments["activation"] = _replaced("activation", activation, parts["activation"])
+    if isinstance(stored["init"], dict):  # the weights are in the state
+        arguments["init"] = given_weights.recorded(stored["init"])
     arguments["diagnostics"] = _diagnostics(begun["diagnostics"], parts["diagnostics"])
-    resolved = configuration.resolve(**arguments, data=data)
+    arguments |= _steered(name, begun, parts)
+    resolved = configuration.resolve(**arguments, data=data, loss=parts["loss"])
     present = json.loads(json.dumps(resolved.plain()))
     _check_data(name, stored["task"], present["task"])
     notes = _compared(name, stored, present, allow_other_source)
+    if "callbacks" in parts and present.get("callbacks") != stored.get("callbacks"):
+        notes.append(f"resumed with {_named(present)}; it was begun, or resumed before, with {_named(stored)}")
     return resolved, [*notes, *environment.moved(content["environment"])]
 
 
@@ -97,8 +110,9 @@ def _without_hashes(stored: Mapping[str, Any]) -> dict[str, Any]:
     task = without(stored["task"])
     if "loss_part" in task:
         task["loss_part"] = without(task["loss_part"])
-    several = {kind: list(map(without, stored.get(kind, []))) for kind in ("activations", "diagnostics")}
-    single = {kind: without(stored[kind]) for kind in ("learner", "optimizer")}
+    kinds = ("activations", "diagnostics", *(["callbacks"] if "callbacks" in stored else []))
+    several = {kind: list(map(without, stored.get(kind, []))) for kind in kinds}
+    single = {kind: without(stored[kind]) for kind in ("learner", "optimizer", "schedule") if kind in stored}
     return {**stored, **several, **single, "task": task}
 
 
@@ -141,6 +155,40 @@ def _diagnostics(recorded: Sequence[Mapping[str, Any]], replacements: object) ->
     return [by_name.get(name, one) for name, one in zip(names, recorded, strict=True)]
 
 
+def _steered(name: str | Path, begun: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What steers the run, as `noisysim.run` takes it: what was recorded, or what was given in its place."""
+    if "callbacks" not in parts:
+        validation = begun.get("validation")
+        left_out: dict[str, Any] = {"schedule": None, "callbacks": []}
+        return left_out if validation and "share" in validation else {**left_out, "validation": None}
+    steered: dict[str, Any] = {}
+    for kind in ("schedule", "validation"):
+        if parts[kind] is not None and kind not in begun:
+            raise ValueError(f"{name} has no {kind} to be given again: leave {kind} out")
+    if parts["schedule"] is not None:
+        function = isinstance(parts["schedule"], types.FunctionType)
+        given = parts["schedule"] if function else _replaced("schedule", begun["schedule"], parts["schedule"])
+        steered["schedule"] = given
+    if parts["validation"] is not None:
+        if "share" in begun["validation"]:
+            raise ValueError(f"{name} is validated on a share of its training data: leave validation out")
+        steered["validation"] = parts["validation"]
+    if parts["callbacks"] is not None:
+        return {**steered, "callbacks": parts["callbacks"]}
+    if own := [one["name"] for one in begun.get("callbacks", []) if "identity" in one and "source" not in one]:
+        raise ValueError(
+            f"{name} has callbacks that were functions or objects of your own, {', '.join(own)}: give all again, "
+            "callbacks=[...], or leave them out, callbacks=[]"
+        )
+    return steered
+
+
+def _named(plain: Mapping[str, Any]) -> str:
+    """The callbacks of a run by name."""
+    names = [one["name"] for one in plain.get("callbacks", [])]
+    return f"the callbacks {', '.join(names)}" if names else "no callbacks"
+
+
 def _check_data(name: str | Path, learned: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     if present["crc32"] != learned["crc32"]:
         raise ValueError(
@@ -180,6 +228,9 @@ def _pairs(
     yield "loss", _loss(stored["task"]), _loss(present["task"])
     for kind in ("learner", "optimizer"):
         yield kind, stored[kind], present[kind]
+    for kind in ("schedule", "validation"):
+        if kind in present:
+            yield kind, {"name": "", **stored[kind]}, {"name": "", **present[kind]}
     yield "activation", _network_activation(stored), _network_activation(present)
     recorded = {one["name"]: one for one in stored.get("activations", [])}
     for one in present.get("activations", []):  # those of layers, which are named alike in both
@@ -205,3 +256,13 @@ def _network_activation(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     own = {one["name"]: one for one in plain.get("activations", [])}
     recorded: Mapping[str, Any] = own.get(plain["activation"], {"name": plain["activation"]})
     return recorded
+
+
+def restored(config: configuration.Config, content: dict[str, Any], path: Path | None) -> Training:
+    """A recorded run in the state it had."""
+    training = Training(config)
+    try:
+        checkpoint_state.restore(training, content["arrays"])
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path or 'this run'} holds no complete state to resume from: {one_line(error)}") from None
+    return training

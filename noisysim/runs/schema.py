@@ -15,19 +15,20 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from noisysim.chip.given_weights import check_record
 from noisysim.common import identity
 from noisysim.common.fields import declared
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import split
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, PlainSettings
-from noisysim.runs.history import EPOCH, LOOKS, MEASURED, STEP
+from noisysim.runs.history import EPOCH, LOOKS, MEASURED, STEP, VALIDATED
 
 STATUSES = ("finished", "diverged", "running", "interrupted", "stopped")
 MOST = 2**53
 """Largest count: beyond it float64 has gaps."""
 DEEPEST = 8
 """Axes of an array at most."""
-_STATE = ("state/chip", "state/learner", "state/optimizer", "state/progress")
+_STATE = ("state/chip", "state/learner", "state/optimizer", "state/progress", "state/callbacks")
 
 
 class Limits:
@@ -67,7 +68,8 @@ TEXTS: dict[str, Any] = {
         },
         "layers": [(POSITIVE, str)],
         "device": _PART, "learner": _PART, "optimizer": _PART, "diagnostics": [_PART],
-        "activation": str, "activations?": [_PART], **_plain_settings(),
+        "init": (str, dict), "activation": str, "activations?": [_PART], "schedule?": _PART,
+        "validation?": {"samples": POSITIVE}, "callbacks?": [_PART], **_plain_settings(),
     },
     "environment": {"backend": str},
     "warnings": [str],
@@ -97,6 +99,8 @@ def text(name: str, content: str) -> Any:
         _check_counts(value)
     if name == "config":
         _check_hashes(value)
+        if isinstance(value["init"], dict):
+            check_record(value["init"])
     return value
 
 
@@ -130,7 +134,7 @@ def _is(value: object, kind: type | Limits) -> bool:
 def _words(kind: type | Limits) -> str:
     if isinstance(kind, Limits):
         return str(kind)
-    return "a text" if kind is str else "true or false"
+    return "a text" if kind is str else "a table" if kind is dict else "true or false"
 
 
 def _wrong(where: str, value: object, kind: str) -> ValueError:
@@ -194,13 +198,14 @@ def wants(group: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> boo
 def arrays(columns_by_group: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
     """Refuse columns of a history that are missing, or are not as long as each other."""
     chips = config.get("chips", 1)
-    for group, columns in (("history/epoch", EPOCH), ("history/step", STEP)):
+    of_epochs = (*EPOCH, *(VALIDATED if "validation" in config else ()))
+    for group, columns in (("history/epoch", of_epochs), ("history/step", STEP)):
         present = columns_by_group.get(group, {})
         if missing := sorted(set(columns) - set(present)):
             raise ValueError(f"no {group}/{missing[0]}")
         length = len(np.atleast_1d(present[columns[0]]))
         for name in columns:
-            of_each = chips > 1 and name in MEASURED
+            of_each = chips > 1 and name in (*MEASURED, *VALIDATED)
             _check_shape(f"{group}/{name}", present[name], (length, chips) if of_each else (length,))
     if asked := [identity.title(one) for one in config["diagnostics"]]:
         looks = columns_by_group.get(LOOKS, {})

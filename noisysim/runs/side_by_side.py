@@ -14,7 +14,7 @@ from noisysim.common.fields import as_list, check, check_names, check_switch, sh
 from noisysim.common.limits import SEED
 from noisysim.compute import backends, execution
 from noisysim.networks.architecture import Architecture, architecture, with_ends
-from noisysim.runs import chunks, environment, execute, findings, signals
+from noisysim.runs import chunks, environment, execute, findings, schedules, signals
 from noisysim.runs import config as configuration
 from noisysim.runs.api import run
 from noisysim.runs.config import Config
@@ -93,6 +93,10 @@ def _obstacle(config: Config, count: int) -> str:
     learner, task = config.learner, config.task
     if config.chips > 1:
         return f"each has chips={config.chips} of its own"
+    if config.callbacks:
+        return "callbacks steer one run"
+    if config.schedule is not None and not schedules.is_of_epochs_alone(config.schedule):
+        return "their schedule follows what one run has recorded"
     if config.diagnostics:
         return "diagnostics look at one chip"
     if any("seed" in note for note in task.notes):  # a task says so if its seed has drawn anything of it

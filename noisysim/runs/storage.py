@@ -2,7 +2,8 @@
 
 Layout (version 3)::
 
-    /                      attributes format = "noisysim run", version, status, elapsed (seconds)
+    /                      attributes format = "noisysim run", version, status, elapsed (seconds), and
+                           reason if a callback ended the run
     /config                JSON text: every argument of the run, resolved
     /environment           JSON text: versions, backend, processor
     /warnings              JSON text: what the run noticed about itself
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "noisysim run", 3
 RESUMABLE = ("running", "interrupted", "stopped")
-"""Statuses of runs that `noisysim.resume` continues."""
+"""Statuses of runs that `noisysim.resume` continues, unless a callback ended them."""
+
+
+def is_cut_short(content: Mapping[str, Any]) -> bool:
+    """Whether a run ended before it was complete, and can be resumed."""
+    return content["status"] in RESUMABLE and not content.get("reason")
 
 
 def write(place: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -49,6 +55,8 @@ def write(place: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """
     with hdf5.replaced(place) as file:
         file.attrs.update(format=FORMAT, version=VERSION, status=content["status"], elapsed=content["elapsed"])
+        if content.get("reason"):
+            file.attrs["reason"] = content["reason"]
         for name in schema.TEXTS:
             file[name] = json.dumps(content[name], indent=1)
         for group, arrays in content["arrays"].items():
@@ -90,7 +98,10 @@ def _attributes(file: File) -> dict[str, Any]:
         raise ValueError("its status is none of " + ", ".join(schema.STATUSES))
     if not isinstance(elapsed, (int, float, np.number)) or not 0 <= elapsed < math.inf:
         raise ValueError("its time is not a number of seconds")
-    return {"status": status, "elapsed": float(elapsed)}
+    reason = file.attrs.get("reason", "")
+    if not isinstance(reason, str):
+        raise ValueError("attribute 'reason' is not a text")
+    return {"status": status, "elapsed": float(elapsed), "reason": reason}
 
 
 def _text(file: File, name: str) -> str:

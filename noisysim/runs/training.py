@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +12,9 @@ from typing import Any
 import numpy as np
 
 from noisysim.chip import chip
-from noisysim.chip.diagnostics import Probe
-from noisysim.chip.oracle import Oracle
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.types import Doubles, Ints
-from noisysim.compute import backends, layered, seeding
-from noisysim.compute.execution import BLOCK_ROWS
+from noisysim.compute import backends, layered
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.learners import LEARNERS, Learner, State
@@ -26,14 +22,19 @@ from noisysim.learners.apart import Apart
 from noisysim.learners.optimizers import Optimizer
 from noisysim.networks.architecture import with_ends
 from noisysim.runs import chunks, health, loop, noise_check
+from noisysim.runs.clipping import clipped
 from noisysim.runs.config import Config
 from noisysim.runs.divergence import Divergence
-from noisysim.runs.history import COUNTS, History
+from noisysim.runs.evaluation import Evaluation
+from noisysim.runs.history import COUNTS, VALIDATED, History
+from noisysim.runs.looking import Looking, needs_oracle
 from noisysim.runs.progress import Progress
-from noisysim.runs.recorder import Recorder, hits
+from noisysim.runs.recorder import Recorder
 from noisysim.runs.signals import Stop
+from noisysim.runs.steering import Position, Steering
 from noisysim.runs.watched import watched
 from noisysim.tasks.feed import Feed
+from noisysim.tasks.rows import order
 
 
 class Training:
@@ -52,29 +53,32 @@ class Training:
         self.seeds = tuple(seeds)
         self.task = config.task
         self.chips = config.chips
-        self.history = History([d.name for d in config.diagnostics], self.chips, counted_apart=bool(seeds))
+        names, validated = [d.name for d in config.diagnostics], config.validation is not None
+        self.history = History(names, self.chips, counted_apart=bool(seeds), validated=validated)
+        self.steering = Steering(config, self.history)
         self.status = "running"
         self.notes: list[str] = []  # what a reader of the result should also know
         self.epoch = 0
         self.step = 0  # of this epoch
         layers = with_ends(self.task.input_shape, config.layers, self.task.n_out)
         seed = self.seeds or config.seed
-        self.watched = any("oracle" in d.needs for d in config.diagnostics)
         self.chip = chip.Chip(
             layers, config.device, config.activation, config.learner.decorrelation > 0, seed, config.backend,
-            bias=config.bias, inject=config.inject, oracle=config.oracle or self.watched, init=config.init,
+            bias=config.bias, inject=config.inject, oracle=config.oracle or needs_oracle(config), init=config.init,
             chips=self.chips,
         )  # fmt: skip
         self._backend = backends.get(config.backend)
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
         self._feed = Feed(self.task, config.backend, self.chips)
+        self._evaluation = Evaluation(self.chip, self._feed, config.batch_size)
+        self._learned_from, self._held_back = self._split()
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
         # each chip's own run injects another strength, which a user's learner need not know of
         at_once = config.learner.stacks and (not seeds or type(config.learner) in LEARNERS.values())
         made: Any = config.learner if self.chips == 1 or at_once else Apart(config.learner)
         self.learner: Learner = watched("learner", config.learner, made)
         self.optimizer: Optimizer = watched("optimizer", config.optimizer)
-        self.diagnostics = [watched("diagnostic", one) for one in config.diagnostics]
+        self._looking = Looking(config, self.chip, self.history)
         self.optimizer_state = self.optimizer.init(shapes, self._backend.xp)
         self.learner_state: State = self.learner.init(
             self.chip.architecture, seed=seed, offers=self.offers, floor=0.0, loss=self.task.loss_function,
@@ -90,7 +94,9 @@ class Training:
     @property
     def offers(self) -> frozenset[str]:
         """What the learner may ask for: of oracle access only what this run grants it by name."""
-        return self.chip.offers if self.config.oracle else self.chip.offers - {"oracle"}
+        withheld = set() if self.config.oracle else {"oracle"}
+        withheld |= {"output_error"} if self.task.loss_function.error is None else set()
+        return self.chip.offers - withheld
 
     @cached_property
     def scales(self) -> health.Scales:
@@ -100,7 +106,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Updates in an epoch."""
-        return math.ceil(self.task.n_train / self.config.batch_size)
+        return -(-int(self._learned_from.shape[-1]) // self.config.batch_size)
 
     @property
     def done(self) -> int:
@@ -117,11 +123,25 @@ class Training:
             )
             noise_check.check(self.chip, first.inputs)
 
-    def _order(self, epoch: int) -> Ints:
-        """The order of the training rows in an epoch, (n_train,); of runs side by side (chips, n_train)."""
+    def _split(self) -> tuple[Ints, Ints]:
+        """Rows of the training split that are learned from, and rows to validate on; of runs side by side each's."""
+        n_train, validation = self.task.n_train, self.config.validation
+        if validation is None:
+            return np.arange(n_train), np.arange(0)
         if not self.seeds:
-            return self.task.order(epoch, self.config.seed)
-        return np.stack([self.task.order(epoch, seed) for seed in self.seeds])
+            return validation.split(n_train, self.config.seed)
+        learned, held = zip(*(validation.split(n_train, seed) for seed in self.seeds), strict=True)
+        return np.stack(learned), np.stack(held)
+
+    def _order(self, epoch: int) -> Ints:
+        """The order of the rows to learn from in an epoch, (n,); of runs side by side (chips, n)."""
+        seeds, rows = self.seeds or [self.config.seed], self._learned_from
+        if self.config.validation is None:
+            orders = [self.task.order(epoch, seed) for seed in seeds]
+        else:
+            several = rows.reshape(-1, rows.shape[-1])
+            orders = [kept[order(kept.size, epoch, seed)] for kept, seed in zip(several, seeds, strict=True)]
+        return np.stack(orders) if self.seeds else orders[0]
 
     def run(
         self, show: bool | None, stop: Stop, checkpoint: Callable[[], None] | None = None, seconds: float = 30.0
@@ -148,6 +168,8 @@ class Training:
                         self._update(order[..., self.step * size : (self.step + 1) * size])
                         if progress.due:
                             self._show(progress)
+                        if self.status == "running" and self.steering.watches(self.done):
+                            self._call(self.steering.updated)
                         if self.status == "running" and (reason := stop.reason):
                             self.status = reason
                         elif checkpoint and time.monotonic() - saved > seconds:
@@ -156,6 +178,8 @@ class Training:
                     if self.status == "running" and self.step == self.steps:
                         self._end_epoch()
                         self._show(progress)
+                        if self.status == "running":
+                            self._call(self.steering.epoch_ended)
                         if checkpoint:
                             checkpoint()
                             saved = time.monotonic()
@@ -163,6 +187,13 @@ class Training:
                 self.status = "finished"
         finally:
             progress.stop()
+
+    def _call(self, callbacks: Callable[[Position], None]) -> None:
+        """Call callbacks, one of which may end the run."""
+        self.recorder.fetch()
+        callbacks(Position(self.epoch, self.done, self.steps))
+        if self.steering.reason:
+            self.status = "stopped"
 
     @contextmanager
     def _explaining_memory_errors(self) -> Iterator[None]:
@@ -190,10 +221,12 @@ class Training:
         if self._ended():
             return
         if gradient is not None:
-            rate = config.learning_rate * config.learning_rate_decay**self.epoch
+            rate = self.steering.rate(self.epoch)
+            gradient = clipped(gradient, config.clip, self.chips)
             changes, self.optimizer_state = self.optimizer.update(gradient, self.optimizer_state, rate)
             self._gradient = asked = layered.layered(changes)
-            self._ask(lambda: self.chip.program(asked), asked)
+            decay = min(1.0, rate * config.weight_decay)
+            self._ask(lambda: self.chip.program(asked, decay=decay), asked)
         if first is not None and not self._ended():
             self._adapt(first, gradient is not None)
         if self._ended():
@@ -223,12 +256,13 @@ class Training:
         if ended:
             return None, observed[0]
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
-        before = self.learner_state.aside(self._probe_key(0)) if self._looks else None
+        looks = self._looking.due(self.done)
+        before = self.learner_state.aside(self._looking.key(self.done, 0)) if looks else None
         gradient, self.learner_state = self.learner.update(
             self.learner_state, observed, oracle=oracle, out=self._gradient
         )
         if before is not None:
-            self._look(batch, observed, gradient, before, oracle)
+            self._looking.look(self.done, batch, observed, gradient, before, oracle)
         return gradient, observed[0]
 
     def _learn_in_chunks(self, batch: Batch, most: int) -> tuple[Layered | None, Observation | None]:
@@ -282,48 +316,20 @@ class Training:
         """Whether this update begins a quarter of the epoch."""
         return self.step % max(self.steps // 4, 1) == 0
 
-    @property
-    def _looks(self) -> bool:
-        """Whether the diagnostics look at the update under way."""
-        return bool(self.config.diagnostics) and self.done % self.config.every == 0
-
-    def _look(
-        self, batch: Batch, observed: list[Observation], gradient: Layered | None, before: State, told: Oracle | None
-    ) -> None:
-        """Record what the diagnostics find at this update, which the learner began as `before`, told this oracle."""
-        config = self.config
-        oracle = told or (self.chip.oracle(batch) if self.watched else None)
-
-        def estimate(count: int) -> Iterator[tuple[Observation, Layered]]:
-            with self.chip.aside():
-                for k in range(count):
-                    state = before.aside(self._probe_key(k))
-                    passes = self.chip.passes(batch, config.learner.drives(state, len(batch.inputs)), training=True)
-                    estimated, _ = config.learner.update(state, passes, oracle=told)
-                    if estimated is not None:
-                        yield passes[0], estimated
-
-        probe = Probe(batch, observed, gradient, self.chip.architecture, oracle, estimate)
-        self.history.looks["update"].append(self.done)
-        for diagnostic in self.diagnostics:
-            self.history.looks[diagnostic.name].append(np.asarray(diagnostic.measure(probe), np.float64))
-
-    def _probe_key(self, number: int) -> Any:
-        """Of the draws that a diagnostic's n-th extra estimate at this update makes."""
-        return self._backend.put(seeding.keys(self.config.seed, f"diagnostics/{self.done}/{number}", self.chips))
-
     def _end_epoch(self) -> None:
         """Record the epoch's means and a test."""
         means = self.recorder.means()
         if self._ended():
             return
         test_loss, test_accuracy = self.test()
+        validated = self.validate()
         costs = self.chip.cost_by_chip() if self.seeds else [self.chip.cost]
         values: dict[str, Any] = {
             **means,
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
-            "learning_rate": [self.config.learning_rate * self.config.learning_rate_decay**self.epoch],
+            **validated,
+            "learning_rate": [self.steering.rate(self.epoch)],
             **{name: [getattr(cost, name) for cost in costs] for name in COUNTS},
         }
         for name, value in values.items():
@@ -331,24 +337,16 @@ class Training:
         self.epoch, self.step = self.epoch + 1, 0
 
     def test(self) -> tuple[Doubles, Doubles]:
-        """Mean loss and accuracy of one pass over the test split, (chips,) each.
-
-        It goes in chunks no larger than a training batch needs.
-        """
+        """Mean loss and accuracy of one pass over the test split, (chips,) each."""
         self._observed.clear()  # the passes of the test need the room
-        chunk = BLOCK_ROWS * max(1, self.config.batch_size // BLOCK_ROWS)
-        if self.chip.network.stages(False)[0].rows < BLOCK_ROWS:  # convolutions
-            chunk = min(chunk, 1 << (self.config.batch_size.bit_length() - 1))
-        sums = self._backend.xp.zeros((2, self.chips))
-        for first in range(0, self.task.n_test, chunk):
-            rows = np.arange(first, min(first + chunk, self.task.n_test))
-            batch = self._feed.batch("test", rows)
-            observation = self.chip.passes(batch, [Drive()], first_sample=first)[0]
-            assert observation.loss is not None
-            sums[0] += observation.loss.reshape(self.chips, -1).sum(axis=1)
-            sums[1] += hits(observation.output, batch.targets, self.chips) if self.task.classification else math.nan
-        loss, accuracy = self._backend.take(sums) / self.task.n_test
-        return loss, accuracy
+        return self._evaluation.means("test", np.arange(self.task.n_test))
+
+    def validate(self) -> dict[str, Doubles]:
+        """The same of the validation data, if there are any; what the chips do aside changes nothing of the run."""
+        if self.config.validation is None:
+            return {}
+        with self.chip.aside():
+            return dict(zip(VALIDATED, self._evaluation.means("validation", self._held_back), strict=True))
 
     def _show(self, progress: Progress) -> None:
         self.recorder.fetch()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import json
 import os
 import sys
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from noisysim import learners, tasks
+from noisysim.chip.given_weights import Given
 from noisysim.common.fields import check, check_names, declared
 from noisysim.learners import Learner
-from noisysim.runs import api, side_by_side
+from noisysim.runs import api, callbacks, side_by_side
 from noisysim.runs import config as configuration
 from noisysim.studies.grids import Plan
 
@@ -57,6 +62,8 @@ class Cells:
         By CRC-32, the tasks whose data no worker can find by a name.
     rules : dict
         By hash, the learners that no worker can find by a name, pickled with their code.
+    weights : dict
+        By hash, the initial weights that were given.
 
     Raises
     ------
@@ -68,6 +75,7 @@ class Cells:
         check_names("sweep", plan.arguments, DEFAULTS)
         self.arrays: dict[str, Any] = {}
         self.rules: dict[str, bytes] = {}
+        self.weights: dict[str, Given] = {}
         self._data, self._further = data, {"retention": list(retention)} if retention else {}
         self._tasks: dict[str, Any] = {}
         self._resolved: dict[tuple[tuple[int, ...], int | None], dict[str, Any]] = {}
@@ -86,9 +94,14 @@ class Cells:
         seed = check("run", "seed", arguments["seed"], declared(configuration.Config)["seed"])
         group = tuple(at for axis, at in point.items() if axis != "seed")
         task, seeded = self._task(arguments["task"], seed)
+        _check_steering(arguments)
         shared = (group, seed if seeded else None)
         if shared not in self._resolved:
-            config = self._configs[group] = configuration.resolve(**{**arguments, "task": task}, data=None)
+            config = configuration.resolve(**{**arguments, "task": task}, data=None)
+            if isinstance(config.init, Given):  # one copy of it
+                digest = config.init.record["sha256"]
+                config = dataclasses.replace(config, init=self.weights.setdefault(digest, config.init))
+            self._configs[group] = config
             resolved = config.plain()
             resolved["learner"].pop("identity", None)  # its hash tells it apart, for any version of Python
             resolved["learner"].update(self._describe_unnamed(config.learner))
@@ -139,6 +152,28 @@ class Cells:
             if not by_name:
                 self.arrays[self._tasks[identity].crc32] = self._tasks[identity]
         return self._tasks[identity], seeded
+
+
+def _check_steering(arguments: Mapping[str, Any]) -> None:
+    """Refuse what steers a run and cannot be had by each of many: functions, arrays, and one file for all."""
+    for spec in arguments["callbacks"] or ():
+        callback = callbacks.get(spec)
+        described = callbacks.describe(callback)
+        if "identity" in described and "source" not in described:
+            raise ValueError(
+                f"callback {described['name']!r} is a function or object of your own, which the workers of a study "
+                "cannot find: put it into a file of its own, and give the file's path"
+            )
+        if any(one.file for one in callbacks.REGISTRY.fields(described["name"]).values()):
+            raise ValueError(f"callback {described['name']!r} writes a file, and the runs of a study would share it")
+    schedule = arguments["schedule"]
+    if isinstance(schedule, types.FunctionType):
+        raise ValueError(
+            f"schedule {schedule.__name__!r} is a function, which the workers of a study cannot find: put it into a "
+            "file, and give the file's path"
+        )
+    if isinstance(arguments["validation"], (tuple, list, np.ndarray)):
+        raise ValueError("the runs of a study are validated on a share of the training data, such as validation=0.1")
 
 
 def depends_on_seed(spec: object) -> bool:

@@ -78,6 +78,7 @@ class Dispatch:
         self._topic = f"noisysim-{uuid.uuid4().hex}"
         self._options = {**options, "source": environment.source_hash(), "announce": self._topic}
         self._arrays = {crc: client.submit(_identity, task, pure=False) for crc, task in requested.arrays.items()}
+        self._weights = {sha: client.submit(_identity, given, pure=False) for sha, given in requested.weights.items()}
         self._under_way: dict[Any, Job] = {}
         self._began: dict[str, tuple[float, str]] = {}  # by key: when, and on which worker
         self._refused: dict[str, str] = {}  # by address: what is there
@@ -126,10 +127,13 @@ class Dispatch:
             cells = self._groups.popleft()
             task = self._arrays.get(cells[0].plain["task"]["crc32"])
             rule = self._requested.rules.get(cells[0].plain["learner"].get("sha256", ""))
+            init = cells[0].plain["init"]
+            initial = None if isinstance(init, str) else self._weights[init["sha256"]]
             allowed = list(threads) if self._refused else None
             future = self._client.submit(
-                worker.work, [(c.key, c.plain) for c in cells], task, rule, self._options, pure=False, workers=allowed
-            )
+                worker.work, [(c.key, c.plain) for c in cells], task, rule, initial, self._options, pure=False,
+                workers=allowed,
+            )  # fmt: skip
             self._under_way[future] = Job(cells, allowed)
             future.add_done_callback(self._events.put)
 
@@ -242,5 +246,5 @@ def _lost(error: object) -> ClusterError:
 
 
 def _identity(value: Any) -> Any:
-    """The task itself: submitted, so that the scheduler can send it again if a worker is lost."""
+    """The value itself: submitted, so that the scheduler can send it again if a worker is lost."""
     return value

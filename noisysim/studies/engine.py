@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisysim.common.fields import Field, check, check_switch
 from noisysim.compute import execution
-from noisysim.runs import api, signals
+from noisysim.runs import signals
 from noisysim.runs.progress import Tally
+from noisysim.runs.retention import check_times
 from noisysim.studies import needs
 from noisysim.studies.cells import Cell, Cells, split_shared
 from noisysim.studies.dispatch import Dispatch
@@ -117,7 +118,7 @@ def sweep(
     needs.distributed(), needs.xarray()
     overwrite, retry = check_switch("sweep.overwrite", overwrite), check_switch("sweep.retry", retry)
     progress = check_switch("sweep.progress", progress, None)
-    times = api.check_times("sweep.retention", retention)
+    times = check_times("sweep.retention", retention)
     for name, count in (("workers", workers), ("threads", threads)):
         if count is not None:
             check("sweep", name, count, COUNT)

@@ -10,19 +10,22 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from noisysim import devices, learners
+from noisysim.chip import given_weights
 from noisysim.common.fields import check_choice, check_names, declared, listed, nearest, shown
 from noisysim.learners import optimizers
+from noisysim.runs import schedules
 from noisysim.tasks import Task
 
-DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers}
+DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers, "schedule": schedules}
 """Modules that make and describe the parts that an argument names."""
-LISTS = ("layers", "diagnostics")
+LISTS = ("layers", "diagnostics", "callbacks")
 """Arguments whose own value is a list: several values are a list of lists."""
 TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
 """Names in a study's data that are not axes."""
@@ -152,7 +155,7 @@ class Plan:
         if not 0 < len(values) <= MOST:
             problem = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
             raise ValueError(f"{name} {problem}")
-        labels = [_label(value) for value in values]
+        labels = [_label(value) if argument != "init" else _source(k, value) for k, value in enumerate(values)]
         if len({str(label) for label in labels}) < len(labels):
             raise ValueError(f"{name} has a value twice: {listed(labels)}")
         if not all(isinstance(label, (int, float)) for label in labels):
@@ -208,17 +211,19 @@ def _read(name: str, value: object) -> Any:
     if isinstance(value, Mapping):
         if "by" in value and "name" not in value:
             return By(value["by"], {k: v for k, v in value.items() if k != "by"})
-        if any(_several(field, values) for field, values in value.items()):
+        if name != "init" and any(_several(field, values) for field, values in value.items()):
             return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
-    return value.tolist() if isinstance(value, np.ndarray) and name != "task" else value
+    return value.tolist() if isinstance(value, np.ndarray) and name not in ("task", "init") else value
 
 
 def _several(name: str, value: object) -> bool:
     """Whether an argument is a list of values, and not a value that is a list."""
     if isinstance(value, np.ndarray):
-        return name != "task" and value.ndim == 1
+        return name not in ("task", "init") and value.ndim == 1
     if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
         return False
+    if name == "init":
+        return all(map(given_weights.is_source, value))
     if name in LISTS:
         lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
         return bool(value) and all(lists)
@@ -256,6 +261,11 @@ def _label(value: Any) -> Any:
     return "default" if value is None else str(value)
 
 
+def _source(number: int, value: object) -> str:
+    """The label of initial weights: a law or a path itself, anything else by its number."""
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else f"weights {number + 1}"
+
+
 def _described(name: str, value: Any) -> Any:
     """An argument in plain values."""
     if isinstance(value, By):
@@ -274,6 +284,8 @@ def _described(name: str, value: Any) -> Any:
         return {"name": value.name, **value.settings}
     if name == "task" and isinstance(value, (list, tuple)):
         return "arrays"
+    if name == "init" and not isinstance(value, (str, os.PathLike)):
+        return dict(value) if isinstance(value, Mapping) and given_weights.FROM in value else "arrays"
     if name == "layers" and isinstance(value, (list, tuple)):
         from noisysim.networks import layers
 

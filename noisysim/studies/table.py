@@ -179,7 +179,7 @@ class Table:
             further = ("epoch", "chip")
         elif name.endswith(AFTER):
             further = ("seconds", "chip")
-        elif name.startswith(("test_", "train_", "passed_share", "activity_rms")):
+        elif name.startswith(("test_", "train_", "validation_", "passed_share", "activity_rms")):
             further = ("chip", "")
         else:
             further = ("look", "layer")

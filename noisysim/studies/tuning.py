@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SEED = 1000
 """Of the runs, unless others are asked for: none of the first few, with which results are reported."""
-CHOICES = ("stable", "loss")
+CHOICES = ("stable", "loss", "validation_loss")
 SHARE = 0.75
 """Of how much the best rate of a search is better than chance, what a rate must be at least."""
 LEAST = 0.01
@@ -58,7 +58,6 @@ class Tuned:
         finished, chips = data.status == "finished", [dim for dim in ("chip",) if dim in data.dims]
         last = data.train_loss.mean(chips).where(finished)
         seeds = [dim for dim in ("seed",) if dim in last.dims]
-        means = last.mean(seeds, skipna=False)
         better = _better(data, last, chips)
         most = better.mean(seeds, skipna=False).max("learning_rate")
         began = data.train_loss_by_epoch.mean(chips).isel(epoch=slice(1), learning_rate=0).mean([*seeds, "epoch"])
@@ -69,6 +68,8 @@ class Tuned:
             ended = (first & ~every).astype(int).cumsum("learning_rate") > 0
             self.rates = data.learning_rate.where(first & ~ended).max("learning_rate")
         else:
+            name = "validation_loss" if choose == "validation_loss" else "train_loss"
+            means = data[name].mean(chips).where(finished).mean(seeds, skipna=False)
             best = means.where(every).fillna(np.inf).argmin("learning_rate")
             self.rates = data.learning_rate[best].where(every.any("learning_rate")).drop_vars("learning_rate")
 
@@ -151,7 +152,8 @@ def tune(
     count : int
     choose : str
         "stable": from the lowest rate that has learned, the largest up to which all have; "loss": of all that have, the
-        one with the lowest training loss.
+        one with the lowest training loss; "validation_loss": the one with the lowest loss on the validation data
+        (``validation=0.1``).
     seed : int or list of int
         Of the runs; a rate must have learned in all of them. Use others than those that are reported.
     **arguments
@@ -169,6 +171,8 @@ def tune(
     0.004
     """
     check_choice("choice", choose, CHOICES)
+    if choose == "validation_loss" and arguments.get("validation") is None:
+        raise ValueError("choose='validation_loss' needs validation data: give a share, validation=0.1")
     if "learning_rate" in arguments:
         raise ValueError("tune looks for learning_rate: give the rates to try as rates=[...]")
     if rates is None:

@@ -14,18 +14,24 @@ from typing import Any
 import numpy as np
 
 from noisysim import tasks
+from noisysim.chip.given_weights import Given
 from noisysim.common import user_files
 from noisysim.runs import api, environment, side_by_side, storage
 from noisysim.runs import config as configuration
-from noisysim.runs.history import LOOKS, MEASURED
+from noisysim.runs.history import LOOKS, MEASURED, VALIDATED
 from noisysim.runs.result import Result
+from noisysim.runs.retention import retention
 from noisysim.studies.cells import depends_on_seed
 from noisysim.tasks import Task
 from noisysim.tasks.chance import chance_accuracy, chance_loss
 
 
 def work(
-    cells: Sequence[tuple[str, dict[str, Any]]], task: Task | None, rule: bytes | None, options: dict[str, Any]
+    cells: Sequence[tuple[str, dict[str, Any]]],
+    task: Task | None,
+    rule: bytes | None,
+    initial: Given | None,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """Execute runs; the record of one that fails says why.
 
@@ -37,6 +43,8 @@ def work(
         Where the data have no name by which a worker could find them.
     rule : bytes or None
         A learner that has no name by which a worker could find it, pickled.
+    initial : Given or None
+        The initial weights, unless they follow a law.
     options : dict
         ``data`` (folder), ``threads``, ``keep`` (folder for the runs' own result files, or ``None``), ``retention``
         (seconds after which each run is tested again), ``source`` (hash of the source that is to do it),
@@ -52,7 +60,7 @@ def work(
     if present["source"] != options["source"]:
         return {**present, "records": []}
     _announce(options["announce"], cells[0][0])
-    return {**present, "records": _records(cells, task, rule, options)}
+    return {**present, "records": _records(cells, task, rule, initial, options)}
 
 
 def _announce(topic: str, key: str) -> None:
@@ -64,25 +72,34 @@ def _announce(topic: str, key: str) -> None:
 
 
 def _records(
-    cells: Sequence[tuple[str, dict[str, Any]]], task: Task | None, rule: bytes | None, options: dict[str, Any]
+    cells: Sequence[tuple[str, dict[str, Any]]],
+    task: Task | None,
+    rule: bytes | None,
+    initial: Given | None,
+    options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     if len(cells) > 1:
         try:
-            arguments = _arguments(cells[0][1], task, rule, options["data"])
+            arguments = _arguments(cells[0][1], task, rule, initial, options["data"])
             seeds = [plain["seed"] for _, plain in cells]
             del arguments["seed"], arguments["chips"]
             results = side_by_side.run_side_by_side(seeds, **arguments, threads=options["threads"], progress=False)
             return [record(key, result, arguments["task"]) for (key, _), result in zip(cells, results, strict=True)]
         except Exception:  # one by one, then: the failure may be one run's
             pass
-    return [_alone(key, plain, task, rule, options) for key, plain in cells]
+    return [_alone(key, plain, task, rule, initial, options) for key, plain in cells]
 
 
 def _alone(
-    key: str, plain: dict[str, Any], task: Task | None, rule: bytes | None, options: dict[str, Any]
+    key: str,
+    plain: dict[str, Any],
+    task: Task | None,
+    rule: bytes | None,
+    initial: Given | None,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     try:
-        arguments = _arguments(plain, task, rule, options["data"])
+        arguments = _arguments(plain, task, rule, initial, options["data"])
         execution = {"threads": options["threads"]}
         path = None if options["keep"] is None else Path(options["keep"]) / f"{key}.h5"
         learner = None if rule is None else arguments["learner"]
@@ -93,7 +110,7 @@ def _alone(
             result = api.run(**arguments, **execution, out=path, progress=False)
         entry = record(key, result, arguments["task"])
         if options["retention"] and result.status == "finished":
-            later = api.retention(result, options["retention"], **parts, **execution)
+            later = retention(result, options["retention"], **parts, **execution)
             entry["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
         return entry
     except Exception as error:
@@ -116,7 +133,11 @@ def _can_resume(path: Path) -> bool:
 
 
 def _arguments(
-    plain: dict[str, Any], task: Task | None, rule: bytes | None, data: str | os.PathLike[str] | None
+    plain: dict[str, Any],
+    task: Task | None,
+    rule: bytes | None,
+    initial: Given | None,
+    data: str | os.PathLike[str] | None,
 ) -> dict[str, Any]:
     """Settings as arguments of `noisysim.run`, the task made: once for all runs of this process that learn it."""
     user_files.place_recorded(plain)
@@ -132,6 +153,8 @@ def _arguments(
     arguments["task"] = task
     if rule is not None:
         arguments["learner"] = pickle.loads(rule)
+    if initial is not None:
+        arguments["init"] = initial
     return arguments
 
 
@@ -144,16 +167,17 @@ def record(key: str, result: Result, task: tasks.Task) -> dict[str, Any]:
     """The record of a run (`noisysim.studies.table.Table.put`)."""
     values: dict[str, Any] = {"elapsed": result.elapsed, **result.cost}
     values.update(chance_loss=chance_loss(task), chance_accuracy=chance_accuracy(task))
-    for name in MEASURED:
+    complete = result.status == "finished" or bool(result.reason)  # or ended by a callback
+    for name in (name for name in (*MEASURED, *VALIDATED) if name in result.history):
         column = result.history[name]
         values[f"{name}_by_epoch"] = column.tolist()
-        ended = result.status == "finished" and len(column)
+        ended = complete and len(column)
         values[name] = column[-1].tolist() if ended else np.full(column.shape[1:], np.nan).tolist()
     for name, looks in result.content["arrays"].get(LOOKS, {}).items():
         values["look_update" if name == "update" else name] = np.asarray(looks).tolist()
-    diverged = result.status != "finished"
     return {
-        "key": key, "status": result.status, "error": result.warnings[0] if diverged and result.warnings else "",
+        "key": key, "status": "finished" if complete else result.status,
+        "error": "" if complete or not result.warnings else result.warnings[0],
         "warnings": "\n".join(result.warnings), "values": values, "environment": _place(result.environment),
     }  # fmt: skip
 

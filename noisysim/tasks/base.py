@@ -19,7 +19,8 @@ from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
 from noisysim.tasks.noise import InputNoise
-from noisysim.tasks.rows import ORDER, permutation, row_array
+from noisysim.tasks.rows import order as row_order
+from noisysim.tasks.rows import row_array
 from noisysim.tasks.rows import split_rows as split_rows
 
 Standardise = Annotated[
@@ -30,6 +31,7 @@ _OF_VALUES = tuple(name for name in losses.LOSSES if name != "cce")  # which tak
 ValueLoss = Annotated[str, Field(choices=_OF_VALUES, doc="loss on the target values")]
 StandardiseTargets = Annotated[bool, Field(doc="targets to mean 0 and std 1, each output of its own")]
 
+SPLITS = ("train", "test", "validation")
 AS_INPUTS = "as the inputs"
 """How a task standardises its targets that has no setting of its own for them."""
 
@@ -113,6 +115,8 @@ class Task:
         Of images whose targets are other than their labels: for pictures.
     noise : InputNoise or None
         Added to the standardised inputs of the training split.
+    validation : Split or None
+        Further data, in the form of the others, that a run is validated on.
     origins : (numpy.ndarray or None, numpy.ndarray or None)
         What was subtracted of inputs and of target values before they were rounded to float32, float64 (n_in,) and
         (n_out,), where they are far from zero: what `affine` shifts by is counted from there.
@@ -135,6 +139,7 @@ class Task:
     notes: tuple[str, ...] = ()
     labels: Labels | None = field(default=None, repr=False)
     noise: InputNoise | None = field(default=None, repr=False)
+    validation: Split | None = field(default=None, repr=False)
     origins: tuple[np.ndarray | None, np.ndarray | None] = field(default=(None, None), repr=False)
     loader: Any = field(default=None, repr=False)
     origin: Origin | None = field(default=None, repr=False)
@@ -153,7 +158,7 @@ class Task:
             "n_in": self.train.inputs.shape[1],
             "input_shape": tuple(self.input_shape) or self.train.inputs.shape[1:],
             "_loss": loss,
-            "_all_rows": np.arange(max(self.n_train, self.n_test), dtype=np.int64),
+            "_all_rows": np.arange(max(len(self.split(name).inputs) for name in SPLITS), dtype=np.int64),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
@@ -179,7 +184,7 @@ class Task:
         Parameters
         ----------
         split : str
-            ``"train"`` or ``"test"``.
+            ``"train"``, ``"test"``, or ``"validation"``: further data if there are any, else ``train`` without noise.
         rows : slice or integer array
             Which samples. Negative rows count from the end.
         out : Batch, optional
@@ -232,11 +237,10 @@ class Task:
 
     def split(self, split: str) -> Split:
         """The data of a split, by its name."""
-        if split == "train":
-            return self.train
-        if split == "test":
-            return self.test
-        raise unknown("split", split, ("train", "test"))
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        data: Split | None = getattr(self, split)
+        return self.train if data is None else data
 
     def _arrays(self, n: int, out: Batch | None) -> tuple[np.ndarray, np.ndarray]:
         """The arrays a batch of `n` samples is written to: those of `out`, or new ones."""
@@ -265,7 +269,7 @@ class Task:
         numpy.ndarray
             int64, (n_train,): a permutation, the same on every machine and NumPy version.
         """
-        return permutation(self.n_train, whole_number("seed", seed, 0), whole_number("epoch", epoch, 0), ORDER)
+        return row_order(self.n_train, whole_number("epoch", epoch, 0), whole_number("seed", seed, 0))
 
     def batches(self, batch_size: int, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
         """The training split in the order of `epoch`, in batches; the last one may be shorter.

@@ -110,6 +110,8 @@ class Feed:
 
     def _resident(self, split: str) -> Split | None:
         """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""
+        if split == "validation" and self.task.validation is None:
+            return self._resident("train")
         if split not in self._data:
             inputs, targets = self.task.split(split)
             same = targets is inputs

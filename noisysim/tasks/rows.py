@@ -9,8 +9,8 @@ import numpy as np
 from noisysim.common.fields import shown
 from noisysim.common.types import Ints
 
-ORDER, SPLIT = 0x6F726465, 0x73706C69
-"""Keep the orders of epochs and the splits of data apart."""
+ORDER, SPLIT, VALIDATION = 0x6F726465, 0x73706C69, 0x76616C69
+"""Keep the orders of epochs, the splits of data and those of training data apart."""
 
 
 def permutation(n: int, *key: int) -> Ints:
@@ -20,6 +20,11 @@ def permutation(n: int, *key: int) -> Ints:
     """
     draws = np.random.Philox(np.random.SeedSequence(list(key))).random_raw(n)
     return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
+
+
+def order(n: int, epoch: int, seed: int) -> Ints:
+    """The order of n training rows in an epoch: a pure function of the seed and the epoch."""
+    return permutation(n, seed, epoch, ORDER)
 
 
 def split_rows(n: int, n_test: int, seed: int) -> tuple[Ints, Ints]:

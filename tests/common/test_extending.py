@@ -360,7 +360,7 @@ WRONG = {
         "loss",
         "def absolute_error",
         "def slope",
-        r"defines no pair of functions",
+        r"defines the functions absolute and slope: a loss file has one",
     ),
     "a loss that sums": (
         "loss",
@@ -478,8 +478,8 @@ def test_what_is_said_of_a_moved_file_can_be_done(files, kind, place):
 
 
 MORE = {
-    "loss": ("\ndef other(o, t): ...\ndef other_error(o, t): ...", "the pairs of functions absolute and other: a loss"),
-    "activation": ("\ndef f(a): ...\ndef f_slope(a): ...", "the pairs of functions swish and f: an activation"),
+    "loss": ("\ndef other(o, t): ...\ndef other_error(o, t): ...", "the functions absolute and other: a loss"),
+    "activation": ("\ndef f(a): ...\ndef f_slope(a): ...", "the functions swish and f: an activation"),
     "device": ("\nclass Other(NamedTuple): ...", "the NamedTuple classes Noisy and Other: a device"),
 }
 
@@ -634,7 +634,7 @@ def test_a_worker_of_a_study_makes_the_files_that_it_lacks(files, kind, tmp_path
     monkeypatch.chdir(tmp_path / "worker")
     with monkeypatch.context() as patched:
         patched.setattr(user_files, "_PLACED", {})
-        given = worker._arguments(json.loads(json.dumps(result.config)), None, None, None)
+        given = worker._arguments(json.loads(json.dumps(result.config)), None, None, None, None)
         done = noisysim.run(**given, progress=False)
     assert done.config == result.config
     assert np.array_equal(done.steps["train_loss"], result.steps["train_loss"])

@@ -138,7 +138,7 @@ def test_the_files_of_the_page_on_your_own_parts_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = [text for _, text in blocks(DOCS / "your-own-parts.md", "python")]
     files = [text for text in code if ": the whole file" in text]
-    by_path, as_objects = [text for text in code if text not in files]
+    by_path, score, as_objects = [text for text in code if text not in files]
     for text in files:
         Path(text.split(":")[0].removeprefix("# ")).write_text(text)
     run, results = noisysim.run, []
@@ -147,12 +147,14 @@ def test_the_files_of_the_page_on_your_own_parts_work(tmp_path, monkeypatch):
     exec(by_path, {})
     Path("script.py").write_text("\n".join(["import noisysim", *files, as_objects]))
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.import_module("script")
-    monkeypatch.delitem(sys.modules, "script")
-    assert len(results) == (by_path + as_objects).count("noisysim.run(")
+    Path("score.py").write_text(score)
+    for name in ("script", "score"):
+        importlib.import_module(name)
+        monkeypatch.delitem(sys.modules, name)
+    assert len(results) == (by_path + score + as_objects).count("noisysim.run(")
     assert {one.status for one in results} == {"finished"}
-    recorded = json.dumps([one.config for one in results])
-    assert [path.name for path in tmp_path.glob("*.py") if path.name not in (*recorded.split('"'), "script.py")] == []
+    recorded = {*json.dumps([one.config for one in results]).split('"'), "script.py", "score.py"}
+    assert [path.name for path in tmp_path.glob("*.py") if path.name not in recorded] == []
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ EXECUTION = {"data", "threads", "out", "overwrite", "checkpoint_seconds", "until
 
 
 def test_every_argument_is_a_setting_or_says_how_the_run_is_executed():
-    assert set(ARGUMENTS) == set(config.SETTINGS) | EXECUTION
+    assert set(ARGUMENTS) == set(config.SETTINGS) | EXECUTION | {"loss"}  # which is recorded as a setting of the task
     assert not set(config.SETTINGS) & EXECUTION
 
 
@@ -46,6 +46,9 @@ def test_every_number_has_limits_which_run_and_result_files_obey(name):
 def test_result_files_store_every_setting():
     usual = {name: p.default for name, p in inspect.signature(noisysim.run).parameters.items()}
     resolved = config.resolve(**{name: usual[name] for name in config.SETTINGS})
+    assert set(resolved.plain()) == set(config.SETTINGS) - set(arguments.UNUSED)
+    asked = {**arguments.UNUSED, "schedule": "constant", "validation": 0.1, "weight_decay": 0.1, "clip": 1.0}
+    resolved = config.resolve(**{name: usual[name] for name in config.SETTINGS} | asked | {"callbacks": [print]})
     assert set(resolved.plain()) == set(config.SETTINGS)
     stored = {name.removesuffix("?") for name in schema.TEXTS["config"]} - {
         "activations"

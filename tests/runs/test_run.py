@@ -11,7 +11,7 @@ import pytest
 
 import noisysim
 from noisysim import Chip, devices, learners, tasks
-from noisysim.chip import chip
+from noisysim.chip import chip, weight_laws
 from noisysim.runs import config
 from noisysim.runs.api import ARGUMENTS
 from noisysim.runs.history import EPOCH
@@ -189,7 +189,7 @@ def split_weights(result, sizes):
     return [w.reshape(s) for w, s in zip(np.split(flat, [shapes[0][0] * shapes[0][1]]), shapes, strict=True)]
 
 
-@pytest.mark.parametrize("init", chip.INITS)
+@pytest.mark.parametrize("init", weight_laws.INITS)
 def test_a_run_starts_from_the_law_it_was_asked_for(init):
     """With a rate of zero it also ends there."""
     result = small(device="ideal", learner="bp", init=init, learning_rate=0.0, seed=5)

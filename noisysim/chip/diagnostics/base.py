@@ -9,6 +9,8 @@ from noisysim.chip.diagnostics.probe import Probe
 from noisysim.common.types import Doubles
 
 ORACLE = frozenset({"oracle"})
+GRADIENT = ORACLE | {"output_error"}
+"""What a diagnostic needs that asks for the true gradient: a loss with a derivative."""
 
 
 class Axis(NamedTuple):
@@ -41,7 +43,7 @@ class Diagnostic:
     ----------
     name : str
     needs : frozenset of str
-        ``{"oracle"}`` if it reads exact weights.
+        ``{"oracle"}`` if it reads exact weights; with ``"output_error"`` if it asks for the true gradient.
     axis : Axis
     """
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from noisysim.chip.diagnostics.arithmetic import angle, compare, cosine, host, ratio, squares
-from noisysim.chip.diagnostics.base import ORACLE, Axis, Diagnostic
+from noisysim.chip.diagnostics.base import GRADIENT, ORACLE, Axis, Diagnostic
 from noisysim.chip.diagnostics.probe import Probe
 from noisysim.common.fields import Field
 from noisysim.common.types import Doubles
@@ -23,7 +23,7 @@ class Angle(Diagnostic):
     """
 
     name: ClassVar[str] = "angle"
-    needs: ClassVar[frozenset[str]] = ORACLE
+    needs: ClassVar[frozenset[str]] = GRADIENT
     axis: ClassVar[Axis] = Axis("angle to the true gradient (degrees)", 0, 90, 90, 15)
 
     def measure(self, probe: Probe) -> Doubles:
@@ -38,7 +38,7 @@ class Cosine(Diagnostic):
     """
 
     name: ClassVar[str] = "cosine"
-    needs: ClassVar[frozenset[str]] = ORACLE
+    needs: ClassVar[frozenset[str]] = GRADIENT
     axis: ClassVar[Axis] = Axis("cosine similarity to the true gradient", 0, 1, 0)
 
     def measure(self, probe: Probe) -> Doubles:
@@ -54,7 +54,7 @@ class MeanAngle(Diagnostic):
     """
 
     name: ClassVar[str] = "mean_angle"
-    needs: ClassVar[frozenset[str]] = ORACLE
+    needs: ClassVar[frozenset[str]] = GRADIENT
     axis: ClassVar[Axis] = Axis("angle of the mean estimate (degrees)", 0, 90, 90, 15)
 
     samples: Annotated[int, Field("estimates", 1, 100_000, "extra estimates averaged at each look", whole=True)] = 20
@@ -74,7 +74,7 @@ class Bias(Diagnostic):
     """
 
     name: ClassVar[str] = "bias"
-    needs: ClassVar[frozenset[str]] = ORACLE
+    needs: ClassVar[frozenset[str]] = GRADIENT
     axis: ClassVar[Axis] = Axis(r"bias, $|\langle g - g^* \rangle| \, / \, |\langle g^* \rangle|$", 0)
 
     samples: Annotated[int, Field("estimates", 2, 100_000, "extra estimates drawn at each look", whole=True)] = 20
@@ -96,7 +96,7 @@ class Variance(Diagnostic):
     """
 
     name: ClassVar[str] = "variance"
-    needs: ClassVar[frozenset[str]] = ORACLE
+    needs: ClassVar[frozenset[str]] = GRADIENT
     axis: ClassVar[Axis] = Axis(
         r"variance, $\langle |g - \langle g \rangle|^2 \rangle \, / \, |\langle g^* \rangle|^2$", 0
     )

@@ -1,0 +1,211 @@
+"""What is asked of a chip's arrays, from the weights, biases and normalisations of a network trained elsewhere.
+
+Where a convolution's weights are a kernel (out, in, height, width), a dense layer behind it takes the image channel by
+channel, as PyTorch flattens it; where they are (n_out, n_in), as `Chip.program` takes changes, all columns are in the
+order of the chip's lines. Kernels and matrices by Keras's names are (..., in, out), and images there pixel by pixel.
+
+A normalisation whose layer is normalised here gives its running statistics. Elsewhere it is folded into the weights
+and the bias before it, W' = W g / s and b' = (b - m) g / s + o with s = sqrt(v + epsilon), which is exact as long as it
+normalises by running statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from noisysim.common.fields import listed, shown
+from noisysim.common.types import Doubles, Floats
+from noisysim.networks import named_weights
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.weight_matching import Group
+
+EPSILONS = {False: 1e-5, True: 1e-3}
+"""What a folded normalisation adds to variances: PyTorch's default, and Keras's by whose names it is told."""
+
+
+def fits(net: Architecture) -> Callable[[Sequence[Group]], bool]:
+    """A check of whether layers of weights have the shapes of a network's, in its order."""
+
+    def check(groups: Sequence[Group]) -> bool:
+        return len(groups) == net.depth and all(
+            group.arrays["weight"].shape in _wanted(net, layer, group) for layer, group in enumerate(groups)
+        )
+
+    return check
+
+
+def check_count(groups: Sequence[Group], net: Architecture) -> None:
+    """Refuse another number of layers than the network's."""
+    if len(groups) != net.depth:
+        shapes = listed(group.arrays["weight"].shape for group in groups) or "none"
+        raise ValueError(
+            f"there are {len(groups)} layers of weights ({shapes}), the network has {net.depth} ({listed(net.shapes)}"
+            f"{', the last column the bias' * net.bias})"
+        )
+
+
+def of_groups(groups: Sequence[Group], net: Architecture) -> tuple[list[Floats], list[Doubles | None]]:
+    """Weights (n_out, n_in) float32 of each layer, with a bias one more column, and its running statistics or ``None``.
+
+    Raises
+    ------
+    ValueError
+        Naming the layer, the shape it needs and the one that was given.
+    """
+    convolutions = [
+        group.arrays["weight"].ndim > 2 for group, block in zip(groups, net.blocks, strict=True) if block.is_conv
+    ]
+    by_pixel = bool(convolutions) and not any(convolutions)
+    weights: list[Floats] = []
+    statistics: list[Doubles | None] = []
+    for layer, group in enumerate(groups):
+        matrix, bias = _parts(net, layer, group, by_pixel)
+        where = _where(layer, group)
+        if group.norm is not None and net.norms[layer] is None:
+            if not net.bias:
+                raise ValueError(
+                    f"{where} are followed by {shown(group.norm.name)}: put batch_norm() behind this layer, or set "
+                    "bias=True, and it is folded into weights and biases"
+                )
+            matrix, bias = _folded(where, group.norm, matrix, bias)
+            statistics.append(None)
+        else:
+            statistics.append(_statistics(where, group, net, layer, bias))
+        if net.norms[layer] is not None and not net.bias:
+            bias = None  # it is in the mean, or the normalisation takes it out
+        weights.append(_joined(where, net, matrix, bias, group.norm is not None or net.norms[layer] is not None))
+    return weights, statistics
+
+
+def _where(layer: int, group: Group) -> str:
+    """What messages call a layer's weights."""
+    return f"init: layer {layer + 1}'s weights" + (f" ({shown(group.name)})" if group.name else "")
+
+
+def _wanted(net: Architecture, layer: int, group: Group) -> list[tuple[int, ...]]:
+    """The shapes that a layer's weights may have."""
+    n_out, n_in = net.units[layer], net.fan_in[layer]
+    with_bias = [(n_out, n_in + 1)] if net.bias and "bias" not in group.arrays else []
+    if not net.blocks[layer].is_conv:
+        image = named_weights.by_channel(net, layer)
+        return [(n_in, n_out)] if group.keras else [(n_out, n_in), *with_bias, *[image] * (image[2:] != (1, 1))]
+    kernel = named_weights.weight_shape(net, layer)
+    return [(*kernel[2:], *kernel[1::-1])] if group.keras else [kernel, (n_out, n_in), *with_bias]
+
+
+def _parts(net: Architecture, layer: int, group: Group, by_pixel: bool) -> tuple[Doubles, Doubles | None]:
+    """Weights in the order of the chip's lines, (n_out, n_in) float64, and the bias, if there is one."""
+    where, wanted, array = _where(layer, group), _wanted(net, layer, group), group.arrays["weight"]
+    if array.shape not in wanted:
+        raise ValueError(f"{where} must be {_words(wanted)}, not {array.shape}{_hint(array.shape, wanted, group)}")
+    n_out, n_in, bias = net.units[layer], net.fan_in[layer], group.arrays.get("bias")
+    if bias is not None:
+        bias = bias.astype(np.float64)
+        if bias.size != n_out or bias.ndim > 2:
+            raise ValueError(f"{where.replace('weights', 'bias')} must be ({n_out},), not {bias.shape}")
+        bias = bias.reshape(n_out)
+    values = array.astype(np.float64)
+    if group.keras and values.ndim == 2:
+        return values.T, bias
+    if group.keras:
+        values = values.transpose(3, 2, 0, 1)
+    if values.ndim == 2 and values.shape[1] > n_in:
+        values, bias = values[:, :n_in], values[:, n_in]
+    if values.ndim > 2 or not (by_pixel or net.blocks[layer].is_conv):
+        values = named_weights.by_pixel(net, layer, values)
+    elif net.blocks[layer].is_conv and not by_pixel:
+        raise ValueError(f"{where} must be a kernel {named_weights.weight_shape(net, layer)}, as others are")
+    return values, bias
+
+
+def _words(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " or ".join(map(str, shapes))
+
+
+def _hint(shape: tuple[int, ...], wanted: Sequence[tuple[int, ...]], group: Group) -> str:
+    """What may be wrong with a shape."""
+    if len(shape) == 2 and shape[::-1] in wanted:
+        return ": it is transposed, give its transpose (.T)"
+    if any((*one[2:], *one[1::-1]) == shape for one in wanted if len(one) == 4):
+        return ": it is in Keras's order, give array.transpose(3, 2, 0, 1), or call it 'kernel'"
+    if len(shape) == 2 and any(shape == (n_out, n_in + 1) for n_out, n_in in [one for one in wanted if len(one) == 2]):
+        if "bias" in group.arrays:
+            return ": it has one more column and a bias as well"
+        return ": one more column would be the bias, the network has none (bias=True)"
+    return ""
+
+
+def _joined(where: str, net: Architecture, matrix: Doubles, bias: Doubles | None, may_lack: bool) -> Floats:
+    """The array of a layer in float32, the bias its last column."""
+    if bias is not None and not net.bias:
+        raise ValueError(f"{where} come with a bias, the network has none: set bias=True")
+    if bias is None and net.bias and not may_lack:
+        raise ValueError(f"{where} come without a bias, the network has one (bias=True): give (W, b), or a last column")
+    joined = np.zeros((len(matrix), matrix.shape[1] + net.bias), np.float32)
+    with np.errstate(over="ignore"):
+        joined[:, : matrix.shape[1]] = matrix
+        if bias is not None:
+            joined[:, -1] = bias
+    if not np.isfinite(joined).all():
+        raise ValueError(f"{where} hold NaN, infinite or too large values")
+    return joined
+
+
+# --- normalisation --------------------------------------------------------------------------------------------------
+
+
+def _moments(where: str, norm: Group, units: int) -> Doubles | None:
+    """Running mean and variance, (2, units); ``None`` if neither is given."""
+    if not norm.normalises:
+        return None
+    name = shown(norm.name)
+    moments = np.empty((2, units))
+    for row, role in enumerate(("mean", "variance")):
+        array = norm.arrays.get(role)
+        if array is None:
+            raise ValueError(f"{where} are normalised by {name}, which has no running {role}")
+        if array.shape != (units,):
+            raise ValueError(f"{where}: the running {role} of {name} must be ({units},), not {array.shape}")
+        moments[row] = array
+    if not np.isfinite(moments).all() or (moments[1] < 0).any():
+        raise ValueError(f"{where}: running statistics of {name} must be finite, and variances not below 0")
+    return moments
+
+
+def _affine(where: str, group: Group, units: int) -> tuple[Doubles, Doubles]:
+    """Gain and offset of a normalisation, (units,) each."""
+    parts = []
+    for role, usual in (("weight", 1.0), ("bias", 0.0)):
+        array = group.arrays.get(role, np.full(units, usual)) if not group.is_product else np.full(units, usual)
+        if array.shape != (units,):
+            raise ValueError(f"{where}: the {role} of {shown(group.name)} must be ({units},), not {array.shape}")
+        parts.append(array.astype(np.float64))
+    return parts[0], parts[1]
+
+
+def _statistics(where: str, group: Group, net: Architecture, layer: int, bias: Doubles | None) -> Doubles | None:
+    """The running statistics that a normalised layer starts with; a bias that it lacks here is in the mean."""
+    if group.norm is None or net.norms[layer] is None:
+        return None
+    gain, offset = _affine(where, group.norm, net.units[layer])
+    if (gain != 1).any() or (offset != 0).any():
+        raise ValueError(
+            f"{where} are followed by {shown(group.norm.name)}, which has a learned gain and offset: batch_norm() has "
+            "none; leave it out of the network's layers and set bias=True, and it is folded into the weights"
+        )
+    moments = _moments(where, group.norm, net.units[layer])
+    if moments is not None and bias is not None and not net.bias:
+        moments[0] -= bias
+    return moments
+
+
+def _folded(where: str, norm: Group, matrix: Doubles, bias: Doubles | None) -> tuple[Doubles, Doubles]:
+    """Weights and bias that do what they did with the normalisation behind them."""
+    gain, offset = _affine(where, norm, len(matrix))
+    moments = _moments(where, norm, len(matrix))
+    if moments is None:
+        raise ValueError(f"{where} are followed by {shown(norm.name)}, which has no running mean and variance")
+    scale = gain / np.sqrt(moments[1] + EPSILONS[norm.keras])
+    return matrix * scale[:, None], ((0.0 if bias is None else bias) - moments[0]) * scale + offset

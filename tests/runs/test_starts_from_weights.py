@@ -1,0 +1,291 @@
+"""Runs that start from given weights: what is recorded, repeated, resumed, swept and shown."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import Chip, batch_norm, conv, pool
+from noisysim.common import named_arrays
+from noisysim.reporting import command, settings
+from noisysim.reporting.report import report
+from noisysim.runs import config, storage
+from noisysim.runs.side_by_side import run_side_by_side
+from noisysim.studies.grids import Plan
+
+BACKENDS = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 6)).astype(np.float32), np.arange(60) % 3
+DATA = (X[:48], Y[:48], X[48:], Y[48:])
+TASK = "student-teacher:n_in=6,n_out=3,n_train=48,n_test=12"
+SETTINGS = {"task": TASK, "layers": [5], "batch_size": 12, "epochs": 2, "learning_rate": 0.01, "progress": False}
+W = [RNG.normal(0, 0.4, (5, 6)).astype(np.float32), RNG.normal(0, 0.4, (3, 5)).astype(np.float32)]
+
+
+def run(**given):
+    return noisysim.run(**{**SETTINGS, **given})
+
+
+def weights_of(result):
+    """What the chip of a run held at the end."""
+    return result.content["arrays"]["state/chip"]["weights"]
+
+
+def same(one, other):
+    """Two results hold the same learning, bit for bit."""
+    for group in ("history/epoch", "history/step"):
+        for name, column in one.content["arrays"][group].items():
+            np.testing.assert_array_equal(column, other.content["arrays"][group][name], name)
+    np.testing.assert_array_equal(weights_of(one), weights_of(other))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "w.npz"
+    named_arrays.write(path, {"fc1.weight": W[0], "fc2.weight": W[1]})
+    return path
+
+
+def copied(monkeypatch, folder):
+    """Copies of a run's file at each of its checkpoints, until the patch is undone."""
+    copies, write = [], storage.write
+
+    def keep(path, content):
+        write(path, content)
+        copies.append(shutil.copy(path, folder / f"{len(copies)}.h5"))
+
+    monkeypatch.setattr(storage, "write", keep)
+    return copies
+
+
+# --- where it starts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("chips", [1, 3])
+def test_a_run_starts_from_the_weights_it_was_given(chips, backend):
+    """With a rate of zero it also ends there."""
+    result = run(init=W, device="ideal", learner="np", learning_rate=0.0, chips=chips, backend=backend)
+    expected = np.concatenate([np.tile(w, (chips, 1)).ravel() for w in W])
+    np.testing.assert_array_equal(weights_of(result), expected)
+    assert result.cost["updates"] == 8
+
+
+def test_weights_in_any_form_give_the_same_run(file, tmp_path):
+    named_arrays.write(tmp_path / "w.safetensors", {"a.0.weight": W[0], "a.1.weight": W[1]})
+    chip = Chip([6, 5, 3], "ideal", init=W)
+    forms = [W, {"0.weight": W[0], "1.weight": W[1]}, file, str(file), tmp_path / "w.safetensors", chip, iter(W)]
+    results = [run(init=form) for form in forms]
+    for other in results[1:]:
+        same(results[0], other)
+    drawn = run()
+    assert not np.array_equal(drawn.steps["train_loss"], results[0].steps["train_loss"])
+
+
+def test_a_network_keeps_what_it_had_learned():
+    """Trained on one device, deployed on another: the first test is as good as the last one was."""
+    first = noisysim.run("digits", layers=[32], device="ideal", learner="bp", epochs=3, seed=1, progress=False)
+    chip = Chip([64, 32, 10], "ideal", seed=1)
+    assert first.history["test_accuracy"][-1] > 0.85
+    arrays = np.split(weights_of(first), [64 * 32])
+    arrays = [arrays[0].reshape(32, 64), arrays[1].reshape(10, 32)]
+    again = noisysim.run(
+        "digits", layers=[32], device="crossbar", learner="np", init=arrays, learning_rate=0.0, epochs=1, progress=False
+    )
+    assert abs(again.history["test_accuracy"][0] - first.history["test_accuracy"][-1]) < 0.05
+    assert chip.clipped == [0, 0]
+
+
+def test_runs_side_by_side_start_alike():
+    given = {"init": W, "device": "crossbar", "learner": "np", "task": DATA}
+    together = run_side_by_side([1, 2], **{**SETTINGS, **given})
+    for seed, result in zip((1, 2), together, strict=True):
+        alone = run(seed=seed, **given)
+        np.testing.assert_array_equal(result.steps["train_loss"], alone.steps["train_loss"])
+        assert result.config == alone.config
+        assert result.warnings == alone.warnings
+
+
+def test_bad_weights_are_refused_before_a_file_is_made(tmp_path):
+    with pytest.raises(ValueError, match=r"init: layer 2's weights must be \(3, 5\), not \(5, 3\): it is transposed"):
+        run(init=[W[0], W[1].T], out=tmp_path / "run.h5")
+    assert not list(tmp_path.iterdir())
+
+
+# --- clipped --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_what_was_clipped_and_says_it_again_when_resumed(tmp_path, monkeypatch):
+    large = [W[0].copy(), 100 * W[1]]
+    large[0][0, :3] = 100
+    copies = copied(monkeypatch, tmp_path)
+    given = {"task": DATA, "init": large, "device": "crossbar", "learner": "np"}
+    whole = run(**given, checkpoint_seconds=0, out=tmp_path / "run.h5")
+    monkeypatch.undo()
+    said = "initial weights beyond the range of the device's cells were clipped: 10 % of layer 1, 1e+02 % of layer 2"
+    assert any(text.startswith(said[:80]) for text in whole.warnings)
+    resumed = noisysim.resume(copies[3], task=DATA, progress=False)
+    same(whole, resumed)
+    assert resumed.warnings == whole.warnings
+    assert run_side_by_side([0], **{**SETTINGS, **given})[0].warnings == whole.warnings
+
+
+@pytest.mark.parametrize("init", ["he", W])
+def test_a_run_whose_weights_fit_says_nothing_of_it(init):
+    assert not any("clipped" in text for text in run(init=init, device="crossbar", learner="np").warnings)
+
+
+# --- recorded -------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_of_a_file_names_it_with_its_hash(file, tmp_path):
+    result = run(init=file, out=tmp_path / "run.h5")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert result.config["init"] == {"from": "file", "path": str(file), "sha256": digest}
+    loaded = noisysim.load(tmp_path / "run.h5")
+    assert loaded.config == json.loads(json.dumps(result.config)) == result.config
+    assert f"from {file} [{digest[:12]}]" in loaded.summary()
+
+
+def test_the_record_of_arrays_holds_their_hash():
+    first, second, other = (run(init=init).config["init"] for init in (W, iter(W), [-W[0], W[1]]))
+    assert first.keys() == {"from", "sha256"}
+    assert first == second != other
+    assert first["from"] == "arrays"
+    assert run().config["init"] == "he"
+
+
+def test_a_run_is_repeated_from_its_file(file, tmp_path):
+    path = tmp_path / "run.h5"
+    whole = run(init=file, out=path)
+    arguments = config.read(path, ("init", *config.SETTINGS))
+    same(noisysim.run(**arguments, progress=False), whole)
+    named_arrays.write(file, {"fc1.weight": -W[0], "fc2.weight": W[1]})
+    with pytest.raises(ValueError, match=r"w.npz' is not the one recorded: it was changed since"):
+        noisysim.run(**arguments, progress=False)
+    run(init=W, out=path, overwrite=True)
+    with pytest.raises(ValueError, match="the run began with weights of arrays that its file does not hold: give them"):
+        noisysim.run(**config.read(path, config.SETTINGS), progress=False)
+
+
+@pytest.mark.parametrize("damage", [3, None, ["he"], {"from": "file", "path": 3}, {"from": "x", "sha256": "0" * 64}])
+def test_a_file_with_another_record_is_refused(damage, file, tmp_path):
+    import h5py
+
+    run(init=file, out=tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "r+") as content:
+        text = {**json.loads(content["config"][()]), "init": damage}
+        del content["config"]
+        content["config"] = json.dumps(text)
+    with pytest.raises(ValueError, match=r"is not a whole noisysim result file \(.*init") as caught:
+        noisysim.load(tmp_path / "run.h5")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layers", [[5], [5, batch_norm(), 4]], ids=["dense", "normed"])
+def test_a_run_is_resumed_without_its_weights(layers, backend, file, tmp_path, monkeypatch):
+    named = {"0.weight": W[0], "1.weight": W[1]}
+    if len(layers) > 1:
+        moments = {"0.running_mean": np.full(5, 0.3), "0.running_var": np.full(5, 2.0)}
+        named = {"0.weight": W[0], **moments, "1.weight": np.ones((4, 5)), "2.weight": np.ones((3, 4))}
+    named_arrays.write(file, named)
+    copies = copied(monkeypatch, tmp_path)
+    given = {"device": "crossbar", "learner": "danp", "backend": backend, "layers": layers}
+    whole = run(init=file, checkpoint_seconds=0, out=tmp_path / "run.h5", **given)
+    monkeypatch.undo()
+    file.unlink()
+    for copy in (copies[0], copies[3]):
+        resumed = noisysim.resume(copy, progress=False)
+        same(resumed, whole)
+        assert resumed.config == whole.config
+        assert resumed.warnings == whole.warnings
+    tests = noisysim.retention(tmp_path / "run.h5", [0])
+    assert np.isfinite(tests["test_loss"]).all()
+
+
+# --- shown ----------------------------------------------------------------------------------------------------------
+
+
+def test_how_to_repeat_a_run_names_its_weights(file, tmp_path):
+    result = run(init=file, out=tmp_path / "run.h5")
+    found = command.reproduction(result.config)
+    assert f"--init {file}" in found.command
+    assert result.config["init"]["sha256"] in found.toml
+    assert any(result.config["init"]["sha256"] in note for note in found.notes)
+    by_hand = command.reproduction(run(init=W).config)
+    assert (by_hand.command, by_hand.toml) == ("", "")
+    assert "config['init'] = ...  # the same weights, given arrays [" in by_hand.python
+
+
+def test_a_table_and_a_report_name_the_weights(file, tmp_path):
+    result = run(init=file, out=tmp_path / "run.h5")
+    shown = {one.name: one for one in settings.run(result.config).settings}["init"]
+    assert shown.changed
+    assert shown.value == f"{file} [{result.config['init']['sha256'][:12]}]"
+    assert str(file) in report(tmp_path / "run.h5", tmp_path / "run.html").read_text()
+
+
+def test_toml_gives_what_the_arguments_give(file, tmp_path):
+    toml = command.reproduction(run(init=file).config).toml
+    (tmp_path / "run.toml").write_text(toml)
+    same(noisysim.run(**config.read(tmp_path / "run.toml", config.SETTINGS), progress=False), run(init=file))
+
+
+# --- swept ----------------------------------------------------------------------------------------------------------
+
+
+def test_which_initial_weights_are_an_axis(file):
+    chip = Chip([6, 5, 3], "ideal")
+    alone = [W, [(W[0], None), (W[1], None)], tuple(W), {"0.weight": W[0]}, str(file), file, chip, np.ones((3, 6))]
+    for init in alone:
+        assert Plan({"init": init}).axes == {}
+        assert Plan({"init": init}).at({})["init"] is init
+    axes = Plan({"init": ["he", str(file), file.with_name("v.npz"), {"0.weight": W[0]}, chip]}).axes
+    assert axes == {"init": ["he", str(file), str(file.with_name("v.npz")), "weights 4", "weights 5"]}
+
+
+def test_arguments_of_a_study_are_plain(file):
+    for init, expected in (
+        (W, "arrays"),
+        (file, str(file)),
+        (["he", file], ["he", str(file)]),
+        ({"a": W[0]}, "arrays"),
+    ):
+        assert Plan({"init": init}).described() == {"init": expected}
+
+
+def test_a_sweep_over_initial_weights(file, tmp_path):
+    pytest.importorskip("distributed")
+    pytest.importorskip("xarray")
+    given = {"layers": [5], "batch_size": 12, "epochs": 1, "learning_rate": 0.01, "learner": "np", "device": "crossbar"}
+    arrays = {"0.weight": -W[0], "1.weight": W[1]}
+    study = noisysim.sweep(
+        out=tmp_path / "study.h5", task=TASK, init=["he", str(file), arrays], workers=1, progress=False, **given
+    )
+    found = study.data["test_loss"].values
+    alone = [run(**{**given, "init": init}).history["test_loss"][-1] for init in ("he", file, arrays)]
+    np.testing.assert_array_equal(found, alone)
+
+
+# --- convolutions ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_convolutions_and_statistics_starts_where_it_should():
+    rng = np.random.default_rng(3)
+    images = rng.normal(size=(40, 1, 6, 6)).astype(np.float32)
+    data = (images[:32], np.arange(32) % 3, images[32:], np.arange(8) % 3)
+    layers = [conv(2, 3), batch_norm(), pool(2), 4]
+    named = {
+        "conv.weight": rng.normal(size=(2, 1, 3, 3)), "bn.running_mean": np.array([0.3, -0.2]),
+        "bn.running_var": np.array([4.0, 9.0]), "fc1.weight": rng.normal(size=(4, 8)),
+        "fc2.weight": rng.normal(size=(3, 4)),
+    }  # fmt: skip
+    given = {"task": data, "layers": layers, "init": named, "device": "ideal", "learner": "np", "learning_rate": 0.0}
+    result = noisysim.run(**given, batch_size=32, epochs=1, seed=0, progress=False)
+    held = result.content["arrays"]["state/chip"]
+    assert np.array_equal(np.sort(held["weights"][:18]), np.sort(named["conv.weight"].astype(np.float32).ravel()))
+    assert 3.0 < held["statistics"][1, 0] <= 9.0  # one batch of steady ones from there
