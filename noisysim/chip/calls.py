@@ -9,13 +9,16 @@ from numpy.typing import ArrayLike
 
 from noisysim.chip.calibration import calibrate
 from noisysim.chip.checking import Checks
+from noisysim.chip.decorrelation import turn_change, turn_inputs
 from noisysim.chip.drives import Drives, as_drives
 from noisysim.chip.passes import observation_buffers, run_passes
 from noisysim.chip.state import State
 from noisysim.common.fields import check_switch, shown
 from noisysim.common.types import Floats
+from noisysim.compute.layout import ON_WEIGHTS
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.compute.observation_buffers import Observed
+from noisysim.compute.protocols import Addition
 
 
 class Calls:
@@ -51,6 +54,8 @@ class Calls:
         if inputs_of not in ("all", "first"):
             raise ValueError(f"inputs_of must be 'all' or 'first', not {shown(inputs_of)}")
         added = self._drives.added(drives, rows)
+        if state.turns_updates:
+            added = added._replace(parts=[_on_cells(state, *part) for part in added.parts])
         drops, all_inputs = training and any(state.net.drops), inputs_of == "all"
         observed = observation_buffers(state, out, rows, len(drives), drops=drops, all_inputs=all_inputs)
         self._calibrate_once(x)
@@ -59,6 +64,8 @@ class Calls:
             training=training and rows > state.chips,
         )  # fmt: skip
         state.meter.cost.mvms += self._drives.second_products(added.parts, rows)
+        if state.turns_updates:
+            turn_inputs(state.rotations, observed, state.chips)
         _judge(batch, targets, drives, observed)
         return observed
 
@@ -78,6 +85,13 @@ class Calls:
         """Calibrate by the inputs of the first pass, unless that was done before."""
         if not self._state.calibrated:
             calibrate(self._state, x, self._drives.nothing(1))
+
+
+def _on_cells(state: State, p: int, kind: int, layer: int, array: Floats) -> Addition:
+    """What a drive adds, weights as those that the inputs drive before they are turned."""
+    if kind == ON_WEIGHTS:
+        array = turn_change(state.rotations[layer], array, state.chips)
+    return p, kind, layer, array
 
 
 def _judge(batch: Any, targets: Floats | None, drives: Sequence[Drive], observed: Observed) -> None:

@@ -15,11 +15,12 @@ from noisysim.chip.arrays import erase
 from noisysim.chip.calls import Calls
 from noisysim.chip.checking import Checks, check_seeds
 from noisysim.chip.cost import Cost
-from noisysim.chip.decorrelation import decorrelate
+from noisysim.chip.decorrelation import decorrelate, form, turn_changes
 from noisysim.chip.first_layer import FirstLayer
 from noisysim.chip.given_weights import Initial
 from noisysim.chip.granted import Granted
 from noisysim.chip.state import State
+from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common.fields import Field, check, check_choice, check_switch
 from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array
@@ -51,9 +52,11 @@ class Chip(Granted):
         What the arrays are made of (`noisysim.devices.get`).
     activation : str or Activation
         Of hidden layers that state none (`noisysim.networks.activations.get`). The last layer is linear.
-    decorrelate : bool
+    decorrelate : bool or {"inputs", "updates"}
         Whether the digital periphery turns each layer's inputs, of a convolution each patch, by a matrix R that
-        `decorrelate` adapts.
+        `decorrelate` adapts. "inputs": R x drives the arrays, which hold W. "updates": x drives them, R x is observed,
+        and what `program` is asked for is turned, dW R: steps of R change no output (`noisysim.chip.decorrelation`).
+        True is "inputs" where initial weights are drawn, "updates" where they are given.
     seed : int or sequence of int
         Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit. Of several chips
         perhaps one each: then each is the chip that its seed gives alone, initial weights included.
@@ -76,6 +79,11 @@ class Chip(Granted):
         How many chips of the device to make, which differ in fabrication and noise and are asked for the same initial
         weights. Then a batch has the samples of the first chip, after them those of the second, and so on, and arrays
         in the shape of the weights have the rows of one chip after those of another.
+    weight_scaling : {"fixed", "array", "column"}
+        Which weight the full span of conductances stands for: the one that the device states; the largest |initial
+        weight| of each layer; that of each output line. The periphery multiplies by the scale after the ADC; noise,
+        errors of cells and converter steps shrink with it. Learning cannot make a weight larger than that. Devices
+        without cells have no span.
 
     Examples
     --------
@@ -94,7 +102,7 @@ class Chip(Granted):
         layers: Sequence[Any],
         device: DeviceSpec = "crossbar",
         activation: str | Activation = "leaky_relu",
-        decorrelate: bool = False,
+        decorrelate: bool | str = False,
         seed: seeding.Seeds = 0,
         backend: str = "cpu",
         *,
@@ -103,10 +111,11 @@ class Chip(Granted):
         oracle: bool = False,
         init: Initial = "he",
         chips: int = 1,
+        weight_scaling: str = "fixed",
     ):
         backend = backends.resolve(backend)
         check_choice("inject", inject, INJECTIONS)
-        decorrelate = check_switch("decorrelate", decorrelate)
+        check_choice("weight_scaling", weight_scaling, WEIGHT_SCALINGS)
         bias, oracle = check_switch("bias", bias), check_switch("oracle", oracle)
         self.chips = check("", "chips", chips, CHIPS)
         seed = check_seeds(seed, self.chips)
@@ -119,8 +128,9 @@ class Chip(Granted):
         self.inject, self.backend = inject, backend
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._checks = Checks(self.network, self.chips, backend)
+        decorrelation = form(decorrelate, not isinstance(initial, str))
         weights = initial_weights.wanted(self.network, initial, seed)
-        self._hidden = State(self.network, self.device, seed, self.chips, backend, decorrelate)
+        self._hidden = State(self.network, self.device, seed, self.chips, backend, decorrelation, weight_scaling)
         self._calls = Calls(self._hidden, self._checks, inject == "digital")
         initial_weights.load(self._hidden, initial, weights)
 
@@ -270,6 +280,8 @@ class Chip(Granted):
             no cell changes. For `decay` on a device written by pulses in open loop, whose controller knows no weights.
         """
         hidden, changes = self._hidden, self._checks.updates(updates)
+        if hidden.turns_updates:
+            changes = turn_changes(hidden.rotations, changes, self.chips)
         if decay:
             weight_decay.check("decay", check("", "decay", decay, DECAY), self.device)
             changes = weight_decay.decayed(hidden, changes, decay)

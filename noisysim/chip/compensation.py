@@ -75,7 +75,8 @@ def _read(state: State, driven: Sequence[Any]) -> list[Any]:
     ((*_, time),) = clock.course(state, 0, ROWS, 1)
     clock.age_to(state, time)
     standing = state.standing(state.normalisation.norms)
-    standing = standing._replace(gains=state.backend.xp.ones_like(state.gains))
+    ones = state.backend.xp.ones_like
+    standing = standing._replace(gains=ones(state.gains), scales=ones(standing.scales))
     lines: list[Any] = state.compiled.tile_lines(driven, standing, state.next_pass)
     state.next_pass += 1
     state.meter.cost.count_passes(state.net, state.chips * ROWS, 1, True)

@@ -5,12 +5,42 @@ R <- R - alpha (<x* x*^T> - diag<x*^2>) R (Dalm et al. 2025, section 2.2), stabl
 each position, as in Dalm et al. 2024, "Efficient deep learning with decorrelated backpropagation" (arXiv 2405.02385),
 and the mean is over samples and positions, so that every patch counts as one input vector: a sum over positions would
 make the stable alpha smaller by their number.
+
+Where R is applied, there are two forms. "inputs": the arrays hold W and are driven with x*; what they compute, W R x,
+changes with each step of R. "updates": the arrays hold A = W R and are driven with x. The periphery turns what it
+digitised of the inputs, x* = R x, and shows that to the learner; it turns the change dW that is asked of it, and writes
+dA = dW R. A step R -> R' then changes no output. It is the first form with the weights compensated, W <- W R R'^-1
+after each step of R: there that is a write of every cell, here it is none, since A = W R stays what it is.
 """
 
 from __future__ import annotations
 
-from noisysim.compute import backends
+from collections.abc import Sequence
+
+from noisysim.common.fields import check_choice, check_switch
+from noisysim.common.types import Floats
+from noisysim.compute import algebra, backends, layered
 from noisysim.compute.layered import Layered
+from noisysim.compute.observation import Observation
+
+FORMS = ("inputs", "updates")
+"""Where R is applied."""
+
+
+def form(decorrelate: object, given_weights: bool = False) -> str:
+    """Where R is applied, one of `FORMS`; "" where nothing is decorrelated.
+
+    Parameters
+    ----------
+    decorrelate : object
+        False, True, or one of `FORMS`; to be checked. True stands for "updates" where the initial weights were given,
+        and mean something to begin with, and for "inputs" where they were drawn.
+    given_weights : bool
+    """
+    if isinstance(decorrelate, str):
+        check_choice("decorrelate", decorrelate, FORMS)
+        return decorrelate
+    return FORMS[given_weights] if check_switch("decorrelate", decorrelate) else ""
 
 
 def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1) -> None:
@@ -29,3 +59,29 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
         How many chips stand side by side.
     """
     backends.backend_of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)
+
+
+def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int) -> None:
+    """x -> R x of what the passes of a call were driven with, in place; they share that of the first layer."""
+    for p, observation in enumerate(observed):
+        for layer, inputs in enumerate(observation.inputs):
+            if p == 0 or layer > 0:
+                rotation = rotations[layer]
+                x = inputs[..., : rotation.shape[1]]
+                x[...] = algebra.product(x, [rotation], chips=chips, transposed=True)
+
+
+def turn_change(rotation: Floats, change: Floats, chips: int) -> Floats:
+    """dA = dW R of one layer, (chips n_out, n_in); a bias column stays as it is."""
+    n = rotation.shape[1]
+    if change.shape[1] == n:
+        return algebra.product(change, [rotation], chips=chips)
+    of_cells: Floats = change.copy()
+    of_cells[:, :n] = algebra.product(change[:, :n], [rotation], chips=chips)
+    return of_cells
+
+
+def turn_changes(rotations: Layered, changes: Layered, chips: int) -> Layered:
+    """dA = dW R of all layers."""
+    turned = [turn_change(rotation, change, chips) for rotation, change in zip(rotations, changes, strict=True)]
+    return layered.layered(turned)

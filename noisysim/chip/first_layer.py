@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from noisysim.chip.arrays import Cells
 from noisysim.chip.state import State
 from noisysim.common.types import Bytes, Floats
@@ -27,6 +29,8 @@ class FirstLayer(NamedTuple):
         Full scale of the first tile's ADC.
     interval : float
         Seconds from one sample to the next.
+    scales : numpy.ndarray
+        What the periphery multiplies each output line by after the ADC, (n_out,).
     """
 
     cells: Cells | None
@@ -35,6 +39,7 @@ class FirstLayer(NamedTuple):
     units: Floats
     adc_range: float
     interval: float
+    scales: Floats
 
 
 def copy(state: State) -> FirstLayer:
@@ -47,4 +52,5 @@ def copy(state: State) -> FirstLayer:
         layer = take(state.states)[:, : state.chips * n_out * n_in]
         states = layer.reshape(-1, 2, state.chips * n_out, n_in)[..., :n_out, :].copy()
     full_scale = float(take(state.ranges)[0, 0])
-    return FirstLayer(cells, states, net.row_tiles(0)[0], arrays.units[0], full_scale, state.interval)
+    scales = take(arrays.scales_of(0))[:n_out].copy() if arrays.scaled else np.ones(n_out, np.float32)
+    return FirstLayer(cells, states, net.row_tiles(0)[0], arrays.units[0], full_scale, state.interval, scales)

@@ -29,7 +29,7 @@ class Granted:
         if batch is not None and not isinstance(batch, Batch):
             raise TypeError(f"the oracle is asked for a task's batch, or for weights alone by None, not {shown(batch)}")
         weights, rotations = self._hidden.arrays.weight_arrays(), self._hidden.rotations
-        return Oracle(weights, rotations, self.architecture, batch, self.chips)
+        return Oracle(weights, rotations, self.architecture, batch, self.chips, self._hidden.turns_updates)
 
     def cells(self) -> list[Cells]:
         """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` per layer."""
@@ -39,7 +39,7 @@ class Granted:
     def weights(self) -> dict[str, Array]:
         """Access no real chip gives: the weights of the plain network that does what this chip does without noise.
 
-        What the arrays hold now; of a chip that decorrelates W R, so that the inputs need not be turned. Not in it:
+        What the arrays hold now, times their scales; of a chip whose inputs are turned W R. Not in it:
         converters, and what a periphery that compensates for drift scales the lines by. The chip itself stays as it is.
 
         Returns

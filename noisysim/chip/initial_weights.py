@@ -42,6 +42,7 @@ def load(state: State, init: str | Given, each: Sequence[Layered]) -> None:
     """
     state.clipped = _clipped(state, each)
     initial = _stacked(each, state)
+    state.arrays.scale_to(initial)
     state.write(initial.flat, True)
     erase([initial.flat, *(one.flat for one in each)])
     state.start_counting()
@@ -52,9 +53,9 @@ def load(state: State, init: str | Given, each: Sequence[Layered]) -> None:
 
 
 def _clipped(state: State, each: Sequence[Layered]) -> list[float]:
-    """The share of each layer's weights that lie beyond what its cells can hold."""
+    """The share of each layer's weights that lie beyond what its cells can hold; none, where it is scaled to fit."""
     arrays = state.arrays
-    if not arrays.has_cells:
+    if arrays.scaled or not arrays.has_cells:
         return [0.0] * state.net.depth
     shares = []
     for of_chips, scale in zip(zip(*each, strict=True), arrays.scales, strict=True):

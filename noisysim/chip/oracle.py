@@ -21,22 +21,29 @@ class Oracle:
         Copies of what the arrays hold now, (n_out, n_in) per layer; of several chips (chips n_out, n_in).
     rotations : list of array
         Copies of the decorrelation matrices, (n, n) per layer, of several chips (chips n, n); empty if there are none.
+    turns_updates : bool
+        Whether they turn updates, and the arrays are driven with inputs as they are.
     """
 
     def __init__(
-        self, weights: Sequence[Any], rotations: Sequence[Any], net: Architecture, batch: Batch | None, chips: int = 1
-    ):
+        self, weights: Sequence[Any], rotations: Sequence[Any], net: Architecture, batch: Batch | None, chips: int = 1,
+        turns_updates: bool = False,
+    ):  # fmt: skip
         self.weights = weights
         self.rotations = [r.copy() for r in rotations]
+        self.turns_updates = turns_updates
         self._net, self._chips = net, chips
         backend = backends.backend_of(weights[0])
         self._xp, self._put = backend.xp, backend.put
         self._batch: Any = batch
 
     def plain_weights(self) -> list[Any]:
-        """Weights of the network that does the same without decorrelation, (chips, n_out, n_in): W R, biases as are."""
+        """Weights of the network that does the same without decorrelation, (chips, n_out, n_in): W R, biases as are.
+
+        Where matrices turn updates, the arrays hold that already.
+        """
         plain = [weights.reshape(self._chips, -1, weights.shape[1]).copy() for weights in self.weights]
-        for weights, rotation in zip(plain, self.rotations, strict=False):
+        for weights, rotation in zip(plain, [] if self.turns_updates else self.rotations, strict=False):
             n = rotation.shape[1]
             weights[..., :n] = self._xp.matmul(weights[..., :n], rotation.reshape(self._chips, n, n))
         return plain
@@ -49,7 +56,7 @@ class Oracle:
 
         (targets,) = of_chip([self._put(self._batch.targets)])
         batch = Batch(targets, targets, self._batch.loss)  # the inputs are not needed
-        return Oracle(of_chip(self.weights), of_chip(self.rotations), self._net, batch)
+        return Oracle(of_chip(self.weights), of_chip(self.rotations), self._net, batch, 1, self.turns_updates)
 
     def signals(self, observation: Observation, error: Floats | None = None) -> Layered:
         """dL/da of each layer and sample, in the shapes of an observation's activities, and at these.
@@ -106,6 +113,6 @@ class Oracle:
         return change
 
     def _maps(self, layer: int) -> list[Any]:
-        """The matrices between what a layer sees and its lines, from the lines down: W, then R."""
+        """The matrices between what a layer sees and its lines, from the lines down: W, then R; or A = W R."""
         weights = self.weights[layer][:, : self._net.fan_in[layer]]
-        return [weights, self.rotations[layer]] if self.rotations else [weights]
+        return [weights, self.rotations[layer]] if self.rotations and not self.turns_updates else [weights]

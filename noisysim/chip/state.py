@@ -39,8 +39,10 @@ class State:
         Of fabrication and noise.
     chips : int
     backend : str
-    decorrelates : bool
-        Whether the periphery has decorrelation matrices.
+    decorrelation : str
+        Where the periphery applies its decorrelation matrices (`noisysim.chip.decorrelation.FORMS`); "" without any.
+    scaling : str
+        Which weight the full span of conductances stands for (`noisysim.chip.weight_scaling`).
 
     Attributes
     ----------
@@ -54,6 +56,8 @@ class State:
         Discrete states of cells that jump, (sides, cells) uint8.
     rotations : Layered
         Decorrelation matrices; empty without.
+    turns_updates : bool
+        Whether they turn what is observed and written, and not what drives arrays.
     normalisation : Normalisation
     calibrated, reference_due, gains_due : bool
         Whether converters have been calibrated, and whether drift's reference and gains are to be measured next.
@@ -69,7 +73,8 @@ class State:
     """
 
     def __init__(
-        self, net: Network, device: Device, seed: seeding.Seeds, chips: int, backend: str, decorrelates: bool
+        self, net: Network, device: Device, seed: seeding.Seeds, chips: int, backend: str, decorrelation: str,
+        scaling: str,
     ):  # fmt: skip
         self.net, self.device, self.chips, self.numbers = net, device, chips, resolve(device)
         self.backend, self.backend_name = backends.get(backend), backend
@@ -80,7 +85,7 @@ class State:
         self.interval = sum(net.positions) * self.numbers.read_time  # from one sample to the next, s
         self._dac_range = np.float32(self.numbers.dac_range)
         xp, put = self.backend.xp, self.backend.put
-        self.arrays = Arrays(net, device, seed, chips, backend)
+        self.arrays = Arrays(net, device, seed, chips, backend, scaling)
         shape = (chips, len(self.arrays.tiles))
         self.ranges: Floats = xp.full(shape, self.numbers.adc_range or 1.0, np.float32)
         self.peaks: Floats = xp.zeros(shape, np.float32)
@@ -92,10 +97,11 @@ class State:
         )
         self.states: Bytes = xp.zeros(self.arrays.now.shape if self.jumps else (1, 0), np.uint8)
         squares = [(chips * n, n) for n in net.fan_in]
-        self.rotations = layered.zeros(squares if decorrelates else [], xp)
+        self.rotations = layered.zeros(squares if decorrelation else [], xp)
         for rotation, n in zip(self.rotations, net.fan_in, strict=False):
             rotation.reshape(-1, n * n)[:, :: n + 1] = 1
         self.flat_rotations = self.rotations.flat
+        self.turns_updates = decorrelation == "updates"
         self.normalisation = Normalisation(net, chips, xp)
         self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
         self.clock = self.aged_at = self.call_at = 0.0
@@ -132,9 +138,14 @@ class State:
         bits, table = self.numbers.adc_bits, self.arrays.table
         if bits < 1:
             return [[0.0] * self.net.depth] * self.chips
-        full_scales = self.backend.take(self.ranges)
+        full_scales, codes = self.backend.take(self.ranges), (1 << (bits - 1)) - 1
         spans = [slice(row[FIRST_TILE], row[FIRST_TILE] + row[TILES]) for row in table]
-        return [[float(chip[tiles].max()) / ((1 << (bits - 1)) - 1) for tiles in spans] for chip in full_scales]
+        steps = [[float(chip[tiles].max()) / codes for tiles in spans] for chip in full_scales]
+        if not self.arrays.scaled:
+            return steps
+        scales = [self.backend.take(self.arrays.scales_of(layer)) for layer in range(self.net.depth)]
+        largest = [of_layer.reshape(self.chips, -1).max(axis=1) for of_layer in scales]
+        return [[step * float(s[m]) for step, s in zip(each, largest, strict=True)] for m, each in enumerate(steps)]
 
     def cost(self) -> Cost:
         """What was done so far, on all chips together."""
@@ -170,9 +181,10 @@ class State:
             waited = self.clock - self.read_at + self.interval  # since the last read of an earlier call
             values, states = arrays.own if arrays.spreads["cell"] else (), self.states if self.jumps else ()
             cells = ReadCells(arrays.now, values, states, arrays.units, np.float32(waited), np.float32(self.interval))
+        rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
-            norms, arrays.weights, arrays.variances, self.flat_rotations, self.ranges, self.gains, self.peaks,
-            self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"],
+            norms, arrays.weights, arrays.variances, rotations, self.ranges, self.gains, self.peaks,
+            self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales,
         )  # fmt: skip
 
     @contextmanager
@@ -200,6 +212,7 @@ def _compiled(state: State) -> Passes:
     constants = {
         **{f"HAS_{h.upper()}": h in defined for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
         "COMPENSATED": state.compensates,
+        "SCALED": arrays.scaled,
         **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
         # constants that only reads cell by cell need are off elsewhere: more devices share their loops
         "OWN_CELLS": state.reads_cells and bool(spreads["cell"]),

@@ -87,6 +87,9 @@ class Standing(NamedTuple):
     cells : ReadCells or None
     keys : array
         Of the chips' noise, (chips, 2) uint32.
+    scales : array
+        What the output of each tile's output lines is multiplied by besides, (chips x columns,) float32; empty where it
+        is nothing.
     """
 
     norms: Floats
@@ -101,6 +104,7 @@ class Standing(NamedTuple):
     columns_own: Floats | tuple[()]
     cells: ReadCells | None
     keys: Words
+    scales: Floats
 
 
 class Call(NamedTuple):

@@ -45,6 +45,8 @@ def run(
     seed: int = 0,
     oracle: bool | None = None,
     init: Initial = "he",
+    weight_scaling: str = "fixed",
+    decorrelate: str | None = None,
     diagnostics: Sequence[Any] = (),
     every: int = 50,
     chips: int = 1,
@@ -118,6 +120,14 @@ def run(
         Initial weights, by a law: "he" (normal), "he-uniform", "uniform" (within 1 / sqrt(n_in)), "glorot" or "zero".
         Or given: a list of arrays (n_out, n_in), of pairs (W, b) with bias=True; named arrays, or a file of them
         (.npz, .safetensors); what the chip of a result, of a result file (.h5), or a chip holds.
+    weight_scaling : str
+        Which weight the full span of conductances stands for: "fixed", the one that the device states; "array", the
+        largest |initial weight| of each layer; "column", of each output line. The periphery multiplies by it after the
+        ADC.
+    decorrelate : str
+        Where a rule with decorrelation applies its matrices R: to what drives the arrays, "inputs", or to what is
+        observed and written, "updates": then steps of R change no output. Default: "inputs" where initial weights are
+        drawn, "updates" where they are given.
     diagnostics : list of str or Diagnostic
         What to measure during the run, such as ["angle", "bias:samples=50"]; the run itself stays the same to the bit.
         Those that need exact weights are granted them, the learner is not.

@@ -29,13 +29,18 @@ class PlainSettings:
     backend: str
     seed: Annotated[int, SEED]
     oracle: bool
+    weight_scaling: str
+    decorrelate: str
     every: Annotated[int, Field("updates", 1, 10**9, "updates between two looks of the diagnostics", whole=True)]
     chips: Annotated[int, CHIPS]
     weight_decay: Annotated[float, Field("", 0, 1e6, "share of each weight that goes a unit of learning rate")] = 0.0
     clip: Annotated[float, Field("gradient units", 0, 1e30, "largest norm of a gradient; 0: any")] = 0.0
 
 
-UNUSED: dict[str, Any] = {"weight_decay": 0.0, "clip": 0.0, "schedule": None, "validation": None, "callbacks": []}
+UNUSED: dict[str, Any] = {
+    "weight_decay": 0.0, "clip": 0.0, "schedule": None, "validation": None, "callbacks": [], "weight_scaling": "fixed",
+    "decorrelate": None,
+}  # fmt: skip
 """Settings that are recorded only where they are used, and what stands for no use: so a run that does not use them has
 the record, and in a study the key, that it had before there were any."""
 DEFAULTS_OF_OLD_FILES = {"chips": 1, **UNUSED}

@@ -14,10 +14,11 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics, given_weights, weight_decay
+from noisysim.chip import decorrelation, diagnostics, given_weights, weight_decay
 from noisysim.chip.chip import INJECTIONS
 from noisysim.chip.diagnostics import Diagnostic
 from noisysim.chip.given_weights import Given
+from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common import identity
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
 from noisysim.compute import backends, losses
@@ -63,11 +64,10 @@ class Config(PlainSettings):
             "validation": None if self.validation is None else self.validation.describe(),
             "callbacks": [callbacks.describe(one) for one in self.callbacks],
         }
+        usual = {**UNUSED, "decorrelate": decorrelation.form(True, isinstance(self.init, Given))}
         return {
             **{
-                name: value
-                for name, value in {**numbers_and_words, **steered}.items()
-                if value != UNUSED.get(name, ...)
+                name: value for name, value in {**numbers_and_words, **steered}.items() if value != usual.get(name, ...)
             },
             "init": self.init if isinstance(self.init, str) else dict(self.init.record),
             "layers": kinds.plain(self.layers),
@@ -140,7 +140,8 @@ def resolve(
     weight_decay.check("run.weight_decay", numbers["weight_decay"], device)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
-        chips=chips, init=init, every=every, validation=validation, **steered, **words,
+        chips=chips, init=init, every=every, validation=validation, **steered,
+        **{**words, "decorrelate": words["decorrelate"] or decorrelation.form(True, isinstance(init, Given))},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
 
@@ -185,6 +186,7 @@ def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any
     activation = activations.get(settings["activation"])
     check_choice("inject", settings["inject"], INJECTIONS)
     backend = backends.resolve(settings["backend"])
+    check_choice("weight_scaling", settings["weight_scaling"], WEIGHT_SCALINGS)
     bias = check_switch("run.bias", settings["bias"])
     oracle = check_switch("run.oracle", settings["oracle"], None)
     needs_oracle = "oracle" in learner.requires()
@@ -193,7 +195,22 @@ def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any
     return {
         "activation": activation, "inject": settings["inject"], "backend": backend,
         "bias": bias, "oracle": needs_oracle if oracle is None else oracle,
+        "weight_scaling": settings["weight_scaling"],
+        "decorrelate": _check_decorrelate(settings["decorrelate"], learner),
     }  # fmt: skip
+
+
+def _check_decorrelate(asked: object, learner: Learner) -> str | None:
+    """Where the periphery is to apply decorrelation matrices; ``None`` where the initial weights decide."""
+    if asked is None:
+        return None
+    check_choice("decorrelate", asked, decorrelation.FORMS)
+    if asked == "updates" and not learner.decorrelation:
+        raise ValueError(
+            f"run.decorrelate='updates', but learner {learner.name!r} does not decorrelate: omit it, or set "
+            f"learner='{learner.name}:decorrelation=0.001'"
+        )
+    return str(asked)
 
 
 def _suggested_rate(learner: Learner, optimizer: Optimizer, numbers: Mapping[str, Any]) -> dict[str, float]:

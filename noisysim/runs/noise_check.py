@@ -64,7 +64,7 @@ def check(chip: Chip, inputs: Floats) -> None:
     behind, take = first_layer(chip), backends.backend_of(first.output).take
     (n_out, n_in), rows = chip.network.shapes[0], len(x) // chip.chips
     driven = np.array(take(first.inputs[0]))[:rows].reshape(-1, n_in)
-    carried = np.array(take(first.activities[0]))[:rows].reshape(-1, n_out)
+    carried = np.array(take(first.activities[0]))[:rows].reshape(-1, n_out) / behind.scales
     count = _differing(chip.device, behind, driven[:ROWS], carried[:ROWS, :LINES])
     if count >= DIFFER:
         name, size = devices.name_of(chip.device), carried[:ROWS, :LINES].size

@@ -63,9 +63,9 @@ class Training:
         layers = with_ends(self.task.input_shape, config.layers, self.task.n_out)
         seed = self.seeds or config.seed
         self.chip = chip.Chip(
-            layers, config.device, config.activation, config.learner.decorrelation > 0, seed, config.backend,
-            bias=config.bias, inject=config.inject, oracle=config.oracle or needs_oracle(config), init=config.init,
-            chips=self.chips,
+            layers, config.device, config.activation, config.learner.decorrelation > 0 and config.decorrelate, seed,
+            config.backend, bias=config.bias, inject=config.inject, oracle=config.oracle or needs_oracle(config),
+            init=config.init, chips=self.chips, weight_scaling=config.weight_scaling,
         )  # fmt: skip
         self._backend = backends.get(config.backend)
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)

@@ -57,11 +57,14 @@ def live(chip, x, changes, drives):
     return [*seen, np.array(chip.forward(x).output)], chip.cost.as_dict()
 
 
-@pytest.mark.parametrize("device", DEVICES)
+PLAIN, MAPPED = {"decorrelate": True}, {"decorrelate": "updates", "weight_scaling": "column"}
+
+
 @pytest.mark.parametrize("net", [[13, 9, 4], CONV], ids=["dense", "conv"])
-def test_each_chip_is_what_it_is_alone(monkeypatch, device, net):
+@pytest.mark.parametrize(("device", "more"), [*((d, PLAIN) for d in DEVICES), ("ideal", MAPPED), ("tiles", MAPPED)])
+def test_each_chip_is_what_it_is_alone(monkeypatch, device, more, net):
     rng = np.random.default_rng(1)
-    made = Chip(net, DEVICES[device], seed=3, bias=True, chips=CHIPS, decorrelate=True)
+    made = Chip(net, DEVICES[device], seed=3, bias=True, chips=CHIPS, **more)
     shapes, n = made.network.shapes, made.sizes[0]
     x = rng.standard_normal((CHIPS * 11, n)).astype(np.float32)
     lines = [made.network.line_shape(layer, CHIPS * 11) for layer in range(made.network.depth)]
@@ -73,7 +76,7 @@ def test_each_chip_is_what_it_is_alone(monkeypatch, device, net):
     costs = []
     for m in range(CHIPS):
         alone(monkeypatch, m)
-        chip = Chip(net, DEVICES[device], seed=3, bias=True, decorrelate=True)
+        chip = Chip(net, DEVICES[device], seed=3, bias=True, **more)
         own = [[part(c, m) for c in change] for change in changes]
         drives = [Drive(), Drive([part(a, m) for a in added]), Drive(weights=[*weights[:-1], part(weights[-1], m)])]
         found, spent = live(chip, part(x, m), own, drives)
@@ -94,6 +97,7 @@ def test_each_chip_is_what_it_is_alone(monkeypatch, device, net):
         ("np:sigma=0.05,loss=batch,normalise=True", "crossbar", {}),
         ("dcanp:samples=2", "crossbar", {}),
         ("danp", "pulsed", {}),
+        ("danp", "crossbar", {"decorrelate": "updates", "weight_scaling": "array"}),
     ],
 )
 def test_each_run_is_what_it_is_alone(monkeypatch, learner, device, more):

@@ -61,6 +61,7 @@ DEVICES = {
         adc_curve_spread=0.1, tile_rows=4, adc_range=3.0,
     ),
     "compensated": lambda: devices.get("crossbar", compensation=1, drift_nu=0.05, tile_rows=4, adc_range=3.0),
+    "scaled": lambda: devices.get("crossbar", compensation=1, drift_nu=0.05, tile_rows=4, adc_range=3.0),
     "slices": lambda: bench(slices=2, slice_bits=3, tile_rows=4, read_noise=0.03, line_noise=0.01, adc_range=3.0),
     "cells": lambda: bench(**CELLS),
     "cells without pairs": lambda: bench(**CELLS, cells_per_weight=1),
@@ -72,14 +73,14 @@ DEVICES = {
 class Stack:
     """Chips with random contents: lists of a chip's own, by layer or tile, and what the backend gets of them."""
 
-    def __init__(self, device, layers=(7, 6, 5), chips=1, batch=4, bias=False, decorrelate=False, seed=0):
+    def __init__(self, device, layers=(7, 6, 5), chips=1, batch=4, bias=False, decorrelate=False, seed=0, scaled=False):
         self.device, self.chips, self.batch = device, chips, batch
         self.net = net = network(layers, "leaky_relu", bias, resolve(device))
         self.rng = rng = np.random.default_rng(seed)
         self.own, self.hooks, self.spreads = devices.own_hooks(device), devices.hooks(device), own_fields(device)
         self.noisy, self.table, self.tiles = devices.is_noisy(device), *net.layout()
         self.paired = resolve(device).paired
-        self.compensated = resolve(device).compensated
+        self.compensated, self.scaled = resolve(device).compensated, scaled
         self.layer_of = [layer for layer in range(net.depth) for _ in range(net.tiles(layer))]
         self.x = rng.standard_normal((chips * batch, net.sizes[0])).astype(np.float32)
         shapes = [
@@ -94,6 +95,7 @@ class Stack:
             rng.uniform(0.4, 1.2, ones.shape) * (resolve(device).adc_range if "adc_range" in device._fields else 1.0)
         ).astype(np.float32)
         self.gains = rng.uniform(0.8, 1.3, ones.shape).astype(np.float32) if self.compensated else ones
+        self.scales = [rng.uniform(0.2, 1.5, (chips, s[0])).astype(np.float32) for s in shapes if scaled]
         self.rows = [0.1 * self.normal(len(self.spreads["row"]), chips, n) for n in net.columns]
         self.lines = [0.1 * self.normal(len(self.spreads["column"]), chips, s[0]) for s in shapes]
         normed = [n for n, norm in zip(net.units, net.norms, strict=True) if norm]
@@ -115,7 +117,7 @@ class Stack:
         hooks, own = self.hooks, self.own
         constants = {
             **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
-            "COMPENSATED": self.compensated, "PAIRED": self.paired,
+            "COMPENSATED": self.compensated, "SCALED": self.scaled, "PAIRED": self.paired,
             **{f"OWN_{part.upper()}S": bool(self.spreads[part]) for part in ("row", "column", "cell")},
             "USES_NORMAL": self.noisy and uses(hooks["readout"], "z"),
             "USES_UNIFORM": self.noisy and uses(hooks["readout"], "u"),
@@ -148,7 +150,7 @@ class Stack:
             norms, flat(self.weights), flat(self.variances), flat(self.rotations), put(self.ranges), put(self.gains),
             put(np.zeros_like(self.ranges)), np.float32(resolve(self.device).dac_range),
             flat(self.rows, 1) if self.spreads["row"] else (), flat(self.lines, 1) if self.spreads["column"] else (),
-            cells, put(self.keys),
+            cells, put(self.keys), flat(self.scales),
         )  # fmt: skip
 
     def forward(self, parts=(), count=1, whole=True, fork=None, drops=False, settle=None, **settings):
@@ -328,6 +330,11 @@ class Stack:
             out[r] = value
         return out
 
+    def factor(self, m, tile):
+        """What the periphery multiplies each line of a tile by."""
+        scales = np.tile(self.scales[tile][m], self.net.positions[self.layer_of[tile]]) if self.scaled else 1.0
+        return self.gains[m, tile] * scales
+
     def step(self, m, tile):
         """Of a tile's ADC; 0 where it does not round."""
         bits = self.numbers.get("adc_bits", 0)
@@ -367,11 +374,11 @@ class Stack:
             for p in range(len(seen)):
                 line = products[p]
                 if tile == first and not self.call.digital:
-                    line = line + perturbations[p] / self.gains[m, tile]
+                    line = line + perturbations[p] / self.factor(m, tile)
                 value = self.read(line, energies[p], m, tile, p, self.call.convert)
                 peaks[m, tile] = max(peaks[m, tile], np.abs(value).max())
-                sums[p] += value * self.gains[m, tile]
-        step = sum(self.step(m, tile) * self.gains[m, tile] for tile in range(first, first + count))
+                sums[p] += value * self.factor(m, tile)
+        step = sum(self.step(m, tile) * self.factor(m, tile) for tile in range(first, first + count))
         for p, one in enumerate(seen):
             expected = sums[p] + (perturbations[p] if self.call.digital else 0)
             agree(
@@ -409,24 +416,24 @@ def agree(found, expected, step):
 @pytest.mark.parametrize("chips", [1, 3])
 @pytest.mark.parametrize("name", [n for n in DEVICES if "jump" not in n])
 def test_a_pass(name, chips):
-    stack = Stack(DEVICES[name](), chips=chips, bias=chips == 3)
+    stack = Stack(DEVICES[name](), chips=chips, bias=chips == 3, scaled=name == "scaled")
     for convert in (False, True):
         stack.standing.peaks[...] = 0
         stack.check(stack.forward(convert=convert))
 
 
 @pytest.mark.parametrize("digital", [False, True])
-@pytest.mark.parametrize("name", ["ideal", "tiles", "compensated", "own lines", "slices", "cells"])
+@pytest.mark.parametrize("name", ["ideal", "tiles", "compensated", "scaled", "own lines", "slices", "cells"])
 def test_drives(name, digital):
-    stack = Stack(DEVICES[name](), chips=2, bias=True)
+    stack = Stack(DEVICES[name](), chips=2, bias=True, scaled=name == "scaled")
     stack.check(stack.forward(stack.drives(), 3, digital=digital, first_sample=5))
 
 
 @pytest.mark.parametrize(("layers", "chips"), [(IMAGES, 1), (IMAGES, 2), (DENSE, 2)])
-@pytest.mark.parametrize("name", ["ideal", "tiles"])
+@pytest.mark.parametrize("name", ["ideal", "tiles", "scaled"])
 def test_what_lies_between_layers(name, layers, chips):
     """Convolution, pooling, batch norm, dropout, decorrelation."""
-    stack = Stack(DEVICES[name](), layers, chips, batch=2, bias=True, decorrelate=True)
+    stack = Stack(DEVICES[name](), layers, chips, batch=2, bias=True, decorrelate=True, scaled=name == "scaled")
     stack.check(stack.forward(stack.drives(), 3, drops=True, convert=False))
 
 

@@ -118,6 +118,8 @@ SETTINGS = {
     "uniform": {"init": "uniform"},
     "glorot": {"init": "glorot"},
     "zero": {"init": "zero"},
+    "scaled": {"weight_scaling": "column", "bias": True},
+    "turned updates": {"decorrelate": "updates", "learner": "danp:decorrelation=0.1", "bias": True},
     "oracle": {"oracle": True},
 }  # fmt: skip
 

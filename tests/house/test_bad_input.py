@@ -172,6 +172,16 @@ RUN = {
         r"run\.oracle is False, but learner 'fg-a' needs oracle access",
     ),
     "init": ({"init": "xavier"}, ValueError, r"unknown init 'xavier' \(known: he, he-uniform, uniform, glorot, zero\)"),
+    "weight-scaling": (
+        {"weight_scaling": "row"}, ValueError, r"unknown weight_scaling 'row' \(known: fixed, array, column\)",
+    ),
+    "weight-scaling-switch": ({"weight_scaling": True}, ValueError, "unknown weight_scaling True"),
+    "decorrelate": ({"decorrelate": "update"}, ValueError, r"unknown decorrelate 'update'; did you mean 'updates'\?"),
+    "decorrelate-switch": ({"decorrelate": True}, ValueError, r"unknown decorrelate True \(known: inputs, updates\)"),
+    "decorrelate-alone": (
+        {"decorrelate": "updates", "learner": "anp"}, ValueError,
+        r"run\.decorrelate='updates', but learner 'anp' does not decorrelate: .*learner='anp:decorrelation=0\.001'",
+    ),
     "init-zero": (
         {"init": "zero", "activation": "relu", "layers": [4]}, ValueError,
         r"run\.init='zero' with activation 'relu' never starts: .*'leaky_relu'",
@@ -330,6 +340,13 @@ CHIP = {
     "backend": ({"backend": "gpu"}, ValueError, "unknown backend 'gpu'; did you mean 'cpu'"),
     "inject": ({"inject": "lin"}, ValueError, "unknown inject 'lin'; did you mean 'line'"),
     "init": ({"init": "He"}, ValueError, "unknown init 'He'; did you mean 'he'"),
+    "weight-scaling": (
+        {"weight_scaling": "colum"},
+        ValueError,
+        "unknown weight_scaling 'colum'; did you mean 'column'",
+    ),
+    "weight-scaling-none": ({"weight_scaling": None}, ValueError, "unknown weight_scaling None"),
+    "decorrelate-form": ({"decorrelate": "update"}, ValueError, "unknown decorrelate 'update'; did you mean 'updates'"),
     "init-none": ({"init": None}, ValueError, "unknown init None"),
     "argument": ({"sed": 1}, TypeError, "unexpected keyword argument 'sed'"),
 }
@@ -343,7 +360,7 @@ CHIP |= {
     "seed-text": ({"seed": "a"}, TypeError, "seed must be a whole number"),
     "activation-list": ({"activation": ["tanh"]}, TypeError, "activation must be a name"),
     "bias": ({"bias": "no"}, TypeError, "bias must be True or False"),
-    "decorrelate": ({"decorrelate": "no"}, TypeError, "decorrelate must be True or False"),
+    "decorrelate": ({"decorrelate": 1}, TypeError, "decorrelate must be True or False"),
     "oracle": ({"oracle": "no"}, TypeError, "oracle must be True or False"),
 }
 
@@ -916,7 +933,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress", "until",
+    "progress", "until", "weight_scaling", "decorrelate",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},

@@ -75,6 +75,13 @@ CASES = {
     },
     "dinp-ideal-noisy-baseline": {"device": "ideal", "learner": "dinp:baseline=noisy,samples=2", "bias": True},
     "dbp-gaussian": {"device": "gaussian", "learner": "dbp", "layers": [5, 4]},
+    "danp-crossbar-turned": {
+        "device": "crossbar", "learner": "danp:decorrelation=0.05", "decorrelate": "updates", "bias": True,
+    },
+    "danp-crossbar-scaled-given": {
+        "device": "crossbar", "learner": "danp:decorrelation=0.05", "weight_scaling": "column",
+        "init": [np.linspace(-0.3, 0.2, 30).reshape(5, 6), np.linspace(0.1, -0.1, 50).reshape(10, 5)],
+    },
     "np-crossbar-whole": {"device": "crossbar", "learner": "np:sigma=0.1", "inject": "digital", "batch_size": 48},
 }  # fmt: skip
 # what rules remember beside their step: 24 updates, so that covariances are inverted on the way

@@ -150,7 +150,7 @@ class Passes:
         return (
             self._table, self._geometry, standing.norms, self._tiles, standing.weights, standing.variances,
             standing.rotations, standing.ranges, standing.dac_range, standing.gains, standing.rows_own,
-            standing.columns_own, () if standing.cells is None else tuple(standing.cells),
+            standing.columns_own, () if standing.cells is None else tuple(standing.cells), standing.scales,
         )  # fmt: skip
 
     def _lay_out(self, parts: Sequence[Addition], count: int, rows: int) -> tuple[Floats, Ints]:

@@ -310,6 +310,7 @@ class Passes:
         launch(
             self.loops.read_lines, len(product) * -(-product.shape[1] // 4), product, energy,
             perturbation if add else self._space.nothing, add, activities, accumulate, convert, standing.ranges,
-            standing.gains, standing.peaks.view(np.int32), tile, own, self.chips * self._tiles[tile][TILE_COLUMNS],
+            standing.gains, standing.scales if self.loops.SCALED else self._space.nothing[0],
+            standing.peaks.view(np.int32), tile, own, self.chips * self._tiles[tile][TILE_COLUMNS],
             units, layer, k, first_sample, number, standing.keys, self.numbers,
         )  # fmt: skip

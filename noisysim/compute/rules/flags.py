@@ -23,6 +23,7 @@ AIMED = False  # what the last write of a cell aimed at matters
 OWN_ROWS = False  # input lines have values of their own
 OWN_COLUMNS = False  # output lines have values of their own
 COMPENSATED = False  # the periphery makes up for drift
+SCALED = False  # output lines stand for weights of scales of their own
 
 # Noise that the hooks read
 USES_NORMAL = False

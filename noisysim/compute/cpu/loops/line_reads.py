@@ -32,6 +32,7 @@ from noisysim.compute.rules.flags import (
     HAS_CURRENT,
     HAS_READ_CELL,
     OWN_COLUMNS,
+    SCALED,
     USES_NORMAL,
     USES_UNIFORM,
 )
@@ -85,12 +86,12 @@ def read_row(line, energy, noisy, z, u, convert, units, own, out, d):
 @inner(fastmath={"contract"})
 def read_rows(
     product, energy, perturbation, digital, activities, accumulate, noise, where, convert, draws, line, units, own,
-    gain, d,
+    gain, scales, d,
 ):  # fmt: skip
     """Digitise one tile's lines into `activities` (added to it from the second tile on); returns max |value|.
 
-    A row is a sample, `units` at each position. `gain` is what the periphery multiplies by to make up for drift;
-    a perturbation comes out as it was asked for.
+    A row is a sample, `units` at each position. `gain` is what the periphery multiplies by to make up for drift,
+    `scales` by what a line's weights are scaled; a perturbation comes out as it was asked for.
     """
     rows, n = product.shape
     noisy = HAS_CELL_STD and energy.size > 0
@@ -109,13 +110,17 @@ def read_rows(
         source = product[r]
         if perturbation.size > 0 and not digital and not accumulate:
             for j in range(n):
-                mixed[j] = product[r, j] + share * perturbation[where + r, j]
+                at_line = share / scales[j % units] if SCALED else share
+                mixed[j] = product[r, j] + at_line * perturbation[where + r, j]
             source = mixed
         read_row(source, energy[r] if noisy else source, noisy, z, u, convert, units, own, value, d)
         top = max(top, largest(value))
         if COMPENSATED:
             for j in range(n):
                 value[j] *= gain
+        if SCALED:
+            for j in range(n):
+                value[j] *= scales[j % units]
         if accumulate:
             for j in range(n):
                 activities[r, j] += value[j]
@@ -149,7 +154,7 @@ def perturbation_of(layer, k, p, samples, span, stack, chip, passes, scratch):
 @loop()
 def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
     """Read the k-th tile of a layer in every pass."""
-    table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _ = chip
+    table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _, scales = chip
     _, activities, perturbations, _, fork, _, digital, convert, peaks = passes
     first_sample, first_pass, k0, k1 = noise
     x_buffer, product_buffer, energy_buffer, draws, line, _, _ = scratch
@@ -166,10 +171,12 @@ def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
     if variances.size > 0:
         variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
     here = with_range(d, ranges[stack[0], tile])
-    own = columns_own
-    if OWN_COLUMNS:
+    own, of_lines = columns_own, scales
+    if OWN_COLUMNS or SCALED:
         columns = place(tiles[tile, TILE_COLUMNS], n_out, stack)
-        own = columns_own[:, columns : columns + n_out]
+        of_lines = scales[columns : columns + n_out]
+        if OWN_COLUMNS:
+            own = columns_own[:, columns : columns + n_out]
     for p in range(activities.shape[0]):
         read = view(activities[p], lines_at, lines, first, last)
         if p > 0 and layer < fork[p]:
@@ -196,7 +203,7 @@ def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
         counter = (first_sample, first_pass + p, layer, k, k0, k1)
         top = read_rows(
             product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, n_out, own,
-            gains[stack[0], tile], here,
+            gains[stack[0], tile], of_lines, here,
         )  # fmt: skip
         peaks[stack[0], tile] = max(peaks[stack[0], tile], top)
         if digital and perturbation.size > 0 and k == table[layer, TILES] - 1:

@@ -26,7 +26,7 @@ def forward(x, span, members, layers, chips, passes, noise, scratch, d):
         network as it stands; of all chips as `place` says.
         The cells, read one by one where the device asks for it: conductances (sides, n), own values (fields, sides, n),
         states (sides, n), units (layers, slices), seconds before the first read and between two samples. What a device
-        does not have is an empty tuple.
+        does not have is an empty tuple. What each output line of a tile is multiplied by, as their own values are.
     passes : tuple
         inputs, flat (see `driven_in`), and activities, (passes, flat); what the drives add, flat, and where each part
         is, (passes, layers, 3), -1 for none: to lines, to hidden units' outputs, to weights (the line's

@@ -28,6 +28,7 @@ from noisysim.compute.rules.flags import (  # fmt: skip
     HAS_DAC,
     HAS_JUMP,
     PAIRED,
+    SCALED,
     USES_NORMAL,
     USES_UNIFORM,
 )
@@ -263,21 +264,26 @@ def line_uniforms(counter, sample, number, layer, tile, keys, chip):
 
 
 @device
-def read_line(product, energy, perturbation, add, accumulate, convert, gain, own, column, r, j, z, u, activities, d):
-    """Read noise and ADC of one line, into `activities`; returns the bits of |value| before the gain.
+def read_line(
+    product, energy, perturbation, add, accumulate, convert, gain, scales, own, column, r, j, z, u, activities, d
+):
+    """Read noise and ADC of one line, into `activities`; returns the bits of |value| before gain and scale.
 
     They order as the values do, with NaN above all.
     """
     value, noise = product[r, j], energy[r, j] if HAS_CELL_STD and energy.size == product.size else np.float32(0.0)
     if add == BEFORE:
         share = np.float32(1.0) / gain if COMPENSATED else np.float32(1.0)
-        value += share * perturbation[r, j]
+        at_line = share / scales[column] if SCALED else share
+        value += at_line * perturbation[r, j]
     value = np.float32(readout(value, noise, z, u, d))
     if HAS_ADC and convert:
         value = np.float32(adc(value, with_column(d, own, column)))
     bits = np.float32(value).view(np.int32) & np.int32(0x7FFFFFFF)
     if COMPENSATED:
         value *= gain
+    if SCALED:
+        value *= scales[column]
     if accumulate:
         value += activities[r, j]
     if add == AFTER:
@@ -288,8 +294,8 @@ def read_line(product, energy, perturbation, add, accumulate, convert, gain, own
 
 @kernel
 def read_lines(
-    product, energy, perturbation, add, activities, accumulate, convert, ranges, gains, peaks, tile, own, own_at, units,
-    layer, tile_in_layer, first_sample, number, keys, d,
+    product, energy, perturbation, add, activities, accumulate, convert, ranges, gains, scales, peaks, tile, own,
+    own_at, units, layer, tile_in_layer, first_sample, number, keys, d,
 ):  # fmt: skip
     """Digitise one tile's lines into `activities`, or add them to what is there; raises the bits `peaks`.
 
@@ -310,8 +316,8 @@ def read_lines(
             if j < n:
                 z, u = chosen(w, z0, z1, z2, z3), chosen(w, u0, u1, u2, u3)
                 bits = read_line(
-                    product, energy, perturbation, add, accumulate, convert, gain, own, first + parted(j, units)[1],
-                    r, j, z, u, activities, here,
+                    product, energy, perturbation, add, accumulate, convert, gain, scales, own,
+                    first + parted(j, units)[1], r, j, z, u, activities, here,
                 )  # fmt: skip
                 top = max(top, bits)
         if top > peaks[chip, tile]:  # seldom, once some have been read

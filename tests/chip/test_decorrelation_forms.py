@@ -1,0 +1,180 @@
+"""Decorrelation that turns updates: the same rule with compensated weights, and no output moves by a step of R alone.
+
+Reference: W, R and their products in float64 (`naive`), compensated after each step of R by W <- W R R'^-1.
+"""
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import Chip, Drive, batch_norm, conv, learners, pool
+from noisysim.chip.chip import restore, snapshot
+from noisysim.compute import losses
+
+import naive
+
+BACKENDS = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+SIZES = (7, 6, 5, 4)
+IMAGES = [(2, 5, 5), conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2), conv(4, 2), 5, 3]
+NETS = {"dense": SIZES, "conv": IMAGES}
+
+
+def drawn(chip, batch, seed=0):
+    """Inputs that are correlated, changes of all weights, and correlated values to adapt each R with."""
+    rng, net = np.random.default_rng(seed), chip.network
+
+    def correlated(*shape):
+        mixed = rng.standard_normal(shape) @ (0.5 * np.eye(shape[-1]) + 0.5)
+        return mixed.astype(np.float32)
+
+    x = correlated(batch * chip.chips, net.sizes[0])
+    changes = [0.05 * rng.standard_normal((chip.chips * a, b)).astype(np.float32) for a, b in net.shapes]
+    return x, changes, [correlated(*net.driven_shape(layer, 12 * chip.chips)) for layer in range(net.depth)]
+
+
+def host(array):
+    return np.asarray(array.get() if hasattr(array, "get") else array)
+
+
+def pair(net, bias=True, backend="cpu", chips=1, seed=1):
+    """Two ideal chips of one function and one R, which is no identity: the arrays of one hold W, of the other W R."""
+    first = Chip(net, "ideal", "tanh", "inputs", seed, backend, bias=bias, chips=chips)
+    x, changes, seen = drawn(first, 6)
+    for _ in range(4):
+        first.decorrelate(seen, 0.02)
+    other = Chip(net, "ideal", "tanh", "updates", seed, backend, bias=bias, chips=chips)
+    for _ in range(4):
+        other.decorrelate(seen, 0.02)
+    exact = first.oracle(None)
+    assert not np.allclose(host(exact.rotations[0]), np.tile(np.eye(len(exact.rotations[0].T)), (chips, 1)), atol=0.02)
+    state = snapshot(other)
+    plain = np.concatenate([w.reshape(-1) for w in map(host, exact.plain_weights())])
+    restore(other, {**state, "weights": plain.astype(np.float32)})
+    return first, other, x, changes
+
+
+def close(one, other, tolerance=2e-5):
+    for a, b in zip(map(host, one), map(host, other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(), 1e-6))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_updates_are_those_of_compensated_weights(bias):
+    """Three updates, each with a step of R, against W <- (W + dW) R R'^-1."""
+    chip = Chip(SIZES, "ideal", "tanh", "updates", 3, bias=bias)
+    x, _, _ = drawn(chip, 20)
+    weights = [w.astype(float) for w in chip.oracle(None).weights]
+    rotations, rate = [np.eye(n) for n in SIZES[:-1]], 0.05
+    rng = np.random.default_rng(4)
+    for _ in range(3):
+        seen, driven, signal = chip.forward(x), [], x.astype(float)
+        for layer, (w, r) in enumerate(zip(weights, rotations, strict=True)):
+            driven.append(naive.drive(signal, r, bias))
+            line = driven[-1] @ w.T
+            close([seen.inputs[layer], seen.activities[layer]], [driven[-1], line])
+            signal = naive.activate("tanh", line)
+        changes = [0.1 * rng.standard_normal(w.shape).astype(np.float32) for w in weights]
+        chip.program(changes)
+        chip.decorrelate(seen.inputs, rate)
+        for layer, (r, change) in enumerate(zip(rotations, changes, strict=True)):
+            n, w = len(r), weights[layer] + change
+            rotations[layer] = naive.decorrelated(r, driven[layer][:, :n], rate)
+            w[:, :n] = w[:, :n] @ r @ np.linalg.inv(rotations[layer])
+            weights[layer] = w
+    assert not np.allclose(rotations[0], np.eye(SIZES[0]), atol=0.05)
+    close(chip.oracle(None).rotations, rotations, 1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_decorrelation_alone_moves_no_output(net, backend):
+    found = {}
+    for form in ("inputs", "updates"):
+        chip = Chip(net, "ideal", "tanh", form, 1, backend, bias=True, chips=2)
+        x, _, _ = drawn(chip, 8)
+        before = host(chip.forward(x).output).copy()
+        for _ in range(5):
+            chip.decorrelate(chip.forward(x).inputs, 0.02)
+        found[form] = np.abs(host(chip.forward(x).output) - before).max()
+    assert found["updates"] == 0 < 1e-3 < found["inputs"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("net", "chips"), [(SIZES, 1), (SIZES, 3), (IMAGES, 2)], ids=["dense", "chips", "conv"])
+def test_both_forms_show_and_do_the_same(net, chips, backend):
+    """Passes, drives of every kind, what the oracle tells, and a write."""
+    one, other, x, changes = pair(net, backend=backend, chips=chips)
+    rng, shapes = np.random.default_rng(2), one.network.line_shape
+    lines = [0.1 * rng.standard_normal(shapes(layer, len(x))).astype(np.float32) for layer in range(one.network.depth)]
+    outputs = [0.1 * rng.standard_normal(one.network.output_shape(0, len(x))).astype(np.float32)]
+    outputs += [None] * (one.network.depth - 1)
+    drives = [Drive(), Drive(lines), Drive(outputs=outputs), Drive(weights=changes)]
+    targets = np.eye(one.sizes[-1], dtype=np.float32)[rng.integers(0, one.sizes[-1], len(x))]
+    batch = noisysim.Batch(x, targets, losses.get("cce"))
+    for whole in ("all", "first"):
+        seen = [chip.passes(batch, drives, inputs_of=whole) for chip in (one, other)]
+        for a, b in zip(*seen, strict=True):
+            close([*a.inputs, *a.activities], [*b.inputs, *b.activities])
+            assert len(a.inputs) == (0 if whole == "first" and a is not seen[0][0] else one.network.depth)
+    assert np.abs(host(seen[0][3].output) - host(seen[0][0].output)).max() > 0.01
+    told = [chip.oracle(batch) for chip in (one, other)]
+    for ask in (
+        lambda oracle, first: oracle.signals(first),
+        lambda oracle, first: oracle.gradient(first),
+        lambda oracle, first: [oracle.tangent(first, drive) for drive in drives[1:]],
+        lambda oracle, first: oracle.plain_weights(),
+    ):
+        close(*(ask(oracle, of_chip[0]) for oracle, of_chip in zip(told, seen, strict=True)))
+    for chip in (one, other):
+        chip.program(changes)
+    close([one.forward(x).output], [other.forward(x).output])
+
+
+@pytest.mark.parametrize("name", learners.names())
+def test_every_rule_asks_for_the_same_in_both_forms(name):
+    learner = learners.get(name)
+    task = noisysim.tasks.get((np.random.default_rng(0).standard_normal((40, 7)).astype(np.float32), np.arange(40) % 4))
+    one, other, _, _ = pair(SIZES, bias=False)
+    batch, asked = task.batch("train", slice(0, 24)), []
+    for chip in (one, other):
+        state = learner.init(chip.architecture, seed=5, offers=chip.offers, floor=0.1, loss=task.loss_function)
+        for _ in range(2):
+            observed = chip.passes(batch, learner.drives(state, 24), inputs_of="first")
+            gradient, state = learner.update(state, observed, oracle=chip.oracle(batch))
+            if gradient is not None:
+                chip.program([-0.1 * g for g in gradient])
+        asked.append([*gradient, chip.forward(batch).output])
+    # differences of losses over small perturbations: rounding is enlarged by what they are divided by
+    close(*asked, 2e-2 if state.sigma else 1e-3)
+
+
+@pytest.mark.parametrize("device", ["ideal", "crossbar"])
+def test_chunks_and_reused_observations_are_turned_once(device):
+    chips = [Chip((6, 5, 4), device, decorrelate="updates", seed=2) for _ in range(2)]
+    x, _, seen = drawn(chips[0], 1024)
+    for chip in chips:
+        chip.decorrelate(seen, 0.02)
+    whole, parts = chips
+    expected = whole.passes(x, [Drive(), Drive()])
+    copied = [[a.copy() for a in (*o.inputs, *o.activities)] for o in expected]
+    again = whole.passes(x, [Drive(), Drive()], out=expected)
+    np.testing.assert_array_equal(again[0].inputs[0], copied[0][0])
+    found = [parts.passes(x[at : at + 512], [Drive(), Drive()], first_sample=at) for at in (0, 512)]
+    for p in range(2):
+        for k, array in enumerate(copied[p]):
+            pieces = [[*f[p].inputs, *f[p].activities][k] for f in found]
+            np.testing.assert_array_equal(np.concatenate(pieces), array)
+
+
+def test_the_default_form_follows_the_initial_weights():
+    given = [np.full((4, 5), 0.1), np.full((3, 4), 0.1)]
+    x = np.random.default_rng(1).standard_normal((9, 5)).astype(np.float32) + 1
+    for init, moves in (("he", True), (given, False)):
+        chip = Chip([5, 4, 3], "ideal", decorrelate=True, init=init)
+        before = chip.forward(x)
+        chip.decorrelate(before.inputs, 0.05)
+        assert bool((chip.forward(x).output != before.output).any()) == moves
+    with pytest.raises(ValueError, match=r"unknown decorrelate 'update'; did you mean 'updates'"):
+        Chip([5, 4, 3], "ideal", decorrelate="update")
+    with pytest.raises(TypeError, match="decorrelate must be True or False, not 1"):
+        Chip([5, 4, 3], "ideal", decorrelate=1)
