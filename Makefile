@@ -93,7 +93,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test,sweep]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test,sweep,parquet]"
 	touch $@
 
 $(VENV)/.documented: $(VENV)/.installed

@@ -40,9 +40,11 @@ class Crossbar(Converters, Array, Faults, Clock):
     bandwidth: Annotated[
         float, Field("Hz", 0, 1e12, "of a read: thermal noise, and shot noise where fano is not 0", noise="read")
     ] = 0.0
-    fano: Annotated[float, Field("", 0, 1, "Fano factor of shot noise: 1 tunnelling, 1/3 diffusive metal")] = 0.0
-    read_voltage: Annotated[float, Field("V", 1e-3, 10, "full scale of the DAC at the cells")] = 0.2
-    temperature: Annotated[float, Field("K", 1, 1000, "of the chip")] = 300.0
+    fano: Annotated[
+        float, Field("", 0, 1, "Fano factor of shot noise: 1 tunnelling, 1/3 diffusive metal", condition=True)
+    ] = 0.0
+    read_voltage: Annotated[float, Field("V", 1e-3, 10, "full scale of the DAC at the cells", condition=True)] = 0.2
+    temperature: Annotated[float, Field("K", 1, 1000, "of the chip", condition=True)] = 300.0
     flicker_noise: Annotated[
         float,
         Field(  # it grows with a cell's age
@@ -59,9 +61,9 @@ class Crossbar(Converters, Array, Faults, Clock):
     ] = 0.0  # fmt: skip
     telegraph_spread: Annotated[float, Field("relative", 0, 3, "of the cells' telegraph noise, of its logarithm")] = 0.0
     tau_capture: Annotated[
-        float, Field("s", 1e-12, 1e12, "mean time until a trap captures a carrier", off=0, hook="jump")
+        float, Field("s", 1e-12, 1e12, "mean time until a trap captures a carrier", off=0, hook="jump", condition=True)
     ] = 0.0
-    tau_emission: Annotated[float, Field("s", 1e-12, 1e12, "mean time until it lets go", off=0)] = 0.0
+    tau_emission: Annotated[float, Field("s", 1e-12, 1e12, "mean time until it lets go", off=0, condition=True)] = 0.0
     program_noise: Annotated[
         float, Field("share of g_max - g_min", 0, 1, "std of a cell's conductance after a write", noise="write")
     ] = 0.002
@@ -76,16 +78,21 @@ class Crossbar(Converters, Array, Faults, Clock):
         Field("", 0, 20, "a of a cell's current sinh(a v) / sinh(a), v of full scale; 0 is ohmic", hook="current"),
     ] = 0.0
     drift_nu: Annotated[
-        float, Field("", 0, 1, "exponent of the drift (t / t0)^-nu", hook="drift", spread=Spread("drift_nu_spread"))
-    ] = 0.0
+        float,
+        Field(
+            "", 0, 1, "exponent of the drift (t / t0)^-nu", hook="drift", spread=Spread("drift_nu_spread"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     drift_nu_spread: Annotated[float, Field("relative", 0, 2, "std of the cells' exponents")] = 0.0
-    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "t0: drift starts here")] = 1.0
+    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "t0: drift starts here", condition=True)] = 1.0
     retention: Annotated[
-        float, Field("s", 1e-15, 1e15, "t_a of the decay to g_min in t_a exp(E_a / kT)", off=0, hook="drift")
+        float,
+        Field("s", 1e-15, 1e15, "t_a of the decay to g_min in t_a exp(E_a / kT)", off=0, hook="drift", condition=True),
     ] = 0.0
-    activation_energy: Annotated[float, Field("eV", 0, 3, "E_a of the decay to g_min")] = 0.0
+    activation_energy: Annotated[float, Field("eV", 0, 3, "E_a of the decay to g_min", condition=True)] = 0.0
     temperature_coefficient: Annotated[
-        float, Field("1/K", -0.1, 0.1, "alpha of the cells' R = R0 (1 + alpha (T - T0))", hook="drift")
+        float, Field("1/K", -0.1, 0.1, "alpha of the cells' R = R0 (1 + alpha (T - T0))", hook="drift", condition=True)
     ] = 0.0
     write_temperature: Annotated[float, Field("K", 1, 1000, "T0: of the chip while it is written")] = 300.0
 

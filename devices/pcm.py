@@ -38,12 +38,20 @@ class Pcm(Converters, Array, Faults, Clock):
     read_noise: Annotated[  # it grows with a cell's age
         float, Field("of the measured", 0, 100, "1/f noise of a read", noise="read", hook="drift")
     ] = 1.0
-    drift: Annotated[float, Field("of the measured", 0, 10, "exponent of the drift (t / t0)^-nu", hook="drift")] = 1.0
+    drift: Annotated[
+        float, Field("of the measured", 0, 10, "exponent of the drift (t / t0)^-nu", hook="drift", condition=True)
+    ] = 1.0
     drift_deviation: Annotated[
-        float, Field("std", -8, 8, "of a cell's exponent from the mean", spread=Spread("drift_spread", "absolute"))
-    ] = 0.0
+        float,
+        Field(
+            "std", -8, 8, "of a cell's exponent from the mean", spread=Spread("drift_spread", "absolute"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     drift_spread: Annotated[float, Field("of the measured", 0, 10, "spread of the cells' exponents")] = 1.0
-    drift_start: Annotated[float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began")] = 20.0
+    drift_start: Annotated[float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began", condition=True)] = (
+        20.0
+    )
 
 
 def program(g: Scalar, z: Scalar, d: Any) -> Scalar:

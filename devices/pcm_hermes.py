@@ -39,8 +39,12 @@ class PcmHermes(Pcm):
         float, Field("of the measured", 0, 100, "error of a write, std of 0.16 to 1.1 µS", noise="write")
     ] = 1.0
     drift_start: Annotated[
-        float, Field("s", 1e-6, 1e6, "t0: when the measurement of drift began; 0: 200 s (one device) or 300 s", off=0)
-    ] = 0.0
+        float,
+        Field(
+            "s", 1e-6, 1e6, "t0: when the measurement of drift began; 0: 200 s (one device) or 300 s", off=0,
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
 
 
 def complete(d: PcmHermes) -> PcmHermes:

@@ -47,14 +47,16 @@ class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
         float,
         Field(
             "s", 1e-9, 1e15, "time constant of the decay to leak_rest", off=0, hook="drift",
-            spread=Spread("leak_time_spread", "lognormal"),
+            spread=Spread("leak_time_spread", "lognormal"), condition=True,
         ),
     ] = 0.0  # fmt: skip
     leak_time_spread: Annotated[float, Field("relative", 0, 3, "of the cells' time constants, of their logarithm")] = (
         0.0
     )
-    leak_rest: Annotated[float, Field("half spans", -2, 2, "position to which a cell leaks")] = 0.0
-    drift_start: Annotated[float, Field("s", 1e-9, 1e9, "figures show ageing from here; well below leak_time")] = 1e-3
+    leak_rest: Annotated[float, Field("half spans", -2, 2, "position to which a cell leaks", condition=True)] = 0.0
+    drift_start: Annotated[
+        float, Field("s", 1e-9, 1e9, "figures show ageing from here; well below leak_time", condition=True)
+    ] = 1e-3
 
 
 def check(d: Pulsed) -> None:

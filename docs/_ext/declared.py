@@ -1,6 +1,7 @@
 """Directives that write reference pages from the package's own declarations.
 
-``.. declared:: device pcm``: what a device, learner, task, diagnostic or optimizer is, and a table of its fields.
+``.. declared:: device pcm``: what a device, learner, task, diagnostic, optimizer, schedule or callback is, and a table
+of its fields.
 ``.. command:: devices show``: the help of a command.
 """
 
@@ -45,6 +46,8 @@ KINDS: dict[str, Callable[[str], tuple[Any, type, dict[str, Any]]]] = {
     "task": _task,
     "diagnostic": _dataclass(lambda: dict(noisysim.diagnostics.DIAGNOSTICS)),
     "optimizer": _dataclass(lambda: noisysim.optimizers.OPTIMIZERS),
+    "schedule": _dataclass(lambda: dict(noisysim.schedules.SCHEDULES)),
+    "callback": _dataclass(lambda: noisysim.callbacks.CALLBACKS),
 }
 """What the directive can show: where its docstring is, the class that declares its fields, and their defaults."""
 

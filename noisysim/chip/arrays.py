@@ -299,10 +299,13 @@ class Arrays(CellState):
     def age(self, clock: float, layers: tuple[int, int] | None = None) -> None:
         """Let time do its work on the cells: of all layers, or of those from one to the one behind the last."""
         if self.timed:
-            layers = layers or (0, self.net.depth)
-            self._cells.age(clock, layers)
-            if self.wire:
-                self._cells.wire(clock, layers)
+            self.bring_up_to_date(clock, layers or (0, self.net.depth))
+
+    def bring_up_to_date(self, clock: float, layers: tuple[int, int]) -> None:
+        """Compute cells, weights and variances of these layers as they are at a time, from what writes left."""
+        self._cells.age(clock, layers)
+        if self.wire:
+            self._cells.wire(clock, layers)
 
     def time_of_reads(self, start: float, end: float, read_time: float, seen_at: float) -> float:
         """The time at which cells stand for reads between two: that at which they do, if no difference is noticed.

@@ -9,9 +9,16 @@ from typing import Any
 import numpy.typing as npt
 
 import noisysim.devices as devices
-from noisysim.chip import checkpoint, compensation, given_weights, initial_weights, weight_decay, weight_normalisation
+from noisysim.chip import (
+    checkpoint,
+    compensation,
+    given_weights,
+    initial_weights,
+    origin,
+    weight_decay,
+    weight_normalisation,
+)
 from noisysim.chip import first_layer as first_layers
-from noisysim.chip.arrays import erase
 from noisysim.chip.calls import Calls
 from noisysim.chip.checking import Checks, check_seeds
 from noisysim.chip.cost import Cost
@@ -19,6 +26,7 @@ from noisysim.chip.decorrelation import decorrelate, form, turn_changes
 from noisysim.chip.first_layer import FirstLayer
 from noisysim.chip.given_weights import Initial
 from noisysim.chip.granted import Granted
+from noisysim.chip.kept import Kept
 from noisysim.chip.state import State
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common.fields import Field, check, check_choice, check_switch
@@ -35,10 +43,9 @@ from noisysim.networks.tiling import Network, network
 INJECTIONS = ("line", "digital")
 RATE = Field("per update", 0, 1, "step of the decorrelation")
 WAIT = Field("s", 0, 1e12)
-DECAY = Field("", 0, 1, "share of each weight")
 
 
-class Chip(Granted):
+class Chip(Granted, Kept):
     """One fabricated device carrying one network; the only object that knows weights and noise.
 
     What it lets out are observations. Its weights can be changed, not read; its noise can be neither.
@@ -113,6 +120,7 @@ class Chip(Granted):
         chips: int = 1,
         weight_scaling: str = "fixed",
     ):
+        arguments = dict(locals())
         backend = backends.resolve(backend)
         check_choice("inject", inject, INJECTIONS)
         check_choice("weight_scaling", weight_scaling, WEIGHT_SCALINGS)
@@ -133,6 +141,8 @@ class Chip(Granted):
         self._hidden = State(self.network, self.device, seed, self.chips, backend, decorrelation, weight_scaling)
         self._calls = Calls(self._hidden, self._checks, inject == "digital")
         initial_weights.load(self._hidden, initial, weights)
+        settled = {"seed": seed, "backend": backend, "chips": self.chips, "init": self.init}
+        self._origin = origin.made({**arguments, **settled}, self.device, self.architecture)
 
     # -- what it offers ------------------------------------------------------------------------------------------
 
@@ -282,12 +292,7 @@ class Chip(Granted):
         hidden, changes = self._hidden, self._checks.updates(updates)
         if hidden.turns_updates:
             changes = turn_changes(hidden.rotations, changes, self.chips)
-        if decay:
-            weight_decay.check("decay", check("", "decay", decay, DECAY), self.device)
-            changes = weight_decay.decayed(hidden, changes, decay)
-        hidden.write(changes.flat, False)
-        if decay:
-            erase([changes.flat])
+        weight_decay.write(hidden, changes, decay)
         hidden.meter.cost.updates += 1
         if hidden.numbers.calibrates:
             hidden.compiled.follow(hidden.ranges, hidden.peaks)

@@ -104,6 +104,16 @@ class Meter:
         self.cost = Cost(cells_written_at_start=self.read(written).cells_programmed)
         self._at_start, self._written = self._written[:, 0], np.zeros_like(self._written)
 
+    @property
+    def counts(self) -> Ints:
+        """Cells programmed, pulses given and cells written at the start by each chip, (chips, 3)."""
+        return np.column_stack([self._written, self._at_start])
+
+    def set_counts(self, cost: Cost, counts: Ints) -> None:
+        """Let what was done so far be that of another meter, of all its chips together and of each."""
+        self.cost = replace(cost)
+        self._written, self._at_start = np.array(counts[:, :2]), np.array(counts[:, 2])
+
     def by_chip(self, written: Ints) -> list[Cost]:
         """The cost of each chip since `start`."""
         together, chips = self.read(written), len(self._written)

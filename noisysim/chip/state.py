@@ -155,6 +155,12 @@ class State:
         """The same of each chip; right where each has a seed: then writes are counted apart."""
         return self.meter.by_chip(self.arrays.done_by_chip())
 
+    def fork(self, seed: seeding.Seeds, forks: Iterable[int]) -> None:
+        """Draw other noise from here on, of reads, writes and dropout: that of these numbers, one after another."""
+        numbers = "/".join(map(str, forks))
+        for purpose, keys in {**self.keys, "write": self.arrays.write_keys}.items():
+            keys[...] = self.backend.put(seeding.keys(seed, f"chip/{purpose}/fork/{numbers}", self.chips))
+
     def start_counting(self) -> None:
         """Count from here on: what was written so far are the initial weights."""
         self.meter.start(self.arrays.done_by_chip())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import noisysim.devices as devices
+from noisysim.chip.arrays import erase
 from noisysim.chip.state import State
+from noisysim.common import fields
 from noisysim.compute import layered
 from noisysim.compute.layered import Layered
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
+
+SHARE = fields.Field("", 0, 1, "of each weight")
 
 
 def check(name: str, decay: float, device: Device) -> None:
@@ -20,16 +24,24 @@ def check(name: str, decay: float, device: Device) -> None:
         )
 
 
-def decayed(state: State, changes: Layered, decay: float) -> Layered:
-    """Changes of which each weight's, biases excepted, is less by a share of the weight as the controller knows it.
+def write(state: State, changes: Layered, decay: float) -> None:
+    """Ask for changes of all weights, and for a share of each weight, biases excepted, to be taken off in one write."""
+    if not decay:
+        state.write(changes.flat, False)
+        return
+    check("decay", fields.check("", "decay", decay, SHARE), state.device)
+    less = _decayed(state, changes, decay)
+    state.write(less.flat, False)
+    erase([less.flat])
 
-    They tell the weights, and so are new arrays: to be written and erased.
-    """
+
+def _decayed(state: State, changes: Layered, decay: float) -> Layered:
+    """Changes less a share of the weights as the controller knows them: new arrays, as they tell these."""
     net, wanted = state.net, state.arrays.wanted_weights()
     less = layered.empty(changes.shapes, state.backend.xp)
     for target, weights, n_in in zip(less, wanted, net.fan_in, strict=True):
         state.backend.xp.multiply(weights, -decay, out=target)
         target[:, n_in:] = 0
-        weights.fill(0)  # freed memory tells nothing
     less.flat += changes.flat
+    erase(wanted)
     return less

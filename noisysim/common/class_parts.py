@@ -129,6 +129,10 @@ class Dataclasses(Generic[T]):
         """The class of an instance and digests of its code."""
         return identity.of_part(part)
 
+    def part_type(self, definition: type[T]) -> type:
+        """The class."""
+        return definition
+
     def examine(self, definition: type[T], module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a class without a name or a method, or with fields that cannot be set or read."""
         where = functools.partial(_line, definition)

@@ -60,7 +60,12 @@ class Field(NamedTuple):
     hook : str
         A hook that this number switches on: with every number that names it at zero, the hook is not used.
     file : bool
-        A path of a data file instead of a number; the device's module turns it into tables (``tables(d)``).
+        A path of a data file instead of a number; a device's module turns it into tables (``tables(d)``).
+    condition : bool
+        Whether it is a condition under which cells are used, such as converters, time and temperature, and not what the
+        cells are: `noisysim.Chip.with_device` may change it. The amplitude of a read's noise always is one.
+    text : bool
+        Any text instead of a number.
     """
 
     unit: str = ""
@@ -74,6 +79,8 @@ class Field(NamedTuple):
     spread: Spread | None = None
     hook: str = ""
     file: bool = False
+    condition: bool = False
+    text: bool = False
 
     @property
     def range(self) -> str:
@@ -82,6 +89,8 @@ class Field(NamedTuple):
             return "one of " + ", ".join(repr(c) for c in self.choices)
         if self.file:
             return "a file's path"
+        if self.text:
+            return "a text"
         kind = "a whole number" if self.whole else "a number"
         if self.off is not None:
             kind = f"{self.off:g} (off) or {kind}"
@@ -181,6 +190,10 @@ def check(owner: str, name: str, value: object, spec: Field) -> Any:
         if not isinstance(value, (str, os.PathLike)):
             raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
         return os.fspath(value)
+    if spec.text:
+        if not isinstance(value, str):
+            raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
+        return str(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
     with contextlib.suppress(OverflowError):  # of a fraction or a whole number beyond the largest float
@@ -245,11 +258,13 @@ def checked(owner: str, cls: type, settings: Mapping[str, Any], defaults: Mappin
 def check_settings(
     owner: str, settings: Mapping[str, Any], specs: Mapping[str, Field], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings against their declarations; where the default is True or False, so must the value be."""
+    """Settings against their declarations; where the default is True, False or None, so must the value be."""
     check_names(owner, settings, defaults)
     values = {}
     for name, value in settings.items():
-        if isinstance(defaults[name], bool):
+        if defaults[name] is None:  # decided by what is not known yet
+            values[name] = check_switch(f"{owner}.{name}", value, None)
+        elif isinstance(defaults[name], bool):
             values[name] = check_switch(f"{owner}.{name}", value)
         else:
             values[name] = check(owner, name, value, specs[name])

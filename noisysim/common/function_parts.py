@@ -129,6 +129,10 @@ class FunctionPairs(Generic[T]):
         """Where the functions are and digests of their code."""
         return identity.of_functions(*filter(None, part[1:3]))
 
+    def part_type(self, definition: T) -> type:
+        """The type of all pairs."""
+        return type(definition)
+
     def examine(self, definition: T, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse functions that take other arguments, or that return what they must not."""
         for function in (definition[1], *filter(None, definition[2:3])):

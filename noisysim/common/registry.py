@@ -7,6 +7,7 @@ how a part is made of it. Learners are dataclasses (`noisysim.common.class_parts
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import importlib.metadata
 import os
@@ -28,6 +29,7 @@ from noisysim.common.user_files import (
     load_entry_point,
     module,
     origin_of,
+    place_recorded,
     read,
     split,
     text_of,
@@ -95,6 +97,9 @@ class Form(Protocol[D, T]):
     def identity(self, part: T) -> dict[str, Any]:
         """What tells the code of a part apart that is not the package's own (`noisysim.common.identity`)."""
 
+    def part_type(self, definition: D) -> type | None:
+        """The type of a definition's parts; ``None`` if these are more than what describes them."""
+
 
 class Registry(Generic[D, T]):
     """All parts of one kind.
@@ -106,10 +111,12 @@ class Registry(Generic[D, T]):
     form : Form
     built_in : mapping
         The package's own definitions by name; what is added to it is found as well.
+    home : str
+        The module that has it as ``REGISTRY``: where a pickle finds it again.
     """
 
-    def __init__(self, kind: str, form: Form[D, T], built_in: Mapping[str, D]):
-        self.kind, self._form, self._built_in = kind, form, built_in
+    def __init__(self, kind: str, form: Form[D, T], built_in: Mapping[str, D], home: str):
+        self.kind, self._form, self._built_in, self._home = kind, form, built_in, home
         self._origins: dict[D, Origin] = {}
 
     def names(self) -> list[str]:
@@ -293,7 +300,28 @@ class Registry(Generic[D, T]):
         loaded = module(self.kind, file, check, self._form.error)
         definition = self._only(loaded, path)
         self._origins[definition] = Origin(path, Path(path).stem, text_of(loaded), file.sha256)
+        if kind := self._form.part_type(definition):
+            copyreg.pickle(kind, self._reduced)
         return definition
+
+    def _reduced(self, part: T) -> Any:
+        """What a part from a file is pickled as, since no other process has its module: its record."""
+        origin = self._origins.get(self._of_part(part))
+        if origin is None or not split(origin.name):
+            return object.__reduce_ex__(part, 2)
+        return unpickled, (self._home, self.describe(part))
+
+    def again(self, record: Mapping[str, Any]) -> T:
+        """A part from a file by its record: of the module that is loaded, or else of the file, which must be the same.
+
+        A file that this machine lacks is made of the record.
+        """
+        settings = {name: value for name, value in record.items() if name not in identity.RECORD}
+        for definition, origin in self._origins.items():
+            if (origin.name, origin.sha256) == (record["name"], record["sha256"]):
+                return self._form.make(definition, origin, settings, None)
+        place_recorded(record)
+        return self.get(record)
 
     def _load_installed(self, point: importlib.metadata.EntryPoint) -> D:
         """The definition that an entry point names: itself, or the module that has it."""
@@ -324,6 +352,11 @@ class Registry(Generic[D, T]):
         plain = [n for n, v in vars(loaded).items() if isinstance(v, type) and v.__module__ == loaded.__name__]
         hint = f"; class {plain[0]} is none" if plain else ""
         raise self._form.error(f"{where} defines no {self._form.noun}{hint}: write {self._form.example}")
+
+
+def unpickled(home: str, record: Mapping[str, Any]) -> Any:
+    """A part from a user's file, out of a pickle: `home` is the module of its registry."""
+    return importlib.import_module(home).REGISTRY.again(record)
 
 
 def scan(package: str, form: Form[D, T]) -> dict[str, D]:

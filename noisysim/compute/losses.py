@@ -124,6 +124,7 @@ REGISTRY: Registry[Loss, Loss] = Registry(
         lambda function: None,
     ),
     LOSSES,
+    __name__,
 )
 
 

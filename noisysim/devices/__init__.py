@@ -67,7 +67,7 @@ class _Classes(Mapping[str, type]):
         return len(BUILT_IN)
 
 
-REGISTRY: Registry[type[Device], Device] = Registry("device", _FORM, _Classes())
+REGISTRY: Registry[type[Device], Device] = Registry("device", _FORM, _Classes(), __name__)
 
 
 def names() -> list[str]:

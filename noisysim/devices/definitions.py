@@ -102,6 +102,10 @@ class DeviceForm:
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return Origin(f"__main__.{definition.__qualname__}", definition.__name__, text, sha256)
 
+    def part_type(self, definition: type[Device]) -> type:
+        """The class."""
+        return definition
+
     def examine(self, definition: type[Device], module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a misspelt hook, fields without a usable default, and declarations that point nowhere."""
         if module is None:

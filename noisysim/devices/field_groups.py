@@ -121,56 +121,78 @@ def check_span(d: Spanned) -> None:
         raise ValueError(f"{name}.g_min ({d.g_min:g} µS) must be below {name}.g_max ({d.g_max:g} µS)")
 
 
-def _switch(doc: str) -> Field:
+def _switch(doc: str, condition: bool = False) -> Field:
     """A number that switches something on."""
-    return Field("0 or 1", 0, 1, doc, whole=True)
+    return Field("0 or 1", 0, 1, doc, whole=True, condition=condition)
 
 
 @device_fields
 class Converters(FieldGroup):
     """Data converters at both ends of the lines, and the lines' own noise."""
 
-    dac_bits: Annotated[int, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True)] = 8
+    dac_bits: Annotated[
+        int, Field("bits", 2, 24, "resolution of the input converters", off=0, whole=True, condition=True)
+    ] = 8
     dac_range: Annotated[
-        float, Field("input units", 0, doc="full scale of the DAC; 0 scales each vector to its own")
+        float, Field("input units", 0, doc="full scale of the DAC; 0 scales each vector to its own", condition=True)
     ] = 0.0
     dac_gain: Annotated[
-        float, Field("relative", -0.5, 0.5, "gain error of a DAC", spread=Spread("dac_gain_spread", "absolute", "row"))
-    ] = 0.0
+        float,
+        Field(
+            "relative", -0.5, 0.5, "gain error of a DAC", spread=Spread("dac_gain_spread", "absolute", "row"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     dac_gain_spread: Annotated[float, Field("relative", 0, 0.5, "std of the DACs' gain errors")] = 0.0
     dac_offset: Annotated[
         float,
-        Field("of full scale", -0.5, 0.5, "offset of a DAC", spread=Spread("dac_offset_spread", "absolute", "row")),
-    ] = 0.0
+        Field(
+            "of full scale", -0.5, 0.5, "offset of a DAC", spread=Spread("dac_offset_spread", "absolute", "row"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     dac_offset_spread: Annotated[float, Field("of full scale", 0, 0.5, "std of the DACs' offsets")] = 0.0
     dac_curve: Annotated[
-        float, Field("", 0, 1e3, "compression n of a DAC, v / (1 + n |v|)", spread=Spread("dac_curve_spread", of="row"))
-    ] = 0.0
+        float,
+        Field(
+            "", 0, 1e3, "compression n of a DAC, v / (1 + n |v|)", spread=Spread("dac_curve_spread", of="row"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     dac_curve_spread: Annotated[float, Field("relative", 0, 10, "std of the DACs' compressions")] = 0.0
-    adc_bits: Annotated[int, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True)] = 8
+    adc_bits: Annotated[
+        int, Field("bits", 2, 24, "resolution of the output converters", off=0, whole=True, condition=True)
+    ] = 8
     adc_range: Annotated[
-        float, Field("pre-activation units", 0, doc="full scale of the ADC; 0 calibrates each tile and follows it")
-    ] = 0.0
+        float,
+        Field(
+            "pre-activation units", 0, doc="full scale of the ADC; 0 calibrates each tile and follows it",
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     adc_gain: Annotated[
         float,
-        Field("relative", -0.5, 0.5, "gain error of an ADC", spread=Spread("adc_gain_spread", "absolute", "column")),
-    ] = 0.0
+        Field(
+            "relative", -0.5, 0.5, "gain error of an ADC", spread=Spread("adc_gain_spread", "absolute", "column"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     adc_gain_spread: Annotated[float, Field("relative", 0, 0.5, "std of the ADCs' gain errors")] = 0.0
     adc_offset: Annotated[
         float,
-        Field("of full scale", -0.5, 0.5, "offset of an ADC", spread=Spread("adc_offset_spread", "absolute", "column")),
-    ] = 0.0
+        Field(
+            "of full scale", -0.5, 0.5, "offset of an ADC", spread=Spread("adc_offset_spread", "absolute", "column"),
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
     adc_offset_spread: Annotated[float, Field("of full scale", 0, 0.5, "std of the ADCs' offsets")] = 0.0
     adc_curve: Annotated[
         float,
         Field(
-            "",
-            0,
-            1e3,
-            "compression n of an ADC, y / (1 + n |y|), y of full scale",
-            spread=Spread("adc_curve_spread", of="column"),
+            "", 0, 1e3, "compression n of an ADC, y / (1 + n |y|), y of full scale",
+            spread=Spread("adc_curve_spread", of="column"), condition=True,
         ),
-    ] = 0.0
+    ] = 0.0  # fmt: skip
     adc_curve_spread: Annotated[float, Field("relative", 0, 10, "std of the ADCs' compressions")] = 0.0
     line_noise: Annotated[
         float, Field("share of the ADC's full scale", 0, 1, "std of the noise on a line", noise="read")
@@ -217,9 +239,9 @@ class Faults(FieldGroup):
 class Clock(FieldGroup):
     """What takes time, and whether the periphery compensates for drift."""
 
-    read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product")] = 1e-7
+    read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product", condition=True)] = 1e-7
     compensation: Annotated[
-        float, _switch("1 scales each array's output by the loss to drift that a calibration read measures")
+        float, _switch("1 scales each array's output by the loss to drift that a calibration read measures", True)
     ] = 0
 
 

@@ -34,7 +34,7 @@ _FORM: Dataclasses[Learner] = Dataclasses(
 )
 LEARNERS: dict[str, type[Learner]] = scan(__name__, _FORM)
 """The package's own learners by name: every class of these modules that has one."""
-REGISTRY: Registry[type[Learner], Learner] = Registry("learner", _FORM, LEARNERS)
+REGISTRY: Registry[type[Learner], Learner] = Registry("learner", _FORM, LEARNERS, __name__)
 
 
 def names() -> list[str]:

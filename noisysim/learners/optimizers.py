@@ -93,7 +93,7 @@ _FORM: Dataclasses[Optimizer] = Dataclasses(
     example="a dataclass with init(self, shapes, xp) and update(self, gradients, state, rate)",
 )
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
-REGISTRY: Registry[type[Optimizer], Optimizer] = Registry("optimizer", _FORM, OPTIMIZERS)
+REGISTRY: Registry[type[Optimizer], Optimizer] = Registry("optimizer", _FORM, OPTIMIZERS, __name__)
 
 
 def names() -> list[str]:

@@ -7,7 +7,7 @@ then its derivative is found from its source (`noisysim.networks.derivatives`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,7 +118,7 @@ _FORM: FunctionPairs[Activation] = FunctionPairs(
 )
 ACTIVATIONS: dict[str, Activation] = _FORM.defined(sys.modules[__name__])
 """The package's own activation functions by name: every function of this module that has a slope."""
-REGISTRY: Registry[Activation, Activation] = Registry("activation", _FORM, ACTIVATIONS)
+REGISTRY: Registry[Activation, Activation] = Registry("activation", _FORM, ACTIVATIONS, __name__)
 
 
 def names() -> list[str]:
@@ -129,6 +129,12 @@ def names() -> list[str]:
 def get(spec: Any) -> Activation:
     """An activation function: a name, the path of a file that defines one, or an `Activation`."""
     return REGISTRY.get(spec)
+
+
+def foreign(kinds: Iterable[Activation]) -> list[dict[str, Any]]:
+    """What `get` takes again of those that are not the package's own, each once."""
+    described = map(REGISTRY.describe, dict.fromkeys(kinds))
+    return [one for one in described if len(one) > 1]
 
 
 def check_name(value: Any) -> None:

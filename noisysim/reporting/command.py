@@ -12,7 +12,7 @@ import tomli_w
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics, given_weights
+from noisysim.chip import diagnostics, weight_sources
 from noisysim.common.fields import parse_spec
 from noisysim.common.registry import Registry
 from noisysim.common.user_files import split
@@ -20,7 +20,6 @@ from noisysim.learners import optimizers
 from noisysim.networks import activations, layers
 from noisysim.runs import api, callbacks, schedules
 from noisysim.runs import config as configuration
-from noisysim.tasks import own
 
 USUAL = {**{name: p.default for name, p in inspect.signature(api.run).parameters.items()}, "oracle": False}
 """Defaults of a run's options; for a learner that needs the oracle the option is written nevertheless."""
@@ -145,7 +144,7 @@ def _known(kind: str) -> list[str]:
 
 
 def _is_task(name: str) -> bool:
-    return name in tasks.names() or name.lower().endswith((".h5", ".hdf5"))
+    return name in tasks.names() or tasks.file_spec(name) is not None
 
 
 def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
@@ -156,7 +155,7 @@ def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
     if "loss" in unnamed:
         lines.append(f"config['task']['settings']['loss'] = ...  # the loss {_short(config['task']['loss'])}")
     if config["task"]["name"] == "arrays":
-        lines.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test) or (x, y)")
+        lines.append("arrays = ...  # the same: (x_train, y_train, x_test, y_test), (x, y) or a frame")
         settings = "seed=config['seed'], **config['task']['settings']"
         lines.append(f"config['task'] = noisysim.tasks.get(arrays, {settings})")
     elif "task" in unnamed:
@@ -178,7 +177,7 @@ def _python(config: dict[str, Any], unnamed: list[str], out: str) -> str:
         device = "noisysim.devices.get_recorded(config['device'], ...)"
         lines.append(f"config['device'] = {device}  # an instance of {called}")
     if "init" in unnamed:
-        lines.append(f"config['init'] = ...  # the same weights, {given_weights.title(config['init'])}")
+        lines.append(f"config['init'] = ...  # the same weights, {weight_sources.title(config['init'])}")
     return "\n".join([*lines, "noisysim.run(**config)"])
 
 
@@ -198,7 +197,7 @@ def files(config: dict[str, Any]) -> list[str]:
     for field in (name.removesuffix("_sha256") for name in device if name.endswith("_sha256")):
         sentences.append(f"Data file of the device {device[field]}, SHA-256 {device[field + '_sha256']}.")
     if isinstance(init := config["init"], dict):
-        sentences.append(f"Initial weights: {given_weights.title(init)}, SHA-256 {init['sha256']}.")
+        sentences.append(f"Initial weights: {weight_sources.title(init)}, SHA-256 {init['sha256']}.")
     where = "Data of task"
     if "source" not in task and task["name"] not in tasks.names() and _is_task(task["name"]):
         where = "Task file"
@@ -287,5 +286,5 @@ def _usual(kind: str, described: Mapping[str, Any]) -> Mapping[str, Any]:
 def _task_defaults(described: Mapping[str, Any]) -> Mapping[str, Any]:
     if "source" in described:
         return {}
-    cls = tasks.settings(described["name"]) if described["name"] in tasks.names() else own.OwnSettings
+    cls = tasks.own_settings(described) or tasks.settings(described["name"])
     return dict(getattr(cls, "_field_defaults", {}))

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics, given_weights
+from noisysim.chip import diagnostics, weight_sources
 from noisysim.common.fields import Field, declared
 from noisysim.common.identity import RECORD
 from noisysim.learners import optimizers
 from noisysim.reporting.command import USUAL
 from noisysim.runs import api, callbacks, schedules
-from noisysim.tasks import own
 
 PARTS = ("task", "device", "learner", "optimizer", "schedule", "diagnostics", "callbacks")
 """Arguments of `noisysim.run` that have fields of their own."""
@@ -64,7 +63,7 @@ def groups(config: Mapping[str, Any]) -> list[Group]:
         _group("Learner", config.get("learner", {}), learners.LEARNERS),
         _group("Optimizer", config.get("optimizer", {}), optimizers.OPTIMIZERS),
         _group("Schedule", config.get("schedule", {}), schedules.SCHEDULES),
-        _part("Task", task.get("settings", {}), task.get("name"), _task(task.get("name", ""))),
+        _part("Task", task.get("settings", {}), task.get("name"), _task(task)),
         *(_group("Diagnostic", one, diagnostics.DIAGNOSTICS) for one in config.get("diagnostics", [])),
         *(_group("Callback", one, callbacks.CALLBACKS) for one in config.get("callbacks", [])),
     ]
@@ -76,7 +75,7 @@ def run(config: Mapping[str, Any]) -> Group:
     meanings = {name: Field(doc=text) for name, text in _arguments().items()}
     plain = {k: v for k, v in config.items() if k in meanings and k not in PARTS}
     if isinstance(init := plain.get("init"), Mapping):
-        plain["init"] = given_weights.title(init)
+        plain["init"] = weight_sources.title(init)
     usual = {k: v if USUAL[k] is None else USUAL[k] for k, v in plain.items()}  # None: what task or rule suggest
     group = _fields("Run", plain, usual, meanings)
     return Group(group.title, [s._replace(default="" if USUAL[s.name] is None else s.default) for s in group.settings])
@@ -116,10 +115,9 @@ def _part(kind: str, values: Mapping[str, Any], name: str | None, cls: type | No
     return _fields(title, values, usual, specs)
 
 
-def _task(name: str) -> type | None:
-    if name in tasks.names():
-        return tasks.settings(name)
-    return own.OwnSettings if name == "arrays" or name.lower().endswith((".h5", ".hdf5")) else None
+def _task(recorded: Mapping[str, Any]) -> type | None:
+    name = recorded.get("name", "")
+    return tasks.settings(name) if name in tasks.names() else tasks.own_settings(recorded)
 
 
 def _device(described: Mapping[str, Any]) -> Group:

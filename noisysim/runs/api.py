@@ -65,12 +65,12 @@ def run(
     Parameters
     ----------
     task : str or Task or arrays or path
-        What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50", arrays
-        (x_train, y_train, x_test, y_test), or an HDF5 file that holds them.
+        What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50"; your own data, arrays
+        (x_train, y_train, x_test, y_test) or (x, y), a data frame, or a file, "my.csv:target=y", .parquet or .h5.
     loss : str or path or Loss or function
         What to minimise, in place of the task's own: "cce", "mse", the path of a file that defines one "huber.py", or
         a function of outputs and targets, (batch, n_out) each, that gives a float64 value per sample. Without a
-        derivative (`noisysim.losses.Loss`) it serves the rules that learn from the scalar loss alone: it may be a
+        derivative (noisysim.losses.Loss) it serves the rules that learn from the scalar loss alone: it may be a
         reward with its sign changed, or what another program says.
     layers : list or str
         Hidden layers: numbers of units [512, 512], layers [conv(16, 3, stride=2), pool(2), 128] (on the command line
@@ -141,7 +141,7 @@ def run(
         then not learned from and drawn by the seed, or arrays (x, y). The run itself stays the same to the bit.
     callbacks : list of str or function or Callback
         What to call at the end of each epoch: ["early-stopping:patience=5", "csv-log:path=log.csv"], functions of one
-        argument, or objects (`noisysim.callbacks`). They see what is recorded, and may stop the run.
+        argument, or objects of noisysim.callbacks. They see what is recorded, and may stop the run.
     data : path
         Folder of the data files. Default: NOISYSIM_DATA, then the user's cache, then a download.
     threads : int

@@ -24,12 +24,12 @@ from noisysim.common import identity, writing
 from noisysim.common.class_parts import Dataclasses
 from noisysim.common.fields import Field, check, checked, declared, shown
 from noisysim.common.registry import Registry
-from noisysim.runs.events import METHODS, Callback, CallbackLike, Event, OfFunction, Start, title
+from noisysim.runs.events import METHODS, Callback, CallbackError, CallbackLike, Event, OfFunction, Start, title
 from noisysim.runs.schedules import MinDelta, Monitor, Patience, waited
 
 __all__ = [
-    "CALLBACKS", "REGISTRY", "CSVLog", "Callback", "EarlyStopping", "Event", "KeepBest", "Start", "TensorBoard",
-    "describe", "get", "names",
+    "CALLBACKS", "REGISTRY", "CSVLog", "Callback", "CallbackError", "EarlyStopping", "Event", "KeepBest", "Start",
+    "TensorBoard", "describe", "get", "names",
 ]  # fmt: skip
 
 EVERY = Field("updates", 0, 10**9, whole=True)
@@ -208,7 +208,7 @@ _FORM: Dataclasses[Any] = Dataclasses(
     example="a dataclass that inherits from noisysim.callbacks.Callback, with on_epoch(self, event)",
 )
 CALLBACKS: dict[str, type[Any]] = {cls.name: cls for cls in (EarlyStopping, KeepBest, CSVLog, TensorBoard)}
-REGISTRY: Registry[type[Any], Any] = Registry("callback", _FORM, CALLBACKS)
+REGISTRY: Registry[type[Any], Any] = Registry("callback", _FORM, CALLBACKS, __name__)
 
 
 def names() -> list[str]:
@@ -247,9 +247,10 @@ def _check(callback: object) -> None:
     if type(callback) in CALLBACKS.values():
         settings = {name: getattr(callback, name) for name in declared(type(callback))}
         checked(what, type(callback), settings, settings)
-    every = check(what, "every", getattr(callback, "every", 0), EVERY)
-    own = getattr(type(callback), "on_update", None)
-    if own is not None and own is not Callback.on_update and not every:
+    every = getattr(callback, "every", None)
+    if every is not None:
+        check(what, "every", every, EVERY)
+    elif getattr(type(callback), "on_update", Callback.on_update) is not Callback.on_update:
         raise ValueError(f"{what} has on_update, which is never called: set every, the updates between two calls")
     if hasattr(callback, "state") != hasattr(callback, "restore"):
         raise ValueError(f"{what} must have both state() and restore(state), or neither")

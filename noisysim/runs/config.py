@@ -83,8 +83,7 @@ class Config(PlainSettings):
     def _described_activations(self) -> dict[str, Any]:
         """The network's activation functions that are not the package's own, if there are any."""
         plan = architecture(with_ends(self.task.input_shape, self.layers, self.task.n_out), self.activation, self.bias)
-        described = map(activations.REGISTRY.describe, dict.fromkeys((self.activation, *plan.kinds)))
-        foreign = [one for one in described if len(one) > 1]
+        foreign = activations.foreign((self.activation, *plan.kinds))
         return {"activations": foreign} if foreign else {}
 
 
@@ -112,7 +111,6 @@ def resolve(
         Naming the setting, its value, what is allowed and, for a misspelt name, the nearest known one.
     """
     settings = {**DEFAULTS_OF_OLD_FILES, **settings}
-    settings = {name: UNUSED.get(name) if value is None else value for name, value in settings.items()}
     check_names("run", settings, SETTINGS)
     seed = _check_number("seed", settings["seed"])
     device, learner = devices.get(settings["device"]), learners.get(settings["learner"])
@@ -123,24 +121,25 @@ def resolve(
     if watched and chips > 1:
         raise ValueError(f"run.diagnostics look at one chip, not at {chips}: omit them, or set chips=1")
     numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
-    every = _check_number("every", settings["every"])
+    every, decay, clip = (_check_number(name, settings[name]) for name in ("every", "weight_decay", "clip"))
     layers = None if settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
+    source = given_weights.opened(settings["init"])
     validation, task = validating.resolve(settings["validation"], _task(settings["task"], data, seed, loss))
     _check_derivative(task, learner, watched)
     steered = _check_steering(settings, task, validation is not None)
     layers = kinds.hidden(task.defaults["layers"]) if layers is None else layers
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
-    init = given_weights.read(settings["init"], net)
+    init = given_weights.read(source, net)
     _check_start(init, net.activations[:-1])
     filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
     if steered["schedule"] is not None:
         filled["learning_rate_decay"] = _no_decay(numbers)
         schedules.check(steered["schedule"], filled["epochs"])
-    weight_decay.check("run.weight_decay", numbers["weight_decay"], device)
+    weight_decay.check("run.weight_decay", decay, device)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
-        chips=chips, init=init, every=every, validation=validation, **steered,
+        chips=chips, init=init, every=every, weight_decay=decay, clip=clip, validation=validation, **steered,
         **{**words, "decorrelate": words["decorrelate"] or decorrelation.form(True, isinstance(init, Given))},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
@@ -173,8 +172,8 @@ def _check_derivative(task: tasks.Task, learner: Learner, watched: Sequence[Diag
         )
 
 
-_NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs", "weight_decay", "clip")
-"""Numbers of which some default to what suits the task or the learner."""
+_NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs")
+"""Numbers that default to what suits the task or the learner."""
 
 
 def _check_number(name: str, value: object) -> Any:
@@ -320,7 +319,7 @@ def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("this run learned arrays that its file does not hold: give them again as task=(x, y, ...)")
     name = stored["name"]
     record = {name: stored[name] for name in ("source", "sha256") if name in stored}
-    if ":" in name and not record and not name.lower().endswith((".h5", ".hdf5")):  # settings that nothing confirms
+    if ":" in name and not record and tasks.file_spec(name) is None:  # settings that nothing confirms
         raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, task=...")
     arguments["task"] = {**task_settings(stored), **record, "name": name}
     return with_activations(arguments)

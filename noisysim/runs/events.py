@@ -147,11 +147,11 @@ class Callback:
     name : str
         For messages and records. Default: the class's name.
     every : int
-        Updates between two calls of `on_update`; 0 is none.
+        Updates between two calls of `on_update`; with 0 there are none.
     """
 
     name: ClassVar[str] = ""
-    every = 0
+    every: int | None = None
 
     def begin(self, start: Start) -> None:
         """Called before a run begins, and when it is resumed, before any work."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from noisysim.chip.given_weights import title
+from noisysim.chip.weight_sources import title
 from noisysim.common import writing
 from noisysim.common.identity import RECORD
 from noisysim.common.texts import printable

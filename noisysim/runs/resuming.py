@@ -6,6 +6,7 @@ import json
 import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,9 @@ def recorded_config(
     present = json.loads(json.dumps(resolved.plain()))
     _check_data(name, stored["task"], present["task"])
     notes = _compared(name, stored, present, allow_other_source)
+    if (noted := tuple(stored["task"]["notes"])) != resolved.task.notes:  # of what is settled by now, but was guessed
+        loss: Any = resolved.task.loss_function  # which a task takes as well as a name
+        resolved.task = replace(resolved.task, notes=noted, loss=loss)
     if "callbacks" in parts and present.get("callbacks") != stored.get("callbacks"):
         notes.append(f"resumed with {_named(present)}; it was begun, or resumed before, with {_named(stored)}")
     return resolved, [*notes, *environment.moved(content["environment"])]
@@ -119,9 +123,13 @@ def _without_hashes(stored: Mapping[str, Any]) -> dict[str, Any]:
 def _task(begun: Mapping[str, Any], task: object, recorded: object) -> object:
     """The data as `noisysim.tasks.get` takes them; of arrays, and of a file, with the run's settings."""
     learned = begun["task"]
-    if isinstance(task, (tuple, list)) and learned["name"] == "arrays":
+    if tasks.is_in_memory(task) and learned["name"] == "arrays":
         return tasks.get(task, seed=begun["seed"], **configuration.task_settings(learned))
     place = task.get("name") if isinstance(task, Mapping) else task
+    if tasks.file_spec(learned["name"]) and (file := tasks.file_spec(place)):
+        path, inline = file
+        further = {k: v for k, v in task.items() if k != "name"} if isinstance(task, Mapping) else {}
+        return {**configuration.task_settings(learned), **inline, **further, "name": path}
     if "source" in learned and isinstance(place, (str, os.PathLike)) and split(os.fspath(place)):
         name, settings = tasks.REGISTRY.parse(task, {})
         record = {"sha256": learned.get("sha256")}  # another file is not executed
@@ -194,7 +202,7 @@ def _check_data(name: str | Path, learned: Mapping[str, Any], present: Mapping[s
         raise ValueError(
             f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {present['crc32']})"
         )
-    names = set(learned["settings"])
+    names = set(learned["settings"]) - {"test"}  # a file that may be elsewhere by now
     if "loss_part" in learned and "loss_part" in present:  # a file may be elsewhere by now; it is compared by its code
         names.discard("loss")
     if any(present["settings"].get(setting) != learned["settings"][setting] for setting in names):

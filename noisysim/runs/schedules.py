@@ -176,7 +176,7 @@ ScheduleLike = str | os.PathLike[str] | Schedule | Callable[[int], float] | Mapp
 SCHEDULES: dict[str, type[Schedule]] = {
     cls.name: cls for cls in (Constant, WarmUp, Exponential, Cosine, Plateau)
 }  # fmt: skip
-REGISTRY: Registry[type[Schedule], Schedule] = Registry("schedule", _FORM, SCHEDULES)
+REGISTRY: Registry[type[Schedule], Schedule] = Registry("schedule", _FORM, SCHEDULES, __name__)
 
 
 def names() -> list[str]:

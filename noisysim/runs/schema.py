@@ -6,20 +6,18 @@ that it does not know.
 
 from __future__ import annotations
 
-import ast
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import numpy as np
 
-from noisysim.chip.given_weights import check_record
+from noisysim.chip.weight_sources import check_record
 from noisysim.common import identity
 from noisysim.common.fields import declared
+from noisysim.common.recorded_files import check_hash, strings_of_layer
 from noisysim.common.texts import one_line
-from noisysim.common.user_files import split
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, PlainSettings
 from noisysim.runs.history import EPOCH, LOOKS, MEASURED, STEP, VALIDATED
 
@@ -65,6 +63,7 @@ TEXTS: dict[str, Any] = {
         "task": {
             "name": str, "settings": {}, "n_train": POSITIVE, "n_test": POSITIVE, "n_in": POSITIVE, "n_out": POSITIVE,
             "input_shape": [POSITIVE], "classification": bool, "loss": str, "crc32": str, "notes": [str],
+            "classes?": [(str, bool, Limits(-(2**63), 2**63, whole=True))], "columns?": [str],
         },
         "layers": [(POSITIVE, str)],
         "device": _PART, "learner": _PART, "optimizer": _PART, "diagnostics": [_PART],
@@ -151,32 +150,14 @@ def _check_hashes(config: Mapping[str, Any]) -> None:
     for name, part in config.items():
         for one in part if isinstance(part, list) else [part]:
             if isinstance(one, dict) and isinstance(one.get("name"), str):
-                _check_hash(name, one["name"], one)
+                check_hash(name, one["name"], one)
     task, recorded = config["task"], {one["name"]: one for one in config.get("activations", [])}
     loss, part = task["settings"].get("loss"), task.get("loss_part")
     if isinstance(loss, str):
-        _check_hash("loss", loss, part if isinstance(part, dict) and part.get("name") == loss else {})
-    texts = [text for layer in config["layers"] if isinstance(layer, str) for text in _strings(layer)]
+        check_hash("loss", loss, part if isinstance(part, dict) and part.get("name") == loss else {})
+    texts = [text for layer in config["layers"] if isinstance(layer, str) for text in strings_of_layer(layer)]
     for text in (config["activation"], *texts):
-        _check_hash("activation", text, recorded.get(text, {}))
-
-
-def _check_hash(what: str, name: str, recorded: Mapping[str, Any]) -> None:
-    """Refuse a name in which there is that of a Python file, unless it is that alone and its hash is recorded."""
-    if not split(name):
-        return
-    sha256 = recorded.get("sha256")
-    if split(name) != (name, "") or not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise ValueError(f"{what} names the file {one_line(name)!r} without its SHA-256")
-
-
-def _strings(layer: str) -> list[str]:
-    """The strings in the text of a layer."""
-    try:
-        tree = ast.parse(layer.strip(), mode="eval")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):  # refused where it is read
-        return []
-    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        check_hash("activation", text, recorded.get(text, {}))
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class Cells:
 
     def _task(self, spec: Any, seed: int) -> tuple[Any, bool]:
         """The task, made once, and whether its data depend on the seed."""
-        by_name = isinstance(spec, (str, Mapping)) or hasattr(spec, "__fspath__")
+        by_name = (isinstance(spec, (str, Mapping)) or hasattr(spec, "__fspath__")) and not tasks.is_in_memory(spec)
         seeded = not isinstance(spec, tasks.Task) and depends_on_seed(spec)
         identity = f"{spec if by_name else id(spec)}/{seed if seeded else ''}"
         if identity not in self._tasks:
@@ -178,7 +178,7 @@ def _check_steering(arguments: Mapping[str, Any]) -> None:
 
 def depends_on_seed(spec: object) -> bool:
     """Whether a task's data, or their noise, are drawn by the run's seed; in doubt they are."""
-    name = str(spec["name"] if isinstance(spec, Mapping) else spec) if isinstance(spec, (str, Mapping)) else ""
+    name = str(spec.get("name", "") if isinstance(spec, Mapping) else spec) if isinstance(spec, (str, Mapping)) else ""
     return name.partition(":")[0] not in set(tasks.TASKS) - {"student-teacher", "autoencoding"}
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from noisysim import devices, learners
-from noisysim.chip import given_weights
+from noisysim.chip import weight_sources
 from noisysim.common.fields import check_choice, check_names, declared, listed, nearest, shown
 from noisysim.learners import optimizers
 from noisysim.runs import schedules
-from noisysim.tasks import Task
+from noisysim.tasks import Task, is_in_memory
 
 DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers, "schedule": schedules}
 """Modules that make and describe the parts that an argument names."""
@@ -223,7 +223,7 @@ def _several(name: str, value: object) -> bool:
     if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
         return False
     if name == "init":
-        return all(map(given_weights.is_source, value))
+        return all(map(weight_sources.is_source, value))
     if name in LISTS:
         lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
         return bool(value) and all(lists)
@@ -282,10 +282,10 @@ def _described(name: str, value: Any) -> Any:
         return {k: v for k, v in described.items() if k != "source"}
     if isinstance(value, Task):
         return {"name": value.name, **value.settings}
-    if name == "task" and isinstance(value, (list, tuple)):
+    if name == "task" and is_in_memory(value):
         return "arrays"
     if name == "init" and not isinstance(value, (str, os.PathLike)):
-        return dict(value) if isinstance(value, Mapping) and given_weights.FROM in value else "arrays"
+        return dict(value) if isinstance(value, Mapping) and weight_sources.FROM in value else "arrays"
     if name == "layers" and isinstance(value, (list, tuple)):
         from noisysim.networks import layers
 

@@ -17,10 +17,12 @@ from typing import Any
 from noisysim.common.fields import check, listed, parse_spec, shown
 from noisysim.common.limits import SEED
 from noisysim.common.registry import Registry, scan
-from noisysim.tasks import own
+from noisysim.tasks import own, tables
 from noisysim.tasks.autoencoding import IMAGE_TASKS
 from noisysim.tasks.base import Split, Task, make, whole_number
+from noisysim.tasks.frames import is_frame
 from noisysim.tasks.loading import Loader, Loaders, as_made
+from noisysim.tasks.own_settings import OwnSettings, TableSettings
 from noisysim.tasks.rows import split_rows
 from noisysim.tasks.teacher import teacher_weights
 
@@ -31,8 +33,11 @@ __all__ = [
 
 TASKS: dict[str, Loader] = {**IMAGE_TASKS, **scan(__name__, Loaders())}
 """The package's own tasks by name: every ``load_NAME`` of these modules."""
-REGISTRY: Registry[Loader, Task] = Registry("task", Loaders(), TASKS)
-_HDF5 = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<settings>.*))?", re.IGNORECASE | re.DOTALL)
+REGISTRY: Registry[Loader, Task] = Registry("task", Loaders(), TASKS, __name__)
+_SUFFIXES = (".h5", ".hdf5", *tables.SUFFIXES)
+_FILE = re.compile(
+    rf"(?P<path>.+?(?:{'|'.join(map(re.escape, _SUFFIXES))}))(?::(?P<settings>.*))?", re.IGNORECASE | re.DOTALL
+)
 
 
 def names() -> list[str]:
@@ -43,6 +48,15 @@ def names() -> list[str]:
 def settings(name: str) -> type:
     """The `NamedTuple` class that declares a task's settings; `noisysim.common.fields.declared` reads it."""
     return REGISTRY.definition(name).settings
+
+
+def own_settings(recorded: Mapping[str, Any]) -> type | None:
+    """The class of the settings of a user's own data, by the record of the task; ``None`` of one that has a name."""
+    name = recorded.get("name", "")
+    if name != "arrays" and (name in names() or file_spec(name) is None):
+        return None
+    is_table = name.lower().endswith(tables.SUFFIXES) or "target" in recorded.get("settings", {})
+    return TableSettings if is_table else OwnSettings
 
 
 def about(name: str) -> str:
@@ -65,13 +79,17 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
           ``"student-teacher:n_in=50,noise=0.1"``;
         - an HDF5 file (``.h5``, ``.hdf5``) with the datasets ``x_train``, ``y_train``, ``x_test``, ``y_test``, or
           ``x``, ``y``;
+        - a table, ``.csv``, ``.tsv`` (both also ``.gz``) or ``.parquet``, perhaps with settings:
+          ``"my.csv:target=y,drop=id+name,test=my_test.csv"`` (`noisysim.tasks.own_settings.TableSettings`);
+        - a data frame of pandas or polars or a pyarrow table, its last column the target, or
+          ``{"frame": df, "target": "y"}`` with settings, perhaps a second frame as ``"test"``;
         - a Python file that defines one function ``load_NAME(settings, data, seed)``, perhaps with settings:
           ``"my_task.py:noise=0.1"``;
-        - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``: labels 0 to n - 1, or one-hot rows, make a
-          classification, floats a regression. Floats that are all whole numbers 0 to n - 1, with some samples of each,
-          are read as labels, and images of four axes with 1, 3 or 4 channels at the end as channels last; a note in the
-          record says so, and ``kind`` and ``axes`` settle it. A fifth of x and y, drawn by `seed`, becomes the test
-          split;
+        - ``(x_train, y_train, x_test, y_test)`` or ``(x, y)``, arrays or frames: labels (text, switches, whole
+          numbers) or one-hot rows make a classification, floats a regression. Floats that are all whole numbers 0 to
+          n - 1, with some samples of each, are read as labels, and images of four axes with 1, 3 or 4 channels at the
+          end as channels last; a note in the record says so, and ``kind`` and ``axes`` settle it. A fifth of x and y,
+          drawn by `seed`, becomes the test split;
         - a mapping with a ``"name"`` and settings;
         - a `Task`, which is returned as it is.
     data : path, optional
@@ -83,7 +101,7 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
         else depends on it.
     **settings
         Settings of the task: ``standardise`` (``"global"``, ``"feature"``, ``"none"``, for images ``"unit"`` too),
-        ``loss`` (``"cce"``, ``"mse"``), for target values ``standardise_targets``, for arrays and files ``kind``
+        ``loss`` (``"cce"``, ``"mse"``), for target values ``standardise_targets``, for your own data ``kind``
         (``"classification"``, ``"regression"``) and ``axes`` (``"nchw"``, ``"nhwc"``); and its own, see `settings`.
 
     Returns
@@ -111,25 +129,43 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
         raise TypeError(f"data must be a folder's path, not {shown(data)}")
     if isinstance(spec, Task):
         return as_made(spec, settings)
+    if isinstance(spec, Mapping) and "frame" in spec:
+        chosen = {"test": None, **spec}
+        frames = chosen.pop("frame"), chosen.pop("test")
+        seed = check("", "seed", whole_number("seed", chosen.pop("seed", seed), 0), SEED)
+        return tables.from_frame(*frames, {**chosen, **settings}, seed)
     if isinstance(spec, Mapping):
         if "name" not in spec:
-            raise ValueError(f"a task given as a mapping needs a 'name', but has {listed(spec) or 'none'}")
+            raise ValueError(f"a task given as a mapping needs a 'name' or a 'frame', but has {listed(spec) or 'none'}")
         chosen = {"data": data, "seed": seed, **spec, **settings}
         return get(chosen.pop("name"), **chosen)
     if isinstance(spec, (tuple, list)):
         return own.from_tuple(spec, settings, seed)
-    return _from_file(spec, settings, seed) or REGISTRY.get(spec, data=data, seed=seed, **settings)
-
-
-def _from_file(spec: Any, settings: dict[str, Any], seed: int) -> Task | None:
-    """The task of an HDF5 file, if it is one that `spec` names."""
-    if isinstance(spec, str) and (file := _HDF5.fullmatch(spec)):
-        inline = parse_spec(f":{file['settings'] or ''}")[1]
-        return own.from_hdf5(file["path"], {**inline, **settings}, seed)
+    if is_frame(spec):
+        return tables.from_frame(spec, None, settings, seed)
+    if (file := file_spec(spec)) is not None:
+        path, inline = file
+        load = tables.from_file if path.lower().endswith(tables.SUFFIXES) else own.from_hdf5
+        return load(path, {**inline, **settings}, seed)
     if isinstance(spec, os.PathLike) and Path(spec).suffix != ".py":
-        if Path(spec).suffix.lower() not in (".h5", ".hdf5"):
-            raise ValueError(f"a task file must be .py, .h5 or .hdf5, not {shown(os.fspath(spec))}")
-        return own.from_hdf5(spec, settings, seed)
-    if not isinstance(spec, (str, os.PathLike, Task)):
-        raise TypeError(f"a task is a name, a file, arrays, a mapping or a Task, not {type(spec).__name__}")
-    return None
+        raise ValueError(f"a task file must be .py, {', '.join(_SUFFIXES)}, not {shown(os.fspath(spec))}")
+    if not isinstance(spec, (str, os.PathLike)):
+        raise TypeError(
+            f"a task is a name, a file, arrays, a data frame, a mapping or a Task, not {type(spec).__name__}"
+        )
+    return REGISTRY.get(spec, data=data, seed=seed, **settings)
+
+
+def is_in_memory(spec: object) -> bool:
+    """Whether a specification holds the data themselves: arrays, or frames."""
+    return isinstance(spec, (tuple, list)) or is_frame(spec) or (isinstance(spec, Mapping) and "frame" in spec)
+
+
+def file_spec(spec: object) -> tuple[str, dict[str, Any]] | None:
+    """The data file that a specification or a recorded name is of, and the settings in it; ``None`` of any other."""
+    if isinstance(spec, os.PathLike):
+        path = os.fspath(spec)
+        return (path, {}) if isinstance(path, str) and path.lower().endswith(_SUFFIXES) else None
+    if not isinstance(spec, str) or not (found := _FILE.fullmatch(spec)):
+        return None
+    return found["path"], parse_spec(f":{found['settings'] or ''}")[1]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from noisysim.common.fields import Field, check_names, checked, shown, unknown
+from noisysim.common.fields import shown, unknown
 from noisysim.common.user_files import Origin
 from noisysim.compute import losses
 from noisysim.compute.jit import specialised
@@ -22,18 +23,13 @@ from noisysim.tasks.noise import InputNoise
 from noisysim.tasks.rows import order as row_order
 from noisysim.tasks.rows import row_array
 from noisysim.tasks.rows import split_rows as split_rows
-
-Standardise = Annotated[
-    str, Field(choices=standard.CHOICES, doc="inputs: one mean and std, one of each per input, or as they are")
-]
-ClassLoss = Annotated[str, Field(choices=tuple(losses.LOSSES), doc="loss on the one-hot targets")]
-_OF_VALUES = tuple(name for name in losses.LOSSES if name != "cce")  # which takes targets that sum to one
-ValueLoss = Annotated[str, Field(choices=_OF_VALUES, doc="loss on the target values")]
-StandardiseTargets = Annotated[bool, Field(doc="targets to mean 0 and std 1, each output of its own")]
+from noisysim.tasks.settings import ClassLoss as ClassLoss
+from noisysim.tasks.settings import Standardise as Standardise
+from noisysim.tasks.settings import StandardiseTargets as StandardiseTargets
+from noisysim.tasks.settings import ValueLoss as ValueLoss
+from noisysim.tasks.settings import read_settings as read_settings
 
 SPLITS = ("train", "test", "validation")
-AS_INPUTS = "as the inputs"
-"""How a task standardises its targets that has no setting of its own for them."""
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
@@ -72,17 +68,6 @@ def whole_number(name: str, value: SupportsIndex, low: int) -> int:
     if number < low:
         raise ValueError(f"{name} must be a whole number >= {low}, not {shown(value)}")
     return number
-
-
-def read_settings(task: str, cls: type, settings: Mapping[str, Any]) -> Any:
-    """An instance of the `NamedTuple` class that declares a task's settings, every value checked.
-
-    A loss that is not the package's own stays a `noisysim.losses.Loss`.
-    """
-    check_names(f"task {task!r}", settings, cls._fields)  # type: ignore[attr-defined]
-    settings, loss = dict(settings), settings.get("loss")
-    foreign = {"loss": losses.get(settings.pop("loss"))} if loss is not None and losses.is_foreign(loss) else {}
-    return cls(**checked(task, cls, settings, cls._field_defaults), **foreign)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +109,10 @@ class Task:
         What made it, where a name or a file found that.
     origin : Origin or None
         The file or installed package of the loader, if it is not the package's own.
+    classes : tuple
+        The user's labels (text, numbers or switches) of the classes 0 to n_out - 1; empty where these are the labels.
+    columns : tuple of str
+        Names of the inputs that came from columns of a table; "city=Paris" where a text became one-hot columns.
     """
 
     name: str
@@ -143,6 +132,8 @@ class Task:
     origins: tuple[np.ndarray | None, np.ndarray | None] = field(default=(None, None), repr=False)
     loader: Any = field(default=None, repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    classes: tuple[str | int | bool, ...] = ()
+    columns: tuple[str, ...] = ()
     classification: bool = field(init=False)
     n_in: int = field(init=False)
     _loss: Loss = field(init=False, repr=False)
@@ -292,10 +283,11 @@ class Task:
 
     @functools.cached_property
     def crc32(self) -> str:
-        """A CRC-32 of the data, and of the key of their noise."""
+        """A CRC-32 of the data, of the key of their noise, and of the labels of their classes."""
         crc = 0 if self.noise is None else zlib.crc32(np.array(self.noise.key).data)
         for array in (*self.train, *self.test, *(origin for origin in self.origins if origin is not None)):
             crc = zlib.crc32(array.data, crc)
+        crc = zlib.crc32(json.dumps(self.classes).encode(), crc) if self.classes else crc
         return f"{crc:08x}"
 
     def describe(self) -> dict[str, Any]:
@@ -307,18 +299,8 @@ class Task:
             Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data (and of the key of their
             noise), by which a resumed run can tell that it was given the same ones.
         """
-        standardisation: dict[str, Any] = {"inputs": self.settings["standardise"]}
-        if self.settings["standardise"] == "unit":
-            standardisation["white"] = round(float(1 / self.affine[1, 0]))
-        if self.settings["standardise"] == "global":
-            standardisation["mean"] = float(self.affine[0, 0] + (0 if self.origins[0] is None else self.origins[0][0]))
-            standardisation["std"] = float(1 / self.affine[1, 0])
-        if not self.classification:
-            how = standardisation["targets"] = self.settings.get("standardise_targets", AS_INPUTS)
-            if how != AS_INPUTS:
-                origin = 0 if self.origins[1] is None else self.origins[1]
-                standardisation["target_mean"] = (self.target_affine[0] + origin).tolist()
-                standardisation["target_std"] = (1 / self.target_affine[1]).tolist()
+        how = self.settings.get("standardise_targets", standard.AS_INPUTS)
+        of_targets = None if self.classification else (how, self.target_affine, self.origins[1])
         described = {
             "name": self.name,
             "settings": dict(self.settings),
@@ -329,12 +311,14 @@ class Task:
             "input_shape": list(self.input_shape),
             "classification": self.classification,
             "loss": self.loss,
-            "standardise": standardisation,
+            "standardise": standard.described(self.settings["standardise"], self.affine, self.origins[0], of_targets),
             "crc32": self.crc32,
             "notes": list(self.notes),
         }
         loss = losses.describe(self.loss_function)
         described.update({"loss_part": loss} if len(loss) > 1 else {})
+        named = {"classes": list(self.classes), "columns": list(self.columns)}
+        described.update({name: names for name, names in named.items() if names})
         described.update({} if self.origin is None else {"source": self.origin.source, "sha256": self.origin.sha256})
         return described
 
@@ -350,6 +334,8 @@ def make(
     input_shape: tuple[int, ...] = (),
     notes: Iterable[str] = (),
     origins: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    classes: tuple[str | int | bool, ...] = (),
+    columns: Iterable[str] = (),
 ) -> Task:
     """A `Task` of its training and its test split.
 
@@ -361,13 +347,13 @@ def make(
         Number of classes; for values it is read from the targets.
     white : int
         The value of a white pixel, which ``standardise="unit"`` makes 1.
-    origins : pair of (numpy.ndarray or None)
+    origins, classes, columns
         See `Task`.
 
     Raises
     ------
     ValueError
-        If there is nothing to standardise by: constant inputs, or a constant target value.
+        If there is nothing to standardise by: inputs, or target values, none of which ever varies.
     """
     train, test = splits
     affine = standard.affine(train.inputs, settings.standardise, white)
@@ -376,9 +362,9 @@ def make(
     if train.targets.ndim == 2:
         n_out = train.targets.shape[1]
         target_affine = standard.affine(train.targets, "feature" if settings.standardise_targets else "none")
-        if not target_affine[1].all():
-            constant = operator.indexOf(target_affine[1].tolist(), 0.0)
-            raise ValueError(f"task {name!r}: output {constant} never varies: it has no std to be standardised by")
+        if not target_affine[1].any():
+            raise ValueError(f"task {name!r}: no target value ever varies: there is no std to be standardised by")
+        target_affine[1, target_affine[1] == 0] = 1  # outputs that never vary are only shifted
     else:
         target_affine = np.stack([np.zeros(n_out, np.float32), np.ones(n_out, np.float32)])
     return Task(
@@ -394,4 +380,6 @@ def make(
         input_shape=input_shape,
         notes=tuple(notes),
         origins=origins,
+        classes=classes,
+        columns=tuple(columns),
     )

@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from noisysim.tasks.base import Split, Task
-from noisysim.tasks.targets import read_targets
-from noisysim.tasks.values import IMAGE_AXES, Values, as_images, values
+from noisysim.tasks.frames import as_array, is_frame
+from noisysim.tasks.tables import read_inputs
+from noisysim.tasks.targets import read_labels
+from noisysim.tasks.values import as_images, values
 
 
-def further_split(task: Task, x: npt.ArrayLike, y: npt.ArrayLike) -> Split:
+def further_split(task: Task, x: object, y: object) -> Split:
     """Inputs and targets as a split of a task, which standardises them by what it found in its training split.
 
     Parameters
     ----------
     task : Task
-    x : array
-        (samples, ...), in the units in which the task's data were given.
+    x : array or frame
+        (samples, ...), in the units in which the task's data were given; a frame's columns are found by their names.
     y : array
-        Labels (samples,), or one-hot rows; of a regression values (samples,) or (samples, n_out).
+        Labels (samples,), those that the task's data were given with, or one-hot rows; of a regression values
+        (samples,) or (samples, n_out).
 
     Raises
     ------
     ValueError
         If they do not have the shape of the task's samples, hold NaN or infinity, or labels that it does not have.
     """
-    inputs, targets = values("x", x), values("y", y)
+    inputs = values("x", read_inputs(x, task.columns) if task.columns and is_frame(x) else as_array("x", x)[0])
     if len(inputs.source.shape) < 2:
         raise ValueError(f"x must be (samples, inputs), not {inputs.source.shape}")
-    if len(inputs) != len(targets):
-        raise ValueError(f"x has {len(inputs)} samples, y has {len(targets)}")
-    axes = task.settings.get("axes", IMAGE_AXES[0])
     if len(inputs.source.shape) == 4:
-        inputs = as_images(inputs, axes)[0]
+        axes = task.settings.get("axes", "auto")
+        by_shape = "nchw" if inputs.source.shape[1:] == tuple(task.input_shape) else "nhwc"
+        inputs = as_images(inputs, by_shape if axes == "auto" else axes)[0]
     if inputs.shape not in (tuple(task.input_shape), (task.n_in,)):
         raise ValueError(f"a sample of x is {inputs.shape}, one of task {task.name!r} is {tuple(task.input_shape)}")
     origins = [0.0 if origin is None else origin for origin in task.origins]
-    return Split(inputs.as_array(origins[0]), _targets(task, targets, origins[1]))
+    split = Split(inputs.as_array(origins[0]), _targets(task, as_array("y", y)[0], origins[1]))
+    if len(split.inputs) != len(split.targets):
+        raise ValueError(f"x has {len(split.inputs)} samples, y has {len(split.targets)}")
+    return split
 
 
-def _targets(task: Task, targets: Values, origin: np.ndarray | float) -> np.ndarray:
+def _targets(task: Task, y: object, origin: np.ndarray | float) -> np.ndarray:
     """Targets in the type of the task's, each of which it has or could have."""
-    if not task.classification:
-        if targets.shape != (task.n_out,):
-            raise ValueError(f"y holds {targets.shape} values a sample, task {task.name!r} has {task.n_out}")
-        return targets.as_array(origin).astype(np.float32, copy=False)
-    labels = read_targets([targets], "classification", standardise=False).arrays[0]
-    if labels.max() >= task.n_out:
-        raise ValueError(f"y holds the label {labels.max()}: those of task {task.name!r} are 0 to {task.n_out - 1}")
-    return labels
+    if task.classification:
+        return read_labels("y", y, task.n_out, task.classes)
+    targets = values("y", y)
+    if targets.shape != (task.n_out,):
+        raise ValueError(f"y holds {targets.shape} values a sample, task {task.name!r} has {task.n_out}")
+    return targets.as_array(origin).astype(np.float32, copy=False)

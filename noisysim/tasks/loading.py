@@ -115,6 +115,9 @@ class Loaders:
         """Nothing: the source has a hash."""
         return {}
 
+    def part_type(self, definition: Loader) -> None:
+        """None: a task holds its data."""
+
     def examine(self, definition: Loader, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse settings without defaults, and such as lack what every task has."""
         code, fields = definition.load.__code__, declared(definition.settings)

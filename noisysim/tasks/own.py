@@ -1,39 +1,31 @@
-"""A user's own data: arrays, or an HDF5 file."""
+"""A user's own data: arrays, or an HDF5 file. Tables of columns become arrays in `noisysim.tasks.tables`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.fields import PATH, Field, shown
-from noisysim.tasks.base import Split, Standardise, StandardiseTargets, Task, make, read_settings
+from noisysim.common.fields import PATH, shown
+from noisysim.tasks.base import Split, Task, make, read_settings
+from noisysim.tasks.frames import as_array, is_frame
+from noisysim.tasks.labels import check_trained
+from noisysim.tasks.own_settings import OwnSettings, TableSettings
 from noisysim.tasks.rows import split_rows
-from noisysim.tasks.targets import KINDS, read_targets
-from noisysim.tasks.values import IMAGE_AXES, Values, as_images, far_origin, values
+from noisysim.tasks.targets import Targets, read_targets
+from noisysim.tasks.values import Values, as_images, far_origin, values
 
 DEFAULTS: dict[str, Any] = {"layers": [64], "batch_size": 32, "epochs": 10}
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
+STANDARDISED = (
+    "target values are standardised, and the loss is of these (standardise_targets=False fits them as they are)"
+)
 LARGEST_RATIO = 4096
 """Bytes of a dataset for each byte that the file stores of it: deflate packs 1032 into one."""
-
-
-class OwnSettings(NamedTuple):
-    """Settings of a user's own data."""
-
-    standardise: Standardise = "global"
-    standardise_targets: StandardiseTargets = False
-    loss: Annotated[str, Field(choices=("auto", "cce", "mse"), doc="auto: cce for labels, mse for values")] = "auto"
-    kind: Annotated[str, Field(choices=KINDS, doc="whether targets are labels or values; auto: by what they hold")] = (
-        "auto"
-    )
-    axes: Annotated[
-        str, Field(choices=IMAGE_AXES, doc="axes of images: channels before or after height and width; auto: by size")
-    ] = "auto"
 
 
 class _Read(NamedTuple):
@@ -41,53 +33,42 @@ class _Read(NamedTuple):
 
     splits: list[Split]
     shape: tuple[int, ...]
-    n_out: int
+    targets: Targets
     origins: tuple[np.ndarray | None, np.ndarray | None]
-    kind: str
     axes: str
     notes: list[str]
 
 
-def _count_classes(targets: list[np.ndarray]) -> int:
-    """Number of classes of labels 0 .. n - 1, every one of which occurs."""
-    classes = np.unique(np.concatenate([np.unique(labels) for labels in targets]))
-    if classes[-1] != len(classes) - 1:
-        gap = int(np.flatnonzero(classes != np.arange(len(classes)))[0])
-        raise ValueError(
-            f"labels must be 0 to n - 1: there are {len(classes)} classes up to {classes[-1]}, but none is {gap} "
-            "(numpy.unique(y, return_inverse=True) renumbers them)"
-        )
-    if len(classes) < 2:
-        raise ValueError("labels must be of two classes or more, but all are 0")
-    return len(classes)
-
-
-def _read(arrays: Mapping[str, Any], settings: OwnSettings, seed: int) -> _Read:
+def _read(
+    arrays: Mapping[str, Any], settings: OwnSettings | TableSettings, seed: int, titles: Mapping[str, str]
+) -> _Read:
     """Training and test split, and what was found out about them."""
     names = (("x", "y"),) if "x" in arrays else (NAMES[:2], NAMES[2:])
-    inputs = [values(x, arrays[x]) for x, _ in names]
-    targets = [values(y, arrays[y]) for _, y in names]
-    for x, y in zip(inputs, targets, strict=True):
+    inputs = [values(titles.get(x, x), arrays[x]) for x, _ in names]
+    for x in inputs:
         if len(x.source.shape) < 2:
             raise ValueError(f"{x.name} must be (samples, inputs), not {x.source.shape}")
-        if len(x) != len(y):
-            raise ValueError(f"{x.name} has {len(x)} samples, {y.name} has {len(y)}")
     if len(inputs) == 1 and len(inputs[0]) < 2:
-        raise ValueError("x and y hold 1 sample: at least 2 are needed, one to train and one to test on")
-    inputs, axes, notes = _images(inputs, settings.axes)
+        raise ValueError("there is 1 sample: at least 2 are needed, one to train and one to test on")
+    targets = read_targets(
+        [(titles.get(y, y), arrays[y]) for _, y in names], settings.kind, settings.standardise_targets
+    )
+    for (_, name), x, y in zip(names, inputs, targets.arrays, strict=True):
+        if len(x) != len(y):
+            raise ValueError(f"{x.name} has {len(x)} samples, {titles.get(name, name)} has {len(y)}")
+    inputs, axes, notes = _images(inputs, getattr(settings, "axes", "auto"))
     stored, shape, origin = _kept_inputs(inputs, settings.standardise)
-    read = read_targets(targets, settings.kind, settings.standardise_targets)
-    if read.labels and read.n_out == 0:
-        read = read._replace(n_out=_count_classes(read.arrays))
-    splits = [Split(*pair) for pair in zip(stored, read.arrays, strict=True)]
-    notes += read.notes
+    splits = [Split(*pair) for pair in zip(stored, targets.arrays, strict=True)]
+    notes += targets.notes
     if origin is not None:
         notes.append(f"{inputs[0].name} is far from zero: centred before it was rounded to float32")
-    if len(splits) == 1:
+    drawn = len(splits) == 1
+    if drawn:
         splits, note = _split(splits[0], seed)
         notes.insert(0, note)
-    kind = "classification" if read.labels else "regression"
-    return _Read(splits, shape, read.n_out, (origin, read.origin), kind, axes, notes)
+    if targets.labels:
+        notes += check_trained(splits[0].targets, splits[1].targets, targets.n_out, targets.classes, drawn)
+    return _Read(splits, shape, targets, (origin, targets.origin), axes, notes)
 
 
 def _images(inputs: list[Values], axes: str) -> tuple[list[Values], str, list[str]]:
@@ -124,9 +105,9 @@ def from_arrays(arrays: Mapping[str, Any], settings: Mapping[str, Any], seed: in
     ----------
     arrays : mapping
         Inputs are (samples, inputs), or (samples, ...) to be flattened; images (samples, channels, height, width), or
-        with the channels last. Targets are labels from 0 to n - 1, (samples,), or one-hot rows, (samples, classes):
-        classification; or floats (samples,) or (samples, outputs): regression. Floats that are labels all the same
-        are told by what they hold (`noisysim.tasks.targets.read_targets`).
+        with the channels last. Targets are labels, (samples,), text, switches or whole numbers, or one-hot rows,
+        (samples, classes): classification; or floats (samples,) or (samples, outputs): regression. Floats that are
+        labels all the same are told by what they hold (`noisysim.tasks.targets.read_targets`).
     settings : mapping
         See `OwnSettings`.
     seed : int
@@ -137,24 +118,62 @@ def from_arrays(arrays: Mapping[str, Any], settings: Mapping[str, Any], seed: in
     Raises
     ------
     ValueError
-        If shapes do not agree, an array is empty or holds NaN or infinity, or labels leave gaps.
+        If shapes do not agree, an array is empty or holds NaN or infinity, or a label is in the test split alone.
     """
-    checked = read_settings(name, OwnSettings, settings)
+    return made(name, arrays, read_settings(name, OwnSettings, settings), seed)
+
+
+def made(
+    name: str,
+    arrays: Mapping[str, Any],
+    settings: OwnSettings | TableSettings,
+    seed: int,
+    *,
+    notes: Sequence[str] = (),
+    titles: Mapping[str, str] | None = None,
+    columns: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+) -> Task:
+    """The task of arrays, with settings that are checked.
+
+    Parameters
+    ----------
+    name, arrays, seed
+        See `from_arrays`.
+    settings : OwnSettings or TableSettings
+    notes : sequence of str
+        What else has to be known about the data.
+    titles : mapping
+        What messages call the arrays, by name.
+    columns : sequence of str
+        Names of the inputs.
+    outputs : sequence of str
+        Names of the columns of targets: if these are one-hot, they are the classes.
+    """
     try:
-        read = _read(arrays, checked, seed)
-        classes = read.kind == "classification"
-        if checked.loss == "cce" and not classes:
+        read = _read(arrays, settings, seed, titles or {})
+        targets = read.targets
+        if settings.loss == "cce" and not targets.labels:
             raise ValueError("the loss 'cce' needs labels, but the targets are values: take 'mse'")
-        if checked.standardise_targets and classes:
+        if settings.standardise_targets and targets.labels:
             raise ValueError("standardise_targets is for target values, but the targets are labels")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from None
-    checked = checked._replace(kind=read.kind, axes=read.axes)
-    if checked.loss == "auto":
-        checked = checked._replace(loss="cce" if classes else "mse")
+    classes = tuple(outputs) if targets.labels and len(outputs) > 1 else targets.classes
+    standardised = not targets.labels and settings.standardise_targets is not False
+    all_notes = [*notes, *read.notes]
+    if standardised and settings.standardise_targets is None:
+        all_notes.append(STANDARDISED)
+    settled: dict[str, Any] = {
+        "kind": "classification" if targets.labels else "regression",
+        "axes": read.axes,
+        "loss": ("cce" if targets.labels else "mse") if settings.loss == "auto" else settings.loss,
+        "standardise_targets": standardised,
+    }
     return make(
-        name, read.splits, checked, DEFAULTS, n_out=read.n_out, input_shape=read.shape, notes=read.notes,
-        origins=read.origins,
+        name, read.splits, settings._replace(**{k: v for k, v in settled.items() if k in settings._fields}), DEFAULTS,
+        n_out=targets.n_out, input_shape=read.shape, notes=all_notes, origins=read.origins, classes=classes,
+        columns=columns,
     )  # fmt: skip
 
 
@@ -163,7 +182,17 @@ def from_tuple(arrays: tuple[Any, ...] | list[Any], settings: Mapping[str, Any],
     names = {4: NAMES, 2: ("x", "y")}.get(len(arrays))
     if names is None:
         raise ValueError(f"arrays must be (x_train, y_train, x_test, y_test) or (x, y), not {len(arrays)} of them")
-    return from_arrays(dict(zip(names, arrays, strict=True)), settings, seed)
+    given: dict[str, Any] = {}
+    columns: dict[str, list[str]] = {}
+    try:
+        for name, array in zip(names, arrays, strict=True):
+            given[name], columns[name] = as_array(name, array, like=columns.get(name.replace("test", "train"), ()))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"arrays: {error}") from None
+    if is_frame(arrays[0]):  # its columns are of different kinds
+        settings = {"standardise": "feature", **settings}
+    checked = read_settings("arrays", OwnSettings, settings)
+    return made("arrays", given, checked, seed, columns=columns[names[0]], outputs=columns[names[1]])
 
 
 def from_hdf5(path: str | os.PathLike[str], settings: Mapping[str, Any], seed: int) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from noisysim.compute.jit import specialised
 
 CHOICES = ("global", "feature", "none")
 IMAGE_CHOICES = ("global", "feature", "unit", "none")
+AS_INPUTS = "as the inputs"
+"""How a task standardises its targets that has no setting of its own for them."""
 _ROWS = 1 << 16  # of uint8 whose squares a uint32 can add up
 _BLOCK = 1 << 18  # elements of a float64 temporary: the data themselves are never copied whole
 
@@ -71,3 +74,36 @@ def affine(values: np.ndarray, how: str, white: int = 1) -> np.ndarray:
         varies = std > np.finfo(np.float32).tiny
         shift, scale = mean, np.divide(1.0, std, out=np.zeros_like(std), where=varies)
     return np.stack([shift, scale]).astype(np.float32)
+
+
+def described(
+    how: str,
+    affine: np.ndarray,
+    origin: np.ndarray | None,
+    targets: tuple[object, np.ndarray, np.ndarray | None] | None,
+) -> dict[str, Any]:
+    """How inputs, and values as targets, are standardised, in plain values.
+
+    Parameters
+    ----------
+    how : str
+        Of the inputs: see `affine`.
+    affine : numpy.ndarray
+        (2, n_in).
+    origin : numpy.ndarray or None
+        What was subtracted from inputs before, (n_in,).
+    targets : (str or bool, numpy.ndarray, numpy.ndarray or None), optional
+        The same of values as targets: whether, (2, n_out), (n_out,).
+    """
+    plain: dict[str, Any] = {"inputs": how}
+    if how == "unit":
+        plain["white"] = round(float(1 / affine[1, 0]))
+    if how == "global":
+        plain["mean"] = float(affine[0, 0] + (0 if origin is None else origin[0]))
+        plain["std"] = float(1 / affine[1, 0])
+    if targets is not None:
+        plain["targets"], of_targets, before = targets
+        if plain["targets"] != AS_INPUTS:
+            plain["target_mean"] = (of_targets[0] + (0 if before is None else before)).tolist()
+            plain["target_std"] = (1 / of_targets[1]).tolist()
+    return plain

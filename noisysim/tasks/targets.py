@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.tasks.values import Values, far_origin
+from noisysim.common.fields import shown
+from noisysim.tasks.labels import MOST_CLASSES, SAMPLES_A_CLASS, Label, check_several, numbered, said, texts
+from noisysim.tasks.values import Values, far_origin, values
 
 KINDS = ("auto", "classification", "regression")
-MOST_CLASSES = 100
-"""Floats that are whole numbers 0 to n - 1 are taken for labels of up to this many classes"""
-SAMPLES_A_CLASS = 5
-"""if there are as many samples of each on average."""
 
 
 class Targets(NamedTuple):
@@ -24,7 +23,9 @@ class Targets(NamedTuple):
         int64 (n,) labels, or float32 (n, n_out) values, a split each.
     labels : bool
     n_out : int
-        Classes of one-hot rows; 0 where they have yet to be counted.
+        Classes; 0 of values.
+    classes : tuple
+        Their labels, if these are others than 0 to n - 1.
     origin : numpy.ndarray or None
         What was subtracted from values before they were rounded, (n_out,) float64.
     notes : list of str
@@ -33,29 +34,36 @@ class Targets(NamedTuple):
     arrays: list[np.ndarray]
     labels: bool
     n_out: int = 0
+    classes: tuple[Label, ...] = ()
     origin: np.ndarray | None = None
     notes: list[str] = []  # noqa: RUF012  (never changed)
 
 
-def read_targets(splits: list[Values], kind: str, standardise: bool) -> Targets:
+def read_targets(given: Sequence[tuple[str, Any]], kind: str, standardise: bool | None) -> Targets:
     """The targets of one split or of two.
 
-    Whole numbers are labels, and so are one-hot rows, in any type of number. Floats are values to be fitted, unless
-    they are whole numbers 0 to n - 1 that all occur, of 2 to `MOST_CLASSES` classes with `SAMPLES_A_CLASS` samples each
-    on average: labels, read from a text file or a table.
+    Text, switches and whole numbers are labels, and so are one-hot rows, in any type of number. Floats are values to be
+    fitted, unless they are whole numbers 0 to n - 1 that all occur, of 2 to `MOST_CLASSES` classes with
+    `SAMPLES_A_CLASS` samples each on average: labels, read from a text file or a table. Labels other than 0 to n - 1
+    are numbered in sorted order; what is all but unique is not taken for labels unless `kind` says so.
 
     Parameters
     ----------
-    splits : list of Values
+    given : sequence of (str, array)
+        What messages call the targets of each split, and these.
     kind : {"auto", "classification", "regression"}
-    standardise : bool
-        Whether values are to be standardised: then floats are values.
+    standardise : bool or None
+        Whether values are to be standardised: if it is True, then floats are values. ``None``: they are.
 
     Raises
     ------
     ValueError
         If they have another shape, or cannot be what `kind` asks for.
     """
+    text = [texts(name, array) for name, array in given]
+    if written := [column for column in text if column is not None]:
+        return _as_texts(given, written, kind)
+    splits = [values(name, array) for name, array in given]
     names = " and ".join(split.name for split in splits)
     for split in splits:
         if len(split.source.shape) > 2:
@@ -67,39 +75,101 @@ def read_targets(splits: list[Values], kind: str, standardise: bool) -> Targets:
     hot = [labels for split in splits if guess and (labels := _one_hot(split)) is not None]
     if len(hot) == len(splits) and len({split.shape for split in splits}) == 1:
         width = splits[0].shape[0]
-        return Targets(hot, True, width, None, [_note(names, f"one-hot rows of {width} classes")])
+        return Targets(hot, True, width, notes=[_note(names, f"one-hot rows of {width} classes")])
     columns = [column for split in splits if (column := _whole_numbers(split)) is not None]
     all_whole = len(columns) == len(splits)
     if all_whole and guess and (any(integer) or kind == "classification" or _look_like_labels(columns)):
-        return _as_labels(splits, columns, integer, names)
+        return _as_labels(splits, columns, kind == "classification")
     if kind == "classification" or any(integer):
         raise _refusal(splits, kind)
     targets = _as_values(splits, standardise)
     if all_whole and guess and (count := np.unique(np.concatenate(columns)).size) <= MOST_CLASSES:
-        note = f"{names}: floats of {count} whole numbers, fitted as values; as labels they would be 0 to n - 1"
+        note = (
+            f"{names}: floats of {count} whole numbers, fitted as values (kind='classification' reads them as labels)"
+        )
         targets = targets._replace(notes=[note])
     return targets
+
+
+def read_labels(name: str, given: object, n_out: int, classes: Sequence[Label]) -> np.ndarray:
+    """Labels of classes that are known already, as their numbers, int64 (n,).
+
+    Parameters
+    ----------
+    name : str
+        What messages call them.
+    given : array
+        Labels (n,), or one-hot rows (n, n_out).
+    n_out : int
+        Number of classes.
+    classes : sequence
+        Their labels; empty if these are 0 to n_out - 1.
+
+    Raises
+    ------
+    ValueError
+        If they are no labels, or others.
+    """
+    column = texts(name, given)
+    if column is None:
+        numbers = values(name, given)
+        if numbers.shape == (n_out,) and (hot := _one_hot(numbers)) is not None:
+            return hot
+        column = _whole_numbers(numbers)
+    if column is None:
+        raise ValueError(f"{name} must hold labels, (samples,), or one-hot rows of {n_out} classes")
+    labels = np.array(classes or range(n_out))
+    known = labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+    strange = ~np.isin(column, known) if (known.dtype.kind == "U") == (column.dtype.kind == "U") else np.array([True])
+    if strange.any():
+        first = shown(column[int(strange.argmax())].item())
+        raise ValueError(f"{name} holds the label {first}: those that were trained on are {said(labels.tolist())}")
+    order = np.argsort(known)
+    found: np.ndarray = order[np.searchsorted(known, column, sorter=order)].astype(np.int64)
+    return found
 
 
 def _note(names: str, read_as: str) -> str:
     return f"{names}: {read_as}, read as labels (kind='regression' fits them as values)"
 
 
-def _as_labels(splits: list[Values], columns: list[np.ndarray], integer: list[bool], names: str) -> Targets:
-    for split, column in zip(splits, columns, strict=True):
-        if column.min() < 0:
-            raise ValueError(f"{split.name} holds the label {column.min()}: labels are 0 to n - 1")
+def _as_texts(given: Sequence[tuple[str, Any]], columns: list[np.ndarray], kind: str) -> Targets:
+    """Labels that are text."""
+    names = " and ".join(name for name, _ in given)
+    if len(columns) < len(given):
+        raise ValueError(f"{names}: one holds text, the other none")
+    if kind == "regression":
+        raise ValueError(f"{names}: text cannot be fitted as values, as kind='regression' asks")
+    numbers, classes = numbered(names, columns, kind == "classification")
+    return Targets(numbers, True, len(classes), classes, notes=[f"{names}: {len(classes)} classes, {said(classes)}"])
+
+
+def _as_labels(splits: list[Values], columns: list[np.ndarray], sure: bool) -> Targets:
+    """Labels that are whole numbers or switches; 0 to n - 1 if all occur, else numbered."""
+    names = " and ".join(split.name for split in splits)
+    integer = all(split.source.dtype.kind in "biu" for split in splits)
     flat = all(len(split.source.shape) == 1 for split in splits)
-    how = "whole numbers in a column" if all(integer) else "floats that are whole numbers"
-    return Targets(columns, True, 0, None, [] if all(integer) and flat else [_note(names, how)])
+    how = "whole numbers in a column" if integer else "floats that are whole numbers"
+    notes = [] if integer and flat else [_note(names, how)]
+    present = np.unique(np.concatenate([np.unique(column) for column in columns]))
+    if present[0] == 0 and present[-1] == len(present) - 1:
+        check_several(present)
+        switches = all(split.source.dtype.kind == "b" for split in splits)
+        return Targets(columns, True, len(present), (False, True) if switches else (), notes=notes)
+    numbers, classes = numbered(names, columns, sure)
+    if not notes:
+        notes = [_note(names, f"{len(classes)} whole numbers, {said(classes)}")]
+    return Targets(numbers, True, len(classes), classes, notes=notes)
 
 
-def _as_values(splits: list[Values], standardise: bool) -> Targets:
+def _as_values(splits: list[Values], standardise: bool | None) -> Targets:
     """Values to be fitted; those far from zero are centred before they are rounded, if they are to be standardised."""
     widths = [split.shape[0] for split in splits]
     if widths[0] != widths[-1]:
-        raise ValueError(f"y_train holds {widths[0]} values per sample, y_test {widths[1]} values per sample")
-    origin = far_origin(splits[0], shared=False) if standardise else None
+        raise ValueError(
+            f"{splits[0].name} holds {widths[0]} values per sample, {splits[1].name} {widths[1]} values per sample"
+        )
+    origin = far_origin(splits[0], shared=False) if standardise is not False else None
     arrays = [split.as_array(0.0 if origin is None else origin).astype(np.float32, copy=False) for split in splits]
     return Targets(arrays, False, origin=origin)
 
@@ -148,9 +218,9 @@ def _refusal(splits: list[Values], kind: str) -> ValueError:
             )
         if meanings[-1] != "labels" and kind == "classification":
             return ValueError(
-                f"{split.name} holds {split.source.dtype} of shape {shape}: kind='classification' needs labels "
-                "0 to n - 1, (samples,), or one-hot rows"
+                f"{split.name} holds {split.source.dtype} of shape {shape}: kind='classification' needs labels, "
+                "(samples,), or one-hot rows"
             )
     for split in splits:
         split.as_array()  # raises the error of what is non-finite
-    return ValueError(f"y_train holds {meanings[0]}, y_test {meanings[-1]}")
+    return ValueError(f"{splits[0].name} holds {meanings[0]}, {splits[-1].name} {meanings[-1]}")

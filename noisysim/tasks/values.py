@@ -111,24 +111,51 @@ def values(name: str, numbers: Any) -> Values:
 def as_images(images: Values, axes: str) -> tuple[Values, str, list[str]]:
     """Inputs with the channels of images first, how their axes were read, and notes where that was a guess.
 
-    Four axes are samples and an image. The last is taken for the channels if it is 1, 3 or 4 long, the others are
-    longer, and the first of the image has no such length.
+    Four axes are samples and an image. 1, 3 or 4 speak for channels, where they are the first or the last axis of the
+    image, and two equal ones beside each other for height and width. Where the one speaks for channels first and the
+    other for last, or nothing speaks, `axes` has to say it.
+
+    Raises
+    ------
+    ValueError
+        If it does not, or if it does for what is no image.
     """
     shape = images.source.shape
     if len(shape) != 4:
         if axes != "auto":
             raise ValueError(f"axes={axes!r} is for images with four axes, but {images.name} has the shape {shape}")
         return images, axes, []
+    layout, note = (axes, "") if axes != "auto" else _layout(images.name, shape)
+    return Values(images.name, images.source, layout == "nhwc"), layout, [note] if note else []
+
+
+_LAYOUTS = {"nchw": "(samples, channels, height, width)", "nhwc": "(samples, height, width, channels)"}
+
+
+def _layout(name: str, shape: tuple[int, ...]) -> tuple[str, str]:
+    """How the axes of images are read by their sizes, and a note if that is not plain."""
     _, first, middle, last = shape
-    if axes == "auto":
-        layout = "nhwc" if last in CHANNELS and first not in CHANNELS and last < min(first, middle) else "nchw"
-        unsure = layout == "nhwc" or (last in CHANNELS and first in CHANNELS) or first == middle != last
-    else:
-        layout, unsure = axes, False
-    names = {"nchw": "(samples, channels, height, width)", "nhwc": "(samples, height, width, channels)"}
-    other = "nchw" if layout == "nhwc" else "nhwc"
-    note = f"{images.name}, {shape}, was read as {names[layout]}: axes='{layout}' or '{other}' settles it"
-    return Values(images.name, images.source, layout == "nhwc"), layout, [note] if unsure else []
+    by_channels = (first in CHANNELS, last in CHANNELS)
+    if first == middle == last == 1:
+        return "nchw", ""
+    if by_channels == (False, False):
+        if middle == last != first or (first != middle and first < min(middle, last)):
+            return "nchw", ""
+    elif by_channels == (True, False):
+        if first != middle or middle == last:
+            return "nchw", ""
+    elif by_channels == (False, True):
+        if last < min(first, middle):
+            return "nhwc", _settles(name, shape, "nhwc", "nchw")
+    elif middle == last != first:
+        return "nchw", _settles(name, shape, "nchw", "nhwc")
+    raise ValueError(
+        f"{name}, {shape}, may be {_LAYOUTS['nchw']} or {_LAYOUTS['nhwc']}: say which, axes='nchw' or axes='nhwc'"
+    )
+
+
+def _settles(name: str, shape: tuple[int, ...], layout: str, other: str) -> str:
+    return f"{name}, {shape}, was read as {_LAYOUTS[layout]}: axes={layout!r} or {other!r} settles it"
 
 
 def far_origin(numbers: Values, shared: bool) -> np.ndarray | None:

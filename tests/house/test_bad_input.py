@@ -347,7 +347,7 @@ CHIP = {
     ),
     "weight-scaling-none": ({"weight_scaling": None}, ValueError, "unknown weight_scaling None"),
     "decorrelate-form": ({"decorrelate": "update"}, ValueError, "unknown decorrelate 'update'; did you mean 'updates'"),
-    "init-none": ({"init": None}, ValueError, "unknown init None"),
+    "init-none": ({"init": None}, TypeError, "init must be a law .*not None"),
     "argument": ({"sed": 1}, TypeError, "unexpected keyword argument 'sed'"),
 }
 CHIP |= {
@@ -933,7 +933,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress", "until", "weight_scaling", "decorrelate",
+    "progress", "until", "schedule", "validation", "weight_scaling", "decorrelate",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},
@@ -941,6 +941,10 @@ OF_A_RUN = {
     "learning_rate_decay": {"half"},
     "checkpoint_seconds": {"half", "zero"},
     "diagnostics": {"list"},
+    "callbacks": {"list"},
+    "validation": {"half"},
+    "weight_decay": {"half", "zero"},
+    "clip": {"half", "zero"},
     "seed": {"zero"},
     "out": {"text"},
     "until": {"half"},

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import noisysim
-from noisysim import devices, learners, tasks
+from noisysim import callbacks, devices, learners, schedules, tasks
 from noisysim.chip import diagnostics
 from noisysim.cli import app
 from noisysim.devices import models
@@ -188,6 +188,8 @@ KINDS = {
     "task": (tasks.names(), None),
     "diagnostic": (diagnostics.DIAGNOSTICS, "diagnostics.md"),
     "optimizer": (optimizers.OPTIMIZERS, None),
+    "schedule": (schedules.SCHEDULES, None),
+    "callback": (callbacks.CALLBACKS, None),
 }
 
 

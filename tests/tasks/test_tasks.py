@@ -194,7 +194,7 @@ def test_settings_are_declared_with_defaults(name):
         ("digits:standardise", {}, "write it as name:field=value"),
         ({"standardise": "none"}, {}, "needs a 'name'"),
         ((1, 2, 3), {}, "not 3 of them"),
-        (Path("data.npz"), {}, "must be .py, .h5 or .hdf5"),
+        (Path("data.npz"), {}, r"must be .py, .h5, .hdf5, .csv, .*\.parquet, not 'data.npz'"),
     ],
 )
 def test_bad_specs(spec, settings, message):
@@ -342,8 +342,11 @@ def test_constant_inputs_and_targets_are_refused():
         tasks.get((np.full((8, 3), 0.1), np.arange(8) % 2))
     x, y = arrays("values")
     y[:, 1] = 3
-    with pytest.raises(ValueError, match="output 1 never varies"):
-        tasks.get((x, y), standardise_targets=True)
+    shifted = tasks.get((x, y, x, y)).batch("train", slice(None)).targets  # what never varies is only shifted
+    np.testing.assert_allclose(shifted.std(0), [1, 0], rtol=1e-6)
+    assert not shifted[:, 1].any()
+    with pytest.raises(ValueError, match="no target value ever varies"):
+        tasks.get((x, y[:, 1]))
 
 
 def test_standardised_targets():
@@ -354,7 +357,12 @@ def test_standardised_targets():
     np.testing.assert_allclose(targets.std(0), 1, rtol=1e-6)
     said = task.describe()["standardise"]
     np.testing.assert_allclose(targets * said["target_std"] + said["target_mean"], y, rtol=1e-5)
-    assert np.array_equal(tasks.get((x, y, x, y)).batch("test", slice(None)).targets, y)
+    usual = tasks.get((x, y, x, y))
+    assert (usual.crc32, usual.settings) == (task.crc32, task.settings)
+    assert any("target values are standardised" in note for note in usual.notes)
+    as_they_are = tasks.get((x, y, x, y), standardise_targets=False)
+    assert np.array_equal(as_they_are.batch("test", slice(None)).targets, y)
+    assert as_they_are.notes == ()
 
 
 # --- batches -------------------------------------------------------------------------------------------------------
@@ -1274,7 +1282,6 @@ STAYS_A_REGRESSION = {
     "from-one": LABELS + 1.0,
     "all-different": np.arange(40.0),
     "few-samples": np.arange(40.0) % 10,
-    "constant": np.zeros(40),
     "two-ones": np.maximum(ONE_HOT, ONE_HOT[::-1]),
     "no-one": ONE_HOT * (np.arange(40) > 0)[:, None],
     "twos": 2 * ONE_HOT,
@@ -1288,8 +1295,11 @@ def test_other_floats_stay_values(y):
     assert not task.classification
     whole = y.ndim == 1 and (y == np.rint(y)).all()
     assert any("fitted as values" in note for note in task.notes) == whole
-    if not (y.ndim == 1 and (y == np.rint(y)).all() and y.min() == 0 and len(np.unique(y)) in (10, 40)):
-        with pytest.raises(ValueError, match="labels"):
+    if whole and len(np.unique(y)) < 40:
+        asked = tasks.get((arrays()[0], y), kind="classification")
+        assert asked.classes == (() if y.max() == len(np.unique(y)) - 1 else tuple(map(int, np.unique(y))))
+    else:
+        with pytest.raises(ValueError, match=r"labels?"):
             tasks.get((arrays()[0], y), kind="classification")
 
 
@@ -1321,9 +1331,10 @@ LAYOUTS = [
     ((20, 6, 5, 1), "nhwc", (1, 6, 5), True),
     ((20, 3, 6, 5), "nchw", (3, 6, 5), False),
     ((20, 1, 6, 6), "nchw", (1, 6, 6), False),
-    ((20, 8, 6, 5), "nchw", (8, 6, 5), False),
+    ((20, 2, 6, 5), "nchw", (2, 6, 5), False),
+    ((20, 8, 6, 6), "nchw", (8, 6, 6), False),
     ((20, 3, 4, 4), "nchw", (3, 4, 4), True),
-    ((20, 6, 6, 16), "nchw", (6, 6, 16), True),
+    ((20, 1, 1, 1), "nchw", (1, 1, 1), False),
 ]
 
 
@@ -1343,6 +1354,14 @@ def test_channels_are_found(shape, axes, sample, said, tmp_path):
     file = tasks.get(write_hdf5(tmp_path / "own.h5", x_train=x / 2, y_train=y, x_test=x / 2, y_test=y))
     assert np.array_equal(file.train.inputs, first.reshape(20, -1) / np.float32(2))
     assert file.input_shape == sample
+
+
+@pytest.mark.parametrize("image", [(6, 6, 16), (8, 6, 5), (4, 4, 3), (3, 3, 16), (3, 3, 3), (4, 9, 3)])
+def test_images_that_may_be_either_are_asked_about(image):
+    x, y = np.random.default_rng(0).integers(0, 256, (20, *image), np.uint8), np.arange(20) % 2
+    with pytest.raises(ValueError, match=r"x, \(20, .*\), may be .*: say which, axes='nchw' or axes='nhwc'"):
+        tasks.get((x, y))
+    assert tasks.get((x, y), axes="nhwc").input_shape == (image[2], *image[:2])
 
 
 def test_axes_are_for_images():
@@ -1456,12 +1475,19 @@ BOTH_WAYS[3, :2] = np.inf, -np.inf
         ((X[:, 0], Y), r"x must be \(samples, inputs\), not \(40,\)"),
         ((X, np.stack([Y, Y], 1)), r"labels must be \(samples,\)"),
         ((X, X[:, :, None]), r"y must be \(samples,\) or \(samples, outputs\)"),
-        ((X, Y - 1), "y holds the label -1"),
-        ((X, Y + 1), "3 classes up to 3, but none is 0"),
-        ((X, Y * 10**9), "3 classes up to 2000000000, but none is 1"),
-        ((X, Y * 0), "two classes or more"),
+        ((X, np.arange(40) * 7), "y: 40 different whole numbers in 40 samples: kind='classification' takes"),
+        ((X, [f"id {k}" for k in range(40)]), "y: 40 different texts in 40 samples are hardly labels"),
+        ((X, Y * 0), "two classes or more, but all are 0"),
+        ((X, ["a"] * 40), "two classes or more, but all are 'a'"),
+        ((X, Y, X, Y.astype(str)), "y_train and y_test: one holds text, the other none"),
+        ((X, ["a", ""] * 20), r"y has 20 missing labels \(first in row 1\)"),
+        ((X, ["a", None] * 20), r"y has 20 missing labels \(first in row 1\)"),
+        ((X, np.stack([Y, Y], 1).astype(str)), r"y holds text of shape \(40, 2\): labels must be \(samples,\)"),
+        ((X, Y, X, np.full(40, 3)), "the label 3 is in the test split alone"),
+        ((X, Y, X, np.arange(40) % 6), "the labels 3, 4, 5 are in the test split alone"),
+        ((X, ["rare", *"ab" * 19, "b"]), "the label 'rare' is too rare to be in both splits"),
         ((X.astype(complex), Y), "x must hold real numbers, not complex"),
-        ((X, Y.astype(str)), "y must hold real numbers"),
+        ((X.astype(str), Y), "x must hold real numbers"),
         (([[1, 2], [3]], [0, 1]), "x is no array"),
         ((None, Y), "x must hold real numbers"),
     ],
@@ -1518,8 +1544,9 @@ def test_bad_hdf5_is_named(tmp_path):
         tasks.get(path)
     with pytest.raises(ValueError, match=r"own.h5: x holds NaN"):
         tasks.get(write_hdf5(path, x=HOLED, y=Y))
-    with pytest.raises(ValueError, match=r"own.h5: y must hold real numbers"):
+    with pytest.raises(ValueError, match=r"own.h5: labels must be of two classes or more, but all are 'a'"):
         tasks.get(write_hdf5(path, x=X, y=["a"] * 40))
+    assert tasks.get(write_hdf5(path, x=X, y=["no", "yes"] * 20)).classes == ("no", "yes")
     with pytest.raises(ValueError, match=r"own.h5: no dataset y;"):
         tasks.get(write_hdf5(path, x=X))
     with pytest.raises(FileNotFoundError, match=r"no task file .*nowhere.h5"):

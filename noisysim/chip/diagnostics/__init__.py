@@ -41,7 +41,7 @@ _FORM: Dataclasses[Diagnostic] = Dataclasses(
     nouns="diagnostics",
     example="class MyMeasure(Diagnostic)",
 )
-REGISTRY: Registry[type[Diagnostic], Diagnostic] = Registry("diagnostic", _FORM, DIAGNOSTICS)
+REGISTRY: Registry[type[Diagnostic], Diagnostic] = Registry("diagnostic", _FORM, DIAGNOSTICS, __name__)
 
 
 def names() -> list[str]:

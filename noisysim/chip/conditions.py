@@ -1,0 +1,99 @@
+"""The same cells under other conditions: which fields of a device may change, and what of a chip's state follows them.
+
+Conditions are noise of reads, converters, time and temperature (`noisysim.common.fields.Field`). Cells keep what their
+writes left and when that was; what time has made of it, and the variances of reads, is what the new conditions make of
+it, as if these had held since. A device on which nothing aged kept no account of when cells were written: they count
+as written when any was last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import noisysim.devices as devices
+from noisysim.chip.state import LONGEST_AGE, State
+from noisysim.common.fields import declared
+from noisysim.devices.contract import Device
+from noisysim.devices.field_groups import Converters
+
+CONVERTERS = frozenset(name for name in declared(Converters) if name.startswith(("dac_", "adc_")))
+"""Fields with which the ranges of converters are calibrated anew."""
+AGEING = ("now", "fresh", "since", "aimed", "variances")
+"""What cells hold, and what follows from it: some devices lack some of these."""
+
+
+def allowed(device: Device) -> list[str]:
+    """The fields of a device that are conditions."""
+    return [name for name, field in declared(type(device)).items() if field.condition or field.noise == "read"]
+
+
+def check(device: Device, fields: Collection[str]) -> None:
+    """Refuse to change fields that say what the cells are, or how they were written."""
+    known = allowed(device)
+    for name in fields:
+        if name in declared(type(device)) and name not in known:
+            raise ValueError(
+                f"{devices.name_of(device)}.{name} says what the cells are or how they were written, which no other "
+                f"conditions change; what may change: {', '.join(known) or 'nothing'}"
+            )
+
+
+def carry_over(old: State, new: State, fields: Collection[str]) -> None:
+    """Give a chip of a device with other fields, fabricated alike, the state that a chip has.
+
+    Parameters
+    ----------
+    old : State
+    new : State
+        Of the same backend.
+    fields : collection of str
+        Those that differ.
+    """
+    _carry_cells(old, new)
+    _carry_periphery(old, new)
+    new.next_pass, new.arrays.writes, new.times = old.next_pass, old.arrays.writes, old.times
+    new.calibrated = old.calibrated and not (CONVERTERS & set(fields) and new.numbers.calibrates)
+    if new.jumps and not old.jumps:
+        new.read_at = -LONGEST_AGE  # in balance when they are first read
+    if new.arrays.has_cells:
+        new.arrays.bring_up_to_date(new.clock, (0, new.net.depth))
+        new.aged_at = new.clock
+    new.arrays.done()  # what was written to make the chip is in the other's cost
+    new.meter.set_counts(old.cost(), old.meter.counts)
+
+
+def _carry_cells(old: State, new: State) -> None:
+    """What writes left in cells, and when."""
+    a, b, where = old.arrays, new.arrays, new.backend.xp.where
+    if a.targets.shape != b.targets.shape or a.now.shape != b.now.shape:
+        raise ValueError("these conditions change what cells there are: make a new chip")
+    for name, array in b.held.items():
+        if name not in AGEING:
+            array[...] = a.held[name]
+    b.now[...] = a.now
+    if a.timed:
+        sides = len(a.now) if a.paired else 1  # a fixed reference does not age
+        b.now[:sides] = a.fresh[:sides]
+    if b.faulty:
+        b.now[...] = where(new.backend.xp.isnan(b.stuck), b.now, b.stuck)
+    if b.timed:
+        b.fresh[...] = b.now
+        b.since[...] = a.since if a.timed else a.written_at
+    if b.aims:
+        b.aimed[...] = a.aimed if a.aims else b.now
+    if new.jumps and old.jumps:
+        new.states[...] = old.states
+
+
+def _carry_periphery(old: State, new: State) -> None:
+    """What the digital periphery and the converters keep."""
+    if new.numbers.calibrates:
+        new.ranges[...] = old.ranges
+        new.peaks[...] = old.peaks
+    if new.compensates and old.compensates:
+        new.gains[...], new.reference[...] = old.gains, old.reference
+        new.reference_due = old.reference_due
+        new.gains_due = not old.reference_due
+    new.flat_rotations[...] = old.flat_rotations
+    for name, array in new.normalisation.held.items():
+        array[...] = old.normalisation.held[name]

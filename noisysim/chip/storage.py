@@ -1,0 +1,59 @@
+"""The file of a chip: HDF5, written in one step and sealed (`noisysim.common.hdf5`), checked when read.
+
+Layout (version 1)::
+
+    /               attributes format = "noisysim chip", version
+    /chip           JSON text: what the chip was made from (`noisysim.chip.origin.Origin.plain`)
+    /state/NAME     arrays: what its cells, its periphery, its clock and its counters hold
+
+What follows from the seed, such as each cell's own fabrication, is not in it: it is drawn again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from noisysim.chip import origin
+from noisysim.common import hdf5, writing
+from noisysim.common.types import Array
+
+FORMAT, VERSION = "noisysim chip", 1
+
+
+def write(
+    path: str | os.PathLike[str], record: Mapping[str, Any], arrays: Mapping[str, Array], overwrite: bool
+) -> None:
+    """Write a chip in one step."""
+    with writing.hold(path, overwrite) as held, hdf5.replaced(held) as file:
+        file.attrs.update(format=FORMAT, version=VERSION)
+        file["chip"] = json.dumps(record, indent=1)
+        for name, array in arrays.items():
+            file.create_dataset(f"state/{name}", data=array)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The inverse of `write`: record and arrays.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is no chip's, in one line.
+    """
+    with hdf5.opened(path, "chip file") as file:
+        kind = str(file.attrs.get("format", "nothing that noisysim wrote"))
+        if kind == "noisysim run":
+            raise ValueError("it is the result of a run: noisysim.load(path).chip() is its chip")
+        if kind != FORMAT:
+            raise ValueError(f"it is {kind}")
+        if file.attrs.get("version") != VERSION:
+            raise ValueError(f"it has layout version {file.attrs.get('version')}; this noisysim reads {VERSION}")
+        record = json.loads(file["chip"][()])
+        origin.check(record)
+        arrays = {name: item[()] for name, item in file["state"].items()}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "biuf":
+                raise ValueError(f"state/{name} must be an array of numbers, not {array.dtype}")
+    return record, arrays

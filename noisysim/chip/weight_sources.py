@@ -1,0 +1,160 @@
+"""Where given initial weights may come from: lists and mappings of arrays, files, chips and results of runs.
+
+A source is opened before a run makes anything; `noisysim.chip.given_weights` finds what is for which layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from noisysim.chip.weight_laws import INITS
+from noisysim.common import named_arrays, openers
+from noisysim.common.fields import PATH, nearest, shown
+from noisysim.common.types import Array
+from noisysim.common.user_files import compare_hash
+
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy")
+"""Endings of files that people have, and that are not read."""
+FROM = "from"
+"""The key by which a record is told from named arrays."""
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """A chip: it shows its weights by name, if it was granted to."""
+
+    chips: int
+
+    def weights(self) -> dict[str, Array]: ...
+
+
+@runtime_checkable
+class HasChip(Protocol):
+    """The result of a run: it gives the trained chip as it stands."""
+
+    path: Path | None
+
+    def chip(self, *, oracle: bool) -> HasWeights: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Weights that were given, not yet compared with a network.
+
+    Attributes
+    ----------
+    record : dict
+        Where they are from (`noisysim.chip.given_weights.Given`); of what is no file without the hash.
+    arrays : iterable or mapping
+        As they were given, or read.
+    in_order : bool
+        Whether the order of named arrays is that of the layers.
+    sha256 : str or None
+        What the hash of the weights has to be.
+    """
+
+    record: dict[str, Any]
+    arrays: Iterable[Any]
+    in_order: bool = True
+    sha256: str | None = None
+
+
+def opened(init: object) -> Source:
+    """A source, its file read if it is one.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If it can be no initial weights, or its file is not there, or holds something else.
+    """
+    if isinstance(init, (str, os.PathLike)):
+        return _of_file(init)
+    if isinstance(init, Mapping):
+        return _recorded(init) if isinstance(init.get(FROM), str) else Source({FROM: "arrays"}, init)
+    if isinstance(init, HasChip):
+        place = {} if init.path is None else {"path": os.fspath(init.path)}
+        return Source({FROM: "result", **place}, _named(init.chip(oracle=True)))
+    if isinstance(init, HasWeights):
+        return Source({FROM: "chip"}, _named(init))
+    if isinstance(init, bytes) or not isinstance(init, Iterable):
+        raise TypeError(
+            f"init must be a law ({', '.join(INITS)}), a list of arrays (n_out, n_in), named arrays, a file of them, a "
+            f"Result or a Chip, not {shown(init)}"
+        )
+    return Source({FROM: "arrays"}, init)
+
+
+def _recorded(record: Mapping[str, Any]) -> Source:
+    """What a record names, read again."""
+    check_record(record)
+    if "path" not in record:
+        what = "arrays" if record[FROM] == "arrays" else f"a {record[FROM]}"
+        raise ValueError(
+            f"init: the run began with weights of {what} that its file does not hold: give them again, init=..."
+        )
+    source = _of_file(record["path"])
+    if record[FROM] == "file":
+        compare_hash(f"init: {shown(record['path'], PATH)}", source.record["sha256"], record["sha256"])
+        return source
+    return Source(dict(record), source.arrays, source.in_order, record["sha256"])
+
+
+def _of_file(path: str | os.PathLike[str]) -> Source:
+    """The arrays of a file."""
+    place = Path(path)
+    ending = place.suffix.lower()
+    if ending in PICKLES:
+        raise ValueError(
+            f"init: {shown(str(place), PATH)} is not read: save named arrays as {' or '.join(named_arrays.FORMATS)} "
+            "(safetensors.torch.save_file, numpy.savez)"
+        )
+    known = (*named_arrays.FORMATS, *openers.endings())
+    if ending not in known:
+        raise ValueError(
+            f"unknown init {shown(str(path))}{nearest(str(path), INITS)}, nor does it end as a file of weights: "
+            f"{', '.join(known)}"
+        )
+    if not place.is_file():
+        raise FileNotFoundError(f"init: no file {shown(str(place), PATH)} (the working directory is {os.getcwd()!r})")
+    if ending in named_arrays.FORMATS:
+        arrays: Mapping[str, Array] = named_arrays.read(place)
+    else:
+        holder = openers.opened(place)
+        holder = holder.chip(oracle=True) if isinstance(holder, HasChip) else holder
+        assert isinstance(holder, HasWeights)
+        arrays = _named(holder)
+    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    return Source({FROM: "file", "path": os.fspath(path), "sha256": digest}, arrays, ending != ".safetensors")
+
+
+def _named(chip: HasWeights) -> dict[str, Array]:
+    """The weights of one chip."""
+    if chip.chips > 1:
+        raise ValueError(f"init: the source has {chip.chips} chips, each with weights of its own: give those of one")
+    return chip.weights()
+
+
+def check_record(record: Mapping[str, Any]) -> None:
+    """Refuse what is no record of given weights."""
+    if record.get(FROM) not in ("file", "arrays", "result", "chip"):
+        raise ValueError(f"init.from must be 'file', 'arrays', 'result' or 'chip', not {shown(record.get(FROM))}")
+    digest = record.get("sha256")
+    if not isinstance(digest, str) or len(digest) != 64 or not isinstance(record.get("path", ""), str):
+        raise ValueError("init names weights without their SHA-256")
+
+
+def title(record: Mapping[str, Any]) -> str:
+    """Where given weights are from, in a few words."""
+    kind, path = record[FROM], record.get("path")
+    place = f"{'' if kind == 'file' else f'{kind} '}{path}" if path else f"given {kind}" if kind == "arrays" else kind
+    return f"{place} [{record['sha256'][:12]}]"
+
+
+def is_source(value: object) -> bool:
+    """Whether a value is weights by itself, and not an array or a pair of them, which is a part of a list."""
+    return isinstance(value, (str, os.PathLike, Mapping, HasWeights, HasChip))
