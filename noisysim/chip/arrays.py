@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip import ageing, weight_scaling
+from noisysim.chip import ageing
 from noisysim.chip.fabrication import DEAD, Fabrication
+from noisysim.chip.weight_scaling import LineScales
 from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.cell_state import CellState, PulseLimits, Span, VerifyLimits
 from noisysim.compute.jit import specialised
-from noisysim.compute.layered import Layered
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import DeviceNumbers, resolve
@@ -78,8 +78,10 @@ class Arrays(CellState):
 
     Attributes
     ----------
-    line_scales : array
-        What the weights of each tile's output lines are divided by on the cells, (lines,) float32; empty if by nothing.
+    line_scales : LineScales
+        What the weights of output lines are divided by on the cells.
+    scaled : bool
+        Whether they are divided by anything.
     """
 
     def __init__(
@@ -98,9 +100,9 @@ class Arrays(CellState):
         self.written_at = 0.0  # when any cell was written last
         self.writes = 0
         super().__init__(**self._laid_out(net, seed, chips))
-        self.scaling, self.scaled = scaling, self.has_cells and scaling != "fixed"
-        lines = chips * sum(net.tiles(layer) * n_out for layer, n_out in enumerate(net.units)) if self.scaled else 0
-        self.line_scales: Floats = self._backend.xp.ones(lines, np.float32)
+        self.scaled = self.has_cells and scaling != "fixed"
+        spans = [self.numbers.full_span_weight(inputs) for inputs in net.fan_in]
+        self.line_scales = LineScales(net, chips, scaling if self.scaled else "fixed", spans, self._backend.xp)
         constants = {
             "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "AIMED": self.aims,
             "PAIRED": self.paired, "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": self.varied,
@@ -178,8 +180,8 @@ class Arrays(CellState):
     @property
     def held(self) -> dict[str, Array]:
         """The arrays that change in use."""
-        names = ("weights", "variances", "targets", "now", "fresh", "since", "aimed", "line_scales")
-        return {name: getattr(self, name) for name in names}
+        names = ("weights", "variances", "targets", "now", "fresh", "since", "aimed")
+        return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat}
 
     @property
     def aged(self) -> list[Any]:
@@ -218,7 +220,7 @@ class Arrays(CellState):
                 tile = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
                 whole[:, start:stop] += self.weights[tile].reshape(-1, stop - start)
             if self.scaled:
-                whole *= self.scales_of(layer)[:, None]
+                whole *= self.line_scales.of(layer)[:, None]
             arrays.append(whole)
         return arrays
 
@@ -232,21 +234,8 @@ class Arrays(CellState):
         ):
             weights.append(self.targets[here].reshape(-1, n_in) / scale)
             if self.scaled:
-                weights[-1] *= self.scales_of(layer)[:, None]
+                weights[-1] *= self.line_scales.of(layer)[:, None]
         return weights
-
-    def scales_of(self, layer: int, tile: int = 0) -> Floats:
-        """The part of `line_scales` of one tile of a layer, (chips n_out,), the same for all of the layer's tiles."""
-        at = self.chips * self.tiles[self.table[layer, layout.FIRST_TILE] + tile, layout.TILE_COLUMNS]
-        return self.line_scales[at : at + self.chips * self.net.units[layer]]
-
-    def scale_to(self, weights: Layered) -> None:
-        """Fix the scales by the weights that are to be written first, (chips n_out, n_in) per layer."""
-        for layer, array in enumerate(weights if self.scaled else []):
-            full_span = self.numbers.full_span_weight(self.net.fan_in[layer])
-            scales = weight_scaling.scales(array, self.chips, full_span, self.scaling, self._backend.xp)
-            for tile in range(self.net.tiles(layer)):
-                self.scales_of(layer, tile)[...] = scales
 
     def _layers(self) -> list[slice]:
         """Where the cells of each layer are."""
@@ -276,7 +265,7 @@ class Arrays(CellState):
             self._cells.add(change)
             return
         if self.scaled:
-            change = self._scaled_down(change)
+            change = self.line_scales.divided(change)
         if self.pulsed and not self.verified and not every:
             self._cells.pulse(change, self.writes, clock)
         else:
@@ -287,14 +276,6 @@ class Arrays(CellState):
         self.written_at = clock
         if self.wire:
             self._cells.wire(clock, (0, self.net.depth))
-
-    def _scaled_down(self, change: Floats) -> Floats:
-        """A change of every weight as one of what the cells hold."""
-        on_cells: Floats = self._backend.xp.empty_like(change)
-        for layer, (here, (_, n_in)) in enumerate(zip(self._layers(), self.net.shapes, strict=True)):
-            scales = self.scales_of(layer)[:, None]
-            self._backend.xp.divide(change[here].reshape(-1, n_in), scales, out=on_cells[here].reshape(-1, n_in))
-        return on_cells
 
     def age(self, clock: float, layers: tuple[int, int] | None = None) -> None:
         """Let time do its work on the cells: of all layers, or of those from one to the one behind the last."""

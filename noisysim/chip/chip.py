@@ -21,17 +21,18 @@ from noisysim.chip import (
 from noisysim.chip import first_layer as first_layers
 from noisysim.chip.calls import Calls
 from noisysim.chip.checking import Checks, check_seeds
-from noisysim.chip.cost import Cost
 from noisysim.chip.decorrelation import decorrelate, form, turn_changes
 from noisysim.chip.first_layer import FirstLayer
 from noisysim.chip.given_weights import Initial
 from noisysim.chip.granted import Granted
 from noisysim.chip.kept import Kept
+from noisysim.chip.offered import Offered
+from noisysim.chip.prediction import predict
 from noisysim.chip.state import State
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common.fields import Field, check, check_choice, check_switch
 from noisysim.common.limits import CHIPS
-from noisysim.common.types import Array
+from noisysim.common.types import Array, Floats
 from noisysim.compute import backends, seeding
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device, DeviceSpec
@@ -45,7 +46,7 @@ RATE = Field("per update", 0, 1, "step of the decorrelation")
 WAIT = Field("s", 0, 1e12)
 
 
-class Chip(Granted, Kept):
+class Chip(Offered, Granted, Kept):
     """One fabricated device carrying one network; the only object that knows weights and noise.
 
     What it lets out are observations. Its weights can be changed, not read; its noise can be neither.
@@ -144,66 +145,6 @@ class Chip(Granted, Kept):
         settled = {"seed": seed, "backend": backend, "chips": self.chips, "init": self.init}
         self._origin = origin.made({**arguments, **settled}, self.device, self.architecture)
 
-    # -- what it offers ------------------------------------------------------------------------------------------
-
-    @property
-    def offers(self) -> frozenset[str]:
-        """What a learner may ask for: perturbation, output error, and clean passes or oracle access where there are."""
-        offers = {"perturbation", "output_error"}
-        if self._hidden.arrays.knows_targets:
-            offers.add("targets")
-        if not self.noisy:
-            offers.add("clean")
-        if self._oracle:
-            offers.add("oracle")
-        return frozenset(offers)
-
-    @property
-    def cost(self) -> Cost:
-        """What was done so far, on all chips together."""
-        return self._hidden.cost()
-
-    def cost_by_chip(self) -> list[Cost]:
-        """The cost of each of several chips, each with a seed."""
-        if not self._hidden.arrays.apart:
-            raise ValueError("writes of chips that share a seed are counted together")
-        return self._hidden.cost_by_chip()
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Values per sample between layers: inputs, hidden outputs, outputs."""
-        return self.network.sizes
-
-    @property
-    def clock(self) -> float:
-        """Seconds since fabrication: those of reads, and those waited."""
-        return self._hidden.clock
-
-    @property
-    def clipped(self) -> list[float]:
-        """Share of each layer's initial weights that lay beyond the range of its cells, and were clipped to it."""
-        return list(self._hidden.clipped)
-
-    @property
-    def converter_steps(self) -> list[float]:
-        """Coarsest ADC step of each layer's tiles, pre-activation units; 0 where the device states no resolution."""
-        return [max(steps) for steps in zip(*self.converter_steps_by_chip, strict=True)]
-
-    @property
-    def converter_steps_by_chip(self) -> list[list[float]]:
-        """The same of each chip."""
-        return self._hidden.converter_steps()
-
-    @property
-    def dac_codes(self) -> int:
-        """Codes of a DAC on each side of zero; 0 where the device states no resolution."""
-        bits = self._hidden.numbers.dac_bits
-        return (1 << (bits - 1)) - 1 if bits > 1 else 0
-
-    def __repr__(self) -> str:
-        sizes = "-".join(map(str, self.sizes))
-        return f"<Chip {sizes} on {devices.name_of(self.device)}, {self.cost.passes} passes>"
-
     # -- passes --------------------------------------------------------------------------------------------------
 
     def forward(self, x: Batch | npt.ArrayLike, drive: Drive | None = None) -> Observation:
@@ -270,6 +211,37 @@ class Chip(Granted, Kept):
         calibrates itself on its first pass if it was not asked to before.
         """
         self._calls.calibrate(x)
+
+    def predict(self, x: npt.ArrayLike, n_reads: int = 1) -> Floats:
+        """What the chip gives for some inputs, by passes like any others: they take time, and count.
+
+        Parameters
+        ----------
+        x : numpy.ndarray
+            (batch, n_in), or (batch, ...) in the shape of the inputs, standardised as the chip was trained on them
+            (`noisysim.Result.predict` does that). Many samples go through in parts.
+        n_reads : int
+            Noisy reads to average.
+
+        Returns
+        -------
+        numpy.ndarray
+            Outputs, (batch, n_out) float32; of several chips, each of which is given all samples, (chips, batch,
+            n_out).
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what does not fit, or is non-finite: before the first pass.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> chip = Chip([64, 16, 10], "crossbar", seed=1)
+        >>> chip.predict(np.ones((1000, 64)), n_reads=4).shape
+        (1000, 10)
+        """
+        return predict(self, self._checks, x, n_reads)
 
     # -- changes -------------------------------------------------------------------------------------------------
 

@@ -52,5 +52,5 @@ def copy(state: State) -> FirstLayer:
         layer = take(state.states)[:, : state.chips * n_out * n_in]
         states = layer.reshape(-1, 2, state.chips * n_out, n_in)[..., :n_out, :].copy()
     full_scale = float(take(state.ranges)[0, 0])
-    scales = take(arrays.scales_of(0))[:n_out].copy() if arrays.scaled else np.ones(n_out, np.float32)
+    scales = take(arrays.line_scales.of(0))[:n_out].copy() if arrays.scaled else np.ones(n_out, np.float32)
     return FirstLayer(cells, states, net.row_tiles(0)[0], arrays.units[0], full_scale, state.interval, scales)

@@ -42,7 +42,7 @@ def load(state: State, init: str | Given, each: Sequence[Layered]) -> None:
     """
     state.clipped = _clipped(state, each)
     initial = _stacked(each, state)
-    state.arrays.scale_to(initial)
+    state.arrays.line_scales.fix(initial)
     state.write(initial.flat, True)
     erase([initial.flat, *(one.flat for one in each)])
     state.start_counting()

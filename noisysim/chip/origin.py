@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import noisysim.devices as devices
+from noisysim.chip import weight_sources
 from noisysim.common import identity
 from noisysim.common.fields import as_list, check_names, shown
 from noisysim.common.recorded_files import check_hash, strings_of_layer
@@ -90,9 +91,11 @@ def made(arguments: Mapping[str, Any], device: Device, net: Architecture) -> Ori
 
 def check(record: Mapping[str, Any]) -> None:
     """Refuse a record that names a Python file without its hash, or is none."""
-    for name in ("layers", "device", "activation", "activations", "forks", "seed", "backend", "chips"):
+    for name in ("layers", "device", "activation", "activations", "forks", "seed", "backend", "chips", "init"):
         if name not in record:
             raise ValueError(f"it does not say its {name!r}")
+    if isinstance(record["init"], dict):
+        weight_sources.check_record(record["init"])
     own = {one["name"]: one for one in record["activations"]}
     check_hash("device", record["device"]["name"], record["device"])
     texts = [text for layer in record["layers"] if isinstance(layer, str) for text in strings_of_layer(layer)]

@@ -143,7 +143,7 @@ class State:
         steps = [[float(chip[tiles].max()) / codes for tiles in spans] for chip in full_scales]
         if not self.arrays.scaled:
             return steps
-        scales = [self.backend.take(self.arrays.scales_of(layer)) for layer in range(self.net.depth)]
+        scales = [self.backend.take(self.arrays.line_scales.of(layer)) for layer in range(self.net.depth)]
         largest = [of_layer.reshape(self.chips, -1).max(axis=1) for of_layer in scales]
         return [[step * float(s[m]) for step, s in zip(each, largest, strict=True)] for m, each in enumerate(steps)]
 
@@ -190,7 +190,7 @@ class State:
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
             norms, arrays.weights, arrays.variances, rotations, self.ranges, self.gains, self.peaks,
-            self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales,
+            self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales.flat,
         )  # fmt: skip
 
     @contextmanager

@@ -39,7 +39,7 @@ class HasChip(Protocol):
 
     path: Path | None
 
-    def chip(self, *, oracle: bool) -> HasWeights: ...
+    def chip(self, *, oracle: bool, backend: str) -> HasWeights: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def opened(init: object) -> Source:
         return _recorded(init) if isinstance(init.get(FROM), str) else Source({FROM: "arrays"}, init)
     if isinstance(init, HasChip):
         place = {} if init.path is None else {"path": os.fspath(init.path)}
-        return Source({FROM: "result", **place}, _named(init.chip(oracle=True)))
+        return Source({FROM: "result", **place}, _named(init.chip(oracle=True, backend="cpu")))
     if isinstance(init, HasWeights):
         return Source({FROM: "chip"}, _named(init))
     if isinstance(init, bytes) or not isinstance(init, Iterable):
@@ -125,7 +125,7 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
         arrays: Mapping[str, Array] = named_arrays.read(place)
     else:
         holder = openers.opened(place)
-        holder = holder.chip(oracle=True) if isinstance(holder, HasChip) else holder
+        holder = holder.chip(oracle=True, backend="cpu") if isinstance(holder, HasChip) else holder
         assert isinstance(holder, HasWeights)
         arrays = _named(holder)
     digest = hashlib.sha256(place.read_bytes()).hexdigest()
@@ -135,7 +135,10 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
 def _named(chip: HasWeights) -> dict[str, Array]:
     """The weights of one chip."""
     if chip.chips > 1:
-        raise ValueError(f"init: the source has {chip.chips} chips, each with weights of its own: give those of one")
+        raise ValueError(
+            f"init: the source has {chip.chips} chips, each with weights of its own: give those of one, such as "
+            "{name: array[0] for name, array in chip.weights().items()}"
+        )
     return chip.weights()
 
 

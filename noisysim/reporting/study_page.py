@@ -27,6 +27,10 @@ WARNINGS = 10
 _COST = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses", "updates", "elapsed")
 
 
+_MEASURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss", "train_loss")
+"""Columns of the table of results, where there are any."""
+
+
 def render(study: Study) -> str:
     """The page's text."""
     data, name = study.data, study.path.name if study.path else ""
@@ -110,7 +114,7 @@ def _troubles(study: Study) -> Table | None:
 def results(study: Study, data: Dataset, measure: str) -> Table:
     """Mean and standard deviation over seeds (and chips) of every setting; of many the best and the worst."""
     axes = [axis for axis, labels in study.axes.items() if axis != "seed" and len(labels) > 1]
-    names = [n for n in ("test_accuracy", "test_loss", "train_loss") if n in data and np.isfinite(data[n].values).any()]
+    names = [n for n in _MEASURES if n in data and np.isfinite(data[n].values).any()]
     points = list(itertools.product(*(range(len(study.axes[axis])) for axis in axes)))
     caption = "Mean ± standard deviation over seeds" + (" and chips" if "chip" in data.dims else "")
     caption += " of the runs that finished"

@@ -13,6 +13,7 @@ from noisysim.compute import backends
 from noisysim.learners import memory
 from noisysim.runs.history import History
 from noisysim.runs.training import Training
+from noisysim.tasks import remembered
 
 
 def state(training: Training) -> dict[str, dict[str, Array]]:
@@ -32,6 +33,7 @@ def state(training: Training) -> dict[str, dict[str, Array]]:
             **training.divergence.state(),
             "floor": np.float64(training.floors[0]),
         },
+        "state/task": remembered.arrays(training.task),
         **({"state/callbacks": steered} if (steered := training.steering.state()) else {}),
     }  # fmt: skip
 

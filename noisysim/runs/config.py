@@ -114,7 +114,7 @@ def resolve(
     check_names("run", settings, SETTINGS)
     seed = _check_number("seed", settings["seed"])
     device, learner = devices.get(settings["device"]), learners.get(settings["learner"])
-    optimizer = optimizers.get(settings["optimizer"])
+    optimizer = _optimizer(settings["optimizer"])
     words = _check_words(settings, learner)
     watched = _check_diagnostics(settings["diagnostics"])
     chips = _check_number("chips", settings["chips"])
@@ -136,7 +136,7 @@ def resolve(
     if steered["schedule"] is not None:
         filled["learning_rate_decay"] = _no_decay(numbers)
         schedules.check(steered["schedule"], filled["epochs"])
-    weight_decay.check("run.weight_decay", decay, device)
+    _check_decay(decay, filled["learning_rate"], device)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
         chips=chips, init=init, every=every, weight_decay=decay, clip=clip, validation=validation, **steered,
@@ -259,6 +259,26 @@ def _check_steering(settings: Mapping[str, Any], task: tasks.Task, validated: bo
     return {"schedule": schedule, "callbacks": chosen}
 
 
+def _optimizer(spec: object) -> Optimizer:
+    """The optimizer; of what is an argument of the run, the message says so."""
+    named, given = optimizers.REGISTRY.parse(spec, {})
+    own = optimizers.REGISTRY.fields(named) if isinstance(named, str) and given else given
+    for name in ("weight_decay", "clip"):
+        if name in given and name not in own:
+            raise ValueError(f"optimizer {named!r} has no field {name!r}, which is an argument of the run: {name}=...")
+    return optimizers.get(spec)
+
+
+def _check_decay(decay: float, rate: float, device: Device) -> None:
+    """Refuse a decay that the device cannot do, and one that takes off more than there is."""
+    weight_decay.check("run.weight_decay", decay, device)
+    if decay * rate > 1:
+        raise ValueError(
+            f"run.weight_decay={decay:g} times learning_rate={rate:g} is above 1, and would take more than all of each "
+            "weight off: take less"
+        )
+
+
 def _no_decay(numbers: Mapping[str, Any]) -> float:
     """Refuse two laws of the learning rate at once."""
     if numbers.get("learning_rate_decay", 1.0) != 1:
@@ -311,7 +331,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
     """What a result file stored, as arguments of `noisysim.run`."""
     arguments: dict[str, Any] = json.loads(json.dumps(dict(plain)))
-    stored = arguments["task"]
+    return with_activations({**arguments, "task": rerunnable_task(arguments["task"])})
+
+
+def rerunnable_task(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The task that a result file stored, as `noisysim.tasks.get` takes it."""
     if "identity" in stored:
         name = stored["identity"]["class"]
         raise ValueError(f"this run's task was an object of class {name}, which no name finds: give it again, task=...")
@@ -321,8 +345,7 @@ def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
     record = {name: stored[name] for name in ("source", "sha256") if name in stored}
     if ":" in name and not record and tasks.file_spec(name) is None:  # settings that nothing confirms
         raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, task=...")
-    arguments["task"] = {**task_settings(stored), **record, "name": name}
-    return with_activations(arguments)
+    return {**task_settings(stored), **record, "name": name}
 
 
 def task_settings(stored: Mapping[str, Any]) -> dict[str, Any]:

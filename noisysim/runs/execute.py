@@ -117,9 +117,9 @@ def execute(
         checkpoints.begin()
         try:
             training.run(options.progress, stop, checkpoints if held else None, options.checkpoint_seconds)
+            return Result(checkpoints.end(), held.path if held else None)
         except CallbackError as error:
             hint = f"; noisysim resume {held.path} continues from its last checkpoint" if held else ""
             raise CallbackError(f"{error}{hint}") from error.__cause__
         finally:
             training.steering.end()
-        return Result(checkpoints.end(), held.path if held else None)

@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from noisysim.chip.chip import Chip
+from noisysim.chip.decorrelation import FORMS
+from noisysim.chip.origin import ActivationSpec
 from noisysim.chip.weight_sources import title
 from noisysim.common import writing
 from noisysim.common.identity import RECORD
 from noisysim.common.texts import printable
+from noisysim.compute.losses import LossSpec
+from noisysim.devices.contract import DeviceSpec
 from noisysim.runs import storage
+from noisysim.runs.afterwards import Trained
 from noisysim.runs.history import LOOKS
+from noisysim.runs.scores import Scores
 
 
 class Result:
@@ -75,6 +82,143 @@ class Result:
             storage.write(file, self.content)
         self.path = path
 
+    def chip(
+        self,
+        *,
+        oracle: bool = False,
+        device: DeviceSpec | None = None,
+        activation: ActivationSpec | None = None,
+        backend: str | None = None,
+    ) -> Chip:
+        """The trained chip as it stands, with the noise that it would go on with: each call gives another copy.
+
+        The data of the task are not needed.
+
+        Parameters
+        ----------
+        oracle : bool
+            Grant access that no real chip gives, such as `noisysim.Chip.weights`. The run is over: nothing records it.
+        device : path or device
+            Where the run's device file is now, if it was moved; or the device, if it was made in a script or a
+            notebook. It must be the same to the byte; its numbers are the run's.
+        activation : path or activation
+            Likewise the network's activation function.
+        backend : {"cpu", "cuda", "cuda:tf32", "auto"}
+            Where to simulate it. Default: where the run did.
+
+        Returns
+        -------
+        Chip
+            Of a run of several chips all of them, side by side.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            If a part is not found or is not the run's, or the result holds no state of its chip.
+
+        Examples
+        --------
+        >>> import noisysim
+        >>> result = noisysim.run(device="pcm", layers=[16], epochs=1)
+        >>> chip = result.chip()
+        >>> chip.wait(86400)  # a day
+        >>> result.test(chip=chip).samples
+        360
+        """
+        return self._trained.chip(oracle, device, activation, backend)
+
+    def predict(
+        self,
+        x: object,
+        n_reads: int = 1,
+        *,
+        proba: bool = False,
+        chip: Chip | None = None,
+        task: object = None,
+        data: str | os.PathLike[str] | None = None,
+    ) -> np.ndarray:
+        """What the trained network says of samples, standardised as its task's were.
+
+        Parameters
+        ----------
+        x : array, frame or path
+            (samples, ...) in the units of the task's data; of a task of a table a frame, or a file, whose columns are
+            found by name. Files: ``.csv``, ``.tsv``, ``.parquet``, ``.npy``, ``.npz``, ``.h5`` and others
+            (`noisysim.tasks.sample_files`).
+        n_reads : int
+            Noisy reads to average.
+        proba : bool
+            Of a classification with the loss "cce": give the softmax of the outputs, (samples, classes), instead.
+        chip : Chip
+            To ask in place of the run's, such as one that has aged; its passes count. Default: that of the run's end,
+            made anew for each call, so that the same question has the same answer.
+        task, data
+            The run's data and the folder of its data files (`noisysim.resume`), for a file of a version that did not
+            keep how the task standardises.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of a classification labels as the data have them, (samples,); of a regression values in their units,
+            float64 (samples, n_out). Of several chips with an axis of chips first.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            For samples that are not like the task's, in one line.
+        """
+        return self._trained.predict(x, n_reads, proba, chip, task, data)
+
+    def test(
+        self,
+        task: object = None,
+        *,
+        n_reads: int = 1,
+        chip: Chip | None = None,
+        loss: LossSpec | None = None,
+        data: str | os.PathLike[str] | None = None,
+    ) -> Scores:
+        """Test the trained chip: loss, accuracy or R2, and which classes were taken for which.
+
+        Parameters
+        ----------
+        task : arrays, path, Task or None
+            Samples (x, y) in the units, and with the labels, of the run's data; or a task, whose test split is used,
+            standardised as the run's data were; of a task of a table another table with its targets. Default: the
+            run's own test split, which has to be found as `noisysim.resume` finds it.
+        n_reads : int
+            Noisy reads to average.
+        chip : Chip
+            To test in place of the run's (`predict`).
+        loss : path or Loss or function
+            The run's loss, if that was an object.
+        data : path
+            Folder of the data files.
+
+        Returns
+        -------
+        noisysim.runs.scores.Scores
+            Its repr is a table.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            For data that are not like the run's, in one line.
+
+        Examples
+        --------
+        >>> import noisysim
+        >>> result = noisysim.run(layers=[16], epochs=5, seed=1)
+        >>> scores = result.test(n_reads=4)
+        >>> scores.confusion.shape, int(scores.confusion.sum()), bool(scores.accuracy > 0.5)
+        ((10, 10), 360, True)
+        """
+        return self._trained.test(task, n_reads, chip, loss, data)
+
+    @property
+    def _trained(self) -> Trained:
+        return Trained(self.content, self.path or "this run")
+
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "curves") -> Any:
         """A matplotlib figure, written to `path` if one is given.
 
@@ -103,8 +247,11 @@ class Result:
             ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),
             ("network", f"{sizes}, {self.config['activation']}"),
             ("device", _device(device) + (f", {chips} chips: mean and standard deviation" if chips > 1 else "")),
-            ("learner", _call(learner) + (", with oracle access" if self.config["oracle"] else "")),
-            *([("weights", f"from {title(init)}")] if isinstance(init := self.config["init"], dict) else []),
+            (
+                "learner",
+                _call(learner) + _form(self.config) + (", with oracle access" if self.config["oracle"] else ""),
+            ),
+            *_weights(self.config),
             ("optimizer", ", ".join(_optimizer(self.config))),
             ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
         ]
@@ -182,6 +329,19 @@ def _call(described: dict[str, Any]) -> str:
     """``{"name": "danp", "samples": 1}`` -> ``danp(samples=1)``."""
     inside = ", ".join(f"{k}={v!r}" for k, v in described.items() if k not in RECORD)
     return f"{described['name']}({inside})" if inside else described["name"]
+
+
+def _form(config: dict[str, Any]) -> str:
+    """What a rule that decorrelates turns, if that is not its inputs."""
+    turns = config.get("decorrelate", FORMS[isinstance(config["init"], dict)]) == "updates"
+    return ", turning updates" if turns and config["learner"].get("decorrelation") else ""
+
+
+def _weights(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where the initial weights are from, if they were given, and their scale, if it is not the device's."""
+    parts = [f"from {title(config['init'])}"] if isinstance(config["init"], dict) else []
+    parts += [f"scaled by {config['weight_scaling']}"] if "weight_scaling" in config else []
+    return [("weights", ", ".join(parts))] if parts else []
 
 
 def _optimizer(config: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from noisysim.learners import optimizers
 from noisysim.networks import activations
 from noisysim.runs import checkpoint_state, environment, schedules
 from noisysim.runs import config as configuration
+from noisysim.runs.events import CallbackError
 from noisysim.runs.training import Training
 
 FLAG = "allow_other_source=True (--allow-other-source)"
@@ -89,20 +90,42 @@ def recorded_config(
         arguments[kind] = _replaced(kind, begun[kind], parts[kind])
     if parts["activation"] is not None:
         arguments["activation"] = _replaced("activation", activation, parts["activation"])
-    if isinstance(stored["init"], dict):  # the weights are in the state
-        arguments["init"] = given_weights.recorded(stored["init"])
+    arguments["init"] = given_weights.recorded(stored["init"])  # the weights are in the state
     arguments["diagnostics"] = _diagnostics(begun["diagnostics"], parts["diagnostics"])
     arguments |= _steered(name, begun, parts)
     resolved = configuration.resolve(**arguments, data=data, loss=parts["loss"])
     present = json.loads(json.dumps(resolved.plain()))
     _check_data(name, stored["task"], present["task"])
     notes = _compared(name, stored, present, allow_other_source)
+    if "callbacks" in parts and present.get("callbacks") != stored.get("callbacks"):
+        notes.append(f"resumed with {_named(present)}; it was begun, or resumed before, with {_named(stored)}")
     if (noted := tuple(stored["task"]["notes"])) != resolved.task.notes:  # of what is settled by now, but was guessed
         loss: Any = resolved.task.loss_function  # which a task takes as well as a name
         resolved.task = replace(resolved.task, notes=noted, loss=loss)
-    if "callbacks" in parts and present.get("callbacks") != stored.get("callbacks"):
-        notes.append(f"resumed with {_named(present)}; it was begun, or resumed before, with {_named(stored)}")
     return resolved, [*notes, *environment.moved(content["environment"])]
+
+
+def recorded_task(
+    stored: Mapping[str, Any], name: str | Path, task: object, data: str | os.PathLike[str] | None
+) -> tasks.Task:
+    """The task of a recorded run with its data, which must be the run's.
+
+    Parameters
+    ----------
+    stored : mapping
+        The run's configuration.
+    name : str or Path
+        What messages call the run.
+    task : arrays, path or Task
+        The data, for a run whose file does not say where they are; ``None`` else.
+    data : path or None
+        Folder of the data files.
+    """
+    recorded = None if task is not None else configuration.rerunnable_task(stored["task"])
+    found = tasks.get(_task(stored, task, recorded), data=data, seed=stored["seed"])
+    if found.crc32 != stored["task"]["crc32"]:
+        raise _other_data(name, stored["task"]["crc32"], found.crc32)
+    return found
 
 
 def _without_hashes(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,11 +220,13 @@ def _named(plain: Mapping[str, Any]) -> str:
     return f"the callbacks {', '.join(names)}" if names else "no callbacks"
 
 
+def _other_data(name: str | Path, learned: str, present: str) -> ValueError:
+    return ValueError(f"{name} was learning other data than these (CRC-32 {learned}, now {present})")
+
+
 def _check_data(name: str | Path, learned: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     if present["crc32"] != learned["crc32"]:
-        raise ValueError(
-            f"{name} was learning other data than these (CRC-32 {learned['crc32']}, now {present['crc32']})"
-        )
+        raise _other_data(name, learned["crc32"], present["crc32"])
     names = set(learned["settings"]) - {"test"}  # a file that may be elsewhere by now
     if "loss_part" in learned and "loss_part" in present:  # a file may be elsewhere by now; it is compared by its code
         names.discard("loss")
@@ -271,6 +296,8 @@ def restored(config: configuration.Config, content: dict[str, Any], path: Path |
     training = Training(config)
     try:
         checkpoint_state.restore(training, content["arrays"])
+    except CallbackError:
+        raise
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path or 'this run'} holds no complete state to resume from: {one_line(error)}") from None
     return training

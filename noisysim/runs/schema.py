@@ -26,7 +26,7 @@ MOST = 2**53
 """Largest count: beyond it float64 has gaps."""
 DEEPEST = 8
 """Axes of an array at most."""
-_STATE = ("state/chip", "state/learner", "state/optimizer", "state/progress", "state/callbacks")
+_STATE = ("state/chip", "state/learner", "state/optimizer", "state/progress", "state/callbacks", "state/task")
 
 
 class Limits:

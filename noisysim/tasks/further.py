@@ -28,6 +28,16 @@ def further_split(task: Task, x: object, y: object) -> Split:
     ValueError
         If they do not have the shape of the task's samples, hold NaN or infinity, or labels that it does not have.
     """
+    inputs = further_inputs(task, x)
+    origin = 0.0 if task.origins[1] is None else task.origins[1]
+    split = Split(inputs, _targets(task, as_array("y", y)[0], origin))
+    if len(split.inputs) != len(split.targets):
+        raise ValueError(f"x has {len(split.inputs)} samples, y has {len(split.targets)}")
+    return split
+
+
+def further_inputs(task: Task, x: object) -> np.ndarray:
+    """Inputs in the form of a task's own, (samples, n_in) uint8 or float32: see `further_split`."""
     inputs = values("x", read_inputs(x, task.columns) if task.columns and is_frame(x) else as_array("x", x)[0])
     if len(inputs.source.shape) < 2:
         raise ValueError(f"x must be (samples, inputs), not {inputs.source.shape}")
@@ -37,11 +47,7 @@ def further_split(task: Task, x: object, y: object) -> Split:
         inputs = as_images(inputs, by_shape if axes == "auto" else axes)[0]
     if inputs.shape not in (tuple(task.input_shape), (task.n_in,)):
         raise ValueError(f"a sample of x is {inputs.shape}, one of task {task.name!r} is {tuple(task.input_shape)}")
-    origins = [0.0 if origin is None else origin for origin in task.origins]
-    split = Split(inputs.as_array(origins[0]), _targets(task, as_array("y", y)[0], origins[1]))
-    if len(split.inputs) != len(split.targets):
-        raise ValueError(f"x has {len(split.inputs)} samples, y has {len(split.targets)}")
-    return split
+    return inputs.as_array(0.0 if task.origins[0] is None else task.origins[0])
 
 
 def _targets(task: Task, y: object, origin: np.ndarray | float) -> np.ndarray:

@@ -207,7 +207,32 @@ def read_inputs(given: object, columns: Sequence[str]) -> np.ndarray:
     FileNotFoundError, ValueError
         Naming columns that are not there, hold text, or have values missing, and texts that were not trained on.
     """
-    source = Frame("frame", given) if is_frame(given) else _opened(os.fspath(given), "auto", "auto")  # type: ignore[call-overload]
+    return _matrix(_source(given), columns)
+
+
+def read_further(given: object, columns: Sequence[str], target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets of another table for a task of one: see `read_inputs`; `target` as the task's settings say."""
+    source = _source(given)
+    names = _chosen(source, "target", target)
+    return _matrix(source, columns), _targets(_read(source, [], names, encode=False), names)
+
+
+def read_samples(path: str, columns: Sequence[str]) -> np.ndarray:
+    """Inputs of a table by a task's names for them; all its columns in order where task or table have no names."""
+    source = _source(path)
+    unnamed = source.settled.get("header") == "no" and not set(columns) & set(source.names)
+    if columns and not unnamed:
+        return _matrix(source, columns)
+    return np.column_stack(list(_read(source, source.names, [], encode=False).values()))
+
+
+def _source(given: object) -> Source:
+    """A frame or a table's file, to be read."""
+    return Frame("frame", given) if is_frame(given) else _opened(os.fspath(given), "auto", "auto")  # type: ignore[call-overload]
+
+
+def _matrix(source: Source, columns: Sequence[str]) -> np.ndarray:
+    """The inputs of a table by the names that a task has for them."""
     texts: dict[str, list[str]] = {}
     for column in columns:
         if column not in source.names and (name := next((n for n in source.names if column.startswith(f"{n}=")), "")):

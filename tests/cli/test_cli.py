@@ -362,11 +362,35 @@ def test_a_switch_is_not_said_to_be_a_number(call):
     assert re.search(r"standardise_targets\s+False\s+True or False", call("tasks", "student-teacher")[1])
 
 
+def test_a_run_is_steered_and_made_longer(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steered = ["--validation", "0.25", "--schedule", "cosine:epochs=4", "--weight-decay", "0.1", "--clip", "0.5"]
+    code, out, err = call(*FAST, *steered, "--callbacks", "csv-log:path=log.csv", "early-stopping", "--out", "run.h5")
+    assert (code, err) == (0, "")
+    assert re.search(r"validation  loss \S+\n", out)
+    assert "schedule cosine(final=0.0, epochs=4, warm_up=0), weight decay 0.1, clipped at norm 0.5" in out
+    assert call("resume", "run.h5", "--epochs", 4)[0] == 0
+    assert len(Path("log.csv").read_text().splitlines()) == 5
+    code, _, err = call("resume", "run.h5", "--epochs", 3)
+    assert code == 1
+    assert err.startswith("noisysim: resume.epochs=3: run.h5 has done 4 epochs, and cannot have fewer")
+
+
+def test_a_run_that_a_callback_stopped_exits_with_0(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stop = "early-stopping:monitor=train_loss,patience=1,min_delta=1000"
+    code, out, err = call(*FAST[:-2], "--epochs", 9, "--callbacks", stop, "--out", "run.h5")
+    assert (code, err) == (0, "")
+    assert "stopped  early-stopping: train_loss was best" in out
+    assert "stopped  early-stopping: train_loss was best" in call("show", "run.h5")[1]
+
+
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 WRONG = {
     "device": ("run --device crosbar", "unknown device 'crosbar'; did you mean 'crossbar'"),
     "field": ("run --device crossbar:adc_bit=3", "no field 'adc_bit'; did you mean 'adc_bits'"),
+    "decay": ("run --optimizer adam:weight_decay=0.1", "an argument of the run: weight_decay=..."),
     "value": ("run --device crossbar:adc_bits=99", "crossbar.adc_bits must be .* not 99"),
     "learner": ("run --learner dnap", "unknown learner 'dnap'"),
     "task": ("run digts", "unknown task 'digts'; did you mean 'digits'"),

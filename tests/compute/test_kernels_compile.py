@@ -172,6 +172,8 @@ def cases(folder):
     for name in ACTIVATIONS:
         found[f"activation {name}"] = train, (flat, labels), {"activation": name, "layers": [5], "learner": "dfa"}
     found["values"] = train, (flat, values), {"layers": [5], "diagnostics": ["angle"], "chips": 1}
+    mapped = {"device": "crossbar", "learner": "danp", "weight_scaling": "column", "decorrelate": "updates"}
+    found["scales, turned updates"] = train, (x, labels), mapped
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
     noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))
     found["noise"] = train, noisy, {"layers": [5]}

@@ -37,6 +37,7 @@ MADE = {
     "ideal": ("ideal", {}),
     "crossbar": ("crossbar", {"tile_rows": 4, "iv_curve": 1.5, "stuck_low": 0.1, "dac_gain_spread": 0.05}),
     "ageing": ("crossbar", {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "compensation": 1}),
+    "scaled": ("crossbar", {"tile_rows": 4, "drift_nu": 0.05, "compensation": 1}),
     "wires": ("crossbar", {"wire_resistance": 5.0, "nodal": 0, "tile_columns": 3}),
     "rpu": ("rpu", {}),
     "pulses": (bench.__file__, bench.KINDS["pulses"]),
@@ -50,8 +51,9 @@ MADE = {
 
 def life(name):
     """Outputs and weights of a chip's life: passes of all kinds of drives, a large and a small change, and time."""
-    spec, settings = MADE[name]
-    chip = Chip([6, 5, 3], devices.get(spec, **settings), seed=3, decorrelate=True, bias=True, chips=2)
+    (spec, settings), scaling = MADE[name], "column" if name == "scaled" else "fixed"
+    device = devices.get(spec, **settings)
+    chip = Chip([6, 5, 3], device, seed=3, decorrelate=True, bias=True, chips=2, weight_scaling=scaling)
     rng = np.random.default_rng(1)
     x = rng.standard_normal((8, 6)).astype(np.float32)
     shapes = [(2 * n_out, n_in) for n_out, n_in in chip.network.shapes]

@@ -22,7 +22,7 @@ from noisysim.runs import config, training
 from noisysim.runs.api import ARGUMENTS
 from noisysim.studies import engine
 from noisysim.studies.grids import Plan
-from noisysim.tasks.own import OwnSettings
+from noisysim.tasks.own_settings import OwnSettings, TableSettings
 
 NAN, INF = math.nan, math.inf
 RNG = np.random.default_rng(0)
@@ -207,11 +207,12 @@ RUN = {
     "arrays-lengths": ({"task": (X, Y[:9])}, ValueError, r"x has 40 samples, y has 9"),
     "arrays-widths": ({"task": (X, Y, X[:, :5], Y)}, ValueError, r"x_train is \(6,\), one of x_test \(5,\)"),
     "arrays-nan": ({"task": (np.where(X > 2, NAN, X), Y)}, ValueError, r"x holds NaN, infinite.*first in row \d+"),
-    "arrays-text": ({"task": (X, ["a"] * 40)}, ValueError, r"y must hold real numbers, not <U1"),
-    "labels-negative": ({"task": (X, Y - 1)}, ValueError, r"y holds the label -1: labels are 0 to n - 1"),
-    "labels-gap": ({"task": (X, 2 * Y)}, ValueError, r"labels must be 0 to n - 1: .*none is 1"),
+    "arrays-text": ({"task": (X, ["a"] * 40)}, ValueError, r"two classes or more, but all are 'a'"),
+    "labels-unique": ({"task": (X, np.arange(40) * 2)}, ValueError, r"y: 40 different whole numbers in 40 samples"),
+    "labels-missing": ({"task": (X, ["a", None] * 20)}, ValueError, r"y has 20 missing labels \(first in row 1\)"),
+    "table": ({"task": "no/such.csv"}, FileNotFoundError, r"no task file 'no/such.csv'"),
     "labels-one": ({"task": (X, 0 * Y)}, ValueError, r"two classes or more"),
-    "one-sample": ({"task": (X[:1], Y[:1])}, ValueError, r"x and y hold 1 sample"),
+    "one-sample": ({"task": (X[:1], Y[:1])}, ValueError, r"there is 1 sample: at least 2 are needed"),
     "data": ({"data": "/no/such"}, FileNotFoundError, r"run\.data: there is no folder '/no/such'"),
     "data-type": ({"data": 3}, TypeError, r"run\.data must be a folder's path, not 3"),
     # the output
@@ -560,7 +561,7 @@ def test_exact_weights_have_to_be_granted(name, advice, chip):
 
 def test_backpropagation_by_hand_needs_the_oracle(chip):
     learner = learners.get("bp")
-    said = r"'bp' needs oracle; the chip offers output_error, perturbation, targets: .*oracle=True"
+    said = r"'bp' needs oracle, output_error; the chip offers output_error, perturbation, targets: .*oracle=True"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     state = learner.init(NET)
     one_error(ValueError, r"'bp' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
@@ -933,7 +934,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress", "until", "schedule", "validation", "weight_scaling", "decorrelate",
+    "progress", "until", "schedule", "validation", "decorrelate", "loss",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},
@@ -963,7 +964,7 @@ def test_a_run_takes_every_kind_of_value_or_refuses_it(argument, idle):
     assert sorted(os.listdir(idle)) == ["folder", "old.h5"]
 
 
-OF_A_TASK = {"data": {"none", "text", "long"}, "seed": {"zero"}}
+OF_A_TASK = {"data": {"none", "text", "long"}, "seed": {"zero"}, "standardise_targets": {"none"}}
 
 
 @pytest.mark.parametrize("which", ["spec", "x", "y", "seed", "data", *OwnSettings._fields])
@@ -978,6 +979,28 @@ def test_a_task_takes_every_kind_of_value_or_refuses_it(which):
 
     names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: made(v), OSError) is None}
     assert names == OF_A_TASK.get(which, set())
+
+
+OF_A_TABLE = {
+    "test": {"none"},
+    "standardise_targets": {"none", "true", "numpy-true"},
+    "target": {"zero", "negative", "list"},  # a position, or nothing
+    "drop": {"zero", "negative", "list"},
+    "encode": {"true", "numpy-true"},
+}
+
+
+@pytest.mark.parametrize("which", ["frame", *TableSettings._fields])
+def test_a_table_takes_every_kind_of_value_or_refuses_it(which):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("pqrstu"))
+
+    def made(value):
+        target = {} if which == "drop" else {"target": "u"}
+        assert tasks.get({"frame": frame, **target, which: value}).n_in
+
+    names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: made(v), OSError) is None}
+    assert names == OF_A_TABLE.get(which, set())
 
 
 FLAGS = {"true", "numpy-true"}

@@ -19,6 +19,7 @@ from noisysim.compute import execution, losses, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices import models
+from noisysim.runs import training
 
 import cell_device as bench
 from memory import arrays, reachable, sharing
@@ -139,10 +140,14 @@ def test_what_meets_observations_has_no_way_around_the_table(name):
             assert not names & {"__import__", "eval", "exec", "globals", "vars"}, module
 
 
+CHIPS_CLASS = {f"chip.{name}" for name in ("chip", "granted", "kept", "offered")}
+"""The modules that make up the class of chips."""
+
+
 def test_only_the_modules_of_the_chips_class_read_what_a_chip_hides():
     for name, path in sources():
         read = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
-        assert name in ("chip.chip", "chip.granted", "chip.kept") or "_hidden" not in read, f"{name} reads _hidden"
+        assert name in CHIPS_CLASS or "_hidden" not in read, f"{name} reads _hidden"
 
 
 def test_the_definition_of_correct_imports_nothing_but_numpy():
@@ -248,6 +253,39 @@ def test_a_learner_holds_nothing_of_the_chip(name):
     assert not sharing(arrays(found), arrays(reachable(chip)))
     assert not any(isinstance(v, (Chip, np.random.Generator, np.random.SeedSequence)) for v in found)
     assert SEED not in [v for v in found if type(v) is int]
+
+
+@pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)
+def test_a_callback_sees_nothing_of_the_chip(device, monkeypatch):
+    """At an epoch's end, after an update and before the run, by whatever the event leads to; and nothing of a rule."""
+    trainings, seen = [], []
+    begin = training.Training.begin
+
+    def kept(self):
+        trainings.append(self)
+        begin(self)
+
+    class Curious(noisysim.callbacks.Callback):
+        every = 1
+
+        def look(self, event):
+            inside = [event.history, event.steps] if hasattr(event, "history") else []
+            seen.append(reachable(event, inside))
+            for one in trainings:
+                hidden = (one.chip, one.learner_state, one.optimizer_state, one.task)
+                assert not sharing(arrays(seen[-1]), arrays(reachable(*hidden)))
+            names = {type(v).__name__ for v in seen[-1] if type(v).__module__.startswith("noisysim")}
+            assert names <= {"Event", "History", "Start"}, names
+            assert SEED not in [v for v in seen[-1] if type(v) is int]
+
+        begin = on_epoch = on_update = look
+
+    monkeypatch.setattr(training.Training, "begin", kept)
+    data = np.eye(7, 5, dtype=np.float32), np.arange(7) % 3
+    noisysim.run(data, layers=[7], device=device, learner="danp", epochs=2, batch_size=3, seed=SEED, bias=True,
+                 callbacks=[Curious()], validation=0.2, weight_decay=0.1 * (device in ("ideal", "crossbar")),
+                 progress=False)  # fmt: skip
+    assert len(seen) == 1 + 2 + 4
 
 
 def test_the_oracle_hands_out_copies():

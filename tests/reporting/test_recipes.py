@@ -167,3 +167,29 @@ def test_a_file_that_no_word_can_name_is_named_by_the_configuration(monkeypatch)
     Path("run.toml").write_text(found.toml)
     say(monkeypatch, found.command)
     assert_same(noisysim.load("again.h5"), first)
+
+
+def test_what_steers_a_run_is_part_of_its_recipe(monkeypatch):
+    steered = {
+        "schedule": "cosine:final=0.1", "validation": 0.25, "weight_decay": 0.01, "clip": 0.5,
+        "callbacks": ["early-stopping:patience=3", "early-stopping:monitor=train_loss"], "epochs": 2,
+    }  # fmt: skip
+    first = noisysim.run(**{**GIVEN, **steered}, progress=False)
+    found = command.reproduction(first.config, "again.h5")
+    assert "--validation 0.25" in found.command
+    assert "--config" not in found.command
+    say(monkeypatch, found.command)
+    assert_same(noisysim.load("again.h5"), first)
+    Path("run.toml").write_text(found.toml)
+    assert_same(noisysim.run(**config.read("run.toml", api.ARGUMENTS), progress=False), first)
+
+
+def test_what_only_python_has_of_it_is_filled_in_in_python():
+    def half(epoch):
+        return 0.5**epoch
+
+    first = noisysim.run(**GIVEN, schedule=half, callbacks=[print], progress=False)
+    found = command.reproduction(first.config, "again.h5")
+    assert (found.command, found.toml) == ("", "")
+    assert "config['schedule'] = ...  # " in found.python
+    assert "config['callbacks'] = [...]" in found.python

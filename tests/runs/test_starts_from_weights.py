@@ -115,6 +115,103 @@ def test_bad_weights_are_refused_before_a_file_is_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# --- from other runs ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of a network with everything: convolutions, normalisation, biases, decorrelation, on a noisy device."""
+    rng = np.random.default_rng(3)
+    images = rng.normal(size=(60, 1, 6, 6)).astype(np.float32)
+    data = (images[:48], np.arange(48) % 3, images[48:], np.arange(12) % 3)
+    layers = [conv(2, 3), batch_norm(), pool(2), 4]
+    given = {"task": data, "layers": layers, "batch_size": 12, "progress": False, "bias": True, "seed": 2}
+    path = tmp_path_factory.mktemp("trained") / "first.h5"
+    return given, noisysim.run(**given, device="crossbar", learner="danp", learning_rate=0.02, epochs=3, out=path)
+
+
+def outputs(chip, x):
+    return np.asarray(chip.forward(x).output)
+
+
+@pytest.mark.parametrize("form", ["result", "loaded", "file", "record", "chip", "chip's file", "arrays"])
+def test_a_run_starts_where_another_ended(form, trained, tmp_path):
+    given, first = trained
+    chip = first.chip(oracle=True)
+    chip.save(tmp_path / "chip.h5")
+    record = {"from": "file", "path": str(first.path), "sha256": hashlib.sha256(first.path.read_bytes()).hexdigest()}
+    forms = {
+        "result": first, "loaded": noisysim.load(first.path), "file": str(first.path), "record": record, "chip": chip,
+        "chip's file": tmp_path / "chip.h5", "arrays": chip.weights(),
+    }  # fmt: skip
+    still = {"device": "ideal", "learner": "np", "learning_rate": 0.0, "epochs": 1}
+    other = noisysim.run(**given, **still, init=forms[form])
+    held = other.chip(oracle=True).weights()
+    moved = [name for name, array in chip.weights().items() if not np.array_equal(held[name], array)]
+    assert moved == ["0.running_mean", "0.running_var"]  # which follow the activities
+    kind = {"loaded": "result", "chip's file": "file", "record": "file"}.get(form, form)
+    assert other.config["init"]["from"] == kind
+    assert other.config["init"].get("path") == {
+        "result": str(first.path), "loaded": str(first.path), "file": str(first.path), "record": str(first.path),
+        "chip's file": str(tmp_path / "chip.h5"),
+    }.get(form)  # fmt: skip
+
+
+def test_a_run_from_a_result_is_repeated_from_its_file_unless_that_is_another(trained, tmp_path):
+    given, first = trained
+    settings = {**given, "device": "ideal", "learner": "np", "learning_rate": 0.0, "epochs": 1}
+    first.save(tmp_path / "first.h5")
+    for init in (first, first.path):
+        record = noisysim.run(**settings, init=init).config["init"]
+        assert noisysim.run(**settings, init=record).config["init"] == record
+    other = noisysim.run(**settings)
+    other.save(tmp_path / "first.h5", overwrite=True)
+    for init in (record, {**record, "from": "result"}):
+        with pytest.raises(ValueError, match="is not the one recorded: it was changed since"):
+            noisysim.run(**settings, init={**init, "path": str(tmp_path / "first.h5")})
+
+
+def test_a_network_goes_on_learning_another_task_on_another_device_by_another_rule(trained):
+    given, first = trained
+    images, labels = given["task"][0], (given["task"][1] + 1) % 3
+    other = {**given, "task": (images[:36], labels[:36], images[36:], labels[36:])}
+    second = noisysim.run(**other, device="pcm", learner="dfa", init=first, epochs=1)
+    third = noisysim.run(**other, device="crossbar", learner="danp", init=second, epochs=1)
+    assert (second.status, third.status) == ("finished", "finished")
+    fourth = third.chip(oracle=True)
+    x = images[:8].reshape(8, -1)
+    plain = Chip(fourth.architecture.input_shape and [(1, 6, 6), *given["layers"], 3], "ideal", bias=True, init=third)
+    exact = Chip([(1, 6, 6), *given["layers"], 3], "ideal", bias=True, init=fourth)
+    np.testing.assert_array_equal(outputs(plain, x), outputs(exact, x))
+    np.testing.assert_allclose(outputs(plain, x), outputs(fourth, x), atol=0.5)
+
+
+def test_of_several_chips_one_has_to_be_taken(tmp_path):
+    several = run(device="crossbar", learner="np", chips=2)
+    with pytest.raises(
+        ValueError, match="init: the source has 2 chips, each with weights of its own: give those of one"
+    ):
+        run(init=several)
+    one = {name: array[1] for name, array in several.chip(oracle=True).weights().items()}
+    assert run(init=one).config["init"]["from"] == "arrays"
+
+
+def test_files_that_hold_no_chip(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "study.h5", "w") as file:
+        file.attrs["format"] = "noisysim study"
+    with h5py.File(tmp_path / "keras.h5", "w") as file:
+        file["dense/kernel:0"] = W[0].T
+    for name, said in (("study", "is a study of many runs"), ("keras", "is not a whole noisysim result file")):
+        with pytest.raises(ValueError, match=said) as caught:
+            run(init=tmp_path / f"{name}.h5")
+        assert len(str(caught.value).splitlines()) == 1
+    side = run_side_by_side([1], **{**SETTINGS, "task": DATA})[0]
+    with pytest.raises(ValueError, match="holds no state of its chip"):
+        run(init=side)
+
+
 # --- clipped --------------------------------------------------------------------------------------------------------
 
 

@@ -644,3 +644,65 @@ def test_long_runs_go_on_from_their_own_files(tmp_path):
     np.testing.assert_array_equal(result.history["test_loss"], found.data.test_loss_by_epoch.sel(seed=seed))
     again = noisysim.sweep(**asked)  # no study file: the runs' own are all there is
     assert float(again.data.elapsed.sel(seed=seed)) == float(found.data.elapsed.sel(seed=seed))
+
+
+STEERED = {
+    "task": "digits", "layers": [16], "epochs": 4, "learning_rate": 0.02, "clip": 1.0, "validation": 0.2,
+    "seed": [0, 1],
+}  # fmt: skip
+
+
+def test_what_steers_runs_may_be_an_axis():
+    study = noisysim.sweep(
+        **STEERED, schedule=noisysim.grid("cosine", final=[0.0, 0.5]), weight_decay=[0.0, 0.1], progress=False
+    )
+    assert study.data.validation_loss.dims == ("seed", "final", "weight_decay")
+    assert study.data.validation_accuracy_by_epoch.dims == ("seed", "final", "weight_decay", "epoch")
+    alone = noisysim.run(
+        **{**STEERED, "seed": 1}, schedule="cosine:final=0.5", weight_decay=0.1, progress=False
+    )  # fmt: skip
+    found = study.data.sel(final=0.5, weight_decay=0.1, seed=1)
+    for name in ("validation_loss", "test_loss", "train_accuracy"):
+        assert np.array_equal(found[f"{name}_by_epoch"], alone.history[name])
+    assert study.config(final=0.5, weight_decay=0.1, seed=1) == json.loads(json.dumps(alone.config))
+
+
+def test_a_run_that_a_callback_stopped_has_finished():
+    stop = "early-stopping:monitor=train_loss,patience=1,min_delta=100"
+    study = noisysim.sweep(**STEERED, callbacks=[stop], progress=False)
+    assert study.counts["finished"] == 2
+    assert np.isfinite(study.data.test_loss_by_epoch).sum("epoch").values.tolist() == [2, 2]
+    assert np.array_equal(study.data.test_loss, study.data.test_loss_by_epoch.sel(epoch=2))
+
+
+def own(event):
+    """A callback that no worker finds."""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"callbacks": ["csv-log:path=log.csv"]},
+            "callback 'csv-log' writes a file, and the runs of a study would share",
+        ),
+        ({"callbacks": [own]}, "callback 'own' is a function or object of your own, which the workers"),
+        ({"schedule": lambda epoch: 1.0}, "is a function, which the workers of a study cannot find"),
+        ({"validation": (np.zeros((2, 64)), np.zeros(2, int))}, "are validated on a share of the training data"),
+        ({"schedule": "plateau"}, "watches validation_loss, which this run does not record"),
+        ({"weight_decay": [0.1, -1]}, "run.weight_decay must be a number"),
+    ],
+)
+def test_what_a_study_cannot_steer_by_is_one_error_before_work(given, said, monkeypatch):
+    monkeypatch.setattr("noisysim.studies.engine._execute", None)
+    with pytest.raises(ValueError, match=said):
+        noisysim.sweep(layers=[5], epochs=1, **given)
+
+
+def test_rates_are_chosen_by_validation_data():
+    given = {"layers": [16], "epochs": 3, "rates": [1e-3, 4e-3, 1.0], "learner": "bp", "progress": False}
+    tuned = noisysim.tune(**given, validation=0.2, choose="validation_loss")
+    losses = tuned.study.data.validation_loss.where(tuned.learned).squeeze()
+    assert tuned.rate() == float(losses.learning_rate[int(losses.argmin("learning_rate"))])
+    with pytest.raises(ValueError, match=r"needs validation data: give a share, validation=0\.1"):
+        noisysim.tune(**given, choose="validation_loss")

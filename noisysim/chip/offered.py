@@ -1,0 +1,77 @@
+"""What a chip tells of itself to anybody: what a learner may ask for, what was done, sizes, time and converters."""
+
+from __future__ import annotations
+
+import noisysim.devices as devices
+from noisysim.chip.cost import Cost
+from noisysim.chip.state import State
+from noisysim.devices.contract import Device
+from noisysim.networks.tiling import Network
+
+
+class Offered:
+    """The part of a `noisysim.Chip` that anybody may read."""
+
+    device: Device
+    network: Network
+    noisy: bool
+    _hidden: State
+    _oracle: bool
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What a learner may ask for: perturbation, output error, and clean passes or oracle access where there are."""
+        offers = {"perturbation", "output_error"}
+        if self._hidden.arrays.knows_targets:
+            offers.add("targets")
+        if not self.noisy:
+            offers.add("clean")
+        if self._oracle:
+            offers.add("oracle")
+        return frozenset(offers)
+
+    @property
+    def cost(self) -> Cost:
+        """What was done so far, on all chips together."""
+        return self._hidden.cost()
+
+    def cost_by_chip(self) -> list[Cost]:
+        """The cost of each of several chips, each with a seed."""
+        if not self._hidden.arrays.apart:
+            raise ValueError("writes of chips that share a seed are counted together")
+        return self._hidden.cost_by_chip()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Values per sample between layers: inputs, hidden outputs, outputs."""
+        return self.network.sizes
+
+    @property
+    def clock(self) -> float:
+        """Seconds since fabrication: those of reads, and those waited."""
+        return self._hidden.clock
+
+    @property
+    def clipped(self) -> list[float]:
+        """Share of each layer's initial weights that lay beyond the range of its cells, and were clipped to it."""
+        return list(self._hidden.clipped)
+
+    @property
+    def converter_steps(self) -> list[float]:
+        """Coarsest ADC step of each layer's tiles, pre-activation units; 0 where the device states no resolution."""
+        return [max(steps) for steps in zip(*self.converter_steps_by_chip, strict=True)]
+
+    @property
+    def converter_steps_by_chip(self) -> list[list[float]]:
+        """The same of each chip."""
+        return self._hidden.converter_steps()
+
+    @property
+    def dac_codes(self) -> int:
+        """Codes of a DAC on each side of zero; 0 where the device states no resolution."""
+        bits = self._hidden.numbers.dac_bits
+        return (1 << (bits - 1)) - 1 if bits > 1 else 0
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        return f"<Chip {sizes} on {devices.name_of(self.device)}, {self.cost.passes} passes>"

@@ -1,0 +1,156 @@
+"""The commands that use the trained chip of a run: test it, ask it, take its weights out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+import numpy as np
+
+from noisysim.cli.app import app
+from noisysim.common import named_arrays, writing
+from noisysim.common.types import Array
+from noisysim.runs import storage
+from noisysim.runs.result import Result
+
+
+@app.command(name="test")
+def score(
+    path: Path,
+    *,
+    task: str | None = None,
+    n_reads: int = 1,
+    wait: float = 0.0,
+    backend: str | None = None,
+    data: Path | None = None,
+) -> None:
+    """Test the trained chip of a run, and print loss, accuracy or R2, and a confusion matrix.
+
+    Parameters
+    ----------
+    path : Path
+        Result file.
+    task : str
+        Task whose test split is used, standardised as the run's data were: a name, or a file such as my_test.csv with
+        its targets. Default: the run's own.
+    n_reads : int
+        Noisy reads to average.
+    wait : float
+        Seconds to let the chip age before.
+    backend : str
+        Where the chip is simulated: "cpu" or "cuda". Default: where the run was.
+    data : Path
+        Folder of the data files.
+    """
+    result = _result(path)
+    chip = result.chip(backend=backend)
+    if wait:
+        chip.wait(wait)
+    print(result.test(task, n_reads=n_reads, chip=chip, data=data))
+
+
+@app.command
+def predict(
+    path: Path,
+    x: Path,
+    *,
+    out: Annotated[Path | None, cyclopts.Parameter(alias="-o")] = None,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    n_reads: int = 1,
+    proba: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    wait: float = 0.0,
+    backend: str | None = None,
+) -> None:
+    """Ask the trained chip of a run about samples, and write its answers as CSV, a line a sample.
+
+    Parameters
+    ----------
+    path : Path
+        Result file.
+    x : Path
+        Samples in the units of the run's data: .csv, .tsv or .parquet (a header names columns, and is none of the
+        samples), .npy, .npz or .h5.
+    out : Path
+        File for the answers. Default: print them.
+    overwrite : bool
+        Replace an existing file.
+    n_reads : int
+        Noisy reads to average.
+    proba : bool
+        Give the probability of each class instead of a label.
+    wait : float
+        Seconds to let the chip age before.
+    backend : str
+        Where the chip is simulated: "cpu" or "cuda". Default: where the run was.
+    """
+    if out is not None:
+        writing.check(out, overwrite)
+    result = _result(path)
+    chip = result.chip(backend=backend)
+    if wait:
+        chip.wait(wait)
+    answers = result.predict(x, n_reads, proba=proba, chip=chip)
+    text = _as_csv(result, answers, proba)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        with writing.hold(out, overwrite) as held:
+            held.write(text.encode())
+        print(out)
+
+
+@app.command
+def weights(
+    path: Path,
+    out: Path,
+    *,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+) -> None:
+    """Write the weights that the trained chip of a run holds, by name: access that no real chip gives.
+
+    Parameters
+    ----------
+    path : Path
+        Result file.
+    out : Path
+        File for them: .safetensors or .npz.
+    overwrite : bool
+        Replace an existing file.
+    """
+    place = named_arrays.check_name(out)
+    writing.check(place, overwrite)
+    named_arrays.write(place, _result(path).chip(oracle=True).weights())
+    print(place)
+
+
+def _result(path: Path) -> Result:
+    return Result(storage.read(path), path)
+
+
+def _as_csv(result: Result, answers: Array, proba: bool) -> str:
+    """A table of answers, a row a sample; those of several chips side by side."""
+    chips = result.config.get("chips", 1)
+    by_chip = answers if chips > 1 else answers[None]
+    by_chip = by_chip[..., None] if by_chip.ndim == 2 else by_chip
+    names = _names(result.config["task"], by_chip.shape[-1], proba)
+    if chips > 1:
+        names = [f"{name} (chip {m})" for m in range(chips) for name in names]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(np.moveaxis(by_chip, 0, 1).reshape(by_chip.shape[1], -1).tolist())
+    return text.getvalue()
+
+
+def _names(task: dict[str, Any], width: int, proba: bool) -> list[str]:
+    """Names of the answers to a sample."""
+    if proba:
+        return [f"p({label})" for label in task.get("classes") or range(width)]
+    if task["classification"]:
+        return ["label"]
+    targets = str(task["settings"].get("target", "")).split("+")
+    return targets if targets[0] and len(targets) == width else [f"y{k}" for k in range(width)]
