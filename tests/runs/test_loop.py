@@ -212,3 +212,19 @@ def test_an_update_that_fails_does_not_count():
     with pytest.raises(ValueError, match="observations"):
         learner.update(state, [])
     assert state.step == 0
+
+
+OWN_LOOP = (Path(__file__).parents[2] / "docs" / "your-own-loop.md").read_text()
+
+
+def test_the_page_on_own_loops_does_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", OWN_LOOP, re.M | re.S)
+    found = {}
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"your-own-loop.md, block {number}", "exec"), found)
+    assert found["accuracy"] > 0.6
+    assert found["after"] < found["before"]  # the loss that the chip has learned after the task's own
+    np.testing.assert_array_equal(found["later"].weights()["0.weight"].shape, (32, 64))
+    assert found["later"].clock == found["chip"].clock + 86400
+    assert found["state"].step > len(found["inverted"])

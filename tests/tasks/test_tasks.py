@@ -24,9 +24,10 @@ from noisysim.common.fields import declared
 from noisysim.compute import losses
 from noisysim.compute.observation import Batch
 from noisysim.tasks import sarcos, sources, standard
-from noisysim.tasks.base import Split, make, permutation
+from noisysim.tasks.base import Split, make
 from noisysim.tasks.image_sets import cifar, idx, tiny_imagenet
 from noisysim.tasks.images import ImageSettings
+from noisysim.tasks.rows import permutation
 
 REAL = os.environ.get("NOISYSIM_DATA")
 
