@@ -99,7 +99,7 @@ for colour, device in zip(("#333333", "#c2410c", "#1d4ed8"), ("crossbar", "rram_
     axes.plot(range(6), [before, *learned[device, "mlp.npz"]], "o-", color=colour, ms=4, label=device)
     axes.plot(range(1, 6), learned[device, "he"], ":", color=colour)
 axes.set(xlabel="epochs on the chip", ylabel="test accuracy (%)", ylim=(0, 100))
-axes.legend(frameon=False, title="from weights; dotted: from random ones", loc="center right")
+axes.legend(frameon=False, title="from weights; dotted: from random ones", loc="lower right")
 figure.savefig("trained_elsewhere.png", dpi=150)
 
 # %%

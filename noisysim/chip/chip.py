@@ -15,13 +15,14 @@ from noisysim.chip import (
     given_weights,
     initial_weights,
     origin,
+    weight_compensation,
     weight_decay,
     weight_normalisation,
 )
 from noisysim.chip import first_layer as first_layers
 from noisysim.chip.calls import Calls
 from noisysim.chip.checking import Checks, check_seeds
-from noisysim.chip.decorrelation import decorrelate, form, turn_changes
+from noisysim.chip.decorrelation import check_form, decorrelate, form, turn_changes
 from noisysim.chip.first_layer import FirstLayer
 from noisysim.chip.given_weights import Initial
 from noisysim.chip.granted import Granted
@@ -60,10 +61,11 @@ class Chip(Offered, Granted, Kept):
         What the arrays are made of (`noisysim.devices.get`).
     activation : str or Activation
         Of hidden layers that state none (`noisysim.networks.activations.get`). The last layer is linear.
-    decorrelate : bool or {"inputs", "updates"}
+    decorrelate : bool or {"inputs", "updates", "compensated"}
         Whether the digital periphery turns each layer's inputs, of a convolution each patch, by a matrix R that
         `decorrelate` adapts. "inputs": R x drives the arrays, which hold W. "updates": x drives them, R x is observed,
-        and what `program` is asked for is turned, dW R: steps of R change no output (`noisysim.chip.decorrelation`).
+        and what `program` is asked for is turned, dW R: steps of R change no output. "compensated": as "inputs", and
+        each step of R is followed by a write of W that makes up for it (`noisysim.chip.decorrelation`).
         True is "inputs" where initial weights are drawn, "updates" where they are given.
     seed : int or sequence of int
         Of fabrication and noise. The same seed gives the same chip and the same noise, bit for bit. Of several chips
@@ -138,6 +140,7 @@ class Chip(Offered, Granted, Kept):
         self._oracle = oracle or not devices.own_hooks(self.device)
         self._checks = Checks(self.network, self.chips, backend)
         decorrelation = form(decorrelate, not isinstance(initial, str))
+        check_form("decorrelate", decorrelation, self.device)
         weights = initial_weights.wanted(self.network, initial, seed)
         self._hidden = State(self.network, self.device, seed, self.chips, backend, decorrelation, weight_scaling)
         self._calls = Calls(self._hidden, self._checks, inject == "digital")
@@ -299,7 +302,10 @@ class Chip(Offered, Granted, Kept):
         if not (type(rate) is float and 0 <= rate <= 1):  # a plain rate comes with every update
             rate = check("", "rate", rate, RATE)
         checked = self._checks.observed("inputs", inputs, self.network.driven_shape)
-        decorrelate(self._hidden.rotations, checked, rate, self.chips)
+        if self._hidden.compensates_steps:
+            weight_compensation.step(self._hidden, checked, rate)
+        else:
+            decorrelate(self._hidden.rotations, checked, rate, self.chips)
 
     def track(self, activities: Sequence[Array]) -> None:
         """Move the running statistics of batch normalisation towards those of the activities that one pass observed.

@@ -6,29 +6,31 @@ each position, as in Dalm et al. 2024, "Efficient deep learning with decorrelate
 and the mean is over samples and positions, so that every patch counts as one input vector: a sum over positions would
 make the stable alpha smaller by their number.
 
-Where R is applied, there are two forms. "inputs": the arrays hold W and are driven with x*; what they compute, W R x,
-changes with each step of R. "updates": the arrays hold A = W R and are driven with x. The periphery turns what it
-digitised of the inputs, x* = R x, and shows that to the learner; it turns the change dW that is asked of it, and writes
-dA = dW R. A step R -> R' then changes no output. It is the first form with the weights compensated, W <- W R R'^-1
-after each step of R: there that is a write of every cell, here it is none, since A = W R stays what it is.
+There are three forms. "inputs": the arrays hold W and are driven with x*; what they compute, W R x, changes with each
+step of R. "compensated": the same, and after each step R -> R' the controller writes W <- W R R'^-1, so that what they
+compute stays (`noisysim.chip.weight_compensation`). "updates": the arrays hold A = W R and are driven with x. The
+periphery turns what it digitised of the inputs, x* = R x, and shows that to the learner; it turns the change dW that is
+asked of it, and writes dA = dW R. A step of R then changes no output either, without a write: A = W R stays what it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from noisysim.chip import targets
 from noisysim.common.fields import check_choice, check_switch
 from noisysim.common.types import Floats
 from noisysim.compute import algebra, backends, layered
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Observation
+from noisysim.devices.contract import Device
 
-FORMS = ("inputs", "updates")
-"""Where R is applied."""
+FORMS = ("inputs", "updates", "compensated")
+"""Where R is applied, and what is written for it."""
 
 
 def form(decorrelate: object, given_weights: bool = False) -> str:
-    """Where R is applied, one of `FORMS`; "" where nothing is decorrelated.
+    """How R is applied, one of `FORMS`; "" where nothing is decorrelated.
 
     Parameters
     ----------
@@ -41,6 +43,12 @@ def form(decorrelate: object, given_weights: bool = False) -> str:
         check_choice("decorrelate", decorrelate, FORMS)
         return decorrelate
     return FORMS[given_weights] if check_switch("decorrelate", decorrelate) else ""
+
+
+def check_form(name: str, chosen: str | None, device: Device) -> None:
+    """Refuse to compensate weights on a device whose write controller does not know them."""
+    if chosen == "compensated":
+        targets.require(f"{name}={chosen!r}", device, "use 'updates', which needs no write")
 
 
 def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1) -> None:

@@ -125,7 +125,7 @@ def _groups(source: Source, net: Architecture) -> list[Group]:
             in_network = layer_weights.fits(net)
             groups = weight_matching.ordered(groups, source.in_order, in_network)
             normed = [layer for layer, norm in enumerate(net.norms) if norm]
-            groups = weight_matching.placed(groups, range(net.depth - 1), normed)
+            groups = weight_matching.placed(groups, source.in_order, range(net.depth - 1), normed)
         else:
             listing = arrays.values() if isinstance(arrays, Mapping) else [arrays] if is_array(arrays) else arrays
             groups = weight_matching.of_list([_item(k, item) for k, item in enumerate(listing)])

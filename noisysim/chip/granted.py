@@ -57,6 +57,7 @@ class Granted:
 
         Examples
         --------
+        >>> import noisysim
         >>> chip = noisysim.Chip([64, 16, 10], "pcm", bias=True, oracle=True)
         >>> {name: array.shape for name, array in chip.weights().items()}
         {'0.weight': (16, 64), '0.bias': (16,), '1.weight': (10, 16), '1.bias': (10,)}

@@ -40,7 +40,7 @@ class State:
     chips : int
     backend : str
     decorrelation : str
-        Where the periphery applies its decorrelation matrices (`noisysim.chip.decorrelation.FORMS`); "" without any.
+        How the periphery applies its decorrelation matrices (`noisysim.chip.decorrelation.FORMS`); "" without any.
     scaling : str
         Which weight the full span of conductances stands for (`noisysim.chip.weight_scaling`).
 
@@ -56,8 +56,9 @@ class State:
         Discrete states of cells that jump, (sides, cells) uint8.
     rotations : Layered
         Decorrelation matrices; empty without.
-    turns_updates : bool
-        Whether they turn what is observed and written, and not what drives arrays.
+    turns_updates, compensates_steps : bool
+        Whether they turn what is observed and written, and not what drives arrays; and whether weights are written anew
+        after their steps.
     normalisation : Normalisation
     calibrated, reference_due, gains_due : bool
         Whether converters have been calibrated, and whether drift's reference and gains are to be measured next.
@@ -101,7 +102,7 @@ class State:
         for rotation, n in zip(self.rotations, net.fan_in, strict=False):
             rotation.reshape(-1, n * n)[:, :: n + 1] = 1
         self.flat_rotations = self.rotations.flat
-        self.turns_updates = decorrelation == "updates"
+        self.turns_updates, self.compensates_steps = decorrelation == "updates", decorrelation == "compensated"
         self.normalisation = Normalisation(net, chips, xp)
         self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
         self.clock = self.aged_at = self.call_at = 0.0

@@ -18,6 +18,7 @@ from typing import Any
 
 from noisysim.chip import origin
 from noisysim.common import hdf5, writing
+from noisysim.common.plain_arrays import REAL
 from noisysim.common.types import Array
 
 FORMAT, VERSION = "noisysim chip", 1
@@ -52,8 +53,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]
             raise ValueError(f"it has layout version {file.attrs.get('version')}; this noisysim reads {VERSION}")
         record = json.loads(file["chip"][()])
         origin.check(record)
+        for name, item in file["state"].items():
+            if item.dtype.kind not in REAL:
+                raise ValueError(f"state/{name} must be an array of numbers, not {item.dtype}")
         arrays = {name: item[()] for name, item in file["state"].items()}
-        for name, array in arrays.items():
-            if array.dtype.kind not in "biuf":
-                raise ValueError(f"state/{name} must be an array of numbers, not {array.dtype}")
     return record, arrays

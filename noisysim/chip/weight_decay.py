@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import noisysim.devices as devices
+from noisysim.chip import targets
 from noisysim.chip.arrays import erase
 from noisysim.chip.state import State
 from noisysim.common import fields
 from noisysim.compute import layered
 from noisysim.compute.layered import Layered
 from noisysim.devices.contract import Device
-from noisysim.devices.resolved import resolve
 
 SHARE = fields.Field("", 0, 1, "of each weight")
 
 
 def check(name: str, decay: float, device: Device) -> None:
     """Refuse decay on a device whose write controller does not know the weights that it is a share of."""
-    if decay and "pulse" in devices.own_hooks(device) and not resolve(device).verified:
-        raise ValueError(
-            f"{name}={decay:g} needs a write controller that keeps what the weights should be, but device "
-            f"{devices.name_of(device)!r} is written by pulses in open loop: set it to 0, or let the device verify "
-            "its pulses (verify_pulses > 0)"
-        )
+    if decay:
+        targets.require(f"{name}={decay:g}", device, "set it to 0")
 
 
 def write(state: State, changes: Layered, decay: float) -> None:

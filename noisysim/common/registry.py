@@ -308,7 +308,7 @@ class Registry(Generic[D, T]):
         """What a part from a file is pickled as, since no other process has its module: its record."""
         origin = self._origins.get(self._of_part(part))
         if origin is None or not split(origin.name):
-            return object.__reduce_ex__(part, 2)
+            return part.__reduce_ex__(2)
         return unpickled, (self._home, self.describe(part))
 
     def again(self, record: Mapping[str, Any]) -> T:

@@ -130,7 +130,8 @@ class Observation:
     inputs : list of numpy.ndarray
         ``inputs[l]`` is what layer l's array was driven with, float32, (batch, n_in), after the
         decorrelation and the DAC; with a bias its last column is the constant 1. For a convolution
-        (batch, positions, n_in): the patch at each position, in the order (y, x, channel). Empty where a pass was not
+        (batch, positions, n_in): the patch at each position, in the order (y, x, channel). Of a chip whose
+        decorrelation turns updates it is R times what drove the array, after the DAC. Empty where a pass was not
         asked for them (``chip.passes(..., inputs_of="first")``).
     activities : list of numpy.ndarray
         ``activities[l]`` is layer l's digitised pre-activation, float32, (batch, n_out), for a convolution

@@ -91,6 +91,13 @@ class Activation(NamedTuple):
     value: Scalar
     slope: Scalar
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its functions; by the first alone where the second was found from its source."""
+        space = vars(sys.modules[self.slope.__module__])
+        if space.get(self.slope.__name__) is not self.slope:
+            return get, (self.value,)
+        return Activation, tuple(self)
+
 
 def _fault(activation: Activation) -> str:
     """What is wrong with a user's activation function, tried as plain Python at a few values."""

@@ -24,6 +24,8 @@ ENDINGS = ("weight", "bias", "kernel", "running_mean", "running_var", "moving_me
 """The ends of names that messages tell."""
 _MOST_FAMILIES = 6
 """Kinds of names that are tried in every order."""
+_MOST_PLACES = 100_000
+"""Choices of normalised layers that are tried."""
 
 
 @dataclass
@@ -51,6 +53,17 @@ class Group:
     def is_product(self) -> bool:
         """Whether it has a matrix or a kernel."""
         return "weight" in self.arrays and self.arrays["weight"].ndim > 1
+
+    @property
+    def family(self) -> str:
+        """Its name, whatever the numbers in it."""
+        return re.sub(r"\d+", "#", self.name)
+
+    @property
+    def units(self) -> int:
+        """The outputs of a layer, or the units that are normalised."""
+        shape = next(iter(self.arrays.values())).shape if not self.is_product else self.arrays["weight"].shape
+        return int(shape[-1 if self.keras else 0]) if shape else 0
 
     @property
     def normalises(self) -> bool:
@@ -107,7 +120,7 @@ def ordered(groups: Sequence[Group], in_order: bool, fits: Callable[[Sequence[Gr
     """
     families: dict[str, list[Group]] = {}
     for group in groups:
-        families.setdefault(re.sub(r"\d+", "#", group.name), []).append(group)
+        families.setdefault(group.family, []).append(group)
     kinds = [sorted(family, key=lambda group: _natural(group.name)) for family in families.values()]
     if len(kinds) == 1:
         return kinds[0]
@@ -132,41 +145,60 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def placed(groups: Sequence[Group], hidden: Sequence[int], normed: Sequence[int]) -> list[Group]:
+def placed(groups: Sequence[Group], in_order: bool, hidden: Sequence[int], normed: Sequence[int]) -> list[Group]:
     """The layers of weights, each with the normalisation that follows it.
+
+    Where the order does not tell, the normalised layers of the network are taken, or all hidden ones, if there are as
+    many, or else the only layers with as many units each.
 
     Parameters
     ----------
     groups : sequence of Group
         In order.
+    in_order : bool
+        Whether that order was given; if not, only names that differ in their numbers alone tell what follows what.
     hidden, normed : sequence of int
         Layers of the network that are hidden, and those that are normalised.
     """
     products = [group for group in groups if group.is_product]
     norms = [group for group in groups if not group.is_product]
-    followed = dict(_followed(groups))
-    if len(followed) != len(norms):  # all layers were given before all normalisations, or after
-        places = next((at for at in (normed, hidden, range(len(products))) if len(at) == len(norms)), None)
-        if places is None or max(places, default=-1) >= len(products):
-            names = listed(norm.name for norm in norms)
-            raise ValueError(
-                f"which layers {names} normalise does not follow from the names: call them '0.running_mean'"
-            )
-        followed = dict(zip(places, norms, strict=True))
+    followed = dict(_followed(groups, in_order))
+    if len(followed) != len(norms):
+        followed = dict(zip(_places(products, norms, (normed, hidden)), norms, strict=True))
     for layer, group in enumerate(products):
         group.norm = group if group.normalises else followed.get(layer)
     return products
 
 
-def _followed(groups: Iterable[Group]) -> Iterator[tuple[int, Group]]:
+def _followed(groups: Sequence[Group], in_order: bool) -> Iterator[tuple[int, Group]]:
     """Normalisations that stand directly behind a layer, with its number."""
     layer = -1
     for above, group in itertools.pairwise([None, *groups]):
         assert group is not None
         if group.is_product:
             layer += 1
-        elif above is not None and above.is_product and not above.normalises:
+        elif above is not None and above.is_product and (in_order or above.family == group.family):
             yield layer, group
+
+
+def _places(products: Sequence[Group], norms: Sequence[Group], usual: Iterable[Sequence[int]]) -> Sequence[int]:
+    """The layers that normalisations follow, by their numbers of units."""
+
+    def fit(places: Sequence[int]) -> bool:
+        return all(k < len(products) and products[k].units == norm.units for k, norm in zip(places, norms, strict=True))
+
+    for places in usual:
+        if len(places) == len(norms) and fit(places):
+            return places
+    for layers in (len(products) - 1, len(products)):  # the last layer is hardly ever normalised
+        every = itertools.islice(itertools.combinations(range(layers), len(norms)), _MOST_PLACES)
+        found = [places for places in every if fit(places)]
+        if found:
+            break
+    if len(found) != 1:
+        names = listed(norm.name for norm in norms)
+        raise ValueError(f"which layers {names} normalise does not follow: call them '0.running_mean', ...")
+    return found[0]
 
 
 def of_list(arrays: Sequence[Array | tuple[Array, Array]]) -> list[Group]:

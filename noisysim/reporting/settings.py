@@ -74,7 +74,9 @@ def run(config: Mapping[str, Any]) -> Group:
     """The arguments of `noisysim.run` that are no parts of their own."""
     meanings = {name: Field(doc=text) for name, text in _arguments().items()}
     plain = {k: v for k, v in config.items() if k in meanings and k not in PARTS}
-    if isinstance(init := plain.get("init"), Mapping):
+    if isinstance(init := plain.pop("init", None), str):
+        plain["init"] = init
+    elif init is not None and "sha256" in init:  # not a part of what the runs of a study have in common
         plain["init"] = weight_sources.title(init)
     usual = {k: v if USUAL[k] is None else USUAL[k] for k, v in plain.items()}  # None: what task or rule suggest
     group = _fields("Run", plain, usual, meanings)

@@ -52,8 +52,7 @@ class Trained:
         self, oracle: bool, device: DeviceSpec | None, activation: ActivationSpec | None, backend: str | None
     ) -> Chip:
         """The chip as it stands: `noisysim.Result.chip`."""
-        if CHIP not in self._arrays:
-            raise ValueError(f"{self._name} holds no state of its chip: runs side by side do not keep it")
+        self._check_state()
         stored, known = self._config, tuple(inspect.signature(Chip).parameters)
         task, turns = stored["task"], stored["learner"].get("decorrelation", 0) > 0
         first, *rest = with_ends(task["input_shape"], kinds.hidden(stored["layers"]), task["n_out"])
@@ -105,12 +104,17 @@ class Trained:
         """The run's task without samples; of a file of an earlier version, which kept nothing of it, with its data."""
         if TASK in self._arrays:
             return remembered.recalled(self._config["task"], self._arrays[TASK], loss)
+        self._check_state()
         if task is None and self._config["task"]["name"] == "arrays":
             raise ValueError(
                 f"{self._name} was written by a version that did not keep how its task standardises: give the run's "
                 "data again, task=(x_train, y_train, x_test, y_test)"
             )
         return self._own(data, loss, task)
+
+    def _check_state(self) -> None:
+        if CHIP not in self._arrays:
+            raise ValueError(f"{self._name} holds no state of its chip: runs side by side do not keep it")
 
     def _own(self, data: str | os.PathLike[str] | None, loss: LossSpec | None, task: object = None) -> Task:
         """The run's task with its data."""

@@ -125,9 +125,10 @@ def run(
         largest |initial weight| of each layer; "column", of each output line. The periphery multiplies by it after the
         ADC.
     decorrelate : str
-        Where a rule with decorrelation applies its matrices R: to what drives the arrays, "inputs", or to what is
-        observed and written, "updates": then steps of R change no output. Default: "inputs" where initial weights are
-        drawn, "updates" where they are given.
+        How a rule with decorrelation applies its matrices R: to what drives the arrays, "inputs"; to what is observed
+        and written, "updates", so that steps of R change no output; or as "inputs", each step of R made up for by a
+        write of all weights, "compensated". Default: "inputs" where initial weights are drawn, "updates" where they are
+        given.
     diagnostics : list of str or Diagnostic
         What to measure during the run, such as ["angle", "bias:samples=50"]; the run itself stays the same to the bit.
         Those that need exact weights are granted them, the learner is not.

@@ -115,7 +115,7 @@ def resolve(
     seed = _check_number("seed", settings["seed"])
     device, learner = devices.get(settings["device"]), learners.get(settings["learner"])
     optimizer = _optimizer(settings["optimizer"])
-    words = _check_words(settings, learner)
+    words = _check_words(settings, learner, device)
     watched = _check_diagnostics(settings["diagnostics"])
     chips = _check_number("chips", settings["chips"])
     if watched and chips > 1:
@@ -180,7 +180,7 @@ def _check_number(name: str, value: object) -> Any:
     return check("run", name, value, declared(PlainSettings)[name])
 
 
-def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
+def _check_words(settings: Mapping[str, Any], learner: Learner, device: Device) -> dict[str, Any]:
     """The settings that are names, words or switches."""
     activation = activations.get(settings["activation"])
     check_choice("inject", settings["inject"], INJECTIONS)
@@ -195,20 +195,21 @@ def _check_words(settings: Mapping[str, Any], learner: Learner) -> dict[str, Any
         "activation": activation, "inject": settings["inject"], "backend": backend,
         "bias": bias, "oracle": needs_oracle if oracle is None else oracle,
         "weight_scaling": settings["weight_scaling"],
-        "decorrelate": _check_decorrelate(settings["decorrelate"], learner),
+        "decorrelate": _check_decorrelate(settings["decorrelate"], learner, device),
     }  # fmt: skip
 
 
-def _check_decorrelate(asked: object, learner: Learner) -> str | None:
-    """Where the periphery is to apply decorrelation matrices; ``None`` where the initial weights decide."""
+def _check_decorrelate(asked: object, learner: Learner, device: Device) -> str | None:
+    """How the periphery is to apply decorrelation matrices; ``None`` where the initial weights decide."""
     if asked is None:
         return None
     check_choice("decorrelate", asked, decorrelation.FORMS)
-    if asked == "updates" and not learner.decorrelation:
+    if asked != "inputs" and not learner.decorrelation:
         raise ValueError(
-            f"run.decorrelate='updates', but learner {learner.name!r} does not decorrelate: omit it, or set "
+            f"run.decorrelate={asked!r}, but learner {learner.name!r} does not decorrelate: omit it, or set "
             f"learner='{learner.name}:decorrelation=0.001'"
         )
+    decorrelation.check_form("run.decorrelate", str(asked), device)
     return str(asked)
 
 
@@ -262,9 +263,11 @@ def _check_steering(settings: Mapping[str, Any], task: tasks.Task, validated: bo
 def _optimizer(spec: object) -> Optimizer:
     """The optimizer; of what is an argument of the run, the message says so."""
     named, given = optimizers.REGISTRY.parse(spec, {})
-    own = optimizers.REGISTRY.fields(named) if isinstance(named, str) and given else given
     for name in ("weight_decay", "clip"):
-        if name in given and name not in own:
+        if not isinstance(named, str) or name not in given:
+            continue
+        optimizers.REGISTRY.definition(named, given.get("sha256"))  # another file than the recorded is not executed
+        if name not in optimizers.REGISTRY.fields(named):
             raise ValueError(f"optimizer {named!r} has no field {name!r}, which is an argument of the run: {name}=...")
     return optimizers.get(spec)
 

@@ -64,7 +64,10 @@ def _clipped(training: Training) -> list[str]:
     parts = [f"{100 * share:.2g} % of layer {layer + 1}" for layer, share in enumerate(shares) if share]
     if not parts:
         return []
-    return [f"initial weights beyond the range of the device's cells were clipped: {', '.join(parts)}"]
+    return [
+        f"initial weights beyond the range of the device's cells were clipped: {', '.join(parts)}; "
+        "weight_scaling='array' or 'column' lets the span stand for the largest"
+    ]
 
 
 def _fault(training: Training, history: History, chips: Ints) -> str:

@@ -332,9 +332,10 @@ def _call(described: dict[str, Any]) -> str:
 
 
 def _form(config: dict[str, Any]) -> str:
-    """What a rule that decorrelates turns, if that is not its inputs."""
-    turns = config.get("decorrelate", FORMS[isinstance(config["init"], dict)]) == "updates"
-    return ", turning updates" if turns and config["learner"].get("decorrelation") else ""
+    """How a rule that decorrelates does, if its matrices do not merely turn what drives the arrays."""
+    chosen = config.get("decorrelate", FORMS[isinstance(config["init"], dict)])
+    said = {"updates": ", turning updates", "compensated": ", weights compensated for its steps"}
+    return said.get(chosen, "") if config["learner"].get("decorrelation") else ""
 
 
 def _weights(config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -29,9 +29,10 @@ class Scores:
     accuracy : float or numpy.ndarray
         Share of the samples whose class was named; NaN for a regression.
     r2 : float or numpy.ndarray
-        Mean over the outputs of R2 = 1 - sum (y - p)^2 / sum (y - mean y)^2; NaN for a classification.
+        1 - sum (y - p)^2 / sum (y - mean y)^2, sums over samples and outputs, of standardised targets; NaN for a
+        classification.
     r2_by_output : numpy.ndarray
-        R2 of each output, (n_out,); NaN where targets are constant. Empty for a classification.
+        The same of each output, (n_out,); NaN where targets are constant. Empty for a classification.
     confusion : numpy.ndarray
         Samples of each class, a row, that were taken for each class, a column: (classes, classes) int64. Empty for a
         regression.
@@ -74,10 +75,8 @@ def scores(task: Task, outputs: Array, targets: Array) -> Scores:
             len(targets), _of_each(loss), _of_each(accuracy), _of_each(nothing), np.zeros(0),
             confusion if len(outputs) > 1 else confusion[0], classes,
         )  # fmt: skip
-    by_output = np.stack([_r2(of_chip.astype(float), targets.astype(float)) for of_chip in outputs])
-    known = ~np.isnan(by_output)
-    mean = np.where(known, by_output, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    r2 = np.where(known.any(axis=1), mean, np.nan)
+    squares = np.stack([_squares(of_chip.astype(float), targets.astype(float)) for of_chip in outputs])
+    by_output, r2 = _share_explained(squares), _share_explained(squares.sum(axis=2))
     each = by_output if len(outputs) > 1 else by_output[0]
     return Scores(
         len(targets), _of_each(loss), _of_each(nothing), _of_each(r2), each, np.zeros((0, 0), np.int64), ()
@@ -95,10 +94,14 @@ def _confusion(truth: Ints, named: Ints, classes: int) -> Ints:
     return counts
 
 
-def _r2(outputs: Doubles, targets: Doubles) -> Doubles:
-    """R2 of each output."""
-    missed = ((targets - outputs) ** 2).sum(axis=0)
-    spread = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
+def _squares(outputs: Doubles, targets: Doubles) -> Doubles:
+    """Of each output the sums of squares of what was missed, and about the mean of the targets: (2, n_out)."""
+    return np.stack([((targets - outputs) ** 2).sum(axis=0), ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)])
+
+
+def _share_explained(squares: Doubles) -> Doubles:
+    """R2 of such sums, (chips, 2, ...); NaN where the targets never vary."""
+    missed, spread = squares[:, 0], squares[:, 1]
     r2: Doubles = np.where(spread > 0, 1 - missed / np.where(spread > 0, spread, 1), np.nan)
     return r2
 

@@ -11,7 +11,8 @@ Layout (version 3)::
     /history/epoch/NAME    float64, one value per epoch
     /history/step/NAME     float64, one value per update
     /history/diagnostics/NAME  float64, (looks, layers): what was asked for; `update` has the updates done before each
-    /state/PART/NAME       arrays from which the run is resumed, bit for bit (chip, learner, optimizer, progress)
+    /state/PART/NAME       arrays from which the run is resumed, bit for bit (chip, learner, optimizer, progress), and
+                           those by which its task standardises (task)
 
 A file is written in one step and sealed (`noisysim.common.hdf5`); what is read is checked (`noisysim.runs.schema`).
 """

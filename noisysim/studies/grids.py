@@ -155,7 +155,7 @@ class Plan:
         if not 0 < len(values) <= MOST:
             problem = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
             raise ValueError(f"{name} {problem}")
-        labels = [_label(value) if argument != "init" else _source(k, value) for k, value in enumerate(values)]
+        labels = _sources(values) if argument == "init" else [_label(value) for value in values]
         if len({str(label) for label in labels}) < len(labels):
             raise ValueError(f"{name} has a value twice: {listed(labels)}")
         if not all(isinstance(label, (int, float)) for label in labels):
@@ -211,7 +211,8 @@ def _read(name: str, value: object) -> Any:
     if isinstance(value, Mapping):
         if "by" in value and "name" not in value:
             return By(value["by"], {k: v for k, v in value.items() if k != "by"})
-        if name != "init" and any(_several(field, values) for field, values in value.items()):
+        several = name != "init" and any(_several(field, values) for field, values in value.items())
+        if several and not is_in_memory(value):
             return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
     return value.tolist() if isinstance(value, np.ndarray) and name not in ("task", "init") else value
 
@@ -245,6 +246,8 @@ def _label(value: Any) -> Any:
         value = value.item()
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return value
+    if not isinstance(value, (list, tuple)) and is_in_memory(value):
+        return "arrays"
     if isinstance(value, Mapping):
         inside = ",".join(f"{k}={v}" for k, v in value.items() if k != "name")
         return f"{value.get('name')}:{inside}" if inside else str(value.get("name"))
@@ -261,9 +264,14 @@ def _label(value: Any) -> Any:
     return "default" if value is None else str(value)
 
 
-def _source(number: int, value: object) -> str:
-    """The label of initial weights: a law or a path itself, anything else by its number."""
-    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else f"weights {number + 1}"
+def _sources(values: Sequence[Any]) -> list[str]:
+    """Labels of initial weights: a law itself, the name of a file, unless two have it, anything else by its number."""
+    texts = [
+        os.fspath(value) if isinstance(value, (str, os.PathLike)) else f"weights {k + 1}"
+        for k, value in enumerate(values)
+    ]
+    names = [os.path.basename(text) for text in texts]
+    return names if len(set(names)) == len(names) else texts
 
 
 def _described(name: str, value: Any) -> Any:

@@ -109,7 +109,7 @@ def _alone(
         else:
             result = api.run(**arguments, **execution, out=path, progress=False)
         entry = record(key, result, arguments["task"])
-        if options["retention"] and result.status == "finished":
+        if options["retention"] and entry["status"] == "finished":
             later = retention(result, options["retention"], **parts, **execution)
             entry["values"].update({f"{n}_after": later[n].tolist() for n in ("test_loss", "test_accuracy")})
         return entry

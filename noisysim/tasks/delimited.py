@@ -132,7 +132,9 @@ class Delimited:
         """The line of the file on which a row ends, counted from 1; rows are counted from 0."""
         return int(self._lines[row])
 
-    def read(self, names: Sequence[str], labels: Collection[str], encode: bool) -> dict[str, np.ndarray]:
+    def read(
+        self, names: Sequence[str], labels: Collection[str], encode: bool, texts: Collection[str] = ()
+    ) -> dict[str, np.ndarray]:
         """Columns by name: float64 or float32 with NaN, or text with "", where a value is missing.
 
         Parameters
@@ -142,25 +144,28 @@ class Delimited:
             Those that may be text or whole numbers or switches, and are then kept as such.
         encode : bool
             Whether all may be text.
+        texts : collection of str
+            Those that are text, whatever they hold.
 
         Raises
         ------
         ValueError
             If other columns hold text, or lines are longer or shorter than the first.
         """
-        texts = set(labels)
+        as_text = {*labels, *texts}
         while True:
-            parts, strange = self._pass(names, texts)
+            parts, strange = self._pass(names, as_text)
             if not strange:
                 break
             if not encode:
                 advice = "write decimal points" if all(map(_COMMA.search, strange.values())) else ADVICE
                 raise ValueError(f"{self.path}: text where numbers are wanted, in {listed(strange.values())}; {advice}")
-            texts |= strange.keys()  # from the first line again
+            as_text |= strange.keys()  # from the first line again
         if not len(self._lines):
             raise ValueError(f"{self.path} holds no rows")
         columns = {name: np.concatenate(of_name) for name, of_name in parts.items()}
-        return {name: _typed(column) if name in labels else column for name, column in columns.items()}
+        typed = set(labels) - set(texts)
+        return {name: _typed(column) if name in typed else column for name, column in columns.items()}
 
     def _pass(self, names: Sequence[str], texts: Collection[str]) -> tuple[dict[str, list[np.ndarray]], dict[str, str]]:
         """Columns in parts; or those that hold text, and are not among `texts`, with the first of it."""

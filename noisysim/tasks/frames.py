@@ -44,7 +44,9 @@ class Source(Protocol):
     def notes(self) -> list[str]: ...
     @property
     def settled(self) -> dict[str, str]: ...
-    def read(self, names: Sequence[str], labels: Collection[str], encode: bool) -> dict[str, np.ndarray]: ...
+    def read(
+        self, names: Sequence[str], labels: Collection[str], encode: bool, texts: Collection[str] = ()
+    ) -> dict[str, np.ndarray]: ...
     def line(self, row: int) -> int: ...
 
 
@@ -135,11 +137,14 @@ class Frame:
     def _keys(self) -> list[Any]:
         return list(self.source.column_names if hasattr(self.source, "column_names") else self.source.columns)
 
-    def read(self, names: Sequence[str], labels: Collection[str], encode: bool) -> dict[str, np.ndarray]:
-        """Columns by name, see `as_column`: a frame has types, so that nothing depends on which may be text."""
+    def read(
+        self, names: Sequence[str], labels: Collection[str], encode: bool, texts: Collection[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Columns by name, see `as_column`, those of `texts` as text: a frame has types, so that no more is asked."""
         keys = dict(zip(map(str, self._keys), self._keys, strict=True))
         by = self.source.column if hasattr(self.source, "column_names") else self.source.__getitem__
-        return {name: as_column(f"column {name!r}", np.asarray(by(keys[name]))) for name in names}
+        columns = {name: as_column(f"column {name!r}", np.asarray(by(keys[name]))) for name in names}
+        return {n: column.astype(str).astype(object) if n in texts else column for n, column in columns.items()}
 
     def line(self, row: int) -> int:
         """What a row is called, counted from 0."""

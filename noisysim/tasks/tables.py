@@ -104,7 +104,10 @@ def _made(name: str, source: Source, test: Source | None, settings: TableSetting
     if not inputs:
         raise ValueError(f"{source.title}: no column is left for inputs: it has {listed(source.names) or 'none'}")
     sources = [source] if test is None else [source, test]
-    tables = [_read(one, inputs, targets, settings.encode) for one in sources]
+    tables = [_read(source, inputs, targets, settings.encode)]
+    if test is not None:  # what is text in the one is in the other, too
+        texts = [column for column, values in tables[0].items() if values.dtype.kind == "O"]
+        tables.append(_read(test, inputs, targets, settings.encode, texts))
     matrices, columns = _inputs(sources, tables, inputs, notes)
     keys = (("x", "y"),) if test is None else (own.NAMES[:2], own.NAMES[2:])
     arrays, titles = {}, {}
@@ -134,13 +137,15 @@ def _chosen(source: Source, setting: str, text: str) -> list[str]:
     return columns
 
 
-def _read(source: Source, inputs: Sequence[str], targets: Sequence[str], encode: bool) -> dict[str, np.ndarray]:
+def _read(
+    source: Source, inputs: Sequence[str], targets: Sequence[str], encode: bool, texts: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """The columns of a table, none with a value missing, and text only where it may be."""
     wanted = [*inputs, *targets]
     if lacking := [column for column in wanted if column not in source.names]:
         raise ValueError(f"{source.title} has no {columns_of(lacking)}: it has {listed(source.names) or 'none'}")
     try:
-        columns = source.read(wanted, targets, encode)
+        columns = source.read(wanted, targets, encode, texts)
     except TypeError as error:
         raise ValueError(f"{source.title}: {error}") from None
     text = [column for column in inputs if columns[column].dtype.kind == "O"]
@@ -238,10 +243,10 @@ def _matrix(source: Source, columns: Sequence[str]) -> np.ndarray:
         if column not in source.names and (name := next((n for n in source.names if column.startswith(f"{n}=")), "")):
             texts.setdefault(name, []).append(column.removeprefix(f"{name}="))
     numbers = [column for column in columns if not any(f"{n}={t}" == column for n in texts for t in texts[n])]
-    table = _read(source, numbers, list(texts), encode=False)
+    table = _read(source, numbers, list(texts), encode=False, texts=list(texts))
     parts = {name: table[name][:, None] for name in numbers}
     for name, known in texts.items():
-        hot = _one_hot(source, name, table[name].astype(str).astype(object), np.array(known, dtype=object))
+        hot = _one_hot(source, name, table[name], np.array(known, dtype=object))
         parts |= {f"{name}={text}": hot[:, k : k + 1] for k, text in enumerate(known)}
     matrix: np.ndarray = np.concatenate([parts[column] for column in columns], axis=1)
     return matrix

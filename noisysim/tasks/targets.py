@@ -120,7 +120,9 @@ def read_labels(name: str, given: object, n_out: int, classes: Sequence[Label]) 
         raise ValueError(f"{name} must hold labels, (samples,), or one-hot rows of {n_out} classes")
     labels = np.array(classes or range(n_out))
     known = labels if labels.dtype.kind == "U" else labels.astype(np.int64)
-    strange = ~np.isin(column, known) if (known.dtype.kind == "U") == (column.dtype.kind == "U") else np.array([True])
+    if known.dtype.kind == "U" and column.dtype.kind != "U":  # of a table whose labels all look like numbers
+        column = column.astype(str)
+    strange = ~np.isin(column, known) if known.dtype.kind == column.dtype.kind else np.array([True])
     if strange.any():
         first = shown(column[int(strange.argmax())].item())
         raise ValueError(f"{name} holds the label {first}: those that were trained on are {said(labels.tolist())}")

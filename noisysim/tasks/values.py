@@ -147,6 +147,8 @@ def _layout(name: str, shape: tuple[int, ...]) -> tuple[str, str]:
     elif by_channels == (False, True):
         if last < min(first, middle):
             return "nhwc", _settles(name, shape, "nhwc", "nchw")
+        if first < min(middle, last):
+            return "nchw", _settles(name, shape, "nchw", "nhwc")
     elif middle == last != first:
         return "nchw", _settles(name, shape, "nchw", "nhwc")
     raise ValueError(

@@ -51,6 +51,7 @@ def live(chip, x, changes, drives):
         for o in chip.passes(x, drives, training=True):
             seen += [np.array(a) for a in (*o.inputs, *o.activities)]
         chip.program(change)
+        chip.decorrelate(chip.forward(x).inputs, 0.02)
     chip.wait(3600.0)
     if "targets" in chip.offers:
         chip.normalise()
@@ -58,10 +59,20 @@ def live(chip, x, changes, drives):
 
 
 PLAIN, MAPPED = {"decorrelate": True}, {"decorrelate": "updates", "weight_scaling": "column"}
+COMPENSATED = {"decorrelate": "compensated"}
 
 
 @pytest.mark.parametrize("net", [[13, 9, 4], CONV], ids=["dense", "conv"])
-@pytest.mark.parametrize(("device", "more"), [*((d, PLAIN) for d in DEVICES), ("ideal", MAPPED), ("tiles", MAPPED)])
+@pytest.mark.parametrize(
+    ("device", "more"),
+    [
+        *((d, PLAIN) for d in DEVICES),
+        ("ideal", MAPPED),
+        ("tiles", MAPPED),
+        ("ideal", COMPENSATED),
+        ("pcm", COMPENSATED),
+    ],
+)
 def test_each_chip_is_what_it_is_alone(monkeypatch, device, more, net):
     rng = np.random.default_rng(1)
     made = Chip(net, DEVICES[device], seed=3, bias=True, chips=CHIPS, **more)

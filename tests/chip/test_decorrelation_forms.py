@@ -9,6 +9,7 @@ import pytest
 import noisysim
 from noisysim import Chip, Drive, batch_norm, conv, learners, pool
 from noisysim.chip.chip import restore, snapshot
+from noisysim.chip.decorrelation import FORMS
 from noisysim.compute import losses
 
 import naive
@@ -58,10 +59,11 @@ def close(one, other, tolerance=2e-5):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(np.abs(b).max(), 1e-6))
 
 
+@pytest.mark.parametrize("form", ["updates", "compensated"])
 @pytest.mark.parametrize("bias", [False, True])
-def test_updates_are_those_of_compensated_weights(bias):
+def test_updates_are_those_of_compensated_weights(bias, form):
     """Three updates, each with a step of R, against W <- (W + dW) R R'^-1."""
-    chip = Chip(SIZES, "ideal", "tanh", "updates", 3, bias=bias)
+    chip = Chip(SIZES, "ideal", "tanh", form, 3, bias=bias)
     x, _, _ = drawn(chip, 20)
     weights = [w.astype(float) for w in chip.oracle(None).weights]
     rotations, rate = [np.eye(n) for n in SIZES[:-1]], 0.05
@@ -83,20 +85,45 @@ def test_updates_are_those_of_compensated_weights(bias):
             weights[layer] = w
     assert not np.allclose(rotations[0], np.eye(SIZES[0]), atol=0.05)
     close(chip.oracle(None).rotations, rotations, 1e-4)
+    if form == "compensated":
+        close(chip.oracle(None).weights, weights, 1e-4)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_decorrelation_alone_moves_no_output(net, backend):
     found = {}
-    for form in ("inputs", "updates"):
+    for form in FORMS:
         chip = Chip(net, "ideal", "tanh", form, 1, backend, bias=True, chips=2)
         x, _, _ = drawn(chip, 8)
         before = host(chip.forward(x).output).copy()
         for _ in range(5):
-            chip.decorrelate(chip.forward(x).inputs, 0.02)
+            chip.decorrelate(chip.forward(x).inputs, 0.002)
         found[form] = np.abs(host(chip.forward(x).output) - before).max()
-    assert found["updates"] == 0 < 1e-3 < found["inputs"]
+    assert found["updates"] == 0 <= found["compensated"] < 2e-5 < 1e-3 < found["inputs"]
+
+
+def test_compensation_is_a_write():
+    """Its cells are counted, and of a device whose controller keeps no weights it is refused."""
+    chip = Chip(SIZES, "crossbar", decorrelate="compensated", seed=1)
+    x, _, _ = drawn(chip, 40)
+    chip.decorrelate(chip.forward(x).inputs, 0.05)
+    assert chip.cost.cells_programmed > 0 == chip.cost.updates
+    said = (
+        r"decorrelate='compensated' needs a write controller .* 'rpu' is written by pulses in open loop: use 'updates'"
+    )
+    with pytest.raises(ValueError, match=rf"^{said}"):
+        Chip(SIZES, "rpu", decorrelate="compensated")
+    with pytest.raises(ValueError, match=rf"^run\.{said}"):
+        noisysim.run("digits", device="rpu", decorrelate="compensated")
+    Chip(SIZES, "rpu:verify_pulses=3", decorrelate="compensated")
+
+
+def test_a_step_without_an_inverse_leaves_the_weights():
+    chip = Chip((2, 2), "ideal", decorrelate="compensated", init="glorot")
+    before = [w.copy() for w in chip.oracle(None).weights]
+    chip.decorrelate([np.ones((4, 2), np.float32)], 1.0)  # I - C is singular
+    np.testing.assert_array_equal(chip.oracle(None).weights, before)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -10,7 +10,7 @@ from noisysim import Chip, Drive, batch_norm, conv, devices, pool
 from noisysim.chip.chip import restore, snapshot
 from noisysim.chip.given_weights import Given, recorded
 from noisysim.common import named_arrays
-from noisysim.networks.weight_matching import grouped, ordered
+from noisysim.networks.weight_matching import grouped, ordered, placed
 
 import cell_device as cells
 
@@ -325,6 +325,8 @@ def test_a_file_without_an_order_is_told_by_names_and_shapes(order, tmp_path):
     named_arrays.write(tmp_path / "w.safetensors", named)
     chip = Chip(NORMED, "ideal", bias=True, init=tmp_path / "w.safetensors")
     np.testing.assert_allclose(chip.forward(X).output, network(X, weights, biases, functions), rtol=1e-4, atol=1e-4)
+    folded = Chip(IMAGES, "ideal", bias=True, init=tmp_path / "w.safetensors")
+    np.testing.assert_allclose(folded.forward(X).output, chip.forward(X).output, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("keras", [False, True])
@@ -397,6 +399,33 @@ def test_layers_are_taken_in_the_order_of_their_names(names, in_order, expected)
     features = ["features.0", "features.3", "features.10", "classifier.1"]
     found = ordered(groups, in_order, lambda order: [g.name for g in order] == features)
     assert [group.name for group in found] == (expected or features)
+
+
+PRODUCTS = {"conv1": 3, "conv2": 4, "fc1": 4, "fc2": 2}
+PLACES = {
+    "behind their layers": (["conv1", "n1", "conv2", "fc1", "n2", "fc2"], (3, 4), True, (), [0, 2]),
+    "a file tells no order": (["conv1", "conv2", "fc1", "n1", "n2", "fc2"], (3, 4), False, (0, 1), [0, 1]),
+    "as many as hidden layers": (["n1", "n2", "n3", "conv1", "conv2", "fc1", "fc2"], (3, 4, 4), True, (), [0, 1, 2]),
+    "by their units": (["conv1", "conv2", "fc1", "fc2", "n1", "n2"], (3, 2), False, (), [0, 3]),
+    "as the network's": (["n1", "conv1", "conv2", "fc1", "fc2"], (4,), True, (2,), [2]),
+    "several fit": (["n1", "conv1", "conv2", "fc1", "fc2"], (4,), True, (), None),
+    "none fits": (["n1", "conv1", "conv2", "fc1", "fc2"], (7,), True, (0,), None),
+}
+
+
+@pytest.mark.parametrize(("order", "units", "in_order", "normed", "expected"), PLACES.values(), ids=PLACES)
+def test_normalisations_belong_to_layers(order, units, in_order, normed, expected):
+    arrays = {f"{name}.weight": np.zeros((n, 2)) for name, n in PRODUCTS.items()}
+    arrays |= {f"n{k + 1}.running_mean": np.zeros(n) for k, n in enumerate(units)}
+    parts = {name: key for key in arrays for name in order if key.startswith(f"{name}.")}
+    groups = grouped({parts[name]: arrays[parts[name]] for name in order})
+    if expected is None:
+        with pytest.raises(ValueError, match="which layers n1 normalise does not follow"):
+            placed(groups, in_order, range(3), normed)
+        return
+    products = placed(groups, in_order, range(3), normed)
+    assert [k for k, group in enumerate(products) if group.norm] == expected
+    assert [group.norm.name for group in products if group.norm] == [f"n{k + 1}" for k in range(len(units))]
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

@@ -115,6 +115,24 @@ def test_an_error_is_one_line_and_exit_code_1(tmp_path):
 # --- run ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_run_starts_from_a_file_of_weights(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("w.npz", **{"fc1.weight": rng.normal(size=(5, 6)), "fc2.weight": rng.normal(size=(3, 5))})
+    words = [*FAST, "--init", "w.npz", "--device", "crossbar", "--learner", "np", "--out", "run.h5"]
+    code, out, _ = call(*words[:1], "student-teacher:n_in=6,n_out=3,n_train=40,n_test=10", *words[2:])
+    assert code == 0
+    assert re.search(r"weights +from w\.npz \[[0-9a-f]{12}\]", out)
+    assert call("run", "--config", "run.h5", "--out", "again.h5")[0] == 0
+    assert same("run.h5", "again.h5")
+    assert '"from": "file"' in call("show", "run.h5", "--config")[1]
+    code, out, err = call("run", "--config", "run.h5", "--layers", "4", "--out", "other.h5")
+    assert (code, out) == (1, "")
+    assert "init: layer 1's weights ('fc1') must be (4, 6), not (5, 6)" in err
+    assert len(err.splitlines()) == 1
+    assert not Path("other.h5").exists()
+
+
 def test_words_become_arguments(call, tmp_path):
     """Every argument said on the command line is the one that `noisysim.run` gets."""
     words = shlex.split(

@@ -1,10 +1,13 @@
 """Parts of every kind from users' files and from installed packages: listed, used, described and found again."""
 
+import copy
 import importlib
 import inspect
 import json
+import pickle
 import re
 import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -207,6 +210,39 @@ def test_a_part_from_a_file_is_described_and_found_again(files, kind):
     Path(f"my_{kind}.py").write_text(SOURCES[kind] + "\nraise SystemExit('executed')\n")
     with pytest.raises(ValueError, match="is not the one recorded"):
         registry.get(described)
+
+
+CHILD = """
+import json, pickle, sys
+from pathlib import Path
+parts = pickle.loads(Path(sys.argv[1]).read_bytes())
+print(json.dumps({kind: [type(part).__name__, str(part).partition(" at ")[0]] for kind, part in parts.items()}))
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_parts_from_files_are_unpickled_in_other_processes(files, there):
+    """By their record, since no other process has their modules; without the file, by the source in it."""
+    parts = {kind: REGISTRIES[kind].get(with_setting(kind, f"my_{kind}.py")) for kind in KINDS if kind != "task"}
+    Path("parts.pickle").write_bytes(pickle.dumps(parts))
+    if not there:
+        for kind in KINDS:
+            Path(f"my_{kind}.py").unlink()
+    said = subprocess.run([sys.executable, "-c", CHILD, "parts.pickle"], check=True, capture_output=True, text=True)
+    expected = {kind: [type(part).__name__, str(part).partition(" at ")[0]] for kind, part in parts.items()}
+    assert json.loads(said.stdout) == expected
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "task"])
+def test_a_part_from_a_file_is_copied_as_it_was_loaded(files, kind):
+    registry = REGISTRIES[kind]
+    part = registry.get(with_setting(kind, f"my_{kind}.py"))
+    Path(f"my_{kind}.py").write_text("raise SystemExit('executed')\n")
+    for other in (copy.deepcopy(part), pickle.loads(pickle.dumps(part))):
+        assert type(other) is type(part)
+        assert registry.describe(other) == registry.describe(part)
+    built_in = registry.get(next(iter(name for name in registry.names() if name != f"my_{kind}")))
+    assert registry.describe(pickle.loads(pickle.dumps(built_in))) == registry.describe(built_in)
 
 
 @pytest.fixture

@@ -119,6 +119,7 @@ SETTINGS = {
     "glorot": {"init": "glorot"},
     "zero": {"init": "zero"},
     "scaled": {"weight_scaling": "column", "bias": True},
+    "compensated": {"decorrelate": "compensated", "learner": "danp:decorrelation=0.1", "bias": True},
     "turned updates": {"decorrelate": "updates", "learner": "danp:decorrelation=0.1", "bias": True},
     "oracle": {"oracle": True},
 }  # fmt: skip

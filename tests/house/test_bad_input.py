@@ -177,7 +177,7 @@ RUN = {
     ),
     "weight-scaling-switch": ({"weight_scaling": True}, ValueError, "unknown weight_scaling True"),
     "decorrelate": ({"decorrelate": "update"}, ValueError, r"unknown decorrelate 'update'; did you mean 'updates'\?"),
-    "decorrelate-switch": ({"decorrelate": True}, ValueError, r"unknown decorrelate True \(known: inputs, updates\)"),
+    "decorrelate-switch": ({"decorrelate": True}, ValueError, r"unknown decorrelate True \(known: inputs, updates, c"),
     "decorrelate-alone": (
         {"decorrelate": "updates", "learner": "anp"}, ValueError,
         r"run\.decorrelate='updates', but learner 'anp' does not decorrelate: .*learner='anp:decorrelation=0\.001'",

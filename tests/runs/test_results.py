@@ -76,7 +76,7 @@ def test_the_layout_is_the_documented_one(path, result):
             assert (file[f"history/epoch/{name}"].dtype, file[f"history/epoch/{name}"].shape) == (np.float64, (3,))
         assert file["history/step/train_loss"].shape == (12,)
         assert file["history/step/train_loss"].dtype == np.float64
-        assert set(file["state"]) == {"chip", "learner", "optimizer", "progress"}
+        assert set(file["state"]) == {"chip", "learner", "optimizer", "progress", "task"}
         assert file["state/chip/weights"].shape == (6 * 5 + 5 * 3,)
 
 

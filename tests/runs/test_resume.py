@@ -78,6 +78,9 @@ CASES = {
     "danp-crossbar-turned": {
         "device": "crossbar", "learner": "danp:decorrelation=0.05", "decorrelate": "updates", "bias": True,
     },
+    "danp-crossbar-compensated": {
+        "device": "crossbar", "learner": "danp:decorrelation=0.05", "decorrelate": "compensated",
+    },
     "danp-crossbar-scaled-given": {
         "device": "crossbar", "learner": "danp:decorrelation=0.05", "weight_scaling": "column",
         "init": [np.linspace(-0.3, 0.2, 30).reshape(5, 6), np.linspace(0.1, -0.1, 50).reshape(10, 5)],

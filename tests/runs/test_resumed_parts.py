@@ -121,7 +121,7 @@ def interrupted(**given):
 
 def asked(allow_other_source=False, **parts):
     """What `noisysim.resume` finds out before it continues."""
-    every = dict.fromkeys(("task", "device", "learner", "optimizer", "activation"))
+    every = dict.fromkeys(("task", "device", "learner", "optimizer", "activation", "loss"))
     parts = {**every, "diagnostics": [], **parts}
     return recorded_config(storage.read(Path("run.h5")), Path("run.h5"), parts, None, allow_other_source)
 

@@ -14,6 +14,7 @@ from noisysim import Chip, devices, learners, tasks
 from noisysim.chip import chip, weight_laws
 from noisysim.runs import config
 from noisysim.runs.api import ARGUMENTS
+from noisysim.runs.arguments import UNUSED
 from noisysim.runs.history import EPOCH
 
 SAMPLED = [name for name in learners.names() if hasattr(learners.get(name), "samples")]
@@ -287,7 +288,7 @@ def test_a_stored_configuration_is_complete_and_runs_again(tmp_path):
     again = noisysim.run(**config.read(tmp_path / "a.h5", ARGUMENTS), progress=False)
     assert same_bits(again, first)
     assert set(first.config) == set(ARGUMENTS) - {
-        "data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress",
+        "data", "threads", "out", "overwrite", "checkpoint_seconds", "until", "progress", "loss", *UNUSED,
     }  # fmt: skip
 
 

@@ -99,6 +99,21 @@ def test_a_network_keeps_what_it_had_learned():
     assert chip.clipped == [0, 0]
 
 
+class Tensor:
+    """An array of another library."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def test_arrays_of_other_libraries_are_taken_as_they_are():
+    state = {f"fc{k + 1}.weight": Tensor(w) for k, w in enumerate(W)}
+    same(run(init=state), run(init=W))
+
+
 def test_runs_side_by_side_start_alike():
     given = {"init": W, "device": "crossbar", "learner": "np", "task": DATA}
     together = run_side_by_side([1, 2], **{**SETTINGS, **given})
@@ -230,6 +245,12 @@ def test_a_run_says_what_was_clipped_and_says_it_again_when_resumed(tmp_path, mo
     assert run_side_by_side([0], **{**SETTINGS, **given})[0].warnings == whole.warnings
 
 
+def test_a_run_whose_weights_are_scaled_to_the_span_clips_nothing():
+    large = [W[0], 100 * W[1]]
+    result = run(init=large, device="crossbar", learner="np", weight_scaling="array")
+    assert not any("clipped" in text for text in result.warnings)
+
+
 @pytest.mark.parametrize("init", ["he", W])
 def test_a_run_whose_weights_fit_says_nothing_of_it(init):
     assert not any("clipped" in text for text in run(init=init, device="crossbar", learner="np").warnings)
@@ -342,7 +363,10 @@ def test_which_initial_weights_are_an_axis(file):
         assert Plan({"init": init}).axes == {}
         assert Plan({"init": init}).at({})["init"] is init
     axes = Plan({"init": ["he", str(file), file.with_name("v.npz"), {"0.weight": W[0]}, chip]}).axes
-    assert axes == {"init": ["he", str(file), str(file.with_name("v.npz")), "weights 4", "weights 5"]}
+    assert axes == {"init": ["he", "w.npz", "v.npz", "weights 4", "weights 5"]}
+    assert Plan({"init": ["a/w.npz", "b/w.npz"]}).axes == {"init": ["a/w.npz", "b/w.npz"]}
+    with pytest.raises(ValueError, match=r"init has a value twice: w\.npz"):
+        Plan({"init": ["w.npz", "w.npz"]})
 
 
 def test_arguments_of_a_study_are_plain(file):
@@ -366,6 +390,21 @@ def test_a_sweep_over_initial_weights(file, tmp_path):
     found = study.data["test_loss"].values
     alone = [run(**{**given, "init": init}).history["test_loss"][-1] for init in ("he", file, arrays)]
     np.testing.assert_array_equal(found, alone)
+    page = report(study, tmp_path / "study.html").read_text()
+    assert all(label in page for label in ("he", "w.npz", "weights 3"))
+
+
+def test_a_study_of_two_files_is_reported(file, tmp_path):
+    """What their records have in common is no record."""
+    pytest.importorskip("distributed")
+    pytest.importorskip("xarray")
+    named_arrays.write(tmp_path / "v.npz", {"0.weight": -W[0], "1.weight": W[1]})
+    inits = [str(file), str(tmp_path / "v.npz")]
+    given = {"layers": [5], "batch_size": 12, "epochs": 1, "learning_rate": 0.01, "learner": "np", "init": inits}
+    study = noisysim.sweep(TASK, out=tmp_path / "study.h5", workers=1, progress=False, **given)
+    page = report(study, tmp_path / "study.html").read_text()
+    assert all(path in page for path in inits)
+    assert f"init = {json.dumps(inits)}" in study.toml()
 
 
 # --- convolutions ---------------------------------------------------------------------------------------------------

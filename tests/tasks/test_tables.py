@@ -157,6 +157,22 @@ def test_text_becomes_one_hot_columns_if_it_is_asked_for(tmp_path):
             use()
 
 
+def test_what_looks_like_a_number_is_text_where_the_first_table_has_text(tmp_path):
+    codes, kinds = np.array(["01", "02", "A1"])[KIND], np.array(["1", "2", "x"])[KIND]
+    plain = KIND < 2
+    first = write(tmp_path / "first.csv", {"code": codes, "a": NUMBERS[:, 0], "y": kinds})
+    second = write(tmp_path / "second.csv", {"code": codes[plain], "a": NUMBERS[plain, 0], "y": kinds[plain]})
+    task = tasks.get(f"{first}:encode=True,test={second}")
+    assert task.classes == ("1", "2", "x")
+    assert task.columns == ("code=01", "code=02", "code=A1", "a")
+    assert np.array_equal(task.test.inputs, task.train.inputs[plain])
+    assert np.array_equal(task.test.targets, task.train.targets[plain])
+    x, y = tables.read_further(second, task.columns, "y")
+    again = further_split(task, x, y)
+    assert np.array_equal(again.inputs, task.test.inputs)
+    assert np.array_equal(again.targets, task.test.targets)
+
+
 def test_a_second_file_is_the_test_split(tmp_path):
     train = write(tmp_path / "train.csv", {name: column[:40] for name, column in COLUMNS.items()})
     backwards = {name: column[40:] for name, column in reversed(COLUMNS.items())}
@@ -418,7 +434,7 @@ def test_other_labels_are_other_data():
     ("y", "further", "message"),
     [
         (KINDS[KIND], ["setosa", "rose"] * 30, "y holds the label 'rose': those that were trained on are 'setosa', 'v"),
-        (KINDS[KIND], KIND, "y holds the label 0: those that were trained on are 'setosa'"),
+        (KINDS[KIND], KIND, "y holds the label '0': those that were trained on are 'setosa'"),
         (KIND, KINDS[KIND], "y holds the label 'setosa': those that were trained on are 0, 1, 2"),
         (KIND, KIND + 1, "y holds the label 3"),
         (KIND, NUMBERS[:, 0], r"y must hold labels, \(samples,\), or one-hot rows of 3 classes"),
@@ -551,6 +567,34 @@ def test_the_command_line_takes_tables(tmp_path, monkeypatch, capsys):
     assert "CRC-32 of the arrays" in page
 
 
+def test_the_trained_chip_answers_in_the_words_of_the_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "own.csv")
+    run = {**RUN, "epochs": 60, "learning_rate": 0.02}
+    noisysim.run("own.csv:target=species,encode=True", **run, out="run.h5")
+    result = noisysim.load("run.h5")
+    answers = result.predict("own.csv")
+    assert answers.tolist() == result.predict(PlainFrame(COLUMNS)).tolist()
+    right = answers == COLUMNS["species"]
+    assert right.mean() > 0.6
+    scores = result.test("own.csv:target=species")
+    assert scores.classes == tuple(KINDS)
+    assert scores.accuracy == pytest.approx(right.mean())
+    assert scores.confusion.sum(axis=1).tolist() == [20, 20, 20]
+    by_hand = [[int(((COLUMNS["species"] == a) & (answers == b)).sum()) for b in KINDS] for a in KINDS]
+    assert scores.confusion.tolist() == by_hand
+
+
+def test_values_are_answered_in_their_units(tmp_path):
+    y = 5000 + 800 * NUMBERS[:, 0]
+    path = write(tmp_path / "own.csv", {"a": NUMBERS[:, 0], "b": NUMBERS[:, 1], "y": y})
+    result = noisysim.run(str(path), **{**RUN, "epochs": 60, "learning_rate": 0.02})
+    answers = result.predict(path)[:, 0]
+    r2 = 1 - np.square(y - answers).sum() / np.square(y - y.mean()).sum()
+    assert r2 > 0.9
+    assert result.test(f"{path}:target=y").r2 == pytest.approx(r2, abs=1e-4)
+
+
 def test_studies_learn_tables(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.chdir(tmp_path)
@@ -565,6 +609,17 @@ def test_studies_learn_tables(tmp_path, monkeypatch):
         assert name in str(study)
         alone = noisysim.run(task, **RUN, seed=1)
         assert float(study.data["test_loss"].sel(seed=1).values.ravel()[-1]) == alone.history["test_loss"][-1]
+
+
+def test_targets_of_a_study_of_a_frame_are_fitted_together():
+    """A list in a table of settings is an axis, except beside a frame."""
+    pytest.importorskip("distributed")
+    run = {name: value for name, value in RUN.items() if name != "progress"}
+    frame = {"frame": PlainFrame(without("city", "species")), "target": ["a", "c"]}
+    study = noisysim.sweep(frame, **{**run, "layers": [[5]]}, seed=[0], workers=1)
+    assert "target" not in study.axes
+    alone = noisysim.run(frame, **RUN)
+    assert float(study.data["test_loss"].values.ravel()[-1]) == alone.history["test_loss"][-1]
 
 
 def test_delimited_files_are_named_by_line(tmp_path):

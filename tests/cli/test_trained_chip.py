@@ -1,0 +1,118 @@
+"""The commands that use the trained chip of a run: test, predict, weights."""
+
+import csv
+import io
+import sys
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import cli
+from noisysim.common import named_arrays
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(120, 3)).round(3)
+KINDS = np.array(["ant", "bee"])[(X[:, 0] > X[:, 1]).astype(int)]
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """The command line in this process: its exit code, and what it says on standard output and standard error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+        code = leaving.value.code or 0
+        out, err = capsys.readouterr()
+        return (1, out, f"{err}{code}\n") if isinstance(code, str) else (code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A table of samples with text labels, and a run that learned it."""
+    place = tmp_path_factory.mktemp("cli")
+    lines = ["a,b,c,kind", *(f"{a},{b},{c},{kind}" for (a, b, c), kind in zip(X, KINDS, strict=True))]
+    (place / "t.csv").write_text("\n".join(lines) + "\n")
+    noisysim.run(f"{place / 't.csv'}:target=kind", layers=[5], learner="bp", learning_rate=0.01, epochs=15, seed=1,
+                 progress=False, out=place / "run.h5")  # fmt: skip
+    return place
+
+
+def test_a_test_prints_what_the_result_gives(folder, call):
+    result = noisysim.load(folder / "run.h5")
+    assert call("test", folder / "run.h5") == (0, f"{result.test()}\n", "")
+    said = call("test", folder / "run.h5", "--task", folder / "t.csv", "--n-reads", 3)
+    assert said == (0, f"{result.test(folder / 't.csv', n_reads=3)}\n", "")
+    assert "120 samples" in said[1]
+    chip = result.chip()
+    chip.wait(100.0)
+    assert call("test", folder / "run.h5", "--wait", 100)[1] == f"{result.test(chip=chip)}\n"
+
+
+def test_predictions_are_printed_or_written_as_csv(folder, call, tmp_path):
+    result = noisysim.load(folder / "run.h5")
+    code, out, err = call("predict", folder / "run.h5", folder / "t.csv")
+    assert (code, err) == (0, "")
+    assert [row["label"] for row in csv.DictReader(io.StringIO(out))] == result.predict(X).tolist()
+    np.save(tmp_path / "x.npy", X)
+    code, out, err = call("predict", folder / "run.h5", tmp_path / "x.npy", "--proba", "-o", tmp_path / "p.csv")
+    assert (code, out, err) == (0, f"{tmp_path / 'p.csv'}\n", "")
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["p(ant)", "p(bee)"]
+    shares = [[float(value) for value in row.values()] for row in rows]
+    np.testing.assert_allclose(shares, result.predict(X, proba=True))
+    assert call("predict", folder / "run.h5", tmp_path / "x.npy", "-o", tmp_path / "p.csv")[0] == 1
+    assert call("predict", folder / "run.h5", tmp_path / "x.npy", "-o", tmp_path / "p.csv", "--overwrite")[0] == 0
+
+
+def test_answers_of_several_chips_and_of_values_have_columns_of_their_own(call, tmp_path):
+    values = np.stack([X[:, 0] + 1000, X[:, 1] - 5], axis=1)
+    noisysim.run((X, values), layers=[5], epochs=2, chips=2, progress=False, out=tmp_path / "run.h5")
+    np.save(tmp_path / "x.npy", X)
+    code, out, _ = call("predict", tmp_path / "run.h5", tmp_path / "x.npy")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert (code, rows[0]) == (0, ["y0 (chip 0)", "y1 (chip 0)", "y0 (chip 1)", "y1 (chip 1)"])
+    found = np.array(rows[1:], float).reshape(120, 2, 2)
+    np.testing.assert_allclose(found.swapaxes(0, 1), noisysim.load(tmp_path / "run.h5").predict(X))
+
+
+@pytest.mark.parametrize("ending", named_arrays.FORMATS)
+def test_weights_are_written_by_name(folder, call, tmp_path, ending):
+    out = tmp_path / f"w{ending}"
+    assert call("weights", folder / "run.h5", out) == (0, f"{out}\n", "")
+    expected = noisysim.load(folder / "run.h5").chip(oracle=True).weights()
+    written = named_arrays.read(out)
+    assert list(written) == list(expected) == ["0.weight", "1.weight"]
+    assert all((written[name] == expected[name]).all() for name in expected)
+    code, _, said = call("weights", folder / "run.h5", out)
+    assert (code, "exists" in said) == (1, True)
+    again = noisysim.run(f"{folder / 't.csv'}:target=kind", layers=[5], device="ideal", init=out, epochs=1,
+                         progress=False)  # fmt: skip
+    assert again.config["init"]["path"] == str(out)
+
+
+WRONG = {
+    "no-run": (("test", "none.h5"), "no result file none.h5"),
+    "task": (("test", "run.h5", "--task", "digit"), "unknown task 'digit'; did you mean 'digits'"),
+    "wait": (("test", "run.h5", "--wait", "-1"), "seconds must be a number from 0"),
+    "samples": (("predict", "run.h5", "none.csv"), "no file 'none.csv'"),
+    "ending": (("predict", "run.h5", "t.txt"), "samples must be in a file .csv"),
+    "reads": (("predict", "run.h5", "t.csv", "--n-reads", "0"), "n_reads must be a whole number from 1"),
+    "folder": (("predict", "run.h5", "t.csv", "-o", "none/x.csv"), "there is no folder"),
+    "weights": (("weights", "run.h5", "w.pt"), "ends in .npz or .safetensors, not 'w.pt'"),
+    "study": (("weights", "t.csv", "w.npz"), "is not a whole noisysim result file"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)
+def test_mistakes_are_one_line(folder, call, monkeypatch, words, said):
+    monkeypatch.chdir(folder)
+    code, out, err = call(*words)
+    assert code == 1
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert said in err
