@@ -98,4 +98,5 @@ def _judge(batch: Any, targets: Floats | None, drives: Sequence[Drive], observed
     """Give the observations their losses, and the output errors that were asked for."""
     for observation, drive in zip(observed, drives, strict=True):
         observation.loss = None if targets is None else batch.loss(observation.output, targets)
-        observation.output_error = batch.loss.error(observation.output, targets) if drive.output_error else None
+        error = batch.loss.output_error(observation.output, targets) if drive.output_error else None
+        observation.output_error = error

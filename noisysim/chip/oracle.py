@@ -73,7 +73,7 @@ class Oracle:
             if self._batch.loss.error is None:
                 raise ValueError(f"the loss {self._batch.loss.name!r} has no derivative: there is no true gradient")
             targets = self._put(self._batch.targets)
-            error = self._batch.loss.error(observation.output, targets)
+            error = self._batch.loss.output_error(observation.output, targets)
         signals = layered.empty([a.shape for a in observation.activities], self._xp)
         signals[-1][...] = self._put(error)
         for layer in range(len(signals) - 1, 0, -1):

@@ -274,7 +274,7 @@ class Registry(Generic[D, T]):
         definition, cls = self._built_in.get(name), recorded["class"]
         qualname = getattr(definition, "__qualname__", name)
         if definition is None or cls != f"{self._form.module(definition)}.{qualname}":
-            call = f"{cls.rpartition('.')[2]}(...)"
+            call = cls.rpartition(".")[2] + ("" if self._form.nouns == "functions" else "(...)")
             call = f"{self.kind}s=[{call}]" if self.kind in ("diagnostic", "callback") else f"{self.kind}={call}"
             reason = f"{self.kind} {name!r} was an object of class {cls}, which no name finds"
             raise ValueError(f"{reason}: give it again, {call}")

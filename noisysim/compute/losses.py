@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.common import identity
 from noisysim.common.function_parts import FunctionPairs
 from noisysim.common.registry import Registry
 from noisysim.common.texts import one_line
 from noisysim.common.types import Doubles, Floats
-from noisysim.common.user_files import entry_points, split
+from noisysim.common.user_files import UserError, entry_points, split
 from noisysim.compute import backends
 
 
@@ -29,9 +30,10 @@ class Loss(NamedTuple):
     ----------
     name : str
     value : callable
-        ``value(output, targets) -> (batch,)`` float64.
+        ``value(output, targets) -> (batch,)`` float64. `Loss` itself is called as this is.
     error : callable or None
-        ``error(output, targets) -> (batch, n_out)`` float32, the derivative with respect to the output.
+        ``error(output, targets) -> (batch, n_out)`` float32, the derivative with respect to the output; asked for by
+        `output_error`.
     of_best_constant : callable, optional
         ``of_best_constant(shares) -> float``: the mean loss of the best constant output for classes of which each has
         a share above 0 of the samples. Studies judge by it whether a run learned anything; without it they do not.
@@ -44,7 +46,29 @@ class Loss(NamedTuple):
 
     def __call__(self, output: Floats, targets: Floats) -> Any:
         """The loss of each sample."""
-        return self.value(output, targets)
+        return self._ask("value", self.value, output, targets)
+
+    def output_error(self, output: Floats, targets: Floats) -> Any:
+        """The derivative with respect to the output; there must be one."""
+        assert self.error is not None
+        return self._ask("error", self.error, output, targets)
+
+    def _ask(self, what: str, function: Callable[[Any, Any], Any], output: Floats, targets: Floats) -> Any:
+        """What a function gives: of a user's own from copies of its arguments, checked each time."""
+        if not identity.is_outside(function.__module__):
+            return function(output, targets)
+        xp = backends.backend_of(output).xp
+        try:
+            returned = xp.asarray(function(output.copy(), targets.copy()))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise UserError(f"loss {self.name!r}: the {what} raised {reason}") from error
+        shape = output.shape[:1] if what == "value" else output.shape
+        if returned.shape != shape or returned.dtype.kind != "f":
+            needed = f"{'float64' if what == 'value' else 'float32'} of shape {shape}"
+            kind = f"{returned.dtype} {returned.shape}"
+            raise UserError(f"loss {self.name!r}: the {what} of outputs {output.shape} must be {needed}, not {kind}")
+        return returned
 
 
 LossSpec = str | Mapping[str, Any] | Loss | Callable[[Any, Any], Any]

@@ -134,7 +134,7 @@ def _recovers_targets(loss: object) -> bool:
     targets = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     if not isinstance(loss, losses.Loss) or loss.error is None:
         return False
-    return bool(np.allclose(loss.error(output, loss.error(output, targets)), targets, atol=1e-5))
+    return bool(np.allclose(loss.output_error(output, loss.output_error(output, targets)), targets, atol=1e-5))
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ class LGFGA(FGA):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         loss, first = losses.get(state.loss), observations[0]
-        assert loss.error is not None  # and error(y, t) is its own inverse in t (_recovers_targets)
-        state.work["targets"] = loss.error(first.output, state.xp.ascontiguousarray(first.output_error))
+        # error(y, t) is its own inverse in t (_recovers_targets)
+        state.work["targets"] = loss.output_error(first.output, state.xp.ascontiguousarray(first.output_error))
         state.work["errors"], state.work["outputs"] = [], []
         terms = super().estimate(state, observations, oracle)
         if self._readouts(state):
@@ -192,9 +192,7 @@ class LGFGA(FGA):
                 algebra.product,
                 matrices=[Layered(state.memory["readouts"], shapes)[layer]], chips=state.chips, transposed=True,
             )  # fmt: skip
-            loss = losses.get(state.loss)
-            assert loss.error is not None
-            error = loss.error(read(outputs), state.work["targets"])
+            error = losses.get(state.loss).output_error(read(outputs), state.work["targets"])
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
             moved = [read(u.reshape(len(u), -1)) for u in drawn]

@@ -60,7 +60,7 @@ _SAME = {
 }  # fmt: skip
 """Other names of these functions, and of such as have the same derivative."""
 _MODULES = (np, math)
-_FLAT = (ast.Constant, ast.Compare, ast.BoolOp)
+_FLAT = (ast.Constant, ast.Compare)
 """Expressions that do not change where they have a derivative."""
 
 
@@ -116,10 +116,12 @@ class _Function:
         if not isinstance(tree, ast.FunctionDef):
             raise UserError(f"{self._where()}: {function.__name__} is not written with def: give its derivative")
         self.tree = tree
-        self.arguments = [argument.arg for argument in tree.args.args]
+        self.arguments = [argument.arg for argument in (*tree.args.posonlyargs, *tree.args.args)]
         stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         self.variables = {*self.arguments, *stored}
         closed = inspect.getclosurevars(function).nonlocals
+        if walrus := next((node for node in ast.walk(tree) if isinstance(node, ast.NamedExpr)), None):
+            raise self._refused(walrus)
         self.globals: dict[str, Any] = {**dependencies(function), **closed}
         for name, value in self.globals.items():
             if space.setdefault(name, value) is not value:
@@ -189,6 +191,8 @@ class _Function:
             return self._of_operation(node)
         if isinstance(node, ast.Call):
             return self._of_call(node)
+        if isinstance(node, ast.BoolOp) and not any(map(self._of, node.values)):
+            return ""
         if isinstance(node, _FLAT) or self._is_constant(node):
             return ""
         raise self._refused(node)

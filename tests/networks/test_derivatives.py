@@ -74,6 +74,11 @@ def trigonometric(a):
     return np.sin(a) * np.cos(2 * a) + np.arctan(-a) - np.arcsinh(a) + np.sinh(a) / math.cosh(a) + math.tan(a / 9)
 
 
+def positional(a, /):
+    inside = a > -1 and a < 1
+    return a**3 if inside or a > 5 else 0.1 * a
+
+
 def rational(a):
     unused = 3.0
     inner = (a + unused) / (a * a + 1.0) if not a < 0 else -a
@@ -81,7 +86,7 @@ def rational(a):
 
 
 EVERY = [
-    swish, gelu, selu, mish, hard_tanh, softplus, series, helped, powers, halved, trigonometric, rational,
+    swish, gelu, selu, mish, hard_tanh, softplus, series, helped, powers, halved, trigonometric, rational, positional,
 ]  # fmt: skip
 
 
@@ -138,8 +143,18 @@ def of_a_method(a):
     return a.item()
 
 
-WRONG = {unknown_function: "'np.sinc.a.'", two_at_once: "'x, y = ", with_an_index: r"'\[a, 2.0\]\[0\]'",
-         with_keywords: "'np.exp", of_a_method: "'a.item"}  # fmt: skip
+def of_either(a):
+    return a or 0.5
+
+
+def with_a_walrus(a):
+    return (t := a * a) + t
+
+
+WRONG = {
+    of_either: "'a or 0.5'", with_a_walrus: "'.t := ", unknown_function: "'np.sinc.a.'", two_at_once: "'x, y = ",
+    with_an_index: r"'\[a, 2.0\]\[0\]'", with_keywords: "'np.exp", of_a_method: "'a.item",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("function", WRONG, ids=lambda function: function.__name__)

@@ -7,6 +7,7 @@ import pytest
 
 import noisysim
 from noisysim import learners
+from noisysim.common.user_files import UserError
 from noisysim.losses import Loss
 
 GIVEN = {
@@ -107,6 +108,55 @@ def undefined(output, targets):
     return np.full(len(output), np.nan)
 
 
+def too_short(output, targets):
+    return absolute(output, targets)[:3]
+
+
+def stops(output, targets):
+    if len(output) > 3:
+        raise RuntimeError("the simulator\nis not running")
+    return absolute(output, targets)
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (too_short, r"loss 'too_short': the value of outputs \(8, 10\) must be float64 of shape \(8,\), not .* \(3,\)"),
+        (stops, "loss 'stops': the value raised RuntimeError: the simulator is not running"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_what_goes_wrong_later_is_one_error_and_the_run_is_kept(loss, said, tmp_path):
+    with pytest.raises(UserError, match=said) as caught:
+        noisysim.run(**GIVEN, learner="np", loss=loss, out=tmp_path / "run.h5")
+    assert "\n" not in str(caught.value)
+    assert noisysim.load(tmp_path / "run.h5").status == "running"
+
+
+def in_place(output, targets):
+    output -= targets
+    targets[:] = 0
+    return np.abs(output).sum(axis=1, dtype=np.float64)
+
+
+def in_place_error(output, targets):
+    output -= targets
+    return np.sign(output, out=output)
+
+
+def as_list(output, targets):
+    return absolute(output, targets).tolist()
+
+
+@pytest.mark.parametrize("learner", ["np", "fdfa", "bp"])
+def test_a_loss_cannot_change_the_run_beside_it(learner):
+    same(noisysim.run(**GIVEN, learner=learner, loss=absolute), noisysim.run(**GIVEN, learner=learner, loss=in_place))
+
+
+def test_a_score_may_give_a_list():
+    same(noisysim.run(**GIVEN, learner="np", loss=absolute), noisysim.run(**GIVEN, learner="np", loss=as_list))
+
+
 WRONG = {
     of_the_batch: r"the value of outputs \(3, 10\) must be finite float64 of shape \(3,\), not float64 \(\)",
     fails: r"the value raised RuntimeError: the simulator is not running",
@@ -132,7 +182,7 @@ def test_a_run_is_resumed_with_its_score(tmp_path):
     path = tmp_path / "run.h5"
     whole = noisysim.run(**GIVEN, learner="np", loss=score)
     noisysim.run(**GIVEN, learner="np", loss=score, out=path, until=1e-9)
-    with pytest.raises(ValueError, match=r"loss 'score' was an object of class .*: give it again, loss=score"):
+    with pytest.raises(ValueError, match=r"loss 'score' was an object of class .*: give it again, loss=score$"):
         noisysim.resume(path)
     with pytest.raises(ValueError, match="loss"):
         noisysim.resume(path, loss=absolute)
