@@ -7,7 +7,7 @@ Given weights that are much smaller use little of it, and all that is constant i
 errors of cells, noise of lines. ``weight_scaling`` has the cells hold :math:`W' = W / s` instead, and the digital
 periphery multiply what it read of a line by :math:`s`, after the ADC:
 
-.. math:: a_i = s_i\,\mathrm{ADC}\Big(\sum_j W'_{ij} x_j + \text{noise}\Big), \qquad s_i = \max |W| / w_\text{max}.
+.. math:: a_i = s_i\,\mathrm{ADC}\left(\sum_j W'_{ij} x_j + \text{noise}\right), \qquad s_i = \max |W| / w_\text{max}.
 
 =================  ============================================================================
 ``"fixed"``        :math:`s = 1`: the device's own weight

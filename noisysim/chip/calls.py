@@ -42,7 +42,7 @@ class Calls:
     ) -> Sequence[Observation]:  # fmt: skip
         """One pass for each drive (`noisysim.chip.chip.Chip.passes`)."""
         state, checks = self._state, self._checks
-        x = checks.inputs(batch.inputs if isinstance(batch, Batch) else batch)
+        x = checks.inputs(batch)
         rows, targets = len(x), checks.targets(batch, len(x)) if isinstance(batch, Batch) else None
         drives = as_drives(drives)
         if any(drive.output_error for drive in drives) and getattr(getattr(batch, "loss", None), "error", None) is None:
@@ -69,7 +69,7 @@ class Calls:
         _judge(batch, targets, drives, observed)
         return observed
 
-    def calibrate(self, x: ArrayLike) -> None:
+    def calibrate(self, x: Batch | ArrayLike) -> None:
         """Calibrate the converters by inputs."""
         calibrate(self._state, self._checks.inputs(x), self._drives.nothing(1))
 

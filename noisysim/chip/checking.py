@@ -46,8 +46,8 @@ class Checks:
         self._expected: dict[tuple[str, int], list[Shape]] = {}
 
     def inputs(self, x: object) -> Floats:
-        """Inputs, (batch, n_in)."""
-        x = self.array("inputs", x)
+        """Inputs, (batch, n_in), or those of a task's batch."""
+        x = self.array("inputs", x.inputs if isinstance(x, Batch) else x)
         if x.ndim != 2 or x.shape[1] != self.net.sizes[0] or not len(x):
             raise ValueError(f"inputs must have the shape (batch, {self.net.sizes[0]}), not {x.shape}")
         if len(x) % self.chips:

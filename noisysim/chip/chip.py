@@ -91,9 +91,9 @@ class Chip(Offered, Granted, Kept):
         in the shape of the weights have the rows of one chip after those of another.
     weight_scaling : {"fixed", "array", "column"}
         Which weight the full span of conductances stands for: the one that the device states; the largest |initial
-        weight| of each layer; that of each output line. The periphery multiplies by the scale after the ADC; noise,
-        errors of cells and converter steps shrink with it. Learning cannot make a weight larger than that. Devices
-        without cells have no span.
+        weight| of each layer, biases included; that of each output line, or of its layer where that is below 1 % of the
+        layer's. The periphery multiplies by the scale after the ADC; noise, errors of cells and converter steps shrink
+        with it. Learning cannot make a weight larger than that. Devices without cells have no span.
 
     Examples
     --------
@@ -205,8 +205,8 @@ class Chip(Offered, Granted, Kept):
         """
         return self._calls.observe(batch, drives, out, first_sample, training, inputs_of)
 
-    def calibrate(self, x: npt.ArrayLike) -> None:
-        """Set the full scale of every converter that calibrates itself, by one pass of `x`, (batch, n_in).
+    def calibrate(self, x: Batch | npt.ArrayLike) -> None:
+        """Set the full scale of every converter that calibrates itself, by one pass of `x`, (batch, n_in) or a batch.
 
         The largest line value read, with a quarter to spare. Where nothing was read (all inputs zero) the range
         stays what it was. Before it the running statistics of batch normalisation are set, by a pass for each layer
@@ -215,14 +215,14 @@ class Chip(Offered, Granted, Kept):
         """
         self._calls.calibrate(x)
 
-    def predict(self, x: npt.ArrayLike, n_reads: int = 1) -> Floats:
+    def predict(self, x: Batch | npt.ArrayLike, n_reads: int = 1) -> Floats:
         """What the chip gives for some inputs, by passes like any others: they take time, and count.
 
         Parameters
         ----------
-        x : numpy.ndarray
+        x : numpy.ndarray or Batch
             (batch, n_in), or (batch, ...) in the shape of the inputs, standardised as the chip was trained on them
-            (`noisysim.Result.predict` does that). Many samples go through in parts.
+            (`noisysim.Result.predict` does that); or a task's batch, which is. Many samples go through in parts.
         n_reads : int
             Noisy reads to average.
 

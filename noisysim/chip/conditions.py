@@ -1,6 +1,7 @@
 """The same cells under other conditions: which fields of a device may change, and what of a chip's state follows them.
 
-Conditions are noise of reads, converters, time and temperature (`noisysim.common.fields.Field`). Cells keep what their
+Conditions are noise of reads, converters, time and temperature (`noisysim.common.fields.Field`), and what on a user's
+device nothing but its hooks of lines reads. Cells keep what their
 writes left and when that was; what time has made of it, and the variances of reads, is what the new conditions make of
 it, as if these had held since. A device on which nothing aged kept no account of when cells were written: they count
 as written when any was last.
@@ -8,13 +9,19 @@ as written when any was last.
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Collection
+from dataclasses import fields as attributes_of
 
 import noisysim.devices as devices
 from noisysim.chip.state import LONGEST_AGE, State
 from noisysim.common.fields import declared
+from noisysim.common.identity import is_outside
+from noisysim.common.source import attributes
 from noisysim.devices.contract import Device
 from noisysim.devices.field_groups import Converters
+from noisysim.devices.resolved import DeviceNumbers
 
 CONVERTERS = frozenset(name for name in declared(Converters) if name.startswith(("dac_", "adc_")))
 """Fields with which the ranges of converters are calibrated anew."""
@@ -22,9 +29,36 @@ AGEING = ("now", "fresh", "since", "aimed", "variances")
 """What cells hold, and what follows from it: some devices lack some of these."""
 
 
+LINES = ("dac", "readout", "adc")
+"""Hooks that meet signals on lines alone: what no other reads has left nothing in any cell."""
+
+
 def allowed(device: Device) -> list[str]:
     """The fields of a device that are conditions."""
-    return [name for name, field in declared(type(device)).items() if field.condition or field.noise == "read"]
+    seen = _of_lines(type(device))
+    return [
+        name for name, field in declared(type(device)).items()
+        if field.condition or field.noise == "read" or name in seen
+    ]  # fmt: skip
+
+
+def _of_lines(cls: type) -> set[str]:
+    """The fields of a user's device, which may declare nothing, that its hooks of lines read, and nothing else."""
+    if not is_outside(cls.__module__):
+        return set()
+    space = vars(sys.modules[cls.__module__])
+    found = {
+        name: attributes(space[name])
+        for name in (*devices.HOOKS, "tables", "complete")
+        if isinstance(space.get(name), types.FunctionType)
+    }
+    others = set().union(*(read for name, read in found.items() if name not in LINES))
+    others |= {one.name for one in attributes_of(DeviceNumbers)}  # which the chip reads itself
+    specs = declared(cls)
+    others |= {name for name, field in specs.items() if field.noise or field.spread or field.file}
+    others |= {field.spread.by for field in specs.values() if field.spread}
+    on_lines = set().union(*(read for name, read in found.items() if name in LINES))
+    return (set(specs) & on_lines) - others
 
 
 def check(device: Device, fields: Collection[str]) -> None:
@@ -32,9 +66,11 @@ def check(device: Device, fields: Collection[str]) -> None:
     known = allowed(device)
     for name in fields:
         if name in declared(type(device)) and name not in known:
+            own = "; a device of your own declares others by Field(..., condition=True)"
             raise ValueError(
                 f"{devices.name_of(device)}.{name} says what the cells are or how they were written, which no other "
                 f"conditions change; what may change: {', '.join(known) or 'nothing'}"
+                + (own if is_outside(type(device).__module__) else "")
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from noisysim.common.user_files import compare_hash
 from noisysim.compute import backends
 from noisysim.networks import weight_matching
 from noisysim.networks.architecture import Architecture
+from noisysim.networks.differences import differences, traits
 from noisysim.networks.weight_matching import Group
 
 
@@ -36,7 +37,8 @@ class Given:
     ----------
     record : dict
         Where they are from, as JSON-able values: ``from`` ("file", "arrays", "result" or "chip"), ``path`` where there
-        is one, and ``sha256``, of a file's bytes or of the arrays (`digest`).
+        is one, and ``sha256``, of a file's bytes or of the arrays (`digest`); ``notes``, if there are any: what was
+        taken for granted, and what the network that they are from differs in.
     weights : tuple of numpy.ndarray
         (n_out, n_in) float32 per layer, with a bias one more column, as `Chip.program` takes changes. Empty where
         nothing but the record is known: what a resumed run began with.
@@ -76,7 +78,7 @@ def opened(init: object) -> str | Source | Given:
     return weight_sources.opened(init)
 
 
-def read(init: object, net: Architecture) -> str | Given:
+def read(init: object, net: Architecture, samples: Sequence[int] = ()) -> str | Given:
     """The name of a law, or weights that fit a network.
 
     Parameters
@@ -84,6 +86,9 @@ def read(init: object, net: Architecture) -> str | Given:
     init : Initial
         Or what `opened` made of it.
     net : Architecture
+    samples : sequence of int
+        The shape of a sample of the task, as `Architecture.input_shape` has it, if a network of dense layers does not
+        show it.
 
     Raises
     ------
@@ -96,11 +101,14 @@ def read(init: object, net: Architecture) -> str | Given:
     if isinstance(source, Given):
         _check_layers(source, net)
         return source
-    weights, statistics = layer_weights.of_groups(_groups(source, net), net)
+    groups = _groups(source, net, tuple(samples or net.input_shape))
+    weights, statistics = layer_weights.of_groups(groups, net, bool(source.traits))
     given = Given(source.record, tuple(weights), tuple(statistics))
     if source.sha256 is not None:
         compare_hash(f"init: {weight_sources.title(source.record)}", given.digest, source.sha256)
-    return given if "sha256" in given.record else replace(given, record={**given.record, "sha256": given.digest})
+    notes = [*layer_weights.assumed(groups), *differences(source.traits or traits(net), traits(net))]
+    record = {**source.record, "sha256": source.record.get("sha256") or given.digest}
+    return replace(given, record={**record, **({weight_sources.NOTES: notes} if notes else {})})
 
 
 def recorded(init: str | Mapping[str, Any]) -> str | Given:
@@ -115,7 +123,7 @@ def _check_layers(given: Given, net: Architecture) -> None:
         raise ValueError(f"init: the weights are of layers {shown(shapes)}, the network has {shown(net.shapes)}")
 
 
-def _groups(source: Source, net: Architecture) -> list[Group]:
+def _groups(source: Source, net: Architecture, samples: tuple[int, ...]) -> list[Group]:
     """The arrays of a source, layer by layer."""
     try:
         arrays = source.arrays
@@ -130,6 +138,10 @@ def _groups(source: Source, net: Architecture) -> list[Group]:
             listing = arrays.values() if isinstance(arrays, Mapping) else [arrays] if is_array(arrays) else arrays
             groups = weight_matching.of_list([_item(k, item) for k, item in enumerate(listing)])
         layer_weights.check_count(groups, net)
+        for group, there in zip(groups, source.traits, strict=False):
+            group.epsilon = there.epsilon
+        if groups[0].keras and not net.blocks[0].is_conv and len(samples) == 3 and samples[0] > 1:
+            groups[0].image = samples
     except (TypeError, ValueError) as error:
         raise type(error)(f"init: {error}") from None
     return groups

@@ -47,13 +47,14 @@ class Kept:
         Parameters
         ----------
         path : path
+            Its name ends in ``.h5`` or ``.hdf5``.
         overwrite : bool
             Replace an existing file.
 
         Raises
         ------
-        FileExistsError, OSError
-            If there is a file, or it cannot be written.
+        ValueError, FileExistsError, OSError
+            If the name ends otherwise, or there is a file, or it cannot be written.
         """
         storage.write(path, self._origin.plain(), self._arrays(), check_switch("overwrite", overwrite))
 

@@ -23,6 +23,11 @@ from noisysim.networks.weight_matching import Group
 
 EPSILONS = {False: 1e-5, True: 1e-3}
 """What a folded normalisation adds to variances: PyTorch's default, and Keras's by whose names it is told."""
+_COLOURS = (
+    "initial weights: {!r}, by Keras's name 'kernel', was taken to see images pixel by pixel, (height, width, "
+    "channels); if it learned from the task's own batches, which are channel by channel, give its transpose as "
+    "'{}.weight'"
+)
 
 
 def fits(net: Architecture) -> Callable[[Sequence[Group]], bool]:
@@ -46,8 +51,23 @@ def check_count(groups: Sequence[Group], net: Architecture) -> None:
         )
 
 
-def of_groups(groups: Sequence[Group], net: Architecture) -> tuple[list[Floats], list[Doubles | None]]:
+def assumed(groups: Sequence[Group]) -> list[str]:
+    """Sentences about what no name or shape tells."""
+    return [_COLOURS.format(group.name, group.name) for group in groups if group.image]
+
+
+def of_groups(
+    groups: Sequence[Group], net: Architecture, whole: bool = False
+) -> tuple[list[Floats], list[Doubles | None]]:
     """Weights (n_out, n_in) float32 of each layer, with a bias one more column, and its running statistics or ``None``.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        As many as the network has layers.
+    net : Architecture
+    whole : bool
+        Whether it is known that they are all of a network's: then biases that are missing are 0.
 
     Raises
     ------
@@ -58,10 +78,12 @@ def of_groups(groups: Sequence[Group], net: Architecture) -> tuple[list[Floats],
         group.arrays["weight"].ndim > 2 for group, block in zip(groups, net.blocks, strict=True) if block.is_conv
     ]
     by_pixel = bool(convolutions) and not any(convolutions)
+    parts = [_parts(net, layer, group, by_pixel) for layer, group in enumerate(groups)]
+    folded = any(group.norm and not norm for group, norm in zip(groups, net.norms, strict=True))
+    may_lack = (whole or folded) and all(bias is None for _, bias in parts)  # a network without biases
     weights: list[Floats] = []
     statistics: list[Doubles | None] = []
-    for layer, group in enumerate(groups):
-        matrix, bias = _parts(net, layer, group, by_pixel)
+    for layer, (group, (matrix, bias)) in enumerate(zip(groups, parts, strict=True)):
         where = _where(layer, group)
         if group.norm is not None and net.norms[layer] is None:
             if not net.bias:
@@ -69,13 +91,14 @@ def of_groups(groups: Sequence[Group], net: Architecture) -> tuple[list[Floats],
                     f"{where} are followed by {shown(group.norm.name)}: put batch_norm() behind this layer, or set "
                     "bias=True, and it is folded into weights and biases"
                 )
-            matrix, bias = _folded(where, group.norm, matrix, bias)
+            matrix, bias = _folded(where, group, group.norm, matrix, bias)
             statistics.append(None)
         else:
             statistics.append(_statistics(where, group, net, layer, bias))
         if net.norms[layer] is not None and not net.bias:
             bias = None  # it is in the mean, or the normalisation takes it out
-        weights.append(_joined(where, net, matrix, bias, group.norm is not None or net.norms[layer] is not None))
+        normalised = group.norm is not None or net.norms[layer] is not None
+        weights.append(_joined(where, net, matrix, bias, may_lack or normalised))
     return weights, statistics
 
 
@@ -108,6 +131,8 @@ def _parts(net: Architecture, layer: int, group: Group, by_pixel: bool) -> tuple
         bias = bias.reshape(n_out)
     values = array.astype(np.float64)
     if group.keras and values.ndim == 2:
+        if group.image:
+            values = values.reshape(-1, group.image[0], n_out).swapaxes(0, 1).reshape(n_in, n_out)
         return values.T, bias
     if group.keras:
         values = values.transpose(3, 2, 0, 1)
@@ -201,11 +226,12 @@ def _statistics(where: str, group: Group, net: Architecture, layer: int, bias: D
     return moments
 
 
-def _folded(where: str, norm: Group, matrix: Doubles, bias: Doubles | None) -> tuple[Doubles, Doubles]:
+def _folded(where: str, group: Group, norm: Group, matrix: Doubles, bias: Doubles | None) -> tuple[Doubles, Doubles]:
     """Weights and bias that do what they did with the normalisation behind them."""
     gain, offset = _affine(where, norm, len(matrix))
     moments = _moments(where, norm, len(matrix))
     if moments is None:
         raise ValueError(f"{where} are followed by {shown(norm.name)}, which has no running mean and variance")
-    scale = gain / np.sqrt(moments[1] + EPSILONS[norm.keras])
+    epsilon = EPSILONS[norm.keras] if group.epsilon is None else group.epsilon
+    scale = gain / np.sqrt(moments[1] + epsilon)
     return matrix * scale[:, None], ((0.0 if bias is None else bias) - moments[0]) * scale + offset

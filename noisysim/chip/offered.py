@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import noisysim.devices as devices
 from noisysim.chip.cost import Cost
 from noisysim.chip.state import State
@@ -32,8 +34,8 @@ class Offered:
 
     @property
     def cost(self) -> Cost:
-        """What was done so far, on all chips together."""
-        return self._hidden.cost()
+        """What was done so far, on all chips together: a reading, which stays as it is."""
+        return replace(self._hidden.cost())
 
     def cost_by_chip(self) -> list[Cost]:
         """The cost of each of several chips, each with a seed."""

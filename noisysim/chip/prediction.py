@@ -15,7 +15,7 @@ from noisysim.common.plain_arrays import plain
 from noisysim.common.types import Floats
 from noisysim.compute import backends
 from noisysim.compute.execution import BLOCK_ROWS
-from noisysim.compute.observation import Drive, Observation
+from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.tiling import Network
 
 READS = Field("", 1, 10**6, whole=True)
@@ -38,9 +38,11 @@ class Reads(Protocol):
     ) -> Sequence[Observation]: ...  # fmt: skip
 
 
-def predict(chip: Reads, checks: Checks, x: npt.ArrayLike, n_reads: int) -> Floats:
+def predict(chip: Reads, checks: Checks, x: Batch | npt.ArrayLike, n_reads: int) -> Floats:
     """Mean outputs, (batch, n_out), of several chips (chips, batch, n_out): `noisysim.Chip.predict`."""
     reads = check("", "n_reads", n_reads, READS)
+    if isinstance(x, Batch):
+        x = x.inputs
     on_gpu = is_array(x) and not isinstance(x, np.ndarray)
     samples = plain("x", backends.backend_of(x).take(x) if on_gpu and is_array(x) else x)
     shape = chip.network.input_shape

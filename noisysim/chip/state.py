@@ -198,7 +198,10 @@ class State:
     def aside(self) -> Iterator[None]:
         """Restore after the block what passes change; those in it have other numbers, and so independent noise."""
         before, times, cost = self.next_pass, self.times, self.cost().array()
-        moved = (self.ranges, self.peaks, self.states, self.gains, self.reference, *self.arrays.aged)
+        moved = (
+            self.ranges, self.peaks, self.states, self.gains, self.reference, *self.normalisation.held.values(),
+            *self.arrays.aged,
+        )  # fmt: skip
         kept = [(array, array.copy()) for array in moved]
         flags = self.calibrated, self.reference_due, self.gains_due
         self.next_pass = ASIDE + before * 2654435761 % ASIDE_COUNT  # scattered (Knuth's multiplicative hash)

@@ -18,16 +18,24 @@ from typing import Any
 
 from noisysim.chip import origin
 from noisysim.common import hdf5, writing
+from noisysim.common.fields import PATH, shown
 from noisysim.common.plain_arrays import REAL
 from noisysim.common.types import Array
 
 FORMAT, VERSION = "noisysim chip", 1
+ENDINGS = (".h5", ".hdf5")
 
 
 def write(
     path: str | os.PathLike[str], record: Mapping[str, Any], arrays: Mapping[str, Array], overwrite: bool
 ) -> None:
     """Write a chip in one step."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"a chip is saved under a path, not {shown(path)}")
+    if os.path.splitext(path)[1].lower() not in ENDINGS:
+        raise ValueError(
+            f"a chip is saved as HDF5: its file ends in {' or '.join(ENDINGS)}, not {shown(str(path), PATH)}"
+        )
     with writing.hold(path, overwrite) as held, hdf5.replaced(held) as file:
         file.attrs.update(format=FORMAT, version=VERSION)
         file["chip"] = json.dumps(record, indent=1)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,18 +16,23 @@ from noisysim.chip.weight_laws import INITS
 from noisysim.common import named_arrays, openers
 from noisysim.common.fields import PATH, nearest, shown
 from noisysim.common.types import Array
-from noisysim.common.user_files import compare_hash
+from noisysim.common.user_files import compare_hash, moved_device
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.differences import Traits, traits
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy")
 """Endings of files that people have, and that are not read."""
 FROM = "from"
 """The key by which a record is told from named arrays."""
+NOTES = "notes"
+"""The key of what was taken for granted, and of what the network that weights are from differs in."""
 
 
 @runtime_checkable
 class HasWeights(Protocol):
     """A chip: it shows its weights by name, if it was granted to."""
 
+    architecture: Architecture
     chips: int
 
     def weights(self) -> dict[str, Array]: ...
@@ -56,12 +61,15 @@ class Source:
         Whether the order of named arrays is that of the layers.
     sha256 : str or None
         What the hash of the weights has to be.
+    traits : tuple of Traits
+        Of the layers of the network they are from, where that is known: a chip's.
     """
 
     record: dict[str, Any]
     arrays: Iterable[Any]
     in_order: bool = True
     sha256: str | None = None
+    traits: tuple[Traits, ...] = ()
 
 
 def opened(init: object) -> Source:
@@ -78,9 +86,9 @@ def opened(init: object) -> Source:
         return _recorded(init) if isinstance(init.get(FROM), str) else Source({FROM: "arrays"}, init)
     if isinstance(init, HasChip):
         place = {} if init.path is None else {"path": os.fspath(init.path)}
-        return Source({FROM: "result", **place}, _named(init.chip(oracle=True, backend="cpu")))
+        return _of_chip({FROM: "result", **place}, _chip(init, "result"))
     if isinstance(init, HasWeights):
-        return Source({FROM: "chip"}, _named(init))
+        return _of_chip({FROM: "chip"}, init)
     if isinstance(init, bytes) or not isinstance(init, Iterable):
         raise TypeError(
             f"init must be a law ({', '.join(INITS)}), a list of arrays (n_out, n_in), named arrays, a file of them, a "
@@ -101,7 +109,8 @@ def _recorded(record: Mapping[str, Any]) -> Source:
     if record[FROM] == "file":
         compare_hash(f"init: {shown(record['path'], PATH)}", source.record["sha256"], record["sha256"])
         return source
-    return Source(dict(record), source.arrays, source.in_order, record["sha256"])
+    kept = {name: value for name, value in record.items() if name != NOTES}
+    return replace(source, record=kept, sha256=record["sha256"])
 
 
 def _of_file(path: str | os.PathLike[str]) -> Source:
@@ -121,25 +130,38 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
         )
     if not place.is_file():
         raise FileNotFoundError(f"init: no file {shown(str(place), PATH)} (the working directory is {os.getcwd()!r})")
+    record = {FROM: "file", "path": os.fspath(path)}
     if ending in named_arrays.FORMATS:
-        arrays: Mapping[str, Array] = named_arrays.read(place)
+        source = Source(record, named_arrays.read(place), ending != ".safetensors")
     else:
-        holder = openers.opened(place)
-        holder = holder.chip(oracle=True, backend="cpu") if isinstance(holder, HasChip) else holder
+        name = repr(os.fspath(path))
+        with moved_device(f"give init=noisysim.Chip.load({_literal(name)}, {{}}, oracle=True)"):
+            holder = openers.opened(place)
+        holder = _chip(holder, f"noisysim.load({name})") if isinstance(holder, HasChip) else holder
         assert isinstance(holder, HasWeights)
-        arrays = _named(holder)
-    digest = hashlib.sha256(place.read_bytes()).hexdigest()
-    return Source({FROM: "file", "path": os.fspath(path), "sha256": digest}, arrays, ending != ".safetensors")
+        source = _of_chip(record, holder)
+    return replace(source, record={**record, "sha256": hashlib.sha256(place.read_bytes()).hexdigest()})
 
 
-def _named(chip: HasWeights) -> dict[str, Array]:
-    """The weights of one chip."""
+def _chip(result: HasChip, name: str) -> HasWeights:
+    """The chip of a result that messages call so, with oracle access."""
+    with moved_device(f"give init={_literal(name)}.chip({{}}, oracle=True)"):
+        return result.chip(oracle=True, backend="cpu")
+
+
+def _literal(text: str) -> str:
+    """A text as it has to stand in one that is formatted."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _of_chip(record: dict[str, Any], chip: HasWeights) -> Source:
+    """The weights of one chip, and what its network is."""
     if chip.chips > 1:
         raise ValueError(
             f"init: the source has {chip.chips} chips, each with weights of its own: give those of one, such as "
             "{name: array[0] for name, array in chip.weights().items()}"
         )
-    return chip.weights()
+    return Source(record, chip.weights(), traits=traits(chip.architecture))
 
 
 def check_record(record: Mapping[str, Any]) -> None:
@@ -149,6 +171,9 @@ def check_record(record: Mapping[str, Any]) -> None:
     digest = record.get("sha256")
     if not isinstance(digest, str) or len(digest) != 64 or not isinstance(record.get("path", ""), str):
         raise ValueError("init names weights without their SHA-256")
+    notes = record.get(NOTES, [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError(f"init.{NOTES} must be a list of sentences, not {shown(notes)}")
 
 
 def title(record: Mapping[str, Any]) -> str:
@@ -158,6 +183,29 @@ def title(record: Mapping[str, Any]) -> str:
     return f"{place} [{record['sha256'][:12]}]"
 
 
-def is_source(value: object) -> bool:
+def are_several(values: Sequence[object]) -> bool:
+    """Whether a list is one of initial weights for several networks, and not of the layers of one."""
+    return all(map(_is_list_of_layers, values)) or any(map(_is_source, values))
+
+
+def _is_source(value: object) -> bool:
     """Whether a value is weights by itself, and not an array or a pair of them, which is a part of a list."""
     return isinstance(value, (str, os.PathLike, Mapping, HasWeights, HasChip))
+
+
+def _is_list_of_layers(value: object) -> bool:
+    """Whether a value is a list of arrays, or of pairs, one for each layer; no pair, and no array given as a list."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    first, *others = (getattr(item, "ndim", None) for item in value)
+    if first is None:
+        return all(map(_is_pair, value))
+    return first > 1 and None not in others and not _is_pair(value)
+
+
+def _is_pair(value: object) -> bool:
+    """Whether a value is a layer's weights with its bias."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    weights, bias = (getattr(item, "ndim", 0) for item in value)
+    return weights > 1 and bias < 2

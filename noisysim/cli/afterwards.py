@@ -13,6 +13,7 @@ import numpy as np
 
 from noisysim.cli.app import app
 from noisysim.common import named_arrays, writing
+from noisysim.common.fields import PATH, shown
 from noisysim.common.types import Array
 from noisysim.runs import storage
 from noisysim.runs.result import Result
@@ -25,6 +26,7 @@ def score(
     task: str | None = None,
     n_reads: int = 1,
     wait: float = 0.0,
+    device: str | None = None,
     backend: str | None = None,
     data: Path | None = None,
 ) -> None:
@@ -41,13 +43,15 @@ def score(
         Noisy reads to average.
     wait : float
         Seconds to let the chip age before.
+    device : str
+        Where the run's device file is now, if it was moved.
     backend : str
         Where the chip is simulated: "cpu" or "cuda". Default: where the run was.
     data : Path
         Folder of the data files.
     """
     result = _result(path)
-    chip = result.chip(backend=backend)
+    chip = result.chip(device=device, backend=backend)
     if wait:
         chip.wait(wait)
     print(result.test(task, n_reads=n_reads, chip=chip, data=data))
@@ -63,6 +67,7 @@ def predict(
     n_reads: int = 1,
     proba: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     wait: float = 0.0,
+    device: str | None = None,
     backend: str | None = None,
 ) -> None:
     """Ask the trained chip of a run about samples, and write its answers as CSV, a line a sample.
@@ -75,7 +80,7 @@ def predict(
         Samples in the units of the run's data: .csv, .tsv or .parquet (a header names columns, and is none of the
         samples), .npy, .npz or .h5.
     out : Path
-        File for the answers. Default: print them.
+        File for the answers, .csv. Default: print them.
     overwrite : bool
         Replace an existing file.
     n_reads : int
@@ -84,13 +89,18 @@ def predict(
         Give the probability of each class instead of a label.
     wait : float
         Seconds to let the chip age before.
+    device : str
+        Where the run's device file is now, if it was moved.
     backend : str
         Where the chip is simulated: "cpu" or "cuda". Default: where the run was.
     """
     if out is not None:
+        if out.suffix.lower() != ".csv":
+            raise ValueError(f"answers are written as CSV: out must end in .csv, not {shown(str(out), PATH)}")
         writing.check(out, overwrite)
+        writing.check_apart(out, {"the run": path, "the file of samples": x})
     result = _result(path)
-    chip = result.chip(backend=backend)
+    chip = result.chip(device=device, backend=backend)
     if wait:
         chip.wait(wait)
     answers = result.predict(x, n_reads, proba=proba, chip=chip)
@@ -109,6 +119,7 @@ def weights(
     out: Path,
     *,
     overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    device: str | None = None,
 ) -> None:
     """Write the weights that the trained chip of a run holds, by name: access that no real chip gives.
 
@@ -120,10 +131,13 @@ def weights(
         File for them: .safetensors or .npz.
     overwrite : bool
         Replace an existing file.
+    device : str
+        Where the run's device file is now, if it was moved.
     """
     place = named_arrays.check_name(out)
     writing.check(place, overwrite)
-    named_arrays.write(place, _result(path).chip(oracle=True).weights())
+    writing.check_apart(place, {"the run": path})
+    named_arrays.write(place, _result(path).chip(oracle=True, device=device).weights())
     print(place)
 
 

@@ -13,7 +13,7 @@ from noisysim.cli.signatures import command_of
 from noisysim.reporting import plot as plots
 from noisysim.runs import api, signals
 from noisysim.runs import config as configuration
-from noisysim.runs.result import Result
+from noisysim.runs.result import Result, with_spread
 from noisysim.runs.retention import retention
 
 
@@ -51,9 +51,12 @@ def resume(arguments: dict[str, Any]) -> None:
 def test_after_ageing(arguments: dict[str, Any]) -> None:
     """Test a chip after it has aged, and print a line per time."""
     tests = retention(**arguments)
-    print(f"{'seconds':>12}  test loss  test accuracy")
-    for seconds, loss, accuracy in zip(*tests.values(), strict=True):
-        print(f"{seconds:>12g}  {loss:>9.4g}" + ("" if np.isnan(accuracy) else f"  {100 * accuracy:>11.1f} %"))
+    losses = [with_spread(each, ".4g") for each in tests["test_loss"]]
+    width = max(9, *map(len, losses))
+    print(f"{'seconds':>12}  {'test loss':>{width}}  test accuracy")
+    for seconds, loss, accuracies in zip(tests["seconds"], losses, tests["test_accuracy"], strict=True):
+        share = "" if np.isnan(accuracies).all() else f"  {with_spread(100 * accuracies, '.1f'):>11} %"
+        print(f"{seconds:>12g}  {loss:>{width}}{share}")
 
 
 def _print_result(result: Result, picture: str | None) -> None:

@@ -161,7 +161,10 @@ def _text(name: object) -> str:
 
 
 def declared(cls: type) -> Mapping[str, Field]:
-    """The `Field` of every annotated attribute of a class, in order; a bare annotation gets an open range."""
+    """The `Field` of every annotated attribute of a class, in order; a bare annotation gets an open range.
+
+    An ``int`` is a whole number, and of a dataclass a ``str`` that declares nothing else a text.
+    """
     return _declared(cls)
 
 
@@ -171,8 +174,12 @@ def _declared(cls: Any) -> Mapping[str, Field]:
     fields = {}
     names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else cls._fields
     for name in names:
-        metadata = getattr(hints.get(name), "__metadata__", ())
-        fields[name] = next((m for m in metadata if isinstance(m, Field)), Field())
+        hint = hints.get(name)
+        kind, metadata = getattr(hint, "__origin__", hint), getattr(hint, "__metadata__", ())
+        spec = next(
+            (m for m in metadata if isinstance(m, Field)), Field(text=kind is str and dataclasses.is_dataclass(cls))
+        )
+        fields[name] = spec._replace(whole=True) if kind is int else spec
     return types.MappingProxyType(fields)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noisysim.common import writing
+from noisysim.common.fields import shown
 from noisysim.common.texts import one_line
 
 if TYPE_CHECKING:
@@ -56,6 +57,16 @@ def replaced(place: str | os.PathLike[str]) -> Iterator[Any]:
         writing.replace(place, *parts)
 
 
+def checked_path(path: object, what: str) -> Path:
+    """The path of a file to read; what is no path, such as what was read of a file already, is one clear error."""
+    if isinstance(path, (str, os.PathLike)):
+        return Path(path)
+    written = getattr(path, "path", None)
+    hint = f": give that of this one, {os.fspath(written)!r}" if isinstance(written, (str, os.PathLike)) else ""
+    given = f"a {type(path).__name__}" if hint else shown(path)
+    raise TypeError(f"a {what} must be given by its path, not {given}{hint}")
+
+
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
     """An HDF5 file for reading that is whole and holds all that it declares, itself.
@@ -76,7 +87,7 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
     """
     import h5py
 
-    path = Path(path)
+    path = checked_path(path, what)
     check_bytes(path, what)
     try:
         with h5py.File(path, "r") as file:

@@ -10,6 +10,8 @@ import numpy as np
 
 from noisysim.common.fields import shown
 
+_LONGEST = 120
+"""Characters of another library's error that a message shows."""
 REAL = "biuf"
 """Kinds of numbers that are real: bool, integers and floats."""
 
@@ -40,7 +42,9 @@ def plain(name: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{name} is no array: {_first_line(error)}") from None
+        ragged = "inhomogeneous" in str(error)
+        why = "its parts differ in shape" if ragged else _first_line(error)
+        raise ValueError(f"{name} is no array: {why}") from None
     except Exception as error:  # whatever a foreign class comes up with
         kind, why = type(values).__name__, _first_line(error)
         raise TypeError(f"{name} must be an array of real numbers, not {kind}: {why}") from None
@@ -70,4 +74,5 @@ def _objects(array: np.ndarray) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:120]
+    line = str(error).partition("\n")[0]
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,28 @@ from noisysim.common.writing import drafted
 
 class UserError(ValueError):
     """What is wrong with a part that a user wrote, in one line, with file and line number."""
+
+
+class MissingFileError(FileNotFoundError):
+    """The recorded file of a part is not where it was.
+
+    Attributes
+    ----------
+    kind : str
+        Of the part, such as "device".
+    said : str
+        The message up to the advice.
+    """
+
+    kind = ""
+    said = ""
+
+    @classmethod
+    def of(cls, kind: str, said: str, advice: str) -> MissingFileError:
+        """The error with this advice on what to do if the file was moved."""
+        error = cls(f"{said}; if the recorded file was moved, {advice}")
+        error.kind, error.said = kind, said
+        return error
 
 
 class File(NamedTuple):
@@ -99,8 +122,8 @@ def read(kind: str, path: str, sha256: object = None) -> File:
     if not place.is_file() and path in _PLACED:
         place = Path(_PLACED[path])
     if not place.is_file():
-        hint = "" if sha256 is None else f"; if the recorded file was moved, {_moved(kind)}"
-        raise FileNotFoundError(f"no {kind} file {path!r} (the working directory is {os.getcwd()!r}){hint}")
+        said = f"no {kind} file {path!r} (the working directory is {os.getcwd()!r})"
+        raise FileNotFoundError(said) if sha256 is None else MissingFileError.of(kind, said, _moved(kind))
     try:
         file = File(path, str(place), place.read_bytes())
     except OSError as error:
@@ -115,6 +138,23 @@ def _moved(kind: str) -> str:
         return "put it back there"
     place = "diagnostics=['new/place.py']" if kind == "diagnostic" else f"{kind}='new/place.py'"
     return f"say where it is now: {place}"
+
+
+@contextlib.contextmanager
+def moved_device(way: str) -> Iterator[None]:
+    """In this block, where ``device=`` means something else, say by what else a moved device file is found.
+
+    Parameters
+    ----------
+    way : str
+        Such as ``"give chip=result.chip({})"``, with the place of the argument that says where the file is.
+    """
+    try:
+        yield
+    except MissingFileError as error:
+        if error.kind != "device":
+            raise
+        raise MissingFileError.of("device", error.said, way.format("device='new/place.py'")) from None
 
 
 def place_recorded(recorded: Mapping[str, Any] | Iterable[Any]) -> None:

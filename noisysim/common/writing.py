@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,7 +76,7 @@ class Held(os.PathLike[str]):
         self.release()
 
 
-def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
+def hold(path: str | os.PathLike[str], overwrite: bool = True, resumable: bool = False) -> Held:
     """Take a path for writing, and refuse one that cannot be written.
 
     Parameters
@@ -84,6 +84,8 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
     path : path
     overwrite : bool
         Whether a file may be there already.
+    resumable : bool
+        Whether it is one of a run, which can be resumed instead.
 
     Raises
     ------
@@ -103,9 +105,8 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
         held = Held(path, locking.acquire(target, path))
     try:
         if path.exists() and not overwrite:  # asked once no other process can make one
-            raise FileExistsError(
-                f"{path} exists: give another path, resume it (noisysim resume {path}), or say overwrite=True"
-            )
+            instead = f" resume it (noisysim resume {path})," if resumable else ""
+            raise FileExistsError(f"{path} exists: give another path,{instead} or say overwrite=True")
         with naming(path):  # its name may be too long
             try:
                 _fill(_draft(target), [])
@@ -118,9 +119,31 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True) -> Held:
     return held
 
 
-def check(path: str | os.PathLike[str], overwrite: bool = True) -> None:
+def check(path: str | os.PathLike[str], overwrite: bool = True, resumable: bool = False) -> None:
     """Refuse a path that cannot be written, before any work (errors: `hold`)."""
-    hold(path, overwrite).release()
+    hold(path, overwrite, resumable).release()
+
+
+def check_apart(path: str | os.PathLike[str], read: Mapping[str, object]) -> None:
+    """Refuse to write over a file that is read, whatever else may be overwritten.
+
+    Parameters
+    ----------
+    path : path
+        To be written.
+    read : mapping
+        Files that are read, by what messages call them; what is no path is no file.
+
+    Raises
+    ------
+    ValueError
+        If the path is one of them, under whichever name.
+    """
+    for what, other in read.items():
+        if not isinstance(other, (str, os.PathLike)) or not (os.path.exists(path) and os.path.exists(other)):
+            continue
+        if os.path.samefile(path, other):
+            raise ValueError(f"cannot write {shown(str(path), PATH)}: it is {what} itself; give another path")
 
 
 def replace(path: str | os.PathLike[str], *parts: Any) -> None:

@@ -26,6 +26,8 @@ _MOST_FAMILIES = 6
 """Kinds of names that are tried in every order."""
 _MOST_PLACES = 100_000
 """Choices of normalised layers that are tried."""
+_NUMBERED = "number all names by their layers, '{0}.weight', '{0}.running_mean', ..."
+"""What tells in any case what a normalisation belongs to."""
 
 
 @dataclass
@@ -42,12 +44,18 @@ class Group:
         Whether names, and so the order of axes, are those of Keras: (inputs, outputs).
     norm : Group or None
         The normalisation that follows.
+    epsilon : float or None
+        What its normalisation adds to variances, where that is known.
+    image : tuple of int
+        (channels, height, width) of what it takes pixel by pixel, but gets channel by channel; else empty.
     """
 
     name: str
     arrays: dict[str, Array] = field(default_factory=dict)
     keras: bool = False
     norm: Group | None = None
+    epsilon: float | None = None
+    image: tuple[int, ...] = ()
 
     @property
     def is_product(self) -> bool:
@@ -107,8 +115,9 @@ def _split(name: str) -> tuple[str, str]:
 def ordered(groups: Sequence[Group], in_order: bool, fits: Callable[[Sequence[Group]], bool]) -> list[Group]:
     """Groups in the order of their layers.
 
-    Names that differ in their numbers alone are ordered by these. Of several kinds, ``conv1`` and ``fc1``, the order is
-    that in which they were given or, where a file keeps none, the only one whose shapes fit the network.
+    Names that differ in their numbers alone are ordered by these, among themselves. Of several kinds, ``conv1`` and
+    ``fc1``, the order is that in which they were given or, where a file keeps none, the only one whose shapes fit the
+    network.
 
     Parameters
     ----------
@@ -118,14 +127,12 @@ def ordered(groups: Sequence[Group], in_order: bool, fits: Callable[[Sequence[Gr
     fits : callable
         Whether the shapes of layers of weights are those of the network, in its order.
     """
-    families: dict[str, list[Group]] = {}
-    for group in groups:
-        families.setdefault(group.family, []).append(group)
-    kinds = [sorted(family, key=lambda group: _natural(group.name)) for family in families.values()]
+    kinds = _kinds(groups)
     if len(kinds) == 1:
         return kinds[0]
     if in_order:
-        return list(groups)
+        of_family = {kind[0].family: iter(kind) for kind in kinds}
+        return [next(of_family[group.family]) for group in groups]
     found = {}
     for order in itertools.permutations(kinds) if len(kinds) <= _MOST_FAMILIES else [kinds]:
         listing = list(itertools.chain.from_iterable(order))
@@ -138,6 +145,14 @@ def ordered(groups: Sequence[Group], in_order: bool, fits: Callable[[Sequence[Gr
             "several fit: number the names in the order of the layers, '0.weight', '1.weight', ..."
         )
     return next(iter(found.values()), list(groups))
+
+
+def _kinds(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups whose names differ in numbers alone, ordered by these; the kinds as their first ones were given."""
+    families: dict[str, list[Group]] = {}
+    for group in groups:
+        families.setdefault(group.family, []).append(group)
+    return [sorted(family, key=lambda group: _natural(group.name)) for family in families.values()]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -159,12 +174,18 @@ def placed(groups: Sequence[Group], in_order: bool, hidden: Sequence[int], norme
         Whether that order was given; if not, only names that differ in their numbers alone tell what follows what.
     hidden, normed : sequence of int
         Layers of the network that are hidden, and those that are normalised.
+
+    Raises
+    ------
+    ValueError
+        If that leaves several choices or none, or if the network normalises other layers.
     """
     products = [group for group in groups if group.is_product]
     norms = [group for group in groups if not group.is_product]
     followed = dict(_followed(groups, in_order))
-    if len(followed) != len(norms):
-        followed = dict(zip(_places(products, norms, (normed, hidden)), norms, strict=True))
+    if len(followed) != len(norms) or any(products[k].units != norm.units for k, norm in followed.items()):
+        followed = _places(products, norms, in_order, (normed, hidden))
+    _check_network(products, followed, normed)
     for layer, group in enumerate(products):
         group.norm = group if group.normalises else followed.get(layer)
     return products
@@ -181,23 +202,43 @@ def _followed(groups: Sequence[Group], in_order: bool) -> Iterator[tuple[int, Gr
             yield layer, group
 
 
-def _places(products: Sequence[Group], norms: Sequence[Group], usual: Iterable[Sequence[int]]) -> Sequence[int]:
+def _check_network(products: Sequence[Group], followed: Mapping[int, Group], normed: Sequence[int]) -> None:
+    """Refuse normalisations that stand behind other layers than those that the network normalises."""
+    told = {layer for layer, group in enumerate(products) if group.normalises}
+    foreign, lacking = sorted(followed.keys() - set(normed)), sorted(set(normed) - followed.keys() - told)
+    if foreign and lacking:
+        layer = foreign[0]
+        raise ValueError(
+            f"{shown(followed[layer].name)} stands behind layer {layer + 1}'s weights ({shown(products[layer].name)}), "
+            f"where the network has no batch_norm(), but has one behind layer {lacking[0] + 1}: change the network, or "
+            f"{_NUMBERED.format(lacking[0])}"
+        )
+
+
+def _places(
+    products: Sequence[Group], norms: Sequence[Group], in_order: bool, usual: Iterable[Sequence[int]]
+) -> dict[int, Group]:
     """The layers that normalisations follow, by their numbers of units."""
+    kinds = _kinds(norms)
+    orders = [list(norms)]
+    if not in_order:  # of too many kinds no order is taken
+        several = itertools.permutations(kinds) if len(kinds) <= _MOST_FAMILIES else ()
+        orders = [list(itertools.chain.from_iterable(order)) for order in several]
 
-    def fit(places: Sequence[int]) -> bool:
-        return all(k < len(products) and products[k].units == norm.units for k, norm in zip(places, norms, strict=True))
+    def fitting(choices: Iterable[Sequence[int]]) -> list[dict[int, Group]]:
+        return [
+            dict(zip(places, order, strict=True))
+            for places, order in itertools.islice(((p, o) for p in choices for o in orders), _MOST_PLACES)
+            if all(k < len(products) and products[k].units == one.units for k, one in zip(places, order, strict=True))
+        ]
 
-    for places in usual:
-        if len(places) == len(norms) and fit(places):
-            return places
+    stages: list[Iterable[Sequence[int]]] = [[places] for places in usual if len(places) == len(norms)]
     for layers in (len(products) - 1, len(products)):  # the last layer is hardly ever normalised
-        every = itertools.islice(itertools.combinations(range(layers), len(norms)), _MOST_PLACES)
-        found = [places for places in every if fit(places)]
-        if found:
-            break
+        stages.append(itertools.combinations(range(layers), len(norms)))
+    found = next(filter(None, map(fitting, stages)), [])
     if len(found) != 1:
         names = listed(norm.name for norm in norms)
-        raise ValueError(f"which layers {names} normalise does not follow: call them '0.running_mean', ...")
+        raise ValueError(f"which layers {names} normalise does not follow: {_NUMBERED.format(0)}")
     return found[0]
 
 

@@ -49,6 +49,7 @@ def report(
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"a report's name ends in .html, not {os.fspath(out)!r}")
     _check_place(path, overwrite)
+    writing.check_apart(path, {"what the report is of": source})
     text = render(source)
     writing.replace(path, text.encode())
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from noisysim.chip.chip import Chip
 from noisysim.chip.origin import ActivationSpec
 from noisysim.common.fields import check_names, check_switch, shown
 from noisysim.common.types import Array
+from noisysim.common.user_files import moved_device
 from noisysim.compute import backends
 from noisysim.compute.losses import LossSpec
+from noisysim.compute.observation import Batch
 from noisysim.devices.contract import DeviceSpec
 from noisysim.networks import layers as kinds
 from noisysim.networks.architecture import with_ends
@@ -78,6 +81,11 @@ class Trained:
         form = self._form(task, data, "mse")  # no loss is asked for
         if check_switch("proba", proba) and not (form.classification and self._config["task"]["loss"] == "cce"):
             raise ValueError("proba=True needs a classification with the loss 'cce', whose softmax gives probabilities")
+        if isinstance(x, Batch):
+            raise TypeError(
+                "x is a task's batch, which is standardised already: give result.chip().predict the batch, or "
+                "result.predict samples in the units of the data"
+            )
         samples = sample_files.read(x, form) if isinstance(x, (str, os.PathLike)) else x
         outputs = self._outputs(chip, form, further_inputs(form, samples), n_reads)
         if proba:
@@ -93,6 +101,8 @@ class Trained:
         data: str | os.PathLike[str] | None,
     ) -> Scores:  # fmt: skip
         """Scores on samples with targets: `noisysim.Result.test`."""
+        if loss is not None:
+            loss = remembered.recorded_loss(self._config["task"], loss)
         form = self._form(task, data, loss)
         split = self._own(data, loss).test if task is None else self._other(form, task, data)
         function: Any = form.loss_function  # which a task takes as well as a name
@@ -150,7 +160,8 @@ class Trained:
     def _outputs(self, chip: Chip | None, form: Task, inputs: Array, n_reads: int) -> Array:
         """Outputs for inputs in the form of the task's, (samples, n_out), of several chips with these first."""
         if chip is None:
-            chip = self.chip(False, None, None, None)
+            with moved_device("give chip=result.chip({})"):
+                chip = self.chip(False, None, None, None)
         elif not isinstance(chip, Chip):
             raise TypeError(f"chip must be a noisysim.Chip, such as result.chip(), not {shown(chip)}")
         if (chip.sizes[0], chip.sizes[-1]) != (form.n_in, form.n_out):
@@ -163,7 +174,10 @@ class Trained:
         )
         function: Any = form.loss_function
         held = replace(form, test=Split(inputs, targets), loss=function)
-        return chip.predict(held.batch("test", slice(None)).inputs, n_reads)
+        standardised = held.batch("test", slice(None)).inputs
+        if unlike := remembered.other_units(form, standardised):
+            warnings.warn(unlike, RuntimeWarning, stacklevel=4)
+        return chip.predict(standardised, n_reads)
 
 
 def _as_given(task: Task) -> tuple[Array, Array]:

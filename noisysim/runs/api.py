@@ -6,15 +6,14 @@ import inspect
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from noisysim.chip.given_weights import Initial
-from noisysim.common import writing
+from noisysim.common import hdf5, writing
 from noisysim.common.fields import check_switch
 from noisysim.compute import backends, execution, losses
+from noisysim.runs import callback_files, environment, execute, lengthening, steering, storage
 from noisysim.runs import config as configuration
-from noisysim.runs import environment, execute, lengthening, steering, storage
 from noisysim.runs.events import CallbackLike
 from noisysim.runs.result import Result
 from noisysim.runs.resuming import recorded_config, restored
@@ -122,8 +121,8 @@ def run(
         (.npz, .safetensors); what the chip of a result, of a result file (.h5), or a chip holds.
     weight_scaling : str
         Which weight the full span of conductances stands for: "fixed", the one that the device states; "array", the
-        largest |initial weight| of each layer; "column", of each output line. The periphery multiplies by it after the
-        ADC.
+        largest |initial weight| of each layer, biases included; "column", of each output line, or of its layer where
+        that is below 1 % of the layer's. The periphery multiplies by it after the ADC.
     decorrelate : str
         How a rule with decorrelation applies its matrices R: to what drives the arrays, "inputs"; to what is observed
         and written, "updates", so that steps of R change no output; or as "inputs", each step of R made up for by a
@@ -181,15 +180,17 @@ def run(
     """
     arguments = dict(locals())
     path = execute.check_output(out, overwrite)
+    execute.check_apart(path, task, init)
     options = execute.check_options(threads, checkpoint_seconds, until, progress)
     settings = {name: arguments[name] for name in configuration.SETTINGS}
     config = configuration.resolve(**settings, data=data, loss=loss)
     started = time.perf_counter()
     with execute.hold(path, overwrite) as held, execution.threads(options.threads), backends.products(config.backend):
-        steering.begin(config.callbacks, steering.start_of(config, overwrite=overwrite, out=path))
+        steering.begin(config, overwrite=overwrite, out=path)
         training = Training(config)
         training.begin()
-        return execute.execute(training, environment.describe(config.backend), held, started, options)
+        began = {**environment.describe(config.backend), **callback_files.recorded_folder(config.callbacks, path)}
+        return execute.execute(training, began, held, started, options)
 
 
 def resume(
@@ -275,7 +276,7 @@ def resume(
     ValueError
         If data, settings or source are not the run's, saying which and how; or if the file holds no complete state.
     """
-    path = Path(path)
+    path = hdf5.checked_path(path, "result file")
     options = execute.check_options(threads, checkpoint_seconds, until, progress)
     allow_other_source = check_switch("resume.allow_other_source", allow_other_source)
     content = storage.read(path)
@@ -293,12 +294,14 @@ def resume(
         longer = lengthening.lengthened(content, epochs)
         config, notes = recorded_config(longer, path, parts, data, allow_other_source)
         with execution.threads(options.threads), backends.products(config.backend):
-            steering.begin(config.callbacks, steering.start_of(config, resumed=True, out=path))
+            config.callbacks = callback_files.rebased(config.callbacks, content, path)
+            steering.begin(config, out=path, resumed=content)
             training = restored(config, longer, path)
             training.steering.check_lengthened(content["config"]["epochs"], began=training.step > 0)
             training.notes += notes
             started = options.called - content["elapsed"]
-            return execute.execute(training, content["environment"], held, started, options)
+            began = {**callback_files.recorded_folder(config.callbacks, path), **content["environment"]}
+            return execute.execute(training, began, held, started, options)
 
 
 ARGUMENTS = tuple(inspect.signature(run).parameters)

@@ -63,28 +63,54 @@ class EarlyStopping(Callback):
             event.stop(f"{self.monitor} was best ({best:.4g}) {ago} epochs before")
 
 
+class Writer(Callback):
+    """What those have in common that write a file, or the files of a folder.
+
+    Attributes
+    ----------
+    setting : str
+        The field that says where.
+    """
+
+    setting: ClassVar[str] = "path"
+    _folder = Path()
+
+    @property
+    def given(self) -> str:
+        """The path as it was given; refused if there is none."""
+        path = str(getattr(self, self.setting))
+        if not path:
+            raise ValueError(f"callback {self.name!r} needs a {self.setting}: '{self.name}:{self.setting}=...'")
+        return path
+
+    @property
+    def place(self) -> Path:
+        """The path as seen from the present directory."""
+        return self._folder / self.given
+
+    def begin(self, start: Start) -> None:
+        """Settle where it writes; that it may was looked at before (`noisysim.runs.callback_files`)."""
+        self._folder = start.folder
+
+
 @dataclass(eq=False)
-class KeepBest(Callback):
+class KeepBest(Writer):
     """Keeps the result file as it is after the best epoch, the state of the chip included, under a name of its own."""
 
     name: ClassVar[str] = "keep-best"
     path: _File = ""
     monitor: Monitor = "validation_loss"
 
-    def begin(self, start: Start) -> None:
-        """Refuse a file that cannot be written."""
-        _check_place(self, self.path, start)
-
     def on_epoch(self, event: Event) -> None:
         """Ask for the file if this epoch is the best."""
         values = _means(event, self.monitor)
         *_, ago = waited(values, self.monitor, 0.0)
         if ago == 0:
-            event.save(self.path, f"{self.monitor} {values[-1]:.4g} after epoch {event.epoch}, the best so far")
+            event.save(self.place, f"{self.monitor} {values[-1]:.4g} after epoch {event.epoch}, the best so far")
 
 
 @dataclass(eq=False)
-class CSVLog(Callback):
+class CSVLog(Writer):
     """Writes the history as a table, a line for every epoch, which can be read while the run learns.
 
     It is written in one step, at the end of an epoch, if that was not done in the last second, and at the end of the
@@ -99,16 +125,13 @@ class CSVLog(Callback):
         self._waiting, self._written_at, self._took = False, -math.inf, 0.0
 
     def begin(self, start: Start) -> None:
-        """Refuse a file that cannot be written."""
-        _check_place(self, self.path, start)
+        """Settle where it writes, with nothing written so far."""
+        super().begin(start)
         self.__post_init__()
 
     def on_epoch(self, event: Event) -> None:
         """Add a line; after a run was resumed, the first time all lines before it as well."""
-        columns = dict(_columns(event.history))
-        self._lines = self._lines or [",".join(["epoch", *columns])]
-        for k in range(len(self._lines) - 1, event.epoch):
-            self._lines.append(",".join([str(k + 1), *(repr(float(column[k])) for column in columns.values())]))
+        self._lines += lines(event.history, len(self._lines))
         self._waiting = True
         if time.monotonic() - self._written_at > max(1.0, 20 * self._took):
             self.end()
@@ -117,32 +140,29 @@ class CSVLog(Callback):
         """Write what is not written yet."""
         if self._waiting:
             began = time.monotonic()
-            writing.replace(self.path, "".join(f"{line}\n" for line in self._lines).encode())
+            writing.replace(self.place, "".join(f"{line}\n" for line in self._lines).encode())
             self._waiting, self._written_at = False, time.monotonic()
             self._took = self._written_at - began
 
 
 @dataclass(eq=False)
-class TensorBoard(Callback):
+class TensorBoard(Writer):
     """Writes the history for TensorBoard, at the end of every epoch; of several chips their mean.
 
     It needs tensorboardX: ``pip install 'noisysim[tensorboard]'``.
     """
 
     name: ClassVar[str] = "tensorboard"
+    setting: ClassVar[str] = "folder"
     folder: Annotated[str, Field(file=True, doc="folder of event files; of a new run it must be empty")] = ""
 
     def __post_init__(self) -> None:
         self._writer: Any = None
 
     def begin(self, start: Start) -> None:
-        """Refuse a folder that is in use, or a missing library."""
+        """Settle where it writes; refused without its library."""
         self._new_writer()
-        folder = Path(_place(self, self.folder))
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"callback {self.name!r}: {shown(self.folder)} is not a folder")
-        if not (start.resumed or start.overwrite) and folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"callback {self.name!r}: folder {folder} is not empty; give another one")
+        super().begin(start)
         self.end()
 
     def _new_writer(self) -> Any:
@@ -158,7 +178,7 @@ class TensorBoard(Callback):
         """Write the columns of this epoch; the first time, those of all."""
         first = event.epoch
         if self._writer is None:  # what a killed run wrote after its checkpoint is hidden
-            self._writer, first = self._new_writer()(self.folder, purge_step=1), 1
+            self._writer, first = self._new_writer()(os.fspath(self.place), purge_step=1), 1
         for epoch in range(first, event.epoch + 1):
             for name in event.history:
                 part, _, what = name.partition("_")
@@ -182,21 +202,12 @@ def _columns(history: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]
             yield from ((f"{name}_{m}", column[:, m]) for m in range(column.shape[1]))
 
 
-def _place(callback: Callback, path: str) -> str:
-    if not path:
-        setting = "folder" if hasattr(callback, "folder") else "path"
-        raise ValueError(f"callback {callback.name!r} needs a {setting}: '{callback.name}:{setting}=...'")
-    return path
-
-
-def _check_place(callback: Callback, path: str, start: Start) -> None:
-    """Refuse a file that cannot be written, or that is another run's."""
-    place = Path(_place(callback, path))
-    if start.out is not None and place.resolve() == start.out.resolve():
-        raise ValueError(f"callback {callback.name!r} cannot write {path}, which is the run's own file")
-    if place.exists() and not (start.resumed or start.overwrite):
-        raise FileExistsError(f"callback {callback.name!r}: {path} exists: give another path, or say overwrite=True")
-    writing.check(place)
+def lines(history: dict[str, np.ndarray], first: int = 0) -> list[str]:
+    """The lines of a log from one on: its head, and one for each epoch."""
+    columns, done = dict(_columns(history)), max(0, first - 1)
+    table = zip(*(map(float, column[done:]) for column in columns.values()), strict=True)
+    rows = [",".join([str(k), *map(repr, row)]) for k, row in enumerate(table, done + 1)]
+    return [*([] if first else [",".join(["epoch", *columns])]), *rows]
 
 
 _FORM: Dataclasses[Any] = Dataclasses(
@@ -207,7 +218,9 @@ _FORM: Dataclasses[Any] = Dataclasses(
     nouns="callbacks",
     example="a dataclass that inherits from noisysim.callbacks.Callback, with on_epoch(self, event)",
 )
-CALLBACKS: dict[str, type[Any]] = {cls.name: cls for cls in (EarlyStopping, KeepBest, CSVLog, TensorBoard)}
+WRITERS: tuple[type[Any], ...] = (KeepBest, CSVLog, TensorBoard)
+_ALL: tuple[type[Any], ...] = (EarlyStopping, *WRITERS)
+CALLBACKS: dict[str, type[Any]] = {cls.name: cls for cls in _ALL}
 REGISTRY: Registry[type[Any], Any] = Registry("callback", _FORM, CALLBACKS, __name__)
 
 
@@ -258,6 +271,9 @@ def _check(callback: object) -> None:
     functions = {"": callback.function} if isinstance(callback, OfFunction) else {}
     functions |= {name: method for name in METHODS if (method := getattr(callback, name, None)) is not None}
     for name, function in functions.items():
+        if _is_no_call(function) or _is_no_call(type(function).__call__):
+            which = f"its {name}" if name else "it"
+            raise TypeError(f"{what} would never run: {which} is async, or has a yield, and must be a plain function")
         try:
             inspect.signature(function).bind(*[None] * counts.get(name, int(not name)))
         except TypeError:
@@ -267,6 +283,12 @@ def _check(callback: object) -> None:
             raise TypeError(f"{what} must be {usage}") from None
         except ValueError:  # written in C
             continue
+
+
+def _is_no_call(function: object) -> bool:
+    """Whether calling a function would not run its code."""
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(kind(function) for kind in kinds)
 
 
 def describe(callback: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from noisysim.chip.arrays import erase
 from noisysim.common.writing import Held
-from noisysim.runs import storage
+from noisysim.runs import callback_files, storage
 
 
 class Checkpoints:
@@ -38,6 +38,9 @@ class Checkpoints:
     def copy(self, path: Path, reason: str) -> None:
         """Write one to another path, as of a run that ended here."""
         content = {**self._content(), "status": "stopped", "reason": reason}
+        if self._held is not None:
+            out = self._held.path
+            content["environment"] = callback_files.environment_of_copy(content["environment"], out, path)
         try:
             storage.write(path, content)
         finally:

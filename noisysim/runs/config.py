@@ -130,7 +130,7 @@ def resolve(
     steered = _check_steering(settings, task, validation is not None)
     layers = kinds.hidden(task.defaults["layers"]) if layers is None else layers
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
-    init = given_weights.read(source, net)
+    init = given_weights.read(source, net, task.input_shape)
     _check_start(init, net.activations[:-1])
     filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
     if steered["schedule"] is not None:

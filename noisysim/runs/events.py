@@ -45,6 +45,8 @@ class Start(NamedTuple):
         Whether files that exist may be replaced.
     out : Path or None
         The run's result file.
+    folder : Path
+        Where the run began, as seen from the present directory: what recorded paths are relative to.
     """
 
     epochs: int
@@ -52,6 +54,7 @@ class Start(NamedTuple):
     resumed: bool = False
     overwrite: bool = False
     out: Path | None = None
+    folder: Path = Path()
 
 
 class Event:
@@ -78,13 +81,15 @@ class Event:
         at: tuple[int, int],
         of: tuple[int, int],
         seconds: tuple[float, float],
-        learning_rate: float,
+        learning_rate: float | Callable[[], float],
         history: History,
     ):
         self.epoch, self.update = at
         self.epochs, self.updates_per_epoch = of
         self.seconds, self.epoch_seconds = seconds
-        self._history, self._rate = history, learning_rate
+        self._history, self._offered = history, learning_rate
+        self._asked: float | None = None
+        self._change = 1.0  # of the learning rate, as a factor
         self._reason: str | None = None
         self._saves: list[tuple[Path, str]] = []
 
@@ -98,13 +103,20 @@ class Event:
         """Copies of the columns of the updates that are done: train_loss (`noisysim.Result.steps`)."""
         return self._history.arrays()["history/step"]
 
+    @functools.cached_property
+    def _rate(self) -> float:
+        """The learning rate before it is set; worked out only if a callback asks for it."""
+        return self._offered() if callable(self._offered) else self._offered
+
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next update; may be set.
 
-        What is set holds until it is set again, and a schedule goes on from it: its factors keep their ratios.
+        What is set holds until it is set again, and a schedule goes on from it: its factors keep their ratios. After
+        the last epoch it is that of the update that would follow if the run were longer; of a schedule that has none
+        there, because it raises an error or gives 0, that of the last update.
         """
-        return self._rate
+        return self._rate if self._asked is None else self._asked
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
@@ -112,7 +124,7 @@ class Event:
             raise ValueError(f"learning_rate must be a finite number above 0, not {shown(rate)}")
         if not self._rate:
             raise ValueError("the schedule's learning rate is 0 here, and no factor makes another of it")
-        self._rate = float(rate)
+        self._asked, self._change = float(rate), float(rate) / self._rate
 
     def stop(self, reason: str = "asked to") -> None:
         """End the run here, complete, with status "stopped".

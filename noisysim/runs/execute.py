@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from noisysim import tasks
 from noisysim.common import writing
 from noisysim.common.fields import PATH, check, check_switch, shown
 from noisysim.common.limits import THREADS
-from noisysim.runs import checkpoint_state, findings, signals
+from noisysim.runs import checkpoint_state, findings, signals, storage
 from noisysim.runs.arguments import CHECKPOINT_SECONDS
 from noisysim.runs.checkpoints import Checkpoints
 from noisysim.runs.events import CallbackError
@@ -66,7 +68,7 @@ def check_output(out: object, overwrite: object) -> Path | None:
         raise TypeError(f"out must be a path, not {shown(out)}")
     path = Path(out)
     try:
-        writing.check(path, replace)
+        writing.check(path, replace, _is_run(path, replace))
     except OSError as error:
         if error.filename is None:
             raise
@@ -75,9 +77,21 @@ def check_output(out: object, overwrite: object) -> Path | None:
     return path
 
 
+def check_apart(out: Path | None, task: object, init: object) -> None:
+    """Refuse a result file that would replace the data or the weights which the run begins with."""
+    if out is not None:
+        data = tasks.file_spec(task.get("name") if isinstance(task, Mapping) else task)
+        writing.check_apart(out, {"the task's data": data and data[0], "the file of initial weights": init})
+
+
 def hold(path: Path | None, overwrite: bool) -> contextlib.AbstractContextManager[writing.Held | None]:
     """The result file, if there is one, held against other runs."""
-    return contextlib.nullcontext() if path is None else writing.hold(path, overwrite)
+    return contextlib.nullcontext() if path is None else writing.hold(path, overwrite, _is_run(path, overwrite))
+
+
+def _is_run(path: Path, overwrite: bool) -> bool:
+    """Whether a file that is in the way is that of a run."""
+    return not overwrite and path.is_file() and storage.kind(path) == "run"
 
 
 def execute(

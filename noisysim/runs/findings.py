@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.chip.weight_sources import NOTES
 from noisysim.common.types import Ints
 from noisysim.runs import health
 from noisysim.runs.history import History
@@ -21,7 +22,7 @@ def warnings(training: Training) -> list[str]:
         fault = _fault(training, history, diverged)
         numbers = ", ".join(map(str, diverged))
         sentences.insert(0, f"of {training.chips} chips these diverged: {numbers}; {fault}")
-    return sentences + _clipped(training) + training.notes
+    return sentences + _of_start(training) + training.notes
 
 
 def recorded_by(training: Training, m: int) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def recorded_by(training: Training, m: int) -> dict[str, Any]:
         epochs, updates = last // training.steps, last + 1
     history = training.history.of_chip(m, epochs, updates)
     cost = divergence.costs[m] if m in divergence.costs else training.chip.cost_by_chip()[m]
-    sentences = _warnings(training, history, status, np.array([m])) + _clipped(training) + training.notes
+    sentences = _warnings(training, history, status, np.array([m])) + _of_start(training) + training.notes
     return {"status": status, "warnings": sentences, "cost": cost.as_dict(), "arrays": history.arrays()}
 
 
@@ -58,15 +59,20 @@ def _warnings(training: Training, history: History, status: str, chips: Ints) ->
     return sentences
 
 
-def _clipped(training: Training) -> list[str]:
-    """What of given weights the cells could not hold."""
-    shares = [] if isinstance(training.config.init, str) else training.chip.clipped
-    parts = [f"{100 * share:.2g} % of layer {layer + 1}" for layer, share in enumerate(shares) if share]
-    if not parts:
+def _of_start(training: Training) -> list[str]:
+    """What of given weights the cells could not hold, and what the network that they are from differs in."""
+    init = training.config.init
+    if isinstance(init, str):
         return []
+    notes = list(init.record.get(NOTES, []))
+    shares = training.chip.clipped
+    parts = [f"{health.percent(share)} of layer {layer + 1}" for layer, share in enumerate(shares) if share]
+    if not parts:
+        return notes
     return [
+        *notes,
         f"initial weights beyond the range of the device's cells were clipped: {', '.join(parts)}; "
-        "weight_scaling='array' or 'column' lets the span stand for the largest"
+        "weight_scaling='array' or 'column' lets the span stand for the largest",
     ]
 
 

@@ -206,7 +206,7 @@ def warnings(
             )
         elif share < LITTLE:
             sentences.append(
-                f"only {100 * share:.2g} % of the activity differences got through the ADC; raise adc_bits, perturb "
+                f"only {percent(share)} of the activity differences got through the ADC; raise adc_bits, perturb "
                 "more (sigma), or let the device's own noise be at least half an ADC step"
             )
     if 0 < sigma < (2 / 3) * least:
@@ -228,3 +228,8 @@ def warnings(
             f"learning rates suit; {scales.advice_targets}"
         )
     return sentences
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1, for a sentence."""
+    return f"{100 * share:.3g} %" if share >= 1e-4 or not share else "less than 0.01 %"

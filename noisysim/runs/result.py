@@ -142,8 +142,11 @@ class Result:
         Parameters
         ----------
         x : array, frame or path
-            (samples, ...) in the units of the task's data; of a task of a table a frame, or a file, whose columns are
-            found by name. Files: ``.csv``, ``.tsv``, ``.parquet``, ``.npy``, ``.npz``, ``.h5`` and others
+            (samples, ...) in the units of the task's data: of MNIST and CIFAR whole numbers from 0 to 255, of "digits"
+            from 0 to 16, of your own data as they were given to the run. They are standardised here: neither divide nor
+            standardise them before. Inputs that vary by far less, or lie far further out, than the data that the run
+            learned are warned about. Of a task of a table a frame, or a file, whose columns are found by name. Files:
+            ``.csv``, ``.tsv``, ``.parquet``, ``.npy``, ``.npz``, ``.h5`` and others
             (`noisysim.tasks.sample_files`).
         n_reads : int
             Noisy reads to average.
@@ -191,7 +194,7 @@ class Result:
         chip : Chip
             To test in place of the run's (`predict`).
         loss : path or Loss or function
-            The run's loss, if that was an object.
+            The run's loss, if that was an object, or its file was moved: it must be the same.
         data : path
             Folder of the data files.
 
@@ -258,8 +261,8 @@ class Result:
         for split in ("train", "validation", "test"):
             if epochs and f"{split}_loss" in self.history:
                 loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
-                of_answers = "" if np.isnan(accuracy).all() else f", accuracy {_spread(100 * accuracy, '.1f')} %"
-                rows.append((split, f"loss {_spread(loss, '.4g')}{of_answers}"))
+                of_answers = "" if np.isnan(accuracy).all() else f", accuracy {with_spread(100 * accuracy, '.1f')} %"
+                rows.append((split, f"loss {with_spread(loss, '.4g')}{of_answers}"))
         updates = max(self.cost["updates"], 1)
         rows.append(
             (
@@ -316,7 +319,7 @@ class Result:
         return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
 
 
-def _spread(values: ArrayLike, form: str) -> str:
+def with_spread(values: ArrayLike, form: str) -> str:
     """A value; of several chips those that are finite, as mean and standard deviation."""
     numbers = np.asarray(values, float)
     finite = numbers[np.isfinite(numbers)]

@@ -15,6 +15,7 @@ from noisysim import learners, tasks
 from noisysim.chip import diagnostics as all_diagnostics
 from noisysim.chip import given_weights
 from noisysim.common import identity
+from noisysim.common.fields import PATH, shown
 from noisysim.common.registry import Registry
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import split, with_article
@@ -24,6 +25,7 @@ from noisysim.runs import checkpoint_state, environment, schedules
 from noisysim.runs import config as configuration
 from noisysim.runs.events import CallbackError
 from noisysim.runs.training import Training
+from noisysim.tasks.own_settings import OwnSettings, TableSettings
 
 FLAG = "allow_other_source=True (--allow-other-source)"
 _REGISTRIES: dict[str, Registry[Any, Any]] = {
@@ -83,7 +85,7 @@ def recorded_config(
         begun = {**begun, "task": {name: value for name, value in begun["task"].items() if name != "loss_part"}}
     task_given = parts["task"] is not None
     arguments = configuration.with_activations(begun) if task_given else configuration.rerunnable(begun)
-    arguments["task"] = _task(begun, parts["task"], arguments["task"])
+    arguments["task"] = _task(name, begun, parts["task"], arguments["task"])
     device = parts["device"]
     arguments["device"] = stored["device"] if device is None else devices.get_recorded(stored["device"], device)
     for kind in ("learner", "optimizer"):
@@ -122,7 +124,7 @@ def recorded_task(
         Folder of the data files.
     """
     recorded = None if task is not None else configuration.rerunnable_task(stored["task"])
-    found = tasks.get(_task(stored, task, recorded), data=data, seed=stored["seed"])
+    found = tasks.get(_task(name, stored, task, recorded), data=data, seed=stored["seed"])
     if found.crc32 != stored["task"]["crc32"]:
         raise _other_data(name, stored["task"]["crc32"], found.crc32)
     return found
@@ -143,9 +145,10 @@ def _without_hashes(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**stored, **several, **single, "task": task}
 
 
-def _task(begun: Mapping[str, Any], task: object, recorded: object) -> object:
+def _task(name: str | Path, begun: Mapping[str, Any], task: object, recorded: object) -> object:
     """The data as `noisysim.tasks.get` takes them; of arrays, and of a file, with the run's settings."""
     learned = begun["task"]
+    _check_form(name, learned, task)
     if tasks.is_in_memory(task) and learned["name"] == "arrays":
         return tasks.get(task, seed=begun["seed"], **configuration.task_settings(learned))
     place = task.get("name") if isinstance(task, Mapping) else task
@@ -154,10 +157,26 @@ def _task(begun: Mapping[str, Any], task: object, recorded: object) -> object:
         further = {k: v for k, v in task.items() if k != "name"} if isinstance(task, Mapping) else {}
         return {**configuration.task_settings(learned), **inline, **further, "name": path}
     if "source" in learned and isinstance(place, (str, os.PathLike)) and split(os.fspath(place)):
-        name, settings = tasks.REGISTRY.parse(task, {})
+        source, settings = tasks.REGISTRY.parse(task, {})
         record = {"sha256": learned.get("sha256")}  # another file is not executed
-        return {**record, **configuration.task_settings(learned), **settings, "name": name}
+        return {**record, **configuration.task_settings(learned), **settings, "name": source}
     return recorded if task is None else task
+
+
+def _check_form(name: str | Path, learned: Mapping[str, Any], task: object) -> None:
+    """Refuse one's own data in a form that has other settings: arrays for a table, a frame for arrays or a file."""
+    settings = tasks.own_settings(learned)
+    if settings is None:
+        return
+    in_memory, file = tasks.is_in_memory(task), tasks.file_spec(task)
+    of_arrays = isinstance(task, (tuple, list)) or bool(file and not tasks.is_table(file[0]))
+    if settings is OwnSettings and not of_arrays and (in_memory or file):
+        raise ValueError(f"{name} learned arrays: give them as task=(x, y, ...), not a table")
+    if settings is TableSettings and learned["name"] == "arrays" and (of_arrays or file):
+        target = learned["settings"].get("target")
+        raise ValueError(f"{name} learned a data frame, with target {shown(target)}: give the frame as task=")
+    if settings is TableSettings and learned["name"] != "arrays" and (of_arrays or in_memory):
+        raise ValueError(f"{name} learned the table {shown(learned['name'], PATH)}: give its file, if it was moved")
 
 
 def _replaced(kind: str, recorded: Mapping[str, Any], replacement: object) -> Any:
@@ -230,8 +249,10 @@ def _check_data(name: str | Path, learned: Mapping[str, Any], present: Mapping[s
     names = set(learned["settings"]) - {"test"}  # a file that may be elsewhere by now
     if "loss_part" in learned and "loss_part" in present:  # a file may be elsewhere by now; it is compared by its code
         names.discard("loss")
-    if any(present["settings"].get(setting) != learned["settings"][setting] for setting in names):
-        raise ValueError(f"{name} was learning with task settings {learned['settings']}, not {present['settings']}")
+    then, now = learned["settings"], present["settings"]
+    if others := [setting for setting in sorted(names) if now.get(setting) != then[setting]]:
+        changes = (f"{one} {shown(then[one])}, now {shown(now[one]) if one in now else 'none'}" for one in others)
+        raise ValueError(f"{name} was learning with other task settings than these: {'; '.join(changes)}")
 
 
 def _compared(

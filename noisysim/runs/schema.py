@@ -70,7 +70,7 @@ TEXTS: dict[str, Any] = {
         "init": (str, dict), "activation": str, "activations?": [_PART], "schedule?": _PART,
         "validation?": {"samples": POSITIVE}, "callbacks?": [_PART], **_plain_settings(),
     },
-    "environment": {"backend": str},
+    "environment": {"backend": str, "folder?": str},
     "warnings": [str],
     "cost": {"passes": COUNT, "mvms": COUNT, "adc_conversions": COUNT, "updates": COUNT, "cells_programmed": COUNT},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common import identity
+from noisysim.common import identity, writing
 from noisysim.common.texts import one_line
 from noisysim.common.types import Array
+from noisysim.common.user_files import UserError
 from noisysim.learners import memory
-from noisysim.runs import callbacks, schedules
+from noisysim.runs import callback_files, callbacks, schedules
 from noisysim.runs.config import Config
 from noisysim.runs.events import CallbackError, Event, Start
 from noisysim.runs.history import EPOCH, VALIDATED, History
@@ -77,6 +79,15 @@ class Steering:
             rate *= self._factors[epoch]
         return rate * self._scale
 
+    def _rate_after_all(self) -> Callable[[], float]:
+        """What gives the rate of the epoch that would follow if the run were longer (`_following`)."""
+        config, last = self._config, self.rate(self._config.epochs - 1)
+        before = config.learning_rate * config.learning_rate_decay**config.epochs
+        if config.schedule is None:
+            return functools.partial(float, before * self._scale)
+        columns = self._columns()
+        return functools.partial(_following, config.schedule, config.epochs, columns, before, self._scale, last)
+
     def _columns(self) -> dict[str, list[float]]:
         """The history as schedules see it."""
         return {name: self._history.mean(name) for name in self._history.epoch}
@@ -95,7 +106,8 @@ class Steering:
         if schedule is None or epochs == self._config.epochs:
             return
         done = len(history["learning_rate"])
-        for epoch in range(done + began):
+        seen = began or self._scale != 1  # what callbacks set stands in proportion to a rate that they saw
+        for epoch in range(done + seen):
             before = {name: column[:epoch] for name, column in history.items()}
             was, now = (schedules.factor(schedule, epoch, n, before) for n in (epochs, self._config.epochs))
             if was != now:
@@ -128,13 +140,13 @@ class Steering:
     def _call(self, method: str, at: Position, called: Sequence[tuple[str, Any]]) -> None:
         saves: list[tuple[str, Path, str]] = []
         for name, callback in called:
-            rate, now = self.rate(at.epoch), time.perf_counter()
+            now, last = time.perf_counter(), at.epoch == self._config.epochs
             seconds = now - self.started, now - self._epoch_began
             of = self._config.epochs, at.updates_per_epoch
+            rate = self._rate_after_all() if last else self.rate(at.epoch)
             event = Event((at.epoch, at.update), of, seconds, rate, self._history)
             _call(name, callback, method, event)
-            if event.learning_rate != rate:
-                self._scale *= event.learning_rate / rate
+            self._scale *= event._change
             if event._reason is not None and not self.reason:
                 self.reason = f"{name}: {event._reason}"
             saves += [(name, *save) for save in event._saves]
@@ -142,8 +154,13 @@ class Steering:
             self._save(name, path, reason)
 
     def _save(self, name: str, path: Path, reason: str) -> None:
-        """Write what a callback asked for; a disk that is full costs that file, not the run."""
+        """Write what a callback asked for; a path that cannot be written costs that file, not the run."""
         if self.keep is None:
+            return
+        try:
+            writing.check(path)
+        except (OSError, ValueError) as error:
+            _warn(name, error)
             return
         try:
             self.keep(path, f"{name}: {reason}")
@@ -159,8 +176,8 @@ class Steering:
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Array]:
-        """What callbacks keep, and have made of the learning rate, as arrays; nothing without callbacks."""
-        if not self._config.callbacks:
+        """What callbacks keep, and have made of the learning rate, as arrays; nothing of a run without either."""
+        if not self._config.callbacks and self._scale == 1:
             return {}
         kept = {}
         for name, callback in self._named():
@@ -180,14 +197,28 @@ class Steering:
                 _call(name, callback, "restore", remembered["kept"][name])
 
 
-def start_of(config: Config, resumed: bool = False, overwrite: bool = False, out: Path | None = None) -> Start:
-    """What the callbacks of a run are told before it."""
-    columns = (*EPOCH, *(VALIDATED if config.validation else ()))
-    return Start(config.epochs, columns, resumed, overwrite, out)
+def _following(
+    schedule: schedules.Schedule, epochs: int, columns: schedules.Columns, before: float, scale: float, last: float
+) -> float:
+    """The rate after the last epoch; if the schedule has none there, that of the last one.
+
+    It is worked out only if a callback asks: a table of rates ends with the run.
+    """
+    try:
+        rate = before * schedules.factor(schedule, epochs, epochs, columns) * scale
+    except UserError:
+        return last
+    return rate or last
 
 
-def begin(called: Sequence[Any], start: Start) -> None:
-    """Tell callbacks that a run begins, or is resumed."""
+def begin(
+    config: Config, overwrite: bool = False, out: Path | None = None, resumed: Mapping[str, Any] | None = None
+) -> None:
+    """Tell callbacks that a run begins, or is resumed from the content of its file."""
+    columns, called = (*EPOCH, *(VALIDATED if config.validation else ())), config.callbacks
+    began = Path() if resumed is None or out is None else callback_files.folder(resumed, out)
+    start = Start(config.epochs, columns, resumed is not None, overwrite, out, began)
+    callback_files.check(called, start, resumed)
     for name, callback in zip(callbacks.titles(called), called, strict=True):
         if hasattr(callback, "begin"):
             _call(name, callback, "begin", start)
@@ -217,7 +248,7 @@ def _call(name: str, callback: object, method: str, *arguments: Any) -> Any:
         ) from error
 
 
-def _warn(name: str, error: OSError) -> None:
+def _warn(name: str, error: Exception) -> None:
     """Say that a file could not be written."""
     message = f"callback {name!r}: {error}; the run continues, and tries again after the next epoch"
     warnings.warn(message, RuntimeWarning, stacklevel=6)

@@ -24,7 +24,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +72,6 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileNotFoundError, ValueError
         If there is no such file, or it is not a complete result file: in one line, with the part that is wrong.
     """
-    path = Path(path)
     with hdf5.opened(path, "result file") as file:
         content = _attributes(file)
         for name in schema.TEXTS:
@@ -85,6 +83,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _attributes(file: File) -> dict[str, Any]:
     """Status and time of a file that says it is a result."""
+    if file.attrs.get("format") == "noisysim chip":
+        raise ValueError("it is a chip: noisysim.Chip.load reads it")
+    if file.attrs.get("format") == "noisysim study":
+        raise ValueError("it is a study of many runs: noisysim.load reads it")
     for name in ("format", "version", "status", "elapsed"):
         if name not in file.attrs:
             raise ValueError(f"no attribute {name!r}")
@@ -134,8 +136,9 @@ def kind(path: str | os.PathLike[str]) -> str:
     """What a file says it holds: "run", "study", or nothing that noisysim wrote."""
     import h5py
 
+    path = hdf5.checked_path(path, "file")
     with contextlib.suppress(Exception):  # h5py has an error of nearly every type for a file that is damaged
-        hdf5.check_bytes(Path(path), "file")
+        hdf5.check_bytes(path, "file")
         with h5py.File(path, "r") as file:
             return str(file.attrs.get("format", "")).removeprefix("noisysim ")
     return ""

@@ -98,9 +98,10 @@ class Cells:
         shared = (group, seed if seeded else None)
         if shared not in self._resolved:
             config = configuration.resolve(**{**arguments, "task": task}, data=None)
-            if isinstance(config.init, Given):  # one copy of it
-                digest = config.init.record["sha256"]
-                config = dataclasses.replace(config, init=self.weights.setdefault(digest, config.init))
+            if isinstance(config.init, Given):  # one copy of its arrays
+                record = config.init.record
+                shared_init = self.weights.setdefault(record["sha256"], config.init)
+                config = dataclasses.replace(config, init=dataclasses.replace(shared_init, record=record))
             self._configs[group] = config
             resolved = config.plain()
             resolved["learner"].pop("identity", None)  # its hash tells it apart, for any version of Python

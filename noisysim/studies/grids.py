@@ -224,7 +224,7 @@ def _several(name: str, value: object) -> bool:
     if not isinstance(value, (list, tuple, range)) or hasattr(value, "_fields"):
         return False
     if name == "init":
-        return all(map(weight_sources.is_source, value))
+        return weight_sources.are_several(value)
     if name in LISTS:
         lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
         return bool(value) and all(lists)

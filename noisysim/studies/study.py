@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common import hdf5
 from noisysim.runs import health
 from noisysim.studies import cells, figure, journal, needs, table, toml
 from noisysim.studies.grids import at_label
@@ -47,7 +48,7 @@ class Study:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a complete study.
         """
-        path = Path(path)
+        path = hdf5.checked_path(path, "study")
         records, scraps = journal.read(path)  # first: what leaves the journal meanwhile is in the file by then
         content = table.read(path)
         content.put_all(records)

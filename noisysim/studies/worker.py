@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -154,7 +155,7 @@ def _arguments(
     if rule is not None:
         arguments["learner"] = pickle.loads(rule)
     if initial is not None:
-        arguments["init"] = initial
+        arguments["init"] = dataclasses.replace(initial, record=arguments["init"])  # of the weights, not of the run
     return arguments
 
 

@@ -55,8 +55,7 @@ def own_settings(recorded: Mapping[str, Any]) -> type | None:
     name = recorded.get("name", "")
     if name != "arrays" and (name in names() or file_spec(name) is None):
         return None
-    is_table = name.lower().endswith(tables.SUFFIXES) or "target" in recorded.get("settings", {})
-    return TableSettings if is_table else OwnSettings
+    return TableSettings if is_table(name) or "target" in recorded.get("settings", {}) else OwnSettings
 
 
 def about(name: str) -> str:
@@ -102,7 +101,8 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
     **settings
         Settings of the task: ``standardise`` (``"global"``, ``"feature"``, ``"none"``, for images ``"unit"`` too),
         ``loss`` (``"cce"``, ``"mse"``), for target values ``standardise_targets``, for your own data ``kind``
-        (``"classification"``, ``"regression"``) and ``axes`` (``"nchw"``, ``"nhwc"``); and its own, see `settings`.
+        (``"classification"``, ``"regression"``), ``axes`` (``"nchw"``, ``"nhwc"``) and ``missing`` (``"empty"``: such
+        a text as "NA" is a text like others); and its own, see `settings`.
 
     Returns
     -------
@@ -136,7 +136,10 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
         return tables.from_frame(*frames, {**chosen, **settings}, seed)
     if isinstance(spec, Mapping):
         if "name" not in spec:
-            raise ValueError(f"a task given as a mapping needs a 'name' or a 'frame', but has {listed(spec) or 'none'}")
+            raise ValueError(
+                f"a task given as a mapping needs a 'name' or a 'frame', but has {listed(spec) or 'none'} (arrays with "
+                "settings are noisysim.tasks.get((x, y), kind=...))"
+            )
         chosen = {"data": data, "seed": seed, **spec, **settings}
         return get(chosen.pop("name"), **chosen)
     if isinstance(spec, (tuple, list)):
@@ -145,7 +148,7 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
         return tables.from_frame(spec, None, settings, seed)
     if (file := file_spec(spec)) is not None:
         path, inline = file
-        load = tables.from_file if path.lower().endswith(tables.SUFFIXES) else own.from_hdf5
+        load = tables.from_file if is_table(path) else own.from_hdf5
         return load(path, {**inline, **settings}, seed)
     if isinstance(spec, os.PathLike) and Path(spec).suffix != ".py":
         raise ValueError(f"a task file must be .py, {', '.join(_SUFFIXES)}, not {shown(os.fspath(spec))}")
@@ -159,6 +162,11 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
 def is_in_memory(spec: object) -> bool:
     """Whether a specification holds the data themselves: arrays, or frames."""
     return isinstance(spec, (tuple, list)) or is_frame(spec) or (isinstance(spec, Mapping) and "frame" in spec)
+
+
+def is_table(path: str) -> bool:
+    """Whether a file of this name is read as a table."""
+    return path.lower().endswith(tables.SUFFIXES)
 
 
 def file_spec(spec: object) -> tuple[str, dict[str, Any]] | None:

@@ -7,25 +7,39 @@ import gzip
 import itertools
 import os
 import re
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
 from noisysim.common.fields import PATH, listed, shown
+from noisysim.tasks.frames import MISSING
 
 SEPARATORS = {"semicolon": ";", "tab": "\t", "bar": "|", "comma": ",", "space": " "}
 HEADERS = ("auto", "yes", "no")
-MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
-"""What stands for a missing value in a column of numbers, in small letters."""
 SWITCHES = {"false": 0.0, "true": 1.0}
 _CHUNK = 4096  # lines whose texts are held at a time
 _LOOK = 50  # lines by which separator and header are found
+_END = "\x04\x04"  # a line after the last one: what it becomes part of was not closed
 _COMMA = re.compile(r"'[+-]?\d*,\d+'\)$")
 _MOST_WHOLE = 2.0**63
 ADVICE = "drop= leaves columns out, encode=True makes a one-hot column of each text"
 """What to do about inputs that are text."""
+
+
+class _Row(NamedTuple):
+    """A row, with the lines on which it begins and ends, counted from 1."""
+
+    first: int
+    last: int
+    cells: list[str]
+
+    @property
+    def lines(self) -> str:
+        """As messages call these lines."""
+        return f"lines {self.first} to {self.last}"
 
 
 class Delimited:
@@ -54,6 +68,7 @@ class Delimited:
         self.title, self.path = path, path
         self.notes: list[str] = []
         self._lines = np.empty(0, np.int64)
+        self._spans: list[_Row] = []
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no task file {shown(path, PATH)}")
         with self._open() as file:
@@ -62,6 +77,8 @@ class Delimited:
                 raise ValueError(f"{path} is empty")
             self.separator = self._separator(first) if separator == "auto" else separator
             rows = self._whole_rows(first)
+        if rows[0][-1].endswith(_END):
+            raise self._never_closed(1)
         named = _names_columns(rows) if header == "auto" else header == "yes"
         if not named and header == "auto":
             self.notes.append(f"the first line was read as data: columns are called 0 to {len(rows[0]) - 1}")
@@ -92,10 +109,8 @@ class Delimited:
                 yield file
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is no text in UTF-8 ({error.reason}): save it as such") from None
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{self.path} is no whole .gz file ({error})") from None
-        except csv.Error as error:
-            raise ValueError(f"{self.path} cannot be read as a table: {error}") from None
 
     def _separator(self, first: Sequence[str]) -> str:
         """What cuts each of the first lines into the same number of fields, and most; a space if nothing else does."""
@@ -109,6 +124,8 @@ class Delimited:
             widths = of_header
         best = max(SEPARATORS, key=lambda name: min(widths[name], 2) if name == "space" else widths[name])
         if widths[best] < 2:
+            if rows[0][-1].endswith(_END):
+                raise self._never_closed(1)
             raise ValueError(
                 f"{self.path}: the first line has one column only; separator= names what is between columns, one of "
                 f"{', '.join(SEPARATORS)}"
@@ -117,16 +134,30 @@ class Delimited:
 
     def _whole_rows(self, first: Sequence[str]) -> list[list[str]]:
         """The rows of the first lines; one that may not end with them is left out."""
-        rows = [row for _, row in self._rows(first)]
+        rows = [row.cells for row in self._rows(first, whole=False)]
         return rows[:-1] if len(first) == _LOOK and len(rows) > 1 else rows
 
-    def _rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Rows, each with the number of the line on which it ends; lines without anything are passed over."""
+    def _rows(self, lines: Iterable[str], whole: bool = True) -> Iterator[_Row]:
+        """Rows; lines without anything are passed over. A quote must be closed, if the lines are the `whole` file."""
         delimiter = SEPARATORS[self.separator]
         if delimiter == " ":
-            lines = (line.strip() for line in lines)
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t")
-        return ((reader.line_num, row) for row in reader if row)
+            lines = (f"{line.strip()}\n" for line in lines)
+        reader = csv.reader(itertools.chain(lines, [_END]), delimiter=delimiter, skipinitialspace=delimiter != "\t")
+        last = 0
+        try:
+            for cells in reader:
+                first, last = last + 1, reader.line_num
+                if cells == [_END]:
+                    return
+                if whole and cells and cells[-1].endswith(_END):
+                    raise self._never_closed(first)
+                if cells:
+                    yield _Row(first, last, cells)
+        except csv.Error as error:
+            raise ValueError(f"{self.path} cannot be read as a table: line {last + 1}: {error}") from None
+
+    def _never_closed(self, line: int) -> ValueError:
+        return ValueError(f"{self.path}: line {line} has a quote that is never closed: all that follows would be text")
 
     def line(self, row: int) -> int:
         """The line of the file on which a row ends, counted from 1; rows are counted from 0."""
@@ -150,7 +181,7 @@ class Delimited:
         Raises
         ------
         ValueError
-            If other columns hold text, or lines are longer or shorter than the first.
+            If other columns hold text, text has several lines, or rows are longer or shorter than the first.
         """
         as_text = {*labels, *texts}
         while True:
@@ -163,7 +194,15 @@ class Delimited:
             as_text |= strange.keys()  # from the first line again
         if not len(self._lines):
             raise ValueError(f"{self.path} holds no rows")
+        if self._spans:
+            self.notes.append(
+                f"{len(self._spans):,} rows have line ends between quotes, the first in {self._spans[0].lines}"
+            )
         columns = {name: np.concatenate(of_name) for name, of_name in parts.items()}
+        for name in as_text & columns.keys():
+            if (row := next((k for k, text in enumerate(columns[name]) if '"' in text), None)) is not None:
+                where = f"line {self.line(row)}: {shown(columns[name][row])}"
+                self.notes.append(f"column {name!r} has quotes in its text, first in {where}")
         typed = set(labels) - set(texts)
         return {name: _typed(column) if name in typed else column for name, column in columns.items()}
 
@@ -171,14 +210,18 @@ class Delimited:
         """Columns in parts; or those that hold text, and are not among `texts`, with the first of it."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         ends: list[int] = []
+        self._spans = []
         with self._open() as file:
             rows = self._rows(file)
             if self._named:
                 next(rows)
             while chunk := list(itertools.islice(rows, _CHUNK)):
-                ends += [line for line, _ in chunk]
+                ends += [row.last for row in chunk]
                 self._check_widths(chunk)
-                columns = dict(zip(self._columns, zip(*(row for _, row in chunk), strict=True), strict=True))
+                spans = [row for row in chunk if row.last > row.first]
+                self._check_lines(spans, names)
+                self._spans += spans
+                columns = dict(zip(self._columns, zip(*(row.cells for row in chunk), strict=True), strict=True))
                 strange = {}
                 for name in names:
                     if name in texts:
@@ -187,17 +230,28 @@ class Delimited:
                         parts[name].append(numbers)
                     else:
                         at = next(k for k, token in enumerate(columns[name]) if _numbers([token]) is None)
-                        strange[name] = f"{name!r} (line {chunk[at][0]}: {shown(columns[name][at])})"
+                        strange[name] = f"{name!r} (line {chunk[at].last}: {shown(columns[name][at])})"
                 if strange:
                     return {}, strange
         self._lines = np.array(ends, np.int64)
         return parts, {}
 
-    def _check_widths(self, chunk: Sequence[tuple[int, list[str]]]) -> None:
+    def _check_widths(self, chunk: Sequence[_Row]) -> None:
         width = len(self._columns)
-        for line, row in chunk:
-            if len(row) != width:
-                raise ValueError(f"{self.path}: line {line} has {len(row)} fields, the first line has {width}")
+        for row in chunk:
+            if len(row.cells) != width:
+                where = f"line {row.last} has" if row.first == row.last else f"{row.lines}, joined by a quote, have"
+                raise ValueError(f"{self.path}: {where} {len(row.cells)} fields, the first line has {width}")
+
+    def _check_lines(self, spans: Sequence[_Row], names: Sequence[str]) -> None:
+        """Refuse line ends in what is to be used: between two stray quotes lie other rows."""
+        for row in spans:
+            for name in names:
+                if len(row.cells[self._columns.index(name)].strip().splitlines()) > 1:
+                    raise ValueError(
+                        f"{self.path}: column {name!r} holds text of several lines ({row.lines}): take out the stray "
+                        "quote, or the line ends"
+                    )
 
 
 def _names_columns(rows: Sequence[Sequence[str]]) -> bool:

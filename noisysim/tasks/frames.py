@@ -12,6 +12,8 @@ import numpy as np
 
 from noisysim.common.fields import listed, shown
 
+MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?")
+"""Texts that stand for a missing value, in small letters."""
 _MISSING = ("NoneType", "NAType", "NaTType")
 """Classes of what stands for a missing value, besides NaN."""
 _INDEX = "__index_level_"
@@ -181,7 +183,7 @@ def as_array(name: str, value: object, like: Sequence[str] = ()) -> tuple[Any, l
         raise ValueError(f"{name} has no column {shown(lacking[0])}: it has {listed(frame.names)}")
     names = list(like) or frame.names
     columns = frame.read(names, (), False)
-    check_whole(frame, columns)
+    check_whole(frame, columns, words=False)
     if len(names) > 1 and (text := [key for key, column in columns.items() if column.dtype.kind == "O"]):
         raise ValueError(
             f"{name}: text where numbers are wanted, in {columns_of(text)}: make numbers of them, or give the frame as "
@@ -190,18 +192,45 @@ def as_array(name: str, value: object, like: Sequence[str] = ()) -> tuple[Any, l
     return (np.column_stack(list(columns.values())) if names else np.empty((0, 0))), names
 
 
-def check_whole(source: Source, columns: dict[str, np.ndarray]) -> None:
-    """Refuse columns with missing values, named with their number and the first row of each."""
-    holes = {}
+def missing(column: np.ndarray, words: bool) -> np.ndarray:
+    """Where values are missing, bool (n,).
+
+    Parameters
+    ----------
+    column : numpy.ndarray
+        (n,), as `as_column` makes it.
+    words : bool
+        Whether such a text as "NA" stands for a missing value, too.
+    """
+    if column.dtype.kind != "O":
+        holes: np.ndarray = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
+        return holes
+    texts = column.tolist()
+    empty = {text for text in set(texts) if not text or (words and text.strip().lower() in MISSING)}
+    return np.array([text in empty for text in texts], bool)
+
+
+def check_whole(source: Source, columns: dict[str, np.ndarray], words: bool) -> None:
+    """Refuse columns with missing values (see `missing`), named with their number and the first row of each."""
+    holes, written = {}, ""
     for name, column in columns.items():
-        empty = column == "" if column.dtype.kind == "O" else np.isnan(column) if column.dtype.kind == "f" else None
-        if empty is not None and empty.any():
-            holes[name] = f"{name!r} {int(empty.sum()):,} (first in {source.place} {source.line(int(empty.argmax()))})"
+        empty = missing(column, words)
+        if not empty.any():
+            continue
+        row = int(empty.argmax())
+        text = next((one for one in column[empty].tolist() if one), "") if column.dtype.kind == "O" else ""
+        first = f"first in {source.place} {source.line(row)}" + (f", some {text!r}" if text else "")
+        holes[name], written = f"{name!r} {int(empty.sum()):,} ({first})", written or text
     if holes:
         raise ValueError(
             f"{source.title}: values are missing: {listed(holes.values())}; fill them, or leave out these rows, or the "
-            "columns"
+            f"columns{means_text(written)}"
         )
+
+
+def means_text(written: str) -> str:
+    """What to do if a text that stands for a missing value was meant as it is written; nothing of no text."""
+    return f" (missing='empty': {written!r} is a text like others)" if written else ""
 
 
 def columns_of(names: Sequence[str]) -> str:

@@ -41,13 +41,19 @@ def further_inputs(task: Task, x: object) -> np.ndarray:
     inputs = values("x", read_inputs(x, task.columns) if task.columns and is_frame(x) else as_array("x", x)[0])
     if len(inputs.source.shape) < 2:
         raise ValueError(f"x must be (samples, inputs), not {inputs.source.shape}")
-    if len(inputs.source.shape) == 4:
+    wanted, given = tuple(task.input_shape), inputs.source.shape[1:]
+    if len(given) == len(wanted) == 3:
         axes = task.settings.get("axes", "auto")
-        by_shape = "nchw" if inputs.source.shape[1:] == tuple(task.input_shape) else "nhwc"
+        by_shape = "nchw" if given == wanted else "nhwc"
         inputs = as_images(inputs, by_shape if axes == "auto" else axes)[0]
-    if inputs.shape not in (tuple(task.input_shape), (task.n_in,)):
-        raise ValueError(f"a sample of x is {inputs.shape}, one of task {task.name!r} is {tuple(task.input_shape)}")
+    if inputs.shape != (task.n_in,) and _without_ones(inputs.shape) != _without_ones(wanted):
+        raise ValueError(f"a sample of x is {given}, one of task {task.name!r} is {wanted}")
     return inputs.as_array(0.0 if task.origins[0] is None else task.origins[0])
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the axes that hold one value, such as the channel of grey images: these may be left out."""
+    return tuple(length for length in shape if length != 1)
 
 
 def _targets(task: Task, y: object, origin: np.ndarray | float) -> np.ndarray:

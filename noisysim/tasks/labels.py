@@ -9,7 +9,7 @@ import numpy as np
 
 from noisysim.common.fields import listed, shown
 from noisysim.common.types import Ints
-from noisysim.tasks.frames import as_column
+from noisysim.tasks.frames import as_column, means_text, missing
 
 MOST_CLASSES = 100
 """Numbers are taken for labels of up to this many classes without being asked for by ``kind``."""
@@ -21,7 +21,7 @@ LEAST_SAMPLES = 2
 Label = str | int | bool
 
 
-def texts(name: str, given: object) -> np.ndarray | None:
+def texts(name: str, given: object, words: bool) -> np.ndarray | None:
     """Labels that are text, (n,) str; ``None`` of what is none.
 
     Parameters
@@ -29,6 +29,8 @@ def texts(name: str, given: object) -> np.ndarray | None:
     name : str
         What messages call them.
     given : array, list or h5py.Dataset
+    words : bool
+        Whether such a text as "NA" stands for a missing label (`noisysim.tasks.frames.MISSING`).
 
     Raises
     ------
@@ -50,12 +52,17 @@ def texts(name: str, given: object) -> np.ndarray | None:
             return None
     elif array.dtype.kind not in "UST":
         return None
+    elif array.ndim == 1 and isinstance(given, (list, tuple)):  # of which NumPy writes a NaN beside text as 'nan'
+        array = array.astype(object)
+        array[[isinstance(value, float) and value != value for value in given]] = ""
     if array.ndim == 0 or array.size != len(array):
         raise ValueError(f"{name} holds text of shape {array.shape}: labels must be (samples,)")
     column = as_column(name, array.reshape(-1))
-    empty = column == ""
+    empty = missing(column, words)
     if empty.any():
-        raise ValueError(f"{name} has {int(empty.sum()):,} missing labels (first in row {int(empty.argmax())})")
+        written = next((text for text in column[empty].tolist() if text), "")
+        first = f"first in row {int(empty.argmax())}" + (f", some {written!r}" if written else "")
+        raise ValueError(f"{name} has {int(empty.sum()):,} missing labels ({first}){means_text(written)}")
     return np.array(column.tolist(), dtype=str)
 
 

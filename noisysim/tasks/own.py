@@ -51,7 +51,10 @@ def _read(
     if len(inputs) == 1 and len(inputs[0]) < 2:
         raise ValueError("there is 1 sample: at least 2 are needed, one to train and one to test on")
     targets = read_targets(
-        [(titles.get(y, y), arrays[y]) for _, y in names], settings.kind, settings.standardise_targets
+        [(titles.get(y, y), arrays[y]) for _, y in names],
+        settings.kind,
+        settings.standardise_targets,
+        settings.missing == "auto",
     )
     for (_, name), x, y in zip(names, inputs, targets.arrays, strict=True):
         if len(x) != len(y):

@@ -10,12 +10,21 @@ from noisysim.tasks.settings import Standardise
 from noisysim.tasks.targets import KINDS
 from noisysim.tasks.values import IMAGE_AXES
 
+MISSING_TEXTS = ("auto", "empty")
+
 OwnStandardiseTargets = Annotated[
     bool | None,
     Field(doc="target values to mean 0 and std 1, each output of its own; None: wherever targets are values"),
 ]
 OwnLoss = Annotated[str, Field(choices=("auto", "cce", "mse"), doc="auto: cce for labels, mse for values")]
 Kind = Annotated[str, Field(choices=KINDS, doc="whether targets are labels or values; auto: by what they hold")]
+Missing = Annotated[
+    str,
+    Field(
+        choices=MISSING_TEXTS,
+        doc="which texts are missing values; auto: nothing, NA, nan, null, ?; empty: nothing",
+    ),
+]
 
 
 class OwnSettings(NamedTuple):
@@ -28,6 +37,7 @@ class OwnSettings(NamedTuple):
     axes: Annotated[
         str, Field(choices=IMAGE_AXES, doc="axes of images: channels before or after height and width; auto: by size")
     ] = "auto"
+    missing: Missing = "auto"
 
 
 class TableSettings(NamedTuple):
@@ -49,3 +59,4 @@ class TableSettings(NamedTuple):
     header: Annotated[str, Field(choices=HEADERS, doc="whether the first line of a text file names the columns")] = (
         "auto"
     )
+    missing: Missing = "auto"

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from noisysim.common import identity
+from noisysim.common.fields import shown
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import losses
-from noisysim.compute.losses import LossSpec
+from noisysim.compute.losses import Loss, LossSpec
 from noisysim.tasks.base import Split, Task
 
 _ORIGINS = ("origin", "target_origin")
+OTHER_UNITS = 50.0
+"""Factor by which inputs vary less, or lie further out, than those of a task, at which they are warned about."""
+_LOOKED_AT = 1000
+"""Samples that are looked at for it."""
 
 
 def arrays(task: Task) -> dict[str, Array]:
@@ -30,7 +37,7 @@ def recalled(described: Mapping[str, Any], stored: Mapping[str, Array], loss: Lo
         What `Task.describe` gave.
     stored : mapping
     loss : Loss, optional
-        In place of the recorded one, if that was an object.
+        In place of the recorded one.
 
     Raises
     ------
@@ -43,8 +50,7 @@ def recalled(described: Mapping[str, Any], stored: Mapping[str, Array], loss: Lo
         needed = name in stored or name not in _ORIGINS
         if needed and (name not in stored or stored[name].shape != shape):
             raise ValueError(f"the record of the task has no {name} of the shape {shape}")
-    recorded = described.get("loss_part", described["loss"])
-    chosen: Any = losses.get(recorded if loss is None else loss)  # which a task takes as well as a name
+    chosen: Any = recorded_loss(described) if loss is None else losses.get(loss)  # which a task takes as well as a name
     targets = np.zeros(0, np.int64) if described["classification"] else np.zeros((0, n_out), np.float32)
     nothing = Split(np.zeros((0, n_in), np.float32), targets)
     origins = [np.asarray(stored[name], float) if name in stored else None for name in _ORIGINS]
@@ -55,6 +61,23 @@ def recalled(described: Mapping[str, Any], stored: Mapping[str, Array], loss: Lo
         input_shape=tuple(described["input_shape"]), origins=(origins[0], origins[1]),
         classes=tuple(described.get("classes", ())), columns=tuple(described.get("columns", ())),
     )  # fmt: skip
+
+
+def recorded_loss(described: Mapping[str, Any], given: LossSpec | None = None) -> Loss:
+    """The loss of a described task; given again it must be the recorded one."""
+    recorded = described.get("loss_part", described["loss"])
+    if given is None:
+        return losses.get(recorded)
+    record = recorded if isinstance(recorded, Mapping) else {"name": recorded}
+    if isinstance(given, (str, os.PathLike)) and os.fspath(given).endswith(".py") and "sha256" in record:
+        return losses.get({"name": os.fspath(given), "sha256": record["sha256"]})  # another file is not executed
+    loss = losses.get(given)
+    asked, code = identity.differences(record, losses.describe(loss))
+    if asked or code:
+        raise ValueError(
+            f"the run's loss is {shown(record['name'])}, another one than given: {', '.join(asked + code)}"
+        )
+    return loss
 
 
 def in_units(task: Task, outputs: Array) -> Doubles:
@@ -69,3 +92,50 @@ def in_units(task: Task, outputs: Array) -> Doubles:
 def given_labels(task: Task, numbers: Array) -> Array:
     """The labels that the data were given with, of numbers of classes; these, where they are the labels."""
     return np.array(task.classes)[numbers] if task.classes else numbers
+
+
+def other_units(task: Task, standardised: Array) -> str:
+    """What to warn of if inputs are so unlike those that a task was standardised by that their units must be others.
+
+    Parameters
+    ----------
+    task : Task
+        A task's, or what was recalled of one.
+    standardised : numpy.ndarray
+        (samples, n_in), standardised by the task.
+
+    Returns
+    -------
+    str
+        "" if they may be in its units, or nothing is known of these.
+    """
+    shift, scale = task.affine.astype(np.float64)
+    looked_at = standardised[:_LOOKED_AT, scale > 0].astype(np.float64)
+    if not (looked_at.size and (shift.any() or (scale != 1).any())):
+        return ""
+    alike = bool((shift == shift[0]).all() and (scale == scale[0]).all())
+    size, spread = float(np.sqrt(np.square(looked_at).mean())), _spread(looked_at, alike)
+    if size > OTHER_UNITS:
+        found = f"lie {size:.3g} times as far from the mean of the data that the run learned as those did"
+    elif 0 < spread < 1 / OTHER_UNITS:
+        found = f"vary {spread:.2g} times as much as the data that the run learned"
+    else:
+        return ""
+    learned = ""
+    if alike:
+        origin = 0.0 if task.origins[0] is None else task.origins[0][0]
+        by = f"mean {shift[0] + origin:.3g}, standard deviation " if shift.any() else "divided by "
+        learned = f" ({by}{1 / scale[0]:.3g})"
+    return (
+        f"the inputs {found}{learned}: give them in the units of those data, by which the run standardises them itself"
+    )
+
+
+def _spread(values: Doubles, alike: bool) -> float:
+    """How far values, (samples, n_in), vary from sample to sample, or within one if all inputs are standardised alike.
+
+    Not a number of so few that it would say nothing.
+    """
+    spreads = [np.sqrt(values.var(axis=0).mean())] if len(values) >= 10 else []
+    spreads += [np.sqrt(values.var(axis=1).mean())] if alike and values.size >= 64 else []
+    return float(max(spreads, default=np.nan))

@@ -92,7 +92,7 @@ def _check_delimited(separator: str, header: str, what: str) -> None:
 
 def _made(name: str, source: Source, test: Source | None, settings: TableSettings, seed: int) -> Task:
     """The task of one table, or of two."""
-    notes = list(source.notes)
+    notes: list[str] = []
     dropped = _chosen(source, "drop", settings.drop)
     remaining = [column for column in source.names if column not in dropped]
     targets = _chosen(source, "target", settings.target) or remaining[-1:]
@@ -104,10 +104,13 @@ def _made(name: str, source: Source, test: Source | None, settings: TableSetting
     if not inputs:
         raise ValueError(f"{source.title}: no column is left for inputs: it has {listed(source.names) or 'none'}")
     sources = [source] if test is None else [source, test]
-    tables = [_read(source, inputs, targets, settings.encode)]
+    words = settings.missing == "auto"
+    tables = [_read(source, inputs, targets, settings.encode, words=words)]
     if test is not None:  # what is text in the one is in the other, too
         texts = [column for column, values in tables[0].items() if values.dtype.kind == "O"]
-        tables.append(_read(test, inputs, targets, settings.encode, texts))
+        tables.append(_read(test, inputs, targets, settings.encode, texts, words))
+        notes += [f"{test.title}: {note}" for note in test.notes]
+    notes[:0] = source.notes  # those of what was read among them
     matrices, columns = _inputs(sources, tables, inputs, notes)
     keys = (("x", "y"),) if test is None else (own.NAMES[:2], own.NAMES[2:])
     arrays, titles = {}, {}
@@ -138,9 +141,17 @@ def _chosen(source: Source, setting: str, text: str) -> list[str]:
 
 
 def _read(
-    source: Source, inputs: Sequence[str], targets: Sequence[str], encode: bool, texts: Sequence[str] = ()
+    source: Source,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    encode: bool,
+    texts: Sequence[str] = (),
+    words: bool = False,
 ) -> dict[str, np.ndarray]:
-    """The columns of a table, none with a value missing, and text only where it may be."""
+    """The columns of a table, none with a value missing, and text only where it may be.
+
+    Whether `words` such as NA are missing values matters where texts are new: others are compared with what is known.
+    """
     wanted = [*inputs, *targets]
     if lacking := [column for column in wanted if column not in source.names]:
         raise ValueError(f"{source.title} has no {columns_of(lacking)}: it has {listed(source.names) or 'none'}")
@@ -151,7 +162,7 @@ def _read(
     text = [column for column in inputs if columns[column].dtype.kind == "O"]
     if text and not encode:
         raise ValueError(f"{source.title}: text where numbers are wanted, in {columns_of(text)}; {ADVICE}")
-    check_whole(source, columns)
+    check_whole(source, columns, words)
     return columns
 
 
@@ -178,11 +189,22 @@ def _inputs(
             )
         for part, table, source in zip(parts, tables, sources, strict=True):
             part.append(_one_hot(source, name, table[name], known))
-        columns += [f"{name}={text}" for text in known]
+        columns += (hot := [f"{name}={text}" for text in known])
+        _check_apart(sources[0], name, hot)
         encoded.append(f"{name!r} ({len(known)} columns)")
     if encoded:
         notes.append(f"text made one-hot columns: {listed(encoded)}")
     return [np.concatenate(part, axis=1) for part in parts], columns
+
+
+def _check_apart(source: Source, name: str, hot: Sequence[str]) -> None:
+    """Refuse names of one-hot columns that are, or read like, those of another column."""
+    for column in hot:
+        if other := next((n for n in source.names if n != name and f"{column}=".startswith(f"{n}=")), None):
+            raise ValueError(
+                f"{source.title}: encode would make an input {shown(column)} of column {name!r}, which could be "
+                f"of column {other!r} as well: rename one of these columns"
+            )
 
 
 def _one_hot(source: Source, name: str, text: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -216,9 +238,14 @@ def read_inputs(given: object, columns: Sequence[str]) -> np.ndarray:
 
 
 def read_further(given: object, columns: Sequence[str], target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets of another table for a task of one: see `read_inputs`; `target` as the task's settings say."""
+    """Inputs and targets of another table for a task of one: see `read_inputs`.
+
+    `target` is as the task's settings say; without, it is the last column that is no input.
+    """
     source = _source(given)
-    names = _chosen(source, "target", target)
+    names = _chosen(source, "target", target) or [name for name in source.names if name not in columns][-1:]
+    if not names:
+        raise ValueError(f"{source.title} has no column for targets: it has {listed(source.names)}")
     return _matrix(source, columns), _targets(_read(source, [], names, encode=False), names)
 
 

@@ -39,7 +39,7 @@ class Targets(NamedTuple):
     notes: list[str] = []  # noqa: RUF012  (never changed)
 
 
-def read_targets(given: Sequence[tuple[str, Any]], kind: str, standardise: bool | None) -> Targets:
+def read_targets(given: Sequence[tuple[str, Any]], kind: str, standardise: bool | None, words: bool = True) -> Targets:
     """The targets of one split or of two.
 
     Text, switches and whole numbers are labels, and so are one-hot rows, in any type of number. Floats are values to be
@@ -54,13 +54,15 @@ def read_targets(given: Sequence[tuple[str, Any]], kind: str, standardise: bool 
     kind : {"auto", "classification", "regression"}
     standardise : bool or None
         Whether values are to be standardised: if it is True, then floats are values. ``None``: they are.
+    words : bool
+        Whether such a text as "NA" stands for a missing label.
 
     Raises
     ------
     ValueError
         If they have another shape, or cannot be what `kind` asks for.
     """
-    text = [texts(name, array) for name, array in given]
+    text = [texts(name, array, words) for name, array in given]
     if written := [column for column in text if column is not None]:
         return _as_texts(given, written, kind)
     splits = [values(name, array) for name, array in given]
@@ -110,7 +112,7 @@ def read_labels(name: str, given: object, n_out: int, classes: Sequence[Label]) 
     ValueError
         If they are no labels, or others.
     """
-    column = texts(name, given)
+    column = texts(name, given, words=False)  # what is no label of these is refused
     if column is None:
         numbers = values(name, given)
         if numbers.shape == (n_out,) and (hot := _one_hot(numbers)) is not None:

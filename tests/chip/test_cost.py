@@ -38,3 +38,16 @@ def test_costs_by_chip_need_seeds_by_chip():
     assert sum(one.pulses for one in each) == chips.cost.pulses > 0
     with pytest.raises(ValueError, match="share a seed"):
         Chip([3, 2], "pulsed", seed=1, chips=2).cost_by_chip()
+
+
+def test_a_cost_that_was_read_stays_and_sets_nothing():
+    chip = Chip([3, 2], "crossbar", seed=1)
+    before = chip.cost
+    chip.predict(np.ones((2, 3)), 3)
+    assert chip.cost.passes - before.passes >= 3
+    after = chip.cost
+    after.passes = 0
+    assert chip.cost.passes == before.passes + chip.cost.passes > 0
+    several = Chip([3, 2], "crossbar", seed=(1, 2), chips=2)
+    several.cost_by_chip()[0].passes = 7
+    assert several.cost_by_chip()[0].passes == 0

@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from noisysim import Chip, Drive, batch_norm, conv, devices, pool
+from noisysim import Chip, Drive, batch_norm, conv, dense, devices, pool
 from noisysim.chip.chip import restore, snapshot
-from noisysim.chip.given_weights import Given, recorded
+from noisysim.chip.given_weights import Given, read, recorded
 from noisysim.common import named_arrays
 from noisysim.networks.weight_matching import grouped, ordered, placed
 
@@ -118,6 +118,28 @@ def test_a_chip_does_what_the_network_elsewhere_did(form):
     weights, biases = elsewhere()
     chip = Chip(IMAGES, "ideal", bias=True, init=form(weights, biases))
     np.testing.assert_allclose(chip.forward(X).output, network(X, weights, biases), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_dense_first_layer_from_keras_sees_images_pixel_by_pixel(colours):
+    """By the name alone; as an array, or by other names, it is channel by channel, as the task's batches are."""
+    kernel, last, images = normal(4 * 2 * colours, 5), normal(5, 3), normal(6, 4, 2, colours, spread=1.0)
+    expected = leaky_relu(images.reshape(6, -1) @ kernel) @ last
+    x = images.transpose(0, 3, 1, 2).reshape(6, -1)
+    chip = Chip([(colours, 4, 2), 5, 3], "ideal", init={"dense/kernel": kernel, "dense_1/kernel": last})
+    np.testing.assert_allclose(chip.forward(x).output, expected, rtol=1e-5, atol=1e-5)
+    notes = chip.init.get("notes", [])
+    assert len(notes) == (colours > 1)
+    assert all("'dense', by Keras's name 'kernel', was taken to see images pixel by pixel" in note for note in notes)
+    others = (
+        [kernel.T, last.T],
+        {"dense.weight": kernel.T, "dense_1/kernel": last},
+        {"0.weight": kernel.T, "1.weight": last.T},
+    )
+    for init in others:
+        chip = Chip([(colours, 4, 2), 5, 3], "ideal", init=init)
+        np.testing.assert_allclose(chip.forward(x).output, leaky_relu(x @ kernel) @ last, rtol=1e-5, atol=1e-5)
+        assert "notes" not in chip.init
 
 
 def test_without_biases():
@@ -273,6 +295,54 @@ def test_what_is_taken_from_a_chip_is_what_its_cells_hold_now():
     assert chip.clock >= 1e6
 
 
+THERE = [(2, 6, 6), conv(3, 3, padding=1, activation="tanh"), pool(2), 5, 5, 4]
+DIFFERENT = {
+    "activation": (
+        [(2, 6, 6), conv(3, 3, padding=1, activation="relu"), pool(2), dense(5, "relu"), dense(5, "relu"), 4],
+        ["activation of layer 1 is tanh in X, relu here", "activation of layers 2, 3 is leaky_relu in X, relu here"],
+    ),
+    "geometry": (
+        [(2, 6, 6), conv(3, 3, stride=2, padding=1, activation="tanh"), 5, 5, 4],
+        ["stride of layer 1 is 1 in X, 2 here", "pooling of layer 1 is of 2 with stride 2 in X, none here"],
+    ),
+    "normalisation": (
+        [(2, 6, 6), conv(3, 3, padding=1, activation="tanh"), pool(2), 5, batch_norm(), 5, 4],
+        ["batch normalisation of layer 2 is none in X, with epsilon 1e-05 here"],
+    ),
+    "nothing": (THERE, []),
+}
+
+
+@pytest.mark.parametrize(("layers", "said"), DIFFERENT.values(), ids=DIFFERENT)
+def test_what_the_network_of_another_chip_differs_in_is_said(layers, said):
+    chip = Chip(THERE, "ideal")
+    expected = [f"initial weights: {text.replace('X', 'the network they are from')}" for text in said]
+    given = read(chip, Chip(layers, "ideal").architecture)
+    for init in (chip, given):
+        assert Chip(layers, "ideal", init=init).init.get("notes", []) == expected
+    assert "notes" not in Chip(layers, "ideal", init=chip.weights()).init  # of arrays that is not known
+
+
+@pytest.mark.parametrize("form", ["chip", "arrays"])
+def test_a_normalised_network_without_biases_is_folded_with_biases_of_zero(form):
+    """Exactly, with the epsilon that it had."""
+    chip, x = learnt([6, 5, batch_norm(epsilon=0.5 if form == "chip" else 1e-5), 3])
+    folded = Chip(LAYERS, "ideal", bias=True, init=chip if form == "chip" else chip.weights())
+    np.testing.assert_allclose(folded.forward(x).output, chip.forward(x).output, rtol=1e-4, atol=1e-4)
+    assert np.abs(folded.weights()["0.bias"]).min() > 0
+    assert not folded.weights()["1.bias"].any()
+    assert "notes" not in folded.init
+    if form == "arrays":  # one that was forgotten is not zero
+        with pytest.raises(ValueError, match=r"layer 2's weights .'1'. come without a bias, the network has one"):
+            Chip(LAYERS, "ideal", bias=True, init={**chip.weights(), "0.bias": np.ones(5)})
+
+
+def test_a_chip_without_biases_starts_one_with_them():
+    chip, x = learnt(LAYERS)
+    other = Chip(LAYERS, "ideal", bias=True, init=chip)
+    np.testing.assert_allclose(other.forward(x).output, chip.forward(x).output, rtol=1e-5, atol=1e-5)
+
+
 # --- batch normalisation --------------------------------------------------------------------------------------------
 
 
@@ -392,6 +462,8 @@ def test_given_statistics_on_a_gpu_are_those_on_the_cpu():
         (["fc2", "fc10", "fc1"], True, ["fc1", "fc2", "fc10"]),
         (["encoder", "head", "body"], True, ["encoder", "head", "body"]),
         (["classifier.1", "features.0", "features.10", "features.3"], False, None),
+        (["net.10", "net.2", "head"], True, ["net.2", "net.10", "head"]),
+        (["stem", "b.3", "mid", "b.1", "b.2"], True, ["stem", "b.1", "mid", "b.2", "b.3"]),
     ],
 )
 def test_layers_are_taken_in_the_order_of_their_names(names, in_order, expected):
@@ -410,6 +482,8 @@ PLACES = {
     "as the network's": (["n1", "conv1", "conv2", "fc1", "fc2"], (4,), True, (2,), [2]),
     "several fit": (["n1", "conv1", "conv2", "fc1", "fc2"], (4,), True, (), None),
     "none fits": (["n1", "conv1", "conv2", "fc1", "fc2"], (7,), True, (0,), None),
+    "all behind all layers": (["conv1", "conv2", "fc1", "fc2", "n1"], (3,), True, (), [0]),
+    "a file tells no order, several fit": (["conv1", "conv2", "fc1", "n1", "fc2"], (4,), False, (), None),
 }
 
 
@@ -426,6 +500,60 @@ def test_normalisations_belong_to_layers(order, units, in_order, normed, expecte
     products = placed(groups, in_order, range(3), normed)
     assert [k for k, group in enumerate(products) if group.norm] == expected
     assert [group.norm.name for group in products if group.norm] == [f"n{k + 1}" for k in range(len(units))]
+
+
+def test_kinds_of_normalisations_have_no_order_in_a_file():
+    """Those that only one order fits are placed; of those that fit in several orders none is taken."""
+    moments = {"last": np.zeros(3), "first": np.zeros(4)}
+    arrays = {"a.weight": np.zeros((4, 2)), "b.weight": np.zeros((3, 4)), "c.weight": np.zeros((2, 3))}
+    for units, fits in ((3, True), (4, False)):
+        moments["last"], arrays["b.weight"] = np.zeros(units), np.zeros((units, 4))
+        groups = grouped({**arrays, **{f"{name}.running_mean": values for name, values in moments.items()}})
+        for normed in ((), (0, 1)):
+            if not fits:
+                with pytest.raises(ValueError, match="which layers last, first normalise does not follow: number all"):
+                    placed(groups, False, range(2), normed)
+                continue
+            assert [g.norm and g.norm.name for g in placed(groups, False, range(2), normed)] == ["first", "last", None]
+
+
+CONTRADICTIONS = {
+    "behind another layer": (
+        ("fc1", "fc2", "bn1", "fc3"),
+        (0,),
+        "'bn1' stands behind layer 2's weights .'fc2'.*layer 1:",
+    ),
+    "behind it": (("fc1", "bn1", "fc2", "fc3"), (0,), None),
+    "the network has none": (("fc1", "fc2", "bn1", "fc3"), (), None),
+    "the network has more": (("fc1", "fc2", "bn1", "fc3"), (0, 1), None),
+    "the network has fewer": (("fc1", "bn1", "fc2", "bn2", "fc3"), (0,), None),
+    "as many elsewhere": (
+        ("fc1", "bn1", "fc2", "bn2", "fc3", "fc4"),
+        (1, 2),
+        "'bn1' stands behind layer 1's .* layer 3:",
+    ),
+    "none behind any": (("bn1", "fc1", "fc2", "fc3"), (1,), None),
+}
+
+
+@pytest.mark.parametrize(("order", "normed", "said"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_an_order_that_contradicts_the_network_is_refused(order, normed, said):
+    groups = grouped(
+        {f"{n}.{'running_mean' if n[0] == 'b' else 'weight'}": np.zeros((4, 4)[n[0] == "b" :]) for n in order}
+    )
+    if said:
+        with pytest.raises(ValueError, match=said):
+            placed(groups, True, range(len(order) - 1), normed)
+    else:
+        placed(groups, True, range(len(order) - 1), normed)
+
+
+def test_a_normalisation_that_a_file_places_nowhere_is_refused(tmp_path):
+    arrays = {"hidden1.weight": normal(5, 6), "hidden2.weight": normal(5, 5), "norm1.running_mean": np.zeros(5)}
+    arrays |= {"norm1.running_var": np.ones(5), "out.weight": normal(3, 5)}
+    named_arrays.write(tmp_path / "w.safetensors", arrays)
+    with pytest.raises(ValueError, match="init: which layers norm1 normalise does not follow: number all names by"):
+        Chip([6, 5, 5, 3], "ideal", bias=True, init=tmp_path / "w.safetensors")
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------
@@ -541,6 +669,11 @@ BAD = {
     ),
     "no hash": ({"init": {"from": "file", "path": "x.npz"}}, ValueError, "init names weights without their SHA-256"),
     "no source": ({"init": {"from": "afar", "sha256": "0" * 64}}, ValueError, "init.from must be 'file'"),
+    "notes": (
+        {"init": {"from": "file", "path": "w.npz", "sha256": "0" * 64, "notes": "none"}},
+        ValueError,
+        "init.notes must be a list of sentences, not 'none'",
+    ),
     "no grant": ({"init": Chip(LAYERS, "crossbar")}, PermissionError, "oracle=True"),
     "several chips": ({"init": Chip(LAYERS, "ideal", chips=2)}, ValueError, "init: the source has 2 chips"),
     "another's": (

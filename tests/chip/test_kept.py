@@ -259,7 +259,7 @@ def test_a_file_that_is_not_what_it_says_is_one_clear_error(saved, tmp_path, cha
 def test_what_is_no_chip_is_refused(saved, tmp_path):
     with pytest.raises(FileNotFoundError, match="no chip file"):
         Chip.load(tmp_path / "none.h5")
-    with pytest.raises(FileExistsError, match="exists"):
+    with pytest.raises(FileExistsError, match=r"exists: give another path, or say overwrite=True$"):
         Chip.load(saved).save(saved)
     content = bytearray(saved.read_bytes())
     content[len(content) // 2] ^= 1
@@ -284,6 +284,9 @@ ARGUMENTS = {
     "unknown": (lambda c: c.with_device(reed_noise=1), ValueError, "no field 'reed_noise'; did you mean 'read_noise'"),
     "range": (lambda c: c.with_device(read_noise=-1), ValueError, r"crossbar\.read_noise must be .* not -1"),
     "together": (lambda c: c.with_device(telegraph=0.1), ValueError, "tau_"),
+    "archive": (lambda c: c.save("x.npz"), ValueError, r"its file ends in \.h5 or \.hdf5, not 'x\.npz'"),
+    "no-ending": (lambda c: c.save("chip"), ValueError, r"its file ends in \.h5 or \.hdf5, not 'chip'"),
+    "no-path": (lambda c: c.save(3), TypeError, "a chip is saved under a path, not 3"),
     "cells": (lambda c: c.with_device(g_max=30), ValueError, r"crossbar\.g_max says what the cells are.*may change: .*"
               "read_noise.*temperature"),
     "written": (lambda c: c.with_device(program_noise=0), ValueError, "how they were written"),
@@ -291,6 +294,7 @@ ARGUMENTS = {
     "width": (lambda c: c.predict(np.ones((2, 6))), ValueError, r"x must have the shape \(batch, 7\).*not \(2, 6\)"),
     "none": (lambda c: c.predict(np.ones((0, 7))), ValueError, "one sample or more"),
     "nan": (lambda c: c.predict(np.full((2, 7), np.nan)), ValueError, "x hold NaN"),
+    "ragged": (lambda c: c.predict([[1.0] * 7, [2.0]]), ValueError, "x is no array: its parts differ in shape$"),
     "words": (lambda c: c.predict([["a"] * 7]), TypeError, "x must hold real numbers"),
 }  # fmt: skip
 
@@ -459,3 +463,43 @@ def test_every_field_is_a_condition_or_says_what_cells_are(name):
     cells = {*CELLS["shared"], *CELLS["pulses"], *CELLS["steps"], *CELLS.get(name, ())} & fields
     assert set(conditions.allowed(devices.get(name))) == known
     assert fields - known == cells
+
+
+OWN_FIELDS = """
+from typing import NamedTuple
+
+
+class Own(NamedTuple):
+    amplitude: float = 0.05  # of lines alone
+    duty: float = 0.1
+    both: float = 0.2  # of lines and of writes
+    miss: float = 0.01
+    unread: float = 1.0
+    g_max: float = 25.0
+
+
+def share(d):
+    return d.duty
+
+
+def program(g, z, d):
+    return g + (d.miss + d.both) * z
+
+
+def readout(i, energy, z, u, d):
+    return i + d.amplitude * (u < share(d)) * d.both + 0.0 * d.g_max
+"""
+
+
+def test_what_only_hooks_of_lines_read_may_change_on_a_device_of_a_users_own(tmp_path):
+    place = tmp_path / "own.py"
+    place.write_text(OWN_FIELDS)
+    chip = Chip([4, 3], str(place), seed=1, oracle=True)
+    assert conditions.allowed(chip.device) == ["amplitude", "duty"]
+    other = chip.with_device(amplitude=0.5, duty=0.4)
+    assert (other.device.amplitude, other.device.duty) == (0.5, 0.4)
+    np.testing.assert_array_equal(other.weights()["0.weight"], chip.weights()["0.weight"])
+    for name in ("both", "miss", "unread", "g_max"):
+        said = rf"{name} says what the cells are.*may change: amplitude, duty; .*by Field\(\.\.\., condition=True\)"
+        with pytest.raises(ValueError, match=said):
+            chip.with_device(**{name: 0.3})

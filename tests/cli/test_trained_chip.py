@@ -2,7 +2,9 @@
 
 import csv
 import io
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,17 @@ from noisysim.common import named_arrays
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(120, 3)).round(3)
+DEVICE = """
+from typing import NamedTuple
+
+
+class Own(NamedTuple):
+    amplitude: float = 0.05
+
+
+def readout(i, energy, z, u, d):
+    return i + d.amplitude * z
+"""
 KINDS = np.array(["ant", "bee"])[(X[:, 0] > X[:, 1]).astype(int)]
 
 
@@ -89,10 +102,47 @@ def test_weights_are_written_by_name(folder, call, tmp_path, ending):
     assert list(written) == list(expected) == ["0.weight", "1.weight"]
     assert all((written[name] == expected[name]).all() for name in expected)
     code, _, said = call("weights", folder / "run.h5", out)
-    assert (code, "exists" in said) == (1, True)
+    assert (code, said) == (1, f"noisysim: {out} exists: give another path, or say overwrite=True\n")
     again = noisysim.run(f"{folder / 't.csv'}:target=kind", layers=[5], device="ideal", init=out, epochs=1,
                          progress=False)  # fmt: skip
     assert again.config["init"]["path"] == str(out)
+
+
+@pytest.mark.parametrize("name", ["run.h5", "link.csv", "t.csv", "./t.csv"])
+def test_what_is_read_is_never_written_over(folder, call, tmp_path, monkeypatch, name):
+    for file in ("run.h5", "t.csv"):
+        shutil.copy(folder / file, tmp_path / file)
+    monkeypatch.chdir(tmp_path)
+    Path("link.csv").symlink_to("run.h5")
+    Path("link.npz").symlink_to("run.h5")
+    Path("link.html").symlink_to("run.h5")
+    before = [Path(file).read_bytes() for file in ("run.h5", "t.csv")]
+    code, _, err = call("predict", "run.h5", "t.csv", "--out", name, "--overwrite")
+    assert code == 1
+    assert ("must end in .csv, not 'run.h5'" if name == "run.h5" else "itself; give another path") in err
+    for words in (("weights", "run.h5", "link.npz"), ("report", "run.h5", "--out", "link.html")):
+        code, _, err = call(*words, "--overwrite")
+        assert (code, "itself; give another path" in err) == (1, True)
+    assert [Path(file).read_bytes() for file in ("run.h5", "t.csv")] == before
+
+
+def test_a_moved_device_file_is_named_in_each_command(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(DEVICE)
+    noisysim.run((X, KINDS), layers=[4], learner="np", device="own.py", epochs=1, progress=False, out="run.h5")
+    np.save("x.npy", X)
+    np.savez("xy.npz", x=X, y=KINDS)
+    expected = call("predict", "run.h5", "x.npy")
+    assert expected[0] == 0
+    Path("own.py").rename("moved.py")
+    for words in (("predict", "run.h5", "x.npy"), ("weights", "run.h5", "w.npz"), ("test", "run.h5")):
+        code, _, err = call(*words)
+        assert (code, "say where it is now: device='new/place.py'" in err) == (1, True)
+    assert call("predict", "run.h5", "x.npy", "--device", "moved.py") == expected
+    assert call("weights", "run.h5", "w.npz", "--device", "moved.py")[0] == 0
+    assert "give them again" in call("test", "run.h5", "--device", "moved.py")[2]  # the data, which were arrays
+    Path("other.py").write_text(f"{DEVICE}\n")
+    assert "not the one recorded" in call("predict", "run.h5", "x.npy", "--device", "other.py")[2]
 
 
 WRONG = {
@@ -103,6 +153,8 @@ WRONG = {
     "ending": (("predict", "run.h5", "t.txt"), "samples must be in a file .csv"),
     "reads": (("predict", "run.h5", "t.csv", "--n-reads", "0"), "n_reads must be a whole number from 1"),
     "folder": (("predict", "run.h5", "t.csv", "-o", "none/x.csv"), "there is no folder"),
+    "table": (("predict", "run.h5", "t.csv", "-o", "x.xlsx"), "out must end in .csv, not 'x.xlsx'"),
+    "no-ending": (("predict", "run.h5", "t.csv", "-o", "answers"), "out must end in .csv, not 'answers'"),
     "weights": (("weights", "run.h5", "w.pt"), "ends in .npz or .safetensors, not 'w.pt'"),
     "study": (("weights", "t.csv", "w.npz"), "is not a whole noisysim result file"),
 }

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import noisysim
+from noisysim import callbacks, schedules
 from noisysim.chip import diagnostics
 from noisysim.common import user_files
 from noisysim.common.identity import RECORD
@@ -679,3 +680,75 @@ def test_a_worker_of_a_study_makes_the_files_that_it_lacks(files, kind, tmp_path
 def test_the_package_s_own_functions_are_its_own_parts():
     assert losses.get(losses.cross_entropy) is losses.LOSSES["cce"]
     assert activations.get(activations.relu) == activations.ACTIVATIONS["relu"]
+
+
+BARE = """
+    whole: int = 2
+    ranged: Annotated[int, Field("epochs", 0, 9)] = 3
+    real: float = 1.0
+"""
+CALLBACK = (
+    HEAD
+    + '''
+from noisysim.callbacks import Callback
+
+@dataclass
+class Quiet(Callback):
+    """Does nothing."""
+
+    name: ClassVar[str] = "quiet"
+    first: float = 1.0
+'''
+)
+SCHEDULE = (
+    HEAD
+    + '''
+from noisysim.schedules import Schedule
+
+@dataclass(frozen=True)
+class Flat(Schedule):
+    """Changes nothing."""
+
+    name: ClassVar[str] = "flat"
+    first: float = 1.0
+
+    def factor(self, epoch, epochs, history):
+        return 1.0
+'''
+)
+DECLARING = {
+    "callback": (CALLBACK, callbacks.REGISTRY), "schedule": (SCHEDULE, schedules.REGISTRY),
+    **{kind: (SOURCES[kind], REGISTRIES[kind]) for kind in ("learner", "optimizer", "diagnostic", "task", "device")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DECLARING)
+def test_an_int_field_takes_whole_numbers_as_such(kind, tmp_path, monkeypatch):
+    """Also where its annotation does not say so; other numbers are floats."""
+    source, registry = DECLARING[kind]
+    monkeypatch.chdir(tmp_path)
+    declaring = re.sub(
+        r"(\n    \w+: (float|Annotated\[\w+, Field\(.*\)\]) = )", lambda m: BARE.rstrip() + m[0], source, count=1
+    )
+    Path("plain.py").write_text(declaring)
+
+    def values(spec):
+        described = registry.describe(registry.get(spec))
+        return [described.get("settings", described)[name] for name in ("whole", "ranged", "real")]
+
+    assert [(value, type(value)) for value in values("plain.py:whole=4,ranged=5.0,real=2")] == [
+        (4, int),
+        (5, int),
+        (2.0, float),
+    ]
+    for setting in ("whole=2.5", "ranged=2.5", "ranged=10"):
+        with pytest.raises(ValueError, match=rf"{setting.partition('=')[0]} must be a whole number"):
+            registry.get(f"plain.py:{setting}")
+
+
+def test_a_str_field_takes_a_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plain.py").write_text(CALLBACK + '    word: str = "a"\n')
+    assert callbacks.get("plain.py:word=b").word == "b"
+    with pytest.raises(TypeError, match="word must be a text, not 3"):
+        callbacks.get("plain.py:word=3")

@@ -132,10 +132,11 @@ def cases(folder):
     bench = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("bench", CELL_DEVICE))
     spec.loader.exec_module(bench)
 
-    def live(device, **settings):
+    def live(device, form=True, scaling="fixed", **settings):
         """All that a chip can be asked for."""
         device, rows = devices.get(device, **settings), 4
-        chip = Chip([x.shape[1:], *IMAGES, 3], device, decorrelate=True, bias=True, backend="cuda")
+        net = [x.shape[1:], *IMAGES, 3]
+        chip = Chip(net, device, decorrelate=form, bias=True, backend="cuda", weight_scaling=scaling)
 
         def draws(shapes):
             return [place.put(rng.standard_normal(shape).astype(np.float32)) for shape in shapes]
@@ -172,8 +173,8 @@ def cases(folder):
     for name in ACTIVATIONS:
         found[f"activation {name}"] = train, (flat, labels), {"activation": name, "layers": [5], "learner": "dfa"}
     found["values"] = train, (flat, values), {"layers": [5], "diagnostics": ["angle"], "chips": 1}
-    mapped = {"device": "crossbar", "learner": "danp", "weight_scaling": "column", "decorrelate": "updates"}
-    found["scales, turned updates"] = train, (x, labels), mapped
+    found["scales, turned updates"] = live, "crossbar", {"form": "updates", "scaling": "column"}
+    found["scales, compensated weights"] = live, "crossbar", {"form": "compensated", "scaling": "array"}
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
     noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))
     found["noise"] = train, noisy, {"layers": [5]}

@@ -22,6 +22,7 @@ from noisysim import cli, devices
 from noisysim.common import source
 from noisysim.common.plain_functions import fingerprint
 from noisysim.common.source import SOURCE, attributes, uses
+from noisysim.common.user_files import MissingFileError
 from noisysim.compute.jit import build, compile_errors
 from noisysim.devices import DeviceError
 from noisysim.devices import files as device_files
@@ -200,7 +201,7 @@ def test_what_a_record_holds_is_compared_and_never_executed(chip_file, tmp_path)
               devices.get, said)  # fmt: skip
     chip_file.unlink()
     one_error(
-        FileNotFoundError, "no device file 'my_chip.py'.*if the recorded file was moved.*device='new", devices.get, said
+        MissingFileError, "no device file 'my_chip.py'.*if the recorded file was moved.*device='new", devices.get, said
     )
     assert not marker.exists()
 
@@ -225,7 +226,7 @@ def test_a_run_goes_on_with_the_same_file_wherever_it_is_now(cut, chip_file, tmp
     moved = tmp_path / "new" / "place.py"
     moved.parent.mkdir()
     chip_file.rename(moved)
-    one_error(FileNotFoundError, "device='new/place.py'", noisysim.resume, copy, task=ARRAYS)
+    one_error(MissingFileError, "device='new/place.py'", noisysim.resume, copy, task=ARRAYS)
     result = noisysim.resume(copy, task=ARRAYS, device="new/place.py", progress=False)
     assert np.array_equal(result.steps["train_loss"], whole.steps["train_loss"])
     assert result.config["device"]["name"] == "new/place.py"

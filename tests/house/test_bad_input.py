@@ -222,7 +222,7 @@ RUN = {
     "out-empty": ({"out": ""}, ValueError, r"cannot write '\.': it is not a file"),
     "out-nowhere": ({"out": "none/run.h5"}, FileNotFoundError, r"cannot write 'none/run\.h5': there is no folder "),
     "out-in-file": ({"out": "old.h5/run.h5"}, FileNotFoundError, r"there is no folder .*old\.h5"),
-    "out-exists": ({"out": "old.h5"}, FileExistsError, r"old\.h5 exists: .*noisysim resume old\.h5.*overwrite=True"),
+    "out-exists": ({"out": "old.h5"}, FileExistsError, r"old\.h5 exists: give another path, or say overwrite"),
     "out-device": ({"out": "/dev/null", "overwrite": True}, ValueError, r"cannot write '/dev/null': it is not a file"),
     "out-long": ({"out": "n" * 250}, OSError, r"cannot write 'nnn.*: File name too long"),
     # what there is not
@@ -1098,3 +1098,15 @@ def test_a_run_whose_update_is_no_number_has_diverged(monkeypatch):
     assert both.status == "finished"
     assert "of 2 chips these diverged: 1" in both.warnings[0]
     assert np.array_equal(both.history["train_loss"][:, 0], whole.history["train_loss"][:, 0])
+
+
+@pytest.mark.parametrize("read", [noisysim.load, noisysim.resume, Chip.load, noisysim.Study.load])
+@pytest.mark.parametrize("given", [None, 3, ["run.h5"]])
+def test_what_is_no_path_is_refused_in_one_line(read, given):
+    one_error(TypeError, r"^a (study|(result |chip )?file) must be given by its path, not ", read, given)
+
+
+def test_a_result_is_not_the_path_of_its_file(tmp_path):
+    result = noisysim.run((X, Y), layers=[4], epochs=1, device="ideal", out=tmp_path / "run.h5", progress=False)
+    said = r"must be given by its path, not a Result: give that of this one, '.*run.h5'"
+    one_error(TypeError, said, noisysim.resume, result, epochs=2)

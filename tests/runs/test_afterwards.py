@@ -1,6 +1,8 @@
 """The trained chip of a run: taken out, asked, aged and tested, from memory and from its file."""
 
+import re
 import shutil
+import warnings
 from pathlib import Path
 
 import h5py
@@ -98,8 +100,14 @@ def test_a_device_of_a_users_own_is_found_by_its_hash_or_given(tmp_path):
     result = noisysim.run((X, WORDS), **SMALL, learner="np", device=f"{place}:amplitude=0.1", epochs=1)
     expected = result.predict(X)
     moved = place.rename(tmp_path / "moved.py")
-    with pytest.raises(FileNotFoundError, match=r"own\.py"):
+    with pytest.raises(FileNotFoundError, match=r"own\.py.*moved, give chip=result\.chip\(device='new/place\.py'\)$"):
         result.predict(X)
+    with pytest.raises(FileNotFoundError, match=r"own\.py.*moved, say where it is now: device='new/place\.py'$"):
+        result.chip()
+    with pytest.raises(
+        FileNotFoundError, match=r"moved, give init=result\.chip\(device='new/place\.py', oracle=True\)$"
+    ):
+        Chip([6, 12, 3], "ideal", init=result)
     chip = result.chip(device=moved)
     assert devices.describe(chip.device)["amplitude"] == 0.1
     np.testing.assert_array_equal(result.predict(X, chip=chip), expected)
@@ -201,11 +209,108 @@ def test_a_table_is_asked_and_tested_by_the_names_of_its_columns(tmp_path):
 
 
 def test_another_task_is_tested_by_what_the_run_learned_to_standardise_by(animals):
-    shifted = noisysim.tasks.get((X + 100, WORDS, X[:50] + 100, WORDS[:50]))  # standardised by itself it is the same
+    shifted = noisysim.tasks.get((X + 10, WORDS, X[:50] + 10, WORDS[:50]))  # standardised by itself it is the same
     assert animals.test(shifted).accuracy < animals.test((X[:50], WORDS[:50])).accuracy
     pair = noisysim.tasks.get((X, WORDS, X[:50], WORDS[:50]))
     assert animals.test(pair).accuracy == animals.test((X[:50], WORDS[:50])).accuracy
     assert animals.test((X, WORDS, X[:50], WORDS[:50])).samples == 50
+
+
+GREY, COLOUR = RNG.normal(size=(60, 5, 5)), RNG.normal(size=(60, 3, 5, 5))
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (1, 5, 5)])
+def test_the_one_channel_of_grey_images_may_be_there_or_not(shape):
+    learned = GREY.reshape(60, *shape)
+    result = noisysim.run((learned, WORDS[:60], learned, WORDS[:60]), **SMALL, learner="np", epochs=1)
+    expected = result.predict(GREY.reshape(60, 25))
+    for given in ((5, 5), (1, 5, 5), (5, 5, 1)):
+        np.testing.assert_array_equal(result.predict(GREY.reshape(60, *given)), expected)
+    for wrong in ((5, 1, 4), (2, 5, 5), (5, 5, 2), (5, 4)):
+        size = int(np.prod(wrong))
+        said = re.escape(f"a sample of x is {wrong}, one of task 'arrays' is {shape}")
+        with pytest.raises(ValueError, match=said):
+            result.predict(np.zeros((6, size)).reshape(6, *wrong))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_messages_name_the_shapes_of_images_as_they_were_given(last):
+    learned = np.moveaxis(COLOUR, 1, 3) if last else COLOUR
+    task = noisysim.tasks.get((learned, WORDS[:60], learned, WORDS[:60]), axes="nhwc" if last else "nchw")
+    result = noisysim.run(task, **SMALL, learner="np", epochs=1)
+    assert result.predict(learned).shape == (60,)
+    for wrong in ((5, 5, 4), (4, 5, 5)):
+        with pytest.raises(ValueError, match=re.escape(f"x is {wrong}, one of task 'arrays' is (3, 5, 5)")):
+            result.predict(np.zeros((6, *wrong)))
+
+
+UNITS = {
+    "fractions": (lambda x: x / 255, "vary 0.00.* times as much as the data that the run learned"),
+    "one-fraction": (lambda x: x[:1] / 255, "vary 0.00.* times as much"),
+    "far": (lambda x: x * 255, "lie .* times as far from the mean of the data that the run learned as those did"),
+    "shifted": (lambda x: x + 1e5, "lie .* times as far from the mean"),
+}
+
+
+@pytest.mark.parametrize("how", ["global", "feature", "unit"])
+@pytest.mark.parametrize(("change", "said"), UNITS.values(), ids=UNITS)
+def test_inputs_in_other_units_are_warned_about(how, change, said):
+    task = noisysim.tasks.get("digits", standardise=how)
+    result = noisysim.run(task, layers=[8], epochs=1, progress=False)
+    x = task.test.inputs.astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for like in (x, x[:1], x[7:20], np.zeros_like(x[:1])):
+            result.predict(like)
+        result.test()
+        if how == "feature" and len(change(x)) == 1:  # of which nothing can be said
+            result.predict(change(x))
+            return
+    with pytest.warns(RuntimeWarning, match=f"the inputs {said}.*: give them in the units of those data") as caught:
+        result.predict(change(x))
+    assert caught[0].filename == __file__
+
+
+def test_inputs_that_were_not_standardised_are_of_any_size():
+    result = noisysim.run("digits:standardise=none", layers=[8], epochs=1, progress=False)
+    x = noisysim.tasks.get("digits").test.inputs
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result.predict(1e6 * x)
+
+
+def test_a_batch_is_standardised_already(animals):
+    batch = noisysim.tasks.get((X, WORDS)).batch("test", slice(0, 9))
+    np.testing.assert_array_equal(animals.chip().predict(batch), animals.chip().predict(batch.inputs))
+    calibrated = [Chip([6, 3], "crossbar", seed=1) for _ in range(2)]
+    calibrated[0].calibrate(batch)
+    calibrated[1].calibrate(batch.inputs)
+    assert calibrated[0].converter_steps == calibrated[1].converter_steps
+    with pytest.raises(TypeError, match=r"x is a task's batch, which is standardised already: give result\.chip\(\)"):
+        animals.predict(batch)
+
+
+def absolute(output, targets):
+    return np.abs(output.astype(float) - targets).sum(axis=1)
+
+
+def squared(output, targets):
+    return np.square(output.astype(float) - targets).sum(axis=1)
+
+
+def test_a_loss_that_is_given_again_is_the_runs(distances, animals, tmp_path):
+    path = tmp_path / "own.h5"
+    noisysim.run((X, VALUES), **SMALL, learner="np", epochs=1, loss=absolute, out=path)
+    own = noisysim.load(path)
+    assert own.test((X, VALUES), loss=absolute).samples == 240
+    for loss in (squared, "mse"):
+        with pytest.raises(ValueError, match="the run's loss is 'absolute', another one than given: "):
+            own.test((X, VALUES), loss=loss)
+    assert distances.test((X, VALUES), loss="mse").loss == distances.test((X, VALUES)).loss
+    with pytest.raises(ValueError, match="the run's loss is 'mse', another one than given: 'cce'"):
+        distances.test((X, VALUES), loss="cce")
+    with pytest.raises(ValueError, match="the run's loss is 'cce', another one than given: "):
+        animals.test((X, WORDS), loss=absolute)
 
 
 # --- older files, and mistakes ----------------------------------------------------------------------------------------

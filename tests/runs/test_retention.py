@@ -62,3 +62,27 @@ def test_the_command_line_prints_a_row_a_time(run, capsys, monkeypatch):
     assert len(rows) == 3
     assert "seconds" in rows[0]
     assert rows[2].split()[0] == "86400"
+
+
+def test_the_command_line_prints_of_several_chips_mean_and_standard_deviation(tmp_path, capsys, monkeypatch):
+    for task, path in (("digits", tmp_path / "classes.h5"), ("student-teacher", tmp_path / "values.h5")):
+        several = noisysim.run(task, device="crossbar", layers=[8], epochs=1, chips=2, out=path, progress=False)
+        tested = noisysim.retention(several, [0, 60])
+        monkeypatch.setattr("sys.argv", ["noisysim", "retention", str(path), "--seconds", "0", "60"])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+        head, *rows = capsys.readouterr().out.splitlines()
+        assert len({len(row) for row in rows}) == 1
+        assert head.split() == ["seconds", "test", "loss", "test", "accuracy"]
+        for row, loss, accuracy in zip(rows, tested["test_loss"], tested["test_accuracy"], strict=True):
+            assert f"{loss.mean():.4g} +- {loss.std(ddof=1):.4g}" in row
+            shares = f"{100 * accuracy.mean():.1f} +- {100 * accuracy.std(ddof=1):.1f} %"
+            assert (shares in row) == (task == "digits")
+
+
+def test_a_chip_is_no_run(run, tmp_path):
+    run.chip().save(tmp_path / "chip.h5")
+    for read in (lambda path: noisysim.retention(path, [0]), noisysim.resume, noisysim.load):
+        with pytest.raises(ValueError, match=r"chip\.h5 .*is a chip: noisysim\.Chip\.load reads it"):
+            read(tmp_path / "chip.h5")

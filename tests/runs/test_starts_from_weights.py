@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from noisysim.common import named_arrays
 from noisysim.reporting import command, settings
 from noisysim.reporting.report import report
 from noisysim.runs import config, storage
+from noisysim.runs.health import percent
 from noisysim.runs.side_by_side import run_side_by_side
+from noisysim.studies.cells import Cells
 from noisysim.studies.grids import Plan
 
 BACKENDS = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -227,22 +231,87 @@ def test_files_that_hold_no_chip(tmp_path):
         run(init=side)
 
 
+OWN_DEVICE = """
+from typing import NamedTuple
+
+
+class Own(NamedTuple):
+    amplitude: float = 0.05
+
+
+def readout(i, energy, z, u, d):
+    return i + d.amplitude * z
+"""
+
+
+def test_it_is_said_how_weights_of_a_moved_device_are_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN_DEVICE)
+    first = run(device="own.py", epochs=1, out="{run}.h5")
+    first.chip().save("chip.h5")
+    Path("own.py").rename("moved.py")
+    ways = {
+        "{run}.h5": lambda: noisysim.load("{run}.h5").chip(device="moved.py", oracle=True),
+        "chip.h5": lambda: noisysim.Chip.load("chip.h5", device="moved.py", oracle=True),
+    }
+    said = {
+        "{run}.h5": "give init=noisysim.load('{run}.h5').chip(device='new/place.py', oracle=True)",
+        "chip.h5": "give init=noisysim.Chip.load('chip.h5', device='new/place.py', oracle=True)",
+    }
+    for path, way in ways.items():
+        with pytest.raises(FileNotFoundError) as caught:
+            run(init=path, device="moved.py")
+        assert str(caught.value).endswith(f"if the recorded file was moved, {said[path]}")
+        assert isinstance(pickle.loads(pickle.dumps(caught.value)), FileNotFoundError)  # as sweeps send it
+        assert run(init=way(), device="moved.py", epochs=1).status == "finished"
+
+
+def test_a_run_does_not_replace_what_it_begins_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named_arrays.write("w.npz", {"0.weight": W[0], "1.weight": W[1]})
+    rows = [",".join(map(str, (*x, y))) for x, y in zip(X, Y, strict=True)]
+    Path("t.csv").write_text("\n".join(["a,b,c,d,e,f,kind", *rows]) + "\n")
+    Path("link.h5").symlink_to("w.npz")
+    before = [Path(name).read_bytes() for name in ("w.npz", "t.csv")]
+    given = {"overwrite": True, "epochs": 1}
+    for out, task in (("t.csv", "t.csv:target=kind"), ("./t.csv", {"name": "t.csv", "target": "kind"})):
+        with pytest.raises(ValueError, match=r"t\.csv': it is the task's data itself; give another path"):
+            run(task=task, out=out, **given)
+    for out in ("w.npz", "link.h5"):
+        with pytest.raises(ValueError, match="it is the file of initial weights itself; give another path"):
+            run(init="w.npz", out=out, **given)
+    assert [Path(name).read_bytes() for name in ("w.npz", "t.csv")] == before
+    with pytest.raises(FileExistsError, match=r"w\.npz exists: give another path, or say overwrite=True$"):
+        run(out="w.npz")  # which is none that could be resumed
+    run(out="run.h5")
+    with pytest.raises(FileExistsError, match=r"another path, resume it \(noisysim resume run\.h5\), or say overwrite"):
+        run(out="run.h5")
+
+
 # --- clipped --------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_says_what_was_clipped_and_says_it_again_when_resumed(tmp_path, monkeypatch):
-    large = [W[0].copy(), 100 * W[1]]
+    large = [W[0].copy(), np.full_like(W[1], 100)]
     large[0][0, :3] = 100
     copies = copied(monkeypatch, tmp_path)
     given = {"task": DATA, "init": large, "device": "crossbar", "learner": "np"}
     whole = run(**given, checkpoint_seconds=0, out=tmp_path / "run.h5")
     monkeypatch.undo()
-    said = "initial weights beyond the range of the device's cells were clipped: 10 % of layer 1, 1e+02 % of layer 2"
-    assert any(text.startswith(said[:80]) for text in whole.warnings)
+    said = "initial weights beyond the range of the device's cells were clipped: 10 % of layer 1, 100 % of layer 2; "
+    assert any(text.startswith(said) for text in whole.warnings)
     resumed = noisysim.resume(copies[3], task=DATA, progress=False)
     same(whole, resumed)
     assert resumed.warnings == whole.warnings
     assert run_side_by_side([0], **{**SETTINGS, **given})[0].warnings == whole.warnings
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.0, "0 %"), (1e-7, "less than 0.01 %"), (0.0123, "1.23 %"), (0.9333, "93.3 %"), (1.0, "100 %")],
+)
+def test_shares_are_said_in_plain_numbers(share, said):
+    assert percent(share) == said
 
 
 def test_a_run_whose_weights_are_scaled_to_the_span_clips_nothing():
@@ -254,6 +323,54 @@ def test_a_run_whose_weights_are_scaled_to_the_span_clips_nothing():
 @pytest.mark.parametrize("init", ["he", W])
 def test_a_run_whose_weights_fit_says_nothing_of_it(init):
     assert not any("clipped" in text for text in run(init=init, device="crossbar", learner="np").warnings)
+
+
+# --- from another network -------------------------------------------------------------------------------------------
+
+DIFFERS = "initial weights: activation of layer 1 is tanh in the network they are from, leaky_relu here"
+
+
+def test_a_run_says_what_the_network_of_its_weights_differs_in(tmp_path, monkeypatch):
+    chip = Chip([6, 5, 3], "ideal", "tanh")
+    chip.save(tmp_path / "chip.h5")
+    copies = copied(monkeypatch, tmp_path)
+    given = {"device": "crossbar", "learner": "np"}
+    whole = run(init=tmp_path / "chip.h5", checkpoint_seconds=0, out=tmp_path / "run.h5", **given)
+    monkeypatch.undo()
+    assert whole.warnings.count(DIFFERS) == 1
+    resumed = noisysim.resume(copies[3], progress=False)
+    same(whole, resumed)
+    assert (resumed.warnings, resumed.config) == (whole.warnings, whole.config)
+    again = noisysim.run(**config.read(tmp_path / "run.h5", ("init", *config.SETTINGS)), progress=False)
+    assert (again.warnings, again.config) == (whole.warnings, whole.config)
+    toml = command.reproduction(whole.config).toml
+    (tmp_path / "run.toml").write_text(toml)
+    assert noisysim.run(**config.read(tmp_path / "run.toml", config.SETTINGS), progress=False).config == whole.config
+    assert run_side_by_side([0], **{**SETTINGS, **given, "task": DATA, "init": chip})[0].warnings.count(DIFFERS) == 1
+    assert DIFFERS not in run(init=whole, **given).warnings
+
+
+def test_each_run_of_a_study_says_what_its_own_network_differs_in():
+    chip = Chip([6, 5, 3], "ideal", "tanh")
+    given = {name: value for name, value in SETTINGS.items() if name != "progress"}
+    requested = Cells(Plan({**given, "init": chip, "activation": ["tanh", "leaky_relu", "relu"]}))
+    records = [cell.plain["init"] for cell in requested.cells]
+    assert [record.get("notes", []) for record in records] == [[], [DIFFERS], [DIFFERS.replace("leaky_relu", "relu")]]
+    assert len(requested.weights) == 1
+
+
+def test_a_first_layer_from_keras_sees_colour_images_as_keras_does():
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(60, 2, 2, 3)).astype(np.float32)  # channels last
+    kernel, last = rng.normal(size=(12, 5)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    hidden = images.reshape(60, -1) @ kernel
+    labels = (np.where(hidden > 0, hidden, 0.01 * hidden) @ last).argmax(axis=1)
+    data = (images[:48], labels[:48], images[48:], labels[48:])
+    named = {"dense/kernel": kernel, "dense_1/kernel": last}
+    task = noisysim.tasks.get(data, standardise="none", axes="nhwc")
+    result = run(task=task, init=named, device="ideal", learner="np", learning_rate=0.0, epochs=1)
+    assert result.history["test_accuracy"][-1] == 1.0
+    assert any("was taken to see images pixel by pixel" in text for text in result.warnings)
 
 
 # --- recorded -------------------------------------------------------------------------------------------------------
@@ -369,12 +486,34 @@ def test_which_initial_weights_are_an_axis(file):
         Plan({"init": ["w.npz", "w.npz"]})
 
 
+def test_lists_of_arrays_are_an_axis(file):
+    chip = Chip([6, 5, 3], "ideal")
+    pairs = [(W[0], W[0][:, 0]), (W[1], W[1][:, 0])]
+    flat = [array for pair in pairs for array in pair]
+    for lists in (
+        [W, W],
+        ["he", W],
+        [tuple(W), file],
+        [pairs, W],
+        [flat, pairs],
+        [[pairs[0]]],
+        [chip, [W[0].tolist()]],
+    ):
+        plan = Plan({"init": lists})
+        assert len(plan.axes["init"]) == len(lists)
+        assert all(plan.at({"init": k})["init"] is init for k, init in enumerate(lists))
+    for alone in (pairs, flat, [W[0]], [list(pair) for pair in pairs], [w.tolist() for w in W], [pairs[0]]):
+        assert Plan({"init": alone}).axes == {}
+
+
 def test_arguments_of_a_study_are_plain(file):
     for init, expected in (
         (W, "arrays"),
         (file, str(file)),
         (["he", file], ["he", str(file)]),
         ({"a": W[0]}, "arrays"),
+        (["he", W], ["he", "arrays"]),
+        ([W, W], ["arrays", "arrays"]),
     ):
         assert Plan({"init": init}).described() == {"init": expected}
 
@@ -384,14 +523,21 @@ def test_a_sweep_over_initial_weights(file, tmp_path):
     pytest.importorskip("xarray")
     given = {"layers": [5], "batch_size": 12, "epochs": 1, "learning_rate": 0.01, "learner": "np", "device": "crossbar"}
     arrays = {"0.weight": -W[0], "1.weight": W[1]}
+    chip = Chip([6, 5, 3], "ideal", "tanh", init=W)
     study = noisysim.sweep(
-        out=tmp_path / "study.h5", task=TASK, init=["he", str(file), arrays], workers=1, progress=False, **given
+        out=tmp_path / "study.h5",
+        task=TASK,
+        init=["he", str(file), arrays, W, chip],
+        workers=1,
+        progress=False,
+        **given,
     )
     found = study.data["test_loss"].values
-    alone = [run(**{**given, "init": init}).history["test_loss"][-1] for init in ("he", file, arrays)]
+    alone = [run(**{**given, "init": init}).history["test_loss"][-1] for init in ("he", file, arrays, W, W)]
     np.testing.assert_array_equal(found, alone)
+    assert [DIFFERS in text for text in study.data["warnings"].values] == [False] * 4 + [True]
     page = report(study, tmp_path / "study.html").read_text()
-    assert all(label in page for label in ("he", "w.npz", "weights 3"))
+    assert all(label in page for label in ("he", "w.npz", "weights 3", "weights 4"))
 
 
 def test_a_study_of_two_files_is_reported(file, tmp_path):

@@ -1,6 +1,7 @@
 """Runs that are watched and steered: longer runs, callbacks, validation data, schedules, weight decay, clipping."""
 
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -457,6 +458,77 @@ def test_a_callback_may_change_the_learning_rate():
     assert np.array_equal(result.history["test_loss"], scheduled.history["test_loss"])
 
 
+def absolute(event):
+    if event.epoch == 2:
+        event.learning_rate = 0.01
+
+
+@pytest.mark.parametrize("given", [{"learning_rate_decay": 0.9}, {"schedule": "exponential:decay=0.7"}])
+def test_a_rate_that_a_callback_set_holds_however_often_the_run_is_resumed(given, tmp_path):
+    given, path = {**given, "learning_rate": 0.1}, tmp_path / "run.h5"
+    whole = run(**given, epochs=5, callbacks=[absolute])
+    run(**given, epochs=2, callbacks=[absolute], out=path)
+    noisysim.resume(path, epochs=3, callbacks=[], **RESUMED)
+    for epochs in (4, 5):
+        result = noisysim.resume(path, epochs=epochs, **RESUMED)
+    assert np.array_equal(result.history["learning_rate"], whole.history["learning_rate"])
+    assert np.array_equal(result.history["test_loss"], whole.history["test_loss"])
+
+
+def test_a_rate_set_in_mid_epoch_holds_after_the_callback_stopped_the_run_there(tmp_path):
+    class Cut:
+        every = 1
+
+        def on_update(self, event):
+            if event.update == 3:
+                event.learning_rate = 0.01
+                event.stop()
+
+    path = tmp_path / "run.h5"
+    run(learning_rate=0.1, epochs=3, callbacks=[Cut()], out=path)
+    noisysim.resume(path, callbacks=[], until=1e-9, **RESUMED)
+    result = noisysim.resume(path, **RESUMED)
+    np.testing.assert_allclose(result.history["learning_rate"], 0.01)
+
+
+def test_a_table_of_rates_ends_with_the_run_whatever_its_callbacks(tmp_path):
+    asked = []
+
+    def table(epoch):
+        asked.append(epoch)
+        return [1, 0.5, 0.25][epoch]
+
+    result = run(epochs=3, schedule=table, learning_rate=0.1, callbacks=[Recorder(every=2)], out=tmp_path / "run.h5")
+    assert (result.status, max(asked)) == ("finished", 2)
+    seen = []
+    run(epochs=3, schedule=table, learning_rate=0.1, callbacks=[lambda event: seen.append(event.learning_rate)])
+    np.testing.assert_allclose(seen, [0.05, 0.025, 0.025])  # after the last epoch there is none: that of the last
+
+
+def test_a_callback_may_change_the_rate_after_the_last_epoch(tmp_path):
+    """A schedule may be at 0 there; and a run that is made longer goes on from what was set."""
+
+    def halve(event):
+        event.learning_rate = event.learning_rate / 2
+
+    result = run(epochs=2, schedule="cosine", callbacks=[halve], learning_rate=0.1)
+    assert result.status == "finished"
+    given = {"schedule": "exponential:decay=0.7", "learning_rate": 0.1, "callbacks": [halve, absolute]}
+    run(**given, epochs=2, out=tmp_path / "run.h5")
+    longer = noisysim.resume(tmp_path / "run.h5", epochs=4, callbacks=given["callbacks"], **RESUMED)
+    assert np.array_equal(longer.history["learning_rate"], run(**given, epochs=4).history["learning_rate"])
+
+
+def test_a_rate_set_in_proportion_to_one_of_the_short_run_keeps_it_from_being_made_longer(tmp_path):
+    def set_rate(event):
+        event.learning_rate = 0.05
+
+    given = {"schedule": "cosine:final=0.1", "learning_rate": 0.1}
+    run(**given, epochs=1, callbacks=[set_rate], out=tmp_path / "run.h5")
+    with pytest.raises(ValueError, match=r"schedule 'cosine' spread its rates over the 1 epochs"):
+        noisysim.resume(tmp_path / "run.h5", epochs=3, callbacks=[], **RESUMED)
+
+
 class Steered(Recorder):
     """Changes the rate by what it has kept, and stops by it."""
 
@@ -550,6 +622,38 @@ def test_an_interrupt_in_a_callback_passes(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(epochs=2, callbacks=[stop])
+
+
+async def waits(event):
+    return event
+
+
+def yields(event):
+    yield event
+
+
+async def both(event):
+    yield event
+
+
+async def _of_an_object(self, event):
+    return event
+
+
+NEVER = {
+    "async": waits,
+    "generator": yields,
+    "async-generator": both,
+    "partial": functools.partial(waits),
+    "called": type("Called", (), {"__call__": _of_an_object})(),
+    "method": type("Own", (), {"on_epoch": lambda self, event: 0, "begin": lambda self, start: (yield)})(),
+}
+
+
+@pytest.mark.parametrize("callback", NEVER.values(), ids=NEVER)
+def test_a_callback_whose_code_would_never_run_is_refused(callback):
+    with pytest.raises(TypeError, match=r"callback '.*' would never run: it.* is async, or has a yield"):
+        callbacks.get(callback)
 
 
 BAD_CALLBACKS = {
@@ -652,7 +756,7 @@ def test_a_log_is_the_history_as_a_table_also_after_a_kill(tmp_path, monkeypatch
     assert [row["passes"] for row in table] == whole.history["passes"].tolist()
     log = "csv-log:path=log.csv"
     run(epochs=2, callbacks=[log], chips=2, out="run.h5")
-    Path("log.csv").write_text("what a killed run left")
+    shutil.copy("whole.csv", "log.csv")  # a killed run was ahead of its checkpoint
     noisysim.resume("run.h5", epochs=3, **RESUMED)
     assert Path("log.csv").read_text() == Path("whole.csv").read_text()
     with pytest.raises(

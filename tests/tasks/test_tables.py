@@ -10,7 +10,7 @@ import pytest
 import noisysim
 from noisysim import tasks
 from noisysim.tasks import tables
-from noisysim.tasks.delimited import Delimited
+from noisysim.tasks.delimited import SEPARATORS, Delimited
 from noisysim.tasks.further import further_split
 
 KINDS = np.array(["setosa", "versicolor", "virginica"])
@@ -256,6 +256,11 @@ def test_other_bad_files(tmp_path):
     packed.write_bytes(gzip.compress(b"a,b,y\n" * 99)[:-9])
     with pytest.raises(ValueError, match=r"own.csv.gz is no whole .gz file"):
         tasks.get(packed)
+    whole = gzip.compress("\n".join(lines()).encode())
+    for at in range(10, len(whole), 30):  # one reason or another, by where it is
+        packed.write_bytes(whole[:at] + bytes(10) + whole[at + 10 :])
+        with pytest.raises(ValueError, match=r"own.csv.gz"):
+            tasks.get(packed, target="species", drop="city")
     packed.write_bytes(b"a,b,y\n1,2,3\n")
     with pytest.raises(ValueError, match=r"own.csv.gz is no whole .gz file"):
         tasks.get(packed)
@@ -264,6 +269,135 @@ def test_other_bad_files(tmp_path):
     wide = write(tmp_path / "wide.csv", {"id": [f"id {k}" for k in range(150)], "y": np.arange(150) % 2})
     with pytest.raises(ValueError, match=r"column 'id' holds 150 different texts: at most 100 are made one-hot"):
         tasks.get(f"{wide}:encode=True")
+
+
+# --- quotes -----------------------------------------------------------------------------------------------------------
+
+
+def quoted(path, at, columns=COLUMNS, separator=","):
+    """A table with a quote before the last field of some data rows, or at the start of the header."""
+    rows = lines(columns, separator)
+    for k in at:
+        head, field = rows[k].rsplit(separator, 1)
+        rows[k] = f'{head}{separator}"{field}' if k else f'"{rows[k]}'
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("at", [0, 1, 21, 40, 60])
+def test_a_quote_that_never_closes_is_refused(tmp_path, separator, at):
+    path = quoted(tmp_path / "own.csv", [at], without("city"), separator)
+    for settings in ({}, {"separator": tables_separator(separator), "header": "yes"}):
+        with pytest.raises(ValueError, match=rf"own.csv: line {at + 1} has a quote that is never closed") as raised:
+            tasks.get(path, **settings)
+        assert len(str(raised.value)) < len(str(path)) + 100
+
+
+def tables_separator(text):
+    return next(name for name, one in SEPARATORS.items() if one == text)
+
+
+def test_a_quote_that_never_closes_is_refused_however_long_the_file(tmp_path):
+    path = quoted(tmp_path / "own.csv", [21], {name: np.tile(column, 200) for name, column in COLUMNS.items()})
+    with pytest.raises(ValueError, match=r"own.csv cannot be read as a table: line 22: field larger than field limit"):
+        tasks.get(path, target="species", drop="city")
+
+
+def test_two_stray_quotes_do_not_make_a_text_of_the_rows_between(tmp_path):
+    path = quoted(tmp_path / "own.csv", [21, 40], without("city"))
+    with pytest.raises(ValueError, match=r"column 'species' holds text of several lines \(lines 22 to 41\): take out"):
+        tasks.get(path)
+    path = quoted(tmp_path / "own.csv", [21, 40], {**without("species", "city"), "species": KINDS[KIND], "city": CITY})
+    with pytest.raises(ValueError, match=r"column 'city' holds text of several lines \(lines 22 to 41\): take out"):
+        tasks.get(path, target="species", encode=True)
+    numbers = quoted(tmp_path / "numbers.csv", [21, 40], {"species": COLUMNS["species"], "a": NUMBERS[:, 0]})
+    with pytest.raises(ValueError, match=r"column 'a' holds text of several lines \(lines 22 to 41\): take out"):
+        tasks.get(numbers, target="species")
+    task = tasks.get(path, target="species", drop="city")  # where it may be a remark of several lines
+    assert task.n_train + task.n_test == N - 19
+    assert "1 rows have line ends between quotes, the first in lines 22 to 41" in task.notes
+    second = tasks.get(write(tmp_path / "first.csv"), target="species", drop="city", test=str(path))
+    assert any(note.startswith(f"{path}: 1 rows have line ends") for note in second.notes)
+
+
+def test_a_quote_within_a_text_is_noted(tmp_path):
+    labels = np.where(np.arange(N) < 20, 'setosa"', COLUMNS["species"])
+    path = write(tmp_path / "own.csv", {**COLUMNS, "species": labels})
+    notes = tasks.get(path, target="species", drop="city").notes
+    assert any(
+        note.startswith("column 'species' has quotes in its text, first in line 2: 'setosa\"'") for note in notes
+    )
+    plain = tasks.get(write(path, without("city"))).notes
+    assert not any("quotes" in note for note in plain)
+
+
+# --- missing values in text -------------------------------------------------------------------------------------------
+
+WORDS = ["NA", "n/a", "?", "None", "nan", "NULL", "<NA>", " "]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_missing_values_in_text_are_not_data(tmp_path, word):
+    labels, cities = COLUMNS["species"].astype(object), CITY.astype(object)
+    labels[[3, 9]], cities[5] = word, word
+    holed = {**COLUMNS, "species": labels, "city": cities}
+    for given, place in ((write(tmp_path / "own.csv", holed), "line {}"), (PlainFrame(holed), "row {}")):
+        first = [place.format(row + 2 * place.startswith("line")) for row in (3, 5)]
+        with pytest.raises(ValueError, match=rf"values are missing: 'species' 2 \(first in {first[0]}"):
+            tasks.get(given, target="species", drop="city")
+        with pytest.raises(ValueError, match=rf"values are missing: 'city' 1 \(first in {first[1]}"):
+            tasks.get(given, target="a", drop="species", encode=True)
+    with pytest.raises(ValueError, match=r"arrays: y has 2 missing labels \(first in row 3"):
+        tasks.get((NUMBERS, labels))
+    with pytest.raises(ValueError, match=r"arrays: y_train has 2 missing labels \(first in row 3"):
+        tasks.get((NUMBERS, labels.astype(str), NUMBERS, COLUMNS["species"]))
+    listed = COLUMNS["species"].tolist()
+    for hole in (float("nan"), None, ""):  # of which NumPy makes text
+        with pytest.raises(ValueError, match=r"arrays: y has 1 missing labels \(first in row 3\)$"):
+            tasks.get((NUMBERS, [*listed[:3], hole, *listed[4:]]), missing="empty")
+
+
+def test_texts_that_look_like_missing_values_may_be_meant(tmp_path):
+    labels, cities = COLUMNS["species"].astype(object), CITY.astype(object)
+    labels[KIND == 0], cities[KIND == 1] = "None", "NA"
+    columns = {**COLUMNS, "species": labels, "city": cities}
+    path = write(tmp_path / "own.csv", columns)
+    with pytest.raises(
+        ValueError, match=r"some 'NA'\), 'species' 20 .*, some 'None'\).*missing='empty': 'NA' is a text"
+    ):
+        tasks.get(path, encode=True)
+    task = tasks.get(f"{path}:encode=True,missing=empty")
+    assert task.classes == ("None", "versicolor", "virginica")
+    assert task.columns[-3:] == ("city=Kyiv", "city=Lviv", "city=NA")
+    assert task.settings["missing"] == "empty"
+    for given in (path, PlainFrame(columns)):
+        x, y = tables.read_further(given, task.columns, "species")
+        again = further_split(task, x, y)
+        assert np.array_equal(np.sort(again.targets), np.sort([*task.train.targets, *task.test.targets]))
+        assert again.inputs[:, -1].sum() == 20
+    assert tasks.get((NUMBERS, labels), missing="empty").classes == task.classes
+    assert tasks.get(PlainFrame(columns), encode=True, missing="empty").columns == task.columns
+    other = tasks.get(write(tmp_path / "other.csv"), target="species", encode=True)
+    with pytest.raises(ValueError, match=r"column 'city' holds 'NA' \(line 3\), which was not trained on"):
+        tables.read_inputs(path, other.columns)
+    with pytest.raises(ValueError, match=r"y holds the label 'None': those that were trained on are"):
+        further_split(
+            other, *tables.read_further(write(path, {**COLUMNS, "species": labels}), other.columns, "species")
+        )
+    cities[3] = ""
+    with pytest.raises(ValueError, match=r"values are missing: 'city' 1 \(first in line 5\); fill them[^(]*$"):
+        tasks.get(write(path, {**columns, "city": cities}), encode=True, missing="empty")
+
+
+@pytest.mark.parametrize("other", ["city=Kyiv", "city=Lviv", "city=Kyiv=x"])
+def test_one_hot_columns_are_told_from_others(tmp_path, other):
+    """A name must lead to its column when other data are read by it."""
+    cities = np.where(np.arange(N) % 2, "Kyiv=x", "Lviv") if other.endswith("x") else CITY
+    path = write(tmp_path / "own.csv", {**COLUMNS, "city": cities, "a": NUMBERS[:, 0], other: NUMBERS[:, 1]})
+    with pytest.raises(ValueError, match=rf"an input '{other}' of column 'city', which could be of column '{other}'"):
+        tasks.get(path, target="species", encode=True)
+    assert other in tasks.get(path, target="species", drop="city").columns
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------
@@ -491,9 +625,41 @@ def test_a_run_of_a_frame_is_resumed_from_the_frame(tmp_path):
     noisysim.run(frame, **RUN, out=tmp_path / "cut.h5", until=1e-9)
     with pytest.raises(ValueError, match="learned arrays that its file does not hold"):
         noisysim.resume(tmp_path / "cut.h5")
+    with pytest.raises(ValueError, match=r"cut.h5 learned a data frame, with target 'species': give the frame"):
+        noisysim.resume(tmp_path / "cut.h5", task=(NUMBERS, KINDS[KIND]))
     resumed = noisysim.resume(tmp_path / "cut.h5", task=frame)
     assert bits(tmp_path / "cut.h5") == bits(tmp_path / "whole.h5")
     assert resumed.config == whole.config
+
+
+def test_a_run_is_not_resumed_from_data_in_another_form(tmp_path, monkeypatch):
+    """Which has other settings: what differs is said, and no setting that the user did not write."""
+    monkeypatch.chdir(tmp_path)
+    path, frame = str(write(tmp_path / "own.csv", without("city"))), PlainFrame(without("city"))
+    x, y = NUMBERS, KINDS[KIND]
+    forms = {"frame": frame, "mapping": {"frame": frame, "target": "species"}, "arrays": (x, y), "file": path}
+    refused = {
+        "frame": {"arrays": "learned a data frame, with", "file": "learned a data frame, with target 'species'"},
+        "arrays": dict.fromkeys(("frame", "mapping", "file"), r"learned arrays: give them as task=\(x, y"),
+        "file": dict.fromkeys(("frame", "mapping", "arrays"), "learned the table .*own.csv': give its file"),
+    }
+    for learned, others in refused.items():
+        noisysim.run(forms[learned], **{**RUN, "epochs": 1}, out="run.h5", overwrite=True)
+        for other, message in others.items():
+            with pytest.raises(ValueError, match=f"run.h5 {message}"):
+                noisysim.resume("run.h5", task=forms[other], epochs=2)
+        assert noisysim.resume("run.h5", task=forms[learned], epochs=2).status == "finished"
+    noisysim.run((x, y), **RUN, out="run.h5", overwrite=True)
+    with pytest.raises(ValueError, match=r"other task settings than these: standardise 'global', now 'feature'$"):
+        noisysim.resume("run.h5", task=tasks.get((x, y), standardise="feature"), epochs=4)
+
+
+def test_a_frame_is_tested_on_by_a_run_of_frames_as_x_and_y():
+    frame = PlainFrame(without("city"))
+    result = noisysim.run((PlainFrame(without("city", "species")), KINDS[KIND]), **RUN)
+    assert result.test(frame).accuracy == result.test((NUMBERS, KINDS[KIND])).accuracy
+    with pytest.raises(ValueError, match="frame has no column for targets: it has a, b, c"):
+        result.test(PlainFrame(without("city", "species")))
 
 
 def test_labels_to_validate_on_are_those_of_the_task():
@@ -626,5 +792,6 @@ def test_delimited_files_are_named_by_line(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text('a,b\n1,"x\ny"\n\n2,z\n')
     source = Delimited(str(path))
-    assert source.read(["b"], ["b"], False)["b"].tolist() == ["x\ny", "z"]
+    assert source.read(["a"], ["a"], False)["a"].tolist() == [1, 2]
     assert [source.line(0), source.line(1)] == [3, 5]
+    assert source.notes == ["1 rows have line ends between quotes, the first in lines 2 to 3"]
