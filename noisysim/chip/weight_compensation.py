@@ -45,15 +45,18 @@ def _wanted(state: State) -> Iterator[list[Floats]]:
 
 
 def _compensate(change: Floats, weights: Floats, old: Floats, new: Floats, chips: int, xp: ModuleType) -> None:
-    """change = W R R'^-1 - W of one layer, biases left out."""
+    """change = W R R'^-1 - W of one layer, biases left out; `change` holds zeros."""
     n = new.shape[1]
     held = weights.reshape(chips, -1, weights.shape[1])[..., :n]
     before, after = old.reshape(chips, n, n), new.reshape(chips, n, n)
     does = xp.matmul(held, before)
-    try:
-        solved = xp.linalg.solve(after.swapaxes(1, 2), does.swapaxes(1, 2)).swapaxes(1, 2)
-    except np.linalg.LinAlgError:
-        solved = held
-    finite = xp.isfinite(solved).all(axis=(1, 2), keepdims=True)
-    change.reshape(chips, -1, weights.shape[1])[..., :n] = xp.where(finite, solved - held, np.float32(0.0))
-    erase([does, solved] if solved is not held else [does])
+    written = change.reshape(chips, -1, weights.shape[1])[..., :n]
+    for chip in range(chips):  # one by one: a matrix without an inverse is no other chip's concern
+        try:
+            solved = xp.linalg.solve(after[chip].T, does[chip].T).T
+        except np.linalg.LinAlgError:
+            continue
+        if bool(xp.isfinite(solved).all()):
+            written[chip] = solved - held[chip]
+        erase([solved])
+    erase([does])

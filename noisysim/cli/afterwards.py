@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import cyclopts
 import numpy as np
 
+from noisysim.chip.chip import Chip
 from noisysim.cli.app import app
 from noisysim.common import named_arrays, writing
 from noisysim.common.fields import PATH, shown
@@ -51,9 +52,7 @@ def score(
         Folder of the data files.
     """
     result = _result(path)
-    chip = result.chip(device=device, backend=backend)
-    if wait:
-        chip.wait(wait)
+    chip = _aged(result, wait, device, backend)
     print(result.test(task, n_reads=n_reads, chip=chip, data=data))
 
 
@@ -100,10 +99,7 @@ def predict(
         writing.check(out, overwrite)
         writing.check_apart(out, {"the run": path, "the file of samples": x})
     result = _result(path)
-    chip = result.chip(device=device, backend=backend)
-    if wait:
-        chip.wait(wait)
-    answers = result.predict(x, n_reads, proba=proba, chip=chip)
+    answers = result.predict(x, n_reads, proba=proba, chip=_aged(result, wait, device, backend))
     text = _as_csv(result, answers, proba)
     if out is None:
         sys.stdout.write(text)
@@ -143,6 +139,14 @@ def weights(
 
 def _result(path: Path) -> Result:
     return Result(storage.read(path), path)
+
+
+def _aged(result: Result, wait: float, device: str | None, backend: str | None) -> Chip:
+    """The trained chip, some seconds later."""
+    chip = result.chip(device=device, backend=backend)
+    if wait:
+        chip.wait(wait)
+    return chip
 
 
 def _as_csv(result: Result, answers: Array, proba: bool) -> str:

@@ -52,7 +52,7 @@ class Schedule:
         history : mapping
             The columns of the epochs that are done, `epoch` values each.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say which factor it gives")
 
 
 def _rise(epoch: int, warm_up: int) -> float:

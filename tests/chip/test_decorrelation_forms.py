@@ -205,3 +205,17 @@ def test_the_default_form_follows_the_initial_weights():
         Chip([5, 4, 3], "ideal", decorrelate="update")
     with pytest.raises(TypeError, match="decorrelate must be True or False, not 1"):
         Chip([5, 4, 3], "ideal", decorrelate=1)
+
+
+def test_a_matrix_without_an_inverse_costs_no_other_chip_its_write():
+    x = np.ones((4, 2), np.float32)
+    quiet = np.random.default_rng(0).normal(0, 0.3, (4, 2)).astype(np.float32)
+    alone = Chip((2, 2), "ideal", decorrelate="compensated", init="glorot", seed=1)
+    alone.decorrelate([quiet], 1.0)
+    several = Chip((2, 2), "ideal", decorrelate="compensated", init="glorot", seed=[5, 1], chips=2)
+    before = several.oracle(None).weights[0].copy()
+    several.decorrelate([np.concatenate([x, quiet])], 1.0)
+    after = several.oracle(None).weights[0]
+    np.testing.assert_array_equal(after[:2], before[:2])  # I - C is singular
+    assert not np.array_equal(after[2:], before[2:])
+    np.testing.assert_array_equal(after[2:], alone.oracle(None).weights[0])
