@@ -3,11 +3,13 @@
 # make kernels: what runs learn, with the kernels of other processors.   make audit: dependencies, for known weaknesses.
 # make pythons: the wheel on every Python there is; on the oldest with the least versions of all dependencies (minimum).
 # make docs: the pages, in docs/_build/html; every script of theirs is run.
+# make speed: how fast it is.   make speed-torch: beside PyTorch, in an environment of its own.
 # make gpu: on a machine with a GPU, the tests, benchmarks and full-length figures that need one; its reports are kept.
 PYTHON ?= python3
 VENV ?= .venv
 CUDA ?= cuda
 BIN = $(VENV)/bin
+TORCH ?= torch==2.13.*
 PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
@@ -16,7 +18,8 @@ marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test quick coverage kernels check wheel minimum pythons audit docs speed gpu gpu-tests gpu-speed gpu-papers
+.PHONY: demo test quick coverage kernels check wheel minimum pythons audit docs speed speed-torch gpu gpu-tests gpu-speed \
+	gpu-papers
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
@@ -69,6 +72,10 @@ docs: $(VENV)/.documented
 speed: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.speed
 
+# beside PyTorch, which the package does not depend on, in an environment of its own
+speed-torch: $(VENV)/torch/.installed
+	$(VENV)/torch/bin/python -m benchmarks.speed torch
+
 # CUDA=cuda13 for CUDA 13; what fails does not keep the rest from being measured
 gpu: $(VENV)/.$(CUDA)
 	@$(BIN)/python -c 'from noisysim.compute import gpu; exit(gpu.missing() or gpu.SIMULATED and "the simulator is on")'
@@ -94,6 +101,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test,sweep,parquet]"
+	touch $@
+
+$(VENV)/torch/.installed: $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)/torch
+	$(VENV)/torch/bin/pip install --quiet --disable-pip-version-check --editable . $(TORCH)
 	touch $@
 
 $(VENV)/.documented: $(VENV)/.installed

@@ -31,10 +31,10 @@ def rows(rounds: int = 25) -> list[Row]:
     product = f"product {1e3 * statistics.median(times['product']):.1f} ms"
     found.append(
         at_most(
-            "forward, line noise, 8-bit DAC and ADC, leaky ReLU", ratio(times, "line", "product"), 1.15, detail=product
+            "forward, line noise, 8-bit DAC and ADC, leaky ReLU", ratio(times, "line", "product"), 1.10, detail=product
         )
     )
     found.append(
-        at_most("the same with read noise of every cell", ratio(times, "cell", "product"), 2.3, detail=product)
+        at_most("the same with read noise of every cell", ratio(times, "cell", "product"), 2.1, detail=product)
     )
     return found

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 import noisysim
-from benchmarks.speed import chips, step
-from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
+from benchmarks.speed import chips
+from benchmarks.speed.measure import WALL, Row, at_least, at_most, interleaved, ratio, repeated
+from benchmarks.speed.work import batch_of, products, stepper
 from noisysim import Chip, Drive, devices
 from noisysim.compute import backends
 
@@ -47,7 +48,7 @@ def forward(rounds: int) -> list[Row]:
         kept = chip.passes(x, [Drive()])
         passes[name] = finished(partial(chip.passes, x, [Drive()], out=kept))
     product = finished(lambda: xp.matmul(x, weights.T, out=out))
-    times = interleaved({"product": product, **passes}, rounds)
+    times = interleaved({"product": product, **passes}, rounds, WALL)
     detail = f"product {1e3 * statistics.median(times['product']):.2f} ms"
     what = f"GPU forward {N} x {N}, batch {N}: noise, DAC, ADC, leaky ReLU"
     return [
@@ -56,18 +57,13 @@ def forward(rounds: int) -> list[Row]:
     ]
 
 
-def _repeat(function: Callable[[], object], count: int) -> None:
-    for _ in range(count):
-        function()
-
-
 def steps(rounds: int) -> list[Row]:
     """DANP on the network of the paper: its products' share of a step's time, and steps per second."""
-    found, data = [], step.batch_of(BATCH, NETWORK[0], NETWORK[-1])
+    found, data = [], batch_of(BATCH, NETWORK[0], NETWORK[-1])
     for name in ("ideal", "crossbar"):
-        once = step.stepper(NETWORK, name, data, 1e-3, "cuda")
-        bare = finished(step.products(NETWORK, BATCH, name == "crossbar", "cuda"))
-        times = interleaved({"step": finished(partial(_repeat, once, 10)), "bare": bare}, rounds)
+        once = stepper(NETWORK, name, data, 1e-3, "cuda")
+        bare = finished(products(NETWORK, BATCH, name == "crossbar", "cuda"))
+        times = interleaved({"step": finished(repeated(once, 10)), "bare": bare}, rounds, WALL)
         each = [t / 10 for t in times["step"]]
         share = statistics.median(b / t for b, t in zip(times["bare"], each, strict=True))
         detail = f"{1 / statistics.median(each):.0f} steps/s, products {1e3 * statistics.median(times['bare']):.2f} ms"
@@ -82,7 +78,7 @@ def side_by_side(many: int = 256, epochs: int = 3) -> list[Row]:
         "one": chips.runs(1, epochs, "cuda", True),
         "cpu": chips.runs(1, epochs, "cpu", True, None),
     }
-    times = interleaved(work, 3)
+    times = interleaved(work, 3, WALL)
     together = statistics.median(times["together"]) / many
     what = f"GPU, chips={many} on digits"
     return [

@@ -1,123 +1,31 @@
-"""A DANP step: passes, update, decorrelation, Adam, programming.
-
-Of 784-512-512-512-10 at batch 1000, and of the ConvNet of Dalm et al. (2025) on images of 3 x 32 x 32 at batch 100. The
-baseline is the step's own list of matrix products, each run bare by NumPy in one thread.
-"""
+"""A DANP step, batch 1000 in dense layers and 100 in a ConvNet, one thread, against the step's own bare products."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy as np
-
-from benchmarks.speed.measure import Row, at_least, at_most, interleaved, ratio
-from noisysim import Batch, Chip, devices, layers, learners, losses, optimizers
-from noisysim.compute import backends, execution
-from noisysim.devices.contract import DeviceSpec
-from noisysim.networks.architecture import architecture
-
-SIZES, BATCH = [784, 512, 512, 512, 10], 1000
-CONVNET, CONV_BATCH = [(3, 32, 32), *layers.NAMED["dalm-convnet"], 10], 100
-
-
-def batch_of(size: int, n_in: int, n_out: int) -> Batch:
-    """Random inputs and one-hot targets."""
-    rng = np.random.default_rng(0)
-    targets = np.eye(n_out, dtype=np.float32)[rng.integers(0, n_out, size)]
-    loss: Any = losses.get("cce")
-    return Batch(rng.standard_normal((size, n_in), dtype=np.float32), targets, loss)
-
-
-def stepper(
-    network: Sequence[Any], device: DeviceSpec, batch: Batch, rate: float, backend: str = "cpu"
-) -> Callable[[], None]:
-    """A function that does one DANP step on a chip of its own."""
-    learner, optimizer, place = learners.get("danp"), optimizers.get("adam"), backends.get(backend)
-    chip = Chip(network, device, decorrelate=True, backend=backend)
-    state = learner.init(chip.architecture, offers=chip.offers, backend=backend)
-    held: dict[str, Any] = {"observed": None, "gradient": None, "adam": optimizer.init(chip.network.shapes, place.xp)}
-    batch = batch._replace(inputs=place.put(batch.inputs), targets=place.put(batch.targets))
-
-    def step() -> None:
-        drives = learner.drives(state, len(batch.inputs))
-        held["observed"] = observed = chip.passes(batch, drives, out=held["observed"], training=True, inputs_of="first")
-        gradient, _ = learner.update(state, observed, out=held["gradient"])
-        assert gradient is not None
-        chip.decorrelate(observed[0].inputs, learner.decorrelation)
-        held["gradient"], held["adam"] = optimizer.update(gradient, held["adam"], rate)
-        chip.program(held["gradient"])
-
-    return step
-
-
-def products(network: Sequence[Any], batch: int, read_noise: bool, backend: str = "cpu") -> Callable[[], None]:
-    """The products of one such step: two passes that share the first layer, gradients, decorrelation."""
-    rng, net, place = np.random.default_rng(1), architecture(network), backends.get(backend)
-    calls = []
-
-    def add(a: Any, b: Any) -> None:
-        calls.append((a, b, place.xp.empty((a.shape[0], b.shape[1]), np.float32)))
-
-    def random(*shape: int) -> Any:
-        return place.put(rng.standard_normal(shape, dtype=np.float32))
-
-    for layer, (n_out, n_in) in enumerate(net.shapes):
-        rows = batch * net.positions[layer]
-        x, weights, rotation, signal = random(rows, n_in), random(n_out, n_in), random(n_in, n_in), random(rows, n_out)
-        for _ in range(1 if layer == 0 else 2):
-            add(x, rotation.T)
-            add(x, weights.T)
-            if read_noise:
-                add(x, weights.T)
-        add(signal.T, x)
-        if 2 * n_in < 3 * rows:
-            add(x.T, x)  # symmetric: NumPy computes half
-            add(rotation, rotation)
-        else:
-            add(x, rotation.T)
-            add(x.T, x.copy())
-
-    def run() -> None:
-        for a, b, out in calls:
-            place.xp.matmul(a, b, out=out)
-
-    return run
+from benchmarks.speed.measure import Row, at_most, interleaved, ratio
+from benchmarks.speed.work import CONVNET, DENSE, batch_of, products, stepper
+from noisysim import devices
+from noisysim.compute import execution
 
 
 def rows(rounds: int = 11) -> list[Row]:
-    """Step against products for two networks and three devices in one thread, and two threads against one."""
-    batch, found = batch_of(BATCH, SIZES[0], SIZES[-1]), []
+    """Two networks on three devices."""
+    found = []
     for name, device in (
         ("crossbar", devices.get("crossbar")),
         ("crossbar without read noise", devices.get("crossbar", read_noise=0)),
         ("ideal", devices.get("ideal")),
     ):
-        noisy = name == "crossbar"
         for kind, network, data, most in (
-            ("step", SIZES, batch, 1.25),
-            ("ConvNet step", CONVNET, batch_of(CONV_BATCH, 3072, 10), 1.6),
+            ("step, 784-512-512-512-10, batch 1000", DENSE, batch_of(1000, 784, 10), 1.08),
+            ("step, ConvNet, batch 100", CONVNET, batch_of(100, 3072, 10), 1.15),
         ):
             with execution.threads(1):
-                bare = products(network, len(data.inputs), noisy)
+                bare = products(network, len(data.inputs), name == "crossbar")
                 times = interleaved({"step": stepper(network, device, data, 1e-3), "bare": bare}, rounds)
             detail = f"products {1e3 * statistics.median(times['bare']):.0f} ms"
-            said = f"DANP {kind}, {name}, against its own products"
+            said = f"DANP {kind}, {name}, against its products"
             found.append(at_most(said, ratio(times, "step", "bare"), most, detail=detail))
-    one, two = stepper(SIZES, "crossbar", batch, 1e-3), stepper(SIZES, "crossbar", batch, 1e-3)
-
-    def on(threads: int, step: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(3):
-                step()
-
-        def inside() -> None:
-            with execution.threads(threads):
-                run()
-
-        return inside
-
-    times = interleaved({"one": on(1, one), "two": on(2, two)}, rounds)
-    found.append(at_least("DANP step, crossbar, two threads against one", ratio(times, "one", "two"), 1.8))
     return found
