@@ -16,7 +16,7 @@ from noisysim.chip.state import State
 from noisysim.common.fields import check_switch, shown
 from noisysim.common.types import Floats
 from noisysim.compute.layout import ON_WEIGHTS
-from noisysim.compute.observation import Batch, Drive, Observation
+from noisysim.compute.observation import Batch, Drive, Gathered, LossFunction, Observation
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Addition
 
@@ -42,10 +42,9 @@ class Calls:
     ) -> Sequence[Observation]:  # fmt: skip
         """One pass for each drive (`noisysim.chip.chip.Chip.passes`)."""
         state, checks = self._state, self._checks
-        x = checks.inputs(batch)
-        rows, targets = len(x), checks.targets(batch, len(x)) if isinstance(batch, Batch) else None
-        drives = as_drives(drives)
-        if any(drive.output_error for drive in drives) and getattr(getattr(batch, "loss", None), "error", None) is None:
+        x, targets, loss = batch if type(batch) is Gathered else self._taken(batch)
+        rows, drives = len(x), as_drives(drives)
+        if any(drive.output_error for drive in drives) and getattr(loss, "error", None) is None:
             raise ValueError("a drive asks for the output error: give a task's batch, whose loss has a derivative")
         if type(first_sample) is not int or first_sample:
             first_sample = checks.first_sample(first_sample, rows // state.chips, len(drives), state.next_pass)
@@ -58,33 +57,40 @@ class Calls:
             added = added._replace(parts=[_on_cells(state, *part) for part in added.parts])
         drops, all_inputs = training and any(state.net.drops), inputs_of == "all"
         observed = observation_buffers(state, out, rows, len(drives), drops=drops, all_inputs=all_inputs)
-        self._calibrate_once(x)
+        if not state.calibrated:
+            self._calibrate(x)
         run_passes(
             state, x, observed, added, first_sample=first_sample, digital=self._digital,
             training=training and rows > state.chips,
         )  # fmt: skip
-        state.meter.cost.mvms += self._drives.second_products(added.parts, rows)
+        if added.parts:
+            state.meter.cost.mvms += self._drives.second_products(added.parts, rows)
         if state.turns_updates:
             turn_inputs(state.rotations, observed, state.chips)
-        _judge(batch, targets, drives, observed)
+        _judge(loss, targets, drives, observed)
         return observed
+
+    def _taken(self, batch: Batch | ArrayLike) -> tuple[Floats, Floats | None, LossFunction | None]:
+        """Inputs, targets and loss of what a call was given, checked."""
+        x = self._checks.inputs(batch)
+        return (x, self._checks.targets(batch, len(x)), batch.loss) if isinstance(batch, Batch) else (x, None, None)
 
     def calibrate(self, x: Batch | ArrayLike) -> None:
         """Calibrate the converters by inputs."""
-        calibrate(self._state, self._checks.inputs(x), self._drives.nothing(1))
+        self._calibrate(self._checks.inputs(x))
 
     def analog(self, x: ArrayLike, count: int) -> Sequence[Observation]:
         """Undriven passes that are not digitised."""
         x = self._checks.inputs(x)
         observed = observation_buffers(self._state, None, len(x), count)
-        self._calibrate_once(x)
+        if not self._state.calibrated:
+            self._calibrate(x)
         run_passes(self._state, x, observed, self._drives.nothing(count), convert=False)
         return observed
 
-    def _calibrate_once(self, x: Floats) -> None:
-        """Calibrate by the inputs of the first pass, unless that was done before."""
-        if not self._state.calibrated:
-            calibrate(self._state, x, self._drives.nothing(1))
+    def _calibrate(self, x: Floats) -> None:
+        """Calibrate by checked inputs: a chip that was not asked to does so by those of its first pass."""
+        calibrate(self._state, x, self._drives.nothing(1))
 
 
 def _on_cells(state: State, p: int, kind: int, layer: int, array: Floats) -> Addition:
@@ -94,9 +100,9 @@ def _on_cells(state: State, p: int, kind: int, layer: int, array: Floats) -> Add
     return p, kind, layer, array
 
 
-def _judge(batch: Any, targets: Floats | None, drives: Sequence[Drive], observed: Observed) -> None:
+def _judge(loss: Any, targets: Floats | None, drives: Sequence[Drive], observed: Observed) -> None:
     """Give the observations their losses, and the output errors that were asked for."""
     for observation, drive in zip(observed, drives, strict=True):
-        observation.loss = None if targets is None else batch.loss(observation.output, targets)
-        error = batch.loss.output_error(observation.output, targets) if drive.output_error else None
-        observation.output_error = error
+        output = observation.output
+        observation.loss = None if targets is None else loss(output, targets)
+        observation.output_error = loss.output_error(output, targets) if drive.output_error else None

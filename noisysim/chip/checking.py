@@ -20,6 +20,8 @@ from noisysim.networks.tiling import Network
 SAMPLES = 1 << 32
 """Samples of a call of passes that get independent noise: they are counted in 32 bits."""
 FIRST_SAMPLE = Field("", 0, SAMPLES - 1, whole=True)
+FLOAT32 = np.dtype(np.float32)
+"""Compared with an array's type in every call: with NumPy's class the comparison would make this each time."""
 
 Shape = tuple[int, ...]
 
@@ -64,6 +66,13 @@ class Checks:
             raise ValueError(f"targets have shape {targets.shape}, the chip gives {(rows, self.net.sizes[-1])}")
         return self._put(targets)
 
+    def fits(self, array: Array, shape: Shape) -> bool:
+        """Whether an array is such as `piece` gives: nothing in it is to be converted, moved or refused."""
+        own = type(array) is self._backend.xp.ndarray and array.dtype == FLOAT32
+        if not own or array.shape != shape or not array.flags.c_contiguous:
+            return False
+        return not self._backend.HOST_MEMORY or self._host.all_finite(array)
+
     def piece(self, name: str, array: Array, shape: Shape) -> Floats:
         """A part of a drive, of this shape."""
         array = self.array(name, array)
@@ -83,7 +92,7 @@ class Checks:
 
     def array(self, name: str, array: Any) -> Floats:
         """Contiguous float32 numbers, on the GPU if they are there."""
-        if type(array) is np.ndarray and array.dtype == np.float32 and array.flags.c_contiguous:
+        if type(array) is np.ndarray and array.dtype == FLOAT32 and array.flags.c_contiguous:
             return array
         if is_array(array) and type(array) is not np.ndarray:
             if self._backend.HOST_MEMORY:
@@ -110,9 +119,9 @@ class Checks:
 
     def observed(self, name: str, arrays: object, shape: Callable[[int, int], Shape]) -> Layered:
         """Arrays of a pass, one per layer, of the shapes that `shape` gives for a layer and the first one's samples."""
-        if not isinstance(arrays, Sequence) or isinstance(arrays, str):
+        if not isinstance(arrays, Layered) and (not isinstance(arrays, Sequence) or isinstance(arrays, str)):
             raise TypeError(f"{name} must be a list of arrays, one per layer, not {shown(arrays)}")
-        rows = np.shape(arrays[0]) if len(arrays) else ()
+        rows = (arrays[0].shape if isinstance(arrays, Layered) else np.shape(arrays[0])) if len(arrays) else ()
         if not rows or not rows[0] or rows[0] % self.chips:
             raise ValueError(f"{name} must be arrays of the samples of a pass, one per layer, not {shown(arrays)}")
         if (name, rows[0]) not in self._expected:
@@ -123,7 +132,7 @@ class Checks:
 
     def layers(self, name: str, arrays: object, shapes: Sequence[Shape]) -> Layered:
         """Arrays of these shapes, one per layer, where the chip is: themselves, if they are a `Layered` that fits."""
-        if not isinstance(arrays, Sequence) or isinstance(arrays, str):
+        if not isinstance(arrays, Layered) and (not isinstance(arrays, Sequence) or isinstance(arrays, str)):
             raise TypeError(f"{name} must be a list of arrays, one per layer, not {shown(arrays)}")
         fits = type(arrays) is Layered and type(arrays.flat) is self._backend.xp.ndarray
         placed = arrays if fits else [self._put(self.array(name, array)) for array in arrays]
@@ -131,7 +140,7 @@ class Checks:
         if placed_shapes != list(shapes):
             raise ValueError(f"{name} must have the shapes {shown(list(shapes))}, not {shown(placed_shapes)}")
         joined = layered.layered(placed)
-        if joined.flat.dtype != np.float32 or joined.flat.size != sum([array.size for array in placed]):
+        if joined.flat.dtype != FLOAT32 or joined.flat.size != sum([array.size for array in placed]):
             raise ValueError(f"{name} are in a buffer that does not fit them: {joined.flat.dtype} {joined.flat.shape}")
         return joined
 

@@ -21,9 +21,10 @@ def advance(state: State, passes: int, samples: int) -> None:
 
 def course(state: State, first_sample: int, rows: int, passes: int) -> list[tuple[int, int, float]]:
     """The time at which cells stand for samples of each chip in a call (`noisysim.compute.protocols.Call`)."""
-    time, spans = state.aged_at, list[tuple[int, int, float]]()
+    time = state.aged_at
     if not state.arrays.timed:
         return [(0, rows, time)]
+    spans = list[tuple[int, int, float]]()
     for first, last in execution.spans(rows, execution.BLOCK_ROWS):
         start, end = (time_of_sample(state, passes, first_sample + sample) for sample in (first, last))
         time = state.arrays.time_of_reads(start, end, state.numbers.read_time, time)

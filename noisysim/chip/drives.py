@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from noisysim.chip.checking import Checks
+from noisysim.chip.checking import Checks, Shape
 from noisysim.common.fields import shown
-from noisysim.common.types import Ints
+from noisysim.common.types import Floats, Ints
 from noisysim.compute.layout import ON_LINE, ON_OUTPUT, ON_WEIGHTS
 from noisysim.compute.observation import Drive
 from noisysim.compute.protocols import Addition
@@ -43,6 +42,7 @@ class Drives:
     def __init__(self, checks: Checks, noisy: bool):
         self._checks, self._net, self._noisy = checks, checks.net, noisy
         self._forks: dict[int, Ints] = {}
+        self._of_rows: dict[int, tuple[list[Shape], list[Shape]]] = {}  # of the last batch's: updates are alike
 
     def nothing(self, passes: int) -> Added:
         """What undriven passes add."""
@@ -53,15 +53,12 @@ class Drives:
     def added(self, drives: Sequence[Drive], rows: int) -> Added:
         """What drives add to passes of a batch of `rows` samples."""
         nothing = self.nothing(len(drives))
-        if all(drive.empty for drive in drives):
-            return nothing
-        parts: list[Addition] = []
+        parts = [(p, *part) for p, drive in enumerate(drives) if not drive.empty for part in self._parts(drive, rows)]
+        if self._noisy or not parts:
+            return Added(parts, nothing.fork)
         fork = nothing.fork.copy()
-        for p, drive in enumerate(drives):
-            for kind, layer, array in self._parts(drive, rows):
-                parts.append((p, kind, layer, array))
-                if not self._noisy:
-                    fork[p] = min(fork[p], layer)
+        for p, _, layer, _ in parts:
+            fork[p] = min(fork[p], layer)
         return Added(parts, np.minimum(fork, fork[0]))
 
     def second_products(self, parts: Sequence[Addition], rows: int) -> int:
@@ -71,27 +68,38 @@ class Drives:
         tiles = (len(net.row_tiles(i)) * len(net.column_tiles(i)) * net.positions[i] for i in driven)
         return rows * sum(tiles)
 
-    def _parts(self, drive: Drive, rows: int) -> list[tuple[int, int, Any]]:
+    def _parts(self, drive: Drive, rows: int) -> list[tuple[int, int, Floats]]:
         """The parts of a drive: to what it adds, in which layer, and what."""
-        net, checks, parts = self._net, self._checks, list[tuple[int, int, Any]]()
-        kinds = (
-            ("perturbation", ON_LINE, drive.perturbations, partial(net.line_shape, batch=rows)),
-            ("output perturbation", ON_OUTPUT, drive.outputs, partial(net.output_shape, batch=rows)),
-            ("weight perturbation", ON_WEIGHTS, drive.weights, checks.weight_shapes.__getitem__),
-        )
-        for name, kind, pieces, shape in kinds:
-            if len(pieces) not in (0, net.depth):
-                raise ValueError(f"a drive needs a {name} or None for each of {net.depth} layers, not {len(pieces)}")
+        depth, checks, parts = self._net.depth, self._checks, list[tuple[int, int, Floats]]()
+        lines, outputs = self._shapes(rows)
+        for name, kind, pieces, shapes in (
+            ("perturbation", ON_LINE, drive.perturbations, lines),
+            ("output perturbation", ON_OUTPUT, drive.outputs, outputs),
+            ("weight perturbation", ON_WEIGHTS, drive.weights, checks.weight_shapes),
+        ):
+            if len(pieces) not in (0, depth):
+                raise ValueError(f"a drive needs a {name} or None for each of {depth} layers, not {len(pieces)}")
             for layer, piece in enumerate(pieces):
                 if piece is not None:
-                    parts.append((kind, layer, checks.piece(f"the {name} of layer {layer}", piece, shape(layer))))
-        _check_together(parts, net.depth)
+                    if not checks.fits(piece, shapes[layer]):
+                        piece = checks.piece(f"the {name} of layer {layer}", piece, shapes[layer])
+                    parts.append((kind, layer, piece))
+        if drive.outputs or drive.weights:
+            _check_together(parts, depth)
         return parts
+
+    def _shapes(self, rows: int) -> tuple[list[Shape], list[Shape]]:
+        """Shapes of what is added to each layer's lines and outputs, of batches of `rows` samples."""
+        if rows not in self._of_rows:
+            layers = range(self._net.depth)
+            lines = [self._net.line_shape(layer, rows) for layer in layers]
+            self._of_rows = {rows: (lines, [self._net.output_shape(layer, rows) for layer in layers])}
+        return self._of_rows[rows]
 
 
 def as_drives(values: object) -> tuple[Drive, ...]:
     """Drives in a plain tuple, or the one clear error."""
-    if not isinstance(values, Sequence) or isinstance(values, str):
+    if type(values) is not list and (not isinstance(values, Sequence) or isinstance(values, str)):
         raise TypeError(f"drives must be a list of Drive, not {shown(values)}")
     drives = tuple(values)
     if not drives:
@@ -101,7 +109,7 @@ def as_drives(values: object) -> tuple[Drive, ...]:
     return drives
 
 
-def _check_together(parts: Sequence[tuple[int, int, Any]], depth: int) -> None:
+def _check_together(parts: Sequence[tuple[int, int, Floats]], depth: int) -> None:
     """Refuse what has no effect, and what has two in one layer."""
     if any(kind == ON_OUTPUT and layer == depth - 1 for kind, layer, _ in parts):
         raise ValueError("the last layer's output feeds no layer: perturb its pre-activations instead")

@@ -30,6 +30,7 @@ _NO_CODE = ("__annotat", "__doc__", "__module__", "__qualname__")
 """How names in a class begin that say nothing of what it does."""
 
 
+@functools.cache
 def is_outside(module: str) -> bool:
     """Whether what is written in a module of this name is not the package's own."""
     return module.partition(".")[0] != "noisysim"

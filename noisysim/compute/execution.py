@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Array
+from noisysim.compute import blas
 from noisysim.networks.tiling import BLOCK_ROWS as BLOCK_ROWS
 
 BLOCK_UNITS = 256
@@ -73,9 +74,9 @@ def run(tasks: Sequence[Callable[[], object]], flops: float) -> None:
 
 @functools.cache
 def _blas() -> Any:
-    import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that compiled products call; load it before it is counted)
     from threadpoolctl import ThreadpoolController
 
+    blas.load()  # what compiled products call, before it is counted
     return ThreadpoolController()
 
 

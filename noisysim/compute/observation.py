@@ -45,6 +45,12 @@ class Batch(NamedTuple):
     loss: LossFunction
 
 
+class Gathered(Batch):
+    """A batch that `noisysim.tasks.feed.Feed` made for some chips, and checked: they take it as it is."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Drive:
     """What a learner applies to one pass, each array its own choice, and what it asks to be told of it.

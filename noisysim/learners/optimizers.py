@@ -74,8 +74,7 @@ class Adam:
     def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
         """The change to add to the weights; overwrites `gradients` with it."""
         gradient = layered.layered(gradients)
-        state["steps"] += 1
-        steps = int(state["steps"][0])
+        state["steps"][0] = steps = int(state["steps"][0]) + 1
         f = np.float32
         backends.backend_of(gradient.flat).ops.adam(
             gradient.flat, state["first"], state["second"], f(rate), f(self.beta1), f(self.beta2), f(self.epsilon),

@@ -231,4 +231,6 @@ def gathered(arrays: Sequence[Any], xp: ModuleType) -> Any:
 def quotient(over: Array | float, under: Array, xp: ModuleType) -> Any:
     """over / under; 0 where that is not above 0."""
     moved = under > 0
+    if xp is np and moved.all():  # as a rule: one operation instead of three
+        return over / under
     return xp.where(moved, over / xp.where(moved, under, 1), 0)

@@ -30,6 +30,8 @@ class Divergence:
         Of the learner's decorrelation; 0 without.
     counted_apart : bool
         Whether the chips are those of runs side by side, each of which has a cost of its own.
+    done : callable
+        Gives the updates that are done.
 
     Attributes
     ----------
@@ -43,9 +45,11 @@ class Divergence:
         By chip, what a run beside others had cost when it diverged.
     """
 
-    def __init__(self, chip: Chip, recorder: Recorder, backend: str, rate: float, counted_apart: bool):
+    def __init__(
+        self, chip: Chip, recorder: Recorder, backend: str, rate: float, counted_apart: bool, done: Callable[[], int]
+    ):
         self._chip, self._recorder, self._backend = chip, recorder, backends.get(backend)
-        self._rate, self._counted_apart = rate, counted_apart
+        self._rate, self._counted_apart, self._done = rate, counted_apart, done
         self._noted = np.zeros(chip.chips, bool)
         self._last: tuple[Batch, Observation] | None = None  # of the last passes: batch, and what the first observed
         self.culprits: Ints = np.zeros(chip.chips, np.int64)
@@ -62,7 +66,7 @@ class Divergence:
         elif self._last is not None:  # no chip could be driven: what was observed before tells
             self._last = batch, self._last[1]
 
-    def ask(self, call: Callable[[], Any], arrays: Sequence[Any], update: int) -> Any:
+    def ask(self, call: Callable[[], Any], arrays: Callable[[], Sequence[Any]]) -> Any:
         """Call with arrays of all chips; ``None`` if all chips have diverged.
 
         A chip whose part of the arrays is non-finite has diverged: its part is set to zeros, and the call repeated.
@@ -70,21 +74,20 @@ class Divergence:
         Parameters
         ----------
         call : callable
-        arrays : sequence of array
-            What the chips are asked with, or ``None``.
-        update : int
-            The updates done before.
+        arrays : callable
+            Gives the arrays that the chips are asked with, or ``None``.
         """
         try:
             return call()
         except NonFiniteError:
             xp, take = self._backend.xp, self._backend.take
-            present = [array for array in arrays if array is not None]
+            present = [array for array in arrays() if array is not None]
             finite = [take(xp.isfinite(array).reshape(self._chip.chips, -1).all(axis=1)) for array in present]
             self._recorder.fetch()  # of losses that diverged before
-            for m in np.flatnonzero(~np.all(finite, axis=0)).tolist():
-                self.refused.setdefault(m, update)
-                self._recorder.exploded[m] = True
+            refused = ~np.all(finite, axis=0)
+            for m in np.flatnonzero(refused).tolist():
+                self.refused.setdefault(m, self._done())
+            self._recorder.mark(refused)
             if self._recorder.exploded.all():
                 return None
             self.silence(present)
@@ -92,7 +95,7 @@ class Divergence:
 
     def silence(self, arrays: Sequence[Any]) -> None:
         """Set to zero the part of the chips that have diverged, unless there is one chip alone."""
-        if self._chip.chips > 1 and self._recorder.exploded.any():
+        if self._chip.chips > 1 and self._recorder.any_exploded:
             diverged = np.flatnonzero(self._recorder.exploded).tolist()
             for array in arrays:
                 if array is not None:
@@ -100,6 +103,8 @@ class Divergence:
 
     def silence_observations(self, observations: Sequence[Observation]) -> None:
         """Let chips that have diverged learn from zeros, which spoil no other chip's matrix inverse."""
+        if not self._recorder.any_exploded:
+            return
         for one in observations:
             self.silence([*one.inputs, *one.activities, one.loss, one.output_error])
 
@@ -117,10 +122,10 @@ class Divergence:
     @property
     def of_all(self) -> bool:
         """Whether all chips have diverged; asked several times an update."""
-        count = np.count_nonzero(self._recorder.exploded)
-        if count:
-            self.note()
-        return bool(count == self._chip.chips)
+        if not self._recorder.any_exploded:
+            return False
+        self.note()
+        return bool(self._recorder.exploded.all())
 
     @property
     def diverged(self) -> Ints:
@@ -134,5 +139,6 @@ class Divergence:
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`; files of earlier versions lack some of it."""
-        self._recorder.exploded[:] = self._noted[:] = state["exploded"]
+        self._noted[:] = state["exploded"]
+        self._recorder.mark(self._noted)
         self.culprits[:], self.powers[:] = state.get("culprits", 0), state.get("powers", 0)

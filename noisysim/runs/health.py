@@ -76,7 +76,17 @@ def scales(task: Task) -> Scales:
 
 def exploded(losses: Doubles, first: float | Doubles = 1.0) -> Bools:
     """Which of the chips' mean losses of a batch, (..., chips), are divergence, `first` those of the first batch."""
-    diverged: Bools = ~(np.isfinite(losses) & (losses <= EXPLODED * np.maximum(1.0, first)))
+    return beyond(losses, bound(first))
+
+
+def bound(first: float | Doubles) -> Any:
+    """The largest mean losses that are no divergence, `first` those of the first batch."""
+    return EXPLODED * np.maximum(1.0, first)
+
+
+def beyond(losses: Doubles, bounds: float | Doubles) -> Bools:
+    """Which losses are non-finite or above their bounds."""
+    diverged: Bools = ~(np.isfinite(losses) & (losses <= bounds))
     return diverged
 
 

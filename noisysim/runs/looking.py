@@ -66,7 +66,7 @@ class Looking:
                     if estimated is not None:
                         yield passes[0], estimated
 
-        probe = Probe(batch, observed, gradient, chip.architecture, oracle, estimate)
+        probe = Probe(Batch(*batch), observed, gradient, chip.architecture, oracle, estimate)
         self._history.looks["update"].append(done)
         for diagnostic in self._diagnostics:
             self._history.looks[diagnostic.name].append(np.asarray(diagnostic.measure(probe), np.float64))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Doubles, Floats
+from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import algebra, backends
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.runs import health
 from noisysim.runs.history import History
 
 KEPT = 64
-"""Updates whose notes stay on a GPU at most before they are fetched."""
+"""Updates whose notes are kept at most before they are fetched."""
 LOSS, HITS, PASSED, SQUARES = range(4)
 """What is noted of an update, one value per chip."""
 
 
 class Recorder:
     """Notes of updates, and an epoch's sums of them.
+
+    Losses that diverge are seen at once where chips compute on the host, on a GPU when notes are fetched.
 
     Parameters
     ----------
@@ -36,7 +39,9 @@ class Recorder:
         Of this epoch, (7, chips) float64: loss, hits, samples; passed share, looks at it; mean squared activity, looks
         at it.
     exploded : numpy.ndarray
-        Which chips' losses have diverged, (chips,).
+        Which chips' losses have diverged, (chips,); not to be written to, but by `mark`.
+    any_exploded : bool
+        Whether any have.
     """
 
     def __init__(self, history: History, backend: str, chips: int, classification: bool):
@@ -46,8 +51,10 @@ class Recorder:
         self._notes = self._backend.xp.zeros((KEPT, 4, chips))
         self._known: list[tuple[int, int]] = []  # of each note: samples of a chip, and what it looked at
         self._under_way = (0, 0)
+        self._bound: float | Doubles | None = None  # of losses that have not diverged, once the first ones are known
         self.sums = np.zeros((7, chips))
         self.exploded = np.zeros(chips, bool)
+        self.any_exploded = False
 
     def note(
         self, batch: Batch, drives: Sequence[Drive], observed: Sequence[Observation], looks: bool, more: bool = False
@@ -57,12 +64,12 @@ class Recorder:
         With `more` other chunks of the same update follow.
         """
         baseline, note, (before, seen) = observed[0], self._notes[len(self._known)], self._under_way
-        if before == 0:
-            note[:] = 0
         assert baseline.loss is not None
-        note[LOSS] += baseline.loss.reshape(self._chips, -1).sum(axis=1)
-        if self._classification:
-            note[HITS] += hits(baseline.output, batch.targets, self._chips)
+        loss = sums_by_chip(baseline.loss, self._chips)
+        hit = hits(baseline.output, batch.targets, self._chips) if self._classification else 0
+        if before:
+            loss, hit = note[LOSS] + loss, note[HITS] + hit
+        note[LOSS], note[HITS] = loss, hit
         if looks:
             first = baseline.activities[0].reshape(self._chips, -1)
             note[SQUARES] = self._backend.xp.square(first, dtype=np.float64).mean(axis=1)
@@ -73,35 +80,59 @@ class Recorder:
                     observed[1].activities[moved:], baseline.activities[moved:], self._chips
                 )
                 seen = 2
-        self._under_way = (before + len(batch.inputs) // self._chips, seen)
+        samples = before + len(batch.inputs) // self._chips
         if more:
+            self._under_way = samples, seen
             return
-        self._known.append(self._under_way)
+        self._known.append((samples, seen))
         self._under_way = (0, 0)
-        if self._at_once or len(self._known) == KEPT:
+        if self._at_once:
+            self._judge(loss, samples)
+        if len(self._known) == KEPT:
             self.fetch()
+
+    def _judge(self, loss: float | Doubles, samples: int) -> None:
+        """Mark the chips whose mean loss of an update is divergence; a single chip's may be a plain number."""
+        mean = loss / samples
+        if self._bound is None:
+            first = self._history.step["train_loss"][: self._chips]
+            bound = health.bound(np.array(first) if first else mean)
+            self._bound = bound.item() if self._chips == 1 else bound
+        if type(mean) is float and math.isfinite(mean) and mean <= self._bound:
+            return
+        self.mark(health.beyond(np.atleast_1d(mean), self._bound))
+
+    def mark(self, chips: Bools) -> None:
+        """Let chips count as diverged, (chips,)."""
+        self.exploded |= chips
+        self.any_exploded = bool(self.exploded.any())
 
     def fetch(self) -> None:
         """Bring what was noted to the sums and the history."""
-        if not self._known:
+        count = len(self._known)
+        if not count:
             return
         notes = self._backend.take(self._notes)
-        for (loss, hit, passed, squares), (samples, seen) in zip(notes, self._known, strict=False):
-            if self.exploded.all():
-                break  # the run should have stopped here
-            mean = loss / samples
-            self._history.step["train_loss"].extend(mean)
-            self.sums[0] += loss
-            self.sums[1] += hit if self._classification else np.nan
-            self.sums[2] += samples
-            if seen > 1:
-                self.sums[3] += passed
-                self.sums[4] += 1
-            if seen:
-                self.sums[5] += squares
-                self.sums[6] += 1
-            self.exploded |= health.exploded(mean, np.array(self._history.step["train_loss"][: self._chips]))
+        if not self._at_once:
+            for k, (of_chip, _) in enumerate(self._known):
+                if self.exploded.all():
+                    count = k  # the run should have stopped here
+                    break
+                self._judge(notes[k, LOSS], of_chip)
+        notes, (samples, seen) = notes[:count], np.array(self._known[:count], np.int64).reshape(-1, 2).T
+        self._history.step["train_loss"].extend((notes[:, LOSS] / samples[:, None]).ravel().tolist())
+        self._add(0, notes[:, LOSS])
+        self._add(1, notes[:, HITS] if self._classification else np.full((count, self._chips), np.nan))
+        self.sums[2] += samples.sum()
+        self._add(3, notes[seen > 1, PASSED])
+        self.sums[4] += np.count_nonzero(seen > 1)
+        self._add(5, notes[seen > 0, SQUARES])
+        self.sums[6] += np.count_nonzero(seen)
         self._known.clear()
+
+    def _add(self, k: int, values: Doubles) -> None:
+        """Add updates' values, (updates, chips), to a sum, one after another: how many are fetched changes no bit."""
+        self.sums[k] = np.add.accumulate(np.concatenate([self.sums[k : k + 1], values]))[-1]
 
     def means(self) -> dict[str, Doubles]:
         """An epoch's means, (chips,) each; the sums restart."""
@@ -118,6 +149,16 @@ class Recorder:
         return means
 
 
+def sums_by_chip(losses: Array, chips: int) -> Any:
+    """Sum of each chip's losses, (chips,); of a single one on the host a plain number."""
+    if chips == 1 and type(losses) is np.ndarray:
+        return losses.item() if losses.size == 1 else float(np.add.reduce(losses))
+    return losses.reshape(chips, -1).sum(axis=1)
+
+
 def hits(output: Floats, targets: Floats, chips: int) -> Any:
-    """Samples of each chip whose largest output is the target's, (chips,)."""
-    return (output.argmax(axis=1) == targets.argmax(axis=1)).reshape(chips, -1).sum(axis=1)
+    """Samples of each chip whose largest output is the target's, (chips,); of a single one on the host their number."""
+    if len(output) == 1 and type(output) is np.ndarray:
+        return int(output.argmax() == targets.argmax())
+    hit = output.argmax(axis=1) == targets.argmax(axis=1)
+    return np.count_nonzero(hit) if chips == 1 and type(hit) is np.ndarray else hit.reshape(chips, -1).sum(axis=1)

@@ -132,7 +132,8 @@ class Steering:
 
     def watches(self, update: int) -> bool:
         """Whether a callback wants to see this update."""
-        return any(_is_due(callback, update) for callback in self._config.callbacks)
+        called = self._config.callbacks
+        return bool(called) and any(_is_due(callback, update) for callback in called)
 
     def _named(self) -> Sequence[tuple[str, Any]]:
         return list(zip(self._titles, self._config.callbacks, strict=True))

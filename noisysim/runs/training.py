@@ -86,9 +86,11 @@ class Training:
         )  # fmt: skip
         self.floors = [0.0] * (len(self.seeds) or 1)  # of all chips, or of each run
         self.divergence = Divergence(
-            self.chip, self.recorder, config.backend, config.learner.decorrelation, counted_apart=bool(seeds)
-        )
+            self.chip, self.recorder, config.backend, config.learner.decorrelation, counted_apart=bool(seeds),
+            done=lambda: self.done,
+        )  # fmt: skip
         self._observed: dict[int, list[Observation] | None] = {}
+        self._at_once: dict[int, int] = {}  # samples of a chunk, by those of an update
         self._gradient: Layered | None = None
 
     @property
@@ -103,7 +105,7 @@ class Training:
         """How large inputs and targets are."""
         return health.scales(self.task)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Updates in an epoch."""
         return -(-int(self._learned_from.shape[-1]) // self.config.batch_size)
@@ -162,10 +164,9 @@ class Training:
         try:
             with np.errstate(over="ignore", invalid="ignore"), self._explaining_memory_errors():
                 while self.epoch < self.config.epochs and self.status == "running":
-                    order = self._order(self.epoch)
-                    while self.step < self.steps and self.status == "running":
-                        size = self.config.batch_size
-                        self._update(order[..., self.step * size : (self.step + 1) * size])
+                    order, size = self._order(self.epoch), self.config.batch_size
+                    for batch in self._feed.batches("train", order, size, self.step, self.epoch):
+                        self._update(batch)
                         if progress.due:
                             self._show(progress)
                         if self.status == "running" and self.steering.watches(self.done):
@@ -175,6 +176,8 @@ class Training:
                         elif checkpoint and time.monotonic() - saved > seconds:
                             checkpoint()
                             saved = time.monotonic()
+                        if self.status != "running":
+                            break
                     if self.status == "running" and self.step == self.steps:
                         self._end_epoch()
                         self._show(progress)
@@ -209,41 +212,47 @@ class Training:
             smaller = ", ".join(filter(None, of_many))
             raise MemoryError(f"out of memory{where}: make {smaller} or layers smaller ({error})") from error
 
-    def _update(self, rows: Ints) -> None:
+    def _update(self, batch: Batch) -> None:
         """One update."""
-        config, learner = self.config, self.config.learner
-        batch = self._feed.batch("train", rows, epoch=self.epoch)
-        most = chunks.samples_at_once(learner, self.learner_state, len(batch.inputs))
-        if most < len(batch.inputs) and not config.diagnostics:
+        rows = len(batch.inputs)
+        if rows not in self._at_once:
+            self._at_once[rows] = chunks.samples_at_once(self.config.learner, self.learner_state, rows)
+        most = self._at_once[rows]
+        if most < rows and not self.config.diagnostics:
             gradient, first = self._learn_in_chunks(batch, most)
         else:
             gradient, first = self._learn(batch)
         if self._ended():
             return
         if gradient is not None:
-            rate = self.steering.rate(self.epoch)
-            gradient = clipped(gradient, config.clip, self.chips)
-            changes, self.optimizer_state = self.optimizer.update(gradient, self.optimizer_state, rate)
-            self._gradient = asked = layered.layered(changes)
-            decay = min(1.0, rate * config.weight_decay)
-            self._ask(lambda: self.chip.program(asked, decay=decay), asked)
+            self._program(gradient)
         if first is not None and not self._ended():
             self._adapt(first, gradient is not None)
         if self._ended():
             return
         self.step += 1
 
+    def _program(self, gradient: Layered) -> None:
+        """Ask the chips for the change that the optimizer makes of a gradient."""
+        rate = self.steering.rate(self.epoch)
+        gradient = clipped(gradient, self.config.clip, self.chips)
+        changes, self.optimizer_state = self.optimizer.update(gradient, self.optimizer_state, rate)
+        self._gradient = asked = layered.layered(changes)
+        decay = min(1.0, rate * self.config.weight_decay)
+        self.divergence.ask(lambda: self.chip.program(asked, decay=decay), lambda: asked)
+
     def _adapt(self, first: Observation, programmed: bool) -> None:
         """Let the periphery of all chips follow an update, except where what a chip observed is non-finite."""
-        kept = [getattr(arrays, "flat", None) for arrays in (first.inputs, first.activities)]
 
         def adapt() -> None:
             # several chips: called again if one cannot, so nothing may be changed before that is known
-            if self.chips > 1 and not all(self._backend.ops.all_finite(a) for a in kept if type(a) is np.ndarray):
-                raise NonFiniteError("what one of several chips observed is non-finite")
+            if self.chips > 1:
+                kept = [getattr(arrays, "flat", None) for arrays in (first.inputs, first.activities)]
+                if not all(self._backend.ops.all_finite(a) for a in kept if type(a) is np.ndarray):
+                    raise NonFiniteError("what one of several chips observed is non-finite")
             loop.adapt(self.config.learner, self.chip, first, programmed=programmed)
 
-        self._ask(adapt, [*first.inputs, *first.activities])
+        self.divergence.ask(adapt, lambda: [*first.inputs, *first.activities])
 
     def _learn(self, batch: Batch) -> tuple[Layered | None, Observation | None]:
         """The gradient of an update, and what its first pass observed."""
@@ -288,26 +297,27 @@ class Training:
 
     def _observe(self, batch: Batch, first_sample: int) -> tuple[Sequence[Drive], list[Observation] | None]:
         """The drives that the learner wants, and what these passes give; ``None`` if no chip can be driven so."""
-        rows = len(batch.inputs)
+        rows, out = len(batch.inputs), self._observed.get(len(batch.inputs))
         drives = self.learner.drives(self.learner_state, rows)
-        pieces = [p for drive in drives for p in (*drive.perturbations, *drive.outputs, *drive.weights)]
-        self.divergence.silence(pieces)
-        observed = self._observed[rows] = self._ask(
+
+        def pieces() -> list[Any]:
+            return [p for drive in drives for p in (*drive.perturbations, *drive.outputs, *drive.weights)]
+
+        if self.recorder.any_exploded:
+            self.divergence.silence(pieces())
+        observed = self._observed[rows] = self.divergence.ask(
             lambda: self.chip.passes(
-                batch, drives, out=self._observed.get(rows), first_sample=first_sample, training=True, inputs_of="first"
+                batch, drives, out=out, first_sample=first_sample, training=True, inputs_of="first"
             ),
             pieces,
         )
         baseline = None if observed is None else observed[0]
-        self.divergence.observe(batch, baseline, first=not (self.done or first_sample))
+        self.divergence.observe(batch, baseline, first=not (first_sample or self.done))
         return drives, observed
-
-    def _ask(self, call: Callable[[], Any], arrays: Sequence[Any]) -> Any:
-        return self.divergence.ask(call, arrays, self.done)
 
     def _ended(self) -> bool:
         """Whether the run ends here, as all of its chips have diverged."""
-        if self.divergence.of_all:
+        if self.recorder.any_exploded and self.divergence.of_all:
             self.status = "diverged"
         return self.status == "diverged"
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 
+from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.compute import backends, gpu
 from noisysim.compute.jit import specialised
-from noisysim.compute.observation import Batch
+from noisysim.compute.observation import Batch, Gathered
 from noisysim.tasks.base import Split, Task, whole_number
+
+AT_ONCE, BATCHES = 1 << 16, 64
+"""Most values, and most batches, that are gathered together: they stay in the cache until they are learned from."""
 
 
 class Feed:
@@ -35,6 +40,62 @@ class Feed:
         self._batches: dict[int, Batch] = {}
         self._staged: dict[int, Batch] = {}
         self._data: dict[str, Split | None] = {}
+        self._whole, self._parts = self._room(0), list[Gathered]()  # several batches in one, and each of them
+
+    def batches(self, split: str, rows: np.ndarray, size: int, first: int = 0, epoch: int = 0) -> Iterator[Gathered]:
+        """Batch after batch of rows in their order, the last one perhaps shorter; small ones are gathered together.
+
+        Parameters
+        ----------
+        split, epoch
+            As `batch` takes them.
+        rows : numpy.ndarray
+            (n,), or (chips, n), of each chip its own.
+        size : int
+            Rows of a batch, of each chip.
+        first : int
+            The batch to begin with.
+
+        Yields
+        ------
+        Gathered
+            Without NaN or infinity; its arrays are overwritten for later ones.
+
+        Raises
+        ------
+        NonFiniteError
+            For inputs on the host that are non-finite once they are standardised.
+        """
+        steps, values = -(-rows.shape[-1] // size), size * self.chips * (self.task.n_in + self.task.n_out)
+        most = min(AT_ONCE // values, BATCHES) if self._place.HOST_MEMORY else 1
+        while first < steps:
+            count = min(most, rows.shape[-1] // size - first)
+            if count > 1:
+                yield from self._gather_together(split, rows[..., first * size : (first + count) * size], size, epoch)
+                first += count
+            else:
+                batch = self.batch(split, rows[..., first * size : (first + 1) * size], epoch=epoch)
+                self._check(batch)
+                yield Gathered(*batch)
+                first += 1
+
+    def _gather_together(self, split: str, rows: np.ndarray, size: int, epoch: int) -> list[Gathered]:
+        """Several batches of `size` rows a chip."""
+        count, each = rows.shape[-1] // size, size * self.chips
+        if len(self._parts) < count or len(self._parts[0].inputs) != each:
+            self._whole = self._room(count * each)
+            self._parts = [Gathered(*_part(self._whole, k * each, (k + 1) * each)) for k in range(count)]
+        # batch by batch, and in each chip by chip
+        by_chip = np.broadcast_to(rows.reshape(-1, count, size), (self.chips, count, size))
+        several = _part(self._whole, 0, count * each)
+        self.task.batch(split, by_chip.swapaxes(0, 1).ravel(), several, epoch)
+        self._check(several)
+        return self._parts[:count]
+
+    def _check(self, batch: Batch) -> None:
+        """Refuse inputs that a chip would refuse; on a GPU the check would wait for them."""
+        if self._place.HOST_MEMORY and not self._place.ops.all_finite(batch.inputs):
+            raise NonFiniteError("inputs hold NaN, infinite or too large values")
 
     def batch(self, split: str, rows: slice | np.ndarray, epoch: int = 0, reuse: bool = True) -> Batch:
         """Samples of a split, standardised and ready for a pass.
@@ -121,6 +182,11 @@ class Feed:
                 placed = self._place.put(inputs)
                 self._data[split] = Split(placed, placed if same else self._place.put(targets))
         return self._data[split]
+
+
+def _part(batch: Batch, first: int, last: int) -> Batch:
+    """Some samples of a batch, in the same memory."""
+    return batch._replace(inputs=batch.inputs[first:last], targets=batch.targets[first:last])
 
 
 def free_bytes(xp: ModuleType) -> float:

@@ -6,6 +6,7 @@ The half about GPUs runs on one, or in Numba's simulator: NUMBA_ENABLE_CUDASIM=1
 import numpy as np
 import pytest
 
+from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.compute import backends, seeding
 from noisysim.tasks import feed
 from noisysim.tasks.base import Split, Task
@@ -104,6 +105,41 @@ def test_arrays_are_used_again_or_not(name, chips, kept, monkeypatch):
     np.testing.assert_array_equal(given(first, name)[0][:3], task.batch("train", slice(8, 11)).inputs)
     np.testing.assert_array_equal(given(own, name)[0], kept_inputs)
     np.testing.assert_array_equal(kept_inputs[:3], task.batch("train", slice(4, 7)).inputs)
+
+
+ORDER = np.random.default_rng(1).permutation(11)
+
+
+@pytest.mark.parametrize("most", [(0, 64), (17, 64), (1 << 16, 3), (1 << 16, 64)], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 4, 11, 30])
+@pytest.mark.parametrize("chips", [1, 3])
+@pytest.mark.parametrize("name", PLACES)
+def test_batches_that_are_gathered_together_are_those_of_each_step(name, chips, size, most, monkeypatch):
+    """From the start of an epoch and from later on, with the noise of the epoch, the same rows for all chips or not."""
+    monkeypatch.setattr(feed, "AT_ONCE", most[0])
+    monkeypatch.setattr(feed, "BATCHES", most[1])
+    for kind, noise in ((("bytes", "labels"), 0.0), (("numbers", "values"), 0.5)):
+        task = a_task(kind, noise)
+        one, each = (a_feed(task, name, chips, monkeypatch) for _ in range(2))
+        for rows in (ORDER, np.stack([np.roll(ORDER, k) for k in range(chips)])):
+            for first in (0, 1, 2):
+                found = 0
+                for step, batch in enumerate(one.batches("train", rows, size, first, epoch=2), first):
+                    expected = each.batch("train", rows[..., step * size : (step + 1) * size], epoch=2)
+                    assert batch.loss is expected.loss
+                    for array, other in zip(given(batch, name), given(expected, name), strict=True):
+                        np.testing.assert_array_equal(array, other)
+                    found += 1
+                assert found == max(-(-11 // size) - first, 0)
+
+
+def test_inputs_that_are_non_finite_once_standardised_are_refused_before_they_are_learned_from():
+    task = a_task(("numbers", "labels"))
+    task.train.inputs[ORDER[5], 2] = 3e38
+    task.affine[1] = 10
+    for size in (1, 4, 30):
+        with pytest.raises(NonFiniteError, match="inputs hold NaN, infinite or too large values"):
+            list(Feed(task).batches("train", ORDER, size))
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "sent"])

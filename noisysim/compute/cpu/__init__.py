@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Array
+from noisysim.compute import blas
 from noisysim.compute.cpu import images as images
 from noisysim.compute.cpu import ops as ops
 from noisysim.compute.cpu.cells import Cells as Cells
@@ -18,6 +19,8 @@ HOST_MEMORY = True
 BATCHED_PRODUCTS = False
 xp: Any = np
 """The array namespace."""
+
+blas.load()  # before Numba does, with more than is needed
 
 
 def put(array: Array) -> Array:
