@@ -112,7 +112,8 @@ class Arrays(CellState):
             "cells", device._fields, hooks, self.spreads, constants, backend=self._backend.NAME
         )
         self._cells = self._backend.Cells(self, loops, hook_numbers(loops, device))
-        erase_with(self, [*self.held.values(), self.own, self.stuck, self.write_keys, self.fabrication.keys])
+        self._secrets = [self.own, self.stuck, self.write_keys, self.fabrication.keys]
+        self._erasure = erase_with(self, [*self.held.values(), *self._secrets])
 
     def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int) -> dict[str, Any]:
         """The fields of `CellState`, for cells that were never written."""
@@ -182,6 +183,12 @@ class Arrays(CellState):
         """The arrays that change in use."""
         names = ("weights", "variances", "targets", "now", "fresh", "since", "aimed")
         return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat}
+
+    def hand_over(self) -> dict[str, Array]:
+        """`held`, whose memory belongs to who asks: it outlives these cells, of which nothing is asked any more."""
+        self._erasure.detach()
+        self._erasure = erase_with(self, self._secrets)
+        return self.held
 
     @property
     def aged(self) -> list[Any]:
@@ -377,6 +384,8 @@ def erase(arrays: Iterable[Any]) -> None:
         array.fill(0)
 
 
-def erase_with(owner: Any, arrays: Iterable[Any]) -> None:
+def erase_with(owner: object, arrays: Iterable[Any]) -> weakref.finalize[..., object]:
     """Overwrite arrays when their owner is freed; not at the end of the process, when no code is left to look."""
-    weakref.finalize(owner, erase, list(arrays)).atexit = False
+    erasure: weakref.finalize[..., object] = weakref.finalize(owner, erase, list(arrays))
+    erasure.atexit = False
+    return erasure

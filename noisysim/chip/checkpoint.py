@@ -11,11 +11,40 @@ from noisysim.chip.state import State
 from noisysim.common.types import Array
 
 
-def save(state: State) -> dict[str, Array]:
-    """A copy of a state. What follows from the seed is not in it."""
+def save(state: State, copied: bool = True) -> dict[str, Array]:
+    """A copy of a state. What follows from the seed is not in it.
+
+    Parameters
+    ----------
+    state : State
+    copied : bool
+        False: on a backend in the host's memory the arrays are looked at, and not to be written: what is to be put
+        into a file at once needs no second copy.
+    """
+    return {**{name: _taken(state, array, copied) for name, array in state.held.items()}, **_numbers(state)}
+
+
+def hand_over(state: State) -> dict[str, Array]:
+    """`save`, of chips that are not used any more: large arrays are not copied, they belong to who asks."""
+    if not state.backend.HOST_MEMORY:
+        return save(state)
+    given = {**state.arrays.hand_over(), "rotations": state.flat_rotations}
+    kept = {name: given.get(name, array) for name, array in state.held.items()}
+    return {**{n: a if n in given else a.copy() for n, a in kept.items()}, **_numbers(state)}
+
+
+def _taken(state: State, array: Array, copied: bool) -> Array:
+    if copied or not state.backend.HOST_MEMORY:
+        return np.array(state.backend.take(array))
+    seen: Array = array.view()
+    seen.flags.writeable = False
+    return seen
+
+
+def _numbers(state: State) -> dict[str, Array]:
+    """What is no array in a state."""
     flags = [state.calibrated, state.reference_due, state.gains_due]
     return {
-        **{name: np.array(state.backend.take(array)) for name, array in state.held.items()},
         "counters": np.array([state.next_pass, state.arrays.writes, *flags], np.int64),
         "times": np.array(state.times),
         "cost": state.cost().array(),

@@ -354,9 +354,14 @@ class Chip(Offered, Granted, Kept):
 # -- for checkpoints, and for checks of the simulation itself ----------------------------------------------------------
 
 
-def snapshot(chip: Chip) -> dict[str, Array]:
-    """A copy of a chip's whole state, for a checkpoint. What follows from the seed is not in it."""
-    return checkpoint.save(chip._hidden)
+def snapshot(chip: Chip, copied: bool = True) -> dict[str, Array]:
+    """A copy of a chip's whole state, for a checkpoint, or a look at it. What follows from the seed is not in it."""
+    return checkpoint.save(chip._hidden, copied)
+
+
+def hand_over(chip: Chip) -> dict[str, Array]:
+    """`snapshot`, of a chip that is not used any more: its memory now belongs to who asks."""
+    return checkpoint.hand_over(chip._hidden)
 
 
 def restore(chip: Chip, state: Mapping[str, Array]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
+import queue
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from noisysim.networks.tiling import BLOCK_ROWS as BLOCK_ROWS
 
 BLOCK_UNITS = 256
 """About how many rows of a weight gradient or a decorrelation matrix one task computes."""
-SERIAL_FLOPS = 40e6
-"""Below this much work, handing it to another thread costs more than it saves."""
+SERIAL_FLOPS = 8e6
+"""Below this much work, some 80 µs, waking another thread for it (30 to 50 µs) costs more than it saves."""
 
 _local = threading.local()
 
@@ -38,29 +39,90 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _quiet(task: Callable[[], object]) -> None:
-    """Run a task without NumPy's warnings of overflow: where a run diverges, the run reports it."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        task()
+def _quiet() -> np.errstate:
+    """Without NumPy's warnings of overflow: where a run diverges, the run reports it."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
+class _Job:
+    """Independent tasks that threads take one after the other, each when it is done with the one before.
+
+    What hands them out are counters of the interpreter's own, which need no lock.
+    """
+
+    def __init__(self, tasks: Sequence[Callable[[], object]]) -> None:
+        self.tasks = tasks
+        self.turns, self.ends = itertools.count(), itertools.count(1)
+        self.finished = threading.Lock()
+        self.finished.acquire()
+        self.errors: dict[int, BaseException] = {}
+
+    def work(self) -> None:
+        """Do tasks until none is left; the last to end one says that all are done."""
+        count = len(self.tasks)
+        while (turn := next(self.turns)) < count:
+            try:
+                if not self.errors:
+                    self.tasks[turn]()
+            except BaseException as error:  # also an interrupt: no task of a job that has ended may still write
+                self.errors[turn] = error
+            if next(self.ends) == count:
+                self.finished.release()
+
+    def wait(self) -> None:
+        """Until the tasks of all threads are done; raises the first error in the order of tasks."""
+        interrupted = None
+        while True:
+            try:
+                self.finished.acquire()
+                break
+            except KeyboardInterrupt as error:
+                interrupted = error
+                self.errors[len(self.tasks)] = error
+        if self.errors:
+            raise interrupted or self.errors[min(self.errors)]
+
+
+class _Helpers:
+    """Threads that wait for jobs, besides the ones that give them and work on them as well."""
+
+    def __init__(self, count: int) -> None:
+        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.count = count
+        for k in range(count):
+            threading.Thread(target=self._serve, name=f"noisysim_{k}", daemon=True).start()
+
+    def _serve(self) -> None:
+        with _quiet():
+            while True:
+                self.jobs.get().work()
+
+    def run(self, tasks: Sequence[Callable[[], object]]) -> None:
+        """Run the tasks in this thread and in those that are free: one call over wakes each, not one a task."""
+        job = _Job(tasks)
+        for _ in range(min(self.count, len(tasks) - 1)):
+            self.jobs.put(job)
+        job.work()
+        job.wait()
 
 
 class _Pool:
-    """The process's pools, one for each number of threads asked for; made on first use, made anew in a forked child."""
+    """The process's helpers, for each number of threads asked for; made on first use, made anew in a forked child."""
 
     def __init__(self) -> None:
         self.threads = available_cores()
-        self.executors: dict[tuple[int, int], ThreadPoolExecutor] = {}
+        self.helpers: dict[tuple[int, int], _Helpers] = {}
 
     def run(self, tasks: Sequence[Callable[[], object]], flops: float) -> None:
-        if self.threads == 1 or len(tasks) == 1 or flops < SERIAL_FLOPS:
-            for task in tasks:
-                _quiet(task)
-            return
-        key = (os.getpid(), self.threads)
-        if key not in self.executors:
-            self.executors[key] = ThreadPoolExecutor(self.threads, "noisysim")
-        for future in [self.executors[key].submit(_quiet, task) for task in tasks]:
-            future.result()
+        with _quiet():
+            if self.threads == 1 or len(tasks) <= 1 or flops < SERIAL_FLOPS:
+                for task in tasks:
+                    task()
+                return
+            key = (os.getpid(), self.threads)
+            if key not in self.helpers:
+                self.helpers[key] = _Helpers(self.threads - 1)
+            self.helpers[key].run(tasks)
 
 
 _pool = _Pool()

@@ -16,10 +16,13 @@ from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture, architecture
 
 BLOCK_ROWS = 512
-"""Rows of a batch that one task takes through an operation, or through a network's dense layers."""
-BLOCK_VALUES = 1 << 19
-"""Values of patches that the samples of one task may have in convolutions: their number is the largest power of two
-below it, at least one."""
+"""Samples of a batch after which the way it is cut begins anew: at multiples of it a batch may be taken in chunks."""
+BLOCK_VALUES = 1 << 18
+"""Values of patches that the samples of one task may have in convolutions; a task has one sample at least."""
+LEAST_ROWS = 32
+"""Rows of a product below which it costs more to cut them than a second core gains."""
+LEAST_FLOPS = 8e6
+"""Work of a pass below which it is left in one piece: about what handing a part of it over costs, several times."""
 
 
 class Tiling(Protocol):
@@ -59,13 +62,32 @@ class Stage(NamedTuple):
     layers : (int, int)
         The first, and behind the last.
     rows : int
-        Samples of a block; it divides `BLOCK_ROWS`.
+        Most samples of a block, at most `BLOCK_ROWS`.
     room : Room
+    flops : float
+        Work of one sample's pass.
+    positions : int
+        Fewest of any of the layers: rows that a sample has in a product.
     """
 
     layers: tuple[int, int]
     rows: int
     room: Room
+    flops: float
+    positions: int
+
+    def spans(self, batch: int, shared: bool = True) -> list[tuple[int, int]]:
+        """The blocks of samples that a batch is cut into: by shape alone, whatever the number of threads.
+
+        Parameters
+        ----------
+        batch : int
+            Samples of one chip.
+        shared : bool
+            Whether threads share the blocks: then there is an even number of them, where there is work enough.
+        """
+        positions = self.positions if shared else 0
+        return row_spans(batch, self.flops, self.rows, positions, 1 if self.room.patches else 4)
 
 
 @dataclass(frozen=True)
@@ -131,8 +153,10 @@ class Network(Architecture):
         for first, last in itertools.pairwise([0, *ends, self.depth]):
             room, rows = self.room(first, last), BLOCK_ROWS
             if self.blocks[first].is_conv:
-                rows = 1 << max(0, min(BLOCK_ROWS, BLOCK_VALUES // room.driven).bit_length() - 1)
-            stages.append(Stage((first, last), rows, room))
+                rows = max(1, min(BLOCK_ROWS, BLOCK_VALUES // room.driven))
+            shapes, positions = self.shapes[first:last], self.positions[first:last]
+            flops = 2.0 * sum(p * n_out * n_in for p, (n_out, n_in) in zip(positions, shapes, strict=True))
+            stages.append(Stage((first, last), rows, room, flops, min(positions)))
         return stages
 
     def layout(self) -> tuple[Ints, Ints]:
@@ -151,6 +175,37 @@ class Network(Architecture):
             cells, rotations = cells + n_in * n_out, rotations + self.fan_in[layer] ** 2
             rows += n_in
         return table, np.array(tiles, np.int64)
+
+
+def row_spans(
+    batch: int, flops: float, most: int | None = None, positions: int = 1, unit: int = 4
+) -> list[tuple[int, int]]:
+    """Blocks of a batch that threads share: an even number of nearly the same size, where there is work enough.
+
+    By shape alone, whatever the number of threads; anew from every `BLOCK_ROWS`, so that chunks of a batch are cut as
+    the batch is.
+
+    Parameters
+    ----------
+    batch : int
+    flops : float
+        Work of one sample.
+    most : int, optional
+        Samples of a block; default: `BLOCK_ROWS`.
+    positions : int
+        Rows of a product that a sample has; 0 if the blocks are not shared.
+    unit : int
+        Blocks have a multiple of this many samples.
+    """
+    spans: list[tuple[int, int]] = []
+    for first in range(0, batch, BLOCK_ROWS):
+        rows = min(BLOCK_ROWS, batch - first)
+        count = -(-rows // (most or BLOCK_ROWS))
+        if rows > 1 and rows * positions >= 2 * LEAST_ROWS and rows * flops >= LEAST_FLOPS:
+            count = max(2, count + count % 2)
+        size = unit * -(-rows // (unit * count))
+        spans += [(at, min(at + size, first + rows)) for at in range(first, first + rows, size)]
+    return spans
 
 
 def _cut(n: int, most: int) -> list[tuple[int, int]]:

@@ -16,12 +16,12 @@ from noisysim.runs.training import Training
 from noisysim.tasks import remembered
 
 
-def state(training: Training) -> dict[str, dict[str, Array]]:
-    """The state, as groups of arrays of the result file."""
+def state(training: Training, ended: bool) -> dict[str, dict[str, Array]]:
+    """The state, as groups of arrays of the result file: to be written at once, or of a training that has ended."""
     learner = training.learner_state
     training.recorder.fetch()
     return {
-        "state/chip": chip.snapshot(training.chip),
+        "state/chip": chip.hand_over(training.chip) if ended else chip.snapshot(training.chip, copied=False),
         "state/learner": {
             "step": np.int64(learner.step), "sigma": np.float64(learner.sigmas[0]),
             **_encoded(training, "learner", learner.memory),

@@ -112,8 +112,8 @@ def execute(
     """
     settings = training.config.plain()
 
-    def content() -> dict[str, Any]:
-        state = checkpoint_state.state(training)  # first: it fetches what the history does not have yet
+    def content(ended: bool) -> dict[str, Any]:
+        state = checkpoint_state.state(training, ended)  # first: it fetches what the history does not have yet
         return {
             "status": training.status,
             "reason": training.steering.reason,

@@ -124,17 +124,30 @@ def test_the_bits_do_not_depend_on_the_threads_that_blas_was_given(device):
     assert bits[0] == bits[1]
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_pool_is_used_where_the_bits_are_compared(count, monkeypatch):
-    real, seen = execution.run, set()
+    """All threads, this one among them: the first tasks of a job wait until each has one."""
+    real, seen, jobs = execution.run, set(), []
 
     def watched(tasks, flops):
-        real([partial(lambda task: (seen.add(threading.get_ident()), task()), task) for task in tasks], flops)
+        pooled = count <= len(tasks) and flops >= execution.SERIAL_FLOPS
+        meet = threading.Barrier(count)
+
+        def one(k, task):
+            if pooled and k < count:
+                meet.wait(30)
+            seen.add(threading.get_ident())
+            task()
+
+        jobs.append(pooled)
+        real([partial(one, k, task) for k, task in enumerate(tasks)], flops)
 
     monkeypatch.setattr(execution, "run", watched)
     with execution.threads(count):
         Run("danp", "ideal", LARGE).step(batch(LARGE, ROWS))
-    assert len(seen - {threading.get_ident()}) == (count if count > 1 else 0)
+    assert any(jobs)
+    assert threading.get_ident() in seen
+    assert len(seen) == count
 
 
 @pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)

@@ -198,8 +198,8 @@ CASES = [  # network, batch, bias, decorrelated, inject, training
     [(device, *case) for device in UNQUANTISED for case in CASES] + [("ideal", bare(), 11, True, True, "line", False)],
 )
 def test_whole_pass_without_converters(device, net, batch, bias, decorrelated, inject, training, monkeypatch):
-    """In blocks of four samples."""
-    monkeypatch.setattr(tiling, "BLOCK_VALUES", 5 * max(int(np.prod(s)) for s in net.columns(bias)))
+    """In blocks of four samples at most."""
+    monkeypatch.setattr(tiling, "BLOCK_VALUES", 4 * max(int(np.prod(s)) for s in net.columns(bias)))
     chip, rng = make(net, device, bias, decorrelated, inject=inject)
     assert chip.network.stages(False)[0].rows == 4
     x = images(net, rng, batch)
@@ -510,7 +510,7 @@ def test_the_bits_do_not_depend_on_the_threads(name, device, monkeypatch):
     for count in (1, 2):
         with execution.threads(count):
             chip, _ = make(net, device, True, True, oracle=True)
-            assert chip.network.stages(False)[0].rows == 4
+            assert chip.network.stages(False)[0].rows == 5
             found.append(steps(chip, *a_learner(name, chip), net, 2))
     assert found[0] == found[1]
 

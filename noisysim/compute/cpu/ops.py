@@ -1,18 +1,20 @@
-"""The operations of `compute.algebra`, optimizers, decorrelation and losses: compiled loops and BLAS over the pool.
+"""The operations of `compute.algebra`, optimizers and losses: compiled loops and BLAS over the pool.
 
 The partition of the work is fixed by what one chip has of it, so each chip of a stack gets what it would get alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from noisysim.common.types import Array, Doubles, Floats, Words
+from noisysim.common.types import Array, Doubles, Floats, Ints, Words
 from noisysim.compute import execution, layered
+from noisysim.compute.cpu import sharing
+from noisysim.compute.cpu.decorrelation import decorrelate as decorrelate
 from noisysim.compute.cpu.loops.sums import cross_entropy as cross_entropy
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
 from noisysim.compute.cpu.loops.sums import squared_error as squared_error
@@ -20,35 +22,16 @@ from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.protocols import Term
+from noisysim.networks import tiling
 from noisysim.networks.activations import Activation
 
 _Outer: TypeAlias = tuple[
     Sequence[Term], Sequence[Doubles], Sequence[Floats], Sequence[Floats], Sequence[Floats | None]
 ]
 
-FEW = 8
-"""Up to this many samples a chip's decorrelation matrices are changed by rank-one updates."""
-_FLOPS_PER_BYTE = 50.0  # work of a pass over memory, as weighed against a product
 _CHECKED_AT_ONCE = 1 << 18  # values that one task looks at
-_PARTS = 16  # into which a stack of small chips is cut
-
-
-def _over_chips(loop: Callable[..., Any], chips: int, flops: float) -> None:
-    """loop(first chip, last chip) over all chips, of which each has too little work to be shared."""
-    size = chips if chips * flops < execution.SERIAL_FLOPS else -(-chips // _PARTS)
-    execution.run([partial(loop, *span) for span in execution.spans(chips, size)], chips * flops)
-
-
-def _run(tasks: Sequence[Callable[..., Any]], chips: int, flops: float) -> None:
-    """Run the tasks of a stack of chips, in bundles where a chip has too little work to be shared."""
-    if chips > 1 and flops < execution.SERIAL_FLOPS:
-        tasks = [partial(_each, tasks[a:b]) for a, b in execution.spans(len(tasks), -(-len(tasks) // _PARTS))]
-    execution.run(tasks, chips * flops)
-
-
-def _each(tasks: Sequence[Callable[..., Any]]) -> None:
-    for task in tasks:
-        task()
+_WEIGHTS_AT_ONCE = 1 << 17  # weights that one task changes
+_FLOPS_PER_DRAW = 200.0  # work of a normal draw, as weighed against a product
 
 
 def all_finite(array: Floats) -> bool:
@@ -62,35 +45,37 @@ def all_finite(array: Floats) -> bool:
     def some(number: int, first: int, last: int) -> None:
         finite[number] = kernel(flat[first:last])
 
-    execution.run([partial(some, k, *part) for k, part in enumerate(parts)], _FLOPS_PER_BYTE * 4 * flat.size)
+    execution.run([partial(some, k, *part) for k, part in enumerate(parts)], sharing.FLOPS_PER_BYTE * 4 * flat.size)
     return bool(finite.all())
 
 
 def squared_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.squared_distances`."""
-    widths, batch = a.sizes, len(a[0])
-    kernel = specialised.sums().squared_distances
-    if batch <= execution.BLOCK_ROWS:
-        distances: Doubles = kernel(a.flat, b.flat, widths, 0, batch)
-        return distances
-    out = np.empty(batch)
-
-    def some(first: int, last: int) -> None:
-        out[first:last] = kernel(a.flat, b.flat, widths, first, last)
-
-    spans = execution.spans(batch, execution.BLOCK_ROWS)
-    execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 8 * a.flat.size)
-    return out
+    distances: Doubles
+    if sharing.FLOPS_PER_BYTE * 8 * a.flat.size < execution.SERIAL_FLOPS:
+        distances = specialised.sums().squared_distances(a.flat, b.flat, a.sizes, 0, len(a[0]))
+    else:
+        distances = _distances(a, b, [(0, a.sizes)])[0]
+    return distances
 
 
 def layer_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.layer_distances`."""
-    out, at = np.empty((len(a), len(a[0]))), 0
-    for layer, array in enumerate(a):
-        part = slice(at, at + array.size)
-        single = a.sizes[layer : layer + 1]
-        out[layer] = specialised.sums().squared_distances(a.flat[part], b.flat[part], single, 0, len(array))
-        at += array.size
+    starts = np.cumsum([0, *(array.size for array in a)])
+    return _distances(a, b, [(int(at), a.sizes[k : k + 1]) for k, at in enumerate(starts[:-1])])
+
+
+def _distances(a: Layered, b: Layered, parts: Sequence[tuple[int, Ints]]) -> Doubles:
+    """Squared distances over some layers each, which start at an element and have so many values a sample."""
+    batch, kernel = len(a[0]), specialised.sums().squared_distances
+    out = np.empty((len(parts), batch))
+
+    def some(first: int, last: int) -> None:
+        for row, (at, widths) in zip(out, parts, strict=True):
+            stop = at + batch * int(widths.sum())
+            row[first:last] = kernel(a.flat[at:stop], b.flat[at:stop], widths, first, last)
+
+    sharing.in_rows(some, batch, sharing.FLOPS_PER_BYTE * 8 * a.flat.size)
     return out
 
 
@@ -118,18 +103,21 @@ def outer(
             with execution.single_blas():
                 loops(*arguments, 0, 1)
         else:
-            _over_chips(partial(loops, *arguments), chips, flops)
+            sharing.over_chips(partial(loops, *arguments), chips, flops)
         return
     parts: list[_Outer] = [(terms, factors, inputs, out, normed)]
     if chips > 1:
         parts = [_outer_of(m, chips, *parts[0]) for m in range(chips)]
     tasks = [
-        partial(_outer_block, summands, shares, layer, x[layer], target[layer], lines, *span)
+        (
+            2.0 * x[layer].size * (last - start),
+            partial(_outer_block, summands, shares, layer, x[layer], target[layer], lines, start, last),
+        )
         for summands, shares, x, target, lines in parts
         for layer in range(depth)
-        for span in execution.unit_spans(len(target[layer]))
+        for start, last in execution.unit_spans(len(target[layer]))
     ]
-    _run(tasks, chips, flops)
+    sharing.run_weighed(tasks, chips)
 
 
 def _outer_of(
@@ -190,13 +178,14 @@ def normals(
     """See `noisysim.compute.algebra.normals`."""
     kernel, pairs = specialised.draws().normals, _pairs(keys.tobytes())
     deviations = [np.float32(s) for s in sigma] if isinstance(sigma, tuple) else [np.float32(sigma)] * len(pairs)
+    rows = [array.reshape(len(pairs), len(array) // len(pairs), -1) for array in out]
     tasks = [
-        partial(kernel, parts[m], deviations[m], first_sample, number, _word(layer, stream), k0, k1)
-        for layer, array in enumerate(out)
-        for parts in (array.reshape(len(pairs), len(array) // len(pairs), -1),)
+        partial(kernel, part[m, a:b], deviations[m], first_sample + a, number, _word(layer, stream), k0, k1)
+        for layer, part in enumerate(rows)
         for m, (k0, k1) in enumerate(pairs)
+        for a, b in tiling.row_spans(part.shape[1], _FLOPS_PER_DRAW * part.shape[2])
     ]
-    _run(tasks, len(pairs), _FLOPS_PER_BYTE * 4 * out.flat.size / len(pairs))
+    sharing.run(tasks, len(pairs), _FLOPS_PER_DRAW * out.flat.size / len(pairs))
 
 
 def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
@@ -230,8 +219,7 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
             shares = np.ascontiguousarray(factor[first:last], np.float64)
             kernels.pack(target, shares, array[first:last].reshape(last - first, -1), rest, 1.0, 0, k == 0)
 
-    spans = execution.spans(len(out), execution.BLOCK_ROWS)
-    execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 4 * out.size * len(factors))
+    sharing.in_rows(some, len(out), sharing.FLOPS_PER_BYTE * 8 * out.size * len(factors))
 
 
 def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> None:
@@ -241,14 +229,17 @@ def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activat
     def some(first: int, last: int) -> None:
         kernel(signal[first:last].reshape(-1), np.ascontiguousarray(activities[first:last]).reshape(-1))
 
-    spans = execution.spans(len(signal), execution.BLOCK_ROWS)
-    execution.run([partial(some, *span) for span in spans], _FLOPS_PER_BYTE * 8 * signal.size)
+    sharing.in_rows(some, len(signal), sharing.FLOPS_PER_BYTE * 8 * signal.size)
 
 
 def activate(activities: Floats, activation: str | Activation) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
-    out = np.empty(activities.shape, np.float32)
-    specialised.slopes(activation).activate_all(np.ascontiguousarray(activities).reshape(-1), out.reshape(-1))
+    out, kernel = np.empty(activities.shape, np.float32), specialised.slopes(activation).activate_all
+
+    def some(first: int, last: int) -> None:
+        kernel(np.ascontiguousarray(activities[first:last]).reshape(-1), out[first:last].reshape(-1))
+
+    sharing.in_rows(some, len(out), sharing.FLOPS_PER_BYTE * 8 * out.size)
     return out
 
 
@@ -268,11 +259,10 @@ def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, tran
             value = value @ matrix[region[:-1]]
         target[region] = value
 
-    regions: list[tuple[slice, ...]] = [
-        (slice(*span),) for span in execution.spans(source.shape[-2], execution.BLOCK_ROWS)
-    ]
+    rows = source.shape[-2]
+    regions: list[tuple[slice, ...]] = [(slice(*span),) for span in tiling.row_spans(rows, flops / max(rows, 1))]
     if chips > 1:
-        size = 1 if flops >= execution.SERIAL_FLOPS else -(-chips // _PARTS)
+        size = 1 if flops >= execution.SERIAL_FLOPS else -(-chips // sharing.PARTS)
         regions = [(slice(*span), *rows) for span in execution.spans(chips, size) for rows in regions]
     execution.run([partial(some, region) for region in regions], chips * flops)
 
@@ -292,94 +282,13 @@ def adam(
     epsilon: np.float32, correction1: np.float32, correction2: np.float32,
 ) -> None:  # fmt: skip
     """The step of `noisysim.optimizers.Adam`, flat arrays."""
-    specialised.sums().adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2)
-
-
-def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) -> None:
-    """See `noisysim.chip.decorrelation.decorrelate`."""
-    batch = len(inputs[0]) // chips
-    if batch <= FEW and inputs.flat_rows:
-        loops = specialised.sums().decorrelate_few
-        arguments = (rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate, chips)
-        if chips == 1:
-            loops(*arguments, 0, 1)
-        else:
-            _over_chips(partial(loops, *arguments), chips, 4.0 * batch * rotations.flat.size / chips)
+    kernel, numbers = specialised.sums().adam, (rate, beta1, beta2, epsilon, correction1, correction2)
+    if gradient.size <= _WEIGHTS_AT_ONCE:
+        kernel(gradient, first, second, *numbers)
         return
-    for rotation, line in zip(rotations, inputs, strict=True):
-        n = rotation.shape[1]
-        matrices = rotation.reshape(chips, n, n)
-        x = _rows(line)[:, :n].reshape(chips, -1, n)
 
-        def some(first: int, last: int, matrices: Floats = matrices, x: Floats = x) -> None:
-            for m in range(first, last):
-                _decorrelate(matrices[m], x[m], rate)
+    def some(a: int, b: int) -> None:
+        kernel(gradient[a:b], first[a:b], second[a:b], *numbers)
 
-        flops = 2.0 * n * max(x[0].size, n * n, 100 * n)  # at least that of any of its parts
-        if flops < execution.SERIAL_FLOPS:
-            _over_chips(some, chips, flops)
-        else:  # a chip's parts are run one after the other, each over the pool
-            some(0, chips)
-
-
-def _decorrelate(rotation: Floats, x: Floats, rate: float) -> None:
-    """One step for one matrix."""
-    n = len(rotation)
-    factor = np.float32(rate / len(x))
-    step = execution.scratch("correlation", n * n)[: n * n].reshape(n, n)
-    if 2 * n < 3 * len(x):
-        _thick_step(rotation, x, step)
-    else:
-        _thin_step(rotation, x, step)
-    flops = 50.0 * rotation.nbytes
-    execution.run([partial(_subtract, rotation, step, factor, *rows) for rows in execution.unit_spans(n)], flops)
-
-
-def _thick_step(rotation: Floats, x: Floats, step: Floats) -> None:
-    """(sum_b x_b x_b^T - diag) R by way of the correlations: symmetric, so half a product, and one more.
-
-    Less work than two thin products where the batch has more than two thirds of the layer's units.
-    """
-    n = len(rotation)
-    # rows get shorter towards the end of the triangle: four blocks share out evenly between two threads
-    spans = execution.spans(n, max(64, 16 * -(-n // 64)) if n <= 1024 else execution.BLOCK_UNITS)
-    execution.run([partial(_correlate, x, step, *span) for span in spans], 1.0 * x.size * n)
-    execution.run([partial(_turn, rotation, step, *span) for span in spans], 2.0 * n**3)
-
-
-def _correlate(x: Floats, step: Floats, first: int, last: int) -> None:
-    """The off-diagonal part of sum_b x_b x_b^T: a block of rows from the diagonal on, and its mirror image."""
-    block = x[:, first:last]
-    square = step[first:last, first:last]
-    square[...] = block.T @ block  # symmetric: NumPy computes half
-    np.fill_diagonal(square, 0)
-    if last < len(step):
-        beyond = step[first:last, last:]
-        np.matmul(block.T, x[:, last:], out=beyond)
-        step[last:, first:last] = beyond.T
-
-
-def _turn(rotation: Floats, step: Floats, first: int, last: int) -> None:
-    """Rows of the correlations become rows of (correlations R): no other task needs them."""
-    rows = execution.scratch("work", (last - first) * len(rotation))[: (last - first) * len(rotation)]
-    rows = rows.reshape(last - first, -1)
-    np.matmul(step[first:last], rotation, out=rows)
-    step[first:last] = rows
-
-
-def _thin_step(rotation: Floats, x: Floats, step: Floats) -> None:
-    """sum_b x_b (R^T x_b)^T - diag(sum_b x_b^2) R: two thin products."""
-    turned = x @ rotation
-    squares = np.einsum("bi,bi->i", x, x)
-
-    def rows(first: int, last: int) -> None:
-        np.matmul(x[:, first:last].T, turned, out=step[first:last])
-        step[first:last] -= squares[first:last, None] * rotation[first:last]
-
-    execution.run([partial(rows, *span) for span in execution.unit_spans(len(rotation))], 2.0 * x.size * len(rotation))
-
-
-def _subtract(rotation: Floats, step: Floats, factor: np.float32, first: int, last: int) -> None:
-    """rotation -= factor step, for some rows."""
-    step[first:last] *= factor
-    rotation[first:last] -= step[first:last]
+    parts = execution.spans(gradient.size, _WEIGHTS_AT_ONCE)
+    execution.run([partial(some, *part) for part in parts], sharing.FLOPS_PER_BYTE * 16 * gradient.size)

@@ -43,7 +43,7 @@ class Passes:
         self._geometry = net.geometry()
         self._stages = {training: net.stages(training) for training in (False, True)}
         self._undriven: dict[int, Ints] = {}
-        self._cuts: dict[Pair, list[tuple[Pair, Pair]]] = {}
+        self._cuts: dict[tuple[int, Pair], list[tuple[Pair, Pair]]] = {}
 
     def forward(self, x: Floats, standing: Standing, call: Call) -> None:
         """Passes of the inputs (chips batch, n_in): into ``call.observed``, and ``standing.peaks`` raised.
@@ -71,7 +71,7 @@ class Passes:
             self._loops.forward(x, span, members, stage.layers, chips, passes, noise, work, self._numbers)
 
         for stage in self._stages[call.training]:
-            parts = self._parts(batch, stage.rows)
+            parts = self._parts(batch, stage)
             alone = len(parts) == 1  # then it may raise the peaks themselves
             peaks = standing.peaks[None] if alone else np.zeros((len(parts), *standing.peaks.shape), np.float32)
             tasks = [partial(block, stage, *part, part_peaks) for part, part_peaks in zip(parts, peaks, strict=True)]
@@ -137,13 +137,15 @@ class Passes:
         """Move the ranges of converters towards the largest values that they met, (chips, tiles), and forget these."""
         self._loops.follow_peaks(ranges, peaks)
 
-    def _parts(self, batch: int, rows: int) -> list[tuple[Pair, Pair]]:
+    def _parts(self, batch: int, stage: Stage) -> list[tuple[Pair, Pair]]:
         """Samples of each chip, and chips, that one task does: several chips where batches are small."""
-        if (batch, rows) not in self._cuts:
+        key = (batch, stage.layers)
+        if key not in self._cuts:
             at_once = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))
             members = execution.spans(self._chips, at_once)
-            self._cuts[batch, rows] = [(span, some) for some in members for span in execution.spans(batch, rows)]
-        return self._cuts[batch, rows]
+            spans = stage.spans(batch, shared=not self._loops.HAS_JUMP)
+            self._cuts[key] = [(span, some) for some in members for span in spans]
+        return self._cuts[key]
 
     def _chip(self, standing: Standing) -> Chips:
         """What the loops read of the chips."""

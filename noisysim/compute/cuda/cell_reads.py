@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute import execution
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import CELLS_AT, FIRST_TILE, N_OUT, POSITIONS, TILE_FROM, TILE_TO, TILES
@@ -48,8 +47,8 @@ class CellReader:
         """
         if not self._loops.HAS_JUMP:
             return [(first, last) for first, last, _ in call.course]
-        rows = next(s.rows for s in self._net.stages(call.training) if s.layers[0] <= layer < s.layers[1])
-        return execution.spans(samples, rows)
+        stage = next(s for s in self._net.stages(call.training) if s.layers[0] <= layer < s.layers[1])
+        return stage.spans(samples, shared=False)
 
     def read(
         self, layer: int, k: int, driven: dict[int, Floats], standing: Standing, blocks: list[tuple[int, int]],

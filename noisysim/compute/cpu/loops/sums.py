@@ -123,6 +123,50 @@ def moments(values, chips):
 
 
 @loop(fastmath={"contract"})
+def few_columns(rotation, x, share, first, last):
+    """R -= share (sum_b x_b x_b^T - diag(x_b^2)) R for the columns first..last, by rank-one updates: for a few rows x.
+
+    Four rows of R, and four of x, are taken at once: a sum is then fetched and stored once in four terms.
+    """
+    batch, n = x.shape[0], rotation.shape[0]
+    turned = np.zeros((batch, last - first), np.float32)
+    for i in range(0, n - 3, 4):
+        r0, r1 = rotation[i, first:last], rotation[i + 1, first:last]
+        r2, r3 = rotation[i + 2, first:last], rotation[i + 3, first:last]
+        for b in range(batch):
+            row, x0, x1, x2, x3 = turned[b], x[b, i], x[b, i + 1], x[b, i + 2], x[b, i + 3]
+            for j in range(row.size):
+                row[j] += (x0 * r0[j] + x1 * r1[j]) + (x2 * r2[j] + x3 * r3[j])
+    for i in range(n - n % 4, n):
+        r0 = rotation[i, first:last]
+        for b in range(batch):
+            row, x0 = turned[b], x[b, i]
+            for j in range(row.size):
+                row[j] += x0 * r0[j]
+    for i in range(n):
+        row, own = rotation[i, first:last], np.float32(0.0)
+        for b in range(batch):
+            own += x[b, i] * x[b, i]
+        own, rest = np.float32(1.0) + share * own, batch % 4
+        if rest > 0:
+            t0, x0 = turned[0], share * x[0, i]
+            for j in range(row.size):
+                row[j] = own * row[j] - x0 * t0[j]
+        else:
+            for j in range(row.size):
+                row[j] *= own
+        for b in range(1, rest):
+            t0, x0 = turned[b], share * x[b, i]
+            for j in range(row.size):
+                row[j] -= x0 * t0[j]
+        for b in range(rest, batch, 4):
+            t0, t1, t2, t3 = turned[b], turned[b + 1], turned[b + 2], turned[b + 3]
+            x0, x1, x2, x3 = share * x[b, i], share * x[b + 1, i], share * x[b + 2, i], share * x[b + 3, i]
+            for j in range(row.size):
+                row[j] -= (x0 * t0[j] + x1 * t1[j]) + (x2 * t2[j] + x3 * t3[j])
+
+
+@loop()
 def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first, last):
     """R -= rate (<x x^T> - diag<x^2>) R, all layers of the chips first..last, by rank-one updates: for a few samples.
 
@@ -136,30 +180,19 @@ def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first
             at = r_at + m * n * n
             rotation = rotations[at : at + n * n].reshape((n, n))
             at = x_at + m * batch * width
-            few_turns(rotation, inputs[at : at + batch * width].reshape((batch, width)), share)
+            few_columns(rotation, inputs[at : at + batch * width].reshape((batch, width)), share, 0, n)
         r_at += chips * n * n
         x_at += chips * batch * width
 
 
-@inner(fastmath={"contract"})
-def few_turns(rotation, x, share):
-    """The step of `decorrelate_few` for one matrix."""
-    batch, n = x.shape[0], rotation.shape[0]
-    turned = np.zeros((batch, n), np.float32)
-    for b in range(batch):
-        for i in range(n):
-            for j in range(n):
-                turned[b, j] += x[b, i] * rotation[i, j]
-    for i in range(n):
-        own = np.float32(0.0)
-        for b in range(batch):
-            own += x[b, i] * x[b, i]
-        for j in range(n):
-            rotation[i, j] += share * own * rotation[i, j]
-        for b in range(batch):
-            factor = share * x[b, i]
-            for j in range(n):
-                rotation[i, j] -= factor * turned[b, j]
+@loop(fastmath={"contract"})
+def subtract(rotation, step, factor, squares):
+    """R -= factor (step - diag(squares) R), for some columns; `squares` may be empty."""
+    for i in range(rotation.shape[0]):
+        row, change = rotation[i], step[i]
+        keep = np.float32(1.0) + factor * squares[i] if squares.size > 0 else np.float32(1.0)
+        for j in range(row.size):
+            row[j] = keep * row[j] - factor * change[j]
 
 
 @loop(fastmath={"contract"})
