@@ -32,10 +32,10 @@ BUSY = 0.3
 """Load average of the last minute, a core, from which on a machine counts as one that others use."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the parts asked for, print a row for each claim, and save them with date and hardware if asked to."""
-    asked = _parser().parse_args()
-    parts, backend = _chosen(asked.parts), "cuda" if "gpu" in asked.parts else "cpu"
+    asked = _parser().parse_args(arguments)
+    parts, backend = chosen(asked.parts), "cuda" if "gpu" in asked.parts else "cpu"
     load = os.getloadavg()[0]
     if load > BUSY * execution.available_cores():
         print(f"this machine is busy (load average {load:.1f}): times and gains of threads will say little")
@@ -66,7 +66,7 @@ def _first_line(module: str) -> str:
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 
-def _chosen(asked: Sequence[str]) -> list[str]:
+def chosen(asked: Sequence[str]) -> list[str]:
     """The parts to measure; ends the program where one of them cannot be."""
     has_torch = importlib.util.find_spec("torch") is not None
     if "torch" in asked and not has_torch:
@@ -91,4 +91,5 @@ def _save(found: Sequence[Row], backend: str, load: float) -> None:
     print(path)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,7 @@ def stepper(
     network: Sequence[Any], device: DeviceSpec, batch: Batch, rate: float, backend: str = "cpu"
 ) -> Callable[[], None]:
     """A function that does one DANP step on a chip of its own: passes, update, decorrelation, Adam, programming."""
-    learner, optimizer, place = learners.get("danp"), optimizers.get("adam"), backends.get(backend)
+    learner, optimizer, place = learners.get("danp"), optimizers.Adam(), backends.get(backend)
     chip = Chip(network, device, decorrelate=True, backend=backend)
     state = learner.init(chip.architecture, offers=chip.offers, backend=backend)
     held: dict[str, Any] = {"observed": None, "gradient": None, "adam": optimizer.init(chip.network.shapes, place.xp)}
@@ -39,11 +39,16 @@ def stepper(
     def step() -> None:
         drives = learner.drives(state, len(batch.inputs))
         held["observed"] = observed = chip.passes(batch, drives, out=held["observed"], training=True, inputs_of="first")
-        gradient, _ = learner.update(state, observed, out=held["gradient"])
-        assert gradient is not None
+        if chip.takes_factors:  # as a run does
+            factors, _ = learner.factors(state, observed)
+            assert factors is not None
+            chip.descend(factors, lambda: optimizer.step(held["adam"], rate))
+        else:
+            gradient, _ = learner.update(state, observed, out=held["gradient"])
+            assert gradient is not None
+            held["gradient"], held["adam"] = optimizer.update(gradient, held["adam"], rate)
+            chip.program(held["gradient"])
         chip.decorrelate(observed[0].inputs, learner.decorrelation)
-        held["gradient"], held["adam"] = optimizer.update(gradient, held["adam"], rate)
-        chip.program(held["gradient"])
 
     return step
 

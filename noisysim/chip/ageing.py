@@ -126,6 +126,14 @@ def _at(
     return float(now), std * std
 
 
+def acts_at_once(device: Device) -> bool:
+    """Whether ``drift`` leaves another conductance of a cell that was just written, as another temperature does."""
+    if "drift" not in devices.own_hooks(device):
+        return False
+    drift = devices.hooks(device)["drift"]
+    return any(_at(g, 0.0, d, drift, None)[0] != float(g) for g, d in _cells(device))
+
+
 def _share(change: float, noticed: float) -> float:
     """A change as a share of one that is noticed; infinite where it is not a finite number."""
     if change == 0:

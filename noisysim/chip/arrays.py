@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from noisysim.chip.fabrication import DEAD, Fabrication
 from noisysim.chip.weight_scaling import LineScales
 from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import backends, layout, seeding
+from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState, PulseLimits, Span, VerifyLimits
-from noisysim.compute.jit import specialised
+from noisysim.compute.factors import Factors, Step, Sweeping
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import DeviceNumbers, resolve
@@ -51,12 +52,6 @@ class Cells(NamedTuple):
     def of_first(self, n_out: int) -> Cells:
         """The cells of the first chip, whose layer has `n_out` outputs."""
         return Cells._make(array[..., :n_out, :] for array in self)
-
-
-def hook_numbers(loops: Any, device: Device) -> Any:
-    """What loops take of a device: the numbers that its hooks read, float32."""
-    stated = device_files.scalars(device)
-    return loops.Numbers(*(stated.get(field, np.float32(0.0)) for field in loops.Numbers._fields))
 
 
 class Arrays(CellState):
@@ -96,6 +91,7 @@ class Arrays(CellState):
         _check(net, device, self.numbers, own)
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
+        self.behaviour = Behaviour(hooks, own, device_files.scalars(device), self.spreads)
         self.pace = ageing.pace_of(device) if devices.ages(device) else None
         self.written_at = 0.0  # when any cell was written last
         self.writes = 0
@@ -103,15 +99,7 @@ class Arrays(CellState):
         self.scaled = self.has_cells and scaling != "fixed"
         spans = [self.numbers.full_span_weight(inputs) for inputs in net.fan_in]
         self.line_scales = LineScales(net, chips, scaling if self.scaled else "fixed", spans, self._backend.xp)
-        constants = {
-            "HAS_CELL_STD": "cell_std" in own, "HAS_DRIFT": "drift" in own, "TIMED": self.timed, "AIMED": self.aims,
-            "PAIRED": self.paired, "SLICED": net.slices > 1, "VERIFIED": self.verified, "HAS_OWN": self.varied,
-            "FAULTY": self.faulty,
-        }  # fmt: skip
-        loops = specialised.for_device(
-            "cells", device._fields, hooks, self.spreads, constants, backend=self._backend.NAME
-        )
-        self._cells = self._backend.Cells(self, loops, hook_numbers(loops, device))
+        self._cells = self._backend.Cells(self, self.behaviour)
         self._secrets = [self.own, self.stuck, self.write_keys, self.fabrication.keys]
         self._erasure = erase_with(self, [*self.held.values(), *self._secrets])
 
@@ -125,7 +113,8 @@ class Arrays(CellState):
         table, tiles = net.layout()
         return {
             "net": net, "chips": chips, "apart": isinstance(seed, Sequence), "table": table, "tiles": tiles,
-            "paired": numbers.paired, "pulsed": pulsed, "timed": timed, "aims": aims, "faulty": faulty,
+            "paired": numbers.paired, "pulsed": pulsed, "verified": self.verified, "timed": timed, "aims": aims,
+            "faulty": faulty, "at_once": self.has_cells and ageing.acts_at_once(self.device),
             "varied": bool(self.spreads["cell"]),
             # no read finds a cell as it was written: its variance is left to the next one
             "lazy": self.pace is not None and self.pace.patience(0.0) < numbers.read_time,
@@ -279,6 +268,21 @@ class Arrays(CellState):
             self._cells.write(change, every, self.writes, clock)
         if self.scaled:
             erase([change])
+        self._wrote(clock)
+
+    def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
+        """Ask for the change that an optimizer's step makes of a gradient given as factors, without forming either.
+
+        Returns whose change is not finite, (chips,).
+        """
+        refused = cast(Sweeping, self._cells).descend(factors, take, self.writes, clock)
+        self._wrote(clock)
+        return refused
+
+    def _wrote(self, clock: float) -> None:
+        """Keep account of a write."""
+        if not self.has_cells:
+            return
         self.writes += 1
         self.written_at = clock
         if self.wire:

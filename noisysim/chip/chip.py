@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +35,7 @@ from noisysim.common.fields import Field, check, check_choice, check_switch
 from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array, Floats
 from noisysim.compute import backends, seeding
+from noisysim.compute.factors import Factors, Step
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
@@ -268,6 +269,25 @@ class Chip(Offered, Granted, Kept):
         if hidden.turns_updates:
             changes = turn_changes(hidden.rotations, changes, self.chips)
         weight_decay.write(hidden, changes, decay)
+        self._programmed()
+
+    @property
+    def takes_factors(self) -> bool:
+        """Whether gradients can be given as factors (`descend`)."""
+        return self._hidden.takes_factors
+
+    def descend(self, factors: Factors, take: Callable[[], Step]) -> Array:
+        """Ask for what a `Step`, which ``take()`` gives, makes of a gradient given as factors, in one sweep over cells.
+
+        Says which chips' changes are not finite, (chips,) bool; some of their cells may have changed.
+        """
+        refused = self._hidden.descend(factors, take)
+        self._programmed()
+        return refused
+
+    def _programmed(self) -> None:
+        """Count an update, and let converters follow what they read."""
+        hidden = self._hidden
         hidden.meter.cost.updates += 1
         if hidden.numbers.calibrates:
             hidden.compiled.follow(hidden.ranges, hidden.peaks)

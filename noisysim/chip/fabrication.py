@@ -10,7 +10,8 @@ import noisysim.devices as devices
 from noisysim.common.fields import declared
 from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layout
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import draws
+from noisysim.compute.noise import stream_word
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
@@ -70,9 +71,9 @@ class Fabrication:
 
     def _draw(self, shape: tuple[int, int], law: str, width: float, number: int, word: tuple[int, int]) -> Floats:
         """Draws at fabrication, `shape` for each chip: standard normal times width, or uniform within +-width."""
-        kernels, out = specialised.draws(), np.empty((len(self.keys), *shape), np.float32)
-        stream = kernels.stream_word(layout.OWN_STREAM, *word)
-        fill = kernels.normals if law == "normal" else kernels.uniforms
+        out = np.empty((len(self.keys), *shape), np.float32)
+        stream = stream_word(layout.OWN_STREAM, *word)
+        fill = draws.normals if law == "normal" else draws.uniforms
         for chip, key in zip(out, self.keys, strict=True):
             fill(chip, np.float32(width), 0, number, stream, *key)
         return out

@@ -66,7 +66,7 @@ def predict(chip: Reads, checks: Checks, x: Batch | npt.ArrayLike, n_reads: int)
 
 
 def samples_at_once(net: Network, chips: int) -> int:
-    """Samples of each chip in a part: a power of two, so that blocks of rows are cut as they are of the whole."""
+    """Samples of each chip in a part: a power of two; from 512 on blocks of rows are cut as they are of the whole."""
     values = chips * sum(p * (a + b) for p, (a, b) in zip(net.positions, net.shapes, strict=True))
     most = min(MOST_VALUES // values, MOST_BLOCKS * BLOCK_ROWS)
     return 1 << max(most.bit_length() - 1, 0)

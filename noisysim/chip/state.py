@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Arrays, erase, erase_with, hook_numbers
+from noisysim.chip.arrays import Arrays, erase, erase_with
 from noisysim.chip.cost import Cost, Meter
 from noisysim.chip.normalisation import Normalisation
-from noisysim.common.source import uses
-from noisysim.common.types import Array, Bytes, Floats
+from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
-from noisysim.compute.jit import compile_errors, specialised
+from noisysim.compute.behaviour import ReadFlags
+from noisysim.compute.factors import Factors, Step
+from noisysim.compute.jit import compile_errors
 from noisysim.compute.layout import FIRST_TILE, TILES
 from noisysim.compute.protocols import Passes, ReadCells, Standing
 from noisysim.devices.contract import Device
@@ -94,7 +95,8 @@ class State:
         self.reference: Floats = xp.zeros(shape, np.float32)
         self.calibrated, self.reference_due, self.gains_due = False, True, False
         self.rows_own, self.columns_own = (
-            put(self.arrays.fabrication.lines(part)) if self.arrays.spreads[part] else () for part in ("row", "column")
+            put(self.arrays.fabrication.lines(part)) if self.arrays.spreads[part] else xp.zeros((0, 0), np.float32)
+            for part in ("row", "column")
         )
         self.states: Bytes = xp.zeros(self.arrays.now.shape if self.jumps else (1, 0), np.uint8)
         squares = [(chips * n, n) for n in net.fan_in]
@@ -168,12 +170,34 @@ class State:
 
     def write(self, change: Floats, every: bool) -> None:
         """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
-        try:
+        with self._explaining():
             self.arrays.write(change, every, self.clock)
+        self._wrote()
+
+    @property
+    def takes_factors(self) -> bool:
+        """Whether `descend` is possible: not on a GPU, nor where lines have scales or the periphery turns updates."""
+        return self.backend.HOST_MEMORY and not self.turns_updates and not self.arrays.scaled
+
+    def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
+        """See `noisysim.chip.arrays.Arrays.descend`."""
+        with self._explaining():
+            refused = self.arrays.descend(factors, take, self.clock)
+        self._wrote()
+        return refused
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """In this block a hook that cannot be compiled is named."""
+        try:
+            yield
         except MemoryError:
             raise
         except Exception as error:
             raise compile_errors.explain(self.device, error, self.backend.NAME) from error
+
+    def _wrote(self) -> None:
+        """What is due after a write."""
         if self.arrays.lazy:
             self.aged_at = -math.inf  # the cells stand at no time
         if self.arrays.knows_targets:
@@ -186,8 +210,8 @@ class State:
         arrays, cells = self.arrays, None
         if self.reads_cells:
             waited = self.clock - self.read_at + self.interval  # since the last read of an earlier call
-            values, states = arrays.own if arrays.spreads["cell"] else (), self.states if self.jumps else ()
-            cells = ReadCells(arrays.now, values, states, arrays.units, np.float32(waited), np.float32(self.interval))
+            units = arrays.units
+            cells = ReadCells(arrays.now, arrays.own, self.states, units, np.float32(waited), np.float32(self.interval))
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
             norms, arrays.weights, arrays.variances, rotations, self.ranges, self.gains, self.peaks,
@@ -216,22 +240,13 @@ class State:
 
 
 def _compiled(state: State) -> Passes:
-    """The backend's passes, compiled for the device and the network."""
-    device, net, arrays = state.device, state.net, state.arrays
-    defined, hooks, spreads = devices.own_hooks(device), devices.hooks(device), arrays.spreads
-    constants = {
-        **{f"HAS_{h.upper()}": h in defined for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
-        "COMPENSATED": state.compensates,
-        "SCALED": arrays.scaled,
-        **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
-        # constants that only reads cell by cell need are off elsewhere: more devices share their loops
-        "OWN_CELLS": state.reads_cells and bool(spreads["cell"]),
-        "PAIRED": arrays.paired or not state.reads_cells,
-        "USES_NORMAL": state.noisy and uses(hooks["readout"], "z"),
-        "USES_UNIFORM": state.noisy and uses(hooks["readout"], "u"),
-        "CELL_NORMAL": state.noisy and uses(hooks["read_cell"], "z"),
-        "CELL_UNIFORM": state.noisy and uses(hooks["read_cell"], "u"),
-    }  # fmt: skip
-    fields = tuple(device._asdict())
-    loops = specialised.for_device("passes", fields, hooks, spreads, constants, net.kinds, state.backend.NAME)
-    return state.backend.Passes(net, loops, hook_numbers(loops, device), state.chips, state.noisy)
+    """What runs passes of the device and the network on the backend."""
+    arrays = state.arrays
+    flags = ReadFlags(
+        state.noisy,
+        state.compensates,
+        arrays.scaled,
+        bool(arrays.variances.size),
+        arrays.paired or not state.reads_cells,
+    )
+    return state.backend.Passes(state.net, arrays.behaviour, flags, state.chips)

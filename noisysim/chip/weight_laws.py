@@ -9,9 +9,10 @@ import numpy as np
 
 from noisysim.chip.arrays import erase
 from noisysim.compute import layered
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import draws
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
+from noisysim.compute.noise import stream_word
 from noisysim.networks.tiling import Network
 
 INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
@@ -26,14 +27,14 @@ INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
 
 def draw(net: Network, law: str, key: tuple[np.uint32, np.uint32]) -> Layered:
     """Weights by a law, (n_out, n_in) per layer; biases are 0."""
-    draws, (shape, width) = specialised.draws(), INITS[law]
+    shape, width = INITS[law]
     fill = draws.normals if shape == "normal" else draws.uniforms
     initial = layered.empty(net.shapes)
     for layer, weights in enumerate(initial):
         n_out, n_in, block = weights.shape[0], net.fan_in[layer], net.blocks[layer]
         fan_out = n_out * (n_in // block.source[2]) if block.is_conv else n_out
         drawn = np.empty((n_out, n_in), np.float32)
-        fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, draws.stream_word(OWN_STREAM, layer, 0), *key)
+        fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, stream_word(OWN_STREAM, layer, 0), *key)
         weights[:, :n_in] = drawn
         weights[:, n_in:] = 0
         erase([drawn])

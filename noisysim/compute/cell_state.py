@@ -58,9 +58,11 @@ class CellState:
         Whether what is written is counted for each chip.
     table, tiles : numpy.ndarray
         Where layers and tiles start (`noisysim.compute.layout`).
-    paired, pulsed, timed, aims, faulty, varied : bool
-        Two cells per weight; written by pulses; the age of a cell matters; what its last write aimed at matters; some
-        are stuck; cells have values of their own.
+    paired, pulsed, verified, timed, aims, faulty, varied : bool
+        Two cells per weight; written by pulses; these in a closed loop with reads; the age of a cell matters; what its
+        last write aimed at matters; some are stuck; cells have values of their own.
+    at_once : bool
+        Whether time does something to cells that were just written.
     lazy : bool
         Whether writes leave the variances to the next read.
     weights, variances : array
@@ -99,10 +101,12 @@ class CellState:
     tiles: Ints
     paired: bool
     pulsed: bool
+    verified: bool
     timed: bool
     aims: bool
     faulty: bool
     varied: bool
+    at_once: bool
     lazy: bool
     weights: Floats
     variances: Floats

@@ -86,3 +86,8 @@ def normal_pair(bits0, bits1):
     cosine = _C0 + y * (_C1 + y * (_C2 + y * (_C3 + y * (_C4 + y * _C5))))
     # the angle is pi t: the polynomials give half of it, doubled here without a branch
     return r * (_TWO * sine * cosine), r * (_ONE - _TWO * sine * sine)
+
+
+def stream_word(kind: int, layer: int, tile: int) -> np.uint32:
+    """The last counter word: which kind of noise (`noisysim.compute.layout`), where on the chip."""
+    return np.uint32((kind << 28) | (layer << 16) | tile)

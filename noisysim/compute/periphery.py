@@ -1,7 +1,8 @@
 """What is between two layers of weights, as observations let it be computed: outputs, and derivatives through it.
 
-A block's digital part is y = mask f((pool(a) - shift) scale). Its lines a, the mask and the two vectors of the
-normalisation are observed, so learners may use all of it. Between blocks an image is unfolded into patches.
+A block's digital part is y = mask pool(f((a - shift) scale)). Its lines a, the mask and the two vectors of the
+normalisation are observed, so learners may use all of it. Where f never falls it is computed as mask f((pool(a) -
+shift) scale), which is the same: scales are positive. Between blocks an image is unfolded into patches.
 
 Arrays may be on a GPU, and hold the samples of several `chips`, chip after chip, of which each has a normalisation of
 its own: vectors (2, chips x units).
@@ -22,10 +23,8 @@ from noisysim.networks.architecture import Architecture
 
 def outputs(net: Architecture, layer: int, observation: Observation, chips: int = 1) -> Floats:
     """What a layer gave to the next, (batch, values): its hidden outputs, position by position."""
-    out = algebra.activate(_settled(net, layer, observation, chips), net.blocks[layer].activation)
-    if (mask := _entry(observation.masks, layer)) is not None:
-        out *= mask.reshape(out.shape)
-    return out
+    block, out = net.blocks[layer], _activated(net, layer, observation, chips)
+    return _drop(_pool(net, layer, out) if block.pools_outputs else out, layer, observation)
 
 
 def pull_back(
@@ -43,14 +42,17 @@ def pull_back(
     if block.plain and out is not None:
         out[...] = signal.reshape(out.shape)
         return algebra.scale_by_slope(out, lines, block.activation)
-    carried = carried * _slopes(net, layer, observation, chips)
+    slopes = _slopes(net, layer, observation, chips)
+    carried = _drop(carried.copy(), layer, observation) if block.pools_outputs else carried * slopes
     if out is None:
         out = place.xp.empty(lines.shape, np.float32)
     if block.pool is None:
         out[...] = carried.reshape(out.shape)
-    else:
-        values, room = lines.reshape(batch, -1), out.reshape(batch, -1)
-        place.images.unpool(carried, values, block.units, net.geometry()[layer], room)
+        return out
+    values, room = _compared(net, layer, observation, chips), out.reshape(batch, -1)
+    place.images.unpool(carried, values, block.units, net.geometry()[layer], room)
+    if block.pools_outputs:
+        room *= slopes
     return out
 
 
@@ -76,13 +78,15 @@ def normalised(layer: int, observation: Observation, chips: int = 1) -> Floats |
 def push(net: Architecture, layer: int, change: Floats, observation: Observation, chips: int = 1) -> Floats:
     """Change of the hidden outputs, (batch, values), along a small change of a layer's lines."""
     block, lines, place = net.blocks[layer], observation.activities[layer], backends.backend_of(change)
-    moved = change.reshape(len(lines), -1)
+    moved, slopes = change.reshape(len(lines), -1), _slopes(net, layer, observation, chips)
+    if block.pools_outputs:
+        moved = moved * slopes
     if block.pool is not None:
         picked = place.xp.empty((len(lines), net.outputs[layer]), np.float32)
-        values = place.xp.ascontiguousarray(lines).reshape(len(lines), -1)
+        values = _compared(net, layer, observation, chips)
         place.images.pick(moved, values, block.units, net.geometry()[layer], picked)
         moved = picked
-    return moved * _slopes(net, layer, observation, chips)
+    return _drop(moved, layer, observation) if block.pools_outputs else moved * slopes
 
 
 def unfold(net: Architecture, layer: int, images: Floats) -> Floats:
@@ -121,26 +125,56 @@ def _normalise(lines: Floats, norm: Floats, chips: int) -> Floats:
     return ((lines.reshape(chips, -1, shift.shape[-1]) - shift) * scale).reshape(lines.shape)
 
 
+def _drop(values: Floats, layer: int, observation: Observation) -> Floats:
+    """Values times the mask of dropout, if there is one, in place."""
+    if (mask := _entry(observation.masks, layer)) is not None:
+        values *= mask.reshape(values.shape)
+    return values
+
+
+def _lines(layer: int, observation: Observation) -> Floats:
+    """A layer's lines, (batch, values)."""
+    lines = observation.activities[layer]
+    flat: Floats = backends.backend_of(lines).xp.ascontiguousarray(lines).reshape(len(lines), -1)
+    return flat
+
+
+def _pool(net: Architecture, layer: int, values: Floats) -> Floats:
+    """The largest value of each window and unit, (batch, values)."""
+    place = backends.backend_of(values)
+    pooled: Floats = place.xp.empty((len(values), net.outputs[layer]), np.float32)
+    place.images.pool(values, net.units[layer], net.geometry()[layer], pooled)
+    return pooled
+
+
 def _settled(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
-    """What the activation function is applied to, (batch, values)."""
-    block, place = net.blocks[layer], backends.backend_of(observation.activities[layer])
-    lines = place.xp.ascontiguousarray(observation.activities[layer])
-    values = lines.reshape(len(lines), -1)
-    if block.pool is not None:
-        pooled = place.xp.empty((len(lines), net.outputs[layer]), np.float32)
-        place.images.pool(values, block.units, net.geometry()[layer], pooled)
-        values = pooled
-    norm = _entry(observation.norms, layer)
+    """What the activation function is applied to, (batch, values): of lines, or of those that pooling let through."""
+    values, norm = _lines(layer, observation), _entry(observation.norms, layer)
+    if net.blocks[layer].pools_lines:
+        values = _pool(net, layer, values)
     return values if norm is None else _normalise(values, norm, chips)
 
 
+def _activated(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
+    """What the activation function gives, (batch, values)."""
+    return algebra.activate(_settled(net, layer, observation, chips), net.blocks[layer].activation)
+
+
+def _compared(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
+    """The values of a layer's windows of which pooling takes the largest, (batch, values)."""
+    if net.blocks[layer].pools_lines:
+        return _lines(layer, observation)
+    return _activated(net, layer, observation, chips)
+
+
 def _slopes(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
-    """dy/da at the lines that pooling let through, (batch, values)."""
+    """Slope of what the activation function gives along lines, where it is applied, (batch, values).
+
+    With dropout's mask in it, where pooling is not behind the activation function.
+    """
     values = _settled(net, layer, observation, chips)
     ones = backends.backend_of(values).xp.ones_like(values)
     slopes = algebra.scale_by_slope(ones, values, net.blocks[layer].activation)
     if (norm := _entry(observation.norms, layer)) is not None:
         slopes = (slopes.reshape(chips, -1, net.units[layer]) * norm[1].reshape(chips, 1, -1)).reshape(slopes.shape)
-    if (mask := _entry(observation.masks, layer)) is not None:
-        slopes *= mask.reshape(slopes.shape)
-    return slopes
+    return slopes if net.blocks[layer].pools_outputs else _drop(slopes, layer, observation)

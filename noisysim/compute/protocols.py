@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from noisysim.common.types import Array, Bytes, Doubles, Floats, Ints, Words
+from noisysim.compute.behaviour import Behaviour, ReadFlags
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation_buffers import Observed
@@ -48,9 +49,9 @@ class ReadCells(NamedTuple):
     ----------
     now : array
         Conductances, µS, (sides, cells of all chips).
-    own : array or ()
+    own : array
         Own values, (fields, sides, cells).
-    states : array or ()
+    states : array
         Discrete states, uint8, (sides, cells).
     units : numpy.ndarray
         Weights per µS, (layers, slices) float32.
@@ -59,8 +60,8 @@ class ReadCells(NamedTuple):
     """
 
     now: Floats
-    own: Floats | tuple[()]
-    states: Bytes | tuple[()]
+    own: Floats
+    states: Bytes
     units: Floats
     waited: np.float32
     interval: np.float32
@@ -82,7 +83,7 @@ class Standing(NamedTuple):
     peaks : array
         Largest values read, (chips, tiles) float32: raised.
     dac_range : float32
-    rows_own, columns_own : array or ()
+    rows_own, columns_own : array
         Own values of input lines, (fields, chips x rows), and of every tile's output lines, (fields, chips x columns).
     cells : ReadCells or None
     keys : array
@@ -100,8 +101,8 @@ class Standing(NamedTuple):
     gains: Floats
     peaks: Floats
     dac_range: np.float32
-    rows_own: Floats | tuple[()]
-    columns_own: Floats | tuple[()]
+    rows_own: Floats
+    columns_own: Floats
     cells: ReadCells | None
     keys: Words
     scales: Floats
@@ -242,11 +243,8 @@ class Ops(Protocol):
     def passed_share(self, activities: Sequence[Floats], baseline: Sequence[Floats], chips: int, /) -> Doubles:
         """See `noisysim.compute.algebra.passed_share`."""
 
-    def adam(
-        self, gradient: Floats, first: Floats, second: Floats, rate: np.float32, beta1: np.float32, beta2: np.float32,
-        epsilon: np.float32, correction1: np.float32, correction2: np.float32, /,
-    ) -> None:  # fmt: skip
-        """The step of `noisysim.optimizers.Adam`, on flat arrays."""
+    def adam(self, gradient: Floats, first: Floats, second: Floats, numbers: Floats, /) -> None:
+        """The step of `noisysim.optimizers.Adam`, on flat arrays (`noisysim.compute.factors.Step`)."""
 
     def decorrelate(self, rotations: Layered, inputs: Layered, rate: float, chips: int, /) -> None:
         """See `noisysim.chip.decorrelation.decorrelate`."""
@@ -320,10 +318,8 @@ class Backend(Protocol):
     def tf32(self) -> AbstractContextManager[None]:
         """In this block products of two matrices may round what they take to ten bits (TF32)."""
 
-    def Passes(
-        self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, noisy: bool, /
-    ) -> Passes:
-        """What runs the passes of some chips of one device, by its loops."""
+    def Passes(self, net: Network, behaviour: Behaviour, flags: ReadFlags, chips: int, /) -> Passes:
+        """What runs the passes of some chips of one device."""
 
-    def Cells(self, state: CellState, loops: ModuleType, numbers: tuple[np.float32, ...], /) -> Cells:
-        """What changes the cells of some chips of one device, by its loops."""
+    def Cells(self, state: CellState, behaviour: Behaviour, /) -> Cells:
+        """What changes the cells of some chips of one device."""

@@ -14,6 +14,7 @@ from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field
 from noisysim.common.types import Words
 from noisysim.compute import backends, seeding
+from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Drive, LossFunction, Observation
@@ -137,6 +138,8 @@ class Learner:
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-2}
     stacks: ClassVar[bool] = False
     """Whether it learns on several chips at once; else each is taught by itself (`noisysim.learners.apart`)."""
+    has_factors: ClassVar[bool] = False
+    """Whether the gradient is a mean of outer products with the baseline's inputs (`factors`)."""
     additive: ClassVar[bool] = False
     """Whether the gradient is a mean over samples, all from a few passes' lines, and nothing else is learned."""
 
@@ -151,8 +154,9 @@ class Learner:
         if "heard" in cls.__dict__ and "sigma_at_floor" not in cls.__dict__:
             deprecated(f"{cls.__name__}.heard", f"{cls.__name__}.sigma_at_floor", since="0.1")
             cls.sigma_at_floor = cls.__dict__["heard"]  # type: ignore[method-assign]
-        if not hasattr(cls.update, "counts"):
-            cls.update = _counted(cls.update)  # type: ignore[method-assign]
+        for method in (cls.update, cls.factors):
+            if not hasattr(method, "counts"):
+                setattr(cls, method.__name__, _counted(method))
 
     def init(
         self,
@@ -287,6 +291,12 @@ class Learner:
         state : State
         """
         raise TypeError(f"{type(self).__name__} does not say how it learns")
+
+    def factors(
+        self, state: State, observations: Sequence[Observation], *, oracle: Oracle | None = None
+    ) -> tuple[Factors | None, State]:
+        """What `update` gives, as factors: of rules whose `has_factors` says so."""
+        raise TypeError(f"{type(self).__name__} has no factors")
 
 
 def _counted(update: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from noisysim.common.fields import Field
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, periphery
 from noisysim.compute.algebra import Term
+from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
@@ -267,11 +268,9 @@ class LearnedFA(Feedback):
             state.memory["squares"] = state.xp.zeros(sum(n * n // state.chips for n, _ in shapes))
             state.memory["products"] = state.xp.zeros(sum(n * m for n, m in shapes))
 
-    def gradient(
-        self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
-    ) -> Layered | None:
-        gradient = super().gradient(state, observations, oracle, out)
-        return None if state.step < self.warmup else gradient
+    def estimated(self, state: State, observations: Sequence[Observation], oracle: Oracle | None) -> Factors | None:
+        factors = super().estimated(state, observations, oracle)
+        return None if state.step < self.warmup else factors
 
     def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))

@@ -58,6 +58,7 @@ class FGW(Forward):
     """
 
     name: ClassVar[str] = "fg-w"
+    has_factors: ClassVar[bool] = False
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-3}
 
     def sigma_at_floor(self, floor: float, net: Architecture) -> float:

@@ -13,6 +13,7 @@ from noisysim.common.class_parts import Dataclasses, Method
 from noisysim.common.fields import Field
 from noisysim.common.registry import Registry
 from noisysim.compute import backends, layered
+from noisysim.compute.factors import NO_MOMENTS, Step
 from noisysim.compute.layered import Layered
 
 State = dict[str, Any]
@@ -53,6 +54,12 @@ class SGD:
             gradient.flat *= np.float32(-rate)
         return gradient, state
 
+    def step(self, state: State, rate: float) -> Step:
+        """The step of `update`, as a sweep over the cells takes it."""
+        if self.momentum:
+            return Step("momentum", np.array([rate, self.momentum], np.float32), state["velocity"], NO_MOMENTS)
+        return Step("sgd", np.array([rate], np.float32), NO_MOMENTS, NO_MOMENTS)
+
 
 @dataclass(frozen=True)
 class Adam:
@@ -74,13 +81,17 @@ class Adam:
     def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
         """The change to add to the weights; overwrites `gradients` with it."""
         gradient = layered.layered(gradients)
-        state["steps"][0] = steps = int(state["steps"][0]) + 1
-        f = np.float32
-        backends.backend_of(gradient.flat).ops.adam(
-            gradient.flat, state["first"], state["second"], f(rate), f(self.beta1), f(self.beta2), f(self.epsilon),
-            f(1.0 / (1.0 - self.beta1**steps)), f(1.0 / (1.0 - self.beta2**steps)),
-        )  # fmt: skip
+        step = self.step(state, rate)
+        backends.backend_of(gradient.flat).ops.adam(gradient.flat, step.first, step.second, step.numbers)
         return gradient, state
+
+    def step(self, state: State, rate: float) -> Step:
+        """The step of `update`, as a sweep over the cells takes it; counts it."""
+        state["steps"] += 1
+        steps = int(state["steps"][0])
+        corrections = (1.0 / (1.0 - beta**steps) for beta in (self.beta1, self.beta2))
+        numbers = np.array([rate, self.beta1, self.beta2, self.epsilon, *corrections], np.float32)
+        return Step("adam", numbers, state["first"], state["second"])
 
 
 _FORM: Dataclasses[Optimizer] = Dataclasses(

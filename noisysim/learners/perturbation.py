@@ -13,6 +13,7 @@ from noisysim.common.fields import Field
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, layered, periphery
 from noisysim.compute.algebra import Term
+from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, State
@@ -41,6 +42,7 @@ class Perturbation(Learner):
     """
 
     stacks: ClassVar[bool] = True
+    has_factors: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"perturbation"})
     rates: ClassVar[dict[str, float]] = {"adam": 3e-4, "sgd": 1e-2}
 
@@ -141,6 +143,19 @@ class Perturbation(Learner):
         oracle: Oracle | None = None,
         out: Layered | None = None,
     ) -> tuple[Layered | None, State]:
+        self._check(state, observations, oracle)
+        with algebra.single_blas():  # whatever a rule computes: the same bits on any number of threads
+            return self.gradient(state, observations, oracle, out), state
+
+    def factors(
+        self, state: State, observations: Sequence[Observation], *, oracle: Oracle | None = None
+    ) -> tuple[Factors | None, State]:
+        self._check(state, observations, oracle)
+        with algebra.single_blas():
+            return self.estimated(state, observations, oracle), state
+
+    def _check(self, state: State, observations: Sequence[Observation], oracle: Oracle | None) -> None:
+        """Refuse observations that are not those of the drives."""
         expected = self.pass_count(state, len(observations[0].output)) if len(observations) else self.samples + 1
         if len(observations) != expected:
             raise ValueError(
@@ -154,19 +169,22 @@ class Perturbation(Learner):
             raise ValueError(f"learner {self.name!r} needs an output error: Drive(..., output_error=True) asks for it")
         if "oracle" in state.needs:
             granted(self.name, oracle)
-        with algebra.single_blas():  # whatever a rule computes: the same bits on any number of threads
-            return self.gradient(state, observations, oracle, out), state
 
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
     ) -> Layered | None:
-        """The weight gradient: the estimate's outer product with the baseline's inputs."""
+        """The weight gradient."""
+        factors = self.estimated(state, observations, oracle)
+        return None if factors is None else factors.gradient(out)
+
+    def estimated(self, state: State, observations: Sequence[Observation], oracle: Oracle | None) -> Factors | None:
+        """The gradient as factors: the estimate, and the baseline's inputs. ``None`` asks for no change."""
         first = observations[0]
         terms = self.estimate(state, observations, oracle)
         normed: Sequence[Any] = ()
         if first.norms_of_batch:
             normed = [periphery.normalised(k, first, chips=state.chips) for k in range(state.net.depth)]
-        return algebra.outer(terms, first.inputs, out, normed, chips=state.chips)
+        return Factors(terms, first.inputs, normed, state.chips)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""

@@ -6,6 +6,8 @@ then its derivative is found from its source (`noisysim.networks.derivatives`).
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -91,12 +93,39 @@ class Activation(NamedTuple):
     value: Scalar
     slope: Scalar
 
+    @property
+    def never_falls(self) -> bool:
+        """Whether a larger pre-activation never gives a smaller output: then maxima may be taken before or behind it.
+
+        Known of the package's own. Any other is tried once, as plain Python, at float32 pre-activations from -30 to 30
+        in steps of 0.005 and from -1000 to 1000 in steps of 1. One that falls anywhere there, be it in the last bit,
+        that gives NaN, or that cannot be called with all of these, counts as one that may fall.
+        """
+        return _never_falls(self.value)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by its functions; by the first alone where the second was found from its source."""
         space = vars(sys.modules[self.slope.__module__])
         if space.get(self.slope.__name__) is not self.slope:
             return get, (self.value,)
         return Activation, tuple(self)
+
+
+_RISING = frozenset((leaky_relu, relu, tanh, sigmoid, linear))
+"""Functions that fall nowhere, whatever the rounding of their last bit."""
+_TRIED = np.unique(np.concatenate([np.linspace(-30, 30, 12001), np.linspace(-1000, 1000, 2001)]).astype(np.float32))
+"""Pre-activations at which any other function is tried."""
+
+
+@functools.cache
+def _never_falls(value: Scalar) -> bool:
+    if value in _RISING:
+        return True
+    try:
+        with np.errstate(all="ignore"):
+            return all(low <= high for low, high in itertools.pairwise(map(value, _TRIED)))  # of NaN neither holds
+    except Exception:  # such as math.exp of 1000: nothing is known, and the stated order is always right
+        return False
 
 
 def _fault(activation: Activation) -> str:

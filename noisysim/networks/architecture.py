@@ -72,6 +72,20 @@ class Block:
         """Whether nothing but an activation function follows the product."""
         return self.pool is None and self.norm is None and self.drop == 0
 
+    @property
+    def pools_lines(self) -> bool:
+        """Whether maxima are taken of lines, before these are normalised and go through the activation function.
+
+        The order is normalisation, activation function, pooling. Where neither of the first two ever falls (scales of
+        a normalisation are positive), the largest line gives the largest output: the same, with less work.
+        """
+        return self.pool is not None and self.activation.never_falls
+
+    @property
+    def pools_outputs(self) -> bool:
+        """Whether maxima are taken behind the activation function, which may fall."""
+        return self.pool is not None and not self.activation.never_falls
+
 
 @dataclass(frozen=True)
 class Architecture:

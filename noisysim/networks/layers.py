@@ -110,7 +110,9 @@ class Conv(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Pool(Layer):
-    """Max pooling, without padding: positions that do not fill a window are dropped.
+    """Max pooling of outputs, behind the activation function; without padding.
+
+    Positions that do not fill a window are dropped.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from noisysim.common.types import Ints
+from noisysim.networks import plan
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture, architecture
 
@@ -23,6 +24,8 @@ LEAST_ROWS = 32
 """Rows of a product below which it costs more to cut them than a second core gains."""
 LEAST_FLOPS = 8e6
 """Work of a pass below which it is left in one piece: about what handing a part of it over costs, several times."""
+LINE_FLOPS = 200.0
+"""Work of an output line's noise, conversion and activation (1 to 4 ns), as weighed against that of products."""
 
 
 class Tiling(Protocol):
@@ -43,15 +46,14 @@ class Room(NamedTuple):
 
     Attributes
     ----------
-    columns, driven, lines, outputs, patches : int
-        `driven` is what drives a layer at all positions, `patches` the same of convolutions only, without the bias.
+    columns, driven, lines, values : int
+        `driven` is what drives a layer at all positions, `values` what periphery steps write.
     """
 
     columns: int
     driven: int
     lines: int
-    outputs: int
-    patches: int
+    values: int
 
 
 class Stage(NamedTuple):
@@ -87,7 +89,7 @@ class Stage(NamedTuple):
             Whether threads share the blocks: then there is an even number of them, where there is work enough.
         """
         positions = self.positions if shared else 0
-        return row_spans(batch, self.flops, self.rows, positions, 1 if self.room.patches else 4)
+        return row_spans(batch, self.flops, self.rows, positions, 1 if self.positions > 1 else 4)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,11 @@ class Network(Architecture):
         return self.slices * len(self.row_tiles(layer))
 
     @cached_property
+    def plan(self) -> plan.Plan:
+        """The order in which it is computed."""
+        return plan.plan(self)
+
+    @cached_property
     def conversions(self) -> tuple[int, int, int]:
         """Array products, DAC and ADC conversions of one sample's pass."""
         mvms = dac = adc = 0
@@ -133,13 +140,11 @@ class Network(Architecture):
     def room(self, first: int, last: int) -> Room:
         """What the work arrays of layers first..last - 1 must hold."""
         span = slice(first, last)
-        at_all = list(zip(self.positions[span], self.columns[span], self.fan_in[span], self.blocks[span], strict=True))
         return Room(
             columns=max(self.columns[span]),
-            driven=max(p * n for p, n, _, _ in at_all),
+            driven=max(p * n for p, n in zip(self.positions[span], self.columns[span], strict=True)),
             lines=max(self.lines[span]),
-            outputs=max(self.sizes[span]),
-            patches=max(p * n if block.is_conv else 0 for p, _, n, block in at_all),
+            values=self.plan.room(first, last),
         )
 
     def stages(self, training: bool) -> list[Stage]:
@@ -156,6 +161,7 @@ class Network(Architecture):
                 rows = max(1, min(BLOCK_ROWS, BLOCK_VALUES // room.driven))
             shapes, positions = self.shapes[first:last], self.positions[first:last]
             flops = 2.0 * sum(p * n_out * n_in for p, (n_out, n_in) in zip(positions, shapes, strict=True))
+            flops += LINE_FLOPS * sum(self.lines[first:last])
             stages.append(Stage((first, last), rows, room, flops, min(positions)))
         return stages
 
@@ -216,8 +222,8 @@ def _cut(n: int, most: int) -> list[tuple[int, int]]:
 
 def network(layers: Sequence[Any], activation: str | Activation, bias: bool, numbers: Tiling) -> Network:
     """A checked `Network` for arrays of this tiling; `layers` as in `noisysim.networks.architecture.architecture`."""
-    plan = architecture(layers, activation, bias)
+    built = architecture(layers, activation, bias)
     return Network(
-        plan.input_shape, plan.blocks, plan.bias, numbers.tile_rows, numbers.tile_columns, numbers.slices,
+        built.input_shape, built.blocks, built.bias, numbers.tile_rows, numbers.tile_columns, numbers.slices,
         numbers.slice_bits,
     )  # fmt: skip

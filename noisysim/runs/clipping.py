@@ -24,7 +24,7 @@ def clipped(gradient: Layered, norm: float, chips: int) -> Layered:
     gradient = layered.layered(gradient)
     xp = backends.backend_of(gradient.flat).xp
     parts = [array.reshape(chips, -1) for array in gradient]
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         norms = xp.sqrt(sum(xp.square(part, dtype=np.float64).sum(axis=1) for part in parts))
         factors = xp.where(xp.isfinite(norms) & (norms > norm), norm / norms, 1.0).astype(np.float32)
     for part in parts:

@@ -10,7 +10,7 @@ import numpy as np
 from noisysim.chip.chip import Chip
 from noisysim.chip.cost import Cost
 from noisysim.common.plain_arrays import NonFiniteError
-from noisysim.common.types import Doubles, Ints
+from noisysim.common.types import Bools, Doubles, Ints
 from noisysim.compute import backends
 from noisysim.compute.observation import Batch, Observation
 from noisysim.runs import health
@@ -83,15 +83,18 @@ class Divergence:
             xp, take = self._backend.xp, self._backend.take
             present = [array for array in arrays() if array is not None]
             finite = [take(xp.isfinite(array).reshape(self._chip.chips, -1).all(axis=1)) for array in present]
-            self._recorder.fetch()  # of losses that diverged before
-            refused = ~np.all(finite, axis=0)
-            for m in np.flatnonzero(refused).tolist():
-                self.refused.setdefault(m, self._done())
-            self._recorder.mark(refused)
+            self.refuse(~np.all(finite, axis=0))
             if self._recorder.exploded.all():
                 return None
             self.silence(present)
             return call()
+
+    def refuse(self, refused: Bools) -> None:
+        """Note that what some chips were asked with, (chips,), is not finite."""
+        self._recorder.fetch()  # of losses that diverged before
+        for m in np.flatnonzero(refused).tolist():
+            self.refused.setdefault(m, self._done())
+        self._recorder.mark(refused)
 
     def silence(self, arrays: Sequence[Any]) -> None:
         """Set to zero the part of the chips that have diverged, unless there is one chip alone."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from noisysim.chip.chip import Chip
 from noisysim.common.types import Doubles, Ints
 from noisysim.compute import backends
 from noisysim.compute.execution import BLOCK_ROWS
-from noisysim.compute.observation import Drive
+from noisysim.compute.observation import Drive, Observation
 from noisysim.runs.recorder import hits
 from noisysim.tasks.feed import Feed
 
@@ -44,11 +45,15 @@ class Evaluation(NamedTuple):
         if self.chip.network.stages(False)[0].rows < BLOCK_ROWS:  # convolutions
             chunk = min(chunk, 1 << (self.batch_size.bit_length() - 1))
         sums, count = backend.xp.zeros((2, chips)), rows.shape[-1]
+        observed: Sequence[Observation] | None = None
         for first in range(0, count, chunk):
             batch = self.feed.batch(split, rows[..., first : first + chunk])
-            observation = self.chip.passes(batch, [Drive()], first_sample=first)[0]
-            assert observation.loss is not None
-            sums[0] += observation.loss.reshape(chips, -1).sum(axis=1)
-            sums[1] += hits(observation.output, batch.targets, chips) if task.classification else math.nan
-        loss, accuracy = backend.take(sums) / count
-        return loss, accuracy
+            if first + chunk > count:
+                observed = None  # its room does not fit the last, shorter chunk: it is free before that has its own
+            observed = self.chip.passes(batch, [Drive()], observed, first_sample=first)
+            loss = observed[0].loss
+            assert loss is not None
+            sums[0] += loss.reshape(chips, -1).sum(axis=1)
+            sums[1] += hits(observed[0].output, batch.targets, chips) if task.classification else math.nan
+        losses, accuracies = backend.take(sums) / count
+        return losses, accuracies

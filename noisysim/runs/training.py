@@ -15,11 +15,12 @@ from noisysim.chip import chip
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.types import Doubles, Ints
 from noisysim.compute import backends, layered
+from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.learners import LEARNERS, Learner, State
 from noisysim.learners.apart import Apart
-from noisysim.learners.optimizers import Optimizer
+from noisysim.learners.optimizers import OPTIMIZERS, Optimizer
 from noisysim.networks.architecture import with_ends
 from noisysim.runs import chunks, health, loop, noise_check
 from noisysim.runs.clipping import clipped
@@ -218,6 +219,7 @@ class Training:
         if rows not in self._at_once:
             self._at_once[rows] = chunks.samples_at_once(self.config.learner, self.learner_state, rows)
         most = self._at_once[rows]
+        gradient: Layered | Factors | None
         if most < rows and not self.config.diagnostics:
             gradient, first = self._learn_in_chunks(batch, most)
         else:
@@ -232,9 +234,15 @@ class Training:
             return
         self.step += 1
 
-    def _program(self, gradient: Layered) -> None:
+    def _program(self, gradient: Layered | Factors) -> None:
         """Ask the chips for the change that the optimizer makes of a gradient."""
         rate = self.steering.rate(self.epoch)
+        if isinstance(gradient, Factors):
+            optimizer: Any = self.optimizer
+            refused = self.chip.descend(gradient, lambda: optimizer.step(self.optimizer_state, rate))
+            if refused.any():
+                self.divergence.refuse(refused)
+            return
         gradient = clipped(gradient, self.config.clip, self.chips)
         changes, self.optimizer_state = self.optimizer.update(gradient, self.optimizer_state, rate)
         self._gradient = asked = layered.layered(changes)
@@ -254,7 +262,15 @@ class Training:
 
         self.divergence.ask(adapt, lambda: [*first.inputs, *first.activities])
 
-    def _learn(self, batch: Batch) -> tuple[Layered | None, Observation | None]:
+    @cached_property
+    def _factored(self) -> bool:
+        """Whether gradients are applied as factors: where the rule and the optimizer are the package's own."""
+        config = self.config
+        own = type(config.learner) in LEARNERS.values() and type(config.optimizer) in OPTIMIZERS.values()
+        own = own and self.learner is config.learner and config.learner.has_factors
+        return own and self.chip.takes_factors and not config.clip and not config.weight_decay
+
+    def _learn(self, batch: Batch) -> tuple[Layered | Factors | None, Observation | None]:
         """The gradient of an update, and what its first pass observed."""
         drives, observed = self._observe(batch, 0)
         if observed is None:
@@ -267,11 +283,16 @@ class Training:
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
         looks = self._looking.due(self.done)
         before = self.learner_state.aside(self._looking.key(self.done, 0)) if looks else None
-        gradient, self.learner_state = self.learner.update(
-            self.learner_state, observed, oracle=oracle, out=self._gradient
-        )
+        gradient: Layered | Factors | None
+        if self._factored:
+            gradient, self.learner_state = self.learner.factors(self.learner_state, observed, oracle=oracle)
+        else:
+            gradient, self.learner_state = self.learner.update(
+                self.learner_state, observed, oracle=oracle, out=self._gradient
+            )
         if before is not None:
-            self._looking.look(self.done, batch, observed, gradient, before, oracle)
+            seen = gradient.gradient() if isinstance(gradient, Factors) else gradient
+            self._looking.look(self.done, batch, observed, seen, before, oracle)
         return gradient, observed[0]
 
     def _learn_in_chunks(self, batch: Batch, most: int) -> tuple[Layered | None, Observation | None]:
@@ -297,7 +318,7 @@ class Training:
 
     def _observe(self, batch: Batch, first_sample: int) -> tuple[Sequence[Drive], list[Observation] | None]:
         """The drives that the learner wants, and what these passes give; ``None`` if no chip can be driven so."""
-        rows, out = len(batch.inputs), self._observed.get(len(batch.inputs))
+        rows, room = len(batch.inputs), self._observed.pop(len(batch.inputs), None)
         drives = self.learner.drives(self.learner_state, rows)
 
         def pieces() -> list[Any]:
@@ -307,7 +328,7 @@ class Training:
             self.divergence.silence(pieces())
         observed = self._observed[rows] = self.divergence.ask(
             lambda: self.chip.passes(
-                batch, drives, out=out, first_sample=first_sample, training=True, inputs_of="first"
+                batch, drives, out=room, first_sample=first_sample, training=True, inputs_of="first"
             ),
             pieces,
         )
@@ -348,7 +369,8 @@ class Training:
 
     def test(self) -> tuple[Doubles, Doubles]:
         """Mean loss and accuracy of one pass over the test split, (chips,) each."""
-        self._observed.clear()  # the passes of the test need the room
+        while len(self._observed) > 1:  # the passes of the test need the room; `divergence` holds the last
+            del self._observed[next(iter(self._observed))]
         return self._evaluation.means("test", np.arange(self.task.n_test))
 
     def validate(self) -> dict[str, Doubles]:

@@ -15,7 +15,7 @@ import numpy as np
 from noisysim.common.fields import shown, unknown
 from noisysim.common.user_files import Origin
 from noisysim.compute import losses
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import gather
 from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
@@ -199,11 +199,11 @@ class Task:
         """
         data, index = self.split(split), self.index(split, rows)
         inputs, targets = self._arrays(index.shape[0], out)
-        loops, arguments = specialised.gather(), (data.inputs, data.targets, index, self.affine)
+        arguments = (data.inputs, data.targets, index, self.affine)
         if self.classification:
-            outside = loops.with_labels(*arguments, inputs, targets)
+            outside = gather.with_labels(*arguments, inputs, targets)
         else:
-            outside = loops.with_values(*arguments, self.target_affine, inputs, targets)
+            outside = gather.with_values(*arguments, self.target_affine, inputs, targets)
         if outside >= 0:
             raise self.outside(split, index[outside])
         if self.noise is not None and split == "train":

@@ -10,7 +10,7 @@ import numpy as np
 
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.compute import backends, gpu
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import gather
 from noisysim.compute.observation import Batch, Gathered
 from noisysim.tasks.base import Split, Task, whole_number
 
@@ -154,10 +154,11 @@ class Feed:
 
     def _gather_on_gpu(self, data: Split, split: str, index: np.ndarray, copies: int, epoch: int, out: Batch) -> None:
         """On the GPU that has the data."""
+        from noisysim.compute.cuda import specialised
         from noisysim.compute.cuda.kernels.target import launch
 
-        n, task, loops = len(data.inputs), self.task, specialised.gather("cuda")
-        if (outside := specialised.gather().first_outside(index, n)) >= 0:
+        n, task, loops = len(data.inputs), self.task, specialised.gather()
+        if (outside := gather.first_outside(index, n)) >= 0:
             raise task.outside(split, index[outside])
         rows = self._place.put(index % n)
         n_inputs, n_targets = len(index) * task.n_in, len(index) * task.n_out

@@ -9,7 +9,7 @@ import numpy as np
 
 from noisysim.common.types import Floats, Ints
 from noisysim.compute import backends, seeding
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import draws
 
 
 class InputNoise(NamedTuple):
@@ -28,7 +28,7 @@ class InputNoise(NamedTuple):
 
     def add(self, inputs: np.ndarray, rows: np.ndarray, epoch: int) -> None:
         """Add the noise of an epoch to `inputs`, float32 (batch, n_in), which are these rows of the split."""
-        normals, std = specialised.draws().normals, np.float32(self.std)
+        normals, std = draws.normals, np.float32(self.std)
         drawn = np.empty((1, inputs.shape[1]), np.float32)
         for values, row in zip(inputs, rows.tolist(), strict=True):
             normals(drawn, std, row, epoch, 0, *self.key)
@@ -36,10 +36,11 @@ class InputNoise(NamedTuple):
 
     def add_on_gpu(self, inputs: Floats, rows: Ints, epoch: int, chips: int) -> None:
         """The same to inputs of several chips on a GPU, (chips x batch, n_in), each chip's alike."""
+        from noisysim.compute.cuda import specialised
         from noisysim.compute.cuda.kernels.target import launch
 
         elements, std = len(rows) * inputs.shape[1], np.float32(self.std)
-        launch(specialised.gather("cuda").add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
+        launch(specialised.gather().add_noise, elements, inputs, rows, chips, std, epoch, _key_on_gpu(self.key))
 
 
 @cache

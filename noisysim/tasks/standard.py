@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Doubles
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import gather
 
 CHOICES = ("global", "feature", "none")
 IMAGE_CHOICES = ("global", "feature", "unit", "none")
@@ -30,7 +30,7 @@ def _byte_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     total, squares = np.zeros(values.shape[1], object), np.zeros(values.shape[1], object)
     for start in range(0, n, _ROWS):
         part, part_squares = np.zeros((2, values.shape[1]), np.uint32)
-        specialised.gather().add_bytes(values[start : start + _ROWS], part, part_squares)
+        gather.add_bytes(values[start : start + _ROWS], part, part_squares)
         total, squares = total + part.astype(object), squares + part_squares.astype(object)
     return (total / n).astype(np.float64), ((n * squares - total * total) / (n * n)).astype(np.float64)
 

@@ -474,13 +474,13 @@ def test_a_run_that_was_killed_goes_on_looking(learner, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("device", ["ideal", "crossbar"])
 def test_a_learner_never_gets_the_oracle_through_diagnostics(device, monkeypatch):
-    seen, update = [], learners.NP.update
+    seen, estimate = [], learners.NP.estimate
 
-    def nosy(self, state, observations, *, oracle=None, out=None):
+    def nosy(self, state, observations, oracle=None):
         seen.append((state.offers, oracle))
-        return update(self, state, observations, oracle=oracle, out=out)
+        return estimate(self, state, observations, oracle)
 
-    monkeypatch.setattr(learners.NP, "update", nosy)
+    monkeypatch.setattr(learners.NP, "estimate", nosy)
     given = {**GIVEN, "learner": "np"}
     result = noisysim.run(**given, device=device, diagnostics=["angle", "bias:samples=3"], every=2)
     assert len(seen) == 8 + 4 * 3

@@ -179,7 +179,7 @@ def test_pulses_are_the_cpus(name):
     assert name != "pulsed pairs" or counted[4][0] > 0  # pairs set anew
 
 
-def test_pulses_refresh_the_variances_that_the_cpu_refreshes(ageing_bench):
+def test_pulses_refresh_the_variances_of_the_weights_that_move_alone(ageing_bench):
     """Of pairs; of single cells "rpu" and "measured" show it above."""
     settings = {**bench.SPREADS, **bench.FAULTS, **bench.PULSES, "read_noise": 0.05, "tile_rows": 20}
     device = devices.get(ageing_bench, **settings)
@@ -191,7 +191,7 @@ def test_pulses_refresh_the_variances_that_the_cpu_refreshes(ageing_bench):
     moved = taken(arrays, "variances") != before
     sizes = arrays.table[:, layout.N_IN] * arrays.table[:, layout.N_OUT]
     assert 0 < moved[: sizes[0]].sum() <= 3  # three weights of a block of 1024: only they
-    assert moved[sizes[0] :].sum() > 100  # more of one of 155: all
+    assert 0 < moved[sizes[0] :].sum() <= 12  # twelve of one of 155
     compare(device, pulses_of)
 
 

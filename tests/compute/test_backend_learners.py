@@ -15,10 +15,13 @@ from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Observation
 from noisysim.networks.architecture import architecture
 
+import bell
+
 DENSE = architecture([5, 4, 4, 3], "tanh", bias=True)  # two hidden layers: one has a readout of its own
 FLAT = architecture([5, 4, 3], "leaky_relu")
 IMAGES = architecture([(1, 5, 5), conv(3, 2), batch_norm(), pool(2), dropout(0.25), 3], "tanh")
-NETS = {"dense": DENSE, "images": IMAGES}
+FALLING = architecture([(1, 5, 5), conv(3, 2), batch_norm(), pool(2), dropout(0.25), 3], bell.__file__)
+NETS = {"dense": DENSE, "images": IMAGES, "falling": FALLING}
 
 OTHERS = [
     ("np", {"samples": 2, "loss": "batch"}),
@@ -47,7 +50,7 @@ def a_learner(name, settings):
 
 def supported(name, settings, net):
     """A convolution's feedback has no least squares fit by layer."""
-    return not (net is IMAGES and settings.get("fit") == "least_squares" and name == "learned-fa")
+    return not (net is not DENSE and settings.get("fit") == "least_squares" and name == "learned-fa")
 
 
 def f32(values):

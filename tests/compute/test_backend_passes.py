@@ -15,10 +15,10 @@ import pytest
 
 from noisysim import devices
 from noisysim.chip.fabrication import own_fields
-from noisysim.common.source import uses
 from noisysim.compute import layout
+from noisysim.compute.behaviour import Behaviour, ReadFlags
+from noisysim.compute.cpu.loops import draws
 from noisysim.compute.gpu import missing
-from noisysim.compute.jit import specialised
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Call, ReadCells, Standing
 from noisysim.devices import files as device_files
@@ -26,6 +26,7 @@ from noisysim.devices.resolved import resolve
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, pool
 from noisysim.networks.tiling import network
 
+import bell
 import naive
 
 if not missing():
@@ -38,6 +39,10 @@ HERE = Path(__file__).parents[1] / "support"
 
 TIGHT, FEW = 2e-5, 0.02
 IMAGES = [(2, 6, 5), conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2, 1), dropout(0.3), conv(4, 2), 5, 3]
+FALLING = [
+    (2, 6, 5), conv(3, 3, padding=1, activation=bell.__file__), batch_norm(), pool(2, 1), dropout(0.3),
+    conv(4, 2, activation=bell.__file__), pool(2, 1), 3,
+]  # fmt: skip
 DENSE = [7, dense(9, "tanh"), dropout(0.4), dense(6, "relu"), batch_norm(), 5]
 
 
@@ -108,26 +113,12 @@ class Stack:
         self.keys = rng.integers(0, 2**32, (chips, 2), np.uint32)
         self.numbers = {name: np.float64(value) for name, value in device_files.scalars(device).items()}
         self.standing = self.placed()
-        self.passes = gpu.Passes(net, *self.loops(), chips, self.noisy)
+        behaviour = Behaviour(self.hooks, self.own, device_files.scalars(device), self.spreads)
+        flags = ReadFlags(self.noisy, self.compensated, scaled, "cell_std" in self.own, self.paired)
+        self.passes = gpu.Passes(net, behaviour, flags, chips)
 
     def normal(self, *shape):
         return self.rng.standard_normal(shape).astype(np.float32)
-
-    def loops(self):
-        hooks, own = self.hooks, self.own
-        constants = {
-            **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
-            "COMPENSATED": self.compensated, "SCALED": self.scaled, "PAIRED": self.paired,
-            **{f"OWN_{part.upper()}S": bool(self.spreads[part]) for part in ("row", "column", "cell")},
-            "USES_NORMAL": self.noisy and uses(hooks["readout"], "z"),
-            "USES_UNIFORM": self.noisy and uses(hooks["readout"], "u"),
-            "CELL_NORMAL": self.noisy and uses(hooks["read_cell"], "z"),
-            "CELL_UNIFORM": self.noisy and uses(hooks["read_cell"], "u"),
-        }  # fmt: skip
-        spreads, kinds = {part: list(fields) for part, fields in self.spreads.items()}, self.net.kinds
-        loops = specialised.for_device("passes", self.device._fields, hooks, spreads, constants, kinds, "cuda")
-        given = device_files.scalars(self.device)
-        return loops, loops.Numbers(*(given.get(field, np.float32(0)) for field in loops.Numbers._fields))
 
     def placed(self):
         """What a backend gets: what belongs to a layer or a tile of all chips lies together."""
@@ -188,17 +179,16 @@ class Stack:
     def hidden(self, seen, p, layer, m):
         """What a layer gives to the next, (batch, positions after pooling, units)."""
         g, block, units = self.net.geometry()[layer], self.net.blocks[layer], self.net.units[layer]
-        a = self.rows_of(seen[p].activities[layer], m).reshape(self.batch, *block.grid, units)
-        if block.pool:
-            size, step = block.pool.size, block.pool.stride or block.pool.size
-            at = [(i * step, j * step) for i in range(block.pooled[0]) for j in range(block.pooled[1])]
-            a = np.stack([a[:, i : i + size, j : j + size].max(axis=(1, 2)) for i, j in at], axis=1)
-        a = a.reshape(self.batch, -1, units)
+        a = self.rows_of(seen[p].activities[layer], m).reshape(self.batch, -1, units)
         if block.norm:
             at = self.chips * g[layout.NORM_AT] + m * units
             shift, scale = take(self.standing.norms)[:, at : at + units].astype(float)
             a = (a - shift) * scale
         y = naive.activate(block.activation.name, a)
+        if block.pool:
+            size, step, y = block.pool.size, block.pool.stride or block.pool.size, y.reshape(-1, *block.grid, units)
+            at = [(i * step, j * step) for i in range(block.pooled[0]) for j in range(block.pooled[1])]
+            y = np.stack([y[:, i : i + size, j : j + size].max(axis=(1, 2)) for i, j in at], axis=1)
         masks, extra = self.observed.layer_masks, self.added.get((p, layout.ON_OUTPUT, layer))
         if len(masks) and masks[layer] is not None:
             y = y * self.rows_of(take(masks[layer]), m).reshape(y.shape)
@@ -244,7 +234,7 @@ class Stack:
         return np.full(len(rows), fixed) if fixed > 0 else np.abs(rows).max(axis=1)
 
     def draw(self, kind, n, m, sample, layer, k, p, base=0):
-        draws, padded = specialised.draws(), 4 * -(-n // 4)
+        padded = 4 * -(-n // 4)
         out, bits = np.zeros(padded, np.float32), np.zeros(padded, np.uint32)
         fill = (
             draws.fill_normals_from if kind in (layout.NORMAL_STREAM, layout.CELL_STREAM) else draws.fill_uniforms_from
@@ -429,7 +419,7 @@ def test_drives(name, digital):
     stack.check(stack.forward(stack.drives(), 3, digital=digital, first_sample=5))
 
 
-@pytest.mark.parametrize(("layers", "chips"), [(IMAGES, 1), (IMAGES, 2), (DENSE, 2)])
+@pytest.mark.parametrize(("layers", "chips"), [(IMAGES, 1), (IMAGES, 2), (FALLING, 1), (FALLING, 2), (DENSE, 2)])
 @pytest.mark.parametrize("name", ["ideal", "tiles", "scaled"])
 def test_what_lies_between_layers(name, layers, chips):
     """Convolution, pooling, batch norm, dropout, decorrelation."""

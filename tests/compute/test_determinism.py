@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -19,13 +18,13 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from noisysim import Chip, devices, learners
+from noisysim import Chip, learners
 from noisysim.chip.chip import restore, snapshot
 from noisysim.compute import execution, losses
-from noisysim.compute.cpu import compilers
-from noisysim.compute.jit import build, specialised
+from noisysim.compute.cpu import bring
 from noisysim.compute.observation import Batch, Drive
 from noisysim.learners import optimizers
+from noisysim.networks import activations
 
 import cell_device as bench
 
@@ -239,14 +238,15 @@ def environment(**settings):
 
 
 def signatures():
-    """How many compiled versions there are of every compiled function of the package."""
+    """How many compiled versions there are of every compiled function of the package, and of every row."""
     found = {}
     for name, module in list(sys.modules.items()):
         if name.startswith("noisysim"):
             for value in list(vars(module).values()):
                 if isinstance(value, numba.core.registry.CPUDispatcher):
                     found[id(value)] = (value.__name__, len(value.signatures))
-    return found
+    rows = {name: (name, len(row.signatures)) for name, row in bring._rows.items()}
+    return {**found, **rows}
 
 
 def recompiled():
@@ -276,22 +276,27 @@ def test_a_second_update_compiles_nothing():
 def test_another_chip_of_the_same_kind_compiles_nothing():
     run = Run("anp", "crossbar", (6, 9, 4))
     run.step(batch((6, 9, 4), 6))
-    before = signatures()
-    device = "crossbar:adc_bits=4,tile_rows=3,read_noise=0,line_noise=0.1,levels=0,program_noise=1"
-    other = Run("anp", device, (8, 5, 5, 2))
-    other.step(batch((8, 5, 5, 2), 6))
+    before, settings = signatures(), "adc_bits=4,tile_rows=3,line_noise=0.1,levels=0,program_noise=1"
+    Run("anp", f"crossbar:read_noise=0.03,{settings}", (8, 5, 5, 2)).step(batch((8, 5, 5, 2), 6))
     assert signatures() == before
+    Run("anp", f"crossbar:read_noise=0,{settings}", (8, 5, 5, 2)).step(batch((8, 5, 5, 2), 6))
+    after = signatures()
+    assert [after[k][0].split("-")[0] for k in after if after[k] != before.get(k)] == ["noisysim_digitised"]  # a row
 
 
-def test_devices_whose_lines_differ_share_their_loops_whatever_it_is_that_differs():
+def test_devices_whose_lines_differ_share_their_rows_whatever_it_is_that_differs():
+    def rows(device):
+        Chip((6, 4), device, seed=1).forward(batch((6, 4), 2))
+        return set(bring._rows)
+
     spreads = (
         "dac_gain_spread=0.1",
         "dac_offset_spread=0.1",
         "dac_offset_spread=0.02,dac_curve=0.5,dac_curve_spread=0.1",
     )
-    loops = [Chip((6, 4), f"crossbar:{some},adc_gain_spread=0.1", seed=1)._hidden.compiled._loops for some in spreads]
-    assert loops[0] is loops[1] is loops[2]
-    assert loops[0] is not Chip((6, 4), "crossbar", seed=1)._hidden.compiled._loops
+    first, second, third = (rows(f"crossbar:{some},adc_gain_spread=0.1") for some in spreads)
+    assert first == second == third
+    assert rows("crossbar:dac_offset_spread=0.02,temperature=310") == first  # nothing but numbers
 
 
 # --- hooks and the cache of compiled code ---------------------------------------------------------------------------
@@ -307,64 +312,63 @@ def activation(a, shift=SHIFT):
 """
 
 
-def kernels_of(folder, source):
-    """The loops with an activation function from a file of the user's."""
+def row_of(folder, source):
+    """The row that multiplies by a function from a file of the user's."""
     path = folder / f"hook_{abs(hash(source))}.py"
     path.write_text(source)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return slopes_of(module.activation, compilers.jit)
+    return row_with(module.activation)
 
 
-def slopes_of(activation, jit):
-    """The loops over slopes, with this activation function."""
-    parts = build.Parts({"activation": activation})
-    return build.load("cpu/loops/slopes", parts, build.Compilers("cpu/loops", jit, jit))
+def row_with(function):
+    return bring.slope(activations.Activation("own", function, function))
 
 
-def activated(kernels):
-    a, out = np.array([1.0, -2.0], np.float32), np.empty(2, np.float32)
-    kernels.activate_all(a, out)
+def values(row):
+    out = np.ones(2, np.float32)
+    row(out, np.array([1.0, -2.0], np.float32))
     return out.tolist()
 
 
 @pytest.mark.pythons
-def test_hooks_make_modules_by_their_source(tmp_path, monkeypatch):
+def test_hooks_make_rows_by_their_source(tmp_path, monkeypatch):
     monkeypatch.setenv("NOISYSIM_CACHE", str(tmp_path / "cache"))
-    first = kernels_of(tmp_path, HOOK)
-    assert activated(first) == [3.0, -3.0]
-    assert kernels_of(tmp_path, HOOK) is first
+    first = row_of(tmp_path, HOOK)
+    assert values(first) == [3.0, -3.0]
+    assert row_of(tmp_path, HOOK) is first
     edits = {
         "the hook": (HOOK.replace("+ shift", "+ 3 * shift"), [5.0, -1.0]),
         "a function it calls": (HOOK.replace("a * GAIN", "a * GAIN * GAIN"), [5.0, -7.0]),
         "a constant": (HOOK.replace("2.0", "3.0"), [4.0, -5.0]),
         "a default": (HOOK.replace("2.0, 1", "2.0, 5"), [7.0, 1.0]),
     }
-    names = {first.__name__}
+    before = len(bring._rows)
     for what, (source, expected) in edits.items():
-        edited = kernels_of(tmp_path, source)
-        assert activated(edited) == expected, what
-        names.add(edited.__name__)
-    assert len(names) == 1 + len(edits)
+        assert values(row_of(tmp_path, source)) == expected, what
+    assert len(bring._rows) == before + len(edits)
 
 
 def test_a_hook_that_shares_its_name_with_what_it_calls():
     # np.tanh inside a function called tanh: an attribute's name is no global of the function
-    own: dict = {"cell": {}, "row": {}, "column": {}}
-    assert specialised.for_device("passes", [], devices.hooks(devices.get("ideal")), own, {}, ["tanh"])
+    np.testing.assert_allclose(values(bring.slope(activations.get("tanh"))), 1 - np.tanh([1, -2]) ** 2, rtol=1e-6)
 
 
-def test_threads_that_need_the_same_loops_at_once_never_find_half_of_them(tmp_path, monkeypatch):
+def test_threads_that_need_the_same_row_at_once_get_one(tmp_path, monkeypatch):
+    """Of two, the one that is dropped would take the machine code along whose address another thread has."""
     monkeypatch.setenv("NOISYSIM_CACHE", str(tmp_path))
+    compiled, meet = bring.scalar, threading.Barrier(4)
 
-    def slowly(function):
-        time.sleep(0.3)  # the module is registered by now, and not whole
-        return numba.njit(**build.OPTIONS)(function)
+    def together(function, **named):
+        meet.wait(30)  # no thread has put a row there yet
+        return compiled(function, **named)
 
+    monkeypatch.setattr(bring, "scalar", together)
     with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda _: slopes_of(abs_of, slowly), range(4))
-        assert all(module.activation(-2.0) == 2.0 for module in made)
+        made = list(pool.map(lambda _: row_with(abs_of), range(4)))
+    assert all(row is made[0] for row in made)
+    assert values(made[0]) == [1.0, 2.0]
 
 
 def abs_of(a):
@@ -376,14 +380,11 @@ PROCESS = """
     sys.path.insert(0, {folder!r})
     import numpy as np
     import hook
-    from noisysim.compute.cpu.compilers import jit
-    from noisysim.compute.jit import build
-    parts, compilers = build.Parts({{"activation": hook.activation}}), build.Compilers("cpu/loops", jit, jit)
-    kernels = build.load("cpu/loops/slopes", parts, compilers)
-    out = np.empty(2, np.float32)
-    kernels.activate_all(np.array([1.0, -2.0], np.float32), out)
-    stats = kernels.activate_all.stats
-    print(out.tolist(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+    from noisysim.compute.cpu import bring
+    from noisysim.networks.activations import Activation
+    row, out = bring.slope(Activation("own", hook.activation, hook.activation)), np.ones(2, np.float32)
+    row(out, np.array([1.0, -2.0], np.float32))
+    print(out.tolist(), sum(row.stats.cache_hits.values()), sum(row.stats.cache_misses.values()))
 """
 
 

@@ -132,11 +132,11 @@ def cases(folder):
     bench = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location("bench", CELL_DEVICE))
     spec.loader.exec_module(bench)
 
-    def live(device, form=True, scaling="fixed", **settings):
+    def live(device, form=True, scaling="fixed", seed=0, **settings):
         """All that a chip can be asked for."""
         device, rows = devices.get(device, **settings), 4
         net = [x.shape[1:], *IMAGES, 3]
-        chip = Chip(net, device, decorrelate=form, bias=True, backend="cuda", weight_scaling=scaling)
+        chip = Chip(net, device, decorrelate=form, bias=True, backend="cuda", weight_scaling=scaling, seed=seed)
 
         def draws(shapes):
             return [place.put(rng.standard_normal(shape).astype(np.float32)) for shape in shapes]
@@ -154,6 +154,11 @@ def cases(folder):
         chip.decorrelate(seen[0].inputs, 0.01)
         if "targets" in chip.offers:
             chip.normalise()
+
+    def apart(device):
+        """A write to chips that are counted apart."""
+        chip = Chip([6, 5, 3], device, seed=[1, 2], chips=2, backend="cuda")
+        chip.program([place.put(np.zeros((2 * n_out, n_in), np.float32)) for n_out, n_in in chip.network.shapes])
 
     def train(task=(x, labels), **settings):
         """A run."""
@@ -175,6 +180,8 @@ def cases(folder):
     found["values"] = train, (flat, values), {"layers": [5], "diagnostics": ["angle"], "chips": 1}
     found["scales, turned updates"] = live, "crossbar", {"form": "updates", "scaling": "column"}
     found["scales, compensated weights"] = live, "crossbar", {"form": "compensated", "scaling": "array"}
+    found["one chip, counted apart"] = live, "crossbar", {"seed": [1]}
+    found["seeds of their own"] = apart, "crossbar", {}
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
     noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))
     found["noise"] = train, noisy, {"layers": [5]}

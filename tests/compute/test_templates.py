@@ -1,40 +1,47 @@
-"""What loops are made of: a shared rule is one text for all loops; any edit gives other machine code."""
+"""What kernels are made of: a shared rule is one text for all of them; any edit gives other machine code.
 
+On a GPU, or in Numba's simulator: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu.
+"""
+
+import re
 import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from noisysim import devices
-from noisysim.compute.jit import build, specialised, templates
-from noisysim.compute.jit.specialised import OF
+from noisysim.compute import behaviour as behaviours
+from noisysim.compute.behaviour import Behaviour
+from noisysim.compute.gpu import missing
 
-OWN: dict = {"cell": {}, "row": {}, "column": {}}
+if not missing():
+    from noisysim.compute.cuda import build, specialised, templates
+
+pytestmark = pytest.mark.gpu
 SOURCES = {
     "passes": [
-        "rules/ranges", "rules/device", "rules/flags", "rules/marks", "layout", "cpu/loops/draws", "cpu/loops/driving",
-        "cpu/loops/line_reads", "cpu/loops/rows", "jit/compiling", "jit/cache",
+        "rules/ranges", "rules/device", "rules/flags", "layout", "cuda/kernels/draws", "cuda/kernels/names",
+        "cuda/kernels/target",
     ],
     "cells": [
-        "rules/cells", "rules/device", "rules/flags", "cpu/loops/cell_writes", "cpu/loops/cell_pulses",
-        "cpu/loops/cell_ageing", "cpu/loops/cell_weights", "cpu/loops/cell_places",
+        "rules/cells", "rules/device", "rules/flags", "layout", "cuda/kernels/cell_writes", "cuda/kernels/cell_ageing",
+        "cuda/kernels/cell_weights", "cuda/kernels/cell_places",
     ],
 }  # fmt: skip
-"""Sources that the loops depend on: some of many."""
-RULES = {"rules/ranges", "rules/device", "rules/cells"}
+"""Sources that the kernels depend on: some of many."""
+ALL = {"rules/ranges", "rules/device", "rules/cells"}
 OF_RULES = {
-    "rules/ranges": {"rules/ranges"}, "rules/cells": {"rules/cells"}, "rules/device": {"rules/device", "rules/cells"},
-    "rules/flags": {"rules/cells"}, "layout": {"rules/ranges"},
-    "rules/marks": RULES, "jit/compiling": RULES, "jit/cache": RULES,
+    "rules/ranges": {"rules/ranges"}, "rules/cells": {"rules/cells"}, "rules/device": {"rules/device"},
+    "rules/flags": {"rules/device"}, "layout": {"rules/ranges"}, "cuda/kernels/names": ALL, "cuda/kernels/target": ALL,
 }  # fmt: skip
-"""Source -> the rules that depend on it, of those that loops take: the last ones are how all are compiled."""
+"""Source -> the rules that depend on it, of those that kernels take: the last ones are how all are compiled."""
 
 
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
-    """A copy of `noisysim.compute` that loops are made of instead, to be edited."""
+    """A copy of `noisysim.compute` that kernels are made of instead, to be edited."""
     folder = tmp_path / "compute"
     shutil.copytree(templates.COMPUTE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(templates, "COMPUTE", folder)
@@ -44,14 +51,20 @@ def sources(tmp_path, monkeypatch):
     templates.read.cache_clear()
 
 
-def loops(which):
-    """The loops of the ideal device, made from the sources as they are now."""
+def behaviour_of(name):
+    device = devices.get(name)
+    own: dict = {"cell": {}, "row": {}, "column": {}}
+    return Behaviour(devices.hooks(device), devices.own_hooks(device), {}, own)
+
+
+def kernels(which, device="ideal"):
+    """The kernels of a device, made from the sources as they are now."""
     templates.read.cache_clear()
-    return specialised.for_device(which, [], devices.hooks(devices.get("ideal")), OWN, {}, ["linear"])
+    return specialised.for_device(which, behaviour_of(device), {}, ["linear"])
 
 
 def linked_rules(module):
-    """Template -> name of each module of rules that a module of loops takes functions from."""
+    """Template -> name of each module of rules that a module of kernels takes functions from."""
     found, pending, seen = {}, [module.__name__], set()
     while pending:
         name = pending.pop()
@@ -71,27 +84,25 @@ def edit(path, old="", new="\n# edited\n"):
     path.write_text(text.replace(old, new, 1) if old else text + new)
 
 
-def followed(which_loops):
-    """The ranges of three converters: saturated, idle, and neither."""
-    ranges = np.full((1, 3), 8, np.float32)
-    which_loops.follow_peaks(ranges, np.array([[8.0, 1.0, 6.0]], np.float32))
-    return ranges[0].tolist()
+def widened(module):
+    """The range of a converter that is saturated."""
+    return getattr(module.followed, "py_func", module.followed)(8.0, 8.0)
 
 
-def test_a_shared_rule_that_is_edited_gives_other_machine_code(sources):
-    before = loops("passes")
-    assert followed(before) == [10.0, np.float32(8) * np.float32(0.99), 8.0]
-    assert loops("passes") is before
+def test_a_shared_rule_that_is_edited_gives_other_kernels(sources):
+    before = kernels("passes")
+    assert widened(before) == 10.0
+    assert kernels("passes") is before
     edit(sources / "rules" / "ranges.py", "np.float32(1.25)", "np.float32(1.5)")
-    assert followed(loops("passes")) == [12.0, np.float32(8) * np.float32(0.99), 8.0]
+    assert widened(kernels("passes")) == 12.0
 
 
 @pytest.mark.parametrize(("which", "source"), [(which, name) for which, names in SOURCES.items() for name in names])
-def test_loops_and_their_rules_depend_on_every_source(which, source, sources):
-    before = loops(which)
-    assert loops(which).__name__ == before.__name__
+def test_kernels_and_their_rules_depend_on_every_source(which, source, sources):
+    before = kernels(which)
+    assert kernels(which).__name__ == before.__name__
     edit(sources / f"{source}.py")
-    after = loops(which)
+    after = kernels(which)
     assert after.__name__ != before.__name__
     rules, rules_now = linked_rules(before), linked_rules(after)
     assert len(rules) > 1
@@ -100,21 +111,21 @@ def test_loops_and_their_rules_depend_on_every_source(which, source, sources):
 
 
 def test_modules_that_are_there_are_found_without_a_second_look_at_what_they_share(monkeypatch):
-    """Each template, and each function of a device, once: a new chip needs both loops."""
+    """Each template, and each function of a device, once: a new chip needs both."""
     seen = Counter()
-    hooks = devices.hooks(devices.get("pcm"))
+    pcm = behaviour_of("pcm")
 
     def load(which):
-        return specialised.for_device(which, ["g_max"], hooks, OWN, {}, ["tanh"])
+        return specialised.for_device(which, pcm, {}, ["tanh"])
 
-    before = [load(which) for which in OF]
+    before = [load(which) for which in specialised.OF]
     named_in, fingerprint = build.Parts.named_in, build.fingerprint
     monkeypatch.setattr(build.Parts, "named_in", lambda parts, what: seen.update([what]) or named_in(parts, what))
     monkeypatch.setattr(build, "fingerprint", lambda function: seen.update([function]) or fingerprint(function))
-    for which, module in zip(OF, before, strict=True):
+    for which, module in zip(specialised.OF, before, strict=True):
         seen.clear()
         assert load(which) is module
-        assert hooks[OF[which][0]] in seen
+        assert pcm.hooks[specialised.OF[which][0]] in seen
         assert set(seen.values()) == {1}
 
 
@@ -130,26 +141,25 @@ def test_imports_that_hide_what_a_template_depends_on_are_refused(statement, sou
     with pytest.raises(
         ValueError, match=r"rules/ranges\.py:\d+: '.*import .*write 'from noisysim\.compute\.MODULE import"
     ):
-        loops("passes")
+        kernels("passes")
 
 
-def test_loops_do_not_depend_on_rules_that_they_do_not_take(sources):
-    before = loops("passes").__name__
+def test_kernels_do_not_depend_on_rules_that_they_do_not_take(sources):
+    before = kernels("passes").__name__
     edit(sources / "rules" / "cells.py")
-    assert loops("passes").__name__ == before
+    assert kernels("passes").__name__ == before
 
 
 def test_both_backends_take_the_same_rules():
-    """Of cells and ranges: what the CPU's loops import from the rules, CUDA's kernels import too."""
-
-    def rules(folder):
-        names = set()
-        for path in sorted((templates.COMPUTE / folder).glob("*.py")):
-            for link in templates.read(f"{folder}/{path.stem}").links:
-                if link.template in ("rules/cells", "rules/ranges"):
-                    names.add(link.name)
-        return names
-
-    on_cpu, on_gpu = rules("cpu/loops"), rules("cuda/kernels")
-    assert {"goal_of", "retargeted", "needs_reset", "followed"} <= on_cpu
-    assert on_cpu == on_gpu
+    """Of cells and ranges: what the CPU's loops take from the rules, CUDA's kernels take too."""
+    compute, taken = Path(behaviours.__file__).parent, {}
+    for folder in ("cpu/loops", "cuda/kernels"):
+        texts = "\n".join(path.read_text() for path in sorted((compute / folder).glob("*.py")))
+        taken[folder] = {
+            name
+            for rules in ("cells", "ranges")
+            for name in re.findall(r"^def (\w+)", (compute / "rules" / f"{rules}.py").read_text(), re.MULTILINE)
+            if re.search(rf"\b{name}\b", texts)
+        }
+    assert {"goal_of", "retargeted", "needs_reset", "followed"} <= taken["cpu/loops"]
+    assert taken["cpu/loops"] == taken["cuda/kernels"]

@@ -21,9 +21,10 @@ import noisysim
 from noisysim import cli, devices
 from noisysim.common import source
 from noisysim.common.plain_functions import fingerprint
-from noisysim.common.source import SOURCE, attributes, uses
+from noisysim.common.source import SOURCE, attributes, dependencies, uses
 from noisysim.common.user_files import MissingFileError
-from noisysim.compute.jit import build, compile_errors
+from noisysim.compute.jit import compile_errors
+from noisysim.compute.jit.scalars import specialise
 from noisysim.devices import DeviceError
 from noisysim.devices import files as device_files
 from noisysim.runs import config, storage
@@ -411,7 +412,7 @@ def test_a_local_name_is_no_global_of_the_same_name():
     text = "def drift(g, t, d):\n    drift = d.drift\n    return g * drift\n"
     space = {"__name__": "made", SOURCE: text}
     exec(text, space)
-    assert build.dependencies(space["drift"]) == {}
+    assert dependencies(space["drift"]) == {}
 
 
 @pytest.mark.pythons
@@ -422,7 +423,7 @@ def test_a_function_that_calls_itself_is_refused():
     space = {"__name__": "made"}
     exec("def f(x):\n    return g(x)\ndef g(x):\n    return f(x)\n", space)
     with pytest.raises(ValueError, match="f calls itself"):
-        build.specialise(space["f"], jit)
+        specialise(space["f"], jit)
 
 
 # --- mistakes -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from scipy import integrate, optimize, stats
 
 from noisysim import devices
 from noisysim.common.fields import declared
-from noisysim.compute.jit import build
+from noisysim.compute.jit.scalars import specialise
 from noisysim.devices import files as device_files
 from noisysim.devices.models import measured
 from noisysim.devices.physics import ageing, converters, laws, reads, telegraph, writes
@@ -60,7 +60,7 @@ def compiled(function):
     jit = numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
     names = function.__code__.co_varnames[: function.__code__.co_argcount - 1]
     given = ", ".join(f"{n}[j]" for n in names)
-    space = {"scalar": build.specialise(function, jit), "np": np}
+    space = {"scalar": specialise(function, jit), "np": np}
     exec(f"def loop(out, {', '.join(names)}, d):\n for j in range(out.size):\n  out[j] = scalar({given}, d)", space)
     return numba.njit(error_model="numpy", fastmath={"contract"})(space["loop"])
 
@@ -349,7 +349,7 @@ def test_rare_jumps_are_as_rare_as_they_should_be():
 
 def chain(count, dt, seed, device):
     """States of one cell at `count` reads, dt apart."""
-    jump, d = build.specialise(telegraph.jump, numba.njit(error_model="numpy")), numbers(device)
+    jump, d = specialise(telegraph.jump, numba.njit(error_model="numpy")), numbers(device)
 
     @numba.njit
     def walk(u, t, d):

@@ -1078,19 +1078,22 @@ def test_a_row_of_subnormal_inputs_counts_as_zeros():
         assert np.isfinite(chip.forward(np.ones((4, 3), np.float32)).output).all()
 
 
-def test_a_run_whose_update_is_no_number_has_diverged(monkeypatch):
+@pytest.mark.parametrize("way", ["update", "factors"])
+def test_a_run_whose_update_is_no_number_has_diverged(way, monkeypatch):
     """Alone it ends; of several chips, and of several seeds, the others go on as if nothing had been."""
 
     def spoil(self, state, observations, **options):
-        gradient, state = update(self, state, observations, **options)
+        found, state = plain(self, state, observations, **options)
         if state.step == 5:
-            gradient[0].reshape(state.chips, -1)[state.chips - 1, 3] = NAN
-        return gradient, state
+            spoiled = found[0] if way == "update" else found.terms[0].factors
+            spoiled.reshape(state.chips, -1)[state.chips - 1, 3] = NAN
+        return found, state
 
     options = {"layers": [5], "epochs": 2, "batch_size": 8, "learner": "danp:sigma=0.1", "progress": False}
+    options |= {"clip": 1e9} if way == "update" else {}  # what clips takes arrays
     whole = noisysim.run((X, Y), chips=2, **options)
-    update = learners.DANP.update
-    monkeypatch.setattr(learners.DANP, "update", spoil)
+    plain = getattr(learners.DANP, way)
+    monkeypatch.setattr(learners.DANP, way, spoil)
     alone = noisysim.run((X, Y), **options)
     assert alone.status == "diverged"
     assert alone.warnings[0] == "update 5 asked for NaN or infinite values, and was not made"

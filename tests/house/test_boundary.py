@@ -1,6 +1,7 @@
 """Who may know what: the layering of the imports, the memory of observations, and what a chip shows of itself."""
 
 import ast
+import functools
 import gc
 import graphlib
 import inspect
@@ -44,7 +45,7 @@ ALLOWED = {
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
         ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
-         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
+         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends", "compute.factors",
          "compute.layered", "compute.losses", "compute.observation", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),
@@ -449,6 +450,20 @@ def masked(array):
 
 
 def hidden_values(chip):
+    """Every weight, target and conductance of a chip, `masked`, but for those that any chip of the device has.
+
+    Such as the conductance of a cell that holds nothing: it is the device's number, of which all memory may be full.
+    """
+    return np.setdiff1d(every_value(chip), common_values(_kind(chip.device)))
+
+
+@functools.cache
+def common_values(kind):
+    """What two chips of other seeds have both."""
+    return np.intersect1d(*(every_value(a_chip(KINDS[kind], seed)) for seed in (SEED + 101, SEED + 202)))
+
+
+def every_value(chip):
     """Every weight, target and conductance of a chip, `masked`."""
     held = chip._hidden.arrays
     wanted = held.wanted_weights() if held.knows_targets else []

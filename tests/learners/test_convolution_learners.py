@@ -87,7 +87,7 @@ def random_network(net, rng, bias, rotated=True):
 NETS = {
     "leaky-tanh": deep("leaky_relu", "tanh"), "sigmoid-tanh": deep("sigmoid", "tanh"),
     "tanh-linear": deep("tanh", "linear"), "relu-leaky": deep("relu", "leaky_relu"), "strided": strided("tanh"),
-    "bare": bare(),
+    "bare": bare(), "bell-tanh": deep("bell", "tanh"), "bell-strided": strided("bell"),
 }  # fmt: skip
 CASES = [(*item, bias, rotated) for item in NETS.items() for bias, rotated in ((False, False), (True, True))]
 
@@ -190,7 +190,11 @@ def hand_built(net, batch, passes, rng, bias=False, plain=False, loss="cce", tar
 
 
 MIXED = deep("leaky_relu", "tanh")
-SHAPES = [(deep("tanh", "leaky_relu"), 1), (MIXED, 3), (strided("sigmoid"), 13), (bare(), BLOCK_ROWS + 44)]
+FALLING = deep("bell", "bell")
+SHAPES = [
+    (deep("tanh", "leaky_relu"), 1), (MIXED, 3), (strided("sigmoid"), 13), (bare(), BLOCK_ROWS + 44),
+    (FALLING, 1), (FALLING, 5), (strided("bell"), 13),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -261,6 +265,9 @@ ON_CHIPS = [
     (bare(), 7, "ideal", "mse"),
     (strided(), 13, "ideal", "cce"),
     (deep(), 60, "crossbar", "cce"),  # whose converters give equal lines
+    (FALLING, 1, "ideal", "cce"),
+    (FALLING, 13, "ideal", "mse"),
+    (strided("bell"), 60, "crossbar", "cce"),
 ]
 
 
@@ -310,10 +317,12 @@ def test_an_oracles_tangent(net, batch, device, loss, kind):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_programmed_step_along_the_gradient_changes_a_chips_loss_as_the_gradient_says(training):
-    net = smooth(pooled=False)  # a step that moves a maximum to another line finds another slope
+@pytest.mark.parametrize(  # a step that moves a maximum to another line finds another slope: few windows
+    ("net", "batch"), [(smooth(pooled=False), 40), (smooth(activation="tanh"), 3), (smooth(activation="bell"), 3)]
+)
+def test_a_programmed_step_along_the_gradient_changes_a_chips_loss_as_the_gradient_says(training, net, batch):
     chip, rng = a_chip(net)
-    data = batch_for(rng, net, 40)
+    data = batch_for(rng, net, batch)
 
     def observed():
         return chip.passes(data, [Drive()], training=training)[0]
@@ -500,9 +509,10 @@ def test_rule_in_a_deep_network(name, settings, batch):
         updated(learner, state, twin, batch, rng, loss=loss, plain=batch == 1)
 
 
+@pytest.mark.parametrize("activation", ["leaky_relu", "bell"])
 @pytest.mark.parametrize(("name", "settings"), VARIANTS.values(), ids=VARIANTS)
-def test_rule_in_a_strided_network(name, settings):
-    net, rng = strided(), np.random.default_rng(2)
+def test_rule_in_a_strided_network(name, settings, activation):
+    net, rng = strided(activation), np.random.default_rng(2)
     learner, state, twin = pair(name, settings, net)
     for _ in range(2):
         updated(learner, state, twin, 13, rng)
@@ -576,10 +586,11 @@ def test_rule_on_a_noisy_chip_that_learns(name, settings):
         chip.track(observations[0].activities)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "bell"])
 @pytest.mark.parametrize(("name", "settings"), FOLDING.values(), ids=FOLDING)
-def test_updates_on_an_exact_chip_are_the_definitions_from_end_to_end(name, settings):
+def test_updates_on_an_exact_chip_are_the_definitions_from_end_to_end(name, settings, activation):
     """Drives, masks, passes, signals and memory, two updates in a row: the definition makes its passes itself."""
-    net, batch, seed = deep("tanh", "tanh"), 4, 1
+    net, batch, seed = deep(activation, activation), 4, 1
     chip, rng = a_chip(net, seed=seed)
     # far above float32's grain, so that float64 can be compared
     learner, state, twin = pair(name, {**settings, "sigma": 0.5}, net, chip.offers)

@@ -190,6 +190,8 @@ CASES = [  # network, batch, bias, decorrelated, inject, training
     (deep(), 11, True, False, "digital", True),
     (deep(), 3, False, True, "digital", False),
     (strided(), 11, True, True, "line", True),
+    (deep("bell", "bell"), 5, True, True, "line", True),
+    (strided("bell"), 11, False, False, "digital", True),
 ]
 
 

@@ -119,6 +119,8 @@ def activate(name, a):
         return np.tanh(a)
     if name == "sigmoid":
         return 1 / (1 + np.exp(-a))
+    if name == "bell":  # no part of the project: it falls where a > 0
+        return np.exp(-(a**2))
     raise ValueError(name)
 
 
@@ -134,6 +136,8 @@ def slope(name, a):
         return 1 - np.tanh(a) ** 2
     if name == "sigmoid":
         return activate(name, a) * (1 - activate(name, a))
+    if name == "bell":
+        return -2 * a * activate(name, a)
     raise ValueError(name)
 
 
@@ -158,9 +162,8 @@ def error(name, y, t):
 
 # --- layers: a product at one position or many, and the block that makes hidden outputs of its lines ---------------
 
-# A layer's lines a become hidden outputs y = mask f((max a - shift) scale): batch norm, the activation, max pooling,
-# dropout. As f rises and scales are positive, the largest output of a window is that of the largest line; of equal ones
-# the first counts. Images are (height, width, channels), read row by row.
+# A layer's lines a become hidden outputs y = mask max f((a - shift) scale): batch norm, the activation, max pooling,
+# dropout. Of equal outputs of a window the first counts. Images are (height, width, channels), read row by row.
 
 
 def dense(activation="linear", norm=None, of_batch=False, mask=None):
@@ -224,7 +227,8 @@ def fold(layer, parts):
 
 
 def kept(layer, a):
-    """Positions of the lines that max pooling lets through, (batch, positions left, channels)."""
+    """Positions of the lines whose outputs max pooling lets through, (batch, positions left, channels)."""
+    y = activate(layer.activation, normed(layer, a))
     height, width, _ = layer.image
     down, across = (
         len(range(0, n + 2 * layer.padding - layer.kernel + 1, layer.stride)) for n in (height, width)
@@ -233,7 +237,7 @@ def kept(layer, a):
     grid, found = np.arange(down * across).reshape(down, across), []
     for i, j in windows(down, across, size, stride):
         inside = grid[i : i + size, j : j + size].ravel()
-        found.append(inside[np.argmax(a[:, inside], axis=1)])
+        found.append(inside[np.argmax(y[:, inside], axis=1)])
     return np.stack(found, axis=1)
 
 
@@ -247,19 +251,19 @@ def masked(layer, y):
     return y if layer.mask is None else y * layer.mask
 
 
-def pooled(layer, a):
-    """What max pooling leaves of lines."""
-    return np.take_along_axis(a, kept(layer, a), axis=1) if layer.pool else a
+def pooled(layer, values, a):
+    """What max pooling leaves of values, one for each of the lines a."""
+    return np.take_along_axis(values, kept(layer, a), axis=1) if layer.pool else values
 
 
 def block(layer, a):
     """Hidden outputs of a layer's lines."""
-    return masked(layer, activate(layer.activation, normed(layer, pooled(layer, a))))
+    return masked(layer, pooled(layer, activate(layer.activation, normed(layer, a)), a))
 
 
 def block_slope(layer, a):
     """Derivative of each output with respect to the line that it was made of."""
-    slopes = masked(layer, slope(layer.activation, normed(layer, pooled(layer, a))))
+    slopes = masked(layer, pooled(layer, slope(layer.activation, normed(layer, a)), a))
     return slopes if layer.norm is None else slopes * layer.norm[1]
 
 
@@ -288,7 +292,7 @@ def through_statistics(layer, signal, a):
 
 def push(layer, change, a):
     """How the outputs change where the lines do by `change`, at constant statistics."""
-    return block_slope(layer, a) * (np.take_along_axis(change, kept(layer, a), axis=1) if layer.pool else change)
+    return block_slope(layer, a) * pooled(layer, change, a)
 
 
 def flat(y):

@@ -6,7 +6,11 @@ import numpy as np
 
 from noisysim import batch_norm, conv, dense, dropout, pool
 
+import bell
 import naive
+
+OWN = {"bell": bell.__file__}
+"""Activation functions that are not the project's, and their files."""
 
 
 class Net:
@@ -29,7 +33,8 @@ class Net:
     """
 
     def __init__(self, layers, units, blocks, normed=(), drops=(), activation="leaky_relu"):
-        self.layers, self.units, self.blocks, self.normed, self.activation = layers, units, blocks, normed, activation
+        self.layers, self.units, self.blocks, self.normed = layers, units, blocks, normed
+        self.activation = OWN.get(activation, activation)
         self.drops = drops or [0] * len(units)
         self.epsilons = [1e-5 if layer in normed else None for layer in range(len(units))]
         self.fan_in, self.lines, self.outputs = [], [], []
@@ -83,8 +88,9 @@ def deep(activation="leaky_relu", other="leaky_relu"):
 
     On a chip, activation functions as other tests have them spare the compiler loops of this network's own.
     """
+    own = OWN.get(other, other)
     return Net(
-        [(2, 7, 6), conv(4, 3, padding=1), batch_norm(), pool(2), dropout(0.25), conv(3, 2, activation=other),
+        [(2, 7, 6), conv(4, 3, padding=1), batch_norm(), pool(2), dropout(0.25), conv(3, 2, activation=own),
          dense(5), batch_norm(), dropout(0.5), 3],
         [4, 3, 5, 3],
         [naive.conv((7, 6, 2), 3, padding=1, activation=activation, pool=(2, 2)),
@@ -113,11 +119,11 @@ def bare():
     )  # fmt: skip
 
 
-def smooth(pooled=True):
+def smooth(pooled=True, activation="tanh"):
     """Without dropout, and without kinks but pooling's."""
     return Net(
         [(1, 5, 5), conv(3, 2), batch_norm(), *([pool(2)] if pooled else []), dense(4), 3], [3, 4, 3],
-        [naive.conv((5, 5, 1), 2, activation="tanh", pool=(2, 2) if pooled else None), naive.dense("tanh"),
+        [naive.conv((5, 5, 1), 2, activation=activation, pool=(2, 2) if pooled else None), naive.dense(activation),
          naive.dense()],
-        normed=(0,), activation="tanh",
+        normed=(0,), activation=activation,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Starts of a process that needs compiled loops, each in a fork of this one, which has everything imported.
+"""Starts of a process that needs compiled code, each in a fork of this one, which has everything imported.
 
 Reads a start a line (JSON: the arguments of `start`), and answers each with a line: what it computed, with how many
 functions that were found in the cache and how many that were compiled; or how it died.
@@ -14,7 +14,9 @@ import sys
 import numba
 import numpy as np
 
-from noisysim.compute.jit import cache, specialised
+from noisysim.compute.cpu import bring
+from noisysim.compute.jit import cache
+from noisysim.networks import activations
 
 CALLS = ("open", "mkdir", "fsync", "replace", "listdir", "stat", "fstat", "utime")
 """What the cache asks of the system, but for writing, which a limit of a file's size makes fail."""
@@ -46,7 +48,7 @@ def failing(at, how):
 
 
 def start(at=None, how="EIO", largest=None, unfit=False, **environment):
-    """Load a loop and call it.
+    """Load a row and call it.
 
     Parameters
     ----------
@@ -65,9 +67,10 @@ def start(at=None, how="EIO", largest=None, unfit=False, **environment):
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     if unfit:
         cache.dumps = lambda pair: pickle.dumps((pair[0], "nothing"))
-    loops, out = specialised.slopes("tanh"), np.empty(5, np.float32)
-    loops.activate_all(np.linspace(-2, 1, 5, dtype=np.float32), out)
-    stats = loops.activate_all.stats
+    row, values = bring.slope(activations.get("tanh")), np.linspace(-2, 1, 5, dtype=np.float32)
+    out = np.ones(5, np.float32)
+    row(out, values)
+    stats = row.stats
     hits, misses = sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
     return {"out": out.tolist(), "found": hits, "compiled": misses, "calls": calls()}
 

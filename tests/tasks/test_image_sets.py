@@ -577,14 +577,14 @@ def test_autoencoding_of_tiny_imagenet(tmp_path):
 
 
 def test_gathering_is_compiled_once_for_it():
-    from noisysim.compute.jit import specialised
+    from noisysim.compute.cpu.loops import gather
 
     task = auto()
     out = task.batch("train", slice(0, 3))
-    before = len(getattr(specialised.gather().with_values, "signatures", ()))
+    before = len(getattr(gather.with_values, "signatures", ()))
     for rows in (slice(3, 6), slice(6, 0, -2), np.arange(12)[::4], [1, 2, 3]):
         task.batch("test", rows, out=out)
-    assert len(getattr(specialised.gather().with_values, "signatures", ())) == before
+    assert len(getattr(gather.with_values, "signatures", ())) == before
 
 
 # --- noise of the inputs -------------------------------------------------------------------------------------------

@@ -1580,14 +1580,14 @@ def test_description_tells_data_apart():
 
 
 def test_gather_is_compiled_once():
-    from noisysim.compute.jit import specialised
+    from noisysim.compute.cpu.loops import gather
 
     task = tasks.get("digits")
     out = task.batch("train", slice(0, 3))
-    before = len(getattr(specialised.gather().with_labels, "signatures", ()))
+    before = len(getattr(gather.with_labels, "signatures", ()))
     for rows in (slice(3, 6), slice(6, 0, -2), np.arange(12)[::4], np.arange(3, dtype=np.int32), [1, 2, 3]):
         task.batch("test", rows, out=out)
-    assert len(getattr(specialised.gather().with_labels, "signatures", ())) == before
+    assert len(getattr(gather.with_labels, "signatures", ())) == before
 
 
 def test_memory_stays_near_the_data():

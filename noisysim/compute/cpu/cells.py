@@ -8,14 +8,24 @@ from typing import TypeAlias
 
 import numpy as np
 
-from noisysim.common.types import Floats, Ints
+from noisysim.common.types import Bools, Floats, Ints
 from noisysim.compute import execution, layout
+from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState
-from noisysim.compute.cpu.loop_types import CellArrays, CellLoops, Numbers, Share
+from noisysim.compute.cpu.cell_kits import Kits
+from noisysim.compute.cpu.loops.cell_ageing import age_chips
+from noisysim.compute.cpu.loops.cell_pulses import pulse_chips
+from noisysim.compute.cpu.loops.cell_verify import verify_chips
+from noisysim.compute.cpu.loops.cell_weights import add_chips, add_variances
+from noisysim.compute.cpu.loops.cell_writes import write_chips
 from noisysim.compute.cpu.loops.wires import attenuate
+from noisysim.compute.cpu.sweeping import Sweeps
+from noisysim.compute.factors import Factors, Step
 
 SHARE = 1 << 17  # weights that are worth a task of their own
 WRITE_SHARES = 16  # most tasks that share the writes of one chip
+Share: TypeAlias = tuple[int, int, int, tuple[int, int]]
+"""The first chip, the one behind the last, how many there are, and (k, n): the k-th of n parts of a chip's cells."""
 Counted: TypeAlias = tuple[int, int] | None
 
 
@@ -25,15 +35,13 @@ class Cells:
     Parameters
     ----------
     state : CellState
-    loops : CellLoops
-        Of `noisysim.compute.jit.specialised.for_device`.
-    numbers : NamedTuple
-        The device's numbers that its hooks read.
+    behaviour : Behaviour
     """
 
-    def __init__(self, state: CellState, loops: CellLoops, numbers: Numbers):
-        self._state, self._loops, self._numbers = state, loops, numbers
+    def __init__(self, state: CellState, behaviour: Behaviour):
+        self._state, self._kits = state, Kits(state, behaviour)
         self._done = np.zeros((state.chips, 2), np.int64)
+        self._sweeps = Sweeps(state, self._kits)
 
     def done(self) -> Ints:
         """Cells programmed and pulses given by each chip since the last call, (chips, 2).
@@ -47,39 +55,30 @@ class Cells:
         """Add a change, flat, to weights that are exact."""
         state = self._state
         self._done[:, 0] += change.size // state.chips
-        self._loops.add_chips(change, state.chips, (state.table, state.tiles), state.weights)
+        add_chips(change, state.chips, state.table, state.tiles, state.weights)
 
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
-        state = self._state
-        self._in_shares(
-            lambda part: self._loops.write_chips(
-                change, every, part, (state.table, state.tiles), self._cells(), state.scales, state.units,
-                state.span, state.verify_limits, (number, state.write_keys, clock), state.weights,
-                state.written_variances, self._numbers,
-            )
-        )  # fmt: skip
+        counter, kits = (number, self._state.write_keys, clock), self._kits
+        if self._state.verified and not every:
+            self._in_shares(lambda part: verify_chips(change, part, counter, kits.of("verify")))
+        else:
+            self._in_shares(lambda part: write_chips(change, every, part, counter, kits.of("write")))
 
     def pulse(self, change: Floats, number: int, clock: float) -> None:
         """Give the cells the pulses that a change, flat, asks for."""
-        state = self._state
-        self._in_shares(
-            lambda part: self._loops.pulse_chips(
-                change, part, (state.table, state.tiles), self._cells(), state.pulsing, state.units, state.span,
-                state.pulse_limits, (number, state.write_keys, clock), state.weights,
-                state.written_variances, self._numbers,
-            )
-        )  # fmt: skip
+        counter, kits = (number, self._state.write_keys, clock), self._kits
+        self._in_shares(lambda part: pulse_chips(change, part, counter, kits.of("pulse")))
+
+    def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> Bools:
+        """Write what an optimizer's step makes of a gradient given as factors; says whose change is not finite."""
+        done, refused = self._sweeps.apply(factors, take, number, clock)
+        self._done += done
+        return refused
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""
-        state = self._state
-        self._in_shares(
-            lambda part: self._loops.age_chips(
-                layers, part, (state.table, state.tiles), self._cells(), state.units, state.span, clock,
-                state.weights, state.variances, self._numbers,
-            )
-        )  # fmt: skip
+        self._in_shares(lambda part: age_chips(layers, part, clock, self._kits.of("age")))
 
     def wire(self, clock: float, layers: tuple[int, int]) -> None:
         """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
@@ -107,7 +106,7 @@ class Cells:
             passed, factor = (np.concatenate(parts) for parts in zip(*each, strict=True))
             through.append(passed)
             if state.variances.size:
-                varied.append(self._read_variance(k, cells, layer, s, clock)[:, start:stop] * factor * factor)
+                varied.append(self._read_variance(k, cells, layer, clock)[:, start:stop] * factor * factor)
         state.weights[span] = ((through[0] - through[1]) * state.units[layer, s]).ravel()
         if state.variances.size:
             state.variances[span] = (varied[0] + varied[1]).ravel()
@@ -124,27 +123,14 @@ class Cells:
 
         return transfer(g, self._state.wire).astype(np.float32), factor
 
-    def _read_variance(self, k: int, cells: slice, layer: int, s: int, clock: float) -> Floats:
+    def _read_variance(self, k: int, cells: slice, layer: int, clock: float) -> Floats:
         """Variances that the cells of one side of a layer add to a read, in weight units."""
         state = self._state
         out = np.zeros(cells.stop - cells.start, np.float32)
         if k % 2 == 0 or state.paired:
-            run = (int(cells.start), int(cells.stop))
-            self._loops.add_variances(self._cells(), k, run, clock, state.units[layer, s], out, self._numbers)
+            kits = self._kits.of("read")
+            add_variances(k, layer, int(cells.start), int(cells.stop), clock, out, kits)
         return out.reshape(state.net.shapes[layer])
-
-    def _cells(self) -> CellArrays:
-        """The cells as the loops take them: an empty tuple for what a device does not have."""
-        state = self._state
-        times = (state.fresh, state.since) if state.timed else ((), ())
-        return (
-            state.targets,
-            state.now,
-            *times,
-            state.own if state.varied else (),
-            state.stuck if state.faulty else (),
-            state.aimed if state.aims else (),
-        )
 
     @cached_property
     def _parts(self) -> list[Share]:

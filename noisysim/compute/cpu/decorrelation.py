@@ -20,12 +20,12 @@ import numpy as np
 from noisysim.common.types import Floats
 from noisysim.compute import execution
 from noisysim.compute.cpu import sharing
-from noisysim.compute.jit import specialised
+from noisysim.compute.cpu.loops import sums
 from noisysim.compute.layered import Layered
 
 FEW = 16
 """Up to this many rows the compiled loops are faster than products, which copy both factors first."""
-CORRELATED = 1 << 22
+CORRELATED = 1 << 20
 """Most correlations that are held at once; those of one matrix in any case."""
 
 
@@ -50,7 +50,7 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
     """See `noisysim.chip.decorrelation.decorrelate`."""
     batch = len(inputs[0]) // chips
     if batch <= FEW and inputs.flat_rows and 4.0 * batch * rotations.flat.size < chips * execution.SERIAL_FLOPS:
-        loops = specialised.sums().decorrelate_few
+        loops = sums.decorrelate_few
         arguments = (rotations.flat, inputs.flat, rotations.widths, inputs.widths, batch, rate, chips)
         if chips == 1:
             loops(*arguments, 0, 1)
@@ -117,7 +117,7 @@ def _columns(matrix: _Matrix, rate: float, correlations: Floats | None = None) -
     rotation, x = matrix
     factor = np.float32(rate / len(x))
     if correlations is None and len(x) <= FEW:
-        few = specialised.sums().few_columns
+        few = sums.few_columns
         return [
             (matrix.flops * (b - a), partial(few, rotation, x, factor, a, b))
             for a, b in execution.unit_spans(len(rotation))
@@ -135,7 +135,7 @@ def _thick(rotation: Floats, correlations: Floats, factor: np.float32, first: in
     columns = rotation[:, first:last]
     step = _work(columns.shape)
     np.matmul(correlations, columns, out=step)
-    specialised.sums().subtract(columns, step, factor, np.zeros(0, np.float32))
+    sums.subtract(columns, step, factor, np.zeros(0, np.float32))
 
 
 def _thin(rotation: Floats, x: Floats, factor: np.float32, first: int, last: int) -> None:
@@ -143,7 +143,7 @@ def _thin(rotation: Floats, x: Floats, factor: np.float32, first: int, last: int
     columns = rotation[:, first:last]
     step = _work(columns.shape)
     np.matmul(x.T, x @ columns, out=step)
-    specialised.sums().subtract(columns, step, factor, np.einsum("bi,bi->i", x, x))
+    sums.subtract(columns, step, factor, np.einsum("bi,bi->i", x, x))
 
 
 def _work(shape: tuple[int, ...]) -> Floats:

@@ -13,22 +13,24 @@ import numpy as np
 
 from noisysim.common.types import Array, Doubles, Floats, Ints, Words
 from noisysim.compute import execution, layered
-from noisysim.compute.cpu import sharing
+from noisysim.compute.cpu import bring, sharing
 from noisysim.compute.cpu.decorrelation import decorrelate as decorrelate
+from noisysim.compute.cpu.loops import draws, steps_down, sums
 from noisysim.compute.cpu.loops.sums import cross_entropy as cross_entropy
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
 from noisysim.compute.cpu.loops.sums import squared_error as squared_error
-from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
+from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Term
-from noisysim.networks import tiling
+from noisysim.networks import activations, tiling
 from noisysim.networks.activations import Activation
 
 _Outer: TypeAlias = tuple[
     Sequence[Term], Sequence[Doubles], Sequence[Floats], Sequence[Floats], Sequence[Floats | None]
 ]
 
+NO_SETTINGS, NOTHING = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
 _CHECKED_AT_ONCE = 1 << 18  # values that one task looks at
 _WEIGHTS_AT_ONCE = 1 << 17  # weights that one task changes
 _FLOPS_PER_DRAW = 200.0  # work of a normal draw, as weighed against a product
@@ -36,7 +38,7 @@ _FLOPS_PER_DRAW = 200.0  # work of a normal draw, as weighed against a product
 
 def all_finite(array: Floats) -> bool:
     """Whether a contiguous float32 array holds neither NaN nor infinity."""
-    kernel, flat = specialised.sums().all_finite, array.reshape(-1)
+    kernel, flat = sums.all_finite, array.reshape(-1)
     if flat.size <= _CHECKED_AT_ONCE:
         return bool(kernel(flat))
     parts = execution.spans(flat.size, _CHECKED_AT_ONCE)
@@ -53,7 +55,7 @@ def squared_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.squared_distances`."""
     distances: Doubles
     if sharing.FLOPS_PER_BYTE * 8 * a.flat.size < execution.SERIAL_FLOPS:
-        distances = specialised.sums().squared_distances(a.flat, b.flat, a.sizes, 0, len(a[0]))
+        distances = sums.squared_distances(a.flat, b.flat, a.sizes, 0, len(a[0]))
     else:
         distances = _distances(a, b, [(0, a.sizes)])[0]
     return distances
@@ -67,7 +69,7 @@ def layer_distances(a: Layered, b: Layered) -> Doubles:
 
 def _distances(a: Layered, b: Layered, parts: Sequence[tuple[int, Ints]]) -> Doubles:
     """Squared distances over some layers each, which start at an element and have so many values a sample."""
-    batch, kernel = len(a[0]), specialised.sums().squared_distances
+    batch, kernel = len(a[0]), sums.squared_distances
     out = np.empty((len(parts), batch))
 
     def some(first: int, last: int) -> None:
@@ -97,7 +99,7 @@ def outer(
     if flops < execution.SERIAL_FLOPS and len(terms) == 1 and not normed:
         x, a = layered.layered(inputs), layered.layered(first)
         rest = a.flat[:0] if terms[0].baseline is None else layered.layered(terms[0].baseline).flat
-        loops = specialised.sums().outer_layers
+        loops = sums.outer_layers
         arguments = (factors[0], a.flat, rest, x.flat, out.flat, x.widths, a.widths, a.positions, batch, chips)
         if chips == 1:
             with execution.single_blas():
@@ -139,20 +141,21 @@ def _outer_block(
     normed: Sequence[Floats | None], start: int, stop: int,
 ) -> None:  # fmt: skip
     """Rows start..stop of one layer's gradient, of one chip."""
-    kernels = specialised.sums()
-    batch, x = len(inputs), _rows(np.ascontiguousarray(inputs))
+    kernels = sums
+    batch, x = len(inputs), rows_of(np.ascontiguousarray(inputs))
     packed = execution.scratch("work", len(x) * (stop - start))[: len(x) * (stop - start)].reshape(len(x), -1)
     for k, term in enumerate(terms):
-        rest = np.empty((0, 0), np.float32) if term.baseline is None else _rows(term.baseline[layer])
+        rest = np.empty((0, 0), np.float32) if term.baseline is None else rows_of(term.baseline[layer])
         share = factors[k][layer if len(factors[k]) > 1 else 0]
-        kernels.pack(packed, share, _rows(term.activities[layer]), rest, 1.0 / batch, start, k == 0)
+        kernels.pack(packed, share, rows_of(term.activities[layer]), rest, 1.0 / batch, start, k == 0)
     lines = normed[layer] if normed else None
     if lines is not None:
-        leave_out_moments(packed, _rows(lines)[:, start:stop], 1)
+        leave_out_moments(packed, rows_of(lines)[:, start:stop], 1)
     kernels.outer_packed(packed, x, out[start:stop])
 
 
-def _rows(array: Floats) -> Floats:
+def rows_of(array: Floats) -> Floats:
+    """(batch, positions, units) as (batch positions, units)."""
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
@@ -168,7 +171,7 @@ def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
 
 def moments(activities: Floats, chips: int) -> Doubles:
     """See `noisysim.compute.algebra.moments`."""
-    result: Doubles = specialised.sums().moments(_rows(np.ascontiguousarray(activities)), chips)
+    result: Doubles = sums.moments(rows_of(np.ascontiguousarray(activities)), chips)
     return result
 
 
@@ -176,7 +179,7 @@ def normals(
     out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Words
 ) -> None:
     """See `noisysim.compute.algebra.normals`."""
-    kernel, pairs = specialised.draws().normals, _pairs(keys.tobytes())
+    kernel, pairs = draws.normals, _pairs(keys.tobytes())
     deviations = [np.float32(s) for s in sigma] if isinstance(sigma, tuple) else [np.float32(sigma)] * len(pairs)
     rows = [array.reshape(len(pairs), len(array) // len(pairs), -1) for array in out]
     tasks = [
@@ -190,7 +193,7 @@ def normals(
 
 def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
     """See `noisysim.compute.algebra.uniforms`."""
-    kernel = specialised.draws().uniforms
+    kernel = draws.uniforms
     for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
         for key, part in zip(keys, array.reshape(len(keys), len(array) // len(keys), -1), strict=True):
             kernel(part, np.float32(bound), 0, 0, _word(layer, stream), *key)
@@ -199,7 +202,7 @@ def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) ->
 @lru_cache(4096)
 def _word(layer: int, stream: int) -> Any:
     """The last counter word of a layer's draws."""
-    return specialised.draws().stream_word(OWN_STREAM, layer, stream)
+    return stream_word(OWN_STREAM, layer, stream)
 
 
 @lru_cache(64)
@@ -210,7 +213,7 @@ def _pairs(keys: bytes) -> list[tuple[Any, Any]]:
 
 def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline: Floats | None) -> None:
     """See `noisysim.compute.algebra.combine`."""
-    kernels, nothing = specialised.sums(), np.empty((0, 0), np.float32)
+    kernels, nothing = sums, np.empty((0, 0), np.float32)
 
     def some(first: int, last: int) -> None:
         rest = nothing if baseline is None else baseline[first:last].reshape(last - first, -1)
@@ -224,7 +227,7 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
 
 def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
-    kernel = specialised.slopes(activation).scale_by_slope
+    kernel = bring.slope(activations.get(activation))
 
     def some(first: int, last: int) -> None:
         kernel(signal[first:last].reshape(-1), np.ascontiguousarray(activities[first:last]).reshape(-1))
@@ -234,10 +237,11 @@ def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activat
 
 def activate(activities: Floats, activation: str | Activation) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
-    out, kernel = np.empty(activities.shape, np.float32), specialised.slopes(activation).activate_all
+    out, step = np.empty(activities.shape, np.float32), bring.activation(activations.get(activation))
 
     def some(first: int, last: int) -> None:
-        kernel(np.ascontiguousarray(activities[first:last]).reshape(-1), out[first:last].reshape(-1))
+        values = np.ascontiguousarray(activities[first:last]).reshape(1, -1)
+        step(NO_SETTINGS, 0, values, out[first:last].reshape(1, -1), NOTHING)
 
     sharing.in_rows(some, len(out), sharing.FLOPS_PER_BYTE * 8 * out.size)
     return out
@@ -245,7 +249,7 @@ def activate(activities: Floats, activation: str | Activation) -> Floats:
 
 def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, transposed: bool) -> None:
     """See `noisysim.compute.algebra.product`: in a fixed partition of each chip's rows."""
-    source, target = _rows(x), _rows(out)
+    source, target = rows_of(x), rows_of(out)
     flops = 2.0 * len(source) * sum(m.size for m in matrices) / chips**2
     if chips > 1:
         source, target = (a.reshape(chips, -1, a.shape[-1]) for a in (source, target))
@@ -269,7 +273,7 @@ def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, tran
 
 def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips: int) -> Doubles:
     """See `noisysim.compute.algebra.passed_share`."""
-    kernel, counts, size = specialised.sums().count_passed, np.zeros(chips, np.int64), 0
+    kernel, counts, size = sums.count_passed, np.zeros(chips, np.int64), 0
     for a, b in zip(activities, baseline, strict=True):
         first, second = np.ascontiguousarray(a).reshape(chips, -1), np.ascontiguousarray(b).reshape(chips, -1)
         kernel(first, second, counts)
@@ -277,18 +281,14 @@ def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips
     return counts / max(size // chips, 1)
 
 
-def adam(
-    gradient: Floats, first: Floats, second: Floats, rate: np.float32, beta1: np.float32, beta2: np.float32,
-    epsilon: np.float32, correction1: np.float32, correction2: np.float32,
-) -> None:  # fmt: skip
+def adam(gradient: Floats, first: Floats, second: Floats, numbers: Floats) -> None:
     """The step of `noisysim.optimizers.Adam`, flat arrays."""
-    kernel, numbers = specialised.sums().adam, (rate, beta1, beta2, epsilon, correction1, correction2)
     if gradient.size <= _WEIGHTS_AT_ONCE:
-        kernel(gradient, first, second, *numbers)
+        steps_down.adam(gradient, first, second, numbers)
         return
 
     def some(a: int, b: int) -> None:
-        kernel(gradient[a:b], first[a:b], second[a:b], *numbers)
+        steps_down.adam(gradient[a:b], first[a:b], second[a:b], numbers)
 
     parts = execution.spans(gradient.size, _WEIGHTS_AT_ONCE)
     execution.run([partial(some, *part) for part in parts], sharing.FLOPS_PER_BYTE * 16 * gradient.size)

@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import operator
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Floats, Ints, Words
+from noisysim.common.source import uses
+from noisysim.common.types import Array, Floats, Ints, Words
 from noisysim.compute import execution
-from noisysim.compute.cpu.loop_types import Chips, Numbers, Pair, PassLoops
-from noisysim.compute.jit import specialised
-from noisysim.compute.layout import DROP_STREAM, FIRST_TILE, ON_LINE, ON_WEIGHTS, TILES
+from noisysim.compute.behaviour import Behaviour, ReadFlags
+from noisysim.compute.cpu import bring
+from noisysim.compute.cpu.loops import draws, steps
+from noisysim.compute.cpu.loops import passes as loops
+from noisysim.compute.cpu.loops.cell_reads import read_by_cell
+from noisysim.compute.cpu.loops.driving import drive_layer
+from noisysim.compute.cpu.loops.line_reads import read_rows, read_tile
+from noisysim.compute.cpu.loops.records import (  # fmt: skip
+    CALL,
+    CHIPS,
+    DRIVE_LAYER,
+    NET,
+    NORMALS,
+    PART_TYPES,
+    PARTS,
+    READ_BY_CELL,
+    READ_ROWS,
+    READ_TILE,
+    ROOM,
+    UNIFORMS,
+)
+from noisysim.compute.cpu.loops.rows import SIDE
+from noisysim.compute.cpu.row_types import CELL, CURRENT, DAC, HOOK_ROWS, JUMP, READ, Rows
+from noisysim.compute.jit.records import Record
+from noisysim.compute.layout import (  # fmt: skip
+    DROP_STREAM,
+    FIRST_TILE,
+    ON_LINE,
+    ON_WEIGHTS,
+    TILES,
+    WITH_DRIVE,
+    WITH_MASK,
+    WITH_NORM,
+    WITH_NOTHING,
+)
+from noisysim.compute.noise import stream_word
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Addition, Call, Standing
+from noisysim.devices.physics import ideal
+from noisysim.networks.activations import Activation
 from noisysim.networks.tiling import Network, Room, Stage
 
+Pair = tuple[int, int]
 NOTHING = np.zeros(0, np.float32)
+NO_CELLS: dict[str, Any] = {
+    "now": NOTHING, "own": NOTHING, "states": np.zeros(0, np.uint8), "units": NOTHING, "slices": 1,
+}  # fmt: skip
+"""Of chips whose cells are not read one by one."""
+WITH = {"normalise": WITH_NORM, "drop": WITH_MASK, "perturb": WITH_DRIVE}
 MEMBERS = 16
 """Most chips that one task takes a block of samples through."""
 
@@ -28,22 +72,133 @@ class Passes:
     Parameters
     ----------
     net : Network
-    loops : PassLoops
-        Of `noisysim.compute.jit.specialised.for_device`.
-    numbers : NamedTuple
-        The device's numbers that its hooks read.
+    behaviour : Behaviour
+        The device's.
+    flags : ReadFlags
     chips : int
-    noisy : bool
-        Whether every read has noise.
     """
 
-    def __init__(self, net: Network, loops: PassLoops, numbers: Numbers, chips: int, noisy: bool):
-        self.net, self._loops, self._numbers, self._chips, self._noisy = net, loops, numbers, chips, noisy
-        self._table, self._tiles = net.layout()
-        self._geometry = net.geometry()
+    def __init__(self, net: Network, behaviour: Behaviour, flags: ReadFlags, chips: int):
+        self.net, self._behaviour, self._read, self._chips = net, behaviour, flags, chips
         self._stages = {training: net.stages(training) for training in (False, True)}
         self._undriven: dict[int, Ints] = {}
         self._cuts: dict[tuple[int, Pair], list[tuple[Pair, Pair]]] = {}
+        self._stood: Standing | None = None
+        self._observed: Callable[[], Observed | None] = lambda: None  # a weak reference: it is none of the chip's
+        self._call_record = CALL.make()
+
+    @cached_property
+    def _brought(self) -> Rows:
+        """What the device brings; compiled when passes are first run."""
+        hooks, draws_ = self._behaviour.hooks, self._draws
+        of_line = {
+            "converts": "adc" in self._behaviour.own, "energetic": self._read.varied, "normal": draws_["normal"],
+            "uniform": draws_["uniform"],
+        }  # fmt: skip
+        of_cell = {"jumps": self._jumps, "normal": draws_["cell_normal"], "uniform": draws_["cell_uniform"]}
+        places: dict[str, tuple[int, dict[str, bool]]] = {
+            "dac": (DAC, {}), "current": (CURRENT, {}), "read_cell": (CELL, of_cell), "jump": (JUMP, {}),
+        }  # fmt: skip
+        settings = dict(places[hook] for hook in places if hook in self._behaviour.own)
+        if hooks["readout"] is not ideal.readout or "adc" in self._behaviour.own:
+            settings[READ] = of_line
+        return bring.DeviceRows(hooks, self._behaviour.numbers, self._behaviour.spreads, settings).compiled
+
+    @cached_property
+    def _draws(self) -> dict[str, bool]:
+        """What reads of lines, and of single cells, draw."""
+        hooks = self._behaviour.hooks
+        reads = {"normal": ("readout", "z"), "uniform": ("readout", "u")}
+        reads |= {"cell_normal": ("read_cell", "z"), "cell_uniform": ("read_cell", "u")}
+        return {name: self._read.noisy and uses(hooks[hook], draw) for name, (hook, draw) in reads.items()}
+
+    @property
+    def _jumps(self) -> bool:
+        """Whether cells have a past: what they did before decides what they do."""
+        return "jump" in self._behaviour.own
+
+    @cached_property
+    def _tables(self) -> Record:
+        """The network, with the functions of its steps, which are compiled when passes are first run."""
+        net, plan = self.net, self.net.plan
+        table, tiles = net.layout()
+        names: dict[tuple[str, Any], int] = {}
+        rows: list[tuple[int, ...]] = []
+        groups = []
+        for group in plan.groups:
+            first = len(rows)
+            for step in group.steps:
+                which = (step.name, net.blocks[step.layer].activation if step.name == "activate" else None)
+                number = names.setdefault(which, len(names))
+                rows.append((number, step.layer, step.source, step.target, WITH.get(step.name, WITH_NOTHING)))
+            groups.append((first, len(rows), group.source))
+        parts: list[Any] = [0] * PARTS
+        of_a_pass = {DRIVE_LAYER: drive_layer, READ_TILE: read_tile, READ_ROWS: read_rows}
+        if "read_cell" in self._behaviour.own:
+            of_a_pass[READ_BY_CELL] = read_by_cell
+        if self._draws["normal"] or self._draws["cell_normal"]:
+            of_a_pass[NORMALS] = draws.fill_normals_from
+        if self._draws["uniform"] or self._draws["cell_uniform"] or self._jumps:
+            of_a_pass[UNIFORMS] = draws.fill_uniforms_from
+        for place, function in of_a_pass.items():
+            parts[place] = PART_TYPES[place].address(function)
+        return NET.make(
+            table=table, geometry=net.geometry(), tiles=tiles, steps=np.array(rows, np.int64).reshape(-1, 5),
+            groups=np.array(groups, np.int64), values=plan.values(), parts=bring.table(parts), layers=net.depth,
+            functions=bring.table([_step_address(name, kind) for name, kind in names]),
+        )  # fmt: skip
+
+    @cached_property
+    def _chip_record(self) -> Record:
+        """The chips, but for what stands."""
+        rows = self._brought
+        return CHIPS.make(
+            **self._draws, compensated=self._read.compensated, paired=self._read.paired, varied=self._read.varied,
+            scaled=self._read.scaled, chips=self._chips, functions=rows.functions, numbers=rows.numbers,
+            range_at=rows.range_at, number_count=rows.numbers.shape[1], norms=NOTHING, **NO_CELLS,
+        )  # fmt: skip
+
+    def _standing(self, standing: Standing) -> Array:
+        """The chips as they stand."""
+        record, norms = self._chip_record, standing.norms
+        if norms.size:  # they go out with the observations
+            record.lend({"norms": norms, "norm_units": norms.shape[1]})
+            standing = standing._replace(norms=NOTHING)
+        if self._stood is not None and all(map(operator.is_, standing, self._stood)):
+            return record.data
+        self._stood, cells = standing, standing.cells
+        rows, columns = standing.rows_own, standing.columns_own
+        record.set({
+            "weights": standing.weights, "variances": standing.variances,
+            "rotations": standing.rotations, "rotated": standing.rotations.size > 0,
+            "ranges": standing.ranges, "tile_count": standing.ranges.shape[1], "gains": standing.gains,
+            "dac_range": standing.dac_range, "rows_own": rows, "row_fields": rows.shape[0], "row_count": rows.shape[1],
+            "columns_own": columns, "column_fields": columns.shape[0], "column_count": columns.shape[1],
+            "scales": standing.scales, "keys": standing.keys,
+        })  # fmt: skip
+        if cells is not None:
+            record.set({
+                "now": cells.now, "cell_sides": cells.now.shape[0], "cell_count": cells.now.shape[1], "own": cells.own,
+                "cell_fields": cells.own.shape[0], "states": cells.states, "units": cells.units,
+                "slices": cells.units.shape[1], "waited": cells.waited, "interval": cells.interval,
+            })  # fmt: skip
+        return record.data
+
+    def _call(self, x: Floats, samples: int, added: tuple[Floats, Ints], peaks: Floats, call: Call) -> Record:
+        """One call; its peaks are those of each task."""
+        observed, (perturbations, places) = call.observed, added
+        if observed is not self._observed():
+            self._observed = weakref.ref(observed)
+            self._call_record.lend({
+                "inputs": observed.inputs, "activities": observed.activities, "passes": len(observed),
+                "values": observed.activities.shape[1], "masks": observed.masks, "masked": observed.masks.size > 0,
+            })  # fmt: skip
+        self._call_record.lend({
+            "x": x, "samples": samples, "perturbations": perturbations, "places": places, "fork": call.fork,
+            "peaks": peaks, "first_sample": call.first_sample, "first_pass": call.first_pass, "digital": call.digital,
+            "convert": call.convert,
+        })  # fmt: skip
+        return self._call_record
 
     def forward(self, x: Floats, standing: Standing, call: Call) -> None:
         """Passes of the inputs (chips batch, n_in): into ``call.observed``, and ``standing.peaks`` raised.
@@ -57,36 +212,35 @@ class Passes:
         """
         net, observed, count = self.net, call.observed, len(call.observed)
         batch = len(x) // self._chips
-        perturbations, places = self._lay_out(call.parts, count, len(x))
         # with noise in every read passes share the first layer's product only, and its side is free again after it
-        sides, spare = 1 if self._noisy else 2, 0 if observed.whole else count - 1
-        chips, noise = self._chip(standing), (call.first_sample, call.first_pass, standing.keys)
+        sides, spare = 1 if self._read.noisy else 2, 0 if observed.whole else count - 1
+        tables, chips = self._tables.data, self._standing(standing)
+        added = self._lay_out(call.parts, count, len(x))  # kept to the end of the call: the record has addresses alone
+        record = self._call(x, len(x), added, standing.peaks, call)
 
-        def block(stage: Stage, span: Pair, members: Pair, peaks: Floats) -> None:
-            passes = (
-                observed.inputs, observed.activities, perturbations, places, call.fork, observed.masks, call.digital,
-                call.convert, peaks,
-            )  # fmt: skip
-            work = scratch(stage.room, span[1] - span[0], sides, spare)
-            self._loops.forward(x, span, members, stage.layers, chips, passes, noise, work, self._numbers)
+        def block(stage: Stage, span: Pair, members: Pair, calls: Array) -> None:
+            work = room_for(stage.room, span[1] - span[0], sides, spare, self._chip_record)
+            loops.forward(span, members, stage.layers, tables, chips, calls, work)
 
         for stage in self._stages[call.training]:
             parts = self._parts(batch, stage)
-            alone = len(parts) == 1  # then it may raise the peaks themselves
-            peaks = standing.peaks[None] if alone else np.zeros((len(parts), *standing.peaks.shape), np.float32)
-            tasks = [partial(block, stage, *part, part_peaks) for part, part_peaks in zip(parts, peaks, strict=True)]
-            stands, flops = call.stands, 2.0 * len(x) * count * net.products
+            calls, peaks = [record.data], standing.peaks[None]
+            if len(parts) > 1:  # tasks that run at once raise peaks of their own
+                peaks = np.zeros((len(parts), *standing.peaks.shape), np.float32)
+                calls = [record.with_array("peaks", part_peaks) for part_peaks in peaks]
+            tasks = [partial(block, stage, *part, of_task) for part, of_task in zip(parts, calls, strict=True)]
+            stands, flops = call.stands, stage.flops * len(x) * count
             for first, last, time in call.course:
                 if time != stands:
                     call.age(time, stage.layers)
                     stands = time
                 now = [task for task, (span, _) in zip(tasks, parts, strict=True) if first <= span[0] < last]
-                if self._loops.HAS_JUMP:  # cells with a past: what they did before decides what they do
+                if self._jumps:
                     for task in now:
                         task()
                 else:
                     execution.run(now, flops * len(now) / len(tasks))
-            if not alone:
+            if len(parts) > 1:
                 np.maximum(standing.peaks, peaks.max(axis=0), out=standing.peaks)
             last = stage.layers[1] - 1
             if call.training and net.norms[last] is not None:
@@ -95,47 +249,41 @@ class Passes:
     def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
         """Lines of every tile, (rows of all chips, lines), for values that drive each layer, read and not converted."""
         net, chips = self.net, self._chips
-        rows = len(inputs[0])
+        rows, (table, _) = len(inputs[0]), net.layout()
         tiles = [np.empty((rows, net.lines[k]), np.float32) for k in range(net.depth) for _ in range(net.tiles(k))]
-        observed, (perturbations, places) = Observed(net, rows, 1), self._lay_out((), 1, rows)
+        observed = Observed(net, rows, 1)
         for driven, source in zip(observed[0].inputs, inputs, strict=True):
             driven[...] = source
-        fork, peaks, batch = np.zeros(1, np.int64), np.zeros_like(standing.peaks), rows // chips
-        passes = (observed.inputs, observed.activities, perturbations, places, fork, NOTHING, False, False, peaks)
-        work = scratch(net.room(0, net.depth), batch, 1 if self._noisy else 2, 0)
-        for m, key in enumerate(standing.keys):
-            chip, noise = self._chip(standing), (-m * batch, first_pass, *key)
+        batch, tables = rows // chips, self._tables.data
+        call = Call(
+            observed, (), np.zeros(1, np.int64), 0, first_pass, False, False, False, (), 0.0, _never, _never
+        )  # fmt: skip
+        added, peaks = self._lay_out((), 1, rows), np.zeros_like(standing.peaks)
+        calls = self._call(NOTHING, rows, added, peaks, call).data
+        work = room_for(net.room(0, net.depth), batch, 1 if self._read.noisy else 2, 0, self._chip_record)
+        stack = self._standing(standing)
+        for m in range(chips):
             samples = slice(m * batch, (m + 1) * batch)
+            span = (samples.start, samples.stop)
             for layer, lines in enumerate(observed[0].activities):
                 before = np.zeros_like(lines[samples])
-                for k in range(self._table[layer, TILES]):
-                    self._loops.read_tile(
-                        layer,
-                        k,
-                        rows,
-                        (samples.start, samples.stop),
-                        (m, chips),
-                        chip,
-                        passes,
-                        noise,
-                        work,
-                        self._numbers,
-                    )
-                    tile = tiles[self._table[layer, FIRST_TILE] + k]
+                for k in range(table[layer, TILES]):
+                    loops.read_one_tile(layer, k, span, (m, chips), tables, stack, calls, work)
+                    tile = tiles[table[layer, FIRST_TILE] + k]
                     tile[samples] = (lines[samples] - before).reshape(batch, -1)
                     before[...] = lines[samples]
         return tiles
 
     def drop(self, mask: Floats, layer: int, rate: float, first_sample: int, number: int, keys: Words) -> None:
         """Draw what the periphery drops of a layer's hidden outputs, (chips batch, values)."""
-        draws, batch = specialised.draws(), len(mask) // len(keys)
-        word = draws.stream_word(DROP_STREAM, layer, 0)
+        batch = len(mask) // len(keys)
+        word = stream_word(DROP_STREAM, layer, 0)
         for m, key in enumerate(keys):
             draws.drops(mask[m * batch : (m + 1) * batch], np.float32(rate), first_sample, number, word, *key)
 
     def follow(self, ranges: Floats, peaks: Floats) -> None:
         """Move the ranges of converters towards the largest values that they met, (chips, tiles), and forget these."""
-        self._loops.follow_peaks(ranges, peaks)
+        loops.follow_peaks(ranges, peaks)
 
     def _parts(self, batch: int, stage: Stage) -> list[tuple[Pair, Pair]]:
         """Samples of each chip, and chips, that one task does: several chips where batches are small."""
@@ -143,17 +291,9 @@ class Passes:
         if key not in self._cuts:
             at_once = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))
             members = execution.spans(self._chips, at_once)
-            spans = stage.spans(batch, shared=not self._loops.HAS_JUMP)
+            spans = stage.spans(batch, shared=not self._jumps)
             self._cuts[key] = [(span, some) for some in members for span in spans]
         return self._cuts[key]
-
-    def _chip(self, standing: Standing) -> Chips:
-        """What the loops read of the chips."""
-        return (
-            self._table, self._geometry, standing.norms, self._tiles, standing.weights, standing.variances,
-            standing.rotations, standing.ranges, standing.dac_range, standing.gains, standing.rows_own,
-            standing.columns_own, () if standing.cells is None else tuple(standing.cells), standing.scales,
-        )  # fmt: skip
 
     def _lay_out(self, parts: Sequence[Addition], count: int, rows: int) -> tuple[Floats, Ints]:
         """What the drives add in one buffer, and where each part is in it, (passes, layers, 3)."""
@@ -175,23 +315,35 @@ class Passes:
         return buffer[:size], places
 
 
-def scratch(room: Room, rows: int, sides: int, spare: int) -> tuple[Any, ...]:
-    """Work arrays of this thread for one block of samples.
+def _step_address(name: str, kind: Activation | None) -> Any:
+    """Where the function of a step is."""
+    return steps.TYPE.address(steps.STEPS[name] if kind is None else bring.activation(kind))
+
+
+def _never(*_: Any) -> None:
+    """What is not called."""
+
+
+def room_for(room: Room, rows: int, sides: int, spare: int, chips: Record) -> Array:
+    """Work arrays of this thread for one block of samples, a record.
 
     Products of two sides where passes can share one; what `spare` passes are driven with that no observation keeps.
     """
-    return execution.scratch_set((room, rows, sides, spare), partial(_cut, room, rows, sides, spare))
+    asked = (room, rows, sides, spare, int(chips.data["number_count"][0]))
+    return execution.scratch_set(asked, partial(_cut, *asked))[0].data  # type: ignore[no-any-return]
 
 
-def _cut(room: Room, rows: int, sides: int, spare: int) -> tuple[Any, ...]:
+def _cut(room: Room, rows: int, sides: int, spare: int, numbers: int) -> tuple[Record]:
     take, padded = execution.scratch, 4 * -(-max(room.lines, room.columns) // 4)
-    product = rows * max(room.driven, room.lines)  # a product's, or before it that of its decorrelated inputs
+    lines, line = rows * room.lines, take("line", 2 * room.lines)
     return (
-        take("work", rows * max(room.driven, room.outputs)),
-        take("product", sides * product)[: sides * product].reshape(sides, -1),
-        take("energy", sides * rows * room.lines)[: sides * rows * room.lines].reshape(sides, -1),
-        (take("z", padded), take("u", padded), take("bits", padded, np.uint32)),
-        take("line", 2 * room.lines),
-        take("patches", rows * room.patches),
-        take("driven", spare * rows * room.driven)[: spare * rows * room.driven],
-    )
+        ROOM.make(
+            values=take("values", rows * room.values), part=take("work", rows * room.driven),
+            product=take("product", sides * lines), energy=take("energy", sides * lines),
+            turned=take("turned", rows * max(room.lines, room.driven) + SIDE**2),
+            rotated=take("rotated", rows * room.driven), z=take("z", padded), u=take("u", padded),
+            bits=take("bits", padded, np.uint32), line=line, mixed=line[room.lines :],
+            driven=take("driven", spare * rows * room.driven), numbers=take("numbers", HOOK_ROWS * numbers),
+            lines=lines, sides=sides, spare=rows * room.driven if spare else 0,
+        ),
+    )  # fmt: skip

@@ -9,9 +9,20 @@ import numpy as np
 
 from noisysim.common.types import Array, Floats, Ints
 from noisysim.compute import layout
+from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState
+from noisysim.compute.cuda import specialised
 from noisysim.compute.cuda.arrays import put, take, xp
 from noisysim.compute.cuda.kernels import target, wires
+
+
+def _kernels(state: CellState, behaviour: Behaviour) -> ModuleType:
+    """The kernels that change cells, with the device's hooks in them."""
+    constants = {
+        "HAS_CELL_STD": "cell_std" in behaviour.own, "HAS_DRIFT": "drift" in behaviour.own, "TIMED": state.timed,
+        "AIMED": state.aims, "PAIRED": state.paired, "VERIFIED": state.verified, "FAULTY": state.faulty,
+    }  # fmt: skip
+    return specialised.for_device("cells", behaviour, constants)
 
 
 class Cells:
@@ -20,10 +31,8 @@ class Cells:
     Parameters
     ----------
     state : CellState
-    loops : module
-        Of `noisysim.compute.jit.specialised.for_device`.
-    numbers : NamedTuple
-        The device's numbers that its hooks read.
+    behaviour : Behaviour
+        The device's.
 
     Attributes
     ----------
@@ -33,8 +42,9 @@ class Cells:
         Of chips that are counted apart the cells programmed, (chips,) int64.
     """
 
-    def __init__(self, state: CellState, loops: ModuleType, numbers: tuple[np.float32, ...]):
-        self._state, self._loops, self._numbers = state, loops, numbers
+    def __init__(self, state: CellState, behaviour: Behaviour):
+        self._state, self._loops = state, _kernels(state, behaviour)
+        self._numbers = specialised.numbers_of(self._loops, behaviour)
         self.counts, self._added = xp.zeros(2, np.int64), 0
         self._apart = state.apart and not state.pulsed
         self.by_chip = xp.zeros(state.chips, np.int64)
@@ -44,8 +54,7 @@ class Cells:
         ends = np.cumsum(-(-sizes // layout.CELL_BLOCK))
         self._blocks, self._blocks_at = state.chips * int(ends[-1]), put(np.concatenate([[0], ends]))
         self._ends = [state.chips * int(end) for end in ends]
-        self._by_block = loops.TIMED and loops.HAS_CELL_STD  # what is refreshed depends on how much is written
-        self._written = xp.zeros(self._blocks if self._by_block or self._apart else 1, np.int32)
+        self._written = xp.zeros(self._blocks if self._apart else 1, np.int32)
         self._none, self._never = xp.zeros((1, 1), np.float32), xp.zeros((1, 1))
 
     def done(self) -> Ints:
@@ -82,18 +91,17 @@ class Cells:
         state, loops, n = self._state, self._loops, self._state.targets.size
         if every and self._apart:
             self.by_chip += len(state.now) * (n // state.chips) if state.paired else n // state.chips
-        if (self._by_block or self._apart) and not every:
+        if self._apart and not every:
             self._written.fill(0)
             target.launch(
                 loops.count_moved, n, change, state.targets, self._table, self._scales, state.span,
                 state.verify_limits, state.chips, self._blocks_at, self._written, self._numbers,
             )  # fmt: skip
-        if self._apart and not every:
             for first, last in zip([0, *self._ends[:-1]], self._ends, strict=True):
                 self.by_chip += self._written[first:last].reshape(state.chips, -1).sum(axis=1, dtype=np.int64)
         target.launch(
-            loops.write_cells, n, change, every, state.targets, *self._cells(), self._written,
-            *self._weights(state.written_variances), self.counts, self._table, self._tiles, self._blocks_at,
+            loops.write_cells, n, change, every, state.targets, *self._cells(),
+            *self._weights(state.written_variances), self.counts, self._table, self._tiles,
             self._scales, self._units, state.span, state.verify_limits, number, clock, state.chips,
             state.write_keys, self._numbers,
         )  # fmt: skip

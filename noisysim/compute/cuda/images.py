@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from noisysim.common.types import Floats
+from noisysim.compute.cuda import specialised
 from noisysim.compute.cuda.kernels.target import launch
-from noisysim.compute.jit import specialised
 from noisysim.compute.layout import (  # fmt: skip
     CHANNELS,
     GRID_HEIGHT,
@@ -25,18 +25,18 @@ from noisysim.compute.layout import (  # fmt: skip
 
 def channels_last(images: Floats, channels: int, out: Floats) -> None:
     """(rows, channels pixels), channel by channel, to (rows, pixels channels)."""
-    launch(specialised.images("cuda").channels_last, images.size, images, channels, out)
+    launch(specialised.images().channels_last, images.size, images, channels, out)
 
 
 def unfold(images: Floats, g: np.ndarray, patches: Floats) -> None:
     """The patch at every position: images (rows, values) to patches (rows P, at least K), K as (y, x, channel)."""
     elements = len(images) * int(g[GRID_HEIGHT] * g[GRID_WIDTH] * g[KERNEL] ** 2 * g[CHANNELS])
-    launch(specialised.images("cuda").unfold, elements, images, *_patches(g), patches)
+    launch(specialised.images().unfold, elements, images, *_patches(g), patches)
 
 
 def fold(patches: Floats, g: np.ndarray, images: Floats) -> None:
     """The transpose of `unfold`: what patches hold is added where it was taken from."""
-    launch(specialised.images("cuda").fold, images.size, patches, *_patches(g), images)
+    launch(specialised.images().fold, images.size, patches, *_patches(g), images)
 
 
 def pool(values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
@@ -46,12 +46,12 @@ def pool(values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
 
 def pick(change: Floats, values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
     """The derivative of `pool` at these values along a change: (rows, P units) to (rows, P' units)."""
-    launch(specialised.images("cuda").pick, out.size, change, values, *_windows(units, g), out)
+    launch(specialised.images().pick, out.size, change, values, *_windows(units, g), out)
 
 
 def unpool(signal: Floats, values: Floats, units: int, g: np.ndarray, out: Floats) -> None:
     """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
-    launch(specialised.images("cuda").unpool, out.size, signal, values, *_windows(units, g), out)
+    launch(specialised.images().unpool, out.size, signal, values, *_windows(units, g), out)
 
 
 def _patches(g: np.ndarray) -> list[int]:

@@ -14,11 +14,12 @@ import numpy as np
 
 from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layered
+from noisysim.compute.cuda import specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.kernels.target import launch
-from noisysim.compute.jit import specialised
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
+from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Term
 from noisysim.networks.activations import Activation
 
@@ -73,7 +74,7 @@ def _squares(a: Layered, b: Layered) -> Doubles:
     """Squared differences, summed in part: (layers, batch, lanes) float64."""
     samples = len(a[0])
     out: Doubles = xp.empty((len(a) * samples, _LANES))
-    launch(specialised.sums("cuda").squares, out.size, out, a.flat, b.flat, _ends(_sizes(a)), samples)
+    launch(specialised.sums().squares, out.size, out, a.flat, b.flat, _ends(_sizes(a)), samples)
     return out.reshape(len(a), samples, _LANES)
 
 
@@ -99,7 +100,7 @@ def _pack(
     """packed (+)= share factor (activities - baseline), flat, for factors (1 or layers, samples)."""
     rest = _nothing() if baseline is None else baseline
     some = (factors, flat, rest, _ends(sizes), factors.shape[1], share, fresh, baseline is not None)
-    launch(specialised.sums("cuda").pack, packed.size, packed, *some)
+    launch(specialised.sums().pack, packed.size, packed, *some)
 
 
 def outer(
@@ -143,7 +144,7 @@ def normals(
     out: Layered, sigma: float | tuple[float, ...], first_sample: int, number: int, stream: int, keys: Words
 ) -> None:
     """See `noisysim.compute.algebra.normals`."""
-    kernel = specialised.draws("cuda").normals
+    kernel = specialised.draws().normals
     if isinstance(sigma, tuple):  # of each chip its own: times what is drawn with 1
         normals(out, 1.0, first_sample, number, stream, keys)
         for array in out:
@@ -157,14 +158,14 @@ def normals(
 
 def uniforms(out: Layered, bounds: Sequence[float], stream: int, keys: Words) -> None:
     """See `noisysim.compute.algebra.uniforms`."""
-    kernel = specialised.draws("cuda").uniforms
+    kernel = specialised.draws().uniforms
     for layer, (array, bound) in enumerate(zip(out, bounds, strict=True)):
         launch(kernel, _counters(array), array, np.float32(bound), 0, 0, _word(layer, stream), keys)
 
 
 def _word(layer: int, stream: int) -> Any:
     """The last counter word of a layer's draws."""
-    return np.uint32(specialised.draws().stream_word(OWN_STREAM, layer, stream))
+    return stream_word(OWN_STREAM, layer, stream)
 
 
 def _counters(rows: Floats) -> int:
@@ -184,14 +185,14 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
 
 def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> None:
     """See `noisysim.compute.algebra.scale_by_slope`."""
-    kernel = specialised.slopes(activation, "cuda").scale_by_slope
+    kernel = specialised.slopes(activation).scale_by_slope
     launch(kernel, signal.size, signal.reshape(-1), xp.ascontiguousarray(activities).reshape(-1))
 
 
 def activate(activities: Floats, activation: str | Activation) -> Floats:
     """See `noisysim.compute.algebra.activate`."""
     out = xp.empty(activities.shape, np.float32)
-    kernel = specialised.slopes(activation, "cuda").activate_all
+    kernel = specialised.slopes(activation).activate_all
     launch(kernel, out.size, xp.ascontiguousarray(activities).reshape(-1), out.reshape(-1))
     return out
 
@@ -214,9 +215,9 @@ def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips
     return sum(counts, xp.zeros(chips)) / max(sum(_sizes(activities)) // chips, 1)
 
 
-def adam(gradient: Floats, first: Floats, second: Floats, *numbers: np.float32) -> None:
-    """The step of `noisysim.optimizers.Adam`, flat arrays."""
-    launch(specialised.sums("cuda").adam, gradient.size, gradient, first, second, *numbers)
+def adam(gradient: Floats, first: Floats, second: Floats, numbers: Floats) -> None:
+    """The step of `noisysim.optimizers.Adam`, flat arrays; `numbers` are NumPy's."""
+    launch(specialised.sums().adam, gradient.size, gradient, first, second, *numbers)
 
 
 def _log_total(output: Floats) -> Doubles:
@@ -258,5 +259,5 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
         else:
             squares = xp.square(x).sum(axis=-2).reshape(-1)
             step = xp.matmul(_transposed(x), xp.matmul(x, turn))
-        flat, kernel = rotation.reshape(-1), specialised.sums("cuda").descend
+        flat, kernel = rotation.reshape(-1), specialised.sums().descend
         launch(kernel, flat.size, flat, step.reshape(-1), squares, n, np.float32(rate / batch))

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisysim.common.source import uses
 from noisysim.common.types import Floats, Words
-from noisysim.compute.cuda import images
+from noisysim.compute.behaviour import Behaviour, ReadFlags
+from noisysim.compute.cuda import images, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.cuda.workspace import Workspace
-from noisysim.compute.jit import specialised
 from noisysim.compute.layout import (  # fmt: skip
     ACTIVATION,
     CHANNELS,
@@ -35,6 +36,7 @@ from noisysim.compute.layout import (  # fmt: skip
     TILE_COLUMNS,
     TILES,
 )
+from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Call, Standing
 from noisysim.networks.tiling import Network
 
@@ -51,24 +53,49 @@ class Job(NamedTuple):
     added: dict[tuple[int, int, int], Floats]
 
 
+def _kernels(net: Network, behaviour: Behaviour, flags: ReadFlags) -> ModuleType:
+    """The kernels of passes, with the device's hooks in them."""
+    hooks, own, spreads = behaviour.hooks, behaviour.own, behaviour.spreads
+    constants = {
+        **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
+        "COMPENSATED": flags.compensated,
+        "SCALED": flags.scaled,
+        **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
+        # constants that only reads cell by cell need are off elsewhere: more devices share their kernels
+        "OWN_CELLS": "read_cell" in own and bool(spreads["cell"]),
+        "PAIRED": flags.paired,
+        "USES_NORMAL": flags.noisy and uses(hooks["readout"], "z"),
+        "USES_UNIFORM": flags.noisy and uses(hooks["readout"], "u"),
+        "CELL_NORMAL": flags.noisy and uses(hooks["read_cell"], "z"),
+        "CELL_UNIFORM": flags.noisy and uses(hooks["read_cell"], "u"),
+    }
+    return specialised.for_device("passes", behaviour, constants, net.kinds)
+
+
 class Passes:
     """What runs passes of chips of one device, and its work arrays.
 
     Parameters
     ----------
     net : Network
-    loops : module
-        The kernels, from ``specialised.for_device("passes", ..., backend="cuda")``.
-    numbers : NamedTuple
-        The device's, float32.
+    behaviour : Behaviour
+        The device's.
+    flags : ReadFlags
     chips : int
         How many run side by side.
-    noisy : bool
-        Whether two passes of the same input can differ.
+
+    Attributes
+    ----------
+    loops : module
+        The kernels, with the device's hooks in them.
+    numbers : NamedTuple
+        The device's numbers that its hooks read, float32.
     """
 
-    def __init__(self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, noisy: bool):
-        self.net, self.loops, self.numbers, self.chips, self.noisy = net, loops, numbers, chips, noisy
+    def __init__(self, net: Network, behaviour: Behaviour, flags: ReadFlags, chips: int):
+        self.net, self.chips, self.noisy = net, chips, flags.noisy
+        self.loops = loops = _kernels(net, behaviour, flags)
+        self.numbers = numbers = specialised.numbers_of(loops, behaviour)
         self._geometry = net.geometry()
         table, tiles = net.layout()
         self._table, self._tiles = table.tolist(), tiles.tolist()
@@ -138,8 +165,8 @@ class Passes:
 
     def drop(self, mask: Floats, layer: int, rate: float, first_sample: int, number: int, keys: Words) -> None:
         """Draw what the periphery drops of a layer's hidden outputs, (rows, values)."""
-        draws, (rows, n) = specialised.draws("cuda"), mask.shape
-        word = np.uint32(specialised.draws().stream_word(DROP_STREAM, layer, 0))
+        draws, (rows, n) = specialised.draws(), mask.shape
+        word = stream_word(DROP_STREAM, layer, 0)
         launch(draws.drops, rows * -(-n // 4), mask, np.float32(rate), first_sample, number, word, keys)
 
     def follow(self, ranges: Floats, peaks: Floats) -> None:
@@ -207,19 +234,35 @@ class Passes:
         )  # fmt: skip
 
     def _give(self, layer: int, p: int, job: Job, out: Floats) -> None:
-        """What a layer gives to the next in one pass: its lines pooled, normalised, through the activation function,
-        some dropped, moved."""
+        """What a layer gives to the next in one pass: its lines normalised, through the activation function, pooled,
+        some dropped, moved; pooled first where that is the same."""
         g, units, observed = self._geometry[layer], self._table[layer][N_OUT], job.call.observed
         values = observed[p].activities[layer].reshape(len(out), -1)
+        mask = observed.layer_masks[layer] if len(observed.layer_masks) else None
+        extra = job.added.get((p, ON_OUTPUT, layer))
+        if self.net.blocks[layer].pools_outputs:
+            activated = self._space.room("activated", *values.shape)
+            self._activate(layer, values, None, None, job, activated)
+            images.pool(activated, units, g, out)
+            if mask is not None:
+                xp.multiply(out, mask.reshape(out.shape), out=out)
+            if extra is not None:
+                xp.add(out, extra.reshape(out.shape), out=out)
+            return
         if g[POOL] > 0:
             pooled = self._space.room("pooled", *out.shape)
             images.pool(values, units, g, pooled)
             values = pooled
+        self._activate(layer, values, mask, extra, job, out)
+
+    def _activate(
+        self, layer: int, values: Floats, mask: Floats | None, extra: Floats | None, job: Job, out: Floats
+    ) -> None:
+        """Values normalised, through the activation function, some dropped, moved."""
+        g, as_rows = self._geometry[layer], self._space.as_rows
         norms = job.standing.norms if g[NORM_AT] >= 0 else self._space.nothing
-        mask = observed.layer_masks[layer] if len(observed.layer_masks) else None
-        extra, as_rows = job.added.get((p, ON_OUTPUT, layer)), self._space.as_rows
         launch(
-            self.loops.give, out.size, values, norms, self.chips * int(g[NORM_AT]), units,
+            self.loops.give, out.size, values, norms, self.chips * int(g[NORM_AT]), self._table[layer][N_OUT],
             int(g[ACTIVATION]), as_rows(mask, out.shape), mask is not None, as_rows(extra, out.shape),
             extra is not None, self.chips, out,
         )  # fmt: skip

@@ -35,8 +35,8 @@ import numpy as np
 import platformdirs
 from numba.core.serialize import dumps
 
-PLACE = "__machine_code__"
-"""The global under which a module whose name is a hash of all its sources has the folder of its machine code."""
+from noisysim.compute.jit.kinds import Compiled, Kind
+
 SUFFIX, DRAFT = ".code", ".part"
 UNUSED = 90 * 86400.0
 """Seconds after which a file that no process has read is removed."""
@@ -211,8 +211,8 @@ def _prune(at: int) -> None:
 # --- what Numba sees ------------------------------------------------------------------------------------------------
 
 
-def keep(compiled: Any, numbas: type) -> Any:
-    """Let a compiled function find its machine code again, if its module is one that `noisysim.compute.jit.build` made.
+def keep(compiled: Compiled, numbas: type, name: str) -> Any:
+    """Let a compiled function find its machine code again.
 
     Parameters
     ----------
@@ -220,44 +220,58 @@ def keep(compiled: Any, numbas: type) -> Any:
         What Numba's decorator returned.
     numbas : type
         The class of Numba's caches for the decorator's target.
+    name : str
+        Stands for the function and for every source it depends on (`noisysim.compute.jit.sources`).
     """
-    function = getattr(compiled, "py_func", None)
-    if function is not None and function.__globals__.get(PLACE) is not None:
-        compiled._cache = _cache_class(numbas)(function)
+    if hasattr(compiled, "py_func"):  # not with NUMBA_DISABLE_JIT
+        compiled._cache = _cache_class(numbas)(compiled.py_func, name)
     return compiled
 
 
 @functools.cache
-def _cache_class(numbas: Any) -> Callable[[Callable[..., Any]], Any]:
+def _cache_class(numbas: Kind) -> Callable[..., Any]:
     """Numba's caches for a target, over `Files`."""
 
     class Code(numbas._impl_class):  # type: ignore[misc]
         """How the target packs and unpacks code; kept from looking for a place of Numba's."""
 
-        def __init__(self, function: Callable[..., Any]):
-            self._locator, self._lineno = _Locator(function.__globals__[PLACE]), function.__code__.co_firstlineno
-            self._filename_base = f"{function.__module__}.{function.__qualname__}"  # the module's name is a hash
+        def __init__(self, function: Callable[..., Any], name: str):
+            self._locator, self._lineno = _Locator(), function.__code__.co_firstlineno
+            self._filename_base = name
 
     class Cache(numbas):  # type: ignore[misc]
-        _impl_class = Code
+        def __init__(self, function: Callable[..., Any], name: str):
+            self._name, self._py_func = name, function
+            self._impl = Code(function, name)
+            self._cache_path = ""
+            self.enable()
 
-        def __init__(self, function: Callable[..., Any]):
-            super().__init__(function)
-            self._cache_file = Files(function.__globals__[PLACE], self._impl.filename_base)
+        @functools.cached_property
+        def _cache_file(self) -> Files | None:
+            place = folder()
+            return None if place is None else Files(place, self._name)
+
+        def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+            """The signature and the processor; the name says what the function is."""
+            return sig, codegen.magic_tuple()
 
         def load_overload(self, sig: object, target_context: object) -> Any:
+            if self._cache_file is None:
+                return None
             try:
                 return super().load_overload(sig, target_context)
             except Exception:  # whatever it is that does not fit: it is compiled anew
                 return None
 
         def save_overload(self, sig: object, data: object) -> None:
+            if self._cache_file is None:
+                return
             try:
                 super().save_overload(sig, data)
             except OSError:
                 pass  # a full disk, a folder that is gone
             except Exception as error:
-                warnings.warn(f"{self._impl.filename_base}: machine code is not kept ({error!r})", stacklevel=2)
+                warnings.warn(f"{self._name}: machine code is not kept ({error!r})", stacklevel=2)
 
     return Cache
 
@@ -265,15 +279,12 @@ def _cache_class(numbas: Any) -> Callable[[Callable[..., Any]], Any]:
 class _Locator:
     """What Numba asks for a place."""
 
-    def __init__(self, place: Path):
-        self._place = place
-        self._py_file = str(place)  # for its warnings
-
     def get_cache_path(self) -> str:
-        return str(self._place)
+        return str(folder() or "")
 
     def get_source_stamp(self) -> str:
         return ""
 
     def ensure_cache_path(self) -> None:
-        _make(self._place)
+        if place := folder():
+            _make(place)

@@ -12,7 +12,7 @@ import numba
 
 from noisysim import devices
 from noisysim.compute import backends
-from noisysim.compute.jit import build
+from noisysim.compute.jit.compiling import scalar
 from noisysim.devices.contract import Device
 from noisysim.devices.files import DeviceError, parameter_names, place, scalars, usage
 
@@ -25,15 +25,15 @@ def compiled(device: Device, hook: str, function: Callable[..., Any]) -> Any:
     DeviceError
         If numba cannot, or what it returns is not a number: with file, line and the first thing that numba says.
     """
-    scalar = numba.float32
+    number = numba.float32
     numbers_type = numba.typeof(type(device)(**scalars(device)))  # type: ignore[no-untyped-call]
     try:
-        dispatcher: Any = build.specialise(function, numba.njit(**build.OPTIONS))
+        dispatcher: Any = scalar(function)
         if not hasattr(dispatcher, "compile"):  # NUMBA_DISABLE_JIT
             return dispatcher
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dispatcher.compile((scalar,) * (len(parameter_names(function)) - 1) + (numbers_type,))
+            dispatcher.compile((number,) * (len(parameter_names(function)) - 1) + (numbers_type,))
     except Exception as error:
         path, line, reason = _useful(function, str(error))
         raise DeviceError(f"{path}:{line}: {hook} cannot be compiled: {reason}; {usage(hook)}") from None

@@ -11,10 +11,8 @@ HAS_DRIFT = False
 
 # Cells
 PAIRED = True  # two cells per weight
-SLICED = False  # several pairs per weight, each with some of its bits
 VERIFIED = False  # writes are closed loops of pulses and reads
-HAS_OWN = False  # cells have values of their own, where they are changed
-OWN_CELLS = False  # the same, where they are read one by one
+OWN_CELLS = False  # cells have values of their own, where they are read one by one
 FAULTY = False  # some cells are stuck
 TIMED = False  # the age of a cell matters
 AIMED = False  # what the last write of a cell aimed at matters

@@ -2,91 +2,186 @@
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.cell_places import blocks_of, cells_at, run_of, side_of
-from noisysim.compute.cpu.loops.cell_weights import refresh
-from noisysim.compute.jit.compiling import inner, loop
+from noisysim.compute.cpu.cell_types import AGES, AIMS, GOALS, MINE, MOVED, OUT, OWN, STAGE, G
+from noisysim.compute.cpu.loops.cell_places import (
+    blocks_of,
+    cells_at,
+    gather_own,
+    go_to,
+    hold_stuck,
+    take_moved,
+)  # fmt: skip
+from noisysim.compute.cpu.row_types import DRIFT, TYPES
+from noisysim.compute.jit.compiling import bare, loop
+from noisysim.compute.jit.places import doubles_at, float_rows_at, floats_at, ints_at, long_rows_at
 from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT
-from noisysim.compute.rules.cells import aged
-from noisysim.compute.rules.device import with_cell
-from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_DRIFT, PAIRED, TIMED
+
+drift_row, call = TYPES[DRIFT].call, STAGE.call
+ZERO = np.float32(0.0)
 
 
-@inner()
-def hold_stuck(now, stuck, k, first, last):
-    """Put stuck cells of side k back to where they are."""
-    if FAULTY:
-        for j in range(first, last):
-            if not np.isnan(stuck[k, j]):
-                now[k, j] = stuck[k, j]
+@bare()
+def put(where, values, k, kit):
+    """Set the cells of side k of the block that are listed, but for stuck ones."""
+    at, n = k * kit.cells + kit.at + kit.first, kit.count
+    now = floats_at(kit.now, at, n)
+    if not kit.faulty:
+        for i in range(values.size):
+            now[where[i]] = values[i]
+        return
+    stuck = floats_at(kit.stuck, at, n)
+    for i in range(values.size):
+        held = stuck[where[i]]
+        now[where[i]] = values[i] if np.isnan(held) else held
 
 
-@inner(fastmath={"contract"})
-def bring_up(cells, k, cell, clock, d):
-    """Make one cell of side k what it is at a time."""
-    _, now, fresh, since, own, stuck, aimed = cells
-    if HAS_DRIFT:
-        aim = aimed[k, cell] if AIMED else fresh[k, cell]
-        age, mine = np.float32(clock - since[k, cell]), with_cell(d, side_of(own, k), cell)
-        now[k, cell] = aged(fresh[k, cell], age, aim, mine)
-        hold_stuck(now, stuck, k, cell, cell + 1)
+@bare()
+def bring_up(kit, k, m):
+    """Make the m cells of side k that are listed in ``MINE`` what they are at the time."""
+    a, n = kit.at + kit.first, kit.count
+    at, mine = k * kit.cells + a, ints_at(kit.work, MINE, m)
+    fresh, ages, aims = floats_at(kit.work, G, m), floats_at(kit.work, AGES, m), floats_at(kit.work, AIMS, m)
+    held, since, out = floats_at(kit.fresh, at, n), doubles_at(kit.since, at, n), floats_at(kit.work, OUT, m)
+    for i in range(m):
+        fresh[i] = held[mine[i]]
+        ages[i] = np.float32(kit.clock - since[mine[i]])
+        aims[i] = fresh[i]
+    if kit.aims:
+        aimed = floats_at(kit.aimed, at, n)
+        for i in range(m):
+            aims[i] = aimed[mine[i]]
+    gather_own(k, a, mine, m, kit)
+    own = float_rows_at(kit.work, kit.fields, CELL_BLOCK, OWN, m)
+    numbers = floats_at(kit.drift_numbers, 0, kit.numbers_size)
+    drift_row(kit.drift, (fresh, ages, aims, own, out, numbers))
+    put(mine, out, k, kit)
 
 
-@inner()
-def settle(cells, k, first, last, moved, every, clock, d):
-    """After side k was programmed: its cells' age starts anew, and stuck ones are where they were."""
-    _, now, fresh, since, _, stuck, _ = cells
-    if TIMED:
-        for j in range(first, last):
-            if every or (moved[j - first] >> k) & 1:
-                fresh[k, j] = now[k, j]
-                since[k, j] = clock
-                bring_up(cells, k, j, clock, d)  # what acts at once, such as another temperature
-    hold_stuck(now, stuck, k, first, last)
+@bare()
+def settle(kit, k, m):
+    """After the m cells of side k in ``MINE`` were programmed to ``GOALS``: they hold ``OUT``, but for stuck ones."""
+    if kit.dated:
+        call(kit.date_listed, (kit, k, m))
+    put(ints_at(kit.work, MINE, m), floats_at(kit.work, OUT, m), k, kit)
 
 
-@inner()
-def settle_one(cells, k, cell, clock):
-    """After a pulse to one cell of side k: its age starts anew, unless it is stuck."""
-    _, now, fresh, since, _, stuck, aimed = cells
-    hold_stuck(now, stuck, k, cell, cell + 1)
-    if AIMED:  # at nothing but what it has become
-        aimed[k, cell] = now[k, cell]
-    if TIMED:
-        fresh[k, cell] = now[k, cell]
-        since[k, cell] = clock
+@bare()
+def settle_side(k, out, kit):
+    """`settle` of all those cells of side k of the block that moved."""
+    n, at = kit.count, k * kit.cells + kit.at + kit.first
+    if kit.dated:
+        call(kit.date_side, (kit, k, 0))
+    if kit.faulty:
+        hold_stuck(floats_at(kit.stuck, at, n), out)
+    take_moved(out, ints_at(kit.work, MOVED, n), np.int32(1 << k), floats_at(kit.now, at, n))
 
 
-@inner(fastmath={"contract"})
-def drift_side(now, fresh, since, aimed, own, clock, d):
-    """What time has left of the cells of one side of a block."""
-    for j in range(now.size):
-        age, aim = np.float32(clock - since[j]), aimed[j] if AIMED else fresh[j]
-        now[j] = aged(fresh[j], age, aim, with_cell(d, own, j))
+@bare()
+def date_listed(kit, k, m):
+    """The age of the m cells of side k in ``MINE``, which were just programmed, starts anew: they hold ``OUT``.
+
+    Own values are gathered. What acts at once, such as another temperature, acts on ``OUT``.
+    """
+    n, at, mine = kit.count, k * kit.cells + kit.at + kit.first, ints_at(kit.work, MINE, m)
+    out, goals = floats_at(kit.work, OUT, m), floats_at(kit.work, GOALS, m)
+    if kit.aims:
+        aimed = floats_at(kit.aimed, at, n)
+        for i in range(m):
+            aimed[mine[i]] = goals[i]
+    if kit.timed:
+        fresh, since = floats_at(kit.fresh, at, n), doubles_at(kit.since, at, n)
+        for i in range(m):
+            fresh[mine[i]] = out[i]
+            since[mine[i]] = kit.clock
+    if kit.at_once:
+        start_anew(out, goals, float_rows_at(kit.work, kit.fields, CELL_BLOCK, OWN, m), kit)
 
 
-@inner(fastmath={"contract"})
-def age_cells(layers, share, net, cells, units, span, clock, weights, variances, d):
-    """Bring the cells of some layers to what they are at a time, and the weights with them."""
-    table, tiles, stack = net
-    _, now, fresh, since, own, stuck, aimed = cells
-    for layer in range(layers[0], layers[1]):
-        at, size = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
-        place = (layer, table, tiles, span[2], stack)
-        for block in range(*blocks_of(size, share)):
-            first = block * CELL_BLOCK
-            n = min(CELL_BLOCK, size - first)
-            a, b = at + first, at + first + n
-            if HAS_DRIFT:
-                for k in range(now.shape[0] if PAIRED else 1):
-                    goals, mine = aimed[k, a:b] if AIMED else aimed, run_of(side_of(own, k), a, b)
-                    drift_side(now[k, a:b], fresh[k, a:b], since[k, a:b], goals, mine, clock, d)
-                    hold_stuck(now, stuck, k, a, b)
-            refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
+@bare()
+def date_side(kit, k, _):
+    """The same of all those cells of side k of the block that moved."""
+    n, bit, at = kit.count, np.int32(1 << k), k * kit.cells + kit.at + kit.first
+    moved, out, goals = ints_at(kit.work, MOVED, n), floats_at(kit.work, OUT, n), floats_at(kit.work, GOALS, n)
+    if kit.aims:
+        take_moved(goals, moved, bit, floats_at(kit.aimed, at, n))
+    if kit.timed:
+        take_moved(out, moved, bit, floats_at(kit.fresh, at, n))
+        since, clock = doubles_at(kit.since, at, n), kit.clock
+        for j in range(n):
+            old = since[j]
+            since[j] = clock if moved[j] & bit != 0 else old
+    if kit.at_once:
+        start_anew(out, goals, float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, at, n), kit)
+
+
+@bare()
+def start_anew(out, goals, own, kit):
+    """What cells that were just written are at once, in place."""
+    n = out.size
+    written, ages = floats_at(kit.work, G, n), floats_at(kit.work, AGES, n)
+    for j in range(n):
+        written[j] = out[j]
+        ages[j] = ZERO
+    aims = goals if kit.aims else written
+    drift_row(kit.drift, (written, ages, aims, own, out, floats_at(kit.drift_numbers, 0, kit.numbers_size)))
+
+
+@bare()
+def settle_pulsed(mine, k, kit):
+    """After pulses to the cells of side k that are listed: their age starts anew, unless they are stuck."""
+    n, at = kit.count, k * kit.cells + kit.at + kit.first
+    now = floats_at(kit.now, at, n)
+    if kit.faulty:
+        stuck = floats_at(kit.stuck, at, n)
+        for i in range(mine.size):
+            if not np.isnan(stuck[mine[i]]):
+                now[mine[i]] = stuck[mine[i]]
+    if kit.aims:  # at nothing but what it has become
+        aimed = floats_at(kit.aimed, at, n)
+        for i in range(mine.size):
+            aimed[mine[i]] = now[mine[i]]
+    if kit.timed:
+        fresh, since = floats_at(kit.fresh, at, n), doubles_at(kit.since, at, n)
+        for i in range(mine.size):
+            fresh[mine[i]] = now[mine[i]]
+            since[mine[i]] = kit.clock
+
+
+@bare()
+def age_block(kit, _, __):
+    """Bring the cells of the block to what they are at the time, and the weights with them."""
+    n, a = kit.count, kit.at + kit.first
+    if kit.drifts:
+        numbers, ages = floats_at(kit.drift_numbers, 0, kit.numbers_size), floats_at(kit.work, AGES, n)
+        for k in range(kit.sides if kit.paired else 1):
+            at = k * kit.cells + a
+            since, fresh, now = doubles_at(kit.since, at, n), floats_at(kit.fresh, at, n), floats_at(kit.now, at, n)
+            for j in range(n):
+                ages[j] = np.float32(kit.clock - since[j])
+            aims = fresh
+            if kit.aims:
+                aims = floats_at(kit.aimed, at, n)
+            own = float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, at, n)
+            drift_row(kit.drift, (fresh, ages, aims, own, now, numbers))
+            if kit.faulty:
+                hold_stuck(floats_at(kit.stuck, at, n), now)
+    moved = ints_at(kit.work, MOVED, n)
+    for j in range(n):
+        moved[j] = np.int32(1)
+    call(kit.refresh, (kit, 0, 0))
 
 
 @loop()
-def age_chips(layers, part, net, cells, units, span, clock, weights, variances, d):
-    """`age_cells` on some chips: `layers` are the first, and the one behind the last."""
+def age_chips(layers, part, clock, kits):
+    """Age the cells of some layers, the first, and the one behind the last, of some chips (`write_chips`)."""
     first, last, chips, share = part
-    for m in range(first, last):
-        age_cells(layers, share, (net[0], net[1], (m, chips)), cells, units, span, clock, weights, variances, d)
+    kit = kits[0]
+    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
+    kit.chips, kit.clock = chips, clock
+    for chip in range(first, last):
+        kit.chip = chip
+        for layer in range(layers[0], layers[1]):
+            at, size = cells_at(layer, table, (chip, chips)), table[layer, N_IN] * table[layer, N_OUT]
+            for b in range(*blocks_of(size, share)):
+                go_to(b, layer, at, size, kit)
+                call(kit.age_block, (kit, 0, 0))

@@ -2,189 +2,229 @@
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.cell_ageing import bring_up, settle, settle_one
-from noisysim.compute.cpu.loops.cell_places import blocks_of, cells_at, list_moved, run_of, side_of
-from noisysim.compute.cpu.loops.cell_weights import refresh, refresh_few
-from noisysim.compute.cpu.loops.draws import fill_bits, fill_normals, stream_word, unit_normal
-from noisysim.compute.jit.compiling import inner, loop
+from noisysim.compute.cpu.cell_types import (
+    BITS,
+    BLOCK,
+    COUNT,
+    GOALS,
+    MINE,
+    MOVED,
+    OUT,
+    OWN,
+    STAGE,
+    SUMS,
+    UNITS,
+    UP,
+    WHERE,
+    G,
+    Z,
+)  # fmt: skip
+from noisysim.compute.cpu.loops.cell_ageing import settle_pulsed
+from noisysim.compute.cpu.loops.cell_places import blocks_of, cells_at, go_to, list_moved
+from noisysim.compute.cpu.loops.cell_writes import draw_side
+from noisysim.compute.cpu.loops.draws import FILL, stream_word
+from noisysim.compute.cpu.row_types import PULSE, TYPES
+from noisysim.compute.jit.compiling import bare, loop, scalar
+from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, long_rows_at, words_at
 from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, REFRESH_STREAM, ROUNDING_STREAM, WRITE_STREAM
-from noisysim.compute.noise import uniform
-from noisysim.compute.rules.cells import (
-    direction_of_pulses,
-    few_pulsed,
-    needs_reset,
-    programmed,
-    pulsed,
-    pulses_asked,
-    reset_goal,
-    side_of_pulses,
-    whole_turn,
-)
-from noisysim.compute.rules.device import with_cell
-from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_DRIFT, HAS_OWN, PAIRED, TIMED
+from noisysim.compute.rules import cells as rules
+
+pulse_row, call, count, call_block = TYPES[PULSE].call, STAGE.call, COUNT.call, BLOCK.call
+pulses_asked, whole_turn = scalar(rules.pulses_asked), scalar(rules.whole_turn)
+side_of_pulses, direction_of_pulses = scalar(rules.side_of_pulses), scalar(rules.direction_of_pulses)
+fill = FILL.call
+needs_reset, reset_goal = scalar(rules.needs_reset), scalar(rules.reset_goal)
+FEW = 2
+"""Below this part of its weights a block is brought up to date weight by weight."""
 
 
-@inner(fastmath={"contract"})
-def round_pulses(change, per, bits, most, counts, where):
-    """Pulses asked of each weight of a block, stochastically rounded, signed; lists those that get any: how many."""
-    for j in range(change.size):
-        counts[j] = pulses_asked(change[j], per, uniform(bits[j]), most)
-    return list_moved(counts, where, change.size)
+@bare(fastmath={"contract"})
+def round_pulses(kit, change, _):
+    """Pulses asked of each weight of the block, stochastically rounded, signed; lists those that get any: how many."""
+    n, per, most = kit.count, floats_at(kit.pulsing, kit.layer, 1)[0], np.float32(kit.pulse_limit)
+    bits, counts = words_at(kit.work, BITS, CELL_BLOCK), ints_at(kit.work, MOVED, n)
+    stream = stream_word(ROUNDING_STREAM, kit.layer, 0)
+    u = floats_at(kit.work, Z, CELL_BLOCK)
+    fill(kit.fill_uniforms, (u, bits, CELL_BLOCK, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
+    for j in range(n):
+        counts[j] = pulses_asked(change[j], per, u[j], most)
+    return list_moved(counts, ints_at(kit.work, WHERE, n), n)
 
 
-@inner(fastmath={"contract"})
-def pulse_side(now, own, k, counts, z, d):
-    """One pulse for those cells of side k of a block that have one coming."""
-    for j in range(now.size):
-        n = counts[j]
-        live = n != 0 and side_of_pulses(n) == k
-        new = pulsed(now[j], direction_of_pulses(n), z[j], with_cell(d, own, j))
-        now[j] = new if live else now[j]
+@bare()
+def pulse_side(k, n, kit):
+    """One pulse for those cells of side k of the block that have one coming; draws are in ``Z``."""
+    a, paired, counts = kit.at + kit.first, kit.paired, ints_at(kit.work, MOVED, n)
+    now, up, out = floats_at(kit.now, k * kit.cells + a, n), floats_at(kit.work, UP, n), floats_at(kit.work, OUT, n)
+    for j in range(n):
+        up[j] = direction_of_pulses(counts[j], paired)
+    z, numbers = floats_at(kit.work, Z, n), floats_at(kit.pulse_numbers, 0, kit.numbers_size)
+    own = float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, k * kit.cells + a, n)
+    pulse_row(kit.pulse, (now, up, z, own, out, numbers))
+    for j in range(n):
+        live = counts[j] != 0 and side_of_pulses(counts[j], paired) == k
+        new, old = out[j], now[j]
+        now[j] = new if live else old
 
 
-@inner(fastmath={"contract"})
-def pulse_some(now, own, a, counts, where, count, work, d):
-    """One pulse for the cells of a block that `where` lists: gathered, pulsed, put back."""
-    z, g, up = work
-    for i in range(count):
-        n = counts[where[i]]
-        g[i], up[i] = now[side_of_pulses(n), a + where[i]], direction_of_pulses(n)
-    if HAS_OWN:
-        for i in range(count):
-            mine = with_cell(d, side_of(own, side_of_pulses(counts[where[i]])), a + where[i])
-            g[i] = pulsed(g[i], up[i], z[i], mine)
-    else:
-        for i in range(count):
-            g[i] = pulsed(g[i], up[i], z[i], d)
-    for i in range(count):
-        now[side_of_pulses(counts[where[i]]), a + where[i]] = g[i]
+@bare()
+def pulse_listed(m, kit):
+    """One pulse for the m weights in ``MINE``: gathered, pulsed, put back; draws are in ``Z``."""
+    n, a, paired, counts = kit.count, kit.at + kit.first, kit.paired, ints_at(kit.work, MOVED, kit.count)
+    mine, spots = ints_at(kit.work, MINE, m), ints_at(kit.work, UNITS, m)
+    g, up, out = floats_at(kit.work, G, m), floats_at(kit.work, UP, m), floats_at(kit.work, OUT, m)
+    now, side = floats_at(kit.now, a, kit.cells + n), np.int32(kit.cells)
+    for i in range(m):
+        n_pulses = counts[mine[i]]
+        spots[i] = mine[i] + np.int32(side_of_pulses(n_pulses, paired)) * side
+        up[i] = direction_of_pulses(n_pulses, paired)
+    fields, cells = kit.fields, kit.sides * kit.cells
+    own, held = float_rows_at(kit.work, fields, CELL_BLOCK, OWN, m), float_rows_at(kit.own, fields, cells, a, cells)
+    for i in range(m):  # cell by cell: memory is read in as many streams as there are fields
+        spot = spots[i]
+        g[i] = now[spot]
+        for f in range(fields):
+            own[f, i] = held[f, spot]
+    z, numbers = floats_at(kit.work, Z, m), floats_at(kit.pulse_numbers, 0, kit.numbers_size)
+    pulse_row(kit.pulse, (g, up, z, own, out, numbers))
+    for i in range(m):
+        now[spots[i]] = out[i]
 
 
-@inner(fastmath={"contract"})
-def reset_pairs(cells, a, where, count, span, at_most, counter, clock, d):
-    """Of the pairs listed, program those anew of which a cell has come near its end: the difference on one cell."""
-    _, now, _, _, own, _, aimed = cells
-    block, number, layer, k0, k1 = counter
-    stream, done = stream_word(REFRESH_STREAM, layer, 0), 0
-    for i in range(count):
-        j = where[i]
-        cell = a + j
-        if not needs_reset(now[0, cell], now[1, cell], at_most, span):
-            continue
-        difference = now[0, cell] - now[1, cell]
-        for k in range(2):
-            z = unit_normal(k * CELL_BLOCK + j, 2 * CELL_BLOCK, block, number, stream, k0, k1)
-            goal = reset_goal(difference, k, span)
-            now[k, cell] = programmed(goal, z, with_cell(d, side_of(own, k), cell))
-            if AIMED:
-                aimed[k, cell] = goal
-            settle(cells, k, cell, cell + 1, where, True, clock, d)
-        done += 2
-    return done
-
-
-@inner()
-def keep(left, m, counts, turn):
-    """Of the m cells listed keep those that have more than `turn` pulses coming; returns how many."""
+@bare()
+def keep(mine, m, counts, turn):
+    """Of the m weights listed keep those that have more than `turn` pulses coming; returns how many."""
     kept = 0
     if m > counts.size // 4:  # cheaper to go through all
         for j in range(counts.size):
-            left[kept] = j
+            mine[kept] = j
             kept += int(abs(counts[j]) > turn)
         return kept
     for i in range(m):
-        j = left[i]
-        left[kept] = j
+        j = mine[i]
+        mine[kept] = j
         kept += int(abs(counts[j]) > turn)
     return kept
 
 
-@inner(fastmath={"contract"})
-def pulse_block(now, own, a, counts, left, count, draw, work, d):
-    """Give the cells that `left` lists their pulses, turn by turn; returns how many pulses.
+@bare()
+def give_pulses(kit, _, m):
+    """Give the m weights in ``WHERE`` their pulses, turn by turn; returns how many pulses.
 
     In the first turn, where half of the block takes part (`whole_turn`), cell j takes draw j of CELL_BLOCK; otherwise
     the i-th of the m cells that have a pulse coming takes draw i of m.
     """
-    block, number, layer, k0, k1 = draw
-    z, g, up, bits = work
-    turn, m, given, n = 0, count, 0, counts.size
+    n, turn, given = kit.count, 0, 0
+    z, bits, counts = (
+        floats_at(kit.work, Z, CELL_BLOCK),
+        words_at(kit.work, BITS, CELL_BLOCK),
+        ints_at(kit.work, MOVED, n),
+    )
+    where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, n)
+    for i in range(m):
+        mine[i] = where[i]
     while m > 0:
-        stream = stream_word(WRITE_STREAM, layer, turn)
-        if whole_turn(turn, m, n):
-            fill_normals(z, bits, CELL_BLOCK, block, number, stream, k0, k1)
-            for k in range(2 if PAIRED else 1):
-                pulse_side(now[k, a : a + n], run_of(side_of(own, k), a, a + n), k, counts, z, d)
+        whole = whole_turn(turn, m, n)
+        stream = stream_word(WRITE_STREAM, kit.layer, turn)
+        drawn = np.int64(CELL_BLOCK) if whole else m
+        q, padded = (drawn + 3) // 4, (drawn + 63) // 64 * 16  # a multiple of what is drawn at once: no rest is left
+        fill(kit.fill_normals, (z, bits, 4 * padded, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
+        for word in range(1, 4 if q < padded else 0):
+            for i in range(q):
+                z[word * q + i] = z[word * padded + i]
+        if whole:
+            for k in range(2 if kit.paired else 1):
+                pulse_side(k, n, kit)
         else:
-            fill_normals(z, bits, m, block, number, stream, k0, k1)
-            pulse_some(now, own, a, counts, left, m, (z, g, up), d)
+            pulse_listed(m, kit)
         given += m
         turn += 1
-        m = keep(left, m, counts, turn)
+        m = keep(mine, m, counts, turn)
     return given
 
 
-@inner()
-def settle_pulsed(cells, a, counts, where, count, clock):
-    """After pulses: what `settle` does, for the cells listed."""
-    if TIMED or FAULTY:
-        for i in range(count):
-            settle_one(cells, side_of_pulses(counts[where[i]]), a + where[i], clock)
+@bare()
+def settle_block(m, kit):
+    """After pulses: what becomes of the age of the m weights in ``WHERE``, and of those of them that are stuck."""
+    if not (kit.timed or kit.faulty):
+        return
+    where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
+    counts, paired = ints_at(kit.work, MOVED, kit.count), kit.paired
+    for k in range(2 if paired else 1):
+        c = 0
+        for i in range(m):
+            mine[c] = where[i]
+            c += int(side_of_pulses(counts[where[i]], paired) == k)
+        settle_pulsed(mine[:c], k, kit)
 
 
-@inner(fastmath={"contract"})
-def pulse_cells(change, share, net, cells, pers, units, span, limits, counter, weights, variances, d):
-    """Turn a change of every weight into pulses, open loop; returns cells programmed anew, and pulses given.
+@bare()
+def reset_pairs(kit, _, m):
+    """Of the m pairs in ``WHERE``, program those anew of which a cell has come near its end; returns cells.
 
-    Parameters are those of `write_cells`, but: `pers`, (layers,) float32, pulses per weight unit; `limits`: most pulses
-    of a cell, and the share of the span at which a pair is set anew.
+    Their difference is put on one cell.
     """
-    table, tiles, stack = net
-    _, now, _, _, own, _, _ = cells
-    number, k0, k1, clock = counter
-    z, g, up = np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.float32)
-    bits, counts = np.empty(CELL_BLOCK, np.uint32), np.empty(CELL_BLOCK, np.int32)
-    where, left = np.empty(CELL_BLOCK + 1, np.int32), np.empty(CELL_BLOCK + 1, np.int32)
-    anew, pulses = 0, 0
-    for layer in range(table.shape[0]):
-        at, size = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
-        place = (layer, table, tiles, span[2], stack)
-        for block in range(*blocks_of(size, share)):
-            first = block * CELL_BLOCK
-            n = min(CELL_BLOCK, size - first)
-            a, b = at + first, at + first + n
-            draw = (block, number, layer, k0, k1)
-            fill_bits(bits, CELL_BLOCK, 0, block, number, stream_word(ROUNDING_STREAM, layer, 0), k0, k1)
-            m = round_pulses(change[a:b], pers[layer], bits, np.float32(limits[0]), counts, where)
-            if m == 0:
-                continue
-            for k in range(m):
-                left[k] = where[k]
-            if HAS_DRIFT:
-                for k in range(m):  # both of a pair: it may be set anew
-                    bring_up(cells, 0, a + where[k], clock, d)
-                    if PAIRED:
-                        bring_up(cells, 1, a + where[k], clock, d)
-            pulses += pulse_block(now, own, a, counts[:n], left, m, draw, (z, g, up, bits), d)
-            settle_pulsed(cells, a, counts, where, m, clock)
-            if PAIRED:
-                anew += reset_pairs(cells, a, where, m, span, limits[1], draw, clock, d)
-            if few_pulsed(m, n):
-                refresh_few(cells, at, first, where, m, place, units[layer], clock, weights, variances, d)
-            else:
-                refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
-    z[:], g[:] = np.float32(0.0), np.float32(0.0)  # who is given this memory next must not find cells in it
-    return anew, pulses
+    n, a, c, span, reset_at = kit.count, kit.at + kit.first, 0, (kit.g_min, kit.width), kit.reset_at
+    plus, minus = floats_at(kit.now, a, n), floats_at(kit.now, kit.cells + a, n)
+    where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
+    for i in range(m):
+        mine[c] = where[i]
+        c += int(needs_reset(plus[where[i]], minus[where[i]], reset_at, span))
+    if c == 0:
+        return 0
+    differences, goals = floats_at(kit.work, SUMS, c), floats_at(kit.work, GOALS, c)
+    for i in range(c):
+        differences[i] = plus[mine[i]] - minus[mine[i]]
+    for k in range(2):
+        for i in range(c):
+            goals[i] = reset_goal(differences[i], k, span)
+        draw_side(k, c, REFRESH_STREAM, 0, kit)
+        call(kit.program_listed, (kit, k, c))
+    return 2 * c
+
+
+@bare()
+def pulse_block(kit, change, _):
+    """Turn a change of the weights of the block into pulses; returns how many, plus 2^32 for each cell set anew."""
+    m, anew = call_block(kit.round_pulses, (kit, change, False)), 0
+    if m == 0:
+        return 0
+    if kit.drifts:
+        where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
+        for i in range(m):
+            mine[i] = where[i]
+        for k in range(2 if kit.paired else 1):  # both of a pair: it may be set anew
+            call(kit.bring_up, (kit, k, m))
+    given = count(kit.give_pulses, (kit, 0, m))
+    settle_block(m, kit)
+    if kit.paired:
+        anew = count(kit.reset_pairs, (kit, 0, m))
+    if m < kit.count // FEW:
+        call(kit.refresh_few, (kit, 0, m))
+    else:
+        call(kit.refresh, (kit, 0, 0))
+    return given + (anew << 32)
 
 
 @loop()
-def pulse_chips(change, part, net, cells, pers, units, span, limits, counter, weights, variances, d):
-    """`pulse_cells` on some chips."""
+def pulse_chips(change, part, counter, kits):
+    """Give the cells of some chips the pulses that a change asks for; parameters are those of `write_chips`.
+
+    Returns
+    -------
+    (int, int)
+        Cells programmed anew, and pulses given.
+    """
     first, last, chips, share = part
-    number, keys, clock = counter
-    total, pulses = 0, 0
-    for m in range(first, last):
-        own, drawn = (net[0], net[1], (m, chips)), (number, keys[m, 0], keys[m, 1], clock)
-        a, b = pulse_cells(change, share, own, cells, pers, units, span, limits, drawn, weights, variances, d)
-        total, pulses = total + a, pulses + b
-    return total, pulses
+    kit, total = kits[0], 0
+    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
+    kit.write, keys, kit.clock = counter
+    kit.chips = chips
+    for chip in range(first, last):
+        kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
+        for layer in range(table.shape[0]):
+            at, size = cells_at(layer, table, (chip, chips)), table[layer, N_IN] * table[layer, N_OUT]
+            for b in range(*blocks_of(size, share)):
+                a, n = go_to(b, layer, at, size, kit)
+                total += call_block(kit.pulse_block, (kit, change[a : a + n], False))
+    return total >> 32, total & 0xFFFFFFFF

@@ -1,218 +1,242 @@
-"""Programming: cells are written to targets that the controller keeps, at once or in a closed loop of pulses."""
+"""Programming: cells are written to targets that the controller keeps, at once or in a closed loop of pulses.
+
+All of a block of weights is done before the next: while it is in the cache its targets move, cells that come to another
+level are found, their noise is drawn, and they are written. Noise is a function of the cell and the write, so that it
+does not matter whether it is drawn for the cells that move alone or for the whole block.
+"""
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.cell_ageing import bring_up, settle, settle_one
-from noisysim.compute.cpu.loops.cell_places import blocks_of, cells_at, list_moved, run_of, side_of
-from noisysim.compute.cpu.loops.cell_weights import refresh, refresh_few
-from noisysim.compute.cpu.loops.draws import fill_normals, stream_word, unit_normal
-from noisysim.compute.jit.compiling import inner, loop
-from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, VERIFY_STREAM, WRITE_STREAM
-from noisysim.compute.rules.cells import (
-    few_written,
-    goal_of,
-    is_met,
-    level,
-    missing,
-    pair_moves,
-    programmed,
-    pulsed,
-    retargeted,
-    single_moves,
+from noisysim.compute.cpu.cell_types import (
+    BITS,
+    BLOCK,
+    DRAWN,
+    GOALS,
+    LEVELS,
+    MINE,
+    MOVED,
+    OUT,
+    OWN,
+    STAGE,
+    UNITS,
+    WHERE,
+    G,
+    Z,
 )
-from noisysim.compute.rules.device import with_cell
-from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_CELL_STD, PAIRED, VERIFIED
+from noisysim.compute.cpu.loops.cell_ageing import settle_side
+from noisysim.compute.cpu.loops.cell_places import (
+    blocks_of,
+    cells_at,
+    gather_own,
+    go_to,
+    list_moved,
+    list_side,
+)
+from noisysim.compute.cpu.loops.draws import FILL, stream_word, unit_normals
+from noisysim.compute.cpu.row_types import LEVEL, PROGRAM, TYPES
+from noisysim.compute.jit.compiling import bare, loop, scalar
+from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, long_rows_at, words_at
+from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, WRITE_STREAM
+from noisysim.compute.rules import cells as rules
+
+program_row, level_row, call, call_block = TYPES[PROGRAM].call, TYPES[LEVEL].call, STAGE.call, BLOCK.call
+fill = FILL.call
+retargeted, goal_of, pair_moves = scalar(rules.retargeted), scalar(rules.goal_of), scalar(rules.pair_moves)
+goal_of_one, goal_of_slice = scalar(rules.goal_of_one), scalar(rules.goal_of_slice)
+verified_level = scalar(rules.verified_level)
+FEW = 4
+"""Below this part of its weights the cells of a block are written as a list, and their noise drawn one by one."""
 
 
-@inner(fastmath={"contract"})
-def retarget(change, target, wanted, moved, scale, span, tolerance, d):
-    """New targets of a block of weights, and which of their cells they move to another level; returns how many.
-
-    Bit k of `moved` stands for side k. The count is as wide as the values compared, or the loop would not vectorise.
-    """
-    n = change.size
-    written = np.int32(0)
-    for j in range(n):
-        wanted[j] = retargeted(target[j], change[j], scale)
-        moved[j] = 0
-    if not PAIRED:
-        for j in range(n):
-            moved[j] = single_moves(target[j], wanted[j], span, tolerance, d)
-            written += moved[j]
+@bare(fastmath={"contract"})
+def find_levels(goals, levels, span, kit):
+    """The levels of goals."""
+    if kit.verified:
+        tolerance = kit.tolerance
+        for j in range(goals.size):
+            levels[j] = verified_level(goals[j], span, tolerance)
     else:
-        rest = level(span[0], span, tolerance, d)
-        for s in range(span[2]):
-            for j in range(n):
-                both = pair_moves(target[j], wanted[j], s, rest, span, tolerance, d)
-                moved[j] |= both << np.int32(2 * s)
-                written += (both & np.int32(1)) + (both >> np.int32(1))
+        level_row(kit.level, (goals, levels, floats_at(kit.level_numbers, 0, kit.numbers_size)))
+
+
+@bare(fastmath={"contract"})
+def retarget(kit, change, every):
+    """New targets of the block's weights, and which of their cells they move to another level; returns how many.
+
+    Bit k of ``MOVED`` stands for side k. The old levels are found again: to keep them would be as much to read.
+    """
+    n, scale = kit.count, floats_at(kit.scales, kit.layer, 1)[0]
+    target, old = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, G, n)
+    moved, span = ints_at(kit.work, MOVED, n), (kit.g_min, kit.width, kit.slices, kit.bits)
+    sides = kit.sides if kit.paired else 1
+    all_moved = np.int32((1 << sides) - 1) if every else np.int32(0)
     for j in range(n):
-        target[j] = wanted[j]
+        old[j] = target[j]
+        target[j] = retargeted(target[j], change[j], scale)
+        moved[j] = all_moved
+    if every:
+        return sides * n
+    goals, levels = floats_at(kit.work, GOALS, 2 * n + 1), floats_at(kit.work, LEVELS, 2 * n + 1)
+    before, after = floats_at(kit.work, GOALS, n), floats_at(kit.work, GOALS + n, n)  # as loops from 0 on vectorise
+    was, becomes = floats_at(kit.work, LEVELS, n), floats_at(kit.work, LEVELS + n, n)
+    goals[2 * n] = span[0]
+    written = np.int32(0)
+    if not kit.paired:
+        for j in range(n):
+            before[j] = goal_of_one(old[j], span)
+            after[j] = goal_of_one(target[j], span)
+        find_levels(goals, levels, span, kit)
+        for j in range(n):
+            moved[j] = np.int32(was[j] != becomes[j])
+            written += moved[j]
+        return np.int64(written)
+    for s in range(kit.slices):
+        for j in range(n):
+            before[j] = goal_of_slice(abs(old[j]), s, span)
+            after[j] = goal_of_slice(abs(target[j]), s, span)
+        find_levels(goals, levels, span, kit)
+        rest, low = levels[2 * n], np.int32(2 * s)
+        for j in range(n):
+            both = pair_moves(old[j], target[j], was[j], becomes[j], rest)
+            moved[j] |= both << low
+            written += (both & np.int32(1)) + (both >> np.int32(1))
+    return np.int64(written)
+
+
+@bare()
+def draw_sides(kit, kind, turn):
+    """The draws of all cells of the block that have any, into ``Z``."""
+    n = kit.drawn_sides * CELL_BLOCK
+    z, bits, stream = floats_at(kit.work, Z, n), words_at(kit.work, BITS, n), stream_word(kind, kit.layer, turn)
+    fill(kit.fill_normals, (z, bits, n, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
+
+
+@bare()
+def draw_listed(kit, stream, m):
+    """The draws of the m cells of the block of which ``UNITS`` are the numbers, into ``DRAWN``."""
+    padded, n = (m + 15) // 16 * 16, kit.drawn_sides * CELL_BLOCK  # a multiple of what is drawn at once
+    units, bits = ints_at(kit.work, UNITS, padded), words_at(kit.work, BITS, 2 * padded)
+    for i in range(m, padded):
+        units[i] = 0
+    z = floats_at(kit.work, DRAWN, padded)
+    unit_normals(units, padded, n, kit.number, kit.write, np.uint32(stream), kit.k0, kit.k1, bits, z)
+
+
+@bare()
+def draw_side(k, m, kind, turn, kit):
+    """The draws of the m cells of side k of the block in ``MINE``, into ``DRAWN``."""
+    mine, units = ints_at(kit.work, MINE, m), ints_at(kit.work, UNITS, m)
+    for i in range(m):
+        units[i] = mine[i] + np.int32(k * CELL_BLOCK)
+    call(kit.draw_listed, (kit, np.int64(stream_word(kind, kit.layer, turn)), m))
+
+
+@bare()
+def program_listed(kit, k, m):
+    """Program the m cells of side k in ``MINE`` to ``GOALS``, with the draws in ``DRAWN``."""
+    goals, z, out = floats_at(kit.work, GOALS, m), floats_at(kit.work, DRAWN, m), floats_at(kit.work, OUT, m)
+    gather_own(k, kit.at + kit.first, ints_at(kit.work, MINE, m), m, kit)
+    own = float_rows_at(kit.work, kit.fields, CELL_BLOCK, OWN, m)
+    program_row(kit.program, (goals, z, own, out, floats_at(kit.program_numbers, 0, kit.numbers_size)))
+    call(kit.settle, (kit, k, m))
+
+
+@bare()
+def program_side(kit, k, _):
+    """Program those cells of side k of the block that moved, side by side; draws are in ``Z``."""
+    n, a, paired, span = kit.count, kit.at + kit.first, kit.paired, (kit.g_min, kit.width, kit.slices, kit.bits)
+    target, goals = floats_at(kit.targets, a, n), floats_at(kit.work, GOALS, n)
+    z, out = floats_at(kit.work, Z + k * CELL_BLOCK, n), floats_at(kit.work, OUT, n)
+    own = float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, k * kit.cells + a, n)
+    for j in range(n):
+        goals[j] = goal_of(target[j], k, span, paired)
+    program_row(kit.program, (goals, z, own, out, floats_at(kit.program_numbers, 0, kit.numbers_size)))
+    settle_side(k, out, kit)
+
+
+@bare()
+def program_moved(m, drawn, kit):
+    """Program those cells that moved of the m weights in ``WHERE``; `drawn`: their draws are in ``Z``."""
+    n, span, paired = kit.count, (kit.g_min, kit.width, kit.slices, kit.bits), kit.paired
+    moved, where, mine = ints_at(kit.work, MOVED, n), ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, n)
+    target, goals, z = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, GOALS, n), kit.work
+    for k in range(kit.sides if paired else 1):
+        c = list_side(moved, where, m, k, mine)
+        if c == 0:
+            continue
+        for i in range(c):
+            goals[i] = goal_of(target[mine[i]], k, span, paired)
+        if drawn:
+            whole, some = floats_at(z, Z + k * CELL_BLOCK, n), floats_at(z, DRAWN, c)
+            for i in range(c):
+                some[i] = whole[mine[i]]
+        else:
+            draw_side(k, c, WRITE_STREAM, 0, kit)
+        call(kit.program_listed, (kit, k, c))
+
+
+@bare()
+def write_block(kit, change, every):
+    """Write a change to the cells of the block for which the record stands; returns how many were programmed.
+
+    Parameters
+    ----------
+    kit : record
+        `noisysim.compute.cpu.cell_types.KIT`.
+    change : (n,) float32
+        Of the block's weights, in weight units.
+    every : bool
+        Program every cell, whatever its level: the first write.
+    """
+    written = call_block(kit.retarget, (kit, change, every))
+    if written == 0:
+        return written
+    few, n = written < kit.count // FEW, kit.count
+    if not few:
+        call(kit.draw_sides, (kit, WRITE_STREAM, 0))
+    if few or (kit.at_once and not every):  # to let a cell drift costs more than to gather it
+        m = list_moved(ints_at(kit.work, MOVED, n), ints_at(kit.work, WHERE, n), n)
+        program_moved(m, not few, kit)
+        if few:
+            call(kit.refresh_few, (kit, 0, m))
+            return written
+    else:
+        for k in range(kit.sides if kit.paired else 1):
+            call(kit.program_side, (kit, k, 0))
+    call(kit.refresh, (kit, 0, 0))
     return written
 
 
-@inner(fastmath={"contract"})
-def write_side(now, aimed, own, target, k, moved, every, span, z, d):
-    """Program those cells of side k of a block that moved."""
-    bit = np.int32(1 << k)
-    for j in range(now.size):
-        goal, live = goal_of(target[j], k, span), every or (moved[j] & bit) != 0
-        new = programmed(goal, z[j], with_cell(d, own, j))
-        now[j] = new if live else now[j]
-        if AIMED:
-            aimed[j] = goal if live else aimed[j]
-
-
-@inner(fastmath={"contract"})
-def write_few(cells, at, first, moved, where, count, span, counter, clock, d):
-    """Program those of the cells listed in `where` that moved, one by one."""
-    targets, now, _, _, own, _, aimed = cells
-    block, number, layer, k0, k1 = counter
-    drawn, stream = (now.shape[0] if PAIRED else 1) * CELL_BLOCK, stream_word(WRITE_STREAM, layer, 0)
-    for i in range(count):
-        j = where[i]
-        cell = at + first + j
-        for k in range(now.shape[0]):
-            if (moved[j] >> k) & 1:
-                z = unit_normal(k * CELL_BLOCK + j, drawn, block, number, stream, k0, k1)
-                goal = goal_of(targets[cell], k, span)
-                now[k, cell] = programmed(goal, z, with_cell(d, side_of(own, k), cell))
-                if AIMED:
-                    aimed[k, cell] = goal
-                settle(cells, k, cell, cell + 1, moved[j : j + 1], False, clock, d)
-
-
-@inner(fastmath={"contract"})
-def verify_few(cells, at, first, moved, where, count, span, counter, limits, clock, d):
-    """Write the cells listed in `where` that moved by pulses and reads until the goal is met; returns pulses given."""
-    targets, now, _, _, own, stuck, aimed = cells
-    block, number, layer, k0, k1 = counter
-    most, tolerance = limits
-    given, drawn = 0, now.shape[0] * CELL_BLOCK
-    for i in range(count):
-        j = where[i]
-        cell = at + first + j
-        for k in range(now.shape[0]):
-            if (moved[j] >> k) & 1 == 0:
-                continue
-            unit, mine = k * CELL_BLOCK + j, with_cell(d, side_of(own, k), cell)
-            bring_up(cells, k, cell, clock, d)
-            goal, g = goal_of(targets[cell], k, span), now[k, cell]
-            for turn in range(most):
-                z = np.float32(0.0)
-                if HAS_CELL_STD:
-                    z = unit_normal(unit, drawn, block, number, stream_word(VERIFY_STREAM, layer, turn), k0, k1)
-                miss = missing(goal, g, z, mine)
-                if is_met(miss, tolerance, span):
-                    break
-                z = unit_normal(unit, drawn, block, number, stream_word(WRITE_STREAM, layer, turn), k0, k1)
-                given += 1
-                if not FAULTY or np.isnan(stuck[k, cell]):
-                    g = pulsed(g, np.float32(1.0) if miss > 0 else np.float32(-1.0), z, mine)
-            now[k, cell] = g
-            settle_one(cells, k, cell, clock)
-            if AIMED:
-                aimed[k, cell] = goal
-    return given
-
-
-@inner(fastmath={"contract"})
-def write_block(cells, first, last, moved, every, span, counter, work, clock, d):
-    """Program those cells of a block that moved, side by side."""
-    targets, now, _, _, own, _, aimed = cells
-    block, number, layer, k0, k1 = counter
-    z, bits = work
-    fill_normals(z, bits, z.size, block, number, stream_word(WRITE_STREAM, layer, 0), k0, k1)
-    for k in range(z.size // CELL_BLOCK):
-        mine, drawn = run_of(side_of(own, k), first, last), z[k * CELL_BLOCK : (k + 1) * CELL_BLOCK]
-        goals = aimed[k, first:last] if AIMED else aimed
-        write_side(now[k, first:last], goals, mine, targets[first:last], k, moved, every, span, drawn, d)
-        settle(cells, k, first, last, moved, every, clock, d)
-
-
-@inner(fastmath={"contract"})
-def write_cells(change, every, share, net, cells, scales, units, span, limits, counter, weights, variances, d):
-    """Write a change of every weight to its cells; returns cells written, and pulses given.
+@loop()
+def write_chips(change, every, part, counter, kits):
+    """Write a change to the cells of some chips; returns cells written, and pulses given.
 
     The controller keeps digital targets, in units of the full span. A cell is rewritten when its new target is at
-    another level than the old (`level`).
+    another level than the old.
 
     Parameters
     ----------
     change : (n,) float32
-        In weight units, all layers.
+        In weight units, all layers, and of each all chips.
     every : bool
         Program every cell, whatever its level: the first write.
-    share : (int, int)
-        (k, n): the k-th of n parts of each layer's blocks of cells.
-    net : tuple
-        table, tiles, stack.
-    cells : tuple
-        targets (n,); now, conductances (sides, n); fresh, what they were when written, and since, when that was;
-        own values (fields, sides, n); stuck, as now with NaN for sound cells; aimed, what the last write of each aimed
-        at. Where the constants above say that a device has no such thing, there is an empty tuple in its place, and the
-        code that reads it is left out.
-    scales : (layers,) float32
-        Targets per weight unit.
-    units : (layers, slices) float32
-        Weights per µS.
-    span : tuple
-        g_min, g_max - g_min, slices, bits of each.
-    limits : tuple
-        Of a closed-loop write: most pulses, tolerance.
+    part : tuple
+        The first chip, the one behind the last, how many there are, and (k, n): the k-th of n parts of each layer's
+        blocks of cells.
     counter : tuple
-        Number of the write, key, and the chip's time.
-    weights, variances : (n,) float32
-        To be brought up to date; variances may be empty.
-    d : NamedTuple
-        The device's numbers, float32.
+        Number of the write, the chips' keys, and their time.
+    kits : (1,) array of records
     """
-    table, tiles, stack = net
-    targets, now = cells[0], cells[1]
-    number, k0, k1, clock = counter
-    sides = now.shape[0] if PAIRED else 1
-    z, bits = np.empty(sides * CELL_BLOCK, np.float32), np.empty(sides * CELL_BLOCK, np.uint32)
-    wanted, moved = np.empty(CELL_BLOCK, np.float32), np.empty(CELL_BLOCK, np.int32)
-    where = np.empty(CELL_BLOCK + 1, np.int32)
-    total, pulses = 0, 0
-    for layer in range(table.shape[0]):
-        at, count = cells_at(layer, table, stack), table[layer, N_IN] * table[layer, N_OUT]
-        place = (layer, table, tiles, span[2], stack)
-        for block in range(*blocks_of(count, share)):
-            first = block * CELL_BLOCK
-            n = min(CELL_BLOCK, count - first)
-            a, b = at + first, at + first + n
-            written = retarget(change[a:b], targets[a:b], wanted, moved, scales[layer], span, limits[1], d)
-            if every:
-                written = sides * n
-            total += written
-            if written == 0:
-                continue
-            few = few_written(written, n)
-            m = list_moved(moved, where, n) if few or VERIFIED else 0
-            draw = (block, number, layer, k0, k1)
-            if VERIFIED and not every:
-                pulses += verify_few(cells, at, first, moved, where, m, span, draw, limits, clock, d)
-            elif few:
-                write_few(cells, at, first, moved, where, m, span, draw, clock, d)
-            else:
-                write_block(cells, a, b, moved, every, span, draw, (z, bits), clock, d)
-            if few:
-                refresh_few(cells, at, first, where, m, place, units[layer], clock, weights, variances, d)
-            else:
-                refresh(cells, at, first, n, place, units[layer], clock, weights, variances, d)
-    z[:], wanted[:] = np.float32(0.0), np.float32(0.0)  # who is given this memory next must not find targets in it
-    return (0 if VERIFIED and not every else total), pulses
-
-
-@loop()
-def write_chips(change, every, part, net, cells, scales, units, span, limits, counter, weights, variances, d):
-    """`write_cells` on some chips: `part` is the first, the one behind the last, how many there are, the share."""
     first, last, chips, share = part
-    number, keys, clock = counter
-    total, pulses = 0, 0
-    for m in range(first, last):
-        own, drawn = (net[0], net[1], (m, chips)), (number, keys[m, 0], keys[m, 1], clock)
-        a, b = write_cells(change, every, share, own, cells, scales, units, span, limits, drawn, weights, variances, d)
-        total, pulses = total + a, pulses + b
-    return total, pulses
+    kit, total = kits[0], 0
+    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
+    kit.write, keys, kit.clock = counter
+    kit.chips = chips
+    for chip in range(first, last):
+        kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
+        for layer in range(table.shape[0]):
+            at, size = cells_at(layer, table, (chip, chips)), table[layer, N_IN] * table[layer, N_OUT]
+            for b in range(*blocks_of(size, share)):
+                a, n = go_to(b, layer, at, size, kit)
+                total += call_block(kit.write_block, (kit, change[a : a + n], every))
+    return total, 0

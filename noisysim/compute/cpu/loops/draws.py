@@ -1,22 +1,27 @@
 """Draws of noise: loops around Philox. Noise is a function of key and counter (unit, sample, pass, stream)."""
 
 import numpy as np
+from numba.core.types import float32, int64, uint32
 
-from noisysim.compute.jit.compiling import inner, loop
-from noisysim.compute.noise import normal_pair, philox, uniform
+from noisysim.compute.jit.calls import RowType
+from noisysim.compute.jit.compiling import loop, scalar
+from noisysim.compute.jit.views import part
+from noisysim.compute.noise import normal_pair as plain_pair
+from noisysim.compute.noise import philox as plain_philox
+from noisysim.compute.noise import stream_word as plain_word
+from noisysim.compute.noise import uniform as plain_uniform
+
+FILL = RowType(float32[::1], uint32[::1], int64, int64, int64, int64, uint32, uint32, uint32)
+"""The type of `fill_normals_from` and `fill_uniforms_from`, where they are called by address."""
+philox, uniform, normal_pair = scalar(plain_philox), scalar(plain_uniform), scalar(plain_pair)
+stream_word = scalar(plain_word)
 
 
 @loop()
-def stream_word(kind, layer, tile):
-    """The last counter word: which kind of noise, where on the chip."""
-    return np.uint32((kind << 28) | (layer << 16) | tile)
-
-
-@inner()
 def fill_bits(bits, n, base, sample, number, stream, k0, k1):
     """Philox over ceil(n / 4) unit counters from `base` on: word w of the i-th goes to row w, column i."""
     q = (n + 3) // 4
-    b0, b1, b2, b3 = bits[:q], bits[q : 2 * q], bits[2 * q : 3 * q], bits[3 * q : 4 * q]
+    b0, b1, b2, b3 = part(bits, 0, q), part(bits, q, q), part(bits, 2 * q, q), part(bits, 3 * q, q)
     sample, number = np.uint32(sample), np.uint32(number)
     for i in range(q):
         r0, r1, r2, r3 = philox(np.uint32(base + i), sample, number, stream, k0, k1)
@@ -40,14 +45,15 @@ def fill_normals_from(z, bits, n, base, sample, number, stream, k0, k1):
     """N(0, 1) draws into z[:n]; unit u is word u // q of counter base + u % q, q = ceil(n / 4)."""
     q = (n + 3) // 4
     fill_bits(bits, n, base, sample, number, stream, k0, k1)
-    fill_pairs(bits[:q], bits[q : 2 * q], z[:q], z[q : 2 * q])
-    fill_pairs(bits[2 * q : 3 * q], bits[3 * q : 4 * q], z[2 * q : 3 * q], z[3 * q : 4 * q])
+    for first in range(0, 4 * q, 2 * q):
+        b0, b1 = part(bits, first, q), part(bits, first + q, q)
+        fill_pairs(b0, b1, part(z, first, q), part(z, first + q, q))
 
 
 @loop()
 def fill_normals(z, bits, n, sample, number, stream, k0, k1):
     """N(0, 1) draws of units 0..n-1 into z[:n]."""
-    fill_normals_from(z, bits, n, 0, sample, number, stream, k0, k1)
+    fill_normals_from(z, bits, n, np.int64(0), sample, number, stream, k0, k1)
 
 
 @loop()
@@ -61,7 +67,7 @@ def fill_uniforms_from(u, bits, n, base, sample, number, stream, k0, k1):
 @loop()
 def fill_uniforms(u, bits, n, sample, number, stream, k0, k1):
     """Draws in (0, 1) of units 0..n-1 into u[:n], laid out as in `fill_normals`."""
-    fill_uniforms_from(u, bits, n, 0, sample, number, stream, k0, k1)
+    fill_uniforms_from(u, bits, n, np.int64(0), sample, number, stream, k0, k1)
 
 
 @loop()
@@ -103,11 +109,20 @@ def normals(out, sigma, first_sample, number, stream, k0, k1):
     z[:] = np.float32(0.0)
 
 
-@loop()
-def unit_normal(u, n, sample, number, stream, k0, k1):
-    """The draw that `fill_normals` gives unit u of n."""
-    q = (n + 3) // 4
-    r0, r1, r2, r3 = philox(np.uint32(u % q), np.uint32(sample), np.uint32(number), stream, k0, k1)
-    first = u < 2 * q
-    z0, z1 = normal_pair(r0 if first else r2, r1 if first else r3)
-    return z1 if (u // q) % 2 else z0
+@loop(fastmath={"contract"})
+def unit_normals(units, m, n, sample, number, stream, k0, k1, bits, z):
+    """The draws that `fill_normals` gives those m units of n that are listed, into z[:m]; `bits` has room for 2 m."""
+    q = np.uint32((n + 3) // 4)
+    sample, number = np.uint32(sample), np.uint32(number)
+    b0, b1 = bits[:m], bits[m : 2 * m]
+    for i in range(m):  # without divisions, which do not vectorise
+        u = np.uint32(units[i])
+        half = np.uint32(u >= q + q)
+        u -= half * (q + q)
+        r0, r1, r2, r3 = philox(u - q if u >= q else u, sample, number, stream, k0, k1)
+        b0[i] = r2 if half else r0
+        b1[i] = r3 if half else r1
+    for i in range(m):
+        z0, z1 = normal_pair(b0[i], b1[i])
+        word = (np.uint32(units[i]) >= q) ^ (np.uint32(units[i]) >= q + q) ^ (np.uint32(units[i]) >= q + q + q)
+        z[i] = z1 if word else z0

@@ -1,162 +1,155 @@
-"""What arrays are driven with: hidden outputs, their patches, decorrelated and converted."""
+"""What arrays are driven with: the steps before a layer, decorrelation and DAC."""
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.images import channels_last, pool, unfold
-from noisysim.compute.cpu.loops.rows import add, copy, largest, multiply, place, scale_each, view
-from noisysim.compute.jit.compiling import inner
+from noisysim.compute.cpu.loops import steps
+from noisysim.compute.cpu.loops.rows import copy, largest, multiply, place
+from noisysim.compute.cpu.row_types import DAC, TYPES
+from noisysim.compute.jit.compiling import bare, inner
+from noisysim.compute.jit.places import float_rows_at, floats_at, longs_at
+from noisysim.compute.jit.views import function_at, part, view
 from noisysim.compute.layout import (  # fmt: skip
-    ACTIVATION,
     ACTIVITIES_AT,
-    CHANNELS,
+    ADDED,
+    FIRST_STEP,
+    GEOMETRY,
+    GROUP,
     INPUTS_AT,
-    KERNEL,
-    LINES,
+    LAST_STEP,
     MASK_AT,
     N_IN,
     N_OUT,
     NORM_AT,
     ON_OUTPUT,
     OUTPUTS,
-    POOL,
     POSITIONS,
     ROTATION_AT,
     ROWS_AT,
+    SOURCE,
+    STEP,
+    STEP_FROM,
+    STEP_FUNCTION,
+    STEP_LAYER,
+    STEP_TO,
+    STEP_WITH,
+    TABLE,
+    VALUE,
+    VALUE_AT,
+    VALUE_SIZE,
+    WITH_DRIVE,
+    WITH_MASK,
+    WITH_NORM,
 )
-from noisysim.compute.rules.device import activation, with_row
-from noisysim.compute.rules.flags import HAS_DAC, OWN_ROWS
 from noisysim.compute.rules.ranges import LEAST
-from noisysim.devices.physics.ideal import dac
+
+call_step, dac_row = steps.TYPE.call, TYPES[DAC].call
 
 
-@inner(fastmath={"contract"})
-def drive_row(source, target, full_scale, own, d):
-    """What the DAC makes of one row of inputs; full scale 0 scales to the row's own largest value."""
-    n = source.size
-    if HAS_DAC:
-        scale = full_scale if full_scale > 0 else largest(source)
-        if scale >= LEAST:
-            inverse = np.float32(1.0) / scale
+@bare()
+def drive_rows(source, inputs, own, chips):
+    """Inputs of a layer's array from what is decorrelated: convert, append the bias line where there is one.
+
+    A full scale of 0 scales each row to its own largest value.
+    """
+    n, width = source.shape[1], inputs.shape[1]
+    dac = function_at(chips.functions, DAC)
+    numbers = floats_at(chips.numbers, DAC * chips.number_count, chips.number_count)
+    for r in range(source.shape[0]):
+        row, out = source[r], part(inputs[r], 0, n)
+        scale = chips.dac_range
+        if dac != 0 and scale <= 0:
+            scale = largest(row)
+        if dac != 0 and scale >= LEAST:
+            dac_row(dac, (row, out, scale, own, numbers))
+        else:
             for j in range(n):
-                target[j] = np.float32(dac(source[j] * inverse, with_row(d, own, j))) * scale
-            return
-    for j in range(n):
-        target[j] = source[j]
-
-
-@inner()
-def drive_rows(source, inputs, rotation, rotated, full_scale, own, d):
-    """Inputs of a layer's array: decorrelate, convert, append the bias line where there is one."""
-    rows, n = source.shape
-    line = source
-    if rotation.size > 0:
-        if not HAS_DAC and n == inputs.shape[1]:
-            multiply(source, rotation, inputs)
-            return
-        multiply(source, rotation, rotated)
-        line = rotated
-    for r in range(rows):
-        drive_row(line[r], inputs[r, :n], full_scale, own, d)
-        for j in range(n, inputs.shape[1]):
+                out[j] = row[j]
+        for j in range(n, width):
             inputs[r, j] = np.float32(1.0)
 
 
-@inner(fastmath={"contract"})
-def activate(values, kind, out):
-    """Hidden units' outputs."""
-    for r in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            out[r, j] = np.float32(activation(values[r, j], kind))
-
-
-@inner(fastmath={"contract"})
-def normalise(values, shift, scale, out):
-    """(value - shift) scale, unit by unit; rows hold the units of all positions."""
-    units = shift.size
-    for r in range(values.shape[0]):
-        for first in range(0, values.shape[1], units):
-            for j in range(units):
-                out[r, first + j] = (values[r, first + j] - shift[j]) * scale[j]
-
-
 @inner()
-def driven_in(layer, p, samples, span, chip, passes, scratch):
+def driven_in(layer, p, span, net, call, room):
     """What pass p drives a layer with, (rows, n_in): kept for the observation, or in this thread's work array.
 
     The first layer's is kept once for all passes, then the others' pass by pass; or those of pass 0 alone, and where
     another pass has not parted from it yet, it is the same array.
     """
-    table, geometry, inputs, fork, spare = chip[0], chip[1], passes[0], passes[4], scratch[6]
-    n_line, start = table[layer, N_IN], span[0] * geometry[layer, POSITIONS]
-    stop, last = span[1] * geometry[layer, POSITIONS], table.shape[0] - 1
-    whole = table[last, INPUTS_AT] + geometry[last, POSITIONS] * table[last, N_IN]
-    if p > 0 and layer > 0 and spare.size > 0:
-        if layer > fork[p]:
-            return view(spare, (p - 1) * (spare.size // (fork.size - 1)), n_line, 0, stop - start)
+    row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
+    positions = g[POSITIONS]
+    n_line, start, stop = row[N_IN], span[0] * positions, span[1] * positions
+    if p > 0 and layer > 0 and room.spare > 0:
+        if layer > longs_at(call.fork, p, 1)[0]:
+            return view(room.driven, (p - 1) * room.spare, n_line, stop - start)
         p = 0
-    others = whole - geometry[0, POSITIONS] * table[0, N_IN]
-    at = samples * (table[layer, INPUTS_AT] + (p * others if layer > 0 else 0))
-    return view(inputs, at, n_line, start, stop)
+    first, last = longs_at(net.table, 0, TABLE), longs_at(net.table, (net.layers - 1) * TABLE, TABLE)
+    whole = last[INPUTS_AT] + longs_at(net.geometry, (net.layers - 1) * GEOMETRY, GEOMETRY)[POSITIONS] * last[N_IN]
+    others = whole - longs_at(net.geometry, 0, GEOMETRY)[POSITIONS] * first[N_IN]
+    at = call.samples * (row[INPUTS_AT] + (p * others if layer > 0 else 0))
+    return view(call.inputs, at + start * n_line, n_line, stop - start)
 
 
 @inner()
-def hidden_outputs(layer, p, batch, span, stack, chip, passes, out):
-    """What a layer gives to the next: its lines pooled, normalised, through the activation function, some dropped."""
-    table, geometry, norms = chip[0], chip[1], chip[2]
-    _, activities, perturbations, places, _, masks, _, _, _ = passes
-    first, last = span
-    g = geometry[layer]
-    values = view(activities[p], batch * table[layer, ACTIVITIES_AT], g[LINES], first, last)
-    if g[POOL] > 0:
-        pool(values, table[layer, N_OUT], g, out)
-        values = out
-    if g[NORM_AT] >= 0:
-        at = place(g[NORM_AT], table[layer, N_OUT], stack)
-        units = slice(at, at + table[layer, N_OUT])
-        normalise(values, norms[0, units], norms[1, units], out)
-        values = out
-    activate(values, g[ACTIVATION], out)
-    if g[MASK_AT] >= 0 and masks.size > 0:
-        scale_each(view(masks, batch * g[MASK_AT], g[OUTPUTS], first, last), out)
-    if places[p, layer, ON_OUTPUT] >= 0:
-        add(view(perturbations, places[p, layer, ON_OUTPUT], g[OUTPUTS], first, last), out)
+def value_of(number, p, span, net, call, room):
+    """A value of the plan in pass p, (samples, values): the input, a layer's lines, or what a step wrote."""
+    value = longs_at(net.values, number * VALUE, VALUE)
+    size = value[VALUE_SIZE]
+    if number == 0:
+        return view(call.x, span[0] * size, size, span[1] - span[0])
+    if number <= net.layers:
+        lines_at = call.samples * longs_at(net.table, (number - 1) * TABLE, TABLE)[ACTIVITIES_AT]
+        return view(call.activities, p * call.values + lines_at + span[0] * size, size, span[1] - span[0])
+    return view(room.values, (span[1] - span[0]) * value[VALUE_AT], size, span[1] - span[0])
 
 
-@inner()
-def drive_layer(layer, x, span, stack, chip, passes, scratch, d):
-    """What a layer's arrays are driven with in every pass: hidden outputs, their patches, decorrelated, converted."""
-    table, geometry, rotations, dac_range, rows_own = chip[0], chip[1], chip[6], chip[8], chip[10]
-    _, activities, _, _, fork, _, _, _, _ = passes
-    x_buffer, rotated_buffer, patches_buffer = scratch[0], scratch[1][0], scratch[5]  # products come later
+@bare()
+def take_step(step, p, span, stack, net, chips, call, room):
+    """One periphery step of pass p; masks and drives that a call does not have leave a value as it is."""
+    layer, extra = step[STEP_LAYER], step[STEP_WITH]
+    g, units = longs_at(net.geometry, layer * GEOMETRY, GEOMETRY), longs_at(net.table, layer * TABLE, TABLE)[N_OUT]
     first, last = span
-    batch, rows = x.shape[0], (last - first) * geometry[layer, POSITIONS]
-    n_below = x.shape[1] if layer == 0 else geometry[layer - 1, OUTPUTS]
-    own = rows_own
-    if OWN_ROWS:
-        at = place(table[layer, ROWS_AT], table[layer, N_IN], stack)
-        own = rows_own[:, at : at + table[layer, N_IN]]
-    for p in range(activities.shape[0] if layer > 0 else 1):
-        driven = driven_in(layer, p, batch, span, chip, passes, scratch)
-        if p > 0 and layer <= fork[p]:
-            if scratch[6].size == 0:  # kept pass by pass, else it is the same array
-                copy(driven_in(layer, 0, batch, span, chip, passes, scratch), driven)
+    more = float_rows_at(chips.norms, 2, chips.norm_units, 0, 0)
+    if extra == WITH_NORM:
+        more = float_rows_at(chips.norms, 2, chips.norm_units, place(g[NORM_AT], units, stack), units)
+    elif extra == WITH_MASK:
+        if not call.masked:
+            return
+        at = call.samples * g[MASK_AT] + first * g[OUTPUTS]
+        more = float_rows_at(call.masks, last - first, g[OUTPUTS], at, g[OUTPUTS])
+    elif extra == WITH_DRIVE:
+        at = longs_at(call.places, (p * net.layers + layer) * ADDED, ADDED)[ON_OUTPUT]
+        if at < 0:
+            return
+        more = float_rows_at(call.perturbations, last - first, g[OUTPUTS], at + first * g[OUTPUTS], g[OUTPUTS])
+    source, out = value_of(step[STEP_FROM], p, span, net, call, room), value_of(step[STEP_TO], p, span, net, call, room)
+    call_step(function_at(net.functions, step[STEP_FUNCTION]), (g, units, source, out, more))
+
+
+@bare()
+def drive_layer(layer, span, stack, net, chips, call, room):
+    """What a layer's arrays are driven with in every pass: the steps before it, decorrelation, DAC."""
+    row, group = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.groups, layer * GROUP, GROUP)
+    rows = (span[1] - span[0]) * longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)[POSITIONS]
+    has_own, has_dac = chips.row_fields > 0, function_at(chips.functions, DAC) != 0
+    at, count = place(row[ROWS_AT], row[N_IN], stack) if has_own else 0, row[N_IN] if has_own else 0
+    own = float_rows_at(chips.rows_own, chips.row_fields, chips.row_count, at, count)
+    for p in range(call.passes if layer > 0 else 1):
+        driven = driven_in(layer, p, span, net, call, room)
+        if p > 0 and layer <= longs_at(call.fork, p, 1)[0]:
+            if room.spare == 0:  # kept pass by pass, else it is the same array
+                copy(driven_in(layer, 0, span, net, call, room), driven)
             continue
-        source = x[first:last]
-        if layer > 0:
-            source = x_buffer[: (last - first) * n_below].reshape((last - first, n_below))
-            hidden_outputs(layer - 1, p, batch, span, stack, chip, passes, source)
-        elif geometry[0, KERNEL] > 0:
-            source = x_buffer[: (last - first) * n_below].reshape((last - first, n_below))
-            channels_last(x[first:last], geometry[0, CHANNELS], source)
-        if geometry[layer, KERNEL] > 0:
-            n_patch = geometry[layer, KERNEL] * geometry[layer, KERNEL] * geometry[layer, CHANNELS]
-            patches = patches_buffer[: rows * n_patch].reshape((rows, n_patch))
-            unfold(source, geometry[layer], patches)
-            source = patches
-        n = source.shape[1]
-        rotation = rotations[:0].reshape((0, 0))
-        if rotations.size > 0:
-            at = place(table[layer, ROTATION_AT], n * n, stack)
-            rotation = rotations[at : at + n * n].reshape((n, n))
-        rotated = rotated_buffer[: rows * n].reshape((rows, n))
-        drive_rows(source, driven, rotation, rotated, dac_range, own, d)
+        for k in range(group[FIRST_STEP], group[LAST_STEP]):
+            take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
+        value = value_of(group[SOURCE], p, span, net, call, room)
+        n = value.size // max(rows, 1)
+        source = view(value, 0, n, rows)
+        if chips.rotated:
+            rotation = view(chips.rotations, place(row[ROTATION_AT], n * n, stack), n, n)
+            if not has_dac and n == driven.shape[1]:
+                multiply(source, rotation, driven, room.turned)
+                continue
+            turned = view(room.rotated, 0, n, rows)
+            multiply(source, rotation, turned, room.turned)
+            source = turned
+        drive_rows(source, driven, own, chips)

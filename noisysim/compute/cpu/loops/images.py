@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisysim.compute.jit.compiling import inner, loop
+from noisysim.compute.jit.compiling import loop
 from noisysim.compute.layout import (  # fmt: skip
     CHANNELS,
     GRID_HEIGHT,
@@ -29,7 +29,7 @@ def channels_last(images, channels, out):
                 out[r, k * channels + c] = images[r, c * pixels + k]
 
 
-@inner()
+@loop()
 def inside(left, g):
     """The part of a patch's row that is in the image, in values; `left` is the patch's first column."""
     return max(0, -left) * g[CHANNELS], max(0, min(g[KERNEL], g[WIDTH] - left)) * g[CHANNELS]
@@ -98,7 +98,7 @@ def pool(values, units, g, out):
                 at += units
 
 
-@inner()
+@loop()
 def largest_at(row, top, left, c, units, g):
     """Where a window's largest value of one unit is; of equal ones the first."""
     width, found = g[GRID_WIDTH], (top * g[GRID_WIDTH] + left) * units + c

@@ -2,14 +2,19 @@
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.cell_reads import read_by_cell
-from noisysim.compute.cpu.loops.draws import fill_normals, fill_uniforms, stream_word
+from noisysim.compute.cpu.loops.draws import FILL, stream_word
 from noisysim.compute.cpu.loops.driving import driven_in
-from noisysim.compute.cpu.loops.rows import add, copy, largest, multiply, place, view
-from noisysim.compute.jit.compiling import inner, loop
+from noisysim.compute.cpu.loops.records import NORMALS, PART_TYPES, READ_BY_CELL, READ_ROWS, UNIFORMS
+from noisysim.compute.cpu.loops.rows import add, copy, largest, multiply, place
+from noisysim.compute.cpu.row_types import CELL, CURRENT, HOOK_ROWS, READ, TYPES
+from noisysim.compute.jit.compiling import bare, inner
+from noisysim.compute.jit.places import float_rows_at, floats_at, longs_at, words_at
+from noisysim.compute.jit.views import function_at, part, view
 from noisysim.compute.layout import (  # fmt: skip
     ACTIVITIES_AT,
+    ADDED,
     FIRST_TILE,
+    GEOMETRY,
     LINES,
     N_IN,
     N_OUT,
@@ -17,6 +22,8 @@ from noisysim.compute.layout import (  # fmt: skip
     ON_LINE,
     ON_WEIGHTS,
     POSITIONS,
+    TABLE,
+    TILE,
     TILE_AT,
     TILE_COLUMNS,
     TILE_FROM,
@@ -24,187 +31,188 @@ from noisysim.compute.layout import (  # fmt: skip
     TILES,
     UNIFORM_STREAM,
 )
-from noisysim.compute.rules.device import with_column, with_range
-from noisysim.compute.rules.flags import (
-    COMPENSATED,
-    HAS_ADC,
-    HAS_CELL_STD,
-    HAS_CURRENT,
-    HAS_READ_CELL,
-    OWN_COLUMNS,
-    SCALED,
-    USES_NORMAL,
-    USES_UNIFORM,
-)
 from noisysim.compute.rules.ranges import LEAST
-from noisysim.devices.physics.ideal import adc, current, readout
+
+current_row, read_row = TYPES[CURRENT].call, TYPES[READ].call
+call_read_rows, call_read_by_cell = PART_TYPES[READ_ROWS].call, PART_TYPES[READ_BY_CELL].call
+fill = FILL.call
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
 @inner()
-def cell_inputs(inputs, start, stop, full_scale, part, d):
+def cell_inputs(inputs, start, stop, chips, room):
     """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve."""
-    rows = inputs.shape[0]
-    if not HAS_CURRENT and start == 0 and stop == inputs.shape[1]:
+    current = function_at(chips.functions, CURRENT)
+    if current == 0 and start == 0 and stop == inputs.shape[1]:
         return inputs
-    x = part[: rows * (stop - start)].reshape((rows, stop - start))
-    for r in range(rows):
-        if HAS_CURRENT:
-            scale = full_scale if full_scale > 0 else largest(inputs[r])
-            inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
-            for j in range(stop - start):
-                x[r, j] = np.float32(current(inputs[r, start + j] * inverse, d)) * scale
+    x, width = view(room.part, 0, stop - start, inputs.shape[0]), chips.number_count
+    for r in range(inputs.shape[0]):
+        row, out = part(inputs[r], start, stop - start), x[r]
+        scale = chips.dac_range
+        if current != 0 and scale <= 0:
+            scale = largest(inputs[r])
+        if current != 0 and scale >= LEAST:
+            current_row(current, (row, out, scale, floats_at(room.numbers, CURRENT * width, width)))
         else:
             for j in range(stop - start):
-                x[r, j] = inputs[r, start + j]
+                out[j] = row[j]
     return x
 
 
-@inner()
-def tile_energy(x, variance, part, energy):
+@bare()
+def tile_energy(x, variance, energy, room):
     """The variance that the cells of one tile add to its lines, from what drives them."""
-    rows, n = x.shape
-    square = part[: rows * n].reshape((rows, n))
-    for r in range(rows):
-        for j in range(n):
+    square = view(room.part, 0, x.shape[1], x.shape[0])
+    for r in range(x.shape[0]):
+        for j in range(x.shape[1]):
             square[r, j] = x[r, j] * x[r, j]
-    multiply(square, variance, energy)
+    multiply(square, variance, energy, room.turned)
 
 
-@inner(fastmath={"contract"})
-def read_row(line, energy, noisy, z, u, convert, units, own, out, d):
-    """Read noise and ADC of one sample's lines, `units` at each position."""
-    for j in range(line.size):
-        e = energy[j] if noisy else np.float32(0.0)
-        zj = z[j] if USES_NORMAL else np.float32(0.0)
-        uj = u[j] if USES_UNIFORM else np.float32(0.0)
-        out[j] = np.float32(readout(line[j], e, zj, uj, d))
-    if HAS_ADC and convert:
+@bare(fastmath={"contract"})
+def add_share(line, extra, share, scales, out):
+    """out = line + share extra / scales; scales repeat, or there are none."""
+    if scales.size == 0:
         for j in range(line.size):
-            out[j] = np.float32(adc(out[j], with_column(d, own, j % units)))
+            out[j] = line[j] + share * extra[j]
+        return
+    units = scales.size
+    for first in range(0, line.size, units):
+        for j in range(units):
+            out[first + j] = line[first + j] + share / scales[j] * extra[first + j]
 
 
-@inner(fastmath={"contract"})
-def read_rows(
-    product, energy, perturbation, digital, activities, accumulate, noise, where, convert, draws, line, units, own,
-    gain, scales, d,
-):  # fmt: skip
-    """Digitise one tile's lines into `activities` (added to it from the second tile on); returns max |value|.
+@bare(fastmath={"contract"})
+def put_line(value, gain, scales, accumulate, out):
+    """out (+)= gain scales value; scales repeat, or there are none."""
+    if gain != ONE:
+        for j in range(value.size):
+            value[j] *= gain
+    if scales.size > 0:
+        units = scales.size
+        for first in range(0, value.size, units):
+            for j in range(units):
+                value[first + j] *= scales[j]
+    if accumulate:
+        for j in range(value.size):
+            out[j] += value[j]
+    else:
+        for j in range(value.size):
+            out[j] = value[j]
 
-    A row is a sample, `units` at each position. `gain` is what the periphery multiplies by to make up for drift,
-    `scales` by what a line's weights are scaled; a perturbation comes out as it was asked for.
+
+@bare()
+def read_rows(product, energy, extra, accumulate, counter, where, units, columns, gain, net, chips, call, room, out):
+    """Digitise one tile's lines into `out` (added to it from the second tile on); returns max |value|.
+
+    A row is a sample, `units` at each position, whose own values and scales start at `columns`. `gain` is what the
+    periphery multiplies by to make up for drift; `extra`, what a drive adds to lines, comes out as it was asked for.
     """
-    rows, n = product.shape
-    noisy = HAS_CELL_STD and energy.size > 0
-    first_sample, number, layer, tile, k0, k1 = noise
-    z, u, bits = draws
-    top = np.float32(0.0)
-    share = np.float32(1.0) / gain if COMPENSATED else np.float32(1.0)
-    value = line[:n]
-    mixed = line[n : 2 * n]
-    for r in range(rows):
-        sample = first_sample + where + r
-        if USES_NORMAL:
-            fill_normals(z, bits, n, sample, number, stream_word(NORMAL_STREAM, layer, tile), k0, k1)
-        if USES_UNIFORM:
-            fill_uniforms(u, bits, n, sample, number, stream_word(UNIFORM_STREAM, layer, tile), k0, k1)
-        source = product[r]
-        if perturbation.size > 0 and not digital and not accumulate:
-            for j in range(n):
-                at_line = share / scales[j % units] if SCALED else share
-                mixed[j] = product[r, j] + at_line * perturbation[where + r, j]
+    n, width = product.shape[1], chips.number_count
+    first_sample, number, layer, tile, k0, k1 = counter
+    has_own = chips.column_fields > 0
+    at, count = columns if has_own else 0, units if has_own else 0
+    own = float_rows_at(chips.columns_own, chips.column_fields, chips.column_count, at, count)
+    scales = floats_at(chips.scales, columns if chips.scaled else 0, units if chips.scaled else 0)
+    read, numbers = function_at(chips.functions, READ), floats_at(room.numbers, READ * width, width)
+    value, mixed, padded = floats_at(room.line, 0, n), floats_at(room.mixed, 0, n), 4 * ((n + 3) // 4)
+    z, u, bits = floats_at(room.z, 0, padded), floats_at(room.u, 0, padded), words_at(room.bits, 0, padded)
+    normal, uniform = stream_word(NORMAL_STREAM, layer, tile), stream_word(UNIFORM_STREAM, layer, tile)
+    top = ZERO
+    for r in range(product.shape[0]):
+        sample, source = first_sample + where + r, product[r]
+        if chips.normal:
+            fill(function_at(net.parts, NORMALS), (z, bits, n, 0, sample, number, normal, k0, k1))
+        if chips.uniform:
+            fill(function_at(net.parts, UNIFORMS), (u, bits, n, 0, sample, number, uniform, k0, k1))
+        if extra.size > 0 and not accumulate:
+            add_share(source, extra[where + r], ONE / gain, scales, mixed)
             source = mixed
-        read_row(source, energy[r] if noisy else source, noisy, z, u, convert, units, own, value, d)
-        top = max(top, largest(value))
-        if COMPENSATED:
-            for j in range(n):
-                value[j] *= gain
-        if SCALED:
-            for j in range(n):
-                value[j] *= scales[j % units]
-        if accumulate:
-            for j in range(n):
-                activities[r, j] += value[j]
-        else:
-            for j in range(n):
-                activities[r, j] = value[j]
+        if read != 0:
+            e = energy[r] if chips.varied else part(z, 0, 0)
+            read_row(read, (source, e, z, u, units, call.convert, own, value, numbers))
+            source = value
+        top = max(top, largest(source))
+        put_line(source, gain, scales, accumulate, out[r])
     return top
 
 
 @inner()
-def perturbation_of(layer, k, p, samples, span, stack, chip, passes, scratch):
+def perturbation_of(layer, k, p, span, stack, net, call, room):
     """What pass p adds to a layer's lines, (samples, lines), or an empty array.
 
     Of a perturbation of weights it is what a second array beside the first gives: made before the first tile is read.
     """
-    table, geometry = chip[0], chip[1]
-    _, _, perturbations, places, _, _, _, _, _ = passes
-    at, extra, lines = places[p, layer, ON_LINE], places[p, layer, ON_WEIGHTS], geometry[layer, LINES]
+    added = longs_at(call.places, (p * net.layers + layer) * ADDED, ADDED)
+    at, extra, lines = added[ON_LINE], added[ON_WEIGHTS], longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)[LINES]
     if at < 0:
-        return perturbations[:0].reshape((0, 0))
+        return view(call.perturbations, 0, 0, 0)
     if extra >= 0 and k == 0:
-        n_out, n_line = table[layer, N_OUT], table[layer, N_IN]
-        driven = driven_in(layer, p, samples, span, chip, passes, scratch)
-        extra += stack[0] * n_out * n_line
-        beside = perturbations[extra : extra + n_out * n_line].reshape((n_out, n_line))
-        rows = (span[1] - span[0]) * geometry[layer, POSITIONS]
-        multiply(driven, beside, view(perturbations, at, lines, span[0], span[1]).reshape((rows, n_out)))
-    return perturbations[at : at + samples * lines].reshape((samples, lines))
+        row = longs_at(net.table, layer * TABLE, TABLE)
+        n_out, n_line = row[N_OUT], row[N_IN]
+        driven = driven_in(layer, p, span, net, call, room)
+        beside = view(call.perturbations, extra + stack[0] * n_out * n_line, n_line, n_out)
+        multiply(driven, beside, view(call.perturbations, at + span[0] * lines, n_out, driven.shape[0]), room.turned)
+    return view(call.perturbations, at, lines, call.samples)
 
 
-@loop()
-def read_tile(layer, k, samples, span, stack, chip, passes, noise, scratch, d):
-    """Read the k-th tile of a layer in every pass."""
-    table, geometry, _, tiles, weights, variances, _, ranges, dac_range, gains, _, columns_own, _, scales = chip
-    _, activities, perturbations, _, fork, _, digital, convert, peaks = passes
-    first_sample, first_pass, k0, k1 = noise
-    x_buffer, product_buffer, energy_buffer, draws, line, _, _ = scratch
+@bare()
+def put_numbers(full_scale, chips, room):
+    """The numbers that the device's rows read, with the ADC's full scale of one tile among them."""
+    count = HOOK_ROWS * chips.number_count
+    stated, numbers = floats_at(chips.numbers, 0, count), floats_at(room.numbers, 0, count)
+    for k in range(count):
+        numbers[k] = stated[k]
+    range_at = longs_at(chips.range_at, 0, HOOK_ROWS)
+    for row in range(HOOK_ROWS):
+        if range_at[row] >= 0:
+            numbers[row * chips.number_count + range_at[row]] = full_scale
+
+
+@bare()
+def read_tile(layer, k, span, stack, net, chips, call, room):
+    """Read the k-th tile of a layer in every pass, of the chip `stack[0]` of `stack[1]`."""
     first, last = span
-    n_out, lines = table[layer, N_OUT], geometry[layer, LINES]
-    rows, size = (last - first) * geometry[layer, POSITIONS], (last - first) * lines
-    lines_at = samples * table[layer, ACTIVITIES_AT]
-    nothing = perturbations[:0].reshape((0, 0))
-    tile = table[layer, FIRST_TILE] + k
-    start, stop = tiles[tile, TILE_FROM], tiles[tile, TILE_TO]
-    at = place(tiles[tile, TILE_AT], n_out * (stop - start), stack)
-    array = weights[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
-    variance = nothing
-    if variances.size > 0:
-        variance = variances[at : at + n_out * (stop - start)].reshape((n_out, stop - start))
-    here = with_range(d, ranges[stack[0], tile])
-    own, of_lines = columns_own, scales
-    if OWN_COLUMNS or SCALED:
-        columns = place(tiles[tile, TILE_COLUMNS], n_out, stack)
-        of_lines = scales[columns : columns + n_out]
-        if OWN_COLUMNS:
-            own = columns_own[:, columns : columns + n_out]
-    for p in range(activities.shape[0]):
-        read = view(activities[p], lines_at, lines, first, last)
-        if p > 0 and layer < fork[p]:
-            copy(view(activities[0], lines_at, lines, first, last), read)
+    row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
+    n_out, lines, count = row[N_OUT], g[LINES], last - first
+    rows, lines_at, number = count * g[POSITIONS], call.samples * row[ACTIVITIES_AT], row[FIRST_TILE] + k
+    tile, mine = longs_at(net.tiles, number * TILE, TILE), stack[0] * chips.tile_count + number
+    start, stop = tile[TILE_FROM], tile[TILE_TO]
+    at = place(tile[TILE_AT], n_out * (stop - start), stack)
+    array, varied = view(chips.weights, at, stop - start, n_out), chips.varied
+    variance = view(chips.variances, at if varied else 0, stop - start if varied else 0, n_out if varied else 0)
+    columns, by_cell = place(tile[TILE_COLUMNS], n_out, stack), function_at(chips.functions, CELL) != 0
+    gain = floats_at(chips.gains, mine, 1)[0] if chips.compensated else ONE
+    put_numbers(floats_at(chips.ranges, mine, 1)[0], chips, room)
+    first_sample, key = call.first_sample - stack[0] * (call.samples // stack[1]), words_at(chips.keys, 2 * stack[0], 2)
+    peaks, nothing = floats_at(call.peaks, mine, 1), view(call.perturbations, 0, 0, 0)
+    for p in range(call.passes):
+        fork = longs_at(call.fork, p, 1)[0]
+        read = view(call.activities, p * call.values + lines_at + first * lines, lines, last - first)
+        if p > 0 and layer < fork:
+            copy(view(call.activities, lines_at + first * lines, lines, last - first), read)
             continue
-        apart = p == 0 or layer > fork[p] or HAS_READ_CELL
-        side = 1 if apart and p > 0 and product_buffer.shape[0] > 1 else 0
-        product = product_buffer[side, :size].reshape((last - first, lines))
-        energy = nothing
-        if variance.size > 0:
-            energy = energy_buffer[side, :size].reshape((last - first, lines))
+        apart = p == 0 or layer > fork or by_cell
+        side = 1 if apart and p > 0 and room.sides > 1 else 0
+        product = view(room.product, side * room.lines, lines, count)
+        energy = view(room.energy, side * room.lines, lines, count)
+        counter = (first_sample, call.first_pass + p, layer, k, key[0], key[1])
         if apart:
-            driven = driven_in(layer, p, samples, span, chip, passes, scratch)
-            x = cell_inputs(driven, start, stop, dac_range, x_buffer, here)
-            if HAS_READ_CELL:
-                read_by_cell(
-                    layer, k, x, start, first, p, stack, chip, noise, draws, product.reshape((rows, n_out)), here
-                )
+            x = cell_inputs(driven_in(layer, p, span, net, call, room), start, stop, chips, room)
+            flat = view(product, 0, n_out, rows)
+            if by_cell:
+                reading = (counter, x, start, first, p, stack, net, chips, call, room, flat)
+                call_read_by_cell(function_at(net.parts, READ_BY_CELL), reading)
             else:
-                multiply(x, array, product.reshape((rows, n_out)))
-            if variance.size > 0:
-                tile_energy(x, variance, x_buffer, energy.reshape((rows, n_out)))
-        perturbation = perturbation_of(layer, k, p, samples, span, stack, chip, passes, scratch)
-        counter = (first_sample, first_pass + p, layer, k, k0, k1)
-        top = read_rows(
-            product, energy, perturbation, digital, read, k > 0, counter, first, convert, draws, line, n_out, own,
-            gains[stack[0], tile], of_lines, here,
+                multiply(x, array, flat, room.turned)
+            if chips.varied:
+                tile_energy(x, variance, view(energy, 0, n_out, rows), room)
+        extra = perturbation_of(layer, k, p, span, stack, net, call, room)
+        at_line = nothing if call.digital else extra
+        reading = (
+            product, energy, at_line, k > 0, counter, first, n_out, columns, gain, net, chips, call, room, read,
         )  # fmt: skip
-        peaks[stack[0], tile] = max(peaks[stack[0], tile], top)
-        if digital and perturbation.size > 0 and k == table[layer, TILES] - 1:
-            add(perturbation[first:last], read)
+        top = call_read_rows(function_at(net.parts, READ_ROWS), reading)
+        peaks[0] = max(peaks[0], top)
+        if call.digital and extra.size > 0 and k == row[TILES] - 1:
+            add(view(extra, first * lines, lines, last - first), read)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisysim.compute.jit.compiling import inner, loop
+from noisysim.compute.jit.compiling import loop
 
 
 @loop()
@@ -195,18 +195,6 @@ def subtract(rotation, step, factor, squares):
             row[j] = keep * row[j] - factor * change[j]
 
 
-@loop(fastmath={"contract"})
-def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2):
-    """Adam's moments, in place, and in the gradient's place the change asked for (Kingma & Ba 2015, Algorithm 1)."""
-    for i in range(gradient.size):
-        g = gradient[i]
-        m = beta1 * first[i] + (np.float32(1.0) - beta1) * g
-        v = beta2 * second[i] + (np.float32(1.0) - beta2) * g * g
-        first[i] = m
-        second[i] = v
-        gradient[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)
-
-
 @loop()
 def count_passed(activities, baseline, counts):
     """counts += how many of each chip's values, (chips, values), differ between two passes."""
@@ -215,7 +203,7 @@ def count_passed(activities, baseline, counts):
             counts[m] += int(activities[m, i] != baseline[m, i])
 
 
-@inner()
+@loop()
 def log_total(row):
     """log sum_k exp(y_k) of one sample's outputs."""
     top = np.float64(row[0])

@@ -8,8 +8,7 @@ from numba import cuda
 from noisysim.compute.cuda.kernels.cell_places import weight_at
 from noisysim.compute.cuda.kernels.cell_weights import refresh
 from noisysim.compute.cuda.kernels.target import device, kernel
-from noisysim.compute.rules.cells import aged
-from noisysim.compute.rules.device import with_cell
+from noisysim.compute.rules.device import aged, with_cell
 from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_DRIFT, PAIRED, TIMED
 
 

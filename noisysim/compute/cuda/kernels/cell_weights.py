@@ -7,9 +7,7 @@ from numba import cuda
 
 from noisysim.compute.cuda.kernels.cell_places import place_of, weight_at
 from noisysim.compute.cuda.kernels.target import device, kernel, larger
-from noisysim.compute.layout import CELL_BLOCK
-from noisysim.compute.rules.cells import few_written, variance_of
-from noisysim.compute.rules.device import with_cell
+from noisysim.compute.rules.device import variance_of, with_cell
 from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_CELL_STD, PAIRED, TIMED
 
 ZERO = np.float32(0.0)
@@ -39,16 +37,6 @@ def refresh(cells, k, cell, place, units, clock, weights, variances, d):
             if PAIRED:
                 variance += read_variance(cells, 2 * s + 1, k, clock, unit, d)
             variances[to] = variance
-
-
-@device
-def whole_block(written, layer, chip, block, count, chips, blocks_at):
-    """Whether all weights of a block are brought up to date: where age matters to reads, and many cells are written."""
-    if not (TIMED and HAS_CELL_STD):
-        return False  # the others would stay as they are
-    blocks = blocks_at[layer + 1] - blocks_at[layer]
-    here = written[chips * blocks_at[layer] + chip * blocks + block]
-    return here > 0 and not few_written(here, min(CELL_BLOCK, count - block * CELL_BLOCK))
 
 
 @kernel

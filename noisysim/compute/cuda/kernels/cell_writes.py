@@ -11,7 +11,7 @@ from numba import cuda
 
 from noisysim.compute.cuda.kernels.cell_ageing import bring_up, hold_stuck, settle_pulsed
 from noisysim.compute.cuda.kernels.cell_places import block_at, weight_at
-from noisysim.compute.cuda.kernels.cell_weights import refresh, whole_block
+from noisysim.compute.cuda.kernels.cell_weights import refresh
 from noisysim.compute.cuda.kernels.draws import four_uniforms, stream_word, unit_normal
 from noisysim.compute.cuda.kernels.target import SIMULATED, device, kernel
 from noisysim.compute.layout import (
@@ -26,23 +26,20 @@ from noisysim.compute.layout import (
 )
 from noisysim.compute.rules.cells import (  # fmt: skip
     direction_of_pulses,
-    few_pulsed,
     goal_of,
+    goal_of_one,
+    goal_of_slice,
     is_met,
-    level,
-    missing,
     needs_reset,
     pair_moves,
-    programmed,
-    pulsed,
     pulses_asked,
     reset_goal,
     retargeted,
     side_of_pulses,
-    single_moves,
+    verified_level,
     whole_turn,
 )
-from noisysim.compute.rules.device import with_cell
+from noisysim.compute.rules.device import level, missing, programmed, pulsed, with_cell
 from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_CELL_STD, HAS_DRIFT, PAIRED, TIMED, VERIFIED
 
 PULSERS = 4 if SIMULATED else 256  # threads that give a block of cells its pulses
@@ -68,13 +65,24 @@ def add_up(counts, which, mine):
 
 
 @device
+def level_of(goal, span, tolerance, d):
+    """The level of a goal: goals at different levels are worth a write."""
+    if VERIFIED:
+        return verified_level(goal, span, tolerance)
+    return level(goal, d)
+
+
+@device
 def moves(old, new, span, tolerance, d):
     """Which cells of a weight a new target moves to another level: bit k stands for side k."""
     if not PAIRED:
-        return int(single_moves(old, new, span, tolerance, d))
-    rest, moved = level(span[0], span, tolerance, d), 0
+        was = level_of(goal_of_one(old, span), span, tolerance, d)
+        return int(was != level_of(goal_of_one(new, span), span, tolerance, d))
+    rest, moved = level_of(span[0], span, tolerance, d), 0
     for s in range(span[2]):
-        moved |= int(pair_moves(old, new, s, rest, span, tolerance, d)) << (2 * s)
+        was = level_of(goal_of_slice(abs(old), s, span), span, tolerance, d)
+        becomes = level_of(goal_of_slice(abs(new), s, span), span, tolerance, d)
+        moved |= int(pair_moves(old, new, was, becomes, rest)) << (2 * s)
     return moved
 
 
@@ -138,8 +146,8 @@ def count_moved(change, targets, table, scales, span, limits, chips, blocks_at, 
 
 @kernel
 def write_cells(
-    change, every, targets, now, fresh, since, own, stuck, aimed, written, weights, variances, counts, table, tiles,
-    blocks_at, scales, units, span, limits, number, clock, chips, keys, d,
+    change, every, targets, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, scales,
+    units, span, limits, number, clock, chips, keys, d,
 ):  # fmt: skip
     """Write a change of every weight to its cells; parameters as of the CPU's loop of this name."""
     cells = (now, fresh, since, own, stuck, aimed)
@@ -155,13 +163,12 @@ def write_cells(
         for side in range(sides):
             if (moved >> side) & 1:
                 done += 1
-                goal = goal_of(target, side, span)
+                goal = goal_of(target, side, span, PAIRED)
                 if VERIFIED and not every:
                     pulses += verify(cells, side, k, goal, draw, keys, span, limits, clock, d)
                 else:
                     program_cell(cells, side, k, goal, sides * CELL_BLOCK, draw, stream, keys, clock, d)
-        count = table[layer, N_IN] * table[layer, N_OUT]
-        if moved != 0 or whole_block(written, layer, chip, block, count, chips, blocks_at):
+        if moved != 0:
             place = (layer, chip, chips, table, tiles, span[2])
             refresh(cells, k, cell, place, units, clock, weights, variances, d)
     if VERIFIED and not every:
@@ -225,9 +232,9 @@ def pulse_turns(now, own, at, n, run, asked, tally, listed, before, draw, keys, 
         whole, rank, stream = whole_turn(turn, m, n), before, stream_word(WRITE_STREAM, layer, turn)
         for j in range(first, last):
             if abs(asked[j]) > turn:
-                side, k = side_of_pulses(asked[j]), at + j
+                side, k = side_of_pulses(asked[j], PAIRED), at + j
                 z = unit_normal(j if whole else rank, CELL_BLOCK if whole else m, block, number, stream, keys, chip)
-                up, mine = direction_of_pulses(asked[j]), with_cell(d, own, side * now.shape[1] + k)
+                up, mine = direction_of_pulses(asked[j], PAIRED), with_cell(d, own, side * now.shape[1] + k)
                 now[side, k] = pulsed(now[side, k], up, z, mine)
                 rank += 1
         given += m
@@ -276,13 +283,11 @@ def pulse_cells(
                     bring_up(cells, 1, at + j, clock, d)
     given = pulse_turns(now, own, at, n, (first, last), asked, tally, listed, before, draw, keys, d)
     place, anew = (layer, chip, chips, table, tiles, span[2]), 0
-    whole = TIMED and HAS_CELL_STD and listed > 0 and not few_pulsed(listed, n)
     for j in range(first, last):
         if asked[j] != 0:
-            settle_pulsed(cells, side_of_pulses(asked[j]), at + j, clock)
+            settle_pulsed(cells, side_of_pulses(asked[j], PAIRED), at + j, clock)
             if PAIRED:
                 anew += reset_pair(cells, at + j, span, limits[1], (j, block, number, layer, chip), keys, clock, d)
-        if whole or asked[j] != 0:
             refresh(cells, at + j, block * CELL_BLOCK + j, place, units, clock, weights, variances, d)
     add_up(counts, 0, anew)
     if cuda.threadIdx.x == 0 and given > 0:

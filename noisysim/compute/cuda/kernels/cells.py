@@ -7,5 +7,3 @@ from noisysim.compute.cuda.kernels.cell_writes import count_moved as count_moved
 from noisysim.compute.cuda.kernels.cell_writes import pulse_cells as pulse_cells
 from noisysim.compute.cuda.kernels.cell_writes import write_cells as write_cells
 from noisysim.compute.rules.device import Numbers as Numbers
-from noisysim.compute.rules.flags import HAS_CELL_STD as HAS_CELL_STD
-from noisysim.compute.rules.flags import TIMED as TIMED

@@ -17,6 +17,8 @@ from noisysim.compute.jit import cache
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 _THREADS = 2 if SIMULATED else 256  # a simulated thread is one of Python's
+HASHED = "noisysim_cuda_kernels_"
+"""How the names of modules begin that `noisysim.compute.cuda.build` makes."""
 _BLOCKS = 2 if SIMULATED else 132 * 32  # more elements than these have threads: each thread does several
 
 
@@ -26,7 +28,9 @@ def kernel(function: Callable) -> Any:
         return cuda.jit(function)
     from numba.cuda.dispatcher import CUDACache
 
-    return cache.keep(cuda.jit(function), CUDACache)
+    name = f"{function.__module__}.{function.__qualname__}"  # of a module whose name is a hash of all its sources
+    compiled: Any = cuda.jit(function)
+    return cache.keep(compiled, CUDACache, name) if name.startswith(HASHED) else compiled
 
 
 def device(function: Callable) -> Any:

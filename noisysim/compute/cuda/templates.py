@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
 COMPUTE = Path(__file__).parents[1]
-FOLDERS = ("rules", "cpu/loops", "cuda/kernels")
+FOLDERS = ("rules", "cuda/kernels")
 RULES = FOLDERS[0]
-SUPPORT = ("rules/flags", "rules/marks", "cuda/kernels/names", "cuda/kernels/target")
+SUPPORT = ("rules/flags", "cuda/kernels/names", "cuda/kernels/target")
 """Modules of these folders that hold neither loops nor rules."""
 PACKAGE = "noisysim.compute."
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
@@ -57,7 +57,7 @@ class Template(NamedTuple):
 
 @cache
 def read(name: str) -> Template:
-    """A template by its path below `noisysim.compute`, such as "cpu/loops/passes"."""
+    """A template by its path below `noisysim.compute`, such as "cuda/kernels/passes"."""
     path = COMPUTE / f"{name}.py"
     text = path.read_text()
     links = tuple(

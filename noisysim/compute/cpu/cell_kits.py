@@ -1,0 +1,150 @@
+"""The records that the loops over cells take: filled from the cells of a chip, the device's rows, and work arrays."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.types import Array
+from noisysim.compute.behaviour import Behaviour, takes_target
+from noisysim.compute.cell_state import CellState
+from noisysim.compute.cpu.bring import DeviceRows
+from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, KIT, OWN, STAGE, TABLES
+from noisysim.compute.cpu.loops import cell_ageing, cell_pulses, cell_verify, cell_weights, cell_writes, draws
+from noisysim.compute.cpu.row_types import DRIFT, LEVEL, PROGRAM, PULSE, STD
+from noisysim.compute.jit.calls import JIT
+from noisysim.compute.jit.places import address
+from noisysim.compute.layout import CELL_BLOCK
+
+STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
+    "write": {
+        cell_writes: ("draw_listed", "program_listed", "draw_sides", "program_side", "retarget", "write_block"),
+        cell_ageing: ("settle", "date_listed", "date_side"),
+        cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
+    },
+    "verify": {
+        cell_writes: ("draw_listed", "retarget"), cell_verify: ("verify_side", "verify_block"),
+        cell_weights: ("refresh_few", "add_listed"), cell_ageing: ("bring_up",),
+    },
+    "pulse": {
+        cell_writes: ("draw_listed", "program_listed"), cell_ageing: ("settle", "date_listed", "bring_up"),
+        cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
+        cell_pulses: ("round_pulses", "give_pulses", "reset_pairs", "pulse_block"),
+    },
+    "age": {cell_ageing: ("age_block",), cell_weights: ("refresh", "add_side")},
+    "read": {cell_weights: ("add_side",)},
+    "add": {cell_weights: ("add_block",)},
+}  # fmt: skip
+"""Which stages each kind of work calls: they are compiled when a chip first does it, but for `_ONLY`."""
+_CHANGING = ("retarget", "write_block", "verify_block", "round_pulses", "pulse_block", "add_block")
+"""The stages that take a change (`noisysim.compute.cpu.cell_types.BLOCK`)."""
+_COUNTING = ("verify_side", "give_pulses", "reset_pairs")
+"""Those of the others that return a count."""
+_ONLY = {
+    **dict.fromkeys(("date_listed", "date_side"), "dated"), **dict.fromkeys(("add_side", "add_listed"), "varies"),
+    "bring_up": "drifts",
+}  # fmt: skip
+"""Stages that are called where a flag is set alone."""
+_RESETS = ("draw_listed", "program_listed", "settle", "date_listed", "reset_pairs")
+"""Those that pulses call where pairs are programmed anew alone."""
+_HELD = operator.attrgetter(*ARRAYS)
+_work: dict[tuple[int, int], Array] = {}
+"""By thread and number of fields with own values: work arrays in one piece. None is freed: it would tell of cells."""
+
+
+class Kits:
+    """The records for the cells of some chips of one device.
+
+    Parameters
+    ----------
+    state : CellState
+    behaviour : Behaviour
+    """
+
+    def __init__(self, state: CellState, behaviour: Behaviour):
+        self._state = state
+        self._rows = DeviceRows(behaviour.hooks, behaviour.numbers, behaviour.spreads, _places(state, behaviour))
+        self._own = behaviour.own
+        self._made: dict[tuple[str, int], tuple[tuple[Array, ...], Any]] = {}
+
+    def of(self, kind: str) -> Any:
+        """This thread's record for one kind of work, (1,), with work arrays of its own."""
+        held, key = _HELD(self._state), (kind, threading.get_ident())
+        known, kits = self._made.get(key, ((), None))
+        if kits is None or not all(map(operator.is_, held, known)):
+            kits = self._fill(kind, held)
+            kits[0]["work"] = address(work_of(len(self._state.own)))
+            self._made[key] = held, kits
+        return kits
+
+    def _fill(self, kind: str, held: Sequence[Array]) -> Any:
+        """A record without work arrays."""
+        kits: Any = np.zeros(1, KIT) if JIT else np.recarray(1, KIT)
+        kit, state = kits[0], self._state
+        for name, array in zip(ARRAYS, held, strict=True):
+            kit[name] = address(array)
+        for name in TABLES:
+            kit[name] = address(getattr(state, name))
+        flags = self._flags(kind)
+        for module, stages in STAGES[kind].items():
+            for name in stages:
+                if flags.get(_ONLY.get(name, ""), True) and (kind != "pulse" or flags["paired"] or name not in _RESETS):
+                    kind_of = BLOCK if name in _CHANGING else COUNT if name in _COUNTING else STAGE
+                    kit[name] = kind_of.address(getattr(module, name))
+        kit["fill_normals"] = draws.FILL.address(draws.fill_normals_from)
+        if kind == "pulse":
+            kit["fill_uniforms"] = draws.FILL.address(draws.fill_uniforms_from)
+        rows = self._rows.compiled
+        for name, place in _ROWS.items():
+            kit[name], kit[f"{name}_numbers"] = rows.functions[place], address(rows.numbers[place])
+        for name, value in {
+            **flags, "cells": state.now.shape[1], "sides": len(state.now),
+            "drawn_sides": len(state.now) if state.paired or kind == "verify" else 1, "fields": len(state.own),
+            "layers": len(state.table), "columns": state.table.shape[1],
+            "tile_count": len(state.tiles), "tile_columns": state.tiles.shape[1],
+            "slices": state.span.slices, "bits": state.span.bits, "g_min": state.span.g_min, "width": state.span.width,
+            "verify_pulses": state.verify_limits.pulses, "tolerance": state.verify_limits.tolerance,
+            "pulse_limit": state.pulse_limits.pulses, "reset_at": state.pulse_limits.reset_at,
+            "numbers_size": rows.numbers.shape[1],
+        }.items():  # fmt: skip
+            kit[name] = value
+        return kits
+
+    def _flags(self, kind: str) -> dict[str, bool]:
+        """What is true of the cells; whether variances are up to date is left to the next read by lazy ones."""
+        state, own = self._state, self._own
+        drifts = "drift" in own
+        return {
+            **{name: getattr(state, name) for name in ("paired", "verified", "faulty", "timed", "aims", "at_once")},
+            "drifts": drifts, "deviates": "cell_std" in own, "dated": state.timed or state.aims,
+            "varies": state.variances.size > 0 and (kind in ("age", "read") or not state.lazy),
+        }  # fmt: skip
+
+
+_ROWS = {"program": PROGRAM, "level": LEVEL, "pulse": PULSE, "drift": DRIFT, "deviation": STD}
+
+
+def _places(state: CellState, behaviour: Behaviour) -> dict[int, dict[str, bool]]:
+    """The rows that a device needs, and what their factories are told."""
+    places: dict[int, dict[str, bool]] = {PROGRAM: {}} if state.targets.size else {}
+    if state.targets.size and not state.verified:
+        places[LEVEL] = {}
+    if "pulse" in behaviour.own:
+        places[PULSE] = {}
+    for hook, place in (("drift", DRIFT), ("cell_std", STD)):
+        if hook in behaviour.own:
+            places[place] = {"aims": takes_target(behaviour.hooks[hook])}
+    return places
+
+
+def work_of(fields: int) -> Array:
+    """This thread's work arrays; they may be those of one that has ended and had the same number."""
+    key = (threading.get_ident(), fields)
+    if key not in _work:
+        _work[key] = np.zeros(OWN + (fields + 1) * CELL_BLOCK, np.float32)
+    return _work[key]

@@ -1,0 +1,108 @@
+"""Updates as factors: blocks of a gradient are formed, stepped along and written while they are in the cache."""
+
+import numpy as np
+
+from noisysim.compute.cpu.cell_types import BLOCK
+from noisysim.compute.cpu.loops import steps_down
+from noisysim.compute.cpu.loops.cell_places import cells_at, go_to
+from noisysim.compute.cpu.loops.rows import largest
+from noisysim.compute.cpu.loops.sums import pack
+from noisysim.compute.jit.compiling import bare, loop
+from noisysim.compute.jit.places import long_rows_at
+from noisysim.compute.jit.products import add_product
+from noisysim.compute.jit.views import part, view
+from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT
+
+call_block, call_step = BLOCK.call, steps_down.TYPE.call
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+FEW = 4
+"""Up to this many rows an outer product is summed term by term."""
+# Columns of `layers`: where a layer's lines and inputs start, of all chips, and how many rows each chip has.
+LINES_AT, INPUTS_AT, ROWS = range(3)
+
+
+@bare(fastmath={"contract"})
+def outer_rows(signals, inputs, out):
+    """out = signals^T inputs."""
+    if signals.shape[0] > FEW:
+        add_product(signals, inputs, True, False, ONE, ZERO, out)
+        return
+    for i in range(out.shape[0]):
+        s = signals[0, i]
+        for j in range(out.shape[1]):
+            out[i, j] = s * inputs[0, j]
+        for b in range(1, signals.shape[0]):
+            s = signals[b, i]
+            for j in range(out.shape[1]):
+                out[i, j] += s * inputs[b, j]
+
+
+@bare()
+def form_rows(terms, layer, chip, n_out, first, at, samples, signals):
+    """The signals of the units from `first` on, of one chip's layer: the sum of all terms, over the samples."""
+    factors, activities, baselines, based, share = terms
+    rows = signals.shape[0]
+    for k in range(factors.shape[0]):
+        shares = part(factors[k, layer if factors.shape[1] > 1 else 0], chip * samples, samples)
+        source = view(activities[k], at, n_out, rows)
+        rest = view(activities[k], 0, 0, 0)
+        if based[k]:
+            rest = view(baselines[k], at, n_out, rows)
+        pack(signals, shares, source, rest, share, first, k == 0)
+
+
+@loop()
+def sweep(tasks, layers, terms, inputs, step, stage, counter, work, kits, refused):
+    """Descend a gradient: form its blocks, take an optimizer's step, and write cells; returns what the writes count.
+
+    Parameters
+    ----------
+    tasks : (n, 4) int64
+        Chip, layer, and which of its blocks of `CELL_BLOCK` weights: the first, and behind the last.
+    layers : (layers, 3) int64
+        See above.
+    terms : tuple
+        Factors, (terms, 1 or layers, samples of all chips) float64; the addresses of each term's activities and of
+        its baseline, flat, layer by layer and in each chip by chip; whether it has one; one over a chip's samples.
+    inputs : flat float32
+        What drove each layer, likewise.
+    step : tuple
+        Address of the optimizer's step, its numbers, and two moments, flat like the weights.
+    stage : int64
+        Address of what writes a block.
+    counter : tuple
+        Number of the write, the chips' keys, and their time.
+    work : flat float32
+        Room for the signals and the gradient of a task.
+    kits : (1,) array of records
+    refused : (chips,) bool
+        Set for a chip whose change is not finite: the task that finds it writes nothing.
+    """
+    kit, total = kits[0], 0
+    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
+    address, numbers, moment1, moment2 = step
+    kit.write, keys, kit.clock = counter
+    kit.chips = keys.shape[0]
+    samples = terms[0].shape[2] // keys.shape[0]
+    for t in range(tasks.shape[0]):
+        chip, layer, first, last = tasks[t, 0], tasks[t, 1], tasks[t, 2], tasks[t, 3]
+        kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
+        n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, ROWS]
+        at, size = cells_at(layer, table, (chip, keys.shape[0])), n_in * n_out
+        a, b = first * CELL_BLOCK, min(last * CELL_BLOCK, size)
+        unit, end = a // n_in, (b + n_in - 1) // n_in
+        signals = view(work, 0, end - unit, rows)
+        form_rows(terms, layer, chip, n_out, unit, layers[layer, LINES_AT] + chip * rows * n_out, samples, signals)
+        x, room = view(inputs, layers[layer, INPUTS_AT] + chip * rows * n_in, n_in, rows), signals.size
+        outer_rows(signals, x, view(work, room, n_in, end - unit))
+        change = part(work, room + a - unit * n_in, b - a)
+        m1 = part(moment1, at + a if moment1.size > 0 else 0, b - a if moment1.size > 0 else 0)
+        m2 = part(moment2, at + a if moment2.size > 0 else 0, b - a if moment2.size > 0 else 0)
+        call_step(address, (change, m1, m2, numbers))
+        if not largest(change) < np.inf:
+            refused[chip] = True
+            continue
+        for block in range(first, last):
+            place, n = go_to(block, layer, at, size, kit)
+            total += call_block(stage, (kit, part(change, place - at - a, n), False))
+    return total

@@ -1,0 +1,160 @@
+"""Updates as factors on the CPU: a gradient that is never formed as a whole (`noisysim.compute.cpu.loops.sweeps`)."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.types import Bools, Floats, Ints
+from noisysim.compute import execution, layered
+from noisysim.compute.cell_state import CellState
+from noisysim.compute.cpu import ops, sharing
+from noisysim.compute.cpu.cell_kits import Kits
+from noisysim.compute.cpu.loops import steps_down, sums, sweeps
+from noisysim.compute.factors import Factors, Step
+from noisysim.compute.jit import places
+from noisysim.compute.layout import CELL_BLOCK
+from noisysim.compute.protocols import Term
+
+
+class Sweeps:
+    """Applies factors to the cells of some chips.
+
+    Parameters
+    ----------
+    state : CellState
+    kits : Kits
+    """
+
+    def __init__(self, state: CellState, kits: Kits):
+        self._state, self._kits = state, kits
+        self._places: dict[int, Ints] = {}
+        self._rooms: dict[int, int] = {}
+
+    @cached_property
+    def _kind(self) -> str:
+        """What is done to a block."""
+        state = self._state
+        if not state.targets.size:
+            return "add"
+        return "write" if not state.pulsed else "verify" if state.verified else "pulse"
+
+    @cached_property
+    def _tasks(self) -> list[tuple[float, Ints]]:
+        """Chip, layer and blocks of each task, (1, 4), and how many weights these are."""
+        tasks = []
+        for chip in range(self._state.chips):
+            for layer, (n_out, n_in) in enumerate(self._state.net.shapes):
+                blocks = -(-n_out * n_in // CELL_BLOCK)
+                count = min(len(execution.unit_spans(n_out)), blocks)
+                cuts = [k * blocks // count for k in range(count + 1)]
+                for first, last in itertools.pairwise(cuts):
+                    weights = float((last - first) * CELL_BLOCK)
+                    tasks.append((weights, np.array([[chip, layer, first, last]], np.int64)))
+        return tasks
+
+    @cached_property
+    def _all(self) -> Ints:
+        """All tasks, one after the other."""
+        return np.concatenate([task for _, task in self._tasks])
+
+    def _room(self, samples: int) -> int:
+        """Values that the largest task has of signals and gradient."""
+        shapes, positions = self._state.net.shapes, self._state.net.positions
+        most = 0
+        for _, task in self._tasks:
+            layer, first, last = task[0, 1:]
+            n_in = shapes[layer][1]
+            units = (last - first) * CELL_BLOCK // n_in + 2
+            most = max(most, int(units * (n_in + samples * positions[layer])))
+        return most
+
+    def apply(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> tuple[Ints, Bools]:
+        """Descend factors; returns cells written and pulses given of each chip, (chips, 2), and which were refused."""
+        state, samples = self._state, len(factors.inputs[0]) // self._state.chips
+        x, step = layered.layered(factors.inputs), take()
+        terms, _held = _terms(factors)  # the arrays at these addresses must not be freed before the sweep is over
+        if samples not in self._places:
+            self._places[samples] = self._layers(samples)
+            self._rooms[samples] = self._room(samples)
+        layers, room = self._places[samples], self._rooms[samples]
+        taken = (_address(step.name), step.numbers, step.first, step.second)
+        counter, kind = (number, state.write_keys, clock), self._kind
+        counts, refused = list[tuple[int, int]](), np.zeros(state.chips, bool)
+
+        def sweep(tasks: Ints) -> None:
+            kits, work = self._kits.of(kind), execution.scratch("gradient", room)
+            stage = kits[0][f"{kind}_block"]
+            count = sweeps.sweep(tasks, layers, terms, x.flat, taken, stage, counter, work, kits, refused)
+            counts.append((tasks[0, 0], count))
+
+        flops = 2.0 * samples * state.net.products
+        if flops < execution.SERIAL_FLOPS and not (state.apart and state.chips > 1):
+            with execution.single_blas():
+                sweep(self._all)
+        else:
+            weighed = [(2.0 * samples * weights, partial(sweep, task)) for weights, task in self._tasks]
+            sharing.run_weighed(weighed, state.chips)
+        done = np.zeros((state.chips, 2), np.int64)
+        for chip, count in counts:
+            done[chip] += _counted(kind, count)
+        return done, refused
+
+    def _layers(self, samples: int) -> Ints:
+        """Where the lines and inputs of each layer start, and its rows (`noisysim.compute.cpu.loops.sweeps`)."""
+        net, chips = self._state.net, self._state.chips
+        rows = np.array(net.positions) * samples
+        n_out, n_in = np.array(net.shapes).T
+        starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in)]
+        return np.stack([*starts, rows], axis=1).astype(np.int64)
+
+
+def _counted(kind: str, count: int) -> tuple[int, int]:
+    """Cells written and pulses given, of what the stages of a kind count."""
+    if kind == "pulse":  # pulses, and in the upper half cells that were set anew
+        return count >> 32, count & 0xFFFFFFFF
+    return (0, count) if kind == "verify" else (count, 0)
+
+
+def _terms(factors: Factors) -> tuple[tuple[Any, ...], list[Floats | None]]:
+    """What a sweep takes of the terms, and the arrays whose addresses are in it."""
+    samples = len(factors.inputs[0])
+    share = factors.chips / samples
+    if factors.normed and any(lines is not None for lines in factors.normed):
+        factors, share = _settled(factors, share), 1.0
+    terms = factors.terms
+    each = [np.ascontiguousarray(t.factors, np.float64).reshape(1, -1, samples) for t in terms]
+    shares = each[0] if len(each) == 1 else np.concatenate(each)
+    activities = [layered.layered(t.activities).flat for t in terms]
+    baselines = [None if t.baseline is None else layered.layered(t.baseline).flat for t in terms]
+    based = np.array([baseline is not None for baseline in baselines])
+    held = [*activities, *baselines]
+    return (shares, places.addresses(activities), places.addresses(baselines), based, share), held
+
+
+def _settled(factors: Factors, share: float) -> Factors:
+    """Factors whose signals are formed, as the statistics of a batch take part of each away."""
+    first, chips = factors.terms[0].activities, factors.chips
+    samples = len(first[0])
+    signals, nothing = layered.empty([a.shape for a in first]), np.empty((0, 0), np.float32)
+    for k, term in enumerate(factors.terms):
+        shares = np.ascontiguousarray(term.factors, np.float64).reshape(-1, samples)
+        for layer, out in enumerate(signals):
+            rest = nothing if term.baseline is None else ops.rows_of(term.baseline[layer])
+            own = shares[layer if len(shares) > 1 else 0]
+            sums.pack(ops.rows_of(out), own, ops.rows_of(term.activities[layer]), rest, share, 0, k == 0)
+    for layer, lines in enumerate(factors.normed):
+        if lines is not None:
+            ops.leave_out_moments(ops.rows_of(signals[layer]), ops.rows_of(lines), chips)
+    return Factors([Term(np.ones(samples), signals)], factors.inputs, (), chips)
+
+
+@functools.cache
+def _address(name: str) -> Any:
+    """Where an optimizer's step is."""
+    return steps_down.TYPE.address(steps_down.STEPS[name])

@@ -1,0 +1,73 @@
+"""A weight gradient as factors: the mean of outer products that it is, not yet formed.
+
+Nearly every rule's gradient is <s_l x_l^T>, with an estimate s_l of dL/da_l and the inputs x_l that drove a layer. What
+applies it needs no array of the size of the weights in between: a sweep forms a block of it, takes the optimizer's step
+and writes the cells of that block before the next. It is also how hardware updates in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from noisysim.common.types import Bools, Floats
+from noisysim.compute import algebra
+from noisysim.compute.layered import Layered
+from noisysim.compute.protocols import Term
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A gradient as factors.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Whose sum is s.
+    inputs : sequence of array
+        x, (batch, n_in) or (batch, positions, n_in) per layer.
+    normed : sequence of (array or None)
+        Normalised lines of the layers that have such (`noisysim.compute.algebra.outer`).
+    chips : int
+    """
+
+    terms: Sequence[Term]
+    inputs: Sequence[Floats]
+    normed: Sequence[Floats | None]
+    chips: int
+
+    def gradient(self, out: Layered | None = None) -> Layered:
+        """The gradient itself, (chips n_out, n_in) per layer."""
+        return algebra.outer(self.terms, self.inputs, out, self.normed, chips=self.chips)
+
+
+class Step(NamedTuple):
+    """An optimizer's step, as a loop takes it.
+
+    Attributes
+    ----------
+    name : {"sgd", "momentum", "adam"}
+        Of `noisysim.compute.cpu.loops.steps_down`.
+    numbers : numpy.ndarray
+        What it takes besides the moments, float32.
+    first, second : numpy.ndarray
+        Its moments, flat, in the order of the weights; empty where it has none.
+    """
+
+    name: str
+    numbers: Floats
+    first: Floats
+    second: Floats
+
+
+class Sweeping(Protocol):
+    """Cells that are changed by factors: those of backends in the host's memory."""
+
+    def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float, /) -> Bools:
+        """Write what a step, which ``take()`` gives, makes of a gradient; says whose change is not finite, (chips,)."""
+
+
+NO_MOMENTS = np.zeros(0, np.float32)
