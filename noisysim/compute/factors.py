@@ -50,7 +50,7 @@ class Step(NamedTuple):
     Attributes
     ----------
     name : {"sgd", "momentum", "adam"}
-        Of `noisysim.compute.cpu.loops.steps_down`.
+        Of `noisysim.compute.cpu.loops.optimizer_steps`.
     numbers : numpy.ndarray
         What it takes besides the moments, float32.
     first, second : numpy.ndarray

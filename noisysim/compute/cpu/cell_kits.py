@@ -148,3 +148,10 @@ def work_of(fields: int) -> Array:
     if key not in _work:
         _work[key] = np.zeros(OWN + (fields + 1) * CELL_BLOCK, np.float32)
     return _work[key]
+
+
+def counted(kind: str, count: int) -> tuple[int, int]:
+    """Cells written and pulses given, of what the stages of a kind count."""
+    if kind == "pulse":  # pulses, and in the upper half cells that were set anew
+        return count >> 32, count & 0xFFFFFFFF
+    return (0, count) if kind == "verify" else (count, 0)

@@ -12,10 +12,8 @@ from noisysim.common.types import Bools, Floats, Ints
 from noisysim.compute import execution, layout
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState
-from noisysim.compute.cpu.cell_kits import Kits
+from noisysim.compute.cpu.cell_kits import Kits, counted
 from noisysim.compute.cpu.loops.cell_ageing import age_chips
-from noisysim.compute.cpu.loops.cell_pulses import pulse_chips
-from noisysim.compute.cpu.loops.cell_verify import verify_chips
 from noisysim.compute.cpu.loops.cell_weights import add_chips, add_variances
 from noisysim.compute.cpu.loops.cell_writes import write_chips
 from noisysim.compute.cpu.loops.wires import attenuate
@@ -59,16 +57,21 @@ class Cells:
 
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
-        counter, kits = (number, self._state.write_keys, clock), self._kits
-        if self._state.verified and not every:
-            self._in_shares(lambda part: verify_chips(change, part, counter, kits.of("verify")))
-        else:
-            self._in_shares(lambda part: write_chips(change, every, part, counter, kits.of("write")))
+        self._change("verify" if self._state.verified and not every else "write", change, every, (number, clock))
 
     def pulse(self, change: Floats, number: int, clock: float) -> None:
         """Give the cells the pulses that a change, flat, asks for."""
-        counter, kits = (number, self._state.write_keys, clock), self._kits
-        self._in_shares(lambda part: pulse_chips(change, part, counter, kits.of("pulse")))
+        self._change("pulse", change, False, (number, clock))
+
+    def _change(self, kind: str, change: Floats, every: bool, when: tuple[int, float]) -> None:
+        """Apply a change by the stages of a kind; ``when`` is the number of the write, and the clock."""
+        counter = (when[0], self._state.write_keys, when[1])
+
+        def work(part: Share) -> Counted:
+            kits = self._kits.of(kind)
+            return counted(kind, write_chips(change, every, part, counter, kits[0][f"{kind}_block"], kits))
+
+        self._in_shares(work)
 
     def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> Bools:
         """Write what an optimizer's step makes of a gradient given as factors; says whose change is not finite."""
@@ -153,6 +156,6 @@ class Cells:
             work_on(0)
         else:
             execution.run([partial(work_on, k) for k in range(len(parts))], 200.0 * self._state.targets.size)
-        for (first, *_), counted in zip(parts, counts, strict=True):
-            if counted is not None:
-                self._done[first] += counted
+        for (first, *_), count in zip(parts, counts, strict=True):
+            if count is not None:
+                self._done[first] += count

@@ -15,7 +15,7 @@ from noisysim.common.types import Array, Doubles, Floats, Ints, Words
 from noisysim.compute import execution, layered
 from noisysim.compute.cpu import bring, sharing
 from noisysim.compute.cpu.decorrelation import decorrelate as decorrelate
-from noisysim.compute.cpu.loops import draws, steps_down, sums
+from noisysim.compute.cpu.loops import draws, optimizer_steps, sums
 from noisysim.compute.cpu.loops.sums import cross_entropy as cross_entropy
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
 from noisysim.compute.cpu.loops.sums import squared_error as squared_error
@@ -284,11 +284,11 @@ def passed_share(activities: Sequence[Floats], baseline: Sequence[Floats], chips
 def adam(gradient: Floats, first: Floats, second: Floats, numbers: Floats) -> None:
     """The step of `noisysim.optimizers.Adam`, flat arrays."""
     if gradient.size <= _WEIGHTS_AT_ONCE:
-        steps_down.adam(gradient, first, second, numbers)
+        optimizer_steps.adam(gradient, first, second, numbers)
         return
 
     def some(a: int, b: int) -> None:
-        steps_down.adam(gradient[a:b], first[a:b], second[a:b], numbers)
+        optimizer_steps.adam(gradient[a:b], first[a:b], second[a:b], numbers)
 
     parts = execution.spans(gradient.size, _WEIGHTS_AT_ONCE)
     execution.run([partial(some, *part) for part in parts], sharing.FLOPS_PER_BYTE * 16 * gradient.size)

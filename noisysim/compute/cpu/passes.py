@@ -42,6 +42,7 @@ from noisysim.compute.layout import (  # fmt: skip
     FIRST_TILE,
     ON_LINE,
     ON_WEIGHTS,
+    STEP,
     TILES,
     WITH_DRIVE,
     WITH_MASK,
@@ -143,7 +144,7 @@ class Passes:
         for place, function in of_a_pass.items():
             parts[place] = PART_TYPES[place].address(function)
         return NET.make(
-            table=table, geometry=net.geometry(), tiles=tiles, steps=np.array(rows, np.int64).reshape(-1, 5),
+            table=table, geometry=net.geometry(), tiles=tiles, steps=np.array(rows, np.int64).reshape(-1, STEP),
             groups=np.array(groups, np.int64), values=plan.values(), parts=bring.table(parts), layers=net.depth,
             functions=bring.table([_step_address(name, kind) for name, kind in names]),
         )  # fmt: skip

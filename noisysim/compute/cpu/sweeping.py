@@ -14,8 +14,8 @@ from noisysim.common.types import Bools, Floats, Ints
 from noisysim.compute import execution, layered
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu import ops, sharing
-from noisysim.compute.cpu.cell_kits import Kits
-from noisysim.compute.cpu.loops import steps_down, sums, sweeps
+from noisysim.compute.cpu.cell_kits import Kits, counted
+from noisysim.compute.cpu.loops import optimizer_steps, sums, sweeps
 from noisysim.compute.factors import Factors, Step
 from noisysim.compute.jit import places
 from noisysim.compute.layout import CELL_BLOCK
@@ -102,7 +102,7 @@ class Sweeps:
             sharing.run_weighed(weighed, state.chips)
         done = np.zeros((state.chips, 2), np.int64)
         for chip, count in counts:
-            done[chip] += _counted(kind, count)
+            done[chip] += counted(kind, count)
         return done, refused
 
     def _layers(self, samples: int) -> Ints:
@@ -112,13 +112,6 @@ class Sweeps:
         n_out, n_in = np.array(net.shapes).T
         starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in)]
         return np.stack([*starts, rows], axis=1).astype(np.int64)
-
-
-def _counted(kind: str, count: int) -> tuple[int, int]:
-    """Cells written and pulses given, of what the stages of a kind count."""
-    if kind == "pulse":  # pulses, and in the upper half cells that were set anew
-        return count >> 32, count & 0xFFFFFFFF
-    return (0, count) if kind == "verify" else (count, 0)
 
 
 def _terms(factors: Factors) -> tuple[tuple[Any, ...], list[Floats | None]]:
@@ -157,4 +150,4 @@ def _settled(factors: Factors, share: float) -> Factors:
 @functools.cache
 def _address(name: str) -> Any:
     """Where an optimizer's step is."""
-    return steps_down.TYPE.address(steps_down.STEPS[name])
+    return optimizer_steps.TYPE.address(optimizer_steps.STEPS[name])

@@ -20,13 +20,13 @@ from noisysim.compute.cpu.cell_types import (
     Z,
 )  # fmt: skip
 from noisysim.compute.cpu.loops.cell_ageing import settle_pulsed
-from noisysim.compute.cpu.loops.cell_places import blocks_of, cells_at, go_to, list_moved
+from noisysim.compute.cpu.loops.cell_places import list_moved
 from noisysim.compute.cpu.loops.cell_writes import draw_side
 from noisysim.compute.cpu.loops.draws import FILL, stream_word
 from noisysim.compute.cpu.row_types import PULSE, TYPES
-from noisysim.compute.jit.compiling import bare, loop, scalar
-from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, long_rows_at, words_at
-from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, REFRESH_STREAM, ROUNDING_STREAM, WRITE_STREAM
+from noisysim.compute.jit.compiling import bare, scalar
+from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, words_at
+from noisysim.compute.layout import CELL_BLOCK, REFRESH_STREAM, ROUNDING_STREAM, WRITE_STREAM
 from noisysim.compute.rules import cells as rules
 
 pulse_row, call, count, call_block = TYPES[PULSE].call, STAGE.call, COUNT.call, BLOCK.call
@@ -115,11 +115,8 @@ def give_pulses(kit, _, m):
     the i-th of the m cells that have a pulse coming takes draw i of m.
     """
     n, turn, given = kit.count, 0, 0
-    z, bits, counts = (
-        floats_at(kit.work, Z, CELL_BLOCK),
-        words_at(kit.work, BITS, CELL_BLOCK),
-        ints_at(kit.work, MOVED, n),
-    )
+    z, bits = floats_at(kit.work, Z, CELL_BLOCK), words_at(kit.work, BITS, CELL_BLOCK)
+    counts = ints_at(kit.work, MOVED, n)
     where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, n)
     for i in range(m):
         mine[i] = where[i]
@@ -204,27 +201,3 @@ def pulse_block(kit, change, _):
     else:
         call(kit.refresh, (kit, 0, 0))
     return given + (anew << 32)
-
-
-@loop()
-def pulse_chips(change, part, counter, kits):
-    """Give the cells of some chips the pulses that a change asks for; parameters are those of `write_chips`.
-
-    Returns
-    -------
-    (int, int)
-        Cells programmed anew, and pulses given.
-    """
-    first, last, chips, share = part
-    kit, total = kits[0], 0
-    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
-    kit.write, keys, kit.clock = counter
-    kit.chips = chips
-    for chip in range(first, last):
-        kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
-        for layer in range(table.shape[0]):
-            at, size = cells_at(layer, table, (chip, chips)), table[layer, N_IN] * table[layer, N_OUT]
-            for b in range(*blocks_of(size, share)):
-                a, n = go_to(b, layer, at, size, kit)
-                total += call_block(kit.pulse_block, (kit, change[a : a + n], False))
-    return total >> 32, total & 0xFFFFFFFF

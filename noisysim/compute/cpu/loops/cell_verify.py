@@ -19,12 +19,12 @@ from noisysim.compute.cpu.cell_types import (
     G,
 )  # fmt: skip
 from noisysim.compute.cpu.loops.cell_ageing import put, settle_pulsed
-from noisysim.compute.cpu.loops.cell_places import blocks_of, cells_at, gather_own, go_to, list_moved, list_side
+from noisysim.compute.cpu.loops.cell_places import gather_own, list_moved, list_side
 from noisysim.compute.cpu.loops.cell_writes import draw_side
 from noisysim.compute.cpu.row_types import PULSE, STD, TYPES
-from noisysim.compute.jit.compiling import bare, loop, scalar
-from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, long_rows_at
-from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, VERIFY_STREAM, WRITE_STREAM
+from noisysim.compute.jit.compiling import bare, scalar
+from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at
+from noisysim.compute.layout import CELL_BLOCK, VERIFY_STREAM, WRITE_STREAM
 from noisysim.compute.rules import cells as rules
 
 pulse_row, std_row, call, count, call_block = TYPES[PULSE].call, TYPES[STD].call, STAGE.call, COUNT.call, BLOCK.call
@@ -55,11 +55,8 @@ def let_go(k, m, kit):
     now, left = floats_at(kit.now, k * kit.cells + kit.at + kit.first, kit.count), 0
     mine, miss = ints_at(kit.work, MINE, m), floats_at(kit.work, LEVELS, m)
     goals, g = floats_at(kit.work, GOALS, m), floats_at(kit.work, G, m)
-    own, span, tolerance = (
-        float_rows_at(kit.work, kit.fields, CELL_BLOCK, OWN, m),
-        (kit.g_min, kit.width),
-        kit.tolerance,
-    )
+    own = float_rows_at(kit.work, kit.fields, CELL_BLOCK, OWN, m)
+    span, tolerance = (kit.g_min, kit.width), kit.tolerance
     for i in range(m):
         if is_met(miss[i], tolerance, span):
             now[mine[i]] = g[i]
@@ -128,21 +125,3 @@ def verify_block(kit, change, _):
                 aimed[mine[i]] = goal_of(target[mine[i]], k, span, paired)
     call(kit.refresh_few, (kit, 0, m))
     return given
-
-
-@loop()
-def verify_chips(change, part, counter, kits):
-    """`noisysim.compute.cpu.loops.cell_writes.write_chips` by closed loops of pulses and reads."""
-    first, last, chips, share = part
-    kit, given = kits[0], 0
-    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
-    kit.write, keys, kit.clock = counter
-    kit.chips = chips
-    for chip in range(first, last):
-        kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
-        for layer in range(table.shape[0]):
-            at, size = cells_at(layer, table, (chip, chips)), table[layer, N_IN] * table[layer, N_OUT]
-            for b in range(*blocks_of(size, share)):
-                a, n = go_to(b, layer, at, size, kit)
-                given += call_block(kit.verify_block, (kit, change[a : a + n], False))
-    return 0, given

@@ -179,6 +179,9 @@ def program_moved(m, drawn, kit):
 def write_block(kit, change, every):
     """Write a change to the cells of the block for which the record stands; returns how many were programmed.
 
+    The controller keeps digital targets, in units of the full span. A cell is rewritten when its new target is at
+    another level than the old.
+
     Parameters
     ----------
     kit : record
@@ -208,11 +211,8 @@ def write_block(kit, change, every):
 
 
 @loop()
-def write_chips(change, every, part, counter, kits):
-    """Write a change to the cells of some chips; returns cells written, and pulses given.
-
-    The controller keeps digital targets, in units of the full span. A cell is rewritten when its new target is at
-    another level than the old.
+def write_chips(change, every, part, counter, stage, kits):
+    """Apply a change to the cells of some chips, block by block; returns the sum of what the stage counts.
 
     Parameters
     ----------
@@ -225,6 +225,9 @@ def write_chips(change, every, part, counter, kits):
         blocks of cells.
     counter : tuple
         Number of the write, the chips' keys, and their time.
+    stage : int
+        Address of what is done to a block: `write_block`, or that of closed loops (`verify_block`) or of pulses
+        (`pulse_block`).
     kits : (1,) array of records
     """
     first, last, chips, share = part
@@ -238,5 +241,5 @@ def write_chips(change, every, part, counter, kits):
             at, size = cells_at(layer, table, (chip, chips)), table[layer, N_IN] * table[layer, N_OUT]
             for b in range(*blocks_of(size, share)):
                 a, n = go_to(b, layer, at, size, kit)
-                total += call_block(kit.write_block, (kit, change[a : a + n], every))
-    return total, 0
+                total += call_block(stage, (kit, change[a : a + n], every))
+    return total

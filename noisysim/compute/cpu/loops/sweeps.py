@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisysim.compute.cpu.cell_types import BLOCK
-from noisysim.compute.cpu.loops import steps_down
+from noisysim.compute.cpu.loops import optimizer_steps
 from noisysim.compute.cpu.loops.cell_places import cells_at, go_to
 from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.cpu.loops.sums import pack
@@ -13,7 +13,7 @@ from noisysim.compute.jit.products import add_product
 from noisysim.compute.jit.views import part, view
 from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT
 
-call_block, call_step = BLOCK.call, steps_down.TYPE.call
+call_block, call_step = BLOCK.call, optimizer_steps.TYPE.call
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 FEW = 4
 """Up to this many rows an outer product is summed term by term."""
