@@ -9,6 +9,8 @@ import numpy as np
 
 from noisysim import Batch, Chip, layers, learners, losses, optimizers
 from noisysim.compute import backends
+from noisysim.compute.observation_buffers import Observed
+from noisysim.compute.series import Lesson
 from noisysim.devices.contract import DeviceSpec
 from noisysim.networks.architecture import architecture
 
@@ -42,7 +44,7 @@ def stepper(
         if chip.takes_factors:  # as a run does
             factors, _ = learner.factors(state, observed)
             assert factors is not None
-            chip.descend(factors, lambda: optimizer.step(held["adam"], rate))
+            chip.descend(factors, lambda: optimizers.next_step(optimizer, held["adam"], rate))
         else:
             gradient, _ = learner.update(state, observed, out=held["gradient"])
             assert gradient is not None
@@ -51,6 +53,30 @@ def stepper(
         chip.decorrelate(observed[0].inputs, learner.decorrelation)
 
     return step
+
+
+def series(network: Sequence[Any], device: DeviceSpec, batch: Batch, rate: float, updates: int) -> Callable[[], object]:
+    """A function that does many DANP steps of one sample on a chip of its own in one call, as a run does."""
+    learner, optimizer = learners.get("danp"), optimizers.Adam()
+    chip = Chip(network, device, decorrelate=True)
+    state, held = learner.init(chip.architecture, offers=chip.offers), optimizer.init(chip.network.shapes)
+    first = Batch(batch.inputs[:1], batch.targets[:1], batch.loss)
+    observed, rule = chip.passes(first, learner.drives(state, 1), inputs_of="first"), learner.compiled_estimate(state)
+    assert isinstance(observed, Observed)
+    assert rule is not None
+    bounds, (x, y) = np.full(1, np.inf), (np.repeat(a, updates, axis=0) for a in (first.inputs, first.targets))
+    whole = Batch(x, y, batch.loss)
+
+    def many() -> None:
+        steps = optimizer.ahead(held, rate, updates)
+        made = chip.learn(Lesson(
+            whole, "cce", observed, rule, state.sigmas, state.key, state.step, steps, learner.decorrelation, bounds
+        ))  # fmt: skip
+        assert made.updates == updates
+        optimizer.count(held, updates)
+        state.step += updates
+
+    return many
 
 
 def products(network: Sequence[Any], batch: int, read_noise: bool, backend: str = "cpu") -> Callable[[], None]:

@@ -17,7 +17,8 @@ from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState, PulseLimits, Span, VerifyLimits
-from noisysim.compute.factors import Factors, Step, Sweeping
+from noisysim.compute.factors import Factors, Sweeping
+from noisysim.compute.optimizer_step import Step
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import DeviceNumbers, resolve
@@ -99,7 +100,7 @@ class Arrays(CellState):
         self.scaled = self.has_cells and scaling != "fixed"
         spans = [self.numbers.full_span_weight(inputs) for inputs in net.fan_in]
         self.line_scales = LineScales(net, chips, scaling if self.scaled else "fixed", spans, self._backend.xp)
-        self._cells = self._backend.Cells(self, self.behaviour)
+        self.cells = self._backend.Cells(self, self.behaviour)
         self._secrets = [self.own, self.stuck, self.write_keys, self.fabrication.keys]
         self._erasure = erase_with(self, [*self.held.values(), *self._secrets])
 
@@ -258,35 +259,35 @@ class Arrays(CellState):
     def write(self, change: Floats, every: bool, clock: float) -> None:
         """Ask for a change of every weight, float32, flat, layer by layer and in each chip by chip."""
         if not self.has_cells:
-            self._cells.add(change)
+            self.cells.add(change)
             return
         if self.scaled:
             change = self.line_scales.divided(change)
         if self.pulsed and not self.verified and not every:
-            self._cells.pulse(change, self.writes, clock)
+            self.cells.pulse(change, self.writes, clock)
         else:
-            self._cells.write(change, every, self.writes, clock)
+            self.cells.write(change, every, self.writes, clock)
         if self.scaled:
             erase([change])
-        self._wrote(clock)
+        self.wrote(clock)
 
     def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
         """Ask for the change that an optimizer's step makes of a gradient given as factors, without forming either.
 
         Returns whose change is not finite, (chips,).
         """
-        refused = cast(Sweeping, self._cells).descend(factors, take, self.writes, clock)
-        self._wrote(clock)
+        refused = cast(Sweeping, self.cells).descend(factors, take, self.writes, clock)
+        self.wrote(clock)
         return refused
 
-    def _wrote(self, clock: float) -> None:
-        """Keep account of a write."""
+    def wrote(self, clock: float, times: int = 1) -> None:
+        """Keep account of writes, the last of them at a time."""
         if not self.has_cells:
             return
-        self.writes += 1
+        self.writes += times
         self.written_at = clock
         if self.wire:
-            self._cells.wire(clock, (0, self.net.depth))
+            self.cells.wire(clock, (0, self.net.depth))
 
     def age(self, clock: float, layers: tuple[int, int] | None = None) -> None:
         """Let time do its work on the cells: of all layers, or of those from one to the one behind the last."""
@@ -295,9 +296,9 @@ class Arrays(CellState):
 
     def bring_up_to_date(self, clock: float, layers: tuple[int, int]) -> None:
         """Compute cells, weights and variances of these layers as they are at a time, from what writes left."""
-        self._cells.age(clock, layers)
+        self.cells.age(clock, layers)
         if self.wire:
-            self._cells.wire(clock, layers)
+            self.cells.wire(clock, layers)
 
     def time_of_reads(self, start: float, end: float, read_time: float, seen_at: float) -> float:
         """The time at which cells stand for reads between two: that at which they do, if no difference is noticed.
@@ -344,7 +345,7 @@ class Arrays(CellState):
 
     def done_by_chip(self) -> np.ndarray:
         """`done` of each chip, (chips, 2) int64; unless they are counted apart, only the sum is right."""
-        return self._cells.done()
+        return self.cells.done()
 
     def _put(self, array: np.ndarray) -> Any:
         return self._backend.put(array)

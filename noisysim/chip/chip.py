@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,12 +30,12 @@ from noisysim.chip.kept import Kept
 from noisysim.chip.offered import Offered
 from noisysim.chip.prediction import predict
 from noisysim.chip.state import State
+from noisysim.chip.taught import Taught
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common.fields import Field, check, check_choice, check_switch
 from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array, Floats
 from noisysim.compute import backends, seeding
-from noisysim.compute.factors import Factors, Step
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
@@ -48,7 +48,7 @@ RATE = Field("per update", 0, 1, "step of the decorrelation")
 WAIT = Field("s", 0, 1e12)
 
 
-class Chip(Offered, Granted, Kept):
+class Chip(Offered, Granted, Kept, Taught):
     """One fabricated device carrying one network; the only object that knows weights and noise.
 
     What it lets out are observations. Its weights can be changed, not read; its noise can be neither.
@@ -270,27 +270,6 @@ class Chip(Offered, Granted, Kept):
             changes = turn_changes(hidden.rotations, changes, self.chips)
         weight_decay.write(hidden, changes, decay)
         self._programmed()
-
-    @property
-    def takes_factors(self) -> bool:
-        """Whether gradients can be given as factors (`descend`)."""
-        return self._hidden.takes_factors
-
-    def descend(self, factors: Factors, take: Callable[[], Step]) -> Array:
-        """Ask for what a `Step`, which ``take()`` gives, makes of a gradient given as factors, in one sweep over cells.
-
-        Says which chips' changes are not finite, (chips,) bool; some of their cells may have changed.
-        """
-        refused = self._hidden.descend(factors, take)
-        self._programmed()
-        return refused
-
-    def _programmed(self) -> None:
-        """Count an update, and let converters follow what they read."""
-        hidden = self._hidden
-        hidden.meter.cost.updates += 1
-        if hidden.numbers.calibrates:
-            hidden.compiled.follow(hidden.ranges, hidden.peaks)
 
     def wait(self, seconds: float) -> None:
         """Let time pass: cells drift, and a periphery that compensates for drift measures what it has taken.

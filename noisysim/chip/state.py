@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from noisysim.chip.normalisation import Normalisation
 from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.behaviour import ReadFlags
-from noisysim.compute.factors import Factors, Step
+from noisysim.compute.factors import Factors
 from noisysim.compute.jit import compile_errors
 from noisysim.compute.layout import FIRST_TILE, TILES
-from noisysim.compute.protocols import Passes, ReadCells, Standing
+from noisysim.compute.optimizer_step import Step
+from noisysim.compute.protocols import Passes, ReadCells, Series, Standing
+from noisysim.compute.series import Lesson, Made, Position
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
@@ -185,6 +188,34 @@ class State:
             refused = self.arrays.descend(factors, take, self.clock)
         self._wrote()
         return refused
+
+    @cached_property
+    def series(self) -> Series | None:
+        """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
+        arrays = self.arrays
+        if not self.takes_factors or self.compensates_steps or self.compensates:
+            return None
+        return self.backend.series(self.compiled, arrays.cells)
+
+    def learn(self, lesson: Lesson, digital: bool) -> Made:
+        """Make a series of updates; noise, time and cost move on as they do update by update."""
+        rows, passes, arrays = len(lesson.observed[0].output), len(lesson.observed), self.arrays
+        position = Position(
+            self.next_pass, arrays.writes, digital, self.noisy, self.numbers.calibrates, self.flat_rotations
+        )
+        assert self.series is not None
+        with self._explaining():
+            made = self.series.learn(lesson, self.standing(self.normalisation.norms), position)
+        for _ in range(made.updates):
+            self.call_at = self.clock
+            self.clock = self.read_at = self.call_at + rows // self.chips * passes * self.interval
+        self.next_pass += made.updates * passes
+        self.meter.cost.count_passes(self.net, made.updates * rows * passes, made.updates * passes, True)
+        self.meter.cost.updates += made.updates
+        if made.updates:
+            arrays.wrote(self.clock, made.updates)
+            self._wrote()
+        return made
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

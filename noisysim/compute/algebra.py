@@ -10,7 +10,7 @@ chips beside it; with NumPy's arrays not in a single bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,6 +32,32 @@ def layer_distances(activities: Sequence[Floats], baseline: Sequence[Floats]) ->
     """Squared norm of the difference of two passes in each layer, (layers, batch) float64."""
     a, b = layered.layered(activities), layered.layered(baseline)
     return backends.backend_of(a.flat).ops.layer_distances(a, b)
+
+
+def layer_squares(arrays: Sequence[Floats]) -> Doubles:
+    """Squared norm of each sample in each layer, (layers, batch) float64."""
+    a = layered.layered(arrays)
+    return backends.backend_of(a.flat).ops.layer_squares(a)
+
+
+def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units: Doubles) -> Doubles:
+    """A rule's share of every loss change: share(change, size, units), number by number.
+
+    Parameters
+    ----------
+    share : callable
+        A plain function of three numbers (`noisysim.compute.compiled_estimate.CompiledEstimate`).
+    changes, sizes : array
+        (n, batch) float64 each.
+    units : numpy.ndarray
+        (1,) float64, or (n,).
+
+    Returns
+    -------
+    array
+        (n, batch) float64.
+    """
+    return backends.backend_of(sizes).ops.shares(share, changes, sizes, units)
 
 
 def outer(

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from noisysim.common.types import Bools, Floats
 from noisysim.compute import algebra
 from noisysim.compute.layered import Layered
+from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Term
 
 
@@ -44,30 +43,8 @@ class Factors:
         return algebra.outer(self.terms, self.inputs, out, self.normed, chips=self.chips)
 
 
-class Step(NamedTuple):
-    """An optimizer's step, as a loop takes it.
-
-    Attributes
-    ----------
-    name : {"sgd", "momentum", "adam"}
-        Of `noisysim.compute.cpu.loops.optimizer_steps`.
-    numbers : numpy.ndarray
-        What it takes besides the moments, float32.
-    first, second : numpy.ndarray
-        Its moments, flat, in the order of the weights; empty where it has none.
-    """
-
-    name: str
-    numbers: Floats
-    first: Floats
-    second: Floats
-
-
 class Sweeping(Protocol):
     """Cells that are changed by factors: those of backends in the host's memory."""
 
     def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float, /) -> Bools:
         """Write what a step, which ``take()`` gives, makes of a gradient; says whose change is not finite, (chips,)."""
-
-
-NO_MOMENTS = np.zeros(0, np.float32)

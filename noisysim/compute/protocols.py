@@ -17,6 +17,7 @@ from noisysim.compute.behaviour import Behaviour, ReadFlags
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation_buffers import Observed
+from noisysim.compute.series import Lesson, Made, Position
 from noisysim.networks.activations import Activation
 from noisysim.networks.tiling import Network
 
@@ -195,6 +196,16 @@ class Cells(Protocol):
         """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
 
 
+class Series(Protocol):
+    """Makes series of updates on some chips."""
+
+    def takes(self, rows: int, passes: int, decorrelates: bool) -> bool:
+        """Whether updates of so many samples of all chips are made in series: where they are small."""
+
+    def learn(self, lesson: Lesson, standing: Standing, position: Position) -> Made:
+        """Make the updates of a lesson."""
+
+
 class Ops(Protocol):
     """The operations of `noisysim.compute.algebra`, the losses, the optimizers and the decorrelation."""
 
@@ -206,6 +217,12 @@ class Ops(Protocol):
 
     def layer_distances(self, a: Layered, b: Layered, /) -> Doubles:
         """See `noisysim.compute.algebra.layer_distances`."""
+
+    def layer_squares(self, a: Layered, /) -> Doubles:
+        """See `noisysim.compute.algebra.layer_squares`."""
+
+    def shares(self, share: Callable[..., float], changes: Doubles, sizes: Doubles, units: Doubles, /) -> Doubles:
+        """See `noisysim.compute.algebra.shares`."""
 
     def outer(
         self, terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None],
@@ -281,6 +298,10 @@ class Images(Protocol):
         """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
 
 
+PassesOfChips: TypeAlias = Passes
+CellsOfChips: TypeAlias = Cells
+
+
 class Backend(Protocol):
     """A module that computes: its arrays, the operations on them, and what runs chips.
 
@@ -323,3 +344,6 @@ class Backend(Protocol):
 
     def Cells(self, state: CellState, behaviour: Behaviour, /) -> Cells:
         """What changes the cells of some chips of one device."""
+
+    def series(self, passes: PassesOfChips, cells: CellsOfChips, /) -> Series | None:
+        """What makes series of updates with what runs passes and changes cells of the same chips here, if it can."""

@@ -14,6 +14,7 @@ from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field
 from noisysim.common.types import Words
 from noisysim.compute import backends, seeding
+from noisysim.compute.compiled_estimate import CompiledEstimate
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.losses import Loss
@@ -297,6 +298,10 @@ class Learner:
     ) -> tuple[Factors | None, State]:
         """What `update` gives, as factors: of rules whose `has_factors` says so."""
         raise TypeError(f"{type(self).__name__} has no factors")
+
+    def compiled_estimate(self, state: State) -> CompiledEstimate | None:
+        """The rule as a loop makes it by itself, where many small updates are one call; ``None`` where none can."""
+        return None
 
 
 def _counted(update: Callable[..., Any]) -> Callable[..., Any]:

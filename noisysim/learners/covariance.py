@@ -17,6 +17,7 @@ from noisysim.common.fields import Field
 from noisysim.common.types import Doubles, Floats
 from noisysim.compute import algebra, layered
 from noisysim.compute.algebra import Term
+from noisysim.compute.compiled_estimate import CompiledEstimate
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Observation
 from noisysim.learners.base import Rate, State
@@ -63,6 +64,9 @@ class CANP(ANP):
             matrices[...] = xp.tile(n * xp.eye(n), (state.chips, 1))
         state.memory["covariance"] = xp.zeros_like(inverse.flat)
         state.memory["inverse"] = inverse.flat
+
+    def compiled_estimate(self, state: State) -> CompiledEstimate | None:
+        return None  # the covariance is the rule's memory
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         baseline, batch = observations[0].activities, len(observations[0].output)

@@ -10,19 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from noisysim.compute import algebra
 from noisysim.compute.algebra import Term
+from noisysim.compute.compiled_estimate import CompiledEstimate, by_size
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Rate, State
 from noisysim.learners.oracle import Oracle
-from noisysim.learners.perturbation import Perturbation, gathered, quotient
+from noisysim.learners.perturbation import Perturbation, gathered
 from noisysim.networks.architecture import Architecture
 
 _NOTHING = Drive()
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def by_length(change: float, length: float, units: float) -> float:
+    """[D] Eq. 5: the loss change times a layer's units over the squared length of its perturbation."""
+    return units * change / max(length, TINY)
+
+
+def by_distance(change: float, distance: float, units: float) -> float:
+    """[D] Eq. 6: the loss change times all units over the squared distance that activities moved; 0 if none did."""
+    return units * change / distance if distance > 0.0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -37,10 +49,24 @@ class NP(Perturbation):
     additive: ClassVar[bool] = True
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
-        batch = len(observations[0].output)
-        drawn = self.perturbations(state, batch)
-        changes = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
-        return [Term(changes[k], drawn[k]) for k in range(self.samples)]
+        batch, form = len(observations[0].output), self._form(state)
+        drawn, variances = self.perturbations(state, batch), self._variances(state, batch)
+        factors = algebra.shares(form.share, self.loss_changes(state, observations), variances, form.units)
+        return [Term(factors[k], drawn[k]) for k in range(self.samples)]
+
+    def compiled_estimate(self, state: State) -> CompiledEstimate | None:
+        return self._form(state)
+
+    def _form(self, state: State) -> CompiledEstimate:
+        return self.estimated_by(state, by_size, "variance")
+
+    def _variances(self, state: State, batch: int) -> Any:
+        """K sigma^2 of each pass and sample."""
+        key = ("variances", batch, state.sigma)
+        if key not in state.work:
+            injected = state.injected(self.samples, batch // state.chips)
+            state.work[key] = state.xp.zeros((self.samples, batch)) + injected
+        return state.work[key]
 
 
 @dataclass(frozen=True)
@@ -66,16 +92,19 @@ class INP(Perturbation):
         return [self.baseline_drive(drawn), *single]
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
-        drawn, xp = self.perturbations(state, len(observations[0].output)), state.xp
+        drawn, form = self.perturbations(state, len(observations[0].output)), self._form(state)
         changes = self.loss_changes(state, observations).reshape(self.samples, state.net.depth, -1)
-        if "units" not in state.work:
-            state.work["units"] = xp.asarray(np.array(state.net.lines)[:, None] / self.samples)
-        terms = []
-        for k in range(self.samples):
-            norms = xp.stack([xp.einsum("bi,bi->b", *2 * [v.reshape(len(v), -1)]) for v in drawn[k]])
-            factors = state.work["units"] * changes[k] / xp.maximum(norms, np.finfo(np.float32).tiny)
-            terms.append(Term(factors, drawn[k]))
-        return terms
+        return [
+            Term(algebra.shares(form.share, changes[k], algebra.layer_squares(drawn[k]), form.units), drawn[k])
+            for k in range(self.samples)
+        ]
+
+    def compiled_estimate(self, state: State) -> CompiledEstimate | None:
+        return self._form(state)
+
+    def _form(self, state: State) -> CompiledEstimate:
+        units = np.array(state.net.lines) / self.samples
+        return self.estimated_by(state, by_length, "length", units, one_by_one=True)
 
 
 @dataclass(frozen=True)
@@ -122,8 +151,16 @@ class ANP(Perturbation):
         baseline = observations[0].activities
         norms = gathered([algebra.squared_distances(o.activities, baseline) for o in observations[1:]], state.xp)
         changes, norms = self.shared(state, self.loss_changes(state, observations), norms)
-        factors = quotient(state.net.perturbed * changes, norms, state.xp)
+        form = self._form(state)
+        factors = algebra.shares(form.share, changes, norms, form.units)
         return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
+
+    def compiled_estimate(self, state: State) -> CompiledEstimate | None:
+        return None if self.centres(state) else self._form(state)
+
+    def _form(self, state: State) -> CompiledEstimate:
+        units = np.array([float(state.net.perturbed)])
+        return self.estimated_by(state, by_distance, "distance", units, divisor=float(self.samples))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from noisysim.common.class_parts import Dataclasses, Method
 from noisysim.common.fields import Field
 from noisysim.common.registry import Registry
 from noisysim.compute import backends, layered
-from noisysim.compute.factors import NO_MOMENTS, Step
 from noisysim.compute.layered import Layered
+from noisysim.compute.optimizer_step import NO_MOMENTS, Step
 
 State = dict[str, Any]
 
@@ -54,11 +54,15 @@ class SGD:
             gradient.flat *= np.float32(-rate)
         return gradient, state
 
-    def step(self, state: State, rate: float) -> Step:
-        """The step of `update`, as a sweep over the cells takes it."""
+    def ahead(self, state: State, rate: float, updates: int) -> Step:
+        """The steps of some updates to come, as sweeps over the cells take them: numbers are (updates, n)."""
         if self.momentum:
-            return Step("momentum", np.array([rate, self.momentum], np.float32), state["velocity"], NO_MOMENTS)
-        return Step("sgd", np.array([rate], np.float32), NO_MOMENTS, NO_MOMENTS)
+            numbers = np.array([[rate, self.momentum]] * updates, np.float32)
+            return Step("momentum", numbers, state["velocity"], NO_MOMENTS)
+        return Step("sgd", np.full((updates, 1), rate, np.float32), NO_MOMENTS, NO_MOMENTS)
+
+    def count(self, state: State, updates: int) -> None:
+        """Let updates, whose steps `ahead` gave, be made."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +85,30 @@ class Adam:
     def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
         """The change to add to the weights; overwrites `gradients` with it."""
         gradient = layered.layered(gradients)
-        step = self.step(state, rate)
+        step = next_step(self, state, rate)
         backends.backend_of(gradient.flat).ops.adam(gradient.flat, step.first, step.second, step.numbers)
         return gradient, state
 
-    def step(self, state: State, rate: float) -> Step:
-        """The step of `update`, as a sweep over the cells takes it; counts it."""
-        state["steps"] += 1
-        steps = int(state["steps"][0])
-        corrections = (1.0 / (1.0 - beta**steps) for beta in (self.beta1, self.beta2))
-        numbers = np.array([rate, self.beta1, self.beta2, self.epsilon, *corrections], np.float32)
+    def ahead(self, state: State, rate: float, updates: int) -> Step:
+        """The steps of some updates to come, as sweeps over the cells take them: numbers are (updates, n)."""
+        done, settings = int(state["steps"][0]), (rate, self.beta1, self.beta2, self.epsilon)
+        corrections = [
+            [1.0 / (1.0 - beta**number) for beta in (self.beta1, self.beta2)]
+            for number in range(done + 1, done + 1 + updates)
+        ]
+        numbers = np.array([(*settings, *each) for each in corrections], np.float32)
         return Step("adam", numbers, state["first"], state["second"])
+
+    def count(self, state: State, updates: int) -> None:
+        """Let updates, whose steps `ahead` gave, be made."""
+        state["steps"] += updates
+
+
+def next_step(optimizer: SGD | Adam, state: State, rate: float) -> Step:
+    """The step of the next update, which is counted as made."""
+    step = optimizer.ahead(state, rate, 1)
+    optimizer.count(state, 1)
+    return step._replace(numbers=step.numbers[0])
 
 
 _FORM: Dataclasses[Optimizer] = Dataclasses(

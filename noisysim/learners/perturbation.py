@@ -13,6 +13,7 @@ from noisysim.common.fields import Field
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, layered, periphery
 from noisysim.compute.algebra import Term
+from noisysim.compute.compiled_estimate import CompiledEstimate, Share, SizeOf
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
@@ -20,6 +21,7 @@ from noisysim.learners.base import Learner, State
 from noisysim.learners.oracle import Oracle, granted
 from noisysim.networks.architecture import Architecture
 
+ONE = np.ones(1)
 PAPER_SIGMA = 1e-3  # sigma^2 = 1e-6 ([D] appendix F)
 
 
@@ -189,6 +191,14 @@ class Perturbation(Learner):
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
+
+    def estimated_by(
+        self, state: State, share: Share, size: SizeOf, units: Doubles = ONE, *, one_by_one: bool = False,
+        divisor: float = 1.0,
+    ) -> CompiledEstimate:  # fmt: skip
+        """The rule as a loop takes it, with what all rules of this family share."""
+        extra = self.baseline == "noisy" and "clean" in state.offers
+        return CompiledEstimate(share, size, units, self.samples, one_by_one, divisor, extra)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.types import Array, Bools, Doubles, Floats
+from noisysim.common.types import Array, Bools, Doubles, Floats, Ints
 from noisysim.compute import algebra, backends
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.runs import health
@@ -42,6 +42,8 @@ class Recorder:
         Which chips' losses have diverged, (chips,); not to be written to, but by `mark`.
     any_exploded : bool
         Whether any have.
+    bound : float or numpy.ndarray or None
+        Mean loss of an update, or (chips,) of each, above which it counts as divergence; ``None`` before the first.
     """
 
     def __init__(self, history: History, backend: str, chips: int, classification: bool):
@@ -51,10 +53,15 @@ class Recorder:
         self._notes = self._backend.xp.zeros((KEPT, 4, chips))
         self._known: list[tuple[int, int]] = []  # of each note: samples of a chip, and what it looked at
         self._under_way = (0, 0)
-        self._bound: float | Doubles | None = None  # of losses that have not diverged, once the first ones are known
+        self.bound: float | Doubles | None = None
         self.sums = np.zeros((7, chips))
         self.exploded = np.zeros(chips, bool)
         self.any_exploded = False
+
+    @staticmethod
+    def looks(step: int, steps: int) -> bool:
+        """Whether passes of an epoch's update are looked at: those of the first of each quarter."""
+        return step % max(steps // 4, 1) == 0
 
     def note(
         self, batch: Batch, drives: Sequence[Drive], observed: Sequence[Observation], looks: bool, more: bool = False
@@ -91,16 +98,39 @@ class Recorder:
         if len(self._known) == KEPT:
             self.fetch()
 
+    def note_several(self, losses: Doubles, hits: Ints) -> None:
+        """Note updates that went well, and at which nothing looks.
+
+        Parameters
+        ----------
+        losses : numpy.ndarray
+            (updates, samples) float64, samples of all chips.
+        hits : numpy.ndarray
+            (updates, chips) int64.
+        """
+        samples = losses.shape[1] // self._chips
+        by_chip = losses.reshape(len(losses), self._chips, samples).sum(axis=2)
+        first = 0
+        while first < len(losses):
+            at = len(self._known)
+            last = min(len(losses), first + KEPT - at)
+            notes = self._notes[at : at + last - first]
+            notes[:, LOSS], notes[:, HITS] = by_chip[first:last], hits[first:last] if self._classification else 0
+            self._known += [(samples, 0)] * (last - first)
+            first = last
+            if len(self._known) == KEPT:
+                self.fetch()
+
     def _judge(self, loss: float | Doubles, samples: int) -> None:
         """Mark the chips whose mean loss of an update is divergence; a single chip's may be a plain number."""
         mean = loss / samples
-        if self._bound is None:
+        if self.bound is None:
             first = self._history.step["train_loss"][: self._chips]
             bound = health.bound(np.array(first) if first else mean)
-            self._bound = bound.item() if self._chips == 1 else bound
-        if type(mean) is float and math.isfinite(mean) and mean <= self._bound:
+            self.bound = bound.item() if self._chips == 1 else bound
+        if type(mean) is float and math.isfinite(mean) and mean <= self.bound:
             return
-        self.mark(health.beyond(np.atleast_1d(mean), self._bound))
+        self.mark(health.beyond(np.atleast_1d(mean), self.bound))
 
     def mark(self, chips: Bools) -> None:
         """Let chips count as diverged, (chips,)."""

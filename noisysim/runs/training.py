@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -13,16 +13,17 @@ import numpy as np
 
 from noisysim.chip import chip
 from noisysim.common.plain_arrays import NonFiniteError
-from noisysim.common.types import Doubles, Ints
+from noisysim.common.types import Doubles
 from noisysim.compute import backends, layered
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
+from noisysim.compute.observation_buffers import Observed
 from noisysim.learners import LEARNERS, Learner, State
 from noisysim.learners.apart import Apart
-from noisysim.learners.optimizers import OPTIMIZERS, Optimizer
+from noisysim.learners.optimizers import OPTIMIZERS, Optimizer, next_step
 from noisysim.networks.architecture import with_ends
-from noisysim.runs import chunks, health, loop, noise_check
+from noisysim.runs import chunks, health, loop, memory_errors, noise_check
 from noisysim.runs.clipping import clipped
 from noisysim.runs.config import Config
 from noisysim.runs.divergence import Divergence
@@ -31,11 +32,12 @@ from noisysim.runs.history import COUNTS, VALIDATED, History
 from noisysim.runs.looking import Looking, needs_oracle
 from noisysim.runs.progress import Progress
 from noisysim.runs.recorder import Recorder
+from noisysim.runs.rows import Rows
+from noisysim.runs.series import Series, States
 from noisysim.runs.signals import Stop
 from noisysim.runs.steering import Position, Steering
 from noisysim.runs.watched import watched
-from noisysim.tasks.feed import Feed
-from noisysim.tasks.rows import order
+from noisysim.tasks.feed import Feed, Several
 
 
 class Training:
@@ -72,7 +74,7 @@ class Training:
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
         self._feed = Feed(self.task, config.backend, self.chips)
         self._evaluation = Evaluation(self.chip, self._feed, config.batch_size)
-        self._learned_from, self._held_back = self._split()
+        self._rows = Rows(config, self.seeds)
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
         # each chip's own run injects another strength, which a user's learner need not know of
         at_once = config.learner.stacks and (not seeds or type(config.learner) in LEARNERS.values())
@@ -90,9 +92,12 @@ class Training:
             self.chip, self.recorder, config.backend, config.learner.decorrelation, counted_apart=bool(seeds),
             done=lambda: self.done,
         )  # fmt: skip
-        self._observed: dict[int, list[Observation] | None] = {}
+        self._observed: dict[int, Observed | None] = {}
         self._at_once: dict[int, int] = {}  # samples of a chunk, by those of an update
         self._gradient: Layered | None = None
+        self._series = Series(
+            config, self.chip, self.recorder, self._looking, self.steering, self._factored and self._backend.HOST_MEMORY
+        )
 
     @property
     def offers(self) -> frozenset[str]:
@@ -109,7 +114,7 @@ class Training:
     @cached_property
     def steps(self) -> int:
         """Updates in an epoch."""
-        return -(-int(self._learned_from.shape[-1]) // self.config.batch_size)
+        return -(-int(self._rows.learned.shape[-1]) // self.config.batch_size)
 
     @property
     def done(self) -> int:
@@ -119,32 +124,12 @@ class Training:
     def begin(self) -> None:
         """Calibrate the chips and settle how strongly to perturb, on the first samples."""
         rows = max(self.config.batch_size, loop.FIRST)
-        first = self._feed.batch("train", self._order(0)[..., :rows])
-        with self._explaining_memory_errors():
+        first = self._feed.batch("train", self._rows.order(0)[..., :rows])
+        with self._explaining():
             self.floors = loop.begin(
                 self.config.learner, self.chip, self.learner_state, first.inputs, apart=bool(self.seeds)
             )
             noise_check.check(self.chip, first.inputs)
-
-    def _split(self) -> tuple[Ints, Ints]:
-        """Rows of the training split that are learned from, and rows to validate on; of runs side by side each's."""
-        n_train, validation = self.task.n_train, self.config.validation
-        if validation is None:
-            return np.arange(n_train), np.arange(0)
-        if not self.seeds:
-            return validation.split(n_train, self.config.seed)
-        learned, held = zip(*(validation.split(n_train, seed) for seed in self.seeds), strict=True)
-        return np.stack(learned), np.stack(held)
-
-    def _order(self, epoch: int) -> Ints:
-        """The order of the rows to learn from in an epoch, (n,); of runs side by side (chips, n)."""
-        seeds, rows = self.seeds or [self.config.seed], self._learned_from
-        if self.config.validation is None:
-            orders = [self.task.order(epoch, seed) for seed in seeds]
-        else:
-            several = rows.reshape(-1, rows.shape[-1])
-            orders = [kept[order(kept.size, epoch, seed)] for kept, seed in zip(several, seeds, strict=True)]
-        return np.stack(orders) if self.seeds else orders[0]
 
     def run(
         self, show: bool | None, stop: Stop, checkpoint: Callable[[], None] | None = None, seconds: float = 30.0
@@ -163,11 +148,10 @@ class Training:
         progress = Progress(self.steps * self.config.epochs, self.done, show)
         saved = time.monotonic()
         try:
-            with np.errstate(over="ignore", invalid="ignore"), self._explaining_memory_errors():
+            with np.errstate(over="ignore", invalid="ignore"), self._explaining():
                 while self.epoch < self.config.epochs and self.status == "running":
-                    order, size = self._order(self.epoch), self.config.batch_size
-                    for batch in self._feed.batches("train", order, size, self.step, self.epoch):
-                        self._update(batch)
+                    order, size = self._rows.order(self.epoch), self.config.batch_size
+                    for _ in self._updates(self._feed.batches("train", order, size, self.step, self.epoch)):
                         if progress.due:
                             self._show(progress)
                         if self.status == "running" and self.steering.watches(self.done):
@@ -199,19 +183,35 @@ class Training:
         if self.steering.reason:
             self.status = "stopped"
 
-    @contextmanager
-    def _explaining_memory_errors(self) -> Iterator[None]:
-        """In this block running out of memory says what to shrink."""
-        try:
-            yield
-        except MemoryError as error:
-            config, where = self.config, "" if self._backend.HOST_MEMORY else " on the GPU"
-            stack = f"{'runs side by side' if self.seeds else 'chips'}={config.chips}"
-            of_many = [f"batch_size={config.batch_size}", stack if config.chips > 1 else ""]
-            if (samples := getattr(config.learner, "samples", 1)) > 1:
-                of_many.append(f"the learner's samples={samples}")
-            smaller = ", ".join(filter(None, of_many))
-            raise MemoryError(f"out of memory{where}: make {smaller} or layers smaller ({error})") from error
+    def _explaining(self) -> AbstractContextManager[None]:
+        return memory_errors.explaining(self.config, self._backend.HOST_MEMORY, bool(self.seeds))
+
+    def _updates(self, batches: Iterable[Several]) -> Iterator[None]:
+        """Make update after update, small ones many at a time; yields behind each, or behind some."""
+        for several in batches:
+            first = 0
+            while first < len(several.parts):
+                made = self._in_series(several, first)
+                if not made:
+                    self._update(several.parts[first])
+                first += made or 1
+                yield
+
+    def _in_series(self, several: Several, first: int) -> int:
+        """Make updates of small batches from one on in one call, and return how many; 0 where it cannot be done."""
+        observed = self._observed.get(len(several.parts[first].inputs))
+        states = States(self.learner_state, self.optimizer_state)
+        at = Position(self.epoch, self.done, self.steps)
+        made = self._series.updates(several, first, observed, at, states)
+        if made.updates and observed:
+            observed[0].loss = made.losses[made.updates - 1]
+            self.divergence.observe(several.parts[first + made.updates - 1], observed[0], first=False)
+            self.step += made.updates
+            if made.refused.any():
+                self.step -= 1
+                self.divergence.refuse(made.refused)
+                self._end_update(observed[0], programmed=True)
+        return made.updates
 
     def _update(self, batch: Batch) -> None:
         """One update."""
@@ -228,18 +228,21 @@ class Training:
             return
         if gradient is not None:
             self._program(gradient)
+        self._end_update(first, programmed=gradient is not None)
+
+    def _end_update(self, first: Observation | None, programmed: bool) -> None:
+        """What is left of an update once its change was programmed, or none was asked for."""
         if first is not None and not self._ended():
-            self._adapt(first, gradient is not None)
-        if self._ended():
-            return
-        self.step += 1
+            self._adapt(first, programmed)
+        if not self._ended():
+            self.step += 1
 
     def _program(self, gradient: Layered | Factors) -> None:
         """Ask the chips for the change that the optimizer makes of a gradient."""
         rate = self.steering.rate(self.epoch)
         if isinstance(gradient, Factors):
             optimizer: Any = self.optimizer
-            refused = self.chip.descend(gradient, lambda: optimizer.step(self.optimizer_state, rate))
+            refused = self.chip.descend(gradient, lambda: next_step(optimizer, self.optimizer_state, rate))
             if refused.any():
                 self.divergence.refuse(refused)
             return
@@ -275,7 +278,7 @@ class Training:
         drives, observed = self._observe(batch, 0)
         if observed is None:
             return None, None
-        self.recorder.note(batch, drives, observed, looks=self._first_of_a_quarter)
+        self.recorder.note(batch, drives, observed, looks=self._looks)
         ended = self._ended()
         self.divergence.silence_observations(observed)
         if ended:
@@ -305,7 +308,9 @@ class Training:
             drives, observed = self._observe(part, first)
             if observed is None:
                 return None, None
-            self.recorder.note(part, drives, observed, looks=not first and self._first_of_a_quarter, more=left > 0)
+            self.recorder.note(
+                part, drives, observed, looks=not first and self.recorder.looks(self.step, self.steps), more=left > 0
+            )
             oracle = self.chip.oracle(part) if self.config.oracle else None
             gradient, state = learner.update(state, observed, oracle=oracle, out=self._gradient)
             baseline = observed[0]
@@ -343,9 +348,9 @@ class Training:
         return self.status == "diverged"
 
     @property
-    def _first_of_a_quarter(self) -> bool:
-        """Whether this update begins a quarter of the epoch."""
-        return self.step % max(self.steps // 4, 1) == 0
+    def _looks(self) -> bool:
+        """Whether the recorder looks at this update's passes."""
+        return self.recorder.looks(self.step, self.steps)
 
     def _end_epoch(self) -> None:
         """Record the epoch's means and a test."""
@@ -378,7 +383,7 @@ class Training:
         if self.config.validation is None:
             return {}
         with self.chip.aside():
-            return dict(zip(VALIDATED, self._evaluation.means("validation", self._held_back), strict=True))
+            return dict(zip(VALIDATED, self._evaluation.means("validation", self._rows.held), strict=True))
 
     def _show(self, progress: Progress) -> None:
         self.recorder.fetch()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,26 @@ from noisysim.tasks.base import Split, Task, whole_number
 
 AT_ONCE, BATCHES = 1 << 16, 64
 """Most values, and most batches, that are gathered together: they stay in the cache until they are learned from."""
+
+
+class Several(NamedTuple):
+    """Batches that were gathered together.
+
+    Attributes
+    ----------
+    whole : Batch
+        Their samples, one batch after another.
+    parts : sequence of Gathered
+        Each of them, in the same memory.
+    """
+
+    whole: Batch
+    parts: Sequence[Gathered]
+
+    def some(self, first: int, count: int) -> Batch:
+        """The samples of some of the batches, which are of one size."""
+        size = len(self.parts[first].inputs)
+        return _part(self.whole, first * size, (first + count) * size)
 
 
 class Feed:
@@ -42,8 +63,8 @@ class Feed:
         self._data: dict[str, Split | None] = {}
         self._whole, self._parts = self._room(0), list[Gathered]()  # several batches in one, and each of them
 
-    def batches(self, split: str, rows: np.ndarray, size: int, first: int = 0, epoch: int = 0) -> Iterator[Gathered]:
-        """Batch after batch of rows in their order, the last one perhaps shorter; small ones are gathered together.
+    def batches(self, split: str, rows: np.ndarray, size: int, first: int = 0, epoch: int = 0) -> Iterator[Several]:
+        """Batches of rows in their order, the last one perhaps shorter; small ones are gathered together.
 
         Parameters
         ----------
@@ -58,8 +79,8 @@ class Feed:
 
         Yields
         ------
-        Gathered
-            Without NaN or infinity; its arrays are overwritten for later ones.
+        Several
+            Without NaN or infinity; their arrays are overwritten for later ones.
 
         Raises
         ------
@@ -71,15 +92,15 @@ class Feed:
         while first < steps:
             count = min(most, rows.shape[-1] // size - first)
             if count > 1:
-                yield from self._gather_together(split, rows[..., first * size : (first + count) * size], size, epoch)
+                yield self._gather_together(split, rows[..., first * size : (first + count) * size], size, epoch)
                 first += count
             else:
                 batch = self.batch(split, rows[..., first * size : (first + 1) * size], epoch=epoch)
                 self._check(batch)
-                yield Gathered(*batch)
+                yield Several(batch, [Gathered(*batch)])
                 first += 1
 
-    def _gather_together(self, split: str, rows: np.ndarray, size: int, epoch: int) -> list[Gathered]:
+    def _gather_together(self, split: str, rows: np.ndarray, size: int, epoch: int) -> Several:
         """Several batches of `size` rows a chip."""
         count, each = rows.shape[-1] // size, size * self.chips
         if len(self._parts) < count or len(self._parts[0].inputs) != each:
@@ -90,7 +111,7 @@ class Feed:
         several = _part(self._whole, 0, count * each)
         self.task.batch(split, by_chip.swapaxes(0, 1).ravel(), several, epoch)
         self._check(several)
-        return self._parts[:count]
+        return Several(several, self._parts[:count])
 
     def _check(self, batch: Batch) -> None:
         """Refuse inputs that a chip would refuse; on a GPU the check would wait for them."""

@@ -13,6 +13,7 @@ from noisysim.chip.normalisation import Normalisation
 from noisysim.compute import algebra, backends, execution, layered, losses
 from noisysim.compute.algebra import Term
 from noisysim.learners import optimizers
+from noisysim.learners.node import by_distance, by_length
 from noisysim.networks.activations import ACTIVATIONS
 from noisysim.networks.architecture import architecture
 
@@ -66,6 +67,21 @@ def squared_distances(g, chips):
 
 def layer_distances(g, chips):
     return [algebra.layer_distances(g["a"], g["b"]).T]
+
+
+def layer_squares(g, chips):
+    return [algebra.layer_squares(g["a"]).T]
+
+
+def shares_of_all(g, chips):
+    changes = g["factors"][0].T
+    return [algebra.shares(by_distance, changes, changes * changes - 0.5, np.array([3.0])).T]
+
+
+def shares_of_layers(g, chips):
+    squares = algebra.layer_squares(g["a"])
+    changes = g["factors"][1].T
+    return [algebra.shares(by_length, changes, squares, np.arange(1.0, 1.0 + len(squares))).T]
 
 
 def outer_of_one(g, chips):
@@ -164,7 +180,8 @@ def optimizer(spec):
 
 
 CASES = [
-    squared_distances, layer_distances, outer_of_one, outer_of_several, leave_out_moments, moments, normals, uniforms,
+    squared_distances, layer_distances, layer_squares, shares_of_all, shares_of_layers, outer_of_one, outer_of_several,
+    leave_out_moments, moments, normals, uniforms,
     combine, scale_by_slope, activate, product, passed_share, decorrelation,
 ]  # fmt: skip
 NAMED = {case.__name__: case for case in CASES}

@@ -123,14 +123,17 @@ def test_batches_that_are_gathered_together_are_those_of_each_step(name, chips, 
         one, each = (a_feed(task, name, chips, monkeypatch) for _ in range(2))
         for rows in (ORDER, np.stack([np.roll(ORDER, k) for k in range(chips)])):
             for first in (0, 1, 2):
-                found = 0
-                for step, batch in enumerate(one.batches("train", rows, size, first, epoch=2), first):
-                    expected = each.batch("train", rows[..., step * size : (step + 1) * size], epoch=2)
-                    assert batch.loss is expected.loss
-                    for array, other in zip(given(batch, name), given(expected, name), strict=True):
-                        np.testing.assert_array_equal(array, other)
-                    found += 1
-                assert found == max(-(-11 // size) - first, 0)
+                step = first
+                for several in one.batches("train", rows, size, first, epoch=2):
+                    for batch in several.parts:
+                        expected = each.batch("train", rows[..., step * size : (step + 1) * size], epoch=2)
+                        assert batch.loss is expected.loss
+                        for array, other in zip(given(batch, name), given(expected, name), strict=True):
+                            np.testing.assert_array_equal(array, other)
+                        step += 1
+                    some = several.some(len(several.parts) - 1, 1)
+                    np.testing.assert_array_equal(*(one_of.inputs for one_of in (some, several.parts[-1])))
+                assert step == max(-(-11 // size), first)
 
 
 def test_inputs_that_are_non_finite_once_standardised_are_refused_before_they_are_learned_from():

@@ -37,7 +37,7 @@ def change(cells, width, seed=1):
 
 def record(cells, kind="write"):
     """A record for the first block of cells."""
-    kits = cells._cells._kits.of(kind).copy()
+    kits = cells.cells._kits.of(kind).copy()
     kits["k0"], kits["k1"], kits["write"], kits["clock"], kits["chips"] = 5, 6, 3, 7.0, 1
     cell_places.go_to(0, 0, 0, 1200, kits[0])
     return kits[0]

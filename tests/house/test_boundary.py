@@ -19,7 +19,9 @@ from noisysim import Chip, devices, learners
 from noisysim.compute import execution, losses, seeding
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
+from noisysim.compute.series import Lesson
 from noisysim.devices import models
+from noisysim.learners import optimizers
 from noisysim.runs import training
 
 import cell_device as bench
@@ -45,8 +47,9 @@ ALLOWED = {
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
         ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
-         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends", "compute.factors",
-         "compute.layered", "compute.losses", "compute.observation", "compute.periphery", "compute.seeding"),
+         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
+         "compute.compiled_estimate", "compute.factors", "compute.layered", "compute.losses", "compute.observation",
+         "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),
     "learners.theory": (("common.fields", "common.types"), ("numpy", "scipy")),
@@ -141,7 +144,7 @@ def test_what_meets_observations_has_no_way_around_the_table(name):
             assert not names & {"__import__", "eval", "exec", "globals", "vars"}, module
 
 
-CHIPS_CLASS = {f"chip.{name}" for name in ("chip", "granted", "kept", "offered")}
+CHIPS_CLASS = {f"chip.{name}" for name in ("chip", "granted", "kept", "offered", "taught")}
 """The modules that make up the class of chips."""
 
 
@@ -219,6 +222,23 @@ def test_the_chip_keeps_nothing_that_it_is_given():
     chip.decorrelate(observation.inputs, 0.01)
     given = [data.inputs, data.targets, *drive.perturbations, *updates, *observation.inputs]
     assert not sharing(given, arrays(reachable(chip)))
+
+
+@pytest.mark.parametrize("rule", ["danp", "inp", "np"])
+def test_nor_does_it_keep_or_let_out_more_where_many_updates_are_one_call(rule):
+    chip, learner, optimizer = a_chip("crossbar"), learners.get(rule), optimizers.Adam()
+    state = learner.init(chip.architecture, seed=SEED, offers=chip.offers, floor=0.1)
+    data, moments = batch(chip), optimizer.init(chip.network.shapes)
+    one = Batch(data.inputs[:1], data.targets[:1], data.loss)
+    observed = chip.passes(one, learner.drives(state, 1), inputs_of="first")
+    lesson = Lesson(
+        data, "cce", observed, learner.compiled_estimate(state), state.sigmas, state.key, 0,
+        optimizer.ahead(moments, 0.01, len(data.inputs)), learner.decorrelation, np.full(1, np.inf),
+    )  # fmt: skip
+    made, inside = chip.learn(lesson), arrays(reachable(chip))
+    assert made.updates == len(data.inputs)
+    given = [data.inputs, data.targets, *arrays(reachable(moments)), *arrays(reachable(state)), *lesson.steps[1:]]
+    assert not sharing([*given, *arrays(reachable(observed)), *arrays(reachable(made))], inside)
 
 
 @pytest.mark.parametrize("device", KINDS.values(), ids=KINDS)

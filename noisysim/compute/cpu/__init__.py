@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Array
-from noisysim.compute import blas
+from noisysim.compute import blas, protocols
 from noisysim.compute.cpu import images as images
 from noisysim.compute.cpu import ops as ops
 from noisysim.compute.cpu.cells import Cells as Cells
 from noisysim.compute.cpu.passes import Passes as Passes
+from noisysim.compute.cpu.series import Series
 
 NAME = "cpu"
 HOST_MEMORY = True
@@ -21,6 +22,13 @@ xp: Any = np
 """The array namespace."""
 
 blas.load()  # before Numba does, with more than is needed
+
+
+def series(passes: protocols.Passes, cells: protocols.Cells) -> Series:
+    """What makes series of updates with this backend's passes and cells of the same chips."""
+    assert isinstance(passes, Passes)
+    assert isinstance(cells, Cells)
+    return Series(passes, cells)
 
 
 def put(array: Array) -> Array:

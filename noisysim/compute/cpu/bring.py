@@ -149,6 +149,12 @@ def slope(chosen: Activation) -> Any:
     return _of_function(device_rows.sloped, chosen.slope)
 
 
+@functools.cache
+def share(function: Callable[..., float]) -> Any:
+    """The compiled row of a learning rule's share (`noisysim.compute.compiled_estimate.CompiledEstimate`)."""
+    return _of_function(device_rows.shared, function)
+
+
 def _of_function(factory: Callable[..., Any], function: Callable[..., Any]) -> Any:
     return _kept(factory, [fingerprint(function)], lambda compiled: factory(compiled(function)))
 

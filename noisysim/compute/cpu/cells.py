@@ -18,7 +18,8 @@ from noisysim.compute.cpu.loops.cell_weights import add_chips, add_variances
 from noisysim.compute.cpu.loops.cell_writes import write_chips
 from noisysim.compute.cpu.loops.wires import attenuate
 from noisysim.compute.cpu.sweeping import Sweeps
-from noisysim.compute.factors import Factors, Step
+from noisysim.compute.factors import Factors
+from noisysim.compute.optimizer_step import Step
 
 SHARE = 1 << 17  # weights that are worth a task of their own
 WRITE_SHARES = 16  # most tasks that share the writes of one chip
@@ -37,9 +38,9 @@ class Cells:
     """
 
     def __init__(self, state: CellState, behaviour: Behaviour):
-        self._state, self._kits = state, Kits(state, behaviour)
+        self.state, self._kits = state, Kits(state, behaviour)
         self._done = np.zeros((state.chips, 2), np.int64)
-        self._sweeps = Sweeps(state, self._kits)
+        self.sweeps = Sweeps(state, self._kits)
 
     def done(self) -> Ints:
         """Cells programmed and pulses given by each chip since the last call, (chips, 2).
@@ -51,13 +52,13 @@ class Cells:
 
     def add(self, change: Floats) -> None:
         """Add a change, flat, to weights that are exact."""
-        state = self._state
+        state = self.state
         self._done[:, 0] += change.size // state.chips
         add_chips(change, state.chips, state.table, state.tiles, state.weights)
 
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
-        self._change("verify" if self._state.verified and not every else "write", change, every, (number, clock))
+        self._change("verify" if self.state.verified and not every else "write", change, every, (number, clock))
 
     def pulse(self, change: Floats, number: int, clock: float) -> None:
         """Give the cells the pulses that a change, flat, asks for."""
@@ -65,7 +66,7 @@ class Cells:
 
     def _change(self, kind: str, change: Floats, every: bool, when: tuple[int, float]) -> None:
         """Apply a change by the stages of a kind; ``when`` is the number of the write, and the clock."""
-        counter = (when[0], self._state.write_keys, when[1])
+        counter = (when[0], self.state.write_keys, when[1])
 
         def work(part: Share) -> Counted:
             kits = self._kits.of(kind)
@@ -75,9 +76,13 @@ class Cells:
 
     def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> Bools:
         """Write what an optimizer's step makes of a gradient given as factors; says whose change is not finite."""
-        done, refused = self._sweeps.apply(factors, take, number, clock)
+        done, refused = self.sweeps.apply(factors, take, number, clock)
         self._done += done
         return refused
+
+    def count(self, cells: int, pulses: int) -> None:
+        """Count what was done to the cells of all chips by a loop that writes by itself."""
+        self._done[0] += cells, pulses
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""
@@ -85,7 +90,7 @@ class Cells:
 
     def wire(self, clock: float, layers: tuple[int, int]) -> None:
         """Put into the weights of some layers what arrays with wires pass, instead of what their cells hold."""
-        state, net = self._state, self._state.net
+        state, net = self.state, self.state.net
         for layer in range(*layers):
             n_out, n_in = net.shapes[layer]
             first, count = state.table[layer, layout.FIRST_TILE], state.table[layer, layout.TILES]
@@ -97,7 +102,7 @@ class Cells:
 
     def _wire_tile(self, layer: int, tile: int, s: int, m: int, cells: slice, clock: float) -> None:
         """One tile of one chip: both sides of slice s."""
-        state, (n_out, n_in) = self._state, self._state.net.shapes[layer]
+        state, (n_out, n_in) = self.state, self.state.net.shapes[layer]
         start, stop, at, _ = state.tiles[tile]
         at = state.chips * at + m * n_out * (stop - start)
         span = slice(at, at + n_out * (stop - start))
@@ -119,16 +124,16 @@ class Cells:
         factor = np.ones_like(g)
         if reference:
             return g, factor
-        attenuate(g, np.float32(1e6 / self._state.wire), factor)
-        if not self._state.exact_wires:
+        attenuate(g, np.float32(1e6 / self.state.wire), factor)
+        if not self.state.exact_wires:
             return g * factor, factor
         from noisysim.devices.physics.wires import transfer  # SciPy's solvers take a while to import
 
-        return transfer(g, self._state.wire).astype(np.float32), factor
+        return transfer(g, self.state.wire).astype(np.float32), factor
 
     def _read_variance(self, k: int, cells: slice, layer: int, clock: float) -> Floats:
         """Variances that the cells of one side of a layer add to a read, in weight units."""
-        state = self._state
+        state = self.state
         out = np.zeros(cells.stop - cells.start, np.float32)
         if k % 2 == 0 or state.paired:
             kits = self._kits.of("read")
@@ -138,9 +143,9 @@ class Cells:
     @cached_property
     def _parts(self) -> list[Share]:
         """The first chip of a task, the one behind its last, how many there are, and which share of a chip's cells."""
-        chips, size = self._state.chips, self._state.targets.size // self._state.chips
+        chips, size = self.state.chips, self.state.targets.size // self.state.chips
         turns = min(max(size // SHARE, 1), WRITE_SHARES)
-        at_once = max(1, SHARE // size) if turns == 1 and not self._state.apart else 1
+        at_once = max(1, SHARE // size) if turns == 1 and not self.state.apart else 1
         members = execution.spans(chips, at_once)
         return [(first, last, chips, (turn, turns)) for first, last in members for turn in range(turns)]
 
@@ -155,7 +160,7 @@ class Cells:
         if len(parts) == 1:
             work_on(0)
         else:
-            execution.run([partial(work_on, k) for k in range(len(parts))], 200.0 * self._state.targets.size)
+            execution.run([partial(work_on, k) for k in range(len(parts))], 200.0 * self.state.targets.size)
         for (first, *_), count in zip(parts, counts, strict=True):
             if count is not None:
                 self._done[first] += count

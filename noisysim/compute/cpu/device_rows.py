@@ -17,6 +17,16 @@ Function = Callable[..., Any]
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
+def shared(share: Function) -> Function:
+    """A rule's share of loss changes, of samples each with a size of its own (`noisysim.compute.compiled_estimate`)."""
+
+    def share_row(changes, sizes, units, out):
+        for b in range(changes.size):
+            out[b] = share(changes[b], sizes[b], units)
+
+    return share_row
+
+
 def driven(access: Access, dac: Function) -> Function:
     """What a DAC makes of a row of inputs, at a full scale."""
     read, with_own = access

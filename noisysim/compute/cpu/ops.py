@@ -5,7 +5,7 @@ The partition of the work is fixed by what one chip has of it, so each chip of a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
@@ -16,9 +16,7 @@ from noisysim.compute import execution, layered
 from noisysim.compute.cpu import bring, sharing
 from noisysim.compute.cpu.decorrelation import decorrelate as decorrelate
 from noisysim.compute.cpu.loops import draws, optimizer_steps, sums
-from noisysim.compute.cpu.loops.sums import cross_entropy as cross_entropy
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
-from noisysim.compute.cpu.loops.sums import squared_error as squared_error
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.noise import stream_word
@@ -30,7 +28,7 @@ _Outer: TypeAlias = tuple[
     Sequence[Term], Sequence[Doubles], Sequence[Floats], Sequence[Floats], Sequence[Floats | None]
 ]
 
-NO_SETTINGS, NOTHING = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+NO_SETTINGS, NO_VALUES, NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
 _CHECKED_AT_ONCE = 1 << 18  # values that one task looks at
 _WEIGHTS_AT_ONCE = 1 << 17  # weights that one task changes
 _FLOPS_PER_DRAW = 200.0  # work of a normal draw, as weighed against a product
@@ -53,32 +51,65 @@ def all_finite(array: Floats) -> bool:
 
 def squared_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.squared_distances`."""
-    distances: Doubles
-    if sharing.FLOPS_PER_BYTE * 8 * a.flat.size < execution.SERIAL_FLOPS:
-        distances = sums.squared_distances(a.flat, b.flat, a.sizes, 0, len(a[0]))
-    else:
-        distances = _distances(a, b, [(0, a.sizes)])[0]
+    distances: Doubles = _distances(a.flat, b.flat, len(a[0]), [(0, a.sizes)])[0]
     return distances
 
 
 def layer_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.layer_distances`."""
+    return _distances(a.flat, b.flat, len(a[0]), _each_layer(a))
+
+
+def layer_squares(a: Layered) -> Doubles:
+    """See `noisysim.compute.algebra.layer_squares`."""
+    return _distances(a.flat, NO_VALUES, len(a[0]), _each_layer(a))
+
+
+def _each_layer(a: Layered) -> list[tuple[int, Ints]]:
+    """Where each layer starts, and the values that a sample has in it."""
     starts = np.cumsum([0, *(array.size for array in a)])
-    return _distances(a, b, [(int(at), a.sizes[k : k + 1]) for k, at in enumerate(starts[:-1])])
+    return [(int(at), a.sizes[k : k + 1]) for k, at in enumerate(starts[:-1])]
 
 
-def _distances(a: Layered, b: Layered, parts: Sequence[tuple[int, Ints]]) -> Doubles:
+def _distances(a: Floats, b: Floats, batch: int, parts: Sequence[tuple[int, Ints]]) -> Doubles:
     """Squared distances over some layers each, which start at an element and have so many values a sample."""
-    batch, kernel = len(a[0]), sums.squared_distances
-    out = np.empty((len(parts), batch))
+    kernel, out = sums.squared_distances, np.empty((len(parts), batch))
 
     def some(first: int, last: int) -> None:
         for row, (at, widths) in zip(out, parts, strict=True):
             stop = at + batch * int(widths.sum())
-            row[first:last] = kernel(a.flat[at:stop], b.flat[at:stop], widths, first, last)
+            kernel(a[at:stop], b[at:stop], widths, first, last, row)
 
-    sharing.in_rows(some, batch, sharing.FLOPS_PER_BYTE * 8 * a.flat.size)
+    sharing.in_rows(some, batch, sharing.FLOPS_PER_BYTE * 8 * a.size)
     return out
+
+
+def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units: Doubles) -> Doubles:
+    """See `noisysim.compute.algebra.shares`."""
+    row, out = bring.share(share), np.empty(sizes.shape)
+    changes = np.ascontiguousarray(np.broadcast_to(changes, sizes.shape))
+    if units.size == 1:
+        row(changes.reshape(-1), np.ascontiguousarray(sizes).reshape(-1), units[0], out.reshape(-1))
+    else:
+        for change, size, unit, shared in zip(changes, sizes, units, out, strict=True):
+            row(change, size, unit, shared)
+    return out
+
+
+def cross_entropy(output: Floats, targets: Floats) -> Doubles:
+    """See `noisysim.losses.cross_entropy`."""
+    return _judged(sums.cross_entropy, output, targets)
+
+
+def squared_error(output: Floats, targets: Floats) -> Doubles:
+    """See `noisysim.losses.squared_error`."""
+    return _judged(sums.squared_error, output, targets)
+
+
+def _judged(loss: Callable[..., None], output: Floats, targets: Floats) -> Doubles:
+    values = np.empty(len(output))
+    loss(output, targets, values)
+    return values
 
 
 def outer(

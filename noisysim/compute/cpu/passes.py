@@ -80,7 +80,7 @@ class Passes:
     """
 
     def __init__(self, net: Network, behaviour: Behaviour, flags: ReadFlags, chips: int):
-        self.net, self._behaviour, self._read, self._chips = net, behaviour, flags, chips
+        self.net, self._behaviour, self._read, self.chips = net, behaviour, flags, chips
         self._stages = {training: net.stages(training) for training in (False, True)}
         self._undriven: dict[int, Ints] = {}
         self._cuts: dict[tuple[int, Pair], list[tuple[Pair, Pair]]] = {}
@@ -119,7 +119,7 @@ class Passes:
         return "jump" in self._behaviour.own
 
     @cached_property
-    def _tables(self) -> Record:
+    def tables(self) -> Record:
         """The network, with the functions of its steps, which are compiled when passes are first run."""
         net, plan = self.net, self.net.plan
         table, tiles = net.layout()
@@ -150,18 +150,18 @@ class Passes:
         )  # fmt: skip
 
     @cached_property
-    def _chip_record(self) -> Record:
+    def chip_record(self) -> Record:
         """The chips, but for what stands."""
         rows = self._brought
         return CHIPS.make(
             **self._draws, compensated=self._read.compensated, paired=self._read.paired, varied=self._read.varied,
-            scaled=self._read.scaled, chips=self._chips, functions=rows.functions, numbers=rows.numbers,
+            scaled=self._read.scaled, chips=self.chips, functions=rows.functions, numbers=rows.numbers,
             range_at=rows.range_at, number_count=rows.numbers.shape[1], norms=NOTHING, **NO_CELLS,
         )  # fmt: skip
 
-    def _standing(self, standing: Standing) -> Array:
+    def record_of(self, standing: Standing) -> Array:
         """The chips as they stand."""
-        record, norms = self._chip_record, standing.norms
+        record, norms = self.chip_record, standing.norms
         if norms.size:  # they go out with the observations
             record.lend({"norms": norms, "norm_units": norms.shape[1]})
             standing = standing._replace(norms=NOTHING)
@@ -212,19 +212,19 @@ class Passes:
         call : Call
         """
         net, observed, count = self.net, call.observed, len(call.observed)
-        batch = len(x) // self._chips
+        batch = len(x) // self.chips
         # with noise in every read passes share the first layer's product only, and its side is free again after it
         sides, spare = 1 if self._read.noisy else 2, 0 if observed.whole else count - 1
-        tables, chips = self._tables.data, self._standing(standing)
+        tables, chips = self.tables.data, self.record_of(standing)
         added = self._lay_out(call.parts, count, len(x))  # kept to the end of the call: the record has addresses alone
         record = self._call(x, len(x), added, standing.peaks, call)
 
         def block(stage: Stage, span: Pair, members: Pair, calls: Array) -> None:
-            work = room_for(stage.room, span[1] - span[0], sides, spare, self._chip_record)
+            work = room_for(stage.room, span[1] - span[0], sides, spare, self.chip_record)
             loops.forward(span, members, stage.layers, tables, chips, calls, work)
 
         for stage in self._stages[call.training]:
-            parts = self._parts(batch, stage)
+            parts = self.parts(batch, stage)
             calls, peaks = [record.data], standing.peaks[None]
             if len(parts) > 1:  # tasks that run at once raise peaks of their own
                 peaks = np.zeros((len(parts), *standing.peaks.shape), np.float32)
@@ -249,20 +249,20 @@ class Passes:
 
     def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
         """Lines of every tile, (rows of all chips, lines), for values that drive each layer, read and not converted."""
-        net, chips = self.net, self._chips
+        net, chips = self.net, self.chips
         rows, (table, _) = len(inputs[0]), net.layout()
         tiles = [np.empty((rows, net.lines[k]), np.float32) for k in range(net.depth) for _ in range(net.tiles(k))]
         observed = Observed(net, rows, 1)
         for driven, source in zip(observed[0].inputs, inputs, strict=True):
             driven[...] = source
-        batch, tables = rows // chips, self._tables.data
+        batch, tables = rows // chips, self.tables.data
         call = Call(
             observed, (), np.zeros(1, np.int64), 0, first_pass, False, False, False, (), 0.0, _never, _never
         )  # fmt: skip
         added, peaks = self._lay_out((), 1, rows), np.zeros_like(standing.peaks)
         calls = self._call(NOTHING, rows, added, peaks, call).data
-        work = room_for(net.room(0, net.depth), batch, 1 if self._read.noisy else 2, 0, self._chip_record)
-        stack = self._standing(standing)
+        work = room_for(net.room(0, net.depth), batch, 1 if self._read.noisy else 2, 0, self.chip_record)
+        stack = self.record_of(standing)
         for m in range(chips):
             samples = slice(m * batch, (m + 1) * batch)
             span = (samples.start, samples.stop)
@@ -286,12 +286,18 @@ class Passes:
         """Move the ranges of converters towards the largest values that they met, (chips, tiles), and forget these."""
         loops.follow_peaks(ranges, peaks)
 
-    def _parts(self, batch: int, stage: Stage) -> list[tuple[Pair, Pair]]:
+    @property
+    def plain(self) -> bool:
+        """Whether a call of passes is nothing but one compiled call."""
+        net, own = self.net, self._behaviour.own
+        return "read_cell" not in own and not any(net.drops) and not any(net.norms) and not self._read.compensated
+
+    def parts(self, batch: int, stage: Stage) -> list[tuple[Pair, Pair]]:
         """Samples of each chip, and chips, that one task does: several chips where batches are small."""
         key = (batch, stage.layers)
         if key not in self._cuts:
             at_once = 1 if batch >= execution.BLOCK_ROWS else min(MEMBERS, -(-execution.BLOCK_ROWS // batch))
-            members = execution.spans(self._chips, at_once)
+            members = execution.spans(self.chips, at_once)
             spans = stage.spans(batch, shared=not self._jumps)
             self._cuts[key] = [(span, some) for some in members for span in spans]
         return self._cuts[key]

@@ -6,7 +6,7 @@ empty where they have none; `numbers` those of the device that the row reads.
 
 from typing import NamedTuple
 
-from numba.core.types import boolean, float32, int64, uint8
+from numba.core.types import boolean, float32, float64, int64, uint8
 
 from noisysim.common.types import Floats, Ints
 from noisysim.compute.jit.calls import RowType
@@ -30,6 +30,10 @@ TYPES = (
     RowType(_ROW, _ROW, _ROW, _OWN, _ROW, _ROW),  # conductances, ages, aims, own, out, numbers
 )
 """Of the rows of hooks, by place."""
+
+
+SHARE = RowType(float64[::1], float64[::1], float64, float64[::1])
+"""Of the row that a learning rule brings: loss changes, sizes, units, out."""
 
 
 class Rows(NamedTuple):

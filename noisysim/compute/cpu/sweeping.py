@@ -16,9 +16,10 @@ from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu import ops, sharing
 from noisysim.compute.cpu.cell_kits import Kits, counted
 from noisysim.compute.cpu.loops import optimizer_steps, sums, sweeps
-from noisysim.compute.factors import Factors, Step
+from noisysim.compute.factors import Factors
 from noisysim.compute.jit import places
 from noisysim.compute.layout import CELL_BLOCK
+from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Term
 
 
@@ -37,7 +38,7 @@ class Sweeps:
         self._rooms: dict[int, int] = {}
 
     @cached_property
-    def _kind(self) -> str:
+    def kind(self) -> str:
         """What is done to a block."""
         state = self._state
         if not state.targets.size:
@@ -74,17 +75,19 @@ class Sweeps:
             most = max(most, int(units * (n_in + samples * positions[layer])))
         return most
 
+    def whole(self, samples: int) -> tuple[str, Any, Ints, Ints, Floats]:
+        """What one sweep over everything takes, of so many samples of a chip: kind, kits, tasks, layers, room."""
+        layers, room = self._shaped(samples)
+        return self.kind, self._kits.of(self.kind), self._all, layers, execution.scratch("gradient", room)
+
     def apply(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> tuple[Ints, Bools]:
         """Descend factors; returns cells written and pulses given of each chip, (chips, 2), and which were refused."""
         state, samples = self._state, len(factors.inputs[0]) // self._state.chips
         x, step = layered.layered(factors.inputs), take()
         terms, _held = _terms(factors)  # the arrays at these addresses must not be freed before the sweep is over
-        if samples not in self._places:
-            self._places[samples] = self._layers(samples)
-            self._rooms[samples] = self._room(samples)
-        layers, room = self._places[samples], self._rooms[samples]
-        taken = (_address(step.name), step.numbers, step.first, step.second)
-        counter, kind = (number, state.write_keys, clock), self._kind
+        layers, room = self._shaped(samples)
+        taken = (step_address(step.name), step.numbers, step.first, step.second)
+        counter, kind = (number, state.write_keys, clock), self.kind
         counts, refused = list[tuple[int, int]](), np.zeros(state.chips, bool)
 
         def sweep(tasks: Ints) -> None:
@@ -104,6 +107,13 @@ class Sweeps:
         for chip, count in counts:
             done[chip] += counted(kind, count)
         return done, refused
+
+    def _shaped(self, samples: int) -> tuple[Ints, int]:
+        """Where layers start, and the room of a task, of so many samples of a chip."""
+        if samples not in self._places:
+            self._places[samples] = self._layers(samples)
+            self._rooms[samples] = self._room(samples)
+        return self._places[samples], self._rooms[samples]
 
     def _layers(self, samples: int) -> Ints:
         """Where the lines and inputs of each layer start, and its rows (`noisysim.compute.cpu.loops.sweeps`)."""
@@ -148,6 +158,6 @@ def _settled(factors: Factors, share: float) -> Factors:
 
 
 @functools.cache
-def _address(name: str) -> Any:
+def step_address(name: str) -> Any:
     """Where an optimizer's step is."""
     return optimizer_steps.TYPE.address(optimizer_steps.STEPS[name])

@@ -1,6 +1,7 @@
 """The backend "cuda": CuPy's arrays, compiled kernels, cuBLAS."""
 
 from noisysim.common import array_types
+from noisysim.compute import protocols
 from noisysim.compute.cuda import images as images
 from noisysim.compute.cuda import ops as ops
 from noisysim.compute.cuda.arrays import put as put
@@ -13,5 +14,10 @@ from noisysim.compute.cuda.passes import Passes as Passes
 NAME = "cuda"
 HOST_MEMORY = False
 BATCHED_PRODUCTS = True
+
+
+def series(passes: protocols.Passes, cells: protocols.Cells) -> None:
+    """None are made here: kernels are launched one by one."""
+
 
 array_types.register(xp.ndarray, NAME, xp)

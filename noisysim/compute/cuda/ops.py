@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,12 @@ def _ends(sizes: tuple[int, ...]) -> Any:
 def _column(values: tuple[float, ...]) -> Any:
     """A float32 number for each chip, (chips, 1)."""
     return xp.array(values, np.float32)[:, None]
+
+
+@lru_cache(64)
+def _units(values: tuple[float, ...]) -> Any:
+    """What a rule multiplies by, on the GPU."""
+    return xp.array(values, np.float64)
 
 
 @lru_cache(1)
@@ -86,6 +92,21 @@ def squared_distances(a: Layered, b: Layered) -> Doubles:
 def layer_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.layer_distances`."""
     return _squares(a, b).sum(axis=2)
+
+
+def layer_squares(a: Layered) -> Doubles:
+    """See `noisysim.compute.algebra.layer_squares`."""
+    return xp.stack([xp.square(rows, dtype=np.float64).sum(axis=1) for rows in (v.reshape(len(v), -1) for v in a)])
+
+
+def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units: Doubles) -> Doubles:
+    """See `noisysim.compute.algebra.shares`."""
+    out: Doubles = xp.empty(sizes.shape)
+    each = out.size if units.size == 1 else sizes.shape[1]
+    changes = xp.ascontiguousarray(xp.broadcast_to(changes, sizes.shape))
+    flat = (changes.reshape(-1), xp.ascontiguousarray(sizes).reshape(-1), _units(tuple(units.tolist())))
+    launch(specialised.shares(share).share_all, out.size, *flat, each, out.reshape(-1))
+    return out
 
 
 def _pack(

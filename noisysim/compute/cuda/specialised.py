@@ -63,6 +63,12 @@ def slopes(activation: str | activations.Activation) -> types.ModuleType:
     return _load("slopes", {"activation": chosen.value, "activation_slope": chosen.slope})
 
 
+@cache
+def shares(share: Callable[..., float]) -> types.ModuleType:
+    """The kernel of a learning rule's share."""
+    return _load("shares", {"share": share})
+
+
 def numbers_of(kernels: types.ModuleType, behaviour: Behaviour) -> Any:
     """What kernels take of a device: the numbers that its hooks read, float32."""
     return kernels.Numbers(*(behaviour.numbers.get(field, np.float32(0.0)) for field in kernels.Numbers._fields))

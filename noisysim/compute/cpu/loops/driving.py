@@ -95,7 +95,7 @@ def value_of(number, p, span, net, call, room):
     value = longs_at(net.values, number * VALUE, VALUE)
     size = value[VALUE_SIZE]
     if number == 0:
-        return view(call.x, span[0] * size, size, span[1] - span[0])
+        return view(call.x, (call.x_at + span[0]) * size, size, span[1] - span[0])
     if number <= net.layers:
         lines_at = call.samples * longs_at(net.table, (number - 1) * TABLE, TABLE)[ACTIVITIES_AT]
         return view(call.activities, p * call.values + lines_at + span[0] * size, size, span[1] - span[0])

@@ -47,7 +47,7 @@ CHIPS = RecordType(
 
 CALL = RecordType(
     (
-        "x",  # (samples, inputs)
+        "x",  # (samples, inputs), from sample `x_at` on
         "inputs",  # what drives arrays, flat (`noisysim.compute.cpu.loops.driving.driven_in`)
         "activities",  # (passes, flat)
         "perturbations",  # what drives add, flat
@@ -57,7 +57,7 @@ CALL = RecordType(
         "peaks",  # (chips, tiles), raised to the largest values read
     ),
     {
-        "samples": int, "passes": int, "values": int,  # activities of a pass
+        "x_at": int, "samples": int, "passes": int, "values": int,  # activities of a pass
         "first_sample": int, "first_pass": int,
         "masked": bool,
         "digital": bool,  # perturbations of lines enter after the ADC

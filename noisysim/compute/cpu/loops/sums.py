@@ -1,7 +1,12 @@
 """Loops of the learners' algebra, the optimizers, the decorrelation and the losses: sums and products."""
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+from numba.core.types import float32, float64
+
+from noisysim.compute.jit.calls import RowType
 from noisysim.compute.jit.compiling import loop
 
 
@@ -83,24 +88,30 @@ def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, posi
 
 
 @loop(fastmath={"contract", "reassoc", "nsz"})
-def squared_distances(activities, baseline, widths, first, last):
-    """sum over all layers of |activities - baseline|^2, one value a sample, (last - first,) float64.
+def squared_distances(activities, baseline, widths, first, last, out):
+    """out[r] = sum over all layers of |activities - baseline|^2 of the samples first..last; `baseline` may be empty.
 
     `widths` are the values that a sample has in each layer.
     """
-    batch = activities.size // widths.sum()
-    out = np.zeros(last - first)
-    at = 0
-    for width in widths:
+    whole, at = 0, 0
+    for layer in range(widths.size):
+        whole += widths[layer]
+    batch = activities.size // whole
+    for r in range(first, last):
+        out[r] = 0.0
+    for layer in range(widths.size):
+        width = widths[layer]
         for r in range(first, last):
-            total = np.float32(0.0)
-            here = at + r * width
-            for j in range(width):
-                difference = activities[here + j] - baseline[here + j]
-                total += difference * difference
-            out[r - first] += total
+            total, here = np.float32(0.0), at + r * width
+            if baseline.size > 0:
+                for j in range(width):
+                    difference = activities[here + j] - baseline[here + j]
+                    total += difference * difference
+            else:
+                for j in range(width):
+                    total += activities[here + j] * activities[here + j]
+            out[r] += total
         at += batch * width
-    return out
 
 
 @loop()
@@ -216,16 +227,14 @@ def log_total(row):
 
 
 @loop()
-def cross_entropy(output, targets):
+def cross_entropy(output, targets, loss):
     """-sum_k t_k log softmax(y)_k, one value a sample."""
-    loss = np.empty(output.shape[0], np.float64)
     for b in range(output.shape[0]):
         total, value = log_total(output[b]), 0.0
         for k in range(output.shape[1]):
             if targets[b, k] != 0:
                 value += targets[b, k] * (total - output[b, k])
         loss[b] = value
-    return loss
 
 
 @loop()
@@ -240,13 +249,17 @@ def cross_entropy_error(output, targets):
 
 
 @loop()
-def squared_error(output, targets):
+def squared_error(output, targets, loss):
     """1/2 sum_k (y_k - t_k)^2, one value a sample."""
-    loss = np.empty(output.shape[0], np.float64)
     for b in range(output.shape[0]):
         total = 0.0
         for k in range(output.shape[1]):
             difference = np.float64(output[b, k]) - targets[b, k]
             total += difference * difference
         loss[b] = 0.5 * total
-    return loss
+
+
+LOSSES: dict[str, Callable[..., Any]] = {"cce": cross_entropy, "mse": squared_error}
+"""Those that loops call by address, by the names of `noisysim.losses`."""
+LOSS = RowType(float32[:, ::1], float32[:, ::1], float64[::1])
+"""Output, targets, loss of each sample."""

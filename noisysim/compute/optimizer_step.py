@@ -1,0 +1,30 @@
+"""An optimizer's step, as loops over the cells take it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from noisysim.common.types import Floats
+
+NO_MOMENTS = np.zeros(0, np.float32)
+
+
+class Step(NamedTuple):
+    """An optimizer's step, as a loop takes it.
+
+    Attributes
+    ----------
+    name : {"sgd", "momentum", "adam"}
+        Of `noisysim.compute.cpu.loops.optimizer_steps`.
+    numbers : numpy.ndarray
+        What it takes besides the moments, float32.
+    first, second : numpy.ndarray
+        Its moments, flat, in the order of the weights; empty where it has none.
+    """
+
+    name: str
+    numbers: Floats
+    first: Floats
+    second: Floats
