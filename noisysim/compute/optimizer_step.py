@@ -9,6 +9,8 @@ import numpy as np
 from noisysim.common.types import Floats
 
 NO_MOMENTS = np.zeros(0, np.float32)
+LEAST_MOMENT = 1e-36
+"""Moments below it count as zero: they are on their way to float32's subnormal numbers, slow ones."""
 
 
 class Step(NamedTuple):

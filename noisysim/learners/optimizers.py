@@ -14,7 +14,7 @@ from noisysim.common.fields import Field
 from noisysim.common.registry import Registry
 from noisysim.compute import backends, layered
 from noisysim.compute.layered import Layered
-from noisysim.compute.optimizer_step import NO_MOMENTS, Step
+from noisysim.compute.optimizer_step import LEAST_MOMENT, NO_MOMENTS, Step
 
 State = dict[str, Any]
 
@@ -49,6 +49,7 @@ class SGD:
         if self.momentum:
             state["velocity"] *= np.float32(self.momentum)
             state["velocity"] += gradient.flat
+            state["velocity"][abs(state["velocity"]) <= np.float32(LEAST_MOMENT)] = 0  # as loops do
             backends.backend_of(gradient.flat).xp.multiply(state["velocity"], np.float32(-rate), out=gradient.flat)
         else:
             gradient.flat *= np.float32(-rate)

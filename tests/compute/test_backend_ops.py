@@ -258,3 +258,19 @@ def test_chips_of_a_stack_are_normalised_each_by_its_own_statistics(backend):
             pairs = zip(stack.parts(whole)[:2], single.parts(one)[:2], strict=True)
             for found, expected in pairs:
                 np.testing.assert_allclose(part(take(found).T, m, chips), expected.T, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("spec", ["adam:beta2=0.9", "sgd:momentum=0.9"])
+def test_moments_do_not_become_subnormal(spec, backend):
+    """Processors take many times as long for such numbers, which decay no further: they are rounded to themselves."""
+    place, chosen = backends.get(backend), optimizers.get(spec)
+    state = chosen.init([(2, 2)], place.xp)
+    for step in range(1100):
+        gradient = layered.layered([place.put(np.array([[1e-3, -1e-3], [0, 1e-30]], np.float32) * (step == 0))])
+        change, state = chosen.update(gradient, state, 0.1)
+        assert place.xp.isfinite(change.flat).all()
+    for name in {"first", "second", "velocity"} & state.keys():
+        sizes = np.abs(place.take(state[name]))
+        assert not ((sizes > 0) & (sizes < np.finfo(np.float32).tiny)).any()
+    assert not place.take(change.flat).any()

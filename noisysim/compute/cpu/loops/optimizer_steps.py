@@ -1,4 +1,8 @@
-"""The steps of the optimizers: each turns a gradient, flat, into the change asked of the chip, in place."""
+"""The steps of the optimizers: each turns a gradient, flat, into the change asked of the chip, in place.
+
+Moments of weights whose inputs are seldom driven decay until they are subnormal numbers, which are twenty times as slow
+as others and never become 0: they are taken for 0 before, and mean squares for the least that they may be.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +12,12 @@ from numba.core.types import float32
 
 from noisysim.compute.jit.calls import RowType
 from noisysim.compute.jit.compiling import loop
+from noisysim.compute.optimizer_step import LEAST_MOMENT
 
 TYPE = RowType(float32[::1], float32[::1], float32[::1], float32[::1])
 """Gradient, two moments, numbers."""
-ONE = np.float32(1.0)
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+LEAST = np.float32(LEAST_MOMENT)
 
 
 @loop(fastmath={"contract"})
@@ -28,6 +34,7 @@ def momentum(gradient, first, second, numbers):
     rate, kept = numbers[0], numbers[1]
     for i in range(gradient.size):
         v = kept * first[i] + gradient[i]
+        v = v if abs(v) > LEAST else ZERO
         first[i] = v
         gradient[i] = -rate * v
 
@@ -44,6 +51,8 @@ def adam(gradient, first, second, numbers):
         g = gradient[i]
         m = beta1 * first[i] + (ONE - beta1) * g
         v = beta2 * second[i] + (ONE - beta2) * g * g
+        m = m if abs(m) > LEAST else ZERO
+        v = v if v > LEAST else LEAST
         first[i] = m
         second[i] = v
         gradient[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)

@@ -9,6 +9,7 @@ import numpy as np
 from numba import cuda
 
 from noisysim.compute.cuda.kernels.target import device, kernel
+from noisysim.compute.optimizer_step import LEAST_MOMENT
 
 
 @device
@@ -70,11 +71,13 @@ def descend(rotations, steps, own, columns, factor):
 @kernel
 def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, correction2):
     """Adam's moments, in place, and in the gradient's place the change asked for (Kingma & Ba 2015, Algorithm 1)."""
-    one = np.float32(1.0)
+    zero, one, least = np.float32(0.0), np.float32(1.0), np.float32(LEAST_MOMENT)
     for k in range(cuda.grid(1), gradient.size, cuda.gridsize(1)):
         g = gradient[k]
         m = beta1 * first[k] + (one - beta1) * g
         v = beta2 * second[k] + (one - beta2) * g * g
+        m = m if abs(m) > least else zero
+        v = v if v > least else least
         first[k] = m
         second[k] = v
         gradient[k] = -rate * (m * correction1) / (math.sqrt(v * correction2) + epsilon)
