@@ -4,6 +4,7 @@ Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE
 """
 
 import gc
+import os
 
 import pytest
 
@@ -11,6 +12,7 @@ from noisysim.compute import gpu
 
 import quick_lane
 
+os.environ.setdefault("NOISYSIM_COMPILE_AHEAD", "0")  # what compiles should not depend on which test is first
 gc.set_threshold(100_000, 10, 10)  # most of the time goes to compiling, a tenth of that to looking for garbage
 
 

@@ -56,7 +56,7 @@ def test_draws_of_a_list_are_those_of_all(n):
     units = np.sort(rng.choice(n, max(n // 3, 1), replace=False)).astype(np.int32)
     padded, words = 4 * -(-n // 4), (2, 9, np.uint32(77), np.uint32(1), np.uint32(2))
     whole, bits = np.zeros(padded, np.float32), np.zeros(padded + 2 * n, np.uint32)
-    draws.fill_normals(whole, bits, n, *words)
+    draws.fill_normals_from(whole, bits, n, 0, *words)
     some = np.zeros(units.size, np.float32)
     draws.unit_normals(units, units.size, n, *words, bits, some)
     assert np.array_equal(some, whole[units])

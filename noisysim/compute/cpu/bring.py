@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ from numba.core.caching import FunctionCache
 
 from noisysim.common.plain_functions import fingerprint
 from noisysim.common.source import attributes
-from noisysim.compute.cpu import device_rows, row_types
+from noisysim.compute.cpu import device_rows
 from noisysim.compute.cpu.row_types import (
     CELL,
     CURRENT,
@@ -30,19 +31,22 @@ from noisysim.compute.cpu.row_types import (
     PULSE,
     READ,
     STD,
+    TYPES,
     Rows,
 )
-from noisysim.compute.jit import cache, scalars, sources
+from noisysim.compute.jit import ahead, cache, scalars, sources
 from noisysim.compute.jit.compiling import COMMON, scalar
 from noisysim.compute.jit.numbers import access
 
 if TYPE_CHECKING:
     from noisysim.networks.activations import Activation
 
-OPTIONS: dict[str, Any] = {**COMMON, "fastmath": {"contract"}}
-SUMS: dict[str, Any] = {**COMMON, "fastmath": {"contract", "reassoc", "nsz"}}
+OPTIONS: dict[str, Any] = {**COMMON, "_nrt": True, "fastmath": {"contract"}}
+SUMS: dict[str, Any] = {**OPTIONS, "fastmath": {"contract", "reassoc", "nsz"}}
 _rows: dict[str, Any] = {}
 """Compiled rows by name: as long as they are here, their addresses hold."""
+_scalars: dict[str, dict[Any, Any]] = {}
+"""What hooks became, by digest: rows of one hook share it."""
 
 
 class Recipe(NamedTuple):
@@ -106,17 +110,39 @@ class DeviceRows:
         functions: list[Any] = [0] * HOOK_ROWS
         numbers = np.zeros((HOOK_ROWS, max(len(self._numbers), 1)), np.float32)
         range_at = np.full(HOOK_ROWS, -1, np.int64)
-        for place, settings in self._settings.items():
-            recipe = RECIPES[place]
-            hooks = [self._hooks[hook] for hook in recipe.hooks]
-            read = attributes(*hooks)
-            fields = sorted(field for field in self._numbers if field in read)
+        for place, chosen in self._chosen.items():
+            fields = chosen[2]
             numbers[place, : len(fields)] = [self._numbers[field] for field in fields]
             if "adc_range" in fields:
                 range_at[place] = fields.index("adc_range")
-            own_fields = tuple(self._spreads.get(recipe.spread, ()))
-            functions[place] = _address(place, recipe, hooks, fields, own_fields, settings)
+            functions[place] = TYPES[place].address(row_of(*chosen))
         return Rows(table(functions), numbers, range_at)
+
+    def expected(self) -> list[ahead.Job]:
+        """The rows as jobs of helpers: those of built-in hooks, as no other process is to import what is a user's."""
+        return [
+            ahead.Job(row_of(*chosen), TYPES[place].arguments, (row_of, chosen))
+            for place, chosen in self._chosen.items()
+            if all(_is_found_by_name(hook) for hook in chosen[1])
+        ]
+
+    @functools.cached_property
+    def _chosen(self) -> dict[int, tuple[Any, ...]]:
+        """The arguments of `row_of` for each place."""
+        chosen = dict[int, tuple[Any, ...]]()
+        for place, settings in self._settings.items():
+            hooks = [self._hooks[hook] for hook in RECIPES[place].hooks]
+            read = attributes(*hooks)
+            fields = sorted(field for field in self._numbers if field in read)
+            own_fields = tuple(self._spreads.get(RECIPES[place].spread, ()))
+            chosen[place] = place, hooks, fields, own_fields if set(own_fields) & set(fields) else (), settings
+        return chosen
+
+
+def _is_found_by_name(hook: Callable[..., Any]) -> bool:
+    """Whether it is a function of a module of the package, which others find under its name."""
+    module = sys.modules.get(hook.__module__)
+    return hook.__module__.startswith(f"{sources.PACKAGE}.") and getattr(module, hook.__name__, None) is hook
 
 
 def table(functions: Sequence[Any]) -> Any:
@@ -124,19 +150,20 @@ def table(functions: Sequence[Any]) -> Any:
     return np.array(functions, np.int64) if all(isinstance(f, int) for f in functions) else tuple(functions)
 
 
-def _address(
-    place: int, recipe: Recipe, hooks: Sequence[Callable[..., Any]], fields: Sequence[str], own_fields: Sequence[str],
+def row_of(
+    place: int, hooks: Sequence[Callable[..., Any]], fields: Sequence[str], own_fields: tuple[str, ...],
     settings: Mapping[str, bool],
 ) -> Any:  # fmt: skip
-    """Where the machine code of a device's row is."""
-    own_fields = own_fields if set(own_fields) & set(fields) else ()
+    """A device's row at a place."""
+    recipe = RECIPES[place]
 
     def make(compiled: Callable[..., Any]) -> Callable[..., Any]:
-        row: Callable[..., Any] = recipe.factory(access(fields, own_fields), *map(compiled, hooks), **settings)
+        numbers = access(tuple(fields), own_fields)
+        row: Callable[..., Any] = recipe.factory(numbers, *map(compiled, hooks), **settings)
         return row
 
     identity = [repr((fields, own_fields, sorted(settings.items()))), *map(fingerprint, hooks)]
-    return row_types.TYPES[place].address(_kept(recipe.factory, identity, make, recipe.options))
+    return _kept(recipe.factory, identity, make, recipe.options)
 
 
 def activation(chosen: Activation) -> Any:
@@ -172,8 +199,9 @@ def _kept(
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]
     name = f"noisysim_{factory.__name__}-{sources.digest(__name__)}-{digest}"
     if name not in _rows:
-        row = make(functools.partial(scalar, suffix=f"_{digest}"))
+        row = make(functools.partial(scalar, suffix=f"_{digest}", others=_scalars.setdefault(digest, {})))
         row.__qualname__ = f"{row.__qualname__}_{digest}"
         compiled: Any = numba.njit(**options)(row)
-        _rows.setdefault(name, cache.keep(compiled, FunctionCache, name))  # other threads may hold the address by now
+        compiled = cache.keep(compiled, FunctionCache, name, ahead.delivered)
+        _rows.setdefault(name, compiled)  # other threads may hold the address by now
     return _rows[name]

@@ -17,7 +17,8 @@ from noisysim.compute.cpu.bring import DeviceRows
 from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, KIT, OWN, STAGE, TABLES
 from noisysim.compute.cpu.loops import cell_ageing, cell_pulses, cell_verify, cell_weights, cell_writes, draws
 from noisysim.compute.cpu.row_types import DRIFT, LEVEL, PROGRAM, PULSE, STD
-from noisysim.compute.jit.calls import JIT
+from noisysim.compute.jit import ahead
+from noisysim.compute.jit.calls import JIT, RowType
 from noisysim.compute.jit.places import address
 from noisysim.compute.layout import CELL_BLOCK
 
@@ -91,14 +92,8 @@ class Kits:
         for name in TABLES:
             kit[name] = address(getattr(state, name))
         flags = self._flags(kind)
-        for module, stages in STAGES[kind].items():
-            for name in stages:
-                if flags.get(_ONLY.get(name, ""), True) and (kind != "pulse" or flags["paired"] or name not in _RESETS):
-                    kind_of = BLOCK if name in _CHANGING else COUNT if name in _COUNTING else STAGE
-                    kit[name] = kind_of.address(getattr(module, name))
-        kit["fill_normals"] = draws.FILL.address(draws.fill_normals_from)
-        if kind == "pulse":
-            kit["fill_uniforms"] = draws.FILL.address(draws.fill_uniforms_from)
+        for name, (kind_of, stage) in self._stages(kind).items():
+            kit[name] = kind_of.address(stage)
         rows = self._rows.compiled
         for name, place in _ROWS.items():
             kit[name], kit[f"{name}_numbers"] = rows.functions[place], address(rows.numbers[place])
@@ -114,6 +109,25 @@ class Kits:
         }.items():  # fmt: skip
             kit[name] = value
         return kits
+
+    def _stages(self, kind: str) -> dict[str, tuple[RowType, Any]]:
+        """The stages that a kind of work calls, by name."""
+        flags, called = self._flags(kind), dict[str, tuple[RowType, Any]]()
+        for module, stages in STAGES[kind].items():
+            for name in stages:
+                if flags.get(_ONLY.get(name, ""), True) and (kind != "pulse" or flags["paired"] or name not in _RESETS):
+                    kind_of = BLOCK if name in _CHANGING else COUNT if name in _COUNTING else STAGE
+                    called[name] = kind_of, getattr(module, name)
+        if kind in ("write", "verify", "pulse"):
+            called["fill_normals"] = draws.FILL, draws.fill_normals_from
+        if kind == "pulse":
+            called["fill_uniforms"] = draws.FILL, draws.fill_uniforms_from
+        return called
+
+    def expected(self, kind: str) -> list[ahead.Job]:
+        """What this kind of work will call, in the order of need."""
+        stages = [ahead.Job(stage, kind_of.arguments) for kind_of, stage in self._stages(kind).values()]
+        return [*stages, *self._rows.expected()]
 
     def _flags(self, kind: str) -> dict[str, bool]:
         """What is true of the cells; whether variances are up to date is left to the next read by lazy ones."""

@@ -55,12 +55,12 @@ KIT = np.dtype(
     align=True,
 )
 """The record: of one chip's block of cells at one time, its key, and the time of the write."""
-_KIT: Any = numba.from_dtype(KIT) if ADDRESS is np.int64 else None
+RECORD: Any = numba.from_dtype(KIT) if ADDRESS is np.int64 else None
 _ROW: Any = float32[::1]
 
-BLOCK = RowType(_KIT, _ROW, boolean, returns=int64)
+BLOCK = RowType(RECORD, _ROW, boolean, returns=int64)
 """Stages that take a change of a block's weights, and whether every cell is written; they return a count."""
-STAGE, COUNT = RowType(_KIT, int64, int64), RowType(_KIT, int64, int64, returns=int64)
+STAGE, COUNT = RowType(RECORD, int64, int64), RowType(RECORD, int64, int64, returns=int64)
 """The other stages: they take two numbers, mostly a side and how many are listed; some return a count."""
 
 # Work arrays for one block of cells: where each starts in one buffer of 4-byte items

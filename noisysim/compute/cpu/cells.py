@@ -12,13 +12,15 @@ from noisysim.common.types import Bools, Floats, Ints
 from noisysim.compute import execution, layout
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState
+from noisysim.compute.cpu import ops
 from noisysim.compute.cpu.cell_kits import Kits, counted
 from noisysim.compute.cpu.loops.cell_ageing import age_chips
 from noisysim.compute.cpu.loops.cell_weights import add_chips, add_variances
-from noisysim.compute.cpu.loops.cell_writes import write_chips
+from noisysim.compute.cpu.loops.cell_writes import WRITE, write_chips
 from noisysim.compute.cpu.loops.wires import attenuate
 from noisysim.compute.cpu.sweeping import Sweeps
 from noisysim.compute.factors import Factors
+from noisysim.compute.jit import ahead
 from noisysim.compute.optimizer_step import Step
 
 SHARE = 1 << 17  # weights that are worth a task of their own
@@ -41,6 +43,12 @@ class Cells:
         self.state, self._kits = state, Kits(state, behaviour)
         self._done = np.zeros((state.chips, 2), np.int64)
         self.sweeps = Sweeps(state, self._kits)
+        ahead.expect(self._expected, execution.available_cores())
+
+    def _expected(self) -> list[ahead.Job]:
+        """What writes and updates call, in the order of need, after what helpers are to take last of all."""
+        written = [*self._kits.expected("write"), ahead.Job(write_chips, WRITE)] if self.state.targets.size else []
+        return [*ops.OFTEN, *written, *self.sweeps.expected()]
 
     def done(self) -> Ints:
         """Cells programmed and pulses given by each chip since the last call, (chips, 2).

@@ -135,7 +135,7 @@ def _thick(rotation: Floats, correlations: Floats, factor: np.float32, first: in
     columns = rotation[:, first:last]
     step = _work(columns.shape)
     np.matmul(correlations, columns, out=step)
-    sums.subtract(columns, step, factor, np.zeros(0, np.float32))
+    sums.subtract(rotation, step, factor, np.zeros(0, np.float32), first)
 
 
 def _thin(rotation: Floats, x: Floats, factor: np.float32, first: int, last: int) -> None:
@@ -143,7 +143,7 @@ def _thin(rotation: Floats, x: Floats, factor: np.float32, first: int, last: int
     columns = rotation[:, first:last]
     step = _work(columns.shape)
     np.matmul(x.T, x @ columns, out=step)
-    sums.subtract(columns, step, factor, np.einsum("bi,bi->i", x, x))
+    sums.subtract(rotation, step, factor, np.einsum("bi,bi->i", x, x), first)
 
 
 def _work(shape: tuple[int, ...]) -> Floats:

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
+from numba.core.types import float32, float64, int64
 
 from noisysim.common.types import Array, Doubles, Floats, Ints, Words
 from noisysim.compute import execution, layered
@@ -17,6 +18,7 @@ from noisysim.compute.cpu import bring, sharing
 from noisysim.compute.cpu.decorrelation import decorrelate as decorrelate
 from noisysim.compute.cpu.loops import draws, optimizer_steps, sums
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
+from noisysim.compute.jit import ahead
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.noise import stream_word
@@ -28,6 +30,15 @@ _Outer: TypeAlias = tuple[
     Sequence[Term], Sequence[Doubles], Sequence[Floats], Sequence[Floats], Sequence[Floats | None]
 ]
 
+_FLAT, _ROWS, _COUNTS, _VALUES = float32[::1], float32[:, ::1], int64[::1], float64[::1]
+OFTEN = (
+    ahead.Job(sums.squared_distances, (_FLAT, _FLAT, _COUNTS, int64, int64, _VALUES)),
+    ahead.Job(sums.cross_entropy, (_ROWS, _ROWS, _VALUES)),
+    ahead.Job(sums.subtract, (_ROWS, _ROWS, float32, _FLAT, int64)),
+    ahead.Job(optimizer_steps.adam, optimizer_steps.TYPE.arguments),
+    ahead.Job(sums.count_passed, (_ROWS, _ROWS, _COUNTS)),
+)
+"""What most runs call besides and no chip knows of: helpers compile it where nothing else is left to do."""
 NO_SETTINGS, NO_VALUES, NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
 _CHECKED_AT_ONCE = 1 << 18  # values that one task looks at
 _WEIGHTS_AT_ONCE = 1 << 17  # weights that one task changes

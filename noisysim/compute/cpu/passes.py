@@ -24,6 +24,7 @@ from noisysim.compute.cpu.loops.records import (  # fmt: skip
     CALL,
     CHIPS,
     DRIVE_LAYER,
+    MULTIPLY,
     NET,
     NORMALS,
     PART_TYPES,
@@ -34,8 +35,9 @@ from noisysim.compute.cpu.loops.records import (  # fmt: skip
     ROOM,
     UNIFORMS,
 )
-from noisysim.compute.cpu.loops.rows import SIDE
-from noisysim.compute.cpu.row_types import CELL, CURRENT, DAC, HOOK_ROWS, JUMP, READ, Rows
+from noisysim.compute.cpu.loops.rows import SIDE, multiply
+from noisysim.compute.cpu.row_types import CELL, CURRENT, DAC, HOOK_ROWS, JUMP, READ
+from noisysim.compute.jit import ahead
 from noisysim.compute.jit.records import Record
 from noisysim.compute.layout import (  # fmt: skip
     DROP_STREAM,
@@ -87,10 +89,29 @@ class Passes:
         self._stood: Standing | None = None
         self._observed: Callable[[], Observed | None] = lambda: None  # a weak reference: it is none of the chip's
         self._call_record = CALL.make()
+        ahead.expect(self._expected, execution.available_cores())
+
+    def _expected(self) -> list[ahead.Job]:
+        """What passes call, in the order of need."""
+        parts = [ahead.Job(part, PART_TYPES[place].arguments) for place, part in self._parts_called.items()]
+        one_call = [ahead.Job(loops.forward, loops.FORWARD), ahead.Job(loops.follow_peaks, loops.FOLLOW)]
+        return [*parts, *self._device_rows.expected(), *one_call]
 
     @cached_property
-    def _brought(self) -> Rows:
-        """What the device brings; compiled when passes are first run."""
+    def _parts_called(self) -> dict[int, Any]:
+        """The parts of a pass that are called by address, by place."""
+        parts = {DRIVE_LAYER: drive_layer, READ_TILE: read_tile, READ_ROWS: read_rows, MULTIPLY: multiply}
+        if "read_cell" in self._behaviour.own:
+            parts[READ_BY_CELL] = read_by_cell
+        if self._draws["normal"] or self._draws["cell_normal"]:
+            parts[NORMALS] = draws.fill_normals_from
+        if self._draws["uniform"] or self._draws["cell_uniform"] or self._jumps:
+            parts[UNIFORMS] = draws.fill_uniforms_from
+        return parts
+
+    @cached_property
+    def _device_rows(self) -> bring.DeviceRows:
+        """The rows that the device brings."""
         hooks, draws_ = self._behaviour.hooks, self._draws
         of_line = {
             "converts": "adc" in self._behaviour.own, "energetic": self._read.varied, "normal": draws_["normal"],
@@ -103,7 +124,7 @@ class Passes:
         settings = dict(places[hook] for hook in places if hook in self._behaviour.own)
         if hooks["readout"] is not ideal.readout or "adc" in self._behaviour.own:
             settings[READ] = of_line
-        return bring.DeviceRows(hooks, self._behaviour.numbers, self._behaviour.spreads, settings).compiled
+        return bring.DeviceRows(hooks, self._behaviour.numbers, self._behaviour.spreads, settings)
 
     @cached_property
     def _draws(self) -> dict[str, bool]:
@@ -134,14 +155,7 @@ class Passes:
                 rows.append((number, step.layer, step.source, step.target, WITH.get(step.name, WITH_NOTHING)))
             groups.append((first, len(rows), group.source))
         parts: list[Any] = [0] * PARTS
-        of_a_pass = {DRIVE_LAYER: drive_layer, READ_TILE: read_tile, READ_ROWS: read_rows}
-        if "read_cell" in self._behaviour.own:
-            of_a_pass[READ_BY_CELL] = read_by_cell
-        if self._draws["normal"] or self._draws["cell_normal"]:
-            of_a_pass[NORMALS] = draws.fill_normals_from
-        if self._draws["uniform"] or self._draws["cell_uniform"] or self._jumps:
-            of_a_pass[UNIFORMS] = draws.fill_uniforms_from
-        for place, function in of_a_pass.items():
+        for place, function in self._parts_called.items():
             parts[place] = PART_TYPES[place].address(function)
         return NET.make(
             table=table, geometry=net.geometry(), tiles=tiles, steps=np.array(rows, np.int64).reshape(-1, STEP),
@@ -152,7 +166,7 @@ class Passes:
     @cached_property
     def chip_record(self) -> Record:
         """The chips, but for what stands."""
-        rows = self._brought
+        rows = self._device_rows.compiled
         return CHIPS.make(
             **self._draws, compensated=self._read.compensated, paired=self._read.paired, varied=self._read.varied,
             scaled=self._read.scaled, chips=self.chips, functions=rows.functions, numbers=rows.numbers,

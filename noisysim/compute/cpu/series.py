@@ -16,7 +16,7 @@ from noisysim.compute.cpu.cell_kits import counted
 from noisysim.compute.cpu.cells import Cells
 from noisysim.compute.cpu.decorrelation import FEW
 from noisysim.compute.cpu.loops import series as loops
-from noisysim.compute.cpu.loops import sums
+from noisysim.compute.cpu.loops import sums, sweeps
 from noisysim.compute.cpu.loops.records import CALL
 from noisysim.compute.cpu.passes import Passes, room_for
 from noisysim.compute.cpu.row_types import SHARE
@@ -103,9 +103,10 @@ class Series:
         records = (self._passes.tables.data, self._passes.record_of(standing), plan.call.data, room)
         drawing = (*plan.drawing, np.array(lesson.sigmas, np.float32), lesson.learner_keys, lesson.number)
         judging = (sums.LOSS.address(sums.LOSSES[lesson.loss]), lesson.bounds, plan.losses)
+        stages = (sweeps.TASK.address(sweeps.sweep_task), kits[0][f"{kind}_block"])
         step = (step_address(steps.name), steps.numbers, steps.first, steps.second)
         counter = (position.write, self._cells.state.write_keys, 0.0)
-        sweeping = (tasks, layers, plan.terms, x.flat, step, kits[0][f"{kind}_block"], counter, work, kits)
+        sweeping = (tasks, layers, plan.terms, x.flat, step, stages, counter, work, kits)
         periphery = (
             position.follows, standing.ranges, standing.peaks, lesson.decorrelation, position.rotations,
             np.array(self._net.fan_in, np.int64), x.widths,

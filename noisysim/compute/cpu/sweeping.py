@@ -17,7 +17,7 @@ from noisysim.compute.cpu import ops, sharing
 from noisysim.compute.cpu.cell_kits import Kits, counted
 from noisysim.compute.cpu.loops import optimizer_steps, sums, sweeps
 from noisysim.compute.factors import Factors
-from noisysim.compute.jit import places
+from noisysim.compute.jit import ahead, places
 from noisysim.compute.layout import CELL_BLOCK
 from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Term
@@ -36,6 +36,11 @@ class Sweeps:
         self._state, self._kits = state, kits
         self._places: dict[int, Ints] = {}
         self._rooms: dict[int, int] = {}
+
+    def expected(self) -> list[ahead.Job]:
+        """What updates will call, in the order of need."""
+        task = ahead.Job(sweeps.sweep_task, sweeps.TASK.arguments)
+        return [*self._kits.expected(self.kind), task, ahead.Job(sweeps.sweep, sweeps.SWEEP)]
 
     @cached_property
     def kind(self) -> str:
@@ -87,13 +92,13 @@ class Sweeps:
         terms, _held = _terms(factors)  # the arrays at these addresses must not be freed before the sweep is over
         layers, room = self._shaped(samples)
         taken = (step_address(step.name), step.numbers, step.first, step.second)
-        counter, kind = (number, state.write_keys, clock), self.kind
+        counter, kind, task = (number, state.write_keys, clock), self.kind, sweeps.TASK.address(sweeps.sweep_task)
         counts, refused = list[tuple[int, int]](), np.zeros(state.chips, bool)
 
         def sweep(tasks: Ints) -> None:
             kits, work = self._kits.of(kind), execution.scratch("gradient", room)
-            stage = kits[0][f"{kind}_block"]
-            count = sweeps.sweep(tasks, layers, terms, x.flat, taken, stage, counter, work, kits, refused)
+            stages = task, kits[0][f"{kind}_block"]
+            count = sweeps.sweep(tasks, layers, terms, x.flat, taken, stages, counter, work, kits, refused)
             counts.append((tasks[0, 0], count))
 
         flops = 2.0 * samples * state.net.products

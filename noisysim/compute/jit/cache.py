@@ -35,7 +35,7 @@ import numpy as np
 import platformdirs
 from numba.core.serialize import dumps
 
-from noisysim.compute.jit.kinds import Compiled, Kind
+from noisysim.compute.jit.kinds import Compiled, Context, Kind
 
 SUFFIX, DRAFT = ".code", ".part"
 UNUSED = 90 * 86400.0
@@ -147,6 +147,10 @@ class Files:
         saved, data = pickle.loads(content)
         return data if saved == key else None
 
+    def holds(self, key: object) -> bool:
+        """Whether there is a file for a key, whatever is in it."""
+        return (self.place / self._name(key)).exists()
+
     def save(self, key: object, data: object) -> None:
         """Save under a key, in one step, so that no other process finds half of it."""
         content = dumps((key, data))  # type: ignore[no-untyped-call]
@@ -211,7 +215,9 @@ def _prune(at: int) -> None:
 # --- what Numba sees ------------------------------------------------------------------------------------------------
 
 
-def keep(compiled: Compiled, numbas: type, name: str) -> Any:
+def keep(
+    compiled: Compiled, numbas: type, name: str, delivered: Callable[[str, Any], bool] = lambda name, sig: False
+) -> Any:  # fmt: skip
     """Let a compiled function find its machine code again.
 
     Parameters
@@ -222,9 +228,11 @@ def keep(compiled: Compiled, numbas: type, name: str) -> Any:
         The class of Numba's caches for the decorator's target.
     name : str
         Stands for the function and for every source it depends on (`noisysim.compute.jit.sources`).
+    delivered : callable
+        Asked for a name and a signature that are not in the cache: whether they may be there by now.
     """
     if hasattr(compiled, "py_func"):  # not with NUMBA_DISABLE_JIT
-        compiled._cache = _cache_class(numbas)(compiled.py_func, name)
+        compiled._cache = _cache_class(numbas)(compiled.py_func, name, delivered)
     return compiled
 
 
@@ -240,8 +248,8 @@ def _cache_class(numbas: Kind) -> Callable[..., Any]:
             self._filename_base = name
 
     class Cache(numbas):  # type: ignore[misc]
-        def __init__(self, function: Callable[..., Any], name: str):
-            self._name, self._py_func = name, function
+        def __init__(self, function: Callable[..., Any], name: str, delivered: Callable[[str, Any], bool]):
+            self.name, self._py_func, self._delivered = name, function, delivered
             self._impl = Code(function, name)
             self._cache_path = ""
             self.enable()
@@ -249,15 +257,26 @@ def _cache_class(numbas: Kind) -> Callable[..., Any]:
         @functools.cached_property
         def _cache_file(self) -> Files | None:
             place = folder()
-            return None if place is None else Files(place, self._name)
+            return None if place is None else Files(place, self.name)
 
         def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
             """The signature and the processor; the name says what the function is."""
             return sig, codegen.magic_tuple()
 
+        def holds(self, sig: object, target_context: Context) -> bool:
+            """Whether there is a file for a signature."""
+            key = self._index_key(sig, target_context.codegen())
+            return self._cache_file is not None and self._cache_file.holds(key)
+
         def load_overload(self, sig: object, target_context: object) -> Any:
             if self._cache_file is None:
                 return None
+            loaded = self._loaded(sig, target_context)
+            if loaded is None and self._delivered(self.name, sig):
+                loaded = self._loaded(sig, target_context)
+            return loaded
+
+        def _loaded(self, sig: object, target_context: object) -> Any:
             try:
                 return super().load_overload(sig, target_context)
             except Exception:  # whatever it is that does not fit: it is compiled anew
@@ -271,7 +290,7 @@ def _cache_class(numbas: Kind) -> Callable[..., Any]:
             except OSError:
                 pass  # a full disk, a folder that is gone
             except Exception as error:
-                warnings.warn(f"{self._name}: machine code is not kept ({error!r})", stacklevel=2)
+                warnings.warn(f"{self.name}: machine code is not kept ({error!r})", stacklevel=2)
 
     return Cache
 

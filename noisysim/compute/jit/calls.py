@@ -48,6 +48,11 @@ class RowType:
         return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
 
 
+def array_of(record: Kind) -> Kind:
+    """The type of arrays of a record."""
+    return types.Array(record, 1, "C") if JIT else None
+
+
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     return function(*arguments)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from numba.core import cgutils, types
@@ -29,10 +30,12 @@ class Access(NamedTuple):
     with_own: Callable[..., Any]
 
 
-def access(fields: Sequence[str], spread: Sequence[str] = ()) -> Access:
+@functools.cache
+def access(fields: tuple[str, ...], spread: tuple[str, ...] = ()) -> Access:
     """How to read numbers with these fields; the k-th of `spread` is in row k of the own values.
 
-    A field of `spread` that is none of `fields` is not read.
+    A field of `spread` that is none of `fields` is not read. Equal fields give the same type: what hooks call is
+    compiled once for all rows.
     """
     named: Any = namedtuple("Numbers", fields)  # type: ignore[misc]
     own = [(fields.index(field), k) for k, field in enumerate(spread) if field in fields]

@@ -44,7 +44,8 @@ def run_of(cell, stop, s, kit):
         tile += 1
     width = tiles[tile, TILE_TO] - tiles[tile, TILE_FROM]
     to = tile_at(tile, n_out, tiles, stack) + i * width + j - tiles[tile, TILE_FROM]
-    return to, min(stop, i * n_in + tiles[tile, TILE_TO])
+    edge = i * n_in + tiles[tile, TILE_TO]
+    return to, edge if edge < stop else stop
 
 
 @bare()
@@ -58,7 +59,8 @@ def blocks_of(count, share):
 def go_to(b, layer, at, size, kit):
     """Let a record stand for block b of a layer of `size` weights; returns where it starts, and its weights."""
     start = b * CELL_BLOCK
-    kit.layer, kit.number, kit.first, kit.count, kit.at = layer, b, start, min(CELL_BLOCK, size - start), at
+    count = size - start if size - start < CELL_BLOCK else CELL_BLOCK
+    kit.layer, kit.number, kit.first, kit.count, kit.at = layer, b, start, count, at
     return at + start, kit.count
 
 
@@ -94,7 +96,7 @@ def list_moved(moved, where, count):
     m = 0
     for j in range(count):
         where[m] = j
-        m += int(moved[j] != 0)
+        m += np.int64(moved[j] != 0)
     return m
 
 
@@ -104,5 +106,5 @@ def list_side(moved, where, m, k, mine):
     c, bit = 0, np.int32(1 << k)
     for i in range(m):
         mine[c] = where[i]
-        c += int(moved[where[i]] & bit != 0)
+        c += np.int64(moved[where[i]] & bit != 0)
     return c

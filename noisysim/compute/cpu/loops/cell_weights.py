@@ -73,7 +73,7 @@ def refresh(kit, _, __):
                 sums[j] = ZERO
             for k in range(2 * s, 2 * s + (2 if kit.paired else 1)):
                 call(kit.add_side, (kit, k, 0))
-        done = 0
+        done = np.int64(0)  # a literal would be a type of its own
         while done < n:
             to, stop = run_of(kit.first + done, kit.first + n, s, kit)
             size = stop - kit.first - done

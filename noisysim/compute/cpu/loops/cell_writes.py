@@ -5,7 +5,10 @@ level are found, their noise is drawn, and they are written. Noise is a function
 does not matter whether it is drawn for the cells that move alone or for the whole block.
 """
 
+from typing import Any
+
 import numpy as np
+from numba.core.types import Tuple, UniTuple, boolean, float32, float64, int64, uint32
 
 from noisysim.compute.cpu.cell_types import (
     BITS,
@@ -17,6 +20,7 @@ from noisysim.compute.cpu.cell_types import (
     MOVED,
     OUT,
     OWN,
+    RECORD,
     STAGE,
     UNITS,
     WHERE,
@@ -34,16 +38,22 @@ from noisysim.compute.cpu.loops.cell_places import (
 )
 from noisysim.compute.cpu.loops.draws import FILL, stream_word, unit_normals
 from noisysim.compute.cpu.row_types import LEVEL, PROGRAM, TYPES
-from noisysim.compute.jit.compiling import bare, loop, scalar
+from noisysim.compute.jit.calls import array_of
+from noisysim.compute.jit.compiling import bare, loop, scalars
 from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, long_rows_at, words_at
 from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, WRITE_STREAM
 from noisysim.compute.rules import cells as rules
 
 program_row, level_row, call, call_block = TYPES[PROGRAM].call, TYPES[LEVEL].call, STAGE.call, BLOCK.call
 fill = FILL.call
-retargeted, goal_of, pair_moves = scalar(rules.retargeted), scalar(rules.goal_of), scalar(rules.pair_moves)
-goal_of_one, goal_of_slice = scalar(rules.goal_of_one), scalar(rules.goal_of_slice)
-verified_level = scalar(rules.verified_level)
+retargeted, goal_of, goal_of_one, goal_of_slice, pair_moves, verified_level = scalars(
+    rules.retargeted, rules.goal_of, rules.goal_of_one, rules.goal_of_slice, rules.pair_moves, rules.verified_level
+)
+WRITE: Any = (
+    float32[::1], boolean, Tuple((int64, int64, int64, UniTuple(int64, 2))), Tuple((int64, uint32[:, ::1], float64)),
+    int64, array_of(RECORD),
+)  # fmt: skip
+"""What `write_chips` is called with."""
 FEW = 4
 """Below this part of its weights the cells of a block are written as a list, and their noise drawn one by one."""
 

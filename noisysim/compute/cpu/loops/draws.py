@@ -4,7 +4,7 @@ import numpy as np
 from numba.core.types import float32, int64, uint32
 
 from noisysim.compute.jit.calls import RowType
-from noisysim.compute.jit.compiling import loop, scalar
+from noisysim.compute.jit.compiling import bare, loop, scalars
 from noisysim.compute.jit.views import part
 from noisysim.compute.noise import normal_pair as plain_pair
 from noisysim.compute.noise import philox as plain_philox
@@ -13,11 +13,12 @@ from noisysim.compute.noise import uniform as plain_uniform
 
 FILL = RowType(float32[::1], uint32[::1], int64, int64, int64, int64, uint32, uint32, uint32)
 """The type of `fill_normals_from` and `fill_uniforms_from`, where they are called by address."""
-philox, uniform, normal_pair = scalar(plain_philox), scalar(plain_uniform), scalar(plain_pair)
-stream_word = scalar(plain_word)
+FIRST = np.int64(0)
+"""The unit that draws are counted from: as a literal it would be a type of its own."""
+philox, uniform, normal_pair, stream_word = scalars(plain_philox, plain_uniform, plain_pair, plain_word)
 
 
-@loop()
+@bare()
 def fill_bits(bits, n, base, sample, number, stream, k0, k1):
     """Philox over ceil(n / 4) unit counters from `base` on: word w of the i-th goes to row w, column i."""
     q = (n + 3) // 4
@@ -31,7 +32,7 @@ def fill_bits(bits, n, base, sample, number, stream, k0, k1):
         b3[i] = r3
 
 
-@loop(fastmath={"contract"})
+@bare(fastmath={"contract"})
 def fill_pairs(b0, b1, z0, z1):
     """Box-Muller over two rows of bits."""
     for i in range(b0.size):
@@ -40,7 +41,7 @@ def fill_pairs(b0, b1, z0, z1):
         z1[i] = second
 
 
-@loop()
+@bare()
 def fill_normals_from(z, bits, n, base, sample, number, stream, k0, k1):
     """N(0, 1) draws into z[:n]; unit u is word u // q of counter base + u % q, q = ceil(n / 4)."""
     q = (n + 3) // 4
@@ -50,13 +51,7 @@ def fill_normals_from(z, bits, n, base, sample, number, stream, k0, k1):
         fill_pairs(b0, b1, part(z, first, q), part(z, first + q, q))
 
 
-@loop()
-def fill_normals(z, bits, n, sample, number, stream, k0, k1):
-    """N(0, 1) draws of units 0..n-1 into z[:n]."""
-    fill_normals_from(z, bits, n, np.int64(0), sample, number, stream, k0, k1)
-
-
-@loop()
+@bare()
 def fill_uniforms_from(u, bits, n, base, sample, number, stream, k0, k1):
     """Draws in (0, 1) into u[:n], laid out as in `fill_normals_from`."""
     fill_bits(bits, n, base, sample, number, stream, k0, k1)
@@ -64,26 +59,21 @@ def fill_uniforms_from(u, bits, n, base, sample, number, stream, k0, k1):
         u[i] = uniform(bits[i])
 
 
-@loop()
-def fill_uniforms(u, bits, n, sample, number, stream, k0, k1):
-    """Draws in (0, 1) of units 0..n-1 into u[:n], laid out as in `fill_normals`."""
-    fill_uniforms_from(u, bits, n, np.int64(0), sample, number, stream, k0, k1)
-
-
-@loop()
+@loop(_nrt=True)
 def uniforms(out, bound, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with draws between -bound and bound, laid out as in `normals`."""
     rows, n = out.shape
     padded = 4 * ((n + 3) // 4)
     u, bits = np.empty(padded, np.float32), np.empty(padded, np.uint32)
     for r in range(rows):
-        fill_uniforms(u, bits, n, first_sample + r, number, stream, k0, k1)
+        fill_uniforms_from(u, bits, n, FIRST, first_sample + r, number, stream, k0, k1)
         for j in range(n):
             out[r, j] = bound * (np.float32(2.0) * u[j] - np.float32(1.0))
-    u[:] = np.float32(0.0)  # who is given this memory next must not find draws in it
+    for j in range(padded):  # who is given this memory next must not find draws in it
+        u[j] = np.float32(0.0)
 
 
-@loop()
+@loop(_nrt=True)
 def drops(out, rate, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with 0 for a share of the entries and 1 / (1 - rate) for the others."""
     rows, n = out.shape
@@ -91,35 +81,36 @@ def drops(out, rate, first_sample, number, stream, k0, k1):
     u, bits = np.empty(padded, np.float32), np.empty(padded, np.uint32)
     kept = np.float32(1.0) / (np.float32(1.0) - rate)
     for r in range(rows):
-        fill_uniforms(u, bits, n, first_sample + r, number, stream, k0, k1)
+        fill_uniforms_from(u, bits, n, FIRST, first_sample + r, number, stream, k0, k1)
         for j in range(n):
             out[r, j] = kept if u[j] >= rate else np.float32(0.0)
 
 
-@loop()
+@loop(_nrt=True)
 def normals(out, sigma, first_sample, number, stream, k0, k1):
     """Fill a (rows, n) array with N(0, sigma^2); row r is the draws of sample first_sample + r."""
     rows, n = out.shape
     padded = 4 * ((n + 3) // 4)
     z, bits = np.empty(padded, np.float32), np.empty(padded, np.uint32)
     for r in range(rows):
-        fill_normals(z, bits, n, first_sample + r, number, stream, k0, k1)
+        fill_normals_from(z, bits, n, FIRST, first_sample + r, number, stream, k0, k1)
         for j in range(n):
             out[r, j] = sigma * z[j]
-    z[:] = np.float32(0.0)
+    for j in range(padded):
+        z[j] = np.float32(0.0)
 
 
-@loop(fastmath={"contract"})
+@bare(fastmath={"contract"})
 def unit_normals(units, m, n, sample, number, stream, k0, k1, bits, z):
-    """The draws that `fill_normals` gives those m units of n that are listed, into z[:m]; `bits` has room for 2 m."""
+    """What `fill_normals_from` gives those m units of n that are listed, into z[:m]; `bits` has room for 2 m."""
     q = np.uint32((n + 3) // 4)
     sample, number = np.uint32(sample), np.uint32(number)
-    b0, b1 = bits[:m], bits[m : 2 * m]
+    b0, b1 = part(bits, 0, m), part(bits, m, m)
     for i in range(m):  # without divisions, which do not vectorise
         u = np.uint32(units[i])
         half = np.uint32(u >= q + q)
         u -= half * (q + q)
-        r0, r1, r2, r3 = philox(u - q if u >= q else u, sample, number, stream, k0, k1)
+        r0, r1, r2, r3 = philox(np.uint32(u - q if u >= q else u), sample, number, stream, k0, k1)
         b0[i] = r2 if half else r0
         b1[i] = r3 if half else r1
     for i in range(m):

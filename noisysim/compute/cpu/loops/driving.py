@@ -3,9 +3,10 @@
 import numpy as np
 
 from noisysim.compute.cpu.loops import steps
-from noisysim.compute.cpu.loops.rows import copy, largest, multiply, place
+from noisysim.compute.cpu.loops.records import MULTIPLY, PART_TYPES
+from noisysim.compute.cpu.loops.rows import copy, largest, place
 from noisysim.compute.cpu.row_types import DAC, TYPES
-from noisysim.compute.jit.compiling import bare, inner
+from noisysim.compute.jit.compiling import bare
 from noisysim.compute.jit.places import float_rows_at, floats_at, longs_at
 from noisysim.compute.jit.views import function_at, part, view
 from noisysim.compute.layout import (  # fmt: skip
@@ -42,7 +43,7 @@ from noisysim.compute.layout import (  # fmt: skip
 )
 from noisysim.compute.rules.ranges import LEAST
 
-call_step, dac_row = steps.TYPE.call, TYPES[DAC].call
+call_step, dac_row, call_multiply = steps.TYPE.call, TYPES[DAC].call, PART_TYPES[MULTIPLY].call
 
 
 @bare()
@@ -68,7 +69,7 @@ def drive_rows(source, inputs, own, chips):
             inputs[r, j] = np.float32(1.0)
 
 
-@inner()
+@bare(_nrt=True)
 def driven_in(layer, p, span, net, call, room):
     """What pass p drives a layer with, (rows, n_in): kept for the observation, or in this thread's work array.
 
@@ -89,7 +90,7 @@ def driven_in(layer, p, span, net, call, room):
     return view(call.inputs, at + start * n_line, n_line, stop - start)
 
 
-@inner()
+@bare(_nrt=True)
 def value_of(number, p, span, net, call, room):
     """A value of the plan in pass p, (samples, values): the input, a layer's lines, or what a step wrote."""
     value = longs_at(net.values, number * VALUE, VALUE)
@@ -137,19 +138,19 @@ def drive_layer(layer, span, stack, net, chips, call, room):
         driven = driven_in(layer, p, span, net, call, room)
         if p > 0 and layer <= longs_at(call.fork, p, 1)[0]:
             if room.spare == 0:  # kept pass by pass, else it is the same array
-                copy(driven_in(layer, 0, span, net, call, room), driven)
+                copy(driven_in(layer, np.int64(0), span, net, call, room), driven)
             continue
         for k in range(group[FIRST_STEP], group[LAST_STEP]):
             take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
         value = value_of(group[SOURCE], p, span, net, call, room)
-        n = value.size // max(rows, 1)
+        n = value.size // rows if rows > 0 else 0
         source = view(value, 0, n, rows)
         if chips.rotated:
             rotation = view(chips.rotations, place(row[ROTATION_AT], n * n, stack), n, n)
             if not has_dac and n == driven.shape[1]:
-                multiply(source, rotation, driven, room.turned)
+                call_multiply(function_at(net.parts, MULTIPLY), (source, rotation, driven, room.turned))
                 continue
             turned = view(room.rotated, 0, n, rows)
-            multiply(source, rotation, turned, room.turned)
+            call_multiply(function_at(net.parts, MULTIPLY), (source, rotation, turned, room.turned))
             source = turned
         drive_rows(source, driven, own, chips)

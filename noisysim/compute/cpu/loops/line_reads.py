@@ -4,10 +4,10 @@ import numpy as np
 
 from noisysim.compute.cpu.loops.draws import FILL, stream_word
 from noisysim.compute.cpu.loops.driving import driven_in
-from noisysim.compute.cpu.loops.records import NORMALS, PART_TYPES, READ_BY_CELL, READ_ROWS, UNIFORMS
-from noisysim.compute.cpu.loops.rows import add, copy, largest, multiply, place
+from noisysim.compute.cpu.loops.records import MULTIPLY, NORMALS, PART_TYPES, READ_BY_CELL, READ_ROWS, UNIFORMS
+from noisysim.compute.cpu.loops.rows import add, copy, largest, place
 from noisysim.compute.cpu.row_types import CELL, CURRENT, HOOK_ROWS, READ, TYPES
-from noisysim.compute.jit.compiling import bare, inner
+from noisysim.compute.jit.compiling import bare
 from noisysim.compute.jit.places import float_rows_at, floats_at, longs_at, words_at
 from noisysim.compute.jit.views import function_at, part, view
 from noisysim.compute.layout import (  # fmt: skip
@@ -35,11 +35,12 @@ from noisysim.compute.rules.ranges import LEAST
 
 current_row, read_row = TYPES[CURRENT].call, TYPES[READ].call
 call_read_rows, call_read_by_cell = PART_TYPES[READ_ROWS].call, PART_TYPES[READ_BY_CELL].call
+call_multiply = PART_TYPES[MULTIPLY].call
 fill = FILL.call
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
-@inner()
+@bare(_nrt=True)
 def cell_inputs(inputs, start, stop, chips, room):
     """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve."""
     current = function_at(chips.functions, CURRENT)
@@ -60,13 +61,13 @@ def cell_inputs(inputs, start, stop, chips, room):
 
 
 @bare()
-def tile_energy(x, variance, energy, room):
+def tile_energy(x, variance, energy, net, room):
     """The variance that the cells of one tile add to its lines, from what drives them."""
     square = view(room.part, 0, x.shape[1], x.shape[0])
     for r in range(x.shape[0]):
         for j in range(x.shape[1]):
             square[r, j] = x[r, j] * x[r, j]
-    multiply(square, variance, energy, room.turned)
+    call_multiply(function_at(net.parts, MULTIPLY), (square, variance, energy, room.turned))
 
 
 @bare(fastmath={"contract"})
@@ -132,12 +133,13 @@ def read_rows(product, energy, extra, accumulate, counter, where, units, columns
             e = energy[r] if chips.varied else part(z, 0, 0)
             read_row(read, (source, e, z, u, units, call.convert, own, value, numbers))
             source = value
-        top = max(top, largest(source))
+        most = largest(source)
+        top = most if most > top else top
         put_line(source, gain, scales, accumulate, out[r])
     return top
 
 
-@inner()
+@bare(_nrt=True)
 def perturbation_of(layer, k, p, span, stack, net, call, room):
     """What pass p adds to a layer's lines, (samples, lines), or an empty array.
 
@@ -152,7 +154,8 @@ def perturbation_of(layer, k, p, span, stack, net, call, room):
         n_out, n_line = row[N_OUT], row[N_IN]
         driven = driven_in(layer, p, span, net, call, room)
         beside = view(call.perturbations, extra + stack[0] * n_out * n_line, n_line, n_out)
-        multiply(driven, beside, view(call.perturbations, at + span[0] * lines, n_out, driven.shape[0]), room.turned)
+        made = view(call.perturbations, at + span[0] * lines, n_out, driven.shape[0])
+        call_multiply(function_at(net.parts, MULTIPLY), (driven, beside, made, room.turned))
     return view(call.perturbations, at, lines, call.samples)
 
 
@@ -204,15 +207,15 @@ def read_tile(layer, k, span, stack, net, chips, call, room):
                 reading = (counter, x, start, first, p, stack, net, chips, call, room, flat)
                 call_read_by_cell(function_at(net.parts, READ_BY_CELL), reading)
             else:
-                multiply(x, array, flat, room.turned)
+                call_multiply(function_at(net.parts, MULTIPLY), (x, array, flat, room.turned))
             if chips.varied:
-                tile_energy(x, variance, view(energy, 0, n_out, rows), room)
+                tile_energy(x, variance, view(energy, 0, n_out, rows), net, room)
         extra = perturbation_of(layer, k, p, span, stack, net, call, room)
         at_line = nothing if call.digital else extra
         reading = (
             product, energy, at_line, k > 0, counter, first, n_out, columns, gain, net, chips, call, room, read,
         )  # fmt: skip
         top = call_read_rows(function_at(net.parts, READ_ROWS), reading)
-        peaks[0] = max(peaks[0], top)
+        peaks[0] = top if top > peaks[0] else peaks[0]
         if call.digital and extra.size > 0 and k == row[TILES] - 1:
             add(view(extra, first * lines, lines, last - first), read)

@@ -1,6 +1,9 @@
 """Passes through a plan, and converters that follow what they read."""
 
-from noisysim.compute.cpu.loops.records import DRIVE_LAYER, PART_TYPES, READ_TILE
+from numba.core.types import UniTuple, float32, int64
+
+from noisysim.compute.cpu.loops.records import CALL, CHIPS, DRIVE_LAYER, NET, PART_TYPES, READ_TILE, ROOM
+from noisysim.compute.jit.calls import array_of
 from noisysim.compute.jit.compiling import loop, scalar
 from noisysim.compute.jit.places import longs_at
 from noisysim.compute.jit.views import function_at
@@ -9,6 +12,9 @@ from noisysim.compute.rules import ranges as rules
 
 drive_layer, read_tile = PART_TYPES[DRIVE_LAYER].call, PART_TYPES[READ_TILE].call
 followed = scalar(rules.followed)
+FORWARD = (*[UniTuple(int64, 2)] * 3, *(array_of(record.compiled) for record in (NET, CHIPS, CALL, ROOM)))
+FOLLOW = (float32[:, ::1], float32[:, ::1])
+"""What `forward` and `follow_peaks` are called with."""
 
 
 @loop()

@@ -85,8 +85,8 @@ ROOM = RecordType(
 """Work arrays of one thread, for one block of samples."""
 
 # Parts of a pass. A function that is called by name is compiled once more in each that calls it.
-DRIVE_LAYER, READ_TILE, READ_ROWS, READ_BY_CELL, NORMALS, UNIFORMS = range(6)
-PARTS = 6
+DRIVE_LAYER, READ_TILE, READ_ROWS, READ_BY_CELL, MULTIPLY, NORMALS, UNIFORMS = range(7)
+PARTS = 7
 _RECORDS = (NET.compiled, CHIPS.compiled, CALL.compiled, ROOM.compiled)
 _PAIR, _LINES = UniTuple(int64, 2), float32[:, ::1]
 COUNTER = Tuple((int64, int64, int64, int64, uint32, uint32))
@@ -96,6 +96,7 @@ PART_TYPES = (
     RowType(int64, int64, _PAIR, _PAIR, *_RECORDS),
     RowType(_LINES, _LINES, _LINES, boolean, COUNTER, int64, int64, int64, float32, *_RECORDS, _LINES, returns=float32),
     RowType(COUNTER, _LINES, int64, int64, int64, _PAIR, *_RECORDS, _LINES),
+    RowType(_LINES, _LINES, _LINES, int64),
     draws.FILL,
     draws.FILL,
 )

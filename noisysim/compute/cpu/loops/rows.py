@@ -16,7 +16,8 @@ def largest(row):
     """max |v| of a float32 row; compared as integers, which vectorises and lets NaN win."""
     top = np.int32(0)
     for j in range(row.size):
-        top = max(top, np.int32(np.float32(row[j]).view(np.int32) & np.int32(0x7FFFFFFF)))
+        bits = np.int32(np.float32(row[j]).view(np.int32) & np.int32(0x7FFFFFFF))
+        top = bits if bits > top else top
     return np.int32(top).view(np.float32)
 
 

@@ -5,7 +5,7 @@ Every part is the loop that an update made from Python calls too, so both give t
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.draws import normals, stream_word
+from noisysim.compute.cpu.loops.draws import FIRST, normals, stream_word
 from noisysim.compute.cpu.loops.passes import follow_peaks, forward
 from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.cpu.loops.sums import LOSS, decorrelate_few, squared_distances
@@ -30,7 +30,7 @@ def perturb(perturbations, sets, lines, batch, sigmas, keys, number):
             word = stream_word(OWN_STREAM, layer, k)
             for m in range(sigmas.size):
                 rows = view(perturbations, at, lines[layer], batch)
-                normals(rows, sigmas[m], 0, number, word, keys[m, 0], keys[m, 1])
+                normals(rows, sigmas[m], FIRST, number, word, keys[m, 0], keys[m, 1])
                 at += batch * lines[layer]
 
 
@@ -105,7 +105,7 @@ def learn(count, records, data, drawing, judging, rule, sweeping, periphery, mad
         Address of its share, kind of size, units, divisor; room for changes and sizes, (rows, samples) float64.
     sweeping : tuple
         What `sweep` takes: tasks, layers, terms, inputs; address, numbers (updates, n) and moments of the optimizer;
-        the stage; number of the first write, keys and time; work, kits.
+        the stages; number of the first write, keys and time; work, kits.
     periphery : tuple
         Whether converters follow; their ranges and peaks; the decorrelation's rate (0: none), matrices, their sizes and
         those of inputs.
@@ -116,7 +116,7 @@ def learn(count, records, data, drawing, judging, rule, sweeping, periphery, mad
     targets, lines = data
     perturbations, sets, sigmas, learner_keys, number = drawing
     loss, bounds, losses = judging
-    tasks, layers, terms, inputs, step, stage, counter, work, kits = sweeping
+    tasks, layers, terms, inputs, step, stages, counter, work, kits = sweeping
     address, numbers, first, second = step
     write, keys, clock = counter
     follows, ranges, peaks, rate, rotations, squares, columns = periphery
@@ -136,7 +136,7 @@ def learn(count, records, data, drawing, judging, rule, sweeping, periphery, mad
             first_losses[u, b] = losses[0, b]
         estimate(call, losses, perturbations, lines, rule, terms[0])
         taken, at = (address, numbers[u], first, second), (write + u, keys, clock)
-        total += sweep(tasks, layers, terms, inputs, taken, stage, at, work, kits, refused)
+        total += sweep(tasks, layers, terms, inputs, taken, stages, at, work, kits, refused)
         if follows:
             follow_peaks(ranges, peaks)
         for m in range(chips):

@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 from numba.core.types import float32, float64
 
+from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.jit.calls import RowType
 from noisysim.compute.jit.compiling import loop
+from noisysim.compute.jit.views import part
 
 
 @loop()
 def all_finite(values):
-    """Whether no float32 value is NaN or infinite; compared as integers, which vectorises."""
-    top = np.int32(0)
-    for i in range(values.size):
-        top = max(top, np.int32(np.float32(values[i]).view(np.int32) & np.int32(0x7FFFFFFF)))
-    return top < np.int32(0x7F800000)
+    """Whether no float32 value is NaN or infinite."""
+    return largest(values) < np.inf
 
 
 @loop(fastmath={"contract"})
@@ -46,7 +45,7 @@ def pack(packed, factors, activities, baseline, share, first, fresh):
                 row[i] += factor * source[i]
 
 
-@loop(fastmath={"contract"})
+@loop(fastmath={"contract"}, _nrt=True)
 def outer_packed(packed, inputs, out):
     """out = packed^T inputs; a few samples as sums of rank-one terms."""
     if packed.shape[0] > 4:
@@ -60,7 +59,7 @@ def outer_packed(packed, inputs, out):
                 out[i, j] += packed[b, i] * inputs[b, j]
 
 
-@loop()
+@loop(_nrt=True)
 def outer_layers(factors, activities, baseline, inputs, out, n_ins, n_outs, positions, batch, chips, first, last):
     """The mean outer product of every layer for one term, of the chips first..last; factors are (1 or layers, samples).
 
@@ -114,7 +113,7 @@ def squared_distances(activities, baseline, widths, first, last, out):
         at += batch * width
 
 
-@loop()
+@loop(_nrt=True)
 def moments(values, chips):
     """Mean and variance of each column of (rows, units) over each chip's rows, (2, chips units) float64."""
     rows, units = values.shape[0] // chips, values.shape[1]
@@ -133,7 +132,7 @@ def moments(values, chips):
     return out
 
 
-@loop(fastmath={"contract"})
+@loop(fastmath={"contract"}, _nrt=True)
 def few_columns(rotation, x, share, first, last):
     """R -= share (sum_b x_b x_b^T - diag(x_b^2)) R for the columns first..last, by rank-one updates: for a few rows x.
 
@@ -197,10 +196,10 @@ def decorrelate_few(rotations, inputs, units, columns, batch, rate, chips, first
 
 
 @loop(fastmath={"contract"})
-def subtract(rotation, step, factor, squares):
-    """R -= factor (step - diag(squares) R), for some columns; `squares` may be empty."""
+def subtract(rotation, step, factor, squares, first):
+    """R -= factor (step - diag(squares) R), for the columns from `first` on; `squares` may be empty."""
     for i in range(rotation.shape[0]):
-        row, change = rotation[i], step[i]
+        row, change = part(rotation[i], first, step.shape[1]), step[i]
         keep = np.float32(1.0) + factor * squares[i] if squares.size > 0 else np.float32(1.0)
         for j in range(row.size):
             row[j] = keep * row[j] - factor * change[j]
@@ -211,7 +210,7 @@ def count_passed(activities, baseline, counts):
     """counts += how many of each chip's values, (chips, values), differ between two passes."""
     for m in range(counts.size):
         for i in range(activities.shape[1]):
-            counts[m] += int(activities[m, i] != baseline[m, i])
+            counts[m] += np.int64(activities[m, i] != baseline[m, i])
 
 
 @loop()
@@ -219,7 +218,8 @@ def log_total(row):
     """log sum_k exp(y_k) of one sample's outputs."""
     top = np.float64(row[0])
     for k in range(1, row.size):
-        top = max(top, np.float64(row[k]))
+        value = np.float64(row[k])
+        top = value if value > top else top
     total = 0.0
     for k in range(row.size):
         total += np.exp(row[k] - top)
@@ -237,7 +237,7 @@ def cross_entropy(output, targets, loss):
         loss[b] = value
 
 
-@loop()
+@loop(_nrt=True)
 def cross_entropy_error(output, targets):
     """softmax(y) - t, float32."""
     error = np.empty(output.shape, np.float32)

@@ -1,12 +1,16 @@
 """Updates as factors: blocks of a gradient are formed, stepped along and written while they are in the cache."""
 
-import numpy as np
+from typing import Any
 
-from noisysim.compute.cpu.cell_types import BLOCK
+import numpy as np
+from numba.core.types import Tuple, UniTuple, boolean, float32, float64, int64, uint32
+
+from noisysim.compute.cpu.cell_types import BLOCK, RECORD
 from noisysim.compute.cpu.loops import optimizer_steps
 from noisysim.compute.cpu.loops.cell_places import cells_at, go_to
 from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.cpu.loops.sums import pack
+from noisysim.compute.jit.calls import RowType, array_of
 from noisysim.compute.jit.compiling import bare, loop
 from noisysim.compute.jit.places import long_rows_at
 from noisysim.compute.jit.products import add_product
@@ -17,8 +21,20 @@ call_block, call_step = BLOCK.call, optimizer_steps.TYPE.call
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 FEW = 4
 """Up to this many rows an outer product is summed term by term."""
+REFUSED = -1
+"""What a task returns whose change is not finite."""
 # Columns of `layers`: where a layer's lines and inputs start, of all chips, and how many rows each chip has.
 LINES_AT, INPUTS_AT, ROWS = range(3)
+_TERMS: Any = Tuple((float64[:, :, ::1], int64[::1], int64[::1], boolean[::1], float64))
+_STEP: Any = Tuple((int64, float32[::1], float32[::1], float32[::1]))
+_COUNTER: Any = Tuple((int64, uint32[:, ::1], float64))
+TASK = RowType(
+    int64[::1], int64[:, ::1], _TERMS, float32[::1], _STEP, int64, _COUNTER, float32[::1], RECORD, returns=int64
+)
+"""The type of `sweep_task`."""
+SWEEP = (int64[:, ::1], *TASK.arguments[1:5], UniTuple(int64, 2), *TASK.arguments[6:8], array_of(RECORD), boolean[::1])
+"""What `sweep` is called with."""
+call_task = TASK.call
 
 
 @bare(fastmath={"contract"})
@@ -51,8 +67,36 @@ def form_rows(terms, layer, chip, n_out, first, at, samples, signals):
         pack(signals, shares, source, rest, share, first, k == 0)
 
 
+@bare()
+def sweep_task(task, layers, terms, inputs, step, stage, counter, work, kit):
+    """One task of `sweep`; returns what its writes count, or `REFUSED`."""
+    table, keys = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns), counter[1]
+    address, numbers, moment1, moment2 = step
+    chip, layer, first, last = task[0], task[1], task[2], task[3]
+    kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
+    n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, ROWS]
+    at, size = cells_at(layer, table, (chip, keys.shape[0])), n_in * n_out
+    a, b = first * CELL_BLOCK, last * CELL_BLOCK if last * CELL_BLOCK < size else size
+    unit, end = a // n_in, (b + n_in - 1) // n_in
+    signals, samples = view(work, 0, end - unit, rows), terms[0].shape[2] // keys.shape[0]
+    form_rows(terms, layer, chip, n_out, unit, layers[layer, LINES_AT] + chip * rows * n_out, samples, signals)
+    x, room = view(inputs, layers[layer, INPUTS_AT] + chip * rows * n_in, n_in, rows), signals.size
+    outer_rows(signals, x, view(work, room, n_in, end - unit))
+    change = part(work, room + a - unit * n_in, b - a)
+    m1 = part(moment1, at + a if moment1.size > 0 else 0, b - a if moment1.size > 0 else 0)
+    m2 = part(moment2, at + a if moment2.size > 0 else 0, b - a if moment2.size > 0 else 0)
+    call_step(address, (change, m1, m2, numbers))
+    if not largest(change) < np.inf:
+        return REFUSED
+    total = np.int64(0)
+    for block in range(first, last):
+        place, n = go_to(block, layer, at, size, kit)
+        total += call_block(stage, (kit, part(change, place - at - a, n), False))
+    return total
+
+
 @loop()
-def sweep(tasks, layers, terms, inputs, step, stage, counter, work, kits, refused):
+def sweep(tasks, layers, terms, inputs, step, stages, counter, work, kits, refused):
     """Descend a gradient: form its blocks, take an optimizer's step, and write cells; returns what the writes count.
 
     Parameters
@@ -68,8 +112,8 @@ def sweep(tasks, layers, terms, inputs, step, stage, counter, work, kits, refuse
         What drove each layer, likewise.
     step : tuple
         Address of the optimizer's step, its numbers, and two moments, flat like the weights.
-    stage : int64
-        Address of what writes a block.
+    stages : (int64, int64)
+        Addresses of `sweep_task`, and of what writes a block.
     counter : tuple
         Number of the write, the chips' keys, and their time.
     work : flat float32
@@ -79,30 +123,12 @@ def sweep(tasks, layers, terms, inputs, step, stage, counter, work, kits, refuse
         Set for a chip whose change is not finite: the task that finds it writes nothing.
     """
     kit, total = kits[0], 0
-    table = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns)
-    address, numbers, moment1, moment2 = step
-    kit.write, keys, kit.clock = counter
-    kit.chips = keys.shape[0]
-    samples = terms[0].shape[2] // keys.shape[0]
+    kit.write, kit.clock = counter[0], counter[2]
+    kit.chips = counter[1].shape[0]
     for t in range(tasks.shape[0]):
-        chip, layer, first, last = tasks[t, 0], tasks[t, 1], tasks[t, 2], tasks[t, 3]
-        kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
-        n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, ROWS]
-        at, size = cells_at(layer, table, (chip, keys.shape[0])), n_in * n_out
-        a, b = first * CELL_BLOCK, min(last * CELL_BLOCK, size)
-        unit, end = a // n_in, (b + n_in - 1) // n_in
-        signals = view(work, 0, end - unit, rows)
-        form_rows(terms, layer, chip, n_out, unit, layers[layer, LINES_AT] + chip * rows * n_out, samples, signals)
-        x, room = view(inputs, layers[layer, INPUTS_AT] + chip * rows * n_in, n_in, rows), signals.size
-        outer_rows(signals, x, view(work, room, n_in, end - unit))
-        change = part(work, room + a - unit * n_in, b - a)
-        m1 = part(moment1, at + a if moment1.size > 0 else 0, b - a if moment1.size > 0 else 0)
-        m2 = part(moment2, at + a if moment2.size > 0 else 0, b - a if moment2.size > 0 else 0)
-        call_step(address, (change, m1, m2, numbers))
-        if not largest(change) < np.inf:
-            refused[chip] = True
-            continue
-        for block in range(first, last):
-            place, n = go_to(block, layer, at, size, kit)
-            total += call_block(stage, (kit, part(change, place - at - a, n), False))
+        count = call_task(stages[0], (tasks[t], layers, terms, inputs, step, stages[1], counter, work, kit))
+        if count == REFUSED:
+            refused[tasks[t, 0]] = True
+        else:
+            total += count
     return total

@@ -34,7 +34,7 @@ def bit_lines(g, resistance, out):
             out[i, j] = voltage
 
 
-@loop()
+@loop(_nrt=True)
 def word_lines(g, resistance, out):
     """Multiply `out` by the voltage along each word line driven at 1 V, where each cell draws the current ``g * out``.
 
