@@ -190,14 +190,15 @@ def test_jobs_that_cannot_be_told_are_no_error(jobs):
     assert list(jobs.waiting) == [1]
 
 
-TYPES = (*steps.TYPE.arguments, *steps.TYPE.arguments)
-"""For which nothing is ever compiled."""
+TYPES = steps.TYPE.arguments
+NEVER = TYPES + TYPES
+"""Types for which no other test compiles anything."""
 
 
 @jit
 def test_jobs_are_told_apart_and_packed_for_another_process(jobs, monkeypatch):
     monkeypatch.setenv(ahead.SWITCH, "1")
-    expected = [ahead.Job(steps.perturb, TYPES), ahead.Job(steps.drop, TYPES), ahead.Job(steps.drop, TYPES[1:])]
+    expected = [ahead.Job(steps.perturb, NEVER), ahead.Job(steps.drop, NEVER), ahead.Job(steps.drop, NEVER[1:])]
     chip = Expecting(expected)
     ahead.expect(chip.expected, 2)
     jobs.start()
@@ -205,7 +206,7 @@ def test_jobs_are_told_apart_and_packed_for_another_process(jobs, monkeypatch):
     assert not any(job.found for job in expected)
     (make, arguments), types = pickle.loads(expected[0].packed()[4:])
     assert make(*arguments) is steps.perturb
-    assert types == TYPES
+    assert types == NEVER
 
 
 class Unknown:
