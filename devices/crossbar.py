@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
+from noisysim.devices.field_groups import Array, Clock, Controller, Converters, Faults, check_span, device_fields
 from noisysim.devices.physics.ageing import arrhenius, metallic, power_law, relax
 from noisysim.devices.physics.converters import adc, current, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal
@@ -24,7 +24,7 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 @device_fields
-class Crossbar(Converters, Array, Faults, Clock):
+class Crossbar(Converters, Array, Faults, Clock, Controller):
     """A generic 8-bit crossbar with one per cent of intrinsic line noise.
 
     Read noise is Gaussian and independent for each cell and read, so its sum over a line is exactly Gaussian with

@@ -24,7 +24,17 @@ import numpy.typing as npt
 
 from noisysim.common.fields import Field
 from noisysim.common.types import Doubles, Floats, Ints
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, check_span, device_fields
+from noisysim.devices.field_groups import (
+    Array,
+    Clock,
+    Controller,
+    Converters,
+    Faults,
+    Pulses,
+    ReadNoise,
+    check_span,
+    device_fields,
+)
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import clipped_normal, each
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
@@ -40,7 +50,7 @@ ROUGHEST = 0.1
 
 
 @device_fields
-class Measured(Converters, Array, Faults, Clock, Pulses, ReadNoise):
+class Measured(Converters, Array, Faults, Clock, Controller, Pulses, ReadNoise):
     """Any measured device: pulses move a cell along the two curves of a table, with noise from pulse to pulse."""
 
     cells_per_weight = 1

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, device_fields
+from noisysim.devices.field_groups import Array, Clock, Controller, Converters, Faults, device_fields
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.ageing import joshi_exponent, power_law
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
@@ -25,7 +25,7 @@ MEASURED = np.float32(25.0)
 
 
 @device_fields
-class Pcm(Converters, Array, Faults, Clock):
+class Pcm(Converters, Array, Faults, Clock, Controller):
     """Phase-change memory (Joshi et al. 2020): programming error, 1/f noise that grows with age, drift."""
 
     read_time = 250e-9

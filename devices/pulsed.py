@@ -13,6 +13,7 @@ from noisysim.common.fields import Field, Spread
 from noisysim.devices.field_groups import (
     Array,
     Clock,
+    Controller,
     Converters,
     Faults,
     Pulses,
@@ -32,7 +33,7 @@ from noisysim.devices.physics.writes import within_bounds_law as program_law  # 
 
 
 @device_fields
-class Pulsed(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
+class Pulsed(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise):
     """Written by pulses of constant step, with soft bounds, or between; capacitive cells leak."""
 
     cells_per_weight = 1

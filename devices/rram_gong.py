@@ -7,7 +7,17 @@ g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nomin
 from typing import Annotated
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, ReadNoise, Steps, device_fields
+from noisysim.devices.field_groups import (
+    Array,
+    Clock,
+    Controller,
+    Converters,
+    Faults,
+    Pulses,
+    ReadNoise,
+    Steps,
+    device_fields,
+)
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
@@ -18,7 +28,7 @@ from noisysim.devices.physics.writes import within_bounds_law as program_law  # 
 
 
 @device_fields
-class RramGong(Converters, Array, Faults, Clock, Pulses, Steps, ReadNoise):
+class RramGong(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise):
     """RRAM written by pulses of exponential step (Gong et al. 2018)."""
 
     cells_per_weight = 1

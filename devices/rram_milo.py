@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy.typing as npt
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, ReadNoise, device_fields
+from noisysim.devices.field_groups import Array, Clock, Controller, Converters, Faults, ReadNoise, device_fields
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
@@ -15,7 +15,7 @@ from noisysim.devices.physics.writes import erroneous, erroneous_law, milo_error
 
 
 @device_fields
-class RramMilo(Converters, Array, Faults, Clock, ReadNoise):
+class RramMilo(Converters, Array, Faults, Clock, Controller, ReadNoise):
     """RRAM written and verified (Milo et al. 2021): an error that falls with the conductance."""
 
     g_min: Annotated[float, Field("µS", 50, 225, "lowest conductance of a cell: no less was measured")] = 50.0

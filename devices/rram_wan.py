@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy.typing as npt
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, ReadNoise, device_fields
+from noisysim.devices.field_groups import Array, Clock, Controller, Converters, Faults, ReadNoise, device_fields
 from noisysim.devices.field_groups import check_span as check  # noqa: F401
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
@@ -15,7 +15,7 @@ from noisysim.devices.physics.writes import erroneous, erroneous_law, wan_error
 
 
 @device_fields
-class RramWan(Converters, Array, Faults, Clock, ReadNoise):
+class RramWan(Converters, Array, Faults, Clock, Controller, ReadNoise):
     """RRAM written and verified (Wan et al. 2022): an error that is a cubic of the conductance."""
 
     g_min: Annotated[float, Field("µS", 0, 39.26, "lowest conductance of a cell")] = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, check_span, device_fields
+from noisysim.devices.field_groups import Array, Clock, Controller, Converters, Faults, check_span, device_fields
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.laws import each
 from noisysim.devices.physics.reads import saturating
@@ -24,7 +24,7 @@ NANO = np.float32(1e3)  # nA of 1 µS at 1 V
 
 
 @device_fields
-class Sonos(Converters, Array, Faults, Clock):
+class Sonos(Converters, Array, Faults, Clock, Controller):
     """SONOS flash (Agrawal et al. 2022): errors of writes and reads that saturate with the current."""
 
     g_min: Annotated[float, Field("µS", 0, 1e6, "lowest current of a cell over read_voltage")] = 0.0

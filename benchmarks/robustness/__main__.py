@@ -3,7 +3,8 @@
 ``python -m benchmarks.robustness protocol`` measures every built-in rule on every axis and device;
 ``python -m benchmarks.robustness enter --learner my_rule.py`` or ``--device my_chip.py`` measures one of yours by the
 same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness checks`` examines the causes of
-two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device.
+two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device;
+``python -m benchmarks.robustness controllers`` shows what write controllers hide from a rule that adds up its updates.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.robustness import cards, checks, figures, measure, presets, protocol
+from benchmarks.robustness import cards, checks, controllers, figures, measure, presets, protocol
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -39,9 +40,11 @@ def main(words: Sequence[str] | None = None) -> None:
         one.add_argument("--save", action="store_true", help="keep what comes out in benchmarks/robustness/results")
     of_presets = parts.add_parser("presets", help="the best rate of a few rules on every device preset")
     presets.options(of_presets)
+    of_controllers = parts.add_parser("controllers", help="what write controllers hide, and what they cost")
+    controllers.options(of_controllers)
     asked = parser.parse_args(words)
-    if asked.part == "presets":
-        presets.main(asked, RESULTS)
+    if asked.part in ("presets", "controllers"):
+        (presets if asked.part == "presets" else controllers).main(asked, RESULTS)
         return
     if asked.part == "enter" and not (asked.learner or asked.device):
         parser.error("enter what? give --learner or --device")

@@ -35,6 +35,7 @@ PRESETS = (
 LEARNERS = ("danp", "dnp", "inp", "bp")
 RATES = {"adam": (3e-4, 1e-3, 3e-3, 1e-2), "sgd": (3e-3, 1e-2, 3e-2, 1e-1)}
 SHORT_SEED = 100
+COUNTS = ("updates", "passes", "cells_programmed", "pulses", "cells_read", "controller_bytes")
 LEARNS = 0.2
 """Below this mean test accuracy, twice chance, a learner is said not to learn."""
 
@@ -110,7 +111,7 @@ class Runs:
         return {
             "status": result.status,
             **{name: result.history[name].round(4).tolist() for name in ("train_loss", "test_accuracy")},
-            **{name: result.cost[name] for name in ("updates", "passes", "cells_programmed", "pulses")},
+            **{name: result.cost[name] for name in COUNTS},
             "cells": result.cost["cells_written_at_start"],
             "warnings": result.warnings,
             "seconds": round(result.elapsed, 1),
@@ -119,8 +120,8 @@ class Runs:
 
 
 def fields_crc(preset: str) -> str:
-    """CRC-32 of a preset's fields that are not 0: one that was given other numbers is another preset."""
-    set_to = {name: value for name, value in devices.describe(devices.get(preset)).items() if value}
+    """CRC-32 of a preset's fields that are set: one that was given other numbers is another preset."""
+    set_to = {name: value for name, value in devices.describe(devices.get(preset)).items() if value and value != "auto"}
     return f"{zlib.crc32(json.dumps(set_to).encode()):08x}"
 
 

@@ -107,7 +107,7 @@ def _fewer(**levels: tuple[float, ...]) -> dict[str, Axis]:
     return {name: AXES[name]._replace(levels=kept) for name, kept in levels.items()}
 
 
-EVERY = tuple(learners.names())
+EVERY = tuple(name for name in learners.names() if name != "shadow")  # `benchmarks.robustness.controllers` has it
 SEEDS = (0, 1, 2, 3, 4)
 DOUBLING = tuple(1e-4 * 2**k for k in range(11))
 """1e-4 to 0.1."""

@@ -10,22 +10,23 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip import ageing
+from noisysim.chip import ageing, array_checks
 from noisysim.chip.fabrication import DEAD, Fabrication
 from noisysim.chip.weight_scaling import LineScales
 from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.behaviour import Behaviour
-from noisysim.compute.cell_state import CellState, PulseLimits, Span, VerifyLimits
+from noisysim.compute.cell_state import CellState, PulseLimits, Reading, Span, VerifyLimits
 from noisysim.compute.factors import Factors, Sweeping
 from noisysim.compute.optimizer_step import Step
+from noisysim.devices import controllers
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
-from noisysim.devices.resolved import DeviceNumbers, resolve
+from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
 
-CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
-"""Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
+MOST_STEPS = 1 << 20
+"""Of a cell in one update, where one write makes them all."""
 
 
 class Cells(NamedTuple):
@@ -87,9 +88,9 @@ class Arrays(CellState):
         own, hooks = devices.own_hooks(device), devices.hooks(device)
         self.device, self.numbers = device, resolve(device)
         self._backend = backends.get(backend)
-        self.has_cells = bool(own & CELL_HOOKS)
+        self.has_cells = bool(own & array_checks.CELL_HOOKS)
         self.verified = "pulse" in own and self.numbers.verified
-        _check(net, device, self.numbers, own)
+        array_checks.check(net, device, self.numbers, own)
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.behaviour = Behaviour(hooks, own, device_files.scalars(device), self.spreads)
@@ -108,43 +109,53 @@ class Arrays(CellState):
         """The fields of `CellState`, for cells that were never written."""
         numbers, own, hooks = self.numbers, devices.own_hooks(self.device), devices.hooks(self.device)
         timed, pulsed = self.pace is not None, "pulse" in own
-        compensated = "drift" in own and numbers.compensated and (not pulsed or self.verified)
+        controller = controllers.controller_of(numbers, pulsed)
+        compensated = "drift" in own and numbers.compensated and controller == "copy"
         aims = compensated or any(device_files.takes_target(hooks[hook]) for hook in ("drift", "cell_std"))
         faulty = self.has_cells and numbers.faulty
         table, tiles = net.layout()
         return {
             "net": net, "chips": chips, "apart": isinstance(seed, Sequence), "table": table, "tiles": tiles,
-            "paired": numbers.paired, "pulsed": pulsed, "verified": self.verified, "timed": timed, "aims": aims,
-            "faulty": faulty, "at_once": self.has_cells and ageing.acts_at_once(self.device),
+            "controller": controller, "paired": numbers.paired, "pulsed": pulsed, "verified": self.verified,
+            "timed": timed, "aims": aims, "faulty": faulty,
+            "at_once": self.has_cells and ageing.acts_at_once(self.device),
             "varied": bool(self.spreads["cell"]),
             # no read finds a cell as it was written: its variance is left to the next one
             "lazy": self.pace is not None and self.pace.patience(0.0) < numbers.read_time,
-            **self._scales(net),
-            **self._empty_arrays(net, chips, timed, aims, faulty),
+            **self._scales(net, pulsed and not self.verified),
+            **self._empty_arrays(net, chips, timed, aims, faulty, controller),
             "write_keys": self._put(seeding.keys(seed, "chip/write", chips)),
             "wire": numbers.wire_resistance if self.has_cells else 0.0,
             "exact_wires": numbers.nodal,
         }  # fmt: skip
 
-    def _scales(self, net: Network) -> dict[str, Any]:
-        """How weights, targets, conductances and pulses are converted into each other."""
+    def _scales(self, net: Network, open_loop: bool) -> dict[str, Any]:
+        """How weights, targets, conductances and pulses or steps are converted into each other."""
         numbers, levels = self.numbers, 2 ** (net.slice_bits * net.slices) - 1
         bounds = np.array([numbers.full_span_weight(inputs) for inputs in net.fan_in])
         digits = 2**net.slice_bits - 1
         worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]
         shares = np.array(worth) / levels if net.slices > 1 else np.ones(1)
         scales = (1 / bounds).astype(np.float32)
-        pulses = (1 if numbers.paired else 0.5) / numbers.pulse_step
+        step = numbers.pulse_step if open_loop else 1 / levels if net.slices > 1 else numbers.least_change
+        pulses = (1 if numbers.paired else 0.5) / step
+        quantum = 1 / digits if net.slices > 1 else numbers.read_quantum  # a cell of a slice is known to hold a digit
+        codes, most = 2 ** (numbers.target_bits - 1) - 1, numbers.pulse_limit if open_loop else MOST_STEPS
         return {
             "span": Span(np.float32(numbers.g_min), np.float32(numbers.span), net.slices, net.slice_bits),
             "scales": scales,
             "units": (bounds[:, None] * shares * (1 if numbers.paired else 2) / numbers.span).astype(np.float32),
             "pulsing": (scales * pulses).astype(np.float32),
-            "pulse_limits": PulseLimits(numbers.pulse_limit, np.float32(numbers.refresh_at)),
+            "step": np.float32(step * numbers.span),
+            "target_step": np.float32(1 / codes if numbers.target_bits else 0),
+            "reading": Reading(np.float32(numbers.line_deviation * numbers.span), np.float32(quantum * numbers.span)),
+            "pulse_limits": PulseLimits(most, np.float32(numbers.refresh_at)),
             "verify_limits": VerifyLimits(numbers.verify_pulses, np.float32(numbers.verify_tolerance)),
         }
 
-    def _empty_arrays(self, net: Network, chips: int, timed: bool, aims: bool, faulty: bool) -> dict[str, Any]:
+    def _empty_arrays(
+        self, net: Network, chips: int, timed: bool, aims: bool, faulty: bool, controller: str
+    ) -> dict[str, Any]:
         """Arrays of cells and weights, of which only the reference of single cells and what is stuck hold anything."""
         numbers, xp = self.numbers, self._backend.xp
         sides, n = 2 * net.slices, chips * net.cells if self.has_cells else 0
@@ -160,6 +171,7 @@ class Arrays(CellState):
             "weights": xp.zeros(weights, np.float32),
             "variances": xp.zeros(0 if silent else weights, np.float32),
             "targets": xp.zeros(n, np.float32),
+            "chi": xp.zeros(n if controller == "accumulate" else 0, np.float32),
             "now": now,
             "fresh": xp.zeros((sides, n) if timed else (0, 0), np.float32),
             "since": xp.zeros((sides, n) if timed else (1, 0)),
@@ -171,7 +183,7 @@ class Arrays(CellState):
     @property
     def held(self) -> dict[str, Array]:
         """The arrays that change in use."""
-        names = ("weights", "variances", "targets", "now", "fresh", "since", "aimed")
+        names = ("weights", "variances", "targets", "chi", "now", "fresh", "since", "aimed")
         return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat}
 
     def hand_over(self) -> dict[str, Array]:
@@ -204,8 +216,14 @@ class Arrays(CellState):
 
     @property
     def knows_targets(self) -> bool:
-        """Whether a write controller keeps what the weights should be."""
-        return not self.pulsed or self.verified
+        """Whether a write controller keeps what the weights should be; those of exact weights it knows."""
+        return self.controller == "copy"
+
+    @property
+    def kept_bytes(self) -> int:
+        """Digital memory that the controllers of all chips need."""
+        bits = self.targets.size // self.chips * controllers.kept_bits(self.controller, self.numbers)
+        return self.chips * -(-bits // 8)
 
     def weight_arrays(self) -> list[Any]:
         """Copies of the weights that the arrays amount to, (chips n_out, n_in) per layer, on the backend."""
@@ -263,10 +281,12 @@ class Arrays(CellState):
             return
         if self.scaled:
             change = self.line_scales.divided(change)
-        if self.pulsed and not self.verified and not every:
-            self.cells.pulse(change, self.writes, clock)
-        else:
+        if every or self.knows_targets:
             self.cells.write(change, every, self.writes, clock)
+        else:
+            self.cells.move(change, self.writes, clock)
+        if every and not self.knows_targets:
+            self.targets[...] = 0  # nothing is kept of the first write either
         if self.scaled:
             erase([change])
         self.wrote(clock)
@@ -338,49 +358,17 @@ class Arrays(CellState):
                 lines.append(xp.matmul(x[:, :, start:stop], weights[:, :, start:stop].swapaxes(1, 2)))
         return lines
 
-    def done(self) -> tuple[int, int]:
-        """Cells programmed and pulses given since this was asked last."""
-        cells, pulses = self.done_by_chip().sum(axis=0).tolist()
-        return cells, pulses
+    def done(self) -> tuple[int, int, int]:
+        """Cells programmed, pulses given and cells read for writes since this was asked last."""
+        cells, pulses, read = self.done_by_chip().sum(axis=0).tolist()
+        return cells, pulses, read
 
     def done_by_chip(self) -> np.ndarray:
-        """`done` of each chip, (chips, 2) int64; unless they are counted apart, only the sum is right."""
+        """`done` of each chip, (chips, 3) int64; unless they are counted apart, only the sum is right."""
         return self.cells.done()
 
     def _put(self, array: np.ndarray) -> Any:
         return self._backend.put(array)
-
-
-def _check(net: Network, device: Device, numbers: DeviceNumbers, own: frozenset[str]) -> None:
-    """Refuse a device whose fields and hooks contradict each other."""
-    name, open_loop = devices.name_of(device), "pulse" in own and not numbers.verified
-    if net.slices > 1 and not own & CELL_HOOKS:
-        raise ValueError(f"device {name!r} has slices={net.slices}, but no hook about cells to write them by")
-    if net.slices > 1 and (not numbers.paired or open_loop):
-        raise ValueError(
-            f"device {name!r} has slices={net.slices}: bit slices need cells_per_weight=2 and writes to a stored "
-            "target (program, or pulses with verify_pulses > 0)"
-        )
-    if net.slices > 1 and net.slices * net.slice_bits > 20:
-        raise ValueError(
-            f"device {name!r}: slices x slice_bits may be 20 bits at most, not {net.slices * net.slice_bits}"
-        )
-    if numbers.wire_resistance and "read_cell" in own:
-        raise ValueError(
-            f"device {name!r} has wire_resistance, which acts on whole arrays, and reads every cell by itself "
-            "(read_cell): set one of the two off"
-        )
-    if numbers.wire_resistance and numbers.nodal:
-        from noisysim.devices.physics.wires import LARGEST  # SciPy's solvers take a while to import
-
-        largest = max(
-            (d - c) * (b - a) for i in range(net.depth) for a, b in net.row_tiles(i) for c, d in net.column_tiles(i)
-        )
-        if largest > LARGEST:
-            raise ValueError(
-                f"device {name!r} has nodal=1: arrays of {largest} cells take too long to solve (at most "
-                f"{LARGEST}); make tile_rows smaller, or set nodal=0"
-            )
 
 
 def erase(arrays: Iterable[Any]) -> None:

@@ -30,6 +30,7 @@ SHARES, AGED, AGES = (0.1, 0.4, 0.7, 1.0), 150, 41  # of the span; cells of each
 LIFETIME, LONGEST = 3.2e8, 1e12  # s: ten years; what a chip can be asked to wait
 PROBES = 64  # input vectors that measure what is left of an output
 ARRAY = 64  # lines either way of an array with faults
+AUTO = {"controller": "auto", "target_bits": 0}
 KINDS = ("sound", "stuck low", "stuck high", "stuck elsewhere", "line cut")
 
 
@@ -220,7 +221,7 @@ def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
         return None
     numbers = resolve(model)
     single = not numbers.paired or numbers.verified
-    model = _with(_sound(model), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2)
+    model = _with(_sound(model), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2, **AUTO)
     chip = Chip([1, PULSED], model, seed=seed, oracle=True, init="zero")
     a_pulse = numbers.pulse_step * (2 if single else 1) * numbers.full_span_weight(1)
     per_look = max(1, round(min(1 / numbers.pulse_step, MOST_PULSES) / POINTS))
@@ -307,7 +308,7 @@ def _written_by_target(device: Device) -> Device:
     if "pulse" not in devices.own_hooks(device) or resolve(device).verified:
         return device
     step = resolve(device).pulse_step
-    return _with(device, verify_pulses=min(math.ceil(4 / step), 65535), verify_tolerance=step / 2)
+    return _with(device, verify_pulses=min(math.ceil(4 / step), 65535), verify_tolerance=step / 2, **AUTO)
 
 
 def _conductances(device: Device, shares: Doubles) -> Doubles:

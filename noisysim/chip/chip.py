@@ -15,6 +15,7 @@ from noisysim.chip import (
     given_weights,
     initial_weights,
     origin,
+    targets,
     weight_compensation,
     weight_decay,
     weight_normalisation,
@@ -263,7 +264,7 @@ class Chip(Offered, Granted, Kept, Taught):
         ------
         TypeError, ValueError
             For what is no array of real numbers, does not fit, or is non-finite (`noisysim.common.plain_arrays`): then
-            no cell changes. For `decay` on a device written by pulses in open loop, whose controller knows no weights.
+            no cell changes. For `decay` on a device whose write controller keeps no targets.
         """
         hidden, changes = self._hidden, self._checks.updates(updates)
         if hidden.turns_updates:
@@ -276,8 +277,8 @@ class Chip(Offered, Granted, Kept, Taught):
 
         Where the controller keeps targets, the measure is what calibration vectors give, projected on what the targets
         should give: of cells as they were before the first wait it is the reference. From then on it is measured again
-        before the first pass after a write, since cells that were written do not need what the others do. Written by
-        pulses in open loop, cells have no targets: the measure is the mean |line|, and the reference what it was before
+        before the first pass after a write, since cells that were written do not need what the others do. Without
+        targets, such as after pulses in open loop, the measure is the mean |line|, and the reference what it was before
         the wait.
 
         Parameters
@@ -331,13 +332,10 @@ class Chip(Offered, Granted, Kept, Taught):
         Raises
         ------
         ValueError
-            For a device written by pulses in open loop: its controller keeps no targets.
+            For a device whose write controller keeps no targets.
         """
         if not self._hidden.arrays.knows_targets:
-            raise ValueError(
-                f"device {devices.name_of(self.device)!r} is written by pulses in open loop: its controller keeps no "
-                "weights to normalise (verify_pulses > 0 makes it keep them)"
-            )
+            raise targets.lacking(self.device, "to normalise")
         weight_normalisation.rescale(self._hidden)
 
     @contextmanager

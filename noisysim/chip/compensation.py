@@ -1,7 +1,7 @@
 """Compensation of drift: the periphery measures what drift has taken, by calibration reads, and scales the lines by it.
 
 Where the controller keeps targets, the measure is what calibration vectors give, projected on what the targets should
-give. After pulses in open loop cells have no targets: the measure is the mean |line|.
+give. Without targets, such as after pulses in open loop, the measure is the mean |line|.
 """
 
 from __future__ import annotations

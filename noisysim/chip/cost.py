@@ -32,6 +32,10 @@ class Cost:
         Cells written to load the initial weights.
     pulses : int
         Pulses, where cells are changed by pulses.
+    cells_read : int
+        Cells that write controllers read, one by one, to write them; reads of a closed loop of pulses are not counted.
+    controller_bytes : int
+        Digital memory that write controllers keep of the weights; no count, but what all chips need.
     """
 
     passes: int = 0
@@ -43,6 +47,8 @@ class Cost:
     cells_programmed: int = 0
     cells_written_at_start: int = 0
     pulses: int = 0
+    cells_read: int = 0
+    controller_bytes: int = 0
 
     def count_passes(self, net: Network, rows: int, passes: int, digitised: bool) -> None:
         """Add passes whose batches have `rows` samples, all together."""
@@ -53,11 +59,12 @@ class Cost:
         self.dac_conversions += rows * dac
         self.adc_conversions += rows * adc if digitised else 0
 
-    def of_one_chip(self, chips: int, programmed: int, pulses: int, at_start: int) -> Cost:
+    def of_one_chip(self, chips: int, programmed: int, pulses: int, at_start: int, read: int) -> Cost:
         """The cost of one of several chips, which see equally many samples each, with the writes of this one."""
-        shared = ("samples", "mvms", "dac_conversions", "adc_conversions")
+        shared = ("samples", "mvms", "dac_conversions", "adc_conversions", "controller_bytes")
         of_one = {name: getattr(self, name) // chips for name in shared}
-        return replace(self, **of_one, cells_programmed=programmed, pulses=pulses, cells_written_at_start=at_start)
+        writes = {"cells_programmed": programmed, "pulses": pulses, "cells_written_at_start": at_start}
+        return replace(self, **of_one, **writes, cells_read=read)
 
     def array(self) -> Ints:
         """The counts as int64, in the order of the attributes."""
@@ -79,6 +86,8 @@ class Meter:
     Parameters
     ----------
     chips : int
+    kept : int
+        Bytes of memory that the write controllers of all chips need.
 
     Attributes
     ----------
@@ -86,17 +95,19 @@ class Meter:
         Of all chips together, up to the last `read`.
     """
 
-    def __init__(self, chips: int):
-        self.cost = Cost()
-        self._written = np.zeros((chips, 2), np.int64)  # cells programmed and pulses given, of each chip
+    def __init__(self, chips: int, kept: int = 0):
+        self.cost, self._kept = Cost(), kept
+        self._written = np.zeros((chips, 3), np.int64)  # cells programmed, pulses given and cells read, of each chip
         self._at_start = np.zeros(chips, np.int64)
 
     def read(self, written: Ints) -> Cost:
-        """The cost so far, with what was written since the last call: cells and pulses, (chips, 2) int64."""
+        """The cost so far, with what was done since the last call: cells, pulses and reads, (chips, 3) int64."""
         self._written += written
-        cells, pulses = written.sum(axis=0).tolist()
+        cells, pulses, read = written.sum(axis=0).tolist()
         self.cost.cells_programmed += cells
         self.cost.pulses += pulses
+        self.cost.cells_read += read
+        self.cost.controller_bytes = self._kept
         return self.cost
 
     def start(self, written: Ints) -> None:
@@ -106,16 +117,20 @@ class Meter:
 
     @property
     def counts(self) -> Ints:
-        """Cells programmed, pulses given and cells written at the start by each chip, (chips, 3)."""
-        return np.column_stack([self._written, self._at_start])
+        """Cells programmed, pulses given, cells written at the start and cells read by each chip, (chips, 4)."""
+        return np.column_stack([self._written[:, :2], self._at_start, self._written[:, 2]])
 
     def set_counts(self, cost: Cost, counts: Ints) -> None:
         """Let what was done so far be that of another meter, of all its chips together and of each."""
         self.cost = replace(cost)
-        self._written, self._at_start = np.array(counts[:, :2]), np.array(counts[:, 2])
+        self._at_start, read = np.array(counts[:, 2]), counts[:, 3:]
+        self._written[:, :2], self._written[:, 2:] = (
+            counts[:, :2],
+            read if read.size else 0,
+        )  # earlier versions had none
 
     def by_chip(self, written: Ints) -> list[Cost]:
         """The cost of each chip since `start`."""
         together, chips = self.read(written), len(self._written)
         each = zip(self._written.tolist(), self._at_start.tolist(), strict=True)
-        return [together.of_one_chip(chips, cells, pulses, start) for (cells, pulses), start in each]
+        return [together.of_one_chip(chips, cells, pulses, start, read) for (cells, pulses, read), start in each]

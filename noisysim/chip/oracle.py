@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends, layered, periphery
+from noisysim.compute import algebra, backends, periphery
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.architecture import Architecture
@@ -74,14 +74,7 @@ class Oracle:
                 raise ValueError(f"the loss {self._batch.loss.name!r} has no derivative: there is no true gradient")
             targets = self._put(self._batch.targets)
             error = self._batch.loss.output_error(observation.output, targets)
-        signals = layered.empty([a.shape for a in observation.activities], self._xp)
-        signals[-1][...] = self._put(error)
-        for layer in range(len(signals) - 1, 0, -1):
-            patches = algebra.product(signals[layer], self._maps(layer), chips=self._chips)
-            below = periphery.fold(self._net, layer, patches)
-            periphery.pull_back(self._net, layer - 1, below, observation, signals[layer - 1], chips=self._chips)
-            periphery.project(layer - 1, signals[layer - 1], observation, chips=self._chips)
-        return signals
+        return periphery.brought_back(self._net, self._maps, self._put(error), observation, self._chips)
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
         """The true gradient of each chip's mean loss over its batch, in the shapes of the weights."""

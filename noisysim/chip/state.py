@@ -113,7 +113,7 @@ class State:
         self.clock = self.aged_at = self.call_at = 0.0
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.meter = Meter(chips)
+        self.meter = Meter(chips, self.arrays.kept_bytes)
         self.clipped = [0.0] * net.depth
         self.compiled = _compiled(self)
         erase_with(self, self.secrets)

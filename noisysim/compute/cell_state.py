@@ -42,6 +42,13 @@ class PulseLimits(NamedTuple):
     reset_at: np.float32
 
 
+class Reading(NamedTuple):
+    """How a controller reads a cell: noise of the line, and step of the ADC (0: none), µS."""
+
+    noise: np.float32
+    quantum: np.float32
+
+
 @dataclass(eq=False)
 class CellState:
     """Cells, the weights that they amount to, and what the write controller keeps.
@@ -58,6 +65,8 @@ class CellState:
         Whether what is written is counted for each chip.
     table, tiles : numpy.ndarray
         Where layers and tiles start (`noisysim.compute.layout`).
+    controller : str
+        What makes writes of changes (`noisysim.devices.controllers`).
     paired, pulsed, verified, timed, aims, faulty, varied : bool
         Two cells per weight; written by pulses; these in a closed loop with reads; the age of a cell matters; what its
         last write aimed at matters; some are stuck; cells have values of their own.
@@ -68,7 +77,9 @@ class CellState:
     weights, variances : array
         Of every tile, flat float32: what the cells amount to, and the variances of one read.
     targets : array
-        Of every weight, in units of the full span, (cells,) float32.
+        Of every weight, in units of the full span, (cells,) float32; zeros between writes if the controller keeps none.
+    chi : array
+        Of every weight what an accumulating controller has left, in steps, (cells,) float32.
     now : array
         Conductances, µS, (sides, cells) float32.
     fresh, since : array
@@ -82,10 +93,13 @@ class CellState:
     write_keys : array
         (chips, 2) uint32.
     scales, pulsing : numpy.ndarray
-        Targets, and pulses, per weight unit, (layers,) float32.
+        Targets, and pulses or steps, per weight unit, (layers,) float32.
     units : numpy.ndarray
         Weights per µS, (layers, slices) float32.
     span : Span
+    step, target_step : float32
+        Change of a cell by one step, µS; distance of two targets that a copy can keep, in units of the full span, or 0.
+    reading : Reading
     verify_limits : VerifyLimits
     pulse_limits : PulseLimits
     wire : float
@@ -99,6 +113,7 @@ class CellState:
     apart: bool
     table: Ints
     tiles: Ints
+    controller: str
     paired: bool
     pulsed: bool
     verified: bool
@@ -111,6 +126,7 @@ class CellState:
     weights: Floats
     variances: Floats
     targets: Floats
+    chi: Floats
     now: Floats
     fresh: Floats
     since: Doubles
@@ -122,10 +138,24 @@ class CellState:
     pulsing: Floats
     units: Floats
     span: Span
+    step: np.float32
+    target_step: np.float32
+    reading: Reading
     verify_limits: VerifyLimits
     pulse_limits: PulseLimits
     wire: float
     exact_wires: bool
+
+    @property
+    def kind(self) -> str:
+        """How changes of weights are written: what is done to a block of them."""
+        if not self.targets.size:
+            return "add"
+        if self.controller == "copy":
+            return "verify" if self.verified else "write"
+        if self.controller == "read_modify_write":
+            return "modify"
+        return "pulse" if self.pulsed else "step"
 
     @property
     def written_variances(self) -> Floats:

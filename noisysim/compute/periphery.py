@@ -10,13 +10,14 @@ its own: vectors (2, chips x units).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends
+from noisysim.compute import algebra, backends, layered
+from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Observation
 from noisysim.networks.architecture import Architecture
 
@@ -54,6 +55,22 @@ def pull_back(
     if block.pools_outputs:
         room *= slopes
     return out
+
+
+def brought_back(
+    net: Architecture, maps: Callable[[int], Sequence[Floats]], error: Floats, observation: Observation, chips: int = 1
+) -> Layered:
+    """dL/da of each layer and sample, in the shapes of an observation's activities, from dL/dy of the output.
+
+    ``maps(layer)`` gives the matrices between a layer's lines and what it sees, from the lines down.
+    """
+    signals = layered.empty([a.shape for a in observation.activities], backends.backend_of(error).xp)
+    signals[-1][...] = error
+    for layer in range(len(signals) - 1, 0, -1):
+        below = fold(net, layer, algebra.product(signals[layer], maps(layer), chips=chips))
+        pull_back(net, layer - 1, below, observation, signals[layer - 1], chips=chips)
+        project(layer - 1, signals[layer - 1], observation, chips=chips)
+    return signals
 
 
 def project(layer: int, signal: Floats, observation: Observation, chips: int = 1) -> Floats:

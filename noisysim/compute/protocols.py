@@ -178,7 +178,7 @@ class Cells(Protocol):
     """Changes the cells of some chips of one device."""
 
     def done(self) -> Ints:
-        """Cells programmed and pulses given by each chip since the last call, (chips, 2)."""
+        """Cells programmed, pulses given and cells read for a write by each chip since the last call, (chips, 3)."""
 
     def add(self, change: Floats) -> None:
         """Add a change, flat, to weights that are exact."""
@@ -186,8 +186,8 @@ class Cells(Protocol):
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
 
-    def pulse(self, change: Floats, number: int, clock: float) -> None:
-        """Give the cells the pulses that a change, flat, asks for."""
+    def move(self, change: Floats, number: int, clock: float) -> None:
+        """Move cells from where they are, as a change, flat, asks for: what controllers do that keep no targets."""
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, c
 
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
+from noisysim.devices.controllers import CHOICES
 
 T = TypeVar("T")
 
@@ -246,8 +247,31 @@ class Clock(FieldGroup):
 
 
 @device_fields
+class Controller(FieldGroup):
+    """How a write controller makes writes of a change of the weights, and what it keeps of them."""
+
+    controller: Annotated[
+        str,
+        Field(
+            choices=CHOICES,
+            doc="how changes of weights are written; auto: increment for pulses in open loop, copy for all others",
+        ),
+    ] = "auto"
+    target_bits: Annotated[
+        int, Field("bits", 2, 20, "of each target that copy keeps; 0: float32", off=0, whole=True)
+    ] = 0
+    write_step: Annotated[
+        float,
+        Field(
+            "share of g_max - g_min", 1e-6, 1,
+            "least change that a controller without a copy writes, pulses apart; 0: one level, or 1 / 255", off=0,
+        ),
+    ] = 0.0  # fmt: skip
+
+
+@device_fields
 class Pulses(FieldGroup):
-    """A write controller that changes conductances by pulses."""
+    """Pulses that a write controller gives."""
 
     pulse_step: Annotated[
         float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -22,9 +23,12 @@ from noisysim.common.texts import one_line
 from noisysim.common.user_files import UserError, line_in
 from noisysim.devices.contract import Device
 from noisysim.devices.physics import ideal
+from noisysim.devices.resolved import DeviceNumbers
 
 PARAMETERS = {n: tuple(inspect.signature(f).parameters) for n, f in vars(ideal).items() if inspect.isfunction(f)}
 """The hooks a device may define, in the order in which a signal or a change meets them, and what each takes."""
+READ_BY_NAME = frozenset(one.name for one in dataclasses.fields(DeviceNumbers))
+"""Fields that the chip reads itself, which may hold a word."""
 FURTHER = {"drift": "target", "cell_std": "target"}
 """What a hook may take besides, before the device's numbers, if it names it."""
 LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
@@ -116,7 +120,7 @@ def check_class(cls: type, where: Callable[..., str]) -> None:
             raise DeviceError(f"{at}: a field cannot be called {name!r}, which the record of a run needs")
         if name not in cls._field_defaults:  # type: ignore[attr-defined]
             raise DeviceError(f"{at}: field {name!r} has no default: write {name}: float = 0.0")
-        if spec.choices:
+        if spec.choices and name not in READ_BY_NAME:
             raise DeviceError(f"{at}: field {name!r} holds a word; a device's fields are numbers")
         try:
             check(cls.__name__, name, cls._field_defaults[name], spec)  # type: ignore[attr-defined]
@@ -186,9 +190,9 @@ def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
 
 
 def scalars(device: Device) -> dict[str, np.float32]:
-    """What hooks find in a device's fields where nothing is spread: float32 numbers, 0 for a data file."""
+    """What hooks find in a device's fields where nothing is spread: float32 numbers, 0 for a data file or a word."""
     specs = declared(type(device))
-    return {n: np.float32(0 if specs[n].file else getattr(device, n)) for n in device._fields}
+    return {n: np.float32(0 if specs[n].file or specs[n].choices else getattr(device, n)) for n in device._fields}
 
 
 def typical(device: Device, function: Callable[..., Any]) -> Iterator[tuple[np.float32, ...]]:

@@ -59,6 +59,17 @@ class DeviceNumbers:
         Miss at which a closed-loop write stops, share of g_max - g_min. Default: 0.01.
     refresh_at : float
         Where both cells of a pair are written anew, share of g_max - g_min. Default: 0.9.
+    controller : str
+        How changes of weights are written (`noisysim.devices.controllers`). Default: "auto".
+    target_bits : int
+        Bits of a target that a controller keeps. Default: 0, float32.
+    write_step : float
+        Least change that a controller without targets asks of a cell that takes no pulses, share of g_max - g_min.
+        Default: 0, as `least_change` says.
+    level_count : float
+        Conductances that a cell can be written to (``levels``). Default: 0, any.
+    line_deviation : float
+        Noise of a line's read, share of the ADC's full scale (``line_noise``). Default: 0.
     """
 
     dac_bits: int = 0
@@ -90,6 +101,11 @@ class DeviceNumbers:
     verify_pulses: int = 0
     verify_tolerance: float = 0.01
     refresh_at: float = 0.9
+    controller: str = "auto"
+    target_bits: int = 0
+    write_step: float = 0.0
+    level_count: float = 0.0
+    line_deviation: float = 0.0
 
     @property
     def span(self) -> float:
@@ -111,6 +127,18 @@ class DeviceNumbers:
         """Whether some cells or lines do not work."""
         return any((*self.stuck, self.dead_rows, self.dead_columns))
 
+    @property
+    def least_change(self) -> float:
+        """`write_step`; if it is not set, what levels or a verified write tell apart; share of g_max - g_min."""
+        if self.write_step or self.verified:
+            return self.write_step or 2 * self.verify_tolerance
+        return 1 / (self.level_count - 1 if self.level_count > 1 else 255)
+
+    @property
+    def read_quantum(self) -> float:
+        """Step of the ADC that a controller reads a cell by, share of g_max - g_min; 0 without a resolution."""
+        return 1 / (2**self.adc_bits - 1) if self.adc_bits else 0.0
+
     def full_span_weight(self, inputs: int) -> float:
         """The weight that the full span stands for, in an array of this many inputs."""
         return self.weight_bound or self.weight_range / math.sqrt(inputs)
@@ -127,5 +155,7 @@ def resolve(device: Device) -> DeviceNumbers:
             "paired": stated.get("cells_per_weight", 2) != 1,
             "compensated": stated.get("compensation", 0) == 1,
             "drift_start": numbers.get("drift_start") or 1.0,
+            "level_count": float(stated.get("levels", 0.0)),
+            "line_deviation": float(stated.get("line_noise", 0.0)),
         }
     )

@@ -14,6 +14,7 @@ from noisysim.learners.feedback import DFA, DKP, FA, FDFA, LearnedDFA, LearnedFA
 from noisysim.learners.forward import FGA, FGW, LGFGA
 from noisysim.learners.node import ANP, DANP, DINP, DNP, INP, NP
 from noisysim.learners.reinforce import Reinforce
+from noisysim.learners.shadow import Shadow
 
 
 class LearnerError(UserError):
@@ -71,6 +72,6 @@ def describe(learner: Learner) -> dict[str, Any]:
 
 __all__ = [
     "ANP", "BP", "CANP", "DANP", "DBP", "DCANP", "DFA", "DINP", "DKP", "DNP", "FA", "FDFA", "FGA", "FGW", "INP",
-    "LGFGA", "LEARNERS", "Learner", "LearnedDFA", "LearnedFA", "LearnerError", "NP", "REGISTRY", "Reinforce", "State",
-    "describe", "get", "names",
+    "LGFGA", "LEARNERS", "Learner", "LearnedDFA", "LearnedFA", "LearnerError", "NP", "REGISTRY", "Reinforce", "Shadow",
+    "State", "describe", "get", "names",
 ]  # fmt: skip

@@ -240,7 +240,7 @@ class Learner:
     def advice(self, lacking: list[str]) -> str:
         """What would fit, when the chip lacks something."""
         if lacking == ["targets"]:
-            return "normalise=True needs a write controller that keeps targets; open-loop pulses have none"
+            return "normalise=True needs a write controller that keeps targets: controller='copy', or verified pulses"
         return f"use a device that offers {', '.join(lacking)}, such as 'ideal'"
 
     def sigma_at_floor(self, floor: float, net: Architecture) -> float:

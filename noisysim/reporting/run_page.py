@@ -45,8 +45,11 @@ _COST = {
     "cells_programmed": "cells written while learning",
     "cells_written_at_start": "cells written to load the initial weights",
     "pulses": "pulses given to cells",
+    "cells_read": "cells read one by one by write controllers",
+    "controller_bytes": "digital memory that write controllers keep of the weights",
 }
 _BATCHES = ("passes", "updates")  # of a whole batch each: a share of one says nothing of a sample
+_ONCE = ("cells_written_at_start", "controller_bytes")
 
 
 def render(result: Result) -> str:
@@ -165,9 +168,8 @@ def cost_table(result: Result) -> Table:
     rows = []
     for name in (f.name for f in fields(Cost)):
         number = result.cost.get(name, 0)
-        start = name == "cells_written_at_start"
-        each = pages.NONE if start or name == "updates" or not updates else pages.count(number / updates)
-        single = pages.NONE if start or name in _BATCHES or not samples else pages.count(number / samples)
+        each = pages.NONE if name in (*_ONCE, "updates") or not updates else pages.count(number / updates)
+        single = pages.NONE if name in (*_ONCE, *_BATCHES) or not samples else pages.count(number / samples)
         rows.append([pages.words(name), pages.count(number), each, single, _COST[name]])
     caption = f"{updates:,} updates, {samples:,} samples learned from; tests and calibration are counted too"
     if result.config.get("chips", 1) > 1:

@@ -270,7 +270,8 @@ class Result:
                 f"{self.cost['passes']:,} passes for {self.cost['updates']:,} updates "
                 f"({self.cost['passes'] / updates:.2f} each), {self.cost['mvms']:,} MVMs, "
                 f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed"
-                + (f", {self.cost['pulses']:,} pulses" if self.cost.get("pulses") else ""),
+                + (f", {self.cost['pulses']:,} pulses" if self.cost.get("pulses") else "")
+                + (f", {self.cost['cells_read']:,} cells read" if self.cost.get("cells_read") else ""),
             )
         )
         rows += self._measured()

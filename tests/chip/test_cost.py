@@ -12,23 +12,36 @@ def written(*rows):
 
 
 def test_a_meter_adds_up_what_is_written_and_starts_anew():
-    meter = Meter(2)
-    meter.start(written((6, 0), (4, 0)))
-    assert meter.read(written((0, 0), (0, 0))) == Cost(cells_written_at_start=10)
+    meter = Meter(2, kept=6)
+    meter.start(written((6, 0, 0), (4, 0, 0)))
+    none = written((0, 0, 0), (0, 0, 0))
+    assert meter.read(none) == Cost(cells_written_at_start=10, controller_bytes=6)
     meter.cost.samples = 8
-    meter.read(written((1, 20), (2, 30)))
-    cost = meter.read(written((1, 0), (0, 5)))
+    meter.read(written((1, 20, 3), (2, 30, 4)))
+    cost = meter.read(written((1, 0, 0), (0, 5, 1)))
     assert (cost.cells_programmed, cost.pulses, cost.cells_written_at_start) == (4, 55, 10)
-    first, second = meter.by_chip(written((0, 0), (0, 1)))
+    assert cost.cells_read == 8
+    first, second = meter.by_chip(written((0, 0, 0), (0, 1, 0)))
+    assert (first.cells_read, second.cells_read) == (3, 5)
+    assert first.controller_bytes == second.controller_bytes == 3
     assert (first.cells_programmed, first.pulses, first.cells_written_at_start) == (2, 20, 6)
     assert (second.cells_programmed, second.pulses, second.cells_written_at_start) == (2, 36, 4)
     assert first.samples == second.samples == 4
 
 
 def test_a_cost_as_an_array_and_back():
-    cost = Cost(*range(9))
+    cost = Cost(*range(11))
     assert Cost.from_array(cost.array()) == cost
     assert cost.as_dict()["pulses"] == 8
+    assert Cost.from_array(cost.array()[:9]) == Cost(*range(9))  # of earlier versions
+
+
+def test_counts_of_chips_that_earlier_versions_kept_have_no_reads():
+    meter = Meter(2)
+    meter.set_counts(Cost(pulses=7), written((1, 3, 5), (2, 4, 6)))
+    np.testing.assert_array_equal(meter.counts, [(1, 3, 5, 0), (2, 4, 6, 0)])
+    meter.set_counts(Cost(pulses=7), written((1, 3, 5, 8), (2, 4, 6, 9)))
+    np.testing.assert_array_equal(meter.counts, [(1, 3, 5, 8), (2, 4, 6, 9)])
 
 
 def test_costs_by_chip_need_seeds_by_chip():

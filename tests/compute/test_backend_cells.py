@@ -23,7 +23,7 @@ CELL_DEVICE = Path(bench.__file__)
 LAYERS, SEED = [40, 30, 5], 4  # with biases 1230 and 155 weights: two blocks of cells, and one
 CLOSE = 1e-6  # of the span: of conductances, targets, and each of a weight's two cells
 SPREAD = 1e-5  # of the largest variance
-HELD = ("weights", "variances", "targets", "now", "fresh", "since", "aimed")
+HELD = ("weights", "variances", "targets", "chi", "now", "fresh", "since", "aimed")
 AGEING_READS = "return (ONE + np.log(ONE + t)) * d.read_noise * g"  # of cells whose read noise grows with age
 
 
@@ -37,7 +37,7 @@ def ageing_bench(tmp_path):
 
 def kind(name, **settings):
     """A kind of the device of the tests."""
-    return devices.get(str(CELL_DEVICE), **{**bench.KINDS[name], **settings})
+    return devices.get(str(CELL_DEVICE), **{**bench.KINDS, **bench.CONTROLLED}[name], **settings)
 
 
 def crossbar(**settings):
@@ -142,7 +142,7 @@ def placed(changes):
 def assert_alike(arrays, other, when):
     """Cells, weights and variances agree to rounding."""
     width, reach = float(arrays.span[1]), CLOSE * float(arrays.span[1]) * float(arrays.units.max())
-    bounds = {"since": 0.0, "targets": CLOSE, "weights": 2 * reach}
+    bounds = {"since": 0.0, "targets": CLOSE, "chi": CLOSE, "weights": 2 * reach}
     bounds |= dict.fromkeys(("now", "fresh", "aimed"), CLOSE * width)
     bounds["variances"] = SPREAD * float(arrays.variances.max(initial=0.0))
     for name in HELD:
@@ -153,7 +153,7 @@ def assert_alike(arrays, other, when):
 
 
 def compare(device, changes_for):
-    """A life on both backends; returns (cells programmed, pulses given) after each of its parts."""
+    """A life on both backends; returns (cells programmed, pulses given, cells read) after each of its parts."""
     arrays, other = cells_of(device, place="cpu"), cells_of(device)
     changes = changes_for(arrays)
     counted = []
@@ -195,6 +195,15 @@ def test_pulses_refresh_the_variances_of_the_weights_that_move_alone(ageing_benc
     compare(device, pulses_of)
 
 
+@pytest.mark.parametrize("name", bench.CONTROLLED)
+def test_controllers_are_the_cpus(name):
+    """Cells, what is kept, and cells, pulses and reads that are counted."""
+    settings = bench.CONTROLLED[name]
+    counted = compare(kind(name), changes_of if settings["controller"] == "copy" else pulses_of)
+    assert all(sum(counted[k]) > 0 for k in (0, 1, 3, 4))
+    assert settings["controller"] != "read_modify_write" or all(counted[k][2] > 0 for k in (1, 3, 4))
+
+
 @pytest.mark.parametrize("tile_rows", [0, 20])
 def test_exact_weights_are_the_cpus(tile_rows):
     arrays, other = (cells_of(devices.get("ideal"), 1, place, tile_rows=tile_rows) for place in ("cpu", "cuda"))
@@ -204,7 +213,7 @@ def test_exact_weights_are_the_cpus(tile_rows):
         other.write(*placed([change]), False, 0.0)
     assert arrays.weights.any()
     assert np.array_equal(arrays.weights, taken(other, "weights"))
-    assert other.done() == arrays.done() == (2 * change.size, 0)
+    assert other.done() == arrays.done() == (2 * change.size, 0, 0)
 
 
 WIRES = {"tile_columns": 12, "wire_resistance": 5.0}

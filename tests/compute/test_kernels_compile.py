@@ -101,7 +101,9 @@ def readout(i, energy, z, u, d):
 AGES = "a cell's age is the difference of two times of a clock that runs for years"
 DOUBLE = {
     "age_cells": ({"sub"}, AGES),
+    "modify_cells": ({"sub"}, AGES),
     "pulse_cells": ({"sub"}, AGES),
+    "step_cells": ({"sub"}, AGES),
     "wire_cells": ({"sub"}, AGES),
     "write_cells": ({"sub"}, AGES),
     "bit_lines": ({"add", "div", "fma", "rcp"}, "rounding adds up along a line"),
@@ -168,7 +170,9 @@ def cases(folder):
     flat, values = x.reshape(24, -1), rng.standard_normal((24, 3)).astype(np.float32)
     found = {f"device {name}": (live, name, {}) for name in devices.BUILT_IN}
     found |= {f"crossbar, {name}": (live, "crossbar", given) for name, given in CROSSBARS.items()}
-    found |= {f"bench, {name}": (live, str(CELL_DEVICE), given) for name, given in bench.KINDS.items()}
+    found |= {
+        f"bench, {name}": (live, str(CELL_DEVICE), given) for name, given in {**bench.KINDS, **bench.CONTROLLED}.items()
+    }
     for name, text in USERS.items():
         path = Path(folder, name.replace(" ", "_") + ".py")
         path.write_text(text)

@@ -34,6 +34,7 @@ LOOPS = Path(noisysim.__file__).parent / "compute"
 CLOSE, FEW, STEP = 2e-5, 0.05, 0.1
 IMAGE = [(2, 6, 5), conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2, 1), dropout(0.3), conv(4, 2), 4]
 READS = {"cell_noise": 0.05, "jitter": 0.04, "amplitude": -0.3, "amplitude_spread": 0.6, "tau_up": 0.3, "tau_down": 0.1}
+STEPS = {**bench.SPREADS, "read_noise": 0.02, "floor": 0.004, "write_step": 0.01}
 MADE = {
     "ideal": ("ideal", {}),
     "crossbar": ("crossbar", {"tile_rows": 4, "iv_curve": 1.5, "stuck_low": 0.1, "dac_gain_spread": 0.05}),
@@ -47,6 +48,11 @@ MADE = {
     "closed loop": (bench.__file__, bench.KINDS["closed loop"]),
     "one cell, closed loop": ("rpu", {"verify_pulses": 3}),
     "slices": (bench.__file__, bench.KINDS["slices"]),
+    "few bits": ("crossbar", {"target_bits": 6}),
+    "steps": (bench.__file__, {**STEPS, "controller": "increment", "refresh_at": 0.3}),
+    "accumulated": ("rpu", {"controller": "accumulate"}),
+    "reads": (bench.__file__, {**STEPS, "controller": "read_modify_write", "slices": 2, "slice_bits": 3}),
+    "reads, closed loop": ("rpu", {"controller": "read_modify_write", "verify_pulses": 3, "verify_tolerance": 0.02}),
     "cells that jump": (bench.__file__, {**READS, "tile_rows": 3, "read_time": 0.02, "adc_range": 4.0}),
 }
 

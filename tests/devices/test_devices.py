@@ -709,6 +709,8 @@ def test_costs_are_counted_array_by_array():
         "cells_programmed": 0,
         "cells_written_at_start": 2 * (11 * 7 + 8 * 3),
         "pulses": 0,
+        "cells_read": 0,
+        "controller_bytes": 4 * (11 * 7 + 8 * 3),
     }
 
 

@@ -103,7 +103,7 @@ def moments(sample, mean, std, name=""):
 
 DIMENSIONLESS = {
     "dac_curve", "adc_curve", "fano", "iv_curve", "drift_nu", "gamma_up", "gamma_down", "a_up", "a_down", "scale",
-    "shift", "devices", "table",
+    "shift", "devices", "table", "controller",
 }  # fmt: skip
 
 

@@ -9,8 +9,11 @@ from noisysim import devices
 from noisysim.devices import field_groups
 from noisysim.devices.resolved import DeviceNumbers, resolve
 
-GROUPS = (field_groups.Converters, field_groups.Array, field_groups.Faults, field_groups.Clock, field_groups.Pulses)
-RENAMED = {"cells_per_weight": "paired", "compensation": "compensated"}
+GROUPS = (
+    field_groups.Converters, field_groups.Array, field_groups.Faults, field_groups.Clock, field_groups.Controller,
+    field_groups.Pulses,
+)  # fmt: skip
+RENAMED = {"cells_per_weight": "paired", "compensation": "compensated", "line_noise": "line_deviation"}
 
 
 def test_a_device_that_states_nothing_has_the_documented_defaults():
@@ -32,7 +35,7 @@ def test_what_a_device_states_is_what_the_chip_reads(name):
 def test_every_number_is_a_field_of_a_group_or_one_that_devices_declare_themselves():
     known = {RENAMED.get(field, field) for group in GROUPS for field in group._fields}
     own = {field.name for field in dataclasses.fields(DeviceNumbers)} - known
-    assert own == {"calibrates", "drift_start", "g_min", "g_max"}
+    assert own == {"calibrates", "drift_start", "g_min", "g_max", "level_count"}
 
 
 def test_switches_and_what_follows_from_the_numbers():
@@ -58,6 +61,11 @@ def test_switches_and_what_follows_from_the_numbers():
     assert numbers.drift_start == 1.0
     assert resolve(Cells(drift_start=20.0)).drift_start == 20.0
     assert numbers.span == 3.0
+    assert numbers.least_change == 0.02  # twice the tolerance of verified writes
+    assert resolve(devices.get("crossbar")).least_change == 1 / 255
+    assert resolve(devices.get("crossbar", levels=16)).least_change == 1 / 15
+    assert resolve(devices.get("pcm", write_step=0.05)).least_change == 0.05
+    assert (numbers.read_quantum, resolve(devices.get("pcm", adc_bits=4)).read_quantum) == (0.0, 1 / 15)
     assert numbers.verified
     assert numbers.faulty
     assert not DeviceNumbers().faulty

@@ -12,7 +12,7 @@ from noisysim import devices
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
-from benchmarks.robustness import cards, figures, measure, presets, protocol  # noqa: E402
+from benchmarks.robustness import cards, controllers, figures, measure, presets, protocol  # noqa: E402
 
 SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
 
@@ -145,7 +145,7 @@ def test_axes_name_fields_at_their_defaults():
         assert worse, "nothing on this axis is worse than the reference"
     assert set(protocol.PRESETS) | {protocol.REFERENCE, protocol.PULSED} == set(devices.BUILT_IN)
     for plan in protocol.TASKS.values():
-        assert plan.learners == tuple(noisysim.learners.names())
+        assert {*plan.learners, "shadow"} == set(noisysim.learners.names())  # which `controllers` compares
         assert len(plan.seeds) == 5
         assert not set(plan.seeds) & set(protocol.TUNING_SEEDS)
 
@@ -210,3 +210,32 @@ def test_the_page_has_the_cards_that_were_measured():
         found = cards.Found(json.loads(kept.read_text(encoding="utf-8")), protocol.TASKS[task].axes)
         assert found.content["version"] == protocol.VERSION
         assert cards.learner_cards(found) in page
+
+
+def test_controllers_are_compared_axis_by_axis(monkeypatch, tmp_path):
+    """In small: two axes, two levels, one seed; a diverged run counts as guessing."""
+    monkeypatch.setattr(controllers, "SETTINGS", {**controllers.SETTINGS, "layers": [8], "epochs": 1})
+    monkeypatch.setattr(controllers, "RULES", ("bp", "shadow"))
+    axes = controllers.shortened(
+        [axis for axis in controllers.AXES if axis.title in ("write noise", "write asymmetry")]
+    )
+    path = tmp_path / "runs.jsonl"
+    rows = list(controllers.measure(presets.Runs(path), axes, 1))
+    assert len(rows) == len(path.read_text().splitlines()) == 2 * 2 * (4 + 3)
+    assert {row.controller for row in rows} == {"copy", "read_modify_write", "increment", "accumulate"}
+    text = controllers.tables(rows)
+    for words in ("write noise", "`crossbar:program_noise=0.03` | increment |", "cells read", "| 2,368 |"):
+        assert words in text
+    controllers.figure(rows).savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    lost = rows[0]._replace(runs=[{"status": "diverged", "test_accuracy": []}, found(0.9)])
+    assert lost.accuracies.tolist() == [10.0, 90.0]
+
+
+def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual():
+    assert len(controllers.AXES) == 5
+    for axis in controllers.AXES:
+        assert list(axis.levels) == sorted(axis.levels)
+        for level in axis.levels:
+            for spec in axis.specs(level).values():
+                devices.get(spec)

@@ -470,7 +470,7 @@ LARGE = {k: VARIANTS[k] for k in ("np", "inp", "anp", "anp-3-noisy-batch", "canp
 
 
 def test_every_rule_is_tested():
-    assert {name for name, _ in VARIANTS.values()} | {"bp", "dbp"} == set(learners.names())
+    assert {name for name, _ in VARIANTS.values()} | {"bp", "dbp", "shadow"} == set(learners.names())
 
 
 # --- rules on observations built by hand ----------------------------------------------------------------------------

@@ -641,6 +641,8 @@ def test_costs_are_counted_at_every_position():
         "cells_programmed": 0,
         "cells_written_at_start": 2 * (5 * 2 + 9 * 3),
         "pulses": 0,
+        "cells_read": 0,
+        "controller_bytes": 4 * (5 * 2 + 9 * 3),
     }
     chip.forward(x, Drive(weights=[np.zeros((2, 5), np.float32), None]))
     assert chip.cost.mvms == 10 * products + 5 * (products + 4 * 2 * 1)

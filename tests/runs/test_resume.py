@@ -104,6 +104,7 @@ MEMORIES = {
         "feedback feedback_first feedback_second feedback_steps products squares",
     ),
     "reinforce": ({"learner": "reinforce"}, ""),
+    "shadow": ({"learner": "shadow:starts=5"}, "copy copy_first copy_second copy_steps start"),
     "canp": ({"learner": "canp"}, "covariance inverse"),
     "dcanp": ({"learner": "dcanp:samples=2,window=3"}, "covariance inverse"),
 }

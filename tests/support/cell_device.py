@@ -9,13 +9,13 @@ from typing import Annotated
 import numpy as np
 
 from noisysim.common.fields import Field, Spread
-from noisysim.devices.field_groups import Array, Clock, Converters, Faults, Pulses, device_fields
+from noisysim.devices.field_groups import Array, Clock, Controller, Converters, Faults, Pulses, device_fields
 
 ONE = np.float32(1.0)
 
 
 @device_fields
-class Bench(Converters, Array, Faults, Clock, Pulses):
+class Bench(Converters, Array, Faults, Clock, Controller, Pulses):
     """Linear pulses, offsets, a power law of time, proportional noise, two states."""
 
     line_noise = 0.0
@@ -121,3 +121,17 @@ KINDS = {
     },
     "one cell": {"program_noise": 0.02, "cells_per_weight": 1, "tile_rows": 20, "read_noise": 0.03},
 }  # fmt: skip
+STEPPED = {**SPREADS, **FAULTS, "read_noise": 0.02, "floor": 0.004, "line_noise": 0.01, "refresh_at": 0.6}
+CONTROLLED = {
+    "copy of 7 bits": {**SPREADS, **FAULTS, "controller": "copy", "target_bits": 7},
+    "steps, pairs": {**STEPPED, "controller": "increment", "write_step": 0.02},
+    "steps, one cell": {**STEPPED, "controller": "increment", "cells_per_weight": 1, "tile_rows": 20},
+    "accumulated steps": {**STEPPED, "controller": "accumulate", "write_step": 0.03},
+    "accumulated pulses": {**KINDS["pulses"], "controller": "accumulate"},
+    "read, pairs": {**STEPPED, "controller": "read_modify_write", "adc_bits": 6},
+    "read, one cell": {**STEPPED, "controller": "read_modify_write", "cells_per_weight": 1, "write_step": 0.01},
+    "read, slices": {**STEPPED, "controller": "read_modify_write", "slices": 2, "slice_bits": 3, "tile_rows": 20},
+    "read, closed loop": {**STEPPED, **PULSES, "controller": "read_modify_write", "verify_pulses": 12,
+                          "verify_tolerance": 0.02},
+}  # fmt: skip
+"""Every controller, on both kinds of cells."""

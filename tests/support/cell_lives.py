@@ -15,7 +15,7 @@ LAWS = {"miss": "absolute", "gain": "lognormal", "nu": "normal", "amplitude": "n
 
 
 def device(kind, **settings):
-    return devices.get(cell_device.__file__, **{**cell_device.KINDS[kind], **settings})
+    return devices.get(cell_device.__file__, **{**cell_device.KINDS, **cell_device.CONTROLLED}[kind] | settings)
 
 
 class Life:

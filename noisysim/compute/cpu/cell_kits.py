@@ -14,8 +14,16 @@ from noisysim.common.types import Array
 from noisysim.compute.behaviour import Behaviour, takes_target
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu.bring import DeviceRows
-from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, KIT, OWN, STAGE, TABLES
-from noisysim.compute.cpu.loops import cell_ageing, cell_pulses, cell_verify, cell_weights, cell_writes, draws
+from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, FLAGS, KIT, OWN, STAGE, TABLES
+from noisysim.compute.cpu.loops import (
+    cell_ageing,
+    cell_moves,
+    cell_pulses,
+    cell_verify,
+    cell_weights,
+    cell_writes,
+    draws,
+)
 from noisysim.compute.cpu.row_types import DRIFT, LEVEL, PROGRAM, PULSE, STD
 from noisysim.compute.jit import ahead
 from noisysim.compute.jit.calls import JIT, RowType
@@ -24,12 +32,14 @@ from noisysim.compute.layout import CELL_BLOCK
 
 STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
     "write": {
-        cell_writes: ("draw_listed", "program_listed", "draw_sides", "program_side", "retarget", "write_block"),
+        cell_writes: (
+            "draw_listed", "program_listed", "draw_sides", "program_side", "retarget", "round_targets", "write_block",
+        ),
         cell_ageing: ("settle", "date_listed", "date_side"),
         cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
     },
     "verify": {
-        cell_writes: ("draw_listed", "retarget"), cell_verify: ("verify_side", "verify_block"),
+        cell_writes: ("draw_listed", "retarget", "round_targets"), cell_verify: ("verify_side", "verify_block"),
         cell_weights: ("refresh_few", "add_listed"), cell_ageing: ("bring_up",),
     },
     "pulse": {
@@ -37,21 +47,33 @@ STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
         cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
         cell_pulses: ("round_pulses", "give_pulses", "reset_pairs", "pulse_block"),
     },
+    "step": {
+        cell_writes: ("draw_listed", "program_listed"), cell_ageing: ("settle", "date_listed", "bring_up"),
+        cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
+        cell_pulses: ("round_pulses", "reset_pairs", "pulse_block"), cell_moves: ("give_steps", "read_side"),
+    },
+    "modify": {  # and what the write needs
+        cell_pulses: ("round_pulses",), cell_moves: ("read_side", "read_targets", "modify_block"),
+        cell_ageing: ("bring_up",),
+    },
     "age": {cell_ageing: ("age_block",), cell_weights: ("refresh", "add_side")},
     "read": {cell_weights: ("add_side",)},
     "add": {cell_weights: ("add_block",)},
 }  # fmt: skip
 """Which stages each kind of work calls: they are compiled when a chip first does it, but for `_ONLY`."""
-_CHANGING = ("retarget", "write_block", "verify_block", "round_pulses", "pulse_block", "add_block")
+_CHANGING = (
+    "retarget", "round_targets", "write_block", "verify_block", "round_pulses", "pulse_block", "modify_block",
+    "add_block",
+)  # fmt: skip
 """The stages that take a change (`noisysim.compute.cpu.cell_types.BLOCK`)."""
-_COUNTING = ("verify_side", "give_pulses", "reset_pairs")
+_COUNTING = ("verify_side", "give_pulses", "give_steps", "reset_pairs")
 """Those of the others that return a count."""
 _ONLY = {
     **dict.fromkeys(("date_listed", "date_side"), "dated"), **dict.fromkeys(("add_side", "add_listed"), "varies"),
-    "bring_up": "drifts",
+    "bring_up": "drifts", "round_targets": "rounds",
 }  # fmt: skip
 """Stages that are called where a flag is set alone."""
-_RESETS = ("draw_listed", "program_listed", "settle", "date_listed", "reset_pairs")
+_RESETS = ("program_listed", "settle", "date_listed", "reset_pairs")
 """Those that pulses call where pairs are programmed anew alone."""
 _HELD = operator.attrgetter(*ARRAYS)
 _work: dict[tuple[int, int], Array] = {}
@@ -94,33 +116,35 @@ class Kits:
         flags = self._flags(kind)
         for name, (kind_of, stage) in self._stages(kind).items():
             kit[name] = kind_of.address(stage)
-        rows = self._rows.compiled
+        rows, verifies = self._rows.compiled, kind == "verify" or (kind == "modify" and state.verified)
         for name, place in _ROWS.items():
             kit[name], kit[f"{name}_numbers"] = rows.functions[place], address(rows.numbers[place])
         for name, value in {
-            **flags, "cells": state.now.shape[1], "sides": len(state.now),
-            "drawn_sides": len(state.now) if state.paired or kind == "verify" else 1, "fields": len(state.own),
+            **{name: flag for name, flag in flags.items() if name in FLAGS},
+            "cells": state.now.shape[1], "sides": len(state.now),
+            "drawn_sides": len(state.now) if state.paired or verifies else 1, "fields": len(state.own),
             "layers": len(state.table), "columns": state.table.shape[1],
             "tile_count": len(state.tiles), "tile_columns": state.tiles.shape[1],
             "slices": state.span.slices, "bits": state.span.bits, "g_min": state.span.g_min, "width": state.span.width,
             "verify_pulses": state.verify_limits.pulses, "tolerance": state.verify_limits.tolerance,
             "pulse_limit": state.pulse_limits.pulses, "reset_at": state.pulse_limits.reset_at,
-            "numbers_size": rows.numbers.shape[1],
+            "numbers_size": rows.numbers.shape[1], "step": state.step, "target_step": state.target_step,
+            "line_std": state.reading.noise, "quantum": state.reading.quantum,
         }.items():  # fmt: skip
             kit[name] = value
         return kits
 
     def _stages(self, kind: str) -> dict[str, tuple[RowType, Any]]:
         """The stages that a kind of work calls, by name."""
-        flags, called = self._flags(kind), dict[str, tuple[RowType, Any]]()
-        for module, stages in STAGES[kind].items():
-            for name in stages:
-                if flags.get(_ONLY.get(name, ""), True) and (kind != "pulse" or flags["paired"] or name not in _RESETS):
-                    kind_of = BLOCK if name in _CHANGING else COUNT if name in _COUNTING else STAGE
-                    called[name] = kind_of, getattr(module, name)
-        if kind in ("write", "verify", "pulse"):
+        flags, called, resets = self._flags(kind), dict[str, tuple[RowType, Any]](), kind in ("pulse", "step")
+        kinds = [kind, *(["verify" if self._state.verified else "write"] if kind == "modify" else [])]
+        for module, name in ((m, n) for one in kinds for m, names in STAGES[one].items() for n in names):
+            if flags.get(_ONLY.get(name, ""), True) and (flags["paired"] or not resets or name not in _RESETS):
+                kind_of = BLOCK if name in _CHANGING else COUNT if name in _COUNTING else STAGE
+                called[name] = kind_of, getattr(module, name)
+        if kind in ("write", "verify", "modify") or resets:
             called["fill_normals"] = draws.FILL, draws.fill_normals_from
-        if kind == "pulse":
+        if resets or kind == "modify" or flags["rounds"]:
             called["fill_uniforms"] = draws.FILL, draws.fill_uniforms_from
         return called
 
@@ -137,6 +161,7 @@ class Kits:
             **{name: getattr(state, name) for name in ("paired", "verified", "faulty", "timed", "aims", "at_once")},
             "drifts": drifts, "deviates": "cell_std" in own, "dated": state.timed or state.aims,
             "varies": state.variances.size > 0 and (kind in ("age", "read") or not state.lazy),
+            "steps": kind == "step", "accumulates": state.controller == "accumulate", "rounds": state.target_step > 0,
         }  # fmt: skip
 
 
@@ -164,8 +189,18 @@ def work_of(fields: int) -> Array:
     return _work[key]
 
 
-def counted(kind: str, count: int) -> tuple[int, int]:
-    """Cells written and pulses given, of what the stages of a kind count."""
-    if kind == "pulse":  # pulses, and in the upper half cells that were set anew
-        return count >> 32, count & 0xFFFFFFFF
-    return (0, count) if kind == "verify" else (count, 0)
+def block_of(kind: str) -> str:
+    """What a kind of work does to a block of cells."""
+    return "pulse_block" if kind == "step" else f"{kind}_block"
+
+
+def counted(kind: str, count: int, verified: bool) -> tuple[int, int, int]:
+    """Cells written, pulses given and cells read, of what the stages of a kind count."""
+    upper, lower = count >> 32, count & 0xFFFFFFFF
+    if kind == "pulse":  # pulses, and cells that were set anew
+        return upper, lower, 0
+    if kind == "step":  # cells that were moved, and those that were read and set anew
+        return upper + lower, 0, upper
+    if kind == "modify":  # reads, and what the write counts
+        return (0, upper, lower) if verified else (upper, 0, lower)
+    return (0, count, 0) if kind == "verify" else (count, 0, 0)

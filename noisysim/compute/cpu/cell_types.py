@@ -16,14 +16,28 @@ from noisysim.compute.jit.calls import RowType
 from noisysim.compute.jit.places import ADDRESS
 from noisysim.compute.layout import CELL_BLOCK
 
-ARRAYS = ("targets", "now", "fresh", "since", "own", "stuck", "aimed", "weights", "variances")
+ARRAYS = ("targets", "chi", "now", "fresh", "since", "own", "stuck", "aimed", "weights", "variances")
 """Those of `noisysim.compute.cell_state.CellState`."""
 TABLES = ("table", "tiles", "scales", "pulsing", "units")
 ROWS = ("program", "level", "pulse", "drift", "deviation")
 """A device's rows, and what each reads of its numbers, "program_numbers" and so on."""
-FLAGS = ("paired", "verified", "faulty", "timed", "aims", "at_once", "drifts", "deviates", "varies", "dated")
+FLAGS = (
+    "paired",
+    "verified",
+    "faulty",
+    "timed",
+    "aims",
+    "at_once",
+    "drifts",
+    "deviates",
+    "varies",
+    "dated",
+    "steps",
+    "accumulates",
+)
 """What is true of all cells; varies: there are variances of reads to be brought up to date;
-dated: it matters when a cell was written, or to which goal."""
+dated: it matters when a cell was written, or to which goal; steps: cells move by steps, not by pulses; accumulates:
+the controller keeps what is left of changes."""
 COUNTS = (
     "cells",  # in a side, of all chips
     "sides",
@@ -32,7 +46,7 @@ COUNTS = (
     "layers", "columns", "tile_count", "tile_columns", "slices", "bits", "verify_pulses", "pulse_limit",
     "numbers_size",
 )  # fmt: skip
-SHARES = ("g_min", "width", "tolerance", "reset_at")
+SHARES = ("g_min", "width", "tolerance", "reset_at", "step", "target_step", "line_std", "quantum")
 PLACE = (
     "layer", "number",  # which block of cells, of which layer
     "first", "count",  # its first weight, counted in its layer, and how many they are
@@ -44,6 +58,7 @@ STAGES = (
     "age_block", "program_listed", "program_side", "settle", "date_listed", "date_side", "bring_up",
     "refresh", "refresh_few", "add_side", "add_listed", "draw_listed",
     "draw_sides", "round_pulses", "fill_normals", "fill_uniforms", "add_block",
+    "give_steps", "read_side", "read_targets", "modify_block", "round_targets",
 )  # fmt: skip
 
 KIT = np.dtype(

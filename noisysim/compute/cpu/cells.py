@@ -13,7 +13,7 @@ from noisysim.compute import execution, layout
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu import ops
-from noisysim.compute.cpu.cell_kits import Kits, counted
+from noisysim.compute.cpu.cell_kits import Kits, block_of, counted
 from noisysim.compute.cpu.loops.cell_ageing import age_chips
 from noisysim.compute.cpu.loops.cell_weights import add_chips, add_variances
 from noisysim.compute.cpu.loops.cell_writes import WRITE, write_chips
@@ -27,7 +27,7 @@ SHARE = 1 << 17  # weights that are worth a task of their own
 WRITE_SHARES = 16  # most tasks that share the writes of one chip
 Share: TypeAlias = tuple[int, int, int, tuple[int, int]]
 """The first chip, the one behind the last, how many there are, and (k, n): the k-th of n parts of a chip's cells."""
-Counted: TypeAlias = tuple[int, int] | None
+Counted: TypeAlias = tuple[int, int, int] | None
 
 
 class Cells:
@@ -41,7 +41,7 @@ class Cells:
 
     def __init__(self, state: CellState, behaviour: Behaviour):
         self.state, self._kits = state, Kits(state, behaviour)
-        self._done = np.zeros((state.chips, 2), np.int64)
+        self._done = np.zeros((state.chips, 3), np.int64)
         self.sweeps = Sweeps(state, self._kits)
         ahead.expect(self._expected, execution.available_cores())
 
@@ -51,7 +51,7 @@ class Cells:
         return [*ops.OFTEN, *written, *self.sweeps.expected()]
 
     def done(self) -> Ints:
-        """Cells programmed and pulses given by each chip since the last call, (chips, 2).
+        """Cells programmed, pulses given and cells read for a write by each chip since the last call, (chips, 3).
 
         Unless they are counted apart, chips that share a task are counted as the first of them.
         """
@@ -68,9 +68,9 @@ class Cells:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
         self._change("verify" if self.state.verified and not every else "write", change, every, (number, clock))
 
-    def pulse(self, change: Floats, number: int, clock: float) -> None:
-        """Give the cells the pulses that a change, flat, asks for."""
-        self._change("pulse", change, False, (number, clock))
+    def move(self, change: Floats, number: int, clock: float) -> None:
+        """Move cells from where they are, as a change, flat, asks for: what controllers do that keep no targets."""
+        self._change(self.state.kind, change, False, (number, clock))
 
     def _change(self, kind: str, change: Floats, every: bool, when: tuple[int, float]) -> None:
         """Apply a change by the stages of a kind; ``when`` is the number of the write, and the clock."""
@@ -78,7 +78,8 @@ class Cells:
 
         def work(part: Share) -> Counted:
             kits = self._kits.of(kind)
-            return counted(kind, write_chips(change, every, part, counter, kits[0][f"{kind}_block"], kits))
+            count = write_chips(change, every, part, counter, kits[0][block_of(kind)], kits)
+            return counted(kind, count, self.state.verified)
 
         self._in_shares(work)
 
@@ -88,9 +89,9 @@ class Cells:
         self._done += done
         return refused
 
-    def count(self, cells: int, pulses: int) -> None:
+    def count(self, cells: int, pulses: int, reads: int) -> None:
         """Count what was done to the cells of all chips by a loop that writes by itself."""
-        self._done[0] += cells, pulses
+        self._done[0] += cells, pulses, reads
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""

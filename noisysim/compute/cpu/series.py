@@ -12,7 +12,7 @@ from noisysim.common.types import Doubles, Floats, Ints
 from noisysim.compute import execution, layered
 from noisysim.compute.compiled_estimate import CompiledEstimate
 from noisysim.compute.cpu import bring
-from noisysim.compute.cpu.cell_kits import counted
+from noisysim.compute.cpu.cell_kits import block_of, counted
 from noisysim.compute.cpu.cells import Cells
 from noisysim.compute.cpu.decorrelation import FEW
 from noisysim.compute.cpu.loops import series as loops
@@ -103,7 +103,7 @@ class Series:
         records = (self._passes.tables.data, self._passes.record_of(standing), plan.call.data, room)
         drawing = (*plan.drawing, np.array(lesson.sigmas, np.float32), lesson.learner_keys, lesson.number)
         judging = (sums.LOSS.address(sums.LOSSES[lesson.loss]), lesson.bounds, plan.losses)
-        stages = (sweeps.TASK.address(sweeps.sweep_task), kits[0][f"{kind}_block"])
+        stages = (sweeps.TASK.address(sweeps.sweep_task), kits[0][block_of(kind)])
         step = (step_address(steps.name), steps.numbers, steps.first, steps.second)
         counter = (position.write, self._cells.state.write_keys, 0.0)
         sweeping = (tasks, layers, plan.terms, x.flat, step, stages, counter, work, kits)
@@ -115,7 +115,7 @@ class Series:
         data = (lesson.batch.targets, np.array(self._net.lines, np.int64))
         with execution.single_blas():
             done, total = loops.learn(count, records, data, drawing, judging, plan.rule, sweeping, periphery, made)
-        self._cells.count(*counted(kind, total))
+        self._cells.count(*counted(kind, total, self._cells.state.verified))
         return Made(done, *made)
 
     def _planned(self, lesson: Lesson, noisy: bool) -> _Plan:

@@ -14,7 +14,7 @@ from noisysim.common.types import Bools, Floats, Ints
 from noisysim.compute import execution, layered
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu import ops, sharing
-from noisysim.compute.cpu.cell_kits import Kits, counted
+from noisysim.compute.cpu.cell_kits import Kits, block_of, counted
 from noisysim.compute.cpu.loops import optimizer_steps, sums, sweeps
 from noisysim.compute.factors import Factors
 from noisysim.compute.jit import ahead, places
@@ -40,15 +40,7 @@ class Sweeps:
     def expected(self) -> list[ahead.Job]:
         """What updates will call, in the order of need."""
         task = ahead.Job(sweeps.sweep_task, sweeps.TASK.arguments)
-        return [*self._kits.expected(self.kind), task, ahead.Job(sweeps.sweep, sweeps.SWEEP)]
-
-    @cached_property
-    def kind(self) -> str:
-        """What is done to a block."""
-        state = self._state
-        if not state.targets.size:
-            return "add"
-        return "write" if not state.pulsed else "verify" if state.verified else "pulse"
+        return [*self._kits.expected(self._state.kind), task, ahead.Job(sweeps.sweep, sweeps.SWEEP)]
 
     @cached_property
     def _tasks(self) -> list[tuple[float, Ints]]:
@@ -83,21 +75,22 @@ class Sweeps:
     def whole(self, samples: int) -> tuple[str, Any, Ints, Ints, Floats]:
         """What one sweep over everything takes, of so many samples of a chip: kind, kits, tasks, layers, room."""
         layers, room = self._shaped(samples)
-        return self.kind, self._kits.of(self.kind), self._all, layers, execution.scratch("gradient", room)
+        kind = self._state.kind
+        return kind, self._kits.of(kind), self._all, layers, execution.scratch("gradient", room)
 
     def apply(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> tuple[Ints, Bools]:
-        """Descend factors; returns cells written and pulses given of each chip, (chips, 2), and which were refused."""
+        """Descend factors; returns cells written, pulses and reads of each chip, (chips, 3), and which were refused."""
         state, samples = self._state, len(factors.inputs[0]) // self._state.chips
         x, step = layered.layered(factors.inputs), take()
         terms, _held = _terms(factors)  # the arrays at these addresses must not be freed before the sweep is over
         layers, room = self._shaped(samples)
         taken = (step_address(step.name), step.numbers, step.first, step.second)
-        counter, kind, task = (number, state.write_keys, clock), self.kind, sweeps.TASK.address(sweeps.sweep_task)
+        counter, kind, task = (number, state.write_keys, clock), state.kind, sweeps.TASK.address(sweeps.sweep_task)
         counts, refused = list[tuple[int, int]](), np.zeros(state.chips, bool)
 
         def sweep(tasks: Ints) -> None:
             kits, work = self._kits.of(kind), execution.scratch("gradient", room)
-            stages = task, kits[0][f"{kind}_block"]
+            stages = task, kits[0][block_of(kind)]
             count = sweeps.sweep(tasks, layers, terms, x.flat, taken, stages, counter, work, kits, refused)
             counts.append((tasks[0, 0], count))
 
@@ -108,9 +101,9 @@ class Sweeps:
         else:
             weighed = [(2.0 * samples * weights, partial(sweep, task)) for weights, task in self._tasks]
             sharing.run_weighed(weighed, state.chips)
-        done = np.zeros((state.chips, 2), np.int64)
+        done = np.zeros((state.chips, 3), np.int64)
         for chip, count in counts:
-            done[chip] += counted(kind, count)
+            done[chip] += counted(kind, count, state.verified)
         return done, refused
 
     def _shaped(self, samples: int) -> tuple[Ints, int]:

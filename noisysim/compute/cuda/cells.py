@@ -21,6 +21,7 @@ def _kernels(state: CellState, behaviour: Behaviour) -> ModuleType:
     constants = {
         "HAS_CELL_STD": "cell_std" in behaviour.own, "HAS_DRIFT": "drift" in behaviour.own, "TIMED": state.timed,
         "AIMED": state.aims, "PAIRED": state.paired, "VERIFIED": state.verified, "FAULTY": state.faulty,
+        "ROUNDS": state.target_step > 0, "ACCUMULATES": state.chi.size > 0,
     }  # fmt: skip
     return specialised.for_device("cells", behaviour, constants)
 
@@ -37,7 +38,7 @@ class Cells:
     Attributes
     ----------
     counts : array
-        Cells programmed and pulses given since `done`, (2,) int64.
+        Cells programmed, pulses given and cells read since `done`, (3,) int64.
     by_chip : array
         Of chips that are counted apart the cells programmed, (chips,) int64.
     """
@@ -45,8 +46,8 @@ class Cells:
     def __init__(self, state: CellState, behaviour: Behaviour):
         self._state, self._loops = state, _kernels(state, behaviour)
         self._numbers = specialised.numbers_of(self._loops, behaviour)
-        self.counts, self._added = xp.zeros(2, np.int64), 0
-        self._apart = state.apart and not state.pulsed
+        self.counts, self._added = xp.zeros(3, np.int64), 0
+        self._apart = state.apart and state.kind == "write"
         self.by_chip = xp.zeros(state.chips, np.int64)
         self._table, self._tiles = put(state.table), put(state.tiles)
         self._scales, self._units, self._pers = put(state.scales), put(state.units), put(state.pulsing)
@@ -58,11 +59,12 @@ class Cells:
         self._none, self._never = xp.zeros((1, 1), np.float32), xp.zeros((1, 1))
 
     def done(self) -> Ints:
-        """Cells programmed and pulses given by each chip since the last call, (chips, 2).
+        """Cells programmed, pulses given and cells read for a write by each chip since the last call, (chips, 3).
 
-        What kernels count is taken for the first chip's, unless chips are counted apart: those written by pulses never.
+        What kernels count is taken for the first chip's, unless chips are counted apart: those with a copy that are
+        written at once.
         """
-        done = np.zeros((self._state.chips, 2), np.int64)
+        done = np.zeros((self._state.chips, 3), np.int64)
         done[:, 0] = self._added
         if self._apart:
             done[:, 0] += take(self.by_chip)
@@ -95,27 +97,40 @@ class Cells:
             self._written.fill(0)
             target.launch(
                 loops.count_moved, n, change, state.targets, self._table, self._scales, state.span,
-                state.verify_limits, state.chips, self._blocks_at, self._written, self._numbers,
+                state.verify_limits, state.target_step, number, state.chips, self._blocks_at, self._written,
+                state.write_keys, self._numbers,
             )  # fmt: skip
             for first, last in zip([0, *self._ends[:-1]], self._ends, strict=True):
                 self.by_chip += self._written[first:last].reshape(state.chips, -1).sum(axis=1, dtype=np.int64)
         target.launch(
             loops.write_cells, n, change, every, state.targets, *self._cells(),
             *self._weights(state.written_variances), self.counts, self._table, self._tiles,
-            self._scales, self._units, state.span, state.verify_limits, number, clock, state.chips,
+            self._scales, self._units, state.span, state.verify_limits, state.target_step, number, clock, state.chips,
             state.write_keys, self._numbers,
         )  # fmt: skip
 
-    def pulse(self, change: Floats, number: int, clock: float) -> None:
-        """Give the cells the pulses that a change, flat, asks for."""
-        state = self._state
+    def move(self, change: Floats, number: int, clock: float) -> None:
+        """Move cells from where they are, as a change, flat, asks for: what controllers do that keep no targets."""
+        state, loops, chi = self._state, self._loops, self._state.chi if self._state.chi.size else self._none[0]
+        written = (change, chi, *self._cells(), *self._weights(state.written_variances), self.counts, self._table)
+        when = (number, clock, state.chips, state.write_keys, self._numbers)
+        if state.kind == "modify":
+            most = np.float32(state.pulse_limits.pulses)
+            target.launch(
+                loops.modify_cells, change.size, *written, self._tiles, self._pers, self._scales, self._units,
+                state.span, state.verify_limits, most, state.reading, *when,
+            )  # fmt: skip
+            return
+        if state.kind == "step":
+            target.launch(
+                loops.step_cells, change.size, *written, self._tiles, self._pers, self._units, state.span,
+                state.pulse_limits, state.step, state.reading, *when,
+            )  # fmt: skip
+            return
         arguments = (
-            change, *self._cells(), *self._weights(state.written_variances), self.counts, self._table, self._tiles,
-            self._blocks_at,
-            self._pers, self._units, state.span, state.pulse_limits, number, clock, state.chips,
-            state.write_keys, self._numbers,
+            *written, self._tiles, self._blocks_at, self._pers, self._units, state.span, state.pulse_limits, *when,
         )  # fmt: skip
-        self._loops.pulse_cells[self._blocks, self._loops.PULSERS](*[target.argument(a) for a in arguments])
+        loops.pulse_cells[self._blocks, loops.PULSERS](*[target.argument(a) for a in arguments])
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""

@@ -10,6 +10,8 @@ import numpy as np
 ZERO, HALF, ONE, TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 ROOM = np.float32(0.1)
 """Share of the span that the reset of a pair must win back."""
+MOST = np.float32(1 << 22)
+"""Steps at most: all are whole float32 numbers."""
 LEAST_TOLERANCE = np.float32(1e-4)
 """Of the span: what counts as the tolerance of a closed-loop write at least, where levels are told apart."""
 
@@ -20,6 +22,13 @@ LEAST_TOLERANCE = np.float32(1e-4)
 def retargeted(target, change, scale):
     """The target of a weight after a change; `scale` is targets per weight unit."""
     return min(max(target + change * scale, -ONE), ONE)
+
+
+def kept_target(target, change, scale, u, step):
+    """`retargeted`, of a controller that keeps targets in whole steps: the change is rounded to them by u."""
+    wanted = change * scale / step
+    count = np.float32(int(min(abs(wanted) + u, MOST)))  # positive: truncation rounds down
+    return min(max((np.rint(target / step) + (-count if wanted < ZERO else count)) * step, -ONE), ONE)
 
 
 def share_of(magnitude, s, slices, bits):
@@ -87,6 +96,13 @@ def pulses_asked(change, per, u, most):
     return np.int32(-count) if wanted < ZERO else count
 
 
+def steps_due(chi, change, per, most):
+    """Whole steps that an accumulator has together with a change, signed, `most` at most."""
+    due = chi + change * per
+    count = np.int32(min(most, abs(due)))
+    return np.int32(-count) if due < ZERO else count
+
+
 def side_of_pulses(count, paired):
     """The side that gets the pulses of a weight."""
     return 1 if paired and count < 0 else 0
@@ -97,9 +113,38 @@ def direction_of_pulses(count, paired):
     return ONE if paired or count > 0 else -ONE
 
 
+def stepped(g, count, step, span, paired):
+    """Where so many steps take a cell from where it is, within the range that it is written in."""
+    up = np.float32(abs(count) if paired else count)
+    return min(max(g + up * step, span[0]), span[0] + span[1])
+
+
+def moved_by(goal, written, meant):
+    """What a write leaves that moves a cell to a goal: its error is what a program write misses what it means by."""
+    return max(goal + (written - meant), ZERO)
+
+
 def whole_turn(turn, listed, n):
     """Whether cell j of a block takes draw j of `CELL_BLOCK`, instead of the i-th of those listed draw i."""
     return turn == 0 and listed >= n // 2
+
+
+def digitised(g, std, line, z, quantum, span):
+    """One read of a cell by an ADC whose codes lie evenly over the range; without a step what its noise makes of it."""
+    read = min(max(g + np.sqrt(std * std + line * line) * z, span[0]), span[0] + span[1])
+    return span[0] + np.rint((read - span[0]) / quantum) * quantum if quantum > ZERO else read
+
+
+def target_read(plus, minus, paired):
+    """The target that reads stand for: of a pair the cell that holds more, of one cell beside the middle."""
+    if not paired:
+        return plus - ONE
+    return plus if plus >= minus else -minus
+
+
+def whole_change(count, per):
+    """The change of a weight that so many steps are."""
+    return np.float32(count) / per
 
 
 def needs_reset(plus, minus, at_most, span):

@@ -16,6 +16,8 @@ OWN_CELLS = False  # cells have values of their own, where they are read one by 
 FAULTY = False  # some cells are stuck
 TIMED = False  # the age of a cell matters
 AIMED = False  # what the last write of a cell aimed at matters
+ROUNDS = False  # the controller keeps targets of few bits
+ACCUMULATES = False  # the controller keeps what is left of changes
 
 # Lines
 OWN_ROWS = False  # input lines have values of their own

@@ -7,6 +7,7 @@ from noisysim.compute.cpu.cell_types import (
     BLOCK,
     COUNT,
     GOALS,
+    LEVELS,
     MINE,
     MOVED,
     OUT,
@@ -30,7 +31,7 @@ from noisysim.compute.layout import CELL_BLOCK, REFRESH_STREAM, ROUNDING_STREAM,
 from noisysim.compute.rules import cells as rules
 
 pulse_row, call, count, call_block = TYPES[PULSE].call, STAGE.call, COUNT.call, BLOCK.call
-pulses_asked, whole_turn = scalar(rules.pulses_asked), scalar(rules.whole_turn)
+pulses_asked, steps_due, whole_turn = scalar(rules.pulses_asked), scalar(rules.steps_due), scalar(rules.whole_turn)
 side_of_pulses, direction_of_pulses = scalar(rules.side_of_pulses), scalar(rules.direction_of_pulses)
 fill = FILL.call
 needs_reset, reset_goal = scalar(rules.needs_reset), scalar(rules.reset_goal)
@@ -40,9 +41,18 @@ FEW = 2
 
 @bare(fastmath={"contract"})
 def round_pulses(kit, change, _):
-    """Pulses asked of each weight of the block, stochastically rounded, signed; lists those that get any: how many."""
+    """Pulses or steps asked of each weight of the block, whole and signed; lists those that get any: how many.
+
+    They are rounded by chance, or what is left of them is kept.
+    """
     n, per, most = kit.count, floats_at(kit.pulsing, kit.layer, 1)[0], np.float32(kit.pulse_limit)
     bits, counts = words_at(kit.work, BITS, CELL_BLOCK), ints_at(kit.work, MOVED, n)
+    if kit.accumulates:
+        chi = floats_at(kit.chi, kit.at + kit.first, n)
+        for j in range(n):
+            counts[j] = steps_due(chi[j], change[j], per, most)
+            chi[j] += change[j] * per - np.float32(counts[j])
+        return list_moved(counts, ints_at(kit.work, WHERE, n), n)
     stream = stream_word(ROUNDING_STREAM, kit.layer, 0)
     u = floats_at(kit.work, Z, CELL_BLOCK)
     fill(kit.fill_uniforms, (u, bits, CELL_BLOCK, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
@@ -159,7 +169,7 @@ def settle_block(m, kit):
 def reset_pairs(kit, _, m):
     """Of the m pairs in ``WHERE``, program those anew of which a cell has come near its end; returns cells.
 
-    Their difference is put on one cell.
+    Their difference, of cells that take steps as one read tells it, is put on one cell.
     """
     n, a, c, span, reset_at = kit.count, kit.at + kit.first, 0, (kit.g_min, kit.width), kit.reset_at
     plus, minus = floats_at(kit.now, a, n), floats_at(kit.now, kit.cells + a, n)
@@ -172,6 +182,12 @@ def reset_pairs(kit, _, m):
     differences, goals = floats_at(kit.work, SUMS, c), floats_at(kit.work, GOALS, c)
     for i in range(c):
         differences[i] = plus[mine[i]] - minus[mine[i]]
+    if kit.steps:
+        for k in range(2):
+            call(kit.read_side, (kit, k, c))
+            read = floats_at(kit.work, LEVELS, c)
+            for i in range(c):
+                differences[i] = read[i] if k == 0 else differences[i] - read[i]
     for k in range(2):
         for i in range(c):
             goals[i] = reset_goal(differences[i], k, span)
@@ -182,7 +198,10 @@ def reset_pairs(kit, _, m):
 
 @bare()
 def pulse_block(kit, change, _):
-    """Turn a change of the weights of the block into pulses; returns how many, plus 2^32 for each cell set anew."""
+    """Turn a change of the weights of the block into pulses; returns how many, plus 2^32 for each cell set anew.
+
+    Of cells that take steps it returns the cells that were moved.
+    """
     m, anew = call_block(kit.round_pulses, (kit, change, False)), 0
     if m == 0:
         return 0
@@ -192,7 +211,7 @@ def pulse_block(kit, change, _):
             mine[i] = where[i]
         for k in range(2 if kit.paired else 1):  # both of a pair: it may be set anew
             call(kit.bring_up, (kit, k, m))
-    given = count(kit.give_pulses, (kit, 0, m))
+    given = count(kit.give_steps, (kit, 0, m)) if kit.steps else count(kit.give_pulses, (kit, 0, m))
     settle_block(m, kit)
     if kit.paired:
         anew = count(kit.reset_pairs, (kit, 0, m))

@@ -41,14 +41,16 @@ from noisysim.compute.cpu.row_types import LEVEL, PROGRAM, TYPES
 from noisysim.compute.jit.calls import array_of
 from noisysim.compute.jit.compiling import bare, loop, scalars
 from noisysim.compute.jit.places import float_rows_at, floats_at, ints_at, long_rows_at, words_at
-from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, WRITE_STREAM
+from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT, ROUNDING_STREAM, WRITE_STREAM
 from noisysim.compute.rules import cells as rules
 
 program_row, level_row, call, call_block = TYPES[PROGRAM].call, TYPES[LEVEL].call, STAGE.call, BLOCK.call
 fill = FILL.call
-retargeted, goal_of, goal_of_one, goal_of_slice, pair_moves, verified_level = scalars(
-    rules.retargeted, rules.goal_of, rules.goal_of_one, rules.goal_of_slice, rules.pair_moves, rules.verified_level
-)
+retargeted, goal_of, goal_of_one, goal_of_slice, pair_moves, verified_level, kept_target = scalars(
+    rules.retargeted, rules.goal_of, rules.goal_of_one, rules.goal_of_slice, rules.pair_moves, rules.verified_level,
+    rules.kept_target,
+)  # fmt: skip
+ZERO, HALF = np.float32(0.0), np.float32(0.5)
 WRITE: Any = (
     float32[::1], boolean, Tuple((int64, int64, int64, UniTuple(int64, 2))), Tuple((int64, uint32[:, ::1], float64)),
     int64, array_of(RECORD),
@@ -69,6 +71,22 @@ def find_levels(goals, levels, span, kit):
         level_row(kit.level, (goals, levels, floats_at(kit.level_numbers, 0, kit.numbers_size)))
 
 
+@bare()
+def round_targets(kit, change, every):
+    """New targets of the block's weights where these are kept in whole steps, from the old ones in ``G``.
+
+    Changes are rounded to them by chance, those of the first write to the nearest.
+    """
+    n, scale, step = kit.count, floats_at(kit.scales, kit.layer, 1)[0], kit.target_step
+    target, old = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, G, n)
+    u, bits = floats_at(kit.work, Z, CELL_BLOCK), words_at(kit.work, BITS, CELL_BLOCK)
+    stream = stream_word(ROUNDING_STREAM, kit.layer, 0)
+    fill(kit.fill_uniforms, (u, bits, CELL_BLOCK, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
+    for j in range(n):
+        target[j] = kept_target(old[j], change[j], scale, HALF if every else u[j], step)
+    return n
+
+
 @bare(fastmath={"contract"})
 def retarget(kit, change, every):
     """New targets of the block's weights, and which of their cells they move to another level; returns how many.
@@ -84,6 +102,8 @@ def retarget(kit, change, every):
         old[j] = target[j]
         target[j] = retargeted(target[j], change[j], scale)
         moved[j] = all_moved
+    if kit.target_step > ZERO:
+        call_block(kit.round_targets, (kit, change, every))
     if every:
         return sides * n
     goals, levels = floats_at(kit.work, GOALS, 2 * n + 1), floats_at(kit.work, LEVELS, 2 * n + 1)

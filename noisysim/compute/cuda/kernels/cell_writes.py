@@ -10,6 +10,7 @@ import numpy as np
 from numba import cuda
 
 from noisysim.compute.cuda.kernels.cell_ageing import bring_up, hold_stuck, settle_pulsed
+from noisysim.compute.cuda.kernels.cell_moves import new_target, read_once, read_target, step_cell, steps_asked
 from noisysim.compute.cuda.kernels.cell_places import block_at, weight_at
 from noisysim.compute.cuda.kernels.cell_weights import refresh
 from noisysim.compute.cuda.kernels.draws import four_uniforms, stream_word, unit_normal
@@ -37,10 +38,11 @@ from noisysim.compute.rules.cells import (  # fmt: skip
     retargeted,
     side_of_pulses,
     verified_level,
+    whole_change,
     whole_turn,
 )
 from noisysim.compute.rules.device import level, missing, programmed, pulsed, with_cell
-from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_CELL_STD, HAS_DRIFT, PAIRED, TIMED, VERIFIED
+from noisysim.compute.rules.flags import ACCUMULATES, AIMED, FAULTY, HAS_CELL_STD, HAS_DRIFT, PAIRED, TIMED, VERIFIED
 
 PULSERS = 4 if SIMULATED else 256  # threads that give a block of cells its pulses
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -104,6 +106,16 @@ def program_cell(cells, side, k, goal, drawn, draw, stream, keys, clock, d):
 
 
 @device
+def set_anew(cells, k, difference, span, draw, keys, clock, d):
+    """Program a pair to a difference, of which one cell holds all; returns cells programmed."""
+    stream = stream_word(REFRESH_STREAM, draw[3], 0)
+    for side in range(2):
+        goal = reset_goal(difference, side, span)
+        program_cell(cells, side, k, goal, 2 * CELL_BLOCK, draw, stream, keys, clock, d)
+    return 2
+
+
+@device
 def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
     """Write a cell by pulses and reads until the goal is met; returns pulses given."""
     now, _, _, own, stuck, aimed = cells
@@ -131,12 +143,31 @@ def verify(cells, side, k, goal, draw, keys, span, limits, clock, d):
     return given
 
 
+@device
+def write_weight(cells, k, moved, target, every, draw, span, limits, keys, clock, d):
+    """Write those cells of a weight to a target that move; returns cells programmed and pulses given."""
+    sides = cells[0].shape[0] if PAIRED else 1
+    done, pulses, stream = 0, 0, stream_word(WRITE_STREAM, draw[3], 0)
+    for side in range(sides):
+        if (moved >> side) & 1:
+            done += 1
+            goal = goal_of(target, side, span, PAIRED)
+            if VERIFIED and not every:
+                pulses += verify(cells, side, k, goal, draw, keys, span, limits, clock, d)
+            else:
+                program_cell(cells, side, k, goal, sides * CELL_BLOCK, draw, stream, keys, clock, d)
+    return done, pulses
+
+
 @kernel
-def count_moved(change, targets, table, scales, span, limits, chips, blocks_at, written, d):
+def count_moved(
+    change, targets, table, scales, span, limits, target_step, number, chips, blocks_at, written, keys, d
+):  # fmt: skip
     """Count in `written`, one entry per block of cells, those that `write_cells` is going to write."""
     for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
         layer, chip, cell = weight_at(k, chips, table)
-        new = retargeted(targets[k], change[k], scales[layer])
+        draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
+        new = new_target(targets[k], change[k], scales[layer], False, draw, target_step, keys)
         moved = moves(targets[k], new, span, limits[1], d)
         if moved != 0:
             blocks = blocks_at[layer + 1] - blocks_at[layer]
@@ -147,7 +178,7 @@ def count_moved(change, targets, table, scales, span, limits, chips, blocks_at, 
 @kernel
 def write_cells(
     change, every, targets, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, scales,
-    units, span, limits, number, clock, chips, keys, d,
+    units, span, limits, target_step, number, clock, chips, keys, d,
 ):  # fmt: skip
     """Write a change of every weight to its cells; parameters as of the CPU's loop of this name."""
     cells = (now, fresh, since, own, stuck, aimed)
@@ -155,19 +186,12 @@ def write_cells(
     done, pulses = 0, 0
     for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
         layer, chip, cell = weight_at(k, chips, table)
-        block, j = cell // CELL_BLOCK, cell % CELL_BLOCK
-        target = retargeted(targets[k], change[k], scales[layer])
+        draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
+        target = new_target(targets[k], change[k], scales[layer], every, draw, target_step, keys)
         moved = (1 << sides) - 1 if every else moves(targets[k], target, span, limits[1], d)
         targets[k] = target
-        draw, stream = (j, block, number, layer, chip), stream_word(WRITE_STREAM, layer, 0)
-        for side in range(sides):
-            if (moved >> side) & 1:
-                done += 1
-                goal = goal_of(target, side, span, PAIRED)
-                if VERIFIED and not every:
-                    pulses += verify(cells, side, k, goal, draw, keys, span, limits, clock, d)
-                else:
-                    program_cell(cells, side, k, goal, sides * CELL_BLOCK, draw, stream, keys, clock, d)
+        written, given = write_weight(cells, k, moved, target, every, draw, span, limits, keys, clock, d)
+        done, pulses = done + written, pulses + given
         if moved != 0:
             place = (layer, chip, chips, table, tiles, span[2])
             refresh(cells, k, cell, place, units, clock, weights, variances, d)
@@ -175,6 +199,64 @@ def write_cells(
         add_up(counts, 1, pulses)
     else:
         add_up(counts, 0, done)
+
+
+@kernel
+def modify_cells(
+    change, chi, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, pers, scales, units,
+    span, limits, most, reading, number, clock, chips, keys, d,
+):  # fmt: skip
+    """Read the cells of weights that a change moves by whole steps, and write them; `counts`: cells, pulses, reads."""
+    cells = (now, fresh, since, own, stuck, aimed)
+    sides = now.shape[0] if PAIRED else 1
+    drawn, done, pulses, reads = (now.shape[0] if VERIFIED else sides) * CELL_BLOCK, 0, 0, 0
+    for k in range(cuda.grid(1), change.size, cuda.gridsize(1)):
+        layer, chip, cell = weight_at(k, chips, table)
+        draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
+        asked = steps_asked(change[k], chi, k, pers[layer], most, draw, keys)
+        if asked != 0:
+            reads += sides
+            old = read_target(cells, k, sides, drawn, draw, reading, scales[layer], units, span, keys, clock, d)
+            target = retargeted(old, whole_change(asked, pers[layer]), scales[layer])
+            moved = moves(old, target, span, limits[1], d)
+            written, given = write_weight(cells, k, moved, target, False, draw, span, limits, keys, clock, d)
+            done, pulses = done + written, pulses + given
+            if moved != 0:
+                place = (layer, chip, chips, table, tiles, span[2])
+                refresh(cells, k, cell, place, units, clock, weights, variances, d)
+    if VERIFIED:
+        add_up(counts, 1, pulses)
+    else:
+        add_up(counts, 0, done)
+    add_up(counts, 2, reads)
+
+
+@kernel
+def step_cells(
+    change, chi, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, pers, units, span,
+    limits, step, reading, number, clock, chips, keys, d,
+):  # fmt: skip
+    """Move cells by the whole steps that a change asks for; `limits`: most steps, and where pairs are set anew."""
+    cells = (now, fresh, since, own, stuck, aimed)
+    sides = 2 if PAIRED else 1
+    drawn, most, done, reads = sides * CELL_BLOCK, np.float32(limits[0]), 0, 0
+    for k in range(cuda.grid(1), change.size, cuda.gridsize(1)):
+        layer, chip, cell = weight_at(k, chips, table)
+        draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
+        asked = steps_asked(change[k], chi, k, pers[layer], most, draw, keys)
+        if asked != 0:
+            done += 1
+            for side in range(sides):
+                bring_up(cells, side, k, clock, d)
+            step_cell(cells, side_of_pulses(asked, PAIRED), k, asked, drawn, draw, step, span, keys, clock, d)
+            if PAIRED and needs_reset(now[0, k], now[1, k], limits[1], span):
+                plus = read_once(cells, 0, k, drawn, draw, reading, span, keys, clock, d)
+                minus = read_once(cells, 1, k, drawn, draw, reading, span, keys, clock, d)
+                reads += set_anew(cells, k, plus - minus, span, draw, keys, clock, d)
+            place = (layer, chip, chips, table, tiles, span[2])
+            refresh(cells, k, cell, place, units, clock, weights, variances, d)
+    add_up(counts, 0, done + reads)
+    add_up(counts, 2, reads)
 
 
 # --- pulses ---------------------------------------------------------------------------------------------------------
@@ -197,8 +279,12 @@ def ranks(tally, mine):
 
 
 @device
-def round_pulses(change, at, n, per, most, draw, keys, asked):
+def round_pulses(change, chi, at, n, per, most, draw, keys, asked):
     """Pulses asked of each weight of a block, into `asked`: each thread makes the four of some counters."""
+    if ACCUMULATES:
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            asked[j] = steps_asked(change[at + j], chi, at + j, per, most, draw, keys)
+        return
     _, block, number, layer, chip = draw
     quarter, stream = CELL_BLOCK // 4, stream_word(ROUNDING_STREAM, layer, 0)
     for i in range(cuda.threadIdx.x, quarter, cuda.blockDim.x):
@@ -249,16 +335,12 @@ def reset_pair(cells, k, span, at_most, draw, keys, clock, d):
     now = cells[0]
     if not needs_reset(now[0, k], now[1, k], at_most, span):
         return 0
-    difference, stream = now[0, k] - now[1, k], stream_word(REFRESH_STREAM, draw[3], 0)
-    for side in range(2):
-        goal = reset_goal(difference, side, span)
-        program_cell(cells, side, k, goal, 2 * CELL_BLOCK, draw, stream, keys, clock, d)
-    return 2
+    return set_anew(cells, k, now[0, k] - now[1, k], span, draw, keys, clock, d)
 
 
 @kernel
 def pulse_cells(
-    change, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, blocks_at, pers, units,
+    change, chi, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, blocks_at, pers, units,
     span, limits, number, clock, chips, keys, d,
 ):  # fmt: skip
     """Turn a change of every weight into pulses; parameters as of the CPU's loop of this name."""
@@ -272,7 +354,7 @@ def pulse_cells(
     each = CELL_BLOCK // PULSERS
     first, last = min(cuda.threadIdx.x * each, n), min((cuda.threadIdx.x + 1) * each, n)
     draw = (0, block, number, layer, chip)
-    round_pulses(change, at, n, pers[layer], np.float32(limits[0]), draw, keys, asked)
+    round_pulses(change, chi, at, n, pers[layer], np.float32(limits[0]), draw, keys, asked)
     cuda.syncthreads()
     before, listed = ranks(tally, coming(asked, first, last, 0))
     if HAS_DRIFT:
