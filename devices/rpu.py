@@ -2,7 +2,7 @@
 
 Weights within +-0.6 (bounds differ by 30 % from cell to cell), constant steps of 0.001 that differ by 30 % from cell to
 cell and by 30 % from pulse to pulse. The asymmetry of 1 % from cell to cell is a choice of ours, and so are the
-conductances: the model is stated in weights.
+conductances: the model is stated in weights. ``update="pulse_trains"`` is the paper's update in the array.
 """
 
 from noisysim.devices.field_groups import device_fields

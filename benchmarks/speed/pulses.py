@@ -1,4 +1,4 @@
-"""Writes by pulses: updates against a copy of the weights, and training steps against the bare forward product."""
+"""Writes by pulses: updates against a copy of the weights, and training steps and pulse trains against products."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from benchmarks.speed.measure import Row, at_most, interleaved, ratio
 from benchmarks.speed.work import batch_of
 from noisysim import Chip, devices, learners, optimizers
 from noisysim.compute import execution, layered
+from noisysim.compute.factors import Factors
+from noisysim.compute.protocols import Term
 
 N = 1024
 
 
 def rows(rounds: int = 15) -> list[Row]:
-    """Both, in one thread, but for the updates, which are bound by memory: they may have all cores."""
+    """All, in one thread, but for the updates, which are bound by memory: they may have all cores."""
     with execution.threads(None):
         updates = pulsed_updates(rounds)
     with execution.threads(1):
-        return [*updates, *pulsed_steps(rounds)]
+        return [*updates, *pulsed_steps(rounds), *pulse_trains(rounds)]
 
 
 def pulsed_updates(rounds: int) -> list[Row]:
@@ -66,6 +68,34 @@ def pulsed_steps(rounds: int) -> list[Row]:
         product = f"product {1e3 * statistics.median(times['product']):.2f} ms"
         what = f"pulsed training step (rpu), batch {size}, against the bare forward product"
         found.append(at_most(what, ratio(times, "step", "product"), bar, detail=product))
+    return found
+
+
+def pulse_trains(rounds: int) -> list[Row]:
+    """An update in the array by one sample, 1024 x 1024 cells of `rpu`, against the matrix-vector product.
+
+    The bars are what AIHWKit 1.2 takes on one machine (docs/comparison.md). Inputs and errors are uniform.
+    """
+    found, rng = [], np.random.default_rng(0)
+    x, errors = (rng.uniform(-1, 1, (1, N)).astype(np.float32) for _ in range(2))
+    weights, out = rng.standard_normal((N, N), dtype=np.float32), np.empty((1, N), np.float32)
+    factors = Factors([Term(np.ones(1), [errors])], [x], (), 1)
+    for pulses, bar in ((0.1, 26.0), (6.0, 790.0)):
+        for management in (1, 0):
+            device = devices.get("rpu", update="pulse_trains", update_bl_management=management)
+            chip, step = Chip([N, N], device), 2 * device.pulse_step * device.weight_bound
+            rate = pulses * step / float(np.abs(x).mean() * np.abs(errors).mean())
+            work: dict[str, Callable[[], object]] = {
+                "product": partial(np.matmul, x, weights.T, out=out),
+                "update": partial(chip.descend, factors, partial(optimizers.SGD().step, {}, rate)),
+            }
+            times = interleaved(work, rounds)
+            given = chip.cost.pulses / chip.cost.updates / N**2
+            took = 1e3 * statistics.median(times["update"]), 1e3 * statistics.median(times["product"])
+            length = "as long as needed" if management else "of 31 slots"
+            what = f"pulse trains {length}, {pulses:g} coincidences a cell, against the product of a vector"
+            detail = f"{took[0]:.2f} ms, product {took[1]:.3f} ms; {given:.2f} pulses a cell"
+            found.append(at_most(what, ratio(times, "update", "product"), bar, detail=detail))
     return found
 
 

@@ -44,7 +44,7 @@ def stepper(
         if chip.takes_factors:  # as a run does
             factors, _ = learner.factors(state, observed)
             assert factors is not None
-            chip.descend(factors, lambda: optimizers.next_step(optimizer, held["adam"], rate))
+            chip.descend(factors, lambda: optimizer.step(held["adam"], rate))
         else:
             gradient, _ = learner.update(state, observed, out=held["gradient"])
             assert gradient is not None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip import ageing, array_checks
+from noisysim.chip import ageing, array_checks, array_updates
 from noisysim.chip.fabrication import DEAD, Fabrication
 from noisysim.chip.weight_scaling import LineScales
 from noisysim.common.types import Array, Bools, Doubles, Floats
@@ -91,6 +91,7 @@ class Arrays(CellState):
         self.has_cells = bool(own & array_checks.CELL_HOOKS)
         self.verified = "pulse" in own and self.numbers.verified
         array_checks.check(net, device, self.numbers, own)
+        array_updates.check_device(device, self.numbers, self._backend.HOST_MEMORY, scaling)
         self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.behaviour = Behaviour(hooks, own, device_files.scalars(device), self.spreads)
@@ -137,7 +138,8 @@ class Arrays(CellState):
         worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]
         shares = np.array(worth) / levels if net.slices > 1 else np.ones(1)
         scales = (1 / bounds).astype(np.float32)
-        step = numbers.pulse_step if open_loop else 1 / levels if net.slices > 1 else numbers.least_change
+        of_pulse = numbers.pulse_step or 1.0  # without a step changes are shares of the span
+        step = of_pulse if open_loop else 1 / levels if net.slices > 1 else numbers.least_change
         pulses = (1 if numbers.paired else 0.5) / step
         quantum = 1 / digits if net.slices > 1 else numbers.read_quantum  # a cell of a slice is known to hold a digit
         codes, most = 2 ** (numbers.target_bits - 1) - 1, numbers.pulse_limit if open_loop else MOST_STEPS
@@ -150,6 +152,8 @@ class Arrays(CellState):
             "target_step": np.float32(1 / codes if numbers.target_bits else 0),
             "reading": Reading(np.float32(numbers.line_deviation * numbers.span), np.float32(quantum * numbers.span)),
             "pulse_limits": PulseLimits(most, np.float32(numbers.refresh_at)),
+            "exact": numbers.pulse_step == 0 and "pulse" in devices.own_hooks(self.device),
+            "trains": array_updates.train_limits(numbers),
             "verify_limits": VerifyLimits(numbers.verify_pulses, np.float32(numbers.verify_tolerance)),
         }
 

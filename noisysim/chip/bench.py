@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import noisysim.devices as devices
+from noisysim.chip import array_updates
 from noisysim.chip.chip import Chip
 from noisysim.common.types import Array, Doubles, Floats
 from noisysim.devices import files as device_files
@@ -219,6 +220,7 @@ def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
     model: Device = devices.get(device)
     if "pulse" not in devices.own_hooks(model):
         return None
+    model = array_updates.by_net_changes(model)
     numbers = resolve(model)
     single = not numbers.paired or numbers.verified
     model = _with(_sound(model), verify_pulses=0, refresh_at=1, cells_per_weight=1 if single else 2, **AUTO)
@@ -307,6 +309,7 @@ def _written_by_target(device: Device) -> Device:
     """A device written by pulses with its loop closed, so that cells get where the bench wants them."""
     if "pulse" not in devices.own_hooks(device) or resolve(device).verified:
         return device
+    device = array_updates.by_net_changes(device)
     step = resolve(device).pulse_step
     return _with(device, verify_pulses=min(math.ceil(4 / step), 65535), verify_tolerance=step / 2, **AUTO)
 
@@ -334,6 +337,7 @@ def _weights(device: Device, targets: Doubles) -> Floats:
 
 def _written(device: Device, weights: Floats, seed: int) -> Chip:
     """A chip of one layer, (n_out, n_in), that was asked for these weights, by as many pulses as that takes."""
+    device = array_updates.by_net_changes(device)
     chip = Chip(weights.shape[::-1], device, "linear", seed=seed, oracle=True, init="zero")
     turns = 1
     if "targets" not in chip.offers:

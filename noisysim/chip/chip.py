@@ -264,7 +264,8 @@ class Chip(Offered, Granted, Kept, Taught):
         ------
         TypeError, ValueError
             For what is no array of real numbers, does not fit, or is non-finite (`noisysim.common.plain_arrays`): then
-            no cell changes. For `decay` on a device whose write controller keeps no targets.
+            no cell changes. For `decay` on a device whose write controller keeps no targets; for any change on a device
+            that updates in the array (`descend`).
         """
         hidden, changes = self._hidden, self._checks.updates(updates)
         if hidden.turns_updates:

@@ -184,6 +184,11 @@ class State:
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
         """See `noisysim.chip.arrays.Arrays.descend`."""
+        if not self.takes_factors:
+            raise ValueError(
+                "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
+                "updates or scales lines"
+            )
         with self._explaining():
             refused = self.arrays.descend(factors, take, self.clock)
         self._wrote()

@@ -25,7 +25,7 @@ class Taught:
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Array:
         """Ask for what a `Step`, which ``take()`` gives, makes of a gradient given as factors, in one sweep over cells.
 
-        Says which chips' changes are not finite, (chips,) bool; some of their cells may have changed.
+        Says whose changes are not finite, (chips,) bool: cells of these may have changed. Pulse trains take plain SGD.
         """
         refused = self._hidden.descend(factors, take)
         self._programmed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noisysim.chip import targets
+from noisysim.chip import array_updates, targets
 from noisysim.chip.arrays import erase
 from noisysim.chip.state import State
 from noisysim.common import fields
@@ -21,6 +21,7 @@ def check(name: str, decay: float, device: Device) -> None:
 
 def write(state: State, changes: Layered, decay: float) -> None:
     """Ask for changes of all weights, and for a share of each weight, biases excepted, to be taken off in one write."""
+    array_updates.refuse("program asks for a change of each weight", state.device, "factors are given to descend")
     if not decay:
         state.write(changes.flat, False)
         return

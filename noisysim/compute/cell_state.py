@@ -49,6 +49,17 @@ class Reading(NamedTuple):
     quantum: np.float32
 
 
+class TrainLimits(NamedTuple):
+    """Of updates by pulse trains: slots of a train, and whether gains are balanced and trains shortened.
+
+    See `noisysim.compute.rules.trains`.
+    """
+
+    slots: int
+    balances: bool
+    shortens: bool
+
+
 @dataclass(eq=False)
 class CellState:
     """Cells, the weights that they amount to, and what the write controller keeps.
@@ -102,6 +113,10 @@ class CellState:
     reading : Reading
     verify_limits : VerifyLimits
     pulse_limits : PulseLimits
+    trains : TrainLimits or None
+        Where pulse trains on rows and columns update the cells.
+    exact : bool
+        Whether a pulse may have any size: weights change by just what is asked for.
     wire : float
         Resistance between two neighbouring cells, Ohm; 0 without wires.
     exact_wires : bool
@@ -143,6 +158,8 @@ class CellState:
     reading: Reading
     verify_limits: VerifyLimits
     pulse_limits: PulseLimits
+    trains: TrainLimits | None
+    exact: bool
     wire: float
     exact_wires: bool
 
@@ -155,7 +172,7 @@ class CellState:
             return "verify" if self.verified else "write"
         if self.controller == "read_modify_write":
             return "modify"
-        return "pulse" if self.pulsed else "step"
+        return "step" if not self.pulsed else "mean" if self.exact else "pulse"
 
     @property
     def written_variances(self) -> Floats:

@@ -32,6 +32,7 @@ ADDED = 3
 NORMAL_STREAM, UNIFORM_STREAM, WRITE_STREAM, OWN_STREAM, ROUNDING_STREAM = range(5)
 CELL_STREAM, CELL_UNIFORM_STREAM, STATE_STREAM, REFRESH_STREAM, VERIFY_STREAM, DROP_STREAM = range(5, 11)
 READ_STREAM = 11  # a controller's reads of cells
+COLUMN_STREAM, ROW_STREAM = 12, 13  # of pulse trains
 
 LEAST_SCALE = 1e-30  # a full scale below it counts as zero: codes over it, and its inverse, must be float32 numbers
 CELL_BLOCK = 1024  # weights that are written together, with one counter of write noise

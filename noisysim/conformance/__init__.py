@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 import noisysim.devices as devices
+from noisysim.chip.array_updates import by_net_changes
 from noisysim.compute.jit import compile_errors
 from noisysim.conformance import chips, hooks, moments
 from noisysim.conformance.report import Failure, Finding, Note, Report
@@ -36,6 +37,7 @@ def check(device: DeviceSpec) -> Report:
     checked = devices.get(device)
     settings = ", ".join(f"{name}={value!r}" for name, value in devices.changes(checked).items())
     report = Report(devices.name_of(checked) + (f"({settings})" if settings else ""))
+    checked = by_net_changes(checked)  # whose hooks are the same: chips are asked for changes as arrays
     for name, function in {**_FIRST, **_SUITE}.items():
         _try(report, name, function, checked)
         if report.failures and name in _FIRST:  # nothing else can run

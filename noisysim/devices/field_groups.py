@@ -274,8 +274,12 @@ class Pulses(FieldGroup):
     """Pulses that a write controller gives."""
 
     pulse_step: Annotated[
-        float, Field("share of g_max - g_min", 1e-9, 1, "change a pulse makes, as the controller assumes it")
-    ] = 1e-3
+        float,
+        Field(
+            "share of g_max - g_min", 1e-9, 1,
+            "change a pulse makes, as the controller assumes it; 0: each weight changes by just what is asked", off=0,
+        ),
+    ] = 1e-3  # fmt: skip
     pulse_limit: Annotated[int, Field("pulses", 1, 65535, "most pulses a cell gets in one update", whole=True)] = 31
     verify_pulses: Annotated[
         float,
@@ -289,6 +293,18 @@ class Pulses(FieldGroup):
     refresh_at: Annotated[
         float, Field("share of g_max - g_min", 0.01, 1, "of a pair written open loop: where both cells are set anew")
     ] = 0.9
+    update: Annotated[
+        str,
+        Field(
+            choices=("net", "pulse_trains"),
+            doc="open loop: the net change of a weight as pulses; or trains on rows and columns, sample by sample",
+        ),
+    ] = "net"  # fmt: skip
+    pulse_slots: Annotated[int, Field("slots", 1, 310, "of a pulse train, at most", whole=True)] = 31
+    update_management: Annotated[int, _switch("1 balances the trains of rows and columns by their largest values")] = 1
+    update_bl_management: Annotated[
+        int, _switch("1 balances trains, and makes them no longer than the strongest cell needs")
+    ] = 1
 
 
 @device_fields

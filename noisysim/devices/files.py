@@ -33,6 +33,8 @@ FURTHER = {"drift": "target", "cell_std": "target"}
 """What a hook may take besides, before the device's numbers, if it names it."""
 LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
 """Functions that declare mean and standard deviation of what a hook draws."""
+WORDS = ("update",)
+"""Fields that hold a word, which the write controller reads; a device's other fields are numbers."""
 _TYPICAL: dict[str, tuple[float, ...]] = {
     "v": (-1, 0, 1), "i": (-1, 0, 1), "energy": (0, 1e-4), "z": (-1, 0, 1), "u": (0.1, 0.5, 0.9),
     "t": (1e-3, 1, 1e4), "up": (1, -1), "s": (0, 1),
@@ -120,7 +122,7 @@ def check_class(cls: type, where: Callable[..., str]) -> None:
             raise DeviceError(f"{at}: a field cannot be called {name!r}, which the record of a run needs")
         if name not in cls._field_defaults:  # type: ignore[attr-defined]
             raise DeviceError(f"{at}: field {name!r} has no default: write {name}: float = 0.0")
-        if spec.choices and name not in READ_BY_NAME:
+        if spec.choices and name not in READ_BY_NAME and name not in WORDS:
             raise DeviceError(f"{at}: field {name!r} holds a word; a device's fields are numbers")
         try:
             check(cls.__name__, name, cls._field_defaults[name], spec)  # type: ignore[attr-defined]

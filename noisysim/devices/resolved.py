@@ -50,9 +50,15 @@ class DeviceNumbers:
     g_min, g_max : float
         Lowest and highest conductance of a cell, µS. Default: 0 and 1.
     pulse_step : float
-        Change of a pulse, share of g_max - g_min. Default: 0.001.
+        Change of a pulse, share of g_max - g_min; 0: pulses of any size. Default: 0.001.
     pulse_limit : int
         Most pulses of a cell in one update. Default: 31.
+    in_array : bool
+        Whether pulse trains on rows and columns update cells (``update="pulse_trains"``). Default: False.
+    pulse_slots : int
+        Most slots of a pulse train. Default: 31.
+    update_management, update_bl_management : bool
+        Whether trains on rows and columns are equally dense, and no longer than they have to be. Default: True.
     verify_pulses : int
         Most pulses of a closed-loop write. Default: 0, open loop.
     verify_tolerance : float
@@ -98,6 +104,10 @@ class DeviceNumbers:
     g_max: float = 1.0
     pulse_step: float = 1e-3
     pulse_limit: int = 31
+    in_array: bool = False
+    pulse_slots: int = 31
+    update_management: bool = True
+    update_bl_management: bool = True
     verify_pulses: int = 0
     verify_tolerance: float = 0.01
     refresh_at: float = 0.9
@@ -154,6 +164,7 @@ def resolve(device: Device) -> DeviceNumbers:
             "calibrates": stated.get("adc_range") == 0,
             "paired": stated.get("cells_per_weight", 2) != 1,
             "compensated": stated.get("compensation", 0) == 1,
+            "in_array": stated.get("update", "net") == "pulse_trains",
             "drift_start": numbers.get("drift_start") or 1.0,
             "level_count": float(stated.get("levels", 0.0)),
             "line_deviation": float(stated.get("line_noise", 0.0)),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from noisysim.compute.algebra import Term
+from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, Rate, State
@@ -21,6 +23,7 @@ class BP(Learner):
 
     name: ClassVar[str] = "bp"
     stacks: ClassVar[bool] = True
+    has_factors: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"oracle", "output_error"})
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-1}
 
@@ -39,6 +42,13 @@ class BP(Learner):
         out: Layered | None = None,
     ) -> tuple[Layered, State]:
         return granted(self.name, oracle).gradient(observations[0], out), state
+
+    def factors(
+        self, state: State, observations: Sequence[Observation], *, oracle: Oracle | None = None
+    ) -> tuple[Factors, State]:
+        first = observations[0]
+        term = Term(state.ones(len(first.output)), granted(self.name, oracle).signals(first))
+        return Factors([term], first.inputs, (), state.chips), state
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,25 @@ class Optimizer(Protocol):
         """The change to add to the weights, which may overwrite `gradients`, and the new state."""
 
 
+class Stepping:
+    """What the package's own optimizers share: their steps are made in loops over the cells."""
+
+    def ahead(self, state: State, rate: float, updates: int) -> Step:
+        """The steps of some updates to come, as sweeps over the cells take them: numbers are (updates, n)."""
+        raise NotImplementedError
+
+    def count(self, state: State, updates: int) -> None:
+        """Let updates, whose steps `ahead` gave, be made."""
+
+    def step(self, state: State, rate: float) -> Step:
+        """The step of the next update, which is counted as made."""
+        step = self.ahead(state, rate, 1)
+        self.count(state, 1)
+        return step._replace(numbers=step.numbers[0])
+
+
 @dataclass(frozen=True)
-class SGD:
+class SGD(Stepping):
     """Stochastic gradient descent with optional momentum: v <- m v + g, change = -rate v."""
 
     name: ClassVar[str] = "sgd"
@@ -56,18 +73,14 @@ class SGD:
         return gradient, state
 
     def ahead(self, state: State, rate: float, updates: int) -> Step:
-        """The steps of some updates to come, as sweeps over the cells take them: numbers are (updates, n)."""
         if self.momentum:
             numbers = np.array([[rate, self.momentum]] * updates, np.float32)
             return Step("momentum", numbers, state["velocity"], NO_MOMENTS)
         return Step("sgd", np.full((updates, 1), rate, np.float32), NO_MOMENTS, NO_MOMENTS)
 
-    def count(self, state: State, updates: int) -> None:
-        """Let updates, whose steps `ahead` gave, be made."""
-
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Stepping):
     """Adam (Kingma & Ba 2015, Algorithm 1); epsilon as in Dalm et al. 2025, appendix F."""
 
     name: ClassVar[str] = "adam"
@@ -86,12 +99,11 @@ class Adam:
     def update(self, gradients: Layered, state: State, rate: float) -> tuple[Layered, State]:
         """The change to add to the weights; overwrites `gradients` with it."""
         gradient = layered.layered(gradients)
-        step = next_step(self, state, rate)
+        step = self.step(state, rate)
         backends.backend_of(gradient.flat).ops.adam(gradient.flat, step.first, step.second, step.numbers)
         return gradient, state
 
     def ahead(self, state: State, rate: float, updates: int) -> Step:
-        """The steps of some updates to come, as sweeps over the cells take them: numbers are (updates, n)."""
         done, settings = int(state["steps"][0]), (rate, self.beta1, self.beta2, self.epsilon)
         corrections = [
             [1.0 / (1.0 - beta**number) for beta in (self.beta1, self.beta2)]
@@ -101,15 +113,7 @@ class Adam:
         return Step("adam", numbers, state["first"], state["second"])
 
     def count(self, state: State, updates: int) -> None:
-        """Let updates, whose steps `ahead` gave, be made."""
         state["steps"] += updates
-
-
-def next_step(optimizer: SGD | Adam, state: State, rate: float) -> Step:
-    """The step of the next update, which is counted as made."""
-    step = optimizer.ahead(state, rate, 1)
-    optimizer.count(state, 1)
-    return step._replace(numbers=step.numbers[0])
 
 
 _FORM: Dataclasses[Optimizer] = Dataclasses(

@@ -29,7 +29,7 @@ from noisysim.networks import activations
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import architecture, with_ends
-from noisysim.runs import callbacks, schedules, storage
+from noisysim.runs import callbacks, in_array, schedules, storage
 from noisysim.runs import validation as validating
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings
 from noisysim.runs.history import MONITORS, VALIDATED
@@ -137,10 +137,12 @@ def resolve(
         filled["learning_rate_decay"] = _no_decay(numbers)
         schedules.check(steered["schedule"], filled["epochs"])
     _check_decay(decay, filled["learning_rate"], device)
+    decorrelate = words["decorrelate"] or decorrelation.form(True, isinstance(init, Given))
+    in_array.check(device, learner, optimizer, clip, chips, decorrelate)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
         chips=chips, init=init, every=every, weight_decay=decay, clip=clip, validation=validation, **steered,
-        **{**words, "decorrelate": words["decorrelate"] or decorrelation.form(True, isinstance(init, Given))},
+        **{**words, "decorrelate": decorrelate},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.chip import chip
+from noisysim.chip import array_updates, chip
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.types import Doubles
 from noisysim.compute import backends, layered
@@ -21,7 +21,8 @@ from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.compute.observation_buffers import Observed
 from noisysim.learners import LEARNERS, Learner, State
 from noisysim.learners.apart import Apart
-from noisysim.learners.optimizers import OPTIMIZERS, Optimizer, next_step
+from noisysim.learners.backprop import BP
+from noisysim.learners.optimizers import OPTIMIZERS, Optimizer
 from noisysim.networks.architecture import with_ends
 from noisysim.runs import chunks, health, loop, memory_errors, noise_check
 from noisysim.runs.clipping import clipped
@@ -220,7 +221,7 @@ class Training:
             self._at_once[rows] = chunks.samples_at_once(self.config.learner, self.learner_state, rows)
         most = self._at_once[rows]
         gradient: Layered | Factors | None
-        if most < rows and not self.config.diagnostics:
+        if most < rows and not self.config.diagnostics and not self._in_array:
             gradient, first = self._learn_in_chunks(batch, most)
         else:
             gradient, first = self._learn(batch)
@@ -242,7 +243,7 @@ class Training:
         rate = self.steering.rate(self.epoch)
         if isinstance(gradient, Factors):
             optimizer: Any = self.optimizer
-            refused = self.chip.descend(gradient, lambda: next_step(optimizer, self.optimizer_state, rate))
+            refused = self.chip.descend(gradient, lambda: optimizer.step(self.optimizer_state, rate))
             if refused.any():
                 self.divergence.refuse(refused)
             return
@@ -266,10 +267,18 @@ class Training:
         self.divergence.ask(adapt, lambda: [*first.inputs, *first.activities])
 
     @cached_property
+    def _in_array(self) -> bool:
+        """Whether the array itself does the optimizer's step (`noisysim.runs.in_array`)."""
+        return array_updates.acts_in_array(self.config.device)
+
+    @cached_property
     def _factored(self) -> bool:
         """Whether gradients are applied as factors: where the rule and the optimizer are the package's own."""
         config = self.config
+        if self._in_array:
+            return True
         own = type(config.learner) in LEARNERS.values() and type(config.optimizer) in OPTIMIZERS.values()
+        own = own and not isinstance(config.learner, BP)  # the bits of its runs are those of gradients as arrays
         own = own and self.learner is config.learner and config.learner.has_factors
         return own and self.chip.takes_factors and not config.clip and not config.weight_decay
 

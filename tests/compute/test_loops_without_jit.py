@@ -26,6 +26,8 @@ from noisysim import Batch, Chip, Drive, batch_norm, conv, devices, dropout, poo
 from noisysim.chip.decorrelation import decorrelate
 from noisysim.compute import algebra, layered, losses
 from noisysim.compute.cpu.loops import gather
+from noisysim.compute.factors import Factors
+from noisysim.compute.protocols import Term
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import cell_device as bench
@@ -154,13 +156,37 @@ def algebra_of_layers():
     ]  # fmt: skip
 
 
+def updates_in_the_array():
+    """Cells after updates by pulse trains of two words, and after some of any size."""
+    rng = np.random.default_rng(4)
+    found = []
+    for settings in ({"pulse_slots": 40}, {"pulse_slots": 5, "update_bl_management": 0}, {"pulse_step": 0.0}):
+        kind = "pulsed pairs" if "pulse_step" in settings else "pulses"
+        device = devices.get(bench.__file__, **{**bench.KINDS[kind], **settings, "update": "pulse_trains"})
+        chip = Chip([30, 40], device, seed=3, chips=2)
+        x, s = (rng.standard_normal((6, n)).astype(np.float32) for n in (30, 40))
+        for rate in (0.3, 0.01):
+            factors = Factors([Term(np.ones(6), [s])], [x], (), 2)
+            chip.descend(factors, partial(noisysim.optimizers.SGD().step, {}, rate))
+            chip.wait(30.0)
+        arrays = chip._hidden.arrays
+        found += [*arrays.weight_arrays(), arrays.variances.copy()]
+    return found
+
+
 PARTS = {name: partial(life, name) for name in MADE}
-PARTS |= {"network": network, "tangent": tangent, "regression": regression, "algebra": algebra_of_layers}
+PARTS |= {
+    "trains": updates_in_the_array,
+    "network": network,
+    "tangent": tangent,
+    "regression": regression,
+    "algebra": algebra_of_layers,
+}
 COMPARED = [name for name in PARTS if name not in ("wires", "one cell, closed loop", "ageing", "rpu")]
 """What is compared with compiled loops: of the others every branch is in one of these."""
 
 
-FILES = ["cpu/loops/*.py", "cpu/device_rows.py", "rules/cells.py", "rules/ranges.py"]
+FILES = ["cpu/loops/*.py", "cpu/device_rows.py", "rules/cells.py", "rules/ranges.py", "rules/trains.py"]
 """Where loops, rows and the rules that both take are."""
 
 

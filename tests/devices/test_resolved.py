@@ -13,7 +13,9 @@ GROUPS = (
     field_groups.Converters, field_groups.Array, field_groups.Faults, field_groups.Clock, field_groups.Controller,
     field_groups.Pulses,
 )  # fmt: skip
-RENAMED = {"cells_per_weight": "paired", "compensation": "compensated", "line_noise": "line_deviation"}
+RENAMED = {
+    "cells_per_weight": "paired", "compensation": "compensated", "line_noise": "line_deviation", "update": "in_array",
+}  # fmt: skip
 
 
 def test_a_device_that_states_nothing_has_the_documented_defaults():

@@ -15,6 +15,7 @@ import numpy as np
 
 MASK = np.uint64(0xFFFFFFFF)
 NORMAL, UNIFORM, WRITE, OWN, ROUNDING, CELL, CELL_UNIFORM, STATE, REFRESH, VERIFY, DROP = range(11)  # noise streams
+COLUMN, ROW = 12, 13
 
 
 def philox(counter, key):
@@ -708,48 +709,102 @@ def pulses_asked(change, n_in, layer, number, key, d):
     return np.sign(wanted) * np.minimum(np.floor(exact), d.pulse_limit), np.abs(exact - np.rint(exact))
 
 
-def pulse_draws(asked, turn, layer, number, key):
+def train_slots(gain, values, slots, kind, layer, sample, number, key):
+    """In which slots the train of each line is on, (lines, slots): each with probability min(1, gain |value|).
+
+    A slot's random number of 32 bits must be below 2^32 times that. Its bits, from the highest down, are the bit of the
+    slot in words 0..3 of counters 0..7; after 31 slots the next counters follow.
+    """
+    limits, lines = np.rint(np.minimum(gain * np.abs(np.asarray(values, float)), 1) * 2.0**32), np.arange(len(values))
+    on = np.zeros((len(values), slots), bool)
+    for slot in range(slots):
+        word, bit, u = slot // 31, np.uint64(slot % 31), np.zeros(len(values))
+        for counter in range(8):
+            drawn = philox((lines, sample, number, stream(kind, layer, 8 * word + counter)), key)
+            for k, random in enumerate(drawn):
+                u += ((random >> bit) & np.uint64(1)) * 2.0 ** (31 - 4 * counter - k)
+        on[:, slot] = u < limits
+    return on
+
+
+def train_pulses(x, s, asked, d, layer, sample, number, key):
+    """Signed pulses of each weight from one sample: the slots in which its row and its column are both on.
+
+    `asked` is the learning rate of a sample over the step of a pulse, x drives the columns, s = dL/da the rows.
+    """
+    x_most, s_most = np.abs(x).max(), np.abs(s).max()
+    strongest = asked * float(x_most) * float(s_most)
+    if strongest == 0:
+        return np.zeros((len(s), len(x)))
+    slots = min(d.pulse_slots, max(1, int(np.ceil(strongest)))) if d.update_bl_management else d.pulse_slots
+    balanced = d.update_management or d.update_bl_management
+    balance = float(s_most) / float(x_most) if balanced else 1.0
+    columns = train_slots(np.sqrt(asked / slots * balance), x, slots, COLUMN, layer, sample, number, key)
+    rows = train_slots(np.sqrt(asked / slots / balance), s, slots, ROW, layer, sample, number, key)
+    return -np.sign(np.outer(s, x)) * (rows.astype(int) @ columns.T.astype(int))
+
+
+def pulse_draws(asked, turn, layer, number, key, sample=None):
     """Draws of pulse number `turn` of every weight that has as many coming.
 
     In a block's first turn, if half of it or more takes part, weight j takes draw j of CELL_BLOCK; otherwise the i-th
-    of the m weights that have the pulse coming takes draw i of m.
+    of the m weights that have the pulse coming takes draw i of m. Of a sample's pulse trains any turn may be the first,
+    and the counters go on from sample to sample.
     """
     counts, word = np.abs(asked.ravel()), stream(WRITE, layer, turn)
+    base, whole = (0, turn == 0) if sample is None else (sample * CELL_BLOCK // 4, True)
     z = np.zeros(counts.size)
     for block in range(-(-counts.size // CELL_BLOCK)):
         here = slice(block * CELL_BLOCK, (block + 1) * CELL_BLOCK)
         live = counts[here] > turn
-        if turn == 0 and live.sum() >= live.size // 2:
-            z[here] = normals(CELL_BLOCK, block, number, word, key)[: live.size]
+        if whole and live.sum() >= live.size // 2:
+            z[here] = normals(CELL_BLOCK, block, number, word, key, base)[: live.size]
         elif live.any():
-            z[here][live] = normals(int(live.sum()), block, number, word, key)
+            z[here][live] = normals(int(live.sum()), block, number, word, key, base)
     return z.reshape(asked.shape)
 
 
 def open_loop(asked, cells, stuck, own, layer, number, key, d):
-    """Cells after their pulses, and which pairs were set anew.
+    """Cells after the pulses asked of each weight, and which pairs were set anew."""
+    new = held(pulsed(asked, cells, own, layer, number, key, d), stuck)
+    return reset(asked != 0, new, stuck, own, layer, number, key, d)
 
-    An increase potentiates g+, a decrease g-, or depresses the only cell; every pulse has its own draw. A pair that was
-    pulsed, of which a cell has passed refresh_at and the other a tenth, is programmed to its difference.
-    """
+
+def in_array(pulses, cells, stuck, own, layer, number, key, d):
+    """Cells after the pulses that trains give each weight, sample by sample, and which pairs were set anew."""
+    new = cells
+    for sample, given in enumerate(pulses):
+        new = held(pulsed(given, new, own, layer, number, key, d, sample), stuck)
+    return reset(np.any(pulses, axis=0), new, stuck, own, layer, number, key, d)
+
+
+def pulsed(asked, cells, own, layer, number, key, d, sample=None):
+    """Cells after pulses: an increase potentiates g+, a decrease g-, or depresses the only cell; each has a draw."""
     new = cells.copy()
     for turn in range(int(np.abs(asked).max(initial=0))):
-        z = pulse_draws(asked, turn, layer, number, key)
+        z = pulse_draws(asked, turn, layer, number, key, sample)
         for k in range(len(cells)):
             if len(cells) == 1:
                 live, up = np.abs(asked) > turn, np.sign(asked)
             else:
                 live, up = (asked if k == 0 else -asked) > turn, 1.0
             new[k] = np.where(live, np.maximum(cell_pulse(new[k], up, z, with_own(d, own, k)), 0), new[k])
-    new = held(new, stuck)
-    anew = np.zeros(asked.shape, bool)
+    return new
+
+
+def reset(reached, cells, stuck, own, layer, number, key, d):
+    """Cells after pairs that were pulsed are set anew, where one cell has passed refresh_at and the other a tenth.
+
+    They are programmed to their difference. Returns the cells, and which pairs.
+    """
+    new, anew = cells.copy(), np.zeros(reached.shape, bool)
     if len(cells) == 2:
         low, high = (new - d.g_min) / (d.g_max - d.g_min)  # shares, sorted below
         low, high = np.minimum(low, high), np.maximum(low, high)
-        anew = (asked != 0) & (high > d.refresh_at) & (low > 0.1)
+        anew = reached & (high > d.refresh_at) & (low > 0.1)
         difference = new[0] - new[1]
         for k, wanted in enumerate((difference, -difference)):
-            z = block_draws(normals, asked.shape, number, stream(REFRESH, layer), key, k, 2)
+            z = block_draws(normals, reached.shape, number, stream(REFRESH, layer), key, k, 2)
             goal = d.g_min + np.clip(wanted, 0, d.g_max - d.g_min)
             new[k] = np.where(anew, np.maximum(cell_program(goal, z, with_own(d, own, k)), 0), new[k])
         new = held(new, stuck)

@@ -30,6 +30,7 @@ from noisysim.compute.cpu.row_types import (
     PROGRAM,
     PULSE,
     READ,
+    SIZED,
     STD,
     TYPES,
     Rows,
@@ -80,6 +81,7 @@ RECIPES = {
     PULSE: Recipe(device_rows.pulsed, ("pulse",), "cell"),
     DRIFT: Recipe(device_rows.drifted, ("drift",), "cell"),
     STD: Recipe(device_rows.deviating, ("cell_std",), "cell"),
+    SIZED: Recipe(device_rows.pulsed, ("pulse",), "sized"),
 }
 
 

@@ -24,12 +24,16 @@ from noisysim.compute.cpu.loops import (
     cell_writes,
     draws,
 )
-from noisysim.compute.cpu.row_types import DRIFT, LEVEL, PROGRAM, PULSE, STD
+from noisysim.compute.cpu.row_types import DRIFT, LEVEL, PROGRAM, PULSE, SIZED, STD
 from noisysim.compute.jit import ahead
 from noisysim.compute.jit.calls import JIT, RowType
 from noisysim.compute.jit.places import address
 from noisysim.compute.layout import CELL_BLOCK
 
+_PULSED: Mapping[ModuleType, tuple[str, ...]] = {
+    cell_writes: ("draw_listed", "program_listed"), cell_ageing: ("settle", "date_listed", "bring_up"),
+    cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
+}  # fmt: skip
 STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
     "write": {
         cell_writes: (
@@ -42,15 +46,11 @@ STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
         cell_writes: ("draw_listed", "retarget", "round_targets"), cell_verify: ("verify_side", "verify_block"),
         cell_weights: ("refresh_few", "add_listed"), cell_ageing: ("bring_up",),
     },
-    "pulse": {
-        cell_writes: ("draw_listed", "program_listed"), cell_ageing: ("settle", "date_listed", "bring_up"),
-        cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
-        cell_pulses: ("round_pulses", "give_pulses", "reset_pairs", "pulse_block"),
-    },
+    "pulse": {**_PULSED, cell_pulses: ("round_pulses", "give_pulses", "reset_pairs", "pulse_block")},
+    "train": {**_PULSED, cell_pulses: ("give_pulses", "reset_pairs")},
+    "mean": {**_PULSED, cell_pulses: ("reset_pairs", "mean_block")},
     "step": {
-        cell_writes: ("draw_listed", "program_listed"), cell_ageing: ("settle", "date_listed", "bring_up"),
-        cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
-        cell_pulses: ("round_pulses", "reset_pairs", "pulse_block"), cell_moves: ("give_steps", "read_side"),
+        **_PULSED, cell_pulses: ("round_pulses", "reset_pairs", "pulse_block"), cell_moves: ("give_steps", "read_side"),
     },
     "modify": {  # and what the write needs
         cell_pulses: ("round_pulses",), cell_moves: ("read_side", "read_targets", "modify_block"),
@@ -62,8 +62,8 @@ STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
 }  # fmt: skip
 """Which stages each kind of work calls: they are compiled when a chip first does it, but for `_ONLY`."""
 _CHANGING = (
-    "retarget", "round_targets", "write_block", "verify_block", "round_pulses", "pulse_block", "modify_block",
-    "add_block",
+    "retarget", "round_targets", "write_block", "verify_block", "round_pulses", "pulse_block", "mean_block",
+    "modify_block", "add_block",
 )  # fmt: skip
 """The stages that take a change (`noisysim.compute.cpu.cell_types.BLOCK`)."""
 _COUNTING = ("verify_side", "give_pulses", "give_steps", "reset_pairs")
@@ -73,6 +73,7 @@ _ONLY = {
     "bring_up": "drifts", "round_targets": "rounds",
 }  # fmt: skip
 """Stages that are called where a flag is set alone."""
+_OPEN_LOOP = ("pulse", "train", "mean", "step")
 _RESETS = ("program_listed", "settle", "date_listed", "reset_pairs")
 """Those that pulses call where pairs are programmed anew alone."""
 _HELD = operator.attrgetter(*ARRAYS)
@@ -91,7 +92,8 @@ class Kits:
 
     def __init__(self, state: CellState, behaviour: Behaviour):
         self._state = state
-        self._rows = DeviceRows(behaviour.hooks, behaviour.numbers, behaviour.spreads, _places(state, behaviour))
+        spreads = {**behaviour.spreads, "sized": (*behaviour.spreads["cell"], "pulse_step")}
+        self._rows = DeviceRows(behaviour.hooks, behaviour.numbers, spreads, _places(state, behaviour))
         self._own = behaviour.own
         self._made: dict[tuple[str, int], tuple[tuple[Array, ...], Any]] = {}
 
@@ -118,6 +120,7 @@ class Kits:
             kit[name] = kind_of.address(stage)
         rows, verifies = self._rows.compiled, kind == "verify" or (kind == "modify" and state.verified)
         for name, place in _ROWS.items():
+            place = SIZED if place == PULSE and state.exact else place
             kit[name], kit[f"{name}_numbers"] = rows.functions[place], address(rows.numbers[place])
         for name, value in {
             **{name: flag for name, flag in flags.items() if name in FLAGS},
@@ -136,15 +139,15 @@ class Kits:
 
     def _stages(self, kind: str) -> dict[str, tuple[RowType, Any]]:
         """The stages that a kind of work calls, by name."""
-        flags, called, resets = self._flags(kind), dict[str, tuple[RowType, Any]](), kind in ("pulse", "step")
+        flags, called, moves = self._flags(kind), dict[str, tuple[RowType, Any]](), kind in _OPEN_LOOP
         kinds = [kind, *(["verify" if self._state.verified else "write"] if kind == "modify" else [])]
         for module, name in ((m, n) for one in kinds for m, names in STAGES[one].items() for n in names):
-            if flags.get(_ONLY.get(name, ""), True) and (flags["paired"] or not resets or name not in _RESETS):
+            if flags.get(_ONLY.get(name, ""), True) and (flags["paired"] or not moves or name not in _RESETS):
                 kind_of = BLOCK if name in _CHANGING else COUNT if name in _COUNTING else STAGE
                 called[name] = kind_of, getattr(module, name)
-        if kind in ("write", "verify", "modify") or resets:
+        if kind in ("write", "verify", "modify") or moves:
             called["fill_normals"] = draws.FILL, draws.fill_normals_from
-        if resets or kind == "modify" or flags["rounds"]:
+        if kind in ("pulse", "step", "modify") or flags["rounds"]:
             called["fill_uniforms"] = draws.FILL, draws.fill_uniforms_from
         return called
 
@@ -160,6 +163,7 @@ class Kits:
         return {
             **{name: getattr(state, name) for name in ("paired", "verified", "faulty", "timed", "aims", "at_once")},
             "drifts": drifts, "deviates": "cell_std" in own, "dated": state.timed or state.aims,
+            "trained": kind == "train",
             "varies": state.variances.size > 0 and (kind in ("age", "read") or not state.lazy),
             "steps": kind == "step", "accumulates": state.controller == "accumulate", "rounds": state.target_step > 0,
         }  # fmt: skip
@@ -174,7 +178,7 @@ def _places(state: CellState, behaviour: Behaviour) -> dict[int, dict[str, bool]
     if state.targets.size and not state.verified:
         places[LEVEL] = {}
     if "pulse" in behaviour.own:
-        places[PULSE] = {}
+        places[SIZED if state.exact else PULSE] = {}
     for hook, place in (("drift", DRIFT), ("cell_std", STD)):
         if hook in behaviour.own:
             places[place] = {"aims": takes_target(behaviour.hooks[hook])}
@@ -197,7 +201,7 @@ def block_of(kind: str) -> str:
 def counted(kind: str, count: int, verified: bool) -> tuple[int, int, int]:
     """Cells written, pulses given and cells read, of what the stages of a kind count."""
     upper, lower = count >> 32, count & 0xFFFFFFFF
-    if kind == "pulse":  # pulses, and cells that were set anew
+    if kind in ("pulse", "mean"):  # pulses, and cells that were set anew
         return upper, lower, 0
     if kind == "step":  # cells that were moved, and those that were read and set anew
         return upper + lower, 0, upper

@@ -22,22 +22,12 @@ TABLES = ("table", "tiles", "scales", "pulsing", "units")
 ROWS = ("program", "level", "pulse", "drift", "deviation")
 """A device's rows, and what each reads of its numbers, "program_numbers" and so on."""
 FLAGS = (
-    "paired",
-    "verified",
-    "faulty",
-    "timed",
-    "aims",
-    "at_once",
-    "drifts",
-    "deviates",
-    "varies",
-    "dated",
-    "steps",
-    "accumulates",
-)
+    "paired", "verified", "faulty", "timed", "aims", "at_once", "drifts", "deviates", "varies", "dated", "trained",
+    "steps", "accumulates",
+)  # fmt: skip
 """What is true of all cells; varies: there are variances of reads to be brought up to date;
-dated: it matters when a cell was written, or to which goal; steps: cells move by steps, not by pulses; accumulates:
-the controller keeps what is left of changes."""
+dated: it matters when a cell was written, or to which goal; trained: pulses come from trains; steps: cells move by
+steps, not by pulses; accumulates: the controller keeps what is left of changes."""
 COUNTS = (
     "cells",  # in a side, of all chips
     "sides",
@@ -52,12 +42,13 @@ PLACE = (
     "first", "count",  # its first weight, counted in its layer, and how many they are
     "at",  # where its first cell is among those of all chips
     "chip", "chips", "write",  # number of the write
+    "sample",  # of an update of several, which its pulses come from
 )  # fmt: skip
 STAGES = (
     "retarget", "write_block", "verify_block", "verify_side", "pulse_block", "give_pulses", "reset_pairs",
     "age_block", "program_listed", "program_side", "settle", "date_listed", "date_side", "bring_up",
     "refresh", "refresh_few", "add_side", "add_listed", "draw_listed",
-    "draw_sides", "round_pulses", "fill_normals", "fill_uniforms", "add_block",
+    "draw_sides", "round_pulses", "mean_block", "fill_normals", "fill_uniforms", "add_block",
     "give_steps", "read_side", "read_targets", "modify_block", "round_targets",
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from noisysim.compute.cpu.loops.cell_ageing import age_chips
 from noisysim.compute.cpu.loops.cell_weights import add_chips, add_variances
 from noisysim.compute.cpu.loops.cell_writes import WRITE, write_chips
 from noisysim.compute.cpu.loops.wires import attenuate
+from noisysim.compute.cpu.pulse_trains import Trains
 from noisysim.compute.cpu.sweeping import Sweeps
 from noisysim.compute.factors import Factors
 from noisysim.compute.jit import ahead
@@ -43,12 +44,14 @@ class Cells:
         self.state, self._kits = state, Kits(state, behaviour)
         self._done = np.zeros((state.chips, 3), np.int64)
         self.sweeps = Sweeps(state, self._kits)
+        trains = None if state.exact else state.trains
+        self._updates = self.sweeps if trains is None else Trains(state, trains, self._kits)
         ahead.expect(self._expected, execution.available_cores())
 
     def _expected(self) -> list[ahead.Job]:
         """What writes and updates call, in the order of need, after what helpers are to take last of all."""
         written = [*self._kits.expected("write"), ahead.Job(write_chips, WRITE)] if self.state.targets.size else []
-        return [*ops.OFTEN, *written, *self.sweeps.expected()]
+        return [*ops.OFTEN, *written, *self._updates.expected()]
 
     def done(self) -> Ints:
         """Cells programmed, pulses given and cells read for a write by each chip since the last call, (chips, 3).
@@ -85,7 +88,7 @@ class Cells:
 
     def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> Bools:
         """Write what an optimizer's step makes of a gradient given as factors; says whose change is not finite."""
-        done, refused = self.sweeps.apply(factors, take, number, clock)
+        done, refused = self._updates.apply(factors, take, number, clock)
         self._done += done
         return refused
 

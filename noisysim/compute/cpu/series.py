@@ -71,7 +71,9 @@ class Series:
     def takes(self, rows: int, passes: int, decorrelates: bool) -> bool:
         """Whether updates of so many samples of all chips are made in series: those whose parts one thread does."""
         cells, net, chips = self._cells.state, self._net, self._passes.chips
-        if not self._passes.plain or cells.timed or cells.aims or cells.wire or (cells.apart and chips > 1):
+        if cells.timed or cells.aims or cells.wire or cells.trains or (cells.apart and chips > 1):
+            return False
+        if not self._passes.plain:
             return False
         if decorrelates and (rows > FEW * chips or any(block.is_conv for block in net.blocks)):
             return False

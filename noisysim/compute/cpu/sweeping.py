@@ -44,17 +44,7 @@ class Sweeps:
 
     @cached_property
     def _tasks(self) -> list[tuple[float, Ints]]:
-        """Chip, layer and blocks of each task, (1, 4), and how many weights these are."""
-        tasks = []
-        for chip in range(self._state.chips):
-            for layer, (n_out, n_in) in enumerate(self._state.net.shapes):
-                blocks = -(-n_out * n_in // CELL_BLOCK)
-                count = min(len(execution.unit_spans(n_out)), blocks)
-                cuts = [k * blocks // count for k in range(count + 1)]
-                for first, last in itertools.pairwise(cuts):
-                    weights = float((last - first) * CELL_BLOCK)
-                    tasks.append((weights, np.array([[chip, layer, first, last]], np.int64)))
-        return tasks
+        return block_tasks(self._state)
 
     @cached_property
     def _all(self) -> Ints:
@@ -82,7 +72,7 @@ class Sweeps:
         """Descend factors; returns cells written, pulses and reads of each chip, (chips, 3), and which were refused."""
         state, samples = self._state, len(factors.inputs[0]) // self._state.chips
         x, step = layered.layered(factors.inputs), take()
-        terms, _held = _terms(factors)  # the arrays at these addresses must not be freed before the sweep is over
+        terms, _held = addressed_terms(factors, 1 / samples)  # the arrays must not be freed before the sweep is over
         layers, room = self._shaped(samples)
         taken = (step_address(step.name), step.numbers, step.first, step.second)
         counter, kind, task = (number, state.write_keys, clock), state.kind, sweeps.TASK.address(sweeps.sweep_task)
@@ -109,23 +99,37 @@ class Sweeps:
     def _shaped(self, samples: int) -> tuple[Ints, int]:
         """Where layers start, and the room of a task, of so many samples of a chip."""
         if samples not in self._places:
-            self._places[samples] = self._layers(samples)
+            self._places[samples] = lines_and_inputs(self._state, samples)
             self._rooms[samples] = self._room(samples)
         return self._places[samples], self._rooms[samples]
 
-    def _layers(self, samples: int) -> Ints:
-        """Where the lines and inputs of each layer start, and its rows (`noisysim.compute.cpu.loops.sweeps`)."""
-        net, chips = self._state.net, self._state.chips
-        rows = np.array(net.positions) * samples
-        n_out, n_in = np.array(net.shapes).T
-        starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in)]
-        return np.stack([*starts, rows], axis=1).astype(np.int64)
+
+def block_tasks(state: CellState) -> list[tuple[float, Ints]]:
+    """Chip, layer and blocks of cells of each task of a sweep, (1, 4), and how many weights these are."""
+    tasks = []
+    for chip in range(state.chips):
+        for layer, (n_out, n_in) in enumerate(state.net.shapes):
+            blocks = -(-n_out * n_in // CELL_BLOCK)
+            count = min(len(execution.unit_spans(n_out)), blocks)
+            cuts = [k * blocks // count for k in range(count + 1)]
+            for first, last in itertools.pairwise(cuts):
+                weights = float((last - first) * CELL_BLOCK)
+                tasks.append((weights, np.array([[chip, layer, first, last]], np.int64)))
+    return tasks
 
 
-def _terms(factors: Factors) -> tuple[tuple[Any, ...], list[Floats | None]]:
-    """What a sweep takes of the terms, and the arrays whose addresses are in it."""
+def lines_and_inputs(state: CellState, samples: int) -> Ints:
+    """Where the lines and inputs of each layer start, and its rows (`noisysim.compute.cpu.loops.sweeps`)."""
+    net, chips = state.net, state.chips
+    rows = np.array(net.positions) * samples
+    n_out, n_in = np.array(net.shapes).T
+    starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in)]
+    return np.stack([*starts, rows], axis=1).astype(np.int64)
+
+
+def addressed_terms(factors: Factors, share: float) -> tuple[tuple[Any, ...], list[Floats | None]]:
+    """What a sweep takes of the terms, times `share`, and the arrays whose addresses are in it."""
     samples = len(factors.inputs[0])
-    share = factors.chips / samples
     if factors.normed and any(lines is not None for lines in factors.normed):
         factors, share = _settled(factors, share), 1.0
     terms = factors.terms

@@ -35,6 +35,7 @@ pulses_asked, steps_due, whole_turn = scalar(rules.pulses_asked), scalar(rules.s
 side_of_pulses, direction_of_pulses = scalar(rules.side_of_pulses), scalar(rules.direction_of_pulses)
 fill = FILL.call
 needs_reset, reset_goal = scalar(rules.needs_reset), scalar(rules.reset_goal)
+ZERO = np.float32(0.0)
 FEW = 2
 """Below this part of its weights a block is brought up to date weight by weight."""
 
@@ -62,8 +63,8 @@ def round_pulses(kit, change, _):
 
 
 @bare()
-def pulse_side(k, n, kit):
-    """One pulse for those cells of side k of the block that have one coming; draws are in ``Z``."""
+def pulse_side(k, n, turn, kit):
+    """One pulse for those cells of side k of the block that have more than `turn` coming; draws are in ``Z``."""
     a, paired, counts = kit.at + kit.first, kit.paired, ints_at(kit.work, MOVED, n)
     now, up, out = floats_at(kit.now, k * kit.cells + a, n), floats_at(kit.work, UP, n), floats_at(kit.work, OUT, n)
     for j in range(n):
@@ -72,7 +73,7 @@ def pulse_side(k, n, kit):
     own = float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, k * kit.cells + a, n)
     pulse_row(kit.pulse, (now, up, z, own, out, numbers))
     for j in range(n):
-        live = counts[j] != 0 and side_of_pulses(counts[j], paired) == k
+        live = abs(counts[j]) > turn and side_of_pulses(counts[j], paired) == k
         new, old = out[j], now[j]
         now[j] = new if live else old
 
@@ -118,35 +119,45 @@ def keep(mine, m, counts, turn):
 
 
 @bare()
+def more_than(counts, turn):
+    """How many cells have more than `turn` pulses coming."""
+    live = 0
+    for j in range(counts.size):
+        live += np.int32(abs(counts[j]) > turn)
+    return live
+
+
+@bare()
 def give_pulses(kit, _, m):
     """Give the m weights in ``WHERE`` their pulses, turn by turn; returns how many pulses.
 
-    In the first turn, where half of the block takes part (`whole_turn`), cell j takes draw j of CELL_BLOCK; otherwise
-    the i-th of the m cells that have a pulse coming takes draw i of m.
+    In the first turn, and in any turn of pulses from trains, where half of the block takes part (`whole_turn`), cell j
+    takes draw j of CELL_BLOCK; otherwise the i-th of the m cells that have a pulse coming takes draw i of m.
     """
     n, turn, given = kit.count, 0, 0
     z, bits = floats_at(kit.work, Z, CELL_BLOCK), words_at(kit.work, BITS, CELL_BLOCK)
-    counts = ints_at(kit.work, MOVED, n)
+    counts, base = ints_at(kit.work, MOVED, n), kit.sample * (CELL_BLOCK // 4)
     where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, n)
     for i in range(m):
         mine[i] = where[i]
     while m > 0:
-        whole = whole_turn(turn, m, n)
+        whole = whole_turn(0 if kit.trained else turn, m, n)
         stream = stream_word(WRITE_STREAM, kit.layer, turn)
         drawn = np.int64(CELL_BLOCK) if whole else m
         q, padded = (drawn + 3) // 4, (drawn + 63) // 64 * 16  # a multiple of what is drawn at once: no rest is left
-        fill(kit.fill_normals, (z, bits, 4 * padded, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
+        fill(kit.fill_normals, (z, bits, 4 * padded, base, kit.number, kit.write, stream, kit.k0, kit.k1))
         for word in range(1, 4 if q < padded else 0):
             for i in range(q):
                 z[word * q + i] = z[word * padded + i]
         if whole:
             for k in range(2 if kit.paired else 1):
-                pulse_side(k, n, kit)
+                pulse_side(k, n, turn, kit)
         else:
             pulse_listed(m, kit)
         given += m
         turn += 1
-        m = keep(mine, m, counts, turn)
+        live = more_than(counts, turn) if whole and kit.trained else 0
+        m = live if live > 0 and whole_turn(0, live, n) else keep(mine, m, counts, turn)
     return given
 
 
@@ -197,26 +208,76 @@ def reset_pairs(kit, _, m):
 
 
 @bare()
+def bring_up_listed(m, kit):
+    """Before pulses: let time do its work on the cells of the m weights in ``WHERE``."""
+    if not kit.drifts:
+        return
+    where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
+    for i in range(m):
+        mine[i] = where[i]
+    for k in range(2 if kit.paired else 1):  # both of a pair: it may be set anew
+        call(kit.bring_up, (kit, k, m))
+
+
+@bare()
+def finish_block(m, kit):
+    """After all pulses of an update: reset pairs, and bring weights up to date, of the m in ``WHERE``.
+
+    Those are marked in ``MOVED``. Returns how many cells were programmed anew.
+    """
+    anew = count(kit.reset_pairs, (kit, 0, m)) if kit.paired else np.int64(0)
+    if m < kit.count // FEW:
+        call(kit.refresh_few, (kit, 0, m))
+    else:
+        call(kit.refresh, (kit, 0, 0))
+    return anew
+
+
+@bare()
 def pulse_block(kit, change, _):
     """Turn a change of the weights of the block into pulses; returns how many, plus 2^32 for each cell set anew.
 
     Of cells that take steps it returns the cells that were moved.
     """
-    m, anew = call_block(kit.round_pulses, (kit, change, False)), 0
+    m = call_block(kit.round_pulses, (kit, change, False))
     if m == 0:
         return 0
-    if kit.drifts:
-        where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
-        for i in range(m):
-            mine[i] = where[i]
-        for k in range(2 if kit.paired else 1):  # both of a pair: it may be set anew
-            call(kit.bring_up, (kit, k, m))
+    bring_up_listed(m, kit)
     given = count(kit.give_steps, (kit, 0, m)) if kit.steps else count(kit.give_pulses, (kit, 0, m))
     settle_block(m, kit)
-    if kit.paired:
-        anew = count(kit.reset_pairs, (kit, 0, m))
-    if m < kit.count // FEW:
-        call(kit.refresh_few, (kit, 0, m))
-    else:
-        call(kit.refresh, (kit, 0, 0))
-    return given + (anew << 32)
+    return given + (finish_block(m, kit) << 32)
+
+
+@bare()
+def mean_block(kit, change, _):
+    """Give each weight of the block one pulse, without noise, of the size that its change asks for.
+
+    That is what ever more and ever smaller pulses come to, where a cell's step hardly changes along the way. The size
+    is the last of the own values that the row takes. Returns 2^32 for each cell set anew.
+    """
+    n, a, per, fields = kit.count, kit.at + kit.first, floats_at(kit.pulsing, kit.layer, 1)[0], kit.fields
+    counts, up, z = ints_at(kit.work, MOVED, n), floats_at(kit.work, UP, n), floats_at(kit.work, Z, n)
+    for j in range(n):
+        counts[j] = np.int32(change[j] > ZERO) - np.int32(change[j] < ZERO)
+        up[j] = direction_of_pulses(counts[j], kit.paired)
+        z[j] = ZERO
+    m = list_moved(counts, ints_at(kit.work, WHERE, n), n)
+    if m == 0:
+        return 0
+    bring_up_listed(m, kit)
+    own = float_rows_at(kit.work, fields + 1, CELL_BLOCK, OWN, n)
+    numbers = floats_at(kit.pulse_numbers, 0, kit.numbers_size)
+    for k in range(2 if kit.paired else 1):
+        held = float_rows_at(kit.own, fields, kit.sides * kit.cells, k * kit.cells + a, n)
+        now, out = floats_at(kit.now, k * kit.cells + a, n), floats_at(kit.work, OUT, n)
+        for f in range(fields):
+            for j in range(n):
+                own[f, j] = held[f, j]
+        for j in range(n):
+            own[fields, j] = abs(change[j]) * per
+        pulse_row(kit.pulse, (now, up, z, own, out, numbers))
+        for j in range(n):
+            if counts[j] != 0 and side_of_pulses(counts[j], kit.paired) == k:
+                now[j] = out[j]
+    settle_block(m, kit)
+    return finish_block(m, kit) << 32

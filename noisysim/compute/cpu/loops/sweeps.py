@@ -54,12 +54,12 @@ def outer_rows(signals, inputs, out):
 
 
 @bare()
-def form_rows(terms, layer, chip, n_out, first, at, samples, signals):
-    """The signals of the units from `first` on, of one chip's layer: the sum of all terms, over the samples."""
+def form_rows(terms, layer, start, n_out, first, at, samples, signals):
+    """The signals of a layer's units from `first` on: the sum of all terms, for samples from `start` on."""
     factors, activities, baselines, based, share = terms
     rows = signals.shape[0]
     for k in range(factors.shape[0]):
-        shares = part(factors[k, layer if factors.shape[1] > 1 else 0], chip * samples, samples)
+        shares = part(factors[k, layer if factors.shape[1] > 1 else 0], start, samples)
         source = view(activities[k], at, n_out, rows)
         rest = view(activities[k], 0, 0, 0)
         if based[k]:
@@ -79,7 +79,8 @@ def sweep_task(task, layers, terms, inputs, step, stage, counter, work, kit):
     a, b = first * CELL_BLOCK, last * CELL_BLOCK if last * CELL_BLOCK < size else size
     unit, end = a // n_in, (b + n_in - 1) // n_in
     signals, samples = view(work, 0, end - unit, rows), terms[0].shape[2] // keys.shape[0]
-    form_rows(terms, layer, chip, n_out, unit, layers[layer, LINES_AT] + chip * rows * n_out, samples, signals)
+    at_lines = layers[layer, LINES_AT] + chip * rows * n_out
+    form_rows(terms, layer, chip * samples, n_out, unit, at_lines, samples, signals)
     x, room = view(inputs, layers[layer, INPUTS_AT] + chip * rows * n_in, n_in, rows), signals.size
     outer_rows(signals, x, view(work, room, n_in, end - unit))
     change = part(work, room + a - unit * n_in, b - a)
