@@ -5,6 +5,7 @@
 # make docs: the pages, in docs/_build/html; every script of theirs is run.
 # make speed: how fast it is.   make speed-torch: beside PyTorch, in an environment of its own.
 # make gpu: on a machine with a GPU, the tests, benchmarks and full-length figures that need one; its reports are kept.
+# make gpu-short: the most telling of them in eight minutes, by the PYTHON of that machine and the packages it has.
 PYTHON ?= python3
 VENV ?= .venv
 CUDA ?= cuda
@@ -19,7 +20,7 @@ SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
 .PHONY: demo test quick coverage kernels check wheel minimum pythons audit docs speed speed-torch gpu gpu-tests gpu-speed \
-	gpu-papers
+	gpu-papers gpu-short
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
@@ -91,10 +92,17 @@ gpu-speed:
 gpu-papers:
 	$(BIN)/noisysim reproduce $(GPU_PAPERS) --backend cuda --seeds 3 --out benchmarks/papers/results/gpu
 
+# nothing is installed: there may be no network
+gpu-short: links
+	$(PYTHON) -m benchmarks.gpu_short
+
 # devices/ and benchmarks/papers/ are packages of noisysim; the links show them to type checkers and editors
-$(VENV)/.installed: setup.cfg pyproject.toml
+.PHONY: links
+links:
 	ln -sfn ../../devices noisysim/devices/models
 	ln -sfn ../benchmarks/papers noisysim/papers
+
+$(VENV)/.installed: setup.cfg pyproject.toml | links
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@

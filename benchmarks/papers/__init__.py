@@ -1,8 +1,9 @@
 """Figures and tables of papers, reproduced: one module each, run by `noisysim reproduce`.
 
 Such a module has a docstring, whose first line is its title; ``SECONDS``, about how long its full and its quick form
-take on two cores; and a function ``reproduce(report)`` that measures, and tells a `noisysim.papers.report.Report`. The
-module ``dalm2025_fig2`` goes by the name ``dalm2025-fig2``. Modules without that function help the others.
+take on two cores; and a function ``reproduce(report)`` that measures by, and tells, a
+`noisysim.papers.report.Report`, which keeps each measurement in a file of its own: what is there is not measured again.
+The module ``dalm2025_fig2`` goes by the name ``dalm2025-fig2``. Modules without that function help the others.
 """
 
 from __future__ import annotations
@@ -10,17 +11,25 @@ from __future__ import annotations
 if __name__ != "noisysim.papers":
     raise ImportError("import noisysim.papers (this folder is the source of that package)")
 
+import contextlib
 import importlib
+import io
+import math
 import pkgutil
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from noisysim.common.fields import Field, check, unknown
+from noisysim.compute import backends
+from noisysim.runs import signals
 
 from . import summary
+from .parts import Options, check_only
 from .report import Report
 
 _FOUND = [name for _, name, _ in pkgutil.iter_modules(__path__)]
@@ -44,51 +53,108 @@ def title(module: ModuleType) -> str:
     return (module.__doc__ or "").strip().partition("\n")[0]
 
 
-def run(
+def rows(name: str, options: Options) -> list[str]:
+    """Names of the rows of a reproduction, in this form, that can be measured alone; nothing is measured for it."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        report = Report(name, Path(folder), options=options._replace(measure=False))
+        get(name).reproduce(report)
+    return [part.name for part in report.parts]
+
+
+def options(
     wanted: Sequence[str],
     *,
-    out: Path,
     quick: bool = False,
     seeds: int | None = None,
+    only: Sequence[str] = (),
     backend: str = "cpu",
-) -> bool:
+    until: float | str | None = None,
+    show: bool = False,
+    allow_other_source: bool = False,
+) -> Options:
+    """What `run` is to do, checked before any work.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Names.
+    quick : bool
+        Run the shortened forms.
+    seeds : int
+        Number of seeds. Default: 3, or 1 for the shortened forms.
+    only : sequence of str
+        Rows to measure of a single reproduction, by name; ``*`` stands for anything. Default: all.
+    backend : str
+        Where the loops run (`noisysim.run`).
+    until : float or str
+        Time limit (`noisysim.run`), from now.
+    show : bool
+        Measure nothing: make the tables of what is kept.
+    allow_other_source : bool
+        Take measurements of another source of noisysim too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input; of an unknown row with all that there are.
+    """
+    for name in wanted:
+        get(name)
+    limit = signals.seconds(until)
+    chosen = Options(
+        quick, (1 if quick else 3) if seeds is None else check("reproduce", "seeds", seeds, SEEDS),
+        backends.resolve(backend), tuple(only), not show, math.inf if limit is None else time.monotonic() + limit,
+        allow_other_source,
+    )  # fmt: skip
+    if only and len(wanted) != 1:
+        raise ValueError(f"rows are of one reproduction: name one, not {len(wanted)}")
+    if only:
+        check_only(wanted[0], only, rows(wanted[0], chosen))
+    return chosen
+
+
+def run(wanted: Sequence[str], *, out: Path, options: Options) -> list[Report]:
     """Run reproductions, print what they find beside what was published, and keep it.
 
-    One that fails is reported, and the others continue.
+    What is kept in `out` is not measured again. One that fails is reported, and the others continue.
 
     Parameters
     ----------
     wanted : sequence of str
         Names.
     out : Path
-        Folder for a table (JSON) of each, its figures, and ``summary.md``, which covers all tables in the folder.
-    quick : bool
-        Run the shortened forms.
-    seeds : int
-        Number of seeds. Default: 3, or 1 for the shortened forms.
-    backend : str
-        Where the loops run (`noisysim.run`).
+        Folder for a table (JSON) of each, its figures, ``summary.md``, which covers all tables in the folder, and a
+        folder of each with its measurements.
+    options : Options
 
     Returns
     -------
-    bool
-        Whether all of them finished with nothing outside its tolerance.
+    list of Report
+        How each of them ended; those after one that the time limit stopped are not begun.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If one was interrupted, once the tables are written.
     """
     modules = {name: get(name) for name in wanted}
-    count = (1 if quick else 3) if seeds is None else check("reproduce", "seeds", seeds, SEEDS)
     out.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
     try:
         for name, module in modules.items():
-            reports.append(Report(name, out, title=title(module), quick=quick, seeds=count, backend=backend))
+            reports.append(Report(name, out, title=title(module), options=options))
             _attempt(module, reports[-1])
+            if reports[-1].status in ("interrupted", "stopped"):
+                break
     finally:
         contents = [report.content for report in reports]
         if len(contents) > 1:
             print("\n" + "\n".join(map(summary.section, contents)))
         print("\n" + summary.verdicts(contents))
         print(summary.write(out, [name + form for name in names() for form in ("", "-quick")]))
-    return all(report.passed for report in reports)
+    if reports[-1].status == "interrupted":
+        raise KeyboardInterrupt
+    return reports
 
 
 def _attempt(module: ModuleType, report: Report) -> None:

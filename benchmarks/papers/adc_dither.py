@@ -25,7 +25,6 @@ at most 2 to exact hardware, and DNP that injects 1e-3 into it stays below 20 %.
 from __future__ import annotations
 
 import itertools
-import time
 from typing import Any
 
 import numpy as np
@@ -157,32 +156,31 @@ def measure(
     **more: Any,
 ) -> None:
     """One row: means over the seeds, of what was learned."""
-    started = time.perf_counter()
     if report.quick:
         differs, tolerance = {**differs, "epochs": 1}, None
-    results = report.runs(**{**SETTINGS, **differs}, device=device, learner=rule)
-    exact = np.array([learned(r) for r in results])
-    curves = 100 * histories(results, "test_accuracy", lost=0)
-    read = curves[:, -1]
-    report.row(
-        name,
-        exact.mean(),
-        published,
-        tolerance,
-        exact.std(ddof=1) if len(exact) > 1 else None,
-        seconds=time.perf_counter() - started,
-        note=f"read by the chip {read.mean():.2f}",
-        read=round(float(read.mean()), 3),
-        seeds=exact.round(2),
-        seeds_read=read.round(2),
-        epochs_read=curves.mean(0).round(2),
-        device=device,
-        learner=rule,
-        differs=differs,
-        passed_share=round(float(results[0].history["passed_share"][-1]), 3),
-        warnings=results[0].warnings,
-        **more,
-    )
+    with report.part(name):
+        results = report.runs(partial=True, **{**SETTINGS, **differs}, device=device, learner=rule)
+        exact = np.array([learned(r) for r in results])
+        curves = 100 * histories(results, "test_accuracy", lost=0)
+        read = curves[:, -1]
+        report.row(
+            name,
+            exact.mean(),
+            published,
+            tolerance,
+            exact.std(ddof=1) if len(exact) > 1 else None,
+            note=f"read by the chip {read.mean():.2f}",
+            read=round(float(read.mean()), 3),
+            seeds=exact.round(2),
+            seeds_read=read.round(2),
+            epochs_read=curves.mean(0).round(2),
+            device=device,
+            learner=rule,
+            differs=differs,
+            passed_share=round(float(results[0].history["passed_share"][-1]), 3),
+            warnings=results[0].warnings,
+            **more,
+        )
 
 
 def reproduce(report: Report) -> None:
@@ -203,17 +201,16 @@ def reproduce(report: Report) -> None:
                 injected = learner(rule, sigma)
                 measure(report, name, crossbar(bits, noise), injected, {}, value, tolerance, curve=curve, bits=bits)
     for name, (first, second, full, quick) in CLAIMS.items():
-        claim(report, name, first, second, quick if report.quick else full)
-    if not report.quick:
-        draw(report)
+        with report.derived():
+            claim(report, name, first, second, quick if report.quick else full)
+    with report.derived():
+        if not report.quick:
+            draw(report)
 
 
 def claim(report: Report, name: str, first: str, second: str, bound: str) -> None:
     """One row's accuracy less another's, judged by a bound such as ">= 1"; without one it is not judged."""
-    larger, smaller = report.find(first), report.find(second)
-    if not larger or (second and not smaller):
-        return
-    change = larger["ours"] - (smaller["ours"] if smaller else 0)
+    change = report.find(first)["ours"] - (report.find(second)["ours"] if second else 0)
     if bound:
         report.claim(name, change, bound)
     else:
@@ -222,10 +219,11 @@ def claim(report: Report, name: str, first: str, second: str, bound: str) -> Non
 
 def draw(report: Report) -> None:
     """Accuracy against ADC bits: as the chip reads, and what it has learned."""
-    rows, exact = report.content["rows"], report.find("DANP, ideal device")
+    rows = [row for row in report.content["rows"] if "progress" not in row]
+    ideal = report.find("DANP, ideal device")["ours"]
     figure, axes = panels(["Learned weights, read exactly", "... read by the chip itself"], 4.2, 4.8, sharey=True)
     for panel, key in zip(axes, ("ours", "read"), strict=True):
-        panel.axhline(exact["ours"] if exact else np.nan, color="0.55", linewidth=1.5, linestyle=":", zorder=0)
+        panel.axhline(ideal, color="0.55", linewidth=1.5, linestyle=":", zorder=0)
         for curve, (colour, line, marker, label) in STYLES.items():
             shown = [r for r in rows if r.get("curve") == curve]
             panel.plot(
@@ -243,6 +241,6 @@ def draw(report: Report) -> None:
         panel.set_xticks(range(len(BITS)), [f"{b}" if b else "none" for b in BITS])
         panel.set(xlabel="ADC bits (DAC: 8 bits)", ylim=(0, 90))
     axes[0].set_ylabel("test accuracy (%)")
-    axes[0].text(0, (exact["ours"] if exact else 0) + 1.2, "DANP on exact hardware", color="0.4", va="bottom")
+    axes[0].text(0, ideal + 1.2, "DANP on exact hardware", color="0.4", va="bottom")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     report.figure("adc-dither", figure)

@@ -19,15 +19,16 @@ The quick form has 200 hidden units in place of 1000 (the paper does not say how
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import noisysim
-from noisysim import Chip, Observation
+from noisysim import Observation
 from noisysim.tasks import Task
 
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (300, 5)
@@ -45,32 +46,39 @@ def reproduce(report: Report) -> None:
         f"{sizes[0]}-{hidden}-{sizes[2]}, ReLU, MNIST, initial weights, {draws} draws a rate, each for another image; "
         "sums over the hidden weights"
     )
-    task = noisysim.tasks.get("mnist")
-    chip = noisysim.Chip(sizes, "ideal", "relu", init="uniform", backend=report.backend)
-    started = time.perf_counter()
-    converged = {rate: variance(chip, task, rate, draws, restart=True) for rate in RATES}
-    slope = exponent(converged, RATES)
-    report.row("B = W2 before each step: exponent", slope, PUBLISHED, 0.05, seconds=time.perf_counter() - started)
-    report.row("... variance over Eq. 19's, all rates", np.mean([m / t for m, t in converged.values()]), 1, 0.1)
-    started = time.perf_counter()
-    wandering = {rate: variance(chip, task, rate, draws, restart=False) for rate in RATES if rate >= 1e-2}
-    slow = [rate for rate in wandering if rate <= SLOW]
-    slope = exponent(wandering, slow)
-    seconds = time.perf_counter() - started
-    report.row("B keeps averaging: exponent, up to 0.1", slope, PUBLISHED, seconds=seconds)
-    law = exponent({rate: (_stationary(rate), 0.0) for rate in slow}, slow)
-    report.row("... beside its own law, alpha / (2 - alpha)", slope, round(law, 2), 0.15)
-    ratios = [m / (t / rate**2 * _stationary(rate)) for rate, (m, t) in wandering.items()]
-    report.row("... variance over that law's, all rates", np.mean(ratios), 1, 0.15)
-    draw(report, converged, wandering)
+    shared: dict[str, Any] = {
+        "sizes": sizes, "task": noisysim.tasks.get("mnist"), "draws": draws, "backend": report.backend,
+    }  # fmt: skip
+    by_way: Measured[str, dict[float, tuple[float, float]]] = Measured(report)
+    with report.part("B = W2 before each step"):
+        of_rates = {rate: report.measure(variance, **shared, rate=rate, restart=True) for rate in RATES}
+        by_way["converged"] = of_rates
+        report.row("B = W2 before each step: exponent", exponent(of_rates, RATES), PUBLISHED, 0.05)
+        report.row("... variance over Eq. 19's, all rates", np.mean([m / t for m, t in of_rates.values()]), 1, 0.1)
+    with report.part("B keeps averaging"):
+        rates = [rate for rate in RATES if rate >= 1e-2]
+        of_rates = {rate: report.measure(variance, **shared, rate=rate, restart=False) for rate in rates}
+        by_way["wandering"] = of_rates
+        slow = [rate for rate in of_rates if rate <= SLOW]
+        slope = exponent(of_rates, slow)
+        report.row("B keeps averaging: exponent, up to 0.1", slope, PUBLISHED)
+        law = exponent({rate: (_stationary(rate), 0.0) for rate in slow}, slow)
+        report.row("... beside its own law, alpha / (2 - alpha)", slope, round(law, 2), 0.15)
+        ratios = [m / (t / rate**2 * _stationary(rate)) for rate, (m, t) in of_rates.items()]
+        report.row("... variance over that law's, all rates", np.mean(ratios), 1, 0.15)
+    with report.derived():
+        draw(report, by_way["converged"], by_way["wandering"])
 
 
-def variance(chip: Chip, task: Task, rate: float, draws: int, restart: bool) -> tuple[float, float]:
+def variance(
+    sizes: Sequence[int], task: Task, rate: float, draws: int, restart: bool, backend: str
+) -> tuple[float, float]:
     """Variance of the hidden weights' gradient for one sample, and Eq. 19's, mean over the images.
 
     With `restart` the feedback is set to the output weights before every step, else it starts there and continues. The
     steps until what is left of the start has faded are not counted.
     """
+    chip = noisysim.Chip(sizes, "ideal", "relu", init="uniform", backend=backend)
     learner = noisysim.learners.get("fdfa", feedback_optimizer="sgd", feedback_rate=rate, derivative="exact")
     state = learner.init(chip.sizes, seed=int(1e6 * rate), offers=chip.offers, activation="relu")
     unsettled = 0 if restart else int(3 / rate)

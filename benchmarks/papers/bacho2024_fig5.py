@@ -17,7 +17,6 @@ The quick form has up to 400 hidden units in place of 1600, and 1000 draws in pl
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,6 +26,7 @@ import noisysim
 from noisysim.learners import Learner
 from noisysim.tasks import Task
 
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (900, 20)
@@ -76,22 +76,25 @@ def reproduce(report: Report) -> None:
         "fg-w": HiddenFGW(derivative="exact"),
         "fg-a": noisysim.learners.get("fg-a", derivative="exact"),
     }
-    measured: dict[tuple[str, str], list[Point]] = {}
+    shared: dict[str, Any] = {"draws": draws, "backend": report.backend}
+    measured: Measured[tuple[str, str], list[Point]] = Measured(report)
     for (rule, axis), known in PUBLISHED.items():
-        started = time.perf_counter()
-        points = measured[rule, axis] = [
-            point(report, tasks[n0], learners[rule], n0, n1, draws) for n0, n1 in grids[axis]
-        ]
-        seconds = time.perf_counter() - started
-        across = [n1 if axis == "n1" else n0 for n0, n1 in grids[axis]]
-        relative = exponent(across, [p.variance / p.derivative for p in points])
         name = f"{rule.upper()}: exponent in {axis}"
-        report.row(f"{name}, relative", relative, known, 0.1, seconds=seconds)
-        report.row(f"{name}, bare", exponent(across, [p.variance for p in points]))
-        ratios = [p.variance / p.expected for p in points]
-        name = f"{rule.upper()} against {axis}: variance over Eq. {'G.1' if rule == 'fg-w' else 'H.1'}'s"
-        report.row(name, np.mean(ratios), 1, 0.15, ratios=np.round(ratios, 3))
-    draw(report, grids, measured)
+        with report.part(name):
+            points = [
+                Point(*report.measure(point, task=tasks[n0], learner=learners[rule], inputs=n0, units=n1, **shared))
+                for n0, n1 in grids[axis]
+            ]
+            measured[rule, axis] = points
+            across = [n1 if axis == "n1" else n0 for n0, n1 in grids[axis]]
+            relative = exponent(across, [p.variance / p.derivative for p in points])
+            report.row(f"{name}, relative", relative, known, 0.1)
+            report.row(f"{name}, bare", exponent(across, [p.variance for p in points]))
+            ratios = [p.variance / p.expected for p in points]
+            name = f"{rule.upper()} against {axis}: variance over Eq. {'G.1' if rule == 'fg-w' else 'H.1'}'s"
+            report.row(name, np.mean(ratios), 1, 0.15, ratios=np.round(ratios, 3))
+    with report.derived():
+        draw(report, grids, {key: measured[key] for key in PUBLISHED})
 
 
 def mnist(inputs: int, images: int) -> Any:
@@ -102,9 +105,9 @@ def mnist(inputs: int, images: int) -> Any:
     return noisysim.tasks.get((x, y, x[:10], y[:10]), standardise="none")
 
 
-def point(report: Report, task: Task, learner: Learner, inputs: int, units: int, draws: int) -> Point:
+def point(task: Task, learner: Learner, inputs: int, units: int, draws: int, backend: str) -> Point:
     """Measure one network's variance: an image and a draw at a time."""
-    chip = noisysim.Chip((inputs, units, 10), "ideal", "relu", init="uniform", seed=units, backend=report.backend)
+    chip = noisysim.Chip((inputs, units, 10), "ideal", "relu", init="uniform", seed=units, backend=backend)
     state = learner.init(chip.sizes, seed=inputs, offers=chip.offers, activation="relu")
     sums, observed, batch = np.zeros(3), None, None
     for image in range(draws):
@@ -123,7 +126,7 @@ def point(report: Report, task: Task, learner: Learner, inputs: int, units: int,
         else:
             expected = squares * (1 + exact.size)
         sums += np.square(gradient[0] - exact).sum(), expected, squares
-    return Point(*(sums / draws / (inputs * units)))
+    return Point(*(sums / draws / (inputs * units)).tolist())
 
 
 def exponent(sizes: list[int], values: list[float]) -> float:

@@ -13,11 +13,10 @@ weights, so that without decay it is what these have changed since they were dra
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from .bacho2024_table1 import learner
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (25_000, 20)
@@ -37,21 +36,23 @@ def reproduce(report: Report) -> None:
         f"784-{f'{width}-' * HIDDEN}10 on MNIST, ReLU, batch 64, {epochs} epochs at {rate:g}, {report.seeds} seed(s): "
         "angles of the hidden layers' gradients to the exact ones, in degrees"
     )
-    angles_of, steps = {}, np.arange(0, updates, updates // LOOKS)
+    angles_of: Measured[str, np.ndarray] = Measured(report)
     for rule in RULES:
-        started = time.perf_counter()
-        results = report.runs(
-            task="mnist", layers=[width] * HIDDEN, device="ideal", activation="relu", bias=True, init="uniform",
-            learner=learner(rule, rate), optimizer="adam:epsilon=1e-8", learning_rate=rate, learning_rate_decay=0.95,
-            batch_size=64, epochs=epochs, diagnostics=["angle"], every=updates // LOOKS,
-        )  # fmt: skip
-        angles_of[rule] = np.nanmean([r.diagnostics["angle"][:, :HIDDEN] for r in results], axis=0)
-        accuracy = 100 * np.mean([r.history["test_accuracy"][-1] for r in results])
-        seconds = time.perf_counter() - started
-        late = angles_of[rule][-LOOKS // 4 :].mean(axis=0)
-        report.row(f"{rule.upper()}: angles, last quarter", late, seconds=seconds, test_accuracy=round(accuracy, 2))
-    judge(report, angles_of)
-    draw(report, steps[: len(angles_of["fdfa"])], angles_of)
+        with report.part(rule.upper()):
+            results = report.runs(
+                partial=True, task="mnist", layers=[width] * HIDDEN, device="ideal", activation="relu", bias=True,
+                init="uniform", learner=learner(rule, rate), optimizer="adam:epsilon=1e-8", learning_rate=rate,
+                learning_rate_decay=0.95, batch_size=64, epochs=epochs, diagnostics=["angle"], every=updates // LOOKS,
+            )  # fmt: skip
+            angles = np.nanmean([r.diagnostics["angle"][:, :HIDDEN] for r in results], axis=0)
+            angles_of[rule] = angles
+            accuracy = 100 * np.mean([r.history["test_accuracy"][-1] for r in results])
+            late = angles[-LOOKS // 4 :].mean(axis=0)
+            report.row(f"{rule.upper()}: angles, last quarter", late, test_accuracy=round(accuracy, 2))
+    with report.derived():
+        judge(report, {rule: angles_of[rule] for rule in RULES})
+    if angles_of.so_far:
+        draw(report, np.arange(0, updates, updates // LOOKS), angles_of)
 
 
 def judge(report: Report, angles_of: dict[str, np.ndarray]) -> None:
@@ -67,14 +68,21 @@ def judge(report: Report, angles_of: dict[str, np.ndarray]) -> None:
     report.claim("FDFA: first hidden layer's above the last's", angles[0] - angles[-1], "> 0")
 
 
-def draw(report: Report, steps: np.ndarray, angles_of: dict[str, np.ndarray]) -> None:
-    """A panel a rule, a line a hidden layer, darker the deeper."""
-    figure, axes = panels([f"{'abc'[k]}: {rule.upper()}" for k, rule in enumerate(RULES)], 4.2, 3.8, sharey=True)
+def draw(report: Report, steps: np.ndarray, angles_of: Measured[str, np.ndarray]) -> None:
+    """A panel a rule, so far, a line a hidden layer, darker the deeper."""
+    titles = [f"{'abc'[RULES.index(rule)]}: {rule.upper()}{angles_of.label(rule)}" for rule in angles_of.so_far]
+    figure, axes = panels(titles, 4.2, 3.8, sharey=True)
     epochs = np.convolve(steps, np.full(WINDOW, 1 / WINDOW), "valid") / 938
-    for panel, angles in zip(axes, angles_of.values(), strict=True):
+    for panel, angles in zip(axes, angles_of.so_far.values(), strict=True):
         for layer in range(HIDDEN):
             smooth = np.convolve(angles[:, layer], np.full(WINDOW, 1 / WINDOW), "valid")
-            panel.plot(epochs, smooth, color="#0072B2", alpha=0.25 + 0.25 * layer, label=f"hidden layer {layer + 1}")
+            panel.plot(
+                epochs[: len(smooth)],
+                smooth[: len(epochs)],
+                color="#0072B2",
+                alpha=0.25 + 0.25 * layer,
+                label=f"hidden layer {layer + 1}",
+            )
         panel.set(xlabel="epoch", ylim=(0, 105), yticks=range(0, 91, 15))
         panel.axhline(90, color="#999999", lw=0.8)
     axes[0].set_ylabel("angle to the exact gradient (degrees)")

@@ -26,13 +26,12 @@ published one, FDFA against BP by 2 points.
 
 from __future__ import annotations
 
-import time
 from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.lines import Line2D
 
-from .report import Report, panels
+from .parts import Measured
+from .report import Report, histories, panels
 
 SECONDS = (300_000, 40)
 RULES = ("bp", "fg-w", "fg-a", "lg-fg-a", "dfa", "dkp", "fdfa")
@@ -59,6 +58,8 @@ PUBLISHED = {
     },
 }
 TOLERANCES = {"mnist": 0.5, "fashion-mnist": 1.0, "cifar10": 2.0}
+AT_ITS_OWN = " at 1e-3"
+"""What rows of FG-W at its own script's rate are called besides."""
 NOISY = 3.0  # tolerance of forward gradients, which vary more with settings the paper does not state
 
 
@@ -96,17 +97,26 @@ def reproduce(report: Report) -> None:
         )
     else:
         report.say(f"{form.epochs} epochs at {form.rate:g}, batch 64, {report.seeds} seeds; test accuracies (%)")
-    accuracies = {}
+    accuracies: Measured[tuple[str, int, str], float] = Measured(report)
     for task in form.tasks:
         for layers in form.layers:
             for rule in RULES:
                 if published(task, layers, rule) is not None:
-                    accuracies[task, layers, rule] = measure(report, form, task, layers, rule)
+                    with report.part(label(task, layers, rule)):
+                        accuracies[task, layers, rule] = measure(report, form, task, layers, rule)
             if not report.quick:
-                measure(report, form._replace(rate=1e-3), task, layers, "fg-w", " at 1e-3")
+                with report.part(label(task, layers, "fg-w", AT_ITS_OWN)):
+                    measure(report, form._replace(rate=1e-3), task, layers, "fg-w", AT_ITS_OWN)
     if report.quick:
-        judge(report, accuracies)
-    draw(report, form, accuracies)
+        with report.derived():
+            judge(report, accuracies)
+    if accuracies.complete:
+        draw(report, form, accuracies.complete)
+
+
+def label(task: str, layers: int, rule: str, differs: str = "") -> str:
+    """What a row is called."""
+    return f"{task}, {layers} layers, {rule.upper()}{differs}"
 
 
 def published(task: str, layers: int, rule: str) -> float | None:
@@ -131,7 +141,7 @@ def measure(report: Report, form: Form, task: str, layers: int, rule: str, diffe
     """Train one network once a seed; the mean accuracy, and its row."""
     width = form.width or (1000 if task == "cifar10" else 800)
     known = Known(published(task, layers, rule), PUBLISHED[task][layers][1][RULES.index(rule)], tolerance(task, rule))
-    name = f"{task}, {layers} layers, {rule.upper()}{differs}"
+    name = label(task, layers, rule, differs)
     return train(report, name, rule, known, form.rate, task=task, layers=[width] * (layers - 1), epochs=form.epochs)
 
 
@@ -141,13 +151,12 @@ def tolerance(task: str, rule: str) -> float:
 
 
 def train(report: Report, name: str, rule: str, known: Known, rate: float, **settings: Any) -> float:
-    """Train a network by a rule as the paper does, once a seed; the mean accuracy (%), and its row."""
-    started = time.perf_counter()
+    """Train a network by a rule as the paper does, once a seed; the mean accuracy (%) so far, and its row."""
     results = report.runs(
-        device="ideal", activation="relu", bias=True, init="uniform", learner=learner(rule, rate),
+        partial=True, device="ideal", activation="relu", bias=True, init="uniform", learner=learner(rule, rate),
         optimizer="adam:epsilon=1e-8", learning_rate=rate, learning_rate_decay=0.95, batch_size=64, **settings,
     )  # fmt: skip
-    curves = 100 * np.array([r.history["test_accuracy"] for r in results])
+    curves = 100 * histories(results, "test_accuracy", lost=0)
     last = curves[:, -1]
     report.row(
         name,
@@ -155,7 +164,6 @@ def train(report: Report, name: str, rule: str, known: Known, rate: float, **set
         known.accuracy,
         None if report.quick else known.tolerance,
         last.std(ddof=1) if len(last) > 1 else None,
-        seconds=time.perf_counter() - started,
         published_sd=known.spread,
         seeds=last.round(2),
         epochs=curves.mean(0).round(2),
@@ -163,11 +171,12 @@ def train(report: Report, name: str, rule: str, known: Known, rate: float, **set
     return float(last.mean())
 
 
-def judge(report: Report, accuracies: dict[Any, Any]) -> None:
+def judge(report: Report, accuracies: Measured[tuple[str, int, str], float]) -> None:
     """Half of the published gaps, at least."""
     task = "fashion-mnist"
     for layers in (2, 4):
-        ours = {rule: accuracies[task, layers, rule] for rule in RULES if (task, layers, rule) in accuracies}
+        rules = [rule for rule in RULES if published(task, layers, rule) is not None]
+        ours = {rule: accuracies[task, layers, rule] for rule in rules}
         known = {rule: published(task, layers, rule) for rule in ours}
         for better, worse in (("fdfa", "fg-a"), ("dfa", "fg-a"), ("fg-a", "fg-w")):
             gap(report, ours, known, better, worse, f"{layers} layers, ")
@@ -195,7 +204,7 @@ def gap(
     report.claim(name, ours[better] - ours[worse], f">= {there / 2:.1f}", round(there, 2))
 
 
-def draw(report: Report, form: Form, accuracies: dict[Any, Any]) -> None:
+def draw(report: Report, form: Form, accuracies: dict[tuple[str, int, str], float]) -> None:
     """Accuracy against depth: ours filled, published hollow and dashed."""
     titles = [f"{task}{', shortened' if report.quick else ''}" for task in form.tasks]
     figure, axes = panels(titles, 6.4 if report.quick else 4.6, 4.2)
@@ -204,7 +213,8 @@ def draw(report: Report, form: Form, accuracies: dict[Any, Any]) -> None:
             by_layers = [(n, accuracies[task, n, rule]) for n in form.layers if (task, n, rule) in accuracies]
             known = [(n, published(task, n, rule)) for n in PUBLISHED[task] if published(task, n, rule) is not None]
             panel.plot(*zip(*known, strict=True), "o--", mfc="white", lw=0.9, color=COLOURS[rule], alpha=0.7)
-            panel.plot(*zip(*by_layers, strict=True), "o-", color=COLOURS[rule], label=rule.upper())
+            depths, ours = [n for n, _ in by_layers], [accuracy for _, accuracy in by_layers]
+            panel.plot(depths, ours, "o-", color=COLOURS[rule], label=rule.upper())
         panel.set(xlabel="layers", xticks=list(PUBLISHED[task]))
     axes[0].set_ylabel("test accuracy (%)")
     kinds = [

@@ -36,7 +36,8 @@ from matplotlib.lines import Line2D
 
 import noisysim
 
-from .bacho2024_table1 import COLOURS, RULES, Known, gap, tolerance, train
+from .bacho2024_table1 import AT_ITS_OWN, COLOURS, RULES, Known, gap, tolerance, train
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (500_000, 120)
@@ -114,21 +115,25 @@ def reproduce(report: Report) -> None:
         )
     else:
         report.say(f"{form.epochs} epochs at {form.rate:g}, batch 64, {report.seeds} seeds; test accuracies (%)")
-    accuracies: dict[tuple[str, str], dict[str, float]] = {}
+    accuracies: Measured[tuple[str, str, str], float] = Measured(report)
     for name in form.tasks:
         data = images(name, form)
         for network in form.networks:
             settings = {"task": data, "layers": network.layers, "epochs": form.epochs}
-            ours = accuracies[name, network.differs] = {}
             for rule in network.rules:
-                label = f"{name}, {rule.upper()}{network.differs}"
-                ours[rule] = train(report, label, rule, published(name, rule), form.rate, **settings)
+                label, known = f"{name}, {rule.upper()}{network.differs}", published(name, rule)
+                with report.part(label):
+                    accuracies[name, network.differs, rule] = train(report, label, rule, known, form.rate, **settings)
             if not report.quick and "fg-w" in network.rules:
-                train(report, f"{name}, FG-W at 1e-3", "fg-w", published(name, "fg-w"), 1e-3, **settings)
-    if report.quick:
-        for (name, differs), ours in accuracies.items():
-            judge(report, name, differs, ours)
-    draw(report, form, accuracies)
+                label = f"{name}, FG-W{AT_ITS_OWN}"
+                with report.part(label):
+                    train(report, label, "fg-w", published(name, "fg-w"), 1e-3, **settings)
+            if report.quick:
+                with report.derived():
+                    ours = {rule: accuracies[name, network.differs, rule] for rule in network.rules}
+                    judge(report, name, network.differs, ours)
+    if accuracies.complete:
+        draw(report, form, accuracies.complete)
 
 
 def published(task: str, rule: str) -> Known:
@@ -158,7 +163,7 @@ def judge(report: Report, task: str, differs: str, accuracies: dict[str, float])
     report.claim(f"{network and f'{network}, '}BP above FDFA", lost, "<= 5", round(lost_there, 2))
 
 
-def draw(report: Report, form: Form, accuracies: dict[tuple[str, str], dict[str, float]]) -> None:
+def draw(report: Report, form: Form, accuracies: dict[tuple[str, str, str], float]) -> None:
     """A panel a data set, a line a rule: ours filled, published hollow."""
     titles = [f"{task}{', shortened' if report.quick else ''}" for task in form.tasks]
     figure, axes = panels(titles, 6.4 if report.quick else 4.2, 3.6, sharey=True)
@@ -168,8 +173,8 @@ def draw(report: Report, form: Form, accuracies: dict[tuple[str, str], dict[str,
             known, colour = PUBLISHED[task][0][RULES.index(rule)], COLOURS[rule]
             panel.plot(known, place, "o", color=colour, mfc="white")
             for differs, mark in marks.items():
-                if rule in accuracies[task, differs]:
-                    panel.plot(accuracies[task, differs][rule], place, mark, color=colour)
+                if (task, differs, rule) in accuracies:
+                    panel.plot(accuracies[task, differs, rule], place, mark, color=colour)
         panel.set(xlabel="test accuracy (%)", yticks=range(len(RULES)))
         panel.set_yticklabels([rule.upper() for rule in reversed(RULES)])
     kinds = [Line2D([], [], color="#555555", ls="", marker="o", mfc="white", label="published")]

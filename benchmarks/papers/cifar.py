@@ -9,8 +9,7 @@ training accuracies are of the passes of training itself.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from noisysim.common.types import Floats
 from noisysim.networks.layers import Dense, hidden
 from noisysim.tasks import Task
 
+from .parts import Measured
 from .report import Report, histories, panels
 
 TRAIN, TEST = 5.0, 3.0  # tolerances of peaks, in points; training accuracy hangs on the number of epochs too
@@ -114,6 +114,10 @@ class Curves(NamedTuple):
         return float(getattr(self, part).max(axis=1).mean())
 
 
+Learned = Measured[tuple[str, str], Curves]
+"""Curves by network and rule."""
+
+
 def begin(report: Report, networks: Sequence[str], short: Form = SHORT) -> tuple[Form, Any]:
     """The form in which this report is to run these networks, and its data; says what is run."""
     form = short if report.quick else FULL
@@ -158,14 +162,28 @@ def images(form: Form) -> Any:
     return noisysim.tasks.get((averaged(x[:n]), y[:n], averaged(x_test[:n_test]), y_test[:n_test]))
 
 
+def learn_all(report: Report, form: Form, task: Task, columns: Iterable[tuple[str, str]]) -> Learned:
+    """Train networks by rules, (network, rule) each: a part each, by the name of both."""
+    curves: Learned = Measured(report)
+    for network, rule in columns:
+        with report.part(label(network, rule)):
+            curves[network, rule] = learn(report, form, task, network, rule)
+    return curves
+
+
+def label(network: str, rule: str, baseline: str = "auto") -> str:
+    """What rows call a network and its rule."""
+    return f"{NETWORKS[network]}, {rule.upper()}{', noisy baseline' if baseline == 'noisy' else ''}"
+
+
 def learn(report: Report, form: Form, task: Task, network: str, rule: str, baseline: str = "auto") -> Curves:
-    """Train one network once a seed, and add the rows of its peaks."""
-    started = time.perf_counter()
+    """Train one network once a seed, and add the rows of its peaks so far."""
     settings = {} if rule in ("bp", "dbp") else {"sigma": 1e-3, "baseline": baseline}
     if rule in _DECORRELATED:
         settings["decorrelation"] = 1e-3
     rate = form.rate(network, rule)
     results = report.runs(
+        partial=True,
         task=task,
         layers=form.layers(network),
         device="ideal",
@@ -176,10 +194,9 @@ def learn(report: Report, form: Form, task: Task, network: str, rule: str, basel
         epochs=form.epochs,
     )
     curves = Curves(*(100 * histories(results, f"{part}_accuracy", lost=0) for part in Curves._fields))
-    took = time.perf_counter() - started
-    name = f"{NETWORKS[network]}, {rule.upper()}{', noisy baseline' if baseline == 'noisy' else ''}"
+    name = label(network, rule, baseline)
     published = (None, None) if baseline == "noisy" else PEAKS[network][rule]
-    for part, value, tolerance, seconds in zip(Curves._fields, published, (TRAIN, TEST), (took, 0), strict=True):
+    for part, value, tolerance in zip(Curves._fields, published, (TRAIN, TEST), strict=True):
         peaks = getattr(curves, part).max(axis=1)
         report.row(
             f"{name}, {'training' if part == 'train' else part}",
@@ -187,7 +204,6 @@ def learn(report: Report, form: Form, task: Task, network: str, rule: str, basel
             value,
             None if report.quick or value is None else tolerance,
             peaks.std(ddof=1) if len(peaks) > 1 else None,
-            seconds=seconds,
             learning_rate=rate,
             seeds=peaks.round(2),
             epochs=getattr(curves, part).mean(axis=0).round(2),
@@ -195,59 +211,85 @@ def learn(report: Report, form: Form, task: Task, network: str, rule: str, basel
     return curves
 
 
-def gain(
-    report: Report,
-    curves: Mapping[tuple[str, str], Curves],
-    network: str,
-    better: str,
-    worse: str,
-    part: str,
-    bound: str,
-) -> None:
-    """A claim: by how many points one rule's peak lies above another's."""
+def gain(report: Report, curves: Learned, network: str, better: str, worse: str, part: str, bound: str) -> None:
+    """A claim, where both are measured: by how many points one rule's peak lies above another's."""
     place = Curves._fields.index(part)
     published = PEAKS[network][better][place] - PEAKS[network][worse][place]
-    change = curves[network, better].peak(part) - curves[network, worse].peak(part)
     name = f"{NETWORKS[network]}, {better.upper()} over {worse.upper()}, {'training' if part == 'train' else part}"
-    report.claim(name, change, bound, round(published, 1))
+    with report.derived():
+        change = curves[network, better].peak(part) - curves[network, worse].peak(part)
+        report.claim(name, change, bound, round(published, 1))
 
 
-def lines(curves: Mapping[tuple[str, str], Curves], networks: Sequence[str]) -> dict[str, dict[str, Curves]]:
-    """What `draw` takes: for each network its rules' curves, in the order of Table 3."""
-    return {NETWORKS[network]: {rule.upper(): curves[network, rule] for rule in PEAKS[network]} for network in networks}
+class Line(NamedTuple):
+    """One rule's line in a figure: its curves so far, and what is published of it.
+
+    Attributes
+    ----------
+    curves : Curves
+    style : str
+        By which `_style` chooses colour and dashes: "DANP noisy", "DNP, 9 hidden layers".
+    peaks : (float or None, float or None)
+        Published peaks, %, in training and test.
+    """
+
+    curves: Curves
+    style: str
+    peaks: tuple[float | None, float | None]
 
 
-def draw(report: Report, curves: Mapping[str, Mapping[str, Curves]], rows: int = 1) -> None:
+def lines(curves: Learned, networks: Sequence[str]) -> dict[str, dict[str, Line]]:
+    """What `draw` takes: for each network its rules' curves so far, in the order of Table 3."""
+    found: dict[str, dict[str, Line]] = {}
+    for network in networks:
+        found[NETWORKS[network]] = {
+            f"{rule.upper()}{curves.label((network, rule))}": Line(
+                curves.so_far[network, rule], rule.upper(), PEAKS[network][rule]
+            )
+            for rule in PEAKS[network]
+            if (network, rule) in curves.so_far
+        }
+    return found
+
+
+def draw(report: Report, curves: Mapping[str, Mapping[str, Line]], rows: int = 1) -> None:
     """Accuracy against epochs, training and test, for several sets of rules: mean and range over the seeds.
+
+    In a full form thin lines across are the published peaks.
 
     Parameters
     ----------
     report : Report
     curves : mapping
-        Titles, and for each the curves by their labels: "DANP noisy", "DNP, 9 hidden layers".
+        Titles, and for each the lines by their labels.
     rows : int
         Rows of panels.
     """
+    if not any(curves.values()):
+        return
     titles = [f"{one}: {part}" for one in curves for part in ("training", "test")]
     figure, axes = panels(titles, 4.0, 4.0, rows, sharey="row")
     for at, panel in enumerate(axes):
-        for label, parts in list(curves.values())[at // 2].items():
-            values, style = parts[at % 2], _style(label)
+        for label, line in list(curves.values())[at // 2].items():
+            values, style, peak = line.curves[at % 2], _style(line.style), line.peaks[at % 2]
             epochs = np.arange(1, values.shape[1] + 1)
             panel.plot(epochs, values.mean(axis=0), label=label, **style)
             panel.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.15, lw=0)
+            if peak is not None and not report.quick:
+                panel.axhline(peak, lw=0.7, alpha=0.6, **style)
         panel.set(xlabel="epoch")
         panel.set_xlim(left=0)
         panel.xaxis.get_major_locator().set_params(integer=True)
         if at % 2:
-            panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+            title = None if report.quick else "thin: published peak"
+            panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title=title)
         if at % (len(axes) // rows) == 0:
             panel.set_ylabel("accuracy (%)")
     report.figure("accuracy", figure)
 
 
 def _style(label: str) -> dict[str, str]:
-    """Colour of a label's rule; dashes of its baseline, its depth, or of rules without decorrelation."""
+    """Colour of a line's rule; dashes of its baseline, its depth, or of rules without decorrelation."""
     rule, _, way = label.replace(",", "").lower().partition(" ")
     dashes = {"noisy": ":", NETWORKS["dalm-6"]: "--", NETWORKS["dalm-9"]: ":"}
     plain = "-" if rule in _DECORRELATED else "--"

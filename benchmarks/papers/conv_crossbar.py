@@ -27,7 +27,6 @@ read exactly) with 8 bits, 39.6 (41.6) with 6, 24.1 (34.9) with 4; BP 56.4, and 
 
 from __future__ import annotations
 
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +35,7 @@ import noisysim
 from noisysim.networks.layers import conv, hidden
 from noisysim.tasks import Task
 
+from .parts import Measured
 from .report import Report, histories, panels
 
 SECONDS = (50_000, 50)
@@ -94,33 +94,39 @@ def reproduce(report: Report) -> None:
     task = noisysim.tasks.get(form.task)
     report.keep(**{name: str(value) for name, value in form._asdict().items()})
     report.say(f"{task.name}, {form.layers}, {form.epochs} epochs: test accuracy (%) of the last, as the chip reads")
-    results_of = {}
+    results_of: Measured[str, list[noisysim.Result]] = Measured(report)
     for rule, bits in [("bp", 0), ("bp", 8), ("danp", 0), *(("danp", bits) for bits in form.bits)]:
-        results_of[label(rule, bits)] = measure(report, form, task, rule, bits)
+        with report.part(label(rule, bits)):
+            results_of[label(rule, bits)] = measure(report, form, task, rule, bits)
 
     def lost(rule: str, bits: int) -> float:
-        ideal, noisy = (report.find(label(rule, b))["ours"] for b in (0, bits))  # type: ignore[index]
+        ideal, noisy = (report.find(label(rule, b))["ours"] for b in (0, bits))
         return float(ideal - noisy)
 
     for rule, bits in [("bp", 8), *(("danp", bits) for bits in form.bits)]:
         name = f"{label(rule, bits)}, loses to ideal"
-        if bits in LOST:
-            report.claim(name, lost(rule, bits), LOST[bits])
-        else:
-            report.row(name, lost(rule, bits))
-    ours = {name: report.find(name)["ours"] for name in results_of}  # type: ignore[index]
-    report.claim("DANP learns on the crossbar, 8 bits", ours[label("danp", 8)], f">= {form.learned:g}")
-    report.claim("BP over DANP, ideal device", ours[label("bp", 0)] - ours[label("danp", 0)], "> 0")
-    draw(report, results_of)
+        with report.derived():
+            if bits in LOST:
+                report.claim(name, lost(rule, bits), LOST[bits])
+            else:
+                report.row(name, lost(rule, bits))
+    with report.derived():
+        learned_there = report.find(label("danp", 8))["ours"]
+        report.claim("DANP learns on the crossbar, 8 bits", learned_there, f">= {form.learned:g}")
+    with report.derived():
+        bp, danp = (report.find(label(rule, 0))["ours"] for rule in ("bp", "danp"))
+        report.claim("BP over DANP, ideal device", bp - danp, "> 0")
+    if results_of.so_far:
+        draw(report, results_of)
 
 
 def measure(report: Report, form: Form, task: Task, rule: str, bits: int) -> list[noisysim.Result]:
-    """Train with one rule on one device, and add the rows of what it reads and of what it costs."""
-    started = time.perf_counter()
+    """Train with one rule on one device, and add the rows of what it reads so far and of what it costs."""
     learner: dict[str, Any] = {"name": rule}
     if rule == "danp":
         learner["sigma"] = 0 if bits else 1e-3
     results = report.runs(
+        partial=True,
         task=task,
         layers=form.layers,
         device={"name": "crossbar", "adc_bits": bits} if bits else "ideal",
@@ -137,7 +143,6 @@ def measure(report: Report, form: Form, task: Task, rule: str, bits: int) -> lis
         label(rule, bits),
         curves[:, -1].mean(),
         spread=curves[:, -1].std(ddof=1) if len(curves) > 1 else None,
-        seconds=time.perf_counter() - started,
         note=f"read exactly {exact:.2f}; {cost['mvms'] / 1e6:,.0f} M products"
         + (f", {cost['adc_conversions'] / 1e6:,.0f} M ADC conversions" if bits else ""),
         exact=round(exact, 3),
@@ -175,15 +180,15 @@ def learned(result: noisysim.Result, task: Task) -> float:
     return 100 * hits / int(task.n_test)
 
 
-def draw(report: Report, results_of: dict[str, list[noisysim.Result]]) -> None:
-    """Test accuracy against epochs, and against the products that arrays have computed: mean and range."""
+def draw(report: Report, results_of: Measured[str, list[noisysim.Result]]) -> None:
+    """Test accuracy against epochs so far, and against the products that arrays have computed: mean and range."""
     figure, axes = panels(["Test accuracy", "... against the arrays' products"], 4.4, 4.2, sharey=True)
-    for name, results in results_of.items():
+    for name, results in results_of.so_far.items():
         rule, bits = name.partition(",")[0], int("".join(c for c in name if c.isdigit()) or 0)
         values = 100 * histories(results, "test_accuracy", lost=0)
         products = histories(results, "mvms", lost=np.nan)[0] / 1e6
         for panel, x in zip(axes, (np.arange(1, values.shape[1] + 1), products), strict=True):
-            panel.plot(x, values.mean(axis=0), DASHES[bits], color=COLOURS[rule], label=name)
+            panel.plot(x, values.mean(axis=0), DASHES[bits], color=COLOURS[rule], label=name + results_of.label(name))
             panel.fill_between(x, values.min(axis=0), values.max(axis=0), color=COLOURS[rule], alpha=0.15, lw=0)
     axes[0].set(xlabel="epoch", ylabel="as the chip reads (%)")
     axes[0].xaxis.get_major_locator().set_params(integer=True)

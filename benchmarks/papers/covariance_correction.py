@@ -30,6 +30,7 @@ from noisysim.chip.chip import Chip
 from noisysim.compute.observation import Batch
 
 from .dalm2025_fig2 import BATCH, SIZES, angle_of_mean, angles
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (2000, 45)
@@ -41,7 +42,7 @@ CHIPS = {
 }
 KS = (1, 4, 10, 40, 100, 400)
 REFERENCE = {"anp": (27, 41, 24), "canp": (18, 12, 6)}
-LEARNING = {
+LEARNING: dict[str, Any] = {
     "task": "fashion-mnist:standardise=global",
     "layers": [256, 256, 256],
     "device": CELLS,
@@ -93,13 +94,10 @@ def measure_angles(report: Report, label: str, device: str, judged: bool) -> dic
     """Rows of one chip; the angles, (networks, K, layers)."""
     angles_of, seeds = {}, range(report.seeds)
     for name in ("anp", "canp"):
-        started = time.perf_counter()
-        both = [averaged(device, name, seed) for seed in seeds]
+        both = [report.measure(averaged, device=device, name=name, seed=seed) for seed in seeds]
         angles_of[name] = np.array([angle for angle, _ in both])
-        last, took = angles_of[name][:, -1].mean(0), time.perf_counter() - started
-        report.row(
-            f"{name.upper()}, {label}, layers 2 to 4", last[1:], REFERENCE[name] if judged else None, seconds=took
-        )
+        last = angles_of[name][:, -1].mean(0)
+        report.row(f"{name.upper()}, {label}, layers 2 to 4", last[1:], REFERENCE[name] if judged else None)
         report.row(f"{name.upper()}, {label}, layer 1", last[0])
         bias = np.mean([b for _, b in both], axis=0)
         report.row(f"{name.upper()}, {label}, bias, layers 1 to 4", bias)
@@ -126,8 +124,8 @@ def draw(report: Report, angles_of: dict[str, np.ndarray]) -> None:
     report.figure("angles", figure)
 
 
-def measure_cost(report: Report) -> None:
-    """Time of an update, CANP over ANP, in turns."""
+def cost(updates: int) -> float:
+    """Time of an update, CANP over ANP, in turns; the mean of so many less the first, which compiles."""
     sizes, rng = (784, 1024, 1024, 10), np.random.default_rng(0)
     x, labels = rng.standard_normal((BATCH, 784)).astype(np.float32), np.arange(BATCH) % 10
     task = noisysim.tasks.get((x, labels, x, labels), standardise="none")
@@ -135,15 +133,13 @@ def measure_cost(report: Report) -> None:
     rules = {name: noisysim.learners.get(name) for name in ("anp", "canp")}
     states = {name: rule.init(sizes, offers=chip.offers) for name, rule in rules.items()}
     took: dict[str, list[float]] = {name: [] for name in rules}
-    for _ in range(3 if report.quick else 41):
+    for _ in range(updates):
         for name, rule in rules.items():
             started = time.perf_counter()
             rule.update(states[name], chip.passes(batch, rule.drives(states[name], BATCH)))
             took[name].append(time.perf_counter() - started)
-    means = {name: float(np.mean(times[1:])) for name, times in took.items()}  # the first update compiles
-    report.row(
-        "time of an update, CANP / ANP, 1024 units", means["canp"] / means["anp"], seconds=sum(map(sum, took.values()))
-    )
+    means = {name: float(np.mean(times[1:])) for name, times in took.items()}
+    return means["canp"] / means["anp"]
 
 
 def best(
@@ -167,14 +163,15 @@ def measure_learning(report: Report, samples: int) -> None:
     for (optimizer, pair), rates in RATES.items():
         if pair != PAIRS[0] and (report.quick or samples > 1):
             continue
-        accuracies = {}
+        accuracies: Measured[str, float] = Measured(report)
         for name in pair:
-            started = time.perf_counter()
-            accuracies[name], spread, rate = best(report, name, optimizer, samples, rates)
-            label, took = f"{name.upper()}, {optimizer}, K = {samples}", time.perf_counter() - started
-            report.row(label, accuracies[name], spread=spread, seconds=took, note=f"rate {rate:g}", rate=rate)
-        gain = accuracies[pair[1]] - accuracies[pair[0]]
-        report.row(f"gain of the correction, {pair[1].upper()}, {optimizer}, K = {samples}", gain)
+            label = f"{name.upper()}, {optimizer}, K = {samples}"
+            with report.part(label):
+                accuracies[name], spread, rate = best(report, name, optimizer, samples, rates)
+                report.row(label, accuracies[name], spread=spread, note=f"rate {rate:g}", rate=rate)
+        with report.derived():
+            gain = accuracies[pair[1]] - accuracies[pair[0]]
+            report.row(f"gain of the correction, {pair[1].upper()}, {optimizer}, K = {samples}", gain)
 
 
 def reproduce(report: Report) -> None:
@@ -186,10 +183,13 @@ def reproduce(report: Report) -> None:
     for label, device in CHIPS.items():
         first = label == next(iter(CHIPS))
         if first or not report.quick:
-            angles_of = measure_angles(report, label, device, judged=first)
-            if first:
-                draw(report, angles_of)
-    measure_cost(report)
+            with report.part(f"angles, {label}"):
+                angles_of = measure_angles(report, label, device, judged=first)
+                if first:
+                    draw(report, angles_of)
+    name = "time of an update, CANP / ANP, 1024 units"
+    with report.part(name):
+        report.row(name, report.measure(cost, updates=3 if report.quick else 41))
     shortened = ", 1 epoch, one rate" if report.quick else ""
     report.say(f"Fashion-MNIST on the same chip: final test accuracy (%), best rate{shortened}")
     for samples in (1,) if report.quick else (1, 10):

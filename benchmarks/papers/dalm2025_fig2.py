@@ -23,7 +23,6 @@ leaves the noisy baseline out.
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -35,6 +34,7 @@ from noisysim.common.types import Array, Doubles
 from noisysim.compute.observation import Batch
 from noisysim.learners import Learner
 
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (120, 5)
@@ -110,10 +110,10 @@ def gradients(chip: Chip, batch: Batch, learner: Learner, count: int, seed: int 
         yield [np.asarray(g, float) for g in gradient]
 
 
-def measured(
-    chip: Chip, batch: Batch, name: str, truth: Gradient, longest: int
-) -> tuple[dict[int, Doubles], dict[int, Doubles], list[Any]]:
+def measured(seed: int, name: str, longest: int) -> tuple[dict[int, Doubles], dict[int, Doubles], list[Any]]:
     """Angles of a rule over groups of K draws, {K: (layers,)}: mean and SD; gradients of the first and second half."""
+    chip, batch = network(seed)
+    truth, *_ = exact(chip, batch)
     ks = [k for k in DRAWN if k <= longest]
     sums: dict[int, Any] = dict.fromkeys(ks)
     seen: dict[int, list[Doubles]] = {k: [] for k in ks}
@@ -185,20 +185,27 @@ def reproduce(report: Report) -> None:
     """Measure the angles, beside the reference."""
     longest, networks = (100, 10) if report.quick else (1000, 60)
     report.keep(sizes=SIZES, batch=BATCH, sigma=SIGMA, unit="degrees, layers 1 to 4")
-    chip, batch, seed = choose(report, networks)
-    truth, expected, *_ = exact(chip, batch)
-    measured_angles = {name: table(report, chip, batch, name, truth, expected, longest) for name in TABLE}
-    order(report, measured_angles)
-    passes(report, chip, batch)
-    draw(report, measured_angles)
+    with report.part("networks"):
+        choose(report, networks)
+    by_rule: Measured[str, dict[int, Doubles]] = Measured(report)
+    for name in TABLE:
+        with report.part(name.upper()):
+            seed = report.measure(nearest, count=networks)[0]
+            by_rule[name] = table(report, seed, name, longest)
+    with report.derived():
+        order(report, {name: by_rule[name] for name in TABLE})
+    with report.part("passes"):
+        passes(report, *network(report.measure(nearest, count=networks)[0]))
+    with report.derived():
+        draw(report, {name: by_rule[name] for name in TABLE})
     if not report.quick:
-        noisy_baselines(report, seed, batch, truth)
+        with report.part("noisy baseline"):
+            noisy_baselines(report, report.measure(nearest, count=networks)[0])
 
 
-def choose(report: Report, networks: int) -> tuple[Chip, Batch, int]:
-    """The network to measure, and what all that were looked at say."""
-    started = time.perf_counter()
-    seed, miss, spread, floors = nearest(networks)
+def choose(report: Report, networks: int) -> None:
+    """Say which network is measured, and what all that were looked at say."""
+    seed, miss, spread, floors = report.measure(nearest, count=networks)
     report.say(
         f"{'-'.join(map(str, SIZES))}, random data, batch {BATCH}. Network {seed} of {networks}: analytic angles "
         f"(K >= 10) and bias floor {miss:.1f} degrees off the reference"
@@ -209,7 +216,6 @@ def choose(report: Report, networks: int) -> tuple[Chip, Batch, int]:
         floors.mean(0),
         BIAS_FLOOR,
         3,
-        seconds=time.perf_counter() - started,
         sd_of_networks=floors.std(0).round(1),
     )
     for name, (mean, sd) in spread.items():
@@ -220,16 +226,15 @@ def choose(report: Report, networks: int) -> tuple[Chip, Batch, int]:
                 TABLE[name][row],
                 sd_of_networks=sd[row].round(1),
             )
-    return *network(seed), seed
 
 
-def table(
-    report: Report, chip: Chip, batch: Batch, name: str, truth: Gradient, expected: Gradient, longest: int
-) -> dict[int, Doubles]:
+def table(report: Report, seed: int, name: str, longest: int) -> dict[int, Doubles]:
     """The rows of one rule; its angles for every number of draws."""
-    started = time.perf_counter()
-    by_count, spreads, halves = measured(chip, batch, name, truth, longest)
-    took, analytic = time.perf_counter() - started, predicted(chip, batch)
+    by_count: dict[int, Doubles]
+    by_count, spreads, halves = report.measure(measured, seed=seed, name=name, longest=longest)
+    chip, batch = network(seed)
+    truth, expected, *_ = exact(chip, batch)
+    analytic = predicted(chip, batch)
     for row, k in enumerate(KS):
         if k > longest:
             continue
@@ -239,13 +244,15 @@ def table(
             by_count[k],
             TABLE[name][row],
             tolerance,
-            seconds=took if k == 1 else 0,
             sd_of_draws=spreads[k].round(1),
         )
         if name in analytic and k > 1:
-            exact = analytic[name][row].round(1)
+            expected_angles = analytic[name][row].round(1)
             report.row(
-                f"{name.upper()}, K = {k}, against its own variance", by_count[k], exact, 3 if report.quick else 1.5
+                f"{name.upper()}, K = {k}, against its own variance",
+                by_count[k],
+                expected_angles,
+                3 if report.quick else 1.5,
             )
     if name == "anp" and not report.quick:
         floor, off = angles(expected, truth).round(1), angle_of_mean(halves, expected)
@@ -286,20 +293,25 @@ def draw(report: Report, by_rule: dict[str, dict[int, Doubles]]) -> None:
     report.figure("angles", figure)
 
 
-def noisy_baselines(report: Report, seed: int, batch: Batch, truth: Gradient) -> None:
+def noisy_baselines(report: Report, seed: int) -> None:
     """Two ways to use K samples where there is no clean pass, at the same number of passes."""
     count = 1000
-    noisy, _ = network(seed, f"gaussian:sigma={SIGMA}")
     report.say(f"noisy baseline (two noisy passes), {count} passes in all: angles to the truth")
     for samples in (1, 4, 9, 99):
-        updates = count // (samples + 1)
-        ways = {
-            "centred": gradients(noisy, batch, noisysim.learners.get("anp", samples=samples), updates),
-            "baseline shared": shared_baseline(noisy, batch, samples, updates),
-        }
-        for way, made in ways.items():
-            started = time.perf_counter()
-            total = functools.reduce(added, made)
+        for way in ("centred", "baseline shared"):
+            angles_of = report.measure(without_clean_pass, seed=seed, samples=samples, passes=count, way=way)
             name = "separate pairs" if samples == 1 else f"K = {samples}"
-            seconds = time.perf_counter() - started
-            report.row(f"ANP, {name}, {way}", angles(total, truth), seconds=seconds, passes=count)
+            report.row(f"ANP, {name}, {way}", angles_of, passes=count)
+
+
+def without_clean_pass(seed: int, samples: int, passes: int, way: str) -> Doubles:
+    """Angles to the truth of the mean update of a number of noisy passes, used in one way."""
+    chip, batch = network(seed)
+    truth, *_ = exact(chip, batch)
+    noisy, _ = network(seed, f"gaussian:sigma={SIGMA}")
+    updates = passes // (samples + 1)
+    if way == "centred":
+        made = gradients(noisy, batch, noisysim.learners.get("anp", samples=samples), updates)
+    else:
+        made = shared_baseline(noisy, batch, samples, updates)
+    return angles(functools.reduce(added, made), truth)

@@ -35,7 +35,7 @@ def reproduce(report: Report) -> None:
     networks = ("dalm-1", "dalm-3")
     form, task = cifar.begin(report, networks)
     columns = [(network, rule) for network in networks for rule in cifar.PEAKS[network]]
-    curves = {column: cifar.learn(report, form, task, *column) for column in columns}
+    curves = cifar.learn_all(report, form, task, columns)
     for gain in GAINS:
         cifar.gain(report, curves, *gain)
     cifar.draw(report, cifar.lines(curves, networks))

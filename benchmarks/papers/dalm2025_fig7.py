@@ -16,16 +16,17 @@ than was asked. The cause has not been examined.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 import noisysim
-from noisysim.chip.chip import Chip
 from noisysim.common.types import Doubles
-from noisysim.compute.observation import Batch
+from noisysim.tasks import Task
 
 from .dalm2025_fig2 import angles, gradients
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (600, 30)
@@ -44,31 +45,36 @@ def reproduce(report: Report) -> None:
         "nor sizes; its break below 1e-7 is one of precision, which true float32 does not show."
     )
     report.keep(sizes=sizes, batch=BATCH, draws=DRAWS, layer=SECOND + 1)
-    batch = noisysim.tasks.get("cifar10").batch("train", slice(BATCH))
-    chips = [noisysim.Chip(sizes, "ideal", seed=seed, backend=report.backend) for seed in range(report.seeds)]
-    by_variance = {variance: measure(report, chips, batch, variance) for variance in VARIANCES}
-    judge(report, by_variance)
-    draw(report, by_variance)
+    task = noisysim.tasks.get("cifar10")
+    by_variance: Measured[float, Doubles] = Measured(report)
+    for variance in VARIANCES:
+        with report.part(f"sigma^2 = {variance:.0e}"):
+            by_variance[variance] = measure(report, sizes, task, variance)
+    with report.derived():
+        judge(report, {variance: by_variance[variance] for variance in VARIANCES})
+    with report.derived():
+        draw(report, {variance: by_variance[variance] for variance in VARIANCES})
 
 
-def measure(report: Report, chips: list[Chip], batch: Batch, variance: float) -> Doubles:
+def measure(report: Report, sizes: Sequence[int], task: Task, variance: float) -> Doubles:
     """Angles of the rules at one variance, in the order of RULES, and their row."""
-    started, measured = time.perf_counter(), []
-    for chip in chips:
-        truth = chip.oracle(batch).gradient(chip.forward(batch))[SECOND]
-        for name in RULES:
-            learner = noisysim.learners.get(name, sigma=variance**0.5)
-            made = gradients(chip, batch, learner, DRAWS)
-            measured.append(np.mean([angles([gradient[SECOND]], [truth])[0] for gradient in made]))
-    angles_of = np.array(measured).reshape(len(chips), len(RULES))
-    report.row(
-        f"sigma^2 = {variance:.0e}, NP/ANP/INP",
-        angles_of.mean(axis=0),
-        seconds=time.perf_counter() - started,
-        networks=angles_of.round(2),
-    )
+    shared: dict[str, Any] = {"sizes": sizes, "task": task, "variance": variance, "backend": report.backend}
+    angles_of = np.array([report.measure(of_network, **shared, seed=seed) for seed in range(report.seeds)])
     mean: Doubles = angles_of.mean(axis=0)
+    report.row(f"sigma^2 = {variance:.0e}, NP/ANP/INP", mean, networks=angles_of.round(2))
     return mean
+
+
+def of_network(sizes: Sequence[int], task: Task, variance: float, seed: int, backend: str) -> list[float]:
+    """Angles of the rules at one variance in one random network."""
+    batch = task.batch("train", slice(BATCH))
+    chip = noisysim.Chip(sizes, "ideal", seed=seed, backend=backend)
+    truth = chip.oracle(batch).gradient(chip.forward(batch))[SECOND]
+    angles_of = []
+    for name in RULES:
+        made = gradients(chip, batch, noisysim.learners.get(name, sigma=variance**0.5), DRAWS)
+        angles_of.append(float(np.mean([angles([gradient[SECOND]], [truth])[0] for gradient in made])))
+    return angles_of
 
 
 def judge(report: Report, by_variance: dict[float, np.ndarray]) -> None:

@@ -19,7 +19,6 @@ eigenvalue is 700 to 1000 (DBP; stable are rates below 2 over that).
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ import numpy as np
 import noisysim
 from noisysim.tasks import Task
 
+from .parts import Measured
 from .report import Report, histories, panels
 
 SECONDS = (10_000, 40)
@@ -43,19 +43,21 @@ def reproduce(report: Report) -> None:
     """Find the rates, train, and judge the order."""
     task = noisysim.tasks.get("sarcos", standardise_targets=False)
     settings, share = form(report, task)
-    by_rule = {}
+    by_rule: Measured[str, np.ndarray] = Measured(report)
     for rule in PUBLISHED:
-        started = time.perf_counter()
-        of_rule = {**settings, "learner": learner(rule)}
-        rate, tried = search(report, of_rule)
-        by_rule[rule] = losses(report, {**of_rule, "learning_rate": rate})
-        row(report, rule, by_rule[rule][:, 1, -1], rate, tried, time.perf_counter() - started)
-    ends = {rule: float(curves[:, 1, -1].mean()) for rule, curves in by_rule.items()}
+        with report.part(rule.upper()):
+            of_rule = {**settings, "learner": learner(rule)}
+            rate, tried = search(report, of_rule)
+            by_rule[rule] = losses(report, {**of_rule, "learning_rate": rate})
+            row(report, rule, by_rule.so_far[rule][:, 1, -1], rate, tried)
+    ends = {rule: float(curves[:, 1, -1].mean()) for rule, curves in by_rule.complete.items()}
     for rule, end in ends.items():
         report.claim(f"{rule.upper()}, of the mean torques' loss", end / share, "<= 0.25")
     for better, worse in ORDER if report.quick else ORDER_FULL:
-        report.claim(f"{better.upper()} below {worse.upper()}, by", ends[worse] - ends[better], "> 0")
-    draw(report, by_rule)
+        if {better, worse} <= set(ends):
+            report.claim(f"{better.upper()} below {worse.upper()}, by", ends[worse] - ends[better], "> 0")
+    if by_rule.so_far:
+        draw(report, by_rule)
 
 
 def form(report: Report, task: Task) -> tuple[dict[str, Any], float]:
@@ -98,18 +100,17 @@ def search(report: Report, settings: dict[str, Any]) -> tuple[float, dict[float,
 
 def losses(report: Report, settings: dict[str, Any]) -> np.ndarray:
     """Training and test loss of every epoch, (seeds, 2, epochs); infinite after a divergence."""
-    results = report.runs(**settings)
+    results = report.runs(partial=True, **settings)
     return np.stack([histories(results, name, lost=np.inf) for name in ("train_loss", "test_loss")], axis=1)
 
 
-def row(report: Report, rule: str, ends: np.ndarray, rate: float, tried: dict[float, float], seconds: float) -> None:
+def row(report: Report, rule: str, ends: np.ndarray, rate: float, tried: dict[float, float]) -> None:
     """What one rule ends at."""
     report.row(
         f"{rule.upper()}, test loss",
         ends.mean(),
         PUBLISHED[rule],
         spread=ends.std(ddof=1) if len(ends) > 1 else None,
-        seconds=seconds,
         note=f"rate {rate:.1e}; mean square {2 / 7 * ends.mean():.2f}",
         mean_square=round(2 / 7 * float(ends.mean()), 3),
         learning_rate=rate,
@@ -118,14 +119,15 @@ def row(report: Report, rule: str, ends: np.ndarray, rate: float, tried: dict[fl
     )
 
 
-def draw(report: Report, by_rule: dict[str, np.ndarray]) -> None:
-    """Losses against epochs: mean and range over the seeds."""
+def draw(report: Report, by_rule: Measured[str, np.ndarray]) -> None:
+    """Losses against epochs, so far: mean and range over the seeds."""
     figure, axes = panels(["Training", "Test"], 4.0, 4.0, sharey=True)
     for part, panel in enumerate(axes):
-        for rule, curves in by_rule.items():
+        for rule, curves in by_rule.so_far.items():
             colour = COLOURS[rule.removeprefix("d")]
             epochs, values = np.arange(1, curves.shape[2] + 1), curves[:, part]
-            panel.plot(epochs, values.mean(axis=0), "-" if rule[0] == "d" else "--", color=colour, label=rule.upper())
+            label = f"{rule.upper()}{by_rule.label(rule)}"
+            panel.plot(epochs, values.mean(axis=0), "-" if rule[0] == "d" else "--", color=colour, label=label)
             panel.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0)
         panel.set(xlabel="epoch", yscale="log")
     axes[0].set_ylabel("half the sum of squares, (N m)²")

@@ -55,20 +55,27 @@ def reproduce(report: Report) -> None:
     """Train all of them, and judge what depth and decorrelation do."""
     form, task = cifar.begin(report, DEPTHS, DEEP)
     rules = tuple(cifar.PEAKS["dalm-9"])
-    curves = {(network, rule): cifar.learn(report, form, task, network, rule) for network in DEPTHS for rule in rules}
+    dense = cifar.learn_all(report, form, task, [(network, rule) for network in DEPTHS for rule in rules])
     form, task = cifar.begin(report, ["dalm-convnet"], CONVNET)
-    for rule in cifar.PEAKS["dalm-convnet"]:
-        curves["dalm-convnet", rule] = cifar.learn(report, form, task, "dalm-convnet", rule)
+    columns = [("dalm-convnet", rule) for rule in cifar.PEAKS["dalm-convnet"]]
+    convnet = cifar.learn_all(report, form, task, columns)
     for better in ("danp", "dinp"):
-        cifar.gain(report, curves, "dalm-9", better, "dnp", "test", "> 0")
-        deepens(report, curves, better, "dnp")
+        cifar.gain(report, dense, "dalm-9", better, "dnp", "test", "> 0")
+        with report.derived():
+            deepens(report, dense, better, "dnp")
     for gained, on, bound in GAINS:
-        cifar.gain(report, curves, "dalm-convnet", gained, on, "test", bound)
-    deep = {f"{rule.upper()}, {cifar.NETWORKS[network]}": curves[network, rule] for rule in rules for network in DEPTHS}
-    cifar.draw(report, {"fully connected": deep, **cifar.lines(curves, ["dalm-convnet"])}, rows=2)
+        cifar.gain(report, convnet, "dalm-convnet", gained, on, "test", bound)
+    deep = {}
+    for rule in rules:
+        for network in DEPTHS:
+            name, column = f"{rule.upper()}, {cifar.NETWORKS[network]}", (network, rule)
+            if column in dense.so_far:
+                line = cifar.Line(dense.so_far[column], name, cifar.PEAKS[network][rule])
+                deep[f"{name}{dense.label(column)}"] = line
+    cifar.draw(report, {"fully connected": deep, **cifar.lines(convnet, ["dalm-convnet"])}, rows=2)
 
 
-def deepens(report: Report, curves: dict[tuple[str, str], cifar.Curves], better: str, worse: str) -> None:
+def deepens(report: Report, curves: cifar.Learned, better: str, worse: str) -> None:
     """A claim: one rule's lead over another is larger in 9 hidden layers than in 3."""
     leads = [
         curves[network, better].peak("test") - curves[network, worse].peak("test") for network in ("dalm-3", "dalm-9")

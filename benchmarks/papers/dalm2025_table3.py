@@ -25,11 +25,12 @@ def reproduce(report: Report) -> None:
     networks = DEEP if report.quick else tuple(cifar.PEAKS)
     form, task = cifar.begin(report, networks, SHORT)
     columns = [(network, rule) for network in networks for rule in cifar.PEAKS[network]]
-    curves = {column: cifar.learn(report, form, task, *column) for column in columns}
+    curves = cifar.learn_all(report, form, task, columns)
     for network, rule in columns:
         if network in DEEP:
-            learned = curves[network, rule].peak("test")
-            report.claim(f"{cifar.NETWORKS[network]}, {rule.upper()} learns, test", learned, ">= 20")
+            with report.derived():
+                learned = curves[network, rule].peak("test")
+                report.claim(f"{cifar.label(network, rule)} learns, test", learned, ">= 20")
     for better in ("dinp", "danp"):
         cifar.gain(report, curves, "dalm-9", better, "dnp", "test", "> 0")
     cifar.draw(report, cifar.lines(curves, networks), 1 if report.quick else len(networks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import noisysim
 from noisysim import Batch, Chip, Observation
 from noisysim.chip.diagnostics import Dimensionality, Probe
 from noisysim.common.plain_arrays import NonFiniteError
-from noisysim.compute.observation import LossFunction
+from noisysim.compute.losses import Loss
 from noisysim.learners import Learner
 from noisysim.networks.architecture import Architecture
 from noisysim.tasks import Task
@@ -70,16 +70,16 @@ def geometric(values: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log(list(values)))))
 
 
-def stream(task: Task, seed: int, loss: LossFunction | None = None) -> Iterator[Any]:
+def stream(task: Task, seed: int, loss: Loss | None = None) -> Iterator[Any]:
     """Batches without end, each epoch in another order; judged by `loss`, if given, in place of the task's own."""
     for batch in itertools.chain.from_iterable(task.batches(BATCH, seed, epoch) for epoch in itertools.count()):
         yield batch._replace(loss=loss) if loss else batch
 
 
-def network(report: Report, task: Task, hidden: Iterable[int], seed: int) -> Any:
+def network(task: Task, hidden: Iterable[int], seed: int, backend: str) -> Any:
     """An exact chip with ReLU, biases and Glorot weights."""
     sizes = (task.n_in, *hidden, task.n_out)
-    return noisysim.Chip(sizes, "ideal", "relu", seed=seed, backend=report.backend, bias=True, init="glorot")
+    return noisysim.Chip(sizes, "ideal", "relu", seed=seed, backend=backend, bias=True, init="glorot")
 
 
 def begin(rule: Learner, chip: Chip, task: Task, seed: int) -> Any:
@@ -107,14 +107,25 @@ def input_norm(chip: noisysim.Chip, batch: noisysim.Batch) -> float:
     return float(np.square(weights, dtype=float).sum())
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what diverges may overflow before it is looked at
 def learn(
     report: Report, task: Task, hidden: Iterable[int], learner: str, rate: float, *, seed: int, most: int,
-    every: int = 20, until: float = 0.0, tested: int = 10_000, dimensions: bool = False,
-    loss: LossFunction | None = None,
+    until: float = 0.0, tested: int = 10_000, dimensions: bool = False, loss: Loss | None = None,
 ) -> Course:  # fmt: skip
     """Learn for `most` updates, or until the test error is down to `until` or has diverged (`LOST`)."""
-    chip, test = network(report, task, hidden, seed), task.batch("test", slice(tested))
+    course = report.measure(
+        follow, task=task, hidden=list(hidden), learner=learner, rate=rate, seed=seed, most=most, until=until,
+        tested=tested, dimensions=dimensions, loss=loss, backend=report.backend,
+    )  # fmt: skip
+    return Course(*course)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what diverges may overflow before it is looked at
+def follow(
+    task: Task, hidden: Sequence[int], learner: str, rate: float, seed: int, most: int, until: float, tested: int,
+    dimensions: bool, loss: Loss | None, backend: str, every: int = 20,
+) -> Course:  # fmt: skip
+    """What `learn` measures, with a look at the test error after every so many updates."""
+    chip, test = network(task, hidden, seed, backend), task.batch("test", slice(tested))
     rule, descent = noisysim.learners.get(learner), noisysim.optimizers.get("sgd")
     state, memory = begin(rule, chip, task, seed), descent.init(chip.network.shapes)
     looks: list[tuple[float, ...]] = []

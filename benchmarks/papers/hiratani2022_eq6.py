@@ -15,6 +15,7 @@ The quick form has fewer widths.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
 from noisysim.common.types import Doubles
 
 from .hiratani2022_fig2 import power
+from .parts import Measured
 from .report import Report
 
 SECONDS = (80, 8)
@@ -50,18 +52,38 @@ class Share(Diagnostic):
 
 def cosines(report: Report, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Means over the training samples and seeds of the cosine and of the root of the share, (layers,)."""
-    of_seeds = []
-    for seed in range(report.seeds):
-        result = noisysim.run(
-            "digits", layers=[width] * HIDDEN, activation="tanh", device="ideal", init="glorot", backend=report.backend,
-            learner="np:sigma=1e-3", optimizer="sgd", learning_rate=STILL, batch_size=1, epochs=1, seed=seed,
-            diagnostics=["cosine", Share()], every=1, progress=False,
-        )  # fmt: skip
-        if result.status == "interrupted":
-            raise KeyboardInterrupt
-        of_seeds.append([result.diagnostics[name].mean(axis=0) for name in ("cosine", "share")])
+    results = report.runs(
+        task="digits", layers=[width] * HIDDEN, activation="tanh", device="ideal", init="glorot",
+        learner="np:sigma=1e-3", optimizer="sgd", learning_rate=STILL, batch_size=1, epochs=1,
+        diagnostics=["cosine", Share()], every=1,
+    )  # fmt: skip
+    of_seeds = [[result.diagnostics[name].mean(axis=0) for name in ("cosine", "share")] for result in results]
     cosine, share = np.mean(of_seeds, axis=0)
     return cosine, share
+
+
+def plain(width: int, seed: int) -> Doubles:
+    """The cosines of the hidden layers in plain NumPy, mean over the training samples: an independent check.
+
+    Node perturbation's update of a layer is (g . xi) xi_k x^T, g being the gradient with respect to all
+    pre-activations, and SGD's g_k x^T.
+    """
+    rng, batch = np.random.default_rng(seed), noisysim.tasks.get("digits").batch("train", slice(None))
+    sizes = (batch.inputs.shape[1], *[width] * HIDDEN, batch.targets.shape[1])
+    weights = [rng.standard_normal((m, n)) * np.sqrt(2 / (n + m)) for n, m in itertools.pairwise(sizes)]
+    outputs = [batch.inputs.astype(float)]
+    for w in weights[:-1]:
+        outputs.append(np.tanh(outputs[-1] @ w.T))
+    scores = outputs[-1] @ weights[-1].T
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    gradients = [shares / shares.sum(axis=1, keepdims=True) - batch.targets]
+    for w, output in zip(weights[:0:-1], outputs[:0:-1], strict=True):
+        gradients.insert(0, gradients[0] @ w * (1 - output**2))
+    noise = [rng.standard_normal(g.shape) for g in gradients]
+    products = np.array([(g * xi).sum(axis=1) for g, xi in zip(gradients, noise, strict=True)])
+    lengths = [np.linalg.norm(g, axis=1) * np.linalg.norm(xi, axis=1) for g, xi in zip(gradients, noise, strict=True)]
+    cosine: Doubles = (np.sign(products.sum(axis=0)) * products / lengths).mean(axis=1)[:HIDDEN]
+    return cosine
 
 
 def reproduce(report: Report) -> None:
@@ -71,7 +93,23 @@ def reproduce(report: Report) -> None:
     report.say(
         f"digits, hidden layers of {widths[0]} to {widths[-1]} units, {report.seeds} seeds, every training sample"
     )
-    mean, share = (np.array(parts) for parts in zip(*(cosines(report, w) for w in widths.tolist()), strict=True))
+    of_widths: Measured[int, tuple[np.ndarray, np.ndarray]] = Measured(report)
+    for width in widths.tolist():
+        with report.part(f"{width} units"):
+            of_widths[width] = cosines(report, width)
+    with report.part("plain NumPy"):
+        found = np.array(
+            [np.mean([report.measure(plain, width=w, seed=s) for s in range(report.seeds)], 0) for w in widths.tolist()]
+        )
+        for layer in range(HIDDEN):
+            exponent = power(widths, found[:, layer])
+            report.row(f"layer {layer + 1}: power of the width, plain NumPy", exponent, cosines=found[:, layer])
+    with report.derived():
+        judge(report, widths, *map(np.array, zip(*(of_widths[width] for width in widths.tolist()), strict=True)))
+
+
+def judge(report: Report, widths: np.ndarray, mean: np.ndarray, share: np.ndarray) -> None:
+    """Powers and bounds of the cosine, from means of it and of the root of the share, (widths, layers), and figure."""
     for layer in range(HIDDEN):
         name, falls = f"layer {layer + 1}", mean[:, layer] / share[:, layer]
         report.row(f"{name}: power of the width", power(widths, mean[:, layer]), -0.5, 0.05)

@@ -23,12 +23,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-import noisysim
 from noisysim import theory
 from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
 from noisysim.common.fields import Field
 from noisysim.tasks.teacher import teacher_weights
 
+from .parts import Measured
 from .report import Report
 
 SECONDS = (250, 6)
@@ -72,16 +72,13 @@ def course(
 ) -> Course:
     """Follow one student for `steps` steps, or until it diverges."""
     settings = {
-        "learner": "np:sigma=1e-3", "init": "glorot", "every": max(1, steps // 300), "backend": report.backend,
-        "n_out": N_OUT, **more,
+        "learner": "np:sigma=1e-3", "init": "glorot", "every": max(1, steps // 300), "n_out": N_OUT, **more,
     }  # fmt: skip
     task = f"student-teacher:n_in={N_IN},n_out={settings.pop('n_out')},noise={noise},n_train={steps}"
-    result = noisysim.run(
-        task, layers=[n_hidden], activation="linear", device="ideal", optimizer="sgd", learning_rate=rate,
-        batch_size=1, epochs=1, seed=seed, diagnostics=[Distance(seed), "weight_norm"], progress=False, **settings,
+    result = report.run(
+        seed, task=task, layers=[n_hidden], activation="linear", device="ideal", optimizer="sgd", learning_rate=rate,
+        batch_size=1, epochs=1, diagnostics=[Distance(seed), "weight_norm"], **settings,
     )  # fmt: skip
-    if result.status == "interrupted":
-        raise KeyboardInterrupt
     seen = result.diagnostics
     diverged = result.status == "diverged"
     return Course(seen["update"], seen["distance"][:, 0], seen["weight_norm"][:, 0] ** 2, diverged)
@@ -106,20 +103,26 @@ def reproduce(report: Report) -> None:
         f"{N_IN}-{n_hidden}-{N_OUT}, {report.seeds} seeds of {steps:,} steps; eta* = {critical:.3g} (two variables), "
         f"{student.critical_rate(4):.3g} (four)"
     )
-    courses_of = {
-        r: [course(report, n_hidden, r * critical, steps, seed) for seed in range(report.seeds)] for r in rates
-    }
+    courses_of: Measured[Any, list[Course]] = Measured(report)
     for ratio in rates:
-        judge(report, student, ratio, critical, courses_of[ratio], steps)
-    gain = 1 + n_hidden / N_IN
-    large = [course(report, n_hidden, MARGIN * critical, steps, seed, init="he") for seed in range(report.seeds)]
-    small = [course(report, n_hidden, MARGIN * critical, steps, seed) for seed in range(report.seeds)]
-    name = f"{MARGIN} eta*"
-    left = np.mean([c.error[-1] / c.error[0] for c in small])
-    report.row(f"{name}, Glorot: share of the error left", left, 0, 0.1)
-    risen = np.mean([c.error.min() / c.error[0] for c in large])
-    report.row(f"{name}, He, |W1|^2 x {gain:g}: lowest share", risen, 1, 0.05)
-    report.figure("dynamics", draw(student, critical, courses_of, small, large))
+        with report.part(f"{ratio} eta*"):
+            runs = [course(report, n_hidden, ratio * critical, steps, seed) for seed in range(report.seeds)]
+            courses_of[ratio] = runs
+            judge(report, student, ratio, critical, runs, steps)
+    gain, rate, name = 1 + n_hidden / N_IN, MARGIN * critical, f"{MARGIN} eta*"
+    with report.part(f"{name}, Glorot"):
+        runs = [course(report, n_hidden, rate, steps, seed) for seed in range(report.seeds)]
+        courses_of["small"] = runs
+        left = np.mean([c.error[-1] / c.error[0] for c in runs])
+        report.row(f"{name}, Glorot: share of the error left", left, 0, 0.1)
+    with report.part(f"{name}, He"):
+        runs = [course(report, n_hidden, rate, steps, seed, init="he") for seed in range(report.seeds)]
+        courses_of["large"] = runs
+        risen = np.mean([c.error.min() / c.error[0] for c in runs])
+        report.row(f"{name}, He, |W1|^2 x {gain:g}: lowest share", risen, 1, 0.05)
+    with report.derived():
+        at_rates = {ratio: courses_of[ratio] for ratio in rates}
+        report.figure("dynamics", draw(student, critical, at_rates, courses_of["small"], courses_of["large"]))
 
 
 def judge(

@@ -30,6 +30,7 @@ from matplotlib.ticker import NullFormatter
 from noisysim import theory
 
 from .hiratani2022_fig1 import N_IN, N_OUT, course
+from .parts import Measured
 from .report import Report
 
 SECONDS = (400, 30)
@@ -101,21 +102,33 @@ def reproduce(report: Report) -> None:
     narrow = HIDDEN[0]
     report.keep(n_in=N_IN, fall=FALL, grid=GRID, hidden=hidden, output=output, hidden_of_panel_b=narrow)
     report.say(f"updates until the error is a twentieth; {report.seeds} seeds; panel B with {narrow} hidden units")
-    wide = {n: best(report, n, N_OUT) for n in hidden}
-    outputs = {n: wide[narrow] if n == N_OUT else best(report, narrow, n) for n in output}
-    for by_size, kind in ((wide, "hidden"), (outputs, "outputs")):
-        for n, b in by_size.items():
-            report.row(f"NP, {n} {kind}: minimum updates to theory", b.steps / b.theory_steps, 1, 0.15,
+    fastest: Measured[tuple[int, int], Best] = Measured(report)
+    sizes = {f"NP, {n} hidden": (n, N_OUT) for n in hidden} | {f"NP, {n} outputs": (narrow, n) for n in output}
+    for name, pair in sizes.items():
+        with report.part(name):
+            fastest[pair] = b = best(report, *pair)
+            report.row(f"{name}: minimum updates to theory", b.steps / b.theory_steps, 1, 0.15,
                        updates=b.steps, theory=b.theory_steps, rate=b.rate, theory_rate=b.theory_rate)  # fmt: skip
-    report.row("power of the hidden size: updates", power(hidden, [b.steps for b in wide.values()]), 0, 0.1)
-    rates = power(hidden, [b.rate for b in wide.values()])
-    report.row("power of the hidden size: best rate", rates, -0.333, None if report.quick else 0.15)
-    report.row("power of the outputs: updates", power(output, [b.steps for b in outputs.values()]), 1, 0.2)
-    sgd = {n: descent(report, n) for n in output}
-    expected = theory.sgd_time(N_IN, FALL)
-    report.row("SGD: minimum updates to 100 ln(20)", np.array(list(sgd.values())) / expected, [1] * len(sgd), 0.2)
-    report.row("power of the outputs: updates of SGD", power(output, list(sgd.values())), 0, 0.1)
-    report.figure("scaling", draw(wide, outputs, sgd, narrow))
+    descents: Measured[int, float] = Measured(report)
+    for n in output:
+        with report.part(f"SGD, {n} outputs"):
+            descents[n] = descent(report, n)
+    with report.derived():
+        wide = {n: fastest[n, N_OUT] for n in hidden}
+        report.row("power of the hidden size: updates", power(hidden, [b.steps for b in wide.values()]), 0, 0.1)
+        rates = power(hidden, [b.rate for b in wide.values()])
+        report.row("power of the hidden size: best rate", rates, -0.333, None if report.quick else 0.15)
+    with report.derived():
+        outputs = {n: fastest[narrow, n] for n in output}
+        report.row("power of the outputs: updates", power(output, [b.steps for b in outputs.values()]), 1, 0.2)
+    with report.derived():
+        sgd = {n: descents[n] for n in output}
+        expected = theory.sgd_time(N_IN, FALL)
+        report.row("SGD: minimum updates to 100 ln(20)", np.array(list(sgd.values())) / expected, [1] * len(sgd), 0.2)
+        report.row("power of the outputs: updates of SGD", power(output, list(sgd.values())), 0, 0.1)
+    with report.derived():
+        at_sizes = {n: fastest[n, N_OUT] for n in hidden}, {n: fastest[narrow, n] for n in output}
+        report.figure("scaling", draw(*at_sizes, {n: descents[n] for n in output}, narrow))
 
 
 def draw(wide: dict[Any, Any], outputs: dict[Any, Any], sgd: dict[Any, Any], narrow: int) -> Figure:

@@ -42,6 +42,7 @@ from noisysim import theory
 
 from .hiratani2022_fig1 import N_IN, N_OUT, Course, course
 from .hiratani2022_fig2 import power
+from .parts import Measured
 from .report import Report
 
 SECONDS = (650, 22)
@@ -79,49 +80,61 @@ def reproduce(report: Report) -> None:
     report.keep(n_in=N_IN, n_hidden=n_hidden, n_out=N_OUT, teacher_noise=NOISE, critical_rate=critical)
     report.say(f"{N_IN}-{n_hidden}-{N_OUT}, teacher noise of variance 0.1, {report.seeds} seeds; eta* = {critical:.3g}")
     predicted = {r: expected(student, r * critical) for r in (*below, *above)}
-    courses_of = {
-        r: [course(report, n_hidden, r * critical, int(1.7 * predicted[r][0]), s, NOISE) for s in range(report.seeds)]
-        for r in predicted
-    }
-    turns = {r: turn(courses) for r, courses in courses_of.items()}
-    for ratio, (updates, error, norm) in turns.items():
-        details: dict[str, Any] = {"updates": updates, "theory": predicted[ratio][0], "error_1e4": 1e4 * error}
-        deviation = np.log10(error / predicted[ratio][1])
-        report.row(f"{ratio} eta*: log10 lowest error to theory", deviation, 0, 0.1, **details)
-        if ratio < 1:
-            report.row(f"{ratio} eta*: log10 it to the nullcline",
-                       np.log10(error / student.nullcline(ratio * critical, norm)), 0, 0.2)  # fmt: skip
+    courses_of: Measured[float, list[Course]] = Measured(report)
+    turns: Measured[float, tuple[float, float, float]] = Measured(report)
+    for ratio, (updates_there, error_there) in predicted.items():
+        with report.part(f"{ratio} eta*"):
+            rate, steps = ratio * critical, int(1.7 * updates_there)
+            runs = [course(report, n_hidden, rate, steps, seed, NOISE) for seed in range(report.seeds)]
+            courses_of[ratio] = runs
+            turns[ratio] = updates, error, norm = turn(runs)
+            details: dict[str, Any] = {"updates": updates, "theory": updates_there, "error_1e4": 1e4 * error}
+            deviation = np.log10(error / error_there)
+            report.row(f"{ratio} eta*: log10 lowest error to theory", deviation, 0, 0.1, **details)
+            if ratio < 1:
+                report.row(f"{ratio} eta*: log10 it to the nullcline",
+                           np.log10(error / student.nullcline(rate, norm)), 0, 0.2)  # fmt: skip
     for name, rates, published in (("below", below, -1.5), ("above", above, -3)):
-        measured = power(rates, [turns[r][0] for r in rates])
-        report.row(f"{name} eta*: power of the rate, updates", measured, published, None if report.quick else 0.5)
-        of_theory = round(power(rates, [predicted[r][0] for r in rates]), 2)
-        report.row(f"{name} eta*: power of the rate, to theory", measured, of_theory, None if report.quick else 0.3)
-    ends = normalisation(report, (1000,) if report.quick else tuple(SIZES))
-    report.figure("noise", draw(student, critical, courses_of, turns, ends))
+        with report.derived():
+            measured = power(rates, [turns[r][0] for r in rates])
+            report.row(f"{name} eta*: power of the rate, updates", measured, published, None if report.quick else 0.5)
+            of_theory = round(power(rates, [predicted[r][0] for r in rates]), 2)
+            report.row(f"{name} eta*: power of the rate, to theory", measured, of_theory, None if report.quick else 0.3)
+    sizes = (1000,) if report.quick else tuple(SIZES)
+    ends = normalisation(report, sizes)
+    with report.derived():
+        at_rates, turned = ({ratio: found[ratio] for ratio in predicted} for found in (courses_of, turns))
+        report.figure("noise", draw(student, critical, at_rates, turned, {n: ends[n] for n in sizes}))
 
 
-def normalisation(report: Report, sizes: tuple[int, ...]) -> dict[int, tuple[list[Course], list[Course]]]:
+def normalisation(report: Report, sizes: tuple[int, ...]) -> Measured[int, tuple[list[Course], list[Course]]]:
     """Panel D: runs without and with weight normalisation at eta*; the widest layer once."""
-    by_size, errors = {}, {}
+    by_size: Measured[int, tuple[list[Course], list[Course]]] = Measured(report)
+    errors: Measured[int, float] = Measured(report)
     for n in sizes:
-        student = theory.LinearStudent(N_IN, n, N_OUT, NOISE, normalise=True)
-        rate, seeds = student.critical_rate(), range(1 if n == WIDEST else report.seeds)
-        free = [course(report, n, rate, 40_000, s, NOISE) for s in seeds]
-        normalised = [
-            course(report, n, rate, SIZES[n], s, NOISE, learner="np:sigma=1e-3,normalise=True") for s in seeds
-        ]
-        report.row(f"{n} hidden: runs that diverge", sum(c.diverged for c in free), len(free), 0)
-        remaining = [c.error[c.updates > 0.8 * SIZES[n]].mean() for c in normalised]
-        errors[n] = float(np.mean(remaining))
-        limit: dict[str, Any] = {"tolerance": "<= 5", "passed": errors[n] <= 5e-4} if n == 1000 else {}
-        report.row(f"{n} hidden, normalised: final error, 1e-4", 1e4 * errors[n], **limit)
-        of_theory = student.four_variables(rate, 0.9 * SIZES[n], 2).error[-1]
-        report.row(f"{n} hidden, normalised: to theory", errors[n] / of_theory, 1, 0.15)
-        by_size[n] = free, normalised
-    if WIDEST in errors:
-        worse = errors[WIDEST] / errors[1000]
-        report.row("normalised: error, 10,000 to 1000 hidden", worse, None, "> 1.5", passed=worse > 1.5)
+        with report.part(f"{n} hidden, normalised"):
+            by_size[n], errors[n] = of_size(report, n)
+    if WIDEST in sizes:
+        with report.derived():
+            worse = errors[WIDEST] / errors[1000]
+            report.row("normalised: error, 10,000 to 1000 hidden", worse, None, "> 1.5", passed=worse > 1.5)
     return by_size
+
+
+def of_size(report: Report, n: int) -> tuple[tuple[list[Course], list[Course]], float]:
+    """Runs of one size without and with weight normalisation, and the error that the latter end at."""
+    student = theory.LinearStudent(N_IN, n, N_OUT, NOISE, normalise=True)
+    rate, seeds = student.critical_rate(), range(1 if n == WIDEST else report.seeds)
+    free = [course(report, n, rate, 40_000, s, NOISE) for s in seeds]
+    normalised = [course(report, n, rate, SIZES[n], s, NOISE, learner="np:sigma=1e-3,normalise=True") for s in seeds]
+    report.row(f"{n} hidden: runs that diverge", sum(c.diverged for c in free), len(free), 0)
+    remaining = [c.error[c.updates > 0.8 * SIZES[n]].mean() for c in normalised]
+    left = float(np.mean(remaining))
+    limit: dict[str, Any] = {"tolerance": "<= 5", "passed": left <= 5e-4} if n == 1000 else {}
+    report.row(f"{n} hidden, normalised: final error, 1e-4", 1e4 * left, **limit)
+    of_theory = student.four_variables(rate, 0.9 * SIZES[n], 2).error[-1]
+    report.row(f"{n} hidden, normalised: to theory", left / of_theory, 1, 0.15)
+    return (free, normalised), left
 
 
 def draw(

@@ -28,7 +28,6 @@ low rate, while SGD's best rate stays. The quick form's run with weight normalis
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +55,7 @@ from .hiratani2022 import (
     updates_to,
 )  # fmt: skip
 from .hiratani2022_fig2 import power
+from .parts import Measured
 from .report import Report
 
 if TYPE_CHECKING:
@@ -82,45 +82,47 @@ def reproduce(report: Report) -> None:
         f"SARCOS, {task.n_train:,} training and {task.n_test:,} test rows (the paper's: 44,484 and 4,449), one hidden "
         f"layer, batches of {BATCH}; error: mean square of a torque, (N m)^2; {report.seeds} seeds"
     )
-    similar = similarity(report, task, (50, 150, 400) if quick else (50, 100, 200, 400, 800))
+    similar: Measured[str, dict[float, dict[int, np.ndarray]]] = Measured(report)
+    with report.part("A"):
+        similar["A"] = similarity(report, task, (50, 150, 400) if quick else (50, 100, 200, 400, 800))
     width, most = (400, 3000) if quick else (800, 20_000)
     rates = (3.2e-5, UNSTABLE, 1.8e-4) if quick else (1e-5, 1.8e-5, 3.2e-5, 5.6e-5, UNSTABLE, 1.8e-4)
     courses = instability(report, task, width, rates, most)
-    descent(report, task, width, most // 4)
-    times = {25: training_time(report, task, 25, (50, 200) if quick else (50, 100, 200, 400, 800))}
-    if not quick:
-        times[10] = training_time(report, task, 10, (50, 100, 200))
-    normalised = normalisation(report, task, {width: courses[UNSTABLE]}, (width,) if quick else (400, 800, 1600), most)
-    lowest = min(geometric(c.error[c.lowest] for c in runs) for runs in courses.values())
-    report.claim(
-        f"F: {width} hidden, normalised: error to the lowest without",
-        geometric(c.last for c in normalised[width][1]) / lowest,
-        "> 1",
-    )
-    report.figure("sarcos", draw(similar, courses, times, normalised))
+    with report.part("SGD at 1.0e-03/3.2e-03/1.0e-02"):
+        descent(report, task, width, most // 4)
+    reached = {25: (50, 200) if quick else (50, 100, 200, 400, 800)} | ({} if quick else {10: (50, 100, 200)})
+    times = {target: training_time(report, task, target, widths) for target, widths in reached.items()}
+    widths = (width,) if quick else (400, 800, 1600)
+    normalised = normalisation(report, task, widths, most)
+    with report.derived():
+        lowest = min(geometric(c.error[c.lowest] for c in courses[rate]) for rate in rates)
+        error = geometric(c.last for c in normalised[width][1])
+        report.claim(f"F: {width} hidden, normalised: error to the lowest without", error / lowest, "> 1")
+    with report.derived():
+        of_rules = {target: {rule: by_rule[rule] for rule in RULES} for target, by_rule in times.items()}
+        ends = {n: normalised[n] for n in widths}
+        report.figure("sarcos", draw(similar["A"], {rate: courses[rate] for rate in rates}, of_rules, ends))
 
 
 def similarity(report: Report, task: Task, widths: tuple[int, ...]) -> dict[float, dict[int, np.ndarray]]:
     """Panel A: cosines at each level of the error, (hidden, output), at each width."""
     by_level: dict[float, dict[int, np.ndarray]] = {level: {} for level in LEVELS}
-    started = time.perf_counter()
+    shared: dict[str, Any] = {"task": task, "backend": report.backend}
     for width in widths:
-        of_seeds = [cosines(report, task, width, seed) for seed in range(report.seeds)]
+        of_seeds = [report.measure(cosines, width=width, seed=seed, **shared) for seed in range(report.seeds)]
         for level in LEVELS:
             by_level[level][width] = np.mean([of_seed[level] for of_seed in of_seeds], axis=0)
     for level, when in LEVELS.items():
         layers = np.array(list(by_level[level].values()))
         for layer, (name, published) in enumerate((("hidden", -0.5), ("output", 0))):
             report.row(f"A: {name} layer, {when}: power of the width", power(widths, layers[:, layer]), published, 0.15,
-                       seconds=time.perf_counter() - started, error=level,
-                       cosines=layers[:, layer].round(4))  # fmt: skip
-            started = time.perf_counter()
+                       error=level, cosines=layers[:, layer].round(4))  # fmt: skip
     return by_level
 
 
-def cosines(report: Report, task: Task, width: int, seed: int) -> dict[float, np.ndarray]:
+def cosines(task: Task, width: int, seed: int, backend: str) -> dict[float, np.ndarray]:
     """Mean cosine of NP's and SGD's updates, (hidden, output), while SGD is within 10 % of each level of the error."""
-    chip, rule, test = network(report, task, [width], seed), noisysim.learners.get(NP), task.batch("test", slice(None))
+    chip, rule, test = network(task, [width], seed, backend), noisysim.learners.get(NP), task.batch("test", slice(None))
     state, levels = begin(rule, chip, task, seed), np.array(list(LEVELS))
     by_level: dict[float, list[Any]] = {level: [] for level in LEVELS}
     for step, batch in enumerate(stream(task, seed)):
@@ -146,17 +148,33 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(u @ v / np.sqrt((u @ u) * (v @ v)))
 
 
-def instability(report: Report, task: Task, width: int, rates: tuple[float, ...], most: int) -> dict[float, list[Any]]:
+def instability(
+    report: Report, task: Task, width: int, rates: tuple[float, ...], most: int
+) -> Measured[float, list[Course]]:
     """Panels B, C and D: NP at several rates."""
-    courses: dict[float, list[Course]] = {}
-    turns: dict[float, tuple[float, float]] = {}
+    courses: Measured[float, list[Course]] = Measured(report)
     for rate in rates:
-        started = time.perf_counter()
-        runs = courses[rate] = [learn(report, task, [width], NP, rate, seed=s, most=most) for s in range(report.seeds)]
-        turns[rate] = geometric(map(turn, runs)), geometric(c.input_norm[c.lowest] for c in runs)
-        report.row(f"B: {width} hidden, NP at {rate:.1e}: lowest error", geometric(c.error[c.lowest] for c in runs),
-                   seconds=time.perf_counter() - started, updates=turns[rate][0], input_norm=turns[rate][1],
-                   diverged=sum(c.lost for c in runs), note=f"after {turns[rate][0]:.0f} updates")  # fmt: skip
+        name = f"B: {width} hidden, NP at {rate:.1e}"
+        with report.part(name):
+            runs = [learn(report, task, [width], NP, rate, seed=s, most=most) for s in range(report.seeds)]
+            courses[rate] = runs
+            updates, norm = turning_point(runs)
+            report.row(f"{name}: lowest error", geometric(c.error[c.lowest] for c in runs), updates=updates,
+                       input_norm=norm, diverged=sum(c.lost for c in runs),
+                       note=f"after {updates:.0f} updates")  # fmt: skip
+    with report.derived():
+        judge_turns(report, {rate: courses[rate] for rate in rates})
+    return courses
+
+
+def turning_point(runs: list[Course]) -> tuple[float, float]:
+    """Updates until the error is lowest, and |W1|^2 then, mean over the seeds."""
+    return geometric(map(turn, runs)), geometric(c.input_norm[c.lowest] for c in runs)
+
+
+def judge_turns(report: Report, courses: dict[float, list[Course]]) -> None:
+    """What the paper states of NP at several rates."""
+    rates, turns = list(courses), {rate: turning_point(runs) for rate, runs in courses.items()}
     high, low = courses[rates[-1]], courses[rates[0]]
     lost = [rate for rate, runs in courses.items() if all(c.lost for c in runs)]
     report.row("B: highest rate: runs that diverge", sum(c.lost for c in high), len(high), 0)
@@ -167,7 +185,6 @@ def instability(report: Report, task: Task, width: int, rates: tuple[float, ...]
     report.claim("D: power of the rate, |W1|^2 at the turn", growth({r: turns[r][1] for r in lost}), "< 0")
     grown = [np.diff(c.input_norm[:: max(1, len(c.updates) // 10)]) > 0 for runs in courses.values() for c in runs]
     report.claim("D: share of tenths of a run in which |W1|^2 grows", np.concatenate(grown).mean(), ">= 0.9", 1)
-    return courses
 
 
 def turn(course: Course) -> float:
@@ -190,17 +207,25 @@ def descent(report: Report, task: Task, width: int, most: int) -> None:
     report.row("SGD at 1.0e-03/3.2e-03/1.0e-02: runs that turn up late", list(late.values()), [0] * len(late), 0)
 
 
-def training_time(report: Report, task: Task, target: int, widths: tuple[int, ...]) -> dict[str, dict[int, float]]:
+def training_time(report: Report, task: Task, target: int, widths: tuple[int, ...]) -> Measured[str, dict[int, float]]:
     """Panel E: minimum updates of each rule at each width, and how they compare."""
-    times: dict[str, dict[int, float]] = {}
+    times: Measured[str, dict[int, float]] = Measured(report)
     for rule, learner in RULES.items():
-        started = time.perf_counter()
-        fastest = {
-            n: updates_to(report, task, [n], learner, target, STARTS[target][rule], LONGEST[target]) for n in widths
-        }
-        times[rule] = {n: updates for n, (updates, _) in fastest.items()}
-        report.row(f"E: {rule}, updates to {target}", list(times[rule].values()), widths=widths,
-                   rates=[rate for _, rate in fastest.values()], seconds=time.perf_counter() - started)  # fmt: skip
+        name = f"E: {rule}, updates to {target}"
+        with report.part(name):
+            fastest = {
+                n: updates_to(report, task, [n], learner, target, STARTS[target][rule], LONGEST[target]) for n in widths
+            }
+            times[rule] = {n: updates for n, (updates, _) in fastest.items()}
+            updates = [updates for updates, _ in fastest.values()]
+            report.row(name, updates, widths=widths, rates=[rate for _, rate in fastest.values()])
+    with report.derived():
+        judge_times(report, target, {rule: times[rule] for rule in RULES})
+    return times
+
+
+def judge_times(report: Report, target: int, times: dict[str, dict[int, float]]) -> None:
+    """How the rules' minimum updates compare."""
     is_full = target == min(STARTS)
     report.row(f"E: to {target}: log10 of NP over SGD", ratio(times, "NP", "SGD"), 2, 0.5 if is_full else None)
     name = f"E: to {target}: log10 of REINFORCE over SGD"
@@ -212,27 +237,24 @@ def training_time(report: Report, task: Task, target: int, widths: tuple[int, ..
         for above, below in (("REINFORCE", "SGD"), ("noisy REINFORCE", "REINFORCE"), ("NP", "noisy REINFORCE")):
             report.claim(f"E: to {target}: {above} over {below}", 10 ** ratio(times, above, below), "> 1")
     report.claim(f"E: to {target}: power of the width, NP", growth(times["NP"]), "<= 0.5")
-    return times
 
 
 def normalisation(
-    report: Report, task: Task, free: dict[int, list[Course]], widths: tuple[int, ...], most: int
-) -> dict[int, tuple[list[Course], list[Course]]]:
+    report: Report, task: Task, widths: tuple[int, ...], most: int
+) -> Measured[int, tuple[list[Course], list[Course]]]:
     """Panel F: NP without and with weight normalisation, at a rate at which it diverges without."""
-    by_width = {}
+    by_width: Measured[int, tuple[list[Course], list[Course]]] = Measured(report)
     for n in widths:
-        started = time.perf_counter()
-        pair = [
-            free[n] if learner == NP and n in free else
-            [learn(report, task, [n], learner, UNSTABLE, seed=s, most=most) for s in range(report.seeds)]
-            for learner in (NP, NORMALISED)
-        ]  # fmt: skip
-        by_width[n] = pair[0], pair[1]
-        report.row(f"F: {n} hidden: runs that diverge", sum(c.lost for c in pair[0]), len(pair[0]), 0,
-                   seconds=time.perf_counter() - started)  # fmt: skip
-        rise = geometric(c.rise for c in pair[1])
-        report.claim(f"F: {n} hidden, normalised: last over lowest error", rise, "<= 1.5")
-        report.row(f"F: {n} hidden, normalised: last error", geometric(c.last for c in pair[1]))
+        with report.part(f"F: {n} hidden, normalised"):
+            free, held = (
+                [learn(report, task, [n], learner, UNSTABLE, seed=s, most=most) for s in range(report.seeds)]
+                for learner in (NP, NORMALISED)
+            )
+            by_width[n] = free, held
+            report.row(f"F: {n} hidden: runs that diverge", sum(c.lost for c in free), len(free), 0)
+            rise = geometric(c.rise for c in held)
+            report.claim(f"F: {n} hidden, normalised: last over lowest error", rise, "<= 1.5")
+            report.row(f"F: {n} hidden, normalised: last error", geometric(c.last for c in held))
     return by_width
 
 

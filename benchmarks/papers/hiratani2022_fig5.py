@@ -22,7 +22,6 @@ The quick form aims at 88 % and judges the order of the rules, NP by a factor of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,6 +45,7 @@ from .hiratani2022 import (
     sizes_axis,
     updates_to,
 )
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (4000, 40)
@@ -92,17 +92,25 @@ def reproduce(report: Report) -> None:
     more: dict[str, Any] = {"tested": tested, "loss": LOSS}
     width, most = (100, 1000) if quick else (300, 10_000)
     courses = instability(report, task, width, most, **more)
-    noisy = courses[RATES[0]]
-    exact = [
-        learn(report, task, [width], "bp", RATES[0], seed=s, most=most, until=lowest(noisy), dimensions=True, **more)
-        for s in range(report.seeds)
-    ]
-    representation(report, noisy, exact)
+    exact: Measured[str, list[Course]] = Measured(report)
+    with report.part("D: SGD"):
+        noisy = courses[RATES[0]]  # to whose lowest error it learns
+        runs = [
+            learn(report, task, [width], "bp", RATES[0], seed=s, most=most, until=lowest(noisy), dimensions=True,
+                  **more)
+            for s in range(report.seeds)
+        ]  # fmt: skip
+        exact["SGD"] = runs
+        representation(report, noisy, runs)
     target, widths = (0.12, (30, 80)) if quick else (0.075, (50, 100, 200))
     times = against_width(report, task, target, widths, **more)
     depths, goal = ((2, 3), 0.2) if quick else ((2, 3, 4), 0.1)
     deep = against_depth(report, task, goal, 50 if quick else 100, depths, **more)
-    draw(report, courses, exact, times, target, deep, goal)
+    with report.derived():
+        at_rates = {rate: courses[rate] for rate in RATES}
+        of_rules = {rule: times[rule] for rule in RULES}
+        of_cures = {name: deep[name] for name in list(CURES)[: 1 if quick else 2]}
+        draw(report, at_rates, exact["SGD"], of_rules, target, of_cures, goal)
 
 
 def mnist() -> Any:
@@ -112,18 +120,26 @@ def mnist() -> Any:
     return noisysim.tasks.get((*train, *test), standardise="none")
 
 
-def instability(report: Report, task: Task, width: int, most: int, **more: Any) -> dict[float, list[Course]]:
+def instability(report: Report, task: Task, width: int, most: int, **more: Any) -> Measured[float, list[Course]]:
     """Panel A: NP at several rates."""
-    courses = {}
+    courses: Measured[float, list[Course]] = Measured(report)
     for rate in RATES:
-        started = time.perf_counter()
-        courses[rate] = [
-            learn(report, task, [width], NP, rate, seed=s, most=most, dimensions=rate == RATES[0], **more)
-            for s in range(report.seeds)
-        ]
-        last = 100 * geometric(c.last for c in courses[rate])
-        report.row(f"A: {width} hidden, NP at {rate}: lowest error (%)", 100 * lowest(courses[rate]),
-                   seconds=time.perf_counter() - started, note=f"last {last:.1f}", last=last)  # fmt: skip
+        name = f"A: {width} hidden, NP at {rate}"
+        with report.part(name):
+            runs = [
+                learn(report, task, [width], NP, rate, seed=s, most=most, dimensions=rate == RATES[0], **more)
+                for s in range(report.seeds)
+            ]
+            courses[rate] = runs
+            last = 100 * geometric(c.last for c in runs)
+            report.row(f"{name}: lowest error (%)", 100 * lowest(runs), note=f"last {last:.1f}", last=last)
+    with report.derived():
+        judge_rates(report, {rate: courses[rate] for rate in RATES})
+    return courses
+
+
+def judge_rates(report: Report, courses: dict[float, list[Course]]) -> None:
+    """What the paper states of NP at a large rate."""
     low, high = courses[RATES[0]], courses[RATES[-1]]
     report.claim("A: lowest rate, last over lowest error", geometric(c.rise for c in low), "<= 1.1")
     if not report.quick:
@@ -131,7 +147,6 @@ def instability(report: Report, task: Task, width: int, most: int, **more: Any) 
     report.claim("A: lowest error, highest over lowest rate", lowest(high) / lowest(low), ">= 1.5")
     norms = [geometric(c.input_norm[-1] for c in runs) for runs in (high, low)]
     report.claim("A: |W1|^2 at the end, highest over lowest rate", norms[0] / norms[1], ">= 2")
-    return courses
 
 
 def lowest(courses: Iterable[Course]) -> float:
@@ -155,11 +170,20 @@ def room(course: Course, level: float) -> float:
 
 def against_width(
     report: Report, task: Task, target: float, widths: tuple[int, ...], **more: Any
-) -> dict[str, dict[int, float]]:
+) -> Measured[str, dict[int, float]]:
     """Panel B: minimum updates of each rule at each width, and how they compare."""
-    nets, starts, times = {n: [n] for n in widths}, QUICK_STARTS if report.quick else STARTS, {}
+    nets, starts = {n: [n] for n in widths}, QUICK_STARTS if report.quick else STARTS
+    times: Measured[str, dict[int, float]] = Measured(report)
     for rule, learner in RULES.items():
-        times[rule] = search(report, task, f"B: {rule}", learner, starts[rule], target, nets, **more)
+        with report.part(f"B: {rule}"):
+            times[rule] = search(report, task, f"B: {rule}", learner, starts[rule], target, nets, **more)
+    with report.derived():
+        judge_widths(report, {rule: times[rule] for rule in RULES})
+    return times
+
+
+def judge_widths(report: Report, times: dict[str, dict[int, float]]) -> None:
+    """How the rules' minimum updates compare."""
     factor = ratio(times, "NP", "SGD")
     if report.quick:
         report.claim("B: NP over SGD", 10**factor, ">= 10")
@@ -167,21 +191,24 @@ def against_width(
     for above, below in (("REINFORCE", "SGD"), ("noisy REINFORCE", "REINFORCE"), ("NP", "noisy REINFORCE")):
         report.claim(f"B: {above} over {below}", 10 ** ratio(times, above, below), "> 1")
     report.claim("B: power of the width, NP", growth(times["NP"]), "< 1")
-    return times
 
 
 def against_depth(
     report: Report, task: Task, target: float, units: int, depths: tuple[int, ...], **more: Any
-) -> dict[str, dict[int, float]]:
+) -> Measured[str, dict[int, float]]:
     """Panel C: minimum updates of NP, and with weight normalisation, hidden layers of the same size."""
     nets = {depth: [units] * (depth - 1) for depth in depths}
-    start, times = (QUICK_STARTS if report.quick else STARTS)["NP"], {}
+    start = (QUICK_STARTS if report.quick else STARTS)["NP"]
+    times: Measured[str, dict[int, float]] = Measured(report)
     for name, (learner, _) in list(CURES.items())[: 1 if report.quick else 2]:
-        times[name] = search(report, task, f"C: {name}", learner, start, target, nets, **more)
-    report.claim("C: power of the depth, NP", growth(times["NP"]), "> 1")
+        with report.part(f"C: {name}"):
+            times[name] = search(report, task, f"C: {name}", learner, start, target, nets, **more)
+    with report.derived():
+        report.claim("C: power of the depth, NP", growth(times["NP"]), "> 1")
     if not report.quick:
-        deepest = times["NP, normalised"][depths[-1]] / times["NP"][depths[-1]]
-        report.claim(f"C: {depths[-1]} layers: normalised over free", deepest, "< 1")
+        with report.derived():
+            deepest = times["NP, normalised"][depths[-1]] / times["NP"][depths[-1]]
+            report.claim(f"C: {depths[-1]} layers: normalised over free", deepest, "< 1")
     return times
 
 
@@ -190,13 +217,13 @@ def search(
     **more: Any,
 ) -> dict[int, float]:  # fmt: skip
     """Minimum updates of one rule to a target, for each network; a row of them."""
-    started, longest = time.perf_counter(), 5000 if report.quick else 150_000
+    longest = 5000 if report.quick else 150_000
     fastest = {
         n: updates_to(report, task, hidden, learner, target, start, longest, **more) for n, hidden in nets.items()
     }
     times = {n: updates for n, (updates, _) in fastest.items()}
     report.row(f"{name}, updates to {100 * (1 - target):g} %", list(times.values()), networks=list(nets.values()),
-               rates=[rate for _, rate in fastest.values()], seconds=time.perf_counter() - started)  # fmt: skip
+               rates=[rate for _, rate in fastest.values()])  # fmt: skip
     return times
 
 

@@ -106,9 +106,9 @@ def match(chip: Chip, learner: Any, state: State, batch: Batch) -> Match:
     return Match(*np.array(parts_by_layer[::-1]).T)
 
 
-def mean(matches: list[Match]) -> Match:
-    """The mean over several seeds."""
-    return Match(*np.mean(matches, axis=0))
+def mean(matches: Sequence[Any]) -> list[Match]:
+    """The mean over several seeds of what was seen at each look, (seeds, looks, parts of a `Match`, matrices)."""
+    return [Match(*at_look) for at_look in np.mean(matches, axis=0)]
 
 
 def _angles(a: Doubles, b: Doubles) -> Doubles:

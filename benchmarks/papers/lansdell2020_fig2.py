@@ -21,7 +21,6 @@ end: they were 7 points of test error behind there, and level after 45,000 itera
 
 from __future__ import annotations
 
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +31,7 @@ from noisysim.learners import Learner
 from noisysim.tasks import Task
 
 from . import lansdell
+from .parts import Measured
 from .report import Report, panels
 
 SECONDS = (2000, 20)
@@ -76,30 +76,32 @@ def reproduce(report: Report) -> None:
     for c in noise:
         rules[f"c = {c:g}"] = {**shared, **step, "sigma": c}
     rules["least squares"] = {**shared, "sigma": 1e-2, "fit": "least_squares"}
-    courses = {}
+    courses: Measured[str, Course] = Measured(report)
     for name, rule in rules.items():
-        started = time.perf_counter()
-        courses[name] = learn(report, task, noisysim.learners.get(rule), updates)
-        show(report, name, courses[name], time.perf_counter() - started)
+        with report.part(name):
+            courses[name] = learn(report, task, noisysim.learners.get(rule), updates)
+            show(report, name, courses[name])
     for name in rules:
         if name not in OTHERS:
-            judge(report, courses, name)
-    draw(report, courses)
+            with report.derived():
+                judge(report, {one: courses[one] for one in (*OTHERS, name)}, name)
+    with report.derived():
+        draw(report, {name: courses[name] for name in rules})
 
 
 def learn(report: Report, task: Task, learner: Learner, updates: int) -> Course:
     """Train one rule once a seed."""
-    seeds = [learn_once(report, task, learner, updates, seed) for seed in range(report.seeds)]
+    shared: dict[str, Any] = {"task": task, "learner": learner, "updates": updates, "backend": report.backend}
+    seeds = [report.measure(learn_once, **shared, seed=seed) for seed in range(report.seeds)]
     looks, matches, errors = zip(*seeds, strict=True)
-    means = [lansdell.mean(list(at)) for at in zip(*matches, strict=True)] if matches[0] else []
-    return Course(looks[0], means, np.array(errors))
+    return Course(looks[0], lansdell.mean(matches) if matches[0] else [], np.array(errors))
 
 
-def learn_once(report: Report, task: Task, learner: Learner, updates: int, seed: int) -> tuple[Any, ...]:
+def learn_once(task: Task, learner: Learner, updates: int, seed: int, backend: str) -> tuple[Any, ...]:
     """One network: the iterations of the looks, what was seen of B, test errors."""
     warmup = getattr(learner, "warmup", 0)
     looks = np.linspace(0, updates, 26).astype(int)
-    chip, state = lansdell.network(task, learner, seed, backend=report.backend)
+    chip, state = lansdell.network(task, learner, seed, backend=backend)
     test, matches, errors = task.batch("test", slice(None)), [], []
     part = task.batch("test", slice(0, 1000))
     stream = lansdell.batches(task, warmup + updates + 1, seed)
@@ -118,12 +120,12 @@ def error(chip: Chip, batch: Batch) -> float:
     return 100 * float(np.mean(output.argmax(axis=1) != batch.targets.argmax(axis=1)))
 
 
-def show(report: Report, name: str, course: Course, seconds: float) -> None:
+def show(report: Report, name: str, course: Course) -> None:
     """The rows of one rule, as it ends."""
     last = course.errors[:, -1]
     spread = last.std(ddof=1) if len(last) > 1 else None
     course_of_it = course.errors.mean(0).round(2)
-    report.row(f"{name}: test error", last.mean(), spread=spread, seconds=seconds, course=course_of_it)
+    report.row(f"{name}: test error", last.mean(), spread=spread, course=course_of_it)
     if course.matches:
         for part, values in zip(lansdell.Match._fields, course.matches[-1], strict=True):
             report.row(f"{name}: {part} of W1, W2", values)

@@ -38,7 +38,6 @@ activations while backpropagation learns.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,10 +46,12 @@ from scipy.spatial import cKDTree
 
 import noisysim
 from noisysim import Batch, Chip
+from noisysim.learners import Learner
 from noisysim.networks.layers import hidden
 from noisysim.tasks import Task
 
 from . import lansdell
+from .parts import Measured
 from .report import Report, panels
 
 if TYPE_CHECKING:
@@ -157,14 +158,18 @@ def reproduce(report: Report) -> None:
         + ". Losses: half the squared error of a test image, published ones Table 2's over 32. Labels: share of test "
         f"images that their {NEIGHBOURS} neighbours in the plane of the two units name rightly, %"
     )
-    courses = {"untrained": untrained(report, task)}
+    courses: Measured[str, Course] = Measured(report)
+    with report.part("untrained"):
+        courses["untrained"] = untrained(report, form)
     for name, method in form.methods.items():
-        started = time.perf_counter()
-        rates = search(report, form, name, method)
-        courses[name] = learn(report, task, form, method, rates)
-        show(report, name, courses[name], method, rates, time.perf_counter() - started)
-    judge(report, courses)
-    draw(report, task, courses)
+        with report.part(name):
+            rates = search(report, form, name, method)
+            courses[name] = learn(report, form, method, rates)
+            show(report, name, courses[name], method, rates)
+    with report.derived():
+        every = {name: courses[name] for name in ("untrained", *form.methods)}
+        judge(report, every)
+        draw(report, task, every)
 
 
 def layers(task: Task) -> list[Any]:
@@ -172,10 +177,10 @@ def layers(task: Task) -> list[Any]:
     return [task.n_in, *hidden(NETWORK), task.n_out]
 
 
-def data(form: Form, method: Method, seed: int) -> Any:
+def data(task: str, noise: float, seed: int) -> Any:
     """What a method learns from."""
-    settings: dict[str, Any] = {"noise": method.noise} if method.noise else {}
-    return noisysim.tasks.get(form.task, seed=seed, **settings)
+    settings: dict[str, Any] = {"noise": noise} if noise else {}
+    return noisysim.tasks.get(task, seed=seed, **settings)
 
 
 def rule(method: Method, rates: tuple[float, ...]) -> Any:
@@ -188,30 +193,41 @@ def search(report: Report, form: Form, name: str, method: Method) -> tuple[float
     """The rates of a method's list that learn best in a short run."""
     if len(method.rates) == 1:
         return method.rates[0]
-    short, losses = form._replace(updates=form.searched), []
+    losses = []
     for rates in method.rates:
-        _, train, _, _ = learn_once(report, short, method, rates, 0)
+        _, train, *_ = report.measure(learn_once, **asked(report, form, method, rates, form.searched), seed=0)
         losses.append(train[-1])
         report.row(f"{name}, searching at {'/'.join(f'{rate:g}' for rate in rates)}: training loss", losses[-1])
     return method.rates[int(np.nanargmin(losses))]
 
 
-def learn(report: Report, task: Task, form: Form, method: Method, rates: tuple[float, ...]) -> Course:
+def learn(report: Report, form: Form, method: Method, rates: tuple[float, ...]) -> Course:
     """Train once a seed."""
-    runs = [learn_once(report, form, method, rates, seed) for seed in range(report.seeds)]
-    looks, train, test, chips = zip(*runs, strict=True)
-    return Course(looks[0], np.array(train), np.array(test), *seen(task, list(chips)))
+    shared = asked(report, form, method, rates, form.updates)
+    runs = [report.measure(learn_once, **shared, seed=seed) for seed in range(report.seeds)]
+    looks, train, test, accuracy, plane_of, outputs = zip(*runs, strict=True)
+    return Course(looks[0], np.array(train), np.array(test), np.array(accuracy), plane_of[0], outputs[0])
 
 
-def learn_once(report: Report, form: Form, method: Method, rates: tuple[float, ...], seed: int) -> tuple[Any, ...]:
-    """One network: iterations of the looks, training and test losses then, and its chip."""
-    given, learner = data(form, method, seed), rule(method, rates)
-    chip, state = lansdell.network(given, learner, seed, layers(given), report.backend, "tanh")
-    looks = np.linspace(0, form.updates, 21).astype(int)[1:]
+def asked(report: Report, form: Form, method: Method, rates: tuple[float, ...], updates: int) -> dict[str, Any]:
+    """What `learn_once` depends on, but for the seed."""
+    return {
+        "task": form.task, "noise": method.noise, "learner": rule(method, rates), "optimizer": method.optimizer,
+        "rate": rates[0], "updates": updates, "backend": report.backend,
+    }  # fmt: skip
+
+
+def learn_once(
+    task: str, noise: float, learner: Learner, optimizer: str, rate: float, updates: int, seed: int, backend: str
+) -> tuple[Any, ...]:
+    """One network: iterations of the looks, training and test losses then, and what `seen` says of it in the end."""
+    given = data(task, noise, seed)
+    chip, state = lansdell.network(given, learner, seed, layers(given), backend, "tanh")
+    looks = np.linspace(0, updates, 21).astype(int)[1:]
     test = given.batch("test", slice(None))
-    batches = lansdell.batches(given, form.updates + 1, seed)
+    batches = lansdell.batches(given, updates + 1, seed)
     train, tests, losses = [], [], []
-    for update, (_, observed) in enumerate(lansdell.learn(chip, learner, state, batches, rates[0], method.optimizer)):
+    for update, (_, observed) in enumerate(lansdell.learn(chip, learner, state, batches, rate, optimizer)):
         assert observed.loss is not None
         losses.append(float(observed.loss.mean()))
         if not losses[-1] < 1e6:
@@ -221,7 +237,7 @@ def learn_once(report: Report, form: Form, method: Method, rates: tuple[float, .
             tests.append(loss(chip, test))
             losses = []
     lost = [np.nan] * (len(looks) - len(tests))
-    return looks, train + lost, tests + lost, chip
+    return looks, train + lost, tests + lost, *seen(noisysim.tasks.get(task), chip)
 
 
 def loss(chip: Chip, batch: Batch) -> float:
@@ -232,20 +248,27 @@ def loss(chip: Chip, batch: Batch) -> float:
     return float(losses.mean())
 
 
-def untrained(report: Report, task: Task) -> Course:
+def untrained(report: Report, form: Form) -> Course:
     """The networks as they begin."""
-    learner = noisysim.learners.get("bp")
-    chips = [lansdell.network(task, learner, n, layers(task), report.backend, "tanh")[0] for n in range(report.seeds)]
-    course = Course(np.zeros(0), np.zeros(0), np.zeros(0), *seen(task, chips))
+    shared: dict[str, Any] = {"task": form.task, "backend": report.backend}
+    runs = [report.measure(at_the_start, **shared, seed=seed) for seed in range(report.seeds)]
+    accuracy, plane_of, outputs = zip(*runs, strict=True)
+    course = Course(np.zeros(0), np.zeros(0), np.zeros(0), np.array(accuracy), plane_of[0], outputs[0])
     report.row("untrained: labels", course.accuracy.mean(), seeds=course.accuracy)
     return course
 
 
-def seen(task: Task, chips: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How well labels are known by neighbours in each chip's plane; the first one's plane and pictures."""
-    planes = [(plane(chip, task, "train", KNOWN)[0], *plane(chip, task, "test", ASKED)) for chip in chips]
-    accuracy = [neighbours(known, asked, task.labels) for known, asked, _ in planes]
-    return np.array(accuracy), *planes[0][1:]
+def at_the_start(task: str, seed: int, backend: str) -> tuple[float, np.ndarray, np.ndarray]:
+    """What `seen` says of a network that has not learned."""
+    data_of = noisysim.tasks.get(task)
+    chip, _ = lansdell.network(data_of, noisysim.learners.get("bp"), seed, layers(data_of), backend, "tanh")
+    return seen(data_of, chip)
+
+
+def seen(task: Task, chip: Chip) -> tuple[float, np.ndarray, np.ndarray]:
+    """How well labels are known by neighbours in a chip's plane; the plane, and its pictures."""
+    known, (there, outputs) = plane(chip, task, "train", KNOWN)[0], plane(chip, task, "test", ASKED)
+    return neighbours(known, there, task.labels), there, outputs
 
 
 def plane(chip: Chip, task: Task, split: str, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -264,13 +287,13 @@ def neighbours(known: np.ndarray, asked: np.ndarray, labels: Any) -> float:
     return 100 * float(np.mean(votes == labels.test[: len(asked)]))
 
 
-def show(report: Report, name: str, course: Course, method: Method, rates: tuple[float, ...], seconds: float) -> None:
+def show(report: Report, name: str, course: Course, method: Method, rates: tuple[float, ...]) -> None:
     """The rows of one method."""
     last, published = course.test[:, -1], method.published / lansdell.BATCH
     spread = last.std(ddof=1) if len(last) > 1 else None
     tolerance = None if report.quick else 2.0
     report.row(
-        f"{name}: test loss", last.mean(), round(published, 2), tolerance, spread, seconds=seconds, rates=rates,
+        f"{name}: test loss", last.mean(), round(published, 2), tolerance, spread, rates=rates,
         course=course.test.mean(0).round(2), train=course.train.mean(0).round(2),
     )  # fmt: skip
     report.row(f"{name}: labels", course.accuracy.mean(), seeds=course.accuracy)

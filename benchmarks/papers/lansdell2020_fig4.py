@@ -28,7 +28,6 @@ The quick form takes 5000 iterations and two noise levels; angles are compared w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ from noisysim.common.types import Ints
 from noisysim.tasks import Task
 
 from . import lansdell
+from .parts import Measured
 from .report import Report, panels
 
 if TYPE_CHECKING:
@@ -61,14 +61,16 @@ def reproduce(report: Report) -> None:
         f"784-50-20-10 with He normal weights that stay as they are, MNIST, batch 32, {report.seeds} seed(s) of "
         f"{updates:,} iterations; relative errors and shares of signs in %, angles in degrees"
     )
-    courses = {}
+    courses: Measured[float, tuple[Ints, list[lansdell.Match], float]] = Measured(report)
     for c in noise:
-        started = time.perf_counter()
-        courses[c] = course(report, task, c, updates)
-        judge(report, c, *courses[c], time.perf_counter() - started)
-    draw(report, courses)
+        with report.part(f"c = {c:g}"):
+            courses[c] = course(report, task, c, updates)
+            judge(report, c, *courses[c])
+    with report.derived():
+        draw(report, {c: courses[c] for c in noise})
     if not report.quick:
-        long_run(report, task)
+        with report.part(f"c = 0.01, {PUBLISHED_AT:,} iterations"):
+            long_run(report, task)
         widths(report, task)
 
 
@@ -81,21 +83,30 @@ def course(
     batch_size: int = lansdell.BATCH,
 ) -> tuple[Ints, list[lansdell.Match], float]:
     """Learn B; the updates of the looks, how B matches W then, W^2's error to expect in the end; mean of the seeds."""
+    shared: dict[str, Any] = {
+        "task": task, "c": c, "updates": updates, "sizes": list(sizes), "batch_size": batch_size,
+        "backend": report.backend,
+    }  # fmt: skip
+    seeds = [report.measure(course_once, **shared, seed=seed) for seed in range(report.seeds)]
+    looks, seen, expected = zip(*seeds, strict=True)
+    return looks[0], lansdell.mean(seen), float(np.mean(expected))
+
+
+def course_once(
+    task: Task, c: float, updates: int, sizes: Sequence[int], batch_size: int, seed: int, backend: str
+) -> tuple[Ints, list[lansdell.Match], float]:
+    """What `course` gives of one seed."""
     looks = np.unique(np.geomspace(min(100, updates), updates, 13).astype(int))
     test = task.batch("test", slice(0, 1000))
     learner = noisysim.learners.get("learned-fa", fit="least_squares", ridge=0.1, sigma=c)
-    runs, expected = [], []
-    for seed in range(report.seeds):
-        chip, state = lansdell.network(task, learner, seed, sizes, report.backend)
-        seen, observed = [], None
-        for update, batch in enumerate(lansdell.batches(task, updates, seed, batch_size), 1):
-            observed = chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
-            learner.update(state, observed)
-            if update in looks:
-                seen.append(lansdell.match(chip, learner, state, test))
-        runs.append(seen)
-        expected.append(predicted(chip, task, updates * batch_size))
-    return looks, [lansdell.mean(list(seeds)) for seeds in zip(*runs, strict=True)], float(np.mean(expected))
+    chip, state = lansdell.network(task, learner, seed, sizes, backend)
+    seen, observed = [], None
+    for update, batch in enumerate(lansdell.batches(task, updates, seed, batch_size), 1):
+        observed = chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
+        learner.update(state, observed)
+        if update in looks:
+            seen.append(lansdell.match(chip, learner, state, test))
+    return looks, seen, predicted(chip, task, updates * batch_size)
 
 
 def predicted(chip: Chip, task: Task, samples: int) -> float:
@@ -116,14 +127,12 @@ def predicted(chip: Chip, task: Task, samples: int) -> float:
     return 100 * float(np.sqrt((spread / eigenvalues**2).sum() / samples) / np.linalg.norm(weights))
 
 
-def judge(
-    report: Report, c: float, looks: Ints, matches: list[lansdell.Match], expected: float, seconds: float
-) -> None:
+def judge(report: Report, c: float, looks: Ints, matches: list[lansdell.Match], expected: float) -> None:
     """The rows of one noise level."""
     last, n = matches[-1], looks[-1]
     errors = np.array([m.error[1] for m in matches])
     exponent = np.polyfit(np.log(looks), np.log(errors), 1)[0]
-    report.row(f"c = {c:g}: W2, exponent of the error in n", exponent, -0.5, 0.1, seconds=seconds)
+    report.row(f"c = {c:g}: W2, exponent of the error in n", exponent, -0.5, 0.1)
     report.row(f"c = {c:g}: W2, error", last.error[1])
     report.row(f"c = {c:g}: W2, error x sqrt(n / 10^6)", last.error[1] * (n / PUBLISHED_AT) ** 0.5, PUBLISHED, 0.4)
     report.row(f"c = {c:g}: W2, error over the predicted", last.error[1] / expected, 1, 0.45)
@@ -138,26 +147,29 @@ def judge(
 
 def long_run(report: Report, task: Task) -> None:
     """The number that the paper states, in batches of 2000: least squares over all samples does not feel their size."""
-    started, size = time.perf_counter(), 2000
+    size = 2000
     _, matches, expected = course(report, task, 1e-2, PUBLISHED_AT * lansdell.BATCH // size, batch_size=size)
-    error, seconds = matches[-1].error[1], time.perf_counter() - started
-    report.row(f"c = 0.01, {PUBLISHED_AT:,} iterations: W2, error", error, PUBLISHED, 0.3, seconds=seconds)
+    error = matches[-1].error[1]
+    report.row(f"c = 0.01, {PUBLISHED_AT:,} iterations: W2, error", error, PUBLISHED, 0.3)
     report.row("... over the predicted", error / expected, 1, 0.45)
 
 
 def widths(report: Report, task: Task) -> None:
     """Panels D and E: the number of neurons. The paper prints no numbers of them."""
-    last_matches = []
+    last_matches: Measured[int, lansdell.Match] = Measured(report)
     for n in WIDTHS:
-        started = time.perf_counter()
-        _, matches, _ = course(report, task, 1e-1, 10_000, (784, n, 50, 10))
-        last_matches.append(matches[-1])
-        for part in ("error", "angle"):
-            report.row(
-                f"784-{n}-50-10: {part} of W1, W2",
-                getattr(last_matches[-1], part),
-                seconds=time.perf_counter() - started,
-            )
+        name = f"784-{n}-50-10"
+        with report.part(name):
+            _, matches, _ = course(report, task, 1e-1, 10_000, (784, n, 50, 10))
+            last_matches[n] = matches[-1]
+            for part in ("error", "angle"):
+                report.row(f"{name}: {part} of W1, W2", getattr(matches[-1], part))
+    with report.derived():
+        draw_widths(report, [last_matches[n] for n in WIDTHS])
+
+
+def draw_widths(report: Report, last_matches: list[lansdell.Match]) -> None:
+    """Panels D and E against the number of neurons."""
     figure, axes = panels(["D: relative error", "E: angle"], 4.5, 3.6)
     for panel, part in zip(axes, ("error", "angle"), strict=True):
         values = np.array([getattr(m, part) for m in last_matches])

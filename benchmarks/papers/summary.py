@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .report import cells
-
 HEADINGS = ("", "published", "measured", "tolerance", "verdict", "s")
 
 
@@ -31,10 +29,13 @@ def section(content: dict[str, Any]) -> str:
     if content["error"]:
         lines += [f"Failed: {content['error']}", ""]
     lines += [text + "\n" for text in content["said"]]
+    if missing := content.get("missing"):
+        lines += [f"Not measured yet: {'; '.join(missing)}.", ""]
     rows = []
     for row in content["rows"]:
         published, tolerance, measured, verdict = cells(row)
-        rows.append((row["name"], published, measured, tolerance, verdict, f"{row['seconds']:.0f}"))
+        name = f"{row['name']} ({row['progress']})" if "progress" in row else row["name"]
+        rows.append((name, published, measured, tolerance, verdict, f"{row['seconds']:.0f}"))
     return "\n".join([*lines, _table(HEADINGS, rows) if rows else ""])
 
 
@@ -49,6 +50,15 @@ def verdicts(contents: Sequence[dict[str, Any]]) -> str:
     return _table(("", "status", "within tolerance", "s", "outside"), rows)
 
 
+def cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """How a row shows what was published, the tolerance, what was measured, and the verdict."""
+    spread, tolerance = row.get("spread"), row["tolerance"]
+    measured = _text(row["ours"], ".2f", ".0f") + ("" if spread is None else f" +- {spread:.2f}")
+    limit = "" if tolerance is None else f"{tolerance:g}" if isinstance(tolerance, (int, float)) else str(tolerance)
+    verdict = {True: "ok", False: "OUT", None: ""}[row["passed"]]
+    return _text(row["published"], "g", "g"), limit, measured, "so far" if "progress" in row else verdict
+
+
 def label(content: dict[str, Any]) -> str:
     """Name and form of a reproduction."""
     return str(content["name"]) + (" (quick)" if content["quick"] else "")
@@ -60,3 +70,10 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["-" * width for width in widths], *cleaned]
     padded = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
     return "\n".join(padded) + "\n"
+
+
+def _text(values: object, alone: str, listed: str) -> str:
+    """A number, or several with strokes between; nothing for None, a dash for what was not finite."""
+    if isinstance(values, list):
+        return "/".join("-" if v is None else format(v, listed) for v in values)
+    return "" if values is None else values if isinstance(values, str) else format(values, alone)

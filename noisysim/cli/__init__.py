@@ -10,7 +10,7 @@ from typing import Any
 import cyclopts
 
 from noisysim.cli import afterwards, files, lists, reproductions, runs, studies
-from noisysim.cli.app import app
+from noisysim.cli.app import UsageError, app
 from noisysim.common.texts import printable
 from noisysim.compute.backends import BackendError
 from noisysim.runs import signals
@@ -25,6 +25,7 @@ def main() -> None:
     """Run the command line; an error in what was asked for is one line, not a traceback.
 
     The exit status is 0, 1 after an error, 75 if a run was stopped by its time limit, and 128 + n after signal n.
+    `noisysim reproduce`, whose 1 says that a value is outside its tolerance, ends with 2 if it was used wrongly.
     """
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     with signals.noted() as received:
@@ -39,8 +40,12 @@ def _status(words: list[str]) -> Any:
     try:
         app(words, print_error=False, exit_on_error=False)
         sys.stdout.flush()
-    except cyclopts.CycloptsError as error:
-        return f"noisysim: {' '.join(printable(error).split())}"
+    except (UsageError, cyclopts.CycloptsError) as error:
+        line = f"noisysim: {' '.join(printable(error).split())}"
+        if not isinstance(error, UsageError) and words[:1] != ["reproduce"]:
+            return line
+        print(line, file=sys.stderr)
+        return 2
     except BrokenPipeError:
         return _reader_left()
     except (ValueError, TypeError, OSError, MemoryError, ImportError, BackendError) as error:

@@ -1,4 +1,4 @@
-"""The application that the commands are added to."""
+"""The application that the commands are added to, and how one of them refuses what it was asked."""
 
 from __future__ import annotations
 
@@ -7,3 +7,7 @@ import cyclopts
 from noisysim.runs import environment
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
+
+
+class UsageError(ValueError):
+    """A command whose exit status 1 says something else was used wrongly: the exit status is 2."""

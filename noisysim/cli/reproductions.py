@@ -8,8 +8,9 @@ from typing import Annotated
 
 import cyclopts
 
-from noisysim.cli.app import app
+from noisysim.cli.app import UsageError, app
 from noisysim.cli.lists import print_table
+from noisysim.runs import signals
 
 
 @app.command
@@ -18,13 +19,18 @@ def reproduce(
     everything: Annotated[bool, cyclopts.Parameter(name="--all", negative="")] = False,
     quick: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     seeds: int | None = None,
+    only: Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
     out: Path = Path("reproduced"),
     backend: str = "cpu",
+    until: str | None = None,
+    show: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    allow_other_source: Annotated[bool, cyclopts.Parameter(negative="")] = False,
 ) -> None:
     """Reproduce figures and tables of papers; without a name, list them.
 
-    Published and measured values are printed side by side and kept. The exit status is 1 if a value is outside its
-    tolerance, or if a reproduction failed.
+    Published and measured values are printed side by side and kept, and so is each measurement: the same command
+    continues what was stopped or killed, and measures nothing twice. The exit status is 1 if a value is outside its
+    tolerance, or if a reproduction failed; 2 if what was asked for is not there; 75 at the time limit.
 
     Parameters
     ----------
@@ -36,17 +42,36 @@ def reproduce(
         Run the shortened forms, which take seconds.
     seeds : int
         Number of seeds to average over. Default: 3, or 1 for the shortened forms.
+    only : list of str
+        Rows to measure, by name; "*" stands for anything. Of the others what is kept is shown. Default: all.
     out : Path
-        Folder for the tables, the figures and summary.md.
+        Folder for the tables, the figures, summary.md, and a folder of each with its measurements.
     backend : str
         Where the chips are simulated: "cpu", or "cuda", a GPU.
+    until : str
+        Time limit, such as "11h50m": stop that long after the start.
+    show : bool
+        Measure nothing: make the tables of what is kept.
+    allow_other_source : bool
+        Take what another version, or edited source, of noisysim has measured, and resume its runs; the table says so.
     """
     from noisysim import papers
 
     chosen = papers.names() if everything else names
     if not chosen:
         _list_reproductions()
-    elif not papers.run(chosen, out=out, quick=quick, seeds=seeds, backend=backend):
+        return
+    try:
+        options = papers.options(
+            chosen, quick=quick, seeds=seeds, only=only or (), backend=backend, until=until, show=show,
+            allow_other_source=allow_other_source,
+        )  # fmt: skip
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from None
+    reports = papers.run(chosen, out=out, options=options)
+    if reports[-1].status == "stopped":
+        sys.exit(signals.LIMIT_STATUS)
+    if not all(report.passed for report in reports):
         sys.exit(1)
 
 

@@ -16,7 +16,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -68,25 +68,67 @@ def listening(seconds: float | None = None) -> Iterator[Stop]:
         The time limit, from now.
     """
     stop = Stop(seconds)
-    before: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and stop.number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.number = stop.number or number
 
+    try:
+        with _handled(note, ENDING):
+            yield stop
+    finally:
+        if stop.number:
+            _pass_on(stop.number)
+
+
+@contextlib.contextmanager
+def interrupting(seconds: float | None = None) -> Iterator[Stop]:
+    """Signals that ask this process to end, and the time limit, interrupt this block where it is.
+
+    For work that cannot be resumed, and need not be saved: it raises KeyboardInterrupt. A signal is sent again at the
+    block's end, as in `listening`; a KeyboardInterrupt without a reason in the block's `Stop` is somebody else's.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        The time limit, from now.
+    """
+    stop = Stop(seconds)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            stop.number = stop.number or number
+        raise KeyboardInterrupt
+
+    try:
+        with _handled(interrupt, ENDING if seconds is None else (*ENDING, signal.SIGALRM)) as handled:
+            if signal.SIGALRM in handled:
+                signal.setitimer(signal.ITIMER_REAL, max(seconds or 0, 1e-3))
+            try:
+                yield stop
+            finally:
+                if signal.SIGALRM in handled:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        if stop.number:
+            _pass_on(stop.number)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int]) -> Iterator[tuple[int, ...]]:
+    """Handle those of these signals in a block that nobody else handles or ignores: in the main thread, else none."""
+    before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in ENDING}
-    ours = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
+        before = {number: signal.getsignal(number) for number in numbers}
+    ours = tuple(n for n, usual in before.items() if usual in (signal.SIG_DFL, signal.default_int_handler))
     try:
         for number in ours:
-            signal.signal(number, note)
-        yield stop
+            signal.signal(number, handler)
+        yield ours
     finally:
         for number in ours:
             signal.signal(number, before[number])
-        if stop.number:
-            _pass_on(stop.number)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,15 @@ with unit Gaussian xi1 and xi2. That is the learner ``"np"`` with sgd, batch siz
 half the squared error. `LinearStudent` follows the mean of it in two forms:
 
 - four variables: every mean exact to second order in the rate, finite sizes included, and closed as for matrices
-  without preferred directions. It holds at any width of the hidden layer, with two limits. After some two decades of
-  error the slowest directions are what is left, and the true error falls more slowly. And each update widens W1 along
-  its own input alone: far above the critical rate, where the error turns up within a few times n_in updates, these are
-  not yet all directions, and it turns up earlier than said (by 40 % at 2 eta*).
+  without preferred directions. Each step is so at any size; a course is not, since directions learn at different
+  speeds and the slowest are what is left: the true error falls more slowly than said, the sooner the narrower the
+  hidden layer. At half the critical rate the mean error of 400 simulated networks, inputs-hidden-outputs, is within
+  10 % of the theory's while that falls by 0.6 decades (20-20-5), 0.8 (30-30-3), 1.4 (20-100-5) and 3 (20-400-5). Where
+  the theory has fallen by 2 decades the networks have 2.6, 1.8, 1.24 and 1.02 times its error, at 3 decades 6.0,
+  2.9, 1.55 and 1.08 times (``noisysim reproduce theory-range``). With 100 inputs and 10,000 hidden units it is within
+  4 % down to an error of 1e-3, at 0.8 of the critical rate ([H] Fig. 1). And each update widens W1 along its own
+  input alone: far above the critical rate, where the error turns up within a few times n_in updates, these are not
+  yet all directions, and it turns up earlier than said (by 40 % at 2 eta*).
 - two variables, [H] Eq. 12: the limit n_hidden >> n_in >> 1, n_hidden >> n_out >> 1. It has a conserved quantity,
   and with it a critical rate and training times. It leaves out what W2 learns, a share of 1 / (1 + p n_out / (q n_in))
   of all (p = |W1|^2, q = |W2|^2): the half of it at first, so that its times are too long at any width simulated here.

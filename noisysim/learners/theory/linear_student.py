@@ -158,6 +158,9 @@ class LinearStudent:
     def four_variables(self, rate: float, steps: float, points: int = 200) -> Trajectory:
         """The course of the four order parameters (`drift`) from Glorot weights, as a differential equation.
 
+        Late in a run of a narrow network the true error is larger (`noisysim.theory` says by how much): with 20 inputs
+        and 20 hidden units 2.6 times where this has fallen by two decades, with 400 hidden units 1.02 times.
+
         Parameters
         ----------
         rate, steps : float

@@ -1,0 +1,1 @@
+"""A GPU measured in minutes: ``python -m benchmarks.gpu_short``."""

@@ -1,0 +1,98 @@
+"""`benchmarks.gpu_short`: every part runs in the simulator, and one that fails or hangs costs the others nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))
+from benchmarks.gpu_short import __main__ as gpu_short  # noqa: E402
+from benchmarks.gpu_short import parts  # noqa: E402
+
+ROW = {"what": "it", "value": 1.5, "unit": "ms", "bar": "", "passed": True, "detail": ""}
+
+
+@pytest.fixture
+def replaced(monkeypatch, tmp_path):
+    """Parts that are snippets of Python, by name; the status, and what the JSON file holds."""
+
+    def run(limit=20.0, **snippets):
+        monkeypatch.setattr(gpu_short, "LIMITS", dict.fromkeys(snippets, limit))
+        monkeypatch.setattr(gpu_short, "_command", lambda name: [sys.executable, "-c", snippets[name]])
+        monkeypatch.setattr(gpu_short, "_environment", lambda: {"gpu": "made up", "date": "today"})
+        out = tmp_path / "kept" / "report.json"
+        with pytest.raises(SystemExit) as ended:
+            gpu_short.main(["--out", str(out)])
+        return ended.value.code, json.loads(out.read_text())
+
+    return run
+
+
+def row(**differs):
+    return f"print({gpu_short.MARK + json.dumps({**ROW, **differs})!r}, flush=True)\n"
+
+
+def test_every_part_has_a_function_and_all_fit_in_eight_minutes():
+    assert all(callable(getattr(parts, name)) for name in gpu_short.LIMITS)
+    assert sum(gpu_short.LIMITS.values()) <= gpu_short.TOTAL + 30
+    assert gpu_short.TOTAL == 480
+
+
+def test_a_part_that_fails_or_hangs_keeps_its_rows_and_leaves_the_others_alone(replaced, capsys):
+    began = time.monotonic()
+    code, content = replaced(
+        4.0,
+        crashes=row() + "import os; print('last words', flush=True); os.abort()",
+        hangs=row() + "import subprocess; subprocess.run(['sleep', '60'])",
+        works=row() + row(what="another"),
+    )
+    assert time.monotonic() - began < 30
+    assert code == 1
+    found = content["parts"]
+    assert {name: len(part["rows"]) for name, part in found.items()} == {"crashes": 1, "hangs": 1, "works": 2}
+    assert (found["crashes"]["status"], found["crashes"]["said"]) == ("failed with -6", ["last words\n"])
+    assert found["hangs"]["status"] == "stopped after 4 s"
+    assert found["works"]["status"] == "done"
+    assert content["environment"] == {"gpu": "made up", "date": "today"}
+    table = capsys.readouterr().out.split("made up")[-1]
+    assert table.count("ok   it ") == 3
+    assert "-- hangs: stopped after 4 s" in table
+
+
+@pytest.mark.parametrize(("passed", "status"), [(True, 0), (False, 1)])
+def test_a_missed_bar_is_in_the_exit_status(replaced, passed, status):
+    assert replaced(one=row(passed=passed))[0] == status
+
+
+def test_parts_after_the_last_second_are_not_begun(replaced, monkeypatch):
+    monkeypatch.setattr(gpu_short, "TOTAL", 0.0)
+    code, content = replaced(one=row())
+    assert (code, content["parts"]["one"]["status"]) == (1, "not begun: no time left")
+
+
+def test_an_unknown_part_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        gpu_short.main(["fast"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'fast'" in capsys.readouterr().err
+
+
+def test_all_parts_run_in_the_simulator(tmp_path):
+    environ = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    command = [sys.executable, "-m", "benchmarks.gpu_short", "--out", tmp_path / "report.json"]
+    ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert {name: part["status"] for name, part in content["parts"].items()} == dict.fromkeys(gpu_short.LIMITS, "done")
+    assert ran.returncode == 0, ran.stdout
+    rows = {row["what"]: row for part in content["parts"].values() for row in part["rows"]}
+    assert rows["DANP step, crossbar, three hidden layers: launches"]["bar"] == "about 115"
+    assert 40 <= rows["DANP step, crossbar, three hidden layers: launches"]["value"] <= 200
+    assert {f"{family}: median difference of outputs" for family in parts.FAMILIES} <= set(rows)
+    assert rows["tests of kernels that pass"]["value"] >= 3
+    assert content["environment"]["gpu"] == "none: Numba's simulator"
+    assert "wires: median difference" in ran.stdout.rpartition("Numba's simulator")[2]
