@@ -35,4 +35,6 @@ READ_STREAM = 11  # a controller's reads of cells
 COLUMN_STREAM, ROW_STREAM = 12, 13  # of pulse trains
 
 LEAST_SCALE = 1e-30  # a full scale below it counts as zero: codes over it, and its inverse, must be float32 numbers
+LEAST_MOMENT = 1e-36
+"""Moments of optimizers below it count as zero: they are on their way to float32's subnormal numbers, slow ones."""
 CELL_BLOCK = 1024  # weights that are written together, with one counter of write noise

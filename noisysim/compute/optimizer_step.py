@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from noisysim.common.types import Floats
+from noisysim.compute.layout import LEAST_MOMENT as LEAST_MOMENT
 
 NO_MOMENTS = np.zeros(0, np.float32)
-LEAST_MOMENT = 1e-36
-"""Moments below it count as zero: they are on their way to float32's subnormal numbers, slow ones."""
 
 
 class Step(NamedTuple):

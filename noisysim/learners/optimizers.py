@@ -66,7 +66,7 @@ class SGD(Stepping):
         if self.momentum:
             state["velocity"] *= np.float32(self.momentum)
             state["velocity"] += gradient.flat
-            state["velocity"][abs(state["velocity"]) <= np.float32(LEAST_MOMENT)] = 0  # as loops do
+            state["velocity"][abs(state["velocity"]) < np.float32(LEAST_MOMENT)] = 0  # as loops do
             backends.backend_of(gradient.flat).xp.multiply(state["velocity"], np.float32(-rate), out=gradient.flat)
         else:
             gradient.flat *= np.float32(-rate)

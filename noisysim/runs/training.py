@@ -201,15 +201,13 @@ class Training:
     def _in_series(self, several: Several, first: int) -> int:
         """Make updates of small batches from one on in one call, and return how many; 0 where it cannot be done."""
         observed = self._observed.get(len(several.parts[first].inputs))
-        states = States(self.learner_state, self.optimizer_state)
-        at = Position(self.epoch, self.done, self.steps)
+        at, states = Position(self.epoch, self.done, self.steps), States(self.learner_state, self.optimizer_state)
         made = self._series.updates(several, first, observed, at, states)
         if made.updates and observed:
             observed[0].loss = made.losses[made.updates - 1]
             self.divergence.observe(several.parts[first + made.updates - 1], observed[0], first=False)
-            self.step += made.updates
+            self.step += made.updates - int(made.refused.any())
             if made.refused.any():
-                self.step -= 1
                 self.divergence.refuse(made.refused)
                 self._end_update(observed[0], programmed=True)
         return made.updates
@@ -294,14 +292,13 @@ class Training:
             return None, observed[0]
         oracle = self.chip.oracle(batch) if self.config.oracle else None  # the learner's
         looks = self._looking.due(self.done)
-        before = self.learner_state.aside(self._looking.key(self.done, 0)) if looks else None
+        state = self.learner_state
+        before = state.aside(self._looking.key(self.done, 0)) if looks else None
         gradient: Layered | Factors | None
         if self._factored:
-            gradient, self.learner_state = self.learner.factors(self.learner_state, observed, oracle=oracle)
+            gradient, self.learner_state = self.learner.factors(state, observed, oracle=oracle)
         else:
-            gradient, self.learner_state = self.learner.update(
-                self.learner_state, observed, oracle=oracle, out=self._gradient
-            )
+            gradient, self.learner_state = self.learner.update(state, observed, oracle=oracle, out=self._gradient)
         if before is not None:
             seen = gradient.gradient() if isinstance(gradient, Factors) else gradient
             self._looking.look(self.done, batch, observed, seen, before, oracle)
@@ -317,9 +314,7 @@ class Training:
             drives, observed = self._observe(part, first)
             if observed is None:
                 return None, None
-            self.recorder.note(
-                part, drives, observed, looks=not first and self.recorder.looks(self.step, self.steps), more=left > 0
-            )
+            self.recorder.note(part, drives, observed, looks=not first and self._looks, more=left > 0)
             oracle = self.chip.oracle(part) if self.config.oracle else None
             gradient, state = learner.update(state, observed, oracle=oracle, out=self._gradient)
             baseline = observed[0]

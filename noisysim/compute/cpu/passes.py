@@ -97,9 +97,9 @@ class Passes:
         one_call = [ahead.Job(loops.forward, loops.FORWARD), ahead.Job(loops.follow_peaks, loops.FOLLOW)]
         return [*parts, *self._device_rows.expected(), *one_call]
 
-    @cached_property
+    @property
     def _parts_called(self) -> dict[int, Any]:
-        """The parts of a pass that are called by address, by place."""
+        """The parts of a pass that are called by address, by place: not kept, as they lead to all that is compiled."""
         parts = {DRIVE_LAYER: drive_layer, READ_TILE: read_tile, READ_ROWS: read_rows, MULTIPLY: multiply}
         if "read_cell" in self._behaviour.own:
             parts[READ_BY_CELL] = read_by_cell

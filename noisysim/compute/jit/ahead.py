@@ -242,7 +242,7 @@ os.register_at_fork(after_in_child=_forget)
 def serve() -> None:
     """Compile the functions that are asked for on standard input, and answer each with a byte; ends with the parent."""
     answers = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever else writes there
+    os.dup2(2, 1)  # where what else writes there goes, which nobody reads
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(jobs, os.getppid()), daemon=True).start()
     while True:

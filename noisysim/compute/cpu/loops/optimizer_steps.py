@@ -12,7 +12,7 @@ from numba.core.types import float32
 
 from noisysim.compute.jit.calls import RowType
 from noisysim.compute.jit.compiling import loop
-from noisysim.compute.optimizer_step import LEAST_MOMENT
+from noisysim.compute.layout import LEAST_MOMENT
 
 TYPE = RowType(float32[::1], float32[::1], float32[::1], float32[::1])
 """Gradient, two moments, numbers."""
@@ -34,7 +34,7 @@ def momentum(gradient, first, second, numbers):
     rate, kept = numbers[0], numbers[1]
     for i in range(gradient.size):
         v = kept * first[i] + gradient[i]
-        v = v if abs(v) > LEAST else ZERO
+        v = ZERO if abs(v) < LEAST else v
         first[i] = v
         gradient[i] = -rate * v
 
@@ -51,8 +51,8 @@ def adam(gradient, first, second, numbers):
         g = gradient[i]
         m = beta1 * first[i] + (ONE - beta1) * g
         v = beta2 * second[i] + (ONE - beta2) * g * g
-        m = m if abs(m) > LEAST else ZERO
-        v = v if v > LEAST else LEAST
+        m = ZERO if abs(m) < LEAST else m  # NaN stays
+        v = LEAST if v < LEAST else v
         first[i] = m
         second[i] = v
         gradient[i] = -rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda
 
 from noisysim.compute.cuda.kernels.target import device, kernel
-from noisysim.compute.optimizer_step import LEAST_MOMENT
+from noisysim.compute.layout import LEAST_MOMENT
 
 
 @device
@@ -76,8 +76,8 @@ def adam(gradient, first, second, rate, beta1, beta2, epsilon, correction1, corr
         g = gradient[k]
         m = beta1 * first[k] + (one - beta1) * g
         v = beta2 * second[k] + (one - beta2) * g * g
-        m = m if abs(m) > least else zero
-        v = v if v > least else least
+        m = zero if abs(m) < least else m  # NaN stays
+        v = least if v < least else v
         first[k] = m
         second[k] = v
         gradient[k] = -rate * (m * correction1) / (math.sqrt(v * correction2) + epsilon)
