@@ -17,12 +17,12 @@ then bridged by straight lines from middle to middle. A curve that this would ch
 import csv
 import functools
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from noisysim.common.fields import Field
+from noisysim.common.fields import Field, Spread
 from noisysim.common.types import Doubles, Floats, Ints
 from noisysim.devices.field_groups import (
     Array,
@@ -40,7 +40,11 @@ from noisysim.devices.physics.laws import clipped_normal, each
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
 from noisysim.devices.physics.scalars import Moments, Scalar
 from noisysim.devices.physics.writes import along
+from noisysim.devices.physics.writes import appear_near as appear  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import appear_near_law as appear_law  # noqa: F401
+from noisysim.devices.tables import number
 
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 Curve = tuple[Doubles, Doubles]
 """Pulse numbers, rising, and conductances."""
 LONGEST = 65536
@@ -67,6 +71,36 @@ class Measured(Converters, Array, Faults, Clock, Controller, Pulses, ReadNoise):
     ] = 0.0  # fmt: skip
     write_noise: Annotated[
         float, Field("share of g_max - g_min", 0, 1, "std of a pulse's change, from pulse to pulse", noise="write")
+    ] = 0.0
+    write_noise_share: Annotated[
+        float, Field("of the change", 0, 100, "the part of it that shrinks with the change", noise="write")
+    ] = 0.0
+    apparent_noise: Annotated[
+        float,
+        Field(
+            "of pulse_step", 0, 1000, "std of what a cell shows about its state, new at each update", noise="write",
+            hook="appear",
+        ),
+    ] = 0.0  # fmt: skip
+    pulse_gain: Annotated[
+        float, Field("of the table's change", 0, 10, "a cell's own change", spread=Spread("pulse_gain_spread"))
+    ] = 1.0
+    pulse_gain_spread: Annotated[float, Field("relative", 0, 2, "std of the cells' changes")] = 0.0
+    upper: Annotated[
+        float,
+        Field(
+            "share of g_max - g_min", 0.5, 5, "a cell's highest conductance, from g_min on",
+            spread=Spread("bounds_spread", "absolute"),
+        ),
+    ] = 1.0  # fmt: skip
+    lower: Annotated[
+        float,
+        Field(
+            "share of g_max - g_min", -5, 0.45, "a cell's lowest", spread=Spread("bounds_spread", "absolute")
+        ),
+    ] = 0.0  # fmt: skip
+    bounds_spread: Annotated[
+        float, Field("share of g_max - g_min", 0, 1, "std of the cells' bounds, to which their curves are stretched")
     ] = 0.0
 
 
@@ -118,18 +152,62 @@ def check(d: Measured) -> None:
             )
 
 
-def pulse(g: Scalar, up: Scalar, z: Scalar, d: Any) -> Scalar:
+class Cell(Protocol):
+    """The numbers that hooks read: the device's, or a cell's own."""
+
+    g_min: Scalar
+    g_max: Scalar
+    lower: Scalar
+    upper: Scalar
+    bounds_spread: Scalar
+    pulse_gain: Scalar
+    write_noise: Scalar
+    write_noise_share: Scalar
+
+
+def own_bounds(d: Cell) -> tuple[Scalar, Scalar]:
+    """The lowest and the highest conductance of a cell, µS."""
+    span = d.g_max - d.g_min
+    if d.bounds_spread > _ZERO or d.upper != _ONE or d.lower != _ZERO:
+        return max(d.g_min + d.lower * span, _ZERO), max(d.g_min + d.upper * span, _ZERO)
+    return d.g_min, d.g_max
+
+
+def own_change(g: Scalar, up: Scalar, curve: npt.NDArray[Any], d: Cell) -> Scalar:
+    """Change that a pulse makes of a cell, µS: along the curve, stretched to the cell's own bounds."""
+    low, high = own_bounds(d)
+    if low == d.g_min and high == d.g_max:
+        return along(g, up, curve) * d.pulse_gain
+    stretch = (high - low) / (d.g_max - d.g_min)
+    return along(d.g_min + (g - low) / stretch, up, curve) * stretch * d.pulse_gain
+
+
+def program(g: Scalar, z: Scalar, d: Cell) -> Scalar:
+    """A write that leaves what was asked for, within the cell's own bounds."""
+    low, high = own_bounds(d)
+    return min(max(g, low), high)
+
+
+def program_law(g: npt.ArrayLike, d: Cell) -> Moments:
+    """Mean and standard deviation of `program`."""
+    return clipped_normal(g, 0.0, *map(float, own_bounds(d)))
+
+
+def pulse(g: Scalar, up: Scalar, z: Scalar, d: Cell) -> Scalar:
     """One pulse along the curve, with noise; a cell's range bounds it."""
     up = np.float32(up)
-    change = along(g, up, UP) if up > 0 else along(g, up, DOWN)
-    return min(max(g + change + d.write_noise * (d.g_max - d.g_min) * z, d.g_min), d.g_max)
+    change = own_change(g, up, UP, d) if up > 0 else own_change(g, up, DOWN, d)
+    low, high = own_bounds(d)
+    g = g + change + d.write_noise * (d.g_max - d.g_min) * z
+    return min(max(g + up * d.write_noise_share * change * z, low), high)
 
 
-def pulse_law(g: npt.ArrayLike, up: Scalar, d: Any) -> Moments:
+def pulse_law(g: npt.ArrayLike, up: Scalar, d: Measured) -> Moments:
     """Mean and standard deviation of `pulse`."""
-    curve = _curves(d)[0 if up > 0 else 1].astype(float)
-    mean = np.asarray(g, float) + each(lambda v: along(v, up, curve), g)
-    return clipped_normal(mean, d.write_noise * (d.g_max - d.g_min), d.g_min, d.g_max)
+    curve, cell = _curves(d)[0 if up > 0 else 1].astype(float), cast("Cell", d)
+    change = each(lambda v: own_change(v, up, curve, cell), g)
+    std = d.write_noise * (d.g_max - d.g_min) + d.write_noise_share * np.abs(change)
+    return clipped_normal(np.asarray(g, float) + change, std, *map(float, own_bounds(cell)))
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -148,11 +226,11 @@ def _read(path: str, changed: int, size: int) -> tuple[Floats, Floats]:
     """Both curves of a table, one value a pulse; `changed` and `size` tell one state of the file from another."""
     with open(path, "rb") as file:
         hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    columns = _read_hdf5(path) if hdf5 else _read_csv(path)
-    return _monotone(path, "up", 1, *columns["up"]), _monotone(path, "down", -1, *columns["down"])
+    columns = _read_hdf5(path) if hdf5 else read_csv(path)
+    return monotone(path, "up", 1, *columns["up"]), monotone(path, "down", -1, *columns["down"])
 
 
-def _read_csv(path: str) -> dict[str, Curve]:
+def read_csv(path: str) -> dict[str, Curve]:
     """Both curves."""
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
@@ -171,23 +249,12 @@ def _read_csv(path: str) -> dict[str, Curve]:
             for name, (numbers, values) in columns.items():
                 if not cells[name]:
                     continue
-                pulse = _number(where, "pulse", cells["pulse"])
+                pulse = number(where, "pulse", cells["pulse"])
                 if numbers and pulse <= numbers[-1]:
                     raise ValueError(f"{where}: pulse numbers must rise, but {pulse:g} comes after {numbers[-1]:g}")
                 numbers.append(pulse)
-                values.append(_number(where, name, cells[name]))
+                values.append(number(where, name, cells[name]))
     return {name: (np.array(numbers), np.array(values)) for name, (numbers, values) in columns.items()}
-
-
-def _number(where: str, name: str, cell: str) -> float:
-    """A cell of the table."""
-    try:
-        value = float(cell)
-    except ValueError:
-        raise ValueError(f"{where}: {name} must be a number, not {cell!r}") from None
-    if not np.isfinite(value) or value < 0:
-        raise ValueError(f"{where}: {name} must be a finite number >= 0, not {cell!r}")
-    return value
 
 
 def _read_hdf5(path: str) -> dict[str, Curve]:
@@ -212,7 +279,7 @@ def _read_hdf5(path: str) -> dict[str, Curve]:
     return curves
 
 
-def _monotone(path: str, name: str, sign: int, numbers: Doubles, values: Doubles) -> Floats:
+def monotone(path: str, name: str, sign: int, numbers: Doubles, values: Doubles) -> Floats:
     """A measured curve as a strictly rising (sign 1) or falling (-1) one, with a value at every pulse, float32."""
     if len(values) < 2:
         raise ValueError(f"{path}: {name} must have at least 2 rows, not {len(values)}")

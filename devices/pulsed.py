@@ -3,6 +3,10 @@
 Constant step to soft bounds (Fusi & Abbott, Nat. Neurosci. 10:485, 2007), noise from pulse to pulse, and cells that
 differ in step, asymmetry and bounds (Gokmen & Vlasov, Front. Neurosci. 10:333, 2016). Conductances are nominal: the
 models are stated in weights; g_min = (g_max - g_min) / 2 leaves the cells' own bounds room to twice the nominal ones.
+
+The reference is exact, or a cell of its own, which stays where it was set: ``reference`` says where that is, and with
+``zero_shift`` it is the cell's symmetry point. A conductance is then that of a cell beside a reference in the middle;
+noise of the reference's reads is part of the line's.
 """
 
 from typing import Annotated, Any
@@ -16,9 +20,11 @@ from noisysim.devices.field_groups import (
     Controller,
     Converters,
     Faults,
+    LinearSteps,
     Pulses,
     ReadNoise,
     Steps,
+    StepScale,
     check_span,
     device_fields,
 )
@@ -26,24 +32,26 @@ from noisysim.devices.physics.ageing import relax
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
 from noisysim.devices.physics.scalars import Scalar
+from noisysim.devices.physics.writes import appear_near as appear  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import appear_near_law as appear_law  # noqa: F401
+from noisysim.devices.physics.writes import linear_program as program  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import linear_program_law as program_law  # noqa: F401
 from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
-from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
-from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
 @device_fields
-class Pulsed(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise):
+class Pulsed(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise, StepScale, LinearSteps):
     """Written by pulses of constant step, with soft bounds, or between; capacitive cells leak."""
 
     cells_per_weight = 1
 
     g_min: Annotated[float, Field("µS", 0, 1e6, "nominal lowest conductance of a cell")] = 10.0
     g_max: Annotated[float, Field("µS", 1e-6, 1e6, "nominal highest conductance of a cell")] = 30.0
-    gamma_up: Annotated[float, Field("", 0, 1, "how a step up shrinks towards the bound: 0 constant, 1 soft bound")] = (
-        0.0
-    )
-    gamma_down: Annotated[float, Field("", 0, 1, "the same of a step down")] = 0.0
+    gamma_up: Annotated[
+        float, Field("", -1, 1, "how a step up shrinks towards the bound: 0 constant, 1 soft bound, below 0 it grows")
+    ] = 0.0
+    gamma_down: Annotated[float, Field("", -1, 1, "the same of a step down")] = 0.0
     leak_time: Annotated[
         float,
         Field(

@@ -9,10 +9,12 @@ from noisysim.devices.field_groups import device_fields
 from noisysim.devices.models.pulsed import Pulsed, check, drift  # noqa: F401  (hooks)
 from noisysim.devices.physics.converters import adc, dac, readout, readout_law  # noqa: F401  (hooks)
 from noisysim.devices.physics.reads import proportional_std as cell_std  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import appear_near as appear  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import appear_near_law as appear_law  # noqa: F401
+from noisysim.devices.physics.writes import linear_program as program  # noqa: F401  (hook)
+from noisysim.devices.physics.writes import linear_program_law as program_law  # noqa: F401
 from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
-from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
-from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 
 
 @device_fields

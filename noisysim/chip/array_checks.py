@@ -9,7 +9,7 @@ from noisysim.devices.contract import Device
 from noisysim.devices.resolved import DeviceNumbers
 from noisysim.networks.tiling import Network
 
-CELL_HOOKS = frozenset({"program", "pulse", "drift", "cell_std", "jump", "read_cell"})
+CELL_HOOKS = frozenset({"program", "pulse", "appear", "drift", "cell_std", "jump", "read_cell"})
 """Hooks that are about cells: a device without any has weights that are exactly what was asked for."""
 
 
@@ -17,18 +17,11 @@ def check(net: Network, device: Device, numbers: DeviceNumbers, own: frozenset[s
     """Refuse a device whose fields and hooks contradict each other."""
     name = devices.name_of(device)
     if own & CELL_HOOKS:
-        pulsed = "pulse" in own
-        controllers.check(name, numbers, pulsed)
-        moves = controllers.controller_of(numbers, pulsed) in ("increment", "accumulate")
-        if moves and not pulsed and ageing.acts_at_once(device):
-            raise ValueError(
-                f"device {name!r} has controller={numbers.controller!r}, which moves cells from where they are, and "
-                "time acts on them at once, such as another temperature: what a cell was written as is not known then"
-            )
+        _check_controller(name, device, numbers, own)
     if net.slices > 1 and not own & CELL_HOOKS:
         raise ValueError(f"device {name!r} has slices={net.slices}, but no hook about cells to write them by")
     if net.slices > 1 and not numbers.paired:
-        raise ValueError(f"device {name!r} has slices={net.slices}: bit slices need cells_per_weight=2")
+        raise ValueError(f"device {name!r} has slices={net.slices}, which need cells_per_weight=2")
     if net.slices > 1 and net.slices * net.slice_bits > 20:
         raise ValueError(
             f"device {name!r}: slices x slice_bits may be 20 bits at most, not {net.slices * net.slice_bits}"
@@ -49,3 +42,21 @@ def check(net: Network, device: Device, numbers: DeviceNumbers, own: frozenset[s
                 f"device {name!r} has nodal=1: arrays of {largest} cells take too long to solve (at most "
                 f"{LARGEST}); make tile_rows smaller, or set nodal=0"
             )
+
+
+def _check_controller(name: str, device: Device, numbers: DeviceNumbers, own: frozenset[str]) -> None:
+    """Refuse a controller that cannot write cells of the device's kind."""
+    pulsed = "pulse" in own
+    controllers.check(name, numbers, pulsed)
+    controller = controllers.controller_of(numbers, pulsed)
+    where = f"device {name!r} has controller={controller!r}"
+    if "appear" in own and not pulsed and controller != "copy":
+        raise ValueError(
+            f"{where}, which goes by what cells hold, and they show something else (hook appear): use "
+            "controller='copy', or switch appear off"
+        )
+    if controller in ("increment", "accumulate") and not pulsed and ageing.acts_at_once(device):
+        raise ValueError(
+            f"{where}, which moves cells from where they are, and time acts on them at once, such as another "
+            "temperature: what a cell was written as is not known then"
+        )

@@ -120,7 +120,7 @@ class Arrays(CellState):
             "controller": controller, "paired": numbers.paired, "pulsed": pulsed, "verified": self.verified,
             "timed": timed, "aims": aims, "faulty": faulty,
             "at_once": self.has_cells and ageing.acts_at_once(self.device),
-            "varied": bool(self.spreads["cell"]),
+            "varied": bool(self.spreads["cell"]), "apparent": "appear" in own,
             # no read finds a cell as it was written: its variance is left to the next one
             "lazy": self.pace is not None and self.pace.patience(0.0) < numbers.read_time,
             **self._scales(net, pulsed and not self.verified),
@@ -132,16 +132,17 @@ class Arrays(CellState):
 
     def _scales(self, net: Network, open_loop: bool) -> dict[str, Any]:
         """How weights, targets, conductances and pulses or steps are converted into each other."""
-        numbers, levels = self.numbers, 2 ** (net.slice_bits * net.slices) - 1
+        numbers, equal = self.numbers, net.slice_bits == 0 or net.slices == 1
         bounds = np.array([numbers.full_span_weight(inputs) for inputs in net.fan_in])
         digits = 2**net.slice_bits - 1
         worth = [digits * 2 ** (net.slice_bits * (net.slices - 1 - s)) for s in range(net.slices)]
-        shares = np.array(worth) / levels if net.slices > 1 else np.ones(1)
+        shares = np.full(net.slices, 1 / net.slices) if equal else np.array(worth) / sum(worth)
         scales = (1 / bounds).astype(np.float32)
         of_pulse = numbers.pulse_step or 1.0  # without a step changes are shares of the span
-        step = of_pulse if open_loop else 1 / levels if net.slices > 1 else numbers.least_change
-        pulses = (1 if numbers.paired else 0.5) / step
-        quantum = 1 / digits if net.slices > 1 else numbers.read_quantum  # a cell of a slice is known to hold a digit
+        step = of_pulse if open_loop else numbers.least_change if equal else 1 / sum(worth)
+        turns = net.slices if open_loop else 1  # of equal slices one gets all pulses
+        pulses = (turns if numbers.paired else 0.5) / step
+        quantum = numbers.read_quantum if equal else 1 / digits  # a cell of a slice of bits is known to hold a digit
         codes, most = 2 ** (numbers.target_bits - 1) - 1, numbers.pulse_limit if open_loop else MOST_STEPS
         return {
             "span": Span(np.float32(numbers.g_min), np.float32(numbers.span), net.slices, net.slice_bits),
@@ -161,7 +162,7 @@ class Arrays(CellState):
         self, net: Network, chips: int, timed: bool, aims: bool, faulty: bool, controller: str
     ) -> dict[str, Any]:
         """Arrays of cells and weights, of which only the reference of single cells and what is stuck hold anything."""
-        numbers, xp = self.numbers, self._backend.xp
+        numbers, xp, apparent = self.numbers, self._backend.xp, "appear" in devices.own_hooks(self.device)
         sides, n = 2 * net.slices, chips * net.cells if self.has_cells else 0
         weights = chips * net.cells * net.slices
         silent = ageing.reads_are_silent(self.device)
@@ -177,7 +178,7 @@ class Arrays(CellState):
             "targets": xp.zeros(n, np.float32),
             "chi": xp.zeros(n if controller == "accumulate" else 0, np.float32),
             "now": now,
-            "fresh": xp.zeros((sides, n) if timed else (0, 0), np.float32),
+            "fresh": xp.zeros((sides, n) if timed or apparent else (0, 0), np.float32),
             "since": xp.zeros((sides, n) if timed else (1, 0)),
             "aimed": xp.zeros((sides, n) if aims else (0, 0), np.float32),
             "own": self._put(self.fabrication.cells()),

@@ -56,7 +56,7 @@ def _of_lines(cls: type) -> set[str]:
     others |= {one.name for one in attributes_of(DeviceNumbers)}  # which the chip reads itself
     specs = declared(cls)
     others |= {name for name, field in specs.items() if field.noise or field.spread or field.file}
-    others |= {field.spread.by for field in specs.values() if field.spread}
+    others |= {size for field in specs.values() if field.spread for size in field.spread.sizes()}
     on_lines = set().union(*(read for name, read in found.items() if name in LINES))
     return (set(specs) & on_lines) - others
 
@@ -107,13 +107,16 @@ def _carry_cells(old: State, new: State) -> None:
         if name not in AGEING:
             array[...] = a.held[name]
     b.now[...] = a.now
-    if a.timed:
+    if a.apparent and b.apparent:
+        b.fresh[...] = a.fresh
+    elif a.timed:
         sides = len(a.now) if a.paired else 1  # a fixed reference does not age
         b.now[:sides] = a.fresh[:sides]
     if b.faulty:
         b.now[...] = where(new.backend.xp.isnan(b.stuck), b.now, b.stuck)
     if b.timed:
-        b.fresh[...] = b.now
+        if not b.apparent:
+            b.fresh[...] = b.now
         b.since[...] = a.since if a.timed else a.written_at
     if b.aims:
         b.aimed[...] = a.aimed if a.aims else b.now

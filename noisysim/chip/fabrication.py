@@ -48,7 +48,7 @@ def own_value(device: Device, field: str, z: Array) -> Doubles:
     """Own values of a field for N(0, 1) draws, within the field's own range."""
     spec = declared(type(device))[field]
     assert spec.spread is not None
-    values = _LAWS[spec.spread.law](float(getattr(device, field)), float(getattr(device, spec.spread.by)), z)
+    values = _LAWS[spec.spread.law](float(getattr(device, field)), spec.spread.size(device), z)
     clipped: Doubles = np.clip(values, spec.low, spec.high)
     return clipped
 

@@ -32,9 +32,13 @@ def list_devices(*names: str) -> None:
     Parameters
     ----------
     names : str
-        Devices by name, or device files such as my_chip.py. Default: all that have a name.
+        Devices or presets by name, or files such as my_chip.py or my_fit.toml. Default: all that have a name.
     """
     _show(devices.REGISTRY, names)
+    if not names:
+        found = [devices.presets.read(devices.presets.FOLDER / f"{name}.toml") for name in devices.presets.names()]
+        print()
+        print_table(("preset", "device", "what it is"), [(p.name, p.device, p.about) for p in found])
 
 
 @devices_app.command(name="show")
@@ -44,16 +48,52 @@ def show_device(name: str, *, out: Path | None = None, seed: int = 0) -> None:
     Parameters
     ----------
     name : str
-        A device, or a device file, with settings: crossbar:adc_bits=6, my_chip.py.
+        A device or a preset, by name or file, with settings: crossbar:adc_bits=6, ecram, my_chip.py, my_fit.toml.
     out : Path
         Picture file. Default: pcm.png for pcm.
     seed : int
         Of the chips.
     """
-    device = devices.get(name)
-    target = out or Path(f"{devices.name_of(device)}.png")
+    device, preset = devices.get(name), devices.presets.find(name.partition(":")[0])
+    target = out or Path(f"{devices.name_of(device) if preset is None else preset.name}.png")
     plot.device(device, target, seed)
     print(target)
+
+
+@devices_app.command(name="fit")
+def fit_device(
+    table: Path, *, device: str = "", out: Path | None = None, plot: Path | None = None, overwrite: bool = False
+) -> None:
+    """Fit devices to measured pulses; print what fits how well, and write the best as a preset, and a picture.
+
+    Parameters
+    ----------
+    table : Path
+        CSV with the columns pulse, up and down, or pulse, conductance and direction (up or down), and where there are
+        several cell and cycle; conductances in µS.
+    device : str
+        pulsed, pulsed_power, pulsed_exponential or measured. Default: the best of the first three.
+    out : Path
+        The preset. Default: table.toml for table.csv.
+    plot : Path
+        Picture of the curves and residuals. Default: table.png for table.csv.
+    overwrite : bool
+        Replace an existing preset.
+    """
+    from noisysim.devices import fitting
+    from noisysim.reporting import fit_figure, style
+
+    target, picture = out or table.with_suffix(".toml"), plot or table.with_suffix(".png")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists: give another --out, or --overwrite")
+    fits = fitting.fit(table, device)
+    best = fits[0]
+    print_table(("device", "rms (% of the range)"), [(found.device, f"{100 * found.rms:.3g}") for found in fits])
+    print(f"\n{best.device}:")
+    print_table(("field", "value"), [(name, str(value)) for name, value in best.fields.items()])
+    written = fitting.save(best, table, target)
+    style.save(fit_figure.draw(fits, f"{table.name}: {best.device}"), picture)
+    print("\n" + "\n".join(map(str, (*written, picture))))
 
 
 _LISTS: tuple[tuple[str, Registry[Any, Any], str, str], ...] = (
@@ -109,6 +149,9 @@ def _show(registry: Registry[Any, Any], names: Sequence[str]) -> None:
 def _show_one(registry: Registry[Any, Any], spec: str) -> None:
     """What a part is, and a table of its settings; a spec may set some, which are checked."""
     name, settings = registry.parse(spec, {})
+    preset = devices.presets.find(spec.partition(":")[0]) if registry is devices.REGISTRY else None
+    if preset is not None:
+        _show_preset(preset)
     definition, defaults = registry.definition(name), registry.defaults(name)
     check_settings(f"{registry.kind} {name!r}", settings, registry.fields(name), defaults)
     documented = inspect.getdoc(definition) if isinstance(definition, type) else registry.about(name)
@@ -119,6 +162,16 @@ def _show_one(registry: Registry[Any, Any], spec: str) -> None:
         rows.append((setting, repr(defaults[setting]), field.unit, allowed, field.doc))
     if rows:
         print_table(("field", "default", "unit", "allowed", "meaning"), rows)
+
+
+def _show_preset(preset: devices.presets.Preset) -> None:
+    """What a preset is, where it comes from, and what it sets of its device, whose own table follows."""
+    print(f"{preset.name}: {preset.about}\n")
+    for what, text in (("source", preset.source), ("figure", preset.figure), ("note", preset.note.strip())):
+        if text:
+            print(f"{what}: {text}")
+    print_table(("field", "value"), [(name, repr(value)) for name, value in preset.fields.items()])
+    print(f"\nIt is a preset of {preset.device}:")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

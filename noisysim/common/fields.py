@@ -32,11 +32,22 @@ class Spread(NamedTuple):
         v (1 + s xi); v exp(s xi - s^2 / 2), whose mean is v; v + s xi: each held within the field's own range.
     of : {"cell", "row", "column"}
         What has a value of its own: a cell, an input line with its DAC, an output line with its ADC.
+    also : str
+        Name of a field whose size is added to that of `by`, in quadrature. Default: "", none.
     """
 
     by: str
     law: str = "normal"
     of: str = "cell"
+    also: str = ""
+
+    def sizes(self) -> tuple[str, ...]:
+        """Names of the fields that hold the size of the spread."""
+        return (self.by, self.also) if self.also else (self.by,)
+
+    def size(self, values: object) -> float:
+        """The size s of the spread on a device, or another holder of fields."""
+        return math.hypot(*(float(getattr(values, name)) for name in self.sizes()))
 
 
 class Field(NamedTuple):

@@ -123,6 +123,10 @@ class Registry(Generic[D, T]):
         """Names of the package's own parts and of those that installed packages bring."""
         return sorted({*self._built_in, *entry_points(self.kind)})
 
+    def known(self) -> list[str]:
+        """Names that `get` takes."""
+        return self.names()
+
     def _is_name(self, spec: str) -> bool:
         """Whether a text that ends like a path is a name with settings: "digits:loss=huber.py"."""
         name, colon, _ = spec.partition(":")
@@ -164,7 +168,7 @@ class Registry(Generic[D, T]):
                 f"{self.kind} {name!r} was made in a script or a notebook: give the {self.kind} itself, "
                 f"{self.kind}={name[9:]}()"
             )
-        raise unknown(self.kind, name, self.names())
+        raise unknown(self.kind, name, self.known())
 
     def get(self, spec: Any, **settings: Any) -> T:
         """A checked part.

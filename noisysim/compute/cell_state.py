@@ -81,6 +81,8 @@ class CellState:
     paired, pulsed, verified, timed, aims, faulty, varied : bool
         Two cells per weight; written by pulses; these in a closed loop with reads; the age of a cell matters; what its
         last write aimed at matters; some are stuck; cells have values of their own.
+    apparent : bool
+        Whether cells show something else than what writes and pulses left (``appear``).
     at_once : bool
         Whether time does something to cells that were just written.
     lazy : bool
@@ -94,7 +96,8 @@ class CellState:
     now : array
         Conductances, µS, (sides, cells) float32.
     fresh, since : array
-        Conductances as written, float32, and when that was, s, float64.
+        Conductances as written, float32, and when that was, s, float64. Pulses to cells that show something else
+        start from `fresh`.
     aimed : array
         What the last write aimed at, µS, float32.
     own : array
@@ -136,6 +139,7 @@ class CellState:
     aims: bool
     faulty: bool
     varied: bool
+    apparent: bool
     at_once: bool
     lazy: bool
     weights: Floats

@@ -33,6 +33,7 @@ NORMAL_STREAM, UNIFORM_STREAM, WRITE_STREAM, OWN_STREAM, ROUNDING_STREAM = range
 CELL_STREAM, CELL_UNIFORM_STREAM, STATE_STREAM, REFRESH_STREAM, VERIFY_STREAM, DROP_STREAM = range(5, 11)
 READ_STREAM = 11  # a controller's reads of cells
 COLUMN_STREAM, ROW_STREAM = 12, 13  # of pulse trains
+APPEAR_STREAM = 15
 
 LEAST_SCALE = 1e-30  # a full scale below it counts as zero: codes over it, and its inverse, must be float32 numbers
 LEAST_MOMENT = 1e-36

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import types
+import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -114,7 +115,7 @@ def _silence(device: Device) -> str:
     amplitudes = {kind: [n for n, f in specs.items() if f.noise == kind] for kind in ("read", "write")}
     if not any(amplitudes.values()):
         raise Note("no field declares an amplitude, Field(noise='read'): its noise cannot be switched off")
-    affected = {"read": ("read_cell", "readout"), "write": ("program", "pulse")}
+    affected = {"read": ("read_cell", "readout"), "write": ("program", "pulse", "appear")}
     for kind, names in amplitudes.items():
         if not names:
             continue
@@ -150,13 +151,21 @@ def _ignores_draws(device: Device, hook: str, function: Hook) -> bool:
     return _same([evaluate(device, hook, function, columns)], [evaluate(device, hook, function, still)])
 
 
+def _is_gone(value: object) -> bool:
+    """Whether it is a weak proxy, such as compilers keep, of something that was freed: whatever asks it fails."""
+    try:
+        return type(value) in weakref.ProxyTypes and value.__class__ is None
+    except ReferenceError:
+        return True
+
+
 def _reachable(*roots: Any) -> list[Any]:
     """Everything that objects lead to, bases of views and closures among it; not classes, modules and globals."""
     seen: dict[int, Any] = {}
     left = list(roots)
     while left:
         value = left.pop()
-        if id(value) in seen or isinstance(value, (type, types.ModuleType, types.CodeType)):
+        if id(value) in seen or _is_gone(value) or isinstance(value, (type, types.ModuleType, types.CodeType)):
             continue
         seen[id(value)] = value
         if isinstance(value, np.ndarray):

@@ -54,7 +54,7 @@ def _fields(device: Device) -> str:
         for name in part._fields
     }
     known |= {"g_min", "g_max", "drift_start", "dac_range", "adc_range"}
-    known |= {f.spread.by for f in specs.values() if f.spread}
+    known |= {size for f in specs.values() if f.spread for size in f.spread.sizes()}
     idle = [name for name in specs if name not in known]
     if idle:
         raise Note(f"nothing reads {', '.join(idle)}: without effect")

@@ -16,7 +16,7 @@ SIGNIFICANCE = 1e-4
 DRAWS = 200_000
 _FLOAT32 = 1e-6  # relative: a few roundings of a float32
 _DRAWN = {
-    "program": ("g",), "pulse": ("g", "up"), "read_cell": ("g",), "readout": ("i", "energy"),
+    "program": ("g",), "pulse": ("g", "up"), "appear": ("g",), "read_cell": ("g",), "readout": ("i", "energy"),
 }  # fmt: skip
 """Hooks whose moments a device may declare, and what the laws take."""
 

@@ -48,7 +48,7 @@ def _nominal(device: Device) -> Any:
         ("stuck_low", "stuck_high", "stuck_random", "dead_rows", "dead_columns", "tile_rows", "tile_columns",
          "wire_resistance", "compensation"), 0.0,
     )  # fmt: skip
-    off |= {spec.spread.by: 0.0 for spec in declared(type(device)).values() if spec.spread} | {"slices": 1}
+    off |= {size: 0.0 for f in declared(type(device)).values() if f.spread for size in f.spread.sizes()} | {"slices": 1}
     return device._replace(**{name: value for name, value in off.items() if name in device._fields})
 
 

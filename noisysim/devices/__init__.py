@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import noisysim.devices.models as models
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
 from noisysim.common.registry import Registry
+from noisysim.devices import presets
 from noisysim.devices.behaviour import (
     HOOKS,
     ages,
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from noisysim.devices.models.pcm import Pcm as Pcm
     from noisysim.devices.models.pcm_hermes import PcmHermes as PcmHermes
     from noisysim.devices.models.pulsed import Pulsed as Pulsed
+    from noisysim.devices.models.pulsed_exponential import PulsedExponential as PulsedExponential
+    from noisysim.devices.models.pulsed_piecewise import PulsedPiecewise as PulsedPiecewise
+    from noisysim.devices.models.pulsed_power import PulsedPower as PulsedPower
     from noisysim.devices.models.rpu import Rpu as Rpu
     from noisysim.devices.models.rram_gong import RramGong as RramGong
     from noisysim.devices.models.rram_milo import RramMilo as RramMilo
@@ -67,11 +72,40 @@ class _Classes(Mapping[str, type]):
         return len(BUILT_IN)
 
 
-REGISTRY: Registry[type[Device], Device] = Registry("device", _FORM, _Classes(), __name__)
+class _Devices(Registry[type[Device], Device]):
+    """The devices, and their presets, which are found like devices and become devices with settings."""
+
+    def known(self) -> list[str]:
+        """Names that `get` takes: devices first."""
+        return [*self.names(), *presets.names()]
+
+    def parse(self, spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """A spec in any of its forms as (name, path or device, settings)."""
+        if isinstance(spec, os.PathLike) and os.fspath(spec).endswith(presets.SUFFIX):
+            spec = os.fspath(spec)
+        name, given = super().parse(spec, settings)
+        preset = presets.find(name) if isinstance(name, str) else None
+        return (name, given) if preset is None else (preset.device, {**preset.fields, **given})
+
+    def definition(self, name: str, sha256: object = None) -> type[Device]:
+        """The class that a name or a file's path finds; of a preset its device's."""
+        preset = presets.find(name)
+        return super().definition(name if preset is None else preset.device, sha256)
+
+    def about(self, spec: str) -> str:
+        """One line on a device or a preset, given by its name or file; of one that cannot be loaded, why."""
+        preset = presets.find(spec)
+        return super().about(spec) if preset is None else preset.about
+
+
+REGISTRY: Registry[type[Device], Device] = _Devices("device", _FORM, _Classes(), __name__)
 
 
 def names() -> list[str]:
-    """Names of the devices there are: the package's own, and those of installed packages."""
+    """Names of the devices there are: the package's own, and those of installed packages.
+
+    `noisysim.devices.presets.names` are those of published numbers for them.
+    """
     return REGISTRY.names()
 
 
@@ -92,9 +126,10 @@ def get(spec: DeviceSpec, **settings: Any) -> Any:
     Parameters
     ----------
     spec : str, path, mapping or device
-        A name (``"crossbar"``), the path of a device file (``"my_chip.py"``), either with settings
-        (``"crossbar:adc_bits=6"``), a mapping with ``name`` and settings, or a device instance. What `describe` gives
-        is such a mapping: the hashes in it are compared, the source in it is not executed.
+        A name (``"crossbar"``), or that of a preset (``"ecram"``), the path of a device file (``"my_chip.py"``) or of a
+        preset (``"my_fit.toml"``), each with settings (``"crossbar:adc_bits=6"``), a mapping with ``name`` and
+        settings, or a device instance. What `describe` gives is such a mapping: the hashes in it are compared, the
+        source in it is not executed.
     **settings
         Fields to set.
 
@@ -170,6 +205,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BUILT_IN", "HOOKS", "REGISTRY", "DeviceError", "Field", "Spread", "about", "ages", "again", "changes", "defaults",
-    "describe", "get", "get_recorded", "hooks", "is_noisy", "kind", "laws", "name_of", "names", "own_hooks", "spreads",
+    "describe", "get", "get_recorded", "hooks", "is_noisy", "kind", "laws", "name_of", "names", "own_hooks", "presets",
+    "spreads",
     "usage",
 ]  # fmt: skip

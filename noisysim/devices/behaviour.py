@@ -160,7 +160,7 @@ def laws(device: Device) -> dict[str, Callable[..., Any]]:
 
 def spreads(device: Device) -> dict[str, Spread]:
     """The fields of which parts of the chip have a value of their own, and how these are spread."""
-    return {n: f.spread for n, f in declared(type(device)).items() if f.spread and getattr(device, f.spread.by)}
+    return {n: f.spread for n, f in declared(type(device)).items() if f.spread and f.spread.size(device)}
 
 
 def is_noisy(device: Device) -> bool:

@@ -48,10 +48,16 @@ def check(name: str, numbers: DeviceNumbers, pulsed: bool) -> None:
         raise ValueError(f"{where}, which writes cells to goals: let it verify its pulses (verify_pulses > 0)")
     if not to_a_goal and pulsed and numbers.verified:
         raise ValueError(f"{where}, whose pulses are not verified: set verify_pulses to 0")
-    if not to_a_goal and numbers.slices > 1:
+    if not to_a_goal and numbers.slices > 1 and numbers.slice_bits:
         raise ValueError(
             f"{where} and slices={numbers.slices}: a change would have to be carried from slice to slice; bit slices "
-            "need controller='copy' or 'read_modify_write'" + (" and verify_pulses > 0" if pulsed else "")
+            "need controller='copy' or 'read_modify_write'"
+            + (" and verify_pulses > 0; equal ones, slice_bits=0, do not" if pulsed else "")
+        )
+    if not to_a_goal and numbers.slices > 1 and not pulsed:
+        raise ValueError(
+            f"{where} and slices={numbers.slices}: equal slices take turns with pulses, and are written together "
+            "without; use controller='copy' or 'read_modify_write'"
         )
     if numbers.target_bits and controller != "copy":
         raise ValueError(f"{where}, which keeps no targets: set target_bits to 0")

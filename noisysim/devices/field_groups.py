@@ -213,12 +213,14 @@ class Array(FieldGroup):
     cells_per_weight: Annotated[
         float, Field("cells", 1, 2, "2: g+ - g-, a differential pair; 1: g - (g_min + g_max) / 2", whole=True)
     ] = 2
-    slices: Annotated[
-        float, Field("slices", 1, 8, "arrays that share a weight's bits, each read by itself", whole=True)
-    ] = 1
+    slices: Annotated[float, Field("slices", 1, 8, "arrays that share a weight, each read by itself", whole=True)] = 1
     slice_bits: Annotated[
-        float, Field("bits", 1, 8, "bits of a weight's magnitude in one of several slices", whole=True)
-    ] = 4
+        float,
+        Field(
+            "bits", 1, 8, "bits of a weight's magnitude in one of several slices; 0: each holds all of it, their mean "
+            "counts", off=0, whole=True,
+        ),
+    ] = 4  # fmt: skip
     tile_rows: Annotated[int, Field("cells", 1, 1e6, "most inputs of one array; 0 is any", off=0, whole=True)] = 0
     tile_columns: Annotated[int, Field("cells", 1, 1e6, "most outputs of one array; 0 is any", off=0, whole=True)] = 0
     wire_resistance: Annotated[float, Field("Ohm", 0, 1e6, "of a wire between two neighbouring cells")] = 0.0
@@ -333,12 +335,65 @@ class Steps(FieldGroup):
     ] = 0.0  # fmt: skip
     asymmetry_spread: Annotated[float, Field("of pulse_step", 0, 1, "std of the cells' asymmetries")] = 0.0
     upper: Annotated[
-        float, Field("half spans", 0.01, 2, "a cell's highest position", spread=Spread("bounds_spread"))
-    ] = 1.0
+        float,
+        Field(
+            "half spans", 0.01, 2, "a cell's highest position", spread=Spread("bounds_spread", also="upper_spread")
+        ),
+    ] = 1.0  # fmt: skip
     lower: Annotated[
-        float, Field("half spans", 0.01, 2, "a cell's lowest position, downwards", spread=Spread("bounds_spread"))
-    ] = 1.0
+        float,
+        Field(
+            "half spans", 0.01, 2, "a cell's lowest position, downwards",
+            spread=Spread("bounds_spread", also="lower_spread"),
+        ),
+    ] = 1.0  # fmt: skip
     bounds_spread: Annotated[float, Field("relative", 0, 1, "std of the cells' bounds")] = 0.0
+    upper_spread: Annotated[float, Field("relative", 0, 1, "more of it, of the upper bound alone")] = 0.0
+    lower_spread: Annotated[float, Field("relative", 0, 1, "more of it, of the lower bound alone")] = 0.0
     write_noise: Annotated[
         float, Field("of the step", 0, 100, "std of a pulse's change, from pulse to pulse", noise="write")
     ] = 0.0
+    write_noise_floor: Annotated[
+        float, Field("of pulse_gain", 0, 100, "the same, whatever the step has become, up as down", noise="write")
+    ] = 0.0
+    apparent_noise: Annotated[
+        float,
+        Field(
+            "of pulse_step", 0, 1000, "std of what a cell shows about its state, new at each update", noise="write",
+            hook="appear",
+        ),
+    ] = 0.0  # fmt: skip
+
+
+@device_fields
+class StepScale(FieldGroup):
+    """Steps that differ by factors from cell to cell."""
+
+    pulse_scale: Annotated[
+        float, Field("of pulse_gain", 0, 1000, "a cell's own step", spread=Spread("pulse_scale_spread", "lognormal"))
+    ] = 1.0
+    pulse_scale_spread: Annotated[float, Field("relative", 0, 3, "of the cells' steps, of their logarithm")] = 0.0
+
+
+@device_fields
+class LinearSteps(FieldGroup):
+    """How steps shrink from cell to cell, and where the reference of a cell stands."""
+
+    gamma_up_own: Annotated[
+        float, Field("", -1, 1, "what a cell adds to gamma_up", spread=Spread("gamma_up_spread", "absolute"))
+    ] = 0.0
+    gamma_down_own: Annotated[
+        float, Field("", -1, 1, "what a cell adds to gamma_down", spread=Spread("gamma_down_spread", "absolute"))
+    ] = 0.0
+    gamma_up_spread: Annotated[float, Field("", 0, 1, "std of it; without effect where both gammas are 0")] = 0.0
+    gamma_down_spread: Annotated[float, Field("", 0, 1, "the same of gamma_down")] = 0.0
+    gamma_of_bound: Annotated[float, _switch("1: gamma is of the cell's own bound; 0: of one half span")] = 1
+    reference: Annotated[
+        float,
+        Field(
+            "half spans", -2, 2, "position of a cell that stands for the weight 0",
+            spread=Spread("reference_spread", "absolute"),
+        ),
+    ] = 0.0  # fmt: skip
+    reference_spread: Annotated[float, Field("half spans", 0, 1, "std of it: references are set with errors")] = 0.0
+    zero_shift: Annotated[float, _switch("1: counted from the position at which a step up and one down cancel")] = 0

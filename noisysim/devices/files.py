@@ -31,7 +31,7 @@ READ_BY_NAME = frozenset(one.name for one in dataclasses.fields(DeviceNumbers))
 """Fields that the chip reads itself, which may hold a word."""
 FURTHER = {"drift": "target", "cell_std": "target"}
 """What a hook may take besides, before the device's numbers, if it names it."""
-LAWS = ("program_law", "pulse_law", "readout_law", "read_cell_law")
+LAWS = ("program_law", "pulse_law", "appear_law", "readout_law", "read_cell_law")
 """Functions that declare mean and standard deviation of what a hook draws."""
 WORDS = ("update",)
 """Fields that hold a word, which the write controller reads; a device's other fields are numbers."""
@@ -136,7 +136,7 @@ def _check_declaration(at: str, name: str, spec: Field, specs: Mapping[str, Fiel
     declarations = [("noise", spec.noise, ("", "read", "write")), ("hook", spec.hook, ("", *PARAMETERS))]
     if spread:
         declarations += [
-            ("spread.by", spread.by, tuple(specs)),
+            *(("spread.by", size, tuple(specs)) for size in spread.sizes()),
             ("spread.law", spread.law, ("normal", "lognormal", "absolute")),
         ]
         declarations += [("spread.of", spread.of, ("cell", "row", "column"))]

@@ -17,11 +17,12 @@ Hook = Callable[..., Any]
 
 NOISY: dict[str, dict[str, str]] = {
     "read": {"readout": "zu", "read_cell": "zus", "jump": "u", "cell_std": ""},
-    "write": {"program": "z", "pulse": "z"},
+    "write": {"program": "z", "pulse": "z", "appear": "z"},
 }
 """Hooks of a read and of a write, and what each may draw; the noise of ``cell_std`` is drawn by the read-out."""
 SEEN: dict[str, tuple[str, ...]] = {
-    "row": ("dac",), "column": ("adc",), "cell": ("program", "pulse", "drift", "cell_std", "jump", "read_cell"),
+    "row": ("dac",), "column": ("adc",),
+    "cell": ("program", "pulse", "appear", "drift", "cell_std", "jump", "read_cell"),
 }  # fmt: skip
 """Hooks that find in a field the own value of a part of the chip."""
 AGES = (0.0, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6)  # seconds at which a hook is asked whether time matters
@@ -47,7 +48,8 @@ def check(device: Device, name: str, space: Mapping[str, Any], active: frozenset
         hook which could give it its effect reads it.
     """
     defined = {hook: space[hook] for hook in PARAMETERS if isinstance(space.get(hook), types.FunctionType)}
-    for problem in (_of_reads(defined, active), _of_cells(defined), _of_fields_needed(defined, device._asdict())):
+    of_fields = _of_fields_needed(defined, device._asdict())
+    for problem in (_of_reads(defined, active), _of_cells(defined), _of_states(device, active), of_fields):
         if problem:
             raise DeviceError(f"{name}: {problem}")
     helpers = [space[n] for n in ("tables", "complete") if isinstance(space.get(n), types.FunctionType)]
@@ -84,6 +86,18 @@ def _of_cells(defined: Mapping[str, Hook]) -> str:
     return ""
 
 
+def _of_states(device: Device, active: frozenset[str]) -> str:
+    """Whether what a cell shows follows from its state in one way alone, and no loop closes on it."""
+    if {"appear", "drift"} <= active:
+        return (
+            "appear and drift both make of a cell's state what it shows, and only one of them can: switch one off, or "
+            "remove it"
+        )
+    if "appear" in active and device._asdict().get("verify_pulses"):
+        return "appear changes what a cell shows at every pulse, so no loop closes on it: set verify_pulses=0"
+    return ""
+
+
 def _of_fields_needed(defined: Mapping[str, Hook], fields: Collection[str]) -> str:
     """The fields that a hook's effect depends on in the chip."""
     if "jump" in defined and "read_time" not in fields:
@@ -113,7 +127,7 @@ def _of_noise(spec: Field, value: float, field: str, defined: Mapping[str, Hook]
 def _of_spread(device: Device, spec: Field, field: str, defined: Mapping[str, Hook]) -> str:
     """Whether a hook that finds a part's own value reads a field that is spread."""
     spread = spec.spread
-    if not spread or not getattr(device, spread.by):
+    if not spread or not spread.size(device):
         return ""
     if any(hook in defined and field in attributes(defined[hook]) for hook in SEEN[spread.of]):
         return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from noisysim.chip.given_weights import Given
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common import identity
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
+from noisysim.common.toml_files import read_toml
 from noisysim.compute import backends, losses
 from noisysim.devices.contract import Device
 from noisysim.learners import Learner, optimizers
@@ -316,20 +316,8 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}")
-    arguments = _read_toml(path) if path.suffix == ".toml" else rerunnable(storage.read_config(path))
+    arguments = read_toml(path) if path.suffix == ".toml" else rerunnable(storage.read_config(path))
     check_names(f"configuration {path}", arguments, known)
-    return arguments
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        arguments: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
     return arguments
 
 

@@ -203,6 +203,33 @@ def test_pairs_move_up_alone_and_are_set_anew_near_their_end():
     assert cells.minus.max() / span < 0.02
 
 
+def test_an_accumulator_of_pulses_moves_what_cells_are_not_what_they_show():
+    """Of 12 changes of 0.3 pulses 3 whole ones, in each of two pairs by turns; what shows misses them by 4 steps."""
+    step, vector = 0.01, "cells_per_weight=2,slices=2,slice_bits=0"
+    spec = f"pulsed:weight_bound=1,read_noise=0,pulse_step={step},apparent_noise=4,controller=accumulate,{vector}"
+    chip = Chip([N, N], spec, seed=5, init="zero")
+    for _ in range(WRITES):
+        chip.program([np.full((N, N), 0.3 * step / 2, np.float32)])
+    d, arrays = chip.device, chip._hidden.arrays
+    states = (arrays.fresh[0::2].sum(axis=0).astype(float) - 2 * d.g_min) / (d.g_max - d.g_min)
+    np.testing.assert_allclose(states, 3 * step, atol=1e-5)
+    errors = (arrays.now[0::2] - arrays.fresh[0::2]) / (d.g_max - d.g_min)
+    assert errors.std() == pytest.approx(4 * step, rel=0.02)
+    assert chip.cost.pulses == 3 * N * N
+    np.testing.assert_allclose(arrays.chi, 0.6, atol=1e-4)
+
+
+def test_equal_slices_that_are_read_to_be_written_are_written_together():
+    """Each holds all of the weight: a change moves them all, by steps and reads like those of one pair."""
+    spec = "crossbar:levels=0,weight_bound=1,read_noise=0,line_noise=0,program_noise=0,adc_bits=0,write_step=0.01"
+    spec += ",controller=read_modify_write,slices=3,slice_bits=0"
+    chip = Chip([20, 10], spec, seed=5, oracle=True, init=[np.full((10, 20), 0.2, np.float32)])
+    chip.program([np.full((10, 20), -0.5, np.float32)])
+    (cells,), span = chip.cells(), chip.device.g_max - chip.device.g_min
+    np.testing.assert_allclose((cells.plus.astype(float) - cells.minus) / span, -0.3, atol=1e-5)
+    assert chip.cost.cells_read == cells.plus.size + cells.minus.size
+
+
 # --- what holds of all of them ---------------------------------------------------------------------------------------
 
 
@@ -302,6 +329,8 @@ def test_only_a_copy_offers_targets_and_what_needs_them(controller):
         ("rpu:controller=read_modify_write", "verify_pulses > 0"),
         ("rpu:controller=accumulate,verify_pulses=5", "set verify_pulses to 0"),
         ("crossbar:controller=increment,slices=2", "need controller='copy' or 'read_modify_write'"),
+        ("crossbar:controller=increment,slices=2,slice_bits=0", "equal slices take turns with pulses"),
+        ("rpu:cells_per_weight=2,slices=2", "equal ones, slice_bits=0, do not"),
         ("crossbar:controller=accumulate,target_bits=8", "set target_bits to 0"),
         ("crossbar:target_bits=1", "from 2 to 20"),
         ("crossbar:controller=increment,temperature=350,temperature_coefficient=0.001", "at once"),
@@ -310,6 +339,22 @@ def test_only_a_copy_offers_targets_and_what_needs_them(controller):
 def test_settings_that_contradict_each_other_are_refused(spec, words):
     with pytest.raises(ValueError, match=words):
         Chip([8, 4], spec)
+
+
+@pytest.mark.parametrize("controller", ["read_modify_write", "increment", "accumulate"])
+def test_cells_without_pulses_that_show_something_else_are_written_to_targets(controller, tmp_path):
+    """Here a programmed cell shows a half more than it holds: a copy does not ask, others would write it up and up."""
+    path = tmp_path / "showing.py"
+    path.write_text(
+        "from noisysim.devices.field_groups import Controller, device_fields\n\n\n"
+        f"@device_fields\nclass Showing(Controller):\n    controller = {controller!r}\n\n\n"
+        "def program(g, z, d):\n    return g\n\n\ndef appear(g, z, d):\n    return g * 1.5\n"
+    )
+    with pytest.raises(ValueError, match=rf"'showing' has controller='{controller}'.*use controller='copy'"):
+        Chip([8, 4], str(path))
+    chip = Chip([8, 4], f"{path}:controller=copy", seed=1, oracle=True, init=[np.full((4, 8), 0.1, np.float32)])
+    arrays = chip._hidden.arrays
+    np.testing.assert_allclose(arrays.now[0], 1.5 * arrays.fresh[0], rtol=1e-6)
 
 
 def test_drift_is_compensated_for_without_targets():

@@ -432,12 +432,15 @@ CONDITIONS = {
     "crossbar": {"read_noise", "read_floor", "bandwidth", "fano", "read_voltage", "temperature", "flicker_noise",
                  "telegraph", "tau_capture", "tau_emission", "drift_nu", "drift_start", "retention",
                  "activation_energy", "temperature_coefficient"},
-    "gaussian": {"sigma"}, "ideal": set(), "measured": {"read_noise"}, "sonos": {"read_noise"},
+    "gaussian": {"sigma"}, "ideal": set(), "measured": {"read_noise"},
+    "sonos": {"read_noise", "drift", "drift_deviation"},
     "pcm": {"read_noise", "drift", "drift_deviation", "drift_start"},
     "pcm_hermes": {"read_noise", "drift", "drift_deviation", "drift_start"},
     "pulsed": {"read_noise", "leak_time", "leak_rest", "drift_start"},
     "rpu": {"read_noise", "leak_time", "leak_rest", "drift_start"},
-    "rram_gong": {"read_noise"}, "rram_milo": {"read_noise"}, "rram_wan": {"read_noise"},
+    "rram_gong": {"read_noise"}, "rram_milo": {"read_noise", "read_voltage", "iv_conductance"},
+    "rram_wan": {"read_noise", "drift", "drift_deviation"}, "pulsed_exponential": {"read_noise"},
+    "pulsed_power": {"read_noise"}, "pulsed_piecewise": {"read_noise"},
 }  # fmt: skip
 CELLS = {
     "shared": {"dac_gain_spread", "dac_offset_spread", "dac_curve_spread", "adc_gain_spread", "adc_offset_spread",
@@ -447,14 +450,22 @@ CELLS = {
                "write_step"},
     "pulses": {"pulse_step", "pulse_limit", "verify_pulses", "verify_tolerance", "refresh_at", "write_noise", "update",
                "pulse_slots", "update_management", "update_bl_management"},
-    "steps": {"pulse_gain", "pulse_gain_spread", "asymmetry", "asymmetry_spread", "upper", "lower", "bounds_spread"},
+    "steps": {"pulse_gain", "pulse_gain_spread", "asymmetry", "asymmetry_spread", "upper", "lower", "bounds_spread",
+               "upper_spread", "lower_spread", "write_noise_floor", "apparent_noise", "pulse_scale",
+               "pulse_scale_spread"},
+    "linear": {"gamma_up", "gamma_down", "gamma_up_own", "gamma_down_own", "gamma_up_spread", "gamma_down_spread",
+               "gamma_of_bound", "reference", "reference_spread", "zero_shift", "leak_time_spread"},
+    "exponential": {"up_down", "a_up", "a_down", "gamma_up", "gamma_down", "scale", "shift", "origin",
+                    "write_noise_slope"},
     "crossbar": {"telegraph_spread", "program_noise_share", "levels", "iv_curve", "drift_nu_spread",
                  "write_temperature"},
-    "pcm": {"drift_spread"}, "pcm_hermes": {"drift_spread", "devices"}, "sonos": {"read_voltage"},
-    "measured": {"table"}, "pulsed": {"gamma_up", "gamma_down", "leak_time_spread"},
-    "rpu": {"gamma_up", "gamma_down", "leak_time_spread"},
-    "rram_gong": {"up_down", "a_up", "a_down", "gamma_up", "gamma_down", "scale", "shift"},
+    "pcm": {"drift_spread"}, "pcm_hermes": {"drift_spread", "devices"}, "sonos": {"read_voltage", "drift_spread"},
+    "rram_wan": {"drift_spread"}, "pulsed_power": {"gamma_up", "gamma_down", "gamma_spread"},
+    "pulsed_piecewise": {"steps"},
+    "measured": {"table", "write_noise_share"},
 }  # fmt: skip
+CELLS |= {"pulsed": CELLS["linear"], "rpu": CELLS["linear"]}
+CELLS |= {"pulsed_exponential": CELLS["exponential"], "rram_gong": CELLS["exponential"]}
 
 
 @pytest.mark.parametrize("name", devices.BUILT_IN)

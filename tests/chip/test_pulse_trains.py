@@ -191,13 +191,58 @@ def test_cells_are_pulsed_by_definition(kind, settings, rows):
         chip.wait(100.0)
 
 
+def test_trains_for_a_vector_go_to_one_pair_in_its_turn_and_are_as_dense_as_its_share_asks():
+    """An update of a third the rate has the pulses of a single pair's, each of a third the size."""
+    one = Chip([40, 30], exact(cells_per_weight=2, refresh_at=1.0), seed=3, init="zero")
+    vector = exact(cells_per_weight=2, slices=3, slice_bits=0, refresh_at=1.0)
+    three = Chip([40, 30], vector, seed=3, init="zero", oracle=True)
+    x, s, turns = lines(4, 40), lines(4, 30, seed=1), []
+    for _ in range(6):
+        before = [weights(chip)[0] for chip in (one, three)]
+        held = three.cells()[0]
+        descend(one, [x], [s], 30 * STEP)
+        descend(three, [x], [s], 10 * STEP)
+        moved = [weights(chip)[0] - old for chip, old in zip((one, three), before, strict=True)]
+        assert np.abs(moved[0]).max() > 3 * STEP
+        np.testing.assert_allclose(3 * moved[1], moved[0], atol=1e-2 * STEP)
+        now = three.cells()[0]
+        changed = np.any((now.plus != held.plus) | (now.minus != held.minus), axis=(1, 2))
+        turns.append(np.flatnonzero(changed).tolist())
+    assert one.cost.pulses == three.cost.pulses > 100
+    assert turns[:3] == turns[3:]
+    assert sorted(turns[:3]) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("settings", [{}, {"cells_per_weight": 2, "refresh_at": 0.2, "slices": 2, "slice_bits": 0}])
+def test_trains_move_states_and_cells_show_them_with_noise_that_does_not_add_up(settings):
+    noise = 3.0
+    shown = Chip([60, 40], exact(apparent_noise=noise, **settings), seed=3, init="zero")
+    plain = Chip([60, 40], exact(**settings), seed=3, init="zero")
+    x, s = lines(5, 60), lines(5, 40, seed=1)
+    for _ in range(8):
+        for chip in (shown, plain):
+            descend(chip, [x], [s], 20 * STEP)
+    if not settings:  # where pairs are set anew goes by what they show
+        assert np.array_equal(shown._hidden.arrays.fresh[0], plain._hidden.arrays.now[0])
+    sides = len(shown._hidden.arrays.now) if settings else 1
+    for k in range(sides):
+        states, now = (getattr(shown._hidden.arrays, name)[k].astype(float) for name in ("fresh", "now"))
+        errors = (now - states) / (shown.device.pulse_step * (shown.device.g_max - shown.device.g_min))
+        assert errors.std() == pytest.approx(noise, rel=0.05)
+        assert abs(errors.mean()) < 4 * noise / np.sqrt(errors.size)
+    assert shown.cost.pulses == plain.cost.pulses > 1000
+    assert (shown.cost.cells_programmed > 0) == bool(settings)
+
+
 # --- pulses of any size -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("update", ["net", "pulse_trains"])
-@pytest.mark.parametrize("cells", [1, 2])
+@pytest.mark.parametrize(
+    "cells", [{"cells_per_weight": 1}, {"cells_per_weight": 2}, {"cells_per_weight": 2, "slices": 3, "slice_bits": 0}]
+)
 def test_a_step_of_zero_is_the_exact_gradient_step(update, cells):
-    device = exact(pulse_step=0.0, write_noise=0.5, update=update, cells_per_weight=cells, refresh_at=1.0)
+    device = exact(pulse_step=0.0, write_noise=0.5, apparent_noise=9.0, update=update, refresh_at=1.0, **cells)
     chip = Chip([40, 30, 5], device, seed=1, init="zero")
     x, s = [lines(8, 40), lines(8, 30)], [lines(8, 30, seed=1), lines(8, 5, seed=2)]
     before = weights(chip)

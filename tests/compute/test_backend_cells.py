@@ -61,6 +61,34 @@ PULSED = {
     "pulsed pairs": lambda: kind("pulsed pairs"),
     "rpu": lambda: devices.get("rpu"),
     "measured": lambda: devices.get("measured"),
+    "shown": lambda: devices.get("rram_gong", stuck_low=0.1, pulse_scale_spread=0.2),
+    "vectors": lambda: devices.get(
+        "pulsed",
+        cells_per_weight=2,
+        slices=3,
+        slice_bits=0,
+        pulse_step=0.02,
+        refresh_at=0.5,
+        read_noise=0.05,
+        write_noise=0.3,
+        stuck_low=0.05,
+        pulse_gain_spread=0.2,
+        apparent_noise=2.0,
+        tile_rows=20,
+    ),
+    "accumulated vectors": lambda: devices.get(
+        "pulsed",
+        cells_per_weight=2,
+        slices=2,
+        slice_bits=0,
+        pulse_step=0.02,
+        refresh_at=0.5,
+        apparent_noise=2.0,
+        controller="accumulate",
+    ),
+    "shown pairs": lambda: devices.get(
+        "pulsed", cells_per_weight=2, apparent_noise=9.0, pulse_step=0.02, refresh_at=0.5, read_noise=0.05
+    ),
 }
 
 

@@ -45,6 +45,7 @@ MADE = {
     "scaled": ("crossbar", {"tile_rows": 4, "drift_nu": 0.05, "compensation": 1}),
     "wires": ("crossbar", {"wire_resistance": 5.0, "nodal": 0, "tile_columns": 3}),
     "rpu": ("rpu", {}),
+    "shown": ("pulsed", {"apparent_noise": 9.0, "cells_per_weight": 2, "pulse_step": 0.02, "refresh_at": 0.5}),
     "pulses": (bench.__file__, bench.KINDS["pulses"]),
     "pairs": (bench.__file__, bench.KINDS["pulsed pairs"]),
     "closed loop": (bench.__file__, bench.KINDS["closed loop"]),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from noisysim import Chip, conformance, devices
+from noisysim.common.fields import listed
 from noisysim.conformance import Report, chips, noise_states
 from noisysim.conformance.report import require
 
@@ -270,9 +271,8 @@ def test_the_program_prints_a_table_and_its_exit_status_tells(made, capsys):
     assert "ideal\n" in out
     assert out.rstrip().endswith("conforms")
     assert conformance.main(["idle"]) == 1
-    assert capsys.readouterr().err == (
-        f"noisysim: unknown device 'idle'; did you mean 'ideal'? (known: {', '.join(devices.names())})\n"
-    )
+    known = listed([*devices.names(), *devices.presets.names()])
+    assert capsys.readouterr().err == f"noisysim: unknown device 'idle'; did you mean 'ideal'? (known: {known})\n"
     assert conformance.main([]) == 2
     assert conformance.main(["--help"]) == 0
 

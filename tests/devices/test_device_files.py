@@ -25,7 +25,7 @@ from noisysim.common.source import SOURCE, attributes, dependencies, uses
 from noisysim.common.user_files import MissingFileError
 from noisysim.compute.jit import compile_errors
 from noisysim.compute.jit.scalars import specialise
-from noisysim.devices import DeviceError
+from noisysim.devices import DeviceError, Spread
 from noisysim.devices import files as device_files
 from noisysim.runs import config, storage
 
@@ -161,7 +161,7 @@ def test_a_file_may_have_helpers_imports_constants_and_written_out_annotations(t
     want = 2 * np.tanh(2 * np.tanh(0.3 * 0.5) * 0.25) + np.sqrt(1.5)
     assert devices.hooks(device)["adc"](np.float32(0.3), device) == pytest.approx(want, abs=step)
     one_error(ValueError, r"rich\.depth must be a number from 0 to 10, V, not 11", devices.get, device, depth=11)
-    assert devices.spreads(devices.get(device, spread=0.1)) == {"offset": ("spread", "absolute", "column")}
+    assert devices.spreads(devices.get(device, spread=0.1)) == {"offset": Spread("spread", "absolute", "column")}
     error = RuntimeError("no hook is at fault: all compile")
     assert compile_errors.explain(device, error) is error
 

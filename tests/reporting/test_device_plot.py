@@ -347,7 +347,9 @@ def test_show_draws_a_device(call, tmp_path):
 def test_devices_still_lists(call):
     out, said = call("devices")
     assert said is None
-    assert [line.split()[0] for line in out.splitlines()] == ["name", *devices.names()]
+    listed, published = out.split("\n\n")
+    assert [line.split()[0] for line in listed.splitlines()] == ["name", *devices.names()]
+    assert [line.split()[0] for line in published.splitlines()] == ["preset", *devices.presets.names()]
     out, said = call("devices", "crossbar")
     assert said is None
     assert "adc_bits" in out

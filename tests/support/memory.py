@@ -2,8 +2,17 @@
 
 import gc
 import types
+import weakref
 
 import numpy as np
+
+
+def is_gone(value):
+    """Whether it is a weak proxy of something that was freed."""
+    try:
+        return type(value) in weakref.ProxyTypes and value.__class__ is None
+    except ReferenceError:
+        return True
 
 
 def reachable(*roots):
@@ -11,7 +20,7 @@ def reachable(*roots):
     seen, stack = {}, list(roots)
     while stack:
         value = stack.pop()
-        if id(value) in seen or isinstance(value, (type, types.ModuleType, types.CodeType)):
+        if id(value) in seen or is_gone(value) or isinstance(value, (type, types.ModuleType, types.CodeType)):
             continue
         seen[id(value)] = value
         if isinstance(value, np.ndarray):

@@ -20,6 +20,7 @@ from noisysim.common.plain_functions import fingerprint
 from noisysim.common.source import attributes
 from noisysim.compute.cpu import device_rows
 from noisysim.compute.cpu.row_types import (
+    APPEAR,
     CELL,
     CURRENT,
     DAC,
@@ -79,6 +80,7 @@ RECIPES = {
     LEVEL: Recipe(device_rows.levelled, ("program",), ""),
     PROGRAM: Recipe(device_rows.programmed, ("program",), "cell"),
     PULSE: Recipe(device_rows.pulsed, ("pulse",), "cell"),
+    APPEAR: Recipe(device_rows.appearing, ("appear",), "cell"),
     DRIFT: Recipe(device_rows.drifted, ("drift",), "cell"),
     STD: Recipe(device_rows.deviating, ("cell_std",), "cell"),
     SIZED: Recipe(device_rows.pulsed, ("pulse",), "sized"),

@@ -17,6 +17,7 @@ from noisysim.compute.cpu.bring import DeviceRows
 from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, FLAGS, KIT, OWN, STAGE, TABLES
 from noisysim.compute.cpu.loops import (
     cell_ageing,
+    cell_appearance,
     cell_moves,
     cell_pulses,
     cell_verify,
@@ -24,7 +25,7 @@ from noisysim.compute.cpu.loops import (
     cell_writes,
     draws,
 )
-from noisysim.compute.cpu.row_types import DRIFT, LEVEL, PROGRAM, PULSE, SIZED, STD
+from noisysim.compute.cpu.row_types import APPEAR, DRIFT, LEVEL, PROGRAM, PULSE, SIZED, STD
 from noisysim.compute.jit import ahead
 from noisysim.compute.jit.calls import JIT, RowType
 from noisysim.compute.jit.places import address
@@ -32,14 +33,14 @@ from noisysim.compute.layout import CELL_BLOCK
 
 _PULSED: Mapping[ModuleType, tuple[str, ...]] = {
     cell_writes: ("draw_listed", "program_listed"), cell_ageing: ("settle", "date_listed", "bring_up"),
-    cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
+    cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"), cell_appearance: ("appear_listed",),
 }  # fmt: skip
 STAGES: Mapping[str, Mapping[ModuleType, tuple[str, ...]]] = {
     "write": {
         cell_writes: (
             "draw_listed", "program_listed", "draw_sides", "program_side", "retarget", "round_targets", "write_block",
         ),
-        cell_ageing: ("settle", "date_listed", "date_side"),
+        cell_ageing: ("settle", "date_listed", "date_side"), cell_appearance: ("appear_listed",),
         cell_weights: ("refresh", "refresh_few", "add_side", "add_listed"),
     },
     "verify": {
@@ -70,12 +71,14 @@ _COUNTING = ("verify_side", "give_pulses", "give_steps", "reset_pairs")
 """Those of the others that return a count."""
 _ONLY = {
     **dict.fromkeys(("date_listed", "date_side"), "dated"), **dict.fromkeys(("add_side", "add_listed"), "varies"),
-    "bring_up": "drifts", "round_targets": "rounds",
+    "bring_up": "drifts", "round_targets": "rounds", "appear_listed": "apparent",
 }  # fmt: skip
 """Stages that are called where a flag is set alone."""
 _OPEN_LOOP = ("pulse", "train", "mean", "step")
 _RESETS = ("program_listed", "settle", "date_listed", "reset_pairs")
 """Those that pulses call where pairs are programmed anew alone."""
+_OF_STATE = ("paired", "verified", "faulty", "timed", "aims", "at_once", "apparent")
+"""Flags that `CellState` has."""
 _HELD = operator.attrgetter(*ARRAYS)
 _work: dict[tuple[int, int], Array] = {}
 """By thread and number of fields with own values: work arrays in one piece. None is freed: it would tell of cells."""
@@ -161,7 +164,7 @@ class Kits:
         state, own = self._state, self._own
         drifts = "drift" in own
         return {
-            **{name: getattr(state, name) for name in ("paired", "verified", "faulty", "timed", "aims", "at_once")},
+            **{name: getattr(state, name) for name in _OF_STATE},
             "drifts": drifts, "deviates": "cell_std" in own, "dated": state.timed or state.aims,
             "trained": kind == "train",
             "varies": state.variances.size > 0 and (kind in ("age", "read") or not state.lazy),
@@ -169,7 +172,7 @@ class Kits:
         }  # fmt: skip
 
 
-_ROWS = {"program": PROGRAM, "level": LEVEL, "pulse": PULSE, "drift": DRIFT, "deviation": STD}
+_ROWS = {"program": PROGRAM, "level": LEVEL, "pulse": PULSE, "drift": DRIFT, "deviation": STD, "appearing": APPEAR}
 
 
 def _places(state: CellState, behaviour: Behaviour) -> dict[int, dict[str, bool]]:
@@ -179,6 +182,8 @@ def _places(state: CellState, behaviour: Behaviour) -> dict[int, dict[str, bool]
         places[LEVEL] = {}
     if "pulse" in behaviour.own:
         places[SIZED if state.exact else PULSE] = {}
+    if "appear" in behaviour.own:
+        places[APPEAR] = {}
     for hook, place in (("drift", DRIFT), ("cell_std", STD)):
         if hook in behaviour.own:
             places[place] = {"aims": takes_target(behaviour.hooks[hook])}

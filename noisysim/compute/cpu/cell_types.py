@@ -19,11 +19,11 @@ from noisysim.compute.layout import CELL_BLOCK
 ARRAYS = ("targets", "chi", "now", "fresh", "since", "own", "stuck", "aimed", "weights", "variances")
 """Those of `noisysim.compute.cell_state.CellState`."""
 TABLES = ("table", "tiles", "scales", "pulsing", "units")
-ROWS = ("program", "level", "pulse", "drift", "deviation")
+ROWS = ("program", "level", "pulse", "drift", "deviation", "appearing")
 """A device's rows, and what each reads of its numbers, "program_numbers" and so on."""
 FLAGS = (
-    "paired", "verified", "faulty", "timed", "aims", "at_once", "drifts", "deviates", "varies", "dated", "trained",
-    "steps", "accumulates",
+    "paired", "verified", "faulty", "timed", "aims", "at_once", "apparent", "drifts", "deviates", "varies", "dated",
+    "trained", "steps", "accumulates",
 )  # fmt: skip
 """What is true of all cells; varies: there are variances of reads to be brought up to date;
 dated: it matters when a cell was written, or to which goal; trained: pulses come from trains; steps: cells move by
@@ -46,7 +46,7 @@ PLACE = (
 )  # fmt: skip
 STAGES = (
     "retarget", "write_block", "verify_block", "verify_side", "pulse_block", "give_pulses", "reset_pairs",
-    "age_block", "program_listed", "program_side", "settle", "date_listed", "date_side", "bring_up",
+    "age_block", "program_listed", "program_side", "settle", "date_listed", "date_side", "appear_listed", "bring_up",
     "refresh", "refresh_few", "add_side", "add_listed", "draw_listed",
     "draw_sides", "round_pulses", "mean_block", "fill_normals", "fill_uniforms", "add_block",
     "give_steps", "read_side", "read_targets", "modify_block", "round_targets",

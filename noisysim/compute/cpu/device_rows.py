@@ -137,6 +137,18 @@ def pulsed(access: Access, pulse: Function) -> Function:
     return pulse_row
 
 
+def appearing(access: Access, appear: Function) -> Function:
+    """The conductances that cells show, of those that writes and pulses left."""
+    read, with_own = access
+
+    def appear_row(g, z, own, out, numbers):
+        d = read(numbers)
+        for j in range(g.size):
+            out[j] = max(np.float32(appear(g[j], z[j], with_own(d, own, j))), ZERO)
+
+    return appear_row
+
+
 def drifted(access: Access, drift: Function, aims: bool) -> Function:
     """What some seconds leave of cells that were written as `fresh`, by writes that aimed at `aims`."""
     read, with_own = access

@@ -14,8 +14,8 @@ from noisysim.compute.jit.calls import RowType
 _ROW, _OWN, _STATES = float32[::1], float32[:, :], uint8[::1]
 
 # Places in `Rows`, one for each hook or pair of hooks that makes a row
-DAC, CURRENT, READ, CELL, JUMP, LEVEL, PROGRAM, PULSE, DRIFT, STD, SIZED = range(11)
-HOOK_ROWS = 11
+DAC, CURRENT, READ, CELL, JUMP, LEVEL, PROGRAM, PULSE, DRIFT, STD, SIZED, APPEAR = range(12)
+HOOK_ROWS = 12
 
 TYPES = (
     RowType(_ROW, _ROW, float32, _OWN, _ROW),  # inputs, out, full scale, own, numbers
@@ -29,6 +29,7 @@ TYPES = (
     RowType(_ROW, _ROW, _ROW, _OWN, _ROW, _ROW),  # as written, ages, aims, own, out, numbers
     RowType(_ROW, _ROW, _ROW, _OWN, _ROW, _ROW),  # conductances, ages, aims, own, out, numbers
     RowType(_ROW, _ROW, _ROW, _OWN, _ROW, _ROW),  # as of PULSE; the last own value is the size of the step
+    RowType(_ROW, _ROW, _OWN, _ROW, _ROW),  # states, z, own, out, numbers
 )
 """Of the rows of hooks, by place."""
 

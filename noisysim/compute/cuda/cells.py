@@ -21,7 +21,7 @@ def _kernels(state: CellState, behaviour: Behaviour) -> ModuleType:
     constants = {
         "HAS_CELL_STD": "cell_std" in behaviour.own, "HAS_DRIFT": "drift" in behaviour.own, "TIMED": state.timed,
         "AIMED": state.aims, "PAIRED": state.paired, "VERIFIED": state.verified, "FAULTY": state.faulty,
-        "ROUNDS": state.target_step > 0, "ACCUMULATES": state.chi.size > 0,
+        "ROUNDS": state.target_step > 0, "ACCUMULATES": state.chi.size > 0, "APPARENT": state.apparent,
     }  # fmt: skip
     return specialised.for_device("cells", behaviour, constants)
 
@@ -204,7 +204,8 @@ class Cells:
     def _cells(self) -> tuple[Array, ...]:
         """The cells as the kernels take them: one entry, never read, for what a device does not have."""
         state = self._state
-        fresh, since = (state.fresh, state.since) if state.timed else (self._none, self._never)
+        fresh = state.fresh if state.timed or state.apparent else self._none
+        since = state.since if state.timed else self._never
         own = state.own.reshape(len(state.own), -1) if state.varied else self._none
         stuck, aimed = state.stuck if state.faulty else self._none, state.aimed if state.aims else self._none
         return state.now, fresh, since, own, stuck, aimed

@@ -17,7 +17,7 @@ from noisysim.networks import activations
 
 OF = {
     "passes": ("dac", "current", "jump", "read_cell", "readout", "adc"),
-    "cells": ("program", "pulse", "drift", "cell_std"),
+    "cells": ("program", "pulse", "appear", "drift", "cell_std"),
 }
 """Which hooks go into which kernels."""
 PARTS = {"passes": ("row", "column", "cell"), "cells": ("cell",)}

@@ -32,8 +32,8 @@ def kept_target(target, change, scale, u, step):
 
 
 def share_of(magnitude, s, slices, bits):
-    """The share of the full span that slice s holds of the magnitude of a target: its digit."""
-    if slices < 2:
+    """The share of the full span that slice s holds of the magnitude of a target: its digit, without bits all of it."""
+    if slices < 2 or bits == 0:
         return magnitude
     digits = (1 << bits) - 1
     whole = int(np.rint(np.float32(magnitude * np.float32((1 << (bits * slices)) - 1))))
@@ -103,8 +103,13 @@ def steps_due(chi, change, per, most):
     return np.int32(-count) if due < ZERO else count
 
 
+def slice_of_pulses(write, slices):
+    """Which of equal slices gets the pulses of an update: each in its turn."""
+    return write % slices
+
+
 def side_of_pulses(count, paired):
-    """The side that gets the pulses of a weight."""
+    """The side of a slice that gets the pulses of a weight."""
     return 1 if paired and count < 0 else 0
 
 

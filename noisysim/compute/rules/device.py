@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from noisysim.compute.rules.flags import HAS_CELL_STD
-from noisysim.devices.physics.ideal import cell_std, drift, program, pulse
+from noisysim.devices.physics.ideal import appear, cell_std, drift, program, pulse
 
 ZERO = np.float32(0.0)
 
@@ -68,6 +68,11 @@ def programmed(goal, z, d):
 def pulsed(g, up, z, d):
     """The conductance after one pulse; `up` is 1 or -1."""
     return max(np.float32(pulse(g, up, z, d)), ZERO)
+
+
+def appeared(g, z, d):
+    """The conductance that a cell shows whose writes or pulses left it at g."""
+    return max(np.float32(appear(g, z, d)), ZERO)
 
 
 def aged(fresh, age, aim, d):

@@ -15,6 +15,7 @@ VERIFIED = False  # writes are closed loops of pulses and reads
 OWN_CELLS = False  # cells have values of their own, where they are read one by one
 FAULTY = False  # some cells are stuck
 TIMED = False  # the age of a cell matters
+APPARENT = False  # cells show something else than what writes and pulses left
 AIMED = False  # what the last write of a cell aimed at matters
 ROUNDS = False  # the controller keeps targets of few bits
 ACCUMULATES = False  # the controller keeps what is left of changes

@@ -59,3 +59,40 @@ def hermes_exponent_two(share: Scalar, xi: Scalar) -> Scalar:
     low = clipped_log(share, np.float32(-0.0117), np.float32(-0.0057), np.float32(0.0091), np.float32(0.04))
     high = (np.float32(-0.0118) * share + np.float32(0.0093)) * share + np.float32(0.0073)
     return abs(hermes_mean(share) + (low if share < np.float32(0.3055) else high) * xi)
+
+
+DAY = np.float32(86400.0)
+
+
+def between_logs(t: Scalar, first: Scalar, last: Scalar) -> Scalar:
+    """How far ln t is from ln `first` to ln `last`, 0 to 1."""
+    return min(max(np.log(max(t, first) / first) / np.log(last / first), _ZERO), _ONE)
+
+
+def wan_error_day(share: Scalar) -> Scalar:
+    """Error of RRAM a day after the write, µS, g of 40 µS (Wan et al., Nature 608:504, 2022, Extended Data Fig. 3)."""
+    error = np.float32(-16.458) * share + np.float32(47.095)
+    error = (error * share - np.float32(50.773)) * share + np.float32(22.086)
+    return error * share + np.float32(0.701)
+
+
+def wan_error_two_days(share: Scalar) -> Scalar:
+    """The same two days after the write."""
+    error = np.float32(-11.934) * share + np.float32(37.062)
+    error = (error * share - np.float32(43.507)) * share + np.float32(20.274)
+    return error * share + np.float32(0.782)
+
+
+def grown(later: Scalar, earlier: Scalar) -> Scalar:
+    """The variance that errors have gained, where they have grown."""
+    return max(later * later - earlier * earlier, _ZERO)
+
+
+def wan_growth(share: Scalar, t: Scalar, first: Scalar) -> Scalar:
+    """Variance that errors of RRAM, `first` (µS) 1 s after the write, have gained at an age, µS^2.
+
+    It is that of the fits at one and at two days, and between these times linear in ln t; later ages were not measured.
+    """
+    day = grown(wan_error_day(share), first)
+    two = grown(wan_error_two_days(share), first)
+    return day * between_logs(t, _ONE, DAY) + (two - day) * between_logs(t, DAY, DAY + DAY)

@@ -29,6 +29,14 @@ def pulse(g: Scalar, up: Scalar, z: Scalar, d: Any) -> Scalar:
     return g
 
 
+def appear(g: Scalar, z: Scalar, d: Any) -> Scalar:
+    """What conductance a cell shows whose writes or pulses left it at ``g``; ``z`` as above, new for each update.
+
+    Further pulses start from ``g``, not from what it shows: this noise does not add up.
+    """
+    return g
+
+
 def drift(g: Scalar, t: Scalar, d: Any) -> Scalar:
     """What is left after ``t`` seconds of a conductance that was written as ``g``.
 

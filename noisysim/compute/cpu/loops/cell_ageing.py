@@ -60,9 +60,16 @@ def bring_up(kit, k, m):
 @bare()
 def settle(kit, k, m):
     """After the m cells of side k in ``MINE`` were programmed to ``GOALS``: they hold ``OUT``, but for stuck ones."""
+    mine, out = ints_at(kit.work, MINE, m), floats_at(kit.work, OUT, m)
     if kit.dated:
         call(kit.date_listed, (kit, k, m))
-    put(ints_at(kit.work, MINE, m), floats_at(kit.work, OUT, m), k, kit)
+    if kit.apparent:
+        states = floats_at(kit.fresh, k * kit.cells + kit.at + kit.first, kit.count)
+        for i in range(m):
+            states[mine[i]] = out[i]
+        call(kit.appear_listed, (kit, k, m))
+        return
+    put(mine, out, k, kit)
 
 
 @bare()
@@ -71,6 +78,14 @@ def settle_side(k, out, kit):
     n, at = kit.count, k * kit.cells + kit.at + kit.first
     if kit.dated:
         call(kit.date_side, (kit, k, 0))
+    if kit.apparent:
+        moved, mine, m = ints_at(kit.work, MOVED, n), ints_at(kit.work, MINE, n), 0
+        take_moved(out, moved, np.int32(1 << k), floats_at(kit.fresh, at, n))
+        for j in range(n):
+            mine[m] = j
+            m += int(moved[j] & np.int32(1 << k) != 0)
+        call(kit.appear_listed, (kit, k, m))
+        return
     if kit.faulty:
         hold_stuck(floats_at(kit.stuck, at, n), out)
     take_moved(out, ints_at(kit.work, MOVED, n), np.int32(1 << k), floats_at(kit.now, at, n))
@@ -143,7 +158,7 @@ def settle_pulsed(mine, k, kit):
     if kit.timed:
         fresh, since = floats_at(kit.fresh, at, n), doubles_at(kit.since, at, n)
         for i in range(mine.size):
-            fresh[mine[i]] = now[mine[i]]
+            fresh[mine[i]] = fresh[mine[i]] if kit.apparent else now[mine[i]]
             since[mine[i]] = kit.clock
 
 

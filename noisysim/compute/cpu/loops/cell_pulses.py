@@ -33,6 +33,7 @@ from noisysim.compute.rules import cells as rules
 pulse_row, call, count, call_block = TYPES[PULSE].call, STAGE.call, COUNT.call, BLOCK.call
 pulses_asked, steps_due, whole_turn = scalar(rules.pulses_asked), scalar(rules.steps_due), scalar(rules.whole_turn)
 side_of_pulses, direction_of_pulses = scalar(rules.side_of_pulses), scalar(rules.direction_of_pulses)
+slice_of_pulses = scalar(rules.slice_of_pulses)
 fill = FILL.call
 needs_reset, reset_goal = scalar(rules.needs_reset), scalar(rules.reset_goal)
 ZERO = np.float32(0.0)
@@ -63,17 +64,25 @@ def round_pulses(kit, change, _):
 
 
 @bare()
+def first_side(kit):
+    """The first side of the slice that gets the pulses of this update."""
+    return 2 * slice_of_pulses(kit.write, kit.slices)
+
+
+@bare()
 def pulse_side(k, n, turn, kit):
     """One pulse for those cells of side k of the block that have more than `turn` coming; draws are in ``Z``."""
+    mine = k - first_side(kit)
     a, paired, counts = kit.at + kit.first, kit.paired, ints_at(kit.work, MOVED, n)
-    now, up, out = floats_at(kit.now, k * kit.cells + a, n), floats_at(kit.work, UP, n), floats_at(kit.work, OUT, n)
+    states, up, out = kit.fresh if kit.apparent else kit.now, floats_at(kit.work, UP, n), floats_at(kit.work, OUT, n)
+    now = floats_at(states, k * kit.cells + a, n)
     for j in range(n):
         up[j] = direction_of_pulses(counts[j], paired)
     z, numbers = floats_at(kit.work, Z, n), floats_at(kit.pulse_numbers, 0, kit.numbers_size)
     own = float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, k * kit.cells + a, n)
     pulse_row(kit.pulse, (now, up, z, own, out, numbers))
     for j in range(n):
-        live = abs(counts[j]) > turn and side_of_pulses(counts[j], paired) == k
+        live = abs(counts[j]) > turn and side_of_pulses(counts[j], paired) == mine
         new, old = out[j], now[j]
         now[j] = new if live else old
 
@@ -82,9 +91,10 @@ def pulse_side(k, n, turn, kit):
 def pulse_listed(m, kit):
     """One pulse for the m weights in ``MINE``: gathered, pulsed, put back; draws are in ``Z``."""
     n, a, paired, counts = kit.count, kit.at + kit.first, kit.paired, ints_at(kit.work, MOVED, kit.count)
+    a += first_side(kit) * kit.cells
     mine, spots = ints_at(kit.work, MINE, m), ints_at(kit.work, UNITS, m)
     g, up, out = floats_at(kit.work, G, m), floats_at(kit.work, UP, m), floats_at(kit.work, OUT, m)
-    now, side = floats_at(kit.now, a, kit.cells + n), np.int32(kit.cells)
+    now, side = floats_at(kit.fresh if kit.apparent else kit.now, a, kit.cells + n), np.int32(kit.cells)
     for i in range(m):
         n_pulses = counts[mine[i]]
         spots[i] = mine[i] + np.int32(side_of_pulses(n_pulses, paired)) * side
@@ -151,7 +161,7 @@ def give_pulses(kit, _, m):
                 z[word * q + i] = z[word * padded + i]
         if whole:
             for k in range(2 if kit.paired else 1):
-                pulse_side(k, n, turn, kit)
+                pulse_side(first_side(kit) + k, n, turn, kit)
         else:
             pulse_listed(m, kit)
         given += m
@@ -163,17 +173,19 @@ def give_pulses(kit, _, m):
 
 @bare()
 def settle_block(m, kit):
-    """After pulses: what becomes of the age of the m weights in ``WHERE``, and of those of them that are stuck."""
-    if not (kit.timed or kit.faulty):
+    """After pulses: what becomes of the age of the m weights in ``WHERE``, of what they show, and of stuck ones."""
+    if not (kit.timed or kit.faulty or kit.apparent):
         return
     where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
-    counts, paired = ints_at(kit.work, MOVED, kit.count), kit.paired
+    counts, paired, first = ints_at(kit.work, MOVED, kit.count), kit.paired, first_side(kit)
     for k in range(2 if paired else 1):
         c = 0
         for i in range(m):
             mine[c] = where[i]
             c += int(side_of_pulses(counts[where[i]], paired) == k)
-        settle_pulsed(mine[:c], k, kit)
+        if kit.apparent:
+            call(kit.appear_listed, (kit, first + k, c))
+        settle_pulsed(mine[:c], first + k, kit)
 
 
 @bare()
@@ -183,7 +195,8 @@ def reset_pairs(kit, _, m):
     Their difference, of cells that take steps as one read tells it, is put on one cell.
     """
     n, a, c, span, reset_at = kit.count, kit.at + kit.first, 0, (kit.g_min, kit.width), kit.reset_at
-    plus, minus = floats_at(kit.now, a, n), floats_at(kit.now, kit.cells + a, n)
+    first = first_side(kit)
+    plus, minus = floats_at(kit.now, first * kit.cells + a, n), floats_at(kit.now, (first + 1) * kit.cells + a, n)
     where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
     for i in range(m):
         mine[c] = where[i]
@@ -202,8 +215,8 @@ def reset_pairs(kit, _, m):
     for k in range(2):
         for i in range(c):
             goals[i] = reset_goal(differences[i], k, span)
-        draw_side(k, c, REFRESH_STREAM, 0, kit)
-        call(kit.program_listed, (kit, k, c))
+        draw_side(first + k, c, REFRESH_STREAM, 0, kit)
+        call(kit.program_listed, (kit, first + k, c))
     return 2 * c
 
 
@@ -216,7 +229,7 @@ def bring_up_listed(m, kit):
     for i in range(m):
         mine[i] = where[i]
     for k in range(2 if kit.paired else 1):  # both of a pair: it may be set anew
-        call(kit.bring_up, (kit, k, m))
+        call(kit.bring_up, (kit, first_side(kit) + k, m))
 
 
 @bare()
@@ -268,8 +281,9 @@ def mean_block(kit, change, _):
     own = float_rows_at(kit.work, fields + 1, CELL_BLOCK, OWN, n)
     numbers = floats_at(kit.pulse_numbers, 0, kit.numbers_size)
     for k in range(2 if kit.paired else 1):
-        held = float_rows_at(kit.own, fields, kit.sides * kit.cells, k * kit.cells + a, n)
-        now, out = floats_at(kit.now, k * kit.cells + a, n), floats_at(kit.work, OUT, n)
+        at = (first_side(kit) + k) * kit.cells + a
+        held = float_rows_at(kit.own, fields, kit.sides * kit.cells, at, n)
+        now, out = floats_at(kit.fresh if kit.apparent else kit.now, at, n), floats_at(kit.work, OUT, n)
         for f in range(fields):
             for j in range(n):
                 own[f, j] = held[f, j]

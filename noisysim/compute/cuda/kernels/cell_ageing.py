@@ -9,7 +9,7 @@ from noisysim.compute.cuda.kernels.cell_places import weight_at
 from noisysim.compute.cuda.kernels.cell_weights import refresh
 from noisysim.compute.cuda.kernels.target import device, kernel
 from noisysim.compute.rules.device import aged, with_cell
-from noisysim.compute.rules.flags import AIMED, FAULTY, HAS_DRIFT, PAIRED, TIMED
+from noisysim.compute.rules.flags import AIMED, APPARENT, FAULTY, HAS_DRIFT, PAIRED, TIMED
 
 
 @device
@@ -38,7 +38,8 @@ def settle_pulsed(cells, side, k, clock):
     if AIMED:  # at nothing but what it has become
         aimed[side, k] = now[side, k]
     if TIMED:
-        fresh[side, k] = now[side, k]
+        if not APPARENT:
+            fresh[side, k] = now[side, k]
         since[side, k] = clock
 
 

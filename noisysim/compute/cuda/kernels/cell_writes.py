@@ -10,6 +10,7 @@ import numpy as np
 from numba import cuda
 
 from noisysim.compute.cuda.kernels.cell_ageing import bring_up, hold_stuck, settle_pulsed
+from noisysim.compute.cuda.kernels.cell_appearance import show
 from noisysim.compute.cuda.kernels.cell_moves import new_target, read_once, read_target, step_cell, steps_asked
 from noisysim.compute.cuda.kernels.cell_places import block_at, weight_at
 from noisysim.compute.cuda.kernels.cell_weights import refresh
@@ -37,12 +38,23 @@ from noisysim.compute.rules.cells import (  # fmt: skip
     reset_goal,
     retargeted,
     side_of_pulses,
+    slice_of_pulses,
     verified_level,
     whole_change,
     whole_turn,
 )
 from noisysim.compute.rules.device import level, missing, programmed, pulsed, with_cell
-from noisysim.compute.rules.flags import ACCUMULATES, AIMED, FAULTY, HAS_CELL_STD, HAS_DRIFT, PAIRED, TIMED, VERIFIED
+from noisysim.compute.rules.flags import (
+    ACCUMULATES,
+    AIMED,
+    APPARENT,
+    FAULTY,
+    HAS_CELL_STD,
+    HAS_DRIFT,
+    PAIRED,
+    TIMED,
+    VERIFIED,
+)
 
 PULSERS = 4 if SIMULATED else 256  # threads that give a block of cells its pulses
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -102,16 +114,19 @@ def program_cell(cells, side, k, goal, drawn, draw, stream, keys, clock, d):
         fresh[side, k] = now[side, k]
         since[side, k] = clock
         bring_up(cells, side, k, clock, d)  # what acts at once, such as another temperature
+    if APPARENT:
+        fresh[side, k] = now[side, k]
+        show(cells, side, k, drawn, draw, keys, d)
     hold_stuck(now, stuck, side, k)
 
 
 @device
-def set_anew(cells, k, difference, span, draw, keys, clock, d):
-    """Program a pair to a difference, of which one cell holds all; returns cells programmed."""
+def set_anew(cells, base, k, difference, span, draw, keys, clock, d):
+    """Program the pair from side `base` on to a difference, of which one cell holds all; returns cells programmed."""
     stream = stream_word(REFRESH_STREAM, draw[3], 0)
     for side in range(2):
         goal = reset_goal(difference, side, span)
-        program_cell(cells, side, k, goal, 2 * CELL_BLOCK, draw, stream, keys, clock, d)
+        program_cell(cells, base + side, k, goal, cells[0].shape[0] * CELL_BLOCK, draw, stream, keys, clock, d)
     return 2
 
 
@@ -252,7 +267,7 @@ def step_cells(
             if PAIRED and needs_reset(now[0, k], now[1, k], limits[1], span):
                 plus = read_once(cells, 0, k, drawn, draw, reading, span, keys, clock, d)
                 minus = read_once(cells, 1, k, drawn, draw, reading, span, keys, clock, d)
-                reads += set_anew(cells, k, plus - minus, span, draw, keys, clock, d)
+                reads += set_anew(cells, 0, k, plus - minus, span, draw, keys, clock, d)
             place = (layer, chip, chips, table, tiles, span[2])
             refresh(cells, k, cell, place, units, clock, weights, variances, d)
     add_up(counts, 0, done + reads)
@@ -305,7 +320,7 @@ def coming(asked, first, last, turn):
 
 
 @device
-def pulse_turns(now, own, at, n, run, asked, tally, listed, before, draw, keys, d):
+def pulse_turns(now, own, base, at, n, run, asked, tally, listed, before, draw, keys, d):
     """Give a block its pulses turn by turn; returns how many.
 
     In the first turn, where half of the block takes part (`whole_turn`), cell j takes draw j of CELL_BLOCK; otherwise
@@ -318,7 +333,7 @@ def pulse_turns(now, own, at, n, run, asked, tally, listed, before, draw, keys, 
         whole, rank, stream = whole_turn(turn, m, n), before, stream_word(WRITE_STREAM, layer, turn)
         for j in range(first, last):
             if abs(asked[j]) > turn:
-                side, k = side_of_pulses(asked[j], PAIRED), at + j
+                side, k = base + side_of_pulses(asked[j], PAIRED), at + j
                 z = unit_normal(j if whole else rank, CELL_BLOCK if whole else m, block, number, stream, keys, chip)
                 up, mine = direction_of_pulses(asked[j], PAIRED), with_cell(d, own, side * now.shape[1] + k)
                 now[side, k] = pulsed(now[side, k], up, z, mine)
@@ -330,12 +345,12 @@ def pulse_turns(now, own, at, n, run, asked, tally, listed, before, draw, keys, 
 
 
 @device
-def reset_pair(cells, k, span, at_most, draw, keys, clock, d):
+def reset_pair(cells, base, k, span, at_most, draw, keys, clock, d):
     """Program a pair anew if a cell has come near its end: the difference on one cell; returns cells programmed."""
     now = cells[0]
-    if not needs_reset(now[0, k], now[1, k], at_most, span):
+    if not needs_reset(now[base, k], now[base + 1, k], at_most, span):
         return 0
-    return set_anew(cells, k, now[0, k] - now[1, k], span, draw, keys, clock, d)
+    return set_anew(cells, base, k, now[base, k] - now[base + 1, k], span, draw, keys, clock, d)
 
 
 @kernel
@@ -353,23 +368,26 @@ def pulse_cells(
     n = min(CELL_BLOCK, count - block * CELL_BLOCK)
     each = CELL_BLOCK // PULSERS
     first, last = min(cuda.threadIdx.x * each, n), min((cuda.threadIdx.x + 1) * each, n)
-    draw = (0, block, number, layer, chip)
+    draw, base = (0, block, number, layer, chip), 2 * slice_of_pulses(number, span[2])
     round_pulses(change, chi, at, n, pers[layer], np.float32(limits[0]), draw, keys, asked)
     cuda.syncthreads()
     before, listed = ranks(tally, coming(asked, first, last, 0))
     if HAS_DRIFT:
         for j in range(first, last):  # both of a pair: it may be set anew
             if asked[j] != 0:
-                bring_up(cells, 0, at + j, clock, d)
+                bring_up(cells, base, at + j, clock, d)
                 if PAIRED:
-                    bring_up(cells, 1, at + j, clock, d)
-    given = pulse_turns(now, own, at, n, (first, last), asked, tally, listed, before, draw, keys, d)
+                    bring_up(cells, base + 1, at + j, clock, d)
+    states = fresh if APPARENT else now
+    given = pulse_turns(states, own, base, at, n, (first, last), asked, tally, listed, before, draw, keys, d)
     place, anew = (layer, chip, chips, table, tiles, span[2]), 0
     for j in range(first, last):
         if asked[j] != 0:
-            settle_pulsed(cells, side_of_pulses(asked[j], PAIRED), at + j, clock)
+            side, mine = base + side_of_pulses(asked[j], PAIRED), (j, block, number, layer, chip)
+            show(cells, side, at + j, (now.shape[0] if PAIRED else 1) * CELL_BLOCK, mine, keys, d)
+            settle_pulsed(cells, side, at + j, clock)
             if PAIRED:
-                anew += reset_pair(cells, at + j, span, limits[1], (j, block, number, layer, chip), keys, clock, d)
+                anew += reset_pair(cells, base, at + j, span, limits[1], mine, keys, clock, d)
             refresh(cells, at + j, block * CELL_BLOCK + j, place, units, clock, weights, variances, d)
     add_up(counts, 0, anew)
     if cuda.threadIdx.x == 0 and given > 0:
