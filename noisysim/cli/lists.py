@@ -38,7 +38,7 @@ def list_devices(*names: str) -> None:
     if not names:
         found = [devices.presets.read(devices.presets.FOLDER / f"{name}.toml") for name in devices.presets.names()]
         print()
-        print_table(("preset", "device", "what it is"), [(p.name, p.device, p.about) for p in found])
+        print_table(("preset", "device", "what it is"), [(p.name, p.model, p.about) for p in found])
 
 
 @devices_app.command(name="show")
@@ -88,11 +88,11 @@ def fit_device(
         raise FileExistsError(f"{target} exists: give another --out, or --overwrite")
     fits = fitting.fit(table, device)
     best = fits[0]
-    print_table(("device", "rms (% of the range)"), [(found.device, f"{100 * found.rms:.3g}") for found in fits])
-    print(f"\n{best.device}:")
+    print_table(("device", "rms (% of the range)"), [(found.model, f"{100 * found.rms:.3g}") for found in fits])
+    print(f"\n{best.model}:")
     print_table(("field", "value"), [(name, str(value)) for name, value in best.fields.items()])
     written = fitting.save(best, table, target)
-    style.save(fit_figure.draw(fits, f"{table.name}: {best.device}"), picture)
+    style.save(fit_figure.draw(fits, f"{table.name}: {best.model}"), picture)
     print("\n" + "\n".join(map(str, (*written, picture))))
 
 
@@ -171,7 +171,7 @@ def _show_preset(preset: devices.presets.Preset) -> None:
         if text:
             print(f"{what}: {text}")
     print_table(("field", "value"), [(name, repr(value)) for name, value in preset.fields.items()])
-    print(f"\nIt is a preset of {preset.device}:")
+    print(f"\nIt is a preset of {preset.model}:")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

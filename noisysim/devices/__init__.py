@@ -85,12 +85,12 @@ class _Devices(Registry[type[Device], Device]):
             spec = os.fspath(spec)
         name, given = super().parse(spec, settings)
         preset = presets.find(name) if isinstance(name, str) else None
-        return (name, given) if preset is None else (preset.device, {**preset.fields, **given})
+        return (name, given) if preset is None else (preset.model, {**preset.fields, **given})
 
     def definition(self, name: str, sha256: object = None) -> type[Device]:
         """The class that a name or a file's path finds; of a preset its device's."""
         preset = presets.find(name)
-        return super().definition(name if preset is None else preset.device, sha256)
+        return super().definition(name if preset is None else preset.model, sha256)
 
     def about(self, spec: str) -> str:
         """One line on a device or a preset, given by its name or file; of one that cannot be loaded, why."""

@@ -35,7 +35,8 @@ class Fit(NamedTuple):
 
     Attributes
     ----------
-    device : str
+    model : str
+        The device, by name.
     fields : dict
         Settings of the device.
     curves : dict
@@ -44,7 +45,7 @@ class Fit(NamedTuple):
         Of what the fitted curves miss the mean measured ones by, as a share of the range.
     """
 
-    device: str
+    model: str
     fields: dict[str, Any]
     curves: dict[str, tuple[Doubles, Doubles, Doubles]]
     rms: float
@@ -121,7 +122,7 @@ def fit(table: str | os.PathLike[str], device: str = "") -> list[Fit]:
 def _criterion(found: Fit) -> float:
     """The Bayesian information criterion: of fits that are as close the one with fewer fields comes first."""
     points = sum(len(numbers) for numbers, _, _ in found.curves.values())
-    return 2 * points * math.log(max(found.rms, 1e-12)) + (2 + len(FORMS[found.device].shape)) * math.log(points)
+    return 2 * points * math.log(max(found.rms, 1e-12)) + (2 + len(FORMS[found.model].shape)) * math.log(points)
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -315,9 +316,9 @@ def save(found: Fit, table: str | os.PathLike[str], path: str | os.PathLike[str]
             writing.replace(place, _curves_text(found).encode())
             written.append(place)
         fields["table"] = os.path.relpath(place, path.parent)
-        devices.get(found.device, **{**fields, "table": str(place)})  # refused now, not when it is used
+        devices.get(found.model, **{**fields, "table": str(place)})  # refused now, not when it is used
     else:
-        devices.get(found.device, **fields)
+        devices.get(found.model, **fields)
     writing.replace(path, _preset_text(found, fields, table).encode())
     return [path, *written]
 
@@ -335,10 +336,10 @@ def _preset_text(found: Fit, fields: Mapping[str, Any], table: str | os.PathLike
     """The text of a preset."""
     from noisysim import devices
 
-    units = declared(devices.kind(found.device))
+    units = declared(devices.kind(found.model))
     lines = [
-        f"about = {_text(f'{found.device} fitted to {Path(table).name}')}",
-        f"device = {_text(found.device)}",
+        f"about = {_text(f'{found.model} fitted to {Path(table).name}')}",
+        f"device = {_text(found.model)}",
         f"source = {_text(os.fspath(table))}",
         "",
         "[fields]",

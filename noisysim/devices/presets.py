@@ -41,7 +41,7 @@ class Preset(NamedTuple):
     ----------
     name : str
         The file's, without ``.toml``.
-    device : str
+    model : str
         The device that it sets, by name or path.
     fields : mapping
     about, source, figure, note : str
@@ -49,7 +49,7 @@ class Preset(NamedTuple):
     """
 
     name: str
-    device: str
+    model: str
     fields: Mapping[str, Any]
     about: str = ""
     source: str = ""
@@ -96,7 +96,7 @@ def read(path: str | os.PathLike[str]) -> Preset:
         raise ValueError(f'{path}: {wrong[0] if wrong else "device"} must be a text, as in device = "pulsed"')
     if not isinstance(fields, dict):
         raise ValueError(f"{path}: fields must be a table, [fields], of the device's settings")
-    return Preset(path.stem, fields=_placed(fields, path), **found)
+    return Preset(path.stem, found.pop("device"), _placed(fields, path), **found)
 
 
 def _placed(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def draw(fits: Sequence[Fit], title: str) -> Figure:
         below.axhline(0.0, color=INK, lw=0.6)
         for found, colour in zip(fits, COLOURS, strict=False):
             fitted = found.curves[way][2]
-            curve.plot(numbers, fitted, color=colour, lw=1.2, label=f"{found.device}, rms {100 * found.rms:.2g} %")
+            curve.plot(numbers, fitted, color=colour, lw=1.2, label=f"{found.model}, rms {100 * found.rms:.2g} %")
             below.plot(numbers, 100 * (fitted - values) / span, color=colour, lw=0.9)
         curve.set_title(f"pulses {way}", loc="left", fontsize=9.5, color=INK)
         below.set_xlabel("pulses", fontsize=9)

@@ -38,7 +38,7 @@ LAWS = {
 @pytest.mark.parametrize("name", LAWS)
 def test_the_law_that_made_a_table_fits_it(name, tmp_path):
     table = measure(tmp_path / "table.csv", name, **LAWS[name])
-    fits = {found.device: found for found in fitting.fit(table)}
+    fits = {found.model: found for found in fitting.fit(table)}
     assert set(fits) == set(fitting.FORMS)
     assert next(iter(fits)) == name
     assert fits[name].rms < 2e-3

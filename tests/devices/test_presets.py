@@ -56,7 +56,7 @@ def test_the_page_has_every_preset_with_its_source_figure_and_settings():
     for name in presets.names():
         preset = presets.find(name)
         settings = ", ".join(f"{field} {value:g}" for field, value in preset.fields.items())
-        said = f"| `{name}` | {preset.about} | {preset.source} | {preset.figure} | `{preset.device}`: {settings} |"
+        said = f"| `{name}` | {preset.about} | {preset.source} | {preset.figure} | `{preset.model}`: {settings} |"
         assert said in page, name
 
 
