@@ -113,6 +113,8 @@ DOUBLE = {
 }
 """Kernel -> what it does in float64, as PTX names it, and why."""
 MOVES, DOUBLES = {"ld", "st", "mov", "cvt"}, re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z]+)\.[a-z0-9.]*f64\s", re.MULTILINE)
+PART = re.compile(r"noisysim.*cuda[._]kernels[._]([a-z_]+?)(_[0-9a-f]{24})?")
+"""Names of modules of kernels: which, and of those that are made for a device a hash."""
 FOUND = "found.json"
 FREE = "plain numbers"
 """The user's device whose hooks mean float64."""
@@ -257,11 +259,12 @@ def compile_all(folder):
             Launch.failed[Launch.case] = traceback.format_exc()
     made, seen, (kernels, flags) = [], {}, there_are()
     for (module, kernel, _), (case, double) in Launch.made.items():
-        part = re.fullmatch(r"noisysim.*cuda[._]kernels[._]([a-z_]+?)(_[0-9a-f]{24})?", module)[1]
-        made.append((part, kernel, case, double))
-        for flag in flags.get(family(part), ()):
-            if hasattr(sys.modules[module], flag):
-                seen.setdefault(f"{family(part)}.{flag}", set()).add(getattr(sys.modules[module], flag))
+        made.append((PART.fullmatch(module)[1], kernel, case, double))
+    for name, module in list(sys.modules.items()):  # also those that have no kernels, which others call
+        part = family(found[1]) if (found := PART.fullmatch(name)) and found[2] else ""
+        for flag in flags.get(part, ()):
+            if hasattr(module, flag):
+                seen.setdefault(f"{part}.{flag}", set()).add(getattr(module, flag))
     return {
         "failed": Launch.failed,
         "made": made,
