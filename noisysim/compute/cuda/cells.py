@@ -21,7 +21,7 @@ def _kernels(state: CellState, behaviour: Behaviour) -> ModuleType:
     constants = {
         "HAS_CELL_STD": "cell_std" in behaviour.own, "HAS_DRIFT": "drift" in behaviour.own, "TIMED": state.timed,
         "AIMED": state.aims, "PAIRED": state.paired, "VERIFIED": state.verified, "FAULTY": state.faulty,
-        "ROUNDS": state.target_step > 0, "ACCUMULATES": state.chi.size > 0, "APPARENT": state.apparent,
+        "ROUNDS": bool(state.target_step > 0), "ACCUMULATES": state.chi.size > 0, "APPARENT": state.apparent,
     }  # fmt: skip
     return specialised.for_device("cells", behaviour, constants)
 
