@@ -109,6 +109,7 @@ DOUBLE = {
     "bit_lines": ({"add", "div", "fma", "rcp"}, "rounding adds up along a line"),
     "word_lines": ({"div", "fma", "mul", "rcp"}, "rounding adds up along a line"),
     "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
+    "share_all": ({"div", "mul", "selp", "setp"}, "shares are ratios of losses, which are float64"),
     "squares": ({"add"}, "sums over all units"),
 }
 """Kernel -> what it does in float64, as PTX names it, and why."""
