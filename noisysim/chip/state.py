@@ -22,7 +22,6 @@ from noisysim.compute.jit import compile_errors
 from noisysim.compute.layout import FIRST_TILE, TILES
 from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Passes, ReadCells, Series, Standing
-from noisysim.compute.series import Lesson, Made, Position
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
@@ -173,9 +172,9 @@ class State:
 
     def write(self, change: Floats, every: bool) -> None:
         """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
-        with self._explaining():
+        with self.explaining():
             self.arrays.write(change, every, self.clock)
-        self._wrote()
+        self.wrote()
 
     @property
     def takes_factors(self) -> bool:
@@ -189,9 +188,9 @@ class State:
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
                 "updates or scales lines"
             )
-        with self._explaining():
+        with self.explaining():
             refused = self.arrays.descend(factors, take, self.clock)
-        self._wrote()
+        self.wrote()
         return refused
 
     @cached_property
@@ -202,28 +201,8 @@ class State:
             return None
         return self.backend.series(self.compiled, arrays.cells)
 
-    def learn(self, lesson: Lesson, digital: bool) -> Made:
-        """Make a series of updates; noise, time and cost move on as they do update by update."""
-        rows, passes, arrays = len(lesson.observed[0].output), len(lesson.observed), self.arrays
-        position = Position(
-            self.next_pass, arrays.writes, digital, self.noisy, self.numbers.calibrates, self.flat_rotations
-        )
-        assert self.series is not None
-        with self._explaining():
-            made = self.series.learn(lesson, self.standing(self.normalisation.norms), position)
-        for _ in range(made.updates):
-            self.call_at = self.clock
-            self.clock = self.read_at = self.call_at + rows // self.chips * passes * self.interval
-        self.next_pass += made.updates * passes
-        self.meter.cost.count_passes(self.net, made.updates * rows * passes, made.updates * passes, True)
-        self.meter.cost.updates += made.updates
-        if made.updates:
-            arrays.wrote(self.clock, made.updates)
-            self._wrote()
-        return made
-
     @contextmanager
-    def _explaining(self) -> Iterator[None]:
+    def explaining(self) -> Iterator[None]:
         """In this block a hook that cannot be compiled is named."""
         try:
             yield
@@ -232,7 +211,7 @@ class State:
         except Exception as error:
             raise compile_errors.explain(self.device, error, self.backend.NAME) from error
 
-    def _wrote(self) -> None:
+    def wrote(self) -> None:
         """What is due after a write."""
         if self.arrays.lazy:
             self.aged_at = -math.inf  # the cells stand at no time

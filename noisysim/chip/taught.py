@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from noisysim.chip.series import make_updates
 from noisysim.chip.state import State
 from noisysim.common.types import Array
 from noisysim.compute.factors import Factors
@@ -39,7 +40,7 @@ class Taught:
 
     def learn(self, lesson: Lesson) -> Made:
         """Make a series of updates (`noisysim.compute.series`): each as `passes` and `descend` would make it."""
-        return self._hidden.learn(lesson, self.inject == "digital")
+        return make_updates(self._hidden, lesson, self.inject == "digital")
 
     def _programmed(self) -> None:
         """Count an update, and let converters follow what they read."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute.layout import LEAST_MOMENT as LEAST_MOMENT
+from noisysim.compute.layout import LEAST_MOMENT as LEAST_MOMENT  # which optimizers may know, and not the layout
 
 NO_MOMENTS = np.zeros(0, np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -32,13 +33,14 @@ class Optimizer(Protocol):
         """The change to add to the weights, which may overwrite `gradients`, and the new state."""
 
 
-class Stepping:
+class Stepping(ABC):
     """What the package's own optimizers share: their steps are made in loops over the cells."""
 
+    @abstractmethod
     def ahead(self, state: State, rate: float, updates: int) -> Step:
         """The steps of some updates to come, as sweeps over the cells take them: numbers are (updates, n)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def count(self, state: State, updates: int) -> None:
         """Let updates, whose steps `ahead` gave, be made."""
 
@@ -77,6 +79,9 @@ class SGD(Stepping):
             numbers = np.array([[rate, self.momentum]] * updates, np.float32)
             return Step("momentum", numbers, state["velocity"], NO_MOMENTS)
         return Step("sgd", np.full((updates, 1), rate, np.float32), NO_MOMENTS, NO_MOMENTS)
+
+    def count(self, state: State, updates: int) -> None:
+        """Nothing: no step depends on how many there were."""
 
 
 @dataclass(frozen=True)

@@ -89,11 +89,8 @@ class Series:
     def learn(self, lesson: Lesson, standing: Standing, position: Position) -> Made:
         """Make the updates of a lesson."""
         observed, chips, steps = lesson.observed, self._passes.chips, lesson.steps
-        rows, plan, x = (
-            len(observed[0].output),
-            self._planned(lesson, position.noisy),
-            layered.layered(observed[0].inputs),
-        )
+        plan, x = self._planned(lesson, position.noisy), layered.layered(observed[0].inputs)
+        rows = len(observed[0].output)
         count = len(lesson.batch.inputs) // rows
         kind, kits, tasks, layers, work = self._cells.sweeps.whole(rows // chips)
         sides, spare = 1 if position.noisy else 2, 0 if observed.whole else len(observed) - 1
@@ -123,7 +120,8 @@ class Series:
     def _planned(self, lesson: Lesson, noisy: bool) -> _Plan:
         """What is common to the updates of a lesson, as it was for the lesson before if that was alike."""
         rule = lesson.estimate
-        made_for = (rule.share, *rule[3:], rule.units.tolist(), lesson.sigmas, noisy)
+        of_rule = (rule.share, rule.size, rule.samples, rule.one_by_one, rule.divisor, rule.perturbed_baseline)
+        made_for = (*of_rule, rule.units.tolist(), lesson.sigmas, noisy)
         if self._plan is None or self._observed() is not lesson.observed or self._made_for != made_for:
             self._plan, self._made_for = self._make(lesson, noisy), made_for
             self._observed = weakref.ref(lesson.observed)
@@ -143,8 +141,7 @@ class Series:
         fork = np.minimum(fork, fork[0])
         call = CALL.make(
             x_at=0, samples=rows, passes=passes, values=observed.activities.shape[1], first_sample=0, convert=True,
-            masked=False,
-            perturbations=perturbations, places=where, fork=fork,
+            masked=False, perturbations=perturbations, places=where, fork=fork,
         )  # fmt: skip
         of_layers = len(rule.units)
         factors = np.empty((rule.samples, of_layers, rows))
