@@ -15,7 +15,7 @@ from benchmarks.speed.measure import Row, at_least, interleaved, ratio, repeated
 from benchmarks.speed.work import DENSE, batch_of, stepper
 from noisysim import Batch, devices, learners, optimizers
 from noisysim.compute import execution
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 RATE = 1e-3
 DEVICE: Any = devices.get(str(Path(__file__).with_name("line_device.py")))

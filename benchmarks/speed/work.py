@@ -12,7 +12,7 @@ from noisysim.compute import backends
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.series import Lesson
 from noisysim.devices.contract import DeviceSpec
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 DENSE, CONVNET = [784, 512, 512, 512, 10], [(3, 32, 32), *layers.NAMED["dalm-convnet"], 10]
 """Dense layers, and the ConvNet of Dalm et al. (2025) on images of 3 x 32 x 32."""

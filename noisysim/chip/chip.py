@@ -41,7 +41,6 @@ from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import Architecture
 from noisysim.networks.tiling import Network, network
 
 INJECTIONS = ("line", "digital")
@@ -134,7 +133,7 @@ class Chip(Offered, Granted, Kept, Taught):
         seed = check_seeds(seed, self.chips)
         self.device: Device = devices.get(device)
         self.network: Network = network(layers, activation, bias, resolve(self.device))
-        self.architecture = Architecture(self.network.input_shape, self.network.blocks, self.network.bias)
+        self.architecture = self.network.untiled()
         self.noisy = devices.is_noisy(self.device)
         initial = given_weights.read(init, self.architecture)
         self.init: str | dict[str, Any] = initial if isinstance(initial, str) else initial.record

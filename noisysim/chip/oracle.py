@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends, periphery
+from noisysim.compute import algebra, backends, nodes, periphery
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.architecture import Architecture
@@ -74,7 +74,7 @@ class Oracle:
                 raise ValueError(f"the loss {self._batch.loss.name!r} has no derivative: there is no true gradient")
             targets = self._put(self._batch.targets)
             error = self._batch.loss.output_error(observation.output, targets)
-        return periphery.brought_back(self._net, self._maps, self._put(error), observation, self._chips)
+        return nodes.brought_back(self._net, self._maps, self._put(error), observation, self._chips)
 
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
         """The true gradient of each chip's mean loss over its batch, in the shapes of the weights."""
@@ -88,22 +88,27 @@ class Oracle:
         """
         nothing = [None] * len(self.weights)
         lines, outputs, beside = (part or nothing for part in (drive.perturbations, drive.outputs, drive.weights))
-        moved: Any = None
-        for layer in range(len(self.weights)):
+        net, between = self._net, nodes.Nodes(self._net, observation, self._chips)
+        moved, changes = dict[int, Any](), list[Any]()
+        for layer in range(net.depth):
+            for node in net.due[layer]:
+                if node > net.depth:
+                    moved[node] = between.push(node, moved)
+                    continue
+                moved[node] = periphery.push(net, node - 1, changes[node - 1], observation, chips=self._chips)
+                if (output := outputs[node - 1]) is not None:
+                    moved[node] = moved[node] + self._put(output).reshape(moved[node].shape)
             change = self._xp.zeros_like(observation.activities[layer])
-            if moved is not None:
-                seen = periphery.unfold(self._net, layer, moved)
+            if net.learned[net.source(layer)]:
+                seen = periphery.unfold(net, layer, moved[net.source(layer)])
                 change += algebra.product(seen, self._maps(layer)[::-1], chips=self._chips, transposed=True)
             if (extra := beside[layer]) is not None:
                 beside_it = [self._put(extra)]
                 change += algebra.product(observation.inputs[layer], beside_it, chips=self._chips, transposed=True)
             if (line := lines[layer]) is not None:
                 change += self._put(line)
-            if layer < len(self.weights) - 1:
-                moved = periphery.push(self._net, layer, change, observation, chips=self._chips)
-                if (output := outputs[layer]) is not None:
-                    moved = moved + self._put(output).reshape(moved.shape)
-        return change
+            changes.append(change)
+        return changes[-1]
 
     def _maps(self, layer: int) -> list[Any]:
         """The matrices between what a layer sees and its lines, from the lines down: W, then R; or A = W R."""

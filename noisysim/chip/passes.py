@@ -79,6 +79,9 @@ def run_passes(
         layers = normalisation.parts(norms)
         for observation in observed:
             observation.norms, observation.norms_of_batch = layers, training
+    if state.net.operates_on_input:
+        for observation in observed:
+            observation.given = x
     state.next_pass += passes
     state.aged_at = course[-1][2]
     state.meter.cost.count_passes(state.net, len(x) * passes, 0 if first_sample else passes, convert)

@@ -5,26 +5,31 @@
 N_IN, N_OUT, FIRST_TILE, TILES, INPUTS_AT, ACTIVITIES_AT, CELLS_AT, ROTATION_AT, ROWS_AT = range(9)
 TABLE = 9
 # Columns of `geometry`, one row per layer. What its arrays see of the image below (kernel 0: all of it, no image); the
-# positions of its own lines; what the periphery makes of them: pooling (window 0: none), and what it gives on.
-KERNEL, STRIDE, MARGIN, HEIGHT, WIDTH, CHANNELS = range(6)
-POSITIONS, GRID_HEIGHT, GRID_WIDTH, POOL, POOL_STRIDE, POOLED_HEIGHT, POOLED_WIDTH = range(6, 13)
-LINES, OUTPUTS, ACTIVATION, NORM_AT, MASK_AT = range(13, 18)
-GEOMETRY = 18
+# positions of its own lines; what the periphery makes of them: pooling (window 0: none), and what it gives on. Of two
+# columns for one thing the second, with an X, is along a row.
+KERNEL, KERNEL_X, STRIDE, STRIDE_X, DILATION, DILATION_X, MARGIN, MARGIN_X = range(8)
+HEIGHT, WIDTH, CHANNELS, POSITIONS, GRID_HEIGHT, GRID_WIDTH = range(8, 14)
+POOL, POOL_X, POOL_STRIDE, POOL_STRIDE_X, POOLED_HEIGHT, POOLED_WIDTH = range(14, 20)
+LINES, OUTPUTS, ACTIVATION, NORM_AT, MASK_AT = range(20, 25)
+GEOMETRY = 25
 # Columns of `tiles`, one row per tile: the array columns it holds, where its weights and its converters start.
 TILE_FROM, TILE_TO, TILE_AT, TILE_COLUMNS = range(4)
 TILE = 4
-# Columns of `steps`, one row per periphery step of a plan, in order: which function, of whose layer its numbers are,
-# which value it reads, which it writes, and what it takes besides.
-STEP_FUNCTION, STEP_LAYER, STEP_FROM, STEP_TO, STEP_WITH = range(5)
-STEP = 5
-WITH_NOTHING, WITH_NORM, WITH_MASK, WITH_DRIVE = range(4)
+# Columns of `steps`, one row per periphery step of a plan, in order: which function, of whose layer it is, which value
+# it reads, which it writes, what it takes besides, and where that is: a second value, or constants, with their rows and
+# columns; where in `numbers` its own are, and how many: those of a layer are its row of `geometry`.
+STEP_FUNCTION, STEP_LAYER, STEP_FROM, STEP_TO, STEP_WITH, STEP_MORE, STEP_ROWS, STEP_COLUMNS = range(8)
+STEP_NUMBERS, STEP_COUNT = range(8, 10)
+STEP = 10
+WITH_NOTHING, WITH_NORM, WITH_MASK, WITH_DRIVE, WITH_VALUE, WITH_CONSTANTS = range(6)
 # Columns of `groups`, one row per layer: its steps, the first and behind the last, and the value that its arrays take.
 FIRST_STEP, LAST_STEP, SOURCE = range(3)
 GROUP = 3
 # Columns of `values`, one row per value of a plan. The first is the network's input, then come the lines of each layer,
-# then what steps write: values a sample, and where these are in the work array.
-VALUE_SIZE, VALUE_AT = range(2)
-VALUE = 2
+# then what steps write: values a sample, and where these are in the work array; or among those that are kept for later
+# layers, and before which layer they are written.
+VALUE_SIZE, VALUE_AT, VALUE_KEPT = range(3)
+VALUE = 3
 # What a drive adds, where: last axis of the table of places.
 ON_LINE, ON_OUTPUT, ON_WEIGHTS = range(3)
 ADDED = 3

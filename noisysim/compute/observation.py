@@ -157,6 +157,9 @@ class Observation:
         the weights through them as well.
     masks : sequence of (numpy.ndarray or None)
         What dropout multiplied each layer's hidden outputs by, float32, in their shape. Empty where none was applied.
+    given : numpy.ndarray or None
+        What the network was given, float32, (batch, values), where its periphery computes more of that than what drives
+        layers; else ``None``.
     """
 
     inputs: list[np.ndarray] = field(repr=False)
@@ -167,3 +170,4 @@ class Observation:
     norms: Sequence[np.ndarray | None] = field(default=(), repr=False)
     norms_of_batch: bool = False
     masks: Sequence[np.ndarray | None] = field(default=(), repr=False)
+    given: np.ndarray | None = field(default=None, repr=False)

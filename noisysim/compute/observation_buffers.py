@@ -19,7 +19,8 @@ NOTHING = np.zeros(0, np.float32)
 class Observed(list[Observation]):
     """The observations of one call, in buffers of their own.
 
-    They share what the first layer was driven with, and what dropout multiplied by.
+    They share what the first layer was driven with, and what dropout multiplied by. What the periphery keeps for later
+    layers is beside them, and goes nowhere else.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ class Observed(list[Observation]):
         first, later = sizes[0], sum(sizes[1:])
         self.inputs = xp.empty(first + (count if whole else 1) * later, np.float32)
         self.activities = xp.empty((count, rows * sum(net.lines)), np.float32)
+        self.kept = xp.empty(count * rows * net.plan.keeps, np.float32)
         self.masks: Floats = NOTHING
         self.layer_masks: list[Floats | None] = []
         if drops:

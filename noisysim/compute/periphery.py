@@ -1,8 +1,9 @@
-"""What is between two layers of weights, as observations let it be computed: outputs, and derivatives through it.
+"""What a layer's own block makes of its lines, as observations let it be computed: outputs, and derivatives.
 
 A block's digital part is y = mask pool(f((a - shift) scale)). Its lines a, the mask and the two vectors of the
 normalisation are observed, so learners may use all of it. Where f never falls it is computed as mask f((pool(a) -
-shift) scale), which is the same: scales are positive. Between blocks an image is unfolded into patches.
+shift) scale), which is the same: scales are positive. What a convolution sees is unfolded into patches. Operations
+between blocks are in `noisysim.compute.nodes`.
 
 Arrays may be on a GPU, and hold the samples of several `chips`, chip after chip, of which each has a normalisation of
 its own: vectors (2, chips x units).
@@ -10,16 +11,15 @@ its own: vectors (2, chips x units).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends, layered
-from noisysim.compute.layered import Layered
+from noisysim.compute import algebra, backends
 from noisysim.compute.observation import Observation
-from noisysim.networks.architecture import Architecture
+from noisysim.networks.architecture import INPUT, Architecture
 
 
 def outputs(net: Architecture, layer: int, observation: Observation, chips: int = 1) -> Floats:
@@ -55,22 +55,6 @@ def pull_back(
     if block.pools_outputs:
         room *= slopes
     return out
-
-
-def brought_back(
-    net: Architecture, maps: Callable[[int], Sequence[Floats]], error: Floats, observation: Observation, chips: int = 1
-) -> Layered:
-    """dL/da of each layer and sample, in the shapes of an observation's activities, from dL/dy of the output.
-
-    ``maps(layer)`` gives the matrices between a layer's lines and what it sees, from the lines down.
-    """
-    signals = layered.empty([a.shape for a in observation.activities], backends.backend_of(error).xp)
-    signals[-1][...] = error
-    for layer in range(len(signals) - 1, 0, -1):
-        below = fold(net, layer, algebra.product(signals[layer], maps(layer), chips=chips))
-        pull_back(net, layer - 1, below, observation, signals[layer - 1], chips=chips)
-        project(layer - 1, signals[layer - 1], observation, chips=chips)
-    return signals
 
 
 def project(layer: int, signal: Floats, observation: Observation, chips: int = 1) -> Floats:
@@ -112,12 +96,21 @@ def unfold(net: Architecture, layer: int, images: Floats) -> Floats:
     flat: Floats = place.xp.ascontiguousarray(images, np.float32).reshape(batch, -1)
     if not net.blocks[layer].is_conv:
         return flat
-    if layer == 0:
-        by_channel, flat = flat, place.xp.empty_like(flat)
-        place.images.channels_last(by_channel, net.input_shape[0], flat)
+    if net.source(layer) == INPUT:
+        flat = by_pixel(net, flat)
     patches: Floats = place.xp.empty((batch * net.positions[layer], net.fan_in[layer]), np.float32)
     place.images.unfold(flat, net.geometry()[layer], patches)
     return patches.reshape(batch, net.positions[layer], net.fan_in[layer])
+
+
+def by_pixel(net: Architecture, x: Floats) -> Floats:
+    """The network's input, (batch, values), as operations and convolutions take it: an image pixel by pixel."""
+    place = backends.backend_of(x)
+    if len(net.input_shape) < 3:
+        return x
+    turned: Floats = place.xp.empty_like(x)
+    place.images.channels_last(x, net.input_shape[0], turned)
+    return turned
 
 
 def fold(net: Architecture, layer: int, patches: Floats) -> Floats:
@@ -125,7 +118,7 @@ def fold(net: Architecture, layer: int, patches: Floats) -> Floats:
     batch, place = len(patches), backends.backend_of(patches)
     if not net.blocks[layer].is_conv:
         return patches.reshape(batch, -1)
-    images: Floats = place.xp.empty((batch, net.sizes[layer]), np.float32)
+    images: Floats = place.xp.empty((batch, net.node_size(net.source(layer))), np.float32)
     flat = place.xp.ascontiguousarray(patches, np.float32).reshape(-1, net.fan_in[layer])
     place.images.fold(flat, net.geometry()[layer], images)
     return images

@@ -19,6 +19,7 @@ from noisysim.compute.layered import Layered
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.series import Lesson, Made, Position
 from noisysim.networks.activations import Activation
+from noisysim.networks.operations import Operation
 from noisysim.networks.tiling import Network
 
 Addition: TypeAlias = tuple[int, int, int, Floats]
@@ -298,6 +299,19 @@ class Images(Protocol):
         """The transpose of `pool` at these values: (rows, P' units) to (rows, P units)."""
 
 
+class Operations(Protocol):
+    """Operations of the periphery over some samples; values are (rows, values of a sample)."""
+
+    def forward(self, operation: Operation, a: Floats, b: Floats, out: Floats, /) -> None:
+        """The values of an operation, of those of its sources."""
+
+    def push(self, operation: Operation, a: Floats, b: Floats, da: Floats, db: Floats, out: Floats, /) -> None:
+        """Changes of an operation's values along changes of its sources."""
+
+    def pull(self, operation: Operation, source: int, a: Floats, b: Floats, signal: Floats, out: Floats, /) -> None:
+        """The signal at a source, the first (0) or the second (1), of that at an operation's values."""
+
+
 PassesOfChips: TypeAlias = Passes
 CellsOfChips: TypeAlias = Cells
 
@@ -314,7 +328,7 @@ class Backend(Protocol):
         Whether the products of chips side by side are one call, which costs little more than that of one chip.
     xp : module
         The array namespace: NumPy, CuPy.
-    ops, images : module
+    ops, images, operations : module
     """
 
     @property
@@ -329,6 +343,8 @@ class Backend(Protocol):
     def ops(self) -> Ops: ...
     @property
     def images(self) -> Images: ...
+    @property
+    def operations(self) -> Operations: ...
 
     def put(self, array: Array, /) -> Any:
         """An array of NumPy's, where this backend computes."""

@@ -21,7 +21,8 @@ from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Drive, LossFunction, Observation
 from noisysim.learners.memory import copied
 from noisysim.learners.oracle import Oracle
-from noisysim.networks.architecture import Architecture, architecture
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.building import architecture
 
 _HIGH = 1e9  # a floor at which every rule that chooses its perturbation by it chooses another
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from noisysim.common.fields import Field
 from noisysim.common.types import Array, Doubles
-from noisysim.compute import algebra, periphery
+from noisysim.compute import algebra, nodes, periphery
 from noisysim.compute.algebra import Term
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
@@ -70,10 +70,10 @@ class Feedback(Supervised):
         learned(state, "feedback", shapes, bounds, getattr(self, "feedback_optimizer", ""))
 
     def feedback_shapes(self, state: State) -> list[tuple[int, int]]:
-        """Shapes of all chips' feedback matrices, one a hidden layer."""
+        """Shapes of all chips' feedback matrices: one a hidden layer, or a layer that sees others."""
         if self.direct:
             return state.stack([(state.net.units[-1], n) for n in state.hidden])
-        return state.stack(list(zip(state.net.units[1:], state.net.fan_in[1:], strict=True)))
+        return state.stack([(state.net.units[layer], state.net.fan_in[layer]) for layer in _fed(state.net)])
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
         perturbs = self.learns or self.error == "scalar" or self.baseline == "noisy"
@@ -112,6 +112,12 @@ class Feedback(Supervised):
     def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         """Fill in the hidden layers' signals, from the top."""
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
+        if not self.direct:
+            maps = dict(zip(_fed(state.net), feedback, strict=True))
+            nodes.bring_back(
+                state.net, lambda layer: [maps[layer]], signals, observations[0], state.chips, project=False
+            )
+            return
         for layer in reversed(range(len(feedback))):
             brought = self.fed_back(state, signals, layer, feedback[layer])
             periphery.pull_back(state.net, layer, brought, observations[0], signals[layer], chips=state.chips)
@@ -257,6 +263,11 @@ class LearnedFA(Feedback):
     warmup: Annotated[int, Field("updates", 0, 10**9, "before the weights begin to move", whole=True)] = 0
 
     def remember(self, state: State) -> None:
+        if not (self.direct or state.net.is_chain):
+            raise ValueError(
+                f"learner {self.name!r} fits what a layer sends back to the outputs of the one below, which is defined "
+                "for chains of layers only; with branches use 'learned-dfa' or 'fa'"
+            )
         super().remember(state)
         if self.fit == "least_squares":
             if not self.direct and any(block.is_conv for block in state.net.blocks[1:]):
@@ -329,3 +340,8 @@ def _cut(flat: Doubles, chips: int, shapes: Sequence[tuple[int, int]]) -> list[D
     """Consecutive views of a float64 buffer that holds arrays of these shapes: of each all chips', (chips, ...)."""
     ends = accumulate(a * b for a, b in shapes)
     return [flat[end - a * b : end].reshape(chips, -1, b) for end, (a, b) in zip(ends, shapes, strict=True)]
+
+
+def _fed(net: Architecture) -> list[int]:
+    """The layers that see what depends on others, through which errors come back layer by layer."""
+    return [layer for layer in range(net.depth) if net.learned[net.source(layer)]]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from noisysim.common.fields import Field
-from noisysim.compute import algebra, layered, periphery
+from noisysim.compute import algebra, layered, nodes
 from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
@@ -96,5 +96,5 @@ class Shadow(Learner):
             return [weights[layer][:, : fan_in[layer]]]
 
         error: Any = observation.output_error
-        signals = periphery.brought_back(state.net, maps, error, observation, state.chips)
+        signals = nodes.brought_back(state.net, maps, error, observation, state.chips)
         return algebra.outer([Term(state.ones(len(error)), signals)], observation.inputs, out, chips=state.chips)

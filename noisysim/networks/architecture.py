@@ -1,24 +1,22 @@
-"""What follows from a list of layers: how many positions, units and inputs each layer of weights has."""
+"""A network: its layers of weights, what the periphery does between them, and the shapes that follow."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from noisysim.common.fields import as_list, shown
 from noisysim.common.types import Ints
 from noisysim.networks import activations
-from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
-from noisysim.networks.layers import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, Pool
+from noisysim.networks.layer_kinds import BatchNorm, Conv, Dense, Pool
+from noisysim.networks.operations import Image, Operation
 
-Image = tuple[int, int, int]
-"""Height, width, channels."""
+INPUT = 0
+"""The node of the network's input."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Block:
     def fan_in(self) -> int:
         """Inputs of one product, without a bias."""
         if isinstance(self.product, Conv):
-            return self.product.kernel**2 * self.source[2]
+            return math.prod(self.product.kernels) * self.source[2]
         return math.prod(self.source)
 
     @property
@@ -89,7 +87,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network's layers of weights in their order; lists have one entry each.
+    """A network's layers of weights, in an order in which each sees what is before it; lists have one entry each.
+
+    What a layer sees is a node: the network's input, 0; the hidden outputs of layer l, 1 + l; or what an operation of
+    the periphery gives, numbered on from there.
 
     Attributes
     ----------
@@ -98,16 +99,102 @@ class Architecture:
     blocks : tuple of Block
     bias : bool
         Whether each array has one more row, driven with the constant 1.
+    operations : tuple of Operation
+        What the periphery computes between layers, each after its sources.
+    seen : tuple of int
+        The node that each layer sees; without any, the layers are a chain, and each sees the one before it.
     """
 
     input_shape: tuple[int, ...]
     blocks: tuple[Block, ...]
     bias: bool = False
+    operations: tuple[Operation, ...] = ()
+    seen: tuple[int, ...] = ()
 
     @property
     def depth(self) -> int:
         """Number of layers of weights."""
         return len(self.blocks)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each layer sees the one before it, and nothing else."""
+        return not self.operations and all(self.source(layer) == layer for layer in range(self.depth))
+
+    def source(self, layer: int) -> int:
+        """The node that a layer sees."""
+        return self.seen[layer] if self.seen else layer
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are."""
+        return 1 + self.depth + len(self.operations)
+
+    def node_size(self, node: int) -> int:
+        """Values a sample of a node."""
+        return self.sizes[node] if node <= self.depth else self.operation(node).size
+
+    def operation(self, node: int) -> Operation:
+        """The operation that gives a node."""
+        return self.operations[node - 1 - self.depth]
+
+    @cached_property
+    def readers(self) -> tuple[int, ...]:
+        """How many layers and operations read each node."""
+        counts = [0] * self.nodes
+        for node in (*map(self.source, range(self.depth)), *(n for one in self.operations for n in one.sources)):
+            counts[node] += 1
+        return tuple(counts)
+
+    @cached_property
+    def due(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that are first needed for each layer, each behind those that it is made of."""
+        there, due = {INPUT}, list[tuple[int, ...]]()
+        for layer in range(self.depth):
+            due.append(tuple(self._missing(self.source(layer), there)))
+        return tuple(due)
+
+    def _missing(self, node: int, there: set[int]) -> Iterator[int]:
+        """The nodes that are to be computed to have this one, which then are there."""
+        if node in there:
+            return
+        if node > self.depth:
+            for source in self.operation(node).sources:
+                yield from self._missing(source, there)
+        there.add(node)
+        yield node
+
+    @cached_property
+    def operates_on_input(self) -> bool:
+        """Whether an operation reads the network's input."""
+        return any(INPUT in operation.sources for operation in self.operations)
+
+    @cached_property
+    def learned(self) -> tuple[bool, ...]:
+        """Whether each node depends on any layer."""
+        found = [node > INPUT for node in range(1 + self.depth)]
+        for operation in self.operations:
+            found.append(any(found[source] for source in operation.sources))
+        return tuple(found)
+
+    @cached_property
+    def first_needed(self) -> dict[int, int]:
+        """The layer that each node is first needed for."""
+        return {node: layer for layer, nodes in enumerate(self.due) for node in nodes}
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """The nodes that are read again for a later layer than the one that they are first needed for."""
+        first = self.first_needed
+        last = dict(first)
+        for layer, nodes in enumerate(self.due):
+            read = [
+                self.source(layer),
+                *(n for node in nodes if node > self.depth for n in self.operation(node).sources),
+            ]
+            for node in read:
+                last[node] = layer
+        return tuple(node for node in sorted(first) if last[node] > first[node])
 
     @cached_property
     def positions(self) -> list[int]:
@@ -149,6 +236,11 @@ class Architecture:
         """Values a sample between layers: the inputs, hidden outputs, and the network's output."""
         return (math.prod(self.input_shape), *self.outputs)
 
+    @property
+    def n_out(self) -> int:
+        """Values a sample of the network's output."""
+        return self.outputs[-1]
+
     @cached_property
     def activations(self) -> list[str]:
         """Activation function of each layer; the last is linear."""
@@ -173,12 +265,13 @@ class Architecture:
     def extents(self) -> tuple[tuple[int, ...], ...]:
         """The numbers on which the shapes of an observation depend."""
         drops = [int(drop > 0) for drop in self.drops]
-        return tuple(map(tuple, (self.positions, self.units, self.columns, self.outputs, drops)))
+        kept = [self.node_size(node) for node in self.kept]
+        return tuple(map(tuple, (self.positions, self.units, self.columns, self.outputs, drops, kept)))
 
     @cached_property
     def is_plain(self) -> bool:
         """Whether it is fully connected, with nothing but an activation function after each layer."""
-        return all(block.plain and not block.is_conv for block in self.blocks)
+        return self.is_chain and all(block.plain and not block.is_conv for block in self.blocks)
 
     @cached_property
     def norms(self) -> list[BatchNorm | None]:
@@ -222,129 +315,17 @@ class Architecture:
     def _geometry(self) -> Ints:
         rows, norm_at, mask_at = [], 0, 0
         for layer, block in enumerate(self.blocks):
-            kernel, stride, margin = 0, 1, 0
-            if isinstance(block.product, Conv):
-                kernel, stride, margin = block.product.kernel, block.product.stride, block.product.margin
-            pool, pool_stride = (block.pool.size, block.pool.stride or block.pool.size) if block.pool else (0, 1)
+            patch, window = (0, 0, 1, 1, 1, 1, 0, 0), (0, 0, 1, 1)
+            if isinstance(product := block.product, Conv):
+                patch = (*product.kernels, *product.strides, *product.dilations, *product.margins[:2])
+            if block.pool:
+                window = (*block.pool.sizes, *block.pool.strides)
             kind = self.kinds.index(block.activation) if layer < self.depth - 1 else 0
             outputs = self.outputs[layer]
             rows.append(
-                (kernel, stride, margin, *block.source,
-                 self.positions[layer], *block.grid, pool, pool_stride, *block.pooled,
+                (*patch, *block.source, self.positions[layer], *block.grid, *window, *block.pooled,
                  self.lines[layer], outputs, kind, norm_at if block.norm else -1, mask_at if block.drop else -1)
             )  # fmt: skip
             norm_at += block.units if block.norm else 0
             mask_at += outputs if block.drop else 0
         return np.array(rows, np.int64)
-
-
-def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
-    """Input, hidden layers and outputs in one list; the input's shape matters to convolutions alone."""
-    image = any(isinstance(layer, Conv) for layer in hidden)
-    return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
-
-
-def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bool = False) -> Architecture:
-    """The checked architecture of a list: input, hidden layers, number of outputs.
-
-    Parameters
-    ----------
-    layers : sequence
-        First a number of inputs or the shape of an image, (height, width) or (channels, height, width); then layers in
-        any form that `noisysim.layers.layer` reads; last the number of outputs.
-    activation : str or Activation
-        Of layers that have none of their own; a name, or the path of a file.
-    bias : bool
-
-    Raises
-    ------
-    ValueError, TypeError
-        Naming what does not fit: a kernel larger than its image, pooling without one, a layer out of its order.
-    """
-    layers = as_list(layers)
-    if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
-        raise TypeError(f"layers must be a list such as [784, 256, 10], not {shown(layers)}")
-    layers = list(layers)
-    chosen = activations.get(activation)
-    if len(layers) < 2:
-        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
-    shape = _input_shape(layers[0])
-    listed = [kinds.layer(layer) for layer in layers[1:]]
-    if not isinstance(listed[-1], Dense):
-        raise ValueError(f"the last layer must be a number of outputs, not {listed[-1]!r}")
-    return Architecture(shape, tuple(_blocks(shape, listed, chosen)), bool(bias))
-
-
-def _input_shape(spec: Any) -> tuple[int, ...]:
-    """The shape of the input: (n_in,), or (channels, height, width)."""
-    spec = as_list(spec)
-    sizes = tuple(spec) if isinstance(spec, (tuple, list)) else (spec,)
-    counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
-    if not counts or not 1 <= len(sizes) <= 3:
-        raise ValueError(
-            f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
-            f"as 784 or (3, 32, 32), not {shown(spec)}"
-        )
-    shape = tuple(int(n) for n in sizes)
-    return (1, *shape) if len(shape) == 2 else shape
-
-
-def _blocks(shape: tuple[int, ...], listed: Sequence[Layer], activation: Activation) -> list[Block]:
-    """The blocks that layers make, each fitted to what lies below it."""
-    # the image of a flat input is unknown: no convolution can begin there
-    below: Image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
-    image = len(shape) == 3
-    blocks: list[Block] = []
-    for k, layer in enumerate(listed):
-        if isinstance(layer, (Dense, Conv)):
-            if isinstance(layer, Conv) and not image:
-                raise ValueError(
-                    f"{layer!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense "
-                    "layer or flatten before it"
-                )
-            grid = _grid(layer, below) if isinstance(layer, Conv) else (1, 1)
-            last = k == len(listed) - 1
-            kind = activations.get("linear" if last else layer.activation or activation)
-            if last and layer.activation not in (None, "linear"):
-                raise ValueError(f"the last layer is linear: {layer!r} cannot have an activation")
-            blocks.append(Block(layer, below, grid, grid, kind))
-            image = isinstance(layer, Conv)
-        else:
-            blocks, image = _followed(blocks, layer, image), image and not isinstance(layer, Flatten)
-        if blocks:
-            below = (*blocks[-1].pooled, blocks[-1].units)
-    return blocks
-
-
-def _grid(conv: Conv, source: Image) -> tuple[int, int]:
-    """Rows and columns of positions of a convolution over an image."""
-    padded = [n + 2 * conv.margin for n in source[:2]]
-    if min(padded) < conv.kernel:
-        raise ValueError(f"{conv!r} does not fit an image of {source[0]} x {source[1]} pixels below it")
-    rows, columns = ((n - conv.kernel) // conv.stride + 1 for n in padded)
-    return rows, columns
-
-
-def _followed(blocks: list[Block], layer: Layer, image: bool) -> list[Block]:
-    """The blocks with what the periphery does after the last one's product."""
-    if isinstance(layer, Flatten):
-        return blocks
-    if not blocks:
-        raise ValueError(f"{layer!r} must follow a conv or dense layer: the input is used as it is")
-    last = blocks[-1]
-    if isinstance(layer, BatchNorm):
-        if not last.plain:
-            raise ValueError(f"{layer!r} must stand directly behind its conv or dense layer")
-        return [*blocks[:-1], replace(last, norm=layer)]
-    if isinstance(layer, Pool):
-        if not image or last.pool or last.drop:
-            raise ValueError(f"{layer!r} must follow a conv layer, once, and before its dropout")
-        stride = layer.stride or layer.size
-        if min(last.grid) < layer.size:
-            raise ValueError(f"{layer!r} does not fit the {last.grid[0]} x {last.grid[1]} positions below it")
-        rows, columns = ((n - layer.size) // stride + 1 for n in last.grid)
-        return [*blocks[:-1], replace(last, pool=layer, pooled=(rows, columns))]
-    assert isinstance(layer, Dropout)
-    if last.drop:
-        raise ValueError(f"{layer!r} follows another dropout")
-    return [*blocks[:-1], replace(last, drop=layer.rate)]

@@ -14,7 +14,8 @@ import numpy as np
 from noisysim.common.types import Ints
 from noisysim.networks import plan
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import Architecture, architecture
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.building import architecture
 
 BLOCK_ROWS = 512
 """Samples of a batch after which the way it is cut begins anew: at multiples of it a batch may be taken in chunks."""
@@ -108,6 +109,10 @@ class Network(Architecture):
     tile_columns: int = 0
     slices: int = 1
     slice_bits: int = 4
+
+    def untiled(self) -> Architecture:
+        """The architecture alone."""
+        return Architecture(self.input_shape, self.blocks, self.bias, self.operations, self.seen)
 
     def row_tiles(self, layer: int) -> list[tuple[int, int]]:
         """The ranges of inputs that layer's arrays hold."""
@@ -224,6 +229,6 @@ def network(layers: Sequence[Any], activation: str | Activation, bias: bool, num
     """A checked `Network` for arrays of this tiling; `layers` as in `noisysim.networks.architecture.architecture`."""
     built = architecture(layers, activation, bias)
     return Network(
-        built.input_shape, built.blocks, built.bias, numbers.tile_rows, numbers.tile_columns, numbers.slices,
-        numbers.slice_bits,
+        built.input_shape, built.blocks, built.bias, built.operations, built.seen, numbers.tile_rows,
+        numbers.tile_columns, numbers.slices, numbers.slice_bits,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from noisysim.compute.losses import LossSpec
 from noisysim.compute.observation import Batch
 from noisysim.devices.contract import DeviceSpec
 from noisysim.networks import layers as kinds
-from noisysim.networks.architecture import with_ends
+from noisysim.networks.building import with_ends
 from noisysim.runs import resuming
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES
 from noisysim.runs.scores import Scores, scores

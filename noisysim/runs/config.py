@@ -28,7 +28,7 @@ from noisysim.learners.optimizers import Optimizer
 from noisysim.networks import activations
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import architecture, with_ends
+from noisysim.networks.building import architecture, with_ends
 from noisysim.runs import callbacks, in_array, schedules, storage
 from noisysim.runs import validation as validating
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from noisysim.common.types import Bools, Doubles, Ints
-from noisysim.compute import backends, periphery
+from noisysim.compute import backends, nodes, periphery
 from noisysim.compute.observation import Batch, Observation
 from noisysim.learners import Learner
-from noisysim.networks.architecture import Architecture
+from noisysim.networks.architecture import INPUT, Architecture
 from noisysim.runs.history import History
 from noisysim.tasks import Task
 
@@ -122,8 +122,10 @@ def culprit(
     """
     layers = np.zeros(chips, np.int64)
     with np.errstate(over="ignore", invalid="ignore"):
+        between = nodes.Nodes(net, observation, chips)
         for layer, driven in enumerate(observation.inputs):
-            below = batch.inputs if layer == 0 else periphery.outputs(net, layer - 1, observation, chips)
+            source = net.source(layer)
+            below = batch.inputs if source == INPUT else between.value(source)
             (plain,), (turned,) = powers([periphery.unfold(net, layer, below)], chips), powers([driven], chips)
             grown = np.isfinite(plain) & ~(turned <= AMPLIFIED * plain)
             scale = np.maximum(before[layer], plain) if layer == 0 else before[layer]

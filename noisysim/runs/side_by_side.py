@@ -13,7 +13,8 @@ import noisysim.devices as devices
 from noisysim.common.fields import as_list, check, check_names, check_switch, shown
 from noisysim.common.limits import SEED
 from noisysim.compute import backends, execution
-from noisysim.networks.architecture import Architecture, architecture, with_ends
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.building import architecture, with_ends
 from noisysim.runs import chunks, environment, execute, findings, schedules, signals
 from noisysim.runs import config as configuration
 from noisysim.runs.api import run

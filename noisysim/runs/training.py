@@ -23,7 +23,7 @@ from noisysim.learners import LEARNERS, Learner, State
 from noisysim.learners.apart import Apart
 from noisysim.learners.backprop import BP
 from noisysim.learners.optimizers import OPTIMIZERS, Optimizer
-from noisysim.networks.architecture import with_ends
+from noisysim.networks.building import with_ends
 from noisysim.runs import chunks, health, loop, memory_errors, noise_check
 from noisysim.runs.clipping import clipped
 from noisysim.runs.config import Config

@@ -7,7 +7,7 @@ import noisysim
 from noisysim import Chip, Drive, batch_norm, conv
 from noisysim.chip.normalisation import BATCH, Normalisation
 from noisysim.compute import backends
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 import naive
 

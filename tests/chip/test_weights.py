@@ -6,7 +6,7 @@ import pytest
 from noisysim import Chip, batch_norm, conv, pool
 from noisysim.compute.layered import layered
 from noisysim.networks import named_weights
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 IMAGES = [(2, 6, 7), conv(3, 3, padding=1), batch_norm(), pool(2), 5, 4]
 RNG = np.random.default_rng(5)

@@ -9,7 +9,7 @@ import pytest
 from noisysim import conv, pool
 from noisysim.compute import backends, periphery
 from noisysim.compute.observation import Observation
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 import networks
 

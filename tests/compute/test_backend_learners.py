@@ -13,7 +13,7 @@ from noisysim.chip.oracle import Oracle
 from noisysim.compute import backends, losses
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Observation
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 import bell
 

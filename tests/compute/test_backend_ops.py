@@ -15,7 +15,7 @@ from noisysim.compute.algebra import Term
 from noisysim.learners import optimizers
 from noisysim.learners.node import by_distance, by_length
 from noisysim.networks.activations import ACTIVATIONS
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 # --- what is given: lists of arrays, all of which chips share by their first axis ------------------------------------
 

@@ -15,7 +15,7 @@ from noisysim.compute import losses, periphery, seeding
 from noisysim.compute.execution import BLOCK_ROWS
 from noisysim.compute.layered import layered
 from noisysim.compute.observation import Batch, Drive, Observation
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 
 import naive
 import networks

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from noisysim.networks.architecture import architecture
+from noisysim.networks.building import architecture
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, pool
 from noisysim.networks.plan import INPUT, plan
 
@@ -58,8 +58,8 @@ def test_values_are_the_input_the_lines_and_what_steps_write(name):
     written = {step.target for group in found.groups for step in group.steps}
     assert written == set(range(1 + net.depth, len(found.sizes)))
     values = found.values()
-    assert (values.dtype, values.shape) == (np.int64, (len(found.sizes), 2))
-    assert values.tolist() == [list(pair) for pair in zip(found.sizes, found.places, strict=True)]
+    assert (values.dtype, values.shape) == (np.int64, (len(found.sizes), 3))
+    assert values.tolist() == [list(pair) for pair in zip(found.sizes, found.places, found.kept, strict=True)]
 
 
 @NAMES

@@ -12,9 +12,9 @@ import numpy as np
 from noisysim.chip.diagnostics.arithmetic import host, square
 from noisysim.chip.oracle import Oracle
 from noisysim.common.types import Array, Doubles
-from noisysim.compute import periphery
+from noisysim.compute import nodes
 from noisysim.compute.observation import Batch, Observation
-from noisysim.networks.architecture import Architecture
+from noisysim.networks.architecture import INPUT, Architecture
 
 
 class Moments:
@@ -132,8 +132,9 @@ class Probe:
     @cached_property
     def outputs(self) -> list[Array]:
         """The inputs of each layer, (batch, values): the batch's inputs, then hidden outputs."""
-        hidden = [periphery.outputs(self.net, layer, self.baseline) for layer in range(self.net.depth - 1)]
-        return host([self.batch.inputs, *hidden])
+        between, net = nodes.Nodes(self.net, self.baseline), self.net
+        sources = [net.source(layer) for layer in range(net.depth)]
+        return host([self.batch.inputs if node == INPUT else between.value(node) for node in sources])
 
     def sampled(self, samples: int) -> Sampled:
         """`samples` more estimates and the truth beside each, drawn once for all diagnostics that ask for as many."""

@@ -10,6 +10,7 @@ import numpy as np
 from noisysim.common.types import Array
 from noisysim.compute import blas, protocols
 from noisysim.compute.cpu import images as images
+from noisysim.compute.cpu import operations as operations
 from noisysim.compute.cpu import ops as ops
 from noisysim.compute.cpu.cells import Cells as Cells
 from noisysim.compute.cpu.passes import Passes as Passes

@@ -39,6 +39,7 @@ from noisysim.compute.cpu.row_types import (
 from noisysim.compute.jit import ahead, cache, scalars, sources
 from noisysim.compute.jit.compiling import COMMON, scalar
 from noisysim.compute.jit.numbers import access
+from noisysim.compute.rules.operations import RULES
 
 if TYPE_CHECKING:
     from noisysim.networks.activations import Activation
@@ -173,6 +174,21 @@ def row_of(
 def activation(chosen: Activation) -> Any:
     """The compiled step that applies an activation function."""
     return _of_function(device_rows.activated, chosen.value)
+
+
+def operation(name: str) -> Any:
+    """The compiled step of an operation."""
+    return _of_function(device_rows.operated, RULES[name].forward)
+
+
+def pushing(name: str) -> Any:
+    """The compiled loop that pushes changes through an operation."""
+    return _of_function(device_rows.pushed, RULES[name].push)
+
+
+def pulling(name: str, source: int) -> Any:
+    """The compiled loop that pulls a signal back through an operation, to its first source (0) or its second (1)."""
+    return _of_function(device_rows.pulled, (RULES[name].pull_first, RULES[name].pull_second)[source])
 
 
 def slope(chosen: Activation) -> Any:

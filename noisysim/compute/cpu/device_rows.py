@@ -188,6 +188,39 @@ def activated(activation: Function) -> Function:
     return activation_step
 
 
+def operated(forward: Function) -> Function:
+    """An operation of the periphery: a step of a plan, whose numbers are `g`."""
+
+    def operation_step(g, units, values, out, more):
+        for r in range(values.shape[0]):
+            for k in range(g[0]):
+                forward(r, k, values, more, out, g)
+
+    return operation_step
+
+
+def pushed(push: Function) -> Function:
+    """Changes of an operation's values along changes of its sources."""
+
+    def push_rows(g, a, b, da, db, out):
+        for r in range(out.shape[0]):
+            for k in range(g[0]):
+                push(r, k, a, b, da, db, out, g)
+
+    return push_rows
+
+
+def pulled(pull: Function) -> Function:
+    """Signals at an operation's values, brought back to a source of so many parts."""
+
+    def pull_rows(g, parts, a, b, signal, out):
+        for r in range(out.shape[0]):
+            for k in range(parts):
+                pull(r, k, a, b, signal, out, g)
+
+    return pull_rows
+
+
 def sloped(slope: Function) -> Function:
     """A signal times the derivative at pre-activations, in place, flat."""
 

@@ -14,8 +14,8 @@ from noisysim.common.source import uses
 from noisysim.common.types import Array, Floats, Ints, Words
 from noisysim.compute import execution
 from noisysim.compute.behaviour import Behaviour, ReadFlags
-from noisysim.compute.cpu import bring
-from noisysim.compute.cpu.loops import draws, steps
+from noisysim.compute.cpu import bring, plans
+from noisysim.compute.cpu.loops import draws
 from noisysim.compute.cpu.loops import passes as loops
 from noisysim.compute.cpu.loops.cell_reads import read_by_cell
 from noisysim.compute.cpu.loops.driving import drive_layer
@@ -44,18 +44,12 @@ from noisysim.compute.layout import (  # fmt: skip
     FIRST_TILE,
     ON_LINE,
     ON_WEIGHTS,
-    STEP,
     TILES,
-    WITH_DRIVE,
-    WITH_MASK,
-    WITH_NORM,
-    WITH_NOTHING,
 )
 from noisysim.compute.noise import stream_word
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Addition, Call, Standing
 from noisysim.devices.physics import ideal
-from noisysim.networks.activations import Activation
 from noisysim.networks.tiling import Network, Room, Stage
 
 Pair = tuple[int, int]
@@ -64,7 +58,6 @@ NO_CELLS: dict[str, Any] = {
     "now": NOTHING, "own": NOTHING, "states": np.zeros(0, np.uint8), "units": NOTHING, "slices": 1,
 }  # fmt: skip
 """Of chips whose cells are not read one by one."""
-WITH = {"normalise": WITH_NORM, "drop": WITH_MASK, "perturb": WITH_DRIVE}
 MEMBERS = 16
 """Most chips that one task takes a block of samples through."""
 
@@ -142,26 +135,13 @@ class Passes:
     @cached_property
     def tables(self) -> Record:
         """The network, with the functions of its steps, which are compiled when passes are first run."""
-        net, plan = self.net, self.net.plan
-        table, tiles = net.layout()
-        names: dict[tuple[str, Any], int] = {}
-        rows: list[tuple[int, ...]] = []
-        groups = []
-        for group in plan.groups:
-            first = len(rows)
-            for step in group.steps:
-                which = (step.name, net.blocks[step.layer].activation if step.name == "activate" else None)
-                number = names.setdefault(which, len(names))
-                rows.append((number, step.layer, step.source, step.target, WITH.get(step.name, WITH_NOTHING)))
-            groups.append((first, len(rows), group.source))
+        table, tiles = self.net.layout()
         parts: list[Any] = [0] * PARTS
         for place, function in self._parts_called.items():
             parts[place] = PART_TYPES[place].address(function)
         return NET.make(
-            table=table, geometry=net.geometry(), tiles=tiles, steps=np.array(rows, np.int64).reshape(-1, STEP),
-            groups=np.array(groups, np.int64), values=plan.values(), parts=bring.table(parts), layers=net.depth,
-            functions=bring.table([_step_address(name, kind) for name, kind in names]),
-        )  # fmt: skip
+            table=table, tiles=tiles, parts=bring.table(parts), layers=self.net.depth, **plans.tables(self.net)
+        )
 
     @cached_property
     def chip_record(self) -> Record:
@@ -207,6 +187,7 @@ class Passes:
             self._call_record.lend({
                 "inputs": observed.inputs, "activities": observed.activities, "passes": len(observed),
                 "values": observed.activities.shape[1], "masks": observed.masks, "masked": observed.masks.size > 0,
+                "kept": observed.kept,
             })  # fmt: skip
         self._call_record.lend({
             "x": x, "samples": samples, "perturbations": perturbations, "places": places, "fork": call.fork,
@@ -334,11 +315,6 @@ class Passes:
         for at, piece in pieces:
             buffer[at : at + piece.size].reshape(piece.shape)[...] = piece
         return buffer[:size], places
-
-
-def _step_address(name: str, kind: Activation | None) -> Any:
-    """Where the function of a step is."""
-    return steps.TYPE.address(steps.STEPS[name] if kind is None else bring.activation(kind))
 
 
 def _never(*_: Any) -> None:

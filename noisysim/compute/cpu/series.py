@@ -97,7 +97,8 @@ class Series:
         room = room_for(self._stage.room, rows // chips, sides, spare, self._passes.chip_record)
         plan.call.lend({
             "x": lesson.batch.inputs, "inputs": observed.inputs, "activities": observed.activities,
-            "peaks": standing.peaks, "first_pass": position.next_pass, "digital": position.digital,
+            "kept": observed.kept, "peaks": standing.peaks, "first_pass": position.next_pass,
+            "digital": position.digital,
         })  # fmt: skip
         records = (self._passes.tables.data, self._passes.record_of(standing), plan.call.data, room)
         drawing = (*plan.drawing, np.array(lesson.sigmas, np.float32), lesson.learner_keys, lesson.number)

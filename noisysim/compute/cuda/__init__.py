@@ -3,6 +3,7 @@
 from noisysim.common import array_types
 from noisysim.compute import protocols
 from noisysim.compute.cuda import images as images
+from noisysim.compute.cuda import operations as operations
 from noisysim.compute.cuda import ops as ops
 from noisysim.compute.cuda.arrays import put as put
 from noisysim.compute.cuda.arrays import take as take

@@ -13,12 +13,12 @@ from noisysim.compute.layout import (  # fmt: skip
     GRID_WIDTH,
     HEIGHT,
     KERNEL,
-    MARGIN,
+    KERNEL_X,
+    MARGIN_X,
     POOL,
-    POOL_STRIDE,
+    POOL_STRIDE_X,
     POOLED_HEIGHT,
     POOLED_WIDTH,
-    STRIDE,
     WIDTH,
 )
 
@@ -30,7 +30,7 @@ def channels_last(images: Floats, channels: int, out: Floats) -> None:
 
 def unfold(images: Floats, g: np.ndarray, patches: Floats) -> None:
     """The patch at every position: images (rows, values) to patches (rows P, at least K), K as (y, x, channel)."""
-    elements = len(images) * int(g[GRID_HEIGHT] * g[GRID_WIDTH] * g[KERNEL] ** 2 * g[CHANNELS])
+    elements = len(images) * int(g[GRID_HEIGHT] * g[GRID_WIDTH] * g[KERNEL] * g[KERNEL_X] * g[CHANNELS])
     launch(specialised.images().unfold, elements, images, *_patches(g), patches)
 
 
@@ -55,16 +55,19 @@ def unpool(signal: Floats, values: Floats, units: int, g: np.ndarray, out: Float
 
 
 def _patches(g: np.ndarray) -> list[int]:
-    """What kernels need to know of patches; lines of an image are counted in values."""
-    channels = int(g[CHANNELS])
-    image = [int(g[HEIGHT]), int(g[WIDTH]) * channels, channels]
-    return [*_of(g, KERNEL, STRIDE, MARGIN), *image, *_of(g, GRID_HEIGHT, GRID_WIDTH)]
+    """What kernels need to know of patches."""
+    return [*_through(g, KERNEL, MARGIN_X), *_of(g, HEIGHT, WIDTH, CHANNELS, GRID_HEIGHT, GRID_WIDTH)]
 
 
 def _windows(units: int, g: np.ndarray) -> list[int]:
     """What kernels need to know of pooling."""
-    return [units, *_of(g, GRID_WIDTH, POOL, POOL_STRIDE, POOLED_HEIGHT, POOLED_WIDTH)]
+    return [units, *_of(g, GRID_WIDTH), *_through(g, POOL, POOL_STRIDE_X), *_of(g, POOLED_HEIGHT, POOLED_WIDTH)]
 
 
 def _of(g: np.ndarray, *columns: int) -> list[int]:
     return [int(g[column]) for column in columns]
+
+
+def _through(g: np.ndarray, first: int, last: int) -> list[int]:
+    """Columns that follow each other."""
+    return [int(number) for number in g[first : last + 1]]

@@ -11,14 +11,13 @@ import numpy as np
 from noisysim.common.source import uses
 from noisysim.common.types import Floats, Words
 from noisysim.compute.behaviour import Behaviour, ReadFlags
-from noisysim.compute.cuda import images, specialised
+from noisysim.compute.cuda import images, operations, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import (  # fmt: skip
     ACTIVATION,
-    CHANNELS,
     DROP_STREAM,
     FIRST_TILE,
     KERNEL,
@@ -38,6 +37,7 @@ from noisysim.compute.layout import (  # fmt: skip
 )
 from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Call, Standing
+from noisysim.networks.architecture import INPUT
 from noisysim.networks.tiling import Network
 
 BEFORE, AFTER = 1, 2  # where kernels add a perturbation to lines: at the line, or behind the ADC
@@ -208,13 +208,18 @@ class Passes:
         plain = driven if driven.shape[1] == n else self._space.room("inputs", len(driven), n)  # without the bias line
         turned, patched = standing.rotations.size > 0, g[KERNEL] > 0
         source = self._space.room("sources", len(driven), n) if turned else plain
-        values = self._space.room("image", len(x), self.net.sizes[layer]) if patched else source
-        if layer > 0:
-            self._give(layer - 1, p, job, values.reshape(len(x), -1))
-        elif patched:
-            images.channels_last(x, int(g[CHANNELS]), values)
-        else:
+        node = self.net.source(layer)
+        for due in self.net.due[layer]:
+            if due != node or due in self.net.kept:
+                self._compute(due, p, x, job, self._room_of(due, p, len(x), job))
+        if node == INPUT and not patched:
             source = x
+        elif node not in self.net.due[layer] or node in self.net.kept:
+            values = self._value(node, p, x, job)
+            source = source if patched else values.reshape(source.shape)
+        else:
+            values = self._space.room("image", len(x), self.net.node_size(node)) if patched else source
+            self._compute(node, p, x, job, values.reshape(len(x), -1))
         if patched:
             images.unfold(values, g, source)
         if turned:
@@ -223,6 +228,36 @@ class Passes:
             source = plain
         if source is not driven or self.loops.HAS_DAC:
             self._convert(layer, source, standing, driven)
+
+    def _value(self, node: int, p: int, x: Floats, job: Job) -> Floats:
+        """What a node gave in one pass; of the input's node an image pixel by pixel."""
+        if node > INPUT:
+            return self._room_of(node, p, len(x), job)
+        if len(self.net.input_shape) < 3:
+            return x
+        values = self._space.room("image of the input", *x.shape)
+        images.channels_last(x, self.net.input_shape[0], values)
+        return values
+
+    def _room_of(self, node: int, p: int, rows: int, job: Job) -> Floats:
+        """Where a node's values are: kept ones pass by pass, of one that had not parted yet the first's."""
+        name = f"node {node}"
+        if node in self.net.kept:
+            name += f" {p if self.net.first_needed[node] > job.call.fork[p] else 0}"
+        return self._space.room(name, rows, self.net.node_size(node))
+
+    def _compute(self, node: int, p: int, x: Floats, job: Job, out: Floats) -> None:
+        """What a node gives in one pass, whose sources are there."""
+        if node <= self.net.depth:
+            self._give(node - 1, p, job, out)
+            return
+        operation = self.net.operation(node)
+        a, *others = (self._value(source, p, x, job) for source in operation.sources)
+        if operation.activation is not None:
+            kernel = specialised.slopes(operation.activation).activate_all
+            launch(kernel, out.size, a.reshape(-1), out.reshape(-1))
+            return
+        operations.forward(operation, a, others[0] if others else xp.asarray(operation.constant()), out)
 
     def _convert(self, layer: int, source: Floats, standing: Standing, driven: Floats) -> None:
         """What the DAC makes of a layer's inputs, and the bias line."""

@@ -13,6 +13,7 @@ from noisysim.common.source import attributes
 from noisysim.compute import noise
 from noisysim.compute.behaviour import Behaviour, takes_target
 from noisysim.compute.cuda import build
+from noisysim.compute.rules.operations import RULES
 from noisysim.networks import activations
 
 OF = {
@@ -61,6 +62,15 @@ def slopes(activation: str | activations.Activation) -> types.ModuleType:
     """The kernels over outputs and slopes of hidden units."""
     chosen = activations.get(activation)
     return _load("slopes", {"activation": chosen.value, "activation_slope": chosen.slope})
+
+
+@cache
+def operation(name: str) -> types.ModuleType:
+    """The kernels of an operation of the periphery."""
+    rule = RULES[name]
+    second = rule.pull_second or rule.pull_first
+    works = {"work": rule.forward, "work_along": rule.push, "work_first": rule.pull_first, "work_second": second}
+    return _load("operations", works)
 
 
 @cache

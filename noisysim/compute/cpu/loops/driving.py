@@ -28,18 +28,26 @@ from noisysim.compute.layout import (  # fmt: skip
     ROWS_AT,
     SOURCE,
     STEP,
+    STEP_COLUMNS,
+    STEP_COUNT,
     STEP_FROM,
     STEP_FUNCTION,
     STEP_LAYER,
+    STEP_MORE,
+    STEP_NUMBERS,
+    STEP_ROWS,
     STEP_TO,
     STEP_WITH,
     TABLE,
     VALUE,
     VALUE_AT,
+    VALUE_KEPT,
     VALUE_SIZE,
+    WITH_CONSTANTS,
     WITH_DRIVE,
     WITH_MASK,
     WITH_NORM,
+    WITH_VALUE,
 )
 from noisysim.compute.rules.ranges import LEAST
 
@@ -94,7 +102,11 @@ def driven_in(layer, p, span, net, call, room):
 def value_of(number, p, span, net, call, room):
     """A value of the plan in pass p, (samples, values): the input, a layer's lines, or what a step wrote."""
     value = longs_at(net.values, number * VALUE, VALUE)
-    size = value[VALUE_SIZE]
+    size, layer = value[VALUE_SIZE], value[VALUE_KEPT]
+    if layer >= 0:  # of a pass that had not parted from the first when it was written, the first's
+        own = p if layer > longs_at(call.fork, p, 1)[0] else np.int64(0)
+        at = call.samples * (own * net.keeps + value[VALUE_AT])
+        return view(call.kept, at + span[0] * size, size, span[1] - span[0])
     if number == 0:
         return view(call.x, (call.x_at + span[0]) * size, size, span[1] - span[0])
     if number <= net.layers:
@@ -107,7 +119,9 @@ def value_of(number, p, span, net, call, room):
 def take_step(step, p, span, stack, net, chips, call, room):
     """One periphery step of pass p; masks and drives that a call does not have leave a value as it is."""
     layer, extra = step[STEP_LAYER], step[STEP_WITH]
-    g, units = longs_at(net.geometry, layer * GEOMETRY, GEOMETRY), longs_at(net.table, layer * TABLE, TABLE)[N_OUT]
+    g, units = longs_at(net.numbers, step[STEP_NUMBERS], step[STEP_COUNT]), np.int64(0)
+    if layer < net.layers:
+        units = longs_at(net.table, layer * TABLE, TABLE)[N_OUT]
     first, last = span
     more = float_rows_at(chips.norms, 2, chips.norm_units, 0, 0)
     if extra == WITH_NORM:
@@ -122,6 +136,11 @@ def take_step(step, p, span, stack, net, chips, call, room):
         if at < 0:
             return
         more = float_rows_at(call.perturbations, last - first, g[OUTPUTS], at + first * g[OUTPUTS], g[OUTPUTS])
+    elif extra == WITH_VALUE:
+        second = value_of(step[STEP_MORE], p, span, net, call, room)
+        more = second[:, : second.shape[1]]  # of the type that rows which lie apart have
+    elif extra == WITH_CONSTANTS:
+        more = float_rows_at(net.constants, step[STEP_ROWS], step[STEP_COLUMNS], step[STEP_MORE], step[STEP_COLUMNS])
     source, out = value_of(step[STEP_FROM], p, span, net, call, room), value_of(step[STEP_TO], p, span, net, call, room)
     call_step(function_at(net.functions, step[STEP_FUNCTION]), (g, units, source, out, more))
 

@@ -12,9 +12,9 @@ from noisysim.compute.jit.records import RecordType
 
 NET = RecordType(
     # tables of integers, whose columns `noisysim.compute.layout` names; addresses of the steps' functions, and of the
-    # parts of a pass that are compiled by themselves
-    ("table", "geometry", "tiles", "steps", "groups", "values", "functions", "parts"),
-    {"layers": int},
+    # parts of a pass that are compiled by themselves; numbers and constants of operations, flat
+    ("table", "geometry", "tiles", "steps", "groups", "values", "functions", "parts", "numbers", "constants"),
+    {"layers": int, "keeps": int},  # `keeps`: values of a sample that are kept for later layers
 )
 """A network on its tiles."""
 
@@ -55,6 +55,7 @@ CALL = RecordType(
         "fork",  # the layer at which each pass parts from pass 0
         "masks",  # what hidden outputs are multiplied by, flat
         "peaks",  # (chips, tiles), raised to the largest values read
+        "kept",  # values that later layers need, of each pass, flat
     ),
     {
         "x_at": int, "samples": int, "passes": int, "values": int,  # activities of a pass

@@ -1,0 +1,281 @@
+"""From a list of layers to a network: each layer is fitted to what lies below it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from noisysim.common.fields import as_list, shown
+from noisysim.networks import activations, operations
+from noisysim.networks.activations import Activation
+from noisysim.networks.architecture import INPUT, Architecture, Block
+from noisysim.networks.branches import Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.layer_kinds import (  # fmt: skip
+    Activate,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Pool,
+    each_side,
+    margins_of,
+)
+from noisysim.networks.layer_texts import layer as read
+from noisysim.networks.operations import Image, Operation
+
+
+def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
+    """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
+    image = any(isinstance(layer, (Conv, Pool, AveragePool)) for layer in parts(hidden))
+    return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
+
+
+def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bool = False) -> Architecture:
+    """The checked architecture of a list: input, hidden layers, number of outputs.
+
+    Parameters
+    ----------
+    layers : sequence
+        First a number of inputs or the shape of an image, (height, width) or (channels, height, width); then layers in
+        any form that `noisysim.layers.layer` reads; last the number of outputs.
+    activation : str or Activation
+        Of layers that have none of their own; a name, or the path of a file.
+    bias : bool
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming what does not fit: a kernel larger than its image, pooling without one, a layer out of its order.
+    """
+    layers = as_list(layers)
+    if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be a list such as [784, 256, 10], not {shown(layers)}")
+    layers = list(layers)
+    chosen = activations.get(activation)
+    if len(layers) < 2:
+        raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
+    shape = _input_shape(layers[0])
+    listed = [read(layer) for layer in layers[1:]]
+    last = listed[-1]
+    if not isinstance(last, Dense):
+        raise ValueError(f"the last layer must be a number of outputs, not {last!r}")
+    if last.activation not in (None, "linear"):
+        raise ValueError(f"the last layer is linear: {last!r} cannot have an activation")
+    builder = _Builder(shape, chosen)
+    builder.branch([*listed[:-1], replace(last, activation="linear")])
+    return builder.built(bool(bias))
+
+
+def _input_shape(spec: Any) -> tuple[int, ...]:
+    """The shape of the input: (n_in,), or (channels, height, width)."""
+    spec = as_list(spec)
+    sizes = tuple(spec) if isinstance(spec, (tuple, list)) else (spec,)
+    counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
+    if not counts or not 1 <= len(sizes) <= 3:
+        raise ValueError(
+            f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
+            f"as 784 or (3, 32, 32), not {shown(spec)}"
+        )
+    shape = tuple(int(n) for n in sizes)
+    return (1, *shape) if len(shape) == 2 else shape
+
+
+class _Place(NamedTuple):
+    """Where a network that is being built stands.
+
+    Attributes
+    ----------
+    node : int
+        As the builder counts: 0 the input, 1 + l a layer, -1 - k an operation.
+    shape : (int, int, int)
+        Height, width, channels; (1, 1, n) of n units.
+    image : bool
+        Whether its positions are those of an image, so that convolutions and windows fit.
+    open : bool
+        Whether it is a layer of which no branch has begun: what follows may belong to its block.
+    """
+
+    node: int
+    shape: Image
+    image: bool
+    open: bool = False
+
+
+class _Builder:
+    """Takes layers one after the other."""
+
+    def __init__(self, shape: tuple[int, ...], activation: Activation):
+        self._shape, self._activation = shape, activation
+        self._blocks, self._seen, self._operations = list[Block](), list[int](), list[Operation]()
+        # the image of a flat input is unknown: no convolution can begin there
+        image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
+        self._at = _Place(INPUT, image, len(shape) == 3)
+
+    def built(self, bias: bool) -> Architecture:
+        """The network of all that was taken."""
+        depth = len(self._blocks)
+
+        def numbered(node: int) -> int:
+            return node if node >= 0 else depth - node
+
+        listed = tuple(one._replace(sources=tuple(map(numbered, one.sources))) for one in self._operations)
+        seen = tuple(map(numbered, self._seen))
+        chain = seen == tuple(range(depth))
+        return Architecture(self._shape, tuple(self._blocks), bias, listed, () if chain else seen)
+
+    def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
+        """Add layers; the one at place `linear` is linear, unless it says otherwise."""
+        for k, layer in enumerate(layers):
+            if isinstance(layer, (Dense, Conv)):
+                if k == linear and layer.activation is None:
+                    layer = replace(layer, activation="linear")
+                self._product(layer)
+            elif isinstance(layer, Residual):
+                self._residual(layer)
+            elif isinstance(layer, Concat):
+                self._several(layer)
+            else:
+                self._follow(layer)
+
+    # -- products ---------------------------------------------------------------------------------------------------
+
+    def _product(self, layer: Dense | Conv) -> None:
+        """Begin a block."""
+        below = self._at
+        if isinstance(layer, Conv) and not below.image:
+            raise ValueError(
+                f"{layer!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense layer "
+                "or flatten before it"
+            )
+        grid = _grid(layer, below.shape) if isinstance(layer, Conv) else (1, 1)
+        kind = activations.get(layer.activation) if layer.activation else self._activation
+        self._seen.append(below.node)
+        self._blocks.append(Block(layer, below.shape, grid, grid, kind))
+        self._at = _Place(len(self._blocks), (*grid, self._blocks[-1].units), isinstance(layer, Conv), True)
+
+    # -- what follows a block ---------------------------------------------------------------------------------------
+
+    def _follow(self, layer: Layer) -> None:
+        """Add what the periphery does with the values here: as a part of the block, where it fits into its order."""
+        last = self._blocks[-1] if self._at.open else None
+        if isinstance(layer, Flatten):
+            self._at = self._at._replace(image=False)
+        elif isinstance(layer, BatchNorm):
+            if last is None or not last.plain:
+                raise self._misplaced(layer, "must stand directly behind its conv or dense layer")
+            self._blocks[-1] = replace(last, norm=layer)
+        elif isinstance(layer, Dropout):
+            if last is None:
+                raise self._misplaced(layer, "must follow a block of a conv or dense layer")
+            if last.drop:
+                raise ValueError(f"{layer!r} follows another dropout")
+            self._blocks[-1] = replace(last, drop=layer.rate)
+        elif isinstance(layer, Activate):
+            kind = activations.get(layer.activation) if layer.activation else self._activation
+            self._operate(operations.activate(self._at.node, self._at.shape, kind))
+        else:
+            assert isinstance(layer, (Pool, AveragePool))
+            self._window(layer, last)
+
+    def _misplaced(self, layer: Layer, rule: str) -> ValueError:
+        if not self._blocks:
+            return ValueError(f"{layer!r} must follow a conv or dense layer: the input is used as it is")
+        return ValueError(f"{layer!r} {rule}")
+
+    def _window(self, layer: Pool | AveragePool, last: Block | None) -> None:
+        """Add pooling: to the block, or as an operation."""
+        at = self._at
+        if not at.image:
+            raise self._misplaced(layer, "must follow a conv layer, or what has an image otherwise")
+        size = at.shape[:2] if layer.size is None else each_side(layer.size)
+        stride = each_side(layer.stride) if layer.stride is not None else size
+        margins = margins_of(layer.padding, size)
+        rows, columns = (
+            operations.fits(at.shape[k] + margins[k] + margins[k + 2], size[k], stride[k]) for k in range(2)
+        )
+        if min(rows, columns) < 1:
+            raise ValueError(f"{layer!r} does not fit the {at.shape[0]} x {at.shape[1]} positions below it")
+        if isinstance(layer, AveragePool):
+            self._operate(operations.average(at.node, at.shape, size, stride, margins, layer.count_padding))
+        elif last is None or last.pool or last.drop or any(margins):
+            self._operate(operations.pool(at.node, at.shape, size, stride, margins))
+        else:
+            self._blocks[-1] = replace(last, pool=layer, pooled=(rows, columns))
+            self._at = at._replace(shape=(rows, columns, at.shape[2]))
+
+    # -- branches ---------------------------------------------------------------------------------------------------
+
+    def _residual(self, layer: Residual) -> None:
+        """Add the sum of two branches."""
+        main, shortcut = self._ends(
+            layer, [layer.main, layer.shortcut], [last_product(b) for b in (layer.main, layer.shortcut)]
+        )
+        if main.shape != shortcut.shape:
+            raise ValueError(f"{layer!r} adds {_words(main.shape)} and {_words(shortcut.shape)}: they must be alike")
+        self._at = main._replace(image=main.image and shortcut.image)
+        self._operate(operations.add(main.node, shortcut.node, main.shape))
+        kind = activations.get(layer.activation) if layer.activation else self._activation
+        if kind.name != "linear":
+            self._operate(operations.activate(self._at.node, self._at.shape, kind))
+
+    def _several(self, layer: Concat) -> None:
+        """Add branches that stand side by side, or are multiplied."""
+        ends = self._ends(layer, layer.branches, [-1] * len(layer.branches))
+        self._at = ends[0]
+        for end in ends[1:]:
+            here = self._at
+            if isinstance(layer, Multiply):
+                gate = end.shape == (1, 1, here.shape[2])
+                if end.shape != here.shape and not gate:
+                    raise ValueError(
+                        f"{layer!r} multiplies {_words(here.shape)} and {_words(end.shape)}: they must be alike, or "
+                        "the second a value for each channel"
+                    )
+                self._operate(operations.multiply(here.node, end.node, here.shape, end.shape))
+            else:
+                if end.shape[:2] != here.shape[:2]:
+                    raise ValueError(f"{layer!r} joins {_words(here.shape)} and {_words(end.shape)}: positions differ")
+                self._at = here._replace(image=here.image and end.image)
+                self._operate(operations.concatenate(here.node, end.node, here.shape, end.shape))
+
+    def _ends(self, layer: Layer, branches: Sequence[Branch], linear: Sequence[int]) -> list[_Place]:
+        """Where branches that all begin here end."""
+        start, ends = self._at._replace(open=False), list[_Place]()
+        if not branches:
+            raise ValueError(f"{layer!r} needs a branch")
+        for branch, last in zip(branches, linear, strict=True):
+            self._at = start
+            self.branch(branch, last)
+            ends.append(self._at._replace(open=False))
+        return ends
+
+    def _operate(self, operation: Operation) -> None:
+        """Add an operation, and stand behind it."""
+        self._operations.append(operation)
+        self._at = _Place(-len(self._operations), operation.shape, self._at.image)
+
+
+def _grid(conv: Conv, source: Image) -> tuple[int, int]:
+    """Rows and columns of positions of a convolution over an image."""
+    top, left, bottom, right = conv.margins
+    spans = [(n - 1) * d + 1 for n, d in zip(conv.kernels, conv.dilations, strict=True)]
+    rows, columns = (
+        operations.fits(n, span, step)
+        for n, span, step in zip((source[0] + top + bottom, source[1] + left + right), spans, conv.strides, strict=True)
+    )
+    if min(rows, columns) < 1:
+        raise ValueError(f"{conv!r} does not fit an image of {source[0]} x {source[1]} pixels below it")
+    return rows, columns
+
+
+def _words(shape: Image) -> str:
+    """What a message calls a shape."""
+    height, width, channels = shape
+    return f"{channels} units" if height == width == 1 else f"{height} x {width} positions of {channels} channels"
