@@ -62,8 +62,8 @@ class Checks:
     def targets(self, batch: Batch, rows: int) -> Floats:
         """A batch's targets, (batch, n_out)."""
         targets = self.array("targets", batch.targets)
-        if targets.shape != (rows, self.net.sizes[-1]):
-            raise ValueError(f"targets have shape {targets.shape}, the chip gives {(rows, self.net.sizes[-1])}")
+        if targets.shape != (rows, self.net.n_out):
+            raise ValueError(f"targets have shape {targets.shape}, the chip gives {(rows, self.net.n_out)}")
         return self._put(targets)
 
     def fits(self, array: Array, shape: Shape) -> bool:

@@ -91,13 +91,7 @@ class Oracle:
         net, between = self._net, nodes.Nodes(self._net, observation, self._chips)
         moved, changes = dict[int, Any](), list[Any]()
         for layer in range(net.depth):
-            for node in net.due[layer]:
-                if node > net.depth:
-                    moved[node] = between.push(node, moved)
-                    continue
-                moved[node] = periphery.push(net, node - 1, changes[node - 1], observation, chips=self._chips)
-                if (output := outputs[node - 1]) is not None:
-                    moved[node] = moved[node] + self._put(output).reshape(moved[node].shape)
+            self._move_nodes(layer, changes, moved, outputs, between)
             change = self._xp.zeros_like(observation.activities[layer])
             if net.learned[net.source(layer)]:
                 seen = periphery.unfold(net, layer, moved[net.source(layer)])
@@ -108,7 +102,21 @@ class Oracle:
             if (line := lines[layer]) is not None:
                 change += self._put(line)
             changes.append(change)
-        return changes[-1]
+        self._move_nodes(net.depth, changes, moved, outputs, between)
+        return moved[net.output] if net.has_tail else changes[-1]
+
+    def _move_nodes(
+        self, layer: int, changes: Sequence[Any], moved: dict[int, Any], outputs: Sequence[Any], between: nodes.Nodes
+    ) -> None:
+        """Put into `moved` the changes of the nodes that are due before a layer."""
+        net = self._net
+        for node in net.due[layer]:
+            if node > net.depth:
+                moved[node] = between.push(node, moved)
+                continue
+            moved[node] = periphery.push(net, node - 1, changes[node - 1], between.observation, chips=self._chips)
+            if (output := outputs[node - 1]) is not None:
+                moved[node] = moved[node] + self._put(output).reshape(moved[node].shape)
 
     def _maps(self, layer: int) -> list[Any]:
         """The matrices between what a layer sees and its lines, from the lines down: W, then R; or A = W R."""

@@ -54,7 +54,7 @@ def predict(chip: Reads, checks: Checks, x: Batch | npt.ArrayLike, n_reads: int)
     inputs = checks.array("x", samples)
     checks.finite("x", inputs)
     take, size = backends.get(chip.backend).take, samples_at_once(chip.network, chip.chips)
-    total = np.zeros((chip.chips, len(inputs), chip.network.sizes[-1]))
+    total = np.zeros((chip.chips, len(inputs), chip.network.n_out))
     for _ in range(reads):
         observed: Sequence[Observation] | None = None
         for first in range(0, len(inputs), size):

@@ -26,10 +26,14 @@ class Nodes:
     net : Architecture
     observation : Observation
     chips : int
+
+    Attributes
+    ----------
+    observation : Observation
     """
 
     def __init__(self, net: Architecture, observation: Observation, chips: int = 1):
-        self._net, self._observation, self._chips = net, observation, chips
+        self._net, self.observation, self._chips = net, observation, chips
         self._place = backends.backend_of(observation.output)
         self._values: dict[int, Floats] = {}
         if (x := observation.given) is not None:
@@ -41,7 +45,7 @@ class Nodes:
             if node > self._net.depth:
                 self._values[node] = self._operate(self._net.operation(node))
             else:
-                self._values[node] = periphery.outputs(self._net, node - 1, self._observation, self._chips)
+                self._values[node] = periphery.outputs(self._net, node - 1, self.observation, self._chips)
         return self._values[node]
 
     def push(self, node: int, changes: dict[int, Floats]) -> Floats:
@@ -94,7 +98,7 @@ class Nodes:
         return changes[node]
 
     def _empty(self, size: int) -> Floats:
-        room: Floats = self._place.xp.empty((len(self._observation.output), size), np.float32)
+        room: Floats = self._place.xp.empty((len(self.observation.output), size), np.float32)
         return room
 
 
@@ -105,15 +109,22 @@ Maps = Callable[[int], Sequence[Floats]]
 def brought_back(net: Architecture, maps: Maps, error: Floats, observation: Observation, chips: int = 1) -> Layered:
     """dL/da of each layer and sample, in the shapes of an observation's activities, from dL/dy of the output."""
     signals = layered.empty([a.shape for a in observation.activities], backends.backend_of(error).xp)
-    signals[-1][...] = error
-    bring_back(net, maps, signals, observation, chips)
+    if not net.has_tail:
+        signals[-1][...] = error
+    bring_back(net, maps, signals, observation, chips, error=error)
     return signals
 
 
 def bring_back(
-    net: Architecture, maps: Maps, signals: Layered, observation: Observation, chips: int = 1, project: bool = True
+    net: Architecture,
+    maps: Maps,
+    signals: Layered,
+    observation: Observation,
+    chips: int = 1,
+    project: bool = True,
+    error: Floats | None = None,
 ) -> None:
-    """Fill in the signals of all layers below the last, whose signal is there.
+    """Fill in the signals of all layers below the last, whose signal is there; behind steps that end a network its too.
 
     Parameters
     ----------
@@ -126,10 +137,15 @@ def bring_back(
     chips : int
     project : bool
         Whether signals go through the batch's statistics on their way (`noisysim.compute.periphery.project`).
+    error : array
+        dL/dy of the output, of a network that steps end.
     """
     nodes, pending = Nodes(net, observation, chips), dict[int, Floats]()
+    if net.has_tail:
+        pending[net.output] = error
+        _pull(net, net.depth, nodes, pending)
     for layer in reversed(range(net.depth)):
-        if layer < net.depth - 1:
+        if layer < net.depth - 1 or net.has_tail:
             below = pending.pop(1 + layer)
             periphery.pull_back(net, layer, below, observation, signals[layer], chips=chips)
             if project:
@@ -137,10 +153,15 @@ def bring_back(
         if net.learned[net.source(layer)]:
             carried = algebra.product(signals[layer], maps(layer), chips=chips)
             _add(pending, net.source(layer), periphery.fold(net, layer, carried))
-        for node in reversed(net.due[layer]):
-            if node > net.depth and net.learned[node]:
-                for source, signal in nodes.pull(node, pending.pop(node)):
-                    _add(pending, source, signal)
+        _pull(net, layer, nodes, pending)
+
+
+def _pull(net: Architecture, layer: int, nodes: Nodes, pending: dict[int, Floats]) -> None:
+    """Bring signals back through the operations that are due before a layer."""
+    for node in reversed(net.due[layer]):
+        if node > net.depth and net.learned[node]:
+            for source, signal in nodes.pull(node, pending.pop(node)):
+                _add(pending, source, signal)
 
 
 def _add(pending: dict[int, Floats], node: int, signal: Floats) -> None:

@@ -46,6 +46,7 @@ class Observed(list[Observation]):
         self.inputs = xp.empty(first + (count if whole else 1) * later, np.float32)
         self.activities = xp.empty((count, rows * sum(net.lines)), np.float32)
         self.kept = xp.empty(count * rows * net.plan.keeps, np.float32)
+        self.outputs = xp.empty((count, rows, net.n_out if net.has_tail else 0), np.float32)
         self.masks: Floats = NOTHING
         self.layer_masks: list[Floats | None] = []
         if drops:
@@ -59,7 +60,8 @@ class Observed(list[Observation]):
                 at = first + k * later
                 inputs = [self[0].inputs[0], *Layered(self.inputs[at : at + later], driven[1:])]
             activities = Layered(self.activities[k], lines)
-            self.append(Observation(inputs, activities, activities[-1], masks=self.layer_masks))
+            output = self.outputs[k] if net.has_tail else activities[-1]
+            self.append(Observation(inputs, activities, output, masks=self.layer_masks))
 
 
 def _masks(net: Network, rows: int, xp: ModuleType) -> tuple[Floats, list[Floats | None]]:

@@ -142,6 +142,9 @@ class Learner:
     """Whether it learns on several chips at once; else each is taught by itself (`noisysim.learners.apart`)."""
     has_factors: ClassVar[bool] = False
     """Whether the gradient is a mean of outer products with the baseline's inputs (`factors`)."""
+    ends_in_weights: ClassVar[bool] = False
+    """Whether it takes the network's output for the lines of the last layer of weights, which the rule teaches by the
+    output's error: then the network must not end in an operation of the periphery."""
     additive: ClassVar[bool] = False
     """Whether the gradient is a mean over samples, all from a few passes' lines, and nothing else is learned."""
 
@@ -205,6 +208,11 @@ class Learner:
         self._check_offers(offers)
         if not isinstance(net, Architecture):
             net = architecture(net, activation, bias)
+        if self.ends_in_weights and net.has_tail:
+            raise ValueError(
+                f"learner {self.name!r} teaches the last layer by the error of the output, which must be this layer's: "
+                "end the network in a dense layer, or use a rule that sees losses alone, such as 'anp'"
+            )
         sigma = self.injects(offers, self._known_floor(net, offers) if floor is None else floor, net)
         place = backends.get(backend)
         key = place.put(seeding.keys(seed, "learner", chips))

@@ -236,6 +236,8 @@ class Supervised(Perturbation):
         the rule sees scalar losses only and estimates it by perturbing the outputs.
     """
 
+    ends_in_weights: ClassVar[bool] = True
+
     error: Annotated[
         str, Field(choices=("digital", "scalar"), doc="output error: computed digitally, or estimated from the loss")
     ] = "digital"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ class Architecture:
         What the periphery computes between layers, each after its sources.
     seen : tuple of int
         The node that each layer sees; without any, the layers are a chain, and each sees the one before it.
+    end : int
+        The node that is the network's output; -1: the lines of the last layer.
     """
 
     input_shape: tuple[int, ...]
@@ -110,6 +113,7 @@ class Architecture:
     bias: bool = False
     operations: tuple[Operation, ...] = ()
     seen: tuple[int, ...] = ()
+    end: int = -1
 
     @property
     def depth(self) -> int:
@@ -118,8 +122,21 @@ class Architecture:
 
     @property
     def is_chain(self) -> bool:
-        """Whether each layer sees the one before it, and nothing else."""
-        return not self.operations and all(self.source(layer) == layer for layer in range(self.depth))
+        """Whether each layer sees the one before it, and nothing else, and the last one's lines are the output."""
+        in_turn = all(self.source(layer) == layer for layer in range(self.depth))
+        return in_turn and not self.operations and not self.has_tail
+
+    @cached_property
+    def has_tail(self) -> bool:
+        """Whether the periphery makes the output of the network of the last lines, or of more."""
+        last = self.blocks[-1]
+        bare = last.plain and not last.is_conv and last.activation.name == "linear"
+        return self.end not in (-1, self.depth) or not bare
+
+    @property
+    def output(self) -> int:
+        """The node of the network's output."""
+        return self.depth if self.end == -1 else self.end
 
     def source(self, layer: int) -> int:
         """The node that a layer sees."""
@@ -142,16 +159,18 @@ class Architecture:
     def readers(self) -> tuple[int, ...]:
         """How many layers and operations read each node."""
         counts = [0] * self.nodes
-        for node in (*map(self.source, range(self.depth)), *(n for one in self.operations for n in one.sources)):
+        of_operations = (node for one in self.operations for node in one.sources)
+        for node in (*map(self.source, range(self.depth)), *of_operations, self.output):
             counts[node] += 1
         return tuple(counts)
 
     @cached_property
     def due(self) -> tuple[tuple[int, ...], ...]:
-        """The nodes that are first needed for each layer, each behind those that it is made of."""
+        """The nodes that are first needed for each layer, each behind those that it is made of; last of the output."""
         there, due = {INPUT}, list[tuple[int, ...]]()
         for layer in range(self.depth):
             due.append(tuple(self._missing(self.source(layer), there)))
+        due.append(tuple(self._missing(self.output, there)) if self.has_tail else ())
         return tuple(due)
 
     def _missing(self, node: int, there: set[int]) -> Iterator[int]:
@@ -185,14 +204,11 @@ class Architecture:
     @cached_property
     def kept(self) -> tuple[int, ...]:
         """The nodes that are read again for a later layer than the one that they are first needed for."""
-        first = self.first_needed
-        last = dict(first)
+        first, last = self.first_needed, dict[int, int]()
         for layer, nodes in enumerate(self.due):
-            read = [
-                self.source(layer),
-                *(n for node in nodes if node > self.depth for n in self.operation(node).sources),
-            ]
-            for node in read:
+            of_operations = (self.operation(node).sources for node in nodes if node > self.depth)
+            needed = self.source(layer) if layer < self.depth else self.output
+            for node in (needed, *itertools.chain(*of_operations)):
                 last[node] = layer
         return tuple(node for node in sorted(first) if last[node] > first[node])
 
@@ -239,7 +255,7 @@ class Architecture:
     @property
     def n_out(self) -> int:
         """Values a sample of the network's output."""
-        return self.outputs[-1]
+        return self.node_size(self.output)
 
     @cached_property
     def activations(self) -> list[str]:
@@ -304,8 +320,13 @@ class Architecture:
 
         A network without any shares the loops of the commonest one instead of having loops of its own compiled.
         """
-        hidden = dict.fromkeys(block.activation for block in self.blocks[:-1])
+        hidden = dict.fromkeys(block.activation for block in self._bent)
         return tuple(hidden) or (activations.get("leaky_relu"),)
+
+    @property
+    def _bent(self) -> tuple[Block, ...]:
+        """The blocks whose lines go through an activation function."""
+        return self.blocks if self.has_tail else self.blocks[:-1]
 
     def geometry(self) -> Ints:
         """The integer table of that name that the loops read (columns named in `noisysim.compute.layout`)."""
@@ -320,7 +341,7 @@ class Architecture:
                 patch = (*product.kernels, *product.strides, *product.dilations, *product.margins[:2])
             if block.pool:
                 window = (*block.pool.sizes, *block.pool.strides)
-            kind = self.kinds.index(block.activation) if layer < self.depth - 1 else 0
+            kind = self.kinds.index(block.activation) if layer < len(self._bent) else 0
             outputs = self.outputs[layer]
             rows.append(
                 (*patch, *block.source, self.positions[layer], *block.grid, *window, *block.pooled,

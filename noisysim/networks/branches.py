@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from noisysim.networks import activations, layer_kinds
+from noisysim.networks import activations, layer_kinds, operation_kinds
 from noisysim.networks.layer_kinds import Activate, Conv, Dense, Layer, text_of
+from noisysim.networks.operation_kinds import Wired
 
 Branch = tuple[Layer, ...]
 """Layers one after the other; without any, what goes in comes out."""
@@ -75,7 +76,7 @@ class Multiply(Concat):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.branches) < 2:
+        if len(self.branches) == 1:
             raise ValueError(f"{self!r} needs two branches or more")
 
 
@@ -105,6 +106,9 @@ KINDS: dict[str, Callable[..., Layer]] = {
     **{name: getattr(layer_kinds, name) for name in (
         "dense", "conv", "conv1d", "pool", "average_pool", "batch_norm", "dropout", "flatten", "activate",
     )},
+    **{name: getattr(operation_kinds, name) for name in (
+        "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "matmul", "output",
+    )},
     "residual": residual, "concat": concat, "multiply": multiply,
 }  # fmt: skip
 """What makes layers, by the names that texts call it by."""
@@ -122,6 +126,8 @@ def parts(layers: Sequence[Layer]) -> list[Layer]:
 
 def branches(layer: Layer) -> tuple[Branch, ...]:
     """The branches of a layer; none of most."""
+    if isinstance(layer, Wired):
+        return ((layer.layer,),)
     if isinstance(layer, Residual):
         return layer.main, layer.shortcut
     return layer.branches if isinstance(layer, Concat) else ()
@@ -140,6 +146,8 @@ def with_activation(layer: Layer, activation: str) -> Layer:
     if isinstance(layer, Concat):
         filled = tuple(tuple(with_activation(one, activation) for one in branch) for branch in layer.branches)
         return dataclasses.replace(layer, branches=filled)
+    if isinstance(layer, Wired):
+        return dataclasses.replace(layer, layer=with_activation(layer.layer, activation))
     if isinstance(layer, (Dense, Conv, Activate)) and layer.activation is None:
         return dataclasses.replace(layer, activation=activation)
     return layer

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisysim.common.fields import as_list, shown
-from noisysim.networks import activations, operations
+from noisysim.common.fields import as_list, shown, unknown
+from noisysim.networks import activations, fitted, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture, Block
 from noisysim.networks.branches import Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.fitted import words
 from noisysim.networks.layer_kinds import (  # fmt: skip
-    Activate,
     AveragePool,
     BatchNorm,
     Conv,
@@ -28,13 +28,16 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     margins_of,
 )
 from noisysim.networks.layer_texts import layer as read
+from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
+from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
 
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
-    image = any(isinstance(layer, (Conv, Pool, AveragePool)) for layer in parts(hidden))
-    return [tuple(input_shape) if image else math.prod(input_shape), *hidden, n_out]
+    image = any(isinstance(layer, (Conv, Pool, AveragePool, Take)) for layer in parts(hidden))
+    ends = [] if hidden and is_output(hidden[-1]) else [n_out]
+    return [tuple(input_shape) if image else math.prod(input_shape), *hidden, *ends]
 
 
 def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bool = False) -> Architecture:
@@ -64,13 +67,20 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
     shape = _input_shape(layers[0])
     listed = [read(layer) for layer in layers[1:]]
     last = listed[-1]
-    if not isinstance(last, Dense):
-        raise ValueError(f"the last layer must be a number of outputs, not {last!r}")
-    if last.activation not in (None, "linear"):
-        raise ValueError(f"the last layer is linear: {last!r} cannot have an activation")
+    if isinstance(last, Dense):
+        if last.activation not in (None, "linear"):
+            raise ValueError(f"the last layer is linear: {last!r} cannot have an activation")
+        listed[-1] = replace(last, activation="linear")
+    elif not is_output(last):
+        raise ValueError(f"the last layer must be a number of outputs, or output(), not {last!r}")
     builder = _Builder(shape, chosen)
-    builder.branch([*listed[:-1], replace(last, activation="linear")])
+    builder.branch(listed)
     return builder.built(bool(bias))
+
+
+def is_output(layer: Layer) -> bool:
+    """Whether a layer says that the network ends there."""
+    return isinstance(layer.layer if isinstance(layer, Wired) else layer, Output)
 
 
 def _input_shape(spec: Any) -> tuple[int, ...]:
@@ -117,6 +127,7 @@ class _Builder:
         # the image of a flat input is unknown: no convolution can begin there
         image = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
         self._at = _Place(INPUT, image, len(shape) == 3)
+        self._named: dict[str, _Place] = {INPUT_NAME: self._at}
 
     def built(self, bias: bool) -> Architecture:
         """The network of all that was taken."""
@@ -128,7 +139,16 @@ class _Builder:
         listed = tuple(one._replace(sources=tuple(map(numbered, one.sources))) for one in self._operations)
         seen = tuple(map(numbered, self._seen))
         chain = seen == tuple(range(depth))
-        return Architecture(self._shape, tuple(self._blocks), bias, listed, () if chain else seen)
+        if not depth:
+            raise ValueError("a network needs a layer of weights")
+        net = Architecture(
+            self._shape, tuple(self._blocks), bias, listed, () if chain else seen, numbered(self._at.node)
+        )
+        for node, count in enumerate(net.readers):
+            if not count and node != INPUT:
+                what = self._blocks[node - 1].product if node <= depth else listed[node - 1 - depth].name
+                raise ValueError(f"nothing sees what {what!r} gives, and it is not the output: leave it out")
+        return net
 
     def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
         """Add layers; the one at place `linear` is linear, unless it says otherwise."""
@@ -137,6 +157,8 @@ class _Builder:
                 if k == linear and layer.activation is None:
                     layer = replace(layer, activation="linear")
                 self._product(layer)
+            elif isinstance(layer, Wired):
+                self._wired(layer)
             elif isinstance(layer, Residual):
                 self._residual(layer)
             elif isinstance(layer, Concat):
@@ -177,12 +199,57 @@ class _Builder:
             if last.drop:
                 raise ValueError(f"{layer!r} follows another dropout")
             self._blocks[-1] = replace(last, drop=layer.rate)
-        elif isinstance(layer, Activate):
-            kind = activations.get(layer.activation) if layer.activation else self._activation
-            self._operate(operations.activate(self._at.node, self._at.shape, kind))
-        else:
-            assert isinstance(layer, (Pool, AveragePool))
+        elif isinstance(layer, (Pool, AveragePool)):
             self._window(layer, last)
+        elif not isinstance(layer, Output):
+            self._operate(fitted.operation(layer, self._at.node, self._at.shape, self._activation))
+
+    # -- wires ---------------------------------------------------------------------------------------------------------
+
+    def _wired(self, wired: Wired) -> None:
+        """Add a layer that says what it sees, or what it is called."""
+        sources = []
+        for label in wired.sources:
+            if label not in self._named:
+                raise unknown("layer's name", label, self._named)
+            sources.append(self._named[label])
+        if len(sources) == 1:
+            self._at = sources[0]
+            self.branch([wired.layer])
+        elif sources:
+            self._joined(wired, sources)
+        else:
+            self.branch([wired.layer])
+        if wired.label in self._named:
+            raise ValueError(f"two layers are called {wired.label!r}")
+        if wired.label:
+            self._at = self._named[wired.label] = self._at._replace(open=False)
+
+    def _joined(self, wired: Wired, sources: Sequence[_Place]) -> None:
+        """Add an operation on several values."""
+        layer = wired.layer
+        if isinstance(layer, Matmul):
+            first, second = self._two(wired, sources)
+            counts = (layer.sides * layer.rows * layer.inner, layer.sides * layer.inner * layer.columns)
+            if counts != (operations.size_of(first.shape), operations.size_of(second.shape)):
+                raise ValueError(f"{wired!r}: its matrices do not fit {words(first.shape)} and {words(second.shape)}")
+            self._at = first._replace(image=True)
+            self._operate(
+                operations.matmul(first.node, second.node, layer.sides, layer.rows, layer.inner, layer.columns)
+            )
+        elif isinstance(layer, Add):
+            self._at = sources[0]
+            for other in sources[1:]:
+                self._add(wired, self._at, other)
+        elif isinstance(layer, Concat) and not layer.branches:
+            self._side_by_side(layer, sources)
+        else:
+            raise ValueError(f"{wired!r}: {layer.name} sees one layer, not {len(sources)}")
+
+    def _two(self, wired: Wired, sources: Sequence[_Place]) -> tuple[_Place, _Place]:
+        if len(sources) != 2:
+            raise ValueError(f"{wired!r} needs two layers, not {len(sources)}")
+        return sources[0], sources[1]
 
     def _misplaced(self, layer: Layer, rule: str) -> ValueError:
         if not self._blocks:
@@ -217,17 +284,24 @@ class _Builder:
         main, shortcut = self._ends(
             layer, [layer.main, layer.shortcut], [last_product(b) for b in (layer.main, layer.shortcut)]
         )
-        if main.shape != shortcut.shape:
-            raise ValueError(f"{layer!r} adds {_words(main.shape)} and {_words(shortcut.shape)}: they must be alike")
-        self._at = main._replace(image=main.image and shortcut.image)
-        self._operate(operations.add(main.node, shortcut.node, main.shape))
+        self._add(layer, main, shortcut)
         kind = activations.get(layer.activation) if layer.activation else self._activation
         if kind.name != "linear":
             self._operate(operations.activate(self._at.node, self._at.shape, kind))
 
+    def _add(self, layer: Layer, first: _Place, second: _Place) -> None:
+        """Add the sum of two values."""
+        if first.shape != second.shape:
+            raise ValueError(f"{layer!r} adds {words(first.shape)} and {words(second.shape)}: they must be alike")
+        self._at = first._replace(image=first.image and second.image)
+        self._operate(operations.add(first.node, second.node, first.shape))
+
     def _several(self, layer: Concat) -> None:
         """Add branches that stand side by side, or are multiplied."""
-        ends = self._ends(layer, layer.branches, [-1] * len(layer.branches))
+        self._side_by_side(layer, self._ends(layer, layer.branches, [-1] * len(layer.branches)))
+
+    def _side_by_side(self, layer: Concat, ends: Sequence[_Place]) -> None:
+        """Add what joins values channel by channel, or multiplies them."""
         self._at = ends[0]
         for end in ends[1:]:
             here = self._at
@@ -235,13 +309,13 @@ class _Builder:
                 gate = end.shape == (1, 1, here.shape[2])
                 if end.shape != here.shape and not gate:
                     raise ValueError(
-                        f"{layer!r} multiplies {_words(here.shape)} and {_words(end.shape)}: they must be alike, or "
+                        f"{layer!r} multiplies {words(here.shape)} and {words(end.shape)}: they must be alike, or "
                         "the second a value for each channel"
                     )
                 self._operate(operations.multiply(here.node, end.node, here.shape, end.shape))
             else:
                 if end.shape[:2] != here.shape[:2]:
-                    raise ValueError(f"{layer!r} joins {_words(here.shape)} and {_words(end.shape)}: positions differ")
+                    raise ValueError(f"{layer!r} joins {words(here.shape)} and {words(end.shape)}: positions differ")
                 self._at = here._replace(image=here.image and end.image)
                 self._operate(operations.concatenate(here.node, end.node, here.shape, end.shape))
 
@@ -273,9 +347,3 @@ def _grid(conv: Conv, source: Image) -> tuple[int, int]:
     if min(rows, columns) < 1:
         raise ValueError(f"{conv!r} does not fit an image of {source[0]} x {source[1]} pixels below it")
     return rows, columns
-
-
-def _words(shape: Image) -> str:
-    """What a message calls a shape."""
-    height, width, channels = shape
-    return f"{channels} units" if height == width == 1 else f"{height} x {width} positions of {channels} channels"

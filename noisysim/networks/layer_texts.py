@@ -17,6 +17,7 @@ from typing import Any
 from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks.branches import KINDS, Branch
 from noisysim.networks.layer_kinds import Dense, Layer
+from noisysim.networks.operation_kinds import Wired
 
 
 def parse(text: str) -> Layer:
@@ -28,16 +29,36 @@ def parse(text: str) -> Layer:
     16
     >>> parse("residual([conv(16, 3, padding='same')])").main
     (conv(16, 3, padding='same'),)
+    >>> parse("c = add()(a, b)")
+    c = add()(a, b)
     >>> parse("conv(16, 3, strides=2)")
     Traceback (most recent call last):
     ValueError: unknown field of conv 'strides'; did you mean 'stride'? ...
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        (statement,) = ast.parse(text.strip()).body
+        label, tree, sources = _wires(statement)
         name, arguments, settings = _call(tree)
     except (SyntaxError, ValueError, AttributeError, MemoryError, RecursionError):
         raise _unreadable(text) from None
-    return _made(text, name, arguments, settings)
+    made = _made(text, name, arguments, settings)
+    return Wired(made, label, sources) if label or sources else made
+
+
+def _wires(statement: ast.stmt) -> tuple[str, ast.expr, tuple[str, ...]]:
+    """A text's label, the call that makes its layer, and the labels of what it sees: ``label = call(...)(a, b)``."""
+    label, sources = "", tuple[str, ...]()
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        label = statement.targets[0].id  # type: ignore[attr-defined]  # else it is no name
+    elif not isinstance(statement, ast.Expr):
+        raise ValueError("no layer")
+    tree = statement.value
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Call):
+        sources = tuple(argument.id for argument in tree.args)  # type: ignore[attr-defined]
+        if tree.keywords or not sources:
+            raise ValueError("no names")
+        tree = tree.func
+    return label, tree, sources
 
 
 def _unreadable(text: str) -> ValueError:

@@ -22,10 +22,38 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     pool,
 )
 from noisysim.networks.layer_texts import layer, parse, plain
+from noisysim.networks.operation_kinds import (  # fmt: skip
+    Add,
+    Affine,
+    Clip,
+    GroupNorm,
+    LayerNorm,
+    Leak,
+    Matmul,
+    Output,
+    RMSNorm,
+    Softmax,
+    Take,
+    Wired,
+    add,
+    affine,
+    clip,
+    group_norm,
+    layer_norm,
+    leak,
+    matmul,
+    output,
+    rms_norm,
+    softmax,
+    take,
+)
 from noisysim.networks.published import NAMED, Named, hidden, names
 
 __all__ = [
-    "NAMED", "Activate", "AveragePool", "BatchNorm", "Concat", "Conv", "Dense", "Dropout", "Flatten", "Layer",
-    "Multiply", "Named", "Pool", "Residual", "activate", "average_pool", "batch_norm", "concat", "conv", "conv1d",
-    "dense", "dropout", "flatten", "hidden", "layer", "multiply", "names", "parse", "plain", "pool", "residual",
+    "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Dropout",
+    "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named", "Output",
+    "Pool", "RMSNorm", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine", "average_pool",
+    "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "dropout", "flatten", "group_norm", "hidden",
+    "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain", "pool",
+    "residual", "rms_norm", "softmax", "take",
 ]  # fmt: skip

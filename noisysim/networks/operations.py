@@ -116,6 +116,69 @@ def gather(source: int, count: int, shape: Image, places: Sequence[int]) -> Oper
     return Operation("gather", (source,), shape, numbers)
 
 
+def affine(source: int, shape: Image, gain: Sequence[float], offset: Sequence[float]) -> Operation:
+    """A gain and an offset of each channel, or of each value."""
+    return Operation("affine", (source,), shape, (*_each(shape), len(gain)), *_constants([gain, offset]))
+
+
+def clip(source: int, shape: Image, low: float, high: float) -> Operation:
+    """Values held within bounds."""
+    return Operation("clip", (source,), shape, _each(shape), *_constants([[low, high]]))
+
+
+def leak(source: int, shape: Image, slope: float) -> Operation:
+    """Values, of negative ones a share."""
+    return Operation("leak", (source,), shape, _each(shape), *_constants([[slope]]))
+
+
+def normalise(source: int, shape: Image, groups: int, epsilon: float, *, scaled: bool = False) -> Operation:
+    """Values less their mean, over their deviation: of the channels of a position (`groups` 0) or of a group of them.
+
+    Parameters
+    ----------
+    source : int
+    shape : (int, int, int)
+    groups : int
+        Of channels, each over all positions; 0: all channels, each position by itself.
+    epsilon : float
+        Added to variances.
+    scaled : bool
+        Whether values are divided by their root mean square, and no mean is subtracted.
+    """
+    numbers = (*_groups(shape, groups), int(scaled))
+    return Operation("normalise", (source,), shape, numbers, *_constants([[epsilon]]))
+
+
+def softmax(source: int, shape: Image) -> Operation:
+    """exp(a) / sum exp(a) over the channels of each position."""
+    return Operation("softmax", (source,), shape, (*_groups(shape, 0), 0))
+
+
+def matmul(first: int, second: int, sides: int, rows: int, inner: int, columns: int) -> Operation:
+    """Products of matrices: of `sides` by (rows, inner), and `sides` by (inner, columns), one after the other."""
+    parts = (sides * rows * columns, sides * rows * inner, sides * inner * columns)
+    return Operation("matmul", (first, second), (sides, rows, columns), (*parts, rows, inner, columns))
+
+
+def _each(shape: Image) -> tuple[int, int, int]:
+    """Parts of an operation that takes value by value."""
+    return size_of(shape), size_of(shape), 0
+
+
+def _groups(shape: Image, groups: int) -> tuple[int, ...]:
+    """Parts of an operation over groups, and where their values are."""
+    positions, channels = shape[0] * shape[1], shape[2]
+    if groups == 0:
+        return positions, positions, 0, channels, channels, 0, channels
+    inner = channels // groups
+    return groups, groups, 0, positions * inner, inner, channels, inner
+
+
+def _constants(rows: Sequence[Sequence[float]]) -> tuple[None, bytes, int]:
+    """The last three fields of an operation with constants."""
+    return None, np.array(rows, np.float32).tobytes(), len(rows)
+
+
 def _windows(image: Image, size: Pair, stride: Pair, margins: Sides) -> tuple[Image, tuple[int, ...]]:
     """The shape of what windows give, and what their loops read."""
     top, left, bottom, right = margins

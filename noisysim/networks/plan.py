@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     groups : tuple of Group
-        One per array layer.
+        One per array layer; one more where steps make the network's output, which is its value.
     sizes : tuple of int
         Of every value, per sample.
     places : tuple of int
@@ -169,6 +169,10 @@ def plan(net: Architecture) -> Plan:
         if block.is_conv:
             value = builder.step("unfold", layer, value, net.positions[layer] * net.fan_in[layer])
         builder.array(value)
+    if net.has_tail:
+        for node in net.due[net.depth]:
+            builder.compute(node)
+        builder.array(builder.value(net.output, True))
     return Plan(tuple(builder.groups), tuple(builder.sizes), tuple(builder.places), tuple(builder.kept))
 
 

@@ -112,7 +112,7 @@ class Network(Architecture):
 
     def untiled(self) -> Architecture:
         """The architecture alone."""
-        return Architecture(self.input_shape, self.blocks, self.bias, self.operations, self.seen)
+        return Architecture(self.input_shape, self.blocks, self.bias, self.operations, self.seen, self.end)
 
     def row_tiles(self, layer: int) -> list[tuple[int, int]]:
         """The ranges of inputs that layer's arrays hold."""
@@ -169,6 +169,12 @@ class Network(Architecture):
             flops += LINE_FLOPS * sum(self.lines[first:last])
             stages.append(Stage((first, last), rows, room, flops, min(positions)))
         return stages
+
+    def tail(self) -> Stage:
+        """What follows the last layer, where the periphery makes the network's output."""
+        values = self.plan.room(self.depth, self.depth + 1)
+        steps = sum(self.node_size(node) for node in self.due[self.depth])
+        return Stage((self.depth, self.depth + 1), BLOCK_ROWS, Room(1, 1, 1, values), LINE_FLOPS * steps, 1)
 
     def layout(self) -> tuple[Ints, Ints]:
         """The integer tables `table` and `tiles` that the loops read (columns named in `noisysim.compute.layout`)."""
@@ -229,6 +235,6 @@ def network(layers: Sequence[Any], activation: str | Activation, bias: bool, num
     """A checked `Network` for arrays of this tiling; `layers` as in `noisysim.networks.architecture.architecture`."""
     built = architecture(layers, activation, bias)
     return Network(
-        built.input_shape, built.blocks, built.bias, built.operations, built.seen, numbers.tile_rows,
+        built.input_shape, built.blocks, built.bias, built.operations, built.seen, built.end, numbers.tile_rows,
         numbers.tile_columns, numbers.slices, numbers.slice_bits,
     )  # fmt: skip

@@ -164,9 +164,9 @@ class Trained:
                 chip = self.chip(False, None, None, None)
         elif not isinstance(chip, Chip):
             raise TypeError(f"chip must be a noisysim.Chip, such as result.chip(), not {shown(chip)}")
-        if (chip.sizes[0], chip.sizes[-1]) != (form.n_in, form.n_out):
+        if (chip.sizes[0], chip.network.n_out) != (form.n_in, form.n_out):
             raise ValueError(
-                f"the chip has {chip.sizes[0]} inputs and {chip.sizes[-1]} outputs, the run's task {form.n_in} and "
+                f"the chip has {chip.sizes[0]} inputs and {chip.network.n_out} outputs, the run's task {form.n_in} and "
                 f"{form.n_out}"
             )
         targets = (

@@ -187,7 +187,7 @@ class Passes:
             self._call_record.lend({
                 "inputs": observed.inputs, "activities": observed.activities, "passes": len(observed),
                 "values": observed.activities.shape[1], "masks": observed.masks, "masked": observed.masks.size > 0,
-                "kept": observed.kept,
+                "kept": observed.kept, "outputs": observed.outputs,
             })  # fmt: skip
         self._call_record.lend({
             "x": x, "samples": samples, "perturbations": perturbations, "places": places, "fork": call.fork,
@@ -241,6 +241,20 @@ class Passes:
             last = stage.layers[1] - 1
             if call.training and net.norms[last] is not None:
                 call.settle(last)
+        if net.has_tail:
+            self._finish(len(x), count, standing, record.data)
+
+    def _finish(self, samples: int, passes: int, standing: Standing, call: Array) -> None:
+        """The network's output of the last lines."""
+        stage, tables, chips = self.net.tail(), self.tables.data, self.record_of(standing)
+
+        def block(span: Pair, members: Pair) -> None:
+            loops.finish(
+                span, members, tables, chips, call, room_for(stage.room, span[1] - span[0], 1, 0, self.chip_record)
+            )
+
+        tasks = [partial(block, *part) for part in self.parts(samples // self.chips, stage)]
+        execution.run(tasks, stage.flops * samples * passes)
 
     def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
         """Lines of every tile, (rows of all chips, lines), for values that drive each layer, read and not converted."""
@@ -285,6 +299,8 @@ class Passes:
     def plain(self) -> bool:
         """Whether a call of passes is nothing but one compiled call."""
         net, own = self.net, self._behaviour.own
+        if net.has_tail:
+            return False
         return "read_cell" not in own and not any(net.drops) and not any(net.norms) and not self._read.compensated
 
     def parts(self, batch: int, stage: Stage) -> list[tuple[Pair, Pair]]:

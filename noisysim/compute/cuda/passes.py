@@ -132,6 +132,15 @@ class Passes:
                 self._read_tile(layer, k, driven, job)
             if call.training and self.net.norms[layer] is not None:
                 call.settle(layer)
+        if self.net.has_tail:
+            self._finish(x, job)
+
+    def _finish(self, x: Floats, job: Job) -> None:
+        """The network's output in every pass, where the periphery makes it of the last lines."""
+        for p, observation in enumerate(job.call.observed):
+            for node in self.net.due[self.net.depth]:
+                self._compute(node, p, x, job, self._room_of(node, p, len(x), job))
+            observation.output[...] = self._value(self.net.output, p, x, job)
 
     def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
         """Lines of every tile when its layer is driven with these, read with noise and not converted.

@@ -23,9 +23,14 @@ AT = 3
 """Where an operation's own numbers begin in `g`."""
 CHANNELS, HEIGHT, WIDTH, SIZE, SIZE_X, STRIDE, STRIDE_X, TOP, LEFT, ROWS, COLUMNS, COUNTED = range(3, 15)
 """Numbers of windows over an image, those of `pool` and `average`."""
+MEMBERS, INNER, OUTER, BASE, SCALED = range(3, 8)
+"""Numbers of groups of values: how many are in one; how many of them follow each other, and how far on the next are;
+how far apart groups begin; whether they are scaled alone."""
+MATRIX_ROWS, MATRIX_INNER, MATRIX_COLUMNS = range(3, 6)
+"""Numbers of `matmul`."""
 
 
-# --- sums and products --------------------------------------------------------------------------------------------
+# --- sums and products ----------------------------------------------------------------------------------------------
 
 
 def add(r, k, a, b, out, g):
@@ -67,7 +72,7 @@ def multiply_pull_second(r, k, a, b, s, out, g):
     out[r, k] = total
 
 
-# --- order --------------------------------------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------------------------------------
 
 
 def concatenate(r, k, a, b, out, g):
@@ -120,7 +125,7 @@ def gather_pull(r, k, a, b, s, out, g):
     out[r, k] = total
 
 
-# --- windows ------------------------------------------------------------------------------------------------------
+# --- windows --------------------------------------------------------------------------------------------------------
 
 
 def window(at, size, stride, margin, length):
@@ -219,6 +224,183 @@ def average_pull(r, k, a, b, s, out, g):
                 out[r, k * channels + c] += share * s[r, here + c]
 
 
+# --- constants ------------------------------------------------------------------------------------------------------
+
+
+def affine(r, k, a, b, out, g):
+    """A gain and an offset, the rows of constants b, which are repeated every `g[3]` values."""
+    out[r, k] = a[r, k] * b[0, k % g[AT]] + b[1, k % g[AT]]
+
+
+def affine_push(r, k, a, b, da, db, out, g):
+    """The change times the gain."""
+    out[r, k] = da[r, k] * b[0, k % g[AT]]
+
+
+def affine_pull(r, k, a, b, s, out, g):
+    """The signal times the gain."""
+    out[r, k] = s[r, k] * b[0, k % g[AT]]
+
+
+def clip(r, k, a, b, out, g):
+    """A value held between two constants."""
+    out[r, k] = min(max(a[r, k], b[0, 0]), b[0, 1])
+
+
+def clip_push(r, k, a, b, da, db, out, g):
+    """The change, where nothing holds the value."""
+    out[r, k] = da[r, k] if b[0, 0] < a[r, k] < b[0, 1] else ZERO
+
+
+def clip_pull(r, k, a, b, s, out, g):
+    """The signal, where nothing holds the value."""
+    out[r, k] = s[r, k] if b[0, 0] < a[r, k] < b[0, 1] else ZERO
+
+
+def leak(r, k, a, b, out, g):
+    """A value, or where it is negative a share of it."""
+    out[r, k] = a[r, k] if a[r, k] > ZERO else b[0, 0] * a[r, k]
+
+
+def leak_push(r, k, a, b, da, db, out, g):
+    """The change times the slope."""
+    out[r, k] = da[r, k] if a[r, k] > ZERO else b[0, 0] * da[r, k]
+
+
+def leak_pull(r, k, a, b, s, out, g):
+    """The signal times the slope."""
+    out[r, k] = s[r, k] if a[r, k] > ZERO else b[0, 0] * s[r, k]
+
+
+# --- groups of values -----------------------------------------------------------------------------------------------
+
+
+def member(q, i, g):
+    """Where the i-th value of group q is."""
+    return q * g[BASE] + i // g[INNER] * g[OUTER] + i % g[INNER]
+
+
+def mean_of(r, q, a, g):
+    """The mean of a group; 0 where the group is scaled alone (Zhang & Sennrich 2019)."""
+    total = 0.0
+    if g[SCALED] == 0:
+        for i in range(g[MEMBERS]):
+            total += a[r, member(q, i, g)]
+    return total / g[MEMBERS]
+
+
+def inverse_deviation(r, q, mean, a, b, g):
+    """1 / sqrt(mean squared distance from the mean + epsilon)."""
+    total = 0.0
+    for i in range(g[MEMBERS]):
+        distance = a[r, member(q, i, g)] - mean
+        total += distance * distance
+    return 1.0 / np.sqrt(total / g[MEMBERS] + b[0, 0])
+
+
+def normalise(r, q, a, b, out, g):
+    """(a - mean) / deviation, a group a part (Ba et al. 2016, Wu & He 2018); epsilon is the constant b."""
+    mean = mean_of(r, q, a, g)
+    scale = inverse_deviation(r, q, mean, a, b, g)
+    for i in range(g[MEMBERS]):
+        at = member(q, i, g)
+        out[r, at] = np.float32((a[r, at] - mean) * scale)
+
+
+def through_group(r, q, a, b, s, out, g):
+    """What a group's statistics leave of changes or signals: its Jacobian is symmetric."""
+    mean = mean_of(r, q, a, g)
+    scale = inverse_deviation(r, q, mean, a, b, g)
+    along, common = 0.0, 0.0
+    for i in range(g[MEMBERS]):
+        at = member(q, i, g)
+        along += s[r, at] * (a[r, at] - mean) * scale
+        common += s[r, at]
+    along, common = along / g[MEMBERS], (0.0 if g[SCALED] else common / g[MEMBERS])
+    for i in range(g[MEMBERS]):
+        at = member(q, i, g)
+        out[r, at] = np.float32((s[r, at] - common - (a[r, at] - mean) * scale * along) * scale)
+
+
+def normalise_push(r, q, a, b, da, db, out, g):
+    """Changes through a group's statistics."""
+    through_group(r, q, a, b, da, out, g)
+
+
+def softmax(r, q, a, b, out, g):
+    """exp(a) / sum exp(a), a group a part."""
+    largest_value = a[r, member(q, 0, g)]
+    for i in range(1, g[MEMBERS]):
+        largest_value = max(largest_value, a[r, member(q, i, g)])
+    total = 0.0
+    for i in range(g[MEMBERS]):
+        total += np.exp(np.float64(a[r, member(q, i, g)] - largest_value))
+    for i in range(g[MEMBERS]):
+        at = member(q, i, g)
+        out[r, at] = np.float32(np.exp(np.float64(a[r, at] - largest_value)) / total)
+
+
+def softmax_pull(r, q, a, b, s, out, g):
+    """P (s - sum p s), p the values: the Jacobian is symmetric."""
+    softmax(r, q, a, b, out, g)
+    total = 0.0
+    for i in range(g[MEMBERS]):
+        at = member(q, i, g)
+        total += np.float64(out[r, at]) * s[r, at]
+    for i in range(g[MEMBERS]):
+        at = member(q, i, g)
+        out[r, at] = np.float32(out[r, at] * (s[r, at] - total))
+
+
+def softmax_push(r, q, a, b, da, db, out, g):
+    """The same of changes."""
+    softmax_pull(r, q, a, b, da, out, g)
+
+
+# --- products of matrices -------------------------------------------------------------------------------------------
+
+
+def matmul(r, k, a, b, out, g):
+    """Products of matrices (rows, inner) and (inner, columns), several side by side, a value a part."""
+    m, inner, n = g[MATRIX_ROWS], g[MATRIX_INNER], g[MATRIX_COLUMNS]
+    side, i, j = k // (m * n), k // n % m, k % n
+    total = ZERO
+    for c in range(inner):
+        total += a[r, (side * m + i) * inner + c] * b[r, (side * inner + c) * n + j]
+    out[r, k] = total
+
+
+def matmul_push(r, k, a, b, da, db, out, g):
+    """Da b + a db."""
+    m, inner, n = g[MATRIX_ROWS], g[MATRIX_INNER], g[MATRIX_COLUMNS]
+    side, i, j = k // (m * n), k // n % m, k % n
+    total = ZERO
+    for c in range(inner):
+        x, y = (side * m + i) * inner + c, (side * inner + c) * n + j
+        total += da[r, x] * b[r, y] + a[r, x] * db[r, y]
+    out[r, k] = total
+
+
+def matmul_pull_first(r, k, a, b, s, out, g):
+    """S b^T."""
+    m, inner, n = g[MATRIX_ROWS], g[MATRIX_INNER], g[MATRIX_COLUMNS]
+    side, i, c = k // (m * inner), k // inner % m, k % inner
+    total = ZERO
+    for j in range(n):
+        total += s[r, (side * m + i) * n + j] * b[r, (side * inner + c) * n + j]
+    out[r, k] = total
+
+
+def matmul_pull_second(r, k, a, b, s, out, g):
+    """A^T s."""
+    m, inner, n = g[MATRIX_ROWS], g[MATRIX_INNER], g[MATRIX_COLUMNS]
+    side, c, j = k // (inner * n), k // n % inner, k % n
+    total = ZERO
+    for i in range(m):
+        total += a[r, (side * m + i) * inner + c] * s[r, (side * m + i) * n + j]
+    out[r, k] = total
+
+
 class Rule(NamedTuple):
     """The functions of one operation (see above).
 
@@ -240,5 +422,11 @@ RULES: dict[str, Rule] = {
     "gather": Rule(gather, gather_push, gather_pull),
     "pool": Rule(pool, pool_push, pool_pull),
     "average": Rule(average, average_push, average_pull),
+    "affine": Rule(affine, affine_push, affine_pull),
+    "clip": Rule(clip, clip_push, clip_pull),
+    "leak": Rule(leak, leak_push, leak_pull),
+    "normalise": Rule(normalise, normalise_push, through_group),
+    "softmax": Rule(softmax, softmax_push, softmax_pull),
+    "matmul": Rule(matmul, matmul_push, matmul_pull_first, matmul_pull_second),
 }
 """Operations by name."""

@@ -146,6 +146,18 @@ def take_step(step, p, span, stack, net, chips, call, room):
 
 
 @bare()
+def finish_samples(span, stack, net, chips, call, room):
+    """The network's output in every pass, where steps make it of the last lines."""
+    group = longs_at(net.groups, net.layers * GROUP, GROUP)
+    for p in range(call.passes):
+        for k in range(group[FIRST_STEP], group[LAST_STEP]):
+            take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
+        value = value_of(group[SOURCE], p, span, net, call, room)
+        size = value.shape[1]
+        copy(value, view(call.outputs, (p * call.samples + span[0]) * size, size, span[1] - span[0]))
+
+
+@bare()
 def drive_layer(layer, span, stack, net, chips, call, room):
     """What a layer's arrays are driven with in every pass: the steps before it, decorrelation, DAC."""
     row, group = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.groups, layer * GROUP, GROUP)

@@ -2,6 +2,7 @@
 
 from numba.core.types import UniTuple, float32, int64
 
+from noisysim.compute.cpu.loops.driving import finish_samples
 from noisysim.compute.cpu.loops.records import CALL, CHIPS, DRIVE_LAYER, NET, PART_TYPES, READ_TILE, ROOM
 from noisysim.compute.jit.calls import array_of
 from noisysim.compute.jit.compiling import loop, scalar
@@ -37,6 +38,18 @@ def forward(span, members, layers, nets, stacks, calls, rooms):
             drive_layer(function_at(net.parts, DRIVE_LAYER), (layer, here, stack, net, chips, call, room))
             for k in range(longs_at(net.table, layer * TABLE, TABLE)[TILES]):
                 read_tile(function_at(net.parts, READ_TILE), (layer, k, here, stack, net, chips, call, room))
+
+
+@loop()
+def finish(span, members, nets, stacks, calls, rooms):
+    """Samples of every pass, on some chips, from the last lines to the network's output, where steps make it.
+
+    Parameters as of `forward`.
+    """
+    net, chips, call, room = nets[0], stacks[0], calls[0], rooms[0]
+    batch = call.samples // chips.chips
+    for m in range(members[0], members[1]):
+        finish_samples((m * batch + span[0], m * batch + span[1]), (m, chips.chips), net, chips, call, room)
 
 
 @loop()

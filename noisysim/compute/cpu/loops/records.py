@@ -55,6 +55,7 @@ CALL = RecordType(
         "fork",  # the layer at which each pass parts from pass 0
         "masks",  # what hidden outputs are multiplied by, flat
         "peaks",  # (chips, tiles), raised to the largest values read
+        "outputs",  # of networks whose periphery makes the output of the last lines, (passes, samples, values)
         "kept",  # values that later layers need, of each pass, flat
     ),
     {

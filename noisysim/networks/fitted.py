@@ -1,0 +1,60 @@
+"""Layers that are one operation of the periphery, fitted to the values below them."""
+
+from __future__ import annotations
+
+from noisysim.networks import activations, operations
+from noisysim.networks.activations import Activation
+from noisysim.networks.layer_kinds import Activate, Layer
+from noisysim.networks.operation_kinds import Affine, Clip, GroupNorm, LayerNorm, Leak, RMSNorm, Softmax, Take
+from noisysim.networks.operations import Image, Operation
+
+
+def operation(layer: Layer, node: int, shape: Image, activation: Activation) -> Operation:
+    """What a layer is that is one operation on the values of a node.
+
+    Parameters
+    ----------
+    layer : Layer
+    node : int
+    shape : (int, int, int)
+        Height, width and channels of its values.
+    activation : Activation
+        The network's.
+    """
+    if isinstance(layer, Activate):
+        kind = activations.get(layer.activation) if layer.activation else activation
+        return operations.activate(node, shape, kind)
+    if isinstance(layer, (LayerNorm, RMSNorm)):
+        return operations.normalise(node, shape, 0, layer.epsilon, scaled=isinstance(layer, RMSNorm))
+    if isinstance(layer, GroupNorm):
+        if shape[2] % layer.groups:
+            raise ValueError(f"{layer!r} does not divide the {shape[2]} channels below it")
+        return operations.normalise(node, shape, layer.groups, layer.epsilon)
+    if isinstance(layer, Softmax):
+        return operations.softmax(node, shape)
+    if isinstance(layer, Clip):
+        return operations.clip(node, shape, layer.low, layer.high)
+    if isinstance(layer, Leak):
+        return operations.leak(node, shape, layer.slope)
+    if isinstance(layer, Affine):
+        return operations.affine(node, shape, *_as_long(layer, shape))
+    assert isinstance(layer, Take), layer
+    count = operations.size_of(shape)
+    if max(layer.places) >= count:
+        raise ValueError(f"{layer.name} asks for place {max(layer.places)} of the {count} values below it")
+    return operations.gather(node, count, layer.shape, layer.places)
+
+
+def _as_long(layer: Affine, shape: Image) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Gains and offsets, as many of the one as of the other: of all channels, or of all values."""
+    longest = max(len(layer.gain), len(layer.offset))
+    if longest not in (1, shape[2], operations.size_of(shape)):
+        raise ValueError(f"affine has {longest} numbers for {words(shape)}")
+    gain, offset = (values * longest if len(values) == 1 else values for values in (layer.gain, layer.offset))
+    return gain, offset
+
+
+def words(shape: Image) -> str:
+    """What a message calls a shape."""
+    height, width, channels = shape
+    return f"{channels} units" if height == width == 1 else f"{height} x {width} positions of {channels} channels"
