@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends, nodes, periphery
+from noisysim.compute import algebra, backends, grouping, nodes, periphery
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.architecture import Architecture
@@ -79,7 +79,10 @@ class Oracle:
     def gradient(self, observation: Observation, out: Layered | None = None) -> Layered:
         """The true gradient of each chip's mean loss over its batch, in the shapes of the weights."""
         term = algebra.Term(self._xp.ones(len(observation.output)), self.signals(observation))
-        return algebra.outer([term], observation.inputs, out, chips=self._chips)
+        gradient = algebra.outer([term], observation.inputs, out, chips=self._chips)
+        if self._net.is_grouped:
+            grouping.mask(self._net, gradient)
+        return gradient
 
     def tangent(self, observation: Observation, drive: Drive) -> Any:
         """Directional derivative of the output, (batch, n_out) float32, along what a drive would add.

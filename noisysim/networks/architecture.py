@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from noisysim.common.types import Ints
+from noisysim.common.types import Floats, Ints
 from noisysim.networks import activations
 from noisysim.networks.activations import Activation
 from noisysim.networks.layer_kinds import BatchNorm, Conv, Dense, Pool
@@ -65,6 +65,11 @@ class Block:
         if isinstance(self.product, Conv):
             return math.prod(self.product.kernels) * self.source[2]
         return math.prod(self.source)
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels that see each other; 1: all see all."""
+        return self.product.groups if isinstance(self.product, Conv) else 1
 
     @property
     def plain(self) -> bool:
@@ -251,6 +256,25 @@ class Architecture:
     def sizes(self) -> tuple[int, ...]:
         """Values a sample between layers: the inputs, hidden outputs, and the network's output."""
         return (math.prod(self.input_shape), *self.outputs)
+
+    @cached_property
+    def blocks_of_weights(self) -> list[Floats | None]:
+        """Of grouped layers 1 where an array holds weights, (n_out, n_in), and 0 elsewhere; of others ``None``."""
+        return [self._groups_of(layer) if block.groups > 1 else None for layer, block in enumerate(self.blocks)]
+
+    def _groups_of(self, layer: int) -> Floats:
+        block, (n_out, n_in) = self.blocks[layer], self.shapes[layer]
+        channels = block.source[2]
+        of_output = np.arange(n_out) // (n_out // block.groups)
+        of_input = np.arange(self.fan_in[layer]) % channels // (channels // block.groups)
+        held = np.ones((n_out, n_in), np.float32)
+        held[:, : self.fan_in[layer]] = of_output[:, None] == of_input
+        return held
+
+    @cached_property
+    def is_grouped(self) -> bool:
+        """Whether any layer has groups."""
+        return any(block.groups > 1 for block in self.blocks)
 
     @property
     def n_out(self) -> int:

@@ -13,13 +13,14 @@ from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, fitted, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture, Block
-from noisysim.networks.branches import Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.branches import PRODUCTS, Branch, Concat, Multiply, Residual, last_product, parts
 from noisysim.networks.fitted import words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
     BatchNorm,
     Conv,
     Dense,
+    Depthwise,
     Dropout,
     Flatten,
     Layer,
@@ -35,7 +36,7 @@ from noisysim.networks.operations import Image, Operation
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
-    image = any(isinstance(layer, (Conv, Pool, AveragePool, Take)) for layer in parts(hidden))
+    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Take)) for layer in parts(hidden))
     ends = [] if hidden and is_output(hidden[-1]) else [n_out]
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, *ends]
 
@@ -153,7 +154,7 @@ class _Builder:
     def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
         """Add layers; the one at place `linear` is linear, unless it says otherwise."""
         for k, layer in enumerate(layers):
-            if isinstance(layer, (Dense, Conv)):
+            if isinstance(layer, PRODUCTS):
                 if k == linear and layer.activation is None:
                     layer = replace(layer, activation="linear")
                 self._product(layer)
@@ -168,14 +169,18 @@ class _Builder:
 
     # -- products ---------------------------------------------------------------------------------------------------
 
-    def _product(self, layer: Dense | Conv) -> None:
+    def _product(self, layer: Dense | Conv | Depthwise) -> None:
         """Begin a block."""
         below = self._at
-        if isinstance(layer, Conv) and not below.image:
+        if not isinstance(layer, Dense) and not below.image:
             raise ValueError(
                 f"{layer!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense layer "
                 "or flatten before it"
             )
+        if isinstance(layer, Depthwise):
+            layer = layer.of(below.shape[2])
+        if isinstance(layer, Conv) and (layer.channels % layer.groups or below.shape[2] % layer.groups):
+            raise ValueError(f"{layer!r}: its groups do not divide {layer.channels} and {below.shape[2]} channels")
         grid = _grid(layer, below.shape) if isinstance(layer, Conv) else (1, 1)
         kind = activations.get(layer.activation) if layer.activation else self._activation
         self._seen.append(below.node)
