@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from noisysim.networks import activations, layer_kinds, operation_kinds
 from noisysim.networks.layer_kinds import Activate, Conv, Dense, Depthwise, Layer, text_of
 from noisysim.networks.operation_kinds import Wired
+from noisysim.networks.recurrent_kinds import recurrent
 
 PRODUCTS = (Dense, Conv, Depthwise)
 """Layers with weights."""
@@ -111,7 +112,7 @@ KINDS: dict[str, Callable[..., Layer]] = {
     **{name: getattr(operation_kinds, name) for name in (
         "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "matmul", "output",
     )},
-    "residual": residual, "concat": concat, "multiply": multiply,
+    "recurrent": recurrent, "residual": residual, "concat": concat, "multiply": multiply,
 }  # fmt: skip
 """What makes layers, by the names that texts call it by."""
 

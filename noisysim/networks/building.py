@@ -32,11 +32,12 @@ from noisysim.networks.layer_texts import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
 from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
+from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
-    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Take)) for layer in parts(hidden))
+    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Recurrent, Take)) for layer in parts(hidden))
     ends = [] if hidden and is_output(hidden[-1]) else [n_out]
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, *ends]
 
@@ -160,6 +161,8 @@ class _Builder:
                 self._product(layer)
             elif isinstance(layer, Wired):
                 self._wired(layer)
+            elif isinstance(layer, Recurrent):
+                self._recurrent(layer)
             elif isinstance(layer, Residual):
                 self._residual(layer)
             elif isinstance(layer, Concat):
@@ -186,6 +189,25 @@ class _Builder:
         self._seen.append(below.node)
         self._blocks.append(Block(layer, below.shape, grid, grid, kind))
         self._at = _Place(len(self._blocks), (*grid, self._blocks[-1].units), isinstance(layer, Conv), True)
+
+    def _recurrent(self, layer: Recurrent) -> None:
+        """Begin the two blocks of a recurrent layer, and take the last step where that is all it gives."""
+        below = self._at
+        if not below.image:
+            raise ValueError(
+                f"{layer!r} needs steps below it: rows of an image, such as an input of (1, steps, features)"
+            )
+        steps, width, _ = below.shape
+        self._product(Conv(layer.lines, (1, width), activation="linear"))
+        self._seen.append(self._at.node)
+        linear = activations.get("linear")
+        product = Recurrence(layer.units, layer.cell)
+        self._blocks.append(Block(product, (steps, 1, layer.lines), (steps, 1), (steps, 1), linear))
+        self._at = _Place(len(self._blocks), (steps, 1, layer.units), True)
+        if layer.returns == "last":
+            last = range((steps - 1) * layer.units, steps * layer.units)
+            self._operate(operations.gather(self._at.node, steps * layer.units, (1, 1, layer.units), last))
+            self._at = self._at._replace(image=False)
 
     # -- what follows a block ---------------------------------------------------------------------------------------
 
