@@ -178,7 +178,7 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible: not on a GPU, nor with scales of lines, turned updates, or groups of channels."""
+        """Whether `descend` is possible: not on a GPU, nor with scaled lines, turned updates, or groups of channels."""
         in_blocks = self.net.is_grouped or self.turns_updates or self.arrays.scaled
         return self.backend.HOST_MEMORY and not in_blocks
 
