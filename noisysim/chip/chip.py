@@ -135,8 +135,8 @@ class Chip(Offered, Granted, Kept, Taught):
         self.network: Network = network(layers, activation, bias, resolve(self.device))
         if self.network.is_recurrent and "read_cell" in devices.own_hooks(self.device):
             raise ValueError(
-                f"device {self.device.name!r} reads cells one by one, which recurrent layers do not do: use one without "
-                "read_cell"
+                f"{type(self.device).__name__} reads cells one by one, which recurrent layers do not: use a device "
+                "without a read_cell of its own"
             )
         self.architecture = self.network.untiled()
         self.noisy = devices.is_noisy(self.device)

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noisysim.common.fields import as_list, shown, unknown
-from noisysim.networks.branches import with_activation
 from noisysim.networks.layer_kinds import Conv, Dense, Layer, batch_norm, conv, dense, dropout, pool
-from noisysim.networks.layer_texts import layer, plain
+from noisysim.networks.layer_lists import layer, plain, with_activation
 
 
 class Named(tuple[Layer, ...]):
