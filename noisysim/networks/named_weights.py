@@ -52,7 +52,7 @@ def by_pixel(net: Architecture, layer: int, weight: Array) -> Array:
     weight : array
         In the shape of `weight_shape`.
     """
-    channels_last = np.moveaxis(weight.reshape(by_channel(net, layer)), 1, -1)
+    channels_last: Array = np.moveaxis(weight.reshape(by_channel(net, layer)), 1, -1)
     groups, n_out, held = net.blocks[layer].groups, net.units[layer], channels_last.shape[-1]
     if groups == 1:
         return channels_last.reshape(n_out, -1)
