@@ -112,7 +112,7 @@ class State:
         self.clock = self.aged_at = self.call_at = 0.0
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.meter = Meter(chips, self.arrays.kept_bytes)
+        self.meter = Meter(chips, self.arrays.kept_bytes, self.flat_rotations.nbytes)
         self.clipped = [0.0] * net.depth
         self.compiled = _compiled(self)
         erase_with(self, self.secrets)
@@ -151,6 +151,13 @@ class State:
         scales = [self.backend.take(self.arrays.line_scales.of(layer)) for layer in range(self.net.depth)]
         largest = [of_layer.reshape(self.chips, -1).max(axis=1) for of_layer in scales]
         return [[step * float(s[m]) for step, s in zip(each, largest, strict=True)] for m, each in enumerate(steps)]
+
+    @property
+    def turning(self) -> int:
+        """Multiplications by which the periphery turns what drives all arrays, for one sample's pass."""
+        net = self.net
+        turns = self.flat_rotations.size and not self.turns_updates
+        return sum(p * n * n for p, n in zip(net.positions, net.fan_in, strict=True)) if turns else 0
 
     def cost(self) -> Cost:
         """What was done so far, on all chips together."""

@@ -104,6 +104,13 @@ class Feedback(Supervised):
         self.fill_hidden_signals(state, observations, signals)
         return [Term(state.ones(batch), signals)]
 
+    def feedback_macs(self, state: State) -> int:
+        """Multiplications that bring one sample's error to all hidden layers: as many as an outer product has."""
+        return state.net.units[-1] * sum(state.hidden) if self.direct else state.net.products_back
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return samples * self.feedback_macs(state) + self.scalar_macs(state, samples)
+
     def learn(
         self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
     ) -> None:
@@ -168,6 +175,9 @@ class DKP(Feedback):
     feedback_optimizer: FeedbackOptimizer = "adam"
     feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return super().estimate_macs(state, samples) + samples * self.feedback_macs(state)
+
     def learn(
         self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
     ) -> None:
@@ -205,6 +215,11 @@ class FDFA(Feedback, Derivative):
     @property
     def passes(self) -> bool:
         return self.derivative == "passes"
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        scaled = state.net.units[-1] * len(state.hidden)
+        learned = self.samples * samples * (self.feedback_macs(state) + scaled)
+        return super().estimate_macs(state, samples) + learned + self.tangent_macs(state, samples)
 
     def learn(
         self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
@@ -255,6 +270,13 @@ class LearnedFA(Feedback):
     feedback_optimizer: FeedbackOptimizer = "adam"
     ridge: Annotated[float, Field("", 1e-6, doc="regularisation of the least squares fit")] = 0.1
     warmup: Annotated[int, Field("updates", 0, 10**9, "before the weights begin to move", whole=True)] = 0
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        combined, fitted = self.samples * samples * sum(state.hidden), samples * self.feedback_macs(state)
+        if self.fit == "least_squares":
+            sides = [(rows // state.chips, columns) for rows, columns in self.feedback_shapes(state)]
+            fitted += sum(samples * n * n + n**3 // 3 + n * n * columns for n, columns in sides)
+        return super().estimate_macs(state, samples) + combined + fitted
 
     def remember(self, state: State) -> None:
         super().remember(state)

@@ -70,6 +70,16 @@ class FGW(Forward):
     def drive(self, drawn: Layered) -> Drive:
         return Drive(weights=drawn)
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        beside = self.samples * samples * state.net.products if self.derivative == "exact" else 0
+        return self.tangent_macs(state, samples) + beside
+
+    def gradient_macs(self, state: State, samples: int) -> int:
+        return self.samples * state.net.cells  # no outer products: each direction times its slope
+
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.samples * state.net.cells
+
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
     ) -> Layered | None:
@@ -121,6 +131,10 @@ class FGA(Forward, Supervised):
         else:
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         return [Term(state.ones(batch), signals)]
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        combined = self.samples * samples * sum(state.hidden)
+        return combined + self.scalar_macs(state, samples) + self.tangent_macs(state, samples)
 
     def hidden_signal(
         self, state: State, first: Observation, layer: int, factors: Doubles, drawn: list[Floats]
@@ -200,6 +214,12 @@ class LGFGA(FGA):
             changes = gathered([_dots(error, m) for m in moved], state.xp)
             factors = changes / state.injected(self.samples, len(error) // state.chips)
         return super().hidden_signal(state, first, layer, factors, drawn)
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        weights = state.net.units[-1] * sum(state.hidden[:-1])
+        dots = self.samples * state.net.units[-1] * len(state.hidden[:-1])
+        of_readouts = (2 + self.samples) * weights + dots  # read of outputs, of each perturbation; their gradient
+        return super().estimate_macs(state, samples) + samples * of_readouts
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:
         """Shapes of all chips' local readouts, (chips n_out, values of the layer's outputs)."""

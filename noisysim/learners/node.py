@@ -54,6 +54,9 @@ class NP(Perturbation):
         factors = algebra.shares(form.share, self.loss_changes(state, observations), variances, form.units)
         return [Term(factors[k], drawn[k]) for k in range(self.samples)]
 
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.waiting(state, samples) * (state.net.driven + self.samples * state.net.perturbed)
+
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
         return self._form(state)
 
@@ -98,6 +101,12 @@ class INP(Perturbation):
             Term(algebra.shares(form.share, changes[k], algebra.layer_squares(drawn[k]), form.units), drawn[k])
             for k in range(self.samples)
         ]
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return 2 * super().estimate_macs(state, samples)  # lengths as well
+
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.waiting(state, samples) * (state.net.driven + self.samples * state.net.perturbed)
 
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
         return self._form(state)
@@ -154,6 +163,12 @@ class ANP(Perturbation):
         form = self._form(state)
         factors = algebra.shares(form.share, changes, norms, form.units)
         return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return 2 * super().estimate_macs(state, samples)  # distances as well
+
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.waiting(state, samples) * (state.net.driven + (self.samples + 1) * state.net.perturbed)
 
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
         return None if self.centres(state) else self._form(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -192,6 +193,16 @@ class Perturbation(Learner):
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return self.samples * samples * state.net.perturbed  # each perturbation times its factor
+
+    def kept_values(self, state: State, samples: int) -> int:
+        drawn = sum(math.prod(shape[1:]) for shape in self.shapes(state, 1)) if state.injects else 0
+        return self.waiting(state, samples) * (state.net.driven + state.net.perturbed + self.samples * drawn)
+
+    def waiting(self, state: State, samples: int) -> int:
+        return samples if self.loss == "batch" else super().waiting(state, samples)
+
     def estimated_by(
         self, state: State, share: Share, size: SizeOf, units: Doubles = ONE, *, one_by_one: bool = False,
         divisor: float = 1.0,
@@ -219,6 +230,10 @@ class Derivative(Perturbation):
     def requires(self) -> frozenset[str]:
         return super().requires() | {"oracle"} if self.derivative == "exact" else super().requires()
 
+    def tangent_macs(self, state: State, samples: int) -> int:
+        """Multiplications of derivatives along all draws, where these are found by forward-mode differentiation."""
+        return self.samples * samples * state.net.products_back if self.derivative == "exact" else 0
+
     def advice(self, lacking: list[str]) -> str:
         if "oracle" in lacking:
             return "use derivative='passes', which any chip offers, or grant oracle=True"
@@ -242,6 +257,10 @@ class Supervised(Perturbation):
 
     def requires(self) -> frozenset[str]:
         return super().requires() | {"output_error"} if self.error == "digital" else super().requires()
+
+    def scalar_macs(self, state: State, samples: int) -> int:
+        """Multiplications of an output error that is estimated from scalar losses."""
+        return self.samples * samples * state.net.units[-1] if self.error == "scalar" else 0
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
         hidden = [state.net.output_shape(layer, batch_size) for layer in range(state.net.depth - 1)]

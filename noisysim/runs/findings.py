@@ -8,7 +8,7 @@ import numpy as np
 
 from noisysim.chip.weight_sources import NOTES
 from noisysim.common.types import Ints
-from noisysim.runs import health
+from noisysim.runs import digital, health
 from noisysim.runs.history import History
 from noisysim.runs.training import Training
 
@@ -40,8 +40,9 @@ def recorded_by(training: Training, m: int) -> dict[str, Any]:
         epochs, updates = last // training.steps, last + 1
     history = training.history.of_chip(m, epochs, updates)
     cost = divergence.costs[m] if m in divergence.costs else training.chip.cost_by_chip()[m]
+    account = digital.account(training, cost, of_each=True)
     sentences = _warnings(training, history, status, np.array([m])) + _of_start(training) + training.notes
-    return {"status": status, "warnings": sentences, "cost": cost.as_dict(), "arrays": history.arrays()}
+    return {"status": status, "warnings": sentences, "cost": account, "arrays": history.arrays()}
 
 
 def _warnings(training: Training, history: History, status: str, chips: Ints) -> list[str]:

@@ -50,7 +50,8 @@ class Result:
         What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
         each look. Empty for a run without any.
     cost : dict of int
-        What learning cost on the chip (`noisysim.chip.cost.Cost`).
+        What learning cost on the chip (`noisysim.chip.cost.Cost`), and digitally beside it
+        (`noisysim.runs.digital.account`).
     warnings : list of str
         What the run noticed about itself.
     elapsed : float
@@ -274,6 +275,7 @@ class Result:
                 + (f", {self.cost['cells_read']:,} cells read" if self.cost.get("cells_read") else ""),
             )
         )
+        rows += _digital(self.cost)
         rows += self._measured()
         rows += [("note", note) for note in task.get("notes", [])]
         rows += [("WARNING", warning) for warning in self.warnings]
@@ -327,6 +329,19 @@ def with_spread(values: ArrayLike, form: str) -> str:
     if numbers.ndim == 0 or not finite.size:
         return f"{numbers.mean():{form}}"
     return f"{finite.mean():{form}} +- {finite.std(ddof=1 if finite.size > 1 else 0):{form}}"
+
+
+def _digital(cost: dict[str, int]) -> list[tuple[str, str]]:
+    """What the digital side did beside the arrays, and keeps; earlier versions did not count it."""
+    if "digital_macs" not in cost:
+        return []
+    parts = {"decorrelation_macs": "decorrelating", "adaptation_macs": "adapting that", "rule_macs": "the rule"}
+    shares = ", ".join(f"{cost[name]:,} {text}" for name, text in parts.items() if cost[name])
+    text = f"{cost['digital_macs']:,} MACs ({shares or 'none'}) beside {cost['analog_macs']:,} in the arrays"
+    text += f", {cost['digital_bytes']:,} bytes kept"
+    if converted := cost["perturbation_conversions"]:
+        text += f", {converted:,} perturbations converted"
+    return [("digital", text)]
 
 
 def _call(described: dict[str, Any]) -> str:
