@@ -96,7 +96,7 @@ class Feedback(Supervised):
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
-            drawn = self.perturbations(state, batch)[: self.samples]
+            drawn = self.directions(state, batch)
             changes = self.loss_changes(state, observations)[-self.samples :]
             factors = changes / state.injected(self.samples, batch // state.chips)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
@@ -230,12 +230,13 @@ class FDFA(Feedback, Derivative):
         first = observations[0]
         share = state.ones(len(error)) / state.injected(self.samples, len(error) // state.chips)
         gradient = Layered(state.memory["feedback"].copy(), shapes)
-        for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
+        drawn = self.perturbations(state, len(error))
+        for k, directions in enumerate(self.directions(state, len(error))):
             if self.passes:
                 change = observations[1 + k].output - first.output
             else:
-                change = granted(self.name, oracle).tangent(first, self.drive(u))
-            hidden = [v.reshape(len(v), -1) for v in u[:-1]]
+                change = granted(self.name, oracle).tangent(first, self.drive(drawn[k]))
+            hidden = [v.reshape(len(v), -1) for v in directions[:-1]]
             moved = Term(share, [change] * len(shapes))
             gradient.flat -= algebra.outer([moved], hidden, chips=state.chips).flat
         adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
@@ -297,7 +298,7 @@ class LearnedFA(Feedback):
     def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         batch = len(signals[-1])
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         changes = self.loss_changes(state, observations)[: self.samples]
         factors = changes / state.injected(self.samples, batch // state.chips)
         estimates = [

@@ -91,7 +91,7 @@ class FGW(Forward):
         slopes = slopes.astype(np.float32)[:, :, None]
         if out is None:
             out = layered.empty(state.stack(state.net.shapes), xp)
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         for gradient, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
             xp.multiply(directions[0], slopes[0], out=gradient)
             for slope, direction in zip(slopes[1:], directions[1:], strict=True):
@@ -118,7 +118,7 @@ class FGA(Forward, Supervised):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         factors = self.directional_changes(state, observations, oracle) / state.injected(
             self.samples, batch // state.chips
         )
@@ -210,7 +210,8 @@ class LGFGA(FGA):
             error = losses.get(state.loss).output_error(read(outputs), state.work["targets"])
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
-            moved = [read(u.reshape(len(u), -1)) for u in drawn]
+            sets = self.perturbations(state, len(error))[: self.samples]
+            moved = [read(v[layer].reshape(len(error), -1)) for v in sets]
             changes = gathered([_dots(error, m) for m in moved], state.xp)
             factors = changes / state.injected(self.samples, len(error) // state.chips)
         return super().hidden_signal(state, first, layer, factors, drawn)

@@ -47,7 +47,7 @@ class Reinforce(Perturbation):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         batch = len(observations[0].output)
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         factors = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
         error = algebra.combine(factors, [v[-1] for v in drawn], state.xp.empty_like(drawn[0][-1]))
         return [Term(state.ones(batch), granted(self.name, oracle).signals(observations[0], error))]
