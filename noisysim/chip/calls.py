@@ -59,8 +59,12 @@ class Calls:
         observed = observation_buffers(state, out, rows, len(drives), drops=drops, all_inputs=all_inputs)
         if not state.calibrated:
             self._calibrate(x)
+        given = added
+        if state.perturbation_dacs and added.parts and not self._digital:
+            number = state.next_pass - (len(drives) if first_sample else 0)
+            given = state.perturbation_dacs.convert(added, number, first_sample)
         run_passes(
-            state, x, observed, added, first_sample=first_sample, digital=self._digital,
+            state, x, observed, given, first_sample=first_sample, digital=self._digital,
             training=training and rows > state.chips,
         )  # fmt: skip
         if added.parts:

@@ -14,6 +14,7 @@ import noisysim.devices as devices
 from noisysim.chip.arrays import Arrays, erase, erase_with
 from noisysim.chip.cost import Cost, Meter
 from noisysim.chip.normalisation import Normalisation
+from noisysim.chip.perturbation_dacs import PerturbationDacs
 from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.behaviour import ReadFlags
@@ -63,6 +64,8 @@ class State:
         Whether they turn what is observed and written, and not what drives arrays; and whether weights are written anew
         after their steps.
     normalisation : Normalisation
+    perturbation_dacs : PerturbationDacs or None
+        What lines get of perturbations, if not just those.
     calibrated, reference_due, gains_due : bool
         Whether converters have been calibrated, and whether drift's reference and gains are to be measured next.
     clock, aged_at, read_at, call_at : float
@@ -108,7 +111,11 @@ class State:
         self.flat_rotations = self.rotations.flat
         self.turns_updates, self.compensates_steps = decorrelation == "updates", decorrelation == "compensated"
         self.normalisation = Normalisation(net, chips, xp)
-        self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
+        self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout", "perturbation")}
+        self.perturbation_dacs: PerturbationDacs | None = None
+        if not self.numbers.perturbs_exactly:
+            gains = [put(of_layer) for of_layer in self.arrays.fabrication.perturbation_gains()]
+            self.perturbation_dacs = PerturbationDacs(self.numbers, gains, self.keys["perturbation"], backend)
         self.clock = self.aged_at = self.call_at = 0.0
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
@@ -130,6 +137,7 @@ class State:
     def secrets(self) -> list[Array]:
         """The arrays, besides those of `arrays`, that no observation may tell of."""
         lines = [values for values in (self.rows_own, self.columns_own) if len(values)]
+        lines += self.perturbation_dacs.gains if self.perturbation_dacs else []
         return [self.ranges, self.peaks, self.gains, self.reference, self.states, *lines, *self.keys.values()]
 
     @property
@@ -204,7 +212,7 @@ class State:
     def series(self) -> Series | None:
         """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
         arrays = self.arrays
-        if not self.takes_factors or self.compensates_steps or self.compensates:
+        if not self.takes_factors or self.compensates_steps or self.compensates or self.perturbation_dacs:
             return None
         return self.backend.series(self.compiled, arrays.cells)
 

@@ -76,6 +76,14 @@ class DeviceNumbers:
         Conductances that a cell can be written to (``levels``). Default: 0, any.
     line_deviation : float
         Noise of a line's read, share of the ADC's full scale (``line_noise``). Default: 0.
+    perturbation_bits : int
+        Resolution of the DACs that add perturbations at lines. Default: 0, ideal.
+    perturbation_range : float
+        Their full scale, pre-activation units. Default: 0, each vector has its own.
+    perturbation_gain_error : float
+        Spread of their gains from line to line. Default: 0.
+    perturbation_noise : float
+        Their noise, share of full scale. Default: 0.
     """
 
     dac_bits: int = 0
@@ -116,6 +124,10 @@ class DeviceNumbers:
     write_step: float = 0.0
     level_count: float = 0.0
     line_deviation: float = 0.0
+    perturbation_bits: int = 0
+    perturbation_range: float = 0.0
+    perturbation_gain_error: float = 0.0
+    perturbation_noise: float = 0.0
 
     @property
     def span(self) -> float:
@@ -126,6 +138,12 @@ class DeviceNumbers:
     def verified(self) -> bool:
         """Whether pulses are given in a closed loop."""
         return self.verify_pulses > 0
+
+    @property
+    def perturbs_exactly(self) -> bool:
+        """Whether perturbations of lines are what a drive asks for."""
+        errors = self.perturbation_gain_error, self.perturbation_noise
+        return not any((self.perturbation_bits, self.perturbation_range, *errors))
 
     @property
     def stuck(self) -> tuple[float, float, float]:
