@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 import noisysim.devices as devices
+from noisysim.chip import write_time
 from noisysim.chip.arrays import Arrays, erase, erase_with
 from noisysim.chip.cost import Cost, Meter
 from noisysim.chip.normalisation import Normalisation
@@ -84,6 +86,7 @@ class State:
         scaling: str,
     ):  # fmt: skip
         self.net, self.device, self.chips, self.numbers = net, device, chips, resolve(device)
+        write_time.check(devices.name_of(device), self.numbers, chips, isinstance(seed, Sequence))
         self.backend, self.backend_name = backends.get(backend), backend
         self.normalises = any(net.norms)
         self.noisy, defined = devices.is_noisy(device), devices.own_hooks(device)
@@ -187,9 +190,19 @@ class State:
 
     def write(self, change: Floats, every: bool) -> None:
         """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
-        with self.explaining():
+        with self.explaining(), self._writing():
             self.arrays.write(change, every, self.clock)
         self.wrote()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let the clock move by what the writes in this block take."""
+        if not self.numbers.writes_take_time:
+            yield
+            return
+        before = replace(self.cost())
+        yield
+        self.clock += write_time.seconds(self.numbers, before, self.cost(), self.chips)
 
     @property
     def takes_factors(self) -> bool:
@@ -203,8 +216,11 @@ class State:
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
                 "updates or scales lines"
             )
-        with self.explaining():
+        with self.explaining(), self._writing():
             refused = self.arrays.descend(factors, take, self.clock)
+        if self.numbers.in_array:
+            samples = len(factors.inputs[0]) // self.chips
+            self.clock += write_time.of_trains(self.numbers, samples, self.net.positions)
         self.wrote()
         return refused
 
@@ -212,7 +228,9 @@ class State:
     def series(self) -> Series | None:
         """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
         arrays = self.arrays
-        if not self.takes_factors or self.compensates_steps or self.compensates or self.perturbation_dacs:
+        if not self.takes_factors or self.compensates_steps or self.compensates:
+            return None
+        if self.perturbation_dacs or self.numbers.writes_take_time:
             return None
         return self.backend.series(self.compiled, arrays.cells)
 

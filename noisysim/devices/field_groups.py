@@ -160,6 +160,18 @@ class Clock(FieldGroup):
     """What takes time, and whether the periphery compensates for drift."""
 
     read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product", condition=True)] = 1e-7
+    write_time: Annotated[
+        float, Field("s", 0, 1, "duration of a write of a cell, of one pulse or of one slot of a train", condition=True)
+    ] = 0.0
+    verify_time: Annotated[
+        float,
+        Field(
+            "s", 0, 1, "duration of a read of a cell by its write controller, to verify or modify it", condition=True
+        ),
+    ] = 0.0
+    write_parallel: Annotated[
+        int, Field("cells", 1, 1e9, "that a chip writes, or its controllers read, at once", whole=True, condition=True)
+    ] = 1
     compensation: Annotated[
         float, _switch("1 scales each array's output by the loss to drift that a calibration read measures", True)
     ] = 0

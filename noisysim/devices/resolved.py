@@ -43,6 +43,10 @@ class DeviceNumbers:
         Shares of the cells and of the lines that do not work. Default: 0.
     read_time : float
         Duration of one array's product, s. Default: 0.
+    write_time, verify_time : float
+        Duration of a write, a pulse or a slot, and of a controller's read of a cell, s. Default: 0.
+    write_parallel : int
+        Cells that are written or read by controllers at once. Default: 1.
     compensated : bool
         Whether the periphery makes up for drift (``compensation``). Default: False.
     drift_start : float
@@ -106,6 +110,9 @@ class DeviceNumbers:
     dead_rows: float = 0.0
     dead_columns: float = 0.0
     read_time: float = 0.0
+    write_time: float = 0.0
+    verify_time: float = 0.0
+    write_parallel: int = 1
     compensated: bool = False
     drift_start: float = 1.0
     g_min: float = 0.0
@@ -138,6 +145,11 @@ class DeviceNumbers:
     def verified(self) -> bool:
         """Whether pulses are given in a closed loop."""
         return self.verify_pulses > 0
+
+    @property
+    def writes_take_time(self) -> bool:
+        """Whether the chip's clock moves while cells are written."""
+        return self.write_time > 0 or self.verify_time > 0
 
     @property
     def perturbs_exactly(self) -> bool:

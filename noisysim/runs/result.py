@@ -76,6 +76,15 @@ class Result:
         self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
         self.diagnostics: dict[str, np.ndarray] = content["arrays"].get(LOOKS, {})
 
+    @property
+    def clock(self) -> float | None:
+        """Seconds on the chip's clock at the run's end: reads, waits, and writes where these take time.
+
+        ``None`` where the result holds no state of its chip.
+        """
+        state = self.content["arrays"].get("state/chip", {})
+        return float(state["times"][0]) if "times" in state else None
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a result file (layout: `noisysim.runs.storage`)."""
         path = Path(path)
@@ -276,6 +285,8 @@ class Result:
             )
         )
         rows += _digital(self.cost)
+        written = self.config["device"].get("write_time") or self.config["device"].get("verify_time")
+        rows += [("clock", f"{self.clock:.3g} s on the chip, writes included")] if written and self.clock else []
         rows += self._measured()
         rows += [("note", note) for note in task.get("notes", [])]
         rows += [("WARNING", warning) for warning in self.warnings]

@@ -428,8 +428,8 @@ def test_running_statistics_survive_a_change_of_converters():
 
 CONDITIONS = {
     "converters": {"dac_bits", "dac_range", "dac_gain", "dac_offset", "dac_curve", "adc_bits", "adc_range", "adc_gain",
-                   "adc_offset", "adc_curve", "line_noise", "read_time", "compensation", "perturbation_bits",
-                   "perturbation_range", "perturbation_noise"},
+                   "adc_offset", "adc_curve", "line_noise", "read_time", "write_time", "verify_time", "write_parallel",
+                   "compensation", "perturbation_bits", "perturbation_range", "perturbation_noise"},
     "crossbar": {"read_noise", "read_floor", "bandwidth", "fano", "read_voltage", "temperature", "flicker_noise",
                  "telegraph", "tau_capture", "tau_emission", "drift_nu", "drift_start", "retention",
                  "activation_energy", "temperature_coefficient"},
