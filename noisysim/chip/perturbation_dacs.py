@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.chip.drives import Added
-from noisysim.common.types import Floats
+from noisysim.common.types import Floats, Words
 from noisysim.compute import backends, layered
 from noisysim.compute.layout import ON_LINE
 from noisysim.compute.protocols import Addition
@@ -33,7 +33,7 @@ class PerturbationDacs:
     backend : str
     """
 
-    def __init__(self, numbers: DeviceNumbers, gains: list[Floats], keys: Any, backend: str):
+    def __init__(self, numbers: DeviceNumbers, gains: list[Floats], keys: Words, backend: str):
         self._numbers, self.gains, self._keys, self._backend = numbers, gains, keys, backends.get(backend)
         self._chips = len(gains[0])
 
@@ -61,7 +61,7 @@ class PerturbationDacs:
             out += (np.float32(numbers.perturbation_noise) * full) * noise[0]
         return out
 
-    def _quantised(self, array: Floats, full: Any) -> Any:
+    def _quantised(self, array: Floats, full: Floats | np.float32) -> Any:
         """Clipped to the full scale and rounded to its codes; a vector of zeros stays one."""
         xp, bits = self._backend.xp, self._numbers.perturbation_bits
         clipped = xp.clip(array, -full, full)

@@ -13,8 +13,9 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import write_time
-from noisysim.chip.arrays import Arrays, erase, erase_with
+from noisysim.chip.arrays import Arrays
 from noisysim.chip.cost import Cost, Meter
+from noisysim.chip.erasing import erase, erase_with
 from noisysim.chip.normalisation import Normalisation
 from noisysim.chip.perturbation_dacs import PerturbationDacs
 from noisysim.common.types import Array, Bools, Bytes, Floats
@@ -230,7 +231,7 @@ class State:
         arrays = self.arrays
         if not self.takes_factors or self.compensates_steps or self.compensates:
             return None
-        if self.perturbation_dacs or self.numbers.writes_take_time:
+        if self.perturbation_dacs or self.numbers.writes_take_time or arrays.wear:
             return None
         return self.backend.series(self.compiled, arrays.cells)
 

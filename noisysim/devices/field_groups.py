@@ -146,13 +146,17 @@ class Array(FieldGroup):
 
 @device_fields
 class Faults(FieldGroup):
-    """Cells and lines that do not work, drawn at fabrication."""
+    """Cells and lines that do not work, drawn at fabrication; and cells that wear out."""
 
     stuck_low: Annotated[float, Field("share of the cells", 0, 1, "cells stuck at g_min")] = 0.0
     stuck_high: Annotated[float, Field("share of the cells", 0, 1, "cells stuck at g_max")] = 0.0
     stuck_random: Annotated[float, Field("share of the cells", 0, 1, "cells stuck anywhere between the two")] = 0.0
     dead_rows: Annotated[float, Field("share of the rows", 0, 1, "input lines that are cut")] = 0.0
     dead_columns: Annotated[float, Field("share of the columns", 0, 1, "output lines that are cut")] = 0.0
+    max_cycles: Annotated[
+        float, Field("writes", 1, 1e15, "updates that write a cell before it is stuck, on average; 0: endless", off=0)
+    ] = 0.0
+    max_cycles_spread: Annotated[float, Field("relative", 0, 3, "of the cells' endurance, of its logarithm")] = 0.0
 
 
 @device_fields

@@ -41,6 +41,8 @@ class DeviceNumbers:
         Whether arrays with wires are solved node by node. Default: False.
     stuck_low, stuck_high, stuck_random, dead_rows, dead_columns : float
         Shares of the cells and of the lines that do not work. Default: 0.
+    max_cycles, max_cycles_spread : float
+        Updates that write a cell before it is stuck, on average, and how cells differ in it. Default: 0, endless.
     read_time : float
         Duration of one array's product, s. Default: 0.
     write_time, verify_time : float
@@ -109,6 +111,8 @@ class DeviceNumbers:
     stuck_random: float = 0.0
     dead_rows: float = 0.0
     dead_columns: float = 0.0
+    max_cycles: float = 0.0
+    max_cycles_spread: float = 0.0
     read_time: float = 0.0
     write_time: float = 0.0
     verify_time: float = 0.0
@@ -164,8 +168,8 @@ class DeviceNumbers:
 
     @property
     def faulty(self) -> bool:
-        """Whether some cells or lines do not work."""
-        return any((*self.stuck, self.dead_rows, self.dead_columns))
+        """Whether some cells or lines do not work, or will not one day."""
+        return any((*self.stuck, self.dead_rows, self.dead_columns, self.max_cycles))
 
     @property
     def least_change(self) -> float:

@@ -22,7 +22,7 @@ def warnings(training: Training) -> list[str]:
         fault = _fault(training, history, diverged)
         numbers = ", ".join(map(str, diverged))
         sentences.insert(0, f"of {training.chips} chips these diverged: {numbers}; {fault}")
-    return sentences + _of_start(training) + training.notes
+    return sentences + _of_cells(training, training.chip.worn) + training.notes
 
 
 def recorded_by(training: Training, m: int) -> dict[str, Any]:
@@ -41,7 +41,11 @@ def recorded_by(training: Training, m: int) -> dict[str, Any]:
     history = training.history.of_chip(m, epochs, updates)
     cost = divergence.costs[m] if m in divergence.costs else training.chip.cost_by_chip()[m]
     account = digital.account(training, cost, of_each=True)
-    sentences = _warnings(training, history, status, np.array([m])) + _of_start(training) + training.notes
+    sentences = (
+        _warnings(training, history, status, np.array([m]))
+        + _of_cells(training, training.chip.worn_by_chip[m])
+        + training.notes
+    )
     return {"status": status, "warnings": sentences, "cost": account, "arrays": history.arrays()}
 
 
@@ -58,6 +62,18 @@ def _warnings(training: Training, history: History, status: str, chips: Ints) ->
     if m in training.divergence.refused:
         update = training.divergence.refused[m] + 1
         sentences.insert(0, f"update {update} asked for NaN or infinite values, and was not made")
+    return sentences
+
+
+def _of_cells(training: Training, worn: float) -> list[str]:
+    """What cells could not hold from the start, and how many writes have worn out."""
+    sentences = _of_start(training)
+    if worn:
+        cycles = training.config.device._asdict()["max_cycles"]
+        sentences.append(
+            f"{health.percent(worn)} of the cells are worn out, written as often as they endure (max_cycles = "
+            f"{cycles:g}); larger batches, or a controller with coarser steps, write them less often"
+        )
     return sentences
 
 
