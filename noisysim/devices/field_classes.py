@@ -41,6 +41,8 @@ def device_fields(cls: type[T]) -> type[T]:
 
     Examples
     --------
+    >>> from typing import Annotated
+    >>> from noisysim.common.fields import Field
     >>> from noisysim.devices.field_groups import Array
     >>> @device_fields
     ... class Wired(Array):
