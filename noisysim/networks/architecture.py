@@ -232,6 +232,17 @@ class Architecture:
         return sum(p * a * b for p, (a, b) in zip(self.positions, self.shapes, strict=True))
 
     @cached_property
+    def products_back(self) -> int:
+        """Multiplications that bring one sample's signal back from the outputs to the lines of the first layer."""
+        layers = zip(self.positions, self.units, self.fan_in, map(self.source, range(self.depth)), strict=True)
+        return sum(p * units * n for p, units, n, node in layers if self.learned[node])
+
+    @cached_property
+    def driven(self) -> int:
+        """Values of one sample that decorrelation turns: inputs of all layers at all positions, without biases."""
+        return sum(p * n for p, n in zip(self.positions, self.fan_in, strict=True))
+
+    @cached_property
     def perturbed(self) -> int:
         """N, the number of perturbed units: the lines of all layers."""
         return sum(self.lines)
