@@ -22,9 +22,11 @@ _HOME = {
     "Drive": "compute.observation",
     "Observation": "compute.observation",
     "Result": "runs.result",
+    "Deployment": "runs.deployment",
     "Study": "studies.study",
     "adapt": "runs.loop",
     "by": "studies.grids",
+    "deploy": "runs.deployment",
     "grid": "studies.grids",
     "sweep": "studies.engine",
     "tune": "studies.tuning",
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from noisysim.reporting.report import report
     from noisysim.runs import callbacks, schedules
     from noisysim.runs.api import resume, run
+    from noisysim.runs.deployment import Deployment, deploy
     from noisysim.runs.loop import adapt, prepare
     from noisysim.runs.result import Result
     from noisysim.runs.retention import retention
@@ -77,10 +80,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "callbacks",
-    "conformance", "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners",
-    "load", "losses", "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run",
-    "schedules", "sweep", "tasks", "theory", "tune",
+    "Batch", "Chip", "Deployment", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench",
+    "by", "callbacks", "conformance", "conv", "dense", "deploy", "devices", "diagnostics", "dropout", "flatten",
+    "grid", "layers", "learners", "load", "losses", "optimizers", "papers", "plot", "pool", "prepare", "report",
+    "resume", "retention", "run", "schedules", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 sys.meta_path.insert(

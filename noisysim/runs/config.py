@@ -128,7 +128,9 @@ def resolve(
     validation, task = validating.resolve(settings["validation"], _task(settings["task"], data, seed, loss))
     _check_derivative(task, learner, watched)
     steered = _check_steering(settings, task, validation is not None)
-    layers = kinds.hidden(task.defaults["layers"]) if layers is None else layers
+    if layers is None:
+        layers, of_network = _usual_layers(source, task)
+        words.update(of_network if words["activation"].name == ACTIVATION and not words["bias"] else {})
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
     init = given_weights.read(source, net, task.input_shape)
     _check_start(init, net.activations[:-1])
@@ -145,6 +147,19 @@ def resolve(
         **{**words, "decorrelate": decorrelate},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
+
+
+def _usual_layers(source: object, task: tasks.Task) -> tuple[list[kinds.Layer], dict[str, Any]]:
+    """Hidden layers where none were asked for, with activation function and biases that go with them.
+
+    Those of the network that initial weights are from, where that is known; else the task's.
+    """
+    network = getattr(source, "network", None)
+    if network is None:
+        return kinds.hidden(task.defaults["layers"]), {}
+    (_, *listed), activation, bias = network
+    hidden = listed[:-1] if isinstance(listed[-1], int) else listed
+    return [kinds.layer(one) for one in hidden], {"activation": activations.get(activation), "bias": bias}
 
 
 def _task(spec: object, data: str | os.PathLike[str] | None, seed: int, loss: losses.LossSpec | None) -> tasks.Task:
@@ -174,6 +189,8 @@ def _check_derivative(task: tasks.Task, learner: Learner, watched: Sequence[Diag
         )
 
 
+ACTIVATION = "leaky_relu"
+"""The activation function where none is asked for."""
 _NUMBERS = ("learning_rate", "learning_rate_decay", "batch_size", "epochs")
 """Numbers that default to what suits the task or the learner."""
 
