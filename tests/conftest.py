@@ -6,6 +6,8 @@ Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE
 import gc
 import os
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of its own wait busily, for the cores of other workers
+
 import pytest
 
 from noisysim.compute import gpu
