@@ -58,8 +58,7 @@ def same_bits(a, b):
 # --- learning -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.runs
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.runs), 1])
 def test_the_default_run_learns_the_digits_on_a_noisy_crossbar(seed):
     result = noisysim.run(device="crossbar", seed=seed, progress=False)
     assert result.status == "finished"
