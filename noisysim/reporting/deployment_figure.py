@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from noisysim.runs.deployment import Deployment
 
-UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "d"), (31_557_600, "a"))
+UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "d"), (31_557_600, "y"))
 """Seconds, and what they are called, from the shortest on."""
 
 
