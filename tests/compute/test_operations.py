@@ -142,9 +142,7 @@ def windows(name, image):
 @EACH
 def test_values_are_what_they_are_called(name):
     operation, (a, b) = CASES[name], sources(name)
-    np.testing.assert_allclose(
-        forward(operation, a, b), naive(name, a, b).reshape(ROWS, -1), rtol=1e-6, atol=1e-6
-    )
+    np.testing.assert_allclose(forward(operation, a, b), naive(name, a, b).reshape(ROWS, -1), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
