@@ -10,6 +10,7 @@ import noisysim
 from noisysim import cli
 from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
+from noisysim.networks.branches import KINDS
 from noisysim.networks.building import architecture
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
 from noisysim.networks.tiling import network
@@ -17,6 +18,16 @@ from noisysim.networks.tiling import network
 ALL = [
     conv(16, 3), conv(16, 3, stride=2), conv(4, 5, padding="same"), conv(4, 5, 1, 2, "relu"), dense(7),
     dense(7, activation="tanh"), pool(2), pool(3, 2), batch_norm(), batch_norm(rate=0.01), dropout(0.5), flatten(),
+    conv(4, (1, 5), (2, 1), (0, 1, 2, 3), dilation=(1, 2)), noisysim.conv1d(4, 5, 2, "same", "relu", 3),
+    pool((2, 3), 1, (1, 0)), noisysim.average_pool(), noisysim.average_pool(3, 2, 1, count_padding=True),
+    noisysim.activate(), noisysim.activate("gelu"),
+    noisysim.residual([conv(4, 3), batch_norm(), dense(5, "linear")]), noisysim.residual([5], [dense(5)], "linear"),
+    noisysim.concat([5], [], [dropout(0.5)]), noisysim.multiply([], [noisysim.average_pool(), dense(4, "sigmoid")]),
+    kinds.layer_norm(), kinds.rms_norm(1e-3), kinds.group_norm(4), kinds.softmax(), kinds.clip(-1.5, 2),
+    kinds.leak(0.3), kinds.affine(), kinds.affine([0.5, 2], 1), kinds.take([3, -1, 0, 0], (2, 1, 2)), kinds.take([1]),
+    kinds.add(), kinds.matmul(1, 2, 3, 4), kinds.output(), kinds.Wired(conv(4, 3), "a"),
+    kinds.Wired(kinds.add(), "", ("a", "input")), kinds.Wired(kinds.concat(), "b", ("a", "a")),
+    noisysim.concat([noisysim.residual([5, noisysim.multiply([5], [5])])], [kinds.Wired(dense(5), "inner")]),
 ]  # fmt: skip
 
 
@@ -24,6 +35,18 @@ ALL = [
 def test_a_layers_text_is_read_again(one):
     assert kinds.parse(repr(one)) == one
     assert kinds.layer(kinds.plain([one])[0]) == one
+
+
+def test_every_kind_of_layer_has_a_text():
+    assert {type(one).name for one in ALL} >= set(KINDS) - {"conv1d"}
+    assert [name for name in KINDS if not hasattr(kinds, name)] == []
+
+
+def test_layers_at_the_top_are_those_of_the_module():
+    names = [name for name in noisysim.__all__ if hasattr(kinds, name)]
+    assert {"conv", "residual", "concat", "average_pool"} < set(names) < set(KINDS)
+    assert all(getattr(noisysim, name) is getattr(kinds, name) for name in names)
+    assert set(names) < set(dir(noisysim))
 
 
 def test_numbers_are_dense_layers_in_every_form():
