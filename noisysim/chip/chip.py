@@ -36,7 +36,7 @@ from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common.fields import Field, check, check_choice, check_switch
 from noisysim.common.limits import CHIPS
 from noisysim.common.types import Array, Floats
-from noisysim.compute import backends, seeding
+from noisysim.compute import backends, grouping, layered, seeding
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
@@ -267,6 +267,9 @@ class Chip(Offered, Granted, Kept, Taught):
             that updates in the array (`descend`).
         """
         hidden, changes = self._hidden, self._checks.updates(updates)
+        if self.network.is_grouped:
+            changes = layered.layered([change.copy() for change in changes])  # which are the caller's
+            grouping.mask(self.network, changes)
         if hidden.turns_updates:
             changes = turn_changes(hidden.rotations, changes, self.chips)
         weight_decay.write(hidden, changes, decay)

@@ -10,6 +10,7 @@ import numpy as np
 from noisysim.chip.checking import Checks, Shape
 from noisysim.common.fields import shown
 from noisysim.common.types import Floats, Ints
+from noisysim.compute import grouping
 from noisysim.compute.layout import ON_LINE, ON_OUTPUT, ON_WEIGHTS
 from noisysim.compute.observation import Drive
 from noisysim.compute.protocols import Addition
@@ -83,6 +84,9 @@ class Drives:
                 if piece is not None:
                     if not checks.fits(piece, shapes[layer]):
                         piece = checks.piece(f"the {name} of layer {layer}", piece, shapes[layer])
+                    if kind == ON_WEIGHTS and self._net.blocks[layer].groups > 1:
+                        piece = piece.copy()
+                        grouping.mask_layer(self._net, layer, piece)
                     parts.append((kind, layer, piece))
         if drive.outputs or drive.weights:
             _check_together(parts, depth)

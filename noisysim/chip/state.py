@@ -178,15 +178,16 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible: not on a GPU, nor where lines have scales or the periphery turns updates."""
-        return self.backend.HOST_MEMORY and not self.turns_updates and not self.arrays.scaled
+        """Whether `descend` is possible: not on a GPU, nor with scaled lines, turned updates, or groups of channels."""
+        in_blocks = self.net.is_grouped or self.turns_updates or self.arrays.scaled
+        return self.backend.HOST_MEMORY and not in_blocks
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
         """See `noisysim.chip.arrays.Arrays.descend`."""
         if not self.takes_factors:
             raise ValueError(
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
-                "updates or scales lines"
+                "updates or scales lines, or layers have groups"
             )
         with self.explaining():
             refused = self.arrays.descend(factors, take, self.clock)

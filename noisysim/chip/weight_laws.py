@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from noisysim.chip.arrays import erase
-from noisysim.compute import layered
+from noisysim.compute import grouping, layered
 from noisysim.compute.cpu.loops import draws
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
@@ -34,8 +34,16 @@ def draw(net: Network, law: str, key: tuple[np.uint32, np.uint32]) -> Layered:
         n_out, n_in, block = weights.shape[0], net.fan_in[layer], net.blocks[layer]
         fan_out = n_out * (n_in // block.source[2]) if block.is_conv else n_out
         drawn = np.empty((n_out, n_in), np.float32)
-        fill(drawn, np.float32(width(n_in, fan_out)), 0, 0, stream_word(OWN_STREAM, layer, 0), *key)
+        fill(
+            drawn,
+            np.float32(width(n_in // block.groups, fan_out // block.groups)),
+            0,
+            0,
+            stream_word(OWN_STREAM, layer, 0),
+            *key,
+        )
         weights[:, :n_in] = drawn
         weights[:, n_in:] = 0
         erase([drawn])
+    grouping.mask(net, initial)
     return initial

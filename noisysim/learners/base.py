@@ -13,7 +13,7 @@ import numpy as np
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field
 from noisysim.common.types import Words
-from noisysim.compute import backends, seeding
+from noisysim.compute import backends, grouping, seeding
 from noisysim.compute.compiled_estimate import CompiledEstimate
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
@@ -316,7 +316,8 @@ class Learner:
 def _counted(update: Callable[..., Any]) -> Callable[..., Any]:
     """A rule's update that counts `State.step` up by one, whether or not the rule, or one that it inherits from, does.
 
-    A rule that did not would draw the same perturbation in every update.
+    A rule that did not would draw the same perturbation in every update. What it asks of cells outside the blocks of
+    grouped convolutions is set to zero.
     """
 
     @functools.wraps(update)
@@ -324,6 +325,8 @@ def _counted(update: Callable[..., Any]) -> Callable[..., Any]:
         step = state.step
         gradients, after = update(self, state, *arguments, **named)
         after.step = step + 1
+        if isinstance(gradients, Layered) and after.net.is_grouped:
+            grouping.mask(after.net, gradients)
         return gradients, after
 
     counted.counts = True  # type: ignore[attr-defined]

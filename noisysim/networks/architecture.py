@@ -10,11 +10,12 @@ from functools import cached_property
 
 import numpy as np
 
-from noisysim.common.types import Ints
+from noisysim.common.types import Floats, Ints
 from noisysim.networks import activations
 from noisysim.networks.activations import Activation
 from noisysim.networks.layer_kinds import BatchNorm, Conv, Dense, Pool
 from noisysim.networks.operations import Image, Operation
+from noisysim.networks.recurrent_kinds import Recurrence
 
 INPUT = 0
 """The node of the network's input."""
@@ -26,7 +27,7 @@ class Block:
 
     Attributes
     ----------
-    product : Dense or Conv
+    product : Dense, Conv or Recurrence
     source : (int, int, int)
         Height, width and channels of what it sees; (1, 1, n) of n units.
     grid : (int, int)
@@ -40,7 +41,7 @@ class Block:
         Share of the hidden outputs that is dropped while learning.
     """
 
-    product: Dense | Conv
+    product: Dense | Conv | Recurrence
     source: Image
     grid: tuple[int, int]
     pooled: tuple[int, int]
@@ -55,21 +56,45 @@ class Block:
         return isinstance(self.product, Conv)
 
     @property
+    def recurrence(self) -> Recurrence | None:
+        """What it is of a recurrent layer's second array."""
+        return self.product if isinstance(self.product, Recurrence) else None
+
+    @property
+    def by_position(self) -> bool:
+        """Whether it has lines at several positions: of an image, or steps of a sequence."""
+        return not isinstance(self.product, Dense)
+
+    @property
     def units(self) -> int:
         """Output lines of its arrays."""
-        return self.product.channels if isinstance(self.product, Conv) else self.product.units
+        if isinstance(self.product, Conv):
+            return self.product.channels
+        return self.product.lines if isinstance(self.product, Recurrence) else self.product.units
+
+    @property
+    def channels(self) -> int:
+        """Values that it gives at each position."""
+        return self.product.units if isinstance(self.product, Recurrence) else self.units
 
     @property
     def fan_in(self) -> int:
         """Inputs of one product, without a bias."""
         if isinstance(self.product, Conv):
             return math.prod(self.product.kernels) * self.source[2]
+        if isinstance(self.product, Recurrence):
+            return self.product.units
         return math.prod(self.source)
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels that see each other; 1: all see all."""
+        return self.product.groups if isinstance(self.product, Conv) else 1
 
     @property
     def plain(self) -> bool:
         """Whether nothing but an activation function follows the product."""
-        return self.pool is None and self.norm is None and self.drop == 0
+        return self.pool is None and self.norm is None and self.drop == 0 and self.recurrence is None
 
     @property
     def pools_lines(self) -> bool:
@@ -124,19 +149,24 @@ class Architecture:
     def is_chain(self) -> bool:
         """Whether each layer sees the one before it, and nothing else, and the last one's lines are the output."""
         in_turn = all(self.source(layer) == layer for layer in range(self.depth))
-        return in_turn and not self.operations and not self.has_tail
+        return in_turn and not self.operations and not self.has_tail and not self.is_recurrent
 
     @cached_property
     def has_tail(self) -> bool:
         """Whether the periphery makes the output of the network of the last lines, or of more."""
         last = self.blocks[-1]
-        bare = last.plain and not last.is_conv and last.activation.name == "linear"
+        bare = last.plain and not last.by_position and last.activation.name == "linear"
         return self.end not in (-1, self.depth) or not bare
 
     @property
     def output(self) -> int:
         """The node of the network's output."""
         return self.depth if self.end == -1 else self.end
+
+    @cached_property
+    def is_recurrent(self) -> bool:
+        """Whether any layer is."""
+        return any(block.recurrence for block in self.blocks)
 
     def source(self, layer: int) -> int:
         """The node that a layer sees."""
@@ -245,12 +275,31 @@ class Architecture:
     @cached_property
     def outputs(self) -> list[int]:
         """Values a sample that each layer gives to the next, after pooling."""
-        return [math.prod(block.pooled) * block.units for block in self.blocks]
+        return [math.prod(block.pooled) * block.channels for block in self.blocks]
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Values a sample between layers: the inputs, hidden outputs, and the network's output."""
         return (math.prod(self.input_shape), *self.outputs)
+
+    @cached_property
+    def blocks_of_weights(self) -> list[Floats | None]:
+        """Of grouped layers 1 where an array holds weights, (n_out, n_in), and 0 elsewhere; of others ``None``."""
+        return [self._groups_of(layer) if block.groups > 1 else None for layer, block in enumerate(self.blocks)]
+
+    def _groups_of(self, layer: int) -> Floats:
+        block, (n_out, n_in) = self.blocks[layer], self.shapes[layer]
+        channels = block.source[2]
+        of_output = np.arange(n_out) // (n_out // block.groups)
+        of_input = np.arange(self.fan_in[layer]) % channels // (channels // block.groups)
+        held = np.ones((n_out, n_in), np.float32)
+        held[:, : self.fan_in[layer]] = of_output[:, None] == of_input
+        return held
+
+    @cached_property
+    def is_grouped(self) -> bool:
+        """Whether any layer has groups."""
+        return any(block.groups > 1 for block in self.blocks)
 
     @property
     def n_out(self) -> int:
@@ -302,17 +351,17 @@ class Architecture:
     def line_shape(self, layer: int, batch: int) -> tuple[int, ...]:
         """Shape of a layer's pre-activations, (batch, units) or (batch, positions, units)."""
         block = self.blocks[layer]
-        return (batch, self.positions[layer], block.units) if block.is_conv else (batch, block.units)
+        return (batch, self.positions[layer], block.units) if block.by_position else (batch, block.units)
 
     def output_shape(self, layer: int, batch: int) -> tuple[int, ...]:
         """Shape of a layer's hidden outputs, (batch, units) or (batch, positions after pooling, units)."""
         block = self.blocks[layer]
-        return (batch, math.prod(block.pooled), block.units) if block.is_conv else (batch, block.units)
+        return (batch, math.prod(block.pooled), block.channels) if block.by_position else (batch, block.units)
 
     def driven_shape(self, layer: int, batch: int) -> tuple[int, ...]:
         """Shape of what drives a layer's array, (batch, n_in) or (batch, positions, n_in)."""
         block, n = self.blocks[layer], self.columns[layer]
-        return (batch, self.positions[layer], n) if block.is_conv else (batch, n)
+        return (batch, self.positions[layer], n) if block.by_position else (batch, n)
 
     @cached_property
     def kinds(self) -> tuple[Activation, ...]:
@@ -345,7 +394,8 @@ class Architecture:
             outputs = self.outputs[layer]
             rows.append(
                 (*patch, *block.source, self.positions[layer], *block.grid, *window, *block.pooled,
-                 self.lines[layer], outputs, kind, norm_at if block.norm else -1, mask_at if block.drop else -1)
+                 self.lines[layer], outputs, kind, norm_at if block.norm else -1, mask_at if block.drop else -1,
+                 *(block.recurrence.numbers if block.recurrence else (0, 0)))
             )  # fmt: skip
             norm_at += block.units if block.norm else 0
             mask_at += outputs if block.drop else 0

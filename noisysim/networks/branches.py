@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from noisysim.networks import activations, layer_kinds, operation_kinds
-from noisysim.networks.layer_kinds import Activate, Conv, Dense, Layer, text_of
+from noisysim.networks.layer_kinds import Activate, Conv, Dense, Depthwise, Layer, text_of
 from noisysim.networks.operation_kinds import Wired
+from noisysim.networks.recurrent_kinds import recurrent
 
+PRODUCTS = (Dense, Conv, Depthwise)
+"""Layers with weights."""
 Branch = tuple[Layer, ...]
 """Layers one after the other; without any, what goes in comes out."""
 
@@ -104,12 +107,12 @@ def multiply(*branches: Sequence[Any]) -> Multiply:
 residual = Residual
 KINDS: dict[str, Callable[..., Layer]] = {
     **{name: getattr(layer_kinds, name) for name in (
-        "dense", "conv", "conv1d", "pool", "average_pool", "batch_norm", "dropout", "flatten", "activate",
+        "dense", "conv", "conv1d", "depthwise", "pool", "average_pool", "batch_norm", "dropout", "flatten", "activate",
     )},
     **{name: getattr(operation_kinds, name) for name in (
         "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "matmul", "output",
     )},
-    "residual": residual, "concat": concat, "multiply": multiply,
+    "recurrent": recurrent, "residual": residual, "concat": concat, "multiply": multiply,
 }  # fmt: skip
 """What makes layers, by the names that texts call it by."""
 
@@ -135,7 +138,7 @@ def branches(layer: Layer) -> tuple[Branch, ...]:
 
 def last_product(branch: Sequence[Layer]) -> int:
     """Where the last product of a branch of a sum is; -1 without one."""
-    return max((k for k, layer in enumerate(branch) if isinstance(layer, (Dense, Conv))), default=-1)
+    return max((k for k, layer in enumerate(branch) if isinstance(layer, PRODUCTS)), default=-1)
 
 
 def with_activation(layer: Layer, activation: str) -> Layer:
@@ -148,7 +151,7 @@ def with_activation(layer: Layer, activation: str) -> Layer:
         return dataclasses.replace(layer, branches=filled)
     if isinstance(layer, Wired):
         return dataclasses.replace(layer, layer=with_activation(layer.layer, activation))
-    if isinstance(layer, (Dense, Conv, Activate)) and layer.activation is None:
+    if isinstance(layer, (*PRODUCTS, Activate)) and layer.activation is None:
         return dataclasses.replace(layer, activation=activation)
     return layer
 

@@ -13,13 +13,14 @@ from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, fitted, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture, Block
-from noisysim.networks.branches import Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.branches import PRODUCTS, Branch, Concat, Multiply, Residual, last_product, parts
 from noisysim.networks.fitted import words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
     BatchNorm,
     Conv,
     Dense,
+    Depthwise,
     Dropout,
     Flatten,
     Layer,
@@ -31,11 +32,12 @@ from noisysim.networks.layer_texts import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
 from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
+from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
-    image = any(isinstance(layer, (Conv, Pool, AveragePool, Take)) for layer in parts(hidden))
+    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Recurrent, Take)) for layer in parts(hidden))
     ends = [] if hidden and is_output(hidden[-1]) else [n_out]
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, *ends]
 
@@ -153,12 +155,14 @@ class _Builder:
     def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
         """Add layers; the one at place `linear` is linear, unless it says otherwise."""
         for k, layer in enumerate(layers):
-            if isinstance(layer, (Dense, Conv)):
+            if isinstance(layer, PRODUCTS):
                 if k == linear and layer.activation is None:
                     layer = replace(layer, activation="linear")
                 self._product(layer)
             elif isinstance(layer, Wired):
                 self._wired(layer)
+            elif isinstance(layer, Recurrent):
+                self._recurrent(layer)
             elif isinstance(layer, Residual):
                 self._residual(layer)
             elif isinstance(layer, Concat):
@@ -168,19 +172,42 @@ class _Builder:
 
     # -- products ---------------------------------------------------------------------------------------------------
 
-    def _product(self, layer: Dense | Conv) -> None:
+    def _product(self, layer: Dense | Conv | Depthwise) -> None:
         """Begin a block."""
         below = self._at
-        if isinstance(layer, Conv) and not below.image:
+        if not isinstance(layer, Dense) and not below.image:
             raise ValueError(
                 f"{layer!r} needs an image below it: give the input's shape, such as (3, 32, 32), and no dense layer "
                 "or flatten before it"
             )
+        if isinstance(layer, Depthwise):
+            layer = layer.of(below.shape[2])
+        if isinstance(layer, Conv) and (layer.channels % layer.groups or below.shape[2] % layer.groups):
+            raise ValueError(f"{layer!r}: its groups do not divide {layer.channels} and {below.shape[2]} channels")
         grid = _grid(layer, below.shape) if isinstance(layer, Conv) else (1, 1)
         kind = activations.get(layer.activation) if layer.activation else self._activation
         self._seen.append(below.node)
         self._blocks.append(Block(layer, below.shape, grid, grid, kind))
         self._at = _Place(len(self._blocks), (*grid, self._blocks[-1].units), isinstance(layer, Conv), True)
+
+    def _recurrent(self, layer: Recurrent) -> None:
+        """Begin the two blocks of a recurrent layer, and take the last step where that is all it gives."""
+        below = self._at
+        if not below.image:
+            raise ValueError(
+                f"{layer!r} needs steps below it: rows of an image, such as an input of (1, steps, features)"
+            )
+        steps, width, _ = below.shape
+        self._product(Conv(layer.lines, (1, width), activation="linear"))
+        self._seen.append(self._at.node)
+        linear = activations.get("linear")
+        product = Recurrence(layer.units, layer.cell)
+        self._blocks.append(Block(product, (steps, 1, layer.lines), (steps, 1), (steps, 1), linear))
+        self._at = _Place(len(self._blocks), (steps, 1, layer.units), True)
+        if layer.returns == "last":
+            last = range((steps - 1) * layer.units, steps * layer.units)
+            self._operate(operations.gather(self._at.node, steps * layer.units, (1, 1, layer.units), last))
+            self._at = self._at._replace(image=False)
 
     # -- what follows a block ---------------------------------------------------------------------------------------
 

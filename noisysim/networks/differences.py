@@ -39,10 +39,16 @@ def _words(block: Block, last: bool) -> dict[str, str]:
     pool, norm = block.pool, block.norm
     words = {} if last else {"activation": block.activation.name}
     if isinstance(block.product, Conv):
-        words |= {"stride": f"{block.product.stride}", "padding": f"{block.product.margin}"}
+        words |= {"stride": f"{block.product.stride}", "padding": _sides(block.product.margins)}
+        words |= {"dilation": f"{block.product.dilation}", "groups": f"{block.groups}"}
     words["pooling"] = _NONE if pool is None else f"of {pool.size} with stride {pool.stride or pool.size}"
     words[_NORM] = _NONE if norm is None else f"with epsilon {norm.epsilon:g}"
     return words
+
+
+def _sides(margins: tuple[int, ...]) -> str:
+    """Padding as one number where all sides have the same."""
+    return f"{margins[0]}" if len(set(margins)) == 1 else f"{margins}"
 
 
 def differences(there: Sequence[Traits], here: Sequence[Traits]) -> list[str]:

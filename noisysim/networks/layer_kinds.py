@@ -174,6 +174,9 @@ class Conv(_Convolution):
         Default: the network's.
     dilation : int or (int, int)
         Distance of a patch's pixels; 1 of neighbours (Yu & Koltun 2016).
+    groups : int
+        Groups of channels, of which each sees as many channels of the image: must divide both. An array holds them as
+        blocks on its diagonal (`noisysim.compute.grouping`).
     """
 
     name: ClassVar[str] = "conv"
@@ -183,6 +186,34 @@ class Conv(_Convolution):
     padding: Margins = 0
     activation: str | None = None
     dilation: Sizes = 1
+    groups: Size = 1
+
+
+@dataclass(frozen=True, repr=False)
+class Depthwise(_Convolution):
+    """A convolution of each channel by itself (Howard et al. 2017): `conv` with a group a channel.
+
+    Parameters
+    ----------
+    kernel, stride, padding, activation, dilation
+        As of `conv`.
+    multiplier : int
+        Output channels of each channel.
+    """
+
+    name: ClassVar[str] = "depthwise"
+    kernel: Sizes
+    stride: Sizes = 1
+    padding: Margins = 0
+    activation: str | None = None
+    dilation: Sizes = 1
+    multiplier: Size = 1
+
+    def of(self, channels: int) -> Conv:
+        """The convolution that it is of so many channels."""
+        return Conv(
+            channels * self.multiplier, self.kernel, self.stride, self.padding, self.activation, self.dilation, channels
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -344,5 +375,5 @@ def conv1d(
     return Conv(channels, (1, kernel), (1, stride), margins, activation, (1, dilation))
 
 
-dense, conv, pool, average_pool = Dense, Conv, Pool, AveragePool
+dense, conv, depthwise, pool, average_pool = Dense, Conv, Depthwise, Pool, AveragePool
 batch_norm, dropout, flatten, activate = BatchNorm, Dropout, Flatten, Activate

@@ -7,6 +7,7 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     BatchNorm,
     Conv,
     Dense,
+    Depthwise,
     Dropout,
     Flatten,
     Layer,
@@ -17,6 +18,7 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     conv,
     conv1d,
     dense,
+    depthwise,
     dropout,
     flatten,
     pool,
@@ -48,12 +50,13 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
     take,
 )
 from noisysim.networks.published import NAMED, Named, hidden, names
+from noisysim.networks.recurrent_kinds import Recurrent, recurrent
 
 __all__ = [
-    "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Dropout",
-    "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named", "Output",
-    "Pool", "RMSNorm", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine", "average_pool",
-    "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "dropout", "flatten", "group_norm", "hidden",
-    "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain", "pool",
-    "residual", "rms_norm", "softmax", "take",
+    "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Depthwise",
+    "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named",
+    "Output", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine",
+    "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "depthwise", "dropout",
+    "flatten", "group_norm", "hidden", "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output",
+    "parse", "plain", "pool", "recurrent", "residual", "rms_norm", "softmax", "take",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from noisysim.common.types import Array
-from noisysim.networks.architecture import Architecture
+from noisysim.networks.architecture import INPUT, Architecture
 from noisysim.networks.layers import Conv
 
 WEIGHT, BIAS, MEAN, VARIANCE = "weight", "bias", "running_mean", "running_var"
@@ -53,7 +53,13 @@ def by_pixel(net: Architecture, layer: int, weight: Array) -> Array:
         In the shape of `weight_shape`.
     """
     channels_last = np.moveaxis(weight.reshape(by_channel(net, layer)), 1, -1)
-    return channels_last.reshape(net.units[layer], -1)
+    groups, n_out, held = net.blocks[layer].groups, net.units[layer], channels_last.shape[-1]
+    if groups == 1:
+        return channels_last.reshape(n_out, -1)
+    spread = np.zeros((n_out, *channels_last.shape[1:-1], held * groups), weight.dtype)
+    for group, rows in enumerate(np.split(np.arange(n_out), groups)):
+        spread[rows, ..., group * held : (group + 1) * held] = channels_last[rows]
+    return spread.reshape(n_out, -1)
 
 
 def weight_shape(net: Architecture, layer: int) -> tuple[int, ...]:
@@ -65,17 +71,23 @@ def weight_shape(net: Architecture, layer: int) -> tuple[int, ...]:
 def _weight(net: Architecture, layer: int, matrix: Array) -> Array:
     """The named weight of a layer's array without the bias."""
     n_out, channels, *image = by_channel(net, layer)
-    before = matrix.shape[:-2]
-    moved = np.moveaxis(matrix.reshape(*before, n_out, *image, channels), -1, len(before) + 1)
+    before, groups = matrix.shape[:-2], net.blocks[layer].groups
+    by_pixel = matrix.reshape(*before, n_out, *image, channels * groups)
+    rows = np.split(np.arange(n_out), groups)
+    own = [by_pixel[..., some, :, :, g * channels : (g + 1) * channels] for g, some in enumerate(rows)]
+    moved = np.moveaxis(np.concatenate(own, axis=len(before)), -1, len(before) + 1)
     return np.ascontiguousarray(moved.reshape(*before, *weight_shape(net, layer)))
 
 
 def by_channel(net: Architecture, layer: int) -> tuple[int, ...]:
-    """(n_out, channels, height, width) of what one product of a layer sees; the last two are 1 of plain units."""
+    """(n_out, channels, height, width) of what one product of a layer sees; the last two are 1 of plain units.
+
+    Of a grouped convolution the channels are those of one group.
+    """
     block = net.blocks[layer]
     if isinstance(block.product, Conv):
-        return block.units, block.source[2], block.product.kernel, block.product.kernel
-    if layer == 0:  # a task's inputs are by channel already
+        return block.units, block.source[2] // block.groups, *block.product.kernels
+    if net.source(layer) == INPUT:  # a task's inputs are by channel already
         return block.units, block.fan_in, 1, 1
     height, width, channels = block.source
     return block.units, channels, height, width
