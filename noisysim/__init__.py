@@ -16,8 +16,8 @@ from noisysim.common import openers
 from noisysim.common.deprecation import MOVED, Aliases
 
 _LAYERS = (
-    "activate", "average_pool", "batch_norm", "concat", "conv", "conv1d", "dense", "dropout", "flatten", "multiply",
-    "pool", "residual",
+    "activate", "average_pool", "batch_norm", "concat", "conv", "conv1d", "dense", "depthwise", "dropout",
+    "flatten", "multiply", "pool", "recurrent", "residual",
 )  # fmt: skip
 """Layers of which most networks are made; all others are in `noisysim.layers` alone."""
 _HOME = {
@@ -73,10 +73,12 @@ if TYPE_CHECKING:
         conv,
         conv1d,
         dense,
+        depthwise,
         dropout,
         flatten,
         multiply,
         pool,
+        recurrent,
         residual,
     )
     from noisysim.reporting import plot
@@ -96,10 +98,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch", "Chip", "Drive", "Observation", "Result", "Study", "activate", "adapt", "average_pool", "batch_norm",
-    "bench", "by", "callbacks", "concat", "conformance", "conv", "conv1d", "dense", "devices", "diagnostics",
-    "dropout", "flatten", "grid", "layers", "learners", "load", "losses", "multiply", "optimizers", "papers", "plot",
-    "pool", "prepare", "report", "residual", "resume", "retention", "run", "schedules", "sweep", "tasks", "theory",
-    "tune",
+    "bench", "by", "callbacks", "concat", "conformance", "conv", "conv1d", "dense", "depthwise", "devices",
+    "diagnostics", "dropout", "flatten", "grid", "layers", "learners", "load", "losses", "multiply", "optimizers",
+    "papers", "plot", "pool", "prepare", "recurrent", "report", "residual", "resume", "retention", "run", "schedules",
+    "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 sys.meta_path.insert(
