@@ -104,7 +104,11 @@ def multiply(*branches: Sequence[Any]) -> Multiply:
     return Multiply(branches)  # type: ignore[arg-type]
 
 
-residual = Residual
+def residual(main: Sequence[Any], shortcut: Sequence[Any] = (), activation: str | None = None) -> Residual:
+    """`Residual`: ``residual([conv(8, 3, padding="same"), batch_norm()])``."""
+    return Residual(main, shortcut, activation)  # type: ignore[arg-type]
+
+
 KINDS: dict[str, Callable[..., Layer]] = {
     **{name: getattr(layer_kinds, name) for name in (
         "dense", "conv", "conv1d", "depthwise", "pool", "average_pool", "batch_norm", "dropout", "flatten", "activate",

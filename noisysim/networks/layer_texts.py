@@ -66,9 +66,11 @@ def _unreadable(text: str) -> ValueError:
 
 
 def _call(tree: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
-    """The parts of a call; a name alone is a call without arguments."""
+    """The parts of a call; a name alone is a call without arguments, a number units."""
     if isinstance(tree, ast.Name):
         return tree.id, [], {}
+    if isinstance(tree, ast.Constant) and type(tree.value) is int:
+        return "dense", [tree], {}
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         raise ValueError("no call")
     return tree.func.id, list(tree.args), {str(keyword.arg): keyword.value for keyword in tree.keywords}

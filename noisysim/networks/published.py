@@ -242,5 +242,7 @@ def hidden(spec: Any) -> list[Layer]:
         raise TypeError(f"layers must be a list of hidden layers such as [256, 128], or a name, not {shown(spec)}")
     listed: list[Layer] = []
     for item in spec:  # of a command line the list holds a name
+        if isinstance(item, str) and "-" in item and "(" not in item and item not in NAMED:
+            raise unknown("network", item, NAMED)
         listed += NAMED[item] if isinstance(item, str) and item in NAMED else [layer(item)]
     return listed

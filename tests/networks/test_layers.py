@@ -57,6 +57,10 @@ def test_numbers_are_dense_layers_in_every_form():
     assert repr(pool(2.0, 2.0)) == "pool(2, stride=2)"
 
 
+def test_numbers_may_have_names():
+    assert kinds.parse("a = 12") == kinds.Wired(dense(12), "a")
+
+
 def test_a_list_may_name_a_network():
     assert kinds.hidden("dalm-3") == [dense(1024, "leaky_relu")] * 3
     assert kinds.hidden(["dalm-3"]) == kinds.hidden("dalm-3")  # as the command line gives it
@@ -91,8 +95,9 @@ def test_a_layer_must_be_one(given):
 
 
 def test_an_unknown_network_is_told_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'dalm-convnet'"):
-        kinds.hidden("dalm-convnets")
+    for given in ("dalm-convnets", ["dalm-convnets"]):
+        with pytest.raises(ValueError, match="did you mean 'dalm-convnet'"):
+            kinds.hidden(given)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +291,7 @@ def test_a_run_says_what_does_not_fit_before_any_work():
 
 def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
     table = (Path(__file__).parents[2] / "docs/networks.md").read_text()
-    cli.lists.list_networks()
+    cli.networks.list_networks()
     shown = capsys.readouterr().out
     for name, named in kinds.NAMED.items():
         assert f"| `{name}` | {named} | {named.source} |" in table
