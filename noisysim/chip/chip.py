@@ -133,6 +133,11 @@ class Chip(Offered, Granted, Kept, Taught):
         seed = check_seeds(seed, self.chips)
         self.device: Device = devices.get(device)
         self.network: Network = network(layers, activation, bias, resolve(self.device))
+        if self.network.is_recurrent and "read_cell" in devices.own_hooks(self.device):
+            raise ValueError(
+                f"device {self.device.name!r} reads cells one by one, which recurrent layers do not do: use one without "
+                "read_cell"
+            )
         self.architecture = self.network.untiled()
         self.noisy = devices.is_noisy(self.device)
         initial = given_weights.read(init, self.architecture)

@@ -48,8 +48,8 @@ ALLOWED = {
     "learners": (
         ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
          "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
-         "compute.compiled_estimate", "compute.factors", "compute.layered", "compute.losses", "compute.observation",
-         "compute.optimizer_step", "compute.periphery", "compute.seeding"),
+         "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
+         "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),
     "learners.theory": (("common.fields", "common.types"), ("numpy", "scipy")),
