@@ -142,7 +142,8 @@ def branches(layer: Layer) -> tuple[Branch, ...]:
 
 def last_product(branch: Sequence[Layer]) -> int:
     """Where the last product of a branch of a sum is; -1 without one."""
-    return max((k for k, layer in enumerate(branch) if isinstance(layer, PRODUCTS)), default=-1)
+    bare = [layer.layer if isinstance(layer, Wired) else layer for layer in branch]
+    return max((k for k, layer in enumerate(bare) if isinstance(layer, PRODUCTS)), default=-1)
 
 
 def with_activation(layer: Layer, activation: str) -> Layer:

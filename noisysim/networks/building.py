@@ -13,7 +13,16 @@ from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, fitted, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture, Block
-from noisysim.networks.branches import PRODUCTS, Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.branches import (
+    PRODUCTS,
+    Branch,
+    Concat,
+    Multiply,
+    Residual,
+    last_product,
+    parts,
+    with_activation,
+)
 from noisysim.networks.fitted import words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
@@ -68,6 +77,8 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
         raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
     shape = _input_shape(layers[0])
     listed = [read(layer) for layer in layers[1:]]
+    if any(map(is_output, parts(listed[:-1]))):
+        raise ValueError("output() must be the last layer")
     last = listed[-1]
     if isinstance(last, Dense):
         if last.activation not in (None, "linear"):
@@ -154,10 +165,9 @@ class _Builder:
 
     def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
         """Add layers; the one at place `linear` is linear, unless it says otherwise."""
-        for k, layer in enumerate(layers):
+        for k, listed in enumerate(layers):
+            layer = with_activation(listed, "linear") if k == linear else listed
             if isinstance(layer, PRODUCTS):
-                if k == linear and layer.activation is None:
-                    layer = replace(layer, activation="linear")
                 self._product(layer)
             elif isinstance(layer, Wired):
                 self._wired(layer)
