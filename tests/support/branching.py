@@ -22,7 +22,8 @@ NETS = {
     "products": [6, multiply([5], [dense(5, "sigmoid")], [dense(5, "tanh")]), 3],
     "nested": [
         (2, 5, 4), concat([residual([conv(2, 3, padding=1), residual([conv(2, 1)])])], [conv(3, (1, 3), 1, (0, 1))]),
-        residual([concat([conv(2, 1)], [residual([conv(2, 3, padding=1)], [conv(2, 1)])], [conv(1, 1)])]), conv(3, 3), 4,
+        residual([concat([conv(2, 1)], [residual([conv(2, 3, padding=1)], [conv(2, 1)])], [conv(1, 1)])]),
+        conv(3, 3), 4,
     ],
     "wired": [
         5, "a = 6", "b = dense(6, 'tanh')(input)", "c = add()(a, b)", "e = dense(4)(c)",
