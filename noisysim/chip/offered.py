@@ -59,6 +59,17 @@ class Offered:
         return list(self._hidden.clipped)
 
     @property
+    def worn(self) -> float:
+        """Share of the cells that writes have worn out, of a device that states `max_cycles`; of all chips together."""
+        each = self.worn_by_chip
+        return sum(each) / len(each)
+
+    @property
+    def worn_by_chip(self) -> list[float]:
+        """The same of each chip."""
+        return self._hidden.arrays.worn()
+
+    @property
     def converter_steps(self) -> list[float]:
         """Coarsest ADC step of each layer's tiles, pre-activation units; 0 where the device states no resolution."""
         return [max(steps) for steps in zip(*self.converter_steps_by_chip, strict=True)]

@@ -142,6 +142,7 @@ def bring_back(
     """
     nodes, pending = Nodes(net, observation, chips), dict[int, Floats]()
     if net.has_tail:
+        assert error is not None
         pending[net.output] = error
         _pull(net, net.depth, nodes, pending)
     for layer in reversed(range(net.depth)):

@@ -109,7 +109,8 @@ class Steps:
         for a, b in zip(self._first, self._second, strict=True):
             self._before.append((h, c))
             if self._cell.cell == "lstm":
-                h, c = rules.lstm(*_sums(a, b), c)
+                i, f, g, o = _sums(a, b)
+                h, c = rules.lstm(i, f, g, o, c)
             elif self._cell.cell == "gru":
                 h = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], h)
             else:
@@ -117,11 +118,12 @@ class Steps:
             outputs.append(h)
         return outputs
 
-    def _pull_step(self, t: int, dh: Any, dc: Any) -> tuple[list[Any], list[Any], Any, Any]:
+    def _pull_step(self, t: int, dh: Floats, dc: Floats) -> tuple[list[Any], list[Any], Any, Any]:
         """Signals at the gates of both arrays, and at output and state of the step before."""
         a, b, (h, c) = self._first[t], self._second[t], self._before[t]
         if self._cell.cell == "lstm":
-            *gates, before = rules.lstm_pull(*_sums(a, b), c, dh, dc)
+            i, f, g, o = _sums(a, b)
+            *gates, before = rules.lstm_pull(i, f, g, o, c, dh, dc)
             return gates, gates, self._xp.zeros_like(dh), before
         if self._cell.cell == "gru":
             dr, dz, da, db, before = rules.gru_pull(a[0] + b[0], a[1] + b[1], a[2], b[2], h, dh)
@@ -129,11 +131,13 @@ class Steps:
         gate = dh * (rules.ONE - self._outputs[t] ** 2)
         return [gate], [gate], self._xp.zeros_like(dh), dc
 
-    def _push_step(self, t: int, da: list[Any], db: list[Any], dh: Any, dc: Any) -> tuple[Any, Any]:
+    def _push_step(self, t: int, da: list[Any], db: list[Any], dh: Floats, dc: Floats) -> tuple[Any, Any]:
         """Changes of output and state."""
         a, b, (h, c) = self._first[t], self._second[t], self._before[t]
         if self._cell.cell == "lstm":
-            return rules.lstm_push(*_sums(a, b), c, *_sums(da, db), dc)
+            i, f, g, o = _sums(a, b)
+            di, df, dg, do = _sums(da, db)
+            return rules.lstm_push(i, f, g, o, c, di, df, dg, do, dc)  # type: ignore[no-any-return]
         if self._cell.cell == "gru":
             moved = rules.gru_push(
                 a[0] + b[0], a[1] + b[1], a[2], b[2], h, da[0] + db[0], da[1] + db[1], da[2], db[2], dh

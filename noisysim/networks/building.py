@@ -12,17 +12,8 @@ import numpy as np
 from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, fitted, operations
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import INPUT, Architecture, Block
-from noisysim.networks.branches import (
-    PRODUCTS,
-    Branch,
-    Concat,
-    Multiply,
-    Residual,
-    last_product,
-    parts,
-    with_activation,
-)
+from noisysim.networks.architecture import INPUT, Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.fitted import words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
@@ -37,7 +28,17 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     each_side,
     margins_of,
 )
-from noisysim.networks.layer_texts import layer as read
+from noisysim.networks.layer_lists import (  # fmt: skip
+    PRODUCTS,
+    Branch,
+    Concat,
+    Multiply,
+    Residual,
+    last_product,
+    parts,
+    with_activation,
+)
+from noisysim.networks.layer_lists import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
 from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation

@@ -1,6 +1,5 @@
 """Layers, and how a network is described by a short list of them: all that users take of it."""
 
-from noisysim.networks.branches import Concat, Multiply, Residual, concat, multiply, residual
 from noisysim.networks.layer_kinds import (  # fmt: skip
     Activate,
     AveragePool,
@@ -23,7 +22,7 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     flatten,
     pool,
 )
-from noisysim.networks.layer_texts import layer, parse, plain
+from noisysim.networks.layer_lists import Concat, Multiply, Residual, concat, layer, multiply, parse, plain, residual
 from noisysim.networks.operation_kinds import (  # fmt: skip
     Add,
     Affine,

@@ -219,7 +219,7 @@ INPUT = "input"
 """What wired layers call the network's input."""
 
 
-def _numbers(owner: str, name: str, values: Any, spec: Field = _ANY) -> tuple[Any, ...]:
+def _numbers(owner: str, name: str, values: object, spec: Field = _ANY) -> tuple[Any, ...]:
     """Numbers of a layer, one or several, each checked."""
     values = as_list(values)
     listed = values if isinstance(values, (list, tuple)) else [values]

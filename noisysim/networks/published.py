@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noisysim.common.fields import as_list, shown, unknown
-from noisysim.networks.branches import residual, with_activation
 from noisysim.networks.layer_kinds import (  # fmt: skip
     Layer,
     average_pool,
@@ -18,7 +17,7 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     dropout,
     pool,
 )
-from noisysim.networks.layer_texts import layer, plain
+from noisysim.networks.layer_lists import layer, plain, residual, with_activation
 
 
 class Named(tuple[Layer, ...]):

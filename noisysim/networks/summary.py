@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from noisysim.networks.architecture import INPUT, Architecture, Block
+from noisysim.networks.architecture import INPUT, Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.layer_kinds import BatchNorm
 from noisysim.networks.operations import Image, Operation
 from noisysim.networks.recurrent_kinds import Recurrence

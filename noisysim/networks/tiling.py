@@ -14,7 +14,8 @@ import numpy as np
 from noisysim.common.types import Ints
 from noisysim.networks import plan
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import Architecture, Block
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.building import architecture
 
 BLOCK_ROWS = 512

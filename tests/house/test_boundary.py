@@ -404,13 +404,13 @@ def test_a_learners_key_is_none_of_the_chips():
         chip = a_chip("crossbar", seed)
         state = learners.get("np").init(chip.sizes, seed=seed, offers=chip.offers, floor=0.05)
         theirs = keys_of(chip)
-        assert len(set(theirs.values())) == len(theirs) == 4
+        assert len(set(theirs.values())) == len(theirs) == 5
         assert tuple(state.key.ravel().tolist()) not in theirs.values()
         assert not {int(w) for w in state.key.ravel()} & {int(w) for key in theirs.values() for w in key}
 
 
 def test_no_key_of_one_of_many_chips_is_another_ones():
-    purposes = ["chip/noise", "chip/write", "chip/fabrication", "chip/dropout", "learner"]
+    purposes = ["chip/noise", "chip/write", "chip/fabrication", "chip/dropout", "chip/perturbation", "learner"]
     keys = [tuple(k) for s in range(20) for p in purposes for k in seeding.keys(s, p, 30).tolist()]
     assert len(set(keys)) == len(keys)
 

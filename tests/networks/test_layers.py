@@ -10,8 +10,8 @@ import noisysim
 from noisysim import cli
 from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
-from noisysim.networks.branches import KINDS
 from noisysim.networks.building import architecture
+from noisysim.networks.layer_lists import KINDS
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
 from noisysim.networks.tiling import network
 

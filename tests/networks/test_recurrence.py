@@ -185,7 +185,7 @@ def test_a_run_is_resumed_to_the_bit(tmp_path, learner):
     path = tmp_path / "half.h5"
     noisysim.run(**settings, epochs=1, out=path)
     resumed = noisysim.resume(path, epochs=2)
-    np.testing.assert_array_equal(whole.history.step["train_loss"], resumed.history.step["train_loss"])
+    np.testing.assert_array_equal(whole.history["train_loss"], resumed.history["train_loss"])
 
 
 @pytest.mark.gpu

@@ -55,7 +55,7 @@ def _function(net: Network, step: Step) -> tuple[Any, Any]:
         return name, steps.TYPE.address(bring.operation(name))
     if step.name == "activate":
         of_layer = step.layer < net.depth
-        kind = net.blocks[step.layer].activation if of_layer else net.operations[step.layer - net.depth].activation
+        kind: Any = net.blocks[step.layer].activation if of_layer else net.operations[step.layer - net.depth].activation
         return kind, steps.TYPE.address(bring.activation(kind))
     return step.name, steps.TYPE.address(steps.STEPS[step.name])
 

@@ -164,7 +164,7 @@ class Passes:
     ) -> Floats:
         """The lines of a recurrent layer's second array at one step."""
         standing, call = job.standing, job.call
-        lines = self._space.room("lines of a step", len(driven), self._table[layer][N_OUT])
+        lines: Floats = self._space.room("lines of a step", len(driven), self._table[layer][N_OUT])
         line, weights = added
         perturbation = None if line is None else xp.ascontiguousarray(line[:, t])
         if weights is not None:

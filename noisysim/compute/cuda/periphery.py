@@ -46,7 +46,7 @@ class Periphery:
             return self._room_of(node, p, len(x), job)
         if len(self._net.input_shape) < 3:
             return x
-        values = self._space.room("image of the input", *x.shape)
+        values: Floats = self._space.room("image of the input", *x.shape)
         images.channels_last(x, self._net.input_shape[0], values)
         return values
 
@@ -75,7 +75,8 @@ class Periphery:
             name += f" {p if node > job.call.fork[p] else 0}"
         elif node in net.kept:
             name += f" {p if net.first_needed[node] > job.call.fork[p] else 0}"
-        return self._space.room(name, rows, net.node_size(node))
+        room: Floats = self._space.room(name, rows, net.node_size(node))
+        return room
 
     def compute(self, node: int, p: int, x: Floats, job: Job, out: Floats) -> None:
         """What a node gives in one pass, whose sources are there."""

@@ -49,8 +49,8 @@ class Cell:
         gates = self._cell.lines // n
         a, b = ([part[:, k * n : (k + 1) * n] for k in range(gates)] for part in (self._first[:, t], lines))
         if self._cell.cell == "lstm":
-            sums = [one + other for one, other in zip(a, b, strict=True)]
-            self.output, self._state = rules.lstm(*sums, self._state)
+            i, f, g, o = (one + other for one, other in zip(a, b, strict=True))
+            self.output, self._state = rules.lstm(i, f, g, o, self._state)
         elif self._cell.cell == "gru":
             self.output = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], self.output)
         else:

@@ -13,23 +13,27 @@ A ``_pull`` takes dL/dh' and dL/dc', and gives dL/d(gates) and dL/d(h or c) of t
 changes of all that a step reads, and gives those of what it makes.
 """
 
+from typing import Any, TypeAlias
+
 import numpy as np
 
+Values: TypeAlias = Any
+"""A number, or an array of them."""
 ONE = np.float32(1.0)
 
 
-def sigmoid(a):
+def sigmoid(a: Values) -> Values:
     """1 / (1 + exp(-a))."""
     return ONE / (ONE + np.exp(-a))
 
 
-def lstm(i, f, g, o, c):
+def lstm(i: Values, f: Values, g: Values, o: Values, c: Values) -> Values:
     """The next output and state of a long short-term memory."""
     state = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(state), state
 
 
-def lstm_pull(i, f, g, o, c, dh, dc):
+def lstm_pull(i: Values, f: Values, g: Values, o: Values, c: Values, dh: Values, dc: Values) -> Values:
     """Signals at the gates i, f, g, o, and at the state before."""
     i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
     t = np.tanh(f * c + i * g)
@@ -37,7 +41,9 @@ def lstm_pull(i, f, g, o, c, dh, dc):
     return dc * g * i * (ONE - i), dc * c * f * (ONE - f), dc * i * (ONE - g * g), dh * t * o * (ONE - o), dc * f
 
 
-def lstm_push(i, f, g, o, c, di, df, dg, do, dc):
+def lstm_push(
+    i: Values, f: Values, g: Values, o: Values, c: Values, di: Values, df: Values, dg: Values, do: Values, dc: Values
+) -> Values:
     """Changes of output and state."""
     i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
     t = np.tanh(f * c + i * g)
@@ -45,13 +51,13 @@ def lstm_push(i, f, g, o, c, di, df, dg, do, dc):
     return do * o * (ONE - o) * t + o * (ONE - t * t) * moved, moved
 
 
-def gru(r, z, a, b, h):
+def gru(r: Values, z: Values, a: Values, b: Values, h: Values) -> Values:
     """The next output of a gated recurrent unit; `a` and `b` are the two parts of its candidate."""
     z = sigmoid(z)
     return (ONE - z) * np.tanh(a + sigmoid(r) * b) + z * h
 
 
-def gru_pull(r, z, a, b, h, dh):
+def gru_pull(r: Values, z: Values, a: Values, b: Values, h: Values, dh: Values) -> Values:
     """Signals at r, z, both parts of the candidate, and at the output before."""
     r, z = sigmoid(r), sigmoid(z)
     n = np.tanh(a + r * b)
@@ -59,7 +65,9 @@ def gru_pull(r, z, a, b, h, dh):
     return da * b * r * (ONE - r), dh * (h - n) * z * (ONE - z), da, da * r, dh * z
 
 
-def gru_push(r, z, a, b, h, dr, dz, da, db, dh):
+def gru_push(
+    r: Values, z: Values, a: Values, b: Values, h: Values, dr: Values, dz: Values, da: Values, db: Values, dh: Values
+) -> Values:
     """The change of the output."""
     r, z = sigmoid(r), sigmoid(z)
     n = np.tanh(a + r * b)

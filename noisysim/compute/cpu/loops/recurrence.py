@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisysim.compute.cpu.loops.driving import drive_rows, take_step, value_of
+from noisysim.compute.cpu.loops.driving import drive_rows, inputs_at, take_step, value_of
 from noisysim.compute.cpu.loops.line_reads import cell_inputs, put_numbers, tile_energy
 from noisysim.compute.cpu.loops.records import MULTIPLY, PART_TYPES, READ_ROWS
 from noisysim.compute.cpu.loops.rows import add, copy, place
@@ -19,7 +19,6 @@ from noisysim.compute.layout import (  # fmt: skip
     GEOMETRY,
     GROUP,
     GRU,
-    INPUTS_AT,
     LAST_STEP,
     LSTM,
     N_IN,
@@ -87,15 +86,9 @@ def drive_step(layer, t, p, span, stack, h, x, net, chips, call, room):
         drive_rows(h, x, own, chips)
     if p > 0 and room.spare > 0:
         return
-    first, last = longs_at(net.table, 0, TABLE), longs_at(net.table, (net.layers - 1) * TABLE, TABLE)
-    whole = last[INPUTS_AT] + longs_at(net.geometry, (net.layers - 1) * GEOMETRY, GEOMETRY)[POSITIONS] * last[N_IN]
-    others = whole - longs_at(net.geometry, 0, GEOMETRY)[POSITIONS] * first[N_IN]
-    inputs_at = call.samples * (row[INPUTS_AT] + p * others)
+    kept = inputs_at(layer, p, net, call) + (span[0] * positions + t) * width
     for r in range(rows):
-        copy(
-            view(x, r * width, width, 1),
-            view(call.inputs, inputs_at + ((span[0] + r) * positions + t) * width, width, 1),
-        )
+        copy(view(x, r * width, width, 1), view(call.inputs, kept + r * positions * width, width, 1))
 
 
 @bare()
@@ -150,12 +143,18 @@ def run_recurrence(layer, span, stack, net, chips, call, room):
     group, kind, n = longs_at(net.groups, layer * GROUP, GROUP), g[CELL_KIND], g[CELL_UNITS]
     rows, width, positions = span[1] - span[0], row[N_IN], g[POSITIONS]
     size, lines_at = positions * row[N_OUT], call.samples * row[ACTIVITIES_AT]
+    from_row = span[0] * positions * width
     h, c = view(room.step, 0, n, rows), view(room.step, rows * n, n, rows)
     x = view(room.step, 2 * rows * n, width, rows)
     for p in range(call.passes):
         lines = view(call.activities, p * call.values + lines_at + span[0] * size, size, rows)
         if p > 0 and layer < longs_at(call.fork, p, 1)[0]:
             copy(view(call.activities, lines_at + span[0] * size, size, rows), lines)
+            if room.spare == 0:
+                of_first = view(
+                    call.inputs, inputs_at(layer, np.int64(0), net, call) + from_row, positions * width, rows
+                )
+                copy(of_first, view(call.inputs, inputs_at(layer, p, net, call) + from_row, positions * width, rows))
             continue
         for k in range(group[FIRST_STEP], group[LAST_STEP]):
             take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
