@@ -28,7 +28,16 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     each_side,
     margins_of,
 )
-from noisysim.networks.layer_lists import PRODUCTS, Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.layer_lists import (  # fmt: skip
+    PRODUCTS,
+    Branch,
+    Concat,
+    Multiply,
+    Residual,
+    last_product,
+    parts,
+    with_activation,
+)
 from noisysim.networks.layer_lists import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
 from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
@@ -69,6 +78,8 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
         raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
     shape = _input_shape(layers[0])
     listed = [read(layer) for layer in layers[1:]]
+    if any(map(is_output, parts(listed[:-1]))):
+        raise ValueError("output() must be the last layer")
     last = listed[-1]
     if isinstance(last, Dense):
         if last.activation not in (None, "linear"):
@@ -155,10 +166,9 @@ class _Builder:
 
     def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
         """Add layers; the one at place `linear` is linear, unless it says otherwise."""
-        for k, layer in enumerate(layers):
+        for k, listed in enumerate(layers):
+            layer = with_activation(listed, "linear") if k == linear else listed
             if isinstance(layer, PRODUCTS):
-                if k == linear and layer.activation is None:
-                    layer = replace(layer, activation="linear")
                 self._product(layer)
             elif isinstance(layer, Wired):
                 self._wired(layer)

@@ -71,11 +71,16 @@ class Layer:
                 arguments.append(f"{name}={text_of(value)}")
         return f"{self.name}({', '.join(arguments)})"
 
+    @property
+    def in_branch(self) -> str:
+        """Its text in the list of a branch."""
+        return repr(self)
+
 
 def text_of(value: object) -> str:
     """A field's value in the text of a layer; a branch is the list of its layers."""
     if isinstance(value, tuple) and all(isinstance(item, Layer) for item in value):
-        return f"[{', '.join(map(repr, value))}]"
+        return f"[{', '.join(item.in_branch for item in value)}]"
     return repr(value)
 
 

@@ -150,7 +150,8 @@ def branches(layer: Layer) -> tuple[Branch, ...]:
 
 def last_product(branch: Sequence[Layer]) -> int:
     """Where the last product of a branch of a sum is; -1 without one."""
-    return max((k for k, layer in enumerate(branch) if isinstance(layer, PRODUCTS)), default=-1)
+    bare = [layer.layer if isinstance(layer, Wired) else layer for layer in branch]
+    return max((k for k, layer in enumerate(bare) if isinstance(layer, PRODUCTS)), default=-1)
 
 
 def with_activation(layer: Layer, activation: str) -> Layer:
@@ -223,9 +224,11 @@ def _unreadable(text: str) -> ValueError:
 
 
 def _call(tree: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
-    """The parts of a call; a name alone is a call without arguments."""
+    """The parts of a call; a name alone is a call without arguments, a number units."""
     if isinstance(tree, ast.Name):
         return tree.id, [], {}
+    if isinstance(tree, ast.Constant) and type(tree.value) is int:
+        return "dense", [tree], {}
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         raise ValueError("no call")
     return tree.func.id, list(tree.args), {str(keyword.arg): keyword.value for keyword in tree.keywords}

@@ -50,12 +50,13 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
 )
 from noisysim.networks.published import NAMED, Named, hidden, names
 from noisysim.networks.recurrent_kinds import Recurrent, recurrent
+from noisysim.networks.summary import Part, summary
 
 __all__ = [
     "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Depthwise",
-    "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named",
-    "Output", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine",
-    "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "depthwise", "dropout",
-    "flatten", "group_norm", "hidden", "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output",
-    "parse", "plain", "pool", "recurrent", "residual", "rms_norm", "softmax", "take",
+    "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named", "Output",
+    "Part", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine",
+    "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "depthwise", "dropout", "flatten",
+    "group_norm", "hidden", "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain",
+    "pool", "recurrent", "residual", "rms_norm", "softmax", "summary", "take",
 ]  # fmt: skip

@@ -209,6 +209,11 @@ class Wired(Layer):
             text += f"({', '.join(self.sources)})"
         return f"{self.label} = {text}" if self.label else text
 
+    @property
+    def in_branch(self) -> str:
+        """A text of its own within the text of the branch."""
+        return repr(repr(self))
+
 
 INPUT = "input"
 """What wired layers call the network's input."""

@@ -55,7 +55,12 @@ ALLOWED = {
     "learners.theory": (("common.fields", "common.types"), ("numpy", "scipy")),
     "tasks": (("common", "compute"), ("numpy", "scipy", "h5py", "platformdirs", "pooch", "PIL", "pyarrow")),
     "chip": (("common", "networks", "devices", "compute"), ("numpy",)),
-    "reporting.plot": (("common", "devices.contract", "chip", "reporting.style", "reporting.device_figure"), None),
+    "reporting.plot": (
+        ("common", "networks", "devices.contract", "chip", "reporting.style", "reporting.device_figure",
+         "reporting.network_figure"),
+        None,
+    ),
+    "reporting.network_figure": (("networks", "reporting.style"), None),
     "reporting.style": (("common",), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
