@@ -268,9 +268,9 @@ def deploy(
     return found
 
 
-def _exact(network: Any, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
+def _exact(network: object, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
     """The network on exact hardware, with its weights."""
-    holder = network
+    holder: Any = network
     if isinstance(network, (str, os.PathLike)) and os.path.splitext(network)[1].lower() in chip_files.ENDINGS:
         from noisysim.common import openers
 

@@ -62,9 +62,11 @@ ALLOWED = {
     ),
     "reporting.network_figure": (("networks", "reporting.style"), None),
     "reporting.style": (("common",), None),
+    "reporting.deployment_figure": (("common", "reporting.style"), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
-        ("common", "networks", "devices", "compute", "learners", "tasks", "chip", "reporting.plot", "reporting.style"),
+        ("common", "networks", "devices", "compute", "learners", "tasks", "chip", "reporting.deployment_figure",
+         "reporting.plot", "reporting.style"),
         None,
     ),
     "runs.loop": (  # the chip's class is for type checkers
