@@ -74,7 +74,7 @@ asked = np.random.default_rng(0).uniform(-1, 1, (64, 64)).astype(np.float32)
 
 def held(slices, miss):
     """The weights of a chip: its outputs when inputs are driven one by one."""
-    device = {**UNIT, "slices": slices, "slice_bits": 2, "program_noise": miss}
+    device = {**UNIT, "controller": "copy", "slices": slices, "slice_bits": 2, "program_noise": miss}
     chip = noisysim.Chip([64, 64], device, "linear", seed=2, init="zero")
     chip.program([asked])
     return chip.forward(np.eye(64, dtype=np.float32)).output.T
