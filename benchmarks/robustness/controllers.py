@@ -15,13 +15,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.robustness.presets import Runs
 from noisysim import learners
 from noisysim.reporting import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SETTINGS = {"task": "digits", "layers": [64, 32], "batch_size": 32, "epochs": 25, "optimizer": "sgd"}
 RULES = ("bp", "shadow", "fdfa", "danp", "dnp")
@@ -184,11 +187,11 @@ def figure(rows: Sequence[Row]) -> Any:
     return drawn
 
 
-def _curve(panel: Any, rows: Sequence[Row]) -> None:
+def _curve(panel: Axes, rows: Sequence[Row]) -> None:
     """Mean of one rule along an axis, and a band from its lowest seed to its highest."""
     found, levels = np.array([row.accuracies for row in rows]), [row.level for row in rows]
     (colour, mark, name), kept = LOOKS[rows[0].rule], rows[0].controller == "copy"
-    look = {"color": colour, "marker": "" if kept else mark, "ls": "--" if kept else "-"}
+    look: dict[str, Any] = {"color": colour, "marker": "" if kept else mark, "ls": "--" if kept else "-"}
     panel.plot(levels, found.mean(axis=1), **look, ms=3.5, lw=1.4, label=name + (", chip with a copy" if kept else ""))
     panel.fill_between(levels, found.min(axis=1), found.max(axis=1), color=colour, alpha=0.15, lw=0)
 
