@@ -36,7 +36,7 @@ from noisysim.reporting.style import INK, TEST
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]
-QUIET = {"name": "crossbar", **dict.fromkeys(OFF, 0)}
+QUIET = {"name": "crossbar", "controller": "copy", **dict.fromkeys(OFF, 0)}
 UNIT = {**QUIET, "weight_bound": 1.0}
 LOW, SPAN = 0.1, 24.9  # µS
 
@@ -74,7 +74,7 @@ asked = np.random.default_rng(0).uniform(-1, 1, (64, 64)).astype(np.float32)
 
 def held(slices, miss):
     """The weights of a chip: its outputs when inputs are driven one by one."""
-    device = {**UNIT, "controller": "copy", "slices": slices, "slice_bits": 2, "program_noise": miss}
+    device = {**UNIT, "slices": slices, "slice_bits": 2, "program_noise": miss}
     chip = noisysim.Chip([64, 64], device, "linear", seed=2, init="zero")
     chip.program([asked])
     return chip.forward(np.eye(64, dtype=np.float32)).output.T
