@@ -58,5 +58,5 @@ def _check_controller(name: str, device: Device, numbers: DeviceNumbers, own: fr
     if controller in ("increment", "accumulate") and not pulsed and ageing.acts_at_once(device):
         raise ValueError(
             f"{where}, which moves cells from where they are, and time acts on them at once, such as another "
-            "temperature: what a cell was written as is not known then"
+            "temperature: what a cell was written as is not known then; use controller='copy' or 'read_modify_write'"
         )

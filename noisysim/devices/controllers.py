@@ -60,4 +60,4 @@ def check(name: str, numbers: DeviceNumbers, pulsed: bool) -> None:
             "without; use controller='copy' or 'read_modify_write'"
         )
     if numbers.target_bits and controller != "copy":
-        raise ValueError(f"{where}, which keeps no targets: set target_bits to 0")
+        raise ValueError(f"{where}, which keeps no targets: use controller='copy', or set target_bits to 0")

@@ -360,7 +360,10 @@ CASES = {
     "jumps": (
         "crossbar", {"telegraph_spread": 0.2}, {"telegraph": 0.3, "tau_capture": 1e-6, "tau_emission": 1e-6}
     ),
-    "lines": ("crossbar", {"adc_gain_spread": 0.1, "slices": 2, "tile_rows": 4}, {"adc_gain": 0.1, "dac_bits": 6}),
+    "lines": (
+        "crossbar:controller=copy", {"adc_gain_spread": 0.1, "slices": 2, "tile_rows": 4},
+        {"adc_gain": 0.1, "dac_bits": 6},
+    ),
     "wires": ("crossbar", {"wire_resistance": 20.0}, {"read_noise": 0.0}),
     "scale": ("crossbar", {}, {"adc_range": 3.0}),
     "pcm": ("pcm", {}, {"drift": 0.0, "read_noise": 0.5}),

@@ -138,7 +138,7 @@ RUN = {
     "decorrelation": ({"learner": "danp:decorrelation=2"}, ValueError, r"'danp'\.decorrelation .*from 0 to 1.*not 2"),
     "clean": (
         {"learner": "danp:baseline=clean"}, ValueError,
-        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation, targets: .*baseline='noisy'",
+        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation: .*baseline='noisy'",
     ),
     "no-oracle": ({"learner": "bp", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'bp' needs or"),
     "no-oracle-ideal": (
@@ -561,7 +561,7 @@ def test_exact_weights_have_to_be_granted(name, advice, chip):
 
 def test_backpropagation_by_hand_needs_the_oracle(chip):
     learner = learners.get("bp")
-    said = r"'bp' needs oracle, output_error; the chip offers output_error, perturbation, targets: .*oracle=True"
+    said = r"'bp' needs oracle, output_error; the chip offers output_error, perturbation: .*oracle=True"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     state = learner.init(NET)
     one_error(ValueError, r"'bp' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
@@ -572,7 +572,7 @@ def test_backpropagation_by_hand_needs_the_oracle(chip):
 
 def test_a_clean_baseline_needs_clean_passes(chip):
     learner = learners.get("danp:baseline=clean")
-    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation, targets: its passes are noisy"
+    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation: its passes are noisy"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     learner.init(NET, offers=Chip(NET, "ideal").offers)
 
@@ -955,9 +955,11 @@ OF_A_RUN = {
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
 def test_a_run_takes_every_kind_of_value_or_refuses_it(argument, idle):
+    given = {"task": (X, Y), "layers": [5], "device": "crossbar:controller=copy", "epochs": 1, "progress": False}
+
     def begun(value):
         with contextlib.suppress(AssertionError):
-            noisysim.run(**{"task": (X, Y), "layers": [5], "epochs": 1, "progress": False, argument: value})
+            noisysim.run(**{**given, argument: value})
 
     names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: begun(v), OSError) is None}
     assert names == OF_A_RUN.get(argument, set()) | ({"none"} if argument in OPTIONAL else set())

@@ -27,7 +27,7 @@ from noisysim.runs import training
 import cell_device as bench
 from memory import arrays, reachable, sharing
 
-KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar"}
+KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar", "copy": "crossbar:controller=copy"}
 KINDS["cells"] = devices.get(bench.__file__, **bench.KINDS["pulsed pairs"])  # every effect that cells can have
 
 ROOT = Path(noisysim.__file__).parent
@@ -311,7 +311,7 @@ def test_a_callback_sees_nothing_of_the_chip(device, monkeypatch):
     monkeypatch.setattr(training.Training, "begin", kept)
     data = np.eye(7, 5, dtype=np.float32), np.arange(7) % 3
     noisysim.run(data, layers=[7], device=device, learner="danp", epochs=2, batch_size=3, seed=SEED, bias=True,
-                 callbacks=[Curious()], validation=0.2, weight_decay=0.1 * (device in ("ideal", "crossbar")),
+                 callbacks=[Curious()], validation=0.2, weight_decay=0.1 * (device in (KINDS["ideal"], KINDS["copy"])),
                  progress=False)  # fmt: skip
     assert len(seen) == 1 + 2 + 4
 

@@ -139,6 +139,15 @@ def test_the_protocol_measures_every_rule_and_a_card_tells_what_it_bears(tmp_pat
     assert json.loads((tmp_path / "kept.json").read_text()) == json.loads(json.dumps(content))
 
 
+def test_the_reference_chip_is_that_of_version_1():
+    """Whatever the crossbar's default is by now; an entry of one's own is what it says."""
+    for name in ("crossbar", "crossbar:adc_bits=3", protocol.DRIFTING):
+        chip, named = devices.get(protocol.chip(name)), devices.get(name)
+        assert chip == named._replace(controller="copy")
+    for name in ("pulsed", "pcm", "crossbar:controller=increment"):
+        assert protocol.chip(name) == name
+
+
 def test_axes_name_fields_at_their_defaults():
     for axis in protocol.AXES.values():
         usual = devices.defaults(devices.kind(axis.device))
@@ -237,7 +246,7 @@ def test_controllers_are_compared_axis_by_axis(monkeypatch, tmp_path):
 
 
 def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual():
-    assert len(controllers.AXES) == 5
+    assert len(controllers.AXES) == 6
     for axis in controllers.AXES:
         assert list(axis.levels) == sorted(axis.levels)
         for level in axis.levels:
