@@ -13,7 +13,7 @@ import noisysim.devices as devices
 from noisysim.chip import ageing, array_checks, array_updates
 from noisysim.chip.fabrication import DEAD, Fabrication
 from noisysim.chip.weight_scaling import LineScales
-from noisysim.common.types import Array, Bools, Doubles, Floats
+from noisysim.common.types import Array, Bools, Doubles, Floats, Words
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState, PulseLimits, Reading, Span, VerifyLimits
@@ -72,6 +72,8 @@ class Arrays(CellState):
         That computes on them.
     scaling : str
         Which weight the full span stands for (`noisysim.chip.weight_scaling`). Weights without cells have no span.
+    part : str
+        Of the chip, whose noise and spread these are: others are independent of them.
 
     Attributes
     ----------
@@ -83,7 +85,7 @@ class Arrays(CellState):
 
     def __init__(
         self, net: Network, device: Device, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu",
-        scaling: str = "fixed",
+        scaling: str = "fixed", part: str = "chip",
     ):  # fmt: skip
         own, hooks = devices.own_hooks(device), devices.hooks(device)
         self.device, self.numbers = device, resolve(device)
@@ -92,13 +94,13 @@ class Arrays(CellState):
         self.verified = "pulse" in own and self.numbers.verified
         array_checks.check(net, device, self.numbers, own)
         array_updates.check_device(device, self.numbers, self._backend.HOST_MEMORY, scaling)
-        self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
+        self.fabrication = Fabrication(net, device, seeding.keys(seed, f"{part}/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.behaviour = Behaviour(hooks, own, device_files.scalars(device), self.spreads)
         self.pace = ageing.pace_of(device) if devices.ages(device) else None
         self.written_at = 0.0  # when any cell was written last
         self.writes = 0
-        super().__init__(**self._laid_out(net, seed, chips))
+        super().__init__(**self._laid_out(net, seed, chips, part))
         self.scaled = self.has_cells and scaling != "fixed"
         spans = [self.numbers.full_span_weight(inputs) for inputs in net.fan_in]
         self.line_scales = LineScales(net, chips, scaling if self.scaled else "fixed", spans, self._backend.xp)
@@ -106,7 +108,7 @@ class Arrays(CellState):
         self._secrets = [self.own, self.stuck, self.write_keys, self.fabrication.keys]
         self._erasure = erase_with(self, [*self.held.values(), *self._secrets])
 
-    def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int) -> dict[str, Any]:
+    def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int, part: str) -> dict[str, Any]:
         """The fields of `CellState`, for cells that were never written."""
         numbers, own, hooks = self.numbers, devices.own_hooks(self.device), devices.hooks(self.device)
         timed, pulsed = self.pace is not None, "pulse" in own
@@ -125,7 +127,7 @@ class Arrays(CellState):
             "lazy": self.pace is not None and self.pace.patience(0.0) < numbers.read_time,
             **self._scales(net, pulsed and not self.verified),
             **self._empty_arrays(net, chips, timed, aims, faulty, controller),
-            "write_keys": self._put(seeding.keys(seed, "chip/write", chips)),
+            "write_keys": self._put(seeding.keys(seed, f"{part}/write", chips)),
             "wire": numbers.wire_resistance if self.has_cells else 0.0,
             "exact_wires": numbers.nodal,
         }  # fmt: skip
@@ -176,7 +178,7 @@ class Arrays(CellState):
             "weights": xp.zeros(weights, np.float32),
             "variances": xp.zeros(0 if silent else weights, np.float32),
             "targets": xp.zeros(n, np.float32),
-            "chi": xp.zeros(n if controller == "accumulate" else 0, np.float32),
+            "chi": xp.zeros(n if controllers.accumulates(controller) else 0, np.float32),
             "now": now,
             "fresh": xp.zeros((sides, n) if timed or apparent else (0, 0), np.float32),
             "since": xp.zeros((sides, n) if timed else (1, 0)),
@@ -187,7 +189,17 @@ class Arrays(CellState):
 
     @property
     def held(self) -> dict[str, Array]:
-        """The arrays that change in use."""
+        """The arrays that change in use, of all parts."""
+        return {**self.own_held, **self.digital}
+
+    @property
+    def digital(self) -> dict[str, Array]:
+        """What a controller keeps besides that of each weight's last write."""
+        return {}
+
+    @property
+    def own_held(self) -> dict[str, Array]:
+        """The arrays of these cells that change in use."""
         names = ("weights", "variances", "targets", "chi", "now", "fresh", "since", "aimed")
         return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat}
 
@@ -196,6 +208,31 @@ class Arrays(CellState):
         self._erasure.detach()
         self._erasure = erase_with(self, self._secrets)
         return self.held
+
+    @property
+    def parts(self) -> list[Arrays]:
+        """The arrays of cells that these consist of, the weights' own first."""
+        return [self]
+
+    @property
+    def noise_keys(self) -> dict[str, Words]:
+        """Keys of what is drawn after fabrication, by purpose, (chips, 2) uint32."""
+        return {"write": self.write_keys}
+
+    @property
+    def read_weights(self) -> Floats:
+        """The weights that passes read, flat."""
+        return self.weights
+
+    @property
+    def read_variances(self) -> Floats:
+        """The variances of one read of them."""
+        return self.variances
+
+    @property
+    def takes_factors(self) -> bool:
+        """Whether `descend` takes those of any optimizer's step."""
+        return not self.scaled
 
     @property
     def aged(self) -> list[Any]:
@@ -238,7 +275,7 @@ class Arrays(CellState):
             first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
             for start, stop, at, _ in self.tiles[first : first + count].tolist():
                 tile = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
-                whole[:, start:stop] += self.weights[tile].reshape(-1, stop - start)
+                whole[:, start:stop] += self.read_weights[tile].reshape(-1, stop - start)
             if self.scaled:
                 whole *= self.line_scales.of(layer)[:, None]
             arrays.append(whole)
@@ -289,12 +326,16 @@ class Arrays(CellState):
         if every or self.knows_targets:
             self.cells.write(change, every, self.writes, clock)
         else:
-            self.cells.move(change, self.writes, clock)
+            self.move(change, clock)
         if every and not self.knows_targets:
             self.targets[...] = 0  # nothing is kept of the first write either
         if self.scaled:
             erase([change])
         self.wrote(clock)
+
+    def move(self, change: Floats, clock: float) -> None:
+        """Move cells from where they are, as a change in units of the cells asks for."""
+        self.cells.move(change, self.writes, clock)
 
     def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
         """Ask for the change that an optimizer's step makes of a gradient given as factors, without forming either.

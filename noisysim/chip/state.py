@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Arrays, erase, erase_with
+from noisysim.chip.arrays import erase, erase_with
 from noisysim.chip.cost import Cost, Meter
 from noisysim.chip.normalisation import Normalisation
+from noisysim.chip.transfers import arrays_of
 from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.behaviour import ReadFlags
@@ -89,7 +90,7 @@ class State:
         self.interval = sum(net.positions) * self.numbers.read_time  # from one sample to the next, s
         self._dac_range = np.float32(self.numbers.dac_range)
         xp, put = self.backend.xp, self.backend.put
-        self.arrays = Arrays(net, device, seed, chips, backend, scaling)
+        self.arrays = arrays_of(net, device, seed, chips, backend, scaling)
         shape = (chips, len(self.arrays.tiles))
         self.ranges: Floats = xp.full(shape, self.numbers.adc_range or 1.0, np.float32)
         self.peaks: Floats = xp.zeros(shape, np.float32)
@@ -163,7 +164,7 @@ class State:
     def fork(self, seed: seeding.Seeds, forks: Iterable[int]) -> None:
         """Draw other noise from here on, of reads, writes and dropout: that of these numbers, one after another."""
         numbers = "/".join(map(str, forks))
-        for purpose, keys in {**self.keys, "write": self.arrays.write_keys}.items():
+        for purpose, keys in {**self.keys, **self.arrays.noise_keys}.items():
             keys[...] = self.backend.put(seeding.keys(seed, f"chip/{purpose}/fork/{numbers}", self.chips))
 
     def start_counting(self) -> None:
@@ -178,15 +179,15 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible: not on a GPU, nor where lines have scales or the periphery turns updates."""
-        return self.backend.HOST_MEMORY and not self.turns_updates and not self.arrays.scaled
+        """Whether `descend` is possible: not on a GPU, nor where the periphery turns updates or arrays take none."""
+        return self.backend.HOST_MEMORY and not self.turns_updates and self.arrays.takes_factors
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
         """See `noisysim.chip.arrays.Arrays.descend`."""
         if not self.takes_factors:
             raise ValueError(
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
-                "updates or scales lines"
+                "updates, scales lines or gives them signs"
             )
         with self.explaining():
             refused = self.arrays.descend(factors, take, self.clock)
@@ -197,7 +198,7 @@ class State:
     def series(self) -> Series | None:
         """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
         arrays = self.arrays
-        if not self.takes_factors or self.compensates_steps or self.compensates:
+        if not self.takes_factors or self.compensates_steps or self.compensates or len(arrays.parts) > 1:
             return None
         return self.backend.series(self.compiled, arrays.cells)
 
@@ -229,7 +230,7 @@ class State:
             cells = ReadCells(arrays.now, arrays.own, self.states, units, np.float32(waited), np.float32(self.interval))
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
-            norms, arrays.weights, arrays.variances, rotations, self.ranges, self.gains, self.peaks,
+            norms, arrays.read_weights, arrays.read_variances, rotations, self.ranges, self.gains, self.peaks,
             self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales.flat,
         )  # fmt: skip
 
