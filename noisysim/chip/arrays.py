@@ -5,15 +5,16 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import ageing, array_checks, array_updates
 from noisysim.chip.fabrication import DEAD, Fabrication
+from noisysim.chip.shown_cells import Cells
 from noisysim.chip.weight_scaling import LineScales
-from noisysim.common.types import Array, Bools, Doubles, Floats, Words
+from noisysim.common.types import Array, Bools, Floats, Words
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState, PulseLimits, Reading, Span, VerifyLimits
@@ -27,33 +28,6 @@ from noisysim.networks.tiling import Network
 
 MOST_STEPS = 1 << 20
 """Of a cell in one update, where one write makes them all."""
-
-
-class Cells(NamedTuple):
-    """One layer's cells, as a microscope would show them; of several chips, the rows of one after those of another.
-
-    Attributes
-    ----------
-    plus, minus : numpy.ndarray
-        Conductances now, µS, (slices, n_out, n_in). With one cell per weight, minus is the fixed reference.
-    stuck : numpy.ndarray
-        Which do not answer to writes, bool, (slices, 2, n_out, n_in).
-    age : numpy.ndarray
-        Seconds since each was written, (slices, 2, n_out, n_in); zeros for a device that does not age.
-    target : numpy.ndarray
-        What the last write of each aimed at, µS, (slices, 2, n_out, n_in); after pulses of an open loop, what it held
-        then. NaN for a device whose hooks do not ask for it.
-    """
-
-    plus: Floats
-    minus: Floats
-    stuck: Bools
-    age: Doubles
-    target: Floats
-
-    def of_first(self, n_out: int) -> Cells:
-        """The cells of the first chip, whose layer has `n_out` outputs."""
-        return Cells._make(array[..., :n_out, :] for array in self)
 
 
 class Arrays(CellState):
@@ -220,14 +194,9 @@ class Arrays(CellState):
         return {"write": self.write_keys}
 
     @property
-    def read_weights(self) -> Floats:
-        """The weights that passes read, flat."""
-        return self.weights
-
-    @property
-    def read_variances(self) -> Floats:
-        """The variances of one read of them."""
-        return self.variances
+    def standing(self) -> tuple[Floats, Floats]:
+        """The weights that passes read, flat, and the variances of one read."""
+        return self.weights, self.variances
 
     @property
     def takes_factors(self) -> bool:
@@ -275,7 +244,7 @@ class Arrays(CellState):
             first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
             for start, stop, at, _ in self.tiles[first : first + count].tolist():
                 tile = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
-                whole[:, start:stop] += self.read_weights[tile].reshape(-1, stop - start)
+                whole[:, start:stop] += self.standing[0][tile].reshape(-1, stop - start)
             if self.scaled:
                 whole *= self.line_scales.of(layer)[:, None]
             arrays.append(whole)

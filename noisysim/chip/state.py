@@ -230,7 +230,7 @@ class State:
             cells = ReadCells(arrays.now, arrays.own, self.states, units, np.float32(waited), np.float32(self.interval))
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
-            norms, arrays.read_weights, arrays.read_variances, rotations, self.ranges, self.gains, self.peaks,
+            norms, *arrays.standing, rotations, self.ranges, self.gains, self.peaks,
             self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales.flat,
         )  # fmt: skip
 

@@ -112,12 +112,8 @@ class TransferArrays(Arrays):
         return super().hand_over()
 
     @property
-    def read_weights(self) -> Floats:
-        return self._mixed[0] if self.numbers.transfer_gamma else self.weights
-
-    @property
-    def read_variances(self) -> Floats:
-        return self._mixed[1] if self.numbers.transfer_gamma else self.variances
+    def standing(self) -> tuple[Floats, Floats]:
+        return self._mixed if self.numbers.transfer_gamma else super().standing
 
     @property
     def aged(self) -> list[Any]:
