@@ -238,13 +238,13 @@ class Arrays(CellState):
 
     def weight_arrays(self) -> list[Any]:
         """Copies of the weights that the arrays amount to, (chips n_out, n_in) per layer, on the backend."""
-        arrays = []
+        arrays, weights = [], self.standing[0]
         for layer, (n_out, n_in) in enumerate(self.net.shapes):
             whole = self._backend.xp.zeros((self.chips * n_out, n_in), np.float32)
             first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
             for start, stop, at, _ in self.tiles[first : first + count].tolist():
                 tile = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
-                whole[:, start:stop] += self.standing[0][tile].reshape(-1, stop - start)
+                whole[:, start:stop] += weights[tile].reshape(-1, stop - start)
             if self.scaled:
                 whole *= self.line_scales.of(layer)[:, None]
             arrays.append(whole)

@@ -113,6 +113,7 @@ class TransferArrays(Arrays):
 
     @property
     def standing(self) -> tuple[Floats, Floats]:
+        self._mix()
         return self._mixed if self.numbers.transfer_gamma else super().standing
 
     @property
@@ -141,7 +142,6 @@ class TransferArrays(Arrays):
         super().write(change, every, clock)
         if every:
             self._start(clock)
-        self._mix()
 
     def move(self, change: Floats, clock: float) -> None:
         self.fast.writes = self.writes
@@ -158,7 +158,6 @@ class TransferArrays(Arrays):
         refused = self.fast.descend(factors, take, clock)
         self._transfer(clock)
         self.wrote(clock)
-        self._mix()
         return refused
 
     def _signed(self, arrays: Any) -> layered.Layered:

@@ -75,7 +75,7 @@ class DeviceNumbers:
     transfer_every, transfer_columns : int
         Updates between two transfers of a controller with a second array, and columns read in one. Default: 1 and 8.
     transfer_rate : float
-        By which share of the second array the weights move in an update, on average. Default: 0.01.
+        By which share of the second array the weights move in an update, on average. Default: 0.002.
     transfer_gamma : float
         What the second array counts for in the weights. Default: 0.
     chop_rate : float
@@ -126,7 +126,7 @@ class DeviceNumbers:
     write_step: float = 0.0
     transfer_every: int = 1
     transfer_columns: int = 8
-    transfer_rate: float = 0.01
+    transfer_rate: float = 0.002
     transfer_gamma: float = 0.0
     chop_rate: float = 0.1
     zero_shift_pulses: int = 0

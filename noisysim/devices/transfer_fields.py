@@ -16,7 +16,7 @@ class Transfers(FieldGroup):
     ] = 8
     transfer_rate: Annotated[
         float, Field("of A, an update", 0, 1e3, "by which C follows A, on average over the turns of its columns")
-    ] = 0.01
+    ] = 0.002
     transfer_gamma: Annotated[
         float, Field("", 0, 10, "what A counts for in the weights, C + gamma A; above 0 it learns what C is off by")
     ] = 0.0

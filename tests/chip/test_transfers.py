@@ -309,11 +309,13 @@ def test_bits_do_not_depend_on_threads_or_on_where_a_chip_was_kept(kind, tmp_pat
     others = [copy.copy(chip), pickle.loads(pickle.dumps(chip)), Chip.load(tmp_path / "chip.h5")]
     again = Chip([45, 70, 30], chip.device, seed=2)
     restore(again, snapshot(chip))
+    x = np.random.default_rng(0).standard_normal((4, 45)).astype(np.float32)
+    with chip.aside(), again.aside():
+        np.testing.assert_array_equal(chip.predict(x), again.predict(x))
     step(chip, 99)
     for other in (*others, again):
         step(other, 99)
         assert same(chip, other)
-    x = np.random.default_rng(0).standard_normal((4, 45)).astype(np.float32)
     with chip.aside():
         chip.predict(x)
     assert same(chip, again)  # what is aged aside, and mixed, stands as before
