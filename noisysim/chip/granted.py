@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Cells
 from noisysim.chip.oracle import Oracle
+from noisysim.chip.shown_cells import Cells
 from noisysim.chip.state import State
 from noisysim.common.fields import shown
 from noisysim.common.types import Array

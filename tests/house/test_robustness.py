@@ -12,7 +12,7 @@ from noisysim import devices
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
-from benchmarks.robustness import cards, controllers, figures, measure, presets, protocol  # noqa: E402
+from benchmarks.robustness import asymmetric, cards, controllers, figures, measure, presets, protocol  # noqa: E402
 
 SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
 
@@ -243,6 +243,25 @@ def test_controllers_are_compared_axis_by_axis(monkeypatch, tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 5000
     lost = rows[0]._replace(runs=[{"status": "diverged", "test_accuracy": []}, found(0.9)])
     assert lost.accuracies.tolist() == [10.0, 90.0]
+
+
+def test_controllers_with_two_arrays_are_compared_with_those_of_one(monkeypatch, tmp_path):
+    """At the better of two rates; what was run is not run again."""
+    monkeypatch.setattr(asymmetric, "RULES", ("bp",))
+    monkeypatch.setattr(asymmetric, "DEVICES", {name: asymmetric.DEVICES[name] for name in ("ideal weights", "agad")})
+    settings, path = {**asymmetric.QUICK, "layers": [16], "epochs": 2}, tmp_path / "runs.jsonl"
+    rows = list(asymmetric.measure(presets.Runs(path), settings, 2))
+    assert [(row.name, len(row.runs)) for row in rows] == [("ideal weights", 2), ("agad", 2)]
+    assert len(path.read_text().splitlines()) == 2 * (2 + 1)
+    text = asymmetric.tables(rows)
+    assert f"| agad | {rows[1].accuracies.mean():.1f} +-" in text
+
+    def run(*args, **settings):
+        raise AssertionError("a run that is there was run again")
+
+    monkeypatch.setattr(noisysim, "run", run)
+    assert asymmetric.tables(list(asymmetric.measure(presets.Runs(path), settings, 2))) == text
+    assert asymmetric.Row("agad", "bp", 1.0, [{"status": "diverged"}]).accuracies[0] == 100 * asymmetric.GUESSING
 
 
 def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual():
