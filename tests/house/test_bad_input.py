@@ -86,7 +86,7 @@ RUN = {
     "progress-zero": ({"progress": 0}, TypeError, r"run\.progress must be True or False, not 0"),
     # words
     "activation": ({"activation": "leaky-relu"}, ValueError, r"unknown activation .*did you mean 'leaky_relu'\?"),
-    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(leaky_relu, .*\['relu'\]"),
+    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(elu, .*\['relu'\]"),
     "activation-none": ({"activation": None}, TypeError, r"activation must be a name .*not None"),
     "inject": ({"inject": "lines"}, ValueError, r"unknown inject 'lines'; did you mean 'line'\? \(known: line,"),
     "backend": ({"backend": "gpu"}, ValueError, r"unknown backend 'gpu'; did you mean 'cpu'\?"),
@@ -185,6 +185,9 @@ RUN = {
     "init-zero": (
         {"init": "zero", "activation": "relu", "layers": [4]}, ValueError,
         r"run\.init='zero' with activation 'relu' never starts: .*'leaky_relu'",
+    ),
+    "init-zero-held": (
+        {"init": "zero", "activation": "relu6", "layers": [4]}, ValueError, r"with activation 'relu6' never starts",
     ),
     # optimizers
     "optimizer": ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; did you mean 'adam'\?"),
