@@ -1,6 +1,6 @@
 """Rules on cells whose steps up are larger than those down, under controllers with one array and with two.
 
-The protocol was fixed before the runs:
+Device and rates were chosen after trial runs on the same seed; the rest of the protocol before:
 
 - Network, batch size and epochs are `SETTINGS`. Cells are `CELLS`: soft bounds, about whose symmetric point, at two
   fifths of the range and different from cell to cell, pulses that should cancel gather.

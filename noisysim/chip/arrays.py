@@ -315,10 +315,7 @@ class Arrays(CellState):
             self.cells.move(change, self.writes, clock)
 
     def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
-        """Ask for the change that an optimizer's step makes of a gradient given as factors, without forming either.
-
-        Returns whose change is not finite, (chips,).
-        """
+        """Ask for what an optimizer's step makes of a gradient given as factors; whose is not finite, (chips,)."""
         with self._wearing():
             refused = cast(Sweeping, self.cells).descend(factors, take, self.writes, clock)
         self.wrote(clock)
