@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -25,6 +26,13 @@ Scalar = Callable[[Any], Any]
 """A plain function of one number, which is compiled into loops."""
 
 _ONE, _ZERO, _SLOPE = np.float32(1.0), np.float32(0.0), np.float32(0.01)
+_HALF, _TWO, _THREE, _SIX = np.float32(0.5), np.float32(2.0), np.float32(3.0), np.float32(6.0)
+_SIXTH = np.float32(1 / 6)
+_ROOT_HALF = np.float32(math.sqrt(0.5))
+_PEAK = np.float32(1 / math.sqrt(2 * math.pi))
+"""The standard normal density at 0."""
+_FAR = np.float32(20.0)
+"""Where that density is 0 in float32."""
 
 
 def leaky_relu(a: Any) -> Any:
@@ -79,6 +87,81 @@ def linear_slope(a: Any) -> Any:
     return _ONE
 
 
+def relu6(a: Any) -> Any:
+    """a held between 0 and 6 (Krizhevsky 2010)."""
+    return _ZERO if a < _ZERO else (_SIX if a > _SIX else a)
+
+
+def relu6_slope(a: Any) -> Any:
+    """Derivative of `relu6`."""
+    return _ONE if _ZERO < a < _SIX else _ZERO
+
+
+def hard_sigmoid(a: Any) -> Any:
+    """(a + 3) / 6 held between 0 and 1 (Howard et al. 2019)."""
+    return _ZERO if a < -_THREE else (_ONE if a > _THREE else (a + _THREE) / _SIX)
+
+
+def hard_sigmoid_slope(a: Any) -> Any:
+    """Derivative of `hard_sigmoid`."""
+    return _SIXTH if -_THREE < a < _THREE else _ZERO
+
+
+def hard_swish(a: Any) -> Any:
+    """a times `hard_sigmoid` (Howard et al. 2019)."""
+    return _ZERO if a < -_THREE else (a if a > _THREE else a * (a + _THREE) * _SIXTH)
+
+
+def hard_swish_slope(a: Any) -> Any:
+    """Derivative of `hard_swish`."""
+    return _ZERO if a < -_THREE else (_ONE if a > _THREE else (_TWO * a + _THREE) * _SIXTH)
+
+
+def gelu(a: Any) -> Any:
+    """a times the normal distribution function of a, exactly (Hendrycks & Gimpel 2016)."""
+    return _HALF * a * math.erfc(-_ROOT_HALF * a)
+
+
+def gelu_slope(a: Any) -> Any:
+    """Derivative of `gelu`."""
+    near = -_FAR if a < -_FAR else (_FAR if a > _FAR else a)
+    return _HALF * math.erfc(-_ROOT_HALF * a) + near * _PEAK * np.exp(-_HALF * near * near)
+
+
+def silu(a: Any) -> Any:
+    """a times `sigmoid`, also called swish (Elfwing et al. 2018)."""
+    e = np.exp(-abs(a))
+    return a / (_ONE + e) if a > _ZERO else a * e / (_ONE + e)
+
+
+def silu_slope(a: Any) -> Any:
+    """Derivative of `silu`."""
+    e = np.exp(-abs(a))
+    s = _ONE / (_ONE + e) if a > _ZERO else e / (_ONE + e)
+    return s + a * (e / ((_ONE + e) * (_ONE + e)))
+
+
+def softplus(a: Any) -> Any:
+    """log(1 + exp(a)) (Dugas et al. 2001)."""
+    return (a if a > _ZERO else _ZERO) + math.log1p(np.exp(-abs(a)))
+
+
+def softplus_slope(a: Any) -> Any:
+    """Derivative of `softplus`."""
+    e = np.exp(-abs(a))
+    return _ONE / (_ONE + e) if a > _ZERO else e / (_ONE + e)
+
+
+def elu(a: Any) -> Any:
+    """a where positive, else exp(a) - 1 (Clevert et al. 2016)."""
+    return a if a > _ZERO else math.expm1(a)
+
+
+def elu_slope(a: Any) -> Any:
+    """Derivative of `elu`."""
+    return _ONE if a > _ZERO else np.exp(a)
+
+
 class Activation(NamedTuple):
     """An activation function and its derivative; both are compiled into the loops, for CPU and GPU.
 
@@ -97,9 +180,10 @@ class Activation(NamedTuple):
     def never_falls(self) -> bool:
         """Whether a larger pre-activation never gives a smaller output: then maxima may be taken before or behind it.
 
-        Known of the package's own. Any other is tried once, as plain Python, at float32 pre-activations from -30 to 30
-        in steps of 0.005 and from -1000 to 1000 in steps of 1. One that falls anywhere there, be it in the last bit,
-        that gives NaN, or that cannot be called with all of these, counts as one that may fall.
+        Known of the package's own that fall nowhere. Any other is tried once, as plain Python, at float32
+        pre-activations from -30 to 30 in steps of 0.005 and from -1000 to 1000 in steps of 1. One that falls anywhere
+        there, be it in the last bit, that gives NaN, or that cannot be called with all of these, counts as one that
+        may fall.
         """
         return _never_falls(self.value)
 
@@ -111,7 +195,7 @@ class Activation(NamedTuple):
         return Activation, tuple(self)
 
 
-_RISING = frozenset((leaky_relu, relu, tanh, sigmoid, linear))
+_RISING = frozenset((leaky_relu, relu, tanh, sigmoid, linear, relu6, hard_sigmoid, softplus, elu))
 """Functions that fall nowhere, whatever the rounding of their last bit."""
 _TRIED = np.unique(np.concatenate([np.linspace(-30, 30, 12001), np.linspace(-1000, 1000, 2001)]).astype(np.float32))
 """Pre-activations at which any other function is tried."""

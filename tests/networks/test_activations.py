@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from noisysim import Chip, conv, pool
+from noisysim.compute import algebra
 from noisysim.networks import activations
 from noisysim.networks.layers import batch_norm
 
 import bell
+import naive
 
 
 def gelu(a):
@@ -81,12 +83,50 @@ def test_functions_that_never_fall(function):
     assert activations.get(function).never_falls
 
 
-@pytest.mark.parametrize("kind", activations.ACTIVATIONS.values(), ids=activations.ACTIVATIONS)
+OWN = pytest.mark.parametrize("kind", activations.ACTIVATIONS.values(), ids=activations.ACTIVATIONS)
+FALLING = {"hard_swish", "gelu", "silu"}
+
+
+@OWN
 def test_the_packages_own_are_known_not_to_fall(kind):
     """In double precision, and so far from zero that single precision has no room to differ."""
-    assert kind.never_falls
+    assert kind.never_falls == (kind.name not in FALLING)
     values = [float(kind.value(a)) for a in np.linspace(-20, 20, 4001)]
-    assert np.all(np.diff(values) >= 0)
+    assert np.all(np.diff(values) >= 0) == kind.never_falls
+
+
+EVERYWHERE = np.concatenate(
+    [np.linspace(-12, 12, 481), *(sign * np.float32([40, 90, 110, 1e4, 1e20, 3e38]) for sign in (-1, 1))]
+).astype(np.float32)
+
+
+@OWN
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
+def test_values_and_slopes_at_any_pre_activation(kind, compiled):
+    """Those of NumPy in double precision; nothing overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = [
+            naive.activate(kind.name, EVERYWHERE.astype(float)),
+            naive.slope(kind.name, EVERYWHERE.astype(float)),
+        ]
+    if compiled:
+        found = [algebra.activate(EVERYWHERE[None], kind)[0]]
+        found.append(algebra.scale_by_slope(np.ones_like(EVERYWHERE)[None], EVERYWHERE[None], kind)[0])
+    else:
+        # the logistic function itself is 1 / (1 + inf) there
+        with np.errstate(over="ignore" if kind.name == "sigmoid" else "raise", invalid="raise"):
+            found = [[function(a) for a in EVERYWHERE] for function in (kind.value, kind.slope)]
+    kinks = np.isin(np.abs(EVERYWHERE), np.float32([0, 3, 6]))  # either side's slope is right
+    for now, then, where in zip(found, expected, [slice(None), ~kinks], strict=True):
+        np.testing.assert_allclose(np.array(now)[where], then[where], rtol=2e-5, atol=1e-6)
+
+
+@OWN
+def test_slopes_are_those_of_finite_differences(kind):
+    at = np.linspace(-7.03, 7.03, 140)  # no kink within a step
+    step = 1e-2
+    changes = np.array([float(kind.value(a + step)) - float(kind.value(a - step)) for a in at]) / (2 * step)
+    np.testing.assert_allclose([float(kind.slope(a)) for a in at], changes, atol=5e-5)
 
 
 def test_a_function_is_tried_once():

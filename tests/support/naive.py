@@ -6,6 +6,7 @@ a layer. Random keys are passed in. Where a network's `activation` is asked for,
 stand in the place of the name.
 """
 
+import math
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -122,7 +123,25 @@ def activate(name, a):
         return 1 / (1 + np.exp(-a))
     if name == "bell":  # no part of the project: it falls where a > 0
         return np.exp(-(a**2))
+    if name == "relu6":
+        return np.clip(a, 0, 6)
+    if name == "hard_sigmoid":
+        return np.clip(a / 6 + 0.5, 0, 1)
+    if name == "hard_swish":
+        return a * np.clip(a / 6 + 0.5, 0, 1)
+    if name == "gelu":
+        return a * normal_distribution(a)
+    if name == "silu":
+        return a / (1 + np.exp(-a))
+    if name == "softplus":
+        return np.logaddexp(0, a)
+    if name == "elu":
+        return np.where(a > 0, a, np.exp(np.minimum(a, 0)) - 1)
     raise ValueError(name)
+
+
+def normal_distribution(a):
+    return 0.5 + 0.5 * np.vectorize(math.erf, otypes=[float])(np.asarray(a) / math.sqrt(2))
 
 
 def slope(name, a):
@@ -139,6 +158,20 @@ def slope(name, a):
         return activate(name, a) * (1 - activate(name, a))
     if name == "bell":
         return -2 * a * activate(name, a)
+    if name == "relu6":
+        return np.where((a > 0) & (a < 6), 1.0, 0.0)
+    if name == "hard_sigmoid":
+        return np.where(abs(a) < 3, 1 / 6, 0.0)
+    if name == "hard_swish":
+        return np.where(abs(a) < 3, a / 3 + 0.5, np.where(a > 0, 1.0, 0.0))
+    if name == "gelu":
+        return normal_distribution(a) + a * np.exp(-(a**2) / 2) / math.sqrt(2 * math.pi)
+    if name == "silu":
+        return activate("sigmoid", a) * (1 + a * (1 - activate("sigmoid", a)))
+    if name == "softplus":
+        return activate("sigmoid", a)
+    if name == "elu":
+        return np.where(a > 0, 1.0, np.exp(np.minimum(a, 0)))
     raise ValueError(name)
 
 
