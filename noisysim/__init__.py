@@ -44,6 +44,7 @@ _MODULES = {
     "layers": "networks.layers",
     "learners": "learners",
     "losses": "compute.losses",
+    "networks": "networks",
     "optimizers": "learners.optimizers",
     "papers": "papers",
     "plot": "reporting.plot",
@@ -53,7 +54,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
-    from noisysim import conformance, devices, learners, papers, tasks
+    from noisysim import conformance, devices, learners, networks, papers, tasks
     from noisysim.chip import bench, diagnostics
     from noisysim.chip.chip import Chip
     from noisysim.compute import losses
@@ -79,8 +80,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "callbacks",
     "conformance", "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners",
-    "load", "losses", "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention", "run",
-    "schedules", "sweep", "tasks", "theory", "tune",
+    "load", "losses", "networks", "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention",
+    "run", "schedules", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 sys.meta_path.insert(

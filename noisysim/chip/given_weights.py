@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from noisysim.chip import layer_weights, weight_sources
-from noisysim.chip.weight_laws import INITS
+from noisysim.chip.weight_laws import INITS, USUAL
 from noisysim.chip.weight_sources import HasChip, HasWeights, Source
 from noisysim.common.array_types import is_array
 from noisysim.common.fields import shown
@@ -26,6 +26,7 @@ from noisysim.compute import backends
 from noisysim.networks import weight_matching
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.differences import differences, traits
+from noisysim.networks.importing import imported
 from noisysim.networks.weight_matching import Group
 
 
@@ -63,6 +64,14 @@ class Given:
 
 Initial: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] | HasWeights | HasChip | Given
 """What `Chip` and `noisysim.run` take for initial weights."""
+
+
+def of_model(layers: Any, bias: bool, init: Any) -> tuple[Any, bool, Any]:
+    """Layers, bias and initial weights of what a chip is made of; a model from elsewhere decides what is left open."""
+    model = imported.opened(layers)
+    if model is None:
+        return layers, bias, USUAL if init is None else init
+    return list(model.layers), bias or model.bias, model if init is None else init
 
 
 def opened(init: object) -> str | Source | Given:

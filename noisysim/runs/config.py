@@ -17,6 +17,7 @@ from noisysim.chip import decorrelation, diagnostics, given_weights, weight_deca
 from noisysim.chip.chip import INJECTIONS
 from noisysim.chip.diagnostics import Diagnostic
 from noisysim.chip.given_weights import Given
+from noisysim.chip.weight_laws import USUAL
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.common import identity
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
@@ -29,6 +30,7 @@ from noisysim.networks import activations
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
 from noisysim.networks.building import architecture, with_ends
+from noisysim.networks.importing import imported
 from noisysim.runs import callbacks, in_array, schedules, storage
 from noisysim.runs import validation as validating
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings
@@ -122,15 +124,20 @@ def resolve(
         raise ValueError(f"run.diagnostics look at one chip, not at {chips}: omit them, or set chips=1")
     numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
     every, decay, clip = (_check_number(name, settings[name]) for name in ("every", "weight_decay", "clip"))
-    layers = None if settings["layers"] is None else kinds.hidden(settings["layers"])
+    model = imported.opened(settings["layers"])
+    layers = None if model or settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
-    source = given_weights.opened(settings["init"])
+    init = USUAL if settings["init"] is None and model is None else settings["init"]
+    source = None if init is None else given_weights.opened(init)
     validation, task = validating.resolve(settings["validation"], _task(settings["task"], data, seed, loss))
     _check_derivative(task, learner, watched)
     steered = _check_steering(settings, task, validation is not None)
+    if model is not None:
+        model = model.fitted(task.input_shape, task.n_out)
+        layers, words["bias"] = model.hidden(), words["bias"] or model.bias
     layers = kinds.hidden(task.defaults["layers"]) if layers is None else layers
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
-    init = given_weights.read(source, net, task.input_shape)
+    init = given_weights.read(model if source is None else source, net, task.input_shape)
     _check_start(init, net.activations[:-1])
     filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
     if steered["schedule"] is not None:
