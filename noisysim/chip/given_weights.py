@@ -37,9 +37,9 @@ class Given:
     Attributes
     ----------
     record : dict
-        Where they are from, as JSON-able values: ``from`` ("file", "arrays", "result" or "chip"), ``path`` where there
-        is one, and ``sha256``, of a file's bytes or of the arrays (`digest`); ``notes``, if there are any: what was
-        taken for granted, and what the network that they are from differs in.
+        Where they are from, as JSON-able values: ``from`` ("file", "arrays", "result", "chip" or "model"), ``path``
+        where there is one, and ``sha256``, of a file's bytes or of the arrays (`digest`); ``notes``, if there are any:
+        what was taken for granted, and what the network that they are from differs in.
     weights : tuple of numpy.ndarray
         (n_out, n_in) float32 per layer, with a bias one more column, as `Chip.program` takes changes. Empty where
         nothing but the record is known: what a resumed run began with.
@@ -115,7 +115,7 @@ def read(init: object, net: Architecture, samples: Sequence[int] = ()) -> str | 
     given = Given(source.record, tuple(weights), tuple(statistics))
     if source.sha256 is not None:
         compare_hash(f"init: {weight_sources.title(source.record)}", given.digest, source.sha256)
-    notes = [*layer_weights.assumed(groups), *differences(source.traits or traits(net), traits(net))]
+    notes = [*source.notes, *layer_weights.assumed(groups), *differences(source.traits or traits(net), traits(net))]
     record = {**source.record, "sha256": source.record.get("sha256") or given.digest}
     return replace(given, record={**record, **({weight_sources.NOTES: notes} if notes else {})})
 

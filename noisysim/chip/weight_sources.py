@@ -69,6 +69,8 @@ class Source:
         What the hash of the weights has to be.
     traits : tuple of Traits
         Of the layers of the network they are from, where that is known: a chip's.
+    notes : tuple of str
+        What else there is to know of that network.
     """
 
     record: dict[str, Any]
@@ -76,6 +78,7 @@ class Source:
     in_order: bool = True
     sha256: str | None = None
     traits: tuple[Traits, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def opened(init: object) -> Source:
@@ -156,10 +159,10 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
 
 def _of_model(model: Imported) -> Source:
     """The weights of a model from elsewhere, and what its network is."""
-    if model.path is None:
-        return _of_chip({FROM: "arrays"}, model)
-    settings = {SETTINGS: dict(model.settings)} if model.settings else {}
-    return _of_chip({FROM: "model", "path": os.fspath(model.path), **settings}, model)
+    place = {} if model.path is None else {"path": os.fspath(model.path)}
+    settings = {SETTINGS: dict(model.settings)} if model.settings and place else {}
+    record = {FROM: "model" if place else "arrays", **place, **settings}
+    return replace(_of_chip(record, model), notes=model.notes)
 
 
 def _chip(result: HasChip, name: str) -> HasWeights:

@@ -5,6 +5,7 @@ import pytest
 
 import noisysim
 from noisysim import networks
+from noisysim.cli import app
 from noisysim.runs import config
 
 onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
@@ -100,6 +101,24 @@ def test_explicit_weights_replace_the_models(path):
     assert not chip.weights()["0.weight"].any()
 
 
+def test_what_there_is_to_know_of_it_is_a_warning(tmp_path):
+    g = Builder((64,))
+    path, weight = tmp_path / "model.onnx", g.weight(64, 64)
+    logits = g.dense(g.op("Relu", g.op("MatMul", g.op("Relu", g.op("MatMul", "x", weight)), weight)), 10)
+    onnx.save(g.proto(g.op("Softmax", logits)), path)
+    warnings = learn(path).warnings
+    assert any("'c0' are used several times" in one for one in warnings)
+    assert any(f"output={logits!r} leaves it out" in one for one in warnings)
+    assert networks.load(path, output=logits).notes == networks.load(path).notes[:1]
+
+
+def test_the_command_line_takes_it(path, tmp_path):
+    words = ["--layers", str(path), "--epochs", "1", "--out", str(tmp_path / "run.h5")]
+    with pytest.raises(SystemExit, match="0"):
+        app(["run", *words, "--no-progress"])
+    assert noisysim.load(tmp_path / "run.h5").config["init"]["path"] == str(path)
+
+
 def test_the_weights_alone_may_be_taken(path):
     network = networks.load(path)
     chip = noisysim.Chip(list(network.layers), "ideal", bias=True, init=path)
@@ -111,7 +130,7 @@ def test_a_model_of_other_sizes_is_refused(path):
     with pytest.raises(ValueError, match=r"64 inputs \(64,\) and 144 outputs, the task 64 \(8, 8\) and 10"):
         learn(networks.load(path, output="t5"))
     with pytest.raises(ValueError, match="the task 3072"):
-        noisysim.run((np.ones((100, 3072)), np.arange(100) % 10), layers=path)
+        noisysim.run((np.random.default_rng(0).normal(size=(100, 3072)), np.arange(100) % 10), layers=path)
 
 
 def test_images_fit_however_the_task_holds_them(tmp_path):

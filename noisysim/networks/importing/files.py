@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from noisysim.common.texts import one_line
 from noisysim.common.types import Array
 from noisysim.networks.importing.graphs import MOST_WEIGHTS, Graph, Node, checked
 
+Message: TypeAlias = Any
+"""What protobuf reads, whose types are known to the package onnx alone."""
 LARGEST_FILE = 2**31 - 1
 """Bytes of a file, which is also the most that ONNX's format can hold."""
 DOMAINS = ("", "ai.onnx")
@@ -76,7 +78,7 @@ def _bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _opset(model: Any) -> int:
+def _opset(model: Message) -> int:
     """The version of its operators."""
     versions = [one.version for one in model.opset_import if one.domain in DOMAINS]
     version = max(versions, default=0)
@@ -85,7 +87,7 @@ def _opset(model: Any) -> int:
     return int(version)
 
 
-def _graph(model: Any, opset: int, folder: Path | None, output: str | None) -> Graph:
+def _graph(model: Message, opset: int, folder: Path | None, output: str | None) -> Graph:
     """The parts of a model."""
     graph = model.graph
     outputs = [one.name for one in graph.output]
@@ -105,7 +107,7 @@ def _graph(model: Any, opset: int, folder: Path | None, output: str | None) -> G
     return checked(found, outputs)
 
 
-def _shape(value: Any) -> tuple[int | None, ...]:
+def _shape(value: Message) -> tuple[int | None, ...]:
     """The declared shape of an input; ``None`` where it is open."""
     if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
         raise ValueError(f"its input {shown(value.name)} has no shape")
@@ -116,7 +118,7 @@ def _shape(value: Any) -> tuple[int | None, ...]:
     return tuple(sizes)
 
 
-def _node(proto: Any, folder: Path | None) -> Node:
+def _node(proto: Message, folder: Path | None) -> Node:
     """One operator."""
     if proto.domain not in DOMAINS:
         raise ValueError(
@@ -127,7 +129,7 @@ def _node(proto: Any, folder: Path | None) -> Node:
     return Node(proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), attributes)
 
 
-def _attribute(proto: Any, folder: Path | None) -> Any:
+def _attribute(proto: Message, folder: Path | None) -> Any:
     """A setting of an operator; one that is a graph is left to the error about its operator."""
     kind = proto.type
     if kind == 1:
@@ -150,7 +152,7 @@ def _attribute(proto: Any, folder: Path | None) -> Any:
 # --- constants ------------------------------------------------------------------------------------------------------
 
 
-def _constants(tensors: Sequence[Any], folder: Path | None) -> dict[str, Array]:
+def _constants(tensors: Sequence[Message], folder: Path | None) -> dict[str, Array]:
     """The constants of a graph, their sizes checked before any is made."""
     total = sum(_count(tensor) for tensor in tensors)
     if total > MOST_WEIGHTS:
@@ -163,14 +165,14 @@ def _constants(tensors: Sequence[Any], folder: Path | None) -> dict[str, Array]:
     return constants
 
 
-def _count(tensor: Any) -> int:
+def _count(tensor: Message) -> int:
     """How many numbers a tensor says that it has."""
     if any(size < 0 for size in tensor.dims) or len(tensor.dims) > 8:
         raise ValueError(f"constant {shown(tensor.name)} has the shape {tuple(tensor.dims)}")
     return math.prod(tensor.dims)
 
 
-def _array(tensor: Any, folder: Path | None) -> Array:
+def _array(tensor: Message, folder: Path | None) -> Array:
     """A constant."""
     name, count = shown(tensor.name), _count(tensor)
     if tensor.data_type not in _SIZES:
@@ -195,7 +197,7 @@ def _array(tensor: Any, folder: Path | None) -> Array:
     return array
 
 
-def _beside(tensor: Any, folder: Path | None, size: int) -> bytes:
+def _beside(tensor: Message, folder: Path | None, size: int) -> bytes:
     """The bytes of a constant that are in another file, which must be in the model's folder."""
     settings = {one.key: one.value for one in tensor.external_data}
     name, location = shown(tensor.name), settings.get("location", "")

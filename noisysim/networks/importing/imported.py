@@ -21,7 +21,7 @@ from noisysim.networks.building import architecture, with_ends
 from noisysim.networks.importing import files
 from noisysim.networks.importing.graphs import Graph, check_size
 from noisysim.networks.importing.operators import moves, normalisations, pointwise, products, windows
-from noisysim.networks.importing.translation import Handler, prepared, translated
+from noisysim.networks.importing.translation import Handler, notes, prepared, translated
 from noisysim.networks.layers import Layer
 
 HANDLERS: dict[str, Handler] = {
@@ -284,7 +284,7 @@ def _made(
     bias = any(entry.bias is not None for entry in entries)
     matrices = tuple(_matrix(entry.weight, entry.bias, bias) for entry in entries)
     network = Imported(
-        (first, *layers), bias, graph.input, graph.output, tuple(task.notes), path, dict(settings), matrices,
+        (first, *layers), bias, graph.input, graph.output, tuple(notes(graph)), path, dict(settings), matrices,
         tuple(entry.statistics for entry in entries), graph, sample,
     )  # fmt: skip
     try:

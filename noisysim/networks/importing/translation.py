@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from noisysim.common.fields import shown
+from noisysim.common.fields import listed, shown
 from noisysim.common.texts import one_line
 from noisysim.common.types import Array
 from noisysim.networks.importing import constants, patterns
 from noisysim.networks.importing.graphs import Graph, Node, check_size, pruned, readers
-from noisysim.networks.importing.writing import INPUT, Value, Writer
+from noisysim.networks.importing.values import INPUT, Value
+from noisysim.networks.importing.writing import Writer
 
 Tensor: TypeAlias = "Value | Array | None"
 """What is known of a tensor: its numbers, or where they will be; ``None`` of an optional one."""
 Handler: TypeAlias = "Callable[[Task, Node, Sequence[Tensor]], Value | Sequence[Value]]"
 """What an operator becomes: its outputs, of its inputs, of which the first at least is no constant."""
+
+
+WEIGHED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators whose constants become weights."""
 
 
 @dataclass
@@ -30,19 +36,11 @@ class Task:
     writer : Writer
     opset : int
     fold_batch_norm : bool
-    notes : list of str
-        What a user should know of the network.
     """
 
     writer: Writer
     opset: int
     fold_batch_norm: bool = True
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        """Add a sentence, once."""
-        if text not in self.notes:
-            self.notes.append(text)
 
 
 def prepared(graph: Graph) -> Graph:
@@ -56,6 +54,23 @@ def prepared(graph: Graph) -> Graph:
             left.append(node)
     folded = Graph(tuple(left), known, graph.input, graph.output, graph.shape, graph.opset)
     return patterns.with_known_functions(pruned(folded))
+
+
+def notes(graph: Graph) -> list[str]:
+    """Sentences about what a network learns, or is asked for, differently than its model (`prepared`)."""
+    found = list[str]()
+    weighed = Counter(
+        name for node in graph.nodes if node.op in WEIGHED for name in node.inputs[:2] if name in graph.constants
+    )
+    if shared := [name for name, count in weighed.items() if count > 1]:
+        found.append(f"model: weights {listed(map(shown, shared))} are used several times: each time they learn apart")
+    ends = [node for node in graph.nodes if graph.output in node.outputs]
+    if ends and ends[0].op == "Softmax":
+        before = ends[0].inputs[0]
+        found.append(
+            f"model: it ends in a softmax, which losses of classes take themselves: output={before!r} leaves it out"
+        )
+    return found
 
 
 def translated(

@@ -10,7 +10,7 @@ import numpy as np
 from noisysim.common.types import Array
 from noisysim.networks.importing.graphs import Node
 from noisysim.networks.importing.translation import Tensor
-from noisysim.networks.importing.writing import Value
+from noisysim.networks.importing.values import Value
 from noisysim.networks.layer_kinds import Pair, Sides
 from noisysim.networks.operations import fits
 

@@ -11,7 +11,7 @@ from noisysim.networks.importing import constants
 from noisysim.networks.importing.graphs import Node
 from noisysim.networks.importing.operators.common import axis_of, constant_of, value_of
 from noisysim.networks.importing.translation import Handler, Task, Tensor
-from noisysim.networks.importing.writing import Value
+from noisysim.networks.importing.values import Value
 
 
 def _move(task: Task, node: Node, inputs: Sequence[Tensor]) -> list[Value]:

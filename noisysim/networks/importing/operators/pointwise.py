@@ -13,7 +13,8 @@ from noisysim.networks.importing import patterns
 from noisysim.networks.importing.graphs import Node
 from noisysim.networks.importing.operators.common import constant_of, value_of
 from noisysim.networks.importing.translation import Handler, Task, Tensor
-from noisysim.networks.importing.writing import Value, Writer
+from noisysim.networks.importing.values import Value
+from noisysim.networks.importing.writing import Writer
 from noisysim.networks.layers import Clip, Leak
 
 FARTHEST = float(np.finfo(np.float32).max)

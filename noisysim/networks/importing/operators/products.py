@@ -18,7 +18,8 @@ from noisysim.networks.importing.operators.common import (  # fmt: skip
     value_of,
 )
 from noisysim.networks.importing.translation import Handler, Task, Tensor
-from noisysim.networks.importing.writing import INPUT, Value, Writer
+from noisysim.networks.importing.values import INPUT, Value
+from noisysim.networks.importing.writing import Writer
 from noisysim.networks.layer_kinds import Conv, Dense, Pair, Sides
 
 

@@ -21,7 +21,8 @@ from noisysim.networks.importing.operators.common import (  # fmt: skip
     whole_numbers,
 )
 from noisysim.networks.importing.translation import Handler, Task, Tensor
-from noisysim.networks.importing.writing import Value, Writer
+from noisysim.networks.importing.values import Value
+from noisysim.networks.importing.writing import Writer
 from noisysim.networks.layer_kinds import AveragePool, Pair, Pool, Sides
 
 
