@@ -26,7 +26,8 @@ _FLOAT = 1
 """ONNX's number of the type float32."""
 _PLAIN: dict[str, tuple[str, dict[str, float]]] = {
     "relu": ("Relu", {}), "tanh": ("Tanh", {}), "sigmoid": ("Sigmoid", {}),
-    "leaky_relu": ("LeakyRelu", {"alpha": 0.01}), "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}), "hard_swish": ("HardSwish", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": 0.01}),
+    "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}), "hard_swish": ("HardSwish", {}),
     "softplus": ("Softplus", {}), "elu": ("Elu", {"alpha": 1.0}),
 }  # fmt: skip
 """Activation functions that are one operator."""

@@ -28,7 +28,8 @@ NETWORKS = {
     ],
     "operations": [
         (4, 3, 5), "affine([1, 2, 3, 4], 0.5)", "conv(6, 1)", "group_norm(3)", "layer_norm()",
-        "affine(2, [1, 2, 3, 4, 5, 6])", "rms_norm()", "clip(-0.5, 0.7)", "leak(0.3)", "activate('silu')", "softmax()", "output()",
+        "affine(2, [1, 2, 3, 4, 5, 6])", "rms_norm()", "clip(-0.5, 0.7)", "leak(0.3)",
+        "activate('silu')", "softmax()", "output()",
     ],
     "values in another order": [
         (2, 2, 3), "a = take([0, 5, -1, 3, 3, 11, 2, 1], (2, 2, 2))", "b = conv(4, 1)",

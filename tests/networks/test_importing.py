@@ -230,6 +230,58 @@ def class_token():
     return g.proto(g.dense(g.op("Gather", g.op("Transpose", x, perm=[0, 2, 1]), np.array(0), axis=1), 3)), None
 
 
+@model(opset=9)
+def old_operators():
+    """Settings that later versions take as inputs."""
+    g = Builder((2, 4, 5), opset=9)
+    x = g.op("Pad", "x", pads=[0, 0, 1, 0, 0, 0, 0, 2])
+    x = g.op("Slice", g.conv(x, 4, 2), axes=[2, 3], starts=[1, 0], ends=[4, 4])
+    x = g.op("Upsample", g.op("Clip", x, min=-1.0, max=0.5), np.array([1, 1, 2, 1], np.float32))
+    first, second = g.op("Split", x, outputs=2, axis=1, split=[1, 3])
+    x = g.op("Mul", g.op("Squeeze", first, axes=[1]), g.op("ReduceMean", second, axes=[1], keepdims=0))
+    return g.proto(g.op("Softmax", g.op("Unsqueeze", x, axes=[1]), axis=1)), None
+
+
+@model()
+def mirrored():
+    """Padding by the image itself, blocks of channels as pixels, and transposed convolutions of a stated size."""
+    g = Builder((4, 3, 4))
+    x = g.op("Pad", "x", np.array([0, 0, 1, 1, 0, 0, 1, 1]), mode="reflect")
+    x = g.op("DepthToSpace", g.conv(x, 4, 3), blocksize=2)
+    x = g.op("ConvTranspose", x, g.weight(1, 2, 3, 2), strides=[2, 2], output_shape=[11, 16])
+    x = g.op("ConvTranspose", x, g.weight(2, 1, 3, 3), auto_pad="SAME_UPPER", strides=[1, 2])
+    x = g.op("Slice", x, np.array([1]), np.array([11]), np.array([2]))
+    return g.proto(g.op("SpaceToDepth", x, blocksize=2)), None
+
+
+@model()
+def transposed_sequence():
+    g = Builder((3, 5))
+    x = g.op("ConvTranspose", "x", g.weight(3, 2, 4), g.weight(2), strides=[3], pads=[1, 2], output_padding=[1])
+    return g.proto(g.op("Resize", x, "", np.array([1, 1, 1.5], np.float32), mode="nearest", nearest_mode="floor")), None
+
+
+@model()
+def root_mean_square():
+    """RMS normalisation as exporters write it, and sums, of one channel a position."""
+    g = Builder((5, 4))
+    square = g.op("ReduceMean", g.op("Mul", "x", "x"), np.array([-1]))
+    x = g.op("Div", "x", g.op("Sqrt", g.op("Add", square, np.float32(1e-3))))
+    x = g.op("Sum", g.op("MatMul", g.op("Mul", x, g.weight(4)), g.weight(4, 4)), "x", np.float32(0.1))
+    x = g.op("MatMul", x, g.rng.normal(size=4))
+    return g.proto(
+        g.op("MatMul", g.op("ReduceSum", g.op("Unsqueeze", x, np.array([1])), np.array([1])), g.weight(5, 2))
+    ), None
+
+
+@model()
+def bare_input():
+    """Operations on the input itself, without a layer that needs an image."""
+    g = Builder((3, 4))
+    x = g.op("Softmax", g.op("Mul", "x", g.rng.uniform(0.5, 1.5, (3, 1))), axis=1)
+    return g.proto(g.dense(g.op("Flatten", g.op("Add", x, "x")), 2)), None
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_do_what_they_did(read, name):
     build, _ = MODELS[name]
@@ -237,6 +289,7 @@ def test_models_do_what_they_did(read, name):
     network = read(proto)
     assert_same(network, proto)
     if layers is not None:
+        assert network.bias == any(name.endswith(".bias") for name in network.weights())
         assert [str(one) for one in network.layers[1:]] == [str(one) for one in layers]
 
 
@@ -245,3 +298,89 @@ def test_random_models_do_what_they_did(read, seed):
     proto = random_model(seed)
     for fold in (True, False):
         assert_same(read(proto, fold_batch_norm=fold), proto)
+
+
+# --- activation functions of several operators ----------------------------------------------------------------------
+
+
+def one(value):
+    return np.array(value, np.float32)
+
+
+WRITTEN = {
+    "silu": lambda g, x: g.op("Mul", g.op("Sigmoid", x), x),
+    "gelu": lambda g, x: g.op(
+        "Mul", g.op("Mul", x, one(0.5)), g.op("Add", g.op("Erf", g.op("Mul", x, one(0.70710677))), one(1))
+    ),
+    "hard_swish": lambda g, x: g.op(
+        "Div", g.op("Mul", x, g.op("Clip", g.op("Add", x, one(3)), one(0), one(6))), one(6)
+    ),
+    "hard_sigmoid": lambda g, x: g.op("Clip", g.op("Add", g.op("Div", x, one(6)), one(0.5)), one(0), one(1)),
+    "softplus": lambda g, x: g.op("Log", g.op("Add", g.op("Exp", x), one(1))),
+    "relu6": lambda g, x: g.op("Min", g.op("Relu", x), one(6)),
+    "leaky_relu": lambda g, x: g.op("Max", x, g.op("Mul", x, one(0.01))),
+    "sigmoid": lambda g, x: g.op("Reciprocal", g.op("Add", g.op("Exp", g.op("Neg", x)), one(1))),
+    "tanh": lambda g, x: g.op("Sub", g.op("Mul", g.op("Sigmoid", g.op("Mul", x, one(2))), one(2)), one(1)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_an_activation_function_is_found_however_it_is_written(read, name):
+    g = Builder((5,))
+    proto = g.proto(g.dense(WRITTEN[name](g, g.dense("x", 6)), 3))
+    network = read(proto)
+    assert [str(one) for one in network.layers[1:]] == [f"dense(6, activation={name!r})", "3"]
+    assert_same(network, proto)
+
+
+def test_what_is_nearly_one_is_not_taken_for_it(read):
+    """Gelu by tanh differs from Gelu by 5e-4."""
+    g = Builder((5,))
+    x = g.dense("x", 6)
+    inner = g.op("Add", x, g.op("Mul", g.op("Pow", x, one(3)), one(0.044715)))
+    bent = g.op("Add", g.op("Tanh", g.op("Mul", inner, one(np.sqrt(2 / np.pi)))), one(1))
+    proto = g.proto(g.dense(g.op("Mul", g.op("Mul", x, one(0.5)), bent), 3))
+    network = read(proto)
+    assert "gelu" not in str(network.layers)
+    assert_same(network, proto)
+
+
+# --- what stays apart -----------------------------------------------------------------------------------------------
+
+
+def test_what_others_read_does_not_become_part_of_a_layer(read):
+    g = Builder((5,))
+    x = g.dense("x", 6)
+    proto = g.proto(g.op("Add", g.op("Relu", x), g.op("Mul", x, one(2))))
+    network = read(proto)
+    assert str(network.layers[1]) == "dense1 = dense(6, activation='linear')"
+    assert_same(network, proto)
+
+
+def test_batch_normalisation_is_folded_or_kept(read):
+    g = Builder((2, 5, 5))
+    statistics = np.zeros(3), g.rng.normal(size=3), g.rng.uniform(0.5, 1.5, 3)
+    x = g.op("BatchNormalization", g.conv("x", 3, 3), np.ones(3), *statistics, epsilon=1e-3, momentum=0.8)
+    x = g.op("BatchNormalization", g.op("Relu", x), np.ones(3), *statistics)
+    proto = g.proto(x)
+    folded, kept = read(proto), read(proto, fold_batch_norm=False)
+    assert [str(one).split("(")[0] for one in folded.layers[1:]] == ["conv", "affine", "take", "output"]
+    kinds = ["conv", "batch_norm", "affine", "take", "output"]
+    assert [str(one).split("(")[0] for one in kept.layers[1:]] == kinds
+    assert str(kept.layers[2]) == "batch_norm(rate=0.2, epsilon=0.001)"
+    np.testing.assert_allclose(kept.weights()["0.running_var"], statistics[2], rtol=1e-6)
+    for network in (folded, kept):
+        assert_same(network, proto)
+
+
+def test_an_image_that_no_first_layer_sees_is_turned_to_pixels(read):
+    """The input's channels are its own, whatever the first layer with weights sees."""
+    chip = noisysim.Chip(
+        [(6, 1, 8), "take([0, 6, 12, 18, 1, 7, 13, 19], (1, 2, 4))", "conv(3, 1)", "output()"], "ideal"
+    )
+    x = np.random.default_rng(0).normal(size=(2, 48)).astype(np.float32)
+    chosen = x.reshape(2, 6, 8).transpose(0, 2, 1).reshape(2, 48)[:, [0, 6, 12, 18, 1, 7, 13, 19]].reshape(2, 2, 4)
+    weight = chip.weights()["0.weight"][:, :, 0, 0]
+    found = chip.predict(x).reshape(2, 2, 3)
+    expected = chosen @ weight.T
+    np.testing.assert_allclose(found, np.where(expected > 0, expected, 0.01 * expected), rtol=1e-5, atol=1e-6)

@@ -94,6 +94,19 @@ def test_a_study_takes_it(path, tmp_path):
     assert study.data["test_loss"].sel(learner="danp").item() == learn(path).history["test_loss"][-1]
 
 
+def test_several_models_are_an_axis_of_a_study(path, tmp_path):
+    pytest.importorskip("xarray", reason="studies need the extra [sweep]")
+    g = Builder((64,), seed=5)
+    other = tmp_path / "other.onnx"
+    onnx.save(g.proto(g.dense(g.op("Tanh", g.dense("x", 12)), 10)), other)
+    study = noisysim.sweep(
+        "digits", layers=[str(path), networks.load(other)], epochs=1, workers=1, out=tmp_path / "s.h5"
+    )
+    assert study.data["test_loss"].sizes["layers"] == 2
+    assert study.data["test_loss"].values[0] == learn(path).history["test_loss"][-1]
+    assert study.data["layers"].values.tolist() == [str(path), str(other)]
+
+
 def test_explicit_weights_replace_the_models(path):
     drawn = learn(path, init="he")
     assert drawn.config["init"] == "he"

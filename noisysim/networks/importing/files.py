@@ -133,7 +133,7 @@ def _attribute(proto: Message, folder: Path | None) -> Any:
     """A setting of an operator; one that is a graph is left to the error about its operator."""
     kind = proto.type
     if kind == 1:
-        return float(proto.f)
+        return shortest(proto.f)
     if kind == 2:
         return int(proto.i)
     if kind == 3:
@@ -141,12 +141,17 @@ def _attribute(proto: Message, folder: Path | None) -> Any:
     if kind == 4:
         return _array(proto.t, folder)
     if kind == 6:
-        return tuple(map(float, proto.floats))
+        return tuple(map(shortest, proto.floats))
     if kind == 7:
         return tuple(map(int, proto.ints))
     if kind == 8:
         return tuple(one.decode("utf-8", "replace") for one in proto.strings)
     return None
+
+
+def shortest(number: float) -> float:
+    """A float32 by the shortest decimal number that it is the nearest to: 0.1, and not 0.10000000149."""
+    return float(str(np.float32(number)))
 
 
 # --- constants ------------------------------------------------------------------------------------------------------

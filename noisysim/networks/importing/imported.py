@@ -174,10 +174,15 @@ def opened(layers: object) -> Imported | None:
     """The network that layers are, or are the path of, perhaps in a list as of a command line; ``None`` of others."""
     if isinstance(layers, (list, tuple)) and len(layers) == 1:
         (layers,) = layers
-    if isinstance(layers, Imported):
-        return layers
+    if not is_model(layers):
+        return None
+    return layers if isinstance(layers, Imported) else load(layers)  # type: ignore[arg-type]  # a path
+
+
+def is_model(layers: object) -> bool:
+    """Whether layers are a network that was read, or the path of a file that is one."""
     named = isinstance(layers, (str, os.PathLike)) and Path(layers).suffix.lower() == ENDING
-    return load(layers) if named else None  # type: ignore[arg-type]  # a path
+    return named or isinstance(layers, Imported)
 
 
 def from_bytes(model: bytes, name: str, **settings: Any) -> Imported:

@@ -17,6 +17,7 @@ import numpy as np
 
 from noisysim.common.types import Array, Doubles, Ints
 from noisysim.networks import operations
+from noisysim.networks.importing.files import shortest
 from noisysim.networks.importing.graphs import MOST_PLACES
 from noisysim.networks.importing.values import INPUT, Entry, Value
 from noisysim.networks.layers import (  # fmt: skip
@@ -360,4 +361,4 @@ class Writer:
 def _shortest(numbers: Array) -> Any:
     """Numbers of an affine layer, one if all are equal; rounded as the chip holds them."""
     rounded = np.asarray(numbers, np.float32).ravel()
-    return float(rounded[0]) if (rounded == rounded[0]).all() else rounded.tolist()
+    return shortest(rounded[0]) if (rounded == rounded[0]).all() else [shortest(n) for n in rounded.tolist()]
