@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) --numprocesses auto --dist worksteal
 
 quick: check

@@ -15,16 +15,23 @@ from typing import TYPE_CHECKING, Any
 from noisysim.common import openers
 from noisysim.common.deprecation import MOVED, Aliases
 
+_LAYERS = (
+    "activate", "average_pool", "batch_norm", "concat", "conv", "conv1d", "dense", "depthwise", "dropout",
+    "flatten", "multiply", "pool", "recurrent", "residual",
+)  # fmt: skip
+"""Layers of which most networks are made; all others are in `noisysim.layers` alone."""
 _HOME = {
-    **dict.fromkeys(("batch_norm", "conv", "dense", "dropout", "flatten", "pool"), "networks.layers"),
+    **dict.fromkeys(_LAYERS, "networks.layers"),
     "Batch": "compute.observation",
     "Chip": "chip.chip",
     "Drive": "compute.observation",
     "Observation": "compute.observation",
     "Result": "runs.result",
+    "Deployment": "runs.deployment",
     "Study": "studies.study",
     "adapt": "runs.loop",
     "by": "studies.grids",
+    "deploy": "runs.deployment",
     "grid": "studies.grids",
     "sweep": "studies.engine",
     "tune": "studies.tuning",
@@ -61,11 +68,27 @@ if TYPE_CHECKING:
     from noisysim.compute.observation import Batch, Drive, Observation
     from noisysim.learners import optimizers, theory
     from noisysim.networks import layers
-    from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
+    from noisysim.networks.layers import (  # fmt: skip
+        activate,
+        average_pool,
+        batch_norm,
+        concat,
+        conv,
+        conv1d,
+        dense,
+        depthwise,
+        dropout,
+        flatten,
+        multiply,
+        pool,
+        recurrent,
+        residual,
+    )
     from noisysim.reporting import plot
     from noisysim.reporting.report import report
     from noisysim.runs import callbacks, schedules
     from noisysim.runs.api import resume, run
+    from noisysim.runs.deployment import Deployment, deploy
     from noisysim.runs.loop import adapt, prepare
     from noisysim.runs.result import Result
     from noisysim.runs.retention import retention
@@ -78,10 +101,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Batch", "Chip", "Drive", "Observation", "Result", "Study", "adapt", "batch_norm", "bench", "by", "callbacks",
-    "conformance", "conv", "dense", "devices", "diagnostics", "dropout", "flatten", "grid", "layers", "learners",
-    "load", "losses", "networks", "optimizers", "papers", "plot", "pool", "prepare", "report", "resume", "retention",
-    "run", "schedules", "sweep", "tasks", "theory", "tune",
+    "Batch", "Chip", "Deployment", "Drive", "Observation", "Result", "Study", "activate", "adapt",
+    "average_pool", "batch_norm", "bench", "by", "callbacks", "concat", "conformance", "conv", "conv1d",
+    "dense", "deploy", "depthwise", "devices", "diagnostics", "dropout", "flatten", "grid", "layers",
+    "learners", "load", "losses", "multiply", "networks", "optimizers", "papers", "plot", "pool", "prepare",
+    "recurrent", "report", "residual", "resume", "retention", "run", "schedules", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 sys.meta_path.insert(

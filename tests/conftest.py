@@ -6,6 +6,8 @@ Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE
 import gc
 import os
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of its own wait busily, for the cores of other workers
+
 import pytest
 
 from noisysim.compute import gpu
@@ -29,3 +31,8 @@ def pytest_configure(config):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and (missing := gpu.missing()):
         pytest.skip(f"{missing}; or simulate one: NUMBA_ENABLE_CUDASIM=1")
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # of some million objects that tests and imports keep: looking through them takes half a second a time

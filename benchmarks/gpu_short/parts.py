@@ -31,12 +31,13 @@ NETWORKS: dict[str, list[Any]] = (
     if SIMULATED
     else {"784-512x3-10": DENSE, "3072-1024x3-10": WIDE, "ConvNet of Dalm et al.": CONVNET}
 )
-BATCH = 4 if SIMULATED else 1000
+BATCH = 2 if SIMULATED else 1000
 COUNTED: dict[str, list[Any]] = {
     "three hidden layers": [6, 5, 5, 5, 4],
-    "ConvNet": [(3, 9, 9), conv(2, 3), conv(2, 3), conv(2, 3), 5, 4],
+    "ConvNet": [(1, 7, 7), conv(2, 3), conv(2, 3), conv(2, 3), 5, 4],
 }
-IMAGE: list[Any] = [(1, 8, 8), conv(3, 3), batch_norm(), pool(2), 5]
+IMAGE: list[Any] = [(1, *((4, 4) if SIMULATED else (8, 8))), conv(3, 3), batch_norm(), pool(2), 5]
+ROWS = 3 if SIMULATED else 16
 # family of kernels: (network, device, seconds of rest)
 FAMILIES: dict[str, tuple[list[Any], str, float]] = {
     "passes, noise, converters": ([12, 9, 5], "crossbar", 0),
@@ -78,7 +79,7 @@ def _lived(network: list[Any], device: str, rest: float, backend: str) -> np.nda
     """Outputs of a chip before and after a write and a rest."""
     place = backends.get(backend)
     chip, rng = Chip(network, device, seed=1, backend=backend), np.random.default_rng(2)
-    x = place.put(rng.standard_normal((16, chip.sizes[0]), dtype=np.float32))
+    x = place.put(rng.standard_normal((ROWS, chip.sizes[0]), dtype=np.float32))
     outputs = [place.take(chip.forward(x).output)]
     chip.program([place.put(0.1 * rng.standard_normal(shape, dtype=np.float32)) for shape in chip.network.shapes])
     if rest:
@@ -128,7 +129,7 @@ def steps() -> Iterator[Row]:
 
 def _steps(what: str, network: list[Any], device: str, data: Batch) -> Iterator[Row]:
     """The rows of one network on one device."""
-    once, many = stepper(network, device, data, 1e-3, "cuda"), 2 if SIMULATED else 20
+    once, many = stepper(network, device, data, 1e-3, "cuda"), 1 if SIMULATED else 20
     bare = speed.finished(products(network, BATCH, device == "crossbar", "cuda"))
     for _ in range(3):  # compiled, and work arrays made
         once()
@@ -156,7 +157,7 @@ def _steps(what: str, network: list[Any], device: str, data: Batch) -> Iterator[
 def launches() -> Iterator[Row]:
     """Launches of a DANP step, counted in the simulator, where those of CuPy's functions and operators are seen too."""
     for name, network in COUNTED.items():
-        once = stepper(network, "crossbar", batch_of(4, int(np.prod(network[0])), network[-1]), 1e-3, "cuda")
+        once = stepper(network, "crossbar", batch_of(2, int(np.prod(network[0])), network[-1]), 1e-3, "cuda")
         once()
         spent = counted(once)
         of_arrays = spent[ARRAY].launches

@@ -26,7 +26,7 @@ figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
 found = {}
 for name, (noise, learner, colour, style) in CURVES.items():
     devices = [f"{PLAIN},line_noise={noise},adc_bits={bits}" for bits in BITS]
-    runs = [noisysim.run(device=d, learner=learner, layers=[32], epochs=10, chips=3) for d in devices]
+    runs = [noisysim.run(device=d, learner=learner, layers=[32], epochs=6, chips=3) for d in devices]
     found[name] = 100 * np.array([run.history["test_accuracy"][-1] for run in runs])
     mean, spread = found[name].mean(axis=1), found[name].std(axis=1, ddof=1)
     axes.errorbar(BITS, mean, spread, fmt=style, color=colour, ms=4, lw=1.3, elinewidth=1, label=name)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import ageing, array_checks, array_updates
+from noisysim.chip.erasing import erase, erase_with
 from noisysim.chip.fabrication import DEAD, Fabrication
+from noisysim.chip.wear import Wear
 from noisysim.chip.weight_scaling import LineScales
 from noisysim.common.types import Array, Bools, Doubles, Floats
 from noisysim.compute import backends, layout, seeding
@@ -103,7 +104,11 @@ class Arrays(CellState):
         spans = [self.numbers.full_span_weight(inputs) for inputs in net.fan_in]
         self.line_scales = LineScales(net, chips, scaling if self.scaled else "fixed", spans, self._backend.xp)
         self.cells = self._backend.Cells(self, self.behaviour)
+        self.wear = None
+        if self.has_cells and self.numbers.max_cycles:
+            self.wear = Wear(self, self._put(self.fabrication.endurances()), self._backend.xp)
         self._secrets = [self.own, self.stuck, self.write_keys, self.fabrication.keys]
+        self._secrets += self.wear.secrets if self.wear else []
         self._erasure = erase_with(self, [*self.held.values(), *self._secrets])
 
     def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int) -> dict[str, Any]:
@@ -189,7 +194,8 @@ class Arrays(CellState):
     def held(self) -> dict[str, Array]:
         """The arrays that change in use."""
         names = ("weights", "variances", "targets", "chi", "now", "fresh", "since", "aimed")
-        return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat}
+        cycles = {"cycles": self.wear.cycles} if self.wear else {}
+        return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat, **cycles}
 
     def hand_over(self) -> dict[str, Array]:
         """`held`, whose memory belongs to who asks: it outlives these cells, of which nothing is asked any more."""
@@ -286,10 +292,11 @@ class Arrays(CellState):
             return
         if self.scaled:
             change = self.line_scales.divided(change)
-        if every or self.knows_targets:
-            self.cells.write(change, every, self.writes, clock)
-        else:
-            self.cells.move(change, self.writes, clock)
+        with self._wearing():
+            if every or self.knows_targets:
+                self.cells.write(change, every, self.writes, clock)
+            else:
+                self.cells.move(change, self.writes, clock)
         if every and not self.knows_targets:
             self.targets[...] = 0  # nothing is kept of the first write either
         if self.scaled:
@@ -301,9 +308,18 @@ class Arrays(CellState):
 
         Returns whose change is not finite, (chips,).
         """
-        refused = cast(Sweeping, self.cells).descend(factors, take, self.writes, clock)
+        with self._wearing():
+            refused = cast(Sweeping, self.cells).descend(factors, take, self.writes, clock)
         self.wrote(clock)
         return refused
+
+    def _wearing(self) -> AbstractContextManager[None]:
+        """In this block writes wear cells out, where they do."""
+        return self.wear.counting() if self.wear else nullcontext()
+
+    def worn(self) -> list[float]:
+        """Share of each chip's cells that writes have worn out."""
+        return self.wear.shares(self._layers()).tolist() if self.wear else [0.0] * self.chips
 
     def wrote(self, clock: float, times: int = 1) -> None:
         """Keep account of writes, the last of them at a time."""
@@ -374,16 +390,3 @@ class Arrays(CellState):
 
     def _put(self, array: np.ndarray) -> Any:
         return self._backend.put(array)
-
-
-def erase(arrays: Iterable[Any]) -> None:
-    """Overwrite copies of what a chip hides before they are freed: who is given their memory next finds nothing."""
-    for array in arrays:
-        array.fill(0)
-
-
-def erase_with(owner: object, arrays: Iterable[Any]) -> weakref.finalize[..., object]:
-    """Overwrite arrays when their owner is freed; not at the end of the process, when no code is left to look."""
-    erasure: weakref.finalize[..., object] = weakref.finalize(owner, erase, list(arrays))
-    erasure.atexit = False
-    return erasure

@@ -15,7 +15,7 @@ from noisysim.chip.passes import observation_buffers, run_passes
 from noisysim.chip.state import State
 from noisysim.common.fields import check_switch, shown
 from noisysim.common.types import Floats
-from noisysim.compute.layout import ON_WEIGHTS
+from noisysim.compute.layout import ON_LINE, ON_WEIGHTS
 from noisysim.compute.observation import Batch, Drive, Gathered, LossFunction, Observation
 from noisysim.compute.observation_buffers import Observed
 from noisysim.compute.protocols import Addition
@@ -59,16 +59,31 @@ class Calls:
         observed = observation_buffers(state, out, rows, len(drives), drops=drops, all_inputs=all_inputs)
         if not state.calibrated:
             self._calibrate(x)
+        given = added
+        if state.perturbation_dacs and added.parts and not self._digital:
+            number = state.next_pass - (len(drives) if first_sample else 0)
+            given = state.perturbation_dacs.convert(added, number, first_sample)
         run_passes(
-            state, x, observed, added, first_sample=first_sample, digital=self._digital,
+            state, x, observed, given, first_sample=first_sample, digital=self._digital,
             training=training and rows > state.chips,
         )  # fmt: skip
         if added.parts:
-            state.meter.cost.mvms += self._drives.second_products(added.parts, rows)
+            self._count(added.parts, rows)
         if state.turns_updates:
-            turn_inputs(state.rotations, observed, state.chips)
+            state.meter.cost.decorrelation_macs += turn_inputs(state.rotations, observed, state.chips)
         _judge(loss, targets, drives, observed)
         return observed
+
+    def _count(self, parts: Sequence[Addition], rows: int) -> None:
+        """Count what drives add to the cost of passes: values converted, and the products of second arrays."""
+        cost, net = self._state.meter.cost, self._state.net
+        cost.mvms += self._drives.second_products(parts, rows)
+        for _, kind, layer, array in parts:
+            if kind == ON_WEIGHTS:
+                n_out, n_in = net.shapes[layer]
+                cost.analog_macs += rows * net.positions[layer] * n_out * n_in
+            if kind == ON_WEIGHTS or (kind == ON_LINE and not self._digital):
+                cost.perturbation_conversions += array.size
 
     def _taken(self, batch: Batch | ArrayLike) -> tuple[Floats, Floats | None, LossFunction | None]:
         """Inputs, targets and loss of what a call was given, checked."""

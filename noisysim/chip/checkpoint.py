@@ -62,6 +62,8 @@ def load(state: State, saved: Mapping[str, Array]) -> None:
         if target.shape != value.shape:
             raise ValueError(f"the checkpoint's {name} have shape {value.shape}, the chip's {target.shape}")
         target[...] = state.backend.put(value)
+    if state.arrays.wear:
+        state.arrays.wear.hold()  # where they are stuck is what they hold
     state.next_pass, state.arrays.writes, *flags = (int(n) for n in saved["counters"])
     state.calibrated, state.reference_due, state.gains_due = map(bool, flags)
     state.times = saved["times"]

@@ -24,7 +24,7 @@ from noisysim.chip import (
 from noisysim.chip import first_layer as first_layers
 from noisysim.chip.calls import Calls
 from noisysim.chip.checking import Checks, check_seeds
-from noisysim.chip.decorrelation import check_form, decorrelate, form, turn_changes
+from noisysim.chip.decorrelation import change_macs, check_form, decorrelate, form, step_macs, turn_changes
 from noisysim.chip.first_layer import FirstLayer
 from noisysim.chip.given_weights import Initial
 from noisysim.chip.granted import Granted
@@ -138,6 +138,11 @@ class Chip(Offered, Granted, Kept, Taught):
         seed = check_seeds(seed, self.chips)
         self.device: Device = devices.get(device)
         self.network: Network = network(listed, activation, bias, resolve(self.device))
+        if self.network.is_recurrent and "read_cell" in devices.own_hooks(self.device):
+            raise ValueError(
+                f"{type(self.device).__name__} reads cells one by one, which recurrent layers do not: use a device "
+                "without a read_cell of its own"
+            )
         self.architecture = self.network.untiled()
         self.noisy = devices.is_noisy(self.device)
         initial = given_weights.read(init, self.architecture)
@@ -277,6 +282,7 @@ class Chip(Offered, Granted, Kept, Taught):
             grouping.mask(self.network, changes)
         if hidden.turns_updates:
             changes = turn_changes(hidden.rotations, changes, self.chips)
+            hidden.meter.cost.decorrelation_macs += self.chips * change_macs(self.network)
         weight_decay.write(hidden, changes, decay)
         self._programmed()
 
@@ -310,6 +316,8 @@ class Chip(Offered, Granted, Kept, Taught):
         if not (type(rate) is float and 0 <= rate <= 1):  # a plain rate comes with every update
             rate = check("", "rate", rate, RATE)
         checked = self._checks.observed("inputs", inputs, self.network.driven_shape)
+        macs = step_macs(self.network, len(checked[0]) // self.chips, self._hidden.compensates_steps)
+        self._hidden.meter.cost.adaptation_macs += self.chips * macs
         if self._hidden.compensates_steps:
             weight_compensation.step(self._hidden, checked, rate)
         else:

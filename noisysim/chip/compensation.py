@@ -45,7 +45,7 @@ def measure_gains(state: State) -> None:
 def _strength(state: State) -> Any:
     """How strong the lines of each tile are, (chips, tiles)."""
     xp, chips, driven = state.backend.xp, state.chips, _vectors(state)
-    lines = [tile.reshape(chips, -1) for tile in _read(state, driven)]
+    lines = [tile.reshape(chips, -1) for tile in read_tiles(state, driven)]
     if not state.arrays.knows_targets:
         return xp.stack([xp.abs(tile).mean(axis=1) for tile in lines], axis=1)
     strength = xp.ones((chips, len(lines)), np.float32)
@@ -69,16 +69,16 @@ def _vectors(state: State) -> list[Any]:
     return driven
 
 
-def _read(state: State, driven: Sequence[Any]) -> list[Any]:
+def read_tiles(state: State, driven: Sequence[Any]) -> list[Any]:
     """Lines of each tile, (rows of all chips, lines), driven with these and read before the converters."""
-    state.call_at = state.clock
-    ((*_, time),) = clock.course(state, 0, ROWS, 1)
+    state.call_at, rows = state.clock, len(driven[0]) // state.chips
+    ((*_, time),) = clock.course(state, 0, rows, 1)
     clock.age_to(state, time)
     standing = state.standing(state.normalisation.norms)
     ones = state.backend.xp.ones_like
     standing = standing._replace(gains=ones(state.gains), scales=ones(standing.scales))
     lines: list[Any] = state.compiled.tile_lines(driven, standing, state.next_pass)
     state.next_pass += 1
-    state.meter.cost.count_passes(state.net, state.chips * ROWS, 1, True)
-    clock.advance(state, 1, ROWS)
+    state.meter.cost.count_passes(state.net, state.chips * rows, 1, True)
+    clock.advance(state, 1, rows)
     return lines

@@ -107,6 +107,8 @@ def _carry_cells(old: State, new: State) -> None:
         if name not in AGEING:
             array[...] = a.held[name]
     b.now[...] = a.now
+    if b.wear:
+        b.stuck[...] = a.stuck
     if a.apparent and b.apparent:
         b.fresh[...] = a.fresh
     elif a.timed:

@@ -1,4 +1,4 @@
-"""What learning costs on the chip: passes, products, conversions, writes."""
+"""What learning costs on the chip: passes, products, conversions, writes; and digitally, at the chip's periphery."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ class Cost:
         Cells that write controllers read, one by one, to write them; reads of a closed loop of pulses are not counted.
     controller_bytes : int
         Digital memory that write controllers keep of the weights; no count, but what all chips need.
+    analog_macs : int
+        Multiplications that the arrays did, of a weight and what drives it.
+    decorrelation_macs : int
+        Multiplications, by the digital periphery, of a decorrelation matrix and what it turns: in each pass what drives
+        the arrays; with ``decorrelate="updates"`` what is observed of inputs, and the changes that are written.
+    adaptation_macs : int
+        The same for steps of these matrices (`noisysim.chip.decorrelation.step_macs`).
+    decorrelation_bytes : int
+        Digital memory of these matrices, float32; no count, but what all chips need.
+    perturbation_conversions : int
+        Values that drives added at lines, or that second arrays were set to: each has passed through a DAC. What
+        enters digitally has not.
     """
 
     passes: int = 0
@@ -49,6 +61,11 @@ class Cost:
     pulses: int = 0
     cells_read: int = 0
     controller_bytes: int = 0
+    analog_macs: int = 0
+    decorrelation_macs: int = 0
+    adaptation_macs: int = 0
+    decorrelation_bytes: int = 0
+    perturbation_conversions: int = 0
 
     def count_passes(self, net: Network, rows: int, passes: int, digitised: bool) -> None:
         """Add passes whose batches have `rows` samples, all together."""
@@ -56,13 +73,13 @@ class Cost:
         self.passes += passes
         self.samples += rows
         self.mvms += rows * mvms
+        self.analog_macs += rows * net.products
         self.dac_conversions += rows * dac
         self.adc_conversions += rows * adc if digitised else 0
 
     def of_one_chip(self, chips: int, programmed: int, pulses: int, at_start: int, read: int) -> Cost:
         """The cost of one of several chips, which see equally many samples each, with the writes of this one."""
-        shared = ("samples", "mvms", "dac_conversions", "adc_conversions", "controller_bytes")
-        of_one = {name: getattr(self, name) // chips for name in shared}
+        of_one = {name: getattr(self, name) // chips for name in _OF_ALL}
         writes = {"cells_programmed": programmed, "pulses": pulses, "cells_written_at_start": at_start}
         return replace(self, **of_one, **writes, cells_read=read)
 
@@ -80,14 +97,21 @@ class Cost:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+_OF_ALL = (
+    "samples", "mvms", "dac_conversions", "adc_conversions", "controller_bytes", "analog_macs", "decorrelation_macs",
+    "adaptation_macs", "decorrelation_bytes", "perturbation_conversions",
+)  # fmt: skip
+"""Counts of which each of several chips has the same share."""
+
+
 class Meter:
     """Counts what some chips do.
 
     Parameters
     ----------
     chips : int
-    kept : int
-        Bytes of memory that the write controllers of all chips need.
+    kept, rotations : int
+        Bytes of memory that the write controllers and the decorrelation matrices of all chips need.
 
     Attributes
     ----------
@@ -95,8 +119,8 @@ class Meter:
         Of all chips together, up to the last `read`.
     """
 
-    def __init__(self, chips: int, kept: int = 0):
-        self.cost, self._kept = Cost(), kept
+    def __init__(self, chips: int, kept: int = 0, rotations: int = 0):
+        self.cost, self._kept, self._rotations = Cost(), kept, rotations
         self._written = np.zeros((chips, 3), np.int64)  # cells programmed, pulses given and cells read, of each chip
         self._at_start = np.zeros(chips, np.int64)
 
@@ -107,7 +131,7 @@ class Meter:
         self.cost.cells_programmed += cells
         self.cost.pulses += pulses
         self.cost.cells_read += read
-        self.cost.controller_bytes = self._kept
+        self.cost.controller_bytes, self.cost.decorrelation_bytes = self._kept, self._rotations
         return self.cost
 
     def start(self, written: Ints) -> None:

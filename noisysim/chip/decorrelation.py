@@ -24,6 +24,7 @@ from noisysim.compute import algebra, backends, layered
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Observation
 from noisysim.devices.contract import Device
+from noisysim.networks.architecture import Architecture
 
 FORMS = ("inputs", "updates", "compensated")
 """Where R is applied, and what is written for it."""
@@ -69,14 +70,40 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
     backends.backend_of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)
 
 
-def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int) -> None:
-    """x -> R x of what the passes of a call were driven with, in place; they share that of the first layer."""
+def step_macs(net: Architecture, samples: int, compensated: bool = False) -> int:
+    """Multiplications of one step of one chip's matrices, from this many samples.
+
+    For each layer the lesser of two ways: x^T (x R), 2 P n^2 a sample; or the correlations, n (n - 1) / 2 of each
+    position and sample, and their product with R, n^3. With `compensated` weights also W R and its product with R'^-1
+    by elimination, 2 n_out n^2 + n^3 / 3.
+    """
+    macs = 0
+    for positions, units, n in zip(net.positions, net.units, net.fan_in, strict=True):
+        rows = samples * positions
+        macs += min(2 * rows * n * n, rows * n * (n - 1) // 2 + n**3)
+        macs += 2 * units * n * n + n**3 // 3 if compensated else 0
+    return macs
+
+
+def change_macs(net: Architecture) -> int:
+    """Multiplications by which `turn_changes` turns the changes of one chip's weights."""
+    return sum(units * n * n for units, n in zip(net.units, net.fan_in, strict=True))
+
+
+def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int) -> int:
+    """x -> R x of what the passes of a call were driven with, in place; they share that of the first layer.
+
+    Returns the multiplications that this takes.
+    """
+    macs = 0
     for p, observation in enumerate(observed):
         for layer, inputs in enumerate(observation.inputs):
             if p == 0 or layer > 0:
                 rotation = rotations[layer]
                 x = inputs[..., : rotation.shape[1]]
                 x[...] = algebra.product(x, [rotation], chips=chips, transposed=True)
+                macs += x.size * rotation.shape[1]
+    return macs
 
 
 def turn_change(rotation: Floats, change: Floats, chips: int) -> Floats:

@@ -17,7 +17,9 @@ from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
 
 OWN_NUMBERS = {"cell": 0, "row": 1 << 12, "column": 2 << 12}  # where the numbers of draws of own values start
-FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS = range(1 << 16, (1 << 16) + 4)  # and those of faults, above them
+FAULTS, ANYWHERE, DEAD_ROWS, DEAD_COLUMNS, GAINS, CYCLES = range(
+    1 << 16, (1 << 16) + 6
+)  # and those of faults, above them
 DEAD = -1.0  # marks cells on lines that are cut: they carry no current, and no noise
 _LAWS: dict[str, Callable[[float, float, Array], Array]] = {
     "normal": lambda value, s, z: value * (1 + s * z),
@@ -114,6 +116,24 @@ class Fabrication:
             drawn = [self._draw((1, count), "normal", 1.0, draw, (layer, k)).ravel() for layer, count, k in lines]
             own[f] = own_value(self.device, field, np.concatenate(drawn))
         return own
+
+    def perturbation_gains(self) -> list[Floats]:
+        """Gains of the DACs that add perturbations at each layer's lines, (chips, units); held within 0.5 to 1.5."""
+        spread = self.numbers.perturbation_gain_error
+        gains = list[Floats]()
+        for layer, units in enumerate(self.net.units):
+            errors = self._draw((1, units), "normal", spread, GAINS, (layer, 0))[:, 0]
+            gains.append(np.clip(1 + errors, np.float32(0.5), np.float32(1.5)))
+        return gains
+
+    def endurances(self) -> Doubles:
+        """How many writes each cell answers to, (sides, cells)."""
+        mean, spread = self.numbers.max_cycles, self.numbers.max_cycles_spread
+        cycles = np.full((2 * self.net.slices, len(self.keys) * self.net.cells), mean)
+        for layer, k, shape, where in self._each_side() if spread else ():
+            z = self._draw(shape, "normal", 1.0, CYCLES, (layer, k))
+            cycles[k, where] = _LAWS["lognormal"](mean, spread, z.astype(np.float64)).ravel()
+        return cycles
 
     def faults(self) -> Floats:
         """Where stuck cells are stuck, µS, and NaN for the others, (sides, cells)."""

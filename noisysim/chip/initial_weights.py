@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from noisysim.chip import weight_laws
-from noisysim.chip.arrays import erase
+from noisysim.chip.erasing import erase
 from noisysim.chip.given_weights import Given
 from noisysim.chip.state import State
 from noisysim.compute import layered, seeding

@@ -41,7 +41,9 @@ class Kept:
         """
         return made_again(type(self), self._origin, self._arrays(), fork)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, beside: Mapping[str, str] | None = None
+    ) -> None:
         """Write the chip to an HDF5 file, from which `load` makes it again, in one step.
 
         Parameters
@@ -50,13 +52,16 @@ class Kept:
             Its name ends in ``.h5`` or ``.hdf5``.
         overwrite : bool
             Replace an existing file.
+        beside : mapping, optional
+            Texts by name that the file is to hold as well.
 
         Raises
         ------
         ValueError, FileExistsError, OSError
             If the name ends otherwise, or there is a file, or it cannot be written.
         """
-        storage.write(path, self._origin.plain(), self._arrays(), check_switch("overwrite", overwrite))
+        check_switch("overwrite", overwrite)
+        storage.write(path, self._origin.plain(), self._arrays(), overwrite, beside or {})
 
     @classmethod
     def load(

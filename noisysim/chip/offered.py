@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import noisysim.devices as devices
+from noisysim.chip import saturation
 from noisysim.chip.cost import Cost
+from noisysim.chip.origin import Origin
 from noisysim.chip.state import State
+from noisysim.common.types import Floats
+from noisysim.compute import layered
 from noisysim.devices.contract import Device
+from noisysim.networks.activations import Activation
 from noisysim.networks.tiling import Network
 
 
@@ -18,6 +25,7 @@ class Offered:
     network: Network
     noisy: bool
     _hidden: State
+    _origin: Origin
     _oracle: bool
 
     @property
@@ -57,6 +65,39 @@ class Offered:
     def clipped(self) -> list[float]:
         """Share of each layer's initial weights that lay beyond the range of its cells, and were clipped to it."""
         return list(self._hidden.clipped)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The list of layers that the chip was made of: input, layers, outputs."""
+        return list(self._origin.arguments["layers"])
+
+    @property
+    def activation(self) -> Activation:
+        """The activation function of layers that name none."""
+        return self._origin.activation
+
+    def saturated(self, inputs: Sequence[Floats]) -> list[float]:
+        """Share of the values that the converters of each layer clip, when its arrays are driven with these.
+
+        One more read of every array, which counts as any other.
+
+        Parameters
+        ----------
+        inputs : sequence of numpy.ndarray
+            An observation's ``inputs``.
+        """
+        return [float(share) for share in saturation.saturated(self._hidden, layered.layered(inputs))]
+
+    @property
+    def worn(self) -> float:
+        """Share of the cells that writes have worn out, of a device that states `max_cycles`; of all chips together."""
+        each = self.worn_by_chip
+        return sum(each) / len(each)
+
+    @property
+    def worn_by_chip(self) -> list[float]:
+        """The same of each chip."""
+        return self._hidden.arrays.worn()
 
     @property
     def converter_steps(self) -> list[float]:

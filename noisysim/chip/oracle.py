@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends, grouping, nodes, periphery
+from noisysim.compute import algebra, backends, grouping, nodes, periphery, recurrence
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.networks.architecture import Architecture
@@ -96,7 +96,7 @@ class Oracle:
         for layer in range(net.depth):
             self._move_nodes(layer, changes, moved, outputs, between)
             change = self._xp.zeros_like(observation.activities[layer])
-            if net.learned[net.source(layer)]:
+            if net.learned[net.source(layer)] and not net.blocks[layer].recurrence:
                 seen = periphery.unfold(net, layer, moved[net.source(layer)])
                 change += algebra.product(seen, self._maps(layer)[::-1], chips=self._chips, transposed=True)
             if (extra := beside[layer]) is not None:
@@ -104,6 +104,10 @@ class Oracle:
                 change += algebra.product(observation.inputs[layer], beside_it, chips=self._chips, transposed=True)
             if (line := lines[layer]) is not None:
                 change += self._put(line)
+            if net.blocks[layer].recurrence:
+                steps = recurrence.Steps(net, layer, observation)
+                first = moved[net.source(layer)].reshape(change.shape)
+                change, moved[1 + layer] = steps.push(first, change, self._maps(layer)[::-1], self._chips)
             changes.append(change)
         self._move_nodes(net.depth, changes, moved, outputs, between)
         return moved[net.output] if net.has_tail else changes[-1]
@@ -117,7 +121,8 @@ class Oracle:
             if node > net.depth:
                 moved[node] = between.push(node, moved)
                 continue
-            moved[node] = periphery.push(net, node - 1, changes[node - 1], between.observation, chips=self._chips)
+            if not net.blocks[node - 1].recurrence:  # whose outputs moved with its lines
+                moved[node] = periphery.push(net, node - 1, changes[node - 1], between.observation, chips=self._chips)
             if (output := outputs[node - 1]) is not None:
                 moved[node] = moved[node] + self._put(output).reshape(moved[node].shape)
 

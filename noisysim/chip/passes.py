@@ -85,6 +85,7 @@ def run_passes(
     state.next_pass += passes
     state.aged_at = course[-1][2]
     state.meter.cost.count_passes(state.net, len(x) * passes, 0 if first_sample else passes, convert)
+    state.meter.cost.decorrelation_macs += len(x) * passes * state.turning
     clock.advance(state, passes, first_sample + rows)
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Arrays, erase, erase_with
+from noisysim.chip import write_time
+from noisysim.chip.arrays import Arrays
 from noisysim.chip.cost import Cost, Meter
+from noisysim.chip.erasing import erase, erase_with
 from noisysim.chip.normalisation import Normalisation
+from noisysim.chip.perturbation_dacs import PerturbationDacs
 from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.behaviour import ReadFlags
@@ -63,6 +67,8 @@ class State:
         Whether they turn what is observed and written, and not what drives arrays; and whether weights are written anew
         after their steps.
     normalisation : Normalisation
+    perturbation_dacs : PerturbationDacs or None
+        What lines get of perturbations, if not just those.
     calibrated, reference_due, gains_due : bool
         Whether converters have been calibrated, and whether drift's reference and gains are to be measured next.
     clock, aged_at, read_at, call_at : float
@@ -81,6 +87,7 @@ class State:
         scaling: str,
     ):  # fmt: skip
         self.net, self.device, self.chips, self.numbers = net, device, chips, resolve(device)
+        write_time.check(devices.name_of(device), self.numbers, chips, isinstance(seed, Sequence))
         self.backend, self.backend_name = backends.get(backend), backend
         self.normalises = any(net.norms)
         self.noisy, defined = devices.is_noisy(device), devices.own_hooks(device)
@@ -108,11 +115,15 @@ class State:
         self.flat_rotations = self.rotations.flat
         self.turns_updates, self.compensates_steps = decorrelation == "updates", decorrelation == "compensated"
         self.normalisation = Normalisation(net, chips, xp)
-        self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout")}
+        self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout", "perturbation")}
+        self.perturbation_dacs: PerturbationDacs | None = None
+        if not self.numbers.perturbs_exactly:
+            gains = [put(of_layer) for of_layer in self.arrays.fabrication.perturbation_gains()]
+            self.perturbation_dacs = PerturbationDacs(self.numbers, gains, self.keys["perturbation"], backend)
         self.clock = self.aged_at = self.call_at = 0.0
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.meter = Meter(chips, self.arrays.kept_bytes)
+        self.meter = Meter(chips, self.arrays.kept_bytes, self.flat_rotations.nbytes)
         self.clipped = [0.0] * net.depth
         self.compiled = _compiled(self)
         erase_with(self, self.secrets)
@@ -130,6 +141,7 @@ class State:
     def secrets(self) -> list[Array]:
         """The arrays, besides those of `arrays`, that no observation may tell of."""
         lines = [values for values in (self.rows_own, self.columns_own) if len(values)]
+        lines += self.perturbation_dacs.gains if self.perturbation_dacs else []
         return [self.ranges, self.peaks, self.gains, self.reference, self.states, *lines, *self.keys.values()]
 
     @property
@@ -152,6 +164,13 @@ class State:
         largest = [of_layer.reshape(self.chips, -1).max(axis=1) for of_layer in scales]
         return [[step * float(s[m]) for step, s in zip(each, largest, strict=True)] for m, each in enumerate(steps)]
 
+    @property
+    def turning(self) -> int:
+        """Multiplications by which the periphery turns what drives all arrays, for one sample's pass."""
+        net = self.net
+        turns = self.flat_rotations.size and not self.turns_updates
+        return sum(p * n * n for p, n in zip(net.positions, net.fan_in, strict=True)) if turns else 0
+
     def cost(self) -> Cost:
         """What was done so far, on all chips together."""
         return self.meter.read(self.arrays.done_by_chip())
@@ -172,14 +191,23 @@ class State:
 
     def write(self, change: Floats, every: bool) -> None:
         """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
-        with self.explaining():
+        with self.explaining(), self._writing():
             self.arrays.write(change, every, self.clock)
         self.wrote()
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let the clock move by what the writes in this block take."""
+        if not self.numbers.writes_take_time:
+            yield
+            return
+        before = replace(self.cost())
+        yield
+        self.clock += write_time.seconds(self.numbers, before, self.cost(), self.chips)
+
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible: not on a GPU, nor where lines have scales, the periphery turns updates, or layers
-        have groups."""
+        """Whether `descend` is possible: not on a GPU, nor with scaled lines, turned updates, or groups of channels."""
         in_blocks = self.net.is_grouped or self.turns_updates or self.arrays.scaled
         return self.backend.HOST_MEMORY and not in_blocks
 
@@ -190,8 +218,11 @@ class State:
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
                 "updates or scales lines, or layers have groups"
             )
-        with self.explaining():
+        with self.explaining(), self._writing():
             refused = self.arrays.descend(factors, take, self.clock)
+        if self.numbers.in_array:
+            samples = len(factors.inputs[0]) // self.chips
+            self.clock += write_time.of_trains(self.numbers, samples, self.net.positions)
         self.wrote()
         return refused
 
@@ -200,6 +231,8 @@ class State:
         """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
         arrays = self.arrays
         if not self.takes_factors or self.compensates_steps or self.compensates:
+            return None
+        if self.perturbation_dacs or self.numbers.writes_take_time or arrays.wear:
             return None
         return self.backend.series(self.compiled, arrays.cells)
 

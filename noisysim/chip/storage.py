@@ -5,6 +5,7 @@ Layout (version 1)::
     /               attributes format = "noisysim chip", version
     /chip           JSON text: what the chip was made from (`noisysim.chip.origin.Origin.plain`)
     /state/NAME     arrays: what its cells, its periphery, its clock and its counters hold
+    /beside/NAME    texts, perhaps: what goes with the chip, such as a deployment (`noisysim.runs.deployment`)
 
 What follows from the seed, such as each cell's own fabrication, is not in it: it is drawn again.
 """
@@ -27,9 +28,10 @@ ENDINGS = (".h5", ".hdf5")
 
 
 def write(
-    path: str | os.PathLike[str], record: Mapping[str, Any], arrays: Mapping[str, Array], overwrite: bool
-) -> None:
-    """Write a chip in one step."""
+    path: str | os.PathLike[str], record: Mapping[str, Any], arrays: Mapping[str, Array], overwrite: bool,
+    others: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Write a chip in one step, and texts beside it, by name."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"a chip is saved under a path, not {shown(path)}")
     if os.path.splitext(path)[1].lower() not in ENDINGS:
@@ -41,6 +43,8 @@ def write(
         file["chip"] = json.dumps(record, indent=1)
         for name, array in arrays.items():
             file.create_dataset(f"state/{name}", data=array)
+        for name, text in others.items():
+            file[f"beside/{name}"] = text
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -66,3 +70,10 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]
                 raise ValueError(f"state/{name} must be an array of numbers, not {item.dtype}")
         arrays = {name: item[()] for name, item in file["state"].items()}
     return record, arrays
+
+
+def beside(path: str | os.PathLike[str], name: str) -> str | None:
+    """A text that goes with the chip of a file; ``None`` where there is none."""
+    with hdf5.opened(path, "chip file") as file:
+        item = file.get(f"beside/{name}")
+        return None if item is None else item[()].decode()

@@ -8,8 +8,8 @@ from types import ModuleType
 
 import numpy as np
 
-from noisysim.chip.arrays import erase
 from noisysim.chip.decorrelation import decorrelate
+from noisysim.chip.erasing import erase
 from noisysim.chip.state import State
 from noisysim.common.types import Floats
 from noisysim.compute import layered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from noisysim.chip import array_updates, targets
-from noisysim.chip.arrays import erase
+from noisysim.chip.erasing import erase
 from noisysim.chip.state import State
 from noisysim.common import fields
 from noisysim.compute import layered

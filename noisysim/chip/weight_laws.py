@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from noisysim.chip.arrays import erase
+from noisysim.chip.erasing import erase
 from noisysim.compute import grouping, layered
 from noisysim.compute.cpu.loops import draws
 from noisysim.compute.layered import Layered

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from noisysim.chip.arrays import erase
+from noisysim.chip.erasing import erase
 from noisysim.chip.state import State
 from noisysim.compute import layered
 from noisysim.networks.tiling import Network

@@ -69,6 +69,8 @@ class Source:
         What the hash of the weights has to be.
     traits : tuple of Traits
         Of the layers of the network they are from, where that is known: a chip's.
+    network : tuple
+        That network, where it is known: its list of layers, its activation function, and whether it has biases.
     notes : tuple of str
         What else there is to know of that network.
     """
@@ -78,6 +80,7 @@ class Source:
     in_order: bool = True
     sha256: str | None = None
     traits: tuple[Traits, ...] = ()
+    network: tuple[list[Any], Any, bool] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -183,7 +186,9 @@ def _of_chip(record: dict[str, Any], chip: HasWeights) -> Source:
             f"init: the source has {chip.chips} chips, each with weights of its own: give those of one, such as "
             "{name: array[0] for name, array in chip.weights().items()}"
         )
-    return Source(record, chip.weights(), traits=traits(chip.architecture))
+    listed = getattr(chip, "layers", None)
+    network = None if listed is None else (list(listed), getattr(chip, "activation", "linear"), chip.architecture.bias)
+    return Source(record, chip.weights(), traits=traits(chip.architecture), network=network)
 
 
 def check_record(record: Mapping[str, Any]) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import cyclopts
 
-from noisysim.cli import afterwards, files, lists, reproductions, runs, studies
+from noisysim.cli import afterwards, deployments, files, lists, networks, reproductions, runs, studies
 from noisysim.cli.app import UsageError, app
 from noisysim.common.texts import printable
 from noisysim.compute.backends import BackendError
 from noisysim.runs import signals
 
-__all__ = ["afterwards", "app", "files", "lists", "main", "reproductions", "runs", "studies"]
+__all__ = ["afterwards", "app", "deployments", "files", "lists", "main", "networks", "reproductions", "runs", "studies"]
 
 _PIPE_CLOSED = 128 + 13
 """Exit status of a program that SIGPIPE ends."""

@@ -17,7 +17,7 @@ from noisysim.common.fields import check_settings
 from noisysim.common.registry import Registry
 from noisysim.compute import losses
 from noisysim.learners import optimizers
-from noisysim.networks import activations, layers
+from noisysim.networks import activations
 from noisysim.reporting import plot
 from noisysim.runs import callbacks, schedules
 
@@ -127,13 +127,6 @@ def _list_command(name: str, registry: Registry[Any, Any], what: str, file: str)
 
 for _list in _LISTS:
     app.command(_list_command(*_list), name=_list[0])
-
-
-@app.command(name="networks")
-def list_networks() -> None:
-    """List the published networks that ``--layers`` takes by name, with their hidden layers."""
-    rows = [(name, str(layers.NAMED[name]), layers.NAMED[name].source) for name in layers.names()]
-    print_table(("name", "hidden layers", "source"), rows)
 
 
 def _show(registry: Registry[Any, Any], names: Sequence[str]) -> None:

@@ -118,8 +118,8 @@ class Dataclasses(Generic[T]):
         return instance
 
     def values(self, part: T) -> dict[str, Any]:
-        """The fields of an instance."""
-        return dataclasses.asdict(part)
+        """The fields of an instance; lists, as files have them, where a field has several numbers."""
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(part).items()}
 
     def origin(self, definition: type[T]) -> Origin | None:
         """``None``: of a class that was given as an object the code alone is recorded."""

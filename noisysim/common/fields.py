@@ -15,10 +15,14 @@ import functools
 import math
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+_OUTSIDE_BRACKETS = re.compile(r",(?![^\[\]()]*[\])])")
+"""Commas between settings, and not between the numbers of a list."""
 
 
 class Spread(NamedTuple):
@@ -77,6 +81,8 @@ class Field(NamedTuple):
         cells are: `noisysim.Chip.with_device` may change it. The amplitude of a read's noise always is one.
     text : bool
         Any text instead of a number.
+    each : str
+        Of what there may be a number for each, in a list, instead of one for all: ``"layer"``.
     """
 
     unit: str = ""
@@ -92,6 +98,7 @@ class Field(NamedTuple):
     file: bool = False
     condition: bool = False
     text: bool = False
+    each: str = ""
 
     @property
     def range(self) -> str:
@@ -107,11 +114,12 @@ class Field(NamedTuple):
             kind = f"{self.off:g} (off) or {kind}"
         if math.isinf(self.low) and math.isinf(self.high):
             return kind
+        more = f", or a list with one for each {self.each}" if self.each else ""
         if math.isinf(self.high):
-            return f"{kind} >= {self.low:g}"
+            return f"{kind} >= {self.low:g}{more}"
         if math.isinf(self.low):
-            return f"{kind} <= {self.high:g}"
-        return f"{kind} from {self.low:g} to {self.high:g}"
+            return f"{kind} <= {self.high:g}{more}"
+        return f"{kind} from {self.low:g} to {self.high:g}{more}"
 
 
 PATH = 200
@@ -212,6 +220,9 @@ def check(owner: str, name: str, value: object, spec: Field) -> Any:
         if not isinstance(value, str):
             raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
         return str(value)
+    if spec.each and isinstance(several := as_list(value), (list, tuple)):
+        alone = spec._replace(each="")
+        return tuple(check(owner, f"{name}[{k}]", one, alone) for k, one in enumerate(several))
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where} must be {spec.range}, not {shown(value)} ({type(value).__name__})")
     with contextlib.suppress(OverflowError):  # of a fraction or a whole number beyond the largest float
@@ -255,7 +266,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     """``"crossbar:adc_bits=6,read_noise=0.02"`` -> ``("crossbar", {"adc_bits": 6, "read_noise": 0.02})``."""
     name, _, rest = text.partition(":")
     settings: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in rest.split(","))):
+    for part in filter(None, (p.strip() for p in _OUTSIDE_BRACKETS.split(rest))):
         key, equals, value = (s.strip() for s in part.partition("="))
         if not equals or not key.isidentifier():
             raise ValueError(f"cannot read {shown(part)} in {shown(text)}: write it as name:field=value,field=value")

@@ -11,7 +11,10 @@ KERNEL, KERNEL_X, STRIDE, STRIDE_X, DILATION, DILATION_X, MARGIN, MARGIN_X = ran
 HEIGHT, WIDTH, CHANNELS, POSITIONS, GRID_HEIGHT, GRID_WIDTH = range(8, 14)
 POOL, POOL_X, POOL_STRIDE, POOL_STRIDE_X, POOLED_HEIGHT, POOLED_WIDTH = range(14, 20)
 LINES, OUTPUTS, ACTIVATION, NORM_AT, MASK_AT = range(20, 25)
-GEOMETRY = 25
+# of the second array of a recurrent layer: which cell it is, and its units
+CELL_KIND, CELL_UNITS = range(25, 27)
+GEOMETRY = 27
+NO_CELL, RNN, LSTM, GRU = range(4)
 # Columns of `tiles`, one row per tile: the array columns it holds, where its weights and its converters start.
 TILE_FROM, TILE_TO, TILE_AT, TILE_COLUMNS = range(4)
 TILE = 4
@@ -22,9 +25,10 @@ STEP_FUNCTION, STEP_LAYER, STEP_FROM, STEP_TO, STEP_WITH, STEP_MORE, STEP_ROWS, 
 STEP_NUMBERS, STEP_COUNT = range(8, 10)
 STEP = 10
 WITH_NOTHING, WITH_NORM, WITH_MASK, WITH_DRIVE, WITH_VALUE, WITH_CONSTANTS = range(6)
-# Columns of `groups`, one row per layer: its steps, the first and behind the last, and the value that its arrays take.
-FIRST_STEP, LAST_STEP, SOURCE = range(3)
-GROUP = 3
+# Columns of `groups`, one row per layer: its steps, the first and behind the last, the value that its arrays take, and
+# the value that a recurrent layer writes.
+FIRST_STEP, LAST_STEP, SOURCE, STATE = range(4)
+GROUP = 4
 # Columns of `values`, one row per value of a plan. The first is the network's input, then come the lines of each layer,
 # then what steps write: values a sample, and where these are in the work array; or among those that are kept for later
 # layers, and before which layer they are written.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends, layered, periphery
+from noisysim.compute import algebra, backends, layered, periphery, recurrence
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Observation
 from noisysim.networks.architecture import INPUT, Architecture
@@ -142,9 +142,17 @@ def bring_back(
     """
     nodes, pending = Nodes(net, observation, chips), dict[int, Floats]()
     if net.has_tail:
+        assert error is not None
         pending[net.output] = error
         _pull(net, net.depth, nodes, pending)
     for layer in reversed(range(net.depth)):
+        if net.blocks[layer].recurrence:
+            steps = recurrence.Steps(net, layer, observation)
+            first, second = steps.pull(pending.pop(1 + layer), maps(layer), chips)
+            signals[layer][...] = second
+            _add(pending, net.source(layer), first.reshape(len(first), -1))
+            _pull(net, layer, nodes, pending)
+            continue
         if layer < net.depth - 1 or net.has_tail:
             below = pending.pop(1 + layer)
             periphery.pull_back(net, layer, below, observation, signals[layer], chips=chips)

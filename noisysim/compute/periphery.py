@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute import algebra, backends
+from noisysim.compute import algebra, backends, recurrence
 from noisysim.compute.observation import Observation
 from noisysim.networks.architecture import INPUT, Architecture
 
 
 def outputs(net: Architecture, layer: int, observation: Observation, chips: int = 1) -> Floats:
     """What a layer gave to the next, (batch, values): its hidden outputs, position by position."""
-    block, out = net.blocks[layer], _activated(net, layer, observation, chips)
+    block = net.blocks[layer]
+    if block.recurrence:
+        return recurrence.Steps(net, layer, observation).outputs()
+    out = _activated(net, layer, observation, chips)
     return _drop(_pool(net, layer, out) if block.pools_outputs else out, layer, observation)
 
 
@@ -36,10 +39,19 @@ def pull_back(
     out: Floats | None = None,
     chips: int = 1,
 ) -> Floats:
-    """dL/da of a layer's lines, in their shape, from dL/dy of its hidden outputs, (batch, values); may be in place."""
+    """dL/da of a layer's lines, in their shape, from dL/dy of its hidden outputs, (batch, values); may be in place.
+
+    Of a recurrent layer without what goes through its weights from step to step.
+    """
     block, lines, place = net.blocks[layer], observation.activities[layer], backends.backend_of(signal)
     batch = len(lines)
     carried = signal.reshape(batch, -1)
+    if block.recurrence:
+        brought = recurrence.Steps(net, layer, observation).pull(carried, ())[1]
+        if out is None:
+            return brought
+        out[...] = brought
+        return out
     if block.plain and out is not None:
         out[...] = signal.reshape(out.shape)
         return algebra.scale_by_slope(out, lines, block.activation)

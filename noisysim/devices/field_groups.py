@@ -10,116 +10,14 @@ A device inherits the groups it has, and may give their fields other defaults::
 A field that the device declares itself takes the place of the one of the same name in a group.
 """
 
-import inspect
-from collections import namedtuple
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
+from typing import Annotated
 
-from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, Spread
 from noisysim.devices.controllers import CHOICES
-
-T = TypeVar("T")
-
-if TYPE_CHECKING:
-    from typing_extensions import Self, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        return lambda function: function
-
-
-class FieldGroup:
-    """What a type checker sees of the ``NamedTuple`` classes that `device_fields` makes."""
-
-    if TYPE_CHECKING:
-        _fields: ClassVar[tuple[str, ...]]
-        _field_defaults: ClassVar[dict[str, Any]]
-
-        def _asdict(self) -> dict[str, Any]: ...
-        def _replace(self, **changes: Any) -> Self: ...
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-def device_fields(cls: type[T]) -> type[T]:
-    """Make a ``NamedTuple`` class of a class with annotated fields: first its own, then those of its bases.
-
-    Every field needs a default. A name without an annotation gives an inherited field another one.
-
-    Raises
-    ------
-    TypeError
-        For a field without a default, and for what is no field.
-
-    Examples
-    --------
-    >>> @device_fields
-    ... class Wired(Array):
-    ...     current: Annotated[float, Field("mA", 0, 10, "most that a wire carries")] = 1.0
-    ...     wire_resistance = 2.0
-    >>> Wired(tile_rows=64)[:2], Wired().wire_resistance
-    ((1.0, 8.0), 2.0)
-    """
-    annotations = inspect.get_annotations(cls)
-    values = {name: value for name, value in vars(cls).items() if not (name.startswith("__") and name.endswith("__"))}
-    if missing := set(annotations) - set(values):
-        raise TypeError(f"{cls.__name__}: field {min(missing)!r} has no default: write {min(missing)}: float = 0.0")
-    defaults = {name: values.pop(name) for name in annotations}
-    return _named_tuple(cls, annotations, defaults, cls.__bases__, values)
-
-
-def _named_tuple(
-    cls: type[T], annotations: Mapping[str, Any], defaults: Mapping[str, Any], bases: tuple[type, ...],
-    changed: Mapping[str, Any],
-) -> type[T]:  # fmt: skip
-    """A ``NamedTuple`` class of the name and place of `cls`: its own fields, then those of groups or whole devices."""
-    annotations, defaults = dict(annotations), dict(defaults)
-    for base in bases:
-        inherited = getattr(base, "_field_defaults", {})
-        hints = get_type_hints(base, include_extras=True) if inherited else {}  # names in them are of the base's module
-        for name, default in inherited.items():
-            if name not in annotations:
-                annotations[name], defaults[name] = hints[name], default
-    if unknown := [name for name in changed if name not in defaults]:
-        raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
-    defaults.update(changed)
-    make: Any = namedtuple  # whose fields no type checker could know
-    new_class = make(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)
-    new_class.__doc__, new_class.__qualname__, new_class.__annotations__ = cls.__doc__, cls.__qualname__, annotations
-    return cast("type[T]", new_class)
-
-
-class Spanned(Protocol):
-    """A device whose cells have a range, µS."""
-
-    @property
-    def g_min(self) -> float: ...
-    @property
-    def g_max(self) -> float: ...
-
-
-def with_parts(*parts: type, **changed: float) -> Callable[[type[T]], type[T]]:
-    """Add the fields of groups, or of whole devices, to those of a ``NamedTuple``: `device_fields` of earlier versions.
-
-    Parameters
-    ----------
-    *parts : type
-    **changed
-        Other defaults for fields of the groups.
-    """
-    deprecated("with_parts", "@device_fields, with the groups as bases (docs/your-device.md)", "0.1")
-
-    def extend(cls: type[T]) -> type[T]:
-        return _named_tuple(cls, cls.__annotations__, cls._field_defaults, parts, changed)  # type: ignore[attr-defined]
-
-    return extend
-
-
-def check_span(d: Spanned) -> None:
-    """A device's cells need a range."""
-    if not d.g_min < d.g_max:
-        name = type(d).__module__.rpartition(".")[2]
-        raise ValueError(f"{name}.g_min ({d.g_min:g} µS) must be below {name}.g_max ({d.g_max:g} µS)")
+from noisysim.devices.field_classes import FieldGroup as FieldGroup
+from noisysim.devices.field_classes import check_span as check_span
+from noisysim.devices.field_classes import device_fields as device_fields
+from noisysim.devices.field_classes import with_parts as with_parts
 
 
 def _switch(doc: str, condition: bool = False) -> Field:
@@ -198,6 +96,25 @@ class Converters(FieldGroup):
     line_noise: Annotated[
         float, Field("share of the ADC's full scale", 0, 1, "std of the noise on a line", noise="read")
     ] = 0.01
+    perturbation_bits: Annotated[
+        int,
+        Field(
+            "bits", 2, 24, "resolution of the DACs that add perturbations at lines", off=0, whole=True, condition=True
+        ),
+    ] = 0  # fmt: skip
+    perturbation_range: Annotated[
+        float,
+        Field(
+            "pre-activation units", 0, doc="full scale of these; 0 scales each vector of perturbations to its own",
+            condition=True,
+        ),
+    ] = 0.0  # fmt: skip
+    perturbation_gain_error: Annotated[
+        float, Field("relative", 0, 0.5, "std of their gain errors, from line to line; fixed for a chip")
+    ] = 0.0
+    perturbation_noise: Annotated[
+        float, Field("share of their full scale", 0, 1, "std of the noise that they add", condition=True)
+    ] = 0.0
 
 
 @device_fields
@@ -229,13 +146,17 @@ class Array(FieldGroup):
 
 @device_fields
 class Faults(FieldGroup):
-    """Cells and lines that do not work, drawn at fabrication."""
+    """Cells and lines that do not work, drawn at fabrication; and cells that wear out."""
 
     stuck_low: Annotated[float, Field("share of the cells", 0, 1, "cells stuck at g_min")] = 0.0
     stuck_high: Annotated[float, Field("share of the cells", 0, 1, "cells stuck at g_max")] = 0.0
     stuck_random: Annotated[float, Field("share of the cells", 0, 1, "cells stuck anywhere between the two")] = 0.0
     dead_rows: Annotated[float, Field("share of the rows", 0, 1, "input lines that are cut")] = 0.0
     dead_columns: Annotated[float, Field("share of the columns", 0, 1, "output lines that are cut")] = 0.0
+    max_cycles: Annotated[
+        float, Field("writes", 1, 1e15, "updates that write a cell before it is stuck, on average; 0: endless", off=0)
+    ] = 0.0
+    max_cycles_spread: Annotated[float, Field("relative", 0, 3, "of the cells' endurance, of its logarithm")] = 0.0
 
 
 @device_fields
@@ -243,6 +164,18 @@ class Clock(FieldGroup):
     """What takes time, and whether the periphery compensates for drift."""
 
     read_time: Annotated[float, Field("s", 0, 1, "duration of one array's product", condition=True)] = 1e-7
+    write_time: Annotated[
+        float, Field("s", 0, 1, "duration of a write of a cell, of one pulse or of one slot of a train", condition=True)
+    ] = 0.0
+    verify_time: Annotated[
+        float,
+        Field(
+            "s", 0, 1, "duration of a read of a cell by its write controller, to verify or modify it", condition=True
+        ),
+    ] = 0.0
+    write_parallel: Annotated[
+        int, Field("cells", 1, 1e9, "that a chip writes, or its controllers read, at once", whole=True, condition=True)
+    ] = 1
     compensation: Annotated[
         float, _switch("1 scales each array's output by the loss to drift that a calibration read measures", True)
     ] = 0

@@ -41,8 +41,14 @@ class DeviceNumbers:
         Whether arrays with wires are solved node by node. Default: False.
     stuck_low, stuck_high, stuck_random, dead_rows, dead_columns : float
         Shares of the cells and of the lines that do not work. Default: 0.
+    max_cycles, max_cycles_spread : float
+        Updates that write a cell before it is stuck, on average, and how cells differ in it. Default: 0, endless.
     read_time : float
         Duration of one array's product, s. Default: 0.
+    write_time, verify_time : float
+        Duration of a write, a pulse or a slot, and of a controller's read of a cell, s. Default: 0.
+    write_parallel : int
+        Cells that are written or read by controllers at once. Default: 1.
     compensated : bool
         Whether the periphery makes up for drift (``compensation``). Default: False.
     drift_start : float
@@ -76,6 +82,14 @@ class DeviceNumbers:
         Conductances that a cell can be written to (``levels``). Default: 0, any.
     line_deviation : float
         Noise of a line's read, share of the ADC's full scale (``line_noise``). Default: 0.
+    perturbation_bits : int
+        Resolution of the DACs that add perturbations at lines. Default: 0, ideal.
+    perturbation_range : float
+        Their full scale, pre-activation units. Default: 0, each vector has its own.
+    perturbation_gain_error : float
+        Spread of their gains from line to line. Default: 0.
+    perturbation_noise : float
+        Their noise, share of full scale. Default: 0.
     """
 
     dac_bits: int = 0
@@ -97,7 +111,12 @@ class DeviceNumbers:
     stuck_random: float = 0.0
     dead_rows: float = 0.0
     dead_columns: float = 0.0
+    max_cycles: float = 0.0
+    max_cycles_spread: float = 0.0
     read_time: float = 0.0
+    write_time: float = 0.0
+    verify_time: float = 0.0
+    write_parallel: int = 1
     compensated: bool = False
     drift_start: float = 1.0
     g_min: float = 0.0
@@ -116,6 +135,10 @@ class DeviceNumbers:
     write_step: float = 0.0
     level_count: float = 0.0
     line_deviation: float = 0.0
+    perturbation_bits: int = 0
+    perturbation_range: float = 0.0
+    perturbation_gain_error: float = 0.0
+    perturbation_noise: float = 0.0
 
     @property
     def span(self) -> float:
@@ -128,14 +151,25 @@ class DeviceNumbers:
         return self.verify_pulses > 0
 
     @property
+    def writes_take_time(self) -> bool:
+        """Whether the chip's clock moves while cells are written."""
+        return self.write_time > 0 or self.verify_time > 0
+
+    @property
+    def perturbs_exactly(self) -> bool:
+        """Whether perturbations of lines are what a drive asks for."""
+        errors = self.perturbation_gain_error, self.perturbation_noise
+        return not any((self.perturbation_bits, self.perturbation_range, *errors))
+
+    @property
     def stuck(self) -> tuple[float, float, float]:
         """Shares of the cells stuck at the lowest conductance, at the highest, and anywhere between."""
         return self.stuck_low, self.stuck_high, self.stuck_random
 
     @property
     def faulty(self) -> bool:
-        """Whether some cells or lines do not work."""
-        return any((*self.stuck, self.dead_rows, self.dead_columns))
+        """Whether some cells or lines do not work, or will not one day."""
+        return any((*self.stuck, self.dead_rows, self.dead_columns, self.max_cycles))
 
     @property
     def least_change(self) -> float:

@@ -33,6 +33,9 @@ class BP(Learner):
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         return [Drive()]
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return samples * state.net.products_back
+
     def update(
         self,
         state: State,

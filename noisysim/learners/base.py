@@ -308,6 +308,30 @@ class Learner:
         """What `update` gives, as factors: of rules whose `has_factors` says so."""
         raise TypeError(f"{type(self).__name__} has no factors")
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        """Digital multiplications of a chip's update, in forming signals of this many samples, and what they go with.
+
+        For the account of a run; a rule of your own that says nothing counts as one that forms them for nothing.
+        Single operations on a value are left out: slopes of activation functions, the loss.
+        """
+        return 0
+
+    def gradient_macs(self, state: State, samples: int) -> int:
+        """The same in forming the gradient of these signals: outer products with the inputs."""
+        return samples * state.net.products
+
+    def kept_values(self, state: State, samples: int) -> int:
+        """How many numbers the rule keeps of a chip's update until its gradient is formed: inputs and signals.
+
+        Of one sample, as samples go through the chip one after another, each in all passes; of all where a gradient
+        waits for the whole batch.
+        """
+        return self.waiting(state, samples) * (state.net.driven + state.net.perturbed)
+
+    def waiting(self, state: State, samples: int) -> int:
+        """How many samples of an update have to be kept at once."""
+        return samples if any(state.net.norms) else 1
+
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
         """The rule as a loop makes it by itself, where many small updates are one call; ``None`` where none can."""
         return None

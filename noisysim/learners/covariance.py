@@ -65,6 +65,14 @@ class CANP(ANP):
         state.memory["covariance"] = xp.zeros_like(inverse.flat)
         state.memory["inverse"] = inverse.flat
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        net, rows, centred = state.net, min(samples, ROWS), self.centres(state)
+        squares = sum(p * n * n for p, n in zip(net.positions, net.units, strict=True))
+        observed = rows * self.samples * (net.perturbed + squares)
+        observed += rows * (self.samples * net.perturbed + squares) if centred else 0  # of the mean of all passes
+        inverted = sum(n**3 for n in net.units) // REFRESH  # in one update of `REFRESH`
+        return super().estimate_macs(state, samples) + observed + samples * squares + inverted
+
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
         return None  # the covariance is the rule's memory
 

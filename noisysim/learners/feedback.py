@@ -96,13 +96,20 @@ class Feedback(Supervised):
         if self.error == "digital":
             signals[-1][...] = first.output_error
         else:
-            drawn = self.perturbations(state, batch)[: self.samples]
+            drawn = self.directions(state, batch)
             changes = self.loss_changes(state, observations)[-self.samples :]
             factors = changes / state.injected(self.samples, batch // state.chips)
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         self.learn(state, observations, signals[-1], oracle)
         self.fill_hidden_signals(state, observations, signals)
         return [Term(state.ones(batch), signals)]
+
+    def feedback_macs(self, state: State) -> int:
+        """Multiplications that bring one sample's error to all hidden layers: as many as an outer product has."""
+        return state.net.units[-1] * sum(state.hidden) if self.direct else state.net.products_back
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return samples * self.feedback_macs(state) + self.scalar_macs(state, samples)
 
     def learn(
         self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
@@ -174,6 +181,9 @@ class DKP(Feedback):
     feedback_optimizer: FeedbackOptimizer = "adam"
     feedback_decay: Annotated[float, Field("", 0, 1, "weight decay of the feedback matrices")] = 1e-6
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return super().estimate_macs(state, samples) + samples * self.feedback_macs(state)
+
     def learn(
         self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
     ) -> None:
@@ -212,6 +222,11 @@ class FDFA(Feedback, Derivative):
     def passes(self) -> bool:
         return self.derivative == "passes"
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        scaled = state.net.units[-1] * len(state.hidden)
+        learned = self.samples * samples * (self.feedback_macs(state) + scaled)
+        return super().estimate_macs(state, samples) + learned + self.tangent_macs(state, samples)
+
     def learn(
         self, state: State, observations: Sequence[Observation], error: np.ndarray, oracle: Oracle | None
     ) -> None:
@@ -221,12 +236,13 @@ class FDFA(Feedback, Derivative):
         first = observations[0]
         share = state.ones(len(error)) / state.injected(self.samples, len(error) // state.chips)
         gradient = Layered(state.memory["feedback"].copy(), shapes)
-        for k, u in enumerate(self.perturbations(state, len(error))[: self.samples]):
+        drawn = self.perturbations(state, len(error))
+        for k, directions in enumerate(self.directions(state, len(error))):
             if self.passes:
                 change = observations[1 + k].output - first.output
             else:
-                change = granted(self.name, oracle).tangent(first, self.drive(u))
-            hidden = [v.reshape(len(v), -1) for v in u[:-1]]
+                change = granted(self.name, oracle).tangent(first, self.drive(drawn[k]))
+            hidden = [v.reshape(len(v), -1) for v in directions[:-1]]
             moved = Term(share, [change] * len(shapes))
             gradient.flat -= algebra.outer([moved], hidden, chips=state.chips).flat
         adapt(state, "feedback", gradient, self.feedback_optimizer, self.feedback_rate)
@@ -262,6 +278,13 @@ class LearnedFA(Feedback):
     ridge: Annotated[float, Field("", 1e-6, doc="regularisation of the least squares fit")] = 0.1
     warmup: Annotated[int, Field("updates", 0, 10**9, "before the weights begin to move", whole=True)] = 0
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        combined, fitted = self.samples * samples * sum(state.hidden), samples * self.feedback_macs(state)
+        if self.fit == "least_squares":
+            sides = [(rows // state.chips, columns) for rows, columns in self.feedback_shapes(state)]
+            fitted += sum(samples * n * n + n**3 // 3 + n * n * columns for n, columns in sides)
+        return super().estimate_macs(state, samples) + combined + fitted
+
     def remember(self, state: State) -> None:
         if not (self.direct or state.net.is_chain):
             raise ValueError(
@@ -286,7 +309,7 @@ class LearnedFA(Feedback):
     def fill_hidden_signals(self, state: State, observations: Sequence[Observation], signals: Layered) -> None:
         feedback = Layered(state.memory["feedback"], self.feedback_shapes(state))
         batch = len(signals[-1])
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         changes = self.loss_changes(state, observations)[: self.samples]
         factors = changes / state.injected(self.samples, batch // state.chips)
         estimates = [

@@ -70,6 +70,16 @@ class FGW(Forward):
     def drive(self, drawn: Layered) -> Drive:
         return Drive(weights=drawn)
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        beside = self.samples * samples * state.net.products if self.derivative == "exact" else 0
+        return self.tangent_macs(state, samples) + beside
+
+    def gradient_macs(self, state: State, samples: int) -> int:
+        return self.samples * state.net.cells  # no outer products: each direction times its slope
+
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.samples * state.net.cells
+
     def gradient(
         self, state: State, observations: Sequence[Observation], oracle: Oracle | None, out: Layered | None
     ) -> Layered | None:
@@ -81,7 +91,7 @@ class FGW(Forward):
         slopes = slopes.astype(np.float32)[:, :, None]
         if out is None:
             out = layered.empty(state.stack(state.net.shapes), xp)
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         for gradient, *directions in zip(_by_chip(out, chips), *(_by_chip(v, chips) for v in drawn), strict=True):
             xp.multiply(directions[0], slopes[0], out=gradient)
             for slope, direction in zip(slopes[1:], directions[1:], strict=True):
@@ -108,7 +118,7 @@ class FGA(Forward, Supervised):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         first, batch = observations[0], len(observations[0].output)
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         factors = self.directional_changes(state, observations, oracle) / state.injected(
             self.samples, batch // state.chips
         )
@@ -121,6 +131,10 @@ class FGA(Forward, Supervised):
         else:
             algebra.combine(factors, [v[-1] for v in drawn], signals[-1])
         return [Term(state.ones(batch), signals)]
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        combined = self.samples * samples * sum(state.hidden)
+        return combined + self.scalar_macs(state, samples) + self.tangent_macs(state, samples)
 
     def hidden_signal(
         self, state: State, first: Observation, layer: int, factors: Doubles, drawn: list[Floats]
@@ -196,10 +210,17 @@ class LGFGA(FGA):
             error = losses.get(state.loss).output_error(read(outputs), state.work["targets"])
             state.work["errors"].append(error)
             state.work["outputs"].append(outputs)
-            moved = [read(u.reshape(len(u), -1)) for u in drawn]
+            sets = self.perturbations(state, len(error))[: self.samples]
+            moved = [read(v[layer].reshape(len(error), -1)) for v in sets]
             changes = gathered([_dots(error, m) for m in moved], state.xp)
             factors = changes / state.injected(self.samples, len(error) // state.chips)
         return super().hidden_signal(state, first, layer, factors, drawn)
+
+    def estimate_macs(self, state: State, samples: int) -> int:
+        weights = state.net.units[-1] * sum(state.hidden[:-1])
+        dots = self.samples * state.net.units[-1] * len(state.hidden[:-1])
+        of_readouts = (2 + self.samples) * weights + dots  # read of outputs, of each perturbation; their gradient
+        return super().estimate_macs(state, samples) + samples * of_readouts
 
     def _readouts(self, state: State) -> list[tuple[int, int]]:
         """Shapes of all chips' local readouts, (chips n_out, values of the layer's outputs)."""

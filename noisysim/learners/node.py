@@ -50,12 +50,15 @@ class NP(Perturbation):
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         batch, form = len(observations[0].output), self._form(state)
-        drawn, variances = self.perturbations(state, batch), self._variances(state, batch)
+        drawn, variances = self.directions(state, batch), self._variances(state, batch)
         factors = algebra.shares(form.share, self.loss_changes(state, observations), variances, form.units)
         return [Term(factors[k], drawn[k]) for k in range(self.samples)]
 
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.waiting(state, samples) * (state.net.driven + self.samples * state.net.perturbed)
+
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
-        return self._form(state)
+        return None if self.by_layer else self._form(state)
 
     def _form(self, state: State) -> CompiledEstimate:
         return self.estimated_by(state, by_size, "variance")
@@ -99,8 +102,14 @@ class INP(Perturbation):
             for k in range(self.samples)
         ]
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return 2 * super().estimate_macs(state, samples)  # lengths as well
+
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.waiting(state, samples) * (state.net.driven + self.samples * state.net.perturbed)
+
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
-        return self._form(state)
+        return None if self.by_layer else self._form(state)
 
     def _form(self, state: State) -> CompiledEstimate:
         units = np.array(state.net.lines) / self.samples
@@ -127,8 +136,8 @@ class ANP(Perturbation):
     additive: ClassVar[bool] = True
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
-        if "clean" not in offers:
-            return self.sigma
+        if "clean" not in offers and self.sigma == 0:
+            return 0.0
         return super().injects(offers, floor, net)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
@@ -155,8 +164,14 @@ class ANP(Perturbation):
         factors = algebra.shares(form.share, changes, norms, form.units)
         return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return 2 * super().estimate_macs(state, samples)  # distances as well
+
+    def kept_values(self, state: State, samples: int) -> int:
+        return self.waiting(state, samples) * (state.net.driven + (self.samples + 1) * state.net.perturbed)
+
     def compiled_estimate(self, state: State) -> CompiledEstimate | None:
-        return None if self.centres(state) else self._form(state)
+        return None if self.centres(state) or self.by_layer else self._form(state)
 
     def _form(self, state: State) -> CompiledEstimate:
         units = np.array([float(state.net.perturbed)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -33,9 +34,10 @@ class Perturbation(Learner):
     ----------
     samples : int
         K, noisy passes averaged for one update.
-    sigma : float
-        Standard deviation of the injected perturbation, in pre-activation units. 0 chooses: sigma^2 = 1e-6 on an
-        exact device, and where reads are noisy or quantised three times the noise observed, at least half a step.
+    sigma : float or sequence of float
+        Standard deviation of the injected perturbation, in pre-activation units; of all layers, or of each. 0 chooses:
+        sigma^2 = 1e-6 on an exact device, and where reads are noisy or quantised three times the noise observed, at
+        least half a step.
     baseline : {"auto", "clean", "noisy"}
         Whether the first pass is free of noise. "auto": where the device offers a clean pass. "noisy" on a device
         without noise of its own perturbs the baseline too, and tells the rule nothing of it ([D] section 3.4).
@@ -52,7 +54,10 @@ class Perturbation(Learner):
     """Whether each layer is perturbed in a pass of its own."""
 
     samples: Annotated[int, Field("passes", 1, 10000, "noisy passes averaged for one update", whole=True)] = 1
-    sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the injected perturbation; 0 chooses")] = 0.0
+    sigma: Annotated[
+        float | Sequence[float],
+        Field("pre-activation units", 0, doc="std of the injected perturbation; 0 chooses", each="layer"),
+    ] = 0.0
     baseline: Annotated[
         str, Field(choices=("auto", "clean", "noisy"), doc="whether the first pass is free of noise")
     ] = "auto"
@@ -69,7 +74,35 @@ class Perturbation(Learner):
         return super().advice(lacking)
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
+        if isinstance(self.sigma, Sequence):
+            return max(self.layer_sigmas(net))
         return self.sigma or max(PAPER_SIGMA, self.sigma_at_floor(floor, net))
+
+    @property
+    def by_layer(self) -> bool:
+        """Whether each layer has a perturbation strength of its own."""
+        return isinstance(self.sigma, Sequence)
+
+    def layer_sigmas(self, net: Architecture) -> tuple[float, ...]:
+        """The perturbation strength of each layer, where these are given; else ()."""
+        if not isinstance(self.sigma, Sequence):
+            return ()
+        if len(self.sigma) != net.depth:
+            raise ValueError(
+                f"learner {self.name!r}.sigma has {len(self.sigma)} numbers, but the network has {net.depth} layers of "
+                "weights: give one for each, or one for all"
+            )
+        if not min(self.sigma) > 0:
+            raise ValueError(
+                f"learner {self.name!r}.sigma of a layer must be above 0, not {min(self.sigma):g}: 0 chooses one "
+                "strength for all layers, and cannot stand in a list"
+            )
+        return tuple(map(float, self.sigma))
+
+    def strengths(self, net: Architecture) -> list[np.float32]:
+        """The perturbation strength of each layer as a share of the largest, which is the state's; else []."""
+        sigmas = self.layer_sigmas(net)
+        return [np.float32(sigma / max(sigmas)) for sigma in sigmas]
 
     def clean(self, state: State) -> bool:
         """Whether the baseline pass is taken as free of noise."""
@@ -93,9 +126,26 @@ class Perturbation(Learner):
                 sets.append(layered.empty(self.shapes(state, batch_size), state.xp))
             for k, perturbation in enumerate(sets):
                 algebra.normals(perturbation, state.sigma, state.first_sample, state.step, k, state.key)
+                for layer, strength in enumerate(self.strengths(state.net)):
+                    perturbation[layer] *= strength
             drawn = state.work["drawn"] = (position, sets)
         perturbations: list[Layered] = drawn[1]
         return perturbations
+
+    def directions(self, state: State, batch_size: int) -> list[Layered]:
+        """This step's draws as dL / (K sigma^2) is to multiply them, sigma that of the state: one set per sample.
+
+        Of a layer whose own strength is r sigma the draws v over r^2, since its signal is dL v / (K r^2 sigma^2).
+        """
+        drawn = self.perturbations(state, batch_size)[: self.samples]
+        if not self.by_layer:
+            return drawn
+        weighed = []
+        for perturbation in drawn:
+            weighed.append(layered.empty(perturbation.shapes, state.xp))
+            for v, out, strength in zip(perturbation, weighed[-1], self.strengths(state.net), strict=True):
+                state.xp.divide(v, strength * strength, out=out)
+        return weighed
 
     def signals(self, state: State, batch_size: int) -> Layered:
         """Room for an estimate of dL/da, in the shapes of the pre-activations."""
@@ -192,6 +242,16 @@ class Perturbation(Learner):
         """The rule: an estimate of dL/da of each sample, as a sum of terms."""
         raise TypeError(f"{type(self).__name__} has no rule")
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return self.samples * samples * state.net.perturbed  # each perturbation times its factor
+
+    def kept_values(self, state: State, samples: int) -> int:
+        drawn = sum(math.prod(shape[1:]) for shape in self.shapes(state, 1)) if state.injects else 0
+        return self.waiting(state, samples) * (state.net.driven + state.net.perturbed + self.samples * drawn)
+
+    def waiting(self, state: State, samples: int) -> int:
+        return samples if self.loss == "batch" else super().waiting(state, samples)
+
     def estimated_by(
         self, state: State, share: Share, size: SizeOf, units: Doubles = ONE, *, one_by_one: bool = False,
         divisor: float = 1.0,
@@ -219,6 +279,10 @@ class Derivative(Perturbation):
     def requires(self) -> frozenset[str]:
         return super().requires() | {"oracle"} if self.derivative == "exact" else super().requires()
 
+    def tangent_macs(self, state: State, samples: int) -> int:
+        """Multiplications of derivatives along all draws, where these are found by forward-mode differentiation."""
+        return self.samples * samples * state.net.products_back if self.derivative == "exact" else 0
+
     def advice(self, lacking: list[str]) -> str:
         if "oracle" in lacking:
             return "use derivative='passes', which any chip offers, or grant oracle=True"
@@ -244,6 +308,10 @@ class Supervised(Perturbation):
 
     def requires(self) -> frozenset[str]:
         return super().requires() | {"output_error"} if self.error == "digital" else super().requires()
+
+    def scalar_macs(self, state: State, samples: int) -> int:
+        """Multiplications of an output error that is estimated from scalar losses."""
+        return self.samples * samples * state.net.units[-1] if self.error == "scalar" else 0
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
         hidden = [state.net.output_shape(layer, batch_size) for layer in range(state.net.depth - 1)]

@@ -42,9 +42,12 @@ class Reinforce(Perturbation):
     def drive(self, drawn: Layered) -> Drive:
         return Drive(drawn if self.hidden_noise else [*[None] * (len(drawn) - 1), drawn[-1]])
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return samples * (self.samples * state.net.units[-1] + state.net.products_back)
+
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
         batch = len(observations[0].output)
-        drawn = self.perturbations(state, batch)[: self.samples]
+        drawn = self.directions(state, batch)
         factors = self.loss_changes(state, observations) / state.injected(self.samples, batch // state.chips)
         error = algebra.combine(factors, [v[-1] for v in drawn], state.xp.empty_like(drawn[0][-1]))
         return [Term(state.ones(batch), granted(self.name, oracle).signals(observations[0], error))]

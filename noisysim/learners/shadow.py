@@ -63,6 +63,9 @@ class Shadow(Learner):
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         return [Drive(output_error=True)]
 
+    def estimate_macs(self, state: State, samples: int) -> int:
+        return samples * state.net.products_back
+
     def update(
         self,
         state: State,

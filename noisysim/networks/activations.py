@@ -24,6 +24,8 @@ from noisysim.networks import derivatives
 
 Scalar = Callable[[Any], Any]
 """A plain function of one number, which is compiled into loops."""
+Number = np.float32
+"""A pre-activation, and what is made of it."""
 
 _ONE, _ZERO, _SLOPE = np.float32(1.0), np.float32(0.0), np.float32(0.01)
 _HALF, _TWO, _THREE, _SIX = np.float32(0.5), np.float32(2.0), np.float32(3.0), np.float32(6.0)
@@ -35,129 +37,129 @@ _FAR = np.float32(20.0)
 """Where that density is 0 in float32."""
 
 
-def leaky_relu(a: Any) -> Any:
+def leaky_relu(a: Number) -> Any:
     """a where positive, else 0.01 a."""
     return a if a > _ZERO else _SLOPE * a
 
 
-def leaky_relu_slope(a: Any) -> Any:
+def leaky_relu_slope(a: Number) -> Any:
     """Derivative of `leaky_relu`."""
     return _ONE if a > _ZERO else _SLOPE
 
 
-def relu(a: Any) -> Any:
+def relu(a: Number) -> Any:
     """a where positive, else 0."""
     return a if a > _ZERO else _ZERO
 
 
-def relu_slope(a: Any) -> Any:
+def relu_slope(a: Number) -> Any:
     """Derivative of `relu`."""
     return _ONE if a > _ZERO else _ZERO
 
 
-def tanh(a: Any) -> Any:
+def tanh(a: Number) -> Any:
     """Hyperbolic tangent."""
     return np.tanh(a)
 
 
-def tanh_slope(a: Any) -> Any:
+def tanh_slope(a: Number) -> Any:
     """Derivative of `tanh`."""
     t = np.tanh(a)
     return _ONE - t * t
 
 
-def sigmoid(a: Any) -> Any:
+def sigmoid(a: Number) -> Any:
     """Logistic function 1 / (1 + exp(-a))."""
     return _ONE / (_ONE + np.exp(-a))
 
 
-def sigmoid_slope(a: Any) -> Any:
+def sigmoid_slope(a: Number) -> Any:
     """Derivative of `sigmoid`."""
     s = _ONE / (_ONE + np.exp(-a))
     return s * (_ONE - s)
 
 
-def linear(a: Any) -> Any:
+def linear(a: Number) -> Any:
     """a itself."""
     return a
 
 
-def linear_slope(a: Any) -> Any:
+def linear_slope(a: Number) -> Any:
     """Derivative of `linear`: 1."""
     return _ONE
 
 
-def relu6(a: Any) -> Any:
+def relu6(a: Number) -> Any:
     """a held between 0 and 6 (Krizhevsky 2010)."""
     return _ZERO if a < _ZERO else (_SIX if a > _SIX else a)
 
 
-def relu6_slope(a: Any) -> Any:
+def relu6_slope(a: Number) -> Any:
     """Derivative of `relu6`."""
     return _ONE if _ZERO < a < _SIX else _ZERO
 
 
-def hard_sigmoid(a: Any) -> Any:
+def hard_sigmoid(a: Number) -> Any:
     """(a + 3) / 6 held between 0 and 1 (Howard et al. 2019)."""
     return _ZERO if a < -_THREE else (_ONE if a > _THREE else (a + _THREE) / _SIX)
 
 
-def hard_sigmoid_slope(a: Any) -> Any:
+def hard_sigmoid_slope(a: Number) -> Any:
     """Derivative of `hard_sigmoid`."""
     return _SIXTH if -_THREE < a < _THREE else _ZERO
 
 
-def hard_swish(a: Any) -> Any:
+def hard_swish(a: Number) -> Any:
     """a times `hard_sigmoid` (Howard et al. 2019)."""
     return _ZERO if a < -_THREE else (a if a > _THREE else a * (a + _THREE) * _SIXTH)
 
 
-def hard_swish_slope(a: Any) -> Any:
+def hard_swish_slope(a: Number) -> Any:
     """Derivative of `hard_swish`."""
     return _ZERO if a < -_THREE else (_ONE if a > _THREE else (_TWO * a + _THREE) * _SIXTH)
 
 
-def gelu(a: Any) -> Any:
+def gelu(a: Number) -> Any:
     """a times the normal distribution function of a, exactly (Hendrycks & Gimpel 2016)."""
     return _HALF * a * math.erfc(-_ROOT_HALF * a)
 
 
-def gelu_slope(a: Any) -> Any:
+def gelu_slope(a: Number) -> Any:
     """Derivative of `gelu`."""
     near = -_FAR if a < -_FAR else (_FAR if a > _FAR else a)
     return _HALF * math.erfc(-_ROOT_HALF * a) + near * _PEAK * np.exp(-_HALF * near * near)
 
 
-def silu(a: Any) -> Any:
+def silu(a: Number) -> Any:
     """a times `sigmoid`, also called swish (Elfwing et al. 2018)."""
     e = np.exp(-abs(a))
     return a / (_ONE + e) if a > _ZERO else a * e / (_ONE + e)
 
 
-def silu_slope(a: Any) -> Any:
+def silu_slope(a: Number) -> Any:
     """Derivative of `silu`."""
     e = np.exp(-abs(a))
     s = _ONE / (_ONE + e) if a > _ZERO else e / (_ONE + e)
     return s + a * (e / ((_ONE + e) * (_ONE + e)))
 
 
-def softplus(a: Any) -> Any:
+def softplus(a: Number) -> Any:
     """log(1 + exp(a)) (Dugas et al. 2001)."""
     return (a if a > _ZERO else _ZERO) + math.log1p(np.exp(-abs(a)))
 
 
-def softplus_slope(a: Any) -> Any:
+def softplus_slope(a: Number) -> Any:
     """Derivative of `softplus`."""
     e = np.exp(-abs(a))
     return _ONE / (_ONE + e) if a > _ZERO else e / (_ONE + e)
 
 
-def elu(a: Any) -> Any:
+def elu(a: Number) -> Any:
     """a where positive, else exp(a) - 1 (Clevert et al. 2016)."""
     return a if a > _ZERO else math.expm1(a)
 
 
-def elu_slope(a: Any) -> Any:
+def elu_slope(a: Number) -> Any:
     """Derivative of `elu`."""
     return _ONE if a > _ZERO else np.exp(a)
 

@@ -13,82 +13,12 @@ import numpy as np
 from noisysim.common.types import Floats, Ints
 from noisysim.networks import activations
 from noisysim.networks.activations import Activation
-from noisysim.networks.layer_kinds import BatchNorm, Conv, Dense, Pool
-from noisysim.networks.operations import Image, Operation
+from noisysim.networks.block import Block
+from noisysim.networks.layer_kinds import BatchNorm, Conv
+from noisysim.networks.operations import Operation
 
 INPUT = 0
 """The node of the network's input."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """One layer of weights and what the periphery does with its lines.
-
-    Attributes
-    ----------
-    product : Dense or Conv
-    source : (int, int, int)
-        Height, width and channels of what it sees; (1, 1, n) of n units.
-    grid : (int, int)
-        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer.
-    pooled : (int, int)
-        The same after pooling.
-    activation : Activation
-    pool : Pool or None
-    norm : BatchNorm or None
-    drop : float
-        Share of the hidden outputs that is dropped while learning.
-    """
-
-    product: Dense | Conv
-    source: Image
-    grid: tuple[int, int]
-    pooled: tuple[int, int]
-    activation: Activation
-    pool: Pool | None = None
-    norm: BatchNorm | None = None
-    drop: float = 0.0
-
-    @property
-    def is_conv(self) -> bool:
-        """Whether it is applied at the positions of an image."""
-        return isinstance(self.product, Conv)
-
-    @property
-    def units(self) -> int:
-        """Output lines of its arrays."""
-        return self.product.channels if isinstance(self.product, Conv) else self.product.units
-
-    @property
-    def fan_in(self) -> int:
-        """Inputs of one product, without a bias."""
-        if isinstance(self.product, Conv):
-            return math.prod(self.product.kernels) * self.source[2]
-        return math.prod(self.source)
-
-    @property
-    def groups(self) -> int:
-        """Groups of channels that see each other; 1: all see all."""
-        return self.product.groups if isinstance(self.product, Conv) else 1
-
-    @property
-    def plain(self) -> bool:
-        """Whether nothing but an activation function follows the product."""
-        return self.pool is None and self.norm is None and self.drop == 0
-
-    @property
-    def pools_lines(self) -> bool:
-        """Whether maxima are taken of lines, before these are normalised and go through the activation function.
-
-        The order is normalisation, activation function, pooling. Where neither of the first two ever falls (scales of
-        a normalisation are positive), the largest line gives the largest output: the same, with less work.
-        """
-        return self.pool is not None and self.activation.never_falls
-
-    @property
-    def pools_outputs(self) -> bool:
-        """Whether maxima are taken behind the activation function, which may fall."""
-        return self.pool is not None and not self.activation.never_falls
 
 
 @dataclass(frozen=True)
@@ -129,19 +59,24 @@ class Architecture:
     def is_chain(self) -> bool:
         """Whether each layer sees the one before it, and nothing else, and the last one's lines are the output."""
         in_turn = all(self.source(layer) == layer for layer in range(self.depth))
-        return in_turn and not self.operations and not self.has_tail
+        return in_turn and not self.operations and not self.has_tail and not self.is_recurrent
 
     @cached_property
     def has_tail(self) -> bool:
         """Whether the periphery makes the output of the network of the last lines, or of more."""
         last = self.blocks[-1]
-        bare = last.plain and not last.is_conv and last.activation.name == "linear"
+        bare = last.plain and not last.by_position and last.activation.name == "linear"
         return self.end not in (-1, self.depth) or not bare
 
     @property
     def output(self) -> int:
         """The node of the network's output."""
         return self.depth if self.end == -1 else self.end
+
+    @cached_property
+    def is_recurrent(self) -> bool:
+        """Whether any layer is."""
+        return any(block.recurrence for block in self.blocks)
 
     def source(self, layer: int) -> int:
         """The node that a layer sees."""
@@ -250,7 +185,7 @@ class Architecture:
     @cached_property
     def outputs(self) -> list[int]:
         """Values a sample that each layer gives to the next, after pooling."""
-        return [math.prod(block.pooled) * block.units for block in self.blocks]
+        return [math.prod(block.pooled) * block.channels for block in self.blocks]
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -297,6 +232,17 @@ class Architecture:
         return sum(p * a * b for p, (a, b) in zip(self.positions, self.shapes, strict=True))
 
     @cached_property
+    def products_back(self) -> int:
+        """Multiplications that bring one sample's signal back from the outputs to the lines of the first layer."""
+        layers = zip(self.positions, self.units, self.fan_in, map(self.source, range(self.depth)), strict=True)
+        return sum(p * units * n for p, units, n, node in layers if self.learned[node])
+
+    @cached_property
+    def driven(self) -> int:
+        """Values of one sample that decorrelation turns: inputs of all layers at all positions, without biases."""
+        return sum(p * n for p, n in zip(self.positions, self.fan_in, strict=True))
+
+    @cached_property
     def perturbed(self) -> int:
         """N, the number of perturbed units: the lines of all layers."""
         return sum(self.lines)
@@ -326,17 +272,17 @@ class Architecture:
     def line_shape(self, layer: int, batch: int) -> tuple[int, ...]:
         """Shape of a layer's pre-activations, (batch, units) or (batch, positions, units)."""
         block = self.blocks[layer]
-        return (batch, self.positions[layer], block.units) if block.is_conv else (batch, block.units)
+        return (batch, self.positions[layer], block.units) if block.by_position else (batch, block.units)
 
     def output_shape(self, layer: int, batch: int) -> tuple[int, ...]:
         """Shape of a layer's hidden outputs, (batch, units) or (batch, positions after pooling, units)."""
         block = self.blocks[layer]
-        return (batch, math.prod(block.pooled), block.units) if block.is_conv else (batch, block.units)
+        return (batch, math.prod(block.pooled), block.channels) if block.by_position else (batch, block.units)
 
     def driven_shape(self, layer: int, batch: int) -> tuple[int, ...]:
         """Shape of what drives a layer's array, (batch, n_in) or (batch, positions, n_in)."""
         block, n = self.blocks[layer], self.columns[layer]
-        return (batch, self.positions[layer], n) if block.is_conv else (batch, n)
+        return (batch, self.positions[layer], n) if block.by_position else (batch, n)
 
     @cached_property
     def kinds(self) -> tuple[Activation, ...]:
@@ -369,7 +315,8 @@ class Architecture:
             outputs = self.outputs[layer]
             rows.append(
                 (*patch, *block.source, self.positions[layer], *block.grid, *window, *block.pooled,
-                 self.lines[layer], outputs, kind, norm_at if block.norm else -1, mask_at if block.drop else -1)
+                 self.lines[layer], outputs, kind, norm_at if block.norm else -1, mask_at if block.drop else -1,
+                 *(block.recurrence.numbers if block.recurrence else (0, 0)))
             )  # fmt: skip
             norm_at += block.units if block.norm else 0
             mask_at += outputs if block.drop else 0

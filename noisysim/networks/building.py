@@ -12,8 +12,8 @@ import numpy as np
 from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, fitted, operations
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import INPUT, Architecture, Block
-from noisysim.networks.branches import PRODUCTS, Branch, Concat, Multiply, Residual, last_product, parts
+from noisysim.networks.architecture import INPUT, Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.fitted import words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
@@ -28,15 +28,26 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     each_side,
     margins_of,
 )
-from noisysim.networks.layer_texts import layer as read
+from noisysim.networks.layer_lists import (  # fmt: skip
+    PRODUCTS,
+    Branch,
+    Concat,
+    Multiply,
+    Residual,
+    last_product,
+    parts,
+    with_activation,
+)
+from noisysim.networks.layer_lists import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
 from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
+from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
-    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Take)) for layer in parts(hidden))
+    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Recurrent, Take)) for layer in parts(hidden))
     ends = [] if hidden and is_output(hidden[-1]) else [n_out]
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, *ends]
 
@@ -67,6 +78,8 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
         raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
     shape = _input_shape(layers[0])
     listed = [read(layer) for layer in layers[1:]]
+    if any(map(is_output, parts(listed[:-1]))):
+        raise ValueError("output() must be the last layer")
     last = listed[-1]
     if isinstance(last, Dense):
         if last.activation not in (None, "linear"):
@@ -153,13 +166,14 @@ class _Builder:
 
     def branch(self, layers: Sequence[Layer], linear: int = -1) -> None:
         """Add layers; the one at place `linear` is linear, unless it says otherwise."""
-        for k, layer in enumerate(layers):
+        for k, listed in enumerate(layers):
+            layer = with_activation(listed, "linear") if k == linear else listed
             if isinstance(layer, PRODUCTS):
-                if k == linear and layer.activation is None:
-                    layer = replace(layer, activation="linear")
                 self._product(layer)
             elif isinstance(layer, Wired):
                 self._wired(layer)
+            elif isinstance(layer, Recurrent):
+                self._recurrent(layer)
             elif isinstance(layer, Residual):
                 self._residual(layer)
             elif isinstance(layer, Concat):
@@ -186,6 +200,25 @@ class _Builder:
         self._seen.append(below.node)
         self._blocks.append(Block(layer, below.shape, grid, grid, kind))
         self._at = _Place(len(self._blocks), (*grid, self._blocks[-1].units), isinstance(layer, Conv), True)
+
+    def _recurrent(self, layer: Recurrent) -> None:
+        """Begin the two blocks of a recurrent layer, and take the last step where that is all it gives."""
+        below = self._at
+        if not below.image:
+            raise ValueError(
+                f"{layer!r} needs steps below it: rows of an image, such as an input of (1, steps, features)"
+            )
+        steps, width, _ = below.shape
+        self._product(Conv(layer.lines, (1, width), activation="linear"))
+        self._seen.append(self._at.node)
+        linear = activations.get("linear")
+        product = Recurrence(layer.units, layer.cell)
+        self._blocks.append(Block(product, (steps, 1, layer.lines), (steps, 1), (steps, 1), linear))
+        self._at = _Place(len(self._blocks), (steps, 1, layer.units), True)
+        if layer.returns == "last":
+            last = range((steps - 1) * layer.units, steps * layer.units)
+            self._operate(operations.gather(self._at.node, steps * layer.units, (1, 1, layer.units), last))
+            self._at = self._at._replace(image=False)
 
     # -- what follows a block ---------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noisysim.networks.architecture import Architecture, Block
+from noisysim.networks.architecture import Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.layers import Conv
 
 _NORM, _NONE = "batch normalisation", "none"

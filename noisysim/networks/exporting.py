@@ -14,7 +14,8 @@ import numpy as np
 from noisysim.common.fields import shown
 from noisysim.common.types import Array
 from noisysim.networks.activations import Activation
-from noisysim.networks.architecture import INPUT, Architecture, Block
+from noisysim.networks.architecture import INPUT, Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.importing.files import library
 from noisysim.networks.layer_kinds import Conv, Dense
 from noisysim.networks.named_weights import BIAS, MEAN, VARIANCE, WEIGHT
@@ -139,14 +140,14 @@ class _Writer:
         names = [f"{layer}.{part}" for part in (WEIGHT, BIAS) if f"{layer}.{part}" in self._weights]
         held = [self._constant(self._weights[name], name) for name in names]
         product = block.product
-        if isinstance(product, Conv):
+        if isinstance(product, Conv) and not block.recurrence:
             top, left, bottom, right = product.margins
             return self._op(
                 "Conv", self._image(seen, block.source), *held, image=(*block.grid, block.units),
                 kernel_shape=product.kernels, strides=product.strides, dilations=product.dilations,
                 pads=[top, left, bottom, right], group=product.groups,
             )  # fmt: skip
-        if not isinstance(product, Dense):
+        if block.recurrence or not isinstance(product, Dense):
             raise ValueError(f"{product!r} is not written as ONNX")
         return self._op("Gemm", self._flat(seen), *held, transB=1)
 

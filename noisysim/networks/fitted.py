@@ -38,7 +38,8 @@ def operation(layer: Layer, node: int, shape: Image, activation: Activation) -> 
         return operations.leak(node, shape, layer.slope)
     if isinstance(layer, Affine):
         return operations.affine(node, shape, *_as_long(layer, shape))
-    assert isinstance(layer, Take), layer
+    if not isinstance(layer, Take):
+        raise ValueError(f"{layer!r} needs the names of two layers: {layer!r}(a, b)")
     count = operations.size_of(shape)
     if max(layer.places) >= count:
         raise ValueError(f"{layer.name} asks for place {max(layer.places)} of the {count} values below it")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from noisysim.common.fields import Field, as_list, check, check_switch, declared, shown
 from noisysim.networks import activations
@@ -42,7 +42,7 @@ class Layer:
             elif value != "same" or name != "padding":
                 object.__setattr__(self, name, self._checked(name, value, spec))
 
-    def _checked(self, name: str, value: Any, spec: Field) -> Any:
+    def _checked(self, name: str, value: object, spec: Field) -> Any:
         """A field's value: one number, or one for each side, of equal ones the one."""
         if isinstance(self._defaults()[name], bool):
             return check_switch(f"{self.name}.{name}", value)
@@ -71,11 +71,16 @@ class Layer:
                 arguments.append(f"{name}={text_of(value)}")
         return f"{self.name}({', '.join(arguments)})"
 
+    @property
+    def in_branch(self) -> str:
+        """Its text in the list of a branch."""
+        return repr(self)
 
-def text_of(value: Any) -> str:
+
+def text_of(value: object) -> str:
     """A field's value in the text of a layer; a branch is the list of its layers."""
     if isinstance(value, tuple) and all(isinstance(item, Layer) for item in value):
-        return f"[{', '.join(map(repr, value))}]"
+        return f"[{', '.join(item.in_branch for item in value)}]"
     return repr(value)
 
 
@@ -84,14 +89,14 @@ def each_side(value: int | Pair) -> Pair:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def margins_of(padding: Any, kernel: Pair, dilation: Pair = (1, 1)) -> Sides:
+def margins_of(padding: int | str | Pair | Sides, kernel: Pair, dilation: Pair = (1, 1)) -> Sides:
     """Zeros above, left, below and right, of a padding in any of its forms."""
     if padding == "same":
         high, wide = ((n - 1) // 2 * d for n, d in zip(kernel, dilation, strict=True))
         return high, wide, high, wide
     if isinstance(padding, tuple) and len(padding) == 4:
-        return padding  # type: ignore[return-value]
-    high, wide = each_side(padding)
+        return padding
+    high, wide = each_side(cast("int | Pair", padding))
     return high, wide, high, wide
 
 
@@ -343,7 +348,7 @@ class Activate(Layer):
     activation: str | None = None
 
 
-def _check_window(layer: Any) -> None:
+def _check_window(layer: Pool | AveragePool) -> None:
     """Refuse padding that would leave a window without a position of the image."""
     margins, size = margins_of(layer.padding, (1, 1)), layer.size
     if size is not None and any(m >= n for m, n in zip(margins, each_side(size) * 2, strict=True)):

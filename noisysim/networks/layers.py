@@ -1,6 +1,5 @@
 """Layers, and how a network is described by a short list of them: all that users take of it."""
 
-from noisysim.networks.branches import Concat, Multiply, Residual, concat, multiply, residual
 from noisysim.networks.layer_kinds import (  # fmt: skip
     Activate,
     AveragePool,
@@ -23,7 +22,7 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     flatten,
     pool,
 )
-from noisysim.networks.layer_texts import layer, parse, plain
+from noisysim.networks.layer_lists import Concat, Multiply, Residual, concat, layer, multiply, parse, plain, residual
 from noisysim.networks.operation_kinds import (  # fmt: skip
     Add,
     Affine,
@@ -50,12 +49,14 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
     take,
 )
 from noisysim.networks.published import NAMED, Named, hidden, names
+from noisysim.networks.recurrent_kinds import Recurrent, recurrent
+from noisysim.networks.summary import Part, summary
 
 __all__ = [
     "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Depthwise",
-    "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named",
-    "Output", "Pool", "RMSNorm", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine",
-    "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "depthwise", "dropout",
-    "flatten", "group_norm", "hidden", "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output",
-    "parse", "plain", "pool", "residual", "rms_norm", "softmax", "take",
+    "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named", "Output",
+    "Part", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine",
+    "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "depthwise", "dropout", "flatten",
+    "group_norm", "hidden", "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain",
+    "pool", "recurrent", "residual", "rms_norm", "softmax", "summary", "take",
 ]  # fmt: skip

@@ -52,7 +52,7 @@ def by_pixel(net: Architecture, layer: int, weight: Array) -> Array:
     weight : array
         In the shape of `weight_shape`.
     """
-    channels_last = np.moveaxis(weight.reshape(by_channel(net, layer)), 1, -1)
+    channels_last: Array = np.moveaxis(weight.reshape(by_channel(net, layer)), 1, -1)
     groups, n_out, held = net.blocks[layer].groups, net.units[layer], channels_last.shape[-1]
     if groups == 1:
         return channels_last.reshape(n_out, -1)
@@ -70,9 +70,9 @@ def weight_shape(net: Architecture, layer: int) -> tuple[int, ...]:
 
 def _weight(net: Architecture, layer: int, matrix: Array) -> Array:
     """The named weight of a layer's array without the bias."""
-    n_out, channels, *image = by_channel(net, layer)
+    n_out, channels, high, wide = by_channel(net, layer)
     before, groups = matrix.shape[:-2], net.blocks[layer].groups
-    by_pixel = matrix.reshape(*before, n_out, *image, channels * groups)
+    by_pixel = matrix.reshape(*before, n_out, high, wide, channels * groups)
     rows = np.split(np.arange(n_out), groups)
     own = [by_pixel[..., some, :, :, g * channels : (g + 1) * channels] for g, some in enumerate(rows)]
     moved = np.moveaxis(np.concatenate(own, axis=len(before)), -1, len(before) + 1)
@@ -86,7 +86,8 @@ def by_channel(net: Architecture, layer: int) -> tuple[int, ...]:
     """
     block = net.blocks[layer]
     if isinstance(block.product, Conv):
-        return block.units, block.source[2] // block.groups, *block.product.kernels
+        high, wide = block.product.kernels
+        return block.units, block.source[2] // block.groups, high, wide
     if net.source(layer) == INPUT:  # a task's inputs are by channel already
         return block.units, block.fan_in, 1, 1
     height, width, channels = block.source

@@ -209,12 +209,17 @@ class Wired(Layer):
             text += f"({', '.join(self.sources)})"
         return f"{self.label} = {text}" if self.label else text
 
+    @property
+    def in_branch(self) -> str:
+        """A text of its own within the text of the branch."""
+        return repr(repr(self))
+
 
 INPUT = "input"
 """What wired layers call the network's input."""
 
 
-def _numbers(owner: str, name: str, values: Any, spec: Field = _ANY) -> tuple[Any, ...]:
+def _numbers(owner: str, name: str, values: object, spec: Field = _ANY) -> tuple[Any, ...]:
     """Numbers of a layer, one or several, each checked."""
     values = as_list(values)
     listed = values if isinstance(values, (list, tuple)) else [values]

@@ -26,7 +26,7 @@ class Operation(NamedTuple):
     Attributes
     ----------
     name : str
-        A name of `noisysim.compute.rules.operations.RULES`, or "activate".
+        A name of `noisysim.compute.rules.table.RULES`, or "activate".
     sources : tuple of int
         Nodes that it reads.
     shape : (int, int, int)

@@ -51,11 +51,15 @@ class Group(NamedTuple):
     ----------
     steps : tuple of Step
     source : int
-        The value that the arrays take; at `P` positions, its values position by position.
+        The value that the arrays take; at `P` positions, its values position by position. Of a recurrent layer's second
+        array what the first gives at every step.
+    state : int
+        The value that a recurrent layer writes: its outputs at all steps; ``NONE`` of others.
     """
 
     steps: tuple[Step, ...]
     source: int
+    state: int = NONE
 
 
 class Plan(NamedTuple):
@@ -120,9 +124,16 @@ class _Builder:
         self._steps.append(Step(name, layer, source, target, second))
         return target
 
-    def array(self, source: int) -> None:
-        """End a group with its array layer."""
-        self.groups.append(Group(tuple(self._steps), source))
+    def array(self, source: int, outputs: int = 0) -> None:
+        """End a group with its array layer; of a recurrent one with so many outputs."""
+        state = NONE
+        if outputs:  # passes may part in the layer: a value as if it were written before the next
+            state = len(self.sizes)
+            self.sizes.append(outputs)
+            self.places.append(self._keeps)
+            self.kept.append(1 + len(self.groups))
+            self._keeps += outputs
+        self.groups.append(Group(tuple(self._steps), source, state))
         self._steps, self._used = [], 0
 
     def compute(self, node: int) -> None:
@@ -168,7 +179,7 @@ def plan(net: Architecture) -> Plan:
         value = builder.value(net.source(layer), block.is_conv)
         if block.is_conv:
             value = builder.step("unfold", layer, value, net.positions[layer] * net.fan_in[layer])
-        builder.array(value)
+        builder.array(value, net.outputs[layer] if block.recurrence else 0)
     if net.has_tail:
         for node in net.due[net.depth]:
             builder.compute(node)
@@ -183,6 +194,8 @@ def _hidden(builder: _Builder, net: Architecture, layer: int) -> int:
     (`Block.pools_lines`).
     """
     block, value, size = net.blocks[layer], 1 + layer, net.outputs[layer]
+    if block.recurrence:
+        return builder.step("perturb", layer, builder.groups[layer].state, size, in_place=True)
     activated = net.lines[layer] if block.pools_outputs else size
     if block.pools_lines:
         value = builder.step("pool", layer, value, size)

@@ -15,6 +15,7 @@ from noisysim.common.types import Ints
 from noisysim.networks import plan
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import Architecture
+from noisysim.networks.block import Block
 from noisysim.networks.building import architecture
 
 BLOCK_ROWS = 512
@@ -49,12 +50,15 @@ class Room(NamedTuple):
     ----------
     columns, driven, lines, values : int
         `driven` is what drives a layer at all positions, `values` what periphery steps write.
+    step : int
+        What a step of a recurrent layer needs: output and state, and what drives its array.
     """
 
     columns: int
     driven: int
     lines: int
     values: int
+    step: int = 0
 
 
 class Stage(NamedTuple):
@@ -150,19 +154,21 @@ class Network(Architecture):
             driven=max(p * n for p, n in zip(self.positions[span], self.columns[span], strict=True)),
             lines=max(self.lines[span]),
             values=self.plan.room(first, last),
-        )
+            step=max((2 * block.channels + n for block, n in zip(self.blocks[span], self.columns[span], strict=True)
+                      if block.recurrence), default=0),
+        )  # fmt: skip
 
     def stages(self, training: bool) -> list[Stage]:
         """Layers that samples go through together, all of one kind; while learning up to a normalised one."""
         ends = [
             layer + 1
             for layer, (block, above) in enumerate(itertools.pairwise(self.blocks))
-            if block.is_conv != above.is_conv or (training and block.norm)
+            if _kind(block) != _kind(above) or (training and block.norm)
         ]
         stages = []
         for first, last in itertools.pairwise([0, *ends, self.depth]):
             room, rows = self.room(first, last), BLOCK_ROWS
-            if self.blocks[first].is_conv:
+            if self.blocks[first].by_position:
                 rows = max(1, min(BLOCK_ROWS, BLOCK_VALUES // room.driven))
             shapes, positions = self.shapes[first:last], self.positions[first:last]
             flops = 2.0 * sum(p * n_out * n_in for p, (n_out, n_in) in zip(positions, shapes, strict=True))
@@ -192,6 +198,11 @@ class Network(Architecture):
             cells, rotations = cells + n_in * n_out, rotations + self.fan_in[layer] ** 2
             rows += n_in
         return table, np.array(tiles, np.int64)
+
+
+def _kind(block: Block) -> tuple[bool, bool]:
+    """Whether a layer is a convolution, and whether it is recurrent: others are not taken together with it."""
+    return block.is_conv, block.recurrence is not None
 
 
 def row_spans(

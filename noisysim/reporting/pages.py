@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 NONE = "–"
-_SHORT = {"mvms": "MVMs", "adc": "ADC", "dac": "DAC", "train": "training", "elapsed": "seconds", "cpu": "CPU"}
+_SHORT = {
+    "mvms": "MVMs",
+    "macs": "MACs",
+    "adc": "ADC",
+    "dac": "DAC",
+    "train": "training",
+    "elapsed": "seconds",
+    "cpu": "CPU",
+}
 
 
 class Table(NamedTuple):

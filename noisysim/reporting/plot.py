@@ -1,4 +1,4 @@
-"""Figures of results and of devices. They are made without pyplot: nothing global, nothing to close."""
+"""Figures of results, devices and networks. They are made without pyplot: nothing global, nothing to close."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from noisysim.common import identity, writing
 from noisysim.common.fields import check_choice
 from noisysim.common.texts import printable
 from noisysim.common.types import Doubles
+from noisysim.networks.summary import in_words, summary
 from noisysim.reporting import style
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from noisysim.chip.diagnostics.base import Axis
     from noisysim.devices.contract import DeviceSpec
+    from noisysim.networks.architecture import Architecture
 
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
@@ -93,6 +95,41 @@ def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed:
     if path is not None:
         check_writable(path)
     figure = device_figure.draw(device, seed)
+    if path is not None:
+        style.save(figure, path)
+    return figure
+
+
+def network(net: Architecture, path: str | os.PathLike[str] | None = None, title: str = "") -> Figure:
+    """A network: its array layers and what the periphery computes between them, branches side by side.
+
+    Parameters
+    ----------
+    net : Architecture
+        Such as the ``network`` of a chip.
+    path : path, optional
+        Where to write the figure; the suffix chooses the format.
+    title : str
+        Default: the number of its weights and layers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import noisysim
+    >>> chip = noisysim.Chip([8, noisysim.residual([8]), 3], "ideal")
+    >>> figure = noisysim.plot.network(chip.network, "network.png")
+    >>> figure.axes[0].texts[0].get_text()
+    '88 weights on 2 arrays'
+    """
+    from noisysim.reporting import network_figure
+
+    if path is not None:
+        check_writable(path)
+    parts = summary(net)
+    figure = network_figure.draw(parts, title or in_words(parts))
     if path is not None:
         style.save(figure, path)
     return figure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from noisysim.common import writing
 from noisysim.common.fields import check_switch
+from noisysim.runs.deployment import Deployment
 from noisysim.runs.result import Result
 
 if TYPE_CHECKING:
@@ -17,16 +18,19 @@ __all__ = ["report"]
 
 
 def report(
-    source: str | os.PathLike[str] | Result | Study, out: str | os.PathLike[str], *, overwrite: bool = False
+    source: str | os.PathLike[str] | Result | Study | Deployment,
+    out: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> Path:
-    """Write a run or a study as one HTML page: no other files, no scripts, nothing from a network.
+    """Write a run, a study or a deployment as one HTML page: no other files, no scripts, nothing from a network.
 
     The same source gives the same bytes.
 
     Parameters
     ----------
-    source : path, Result or Study
-        A result file, a study file, or what `noisysim.load` makes of one.
+    source : path, Result, Study or Deployment
+        A result file, a study file, or what `noisysim.load` makes of one; or what `noisysim.deploy` found.
     out : path
         The page, ``.html``.
     overwrite : bool
@@ -55,15 +59,19 @@ def report(
     return path
 
 
-def render(source: str | os.PathLike[str] | Result | Study) -> str:
+def render(source: str | os.PathLike[str] | Result | Study | Deployment) -> str:
     """The page's text."""
     from noisysim.studies.loading import load
 
-    content: Result | Study = load(source) if isinstance(source, (str, os.PathLike)) else source
+    content: Result | Study | Deployment = load(source) if isinstance(source, (str, os.PathLike)) else source
     if isinstance(content, Result):
         from noisysim.reporting import run_page
 
         return run_page.render(content)
+    if isinstance(content, Deployment):
+        from noisysim.reporting import deployment_page
+
+        return deployment_page.render(content)
     if hasattr(content, "axes") and hasattr(content, "data"):
         from noisysim.reporting import study_page
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from noisysim.chip.cost import Cost
 from noisysim.common.types import Array, Doubles
 from noisysim.reporting import figures, pages, plot, settings
 from noisysim.reporting.command import reproduction
@@ -46,10 +44,22 @@ _COST = {
     "cells_written_at_start": "cells written to load the initial weights",
     "pulses": "pulses given to cells",
     "cells_read": "cells read one by one by write controllers",
-    "controller_bytes": "digital memory that write controllers keep of the weights",
+    "perturbation_conversions": "perturbations converted by DACs",
+    "analog_macs": "multiplications in the arrays",
+    "digital_macs": "multiplications of the digital side, all of the following",
+    "decorrelation_macs": "decorrelation matrices times what they turn",
+    "adaptation_macs": "steps of the decorrelation matrices",
+    "rule_macs": "estimates and outer products of the rule",
+    "digital_bytes": "memory of the digital side, all of the following",
+    "controller_bytes": "what write controllers keep of the weights",
+    "decorrelation_bytes": "decorrelation matrices",
+    "optimizer_bytes": "what the optimizer remembers",
+    "learner_bytes": "what the rule remembers",
+    "gradient_bytes": "the gradient, where several samples add to it",
+    "activity_bytes": "activities and perturbations until the gradient is formed",
 }
 _BATCHES = ("passes", "updates")  # of a whole batch each: a share of one says nothing of a sample
-_ONCE = ("cells_written_at_start", "controller_bytes")
+_ONCE = ("cells_written_at_start", *(name for name in _COST if name.endswith("_bytes")))
 
 
 def render(result: Result) -> str:
@@ -166,8 +176,8 @@ def cost_table(result: Result) -> Table:
     """What learning cost on the chip, also for each update and for each sample learned from."""
     updates, samples = result.cost["updates"], learned(result)
     rows = []
-    for name in (f.name for f in fields(Cost)):
-        number = result.cost.get(name, 0)
+    for name in (name for name in _COST if name in result.cost):
+        number = result.cost[name]
         each = pages.NONE if name in (*_ONCE, "updates") or not updates else pages.count(number / updates)
         single = pages.NONE if name in (*_ONCE, *_BATCHES) or not samples else pages.count(number / samples)
         rows.append([pages.words(name), pages.count(number), each, single, _COST[name]])

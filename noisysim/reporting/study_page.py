@@ -24,7 +24,10 @@ TROUBLES = 100
 """Runs that failed or diverged that are listed one by one."""
 WARNINGS = 10
 """Different warnings that are listed one by one."""
-_COST = ("passes", "mvms", "adc_conversions", "cells_programmed", "pulses", "updates", "elapsed")
+_COST = (
+    "passes", "mvms", "adc_conversions", "cells_programmed", "pulses", "updates", "analog_macs", "digital_macs",
+    "elapsed",
+)  # fmt: skip
 
 
 _MEASURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss", "train_loss")

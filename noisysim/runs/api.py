@@ -103,8 +103,8 @@ def run(
     epochs : int
         Epochs: passes through the training split. Default: the task's own.
     activation : str or path or activation
-        Activation function of hidden layers that name none: one of `noisysim activations`, such as leaky_relu, or the
-        path of a file that defines one "swish.py".
+        Activation function of hidden layers that name none: a name, such as leaky_relu or gelu, or the path of a file
+        that defines one "swish.py".
     bias : bool
         Give every unit a bias. A model from elsewhere has them if it needs them.
     inject : str

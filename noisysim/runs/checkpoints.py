@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noisysim.chip.arrays import erase
+from noisysim.chip.erasing import erase
 from noisysim.common.writing import Held
 from noisysim.runs import callback_files, storage
 

@@ -13,7 +13,7 @@ from noisysim import tasks
 from noisysim.common import writing
 from noisysim.common.fields import PATH, check, check_switch, shown
 from noisysim.common.limits import THREADS
-from noisysim.runs import checkpoint_state, findings, signals, storage
+from noisysim.runs import checkpoint_state, digital, findings, signals, storage
 from noisysim.runs.arguments import CHECKPOINT_SECONDS
 from noisysim.runs.checkpoints import Checkpoints
 from noisysim.runs.events import CallbackError
@@ -121,7 +121,7 @@ def execute(
             "config": settings,
             "environment": environment,
             "warnings": findings.warnings(training),
-            "cost": training.chip.cost.as_dict(),
+            "cost": digital.account(training, training.chip.cost),
             "arrays": {**training.history.arrays(), **state},
         }
 

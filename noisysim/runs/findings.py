@@ -8,7 +8,7 @@ import numpy as np
 
 from noisysim.chip.weight_sources import NOTES
 from noisysim.common.types import Ints
-from noisysim.runs import health
+from noisysim.runs import digital, health
 from noisysim.runs.history import History
 from noisysim.runs.training import Training
 
@@ -22,7 +22,7 @@ def warnings(training: Training) -> list[str]:
         fault = _fault(training, history, diverged)
         numbers = ", ".join(map(str, diverged))
         sentences.insert(0, f"of {training.chips} chips these diverged: {numbers}; {fault}")
-    return sentences + _of_start(training) + training.notes
+    return sentences + _of_cells(training, training.chip.worn) + training.notes
 
 
 def recorded_by(training: Training, m: int) -> dict[str, Any]:
@@ -40,8 +40,13 @@ def recorded_by(training: Training, m: int) -> dict[str, Any]:
         epochs, updates = last // training.steps, last + 1
     history = training.history.of_chip(m, epochs, updates)
     cost = divergence.costs[m] if m in divergence.costs else training.chip.cost_by_chip()[m]
-    sentences = _warnings(training, history, status, np.array([m])) + _of_start(training) + training.notes
-    return {"status": status, "warnings": sentences, "cost": cost.as_dict(), "arrays": history.arrays()}
+    account = digital.account(training, cost, of_each=True)
+    sentences = (
+        _warnings(training, history, status, np.array([m]))
+        + _of_cells(training, training.chip.worn_by_chip[m])
+        + training.notes
+    )
+    return {"status": status, "warnings": sentences, "cost": account, "arrays": history.arrays()}
 
 
 def _warnings(training: Training, history: History, status: str, chips: Ints) -> list[str]:
@@ -49,13 +54,26 @@ def _warnings(training: Training, history: History, status: str, chips: Ints) ->
     learner, task, m = training.config.learner, training.task, int(chips[0]) if training.seeds else 0
     least = learner.sigma_at_floor(training.floors[m], training.chip.architecture)
     classes = task.n_out if task.classification else 0
-    observed = history, learner, training.learner_state.sigmas[m], least, classes
+    weakest = min(getattr(learner, "strengths", lambda _: ())(training.chip.architecture), default=1.0)
+    observed = history, learner, weakest * training.learner_state.sigmas[m], least, classes
     if status != "diverged":
         return health.warnings(*observed, training.scales)
     sentences = [health.divergence(history, _fault(training, history, chips)), *health.warnings(*observed)]
     if m in training.divergence.refused:
         update = training.divergence.refused[m] + 1
         sentences.insert(0, f"update {update} asked for NaN or infinite values, and was not made")
+    return sentences
+
+
+def _of_cells(training: Training, worn: float) -> list[str]:
+    """What cells could not hold from the start, and how many writes have worn out."""
+    sentences = _of_start(training)
+    if worn:
+        cycles = training.config.device._asdict()["max_cycles"]
+        sentences.append(
+            f"{health.percent(worn)} of the cells are worn out, written as often as they endure (max_cycles = "
+            f"{cycles:g}); larger batches, or a controller with coarser steps, write them less often"
+        )
     return sentences
 
 

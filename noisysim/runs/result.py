@@ -50,7 +50,8 @@ class Result:
         What the diagnostics found, (looks, layers) each, by name; and ``"update"``, (looks,), the updates done before
         each look. Empty for a run without any.
     cost : dict of int
-        What learning cost on the chip (`noisysim.chip.cost.Cost`).
+        What learning cost on the chip (`noisysim.chip.cost.Cost`), and digitally beside it
+        (`noisysim.runs.digital.account`).
     warnings : list of str
         What the run noticed about itself.
     elapsed : float
@@ -74,6 +75,15 @@ class Result:
         self.history: dict[str, np.ndarray] = content["arrays"]["history/epoch"]
         self.steps: dict[str, np.ndarray] = content["arrays"]["history/step"]
         self.diagnostics: dict[str, np.ndarray] = content["arrays"].get(LOOKS, {})
+
+    @property
+    def clock(self) -> float | None:
+        """Seconds on the chip's clock at the run's end: reads, waits, and writes where these take time.
+
+        ``None`` where the result holds no state of its chip.
+        """
+        state = self.content["arrays"].get("state/chip", {})
+        return float(state["times"][0]) if "times" in state else None
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a result file (layout: `noisysim.runs.storage`)."""
@@ -287,6 +297,9 @@ class Result:
                 + (f", {self.cost['cells_read']:,} cells read" if self.cost.get("cells_read") else ""),
             )
         )
+        rows += _digital(self.cost)
+        written = self.config["device"].get("write_time") or self.config["device"].get("verify_time")
+        rows += [("clock", f"{self.clock:.3g} s on the chip, writes included")] if written and self.clock else []
         rows += self._measured()
         rows += [("note", note) for note in task.get("notes", [])]
         rows += [("WARNING", warning) for warning in self.warnings]
@@ -340,6 +353,19 @@ def with_spread(values: ArrayLike, form: str) -> str:
     if numbers.ndim == 0 or not finite.size:
         return f"{numbers.mean():{form}}"
     return f"{finite.mean():{form}} +- {finite.std(ddof=1 if finite.size > 1 else 0):{form}}"
+
+
+def _digital(cost: dict[str, int]) -> list[tuple[str, str]]:
+    """What the digital side did beside the arrays, and keeps; earlier versions did not count it."""
+    if "digital_macs" not in cost:
+        return []
+    parts = {"decorrelation_macs": "decorrelating", "adaptation_macs": "adapting that", "rule_macs": "the rule"}
+    shares = ", ".join(f"{cost[name]:,} {text}" for name, text in parts.items() if cost[name])
+    text = f"{cost['digital_macs']:,} MACs ({shares or 'none'}) beside {cost['analog_macs']:,} in the arrays"
+    text += f", {cost['digital_bytes']:,} bytes kept"
+    if converted := cost["perturbation_conversions"]:
+        text += f", {converted:,} perturbations converted"
+    return [("digital", text)]
 
 
 def _call(described: dict[str, Any]) -> str:

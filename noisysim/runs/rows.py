@@ -37,6 +37,11 @@ class Rows:
             learned, held = zip(*(validation.split(n_train, seed) for seed in seeds), strict=True)
             self.learned, self.held = np.stack(learned), np.stack(held)
 
+    @property
+    def samples(self) -> int:
+        """Samples that each chip learns from in an epoch."""
+        return int(self.learned.shape[-1])
+
     def order(self, epoch: int) -> Ints:
         """The order of the rows to learn from in an epoch, (n,); of runs side by side (runs, n)."""
         seeds = self._seeds or [self._config.seed]

@@ -13,6 +13,7 @@ import noisysim.devices as devices
 from noisysim.common.fields import as_list, check, check_names, check_switch, shown
 from noisysim.common.limits import SEED
 from noisysim.compute import backends, execution
+from noisysim.devices.resolved import resolve
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.building import architecture, with_ends
 from noisysim.runs import chunks, environment, execute, findings, schedules, signals
@@ -104,6 +105,8 @@ def _obstacle(config: Config, count: int) -> str:
         return f"the data of task {task.name!r} depend on the seed"
     if backends.get(config.backend).BATCHED_PRODUCTS and "pulse" in devices.own_hooks(config.device):
         return "on a GPU pulses are counted for all chips together"
+    if resolve(config.device).writes_take_time:
+        return "writes take time, and chips side by side have one clock"
     net, rows = _net_and_rows(config)
     if chunks.additive(learner, net) and chunks.held_at_once(learner, net, count) < rows:
         return "an update of all is too large to be held at once"  # alone it would be cut differently, or not at all

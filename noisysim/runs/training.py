@@ -75,7 +75,7 @@ class Training:
         self.recorder = Recorder(self.history, config.backend, self.chips, self.task.classification)
         self._feed = Feed(self.task, config.backend, self.chips)
         self._evaluation = Evaluation(self.chip, self._feed, config.batch_size)
-        self._rows = Rows(config, self.seeds)
+        self.rows = Rows(config, self.seeds)
         shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.chip.network.shapes]
         # each chip's own run injects another strength, which a user's learner need not know of
         at_once = config.learner.stacks and (not seeds or type(config.learner) in LEARNERS.values())
@@ -115,7 +115,7 @@ class Training:
     @cached_property
     def steps(self) -> int:
         """Updates in an epoch."""
-        return -(-int(self._rows.learned.shape[-1]) // self.config.batch_size)
+        return -(-self.rows.samples // self.config.batch_size)
 
     @property
     def done(self) -> int:
@@ -125,7 +125,7 @@ class Training:
     def begin(self) -> None:
         """Calibrate the chips and settle how strongly to perturb, on the first samples."""
         rows = max(self.config.batch_size, loop.FIRST)
-        first = self._feed.batch("train", self._rows.order(0)[..., :rows])
+        first = self._feed.batch("train", self.rows.order(0)[..., :rows])
         with self._explaining():
             self.floors = loop.begin(
                 self.config.learner, self.chip, self.learner_state, first.inputs, apart=bool(self.seeds)
@@ -151,7 +151,7 @@ class Training:
         try:
             with np.errstate(over="ignore", invalid="ignore"), self._explaining():
                 while self.epoch < self.config.epochs and self.status == "running":
-                    order, size = self._rows.order(self.epoch), self.config.batch_size
+                    order, size = self.rows.order(self.epoch), self.config.batch_size
                     for _ in self._updates(self._feed.batches("train", order, size, self.step, self.epoch)):
                         if progress.due:
                             self._show(progress)
@@ -219,7 +219,7 @@ class Training:
             self._at_once[rows] = chunks.samples_at_once(self.config.learner, self.learner_state, rows)
         most = self._at_once[rows]
         gradient: Layered | Factors | None
-        if most < rows and not self.config.diagnostics and not self._in_array:
+        if most < rows and not self.config.diagnostics and not self.in_array:
             gradient, first = self._learn_in_chunks(batch, most)
         else:
             gradient, first = self._learn(batch)
@@ -265,7 +265,7 @@ class Training:
         self.divergence.ask(adapt, lambda: [*first.inputs, *first.activities])
 
     @cached_property
-    def _in_array(self) -> bool:
+    def in_array(self) -> bool:
         """Whether the array itself does the optimizer's step (`noisysim.runs.in_array`)."""
         return array_updates.acts_in_array(self.config.device)
 
@@ -273,7 +273,7 @@ class Training:
     def _factored(self) -> bool:
         """Whether gradients are applied as factors: where the rule and the optimizer are the package's own."""
         config = self.config
-        if self._in_array:
+        if self.in_array:
             return True
         own = type(config.learner) in LEARNERS.values() and type(config.optimizer) in OPTIMIZERS.values()
         own = own and not isinstance(config.learner, BP)  # the bits of its runs are those of gradients as arrays
@@ -387,7 +387,7 @@ class Training:
         if self.config.validation is None:
             return {}
         with self.chip.aside():
-            return dict(zip(VALIDATED, self._evaluation.means("validation", self._rows.held), strict=True))
+            return dict(zip(VALIDATED, self._evaluation.means("validation", self.rows.held), strict=True))
 
     def _show(self, progress: Progress) -> None:
         self.recorder.fetch()

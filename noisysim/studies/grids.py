@@ -291,7 +291,10 @@ def _described(name: str, value: Any) -> Any:
     if _several(name, value):
         return [_described(name, item) for item in value]
     if name in DESCRIBERS and not isinstance(value, (str, Mapping)) and value is not None:
-        described = DESCRIBERS[name].describe(DESCRIBERS[name].get(value))
+        part = DESCRIBERS[name].get(value)
+        described = DESCRIBERS[name].describe(part)
+        if any(isinstance(one, list) for one in described.values()):  # which in a table would be an axis
+            return DESCRIBERS[name].REGISTRY.text(part)
         return {k: v for k, v in described.items() if k != "source"}
     if isinstance(value, Task):
         return {"name": value.name, **value.settings}

@@ -375,7 +375,7 @@ def bits(chip, observations):
     return out + [a.tobytes() for a in snapshot(chip).values()]
 
 
-def live(kind, steps, sizes=(130, 150, 20), rows=2 * BLOCK_ROWS + 70, chip=None, first=0):
+def live(kind, steps, sizes=(90, 100, 20), rows=2 * BLOCK_ROWS + 70, chip=None, first=0):
     """Passes, writes and waits; every bit that comes by."""
     chip = chip or Chip(sizes, lives.device(kind), seed=4, bias=True)
     found = []

@@ -428,7 +428,8 @@ def test_running_statistics_survive_a_change_of_converters():
 
 CONDITIONS = {
     "converters": {"dac_bits", "dac_range", "dac_gain", "dac_offset", "dac_curve", "adc_bits", "adc_range", "adc_gain",
-                   "adc_offset", "adc_curve", "line_noise", "read_time", "compensation"},
+                   "adc_offset", "adc_curve", "line_noise", "read_time", "write_time", "verify_time", "write_parallel",
+                   "compensation", "perturbation_bits", "perturbation_range", "perturbation_noise"},
     "crossbar": {"read_noise", "read_floor", "bandwidth", "fano", "read_voltage", "temperature", "flicker_noise",
                  "telegraph", "tau_capture", "tau_emission", "drift_nu", "drift_start", "retention",
                  "activation_energy", "temperature_coefficient"},
@@ -444,9 +445,11 @@ CONDITIONS = {
 }  # fmt: skip
 CELLS = {
     "shared": {"dac_gain_spread", "dac_offset_spread", "dac_curve_spread", "adc_gain_spread", "adc_offset_spread",
-               "adc_curve_spread", "weight_range", "weight_bound", "cells_per_weight", "slices", "slice_bits",
+               "adc_curve_spread", "perturbation_gain_error", "weight_range", "weight_bound",
+               "cells_per_weight", "slices", "slice_bits",
                "tile_rows", "tile_columns", "wire_resistance", "nodal", "stuck_low", "stuck_high", "stuck_random",
-               "dead_rows", "dead_columns", "g_min", "g_max", "program_noise", "controller", "target_bits",
+               "dead_rows", "dead_columns", "max_cycles", "max_cycles_spread",
+               "g_min", "g_max", "program_noise", "controller", "target_bits",
                "write_step"},
     "pulses": {"pulse_step", "pulse_limit", "verify_pulses", "verify_tolerance", "refresh_at", "write_noise", "update",
                "pulse_slots", "update_management", "update_bl_management"},

@@ -113,6 +113,38 @@ def tangent():
     return [oracle.tangent(observation, Drive(lines)), *oracle.gradient(observation)]
 
 
+def branches():
+    """What every operation of the periphery, and a recurrent layer, make of two samples, and of signals."""
+    rng, found = np.random.default_rng(6), []
+    nets = [
+        [(2, 4, 3), "x = conv(4, 2, padding=1, dilation=2)", "a = conv(2, 1)(x)", "b = conv(2, 1)(x)", "add()(a, b)",
+         "pool(2, 1, padding=1)", "m = leak(0.1)", "multiply()(m, m)", "n = affine(2.0, 0.1)", "concat()(m, n)",
+         "clip(-1, 1)", "layer_norm()", "average_pool(2)", "s = softmax()",
+         "t = take([5, -1, 3, 2, 1, 0], (1, 2, 3))(s)",
+         "u = take([0, 1, 2, 3, 4, 5], (1, 3, 2))(s)", "matmul(1, 2, 3, 2)(t, u)", "output()"],
+        *[[(1, 3, 2), f"recurrent(2, {cell!r})", "dense(2)", "output()"] for cell in ("rnn", "lstm", "gru")],
+    ]  # fmt: skip
+    for layers, device in zip(nets, ("ideal", "crossbar", "ideal", bench_with_energy()), strict=True):
+        chip = Chip(layers, device, seed=2, oracle=True, bias=True, decorrelate=True, inject="digital")
+        net = chip.architecture
+        batch = Batch(
+            rng.random((2, net.sizes[0]), dtype=np.float32), rng.random((2, net.n_out), dtype=np.float32),
+            losses.get("mse"),
+        )  # fmt: skip
+        lines = [rng.random(net.line_shape(k, 2), dtype=np.float32) for k in range(net.depth)]
+        beside = [rng.random(shape, dtype=np.float32) for shape in net.shapes]
+        observed = chip.passes(batch, [Drive(), Drive(lines), Drive(weights=beside)])
+        oracle = chip.oracle(batch)
+        found += [o.output for o in observed] + list(oracle.gradient(observed[0]))
+        found.append(oracle.tangent(observed[0], Drive(lines)))
+    return found
+
+
+def bench_with_energy():
+    """A device whose cells add variance to a read of their line, and whose lines are cut into tiles."""
+    return devices.get("crossbar", read_noise=0.05, tile_rows=2)
+
+
 def regression():
     """What a dense network learns of values, with noise on its inputs, and a batch of a single sample."""
     rng = np.random.default_rng(5)
@@ -181,6 +213,7 @@ PARTS |= {
     "trains": updates_in_the_array,
     "network": network,
     "tangent": tangent,
+    "branches": branches,
     "regression": regression,
     "algebra": algebra_of_layers,
 }
@@ -188,7 +221,15 @@ COMPARED = [name for name in PARTS if name not in ("wires", "one cell, closed lo
 """What is compared with compiled loops: of the others every branch is in one of these."""
 
 
-FILES = ["cpu/loops/*.py", "cpu/device_rows.py", "rules/cells.py", "rules/ranges.py", "rules/trains.py"]
+FILES = [
+    "cpu/loops/*.py",
+    "cpu/device_rows.py",
+    "rules/cells.py",
+    "rules/operations.py",
+    "rules/ranges.py",
+    "rules/recurrence.py",
+    "rules/trains.py",
+]
 """Where loops, rows and the rules that both take are."""
 
 

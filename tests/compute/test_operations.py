@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from noisysim.compute import backends
-from noisysim.compute.rules.operations import RULES
+from noisysim.compute.rules.table import RULES
 from noisysim.networks import operations as ops
 
 ROWS = 3

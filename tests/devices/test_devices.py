@@ -711,6 +711,11 @@ def test_costs_are_counted_array_by_array():
         "pulses": 0,
         "cells_read": 0,
         "controller_bytes": 4 * (11 * 7 + 8 * 3),
+        "analog_macs": 10 * (11 * 7 + 8 * 3),
+        "decorrelation_macs": 0,
+        "adaptation_macs": 0,
+        "decorrelation_bytes": 0,
+        "perturbation_conversions": 0,
     }
 
 

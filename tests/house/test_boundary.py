@@ -48,14 +48,19 @@ ALLOWED = {
     "learners": (
         ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
          "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
-         "compute.compiled_estimate", "compute.factors", "compute.layered", "compute.losses", "compute.observation",
-         "compute.optimizer_step", "compute.periphery", "compute.seeding"),
+         "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
+         "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
     ),
     "learners.theory": (("common.fields", "common.types"), ("numpy", "scipy")),
     "tasks": (("common", "compute"), ("numpy", "scipy", "h5py", "platformdirs", "pooch", "PIL", "pyarrow")),
     "chip": (("common", "networks", "devices", "compute"), ("numpy",)),
-    "reporting.plot": (("common", "devices.contract", "chip", "reporting.style", "reporting.device_figure"), None),
+    "reporting.plot": (
+        ("common", "networks", "devices.contract", "chip", "reporting.style", "reporting.device_figure",
+         "reporting.network_figure"),
+        None,
+    ),
+    "reporting.network_figure": (("networks", "reporting.style"), None),
     "reporting.style": (("common",), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
@@ -399,13 +404,13 @@ def test_a_learners_key_is_none_of_the_chips():
         chip = a_chip("crossbar", seed)
         state = learners.get("np").init(chip.sizes, seed=seed, offers=chip.offers, floor=0.05)
         theirs = keys_of(chip)
-        assert len(set(theirs.values())) == len(theirs) == 4
+        assert len(set(theirs.values())) == len(theirs) == 5
         assert tuple(state.key.ravel().tolist()) not in theirs.values()
         assert not {int(w) for w in state.key.ravel()} & {int(w) for key in theirs.values() for w in key}
 
 
 def test_no_key_of_one_of_many_chips_is_another_ones():
-    purposes = ["chip/noise", "chip/write", "chip/fabrication", "chip/dropout", "learner"]
+    purposes = ["chip/noise", "chip/write", "chip/fabrication", "chip/dropout", "chip/perturbation", "learner"]
     keys = [tuple(k) for s in range(20) for p in purposes for k in seeding.keys(s, p, 30).tolist()]
     assert len(set(keys)) == len(keys)
 

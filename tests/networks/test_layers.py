@@ -11,12 +11,24 @@ from noisysim import cli
 from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import architecture
+from noisysim.networks.layer_lists import KINDS
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, flatten, pool
 from noisysim.networks.tiling import network
 
 ALL = [
     conv(16, 3), conv(16, 3, stride=2), conv(4, 5, padding="same"), conv(4, 5, 1, 2, "relu"), dense(7),
     dense(7, activation="tanh"), pool(2), pool(3, 2), batch_norm(), batch_norm(rate=0.01), dropout(0.5), flatten(),
+    conv(4, (1, 5), (2, 1), (0, 1, 2, 3), dilation=(1, 2)), noisysim.conv1d(4, 5, 2, "same", "relu", 3),
+    pool((2, 3), 1, (1, 0)), noisysim.average_pool(), noisysim.average_pool(3, 2, 1, count_padding=True),
+    noisysim.activate(), noisysim.activate("gelu"),
+    noisysim.residual([conv(4, 3), batch_norm(), dense(5, "linear")]), noisysim.residual([5], [dense(5)], "linear"),
+    noisysim.concat([5], [], [dropout(0.5)]), noisysim.multiply([], [noisysim.average_pool(), dense(4, "sigmoid")]),
+    kinds.layer_norm(), kinds.rms_norm(1e-3), kinds.group_norm(4), kinds.softmax(), kinds.clip(-1.5, 2),
+    kinds.leak(0.3), kinds.affine(), kinds.affine([0.5, 2], 1), kinds.take([3, -1, 0, 0], (2, 1, 2)), kinds.take([1]),
+    conv(8, 3, groups=4), noisysim.depthwise(3, 2, "same", "relu6", multiplier=2), kinds.recurrent(8, "gru", "all"),
+    kinds.add(), kinds.matmul(1, 2, 3, 4), kinds.output(), kinds.Wired(conv(4, 3), "a"),
+    kinds.Wired(kinds.add(), "", ("a", "input")), kinds.Wired(kinds.concat(), "b", ("a", "a")),
+    noisysim.concat([noisysim.residual([5, noisysim.multiply([5], [5])])], [kinds.Wired(dense(5), "inner")]),
 ]  # fmt: skip
 
 
@@ -26,11 +38,27 @@ def test_a_layers_text_is_read_again(one):
     assert kinds.layer(kinds.plain([one])[0]) == one
 
 
+def test_every_kind_of_layer_has_a_text():
+    assert {type(one).name for one in ALL} >= set(KINDS) - {"conv1d"}
+    assert [name for name in KINDS if not hasattr(kinds, name)] == []
+
+
+def test_layers_at_the_top_are_those_of_the_module():
+    names = [name for name in noisysim.__all__ if hasattr(kinds, name)]
+    assert {"conv", "residual", "concat", "average_pool"} < set(names) < set(KINDS)
+    assert all(getattr(noisysim, name) is getattr(kinds, name) for name in names)
+    assert set(names) < set(dir(noisysim))
+
+
 def test_numbers_are_dense_layers_in_every_form():
     assert [kinds.layer(n) for n in (5, "5", np.int64(5), dense(5))] == [dense(5)] * 4
     assert kinds.plain([dense(5), conv(2, 3), dense(4, "relu")]) == [5, "conv(2, 3)", "dense(4, activation='relu')"]
     assert repr(conv(16, 3, stride=2)) == "conv(16, 3, stride=2)"
     assert repr(pool(2.0, 2.0)) == "pool(2, stride=2)"
+
+
+def test_numbers_may_have_names():
+    assert kinds.parse("a = 12") == kinds.Wired(dense(12), "a")
 
 
 def test_a_list_may_name_a_network():
@@ -67,8 +95,9 @@ def test_a_layer_must_be_one(given):
 
 
 def test_an_unknown_network_is_told_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'dalm-convnet'"):
-        kinds.hidden("dalm-convnets")
+    for given in ("dalm-convnets", ["dalm-convnets"]):
+        with pytest.raises(ValueError, match="did you mean 'dalm-convnet'"):
+            kinds.hidden(given)
 
 
 @pytest.mark.parametrize(
@@ -128,30 +157,89 @@ def test_a_flat_list_gives_what_it_always_gave():
     assert architecture([(28, 28), 10]).sizes == (784, 10)
 
 
-PIXELS = {"bacho-cnn": (1, 28, 28), "lansdell-autoencoder": (784,), "dalm-tiny-imagenet": (3, 64, 64)}
 # weights by hand, without biases: of the papers' tables where they say, else from the layers
 WEIGHTS = {
     "dalm-1": 30_720, "dalm-3": 3072 * 1024 + 2 * 1024**2 + 10_240,
     "dalm-convnet": 27 * 16 + 144 * 32 + 288 * 64 + 1600 * 1024 + 10_240,
-    "dalm-tiny-imagenet": 75 * 32 + 288 * 64 + 1600 * 128 + 100 * 128 * 512 + 512**2 + 5120,
-    "bacho-cnn": 25 * 15 + 375 * 40 + 640 * 128 + 1280, "bacho-2-layers-1000": 3_082_000,
-    "lansdell-autoencoder": 784 * 200 + 400 + 400 + 200 * 10,
+    "dalm-tiny-imagenet": 75 * 32 + 288 * 64 + 1600 * 128 + 100 * 128 * 512 + 512**2 + 512 * 200,
+    "bacho-cnn": 25 * 15 + 375 * 40 + 640 * 128 + 1280, "bacho-2-layers-1000": 794_000,
+    "lansdell-autoencoder": 784 * 200 + 400 + 400 + 200 * 784,
 }  # fmt: skip
+
+
+def whole(name, bias=False):
+    """A published network, with the input and outputs that it had there."""
+    named = kinds.NAMED[name]
+    return architecture([named.input_shape, *named, named.n_out], bias=bias)
+
+
+def weights_of(net):
+    """Weights that are there, without the cells beside the blocks of groups."""
+    return sum(
+        n_out * n_in // block.groups if not net.bias else n_out * ((n_in - 1) // block.groups + 1)
+        for (n_out, n_in), block in zip(net.shapes, net.blocks, strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", kinds.names())
 def test_published_networks_fit_their_images(name):
-    net = architecture([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10])
+    net = whole(name)
+    assert net.n_out == kinds.NAMED[name].n_out
     assert kinds.NAMED[name].source
     assert kinds.hidden([*kinds.plain(kinds.hidden(name))]) == kinds.hidden(name)
     if name in WEIGHTS:
         assert net.cells == WEIGHTS[name]
 
 
+# parameters and products as the sources count them. MLPerf Tiny: Keras's summaries of its reference models, with four
+# numbers a channel of a normalisation. LeNet-5: 60,000, 44 of them of subsampling, without 900 of C3 and 850 of outputs
+PUBLISHED = {
+    "resnet-8": (78_666, 12.5e6),
+    "ds-cnn": (24_908, 2.66e6),
+    "mobilenet-v1-0.25": (221_794, 7.49e6),
+    "mlperf-autoencoder": (269_992, 0.264e6),
+    "lenet-5": (60_000 + 900 - 44 + 850, 0.416e6),
+    "resnet-20": (0.27e6, 40.8e6),
+    "vgg-8": (12.97e6, 0.616e9),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_and_products_are_those_of_the_sources(name):
+    parameters, products = PUBLISHED[name]
+    net, bare = whole(name, bias=name != "resnet-20"), whole(name)
+    found = weights_of(net) + sum(4 * block.units for block in net.blocks if block.norm and name != "resnet-20")
+    assert found == pytest.approx(parameters, rel=0 if isinstance(parameters, int) else 5e-3)
+    used = [p * a * b / k.groups for p, (a, b), k in zip(bare.positions, bare.shapes, bare.blocks, strict=True)]
+    assert sum(used) == pytest.approx(products, rel=5e-3)
+
+
+@pytest.mark.parametrize("name", ["resnet-8", "ds-cnn", "mobilenet-v1-0.25"])
+def test_images_shrink_as_in_the_reference(name):
+    """As Keras pads: an even number of rows is halved."""
+    sides = {
+        "resnet-8": [32, 32, 32, 16, 16, 16, 8, 8, 8, 1],
+        "ds-cnn": [25] * 9 + [1],
+        "mobilenet-v1-0.25": [48] * 3 + [24] * 4 + [12] * 4 + [6] * 12 + [3] * 4 + [1],
+    }[name]
+    assert [block.grid[0] for block in whole(name).blocks] == sides
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        ([5, 5, 5, 4], "3 x 5, 4; relu"), ([], "none"), ([5, 4, 5, 4, 5], "2 x (5, 4), 5; relu"),
+        ([3, 5, 4, 6, 5, 4, 6, 6], "3, 2 x (5, 4, 6), 6; relu"), ([5, 4], "5, 4; relu"),
+    ],
+)  # fmt: skip
+def test_what_is_repeated_is_listed_once(layers, text):
+    assert str(kinds.Named("source", "relu", layers, (8,))) == text
+
+
 def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
     ideal = resolve(noisysim.devices.get("ideal"))
-    for name in kinds.names():
-        net = network([PIXELS.get(name, (3, 32, 32)), *kinds.hidden(name), 10], "relu", False, ideal)
+    for named in kinds.NAMED.values():
+        net = network([named.input_shape, *named, named.n_out], "relu", False, ideal)
         stages = net.stages(False)
         assert len(stages) == 1 if net.is_plain else 2
         for (first, last), rows, room, *_ in stages:
@@ -203,7 +291,7 @@ def test_a_run_says_what_does_not_fit_before_any_work():
 
 def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
     table = (Path(__file__).parents[2] / "docs/networks.md").read_text()
-    cli.lists.list_networks()
+    cli.networks.list_networks()
     shown = capsys.readouterr().out
     for name, named in kinds.NAMED.items():
         assert f"| `{name}` | {named} | {named.source} |" in table

@@ -132,6 +132,12 @@ def test_the_command_line_takes_it(path, tmp_path):
     assert noisysim.load(tmp_path / "run.h5").config["init"]["path"] == str(path)
 
 
+def test_without_layers_initial_weights_bring_theirs(path):
+    result = noisysim.run("digits", init=path, device="ideal", epochs=1, learning_rate=1e-30)
+    assert result.config["layers"] == learn(path, device="ideal").config["layers"]
+    assert result.config["init"]["from"] == "model"
+
+
 def test_the_weights_alone_may_be_taken(path):
     network = networks.load(path)
     chip = noisysim.Chip(list(network.layers), "ideal", bias=True, init=path)

@@ -21,18 +21,18 @@ from noisysim.runs import noise_check
 
 SETTINGS = (
     {}, {"adc_bits": 2, "line_noise": 0}, {"line_noise": 0}, {"read_noise": 0, "line_noise": 0},
-    {"sigma": 0}, {"sigma": 1e-12}, {"cells_per_weight": 2, "tile_rows": 4, "line_noise": 0},
+    {"sigma": 0}, {"sigma": 1e-12}, {"cells_per_weight": 2, "tile_rows": 2, "line_noise": 0},
     {"telegraph": 0.3, "tau_capture": 1e-6, "tau_emission": 1e-6, "line_noise": 0, "read_noise": 0},
     {"telegraph": 0.3, "tau_capture": 1e9, "tau_emission": 1e9, "line_noise": 0, "read_noise": 0},
     {"telegraph": 0.0, "tau_capture": 1e-6, "tau_emission": 1e-6, "line_noise": 0, "read_noise": 0},
 )  # fmt: skip
 DEAF = ("gaussian", "crossbar", "crossbar:line_noise=0", "sonos:line_noise=0", "rram_wan:read_noise=0.05,line_noise=0",
         "crossbar:line_noise=0,read_noise=0,telegraph=0.3,tau_capture=1e-8,tau_emission=1e-8")  # fmt: skip
-X = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 
 
 def chip_of(device, init="he", chips=1):
-    chip = Chip([6, 5, 3], device, init=init, chips=chips)
+    chip = Chip([4, 3, 2], device, init=init, chips=chips)
     chip.calibrate(X)
     return chip
 

@@ -241,7 +241,7 @@ def test_the_summary_says_what_was_run_and_what_came_out(result):
     text = result.summary()
     assert repr(result) == text
     rows = dict(result.rows())
-    assert " ".join(rows) == "task network device learner optimizer epochs train test cost note"
+    assert " ".join(rows) == "task network device learner optimizer epochs train test cost digital note"
     assert rows["task"] == "arrays (60 training and 15 test samples)"
     assert rows["network"] == "6-5-3, leaky_relu"
     assert rows["device"] == "crossbar"  # of its many fields those that are not at their defaults

@@ -1,15 +1,14 @@
 """Runs that are cut short: killed, interrupted, or stopped at any checkpoint, they go on to the very same bits."""
 
+import copy
 import json
 import os
 import random
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -53,18 +52,31 @@ def arrays(seed=0):
     return rng.normal(size=(60, 6)).astype(np.float32), np.arange(60) % 3
 
 
+class Moments:
+    """All moments a run could be cut short, as files that are written when they are asked for."""
+
+    def __init__(self, folder, contents):
+        self.folder, self.contents = folder, contents
+
+    def __len__(self):
+        return len(self.contents)
+
+    def __getitem__(self, index):
+        number = range(len(self))[index]
+        path = self.folder / f"copy{number}.h5"
+        if not path.exists():
+            storage.write(path, self.contents[number])
+        return path
+
+
 def history_of_files(monkeypatch, folder, **given):
-    """Run with a checkpoint after every update, and keep a copy of each: all the moments it could be cut short."""
-    copies, write = [], storage.write
-
-    def keep(path, content):
-        write(path, content)
-        copies.append(Path(shutil.copy(path, folder / f"copy{len(copies)}.h5")))
-
-    monkeypatch.setattr(storage, "write", keep)
-    noisysim.run(**given, out=folder / "whole.h5", checkpoint_seconds=0, progress=False)
-    monkeypatch.setattr(storage, "write", write)
-    return folder / "whole.h5", copies
+    """Run with a checkpoint after every update: its file, and its `Moments`."""
+    contents = []
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write", lambda place, content: contents.append(copy.deepcopy(content)))
+        noisysim.run(**given, out=folder / "whole.h5", checkpoint_seconds=0, progress=False)
+    storage.write(folder / "whole.h5", contents[-1])
+    return folder / "whole.h5", Moments(folder, contents)
 
 
 CASES = {
@@ -133,9 +145,9 @@ def test_a_run_goes_on_with_what_its_learner_remembers(given, remembered, tmp_pa
     assert all(set(one) == set(remembered.split()) for one in memories)
     fixed = given["learner"].partition(":")[0] in ("fa", "dfa") or not remembered
     assert fixed or any(not np.array_equal(memories[0][name], memories[-1][name]) for name in memories[0])
-    for copy in chosen:
-        noisysim.resume(copy, progress=False)
-        assert differences(copy, whole) == []
+    for path in chosen:
+        noisysim.resume(path, progress=False)
+        assert differences(path, whole) == []
 
 
 @pytest.mark.parametrize("given", CASES.values(), ids=CASES)
@@ -146,10 +158,10 @@ def test_a_run_goes_on_from_any_checkpoint(given, tmp_path, monkeypatch):
     whole, copies = history_of_files(monkeypatch, tmp_path, **given)
     updates = 3 * -(-48 // given["batch_size"])
     assert len(copies) >= updates
-    chosen = random.Random(1).sample(copies, min(6, len(copies)))
-    for copy in [copies[0], copies[-2], *chosen]:
-        noisysim.resume(copy, progress=False)
-        assert differences(copy, whole) == []
+    chosen = random.Random(1).sample(range(len(copies)), min(6, len(copies)))
+    for path in [copies[k] for k in (0, -2, *chosen)]:
+        noisysim.resume(path, progress=False)
+        assert differences(path, whole) == []
 
 
 def test_a_resumed_run_is_the_same_on_other_threads_and_keeps_its_environment(tmp_path, monkeypatch):
@@ -209,7 +221,7 @@ KILLED = {
     "np-momentum-decay": {
         "learner": "np", "optimizer": "sgd:momentum=0.9", "learning_rate": 1e-3, "learning_rate_decay": 0.8,
     },
-    "canp": {"learner": "canp"},
+    "canp": {"learner": "canp", "batch_size": 16},
 }  # fmt: skip
 
 
@@ -218,14 +230,14 @@ def test_kill_dash_nine_twice_costs_nothing(given, tmp_path):
     given = {"task": "digits", "layers": [24], "batch_size": 4, "epochs": 7, "device": "crossbar", "seed": 7, **given}
     assert noisysim.run(**given, out=tmp_path / "whole.h5", progress=False).status == "finished"
     path = tmp_path / "killed.h5"
-    # two moments of 7 epochs of 360 updates
+    epoch = -(-1437 // given["batch_size"])  # updates
     moments = random.Random(str(given))
-    first, second = moments.randrange(0, 700), moments.randrange(800, 1500)
+    first, second = moments.randrange(0, 2 * epoch), moments.randrange(2 * epoch + 50, 4 * epoch)
     settings = json.dumps({**given, "out": str(path), "checkpoint_seconds": 0.05})
     for words, updates in (((CHILD, settings), first), ((AGAIN, str(path)), second)):
         assert stop_after(start("-c", *words), path, updates, signal.SIGKILL)[0] == -signal.SIGKILL
         assert noisysim.load(path).status == "running"
-    assert updates_done(path) < 7 * 360
+    assert updates_done(path) < 7 * epoch
     noisysim.resume(path, progress=False)
     assert differences(path, tmp_path / "whole.h5") == []
 
@@ -270,23 +282,23 @@ def cut(tmp_path, monkeypatch):
 
 
 def test_arrays_have_to_be_given_again(cut):
-    whole, copy = cut
-    before = copy.read_bytes()
+    whole, path = cut
+    before = path.read_bytes()
     with pytest.raises(ValueError, match=r"learned arrays that its file does not hold.*task=\(x, y, \.\.\.\)"):
-        noisysim.resume(copy)
-    assert copy.read_bytes() == before
-    assert noisysim.resume(copy, task=arrays(), progress=False).status == "finished"
-    assert differences(copy, whole) == []
+        noisysim.resume(path)
+    assert path.read_bytes() == before
+    assert noisysim.resume(path, task=arrays(), progress=False).status == "finished"
+    assert differences(path, whole) == []
 
 
 def test_other_data_are_refused(cut):
-    copy = cut[1]
+    path = cut[1]
     x, y = arrays()
     x[7, 3] = np.nextafter(x[7, 3], np.float32(9))
     with pytest.raises(ValueError, match=r"other data than these \(CRC-32 [0-9a-f]{8}, now [0-9a-f]{8}\)"):
-        noisysim.resume(copy, task=(x, y))
+        noisysim.resume(path, task=(x, y))
     with pytest.raises(ValueError, match="other data"):
-        noisysim.resume(copy, task="digits")
+        noisysim.resume(path, task="digits")
 
 
 def test_the_settings_of_a_task_come_back_with_its_arrays(tmp_path, monkeypatch):
@@ -324,11 +336,11 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_state_that_is_not_whole_is_one_clear_error(damage, cut):
-    copy = cut[1]
-    with h5py.File(copy, "r+") as file:
+    path = cut[1]
+    with h5py.File(path, "r+") as file:
         damage(file)
-    with pytest.raises(ValueError, match=f"{copy} holds no complete state to resume from"):
-        noisysim.resume(copy, task=arrays())
+    with pytest.raises(ValueError, match=f"{path} holds no complete state to resume from"):
+        noisysim.resume(path, task=arrays())
 
 
 BAD = {

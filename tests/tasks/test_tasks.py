@@ -165,7 +165,7 @@ def arrays(kind="labels", n=40, n_in=5):
 
 def test_names():
     images = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"]
-    assert tasks.names() == sorted([*images, "autoencoding", "sarcos", "student-teacher"])
+    assert tasks.names() == sorted([*images, "adding", "autoencoding", "copy-memory", "sarcos", "student-teacher"])
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)

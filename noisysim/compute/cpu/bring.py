@@ -39,7 +39,7 @@ from noisysim.compute.cpu.row_types import (
 from noisysim.compute.jit import ahead, cache, scalars, sources
 from noisysim.compute.jit.compiling import COMMON, scalar
 from noisysim.compute.jit.numbers import access
-from noisysim.compute.rules.operations import RULES
+from noisysim.compute.rules.table import RULES
 
 if TYPE_CHECKING:
     from noisysim.networks.activations import Activation
@@ -188,7 +188,9 @@ def pushing(name: str) -> Any:
 
 def pulling(name: str, source: int) -> Any:
     """The compiled loop that pulls a signal back through an operation, to its first source (0) or its second (1)."""
-    return _of_function(device_rows.pulled, (RULES[name].pull_first, RULES[name].pull_second)[source])
+    rule = RULES[name]
+    pull = rule.pull_second if source and rule.pull_second else rule.pull_first
+    return _of_function(device_rows.pulled, pull)
 
 
 def slope(chosen: Activation) -> Any:

@@ -33,8 +33,10 @@ from noisysim.compute.cpu.loops.records import (  # fmt: skip
     READ_ROWS,
     READ_TILE,
     ROOM,
+    RUN_RECURRENCE,
     UNIFORMS,
 )
+from noisysim.compute.cpu.loops.recurrence import run_recurrence
 from noisysim.compute.cpu.loops.rows import SIDE, multiply
 from noisysim.compute.cpu.row_types import CELL, CURRENT, DAC, HOOK_ROWS, JUMP, READ
 from noisysim.compute.jit import ahead
@@ -94,6 +96,8 @@ class Passes:
     def _parts_called(self) -> dict[int, Any]:
         """The parts of a pass that are called by address, by place: not kept, as they lead to all that is compiled."""
         parts = {DRIVE_LAYER: drive_layer, READ_TILE: read_tile, READ_ROWS: read_rows, MULTIPLY: multiply}
+        if self.net.is_recurrent:
+            parts[RUN_RECURRENCE] = run_recurrence
         if "read_cell" in self._behaviour.own:
             parts[READ_BY_CELL] = read_by_cell
         if self._draws["normal"] or self._draws["cell_normal"]:
@@ -357,6 +361,6 @@ def _cut(room: Room, rows: int, sides: int, spare: int, numbers: int) -> tuple[R
             rotated=take("rotated", rows * room.driven), z=take("z", padded), u=take("u", padded),
             bits=take("bits", padded, np.uint32), line=line, mixed=line[room.lines :],
             driven=take("driven", spare * rows * room.driven), numbers=take("numbers", HOOK_ROWS * numbers),
-            lines=lines, sides=sides, spare=rows * room.driven if spare else 0,
+            step=take("step", rows * room.step), lines=lines, sides=sides, spare=rows * room.driven if spare else 0,
         ),
     )  # fmt: skip

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from noisysim.common.source import uses
 from noisysim.common.types import Floats, Words
 from noisysim.compute.behaviour import Behaviour, ReadFlags
-from noisysim.compute.cuda import images, operations, specialised
+from noisysim.compute.cuda import images, recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
 from noisysim.compute.cuda.kernels.target import launch
+from noisysim.compute.cuda.periphery import Job, Periphery
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import (  # fmt: skip
-    ACTIVATION,
     DROP_STREAM,
     FIRST_TILE,
     KERNEL,
     LINES,
     N_IN,
     N_OUT,
-    NORM_AT,
     ON_LINE,
-    ON_OUTPUT,
     ON_WEIGHTS,
-    POOL,
     POSITIONS,
     ROTATION_AT,
     ROWS_AT,
@@ -43,14 +40,6 @@ from noisysim.networks.tiling import Network
 BEFORE, AFTER = 1, 2  # where kernels add a perturbation to lines: at the line, or behind the ADC
 MOST = 1 << 32
 """Values of one array below which kernels count."""
-
-
-class Job(NamedTuple):
-    """One call: the chips, what is asked of them, and what its drives add, by (pass, kind, layer)."""
-
-    standing: Standing
-    call: Call
-    added: dict[tuple[int, int, int], Floats]
 
 
 def _kernels(net: Network, behaviour: Behaviour, flags: ReadFlags) -> ModuleType:
@@ -100,6 +89,7 @@ class Passes:
         table, tiles = net.layout()
         self._table, self._tiles = table.tolist(), tiles.tolist()
         self._space = Workspace(chips)
+        self._periphery = Periphery(net, loops, chips, self._space)
         self._cells = CellReader(net, loops, numbers, chips, self._space)
         self._stands: list[float] = []  # the time at which the cells of each layer stand, in a call
 
@@ -127,6 +117,9 @@ class Passes:
         job = Job(standing, call, {(p, kind, layer): array for p, kind, layer, array in call.parts})
         self._stands = [call.stands] * self.net.depth
         for layer in range(self.net.depth):
+            if self.net.blocks[layer].recurrence:
+                self._recur(layer, x, job)
+                continue
             driven = self._drive_passes(layer, x, job)
             for k in range(self._table[layer][TILES]):
                 self._read_tile(layer, k, driven, job)
@@ -138,9 +131,52 @@ class Passes:
     def _finish(self, x: Floats, job: Job) -> None:
         """The network's output in every pass, where the periphery makes it of the last lines."""
         for p, observation in enumerate(job.call.observed):
-            for node in self.net.due[self.net.depth]:
-                self._compute(node, p, x, job, self._room_of(node, p, len(x), job))
-            observation.output[...] = self._value(self.net.output, p, x, job)
+            self._periphery.compute_due(self.net.depth, p, x, job)
+            observation.output[...] = self._periphery.value(self.net.output, p, x, job)
+
+    def _recur(self, layer: int, x: Floats, job: Job) -> None:
+        """All steps of a recurrent layer's second array in every pass, and what the layer gives."""
+        call, n = job.call, self.net.fan_in[layer]
+        for p, observation in enumerate(call.observed):
+            lines = observation.activities[layer]
+            if p > 0 and layer < call.fork[p]:
+                lines[...] = call.observed[0].activities[layer]
+                if call.observed.whole:
+                    observation.inputs[layer][...] = call.observed[0].inputs[layer]
+                continue
+            self._periphery.compute_due(layer, p, x, job)
+            first = self._periphery.value(self.net.source(layer), p, x, job).reshape(lines.shape)
+            cell = recurrence.Cell(self.net, layer, first, self._periphery.outputs_of(layer, p, len(x), job))
+            added = [job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS)]
+            for t in range(self.net.positions[layer]):
+                driven = self._space.room("driven by a step", len(x), self._table[layer][N_IN])
+                plain = driven if driven.shape[1] == n else self._space.room("inputs", len(x), n)
+                self._turn(layer, cell.output, plain, job.standing)
+                if plain is not driven or self.loops.HAS_DAC:
+                    self._convert(layer, plain, job.standing, driven)
+                if p == 0 or call.observed.whole:
+                    observation.inputs[layer][:, t] = driven
+                cell.take(t, self._read_step(layer, t, p, driven, added, job))
+                lines[:, t] = cell.lines
+
+    def _read_step(
+        self, layer: int, t: int, p: int, driven: Floats, added: Sequence[Floats | None], job: Job
+    ) -> Floats:
+        """The lines of a recurrent layer's second array at one step."""
+        standing, call = job.standing, job.call
+        lines: Floats = self._space.room("lines of a step", len(driven), self._table[layer][N_OUT])
+        line, weights = added
+        perturbation = None if line is None else xp.ascontiguousarray(line[:, t])
+        if weights is not None:
+            perturbation = self._space.room("beside", *lines.shape)
+            self._space.multiply(driven, xp.ascontiguousarray(weights, np.float32), perturbation)
+        for k in range(self._table[layer][TILES]):
+            product, energy = self._analog(layer, k, p, driven, standing, call, by_step=True)
+            self._read_lines(
+                layer, k, product, energy, perturbation if k == 0 else None, AFTER if call.digital else BEFORE, lines,
+                k > 0, call.convert, standing, call.first_sample, call.first_pass + p, (self.net.positions[layer], t),
+            )  # fmt: skip
+        return lines
 
     def tile_lines(self, inputs: Sequence[Floats], standing: Standing, first_pass: int) -> list[Floats]:
         """Lines of every tile when its layer is driven with these, read with noise and not converted.
@@ -218,55 +254,31 @@ class Passes:
         turned, patched = standing.rotations.size > 0, g[KERNEL] > 0
         source = self._space.room("sources", len(driven), n) if turned else plain
         node = self.net.source(layer)
-        for due in self.net.due[layer]:
-            if due != node or due in self.net.kept:
-                self._compute(due, p, x, job, self._room_of(due, p, len(x), job))
+        self._periphery.compute_due(layer, p, x, job, but=node)
         if node == INPUT and not patched:
             source = x
-        elif node not in self.net.due[layer] or node in self.net.kept:
-            values = self._value(node, p, x, job)
+        elif self._periphery.holds(node, layer):
+            values = self._periphery.value(node, p, x, job)
             source = source if patched else values.reshape(source.shape)
         else:
             values = self._space.room("image", len(x), self.net.node_size(node)) if patched else source
-            self._compute(node, p, x, job, values.reshape(len(x), -1))
+            self._periphery.compute(node, p, x, job, values.reshape(len(x), -1))
         if patched:
             images.unfold(values, g, source)
         if turned:
-            rotations = self._space.part(standing.rotations, self._table[layer][ROTATION_AT], (n, n))
-            self._space.multiply(source, rotations, plain)
+            self._turn(layer, source, plain, standing)
             source = plain
         if source is not driven or self.loops.HAS_DAC:
             self._convert(layer, source, standing, driven)
 
-    def _value(self, node: int, p: int, x: Floats, job: Job) -> Floats:
-        """What a node gave in one pass; of the input's node an image pixel by pixel."""
-        if node > INPUT:
-            return self._room_of(node, p, len(x), job)
-        if len(self.net.input_shape) < 3:
-            return x
-        values = self._space.room("image of the input", *x.shape)
-        images.channels_last(x, self.net.input_shape[0], values)
-        return values
-
-    def _room_of(self, node: int, p: int, rows: int, job: Job) -> Floats:
-        """Where a node's values are: kept ones pass by pass, of one that had not parted yet the first's."""
-        name = f"node {node}"
-        if node in self.net.kept:
-            name += f" {p if self.net.first_needed[node] > job.call.fork[p] else 0}"
-        return self._space.room(name, rows, self.net.node_size(node))
-
-    def _compute(self, node: int, p: int, x: Floats, job: Job, out: Floats) -> None:
-        """What a node gives in one pass, whose sources are there."""
-        if node <= self.net.depth:
-            self._give(node - 1, p, job, out)
+    def _turn(self, layer: int, source: Floats, out: Floats, standing: Standing) -> None:
+        """What a layer is driven with, decorrelated where inputs are."""
+        if standing.rotations.size == 0:
+            out[...] = source
             return
-        operation = self.net.operation(node)
-        a, *others = (self._value(source, p, x, job) for source in operation.sources)
-        if operation.activation is not None:
-            kernel = specialised.slopes(operation.activation).activate_all
-            launch(kernel, out.size, a.reshape(-1), out.reshape(-1))
-            return
-        operations.forward(operation, a, others[0] if others else xp.asarray(operation.constant()), out)
+        n = self.net.fan_in[layer]
+        rotations = self._space.part(standing.rotations, self._table[layer][ROTATION_AT], (n, n))
+        self._space.multiply(source, rotations, out)
 
     def _convert(self, layer: int, source: Floats, standing: Standing, driven: Floats) -> None:
         """What the DAC makes of a layer's inputs, and the bias line."""
@@ -275,40 +287,6 @@ class Passes:
         launch(
             self.loops.drive, driven.size, source, *self._space.extremes(source, full_scale), full_scale, own,
             self.chips * self._table[layer][ROWS_AT], self.chips, driven, self.numbers,
-        )  # fmt: skip
-
-    def _give(self, layer: int, p: int, job: Job, out: Floats) -> None:
-        """What a layer gives to the next in one pass: its lines normalised, through the activation function, pooled,
-        some dropped, moved; pooled first where that is the same."""
-        g, units, observed = self._geometry[layer], self._table[layer][N_OUT], job.call.observed
-        values = observed[p].activities[layer].reshape(len(out), -1)
-        mask = observed.layer_masks[layer] if len(observed.layer_masks) else None
-        extra = job.added.get((p, ON_OUTPUT, layer))
-        if self.net.blocks[layer].pools_outputs:
-            activated = self._space.room("activated", *values.shape)
-            self._activate(layer, values, None, None, job, activated)
-            images.pool(activated, units, g, out)
-            if mask is not None:
-                xp.multiply(out, mask.reshape(out.shape), out=out)
-            if extra is not None:
-                xp.add(out, extra.reshape(out.shape), out=out)
-            return
-        if g[POOL] > 0:
-            pooled = self._space.room("pooled", *out.shape)
-            images.pool(values, units, g, pooled)
-            values = pooled
-        self._activate(layer, values, mask, extra, job, out)
-
-    def _activate(
-        self, layer: int, values: Floats, mask: Floats | None, extra: Floats | None, job: Job, out: Floats
-    ) -> None:
-        """Values normalised, through the activation function, some dropped, moved."""
-        g, as_rows = self._geometry[layer], self._space.as_rows
-        norms = job.standing.norms if g[NORM_AT] >= 0 else self._space.nothing
-        launch(
-            self.loops.give, out.size, values, norms, self.chips * int(g[NORM_AT]), self._table[layer][N_OUT],
-            int(g[ACTIVATION]), as_rows(mask, out.shape), mask is not None, as_rows(extra, out.shape),
-            extra is not None, self.chips, out,
         )  # fmt: skip
 
     # -- what is read --------------------------------------------------------------------------------------------
@@ -347,13 +325,15 @@ class Passes:
             self._stands[layer] = time
 
     def _analog(
-        self, layer: int, k: int, p: int, driven: Floats, standing: Standing, call: Call | None
+        self, layer: int, k: int, p: int, driven: Floats, standing: Standing, call: Call | None, by_step: bool = False
     ) -> tuple[Floats, Floats]:
         """What a tile's lines carry in a pass, and the variance that its cells add to a read, (samples, lines) each.
 
-        Of a call the cells follow its course. Cells that are read one by one have been.
+        Of a call the cells follow its course. Cells that are read one by one have been. At one step of a recurrent
+        layer a sample has the lines of that step alone.
         """
-        n_out, lines = self._table[layer][N_OUT], int(self._geometry[layer, LINES])
+        n_out, positions = self._table[layer][N_OUT], 1 if by_step else int(self._geometry[layer, POSITIONS])
+        lines = positions * n_out
         start, stop, at, _ = self._tiles[self._table[layer][FIRST_TILE] + k]
         by_cell, shape = self.loops.HAS_READ_CELL, (n_out, stop - start)
         varied = self.loops.HAS_CELL_STD and standing.variances.size > 0
@@ -368,7 +348,6 @@ class Passes:
             xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
-        positions = int(self._geometry[layer, POSITIONS])
         for first, last, time in call.course if call else [(0, len(x) // (self.chips * positions), None)]:
             self._age(layer, time, call)
             for rows, array, out in products:
@@ -389,8 +368,12 @@ class Passes:
     def _read_lines(
         self, layer: int, k: int, product: Floats, energy: Floats, perturbation: Floats | None, add_at: int,
         activities: Floats, accumulate: bool, convert: bool, standing: Standing, first_sample: int, number: int,
+        step: tuple[int, int] = (1, 0),
     ) -> None:  # fmt: skip
-        """Digitise a tile's lines in one pass into `activities`, or add them to what is there."""
+        """Digitise a tile's lines in one pass into `activities`, or add them to what is there.
+
+        Of a recurrent layer `step` says how many steps a sample has, and which this is.
+        """
         tile, units = self._table[layer][FIRST_TILE] + k, self._table[layer][N_OUT]
         add = 0 if perturbation is None else add_at
         own = standing.columns_own if self.loops.OWN_COLUMNS else self._space.nothing
@@ -399,5 +382,5 @@ class Passes:
             perturbation if add else self._space.nothing, add, activities, accumulate, convert, standing.ranges,
             standing.gains, standing.scales if self.loops.SCALED else self._space.nothing[0],
             standing.peaks.view(np.int32), tile, own, self.chips * self._tiles[tile][TILE_COLUMNS],
-            units, layer, k, first_sample, number, standing.keys, self.numbers,
+            units, layer, k, first_sample, *step, number, standing.keys, self.numbers,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from noisysim.common.source import attributes
 from noisysim.compute import noise
 from noisysim.compute.behaviour import Behaviour, takes_target
 from noisysim.compute.cuda import build
-from noisysim.compute.rules.operations import RULES
+from noisysim.compute.rules.table import RULES
 from noisysim.networks import activations
 
 OF = {

@@ -26,7 +26,11 @@ FOREIGN = {".run.h5.b.4242.part": b"draft of run.h5.b", ".run1.h5.77.part": b"dr
 
 def bits(path):
     """What a result file holds that must not depend on what happened to the run."""
-    content = storage.read(path)
+    return bits_of(storage.read(path))
+
+
+def bits_of(content):
+    """The same, of the content of a file."""
     found = {f"{group}/{name}": array for group, arrays in content["arrays"].items() for name, array in arrays.items()}
     return {**found, **{name: json.dumps(content[name]) for name in ("config", "cost", "warnings", "status")}}
 
@@ -65,9 +69,10 @@ def check_survived(folder, path):
         noisysim.resume(path, threads=1, progress=False)
     else:
         noisysim.run(**GIVEN, out=path)
-    assert same(bits(path), undisturbed())
+    content = storage.read(path)
+    assert same(bits_of(content), undisturbed())
     with writing.hold(path) as held:  # a finished run is not written again: the next writer cleans up
-        storage.write(held, storage.read(path))
+        storage.write(held, content)
     check_folder(folder, path)
 
 

@@ -69,10 +69,11 @@ class Disk:
 
 @functools.cache
 def earlier():
-    """The file of an earlier run, whose place is taken."""
+    """The file of an earlier run, whose place is taken, and its bits."""
     with tempfile.TemporaryDirectory() as folder:
-        noisysim.run(**{**GIVEN, "seed": 9, "epochs": 1}, out=Path(folder, "run.h5"))
-        return Path(folder, "run.h5").read_bytes()
+        path = Path(folder, "run.h5")
+        noisysim.run(**{**GIVEN, "seed": 9, "epochs": 1}, out=path)
+        return path.read_bytes(), bits(path)
 
 
 def run(disk, folder, seconds):
@@ -80,8 +81,8 @@ def run(disk, folder, seconds):
     folder = Path(folder)
     path = folder / "run.h5"
     make_foreign(folder)
-    path.write_bytes(earlier())
-    before = bits(path)
+    content, before = earlier()
+    path.write_bytes(content)
     with disk.in_use(), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

@@ -77,6 +77,15 @@ def drive_rows(source, inputs, own, chips):
             inputs[r, j] = np.float32(1.0)
 
 
+@bare()
+def inputs_at(layer, p, net, call):
+    """Where what drives a layer in pass p begins in `call.inputs`, of which the first layer's is there once."""
+    first, last = longs_at(net.table, 0, TABLE), longs_at(net.table, (net.layers - 1) * TABLE, TABLE)
+    whole = last[INPUTS_AT] + longs_at(net.geometry, (net.layers - 1) * GEOMETRY, GEOMETRY)[POSITIONS] * last[N_IN]
+    others = whole - longs_at(net.geometry, 0, GEOMETRY)[POSITIONS] * first[N_IN]
+    return call.samples * (longs_at(net.table, layer * TABLE, TABLE)[INPUTS_AT] + (p * others if layer > 0 else 0))
+
+
 @bare(_nrt=True)
 def driven_in(layer, p, span, net, call, room):
     """What pass p drives a layer with, (rows, n_in): kept for the observation, or in this thread's work array.
@@ -91,11 +100,7 @@ def driven_in(layer, p, span, net, call, room):
         if layer > longs_at(call.fork, p, 1)[0]:
             return view(room.driven, (p - 1) * room.spare, n_line, stop - start)
         p = 0
-    first, last = longs_at(net.table, 0, TABLE), longs_at(net.table, (net.layers - 1) * TABLE, TABLE)
-    whole = last[INPUTS_AT] + longs_at(net.geometry, (net.layers - 1) * GEOMETRY, GEOMETRY)[POSITIONS] * last[N_IN]
-    others = whole - longs_at(net.geometry, 0, GEOMETRY)[POSITIONS] * first[N_IN]
-    at = call.samples * (row[INPUTS_AT] + (p * others if layer > 0 else 0))
-    return view(call.inputs, at + start * n_line, n_line, stop - start)
+    return view(call.inputs, inputs_at(layer, p, net, call) + start * n_line, n_line, stop - start)
 
 
 @bare(_nrt=True)

@@ -3,15 +3,25 @@
 from numba.core.types import UniTuple, float32, int64
 
 from noisysim.compute.cpu.loops.driving import finish_samples
-from noisysim.compute.cpu.loops.records import CALL, CHIPS, DRIVE_LAYER, NET, PART_TYPES, READ_TILE, ROOM
+from noisysim.compute.cpu.loops.records import (
+    CALL,
+    CHIPS,
+    DRIVE_LAYER,
+    NET,
+    PART_TYPES,
+    READ_TILE,
+    ROOM,
+    RUN_RECURRENCE,
+)
 from noisysim.compute.jit.calls import array_of
 from noisysim.compute.jit.compiling import loop, scalar
 from noisysim.compute.jit.places import longs_at
 from noisysim.compute.jit.views import function_at
-from noisysim.compute.layout import TABLE, TILES
+from noisysim.compute.layout import CELL_KIND, GEOMETRY, NO_CELL, TABLE, TILES
 from noisysim.compute.rules import ranges as rules
 
 drive_layer, read_tile = PART_TYPES[DRIVE_LAYER].call, PART_TYPES[READ_TILE].call
+run_recurrence = PART_TYPES[RUN_RECURRENCE].call
 followed = scalar(rules.followed)
 FORWARD = (*[UniTuple(int64, 2)] * 3, *(array_of(record.compiled) for record in (NET, CHIPS, CALL, ROOM)))
 FOLLOW = (float32[:, ::1], float32[:, ::1])
@@ -35,6 +45,9 @@ def forward(span, members, layers, nets, stacks, calls, rooms):
     for m in range(members[0], members[1]):
         stack, here = (m, chips.chips), (m * batch + span[0], m * batch + span[1])
         for layer in range(layers[0], layers[1]):
+            if longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)[CELL_KIND] != NO_CELL:
+                run_recurrence(function_at(net.parts, RUN_RECURRENCE), (layer, here, stack, net, chips, call, room))
+                continue
             drive_layer(function_at(net.parts, DRIVE_LAYER), (layer, here, stack, net, chips, call, room))
             for k in range(longs_at(net.table, layer * TABLE, TABLE)[TILES]):
                 read_tile(function_at(net.parts, READ_TILE), (layer, k, here, stack, net, chips, call, room))

@@ -77,6 +77,7 @@ ROOM = RecordType(
         "rotated", "z", "u", "bits", "line", "mixed",
         "driven",  # what later passes are driven with that no observation keeps
         "numbers",  # the device's numbers with a tile's range among them
+        "step",  # of a recurrent layer: outputs and states, and what drives its second array
     ),
     {
         "lines": int,  # values of a side's product
@@ -87,8 +88,8 @@ ROOM = RecordType(
 """Work arrays of one thread, for one block of samples."""
 
 # Parts of a pass. A function that is called by name is compiled once more in each that calls it.
-DRIVE_LAYER, READ_TILE, READ_ROWS, READ_BY_CELL, MULTIPLY, NORMALS, UNIFORMS = range(7)
-PARTS = 7
+DRIVE_LAYER, READ_TILE, READ_ROWS, READ_BY_CELL, MULTIPLY, NORMALS, UNIFORMS, RUN_RECURRENCE = range(8)
+PARTS = 8
 _RECORDS = (NET.compiled, CHIPS.compiled, CALL.compiled, ROOM.compiled)
 _PAIR, _LINES = UniTuple(int64, 2), float32[:, ::1]
 COUNTER = Tuple((int64, int64, int64, int64, uint32, uint32))
@@ -101,4 +102,5 @@ PART_TYPES = (
     RowType(_LINES, _LINES, _LINES, int64),
     draws.FILL,
     draws.FILL,
+    RowType(int64, _PAIR, _PAIR, *_RECORDS),
 )

@@ -295,18 +295,18 @@ def read_line(
 @kernel
 def read_lines(
     product, energy, perturbation, add, activities, accumulate, convert, ranges, gains, scales, peaks, tile, own,
-    own_at, units, layer, tile_in_layer, first_sample, number, keys, d,
+    own_at, units, layer, tile_in_layer, first_sample, steps, step, number, keys, d,
 ):  # fmt: skip
     """Digitise one tile's lines into `activities`, or add them to what is there; raises the bits `peaks`.
 
-    A row is a sample, `units` at each position.
+    A row is a sample, `units` at each position; or of a recurrent layer one step of a sample, of `steps`.
     """
     rows, n = product.shape
     q, samples = (n + 3) // 4, rows // keys.shape[0]
     for k in range(cuda.grid(1), rows * q, cuda.gridsize(1)):
         r, i = parted(k, q)
         chip, sample = parted(r, samples)
-        sample += first_sample
+        sample = (sample + first_sample) * steps + step
         here, gain = with_range(d, ranges[chip, tile]), gains[chip, tile]
         z0, z1, z2, z3 = line_normals(i, sample, number, layer, tile_in_layer, keys, chip)
         u0, u1, u2, u3 = line_uniforms(i, sample, number, layer, tile_in_layer, keys, chip)

@@ -1,0 +1,58 @@
+"""The cell of a recurrent layer on a GPU, step after step, in the array namespace's own operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.types import Floats
+from noisysim.compute.cuda.arrays import xp
+from noisysim.compute.rules import recurrence as rules
+from noisysim.networks.recurrent_kinds import Recurrence
+from noisysim.networks.tiling import Network
+
+
+class Cell:
+    """A recurrent layer's cells in one pass.
+
+    Parameters
+    ----------
+    net : Network
+    layer : int
+        Of the second array.
+    first : array
+        The first array's lines, (rows, steps, lines).
+    outputs : array
+        Room for what the layer gives, (rows, steps units).
+
+    Attributes
+    ----------
+    output : array
+        What the last step gave, (rows, units).
+    lines : array
+        The second array's at the last step, (rows, lines).
+    """
+
+    def __init__(self, net: Network, layer: int, first: Floats, outputs: Floats):
+        cell = net.blocks[layer].recurrence
+        assert cell is not None
+        self._cell: Recurrence = cell
+        self._first, self._outputs = first, outputs
+        self.output: Any = xp.zeros((len(first), cell.units), np.float32)
+        self._state: Any = xp.zeros_like(self.output)
+        self.lines: Any = None
+
+    def take(self, t: int, lines: Floats) -> None:
+        """Take the second array's lines of step t."""
+        n, self.lines = self._cell.units, lines
+        gates = self._cell.lines // n
+        a, b = ([part[:, k * n : (k + 1) * n] for k in range(gates)] for part in (self._first[:, t], lines))
+        if self._cell.cell == "lstm":
+            i, f, g, o = (one + other for one, other in zip(a, b, strict=True))
+            self.output, self._state = rules.lstm(i, f, g, o, self._state)
+        elif self._cell.cell == "gru":
+            self.output = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], self.output)
+        else:
+            self.output = xp.tanh(a[0] + b[0])
+        self._outputs[:, t * n : (t + 1) * n] = self.output

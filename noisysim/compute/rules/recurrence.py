@@ -1,0 +1,75 @@
+"""What recurrent cells make of their gates, written once: of numbers in compiled loops, of arrays where rules learn.
+
+Gates are the sums of what the two arrays of a cell give, one driven by the input and one by the cell's own last output.
+Only the candidate of a gated recurrent unit takes the two apart.
+
+- RNN (Elman 1990): h' = tanh(a).
+- LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000): c' = sigmoid(f) c + sigmoid(i)
+  tanh(g), h' = sigmoid(o) tanh(c'); gates in the order i, f, g, o.
+- GRU (Cho et al. 2014, with the reset gate behind the product): n = tanh(a_n + sigmoid(r) b_n),
+  h' = (1 - sigmoid(z)) n + sigmoid(z) h; gates in the order r, z, n.
+
+A ``_pull`` takes dL/dh' and dL/dc', and gives dL/d(gates) and dL/d(h or c) of the step before; a ``_push`` takes small
+changes of all that a step reads, and gives those of what it makes.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Values: TypeAlias = Any
+"""A number, or an array of them."""
+ONE = np.float32(1.0)
+
+
+def sigmoid(a: Values) -> Values:
+    """1 / (1 + exp(-a))."""
+    return ONE / (ONE + np.exp(-a))
+
+
+def lstm(i: Values, f: Values, g: Values, o: Values, c: Values) -> Values:
+    """The next output and state of a long short-term memory."""
+    state = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(state), state
+
+
+def lstm_pull(i: Values, f: Values, g: Values, o: Values, c: Values, dh: Values, dc: Values) -> Values:
+    """Signals at the gates i, f, g, o, and at the state before."""
+    i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+    t = np.tanh(f * c + i * g)
+    dc = dc + dh * o * (ONE - t * t)
+    return dc * g * i * (ONE - i), dc * c * f * (ONE - f), dc * i * (ONE - g * g), dh * t * o * (ONE - o), dc * f
+
+
+def lstm_push(
+    i: Values, f: Values, g: Values, o: Values, c: Values, di: Values, df: Values, dg: Values, do: Values, dc: Values
+) -> Values:
+    """Changes of output and state."""
+    i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+    t = np.tanh(f * c + i * g)
+    moved = df * f * (ONE - f) * c + f * dc + di * i * (ONE - i) * g + i * dg * (ONE - g * g)
+    return do * o * (ONE - o) * t + o * (ONE - t * t) * moved, moved
+
+
+def gru(r: Values, z: Values, a: Values, b: Values, h: Values) -> Values:
+    """The next output of a gated recurrent unit; `a` and `b` are the two parts of its candidate."""
+    z = sigmoid(z)
+    return (ONE - z) * np.tanh(a + sigmoid(r) * b) + z * h
+
+
+def gru_pull(r: Values, z: Values, a: Values, b: Values, h: Values, dh: Values) -> Values:
+    """Signals at r, z, both parts of the candidate, and at the output before."""
+    r, z = sigmoid(r), sigmoid(z)
+    n = np.tanh(a + r * b)
+    da = dh * (ONE - z) * (ONE - n * n)
+    return da * b * r * (ONE - r), dh * (h - n) * z * (ONE - z), da, da * r, dh * z
+
+
+def gru_push(
+    r: Values, z: Values, a: Values, b: Values, h: Values, dr: Values, dz: Values, da: Values, db: Values, dh: Values
+) -> Values:
+    """The change of the output."""
+    r, z = sigmoid(r), sigmoid(z)
+    n = np.tanh(a + r * b)
+    dn = (ONE - n * n) * (da + dr * r * (ONE - r) * b + r * db)
+    return (ONE - z) * dn + z * dh + dz * z * (ONE - z) * (h - n)

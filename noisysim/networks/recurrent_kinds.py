@@ -1,0 +1,67 @@
+"""Recurrent layers: two arrays a layer, one driven by every step of a sequence, one by what it gave the step before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from noisysim.common.fields import Field
+from noisysim.networks.layer_kinds import Layer, Size
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+"""Lines that a unit of each kind of cell has on either array (`noisysim.compute.rules.recurrence`)."""
+
+
+@dataclass(frozen=True, repr=False)
+class Recurrent(Layer):
+    """A recurrent layer over the rows of an image: steps of a sequence, whose values are a step's features.
+
+    Two arrays hold its weights: one takes the features of all steps, the other, step after step, the layer's own last
+    output, zeros at first. Their lines are digitised, and the digital periphery computes the cell.
+
+    Parameters
+    ----------
+    units : int
+    cell : {"rnn", "lstm", "gru"}
+        Elman's, a long short-term memory, or a gated recurrent unit with its reset gate behind the product.
+    returns : {"last", "all"}
+        What it gives: the output of the last step, or of every step, again rows of an image.
+    """
+
+    name: ClassVar[str] = "recurrent"
+    units: Size
+    cell: Annotated[str, Field(choices=tuple(GATES))] = "rnn"
+    returns: Annotated[str, Field(choices=("last", "all"))] = "last"
+
+    @property
+    def lines(self) -> int:
+        """Output lines of either array."""
+        return GATES[self.cell] * self.units
+
+
+@dataclass(frozen=True, repr=False)
+class Recurrence(Layer):
+    """The second array of a recurrent layer: what a network's `Block` of it has for a product.
+
+    Parameters
+    ----------
+    units : int
+    cell : str
+    """
+
+    name: ClassVar[str] = "recurrence"
+    units: Size
+    cell: Annotated[str, Field(choices=tuple(GATES))]
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """What loops know of it: the number of its cell, from 1 in the order of `GATES`, and its units."""
+        return 1 + list(GATES).index(self.cell), self.units
+
+    @property
+    def lines(self) -> int:
+        """Output lines."""
+        return GATES[self.cell] * self.units
+
+
+recurrent = Recurrent
