@@ -229,16 +229,7 @@ class Result:
         return self._trained.test(task, n_reads, chip, loss, data)
 
     def to_onnx(self, path: str | os.PathLike[str], *, oracle: bool = False, overwrite: bool = False) -> None:
-        """Write the trained network as an ONNX model: `noisysim.Chip.to_onnx` of the run's chip.
-
-        Parameters
-        ----------
-        path : path
-        oracle : bool
-            Grant access that no real chip gives; without it, only the ideal device shows its weights.
-        overwrite : bool
-            Replace an existing file.
-        """
+        """Write the trained network as an ONNX model, by `noisysim.Chip.to_onnx` of `chip(oracle=oracle)`."""
         self.chip(oracle=oracle).to_onnx(path, overwrite=overwrite)
 
     @property
