@@ -348,7 +348,6 @@ CHIP = {
     ),
     "weight-scaling-none": ({"weight_scaling": None}, ValueError, "unknown weight_scaling None"),
     "decorrelate-form": ({"decorrelate": "update"}, ValueError, "unknown decorrelate 'update'; did you mean 'updates'"),
-    "init-none": ({"init": None}, TypeError, "init must be a law .*not None"),
     "argument": ({"sed": 1}, TypeError, "unexpected keyword argument 'sed'"),
 }
 CHIP |= {
