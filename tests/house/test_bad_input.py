@@ -919,7 +919,7 @@ OF_A_CHIP = {
     "bias": {"true", "numpy-true"},
     "inject": set(),
     "oracle": {"true", "numpy-true"},
-    "init": set(),
+    "init": {"none"},
     "chips": set(),
 }
 
@@ -933,7 +933,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress", "until", "schedule", "validation", "decorrelate", "loss",
+    "progress", "until", "schedule", "validation", "decorrelate", "loss", "init",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},
