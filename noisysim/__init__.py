@@ -51,6 +51,7 @@ _MODULES = {
     "layers": "networks.layers",
     "learners": "learners",
     "losses": "compute.losses",
+    "networks": "networks",
     "optimizers": "learners.optimizers",
     "papers": "papers",
     "plot": "reporting.plot",
@@ -60,7 +61,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
-    from noisysim import conformance, devices, learners, papers, tasks
+    from noisysim import conformance, devices, learners, networks, papers, tasks
     from noisysim.chip import bench, diagnostics
     from noisysim.chip.chip import Chip
     from noisysim.compute import losses
@@ -103,8 +104,8 @@ __all__ = [
     "Batch", "Chip", "Deployment", "Drive", "Observation", "Result", "Study", "activate", "adapt",
     "average_pool", "batch_norm", "bench", "by", "callbacks", "concat", "conformance", "conv", "conv1d",
     "dense", "deploy", "depthwise", "devices", "diagnostics", "dropout", "flatten", "grid", "layers",
-    "learners", "load", "losses", "multiply", "optimizers", "papers", "plot", "pool", "prepare", "recurrent",
-    "report", "residual", "resume", "retention", "run", "schedules", "sweep", "tasks", "theory", "tune",
+    "learners", "load", "losses", "multiply", "networks", "optimizers", "papers", "plot", "pool", "prepare",
+    "recurrent", "report", "residual", "resume", "retention", "run", "schedules", "sweep", "tasks", "theory", "tune",
 ]  # fmt: skip
 
 sys.meta_path.insert(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,7 @@ from noisysim.compute.observation import Batch, Drive, Observation
 from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
 from noisysim.networks.activations import Activation
+from noisysim.networks.importing.imported import Imported
 from noisysim.networks.tiling import Network, network
 
 INJECTIONS = ("line", "digital")
@@ -57,7 +59,8 @@ class Chip(Offered, Granted, Kept, Taught):
     ----------
     layers : sequence
         Inputs, hidden layers, number of outputs, e.g. ``[784, 256, 10]`` or ``[(3, 32, 32), conv(16, 3), pool(2), 10]``
-        (`noisysim.layers`): the input is a number or an image's shape, (channels, height, width).
+        (`noisysim.layers`): the input is a number or an image's shape, (channels, height, width). Or a model from
+        elsewhere, ``noisysim.networks.load("model.onnx")`` or its path, with weights and biases.
     device : str or device
         What the arrays are made of (`noisysim.devices.get`).
     activation : str or Activation
@@ -75,17 +78,18 @@ class Chip(Offered, Granted, Kept, Taught):
         Where the chip is simulated: on the CPU, or on a GPU, where its arrays are then CuPy's. "cuda:tf32" rounds what
         products take to ten bits; "auto" takes a GPU if there is one.
     bias : bool
-        One more row per array, driven with the constant 1.
+        One more row per array, driven with the constant 1. A model from elsewhere has one if it needs one.
     inject : {"line", "digital"}
         Where a drive's perturbation enters: at the line before the ADC, or after it.
     oracle : bool
         Grant access that no real chip gives (`oracle`, `weights`, `cells`). The ideal device always does.
     init : {"he", "he-uniform", "uniform", "glorot", "zero"}, list, mapping, path, Result or Chip
-        Initial weights, which the device writes like any others. A law: N(0, 2 / n_in) (He et al. 2015), or uniform of
-        that variance; uniform within 1 / sqrt(n_in); N(0, 2 / (n_in + n_out)) (Glorot & Bengio 2010); zero; biases are
-        zero. Or given weights, the same for all chips: a list of arrays (n_out, n_in), with biases of pairs (W, b) or
-        with one more column; named arrays such as ``"0.weight"`` or ``"fc1.weight"``, in a mapping or in a file
-        ``.npz`` or ``.safetensors``; what a chip, the result of a run or its file hold (:doc:`/trained-elsewhere`).
+        Initial weights, which the device writes like any others. Default: those of a model, else "he". A law: N(0, 2 /
+        n_in) (He et al. 2015), or uniform of that variance; uniform within 1 / sqrt(n_in); N(0, 2 / (n_in + n_out))
+        (Glorot & Bengio 2010); zero; biases are zero. Or given weights, the same for all chips: a list of arrays
+        (n_out, n_in), with biases of pairs (W, b) or with one more column; named arrays such as ``"0.weight"`` or
+        ``"fc1.weight"``, in a mapping or in a file ``.npz`` or ``.safetensors``; what a chip, the result of a run or
+        its file hold (:doc:`/trained-elsewhere`).
     chips : int
         How many chips of the device to make, which differ in fabrication and noise and are asked for the same initial
         weights. Then a batch has the samples of the first chip, after them those of the second, and so on, and arrays
@@ -110,7 +114,7 @@ class Chip(Offered, Granted, Kept, Taught):
 
     def __init__(
         self,
-        layers: Sequence[Any],
+        layers: Sequence[Any] | str | os.PathLike[str] | Imported,
         device: DeviceSpec = "crossbar",
         activation: str | Activation = "leaky_relu",
         decorrelate: bool | str = False,
@@ -120,7 +124,7 @@ class Chip(Offered, Granted, Kept, Taught):
         bias: bool = False,
         inject: str = "line",
         oracle: bool = False,
-        init: Initial = "he",
+        init: Initial | None = None,
         chips: int = 1,
         weight_scaling: str = "fixed",
     ):
@@ -129,10 +133,11 @@ class Chip(Offered, Granted, Kept, Taught):
         check_choice("inject", inject, INJECTIONS)
         check_choice("weight_scaling", weight_scaling, WEIGHT_SCALINGS)
         bias, oracle = check_switch("bias", bias), check_switch("oracle", oracle)
+        listed, bias, init = given_weights.of_model(layers, bias, init)
         self.chips = check("", "chips", chips, CHIPS)
         seed = check_seeds(seed, self.chips)
         self.device: Device = devices.get(device)
-        self.network: Network = network(layers, activation, bias, resolve(self.device))
+        self.network: Network = network(listed, activation, bias, resolve(self.device))
         if self.network.is_recurrent and "read_cell" in devices.own_hooks(self.device):
             raise ValueError(
                 f"{type(self.device).__name__} reads cells one by one, which recurrent layers do not: use a device "
@@ -151,7 +156,7 @@ class Chip(Offered, Granted, Kept, Taught):
         self._hidden = State(self.network, self.device, seed, self.chips, backend, decorrelation, weight_scaling)
         self._calls = Calls(self._hidden, self._checks, inject == "digital")
         initial_weights.load(self._hidden, initial, weights)
-        settled = {"seed": seed, "backend": backend, "chips": self.chips, "init": self.init}
+        settled = {"layers": listed, "bias": bias, "seed": seed, "backend": backend, "init": self.init}
         self._origin = origin.made({**arguments, **settled}, self.device, self.architecture)
 
     # -- passes --------------------------------------------------------------------------------------------------

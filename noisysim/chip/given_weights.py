@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from noisysim.chip import layer_weights, weight_sources
-from noisysim.chip.weight_laws import INITS
+from noisysim.chip.weight_laws import INITS, USUAL
 from noisysim.chip.weight_sources import HasChip, HasWeights, Source
 from noisysim.common.array_types import is_array
 from noisysim.common.fields import shown
@@ -26,6 +26,7 @@ from noisysim.compute import backends
 from noisysim.networks import weight_matching
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.differences import differences, traits
+from noisysim.networks.importing import imported
 from noisysim.networks.weight_matching import Group
 
 
@@ -36,9 +37,9 @@ class Given:
     Attributes
     ----------
     record : dict
-        Where they are from, as JSON-able values: ``from`` ("file", "arrays", "result" or "chip"), ``path`` where there
-        is one, and ``sha256``, of a file's bytes or of the arrays (`digest`); ``notes``, if there are any: what was
-        taken for granted, and what the network that they are from differs in.
+        Where they are from, as JSON-able values: ``from`` ("file", "arrays", "result", "chip" or "model"), ``path``
+        where there is one, and ``sha256``, of a file's bytes or of the arrays (`digest`); ``notes``, if there are any:
+        what was taken for granted, and what the network that they are from differs in.
     weights : tuple of numpy.ndarray
         (n_out, n_in) float32 per layer, with a bias one more column, as `Chip.program` takes changes. Empty where
         nothing but the record is known: what a resumed run began with.
@@ -63,6 +64,14 @@ class Given:
 
 Initial: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] | HasWeights | HasChip | Given
 """What `Chip` and `noisysim.run` take for initial weights."""
+
+
+def of_model(layers: Any, bias: bool, init: Any) -> tuple[Any, bool, Any]:
+    """Layers, bias and initial weights of what a chip is made of; a model from elsewhere decides what is left open."""
+    model = imported.opened(layers)
+    if model is None:
+        return layers, bias, USUAL if init is None else init
+    return list(model.layers), bias or model.bias, model if init is None else init
 
 
 def opened(init: object) -> str | Source | Given:
@@ -106,7 +115,7 @@ def read(init: object, net: Architecture, samples: Sequence[int] = ()) -> str | 
     given = Given(source.record, tuple(weights), tuple(statistics))
     if source.sha256 is not None:
         compare_hash(f"init: {weight_sources.title(source.record)}", given.digest, source.sha256)
-    notes = [*layer_weights.assumed(groups), *differences(source.traits or traits(net), traits(net))]
+    notes = [*source.notes, *layer_weights.assumed(groups), *differences(source.traits or traits(net), traits(net))]
     record = {**source.record, "sha256": source.record.get("sha256") or given.digest}
     return replace(given, record={**record, **({weight_sources.NOTES: notes} if notes else {})})
 

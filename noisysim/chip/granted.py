@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import noisysim.devices as devices
 from noisysim.chip.oracle import Oracle
 from noisysim.chip.shown_cells import Cells
 from noisysim.chip.state import State
-from noisysim.common.fields import shown
+from noisysim.common import writing
+from noisysim.common.fields import check_switch, shown
 from noisysim.common.types import Array
 from noisysim.compute.observation import Batch
 from noisysim.devices.contract import Device
-from noisysim.networks import named_weights
+from noisysim.networks import exporting, named_weights
 from noisysim.networks.architecture import Architecture
 
 
@@ -72,6 +75,36 @@ class Granted:
         statistics = [None if one is None else one.reshape(2, self.chips, -1) for one in of_layers]
         named = named_weights.as_named(net, matrices, statistics)
         return named if self.chips > 1 else {name: array[0] for name, array in named.items()}
+
+    def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Access no real chip gives: write an ONNX model that does what this chip does without noise.
+
+        Its weights are those of `weights`; it takes samples as the chip is given them, standardised, in the shape of
+        the network's input, and gives what `predict` gives on exact hardware. Dropout and converters are not in it.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+            Replace an existing file.
+
+        Raises
+        ------
+        PermissionError
+            For a chip that was made without ``oracle=True``.
+        ValueError
+            For several chips, and for a network that ONNX's operators do not tell.
+        ImportError
+            Without the package onnx.
+        FileExistsError, OSError
+            If there is a file, or it cannot be written.
+        """
+        self._check_grant("does not show its weights: ask for them")
+        if self.chips > 1:
+            raise ValueError(f"a model is of one chip, not of {self.chips}")
+        content = exporting.model(self.architecture, self.weights())
+        with writing.hold(path, check_switch("overwrite", overwrite)) as file:
+            file.write(content)
 
     def _check_grant(self, refusal: str) -> None:
         if not self._oracle:

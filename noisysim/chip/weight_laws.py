@@ -15,6 +15,8 @@ from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.noise import stream_word
 from noisysim.networks.tiling import Network
 
+USUAL = "he"
+"""The law where nothing else is asked for."""
 INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
     "he": ("normal", lambda n_in, n_out: math.sqrt(2 / n_in)),
     "he-uniform": ("uniform", lambda n_in, n_out: math.sqrt(6 / n_in)),

@@ -19,6 +19,7 @@ from noisysim.common.types import Array
 from noisysim.common.user_files import compare_hash, moved_device
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.differences import Traits, traits
+from noisysim.networks.importing.imported import ENDING, Imported, load
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy")
 """Endings of files that people have, and that are not read."""
@@ -26,14 +27,19 @@ FROM = "from"
 """The key by which a record is told from named arrays."""
 NOTES = "notes"
 """The key of what was taken for granted, and of what the network that weights are from differs in."""
+SETTINGS = "settings"
+"""The key of how a model was read, where that is not as usual."""
 
 
 @runtime_checkable
 class HasWeights(Protocol):
     """A chip: it shows its weights by name, if it was granted to."""
 
-    architecture: Architecture
-    chips: int
+    @property
+    def architecture(self) -> Architecture: ...
+
+    @property
+    def chips(self) -> int: ...
 
     def weights(self) -> dict[str, Array]: ...
 
@@ -65,6 +71,8 @@ class Source:
         Of the layers of the network they are from, where that is known: a chip's.
     network : tuple
         That network, where it is known: its list of layers, its activation function, and whether it has biases.
+    notes : tuple of str
+        What else there is to know of that network.
     """
 
     record: dict[str, Any]
@@ -73,6 +81,7 @@ class Source:
     sha256: str | None = None
     traits: tuple[Traits, ...] = ()
     network: tuple[list[Any], Any, bool] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def opened(init: object) -> Source:
@@ -87,6 +96,8 @@ def opened(init: object) -> Source:
         return _of_file(init)
     if isinstance(init, Mapping):
         return _recorded(init) if isinstance(init.get(FROM), str) else Source({FROM: "arrays"}, init)
+    if isinstance(init, Imported):
+        return _of_model(init)
     if isinstance(init, HasChip):
         place = {} if init.path is None else {"path": os.fspath(init.path)}
         return _of_chip({FROM: "result", **place}, _chip(init, "result"))
@@ -95,7 +106,7 @@ def opened(init: object) -> Source:
     if isinstance(init, bytes) or not isinstance(init, Iterable):
         raise TypeError(
             f"init must be a law ({', '.join(INITS)}), a list of arrays (n_out, n_in), named arrays, a file of them, a "
-            f"Result or a Chip, not {shown(init)}"
+            f"model, a Result or a Chip, not {shown(init)}"
         )
     return Source({FROM: "arrays"}, init)
 
@@ -108,7 +119,8 @@ def _recorded(record: Mapping[str, Any]) -> Source:
         raise ValueError(
             f"init: the run began with weights of {what} that its file does not hold: give them again, init=..."
         )
-    source = _of_file(record["path"])
+    settings = record.get(SETTINGS, {})
+    source = _of_model(load(record["path"], **settings)) if settings else _of_file(record["path"])
     if record[FROM] == "file":
         compare_hash(f"init: {shown(record['path'], PATH)}", source.record["sha256"], record["sha256"])
         return source
@@ -125,7 +137,7 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
             f"init: {shown(str(place), PATH)} is not read: save named arrays as {' or '.join(named_arrays.FORMATS)} "
             "(safetensors.torch.save_file, numpy.savez)"
         )
-    known = (*named_arrays.FORMATS, *openers.endings())
+    known = (*named_arrays.FORMATS, *openers.endings(), ENDING)
     if ending not in known:
         raise ValueError(
             f"unknown init {shown(str(path))}{nearest(str(path), INITS)}, nor does it end as a file of weights: "
@@ -133,6 +145,8 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
         )
     if not place.is_file():
         raise FileNotFoundError(f"init: no file {shown(str(place), PATH)} (the working directory is {os.getcwd()!r})")
+    if ending == ENDING:
+        return _of_model(load(path))
     record = {FROM: "file", "path": os.fspath(path)}
     if ending in named_arrays.FORMATS:
         source = Source(record, named_arrays.read(place), ending != ".safetensors")
@@ -144,6 +158,14 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
         assert isinstance(holder, HasWeights)
         source = _of_chip(record, holder)
     return replace(source, record={**record, "sha256": hashlib.sha256(place.read_bytes()).hexdigest()})
+
+
+def _of_model(model: Imported) -> Source:
+    """The weights of a model from elsewhere, and what its network is."""
+    place = {} if model.path is None else {"path": os.fspath(model.path)}
+    settings = {SETTINGS: dict(model.settings)} if model.settings and place else {}
+    record = {FROM: "model" if place else "arrays", **place, **settings}
+    return replace(_of_chip(record, model), notes=model.notes)
 
 
 def _chip(result: HasChip, name: str) -> HasWeights:
@@ -171,11 +193,16 @@ def _of_chip(record: dict[str, Any], chip: HasWeights) -> Source:
 
 def check_record(record: Mapping[str, Any]) -> None:
     """Refuse what is no record of given weights."""
-    if record.get(FROM) not in ("file", "arrays", "result", "chip"):
-        raise ValueError(f"init.from must be 'file', 'arrays', 'result' or 'chip', not {shown(record.get(FROM))}")
+    if record.get(FROM) not in ("file", "arrays", "result", "chip", "model"):
+        raise ValueError(
+            f"init.from must be 'file', 'arrays', 'result', 'chip' or 'model', not {shown(record.get(FROM))}"
+        )
     digest = record.get("sha256")
     if not isinstance(digest, str) or len(digest) != 64 or not isinstance(record.get("path", ""), str):
         raise ValueError("init names weights without their SHA-256")
+    settings = record.get(SETTINGS, {})
+    if not isinstance(settings, dict) or not settings.keys() <= {"output", "input_shape", "fold_batch_norm"}:
+        raise ValueError(f"init.{SETTINGS} must be settings of noisysim.networks.load, not {shown(settings)}")
     notes = record.get(NOTES, [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         raise ValueError(f"init.{NOTES} must be a list of sentences, not {shown(notes)}")

@@ -23,7 +23,7 @@ def check_hash(what: str, name: str, recorded: Mapping[str, Any]) -> None:
 def strings_of_layer(layer: str) -> list[str]:
     """The strings in the text of a layer."""
     try:
-        tree = ast.parse(layer.strip(), mode="eval")
+        tree = ast.parse(layer.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # refused where it is read
         return []
     return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]

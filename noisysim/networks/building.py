@@ -241,6 +241,8 @@ class _Builder:
             self._window(layer, last)
         elif not isinstance(layer, Output):
             self._operate(fitted.operation(layer, self._at.node, self._at.shape, self._activation))
+            if isinstance(layer, Take):
+                self._at = self._at._replace(image=True)
 
     # -- wires ---------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import tomli_w
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import diagnostics, weight_sources
+from noisysim.chip import diagnostics, weight_laws, weight_sources
 from noisysim.common.fields import parse_spec
 from noisysim.common.registry import Registry
 from noisysim.common.user_files import split
@@ -21,7 +21,8 @@ from noisysim.networks import activations, layers
 from noisysim.runs import api, callbacks, schedules
 from noisysim.runs import config as configuration
 
-USUAL = {**{name: p.default for name, p in inspect.signature(api.run).parameters.items()}, "oracle": False}
+USUAL = {name: p.default for name, p in inspect.signature(api.run).parameters.items()}
+USUAL |= {"oracle": False, "init": weight_laws.USUAL}
 """Defaults of a run's options; for a learner that needs the oracle the option is written nevertheless."""
 _REGISTRIES: dict[str, Registry[Any, Any]] = {
     "device": devices.REGISTRY, "learner": learners.REGISTRY, "optimizer": optimizers.REGISTRY,
@@ -126,7 +127,8 @@ def _only_in_python(config: dict[str, Any]) -> list[str]:
             names.append(kind)
     if config["device"]["name"].startswith("__main__."):
         names.append("device")
-    if isinstance(config["init"], dict) and "path" not in config["init"]:
+    init = config["init"]
+    if isinstance(init, dict) and ("path" not in init or weight_sources.SETTINGS in init):
         names.append("init")
     return names
 

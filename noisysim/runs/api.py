@@ -12,6 +12,7 @@ from noisysim.chip.given_weights import Initial
 from noisysim.common import hdf5, writing
 from noisysim.common.fields import check_switch
 from noisysim.compute import backends, execution, losses
+from noisysim.networks.importing.imported import Imported
 from noisysim.runs import callback_files, environment, execute, lengthening, steering, storage
 from noisysim.runs import config as configuration
 from noisysim.runs.events import CallbackLike
@@ -26,7 +27,7 @@ def run(
     task: Any = "digits",
     *,
     loss: losses.LossSpec | None = None,
-    layers: str | Sequence[Any] | None = None,
+    layers: str | os.PathLike[str] | Sequence[Any] | Imported | None = None,
     device: Any = "crossbar",
     learner: Any = "danp",
     optimizer: Any = "adam",
@@ -43,7 +44,7 @@ def run(
     backend: str = "cpu",
     seed: int = 0,
     oracle: bool | None = None,
-    init: Initial = "he",
+    init: Initial | None = None,
     weight_scaling: str = "fixed",
     decorrelate: str | None = None,
     diagnostics: Sequence[Any] = (),
@@ -74,7 +75,8 @@ def run(
     layers : list or str
         Hidden layers: numbers of units [512, 512], layers [conv(16, 3, stride=2), pool(2), 128] (on the command line
         512 512, or "conv(16, 3, stride=2)" "pool(2)" 128), or the name of a published network "dalm-convnet". The task
-        decides input and output. Default: the task's own.
+        decides input and output. Or a model from elsewhere, "model.onnx" or noisysim.networks.load("model.onnx"), with
+        weights and biases: input and output are as many as the task's. Default: the task's own.
     device : str or path or device
         The simulated hardware: a name, the path of a device file "my_chip.py", either with settings
         "crossbar:adc_bits=6", or a device.
@@ -104,7 +106,7 @@ def run(
         Activation function of hidden layers that name none: a name, such as leaky_relu or gelu, or the path of a file
         that defines one "swish.py".
     bias : bool
-        Give every unit a bias.
+        Give every unit a bias. A model from elsewhere has them if it needs them.
     inject : str
         Where a learner's perturbation enters: at the "line", before the ADC, or "digital", after it.
     backend : str
@@ -117,8 +119,9 @@ def run(
         needs it (BP).
     init : str, list, mapping, path, Result or Chip
         Initial weights, by a law: "he" (normal), "he-uniform", "uniform" (within 1 / sqrt(n_in)), "glorot" or "zero".
-        Or given: a list of arrays (n_out, n_in), of pairs (W, b) with bias=True; named arrays, or a file of them
-        (.npz, .safetensors); what the chip of a result, of a result file (.h5), or a chip holds.
+        Default: those of a model from elsewhere, else "he". Or given: a list of arrays (n_out, n_in), of pairs (W, b)
+        with bias=True; named arrays, or a file of them (.npz, .safetensors); what the chip of a result, of a result
+        file (.h5), or a chip holds.
     weight_scaling : str
         Which weight the full span of conductances stands for: "fixed", the one that the device states; "array", the
         largest |initial weight| of each layer, biases included; "column", of each output line, or of its layer where

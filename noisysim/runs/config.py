@@ -17,7 +17,9 @@ from noisysim.chip import decorrelation, diagnostics, given_weights, weight_deca
 from noisysim.chip.chip import INJECTIONS
 from noisysim.chip.diagnostics import Diagnostic
 from noisysim.chip.given_weights import Given
+from noisysim.chip.weight_laws import USUAL
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
+from noisysim.chip.weight_sources import Source
 from noisysim.common import identity
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
 from noisysim.common.toml_files import read_toml
@@ -29,6 +31,8 @@ from noisysim.networks import activations
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
 from noisysim.networks.building import architecture, with_ends
+from noisysim.networks.importing import imported
+from noisysim.networks.importing.imported import Imported
 from noisysim.runs import callbacks, in_array, schedules, storage
 from noisysim.runs import validation as validating
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings
@@ -122,17 +126,21 @@ def resolve(
         raise ValueError(f"run.diagnostics look at one chip, not at {chips}: omit them, or set chips=1")
     numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
     every, decay, clip = (_check_number(name, settings[name]) for name in ("every", "weight_decay", "clip"))
-    layers = None if settings["layers"] is None else kinds.hidden(settings["layers"])
+    model = imported.opened(settings["init"] if settings["layers"] is None else settings["layers"])
+    layers = None if model or settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
-    source = given_weights.opened(settings["init"])
+    source = _source(settings["init"], model, settings["layers"] is None)
     validation, task = validating.resolve(settings["validation"], _task(settings["task"], data, seed, loss))
     _check_derivative(task, learner, watched)
     steered = _check_steering(settings, task, validation is not None)
-    if layers is None:
+    if model is not None:
+        model = model.fitted(task.input_shape, task.n_out)
+        layers, words["bias"] = model.hidden(), words["bias"] or model.bias
+    elif layers is None:
         layers, of_network = _usual_layers(source, task)
         words.update(of_network if words["activation"].name == ACTIVATION and not words["bias"] else {})
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
-    init = given_weights.read(source, net, task.input_shape)
+    init = given_weights.read(model if source is None else source, net, task.input_shape)
     _check_start(init, net.activations[:-1])
     filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
     if steered["schedule"] is not None:
@@ -147,6 +155,13 @@ def resolve(
         **{**words, "decorrelate": decorrelate},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
+
+
+def _source(init: object, model: Imported | None, is_model: bool) -> str | Source | Given | None:
+    """What initial weights are, as far as that is known without a network; ``None`` if they are a model's own."""
+    if model is not None and (init is None or is_model):
+        return None
+    return given_weights.opened(USUAL if init is None else init)
 
 
 def _usual_layers(source: object, task: tasks.Task) -> tuple[list[kinds.Layer], dict[str, Any]]:

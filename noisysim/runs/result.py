@@ -228,6 +228,10 @@ class Result:
         """
         return self._trained.test(task, n_reads, chip, loss, data)
 
+    def to_onnx(self, path: str | os.PathLike[str], *, oracle: bool = False, overwrite: bool = False) -> None:
+        """Write the trained network as an ONNX model, by `noisysim.Chip.to_onnx` of `chip(oracle=oracle)`."""
+        self.chip(oracle=oracle).to_onnx(path, overwrite=overwrite)
+
     @property
     def _trained(self) -> Trained:
         return Trained(self.content, self.path or "this run")

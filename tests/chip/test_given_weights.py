@@ -654,7 +654,6 @@ BAD = {
     "missing name": ({"init": {"0.weight": W}}, ValueError, "there are 1 layers of weights"),
     "law": ({"init": "hee"}, ValueError, r"unknown init 'hee'; did you mean 'he'\?.*nor does it end as a file"),
     "number": ({"init": 3}, TypeError, r"init must be a law \(he, .*not 3"),
-    "nothing": ({"init": None}, TypeError, r"init must be a law .*not None"),
     "bytes": ({"init": b"he"}, TypeError, r"init must be a law .*not b'he'"),
     "no file": ({"init": "there/is/none.npz"}, FileNotFoundError, "init: no file 'there/is/none.npz'"),
     "a pickle": (

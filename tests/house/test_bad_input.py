@@ -351,7 +351,6 @@ CHIP = {
     ),
     "weight-scaling-none": ({"weight_scaling": None}, ValueError, "unknown weight_scaling None"),
     "decorrelate-form": ({"decorrelate": "update"}, ValueError, "unknown decorrelate 'update'; did you mean 'updates'"),
-    "init-none": ({"init": None}, TypeError, "init must be a law .*not None"),
     "argument": ({"sed": 1}, TypeError, "unexpected keyword argument 'sed'"),
 }
 CHIP |= {
@@ -923,7 +922,7 @@ OF_A_CHIP = {
     "bias": {"true", "numpy-true"},
     "inject": set(),
     "oracle": {"true", "numpy-true"},
-    "init": set(),
+    "init": {"none"},
     "chips": set(),
 }
 
@@ -937,7 +936,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress", "until", "schedule", "validation", "decorrelate", "loss",
+    "progress", "until", "schedule", "validation", "decorrelate", "loss", "init",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},

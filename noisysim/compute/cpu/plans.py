@@ -10,6 +10,7 @@ from noisysim.common.types import Floats
 from noisysim.compute.cpu import bring
 from noisysim.compute.cpu.loops import steps
 from noisysim.compute.layout import (  # fmt: skip
+    CHANNELS,
     GEOMETRY,
     STEP,
     WITH_CONSTANTS,
@@ -73,8 +74,13 @@ def _more(net: Network, step: Step, constants: list[Floats]) -> tuple[int, int, 
 
 def _numbers(net: Network, step: Step, numbers: list[Any]) -> tuple[int, int]:
     """Where a step's numbers are, and how many."""
-    if step.layer < net.depth:
+    if step.name == "channels_last":  # of the input, which no layer need see
+        own = net.geometry()[0].copy()
+        own[CHANNELS] = net.input_shape[0]
+    elif step.layer < net.depth:
         return step.layer * GEOMETRY, GEOMETRY
-    at, own = sum(len(one) for one in numbers), np.array(net.operations[step.layer - net.depth].numbers, np.int64)
+    else:
+        own = np.array(net.operations[step.layer - net.depth].numbers, np.int64)
+    at = sum(len(one) for one in numbers)
     numbers.append(own)
     return at, len(own)

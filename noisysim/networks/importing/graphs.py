@@ -1,0 +1,123 @@
+"""A graph of operators as plain values, whatever it was read from."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from noisysim.common.fields import listed, nearest, shown
+from noisysim.common.types import Array
+
+MOST_NODES = 20_000
+"""Operators of a graph."""
+MOST_VALUES = 2**24
+"""Values a sample of one tensor."""
+MOST_PLACES = 2**22
+"""Places that all changes of order of one network name."""
+MOST_WEIGHTS = 2**29
+"""Numbers of all constants."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator.
+
+    Attributes
+    ----------
+    op : str
+        Its type, as ONNX calls it; or "Activation" or "Normalise", which `noisysim.networks.importing.patterns` finds.
+    name : str
+    inputs, outputs : tuple of str
+        Names of tensors; "" of an optional one that is not there.
+    attributes : dict
+        Numbers, texts, tuples of these and arrays.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """What messages call it: its name, or what it gives, and its type."""
+        return f"node {shown(self.name or (self.outputs or ('?',))[0])} ({self.op})"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph of operators with one input and one output.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        Each behind those that give what it reads.
+    constants : dict
+        Arrays by the names of tensors.
+    input, output : str
+    shape : tuple of (int or None)
+        Of the input, first the samples; ``None`` where the file leaves it open.
+    opset : int
+    """
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Array]
+    input: str
+    output: str
+    shape: tuple[int | None, ...]
+    opset: int
+
+
+def checked(graph: Graph, outputs: Sequence[str]) -> Graph:
+    """The part of a graph that its output needs, refused if it is none.
+
+    Parameters
+    ----------
+    graph : Graph
+    outputs : sequence of str
+        That it declares: the output must be one of them, or of what its nodes give.
+    """
+    if len(graph.nodes) > MOST_NODES:
+        raise ValueError(f"it has {len(graph.nodes)} nodes, at most {MOST_NODES} are read")
+    there = {graph.input, *graph.constants}
+    for node in graph.nodes:
+        for name in node.inputs:
+            if name and name not in there:
+                raise ValueError(
+                    f"{node} reads {shown(name)}, which no input, constant or node before it gives: an input is "
+                    "missing, or the nodes form a cycle"
+                )
+        for name in filter(None, node.outputs):
+            if name in there:
+                raise ValueError(f"{node} gives {shown(name)}, which is there already: names must differ")
+            there.add(name)
+    if graph.output not in there:
+        raise ValueError(f"nothing is called {shown(graph.output)}{nearest(graph.output, there)}: {listed(outputs)}")
+    return pruned(graph)
+
+
+def pruned(graph: Graph) -> Graph:
+    """The nodes and constants that the output depends on."""
+    needed, nodes = {graph.output}, list[Node]()
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.outputs):
+            nodes.append(node)
+            needed.update(node.inputs)
+    constants = {name: array for name, array in graph.constants.items() if name in needed}
+    return replace(graph, nodes=tuple(reversed(nodes)), constants=constants)
+
+
+def readers(graph: Graph) -> Counter[str]:
+    """How often each tensor is read; those who ask for its shape alone do not count."""
+    counts = Counter(name for node in graph.nodes if node.op not in ("Shape", "Size") for name in node.inputs)
+    counts[graph.output] += 1
+    return counts
+
+
+def check_size(what: object, shape: Sequence[int]) -> None:
+    """Refuse a tensor of too many values."""
+    if math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"{what} gives a tensor of the shape {tuple(shape)}: at most {MOST_VALUES} values are read")

@@ -1,0 +1,221 @@
+"""Operators that take value by value: activation functions, sums, products."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from noisysim.common.types import Array
+from noisysim.networks.importing import patterns
+from noisysim.networks.importing.graphs import Node
+from noisysim.networks.importing.operators.common import constant_of, value_of
+from noisysim.networks.importing.translation import Handler, Task, Tensor
+from noisysim.networks.importing.values import Value
+from noisysim.networks.importing.writing import Writer
+from noisysim.networks.layers import Clip, Leak
+
+FARTHEST = float(np.finfo(np.float32).max)
+"""A bound that holds nothing."""
+
+
+# --- activation functions -------------------------------------------------------------------------------------------
+
+
+def _named(name: str) -> Handler:
+    """An operator that is an activation function."""
+    return lambda task, node, inputs: task.writer.activate(value_of(inputs), name)
+
+
+def _found(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """Several operators that are one (`noisysim.networks.importing.patterns`)."""
+    return task.writer.activate(value_of(inputs), node.attributes["function"])
+
+
+def _leaky_relu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    return _leak(task, value_of(inputs), float(node.attributes.get("alpha", 0.01)))
+
+
+def _prelu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    slope = constant_of(inputs, 1)
+    if slope.size != 1:
+        raise ValueError(f"it has {slope.size} slopes: one for all values is read")
+    return _leak(task, value_of(inputs), float(slope.reshape(())))
+
+
+def _leak(task: Task, value: Value, slope: float) -> Value:
+    if abs(slope - 0.01) < 1e-7:
+        return task.writer.activate(value, "leaky_relu")
+    return task.writer.activate(value, "relu") if slope == 0 else task.writer.follow(value, Leak(slope))
+
+
+def _elu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    return _scaled_elu(task.writer, value_of(inputs), float(node.attributes.get("alpha", 1.0)), 1.0)
+
+
+def _selu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    alpha, gamma = node.attributes.get("alpha", 1.6732632), node.attributes.get("gamma", 1.0507010)
+    return _scaled_elu(task.writer, value_of(inputs), float(alpha), float(gamma))
+
+
+def _scaled_elu(writer: Writer, value: Value, alpha: float, gamma: float) -> Value:
+    """Gamma a where positive, else gamma alpha (exp(a) - 1): of elu and relu."""
+    if alpha == 1 and gamma == 1:
+        return writer.activate(value, "elu")
+    value = value._replace(alone=False)
+    bent, positive = writer.activate(value, "elu"), writer.activate(value, "relu")
+    scaled = _times(writer, bent, gamma * alpha)
+    return writer.add(scaled, _times(writer, positive, gamma * (1 - alpha)))
+
+
+def _hard_sigmoid(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    slope, offset = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
+    value = value_of(inputs)
+    if abs(slope - 1 / 6) < 1e-6 and offset == 0.5:
+        return task.writer.activate(value, "hard_sigmoid")
+    line = task.writer.affine(value, np.array(slope), np.array(offset))
+    return task.writer.follow(line, Clip(0.0, 1.0))
+
+
+def _gelu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """A times the normal distribution function of a, or its approximation by tanh."""
+    writer, value = task.writer, value_of(inputs)
+    if node.attributes.get("approximate", "none") == "none":
+        return writer.activate(value, "gelu")
+    value = value._replace(alone=False)
+    square = writer.multiply(value, value)
+    root = math.sqrt(2 / math.pi)
+    inner = writer.multiply(value, writer.affine(square, np.array(root * 0.044715), np.array(root)))
+    half = writer.affine(writer.activate(inner, "tanh"), np.array(0.5), np.array(0.5))
+    return writer.multiply(value, half)
+
+
+def _mish(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    value = value_of(inputs)._replace(alone=False)
+    bent = task.writer.activate(task.writer.activate(value, "softplus"), "tanh")
+    return task.writer.multiply(value, bent)
+
+
+def _clip(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    value = value_of(inputs)
+    given = [None if one is None else float(constant_of(inputs, k).reshape(())) for k, one in enumerate(inputs) if k]
+    return _held(task.writer, value, *patterns.bounds(node, [None, *given]))
+
+
+def _held(writer: Writer, value: Value, low: float, high: float) -> Value:
+    """Values within bounds."""
+    if low == 0 and high >= FARTHEST:
+        return writer.activate(value, "relu")
+    if low == 0 and high == 6:
+        return writer.activate(value, "relu6")
+    held = writer.solid(value) if low > 0 or high < 0 else value
+    return writer.follow(held, Clip(max(low, -FARTHEST), min(high, FARTHEST)))
+
+
+def _bound(is_lower: bool) -> Handler:
+    """The larger, or the smaller one, of a tensor and one number."""
+
+    def handler(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+        at = next(k for k, one in enumerate(inputs) if isinstance(one, Value))
+        others = [constant_of(inputs, k) for k in range(len(inputs)) if k != at]
+        if len(others) != 1 or others[0].size != 1:
+            raise ValueError("a tensor and one number are read")
+        bound = float(others[0].reshape(()))
+        low, high = (bound, math.inf) if is_lower else (-math.inf, bound)
+        return _held(task.writer, value_of(inputs, at), low, high)
+
+    return handler
+
+
+def _same(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """What changes nothing when a network is used."""
+    if node.op == "Cast" and node.attributes.get("to") not in (1, 10, 11, 16):
+        raise ValueError("values of a network here are float32: export the model without casts to whole numbers")
+    return value_of(inputs)
+
+
+# --- sums and products ----------------------------------------------------------------------------------------------
+
+
+def _times(writer: Writer, value: Value, factor: Array | float, offset: Array | float = 0.0) -> Value:
+    """A constant factor and an offset, in shapes that are broadcast with that of the value."""
+    factor, offset = np.asarray(factor, np.float64), np.asarray(offset, np.float64)
+    shape = np.broadcast_shapes(value.shape, factor.shape, offset.shape)
+    spread = value if shape == value.shape else value.moved(np.broadcast_to(value.places, shape))
+    return writer.affine(spread, factor, offset)
+
+
+def _broadcast(first: Value, second: Value) -> tuple[Value, Value]:
+    """Two tensors in one shape."""
+    shape = np.broadcast_shapes(first.shape, second.shape)
+    return tuple(one.moved(np.broadcast_to(one.places, shape)) for one in (first, second))  # type: ignore[return-value]
+
+
+def _binary(
+    of_two: Callable[[Writer, Value, Value], Value], of_first: Callable[[Array], tuple[Array | float, Array | float]],
+    of_second: Callable[[Array], tuple[Array | float, Array | float]],
+) -> Handler:  # fmt: skip
+    """An operator on two tensors; on one and a constant it is a factor and an offset."""
+
+    def handler(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+        first, second = inputs
+        if isinstance(first, Value) and isinstance(second, Value):
+            return of_two(task.writer, *_broadcast(first, second))
+        value = first if isinstance(first, Value) else value_of(inputs, 1)
+        constant = constant_of(inputs, 1 if value is first else 0).astype(np.float64)
+        with np.errstate(all="ignore"):
+            factor, offset = of_first(constant) if value is first else of_second(constant)
+        if not (np.isfinite(factor).all() and np.isfinite(offset).all()):
+            raise ValueError("its constant is not finite, or is divided by 0")
+        return _times(task.writer, value, factor, offset)
+
+    return handler
+
+
+def _difference(writer: Writer, first: Value, second: Value) -> Value:
+    return writer.add(first, _times(writer, second, -1.0))
+
+
+def _quotient(writer: Writer, first: Value, second: Value) -> Value:
+    raise ValueError("a tensor divided by another one is not supported: divide by a constant")
+
+
+def _no_quotient(constant: Array) -> tuple[float, float]:
+    raise ValueError("a constant divided by a tensor is not supported: divide by a constant")
+
+
+def _sum(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """The sum of any number of tensors and constants."""
+    add = HANDLERS["Add"]
+    total = functools.reduce(lambda a, b: add(task, node, (a, b)), inputs)  # type: ignore[arg-type, return-value]
+    assert isinstance(total, Value)
+    return total
+
+
+def _power(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    value, exponent = value_of(inputs), constant_of(inputs, 1)
+    if exponent.size != 1 or exponent.reshape(()) not in (1, 2, 3, 4):
+        raise ValueError("it has no whole exponent of 1 to 4")
+    given = value = value._replace(alone=False)
+    for _ in range(int(exponent.reshape(())) - 1):
+        given = task.writer.multiply(given, value)
+    return given
+
+
+def _negative(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    return _times(task.writer, value_of(inputs), -1.0)
+
+
+HANDLERS: dict[str, Handler] = {
+    patterns.ACTIVATION: _found, "Relu": _named("relu"), "Sigmoid": _named("sigmoid"), "Tanh": _named("tanh"),
+    "HardSwish": _named("hard_swish"), "Softplus": _named("softplus"), "Swish": _named("silu"),
+    "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Elu": _elu, "Selu": _selu, "HardSigmoid": _hard_sigmoid, "Gelu": _gelu,
+    "Mish": _mish, "Clip": _clip, "Max": _bound(True), "Min": _bound(False), "Cast": _same, "Dropout": _same,
+    "Identity": _same, "Sum": _sum, "Pow": _power, "Neg": _negative,
+    "Add": _binary(Writer.add, lambda c: (1.0, c), lambda c: (1.0, c)),
+    "Sub": _binary(_difference, lambda c: (1.0, -c), lambda c: (-1.0, c)),
+    "Mul": _binary(Writer.multiply, lambda c: (c, 0.0), lambda c: (c, 0.0)),
+    "Div": _binary(_quotient, lambda c: (1 / c, 0.0), _no_quotient),
+}  # fmt: skip

@@ -1,0 +1,160 @@
+"""Functions that exporters write as several operators: activation functions, and normalisations of older versions.
+
+A group of operators on one value, value by value, is an activation function if it gives what that gives, in numbers:
+then it does not matter how it was written.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.types import Doubles
+from noisysim.networks.activations import ACTIVATIONS
+from noisysim.networks.importing.graphs import Graph, Node, pruned
+
+ACTIVATION, NORMALISE = "Activation", "Normalise"
+"""Types of the nodes that replace what is found."""
+_MOST = 16
+"""Operators of a function at most."""
+_GRID = np.linspace(-9, 9, 201)
+_TOLERANCE = 2e-5
+"""Between functions on the grid, whose constants are float32. Gelu and its approximation by tanh differ more."""
+_POINTWISE: dict[str, Callable[..., Any]] = {
+    "Abs": np.abs, "Add": np.add, "Div": np.divide, "Erf": np.vectorize(math.erf), "Exp": np.exp, "Identity": np.array,
+    "Log": np.log, "Max": np.maximum, "Min": np.minimum, "Mul": np.multiply, "Neg": np.negative, "Pow": np.power,
+    "Reciprocal": np.reciprocal, "Relu": lambda a: np.maximum(a, 0), "Sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "Softplus": lambda a: np.logaddexp(a, 0), "Sqrt": np.sqrt, "Sub": np.subtract, "Tanh": np.tanh,
+}  # fmt: skip
+
+
+def with_known_functions(graph: Graph) -> Graph:
+    """A graph in which what is found is one node."""
+    producers = {name: node for node in graph.nodes for name in node.outputs}
+    order = {name: k for k, node in enumerate(graph.nodes) for name in node.outputs}
+    scalars = {name: float(a.reshape(())) for name, a in graph.constants.items() if a.size == 1 and a.dtype.kind != "b"}
+    found = [
+        _normalisation(node, producers, scalars) or _activation(node, producers, order, scalars) or node
+        for node in graph.nodes
+    ]
+    return pruned(replace(graph, nodes=tuple(found)))
+
+
+# --- activation functions -------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _known() -> tuple[tuple[str, ...], Doubles]:
+    """The activation functions there are, and what they give on the grid, one a row."""
+    names = tuple(name for name in ACTIVATIONS if name != "linear")
+    with np.errstate(all="ignore"):
+        return names, np.array([[ACTIVATIONS[name].value(np.float32(a)) for a in _GRID] for name in names], np.float64)
+
+
+def _name_of(values: Doubles) -> str | None:
+    """The activation function that gives these values on the grid."""
+    names, known = _known()
+    same = (np.abs(known - values) <= _TOLERANCE * (1 + np.abs(known))).all(axis=1)
+    return names[int(same.argmax())] if same.any() else None
+
+
+def _activation(
+    node: Node, producers: Mapping[str, Node], order: Mapping[str, int], scalars: Mapping[str, float]
+) -> Node | None:
+    """The node of an activation function that several operators end in this one; the nearest value that it is of."""
+    if not _is_pointwise(node):
+        return None
+    inside, open_tensors = [node], set(node.inputs) - scalars.keys()
+    while len(inside) < _MOST and open_tensors:
+        if len(open_tensors) == 1 and len(inside) > 1:
+            (source,) = open_tensors
+            values = _values(inside, source, scalars)
+            if values is not None and (name := _name_of(values)) is not None:
+                return Node(ACTIVATION, node.name, (source,), node.outputs, {"function": name})
+        latest = max(open_tensors, key=lambda name: order.get(name, -1))
+        producer = producers.get(latest)
+        if producer is None or not _is_pointwise(producer):
+            return None
+        inside.append(producer)
+        open_tensors = open_tensors - {latest} | (set(producer.inputs) - scalars.keys())
+    return None
+
+
+def _is_pointwise(node: Node) -> bool:
+    """Whether an operator takes value by value, by its inputs alone."""
+    return node.op in (*_POINTWISE, "HardSigmoid", "Clip") and "" not in node.inputs
+
+
+def _values(nodes: list[Node], source: str, scalars: Mapping[str, float]) -> Doubles | None:
+    """What operators, listed from the last one to the first, give on the grid."""
+    known: dict[str, Any] = {**scalars, source: _GRID}
+    with np.errstate(all="ignore"):
+        for node in reversed(nodes):
+            inputs = [known[name] for name in node.inputs]
+            if node.op == "HardSigmoid":
+                slope, offset = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
+                given = np.clip(slope * inputs[0] + offset, 0, 1)
+            elif node.op == "Clip":
+                low, high = bounds(node, inputs)
+                given = np.clip(inputs[0], low, high)
+            else:
+                given = functools.reduce(_POINTWISE[node.op], inputs) if inputs[1:] else _POINTWISE[node.op](*inputs)
+            known[node.outputs[0]] = given
+    values = known[nodes[0].outputs[0]]
+    return values if np.shape(values) == _GRID.shape and np.isfinite(values).all() else None
+
+
+def bounds(node: Node, inputs: list[Any]) -> tuple[float, float]:
+    """Those of a Clip: attributes in old versions, inputs in others."""
+    given = [*inputs[1:], None, None][:2]
+    low, high = (
+        node.attributes.get(name, without) if one is None else one
+        for name, one, without in zip(("min", "max"), given, (-math.inf, math.inf), strict=True)
+    )
+    return float(low), float(high)
+
+
+# --- normalisations -------------------------------------------------------------------------------------------------
+
+
+def _normalisation(node: Node, producers: Mapping[str, Node], scalars: Mapping[str, float]) -> Node | None:
+    """(x - mean) / sqrt(mean (x - mean)^2 + epsilon), or without the mean, as one node."""
+    made_by = functools.partial(_made_by, producers)
+    if node.op != "Div" or len(node.inputs) != 2:
+        return None
+    root = made_by(node.inputs[1], "Sqrt")
+    total = root and made_by(root.inputs[0], "Add")
+    if not total:
+        return None
+    epsilon = next((scalars[name] for name in total.inputs if name in scalars), None)
+    variance = next((made_by(name, "ReduceMean") for name in total.inputs if name not in scalars), None)
+    centred = node.inputs[0]
+    if epsilon is None or not variance or not _is_square(producers.get(variance.inputs[0]), centred, scalars):
+        return None
+    above = made_by(centred, "Sub")
+    mean = above and made_by(above.inputs[1], "ReduceMean")
+    source = centred
+    if above and mean and mean.inputs == (above.inputs[0], *variance.inputs[1:]):
+        source = above.inputs[0]
+        if mean.attributes != variance.attributes:
+            return None
+    settings: dict[str, Any] = {**variance.attributes, "epsilon": epsilon, "scaled": int(source == centred)}
+    return Node(NORMALISE, node.name, (source, *variance.inputs[1:]), node.outputs, settings)
+
+
+def _made_by(producers: Mapping[str, Node], name: str, op: str) -> Node | None:
+    """The node of a type that gives a tensor."""
+    node = producers.get(name)
+    return node if node is not None and node.op == op else None
+
+
+def _is_square(node: Node | None, name: str, scalars: Mapping[str, float]) -> bool:
+    """Whether a node gives the square of a tensor."""
+    if node is None or node.inputs[:1] != (name,):
+        return False
+    return (node.op == "Mul" and node.inputs == (name, name)) or (node.op == "Pow" and scalars.get(node.inputs[1]) == 2)

@@ -1,0 +1,162 @@
+"""From a graph of operators to a list of layers with weights, one operator after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from noisysim.common.fields import listed, shown
+from noisysim.common.texts import one_line
+from noisysim.common.types import Array
+from noisysim.networks.importing import constants, patterns
+from noisysim.networks.importing.graphs import Graph, Node, check_size, pruned, readers
+from noisysim.networks.importing.values import INPUT, Value
+from noisysim.networks.importing.writing import Writer
+
+Tensor: TypeAlias = "Value | Array | None"
+"""What is known of a tensor: its numbers, or where they will be; ``None`` of an optional one."""
+Handler: TypeAlias = "Callable[[Task, Node, Sequence[Tensor]], Value | Sequence[Value]]"
+"""What an operator becomes: its outputs, of its inputs, of which the first at least is no constant."""
+
+
+WEIGHED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators whose constants become weights."""
+
+
+@dataclass
+class Task:
+    """A graph that is being translated.
+
+    Attributes
+    ----------
+    writer : Writer
+    opset : int
+    fold_batch_norm : bool
+    """
+
+    writer: Writer
+    opset: int
+    fold_batch_norm: bool = True
+
+
+def prepared(graph: Graph) -> Graph:
+    """A graph without what follows from constants alone, known functions of several operators as one node."""
+    known, left = dict(graph.constants), list[Node]()
+    for node in graph.nodes:
+        here = [known.get(name) for name in node.inputs]
+        if node.op in constants.FOLDED and all(a is not None or not n for a, n in zip(here, node.inputs, strict=True)):
+            known.update(zip(node.outputs, constants.computed(node, here, graph.opset), strict=False))
+        else:
+            left.append(node)
+    folded = Graph(tuple(left), known, graph.input, graph.output, graph.shape, graph.opset)
+    return patterns.with_known_functions(pruned(folded))
+
+
+def notes(graph: Graph) -> list[str]:
+    """Sentences about what a network learns, or is asked for, differently than its model (`prepared`)."""
+    found = list[str]()
+    weighed = Counter(
+        name for node in graph.nodes if node.op in WEIGHED for name in node.inputs[:2] if name in graph.constants
+    )
+    if shared := [name for name, count in weighed.items() if count > 1]:
+        found.append(f"model: weights {listed(map(shown, shared))} are used several times: each time they learn apart")
+    ends = [node for node in graph.nodes if graph.output in node.outputs]
+    if ends and ends[0].op == "Softmax":
+        before = ends[0].inputs[0]
+        found.append(
+            f"model: it ends in a softmax, which losses of classes take themselves: output={before!r} leaves it out"
+        )
+    return found
+
+
+def translated(
+    graph: Graph, shape: Sequence[int], input_shape: Sequence[int], handlers: dict[str, Handler], fold: bool,
+    by_image: bool = False,
+) -> tuple[Task, Value]:  # fmt: skip
+    """Everything written, and the output.
+
+    Parameters
+    ----------
+    graph : Graph
+        Prepared.
+    shape : sequence of int
+        Of the graph's input, for one sample: (1, ...).
+    input_shape : sequence of int
+        Of the network's, of as many values in the same order: (n,), or (channels, height, width).
+    handlers : dict
+        By type of operator.
+    fold : bool
+        Whether batch normalisation becomes part of weights.
+    by_image : bool
+        Whether the input is written pixel by pixel first.
+
+    Raises
+    ------
+    ValueError
+        Naming the node.
+    """
+    writer = Writer(input_shape)
+    task, counts = Task(writer, graph.opset, fold), readers(graph)
+    image = writer[INPUT].shape
+    order = np.arange(writer.size(INPUT)).reshape(image)  # of pixels
+    node = writer.ordered(INPUT, order, True, fresh=True) if by_image else INPUT
+    known: dict[str, Tensor] = {"": None, **graph.constants}
+    known[graph.input] = Value(node, order.transpose(2, 0, 1).reshape(shape).copy())
+    for operator in graph.nodes:
+        missing = [name for name in operator.inputs if name not in known]
+        if missing:
+            raise ValueError(f"{operator} reads {shown(missing[0])}, an output that is not given here")
+        inputs = [known[name] for name in operator.inputs]
+        outputs: Sequence[Tensor] = _outputs(task, operator, inputs, handlers)
+        for name, given in zip(operator.outputs, outputs, strict=False):
+            known[name] = given
+            if isinstance(given, Value):
+                known[name] = given._replace(alone=counts[name] == 1 and _is_new(given, inputs, operator))
+    end = known[graph.output]
+    if not isinstance(end, Value):
+        raise ValueError("its output does not depend on its input")
+    return task, end
+
+
+def _is_new(value: Value, inputs: Sequence[Tensor], operator: Node) -> bool:
+    """Whether nothing else reads the layer of an operator's output, as far as its inputs tell."""
+    same = [one for one in inputs if isinstance(one, Value) and one.node == value.node]
+    return not same or (len(operator.outputs) == 1 and len(same) == 1 and same[0].alone)
+
+
+def _outputs(
+    task: Task, node: Node, inputs: Sequence[Tensor], handlers: dict[str, Handler]
+) -> Sequence[Value] | Sequence[Array]:
+    """What an operator gives."""
+    if node.op in ("Shape", "Size") and isinstance(inputs[0], Value):
+        return constants.computed(node, [np.empty(inputs[0].shape, np.bool_)], task.opset)
+    if not any(isinstance(one, Value) for one in inputs) and node.op in constants.FOLDED:
+        return constants.computed(node, inputs, task.opset)  # type: ignore[arg-type]  # no value is among them
+    if node.op not in handlers:
+        raise ValueError(f"{node} is not supported: {_help(node)}")
+    try:
+        given = handlers[node.op](task, node, inputs)
+        values = [given] if isinstance(given, Value) else list(given)
+        for value in values:
+            if 0 in value.shape:
+                raise ValueError("it gives nothing")
+            check_size(node, value.shape)
+    except constants.FAILURES as error:
+        text = one_line(error) or type(error).__name__
+        raise ValueError(text if text.startswith("node ") else f"{node}: {text}") from None
+    return values
+
+
+def _help(node: Node) -> str:
+    """What to do about an operator that is not known."""
+    if node.op in ("LSTM", "GRU", "RNN"):
+        return "recurrent layers are not read yet; choose a tensor before it, output=..., or leave it out"
+    if node.op in ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "DynamicQuantizeLinear"):
+        return "export the model in float32, before quantisation"
+    if node.op in ("If", "Loop", "Scan"):
+        return "a network here is the same for all inputs; export the model without control flow"
+    return "choose a tensor before it, output=..., or export the model with other operators"

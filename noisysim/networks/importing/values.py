@@ -1,0 +1,86 @@
+"""Values of a network that is being written: where each number of a tensor is among those of a layer; and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from noisysim.common.types import Array, Doubles, Ints
+from noisysim.networks.layers import Layer
+from noisysim.networks.operations import Image
+
+INPUT = 0
+"""The number of the network's input; those of layers begin at 1."""
+
+
+class Value(NamedTuple):
+    """A tensor of one sample.
+
+    Attributes
+    ----------
+    node : int
+        The layer whose values it has, or ``INPUT``.
+    places : numpy.ndarray
+        int64, in the shape of the tensor: of each number its place among the layer's values, pixel by pixel; -1 of a
+        zero.
+    alone : bool
+        Whether nothing else reads the layer's values.
+    """
+
+    node: int
+    places: Ints
+    alone: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor, the samples first: 1."""
+        return self.places.shape
+
+    def moved(self, places: Array) -> Value:
+        """The same numbers in another order."""
+        return self._replace(places=np.asarray(places, np.int64))
+
+    def by_channel(self) -> Value:
+        """An image (1, height, width, channels) as (1, channels, height, width)."""
+        return self.moved(self.places.transpose(0, 3, 1, 2))
+
+    def moved_to(self, before: Sequence[int]) -> Value:
+        """Rows of the last axis, with other axes before it."""
+        return self._replace(places=self.places.reshape(*before, self.shape[-1]))
+
+
+@dataclass
+class Entry:
+    """A layer that is written; of one with weights, the array as the chip has it, (n_out, n_in), and what follows.
+
+    Attributes
+    ----------
+    layer : Layer
+    sources : tuple of int
+    shape : (int, int, int)
+        Height, width and channels of what it gives.
+    image : bool
+        Whether windows and convolutions fit on it.
+    weight, bias : array or None
+    after : list of Layer
+        Batch normalisation and pooling, parts of the same block.
+    statistics : array or None
+        Running mean and variance, (2, n_out).
+    """
+
+    layer: Layer
+    sources: tuple[int, ...]
+    shape: Image
+    image: bool = True
+    weight: Doubles | None = None
+    bias: Doubles | None = None
+    after: list[Layer] = field(default_factory=list)
+    statistics: Doubles | None = None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is a product that nothing follows yet."""
+        return self.weight is not None and self.layer.activation == "linear" and not self.after  # type: ignore[attr-defined]

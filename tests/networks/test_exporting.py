@@ -1,0 +1,102 @@
+"""Networks as ONNX models: ONNX Runtime gives what a chip of exact hardware gives."""
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import networks
+from noisysim.networks.activations import ACTIVATIONS
+
+onnx = pytest.importorskip("onnx", reason="ONNX models need the package onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="what they give is asked of ONNX Runtime")
+
+from onnx_graphs import random_model  # noqa: E402  # which imports onnx
+
+NETWORKS = {
+    "dense": [10, 8, "dense(6, 'tanh')", 3],
+    "convolutions": [
+        (2, 9, 8), "conv(4, 3, stride=(2, 1), padding=(1, 0, 0, 1))", "batch_norm()", "pool(2)",
+        "conv(4, (1, 2), dilation=2, groups=2, activation='gelu')", "pool((2, 1), 1)", 6, 3,
+    ],
+    "every activation function": [
+        5, *(f"dense(5, '{name}')" for name in sorted(ACTIVATIONS)), 3,
+    ],
+    "branches": [
+        (3, 6, 5), "a = conv(4, 3, padding=1)", "residual([conv(4, 3, padding=1)])", "b = pool(2, 1, 1)",
+        "c = average_pool(2, 1, 1)(a)", "d = concat()(b, c)", "e = average_pool()", "f = dense(8, 'sigmoid')",
+        "multiply()(d, f)", "average_pool(3, 2, (1, 0, 1, 1), True)", 3,
+    ],
+    "operations": [
+        (4, 3, 5), "affine([1, 2, 3, 4], 0.5)", "conv(6, 1)", "group_norm(3)", "layer_norm()",
+        "affine(2, [1, 2, 3, 4, 5, 6])", "rms_norm()", "clip(-0.5, 0.7)", "leak(0.3)",
+        "activate('silu')", "softmax()", "output()",
+    ],
+    "values in another order": [
+        (2, 2, 3), "a = take([0, 5, -1, 3, 3, 11, 2, 1], (2, 2, 2))", "b = conv(4, 1)",
+        "c = take([3, 1, 2, 0, 5, 6, 7, 4], (1, 2, 4))(b)", "matmul(2, 2, 2, 2)(a, c)", "affine(1, 1)", "output()",
+    ],
+    "units and images": [
+        (2, 3, 3), "a = dense(6)", "b = conv(6, 3)(input)", "c = add()(a, b)", "concat()(c, a)", "output()",
+    ],
+}  # fmt: skip
+
+
+def assert_same(chip, path, samples=4):
+    """Outputs within 1e-4 of the largest."""
+    chip.to_onnx(path, overwrite=True)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    x = np.random.default_rng(3).standard_normal((samples, *chip.architecture.input_shape)).astype(np.float32)
+    (found,) = onnxruntime.InferenceSession(path).run(None, {"input": x})
+    expected = chip.predict(x.reshape(samples, -1))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_models_give_what_chips_give(tmp_path, name):
+    chip = noisysim.Chip(NETWORKS[name], "ideal", bias=True, seed=2)
+    rng = np.random.default_rng(1)
+    chip.program([rng.normal(0, 0.1, shape).astype(np.float32) for shape in chip.network.shapes])  # biases too
+    chip.calibrate(rng.normal(size=(20, np.prod(chip.architecture.input_shape))))  # statistics of normalisations
+    assert_same(chip, tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("seed", range(100, 116))
+def test_imported_models_are_written_again(tmp_path, seed):
+    onnx.save(random_model(seed), tmp_path / "in.onnx")
+    first = networks.load(tmp_path / "in.onnx", fold_batch_norm=bool(seed % 2))
+    chip = noisysim.Chip(first, "ideal")
+    assert_same(chip, tmp_path / "out.onnx")
+    again = noisysim.Chip(networks.load(tmp_path / "out.onnx"), "ideal")
+    x = np.random.default_rng(5).standard_normal((3, np.prod(first.input_shape)))
+    expected = chip.predict(x)
+    np.testing.assert_allclose(again.predict(x), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.runs
+def test_decorrelation_is_part_of_the_weights(tmp_path):
+    learner = noisysim.learners.get("danp:decorrelation=0.01")
+    result = noisysim.run("digits", layers=[16], device="ideal", learner=learner, bias=True, epochs=2)
+    chip = result.chip()
+    assert np.abs(chip.oracle(None).rotations[1] - np.eye(16)).max() > 0.01
+    assert_same(chip, tmp_path / "chip.onnx")
+    result.to_onnx(tmp_path / "run.onnx")
+    assert (tmp_path / "run.onnx").read_bytes() == (tmp_path / "chip.onnx").read_bytes()
+
+
+def test_a_chip_without_the_grant_shows_nothing(tmp_path):
+    chip = noisysim.Chip([4, 3], "crossbar")
+    with pytest.raises(PermissionError, match="oracle=True"):
+        chip.to_onnx(tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
+    noisysim.Chip([4, 3], "crossbar", oracle=True).to_onnx(tmp_path / "out.onnx")
+    with pytest.raises(FileExistsError):
+        noisysim.Chip([4, 3], "ideal").to_onnx(tmp_path / "out.onnx")
+    with pytest.raises(ValueError, match="one chip"):
+        noisysim.Chip([4, 3], "ideal", chips=2).to_onnx(tmp_path / "two.onnx")
+
+
+def test_activation_functions_of_ones_own_are_refused(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("def half(a):\n    return a * a / 2\n")
+    with pytest.raises(ValueError, match="none of ONNX's own"):
+        noisysim.Chip([4, 3, 2], "ideal", activation=str(own)).to_onnx(tmp_path / "out.onnx")

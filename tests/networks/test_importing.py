@@ -1,0 +1,386 @@
+"""Models from elsewhere: on exact hardware they do what ONNX Runtime does."""
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import networks
+
+onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
+pytest.importorskip("onnxruntime", reason="what they have to give is asked of ONNX Runtime")
+
+from onnx_graphs import Builder, answers, random_model  # noqa: E402  # which imports onnx
+
+MODELS = {}
+
+
+def model(opset=18):
+    """Register a function that builds a model and returns it, and perhaps a part of what its layers should be."""
+
+    def register(build):
+        MODELS[build.__name__] = (build, opset)
+        return build
+
+    return register
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The network of a model, by a file."""
+
+    def reading(proto, **settings):
+        path = tmp_path / "model.onnx"
+        onnx.save(proto, path)
+        return networks.load(path, **settings)
+
+    return reading
+
+
+def inputs(proto, samples=3):
+    shape = [size.dim_value for size in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
+    return np.random.default_rng(7).standard_normal((samples, *shape)).astype(np.float32)
+
+
+def assert_same(network, proto):
+    """Outputs within 1e-4 of the largest of ONNX Runtime's."""
+    x = inputs(proto)
+    expected = answers(proto, x)
+    found = noisysim.Chip(network, "ideal").predict(x.reshape(len(x), -1))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+# --- models as people have them -------------------------------------------------------------------------------------
+
+
+@model()
+def mlp():
+    g = Builder((10,))
+    return g.proto(g.dense(g.op("Relu", g.dense("x", 8)), 5)), ["dense(8, activation='relu')", 5]
+
+
+@model(opset=9)
+def lenet():
+    g = Builder((1, 14, 14), opset=9)
+    x = g.op("MaxPool", g.op("Relu", g.conv("x", 4, 5, pads=[2] * 4)), kernel_shape=[2, 2], strides=[2, 2])
+    x = g.op("Relu", g.op("MaxPool", g.conv(x, 6, 3), kernel_shape=[2, 2], strides=[2, 2]))
+    x = g.dense(g.op("Tanh", g.dense(g.op("Flatten", x), 9)), 4)
+    layers = [
+        "conv(4, 5, padding=2, activation='relu')", "pool(2)", "conv(6, 3, activation='relu')", "pool(2)",
+        "dense(9, activation='tanh')", 4,
+    ]  # fmt: skip
+    return g.proto(x), layers
+
+
+def residual(g, x, channels, stride=1):
+    """A block of two convolutions with batch normalisation."""
+    y = g.op("Relu", g.norm(g.conv(x, channels, 3, bias=False, pads=[1] * 4, strides=[stride] * 2)))
+    y = g.norm(g.conv(y, channels, 3, bias=False, pads=[1] * 4))
+    if stride > 1:
+        x = g.norm(g.conv(x, channels, 1, bias=False, strides=[stride] * 2))
+    return g.op("Relu", g.op("Add", y, x))
+
+
+def resnet(blocks):
+    g = Builder((3, 8, 8))
+    x = g.op("Relu", g.norm(g.conv("x", 4, 3, bias=False, pads=[1] * 4)))
+    for channels, stride in ((4, 1), (6, 2), (8, 2)):
+        x = residual(g, x, channels, stride)
+        for _ in range(blocks - 1):
+            x = residual(g, x, channels)
+    return g.proto(g.dense(g.op("Flatten", g.op("GlobalAveragePool", x)), 5)), None
+
+
+@model()
+def resnet_8():
+    return resnet(1)
+
+
+@model()
+def resnet_20():
+    return resnet(3)
+
+
+@model()
+def depthwise():
+    g = Builder((4, 6, 6))
+    x = g.op("HardSwish", g.conv("x", 4, 3, groups=4, pads=[1] * 4))
+    x = g.op("Clip", g.conv(x, 6, 1), np.float32(0), np.float32(6))
+    layers = ["conv(4, 3, padding=1, activation='hard_swish', groups=4)", "conv(6, 1, activation='relu6')"]
+    return g.proto(g.op("GlobalMaxPool", x)), [*layers, "pool(6)", "output()"]
+
+
+@model()
+def sequence():
+    g = Builder((3, 12))
+    x = g.op("LeakyRelu", g.conv("x", 5, 3, dilations=[2], pads=[1, 2]), alpha=0.2)
+    x = g.op("MaxPool", x, kernel_shape=[2], strides=[2])
+    x = g.op("Elu", g.conv(x, 4, 2, auto_pad="SAME_UPPER"), alpha=1.5)
+    return g.proto(g.dense(g.op("Flatten", x), 3)), None
+
+
+@model()
+def attention():
+    g = Builder((6, 8))
+    q, k, v = (g.op("Add", g.op("MatMul", "x", g.weight(8, 8)), g.weight(8)) for _ in range(3))
+    q, k, v = g.heads(q, 2, [0, 2, 1, 3]), g.heads(k, 2, [0, 2, 3, 1]), g.heads(v, 2, [0, 2, 1, 3])
+    weights = g.op("Softmax", g.op("Div", g.op("MatMul", q, k), np.float32(2)), axis=-1)
+    seen = g.op("Reshape", g.op("Transpose", g.op("MatMul", weights, v), perm=[0, 2, 1, 3]), np.array([0, 0, 8]))
+    x = g.op("Add", "x", g.op("MatMul", seen, g.weight(8, 8)))
+    x = g.op("LayerNormalization", x, g.weight(8), g.weight(8))
+    x = g.op("Add", x, g.op("MatMul", g.op("Relu", g.op("MatMul", x, g.weight(8, 12))), g.weight(12, 8)))
+    return g.proto(g.dense(g.op("ReduceMean", x, np.array([1]), keepdims=0), 3)), None
+
+
+@model()
+def mixer():
+    """With Gelu and layer normalisation written as exporters of old versions do."""
+    g = Builder((6, 8), opset=13)
+    centred = g.op("Sub", "x", g.op("ReduceMean", "x", axes=[-1]))
+    variance = g.op("ReduceMean", g.op("Pow", centred, np.float32(2)), axes=[-1])
+    x = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, np.float32(1e-3))))
+    x = g.op("MatMul", g.op("Transpose", g.op("Mul", x, g.weight(8)), perm=[0, 2, 1]), g.weight(6, 7))
+    x = g.op("Mul", x, g.op("Add", g.op("Erf", g.op("Div", x, np.float32(np.sqrt(2)))), np.float32(1)))
+    x = g.op("MatMul", g.op("Mul", x, np.float32(0.5)), g.weight(7, 6))
+    x = g.op("Add", g.op("Transpose", x, perm=[0, 2, 1]), "x")
+    return g.proto(g.dense(g.op("Flatten", x), 4)), None
+
+
+@model()
+def branches():
+    g = Builder((3, 5, 5))
+    first, second = g.op("Relu", g.conv("x", 4, 1)), g.op("Tanh", g.conv("x", 2, 3, pads=[1] * 4))
+    third = g.op("MaxPool", "x", kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4)
+    x = g.op("Concat", first, second, third, axis=1)
+    layers = [
+        "conv1 = conv(4, 1, activation='relu')", "conv2 = conv(2, 3, padding=1, activation='tanh')(input)",
+        "pool3 = pool(3, stride=1, padding=1)(input)", "concat()(conv1, conv2, pool3)", 4,
+    ]  # fmt: skip
+    return g.proto(g.dense(g.op("Flatten", x), 4)), layers
+
+
+@model()
+def transposed_convolution():
+    g = Builder((3, 4, 3))
+    settings = {"strides": [2, 2], "pads": [1, 0, 1, 1], "output_padding": [1, 0]}
+    x = g.op("Relu", g.op("ConvTranspose", "x", g.weight(3, 4, 3, 3), g.weight(4), **settings))
+    return g.proto(g.op("ConvTranspose", x, g.weight(4, 2, 2, 2), group=2, dilations=[2, 1])), None
+
+
+@model()
+def squeeze_and_excite():
+    g = Builder((2, 6, 5))
+    x = g.conv("x", 4, 3)
+    x = g.op("Mul", x, g.op("Sigmoid", x))
+    gate = g.op("Sigmoid", g.conv(g.op("Relu", g.conv(g.op("GlobalAveragePool", x), 2, 1)), 4, 1))
+    layers = [
+        "conv1 = conv(4, 3, activation='silu')", "average_pool()", "dense(2, activation='relu')",
+        "dense4 = dense(4, activation='sigmoid')", "multiply()(conv1, dense4)", 3,
+    ]  # fmt: skip
+    return g.proto(g.dense(g.op("Flatten", g.op("Mul", x, gate)), 3)), layers
+
+
+@model()
+def odd_sizes():
+    """Padding that differs from side to side, windows that do not fit, strides that differ."""
+    g = Builder((2, 9, 7))
+    x = g.op("Relu", g.conv("x", 3, (2, 3), pads=[0, 1, 1, 0], strides=[2, 1], dilations=[1, 2]))
+    x = g.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2], pads=[1, 0, 0, 1], ceil_mode=1, count_include_pad=1)
+    x = g.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    return g.proto(x), None
+
+
+@model()
+def shared():
+    """One matrix in two places."""
+    g = Builder((6,))
+    weight = g.weight(6, 6)
+    x = g.op("Relu", g.op("Gemm", "x", weight, alpha=0.5, transB=1))
+    return g.proto(g.op("Gemm", x, weight)), ["dense(6, activation='relu')", 6]
+
+
+@model()
+def shapes_from_shapes():
+    """Reshaping by what is computed of shapes, as exporters write ``x.view(x.size(0), -1)``."""
+    g = Builder((12,))
+    x = g.op("Relu", g.conv(g.op("Reshape", "x", np.array([-1, 3, 2, 2])), 4, 2, pads=[1] * 4))
+    x = g.op("Reshape", x, g.samples(x, -1))
+    first, second = g.op("Split", x, outputs=2, axis=1, num_outputs=2)
+    return g.proto(g.dense(g.op("Mul", first, g.op("Softplus", second)), 4)), None
+
+
+@model(opset=20)
+def other_functions():
+    g = Builder((6,), opset=20)
+    x = g.op("Gelu", g.dense("x", 6), approximate="tanh")
+    x = g.op("Mish", g.op("Gelu", g.dense(x, 6)))
+    x = g.op("PRelu", g.dense(x, 6), np.array([0.3]))
+    x = g.op("Max", g.op("Min", g.dense(x, 6), np.float32(0.7)), np.float32(-0.4))
+    return g.proto(g.op("Pow", g.op("Neg", g.dense(x, 3)), np.float32(3))), None
+
+
+@model()
+def class_token():
+    """A constant beside computed values, and a position embedding of each value."""
+    g = Builder((2, 4, 4))
+    x = g.conv("x", 6, 2, strides=[2, 2])
+    x = g.op("Transpose", g.op("Reshape", x, np.array([0, 6, -1])), perm=[0, 2, 1])
+    x = g.op("Concat", g.op("Expand", g.rng.normal(size=(1, 1, 6)), g.samples(x, 1, 6)), x, axis=1)
+    x = g.op("Add", x, g.rng.normal(size=(1, 5, 6)))
+    x = g.op("GroupNormalization", g.op("Transpose", x, perm=[0, 2, 1]), g.weight(2), g.weight(2), num_groups=2)
+    return g.proto(g.dense(g.op("Gather", g.op("Transpose", x, perm=[0, 2, 1]), np.array(0), axis=1), 3)), None
+
+
+@model(opset=9)
+def old_operators():
+    """Settings that later versions take as inputs."""
+    g = Builder((2, 4, 5), opset=9)
+    x = g.op("Pad", "x", pads=[0, 0, 1, 0, 0, 0, 0, 2])
+    x = g.op("Slice", g.conv(x, 4, 2), axes=[2, 3], starts=[1, 0], ends=[4, 4])
+    x = g.op("Upsample", g.op("Clip", x, min=-1.0, max=0.5), np.array([1, 1, 2, 1], np.float32))
+    first, second = g.op("Split", x, outputs=2, axis=1, split=[1, 3])
+    x = g.op("Mul", g.op("Squeeze", first, axes=[1]), g.op("ReduceMean", second, axes=[1], keepdims=0))
+    return g.proto(g.op("Softmax", g.op("Unsqueeze", x, axes=[1]), axis=1)), None
+
+
+@model()
+def mirrored():
+    """Padding by the image itself, blocks of channels as pixels, and transposed convolutions of a stated size."""
+    g = Builder((4, 3, 4))
+    x = g.op("Pad", "x", np.array([0, 0, 1, 1, 0, 0, 1, 1]), mode="reflect")
+    x = g.op("DepthToSpace", g.conv(x, 4, 3), blocksize=2)
+    x = g.op("ConvTranspose", x, g.weight(1, 2, 3, 2), strides=[2, 2], output_shape=[11, 16])
+    x = g.op("ConvTranspose", x, g.weight(2, 1, 3, 3), auto_pad="SAME_UPPER", strides=[1, 2])
+    x = g.op("Slice", x, np.array([1]), np.array([11]), np.array([2]))
+    return g.proto(g.op("SpaceToDepth", x, blocksize=2)), None
+
+
+@model()
+def transposed_sequence():
+    g = Builder((3, 5))
+    x = g.op("ConvTranspose", "x", g.weight(3, 2, 4), g.weight(2), strides=[3], pads=[1, 2], output_padding=[1])
+    return g.proto(g.op("Resize", x, "", np.array([1, 1, 1.5], np.float32), mode="nearest", nearest_mode="floor")), None
+
+
+@model()
+def root_mean_square():
+    """RMS normalisation as exporters write it, and sums, of one channel a position."""
+    g = Builder((5, 4))
+    square = g.op("ReduceMean", g.op("Mul", "x", "x"), np.array([-1]))
+    x = g.op("Div", "x", g.op("Sqrt", g.op("Add", square, np.float32(1e-3))))
+    x = g.op("Sum", g.op("MatMul", g.op("Mul", x, g.weight(4)), g.weight(4, 4)), "x", np.float32(0.1))
+    x = g.op("MatMul", x, g.rng.normal(size=4))
+    return g.proto(
+        g.op("MatMul", g.op("ReduceSum", g.op("Unsqueeze", x, np.array([1])), np.array([1])), g.weight(5, 2))
+    ), None
+
+
+@model()
+def bare_input():
+    """Operations on the input itself, without a layer that needs an image."""
+    g = Builder((3, 4))
+    x = g.op("Softmax", g.op("Mul", "x", g.rng.uniform(0.5, 1.5, (3, 1))), axis=1)
+    return g.proto(g.dense(g.op("Flatten", g.op("Add", x, "x")), 2)), None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_do_what_they_did(read, name):
+    build, _ = MODELS[name]
+    proto, layers = build()
+    network = read(proto)
+    assert_same(network, proto)
+    if layers is not None:
+        assert network.bias == any(name.endswith(".bias") for name in network.weights())
+        assert [str(one) for one in network.layers[1:]] == [str(one) for one in layers]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_models_do_what_they_did(read, seed):
+    proto = random_model(seed)
+    for fold in (True, False):
+        assert_same(read(proto, fold_batch_norm=fold), proto)
+
+
+# --- activation functions of several operators ----------------------------------------------------------------------
+
+
+def one(value):
+    return np.array(value, np.float32)
+
+
+WRITTEN = {
+    "silu": lambda g, x: g.op("Mul", g.op("Sigmoid", x), x),
+    "gelu": lambda g, x: g.op(
+        "Mul", g.op("Mul", x, one(0.5)), g.op("Add", g.op("Erf", g.op("Mul", x, one(0.70710677))), one(1))
+    ),
+    "hard_swish": lambda g, x: g.op(
+        "Div", g.op("Mul", x, g.op("Clip", g.op("Add", x, one(3)), one(0), one(6))), one(6)
+    ),
+    "hard_sigmoid": lambda g, x: g.op("Clip", g.op("Add", g.op("Div", x, one(6)), one(0.5)), one(0), one(1)),
+    "softplus": lambda g, x: g.op("Log", g.op("Add", g.op("Exp", x), one(1))),
+    "relu6": lambda g, x: g.op("Min", g.op("Relu", x), one(6)),
+    "leaky_relu": lambda g, x: g.op("Max", x, g.op("Mul", x, one(0.01))),
+    "sigmoid": lambda g, x: g.op("Reciprocal", g.op("Add", g.op("Exp", g.op("Neg", x)), one(1))),
+    "tanh": lambda g, x: g.op("Sub", g.op("Mul", g.op("Sigmoid", g.op("Mul", x, one(2))), one(2)), one(1)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_an_activation_function_is_found_however_it_is_written(read, name):
+    g = Builder((5,))
+    proto = g.proto(g.dense(WRITTEN[name](g, g.dense("x", 6)), 3))
+    network = read(proto)
+    assert [str(one) for one in network.layers[1:]] == [f"dense(6, activation={name!r})", "3"]
+    assert_same(network, proto)
+
+
+def test_what_is_nearly_one_is_not_taken_for_it(read):
+    """Gelu by tanh differs from Gelu by 5e-4."""
+    g = Builder((5,))
+    x = g.dense("x", 6)
+    inner = g.op("Add", x, g.op("Mul", g.op("Pow", x, one(3)), one(0.044715)))
+    bent = g.op("Add", g.op("Tanh", g.op("Mul", inner, one(np.sqrt(2 / np.pi)))), one(1))
+    proto = g.proto(g.dense(g.op("Mul", g.op("Mul", x, one(0.5)), bent), 3))
+    network = read(proto)
+    assert "gelu" not in str(network.layers)
+    assert_same(network, proto)
+
+
+# --- what stays apart -----------------------------------------------------------------------------------------------
+
+
+def test_what_others_read_does_not_become_part_of_a_layer(read):
+    g = Builder((5,))
+    x = g.dense("x", 6)
+    proto = g.proto(g.op("Add", g.op("Relu", x), g.op("Mul", x, one(2))))
+    network = read(proto)
+    assert str(network.layers[1]) == "dense1 = dense(6, activation='linear')"
+    assert_same(network, proto)
+
+
+def test_batch_normalisation_is_folded_or_kept(read):
+    g = Builder((2, 5, 5))
+    statistics = np.zeros(3), g.rng.normal(size=3), g.rng.uniform(0.5, 1.5, 3)
+    x = g.op("BatchNormalization", g.conv("x", 3, 3), np.ones(3), *statistics, epsilon=1e-3, momentum=0.8)
+    x = g.op("BatchNormalization", g.op("Relu", x), np.ones(3), *statistics)
+    proto = g.proto(x)
+    folded, kept = read(proto), read(proto, fold_batch_norm=False)
+    assert [str(one).split("(")[0] for one in folded.layers[1:]] == ["conv", "affine", "take", "output"]
+    kinds = ["conv", "batch_norm", "affine", "take", "output"]
+    assert [str(one).split("(")[0] for one in kept.layers[1:]] == kinds
+    assert str(kept.layers[2]) == "batch_norm(rate=0.2, epsilon=0.001)"
+    np.testing.assert_allclose(kept.weights()["0.running_var"], statistics[2], rtol=1e-6)
+    for network in (folded, kept):
+        assert_same(network, proto)
+
+
+def test_an_image_that_no_first_layer_sees_is_turned_to_pixels(read):
+    """The input's channels are its own, whatever the first layer with weights sees."""
+    chip = noisysim.Chip(
+        [(6, 1, 8), "take([0, 6, 12, 18, 1, 7, 13, 19], (1, 2, 4))", "conv(3, 1)", "output()"], "ideal"
+    )
+    x = np.random.default_rng(0).normal(size=(2, 48)).astype(np.float32)
+    chosen = x.reshape(2, 6, 8).transpose(0, 2, 1).reshape(2, 48)[:, [0, 6, 12, 18, 1, 7, 13, 19]].reshape(2, 2, 4)
+    weight = chip.weights()["0.weight"][:, :, 0, 0]
+    found = chip.predict(x).reshape(2, 2, 3)
+    expected = chosen @ weight.T
+    np.testing.assert_allclose(found, np.where(expected > 0, expected, 0.01 * expected), rtol=1e-5, atol=1e-6)

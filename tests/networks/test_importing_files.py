@@ -1,0 +1,321 @@
+"""Files of models that are damaged, hostile or of another kind: one clear error, and nothing else is touched."""
+
+import itertools
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from noisysim import networks
+
+onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
+pytest.importorskip("onnxruntime", reason="the models are made with ONNX Runtime")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from onnx_graphs import Builder  # noqa: E402  # which imports onnx
+
+KERNEL = 1
+"""Which of its constants is the kernel."""
+
+
+def valid():
+    """A model with a convolution, constants of all kinds, and a dense layer."""
+    g = Builder((1, 6, 6))
+    x = g.op("Relu", g.conv("x", 3, 3))
+    return g.proto(g.dense(g.op("Reshape", x, g.samples(x, -1)), 4))
+
+
+def computed(op, *inputs, **settings):
+    """A model that reshapes by what an operator computes of constants."""
+    g = Builder((4,))
+    proto = g.proto(g.dense("x", 3))
+    names = [f"a{k}" for k in range(len(inputs))]
+    arrays = zip(map(np.asarray, inputs), names, strict=True)
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in arrays)
+    first = helper.make_node(op, names, ["large"], name="first", **settings)
+    added = helper.make_node("Add", ["t1", "large"], ["sum"], name="second")
+    proto.graph.node.extend([first, added])
+    proto.graph.output[0].name = "sum"
+    return proto
+
+
+def changed(change, proto=None):
+    """A valid model after a change."""
+    proto = valid() if proto is None else proto
+    change(proto.graph)
+    return proto
+
+
+def dims(*sizes):
+    def change(graph):
+        del graph.initializer[KERNEL].dims[:]
+        graph.initializer[KERNEL].dims.extend(sizes)
+
+    return change
+
+
+def cycle(graph):
+    graph.node[0].input[0] = graph.node[1].output[0]
+
+
+def missing(graph):
+    graph.node[1].input[0] = "nowhere"
+
+
+def twice(graph):
+    graph.node[1].output[0] = graph.node[0].output[0]
+
+
+def same_constants(graph):
+    graph.initializer[1].name = graph.initializer[0].name
+
+
+def second_input(graph):
+    graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 2]))
+
+
+def not_numbers(graph):
+    array = np.full((3, 1, 3, 3), np.nan, np.float32)
+    graph.initializer[KERNEL].CopyFrom(numpy_helper.from_array(array, graph.initializer[KERNEL].name))
+
+
+def other_bias(graph):
+    graph.initializer[0].CopyFrom(numpy_helper.from_array(np.zeros((3, 2), np.float32), graph.initializer[0].name))
+
+
+def other_type(graph):
+    graph.initializer[0].data_type = TensorProto.STRING
+
+
+def custom(graph):
+    graph.node[0].domain = "com.example"
+
+
+def no_shape(graph):
+    graph.input[0].type.tensor_type.ClearField("shape")
+
+
+def open_sizes(graph):
+    graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+
+
+def one_axis(graph):
+    del graph.input[0].type.tensor_type.shape.dim[1:]
+
+
+def old(proto):
+    proto.opset_import[0].version = 3
+    return proto
+
+
+def no_output():
+    return changed(lambda graph: graph.ClearField("output"))
+
+
+def two_outputs():
+    return changed(lambda graph: graph.output.append(graph.output[0]))
+
+
+def deep():
+    g = Builder((4,))
+    proto = g.proto(g.dense("x", 3))
+    names = [proto.graph.output[0].name, *(f"d{k}" for k in range(5000))]
+    for before, after in itertools.pairwise(names):
+        proto.graph.node.append(helper.make_node("Tanh", [before], [after]))
+    proto.graph.output[0].name = names[-1]
+    return proto
+
+
+def operator(op, **settings):
+    """A model that ends in some operator."""
+    g = Builder((2, 4, 4))
+    proto = g.proto(g.conv("x", 3, 3))
+    proto.graph.node.append(helper.make_node(op, [proto.graph.output[0].name], ["end"], name="last", **settings))
+    proto.graph.output[0].name = "end"
+    return proto
+
+
+FAR = 2**40
+CASES = {
+    "dims that do not fit": (changed(dims(3, 1, 3, 4)), "holds 27 numbers"),
+    "negative dims": (changed(dims(-3, -1, 3, 3)), "has the shape"),
+    "huge dims": (changed(dims(FAR, FAR)), "at most"),
+    "a cycle": (changed(cycle), "cycle"),
+    "a missing input": (changed(missing), "nowhere"),
+    "a name twice": (changed(twice), "names must differ"),
+    "constants of one name": (changed(same_constants), "two of its constants"),
+    "two inputs": (changed(second_input), "2 inputs"),
+    "two outputs": (two_outputs(), "output="),
+    "no output": (no_output(), "no graph with an output"),
+    "a bias of another shape": (changed(other_bias), "bias"),
+    "weights that are no numbers": (changed(not_numbers), "NaN"),
+    "texts for weights": (changed(other_type), "type"),
+    "an operator of others": (changed(custom), "only ONNX's own"),
+    "an input without shape": (changed(no_shape), "has no shape"),
+    "an input of open size": (changed(open_sizes), "input_shape="),
+    "an input of one axis": (changed(one_axis), "samples"),
+    "an old version": (old(valid()), "version 3"),
+    "too deep": (deep(), "one after the other"),
+    "LSTM": (operator("LSTM", hidden_size=3), "recurrent"),
+    "If": (operator("If"), "control flow"),
+    "quantised": (operator("DequantizeLinear"), "float32"),
+    "an unknown operator": (operator("Det"), "'last' (Det) is not supported"),
+    "a division by zero": (computed("Div", np.float32(1), np.float32(0)), "not finite"),
+    "huge ConstantOfShape": (computed("ConstantOfShape", np.array([FAR, FAR])), "at most"),
+    "huge Range": (computed("Range", np.array(0), np.array(FAR), np.array(1)), "at most"),
+    "endless Range": (computed("Range", np.array(0), np.array(FAR), np.array(0)), "first"),
+    "huge Expand": (computed("Expand", np.zeros(1, np.float32), np.array([FAR, FAR])), "too large"),
+    "huge Tile": (computed("Tile", np.zeros(1, np.float32), np.array([FAR])), "at most"),
+    "huge Pad": (computed("Pad", np.zeros(1, np.float32), np.array([FAR, FAR])), "at most"),
+    "huge MatMul": (computed("MatMul", np.zeros((2**20, 1)), np.zeros((1, 2**20))), "at most"),
+    "huge Add": (computed("Add", np.zeros((2**20, 1)), np.zeros((1, 2**20))), "at most"),
+    "huge Gather": (computed("Gather", np.zeros((1, 2**14)), np.zeros(2**14, np.int64)), "at most"),
+    "wild Gather": (computed("Gather", np.zeros(3), np.array([7])), "first"),
+    "a huge Resize": (operator("Upsample", scales=[1.0, 1.0, 1e6, 1e6]), "at most"),
+    "a window of nothing": (operator("MaxPool", kernel_shape=[9, 9]), "does not fit"),
+    "a stride of 0": (operator("MaxPool", kernel_shape=[1, 1], strides=[0, 1]), "strides"),
+    "settings of another kind": (operator("MaxPool", kernel_shape="wide"), "last"),
+    "an axis that is not there": (operator("Softmax", axis=9), "axis 9"),
+}
+
+
+def refusal(path, **settings):
+    """What loading a file says; one line that names it."""
+    with pytest.raises(ValueError, match=r"model\.onnx") as refused:
+        networks.load(path, **settings)
+    text = str(refused.value)
+    assert "\n" not in text
+    assert len(text) < 600
+    return text
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_no_network_gives_one_clear_error(tmp_path, name):
+    proto, part = CASES[name]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    assert part in refusal(path)
+
+
+def test_truncated_files_are_refused(tmp_path):
+    whole, path = valid().SerializeToString(), tmp_path / "model.onnx"
+    for length in range(0, len(whole), 23):
+        path.write_bytes(whole[:length])
+        refusal(path)
+
+
+def test_files_with_flipped_bits_are_refused_or_read(tmp_path):
+    whole, path, rng = valid().SerializeToString(), tmp_path / "model.onnx", np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for at in rng.integers(len(whole), size=rng.integers(1, 4)):
+            damaged[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        refused += not loads(path)
+    assert 50 < refused < 300
+
+
+def loads(path):
+    """Whether a file is read; if it is not, one clear error says so."""
+    try:
+        networks.load(path)
+    except ValueError:
+        refusal(path)
+        return False
+    return True
+
+
+def test_what_is_no_onnx_file_is_refused(tmp_path):
+    path = tmp_path / "model.onnx"
+    for content in (b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n" + bytes(100), os.urandom(1000)):
+        path.write_bytes(content)
+        refusal(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx"):
+        networks.load(tmp_path / "none.onnx")
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(changed(open_sizes).SerializeToString())
+    assert networks.load(path, input_shape=(1, 6, 6)).input_shape == (1, 6, 6)
+    for shape in [(1, 6), (2, 6, 6), (1, 6, -6)]:
+        assert "input_shape=" in refusal(path, input_shape=shape)
+    assert "did you mean" in refusal(path, input_shape=(1, 6, 6), output="t1x")
+    with pytest.raises(TypeError, match="fold_batch_norm"):
+        networks.load(path, fold_batch_norm="yes")
+
+
+# --- constants beside the file --------------------------------------------------------------------------------------
+
+
+def external(folder, **settings):
+    """A model whose kernel is in another file; and that constant's bytes."""
+    proto = valid()
+    tensor = proto.graph.initializer[KERNEL]
+    raw = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": "weights.bin", **settings}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    path = folder / "model" / "model.onnx"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(proto.SerializeToString())
+    return path, raw
+
+
+def test_constants_may_be_beside_the_file(tmp_path):
+    path, raw = external(tmp_path, location="sub/weights.bin", offset=4, length=108)
+    (path.parent / "sub").mkdir()
+    (path.parent / "sub" / "weights.bin").write_bytes(b"skip" + raw)
+    expected = numpy_helper.to_array(valid().graph.initializer[KERNEL])
+    np.testing.assert_array_equal(networks.load(path).weights()["0.weight"], expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"location": "../weights.bin"}, {"location": "sub/../../weights.bin"}, {"location": ""},
+        {"location": "link.bin"}, {"location": "outside/weights.bin"}, {"location": "missing.bin"}, {"location": "."},
+        {"offset": -4}, {"offset": 100}, {"offset": "x"}, {"length": 4}, {"length": FAR}, {"location": "a\0b"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_constants_elsewhere_are_refused(tmp_path, settings):
+    path, raw = external(tmp_path, **settings)
+    for place in (tmp_path / "weights.bin", path.parent / "weights.bin"):
+        place.write_bytes(raw)
+    (path.parent / "link.bin").symlink_to(tmp_path / "weights.bin")
+    (path.parent / "outside").symlink_to(tmp_path)
+    refusal(path)
+
+
+def test_an_absolute_path_is_refused(tmp_path):
+    path, raw = external(tmp_path, location=tmp_path / "model" / "weights.bin")
+    (path.parent / "weights.bin").write_bytes(raw)
+    assert "no file in the model's folder" in refusal(path)
+
+
+_WATCHED = []
+_EVENTS = []
+
+
+def _watch(event, arguments):
+    if _WATCHED and event.split(".")[0] in ("open", "exec", "compile", "subprocess", "os", "socket", "import"):
+        _EVENTS.append((event, str(arguments[0]) if arguments else ""))
+
+
+def test_nothing_but_the_file_is_opened_and_nothing_executed(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(valid().SerializeToString())
+    networks.load(path)  # imports what it needs
+    sys.addaudithook(_watch)
+    _WATCHED.append(True)
+    try:
+        networks.load(path)
+    finally:
+        _WATCHED.clear()
+    assert {argument for event, argument in _EVENTS if event == "open"} == {str(path)}
+    assert {event for event, _ in _EVENTS} <= {"open", "os.getcwd"}
