@@ -16,7 +16,7 @@ residual learning (Wu et al., arXiv 2502.06309, 2025).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -161,7 +161,7 @@ class TransferArrays(Arrays):
         self.wrote(clock)
         return refused
 
-    def _signed(self, arrays: Any) -> layered.Layered:
+    def _signed(self, arrays: Sequence[Floats]) -> layered.Layered:
         """Copies of arrays whose last axis are the columns of a layer, of each chip as many rows, with its signs."""
         out = layered.empty([array.shape for array in arrays], self._backend.xp)
         for array, signs, to in zip(arrays, self.signs, out, strict=True):
