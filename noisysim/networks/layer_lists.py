@@ -122,7 +122,8 @@ KINDS: dict[str, Callable[..., Layer]] = {
         "dense", "conv", "conv1d", "depthwise", "pool", "average_pool", "batch_norm", "dropout", "flatten", "activate",
     )},
     **{name: getattr(operation_kinds, name) for name in (
-        "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "matmul", "output",
+        "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "divide",
+        "matmul", "output",
     )},
     "recurrent": recurrent, "residual": residual, "concat": concat, "multiply": multiply,
 }  # fmt: skip

@@ -27,6 +27,7 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
     Add,
     Affine,
     Clip,
+    Divide,
     GroupNorm,
     LayerNorm,
     Leak,
@@ -39,6 +40,7 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
     add,
     affine,
     clip,
+    divide,
     group_norm,
     layer_norm,
     leak,
@@ -54,9 +56,10 @@ from noisysim.networks.summary import Part, summary
 
 __all__ = [
     "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Depthwise",
-    "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED", "Named", "Output",
-    "Part", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired", "activate", "add", "affine",
-    "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense", "depthwise", "dropout", "flatten",
-    "group_norm", "hidden", "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain",
-    "pool", "recurrent", "residual", "rms_norm", "softmax", "summary", "take",
+    "Divide", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED",
+    "Named", "Output", "Part", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired",
+    "activate", "add", "affine", "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense",
+    "depthwise", "divide", "dropout", "flatten", "group_norm", "hidden", "layer", "layer_norm", "leak",
+    "matmul", "multiply", "names", "output", "parse", "plain", "pool", "recurrent", "residual", "rms_norm",
+    "softmax", "summary", "take",
 ]  # fmt: skip
