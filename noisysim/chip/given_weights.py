@@ -26,7 +26,7 @@ from noisysim.compute import backends
 from noisysim.networks import weight_matching
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.differences import differences, traits
-from noisysim.networks.importing import imported
+from noisysim.networks.importing import models
 from noisysim.networks.weight_matching import Group
 
 
@@ -68,7 +68,7 @@ Initial: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] 
 
 def of_model(layers: Any, bias: bool, init: Any) -> tuple[Any, bool, Any]:
     """Layers, bias and initial weights of what a chip is made of; a model from elsewhere decides what is left open."""
-    model = imported.opened(layers)
+    model = models.opened(layers)
     if model is None:
         return layers, bias, USUAL if init is None else init
     return list(model.layers), bias or model.bias, model if init is None else init

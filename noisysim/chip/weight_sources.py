@@ -19,7 +19,8 @@ from noisysim.common.types import Array
 from noisysim.common.user_files import compare_hash, moved_device
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.differences import Traits, traits
-from noisysim.networks.importing.imported import ENDING, Imported, load
+from noisysim.networks.importing.imported import Imported
+from noisysim.networks.importing.models import ENDING, load
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy")
 """Endings of files that people have, and that are not read."""

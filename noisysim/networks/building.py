@@ -41,7 +41,7 @@ from noisysim.networks.layer_lists import (  # fmt: skip
 )
 from noisysim.networks.layer_lists import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
-from noisysim.networks.operation_kinds import Add, Matmul, Output, Take, Wired
+from noisysim.networks.operation_kinds import Add, Divide, Matmul, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
 from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
@@ -299,6 +299,12 @@ class _Builder:
             self._at = sources[0]
             for other in sources[1:]:
                 self._add(wired, self._at, other)
+        elif isinstance(layer, Divide):
+            first, second = self._two(wired, sources)
+            if first.shape != second.shape:
+                raise ValueError(f"{wired!r} divides {words(first.shape)} by {words(second.shape)}: they must be alike")
+            self._at = first._replace(image=first.image and second.image)
+            self._operate(operations.divide(first.node, second.node, first.shape))
         elif isinstance(layer, Concat) and not layer.branches:
             self._side_by_side(layer, sources)
         else:

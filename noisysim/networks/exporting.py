@@ -210,7 +210,7 @@ class _Writer:
         return [self._image(s, self.shape_of(n)) for s, n in zip(sources, operation.sources, strict=True)]
 
     def _pointwise(self, operation: Operation, sources: Sequence[str]) -> str:
-        op = {"add": "Add", "multiply": "Mul"}[operation.name]
+        op = {"add": "Add", "multiply": "Mul", "divide": "Div"}[operation.name]
         pair = self._in_one_form(operation, sources)
         return self._alike(pair[0], op, *pair)
 
@@ -289,7 +289,8 @@ class _Writer:
 
 
 _OPERATIONS: dict[str, Callable[[_Writer, Operation, Sequence[str]], str]] = {
-    "add": _Writer._pointwise, "multiply": _Writer._pointwise, "concatenate": _Writer._concatenate,
+    "add": _Writer._pointwise, "multiply": _Writer._pointwise, "divide": _Writer._pointwise,
+    "concatenate": _Writer._concatenate,
     "gather": _Writer._gather, "pool": _Writer._window, "average": _Writer._window, "affine": _Writer._affine,
     "clip": _Writer._clip, "leak": _Writer._leak, "softmax": _Writer._softmax, "normalise": _Writer._normalise,
     "matmul": _Writer._matmul,

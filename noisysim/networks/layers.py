@@ -28,6 +28,7 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
     Add,
     Affine,
     Clip,
+    Divide,
     GroupNorm,
     LayerNorm,
     Leak,
@@ -40,6 +41,7 @@ from noisysim.networks.operation_kinds import (  # fmt: skip
     add,
     affine,
     clip,
+    divide,
     group_norm,
     layer_norm,
     leak,
@@ -55,10 +57,10 @@ from noisysim.networks.summary import Part, summary
 
 __all__ = [
     "Activate", "Add", "Affine", "Attention", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense",
-    "Depthwise", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED",
-    "Named", "Output", "Part", "Pool", "Positional", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take",
-    "Wired", "activate", "add", "affine", "attention", "average_pool", "batch_norm", "clip", "concat", "conv",
-    "conv1d", "dense", "depthwise", "dropout", "flatten", "group_norm", "hidden", "layer", "layer_norm", "leak",
-    "matmul", "multiply", "names", "output", "parse", "plain", "pool", "positional", "recurrent", "residual",
-    "rms_norm", "softmax", "summary", "take",
+    "Depthwise", "Divide", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul",
+    "Multiply", "NAMED", "Named", "Output", "Part", "Pool", "Positional", "RMSNorm", "Recurrent", "Residual",
+    "Softmax", "Take", "Wired", "activate", "add", "affine", "attention", "average_pool", "batch_norm", "clip",
+    "concat", "conv", "conv1d", "dense", "depthwise", "divide", "dropout", "flatten", "group_norm", "hidden",
+    "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain", "pool",
+    "positional", "recurrent", "residual", "rms_norm", "softmax", "summary", "take",
 ]  # fmt: skip

@@ -154,6 +154,13 @@ class Add(Layer):
 
 
 @dataclass(frozen=True, repr=False)
+class Divide(Layer):
+    """The first of two values divided by the second, value by value: ``divide()(a, b)``."""
+
+    name: ClassVar[str] = "divide"
+
+
+@dataclass(frozen=True, repr=False)
 class Matmul(Layer):
     """The product of two values as matrices, several side by side: ``matmul(4, 8, 16, 8)(a, b)``.
 
@@ -229,4 +236,4 @@ def _numbers(owner: str, name: str, values: object, spec: Field = _ANY) -> tuple
 
 
 layer_norm, rms_norm, group_norm, softmax, clip, leak = LayerNorm, RMSNorm, GroupNorm, Softmax, Clip, Leak
-affine, take, add, matmul, output = Affine, Take, Add, Matmul, Output
+affine, take, add, divide, matmul, output = Affine, Take, Add, Divide, Matmul, Output

@@ -83,6 +83,12 @@ def multiply(first: int, second: int, shape: Image, gate: Image) -> Operation:
     return Operation("multiply", (first, second), shape, (n, n, m, m))
 
 
+def divide(first: int, second: int, shape: Image) -> Operation:
+    """The first of two nodes of one shape divided by the second."""
+    n = size_of(shape)
+    return Operation("divide", (first, second), shape, (n, n, n))
+
+
 def concatenate(first: int, second: int, left: Image, right: Image) -> Operation:
     """Two nodes side by side, at each position the channels of the first and then those of the second."""
     positions = left[0] * left[1]

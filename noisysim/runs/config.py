@@ -31,7 +31,7 @@ from noisysim.networks import activations
 from noisysim.networks import layers as kinds
 from noisysim.networks.activations import Activation
 from noisysim.networks.building import architecture, with_ends
-from noisysim.networks.importing import imported
+from noisysim.networks.importing import models
 from noisysim.networks.importing.imported import Imported
 from noisysim.runs import callbacks, in_array, schedules, storage
 from noisysim.runs import validation as validating
@@ -126,7 +126,7 @@ def resolve(
         raise ValueError(f"run.diagnostics look at one chip, not at {chips}: omit them, or set chips=1")
     numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
     every, decay, clip = (_check_number(name, settings[name]) for name in ("every", "weight_decay", "clip"))
-    model = imported.opened(settings["init"] if settings["layers"] is None else settings["layers"])
+    model = models.opened(settings["init"] if settings["layers"] is None else settings["layers"])
     layers = None if model or settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
     source = _source(settings["init"], model, settings["layers"] is None)

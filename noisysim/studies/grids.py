@@ -20,7 +20,7 @@ from noisysim import devices, learners
 from noisysim.chip import weight_sources
 from noisysim.common.fields import check_choice, check_names, declared, listed, nearest, shown
 from noisysim.learners import optimizers
-from noisysim.networks.importing import imported
+from noisysim.networks.importing import models
 from noisysim.runs import schedules
 from noisysim.tasks import Task, is_in_memory
 
@@ -226,7 +226,7 @@ def _several(name: str, value: object) -> bool:
         return False
     if name == "init":
         return weight_sources.are_several(value)
-    if name == "layers" and len(value) > 1 and all(map(imported.is_model, value)):
+    if name == "layers" and len(value) > 1 and all(map(models.is_model, value)):
         return True
     if name in LISTS:
         lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
@@ -256,7 +256,7 @@ def _label(value: Any) -> Any:
         return f"{value.get('name')}:{inside}" if inside else str(value.get("name"))
     if isinstance(value, Task):
         return value.name
-    if imported.is_model(value):
+    if models.is_model(value):
         return str(value)
     if hasattr(value, "_fields"):
         return _label({"name": devices.name_of(value), **devices.changes(value)})

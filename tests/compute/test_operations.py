@@ -15,6 +15,7 @@ CASES = {
     "add": ops.add(1, 2, IMAGE),
     "multiply": ops.multiply(1, 2, IMAGE, IMAGE),
     "gate": ops.multiply(1, 2, IMAGE, (1, 1, 3)),
+    "divide": ops.divide(1, 2, IMAGE),
     "concatenate": ops.concatenate(1, 2, IMAGE, (4, 5, 2)),
     "gather": ops.gather(1, 60, (1, 1, 8), [3, -1, 59, 3, 0, 7, -1, 21]),
     "pool": ops.pool(1, IMAGE, (2, 2), (2, 2), (0, 0, 0, 0)),
@@ -31,7 +32,7 @@ CASES = {
     "softmax": ops.softmax(1, IMAGE),
     "matmul": ops.matmul(1, 2, 2, 3, 4, 5),
 }
-SECOND = {"add": 60, "multiply": 60, "gate": 3, "concatenate": 40, "matmul": 40}
+SECOND = {"add": 60, "multiply": 60, "divide": 60, "gate": 3, "concatenate": 40, "matmul": 40}
 FIRST = {"group norm": 80, "matmul": 24}
 EACH = pytest.mark.parametrize("name", CASES)
 
@@ -42,6 +43,8 @@ def sources(name):
     operation = CASES[name]
     a = rng.permutation(np.linspace(-2, 2, ROWS * FIRST.get(name, 60))).reshape(ROWS, -1)
     b = rng.standard_normal((ROWS, SECOND[name])) if name in SECOND else operation.constant().astype(float)
+    if name == "divide":
+        b += np.sign(b)
     return a, b
 
 
@@ -120,7 +123,8 @@ def naive(name, a, b):
     if name == "matmul":
         return a.reshape(ROWS, 2, 3, 4) @ b.reshape(ROWS, 2, 4, 5)
     return {
-        "add": lambda: a + b, "multiply": lambda: a * b, "gate": lambda: image * b[:, None, None],
+        "add": lambda: a + b, "multiply": lambda: a * b, "divide": lambda: a / b,
+        "gate": lambda: image * b[:, None, None],
         "affine": lambda: image * [0.5, -2.0, 1.0] + np.float32([0.1, 0.2, 0.3]),
         "clip": lambda: np.clip(a, -0.5, np.float32(0.7)), "leak": lambda: np.where(a > 0, a, np.float32(0.3) * a),
     }[name]()  # fmt: skip

@@ -36,7 +36,8 @@ NETWORKS = {
         "c = take([3, 1, 2, 0, 5, 6, 7, 4], (1, 2, 4))(b)", "matmul(2, 2, 2, 2)(a, c)", "affine(1, 1)", "output()",
     ],
     "units and images": [
-        (2, 3, 3), "a = dense(6)", "b = conv(6, 3)(input)", "c = add()(a, b)", "concat()(c, a)", "output()",
+        (2, 3, 3), "a = dense(6)", "b = conv(6, 3)(input)", "c = add()(a, b)", "d = concat()(c, a)",
+        "e = activate('sigmoid')", "divide()(d, e)", "output()",
     ],
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ ALL = [
     kinds.leak(0.3), kinds.affine(), kinds.affine([0.5, 2], 1), kinds.take([3, -1, 0, 0], (2, 1, 2)), kinds.take([1]),
     conv(8, 3, groups=4), noisysim.depthwise(3, 2, "same", "relu6", multiplier=2), kinds.recurrent(8, "gru", "all"),
     kinds.attention(2, 8), kinds.positional(0.5),
-    kinds.add(), kinds.matmul(1, 2, 3, 4), kinds.output(), kinds.Wired(conv(4, 3), "a"),
+    kinds.add(), kinds.divide(), kinds.matmul(1, 2, 3, 4), kinds.output(), kinds.Wired(conv(4, 3), "a"),
     kinds.Wired(kinds.add(), "", ("a", "input")), kinds.Wired(kinds.concat(), "b", ("a", "a")),
     noisysim.concat([noisysim.residual([5, noisysim.multiply([5], [5])])], [kinds.Wired(dense(5), "inner")]),
 ]  # fmt: skip
@@ -307,3 +307,12 @@ def test_arrays_of_any_shape_are_learned_and_images_by_convolutions():
     assert flat.rows()[1] == ("network", "24-4-3, leaky_relu")
     images = noisysim.run((rng.standard_normal((24, 2, 5, 4)), labels), layers=[conv(3, 3), 4], **given)
     assert images.rows()[1] == ("network", "2x5x4 - conv(3, 3) - 4 - 3, leaky_relu")
+
+
+def test_only_values_alike_are_divided():
+    names = ["a = 6", "b = dense(6)(input)"]
+    assert architecture([4, *names, "divide()(b, a)", 2]).operations[0].name == "divide"
+    with pytest.raises(ValueError, match="6 units by 5 units"):
+        architecture([4, "a = 6", "b = dense(5)(input)", "divide()(a, b)", 2])
+    with pytest.raises(ValueError, match="two layers, not 3"):
+        architecture([4, "a = 6", "divide()(a, a, a)", 2])

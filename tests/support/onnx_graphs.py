@@ -127,6 +127,9 @@ def _summed(g, x):
     """Two tensors of one shape, or of shapes that fit."""
     other = g.op("Tanh", g.op("ReduceMean", x, np.array([-1]))) if g.rng.random() < 0.3 else _activated(g, x)
     pair = (x, other) if g.rng.random() < 0.5 else (other, x)
+    if g.rng.random() < 0.2:
+        first = pair[0] if g.rng.random() < 0.7 else np.array([0.7])
+        return g.op("Div", first, g.op("Add", g.op("Sigmoid", pair[1]), np.array([0.3])))
     return g.op(["Add", "Sub", "Mul"][g.rng.integers(3)], g.op("Tanh", pair[0]), pair[1])
 
 

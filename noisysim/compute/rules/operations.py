@@ -64,6 +64,26 @@ def multiply_pull_second(r, k, a, b, s, out, g):
     out[r, k] = total
 
 
+def divide(r, k, a, b, out, g):
+    """A / b, a value a part."""
+    out[r, k] = a[r, k] / b[r, k]
+
+
+def divide_push(r, k, a, b, da, db, out, g):
+    """(da - a / b db) / b."""
+    out[r, k] = (da[r, k] - a[r, k] / b[r, k] * db[r, k]) / b[r, k]
+
+
+def divide_pull_first(r, k, a, b, s, out, g):
+    """S / b."""
+    out[r, k] = s[r, k] / b[r, k]
+
+
+def divide_pull_second(r, k, a, b, s, out, g):
+    """-s a / b^2."""
+    out[r, k] = -s[r, k] * a[r, k] / (b[r, k] * b[r, k])
+
+
 # --- order ----------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ class Rule(NamedTuple):
 RULES: dict[str, Rule] = {
     "add": Rule(plain.add, plain.add_push, plain.add_pull, plain.add_pull),
     "multiply": Rule(plain.multiply, plain.multiply_push, plain.multiply_pull_first, plain.multiply_pull_second),
+    "divide": Rule(plain.divide, plain.divide_push, plain.divide_pull_first, plain.divide_pull_second),
     "concatenate": Rule(
         plain.concatenate, plain.concatenate_push, plain.concatenate_pull_first, plain.concatenate_pull_second
     ),

@@ -29,6 +29,7 @@ from noisysim.networks.layers import (  # fmt: skip
     Concat,
     Conv,
     Dense,
+    Divide,
     Layer,
     Matmul,
     Multiply,
@@ -193,6 +194,12 @@ class Writer:
         order[first.places.ravel()] = second.places.ravel()
         node = self.ordered(second.node, order.reshape(self.entries[first.node].shape))
         return first, Value(node, first.places)
+
+    def divide(self, first: Value, second: Value) -> Value:
+        """The first of two tensors of one shape divided by the second."""
+        first, second = self.aligned(first, second)
+        shape = self.entries[first.node].shape
+        return Value(self.write(Divide(), (first.node, second.node), shape), first.places)
 
     def _may_lead(self, value: Value) -> bool:
         """Whether another tensor is brought into its order: of what is computed, rather than of the input."""

@@ -178,12 +178,18 @@ def _difference(writer: Writer, first: Value, second: Value) -> Value:
     return writer.add(first, _times(writer, second, -1.0))
 
 
-def _quotient(writer: Writer, first: Value, second: Value) -> Value:
-    raise ValueError("a tensor divided by another one is not supported: divide by a constant")
+def _quotient(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value | Sequence[Value]:
+    """A tensor or a constant divided by a tensor, or a tensor by a constant."""
+    first, second = inputs
+    if isinstance(second, Value) and not isinstance(first, Value):
+        first = _times(task.writer, second._replace(alone=False), 0.0, constant_of(inputs, 0))
+    if isinstance(first, Value) and isinstance(second, Value):
+        return task.writer.divide(*_broadcast(first, second))
+    return _SCALED(task, node, inputs)
 
 
-def _no_quotient(constant: Array) -> tuple[float, float]:
-    raise ValueError("a constant divided by a tensor is not supported: divide by a constant")
+_SCALED = _binary(Writer.divide, lambda c: (1 / c, 0.0), lambda c: (1 / c, 0.0))
+"""A tensor divided by a constant."""
 
 
 def _sum(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -217,5 +223,5 @@ HANDLERS: dict[str, Handler] = {
     "Add": _binary(Writer.add, lambda c: (1.0, c), lambda c: (1.0, c)),
     "Sub": _binary(_difference, lambda c: (1.0, -c), lambda c: (-1.0, c)),
     "Mul": _binary(Writer.multiply, lambda c: (c, 0.0), lambda c: (c, 0.0)),
-    "Div": _binary(_quotient, lambda c: (1 / c, 0.0), _no_quotient),
+    "Div": _quotient,
 }  # fmt: skip
