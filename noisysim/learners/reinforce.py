@@ -31,6 +31,7 @@ class Reinforce(Perturbation):
     name: ClassVar[str] = "reinforce"
     needs: ClassVar[frozenset[str]] = frozenset({"perturbation", "oracle"})
     rates: ClassVar[dict[str, float]] = {"adam": 3e-4, "sgd": 1e-2}
+    ends_in_weights: ClassVar[bool] = True
 
     hidden_noise: Annotated[bool, Field(doc="perturb hidden units as well")] = False
 

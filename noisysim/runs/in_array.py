@@ -8,7 +8,9 @@ from noisysim.learners import Learner
 from noisysim.learners.optimizers import SGD, Optimizer
 
 
-def check(device: Device, learner: Learner, optimizer: Optimizer, clip: float, chips: int, decorrelate: str) -> None:
+def check(
+    device: Device, learner: Learner, optimizer: Optimizer, clip: float, chips: int, decorrelate: str, grouped: bool
+) -> None:
     """Refuse what pulse trains cannot do.
 
     The array is the optimizer: signals on its rows and inputs on its columns, sample by sample, are all that it takes.
@@ -31,5 +33,10 @@ def check(device: Device, learner: Learner, optimizer: Optimizer, clip: float, c
         )  # fmt: skip
     if clip:
         refuse(f"run.clip={clip:g}", device, "the norm of a gradient is not known: use clip=0")
+    if grouped:
+        refuse(
+            "a layer of the network has groups of channels", device,
+            "trains on rows and columns would change the cells between the groups: use update='net'",
+        )  # fmt: skip
     if decorrelate != "inputs" and learner.decorrelation:
         refuse(f"run.decorrelate={decorrelate!r}", device, "updates are not turned: use decorrelate='inputs'")
