@@ -65,3 +65,12 @@ def test_activity_rules_point_down_the_gradient(name):
         state = noisysim.prepare(learner, chip, data)
         found, _ = learner.update(state, chip.passes(data, learner.drives(state, 9), training=True))
         assert sum(np.sum(a * b) for a, b in zip(found, wanted, strict=True)) > 0, rule
+
+
+def test_trains_of_pulses_do_not_take_groups():
+    x, y = np.random.default_rng(0).random((20, 1, 4, 4)), np.arange(20) % 2
+    with pytest.raises(ValueError, match="groups of channels"):
+        noisysim.run(
+            (x, y, x, y), layers=["conv(4, 1)", "depthwise(3)"], device="rpu:update=pulse_trains", learner="danp",
+            optimizer="sgd", epochs=1,
+        )  # fmt: skip
