@@ -25,11 +25,13 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 @device_fields
 class Crossbar(Converters, Array, Faults, Clock, Controller):
-    """A generic 8-bit crossbar with one per cent of intrinsic line noise.
+    """A generic 8-bit crossbar with one per cent of intrinsic line noise, whose write controller keeps no weights.
 
     Read noise is Gaussian and independent for each cell and read, so its sum over a line is exactly Gaussian with
     variance ``sum_j x_j^2 s_j^2``: it is applied at the line, in law the same as a draw for each cell.
     """
+
+    controller = "increment"
 
     read_noise: Annotated[
         float, Field("share of the cell's conductance", 0, 1, "std of a cell's conductance, each read", noise="read")

@@ -43,6 +43,7 @@ from noisysim.devices.physics.writes import along
 from noisysim.devices.physics.writes import appear_near as appear  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import appear_near_law as appear_law  # noqa: F401
 from noisysim.devices.tables import number
+from noisysim.devices.transfer_fields import Transfers
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 Curve = tuple[Doubles, Doubles]
@@ -54,7 +55,7 @@ ROUGHEST = 0.1
 
 
 @device_fields
-class Measured(Converters, Array, Faults, Clock, Controller, Pulses, ReadNoise):
+class Measured(Converters, Array, Faults, Clock, Controller, Transfers, Pulses, ReadNoise):
     """Any measured device: pulses move a cell along the two curves of a table, with noise from pulse to pulse."""
 
     cells_per_weight = 1

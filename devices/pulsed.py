@@ -38,10 +38,11 @@ from noisysim.devices.physics.writes import linear_program as program  # noqa: F
 from noisysim.devices.physics.writes import linear_program_law as program_law  # noqa: F401
 from noisysim.devices.physics.writes import linear_pulse as pulse  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import linear_pulse_law as pulse_law  # noqa: F401
+from noisysim.devices.transfer_fields import Transfers
 
 
 @device_fields
-class Pulsed(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise, StepScale, LinearSteps):
+class Pulsed(Converters, Array, Faults, Clock, Controller, Transfers, Pulses, Steps, ReadNoise, StepScale, LinearSteps):
     """Written by pulses of constant step, with soft bounds, or between; capacitive cells leak."""
 
     cells_per_weight = 1

@@ -36,6 +36,7 @@ from noisysim.devices.physics.writes import appear_near_law as appear_law  # noq
 from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
 from noisysim.devices.tables import read_columns
+from noisysim.devices.transfer_fields import Transfers
 
 # of `steps`, where it names no file: steps that shrink towards the bounds by half
 UP = np.array([1.0, 1.0, 0.5], np.float32)
@@ -43,7 +44,7 @@ DOWN = np.array([0.5, 1.0, 1.0], np.float32)
 
 
 @device_fields
-class PulsedPiecewise(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise, StepScale):
+class PulsedPiecewise(Converters, Array, Faults, Clock, Controller, Transfers, Pulses, Steps, ReadNoise, StepScale):
     """Written by pulses whose steps are lines between given places of a cell's range (Burr et al. 2015)."""
 
     cells_per_weight = 1

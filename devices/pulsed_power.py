@@ -28,10 +28,11 @@ from noisysim.devices.physics.writes import power_pulse as pulse  # noqa: F401  
 from noisysim.devices.physics.writes import power_pulse_law as pulse_law  # noqa: F401
 from noisysim.devices.physics.writes import within_bounds as program  # noqa: F401  (hook)
 from noisysim.devices.physics.writes import within_bounds_law as program_law  # noqa: F401
+from noisysim.devices.transfer_fields import Transfers
 
 
 @device_fields
-class PulsedPower(Converters, Array, Faults, Clock, Controller, Pulses, Steps, ReadNoise, StepScale):
+class PulsedPower(Converters, Array, Faults, Clock, Controller, Transfers, Pulses, Steps, ReadNoise, StepScale):
     """Written by pulses whose steps are a power of the range that is left (Frascaroli et al. 2018)."""
 
     cells_per_weight = 1

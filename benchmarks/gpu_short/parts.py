@@ -46,7 +46,7 @@ FAMILIES: dict[str, tuple[list[Any], str, float]] = {
     "wires": ([12, 9, 5], "crossbar:tile_columns=12,wire_resistance=5", 0),
     "pulses": ([12, 9, 5], "rram_gong", 0),
     "ageing": ([12, 9, 5], "pcm", 3600),
-    "bit slices": ([12, 9, 5], "crossbar:slices=2", 0),
+    "bit slices": ([12, 9, 5], "crossbar:controller=copy,slices=2", 0),
 }
 SUITE = [f"tests/compute/test_backend_{name}.py" for name in ("ops", "cells", "passes")]
 """The tests that reach every kernel; those of whole runs take longer and reach none besides."""

@@ -1,10 +1,11 @@
 """Dither: intrinsic noise lets a learner see through a coarse ADC.
 
 Fashion-MNIST after 3 epochs on a crossbar whose only faults are its converters (8-bit DAC, ADC of b bits, its range
-calibrated on the chip) and, or not, noise on the lines of 1 % of the ADC's full scale. DANP (Dalm et al. 2025, section
-3.4: the difference of two noisy passes) and DNP; 784-256-256-256-10, leaky ReLU, cross-entropy, Adam, batch 1000, rate
-3e-3. Without noise a perturbation must be injected: sigma = 1e-3 as on exact hardware, or what noisysim chooses (at
-least half a step of the ADC).
+calibrated on the chip) and, or not, noise on the lines of 1 % of the ADC's full scale; cells are written to targets
+(``controller=copy``), also those of the rows of the default crossbar, whose default that was. DANP (Dalm et al. 2025,
+section 3.4: the difference of two noisy passes) and DNP; 784-256-256-256-10, leaky ReLU, cross-entropy, Adam, batch
+1000, rate 3e-3. Without noise a perturbation must be injected: sigma = 1e-3 as on exact hardware, or what noisysim
+chooses (at least half a step of the ADC).
 
 Two test accuracies (%), after the last epoch: of the chip as it reads, noise, ADC and all; and of the weights it has
 learned, read exactly (from the checkpoint in the result: no chip could). The published column, an independent NumPy
@@ -96,7 +97,7 @@ STYLES = {
 
 def crossbar(bits: int, noise: float) -> dict[str, Any]:
     """The crossbar of this study."""
-    return {"name": "crossbar", **PLAIN, "adc_bits": bits, "line_noise": noise}
+    return {"name": "crossbar", "controller": "copy", **PLAIN, "adc_bits": bits, "line_noise": noise}
 
 
 def learner(name: str, sigma: float, **settings: Any) -> dict[str, Any]:
@@ -110,8 +111,8 @@ SINGLES: dict[str, tuple[Any, ...]] = {
     "DNP, ideal device": ("ideal", learner("dnp", 1e-3), {}, None, None),
     "DNP, 8 bits, no noise, sigma 0.1": (crossbar(8, 0), learner("dnp", 0.1), {}, 81.8, 1.5),
     "DNP, 8 bits, 1 % noise, sigma 1e-3": (crossbar(8, 0.01), learner("dnp", 1e-3), {}, 13, 1.0),  # 12 to 14
-    "DANP, the default crossbar": ("crossbar", learner("danp", 0), {}, None, None),
-    "DNP, the default crossbar": ("crossbar", learner("dnp", 0), {}, None, None),
+    "DANP, the default crossbar": ("crossbar:controller=copy", learner("danp", 0), {}, None, None),
+    "DNP, the default crossbar": ("crossbar:controller=copy", learner("dnp", 0), {}, None, None),
     "ANP, ideal, batch 100, a loss a sample": (
         "ideal",
         learner("anp", 1e-3),

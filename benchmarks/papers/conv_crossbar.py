@@ -7,11 +7,11 @@ noise of its own.
 
 The ConvNet of Dalm et al. (Table 1) on CIFAR-10, Adam at 1e-3, batch 1000, 100 epochs. DANP on the `ideal` device has a
 clean baseline and injects sigma = 1e-3; on `crossbar` (8-bit DAC, ADC of 8, 6 or 4 bits, 1 % of line and of read noise,
-256 levels missed by 0.2 %) it injects nothing. BP stands beside as a reference: its passes are the chip's, its gradient
-is the exact one, which no chip gives. Values are test accuracies (%) of the last epoch as the chip reads them, and
-beside them those of the learned weights read exactly (from the state in the result). The full form is meant for a GPU,
-or half a day of two cores. At Table 2's rate for DANP, 1e-4, it would have taken far longer: after 6 epochs on the
-ideal device DANP had 20 % of the training images, at 1e-3 43 %.
+256 levels missed by 0.2 %, written to targets) it injects nothing. BP stands beside as a reference: its passes are the
+chip's, its gradient is the exact one, which no chip gives. Values are test accuracies (%) of the last epoch as the chip
+reads them, and beside them those of the learned weights read exactly (from the state in the result). The full form is
+meant for a GPU, or half a day of two cores. At Table 2's rate for DANP, 1e-4, it would have taken far longer: after 6
+epochs on the ideal device DANP had 20 % of the training images, at 1e-3 43 %.
 
 The quick form has Fashion-MNIST, two convolutions (3 x 3, 8 and 16 channels, strides of 2) and 64 units, batch 250, 2
 epochs, rate 1e-3, and 8 bits alone.
@@ -129,7 +129,7 @@ def measure(report: Report, form: Form, task: Task, rule: str, bits: int) -> lis
         partial=True,
         task=task,
         layers=form.layers,
-        device={"name": "crossbar", "adc_bits": bits} if bits else "ideal",
+        device={"name": "crossbar", "controller": "copy", "adc_bits": bits} if bits else "ideal",
         learner=learner,
         optimizer="adam:epsilon=1e-7",
         learning_rate=form.rate,

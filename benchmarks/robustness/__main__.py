@@ -4,7 +4,8 @@
 ``python -m benchmarks.robustness enter --learner my_rule.py`` or ``--device my_chip.py`` measures one of yours by the
 same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness checks`` examines the causes of
 two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device;
-``python -m benchmarks.robustness controllers`` shows what write controllers hide from a rule that adds up its updates.
+``python -m benchmarks.robustness controllers`` shows what write controllers hide from a rule that adds up its updates;
+``python -m benchmarks.robustness asymmetric`` what a second array is worth where steps up and down differ.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.robustness import cards, checks, controllers, figures, measure, presets, protocol
+from benchmarks.robustness import asymmetric, cards, checks, controllers, figures, measure, presets, protocol
 
 RESULTS = Path(__file__).with_name("results")
+ALONE = {"presets": presets, "controllers": controllers, "asymmetric": asymmetric}
+"""Parts with a protocol of their own."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -42,9 +45,11 @@ def main(words: Sequence[str] | None = None) -> None:
     presets.options(of_presets)
     of_controllers = parts.add_parser("controllers", help="what write controllers hide, and what they cost")
     controllers.options(of_controllers)
+    of_asymmetric = parts.add_parser("asymmetric", help="a second array, where steps up and down differ")
+    asymmetric.options(of_asymmetric)
     asked = parser.parse_args(words)
-    if asked.part in ("presets", "controllers"):
-        (presets if asked.part == "presets" else controllers).main(asked, RESULTS)
+    if asked.part in ALONE:
+        ALONE[asked.part].main(asked, RESULTS)
         return
     if asked.part == "enter" and not (asked.learner or asked.device):
         parser.error("enter what? give --learner or --device")

@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,19 @@ from benchmarks.robustness.presets import Runs
 from noisysim import learners
 from noisysim.reporting import style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 SETTINGS = {"task": "digits", "layers": [64, 32], "batch_size": 32, "epochs": 25, "optimizer": "sgd"}
 RULES = ("bp", "shadow", "fdfa", "danp", "dnp")
-COLOURS = {"bp": "#333333", "shadow": "#be185d", "fdfa": "#1f4e79", "danp": "#c2410c", "dnp": "#a16207"}
+LOOKS = {
+    "bp": ("#333333", "o", "BP, weights read (oracle)"),
+    "shadow": ("#c026d3", "s", "BP through a copy of its own (shadow)"),
+    "fdfa": ("#1f4e79", "^", "FDFA"),
+    "danp": ("#c2410c", "D", "DANP"),
+    "dnp": ("#4d7c0f", "v", "DNP"),
+}
+"""Colour, mark and name of each rule in the figure."""
 GUESSING = 0.1
 WRITTEN = ("copy", "read_modify_write", "increment", "accumulate")
 PULSED = {
@@ -33,6 +43,8 @@ PULSED = {
     "accumulate": "controller=accumulate",
 }  # fmt: skip
 """How cells that take pulses are written."""
+CURVES = (*((rule, "increment") for rule in RULES), ("shadow", "copy"))
+"""Rules and controllers of the figure."""
 COSTS = ("cells_programmed", "pulses", "cells_read", "controller_bytes")
 
 
@@ -43,30 +55,37 @@ class Axis(NamedTuple):
     ----------
     title, unit : str
     device : str
-        With `{}` in the place of the level.
+    worse : str
+        What is worse about it, with `{}` in the place of the level.
     levels : tuple of float
+        Of the first the device is as it is.
     """
 
     title: str
     unit: str
     device: str
+    worse: str
     levels: tuple[float, ...]
+
+    def spec(self, level: float) -> str:
+        """The device at a level, without its controller."""
+        return self.device if level == self.levels[0] else f"{self.device}:{self.worse.format(level)}"
 
     def specs(self, level: float) -> dict[str, str]:
         """The device at a level, by controller."""
-        spec = self.device.format(level)
-        if spec.startswith("pulsed"):
-            return {name: f"{spec},{written}" for name, written in PULSED.items()}
-        return {name: f"{spec},controller={name}" for name in WRITTEN}
+        written = PULSED if self.device == "pulsed" else {name: f"controller={name}" for name in WRITTEN}
+        spec = self.spec(level)
+        return {name: f"{spec}{',' if ':' in spec else ':'}{settings}" for name, settings in written.items()}
 
 
 AXES = (
-    Axis("write noise", "share of g_max - g_min", "crossbar:program_noise={:g}", (0.002, 0.01, 0.02, 0.03, 0.05)),
-    Axis("write asymmetry", "of a step", "pulsed:asymmetry={:g}", (0.0, 0.05, 0.1, 0.2, 0.4)),
-    Axis("nonlinearity", "gamma of soft bounds", "pulsed:gamma_up={0:g},gamma_down={0:g}", (0.0, 0.25, 0.5, 1.0)),
-    Axis("stuck cells", "share of the cells", "crossbar:stuck_random={:g}", (0.0, 0.02, 0.05, 0.1)),
+    Axis("write noise", "share of g_max - g_min", "crossbar", "program_noise={:g}", (0.002, 0.01, 0.02, 0.03, 0.05)),
+    Axis("pulse noise", "of a step, pulse to pulse", "pulsed", "write_noise={:g}", (0.0, 0.3, 1.0, 3.0, 5.0)),
+    Axis("write asymmetry", "of a step", "pulsed", "asymmetry={:g}", (0.0, 0.05, 0.1, 0.2, 0.4)),
+    Axis("nonlinearity", "gamma of soft bounds", "pulsed", "gamma_up={0:g},gamma_down={0:g}", (0.0, 0.5, 1.0)),
+    Axis("stuck cells", "share of the cells", "crossbar", "stuck_random={:g}", (0.0, 0.05, 0.1)),
     # a run takes some 20 ms: more than a decade of drift, which starts anew with each write of a cell
-    Axis("drift", "nu, from 1 ms on", "crossbar:drift_start=1e-3,drift_nu={:g}", (0.0, 0.02, 0.05, 0.1)),
+    Axis("drift", "nu, from 1 ms on", "crossbar", "drift_start=1e-3,drift_nu={:g}", (0.0, 0.05, 0.1)),
 )
 
 
@@ -95,13 +114,13 @@ def asked(rule: str) -> dict[str, Any]:
     return {"learner": rule, "learning_rate": rate, **({"oracle": True} if rule == "bp" else {})}
 
 
-def measure(runs: Runs, axes: Sequence[Axis], seeds: int) -> Iterator[Row]:
-    """A row for each axis, level, controller and rule, as they come."""
+def measure(runs: Runs, axes: Sequence[Axis], seeds: int, controllers: Sequence[str] = WRITTEN) -> Iterator[Row]:
+    """A row for each axis, level, controller that is asked for and rule, as they come."""
     for axis in axes:
         for level in axis.levels:
             for controller, device in axis.specs(level).items():
-                for rule in RULES:
-                    found = [runs.get(device, seed=seed, **asked(rule), **SETTINGS) for seed in range(seeds)]
+                for rule in RULES if controller in controllers else ():
+                    found = runs.get_seeds(device, range(seeds), **asked(rule), **SETTINGS)
                     yield Row(axis, level, controller, rule, found)
 
 
@@ -109,23 +128,27 @@ def tables(rows: Sequence[Row]) -> str:
     """Markdown: of each axis test accuracies, of the first level what each controller costs."""
     parts = []
     for axis in dict.fromkeys(row.axis for row in rows):
-        here = [row for row in rows if row.axis == axis]
-        parts.append(f"### Test accuracy (%), {axis.title} ({axis.unit})")
-        parts.append(_table(here, [f"`{rule}`" for rule in RULES], [_mean(row) for row in here]))
-    costs = [row for row in rows if row.rule == "bp" and row.level == row.axis.levels[0]]
-    each = [_three(np.mean([run[name] for run in row.runs])) for row in costs for name in COSTS]
-    parts += ["### Cost of a run of `bp`", _table(costs, [name.replace("_", " ") for name in COSTS], each)]
+        lines: dict[tuple[str, str], dict[str, str]] = {}
+        for row in rows:
+            if row.axis == axis:
+                lines.setdefault((axis.spec(row.level), row.controller), {})[f"`{row.rule}`"] = _mean(row)
+        parts += [f"### Test accuracy (%), {axis.title} ({axis.unit})", _table(lines, [f"`{rule}`" for rule in RULES])]
+    costs = {
+        (row.axis.device, row.controller): {
+            name.replace("_", " "): _three(np.mean([run[name] for run in row.runs])) for name in COSTS
+        }
+        for row in rows if row.rule == "bp" and row.level == row.axis.levels[0]
+    }  # fmt: skip
+    parts += ["### Cost of a run of `bp`", _table(costs, [name.replace("_", " ") for name in COSTS])]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str], cells: Sequence[str]) -> str:
-    """A line for each level and controller, of so many cells in their order."""
-    places = list(dict.fromkeys((row.axis.device.format(row.level), row.controller) for row in rows))
-    lines = [f"| device | controller | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
-    for at, (device, controller) in enumerate(places):
-        mine = cells[at * len(columns) : (at + 1) * len(columns)]
-        lines.append(f"| `{device}` | {controller} | {' | '.join(mine)} |")
-    return "\n".join(lines)
+def _table(lines: Mapping[tuple[str, str], Mapping[str, str]], columns: Sequence[str]) -> str:
+    """A line for each device and controller, of its cells by column; what was not measured is left empty."""
+    drawn = [f"| device | controller | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
+    for (device, controller), cells in lines.items():
+        drawn.append(f"| `{device}` | {controller} | {' | '.join(cells.get(column, '') for column in columns)} |")
+    return "\n".join(drawn)
 
 
 def _mean(row: Row) -> str:
@@ -140,29 +163,44 @@ def _three(value: float) -> str:
 
 
 def figure(rows: Sequence[Row]) -> Any:
-    """A panel an axis: rules under `increment` as lines, the shadow of a copy dashed."""
+    """A panel an axis: rules under `increment` as lines, the shadow of a copy dashed; bands span the seeds."""
     axes = list(dict.fromkeys(row.axis for row in rows))
-    drawn = style.figure(3.1 * len(axes) + 0.6, 3.4)
-    panels = drawn.subplots(1, len(axes), sharey=True, squeeze=False)[0]
-    for panel, axis in zip(panels, axes, strict=True):
-        for rule, controller in [*((rule, "increment") for rule in RULES), ("shadow", "copy")]:
+    across = min(3, len(axes))
+    drawn = style.figure(3.1 * across, 2.6 * -(-len(axes) // across) + 0.5)
+    panels = drawn.subplots(-(-len(axes) // across), across, sharey=True, squeeze=False).ravel()
+    for panel in panels[len(axes) :]:
+        panel.remove()
+    for panel, axis in zip(panels, axes, strict=False):
+        for rule, controller in CURVES:
             mine = [row for row in rows if (row.axis, row.rule, row.controller) == (axis, rule, controller)]
-            found = np.array([row.accuracies for row in mine])
-            panel.errorbar(
-                [row.level for row in mine], found.mean(axis=1), found.std(axis=1), color=COLOURS[rule], marker="o",
-                ms=3, lw=1.2, ls="--" if controller == "copy" else "-", label=f"{rule}, {controller}",
-            )  # fmt: skip
-        panel.set_title(axis.title, fontsize=9)
+            if mine:
+                _curve(panel, mine)
+        panel.axhline(100 * GUESSING, color="#94a3b8", lw=0.8, ls=":")
+        panel.set_title(f"{axis.title} ({axis.device})", fontsize=9)
         panel.set_xlabel(axis.unit, fontsize=8)
-    panels[0].set_ylabel("test accuracy, %")
-    panels[-1].legend(fontsize=7, frameon=False)
+        panel.tick_params(labelsize=8)
+        panel.set_ylim(0, 100)
+        style.plain(panel)
+    for panel in panels[::across]:
+        panel.set_ylabel("test accuracy (%)", fontsize=8)
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return drawn
+
+
+def _curve(panel: Axes, rows: Sequence[Row]) -> None:
+    """Mean of one rule along an axis, and a band from its lowest seed to its highest."""
+    found, levels = np.array([row.accuracies for row in rows]), [row.level for row in rows]
+    (colour, mark, name), kept = LOOKS[rows[0].rule], rows[0].controller == "copy"
+    look: dict[str, Any] = {"color": colour, "marker": "" if kept else mark, "ls": "--" if kept else "-"}
+    panel.plot(levels, found.mean(axis=1), **look, ms=3.5, lw=1.4, label=name + (", chip with a copy" if kept else ""))
+    panel.fill_between(levels, found.min(axis=1), found.max(axis=1), color=colour, alpha=0.15, lw=0)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The words that this part of the command line takes."""
     parser.add_argument("--quick", action="store_true", help="two levels of each axis, one seed")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--controllers", nargs="+", choices=WRITTEN, default=WRITTEN, help="instead of all")
     parser.add_argument("--save", action="store_true", help="keep what comes out in benchmarks/robustness/results")
 
 
@@ -171,7 +209,7 @@ def main(words: argparse.Namespace, folder: Path) -> None:
     stem, seeds, axes = ("controllers-quick", 1, shortened(AXES)) if words.quick else ("controllers", words.seeds, AXES)
     runs = Runs(folder / f"{stem}.jsonl" if words.save else None)
     rows = []
-    for row in measure(runs, axes, seeds):
+    for row in measure(runs, axes, seeds, words.controllers):
         rows.append(row)
         print(f"{row.axis.title:16} {row.level:<6g} {row.controller:18} {row.rule:7} {_mean(row)}", flush=True)
     print("\n" + tables(rows))

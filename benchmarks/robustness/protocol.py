@@ -1,10 +1,10 @@
 """The robustness benchmark, version 1: which runs it consists of. It is fixed: what changes gets another version.
 
 How well does a rule learn where one thing about the chip gets worse? The reference chip is the crossbar at its defaults
-(8-bit converters, 256 levels, 1 % line noise, 1 % read noise of each cell, 0.2 % programming noise, written and
-verified); for what pulses do, the pulsed device at its defaults (1000 steps over the range). Each axis changes one
-field of one of them; everything else stays. Each rule runs at a learning rate of its own, chosen once a task on the
-reference chip.
+(8-bit converters, 256 levels, 1 % line noise, 1 % read noise of each cell, 0.2 % programming noise) with a write
+controller that keeps a copy (`chip`); for what pulses do, the pulsed device at its defaults (1000 steps over the
+range). Each axis changes one field of one of them; everything else stays. Each rule runs at a learning rate of its own,
+chosen once a task on the reference chip.
 """
 
 from __future__ import annotations
@@ -68,6 +68,14 @@ DRIFTING = "crossbar:drift_nu=0.05,drift_nu_spread=0.3"
 SECONDS = (0.0, 3600.0, 86400.0, 2.6e6)
 PRESETS = ("ideal", "gaussian", "rpu", "rram_gong", "measured", "pcm", "pcm_hermes", "rram_wan", "rram_milo", "sonos")
 """Devices that get a card in addition to the two references."""
+
+
+def chip(spec: str) -> str:
+    """What is run for a device of this page: the crossbar of version 1 is written to targets, ``controller=copy``."""
+    name, _, fields = spec.partition(":")
+    if name != REFERENCE or "controller=" in fields:
+        return spec
+    return f"{name}:controller=copy{',' * bool(fields)}{fields}"
 
 
 class Protocol(NamedTuple):

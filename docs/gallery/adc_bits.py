@@ -14,7 +14,7 @@ import numpy as np
 import noisysim
 
 BITS = [3, 4, 6, 8]
-PLAIN = "crossbar:read_noise=0,program_noise=0,levels=0"  # nothing but converters
+PLAIN = "crossbar:controller=copy,read_noise=0,program_noise=0,levels=0"  # nothing but converters
 CURVES = {
     "1 % noise on the lines, nothing injected": ("0.01", "danp", "#c2410c", "o-"),
     "no noise, injected what noisysim chooses": ("0", "danp", "#0072B2", "s-"),

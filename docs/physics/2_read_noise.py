@@ -46,7 +46,7 @@ from noisysim.reporting.style import INK, TEST, TRAIN
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]
-QUIET = {"name": "crossbar", **dict.fromkeys(OFF, 0)}
+QUIET = {"name": "crossbar", "controller": "copy", **dict.fromkeys(OFF, 0)}
 
 # %%
 # One line, many reads

@@ -45,7 +45,7 @@ from noisysim.reporting.style import INK, TEST, TRAIN
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]
-QUIET = {"name": "crossbar", **dict.fromkeys(OFF, 0)}
+QUIET = {"name": "crossbar", "controller": "copy", **dict.fromkeys(OFF, 0)}
 UNIT = {**QUIET, "weight_bound": 1.0, "g_min": 0.0}
 
 # %%

@@ -61,7 +61,7 @@ figure.savefig("array.png", dpi=150)
 # :math:`\sqrt n`.
 
 OFF = ["line_noise", "read_noise", "program_noise", "levels", "dac_bits", "adc_bits"]
-QUIET = {"name": "crossbar", **dict.fromkeys(OFF, 0)}
+QUIET = {"name": "crossbar", "controller": "copy", **dict.fromkeys(OFF, 0)}
 ROWS, SHARES = 256, np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
 seen = []
 for share in SHARES:

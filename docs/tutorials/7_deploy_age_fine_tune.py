@@ -38,11 +38,16 @@ print(exact)
 # batch normalisation come along. Three chips of each device. Cells of phase-change memory drift; with
 # ``compensation=1`` the periphery measures by how much, and multiplies it back. The resistive cells of `rram_wan` err
 # by what was measured a second after the write, and its model has no ageing beyond that; those of `crossbar` are given
-# a drift here whose exponents differ by half from cell to cell, so that no common factor makes up for it.
+# a drift here whose exponents differ by half from cell to cell, so that no common factor makes up for it. All three are
+# written to digital targets (``controller="copy"``, :doc:`/controllers`), which compensating writes need further down.
 
 CHIPS, DAY = 3, 86400
 TIMES = {"now": 0, "a day": DAY, "a year": 365 * DAY}
-DEVICES = {"pcm_hermes": "pcm_hermes", "rram_wan": "rram_wan", "crossbar": "crossbar:drift_nu=0.03,drift_nu_spread=0.5"}
+DEVICES = {
+    "pcm_hermes": "pcm_hermes",
+    "rram_wan": "rram_wan",
+    "crossbar": "crossbar:controller=copy,drift_nu=0.03,drift_nu_spread=0.5",
+}
 x_test, y_test, _ = task.batch("test", slice(0, task.n_test))
 first = task.batch("train", slice(0, 64)).inputs
 

@@ -55,8 +55,13 @@ def _check_controller(name: str, device: Device, numbers: DeviceNumbers, own: fr
             f"{where}, which goes by what cells hold, and they show something else (hook appear): use "
             "controller='copy', or switch appear off"
         )
-    if controller in ("increment", "accumulate") and not pulsed and ageing.acts_at_once(device):
+    if controller not in controllers.TO_A_GOAL and not pulsed and ageing.acts_at_once(device):
         raise ValueError(
             f"{where}, which moves cells from where they are, and time acts on them at once, such as another "
-            "temperature: what a cell was written as is not known then"
+            "temperature: what a cell was written as is not known then; use controller='copy' or 'read_modify_write'"
+        )
+    if controller in controllers.TRANSFERS and "read_cell" in own:
+        raise ValueError(
+            f"{where}, which reads columns of a second array at once, and the device reads every cell by itself (hook "
+            "read_cell): use another controller"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,9 +12,10 @@ import noisysim.devices as devices
 from noisysim.chip import ageing, array_checks, array_updates
 from noisysim.chip.erasing import erase, erase_with
 from noisysim.chip.fabrication import DEAD, Fabrication
+from noisysim.chip.shown_cells import Cells
 from noisysim.chip.wear import Wear
 from noisysim.chip.weight_scaling import LineScales
-from noisysim.common.types import Array, Bools, Doubles, Floats
+from noisysim.common.types import Array, Bools, Floats, Words
 from noisysim.compute import backends, layout, seeding
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState, PulseLimits, Reading, Span, VerifyLimits
@@ -28,33 +29,6 @@ from noisysim.networks.tiling import Network
 
 MOST_STEPS = 1 << 20
 """Of a cell in one update, where one write makes them all."""
-
-
-class Cells(NamedTuple):
-    """One layer's cells, as a microscope would show them; of several chips, the rows of one after those of another.
-
-    Attributes
-    ----------
-    plus, minus : numpy.ndarray
-        Conductances now, µS, (slices, n_out, n_in). With one cell per weight, minus is the fixed reference.
-    stuck : numpy.ndarray
-        Which do not answer to writes, bool, (slices, 2, n_out, n_in).
-    age : numpy.ndarray
-        Seconds since each was written, (slices, 2, n_out, n_in); zeros for a device that does not age.
-    target : numpy.ndarray
-        What the last write of each aimed at, µS, (slices, 2, n_out, n_in); after pulses of an open loop, what it held
-        then. NaN for a device whose hooks do not ask for it.
-    """
-
-    plus: Floats
-    minus: Floats
-    stuck: Bools
-    age: Doubles
-    target: Floats
-
-    def of_first(self, n_out: int) -> Cells:
-        """The cells of the first chip, whose layer has `n_out` outputs."""
-        return Cells._make(array[..., :n_out, :] for array in self)
 
 
 class Arrays(CellState):
@@ -73,6 +47,8 @@ class Arrays(CellState):
         That computes on them.
     scaling : str
         Which weight the full span stands for (`noisysim.chip.weight_scaling`). Weights without cells have no span.
+    part : str
+        Of the chip, whose noise and spread these are: others are independent of them.
 
     Attributes
     ----------
@@ -84,7 +60,7 @@ class Arrays(CellState):
 
     def __init__(
         self, net: Network, device: Device, seed: seeding.Seeds, chips: int = 1, backend: str = "cpu",
-        scaling: str = "fixed",
+        scaling: str = "fixed", part: str = "chip",
     ):  # fmt: skip
         own, hooks = devices.own_hooks(device), devices.hooks(device)
         self.device, self.numbers = device, resolve(device)
@@ -93,13 +69,13 @@ class Arrays(CellState):
         self.verified = "pulse" in own and self.numbers.verified
         array_checks.check(net, device, self.numbers, own)
         array_updates.check_device(device, self.numbers, self._backend.HOST_MEMORY, scaling)
-        self.fabrication = Fabrication(net, device, seeding.keys(seed, "chip/fabrication", chips))
+        self.fabrication = Fabrication(net, device, seeding.keys(seed, f"{part}/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.behaviour = Behaviour(hooks, own, device_files.scalars(device), self.spreads)
         self.pace = ageing.pace_of(device) if devices.ages(device) else None
         self.written_at = 0.0  # when any cell was written last
         self.writes = 0
-        super().__init__(**self._laid_out(net, seed, chips))
+        super().__init__(**self._laid_out(net, seed, chips, part))
         self.scaled = self.has_cells and scaling != "fixed"
         spans = [self.numbers.full_span_weight(inputs) for inputs in net.fan_in]
         self.line_scales = LineScales(net, chips, scaling if self.scaled else "fixed", spans, self._backend.xp)
@@ -111,7 +87,7 @@ class Arrays(CellState):
         self._secrets += self.wear.secrets if self.wear else []
         self._erasure = erase_with(self, [*self.held.values(), *self._secrets])
 
-    def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int) -> dict[str, Any]:
+    def _laid_out(self, net: Network, seed: seeding.Seeds, chips: int, part: str) -> dict[str, Any]:
         """The fields of `CellState`, for cells that were never written."""
         numbers, own, hooks = self.numbers, devices.own_hooks(self.device), devices.hooks(self.device)
         timed, pulsed = self.pace is not None, "pulse" in own
@@ -130,7 +106,7 @@ class Arrays(CellState):
             "lazy": self.pace is not None and self.pace.patience(0.0) < numbers.read_time,
             **self._scales(net, pulsed and not self.verified),
             **self._empty_arrays(net, chips, timed, aims, faulty, controller),
-            "write_keys": self._put(seeding.keys(seed, "chip/write", chips)),
+            "write_keys": self._put(seeding.keys(seed, f"{part}/write", chips)),
             "wire": numbers.wire_resistance if self.has_cells else 0.0,
             "exact_wires": numbers.nodal,
         }  # fmt: skip
@@ -181,7 +157,7 @@ class Arrays(CellState):
             "weights": xp.zeros(weights, np.float32),
             "variances": xp.zeros(0 if silent else weights, np.float32),
             "targets": xp.zeros(n, np.float32),
-            "chi": xp.zeros(n if controller == "accumulate" else 0, np.float32),
+            "chi": xp.zeros(n if controllers.accumulates(controller) else 0, np.float32),
             "now": now,
             "fresh": xp.zeros((sides, n) if timed or apparent else (0, 0), np.float32),
             "since": xp.zeros((sides, n) if timed else (1, 0)),
@@ -192,7 +168,17 @@ class Arrays(CellState):
 
     @property
     def held(self) -> dict[str, Array]:
-        """The arrays that change in use."""
+        """The arrays that change in use, of all parts."""
+        return {**self.own_held, **self.digital}
+
+    @property
+    def digital(self) -> dict[str, Array]:
+        """What a controller keeps besides that of each weight's last write."""
+        return {}
+
+    @property
+    def own_held(self) -> dict[str, Array]:
+        """The arrays of these cells that change in use."""
         names = ("weights", "variances", "targets", "chi", "now", "fresh", "since", "aimed")
         cycles = {"cycles": self.wear.cycles} if self.wear else {}
         return {**{name: getattr(self, name) for name in names}, "line_scales": self.line_scales.flat, **cycles}
@@ -202,6 +188,26 @@ class Arrays(CellState):
         self._erasure.detach()
         self._erasure = erase_with(self, self._secrets)
         return self.held
+
+    @property
+    def parts(self) -> list[Arrays]:
+        """The arrays of cells that these consist of, the weights' own first."""
+        return [self]
+
+    @property
+    def noise_keys(self) -> dict[str, Words]:
+        """Keys of what is drawn after fabrication, by purpose, (chips, 2) uint32."""
+        return {"write": self.write_keys}
+
+    @property
+    def standing(self) -> tuple[Floats, Floats]:
+        """The weights that passes read, flat, and the variances of one read."""
+        return self.weights, self.variances
+
+    @property
+    def takes_factors(self) -> bool:
+        """Whether `descend` takes those of any optimizer's step."""
+        return not self.scaled
 
     @property
     def aged(self) -> list[Any]:
@@ -238,13 +244,13 @@ class Arrays(CellState):
 
     def weight_arrays(self) -> list[Any]:
         """Copies of the weights that the arrays amount to, (chips n_out, n_in) per layer, on the backend."""
-        arrays = []
+        arrays, weights = [], self.standing[0]
         for layer, (n_out, n_in) in enumerate(self.net.shapes):
             whole = self._backend.xp.zeros((self.chips * n_out, n_in), np.float32)
             first, count = self.table[layer, layout.FIRST_TILE], self.table[layer, layout.TILES]
             for start, stop, at, _ in self.tiles[first : first + count].tolist():
                 tile = slice(self.chips * at, self.chips * (at + n_out * (stop - start)))
-                whole[:, start:stop] += self.weights[tile].reshape(-1, stop - start)
+                whole[:, start:stop] += weights[tile].reshape(-1, stop - start)
             if self.scaled:
                 whole *= self.line_scales.of(layer)[:, None]
             arrays.append(whole)
@@ -292,22 +298,24 @@ class Arrays(CellState):
             return
         if self.scaled:
             change = self.line_scales.divided(change)
-        with self._wearing():
-            if every or self.knows_targets:
+        if every or self.knows_targets:
+            with self._wearing():
                 self.cells.write(change, every, self.writes, clock)
-            else:
-                self.cells.move(change, self.writes, clock)
+        else:
+            self.move(change, clock)
         if every and not self.knows_targets:
             self.targets[...] = 0  # nothing is kept of the first write either
         if self.scaled:
             erase([change])
         self.wrote(clock)
 
-    def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
-        """Ask for the change that an optimizer's step makes of a gradient given as factors, without forming either.
+    def move(self, change: Floats, clock: float) -> None:
+        """Move cells from where they are, as a change in units of the cells asks for."""
+        with self._wearing():
+            self.cells.move(change, self.writes, clock)
 
-        Returns whose change is not finite, (chips,).
-        """
+    def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
+        """Ask for what an optimizer's step makes of a gradient given as factors; whose is not finite, (chips,)."""
         with self._wearing():
             refused = cast(Sweeping, self.cells).descend(factors, take, self.writes, clock)
         self.wrote(clock)

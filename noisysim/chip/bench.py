@@ -306,12 +306,15 @@ def _sound(device: Device) -> Device:
 
 
 def _written_by_target(device: Device) -> Device:
-    """A device written by pulses with its loop closed, so that cells get where the bench wants them.
+    """A device whose controller writes cells to targets, so that they get where the bench wants them.
 
-    Where cells show something else than their state no loop closes: they are written at once (`_written`).
+    Pulses do so in a closed loop. Where cells show something else than their state no loop closes: they are written at
+    once (`_written`).
     """
     own = devices.own_hooks(device)
-    if "pulse" not in own or "appear" in own or resolve(device).verified:
+    if "pulse" not in own:
+        return _with(device, controller=AUTO["controller"])
+    if "appear" in own or resolve(device).verified:
         return device
     device = array_updates.by_net_changes(device)
     step = resolve(device).pulse_step

@@ -109,7 +109,7 @@ class Chip(Offered, Granted, Kept, Taught):
     ((5, 10), False)
     >>> chip.program([np.full(shape, 0.01, np.float32) for shape in chip.network.shapes])  # weights can be changed
     >>> sorted(chip.offers)
-    ['output_error', 'perturbation', 'targets']
+    ['output_error', 'perturbation']
     """
 
     def __init__(

@@ -13,8 +13,10 @@ import sys
 import types
 from collections.abc import Collection
 from dataclasses import fields as attributes_of
+from types import ModuleType
 
 import noisysim.devices as devices
+from noisysim.chip.arrays import Arrays
 from noisysim.chip.state import LONGEST_AGE, State
 from noisysim.common.fields import declared
 from noisysim.common.identity import is_outside
@@ -85,7 +87,12 @@ def carry_over(old: State, new: State, fields: Collection[str]) -> None:
     fields : collection of str
         Those that differ.
     """
-    _carry_cells(old, new)
+    for a, b in zip(old.arrays.parts, new.arrays.parts, strict=True):
+        _carry_cells(a, b, old.arrays.written_at, new.backend.xp)
+    for name, array in new.arrays.digital.items():
+        array[...] = old.arrays.digital[name]
+    if new.jumps and old.jumps:
+        new.states[...] = old.states
     _carry_periphery(old, new)
     new.next_pass, new.arrays.writes, new.times = old.next_pass, old.arrays.writes, old.times
     new.calibrated = old.calibrated and not (CONVERTERS & set(fields) and new.numbers.calibrates)
@@ -98,14 +105,13 @@ def carry_over(old: State, new: State, fields: Collection[str]) -> None:
     new.meter.set_counts(old.cost(), old.meter.counts)
 
 
-def _carry_cells(old: State, new: State) -> None:
-    """What writes left in cells, and when."""
-    a, b, where = old.arrays, new.arrays, new.backend.xp.where
+def _carry_cells(a: Arrays, b: Arrays, written_at: float, xp: ModuleType) -> None:
+    """What writes, the last of them at a time, left in cells, and when."""
     if a.targets.shape != b.targets.shape or a.now.shape != b.now.shape:
         raise ValueError("these conditions change what cells there are: make a new chip")
-    for name, array in b.held.items():
+    for name, array in b.own_held.items():
         if name not in AGEING:
-            array[...] = a.held[name]
+            array[...] = a.own_held[name]
     b.now[...] = a.now
     if b.wear:
         b.stuck[...] = a.stuck
@@ -115,15 +121,13 @@ def _carry_cells(old: State, new: State) -> None:
         sides = len(a.now) if a.paired else 1  # a fixed reference does not age
         b.now[:sides] = a.fresh[:sides]
     if b.faulty:
-        b.now[...] = where(new.backend.xp.isnan(b.stuck), b.now, b.stuck)
+        b.now[...] = xp.where(xp.isnan(b.stuck), b.now, b.stuck)
     if b.timed:
         if not b.apparent:
             b.fresh[...] = b.now
-        b.since[...] = a.since if a.timed else a.written_at
+        b.since[...] = a.since if a.timed else written_at
     if b.aims:
         b.aimed[...] = a.aimed if a.aims else b.now
-    if new.jumps and old.jumps:
-        new.states[...] = old.states
 
 
 def _carry_periphery(old: State, new: State) -> None:

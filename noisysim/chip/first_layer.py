@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from noisysim.chip.arrays import Cells
+from noisysim.chip.shown_cells import Cells
 from noisysim.chip.state import State
 from noisysim.common.types import Bytes, Floats
 

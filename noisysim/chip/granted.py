@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import noisysim.devices as devices
-from noisysim.chip.arrays import Cells
 from noisysim.chip.oracle import Oracle
+from noisysim.chip.shown_cells import Cells
 from noisysim.chip.state import State
 from noisysim.common import writing
 from noisysim.common.fields import check_switch, shown

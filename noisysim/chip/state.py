@@ -13,11 +13,11 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import write_time
-from noisysim.chip.arrays import Arrays
 from noisysim.chip.cost import Cost, Meter
 from noisysim.chip.erasing import erase, erase_with
 from noisysim.chip.normalisation import Normalisation
 from noisysim.chip.perturbation_dacs import PerturbationDacs
+from noisysim.chip.transfers import arrays_of
 from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.behaviour import ReadFlags
@@ -96,7 +96,7 @@ class State:
         self.interval = sum(net.positions) * self.numbers.read_time  # from one sample to the next, s
         self._dac_range = np.float32(self.numbers.dac_range)
         xp, put = self.backend.xp, self.backend.put
-        self.arrays = Arrays(net, device, seed, chips, backend, scaling)
+        self.arrays = arrays_of(net, device, seed, chips, backend, scaling)
         shape = (chips, len(self.arrays.tiles))
         self.ranges: Floats = xp.full(shape, self.numbers.adc_range or 1.0, np.float32)
         self.peaks: Floats = xp.zeros(shape, np.float32)
@@ -182,7 +182,7 @@ class State:
     def fork(self, seed: seeding.Seeds, forks: Iterable[int]) -> None:
         """Draw other noise from here on, of reads, writes and dropout: that of these numbers, one after another."""
         numbers = "/".join(map(str, forks))
-        for purpose, keys in {**self.keys, "write": self.arrays.write_keys}.items():
+        for purpose, keys in {**self.keys, **self.arrays.noise_keys}.items():
             keys[...] = self.backend.put(seeding.keys(seed, f"chip/{purpose}/fork/{numbers}", self.chips))
 
     def start_counting(self) -> None:
@@ -207,16 +207,16 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible: not on a GPU, nor with scaled lines, turned updates, or groups of channels."""
-        in_blocks = self.net.is_grouped or self.turns_updates or self.arrays.scaled
-        return self.backend.HOST_MEMORY and not in_blocks
+        """Whether `descend` is possible: not on a GPU, nor with turned updates, groups, or arrays that take none."""
+        in_blocks = self.net.is_grouped or self.turns_updates
+        return self.backend.HOST_MEMORY and not in_blocks and self.arrays.takes_factors
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
         """See `noisysim.chip.arrays.Arrays.descend`."""
         if not self.takes_factors:
             raise ValueError(
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
-                "updates or scales lines, or layers have groups"
+                "updates, scales lines or gives them signs, or layers have groups"
             )
         with self.explaining(), self._writing():
             refused = self.arrays.descend(factors, take, self.clock)
@@ -230,7 +230,7 @@ class State:
     def series(self) -> Series | None:
         """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
         arrays = self.arrays
-        if not self.takes_factors or self.compensates_steps or self.compensates:
+        if not self.takes_factors or self.compensates_steps or self.compensates or len(arrays.parts) > 1:
             return None
         if self.perturbation_dacs or self.numbers.writes_take_time or arrays.wear:
             return None
@@ -264,7 +264,7 @@ class State:
             cells = ReadCells(arrays.now, arrays.own, self.states, units, np.float32(waited), np.float32(self.interval))
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
-            norms, arrays.weights, arrays.variances, rotations, self.ranges, self.gains, self.peaks,
+            norms, *arrays.standing, rotations, self.ranges, self.gains, self.peaks,
             self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales.flat,
         )  # fmt: skip
 

@@ -22,6 +22,7 @@ from noisysim.common import hdf5, writing
 from noisysim.common.fields import PATH, shown
 from noisysim.common.plain_arrays import REAL
 from noisysim.common.types import Array
+from noisysim.devices import records
 
 FORMAT, VERSION = "noisysim chip", 1
 ENDINGS = (".h5", ".hdf5")
@@ -65,6 +66,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]
             raise ValueError(f"it has layout version {file.attrs.get('version')}; this noisysim reads {VERSION}")
         record = json.loads(file["chip"][()])
         origin.check(record)
+        record["device"] = records.completed(record["device"])
         for name, item in file["state"].items():
             if item.dtype.kind not in REAL:
                 raise ValueError(f"state/{name} must be an array of numbers, not {item.dtype}")

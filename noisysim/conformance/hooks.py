@@ -20,8 +20,11 @@ from noisysim.conformance.report import Note, require
 from noisysim.devices import field_groups
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
+from noisysim.devices.transfer_fields import Transfers
 
 SEED = 20_260_101
+CHIPS = (field_groups.Array, field_groups.Faults, field_groups.Clock, field_groups.Controller, field_groups.Pulses)
+"""Groups of fields that the chip reads."""
 Hook = Callable[..., Any]
 
 
@@ -48,11 +51,7 @@ def _fields(device: Device) -> str:
     space, specs = vars(sys.modules[type(device).__module__]), declared(type(device))
     functions = [space.get(name) for name in (*devices.HOOKS, "check", "tables")]
     known = attributes(*(f for f in functions if isinstance(f, types.FunctionType)))
-    known |= {
-        name
-        for part in (field_groups.Array, field_groups.Faults, field_groups.Clock, field_groups.Pulses)
-        for name in part._fields
-    }
+    known |= {name for part in (*CHIPS, Transfers) for name in part._fields}
     known |= {"g_min", "g_max", "drift_start", "dac_range", "adc_range"}
     known |= {size for f in specs.values() if f.spread for size in f.spread.sizes()}
     idle = [name for name in specs if name not in known]

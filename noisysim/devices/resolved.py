@@ -78,6 +78,16 @@ class DeviceNumbers:
     write_step : float
         Least change that a controller without targets asks of a cell that takes no pulses, share of g_max - g_min.
         Default: 0, as `least_change` says.
+    transfer_every, transfer_columns : int
+        Updates between two transfers of a controller with a second array, and columns read in one. Default: 1 and 8.
+    transfer_rate : float
+        By which share of the second array the weights move in an update, on average. Default: 0.002.
+    transfer_gamma : float
+        What the second array counts for in the weights. Default: 0.
+    chop_rate : float
+        Of the reads of a column those after which its sign turns. Default: 0.1.
+    zero_shift_pulses : int
+        Pairs of pulses that bring the second array to its symmetric point. Default: 0.
     level_count : float
         Conductances that a cell can be written to (``levels``). Default: 0, any.
     line_deviation : float
@@ -133,6 +143,12 @@ class DeviceNumbers:
     controller: str = "auto"
     target_bits: int = 0
     write_step: float = 0.0
+    transfer_every: int = 1
+    transfer_columns: int = 8
+    transfer_rate: float = 0.002
+    transfer_gamma: float = 0.0
+    chop_rate: float = 0.1
+    zero_shift_pulses: int = 0
     level_count: float = 0.0
     line_deviation: float = 0.0
     perturbation_bits: int = 0

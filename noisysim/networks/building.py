@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from noisysim.common.fields import as_list, shown, unknown
-from noisysim.networks import activations, fitted, operations
+from noisysim.networks import activations, attention, fitted, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture
+from noisysim.networks.attention import Attention, Positional
 from noisysim.networks.block import Block
-from noisysim.networks.fitted import words
+from noisysim.networks.fitted import grid, words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
     BatchNorm,
@@ -44,10 +45,13 @@ from noisysim.networks.operation_kinds import Add, Divide, Matmul, Output, Take,
 from noisysim.networks.operations import Image, Operation
 from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
+OF_IMAGES = (Attention, Conv, Depthwise, Pool, AveragePool, Positional, Recurrent, Take)
+"""Layers to which the shape of what they see matters."""
+
 
 def with_ends(input_shape: Sequence[int], hidden: Sequence[Layer], n_out: int) -> list[Any]:
     """Input, hidden layers and outputs in one list; the input's shape matters to convolutions and windows alone."""
-    image = any(isinstance(layer, (Conv, Depthwise, Pool, AveragePool, Recurrent, Take)) for layer in parts(hidden))
+    image = any(isinstance(layer, OF_IMAGES) for layer in parts(hidden))
     ends = [] if hidden and is_output(hidden[-1]) else [n_out]
     return [tuple(input_shape) if image else math.prod(input_shape), *hidden, *ends]
 
@@ -172,6 +176,8 @@ class _Builder:
                 self._product(layer)
             elif isinstance(layer, Wired):
                 self._wired(layer)
+            elif isinstance(layer, (Attention, Positional)):
+                self._expanded(layer)
             elif isinstance(layer, Recurrent):
                 self._recurrent(layer)
             elif isinstance(layer, Residual):
@@ -195,11 +201,23 @@ class _Builder:
             layer = layer.of(below.shape[2])
         if isinstance(layer, Conv) and (layer.channels % layer.groups or below.shape[2] % layer.groups):
             raise ValueError(f"{layer!r}: its groups do not divide {layer.channels} and {below.shape[2]} channels")
-        grid = _grid(layer, below.shape) if isinstance(layer, Conv) else (1, 1)
+        places = grid(layer, below.shape) if isinstance(layer, Conv) else (1, 1)
         kind = activations.get(layer.activation) if layer.activation else self._activation
         self._seen.append(below.node)
-        self._blocks.append(Block(layer, below.shape, grid, grid, kind))
-        self._at = _Place(len(self._blocks), (*grid, self._blocks[-1].units), isinstance(layer, Conv), True)
+        self._blocks.append(Block(layer, below.shape, places, places, kind))
+        self._at = _Place(len(self._blocks), (*places, self._blocks[-1].units), isinstance(layer, Conv), True)
+
+    def _expanded(self, layer: Attention | Positional) -> None:
+        """Add what attention is made of."""
+        if not self._at.image:
+            raise ValueError(
+                f"{layer!r} needs steps below it: rows of an image, such as an input of (1, steps, features)"
+            )
+        steps, width, channels = self._at.shape
+        self._at = self._at._replace(
+            shape=(steps, 1, width * channels), open=False
+        )  # the same values in the same order
+        self.branch(attention.expanded(layer, self._at.shape, f"attention{len(self._blocks)}_"))
 
     def _recurrent(self, layer: Recurrent) -> None:
         """Begin the two blocks of a recurrent layer, and take the last step where that is all it gives."""
@@ -380,16 +398,3 @@ class _Builder:
         """Add an operation, and stand behind it."""
         self._operations.append(operation)
         self._at = _Place(-len(self._operations), operation.shape, self._at.image)
-
-
-def _grid(conv: Conv, source: Image) -> tuple[int, int]:
-    """Rows and columns of positions of a convolution over an image."""
-    top, left, bottom, right = conv.margins
-    spans = [(n - 1) * d + 1 for n, d in zip(conv.kernels, conv.dilations, strict=True)]
-    rows, columns = (
-        operations.fits(n, span, step)
-        for n, span, step in zip((source[0] + top + bottom, source[1] + left + right), spans, conv.strides, strict=True)
-    )
-    if min(rows, columns) < 1:
-        raise ValueError(f"{conv!r} does not fit an image of {source[0]} x {source[1]} pixels below it")
-    return rows, columns

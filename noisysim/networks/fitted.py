@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from noisysim.networks import activations, operations
 from noisysim.networks.activations import Activation
-from noisysim.networks.layer_kinds import Activate, Layer
+from noisysim.networks.layer_kinds import Activate, Conv, Layer
 from noisysim.networks.operation_kinds import Affine, Clip, GroupNorm, LayerNorm, Leak, RMSNorm, Softmax, Take
 from noisysim.networks.operations import Image, Operation
 
@@ -59,3 +59,16 @@ def words(shape: Image) -> str:
     """What a message calls a shape."""
     height, width, channels = shape
     return f"{channels} units" if height == width == 1 else f"{height} x {width} positions of {channels} channels"
+
+
+def grid(conv: Conv, source: Image) -> tuple[int, int]:
+    """Rows and columns of positions of a convolution over an image."""
+    top, left, bottom, right = conv.margins
+    spans = [(n - 1) * d + 1 for n, d in zip(conv.kernels, conv.dilations, strict=True)]
+    rows, columns = (
+        operations.fits(n, span, step)
+        for n, span, step in zip((source[0] + top + bottom, source[1] + left + right), spans, conv.strides, strict=True)
+    )
+    if min(rows, columns) < 1:
+        raise ValueError(f"{conv!r} does not fit an image of {source[0]} x {source[1]} pixels below it")
+    return rows, columns

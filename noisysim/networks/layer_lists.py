@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, layer_kinds, operation_kinds
+from noisysim.networks.attention import attention, positional
 from noisysim.networks.layer_kinds import Activate, Conv, Dense, Depthwise, Layer, text_of
 from noisysim.networks.operation_kinds import Wired
 from noisysim.networks.recurrent_kinds import recurrent
@@ -125,7 +126,8 @@ KINDS: dict[str, Callable[..., Layer]] = {
         "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "divide",
         "matmul", "output",
     )},
-    "recurrent": recurrent, "residual": residual, "concat": concat, "multiply": multiply,
+    "attention": attention, "positional": positional, "recurrent": recurrent, "residual": residual,
+    "concat": concat, "multiply": multiply,
 }  # fmt: skip
 """What makes layers, by the names that texts call it by."""
 

@@ -1,5 +1,6 @@
 """Layers, and how a network is described by a short list of them: all that users take of it."""
 
+from noisysim.networks.attention import Attention, Positional, attention, positional
 from noisysim.networks.layer_kinds import (  # fmt: skip
     Activate,
     AveragePool,
@@ -55,11 +56,11 @@ from noisysim.networks.recurrent_kinds import Recurrent, recurrent
 from noisysim.networks.summary import Part, summary
 
 __all__ = [
-    "Activate", "Add", "Affine", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense", "Depthwise",
-    "Divide", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul", "Multiply", "NAMED",
-    "Named", "Output", "Part", "Pool", "RMSNorm", "Recurrent", "Residual", "Softmax", "Take", "Wired",
-    "activate", "add", "affine", "average_pool", "batch_norm", "clip", "concat", "conv", "conv1d", "dense",
-    "depthwise", "divide", "dropout", "flatten", "group_norm", "hidden", "layer", "layer_norm", "leak",
-    "matmul", "multiply", "names", "output", "parse", "plain", "pool", "recurrent", "residual", "rms_norm",
-    "softmax", "summary", "take",
+    "Activate", "Add", "Affine", "Attention", "AveragePool", "BatchNorm", "Clip", "Concat", "Conv", "Dense",
+    "Depthwise", "Divide", "Dropout", "Flatten", "GroupNorm", "Layer", "LayerNorm", "Leak", "Matmul",
+    "Multiply", "NAMED", "Named", "Output", "Part", "Pool", "Positional", "RMSNorm", "Recurrent", "Residual",
+    "Softmax", "Take", "Wired", "activate", "add", "affine", "attention", "average_pool", "batch_norm", "clip",
+    "concat", "conv", "conv1d", "dense", "depthwise", "divide", "dropout", "flatten", "group_norm", "hidden",
+    "layer", "layer_norm", "leak", "matmul", "multiply", "names", "output", "parse", "plain", "pool",
+    "positional", "recurrent", "residual", "rms_norm", "softmax", "summary", "take",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noisysim.common.fields import as_list, shown, unknown
+from noisysim.networks.attention import attention, positional
 from noisysim.networks.layer_kinds import (  # fmt: skip
     Layer,
     average_pool,
@@ -18,6 +19,8 @@ from noisysim.networks.layer_kinds import (  # fmt: skip
     pool,
 )
 from noisysim.networks.layer_lists import layer, plain, residual, with_activation
+from noisysim.networks.operation_kinds import layer_norm
+from noisysim.networks.recurrent_kinds import recurrent
 
 
 class Named(tuple[Layer, ...]):
@@ -141,6 +144,14 @@ def _vgg_8() -> list[Any]:
     return [*itertools.chain.from_iterable(pairs), 1024]
 
 
+def _encoder(count: int, units: int, heads: int) -> list[Any]:
+    """Blocks of attention and of two layers step by step, each beside its input."""
+    attends = residual([layer_norm(), attention(heads)], activation="linear")
+    answers = residual([layer_norm(), conv(2 * units, 1), conv(units, 1)], activation="linear")
+    steps = [conv(units, (1, 28), activation="linear"), positional()]
+    return [*steps, *[attends, answers] * count, layer_norm(), average_pool()]
+
+
 _DALM, _BACHO = "Dalm et al. 2025", "Bacho & Chu 2024"
 _LANSDELL, _HIRATANI = "Lansdell et al. 2020", "Hiratani et al. 2022"
 _CONVS = [conv(16, 3, stride=2), conv(32, 3, stride=2), conv(64, 3)]
@@ -199,6 +210,19 @@ NAMED: dict[str, Named] = {
         "gain and activation of its own, tanh is not scaled, outputs are linear",
         "tanh",
         _LENET,
+        _MNIST,
+    ),
+    **{
+        f"{cell}-64": Named(
+            f"sequential MNIST by rows: {cell.upper()} of 64 units ({paper})", "tanh", [recurrent(64, cell)], _MNIST
+        )
+        for cell, paper in (("lstm", "Hochreiter & Schmidhuber 1997"), ("gru", "Cho et al. 2014"))
+    },
+    "encoder-rows": Named(
+        "Vaswani et al. 2017, two layers of an encoder, small, over the rows of MNIST: normalised before each branch, "
+        "without gain and offset",
+        "gelu",
+        _encoder(2, 32, 4),
         _MNIST,
     ),
     "resnet-8": Named(f"{_TINY_BENCHMARK}: image classification", "relu", _resnet_8(), _CIFAR),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from noisysim.common.types import Doubles
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN
 
@@ -13,13 +15,40 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from noisysim.runs.deployment import Deployment
+
+class HasRatio(Protocol):
+    """What is drawn of a layer: its signal to noise ratio, dB."""
+
+    @property
+    def snr(self) -> float: ...
+
+
+class Found(Protocol):
+    """What is drawn of a deployment (`noisysim.runs.deployment.Deployment`)."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def seconds(self) -> Doubles: ...
+    @property
+    def test_loss(self) -> Doubles: ...
+    @property
+    def test_accuracy(self) -> Doubles: ...
+    @property
+    def exact_loss(self) -> float: ...
+    @property
+    def exact_accuracy(self) -> float: ...
+    @property
+    def layers(self) -> Sequence[HasRatio]: ...
+
 
 UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "d"), (31_557_600, "y"))
 """Seconds, and what they are called, from the shortest on."""
 
 
-def draw(found: Deployment) -> Figure:
+def draw(found: Found) -> Figure:
     """Both panels side by side."""
     figure = style.figure(8.0, 3.2)
     over_time, of_layers = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -29,7 +58,7 @@ def draw(found: Deployment) -> Figure:
     return figure
 
 
-def draw_times(found: Deployment, panel: Axes) -> None:
+def draw_times(found: Found, panel: Axes) -> None:
     """Accuracy, or without classes the loss, of every chip at each time; times are set out evenly."""
     accuracy = bool(np.isfinite(found.test_accuracy).all())
     values = 100 * found.test_accuracy if accuracy else found.test_loss
@@ -47,7 +76,7 @@ def draw_times(found: Deployment, panel: Axes) -> None:
     _finish(panel)
 
 
-def draw_layers(found: Deployment, panel: Axes) -> None:
+def draw_layers(found: Found, panel: Axes) -> None:
     """The signal to noise ratio of each layer's lines; layers without errors have no bar."""
     ratios: Any = [layer.snr if np.isfinite(layer.snr) else np.nan for layer in found.layers]
     places = np.arange(1, len(ratios) + 1)

@@ -258,10 +258,11 @@ def _suggested_rate(learner: Learner, optimizer: Optimizer, numbers: Mapping[str
 
 
 def _check_start(init: str | Given, activations: list[str]) -> None:
-    if init == "zero" and "relu" in activations:
+    stuck = [name for name in activations if name in ("relu", "relu6")]
+    if init == "zero" and stuck:
         raise ValueError(
-            "run.init='zero' with activation 'relu' never starts: every hidden unit stays at 0, where relu's slope is "
-            "0; use 'leaky_relu', or other initial weights"
+            f"run.init='zero' with activation {stuck[0]!r} never starts: every hidden unit stays at 0, where its slope "
+            "is 0; use 'leaky_relu', or other initial weights"
         )
 
 

@@ -23,6 +23,7 @@ from noisysim.compute import backends, execution
 from noisysim.compute.observation import Drive
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import with_ends
+from noisysim.networks.importing import imported
 from noisysim.runs.evaluation import Evaluation
 from noisysim.runs.retention import check_times
 from noisysim.tasks import Task
@@ -188,8 +189,8 @@ def deploy(
     Parameters
     ----------
     network : path, model, list or name
-        Whose weights come with it: the file of a saved chip or of a run, a chip or a result. Or hidden layers as
-        `noisysim.run` takes them, with `init`.
+        Whose weights come with it: an ONNX file, or what `noisysim.networks.load` makes of one; the file of a saved
+        chip or of a run; a chip or a result. Or hidden layers as `noisysim.run` takes them, with `init`.
     init : list, mapping, path, Result or Chip, optional
         The weights, where the network has none of its own (`noisysim.Chip`).
     device : str or device
@@ -268,13 +269,17 @@ def deploy(
     return found
 
 
-def _exact(network: Any, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
+def _exact(network: object, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
     """The network on exact hardware, with its weights."""
-    holder = network
+    holder: Any = network
     if isinstance(network, (str, os.PathLike)) and os.path.splitext(network)[1].lower() in chip_files.ENDINGS:
         from noisysim.common import openers
 
         holder = openers.opened(network)
+    model = imported.opened(network)
+    if model is not None:
+        model = model.fitted(form.input_shape, form.n_out)
+        return Chip(model, "ideal", init=init, oracle=True)
     if hasattr(holder, "chip"):  # the result of a run
         holder = holder.chip(oracle=True)
     if isinstance(holder, Chip):

@@ -30,6 +30,7 @@ import numpy as np
 
 from noisysim.common import hdf5
 from noisysim.common.types import Array
+from noisysim.devices import records
 from noisysim.runs import schema
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = _attributes(file)
         for name in schema.TEXTS:
             content[name] = schema.text(name, _text(file, name))
+        content["config"]["device"] = records.completed(content["config"]["device"])
         content["arrays"] = _arrays(file)
         schema.arrays(content["arrays"], content["config"])
     return content

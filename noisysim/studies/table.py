@@ -34,6 +34,7 @@ import numpy as np
 
 from noisysim.common import hdf5
 from noisysim.common.deprecation import deprecated
+from noisysim.devices import records
 from noisysim.studies import cells
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Table:
 
     def plain(self, index: int) -> dict[str, Any]:
         """The settings of a run."""
-        return cells.nested({**self.shared, **self.varied[index]})
+        plain = cells.nested({**self.shared, **self.varied[index]})
+        return {**plain, "device": records.completed(plain["device"])}
 
     def put(self, record: Mapping[str, Any]) -> None:
         """Add the record of a run; a run that was done twice has the same record both times.

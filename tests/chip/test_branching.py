@@ -7,6 +7,7 @@ import pytest
 
 from noisysim import Batch, Chip, Drive, learners
 from noisysim.compute import losses
+from noisysim.networks import layers as kinds
 from noisysim.networks.building import architecture
 from noisysim.networks.layers import batch_norm, conv, pool
 
@@ -38,18 +39,12 @@ def defined(name, chip, data, weights=None, activation="tanh", bias=True, **give
     return naive_layers.evaluate(branching.NETS[name], weights, data.inputs.astype(float), activation, bias, **given)
 
 
-def norms_of(chip, observation):
-    """Shift and scale of each layer that is normalised, and nothing for the others."""
-    given = iter(observation.norms)
-    return [next(given) if norm else None for norm in chip.network.norms]
-
-
 @EACH
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_pass_is_what_the_definition_says(name, bias):
     chip, data = made(name, bias=bias)
     observation = chip.forward(data)
-    output, lines = defined(name, chip, data, bias=bias, norms=norms_of(chip, observation))
+    output, lines = defined(name, chip, data, bias=bias, norms=observation.norms)
     np.testing.assert_allclose(observation.output, output, rtol=1e-5, atol=2e-6)
     assert len(lines) == len(observation.activities)
     for a, line in zip(observation.activities, lines, strict=True):
@@ -65,10 +60,22 @@ def test_perturbations_of_lines_go_through_all_that_follows(name):
     clean = chip.forward(data)
     drawn = [0.1 * rng.standard_normal(a.shape).astype(np.float32) for a in clean.activities]
     observation = chip.forward(data, Drive(drawn))
-    output, lines = defined(name, chip, data, norms=norms_of(chip, observation), perturbations=drawn)
+    output, lines = defined(name, chip, data, norms=observation.norms, perturbations=drawn)
     np.testing.assert_allclose(observation.output, output, rtol=1e-5, atol=3e-6)
     for a, line in zip(observation.activities, lines, strict=True):
         np.testing.assert_allclose(a.reshape(line.shape), line, rtol=1e-5, atol=5e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet-8", "ds-cnn", "lenet-5"])
+def test_published_networks_are_what_the_definition_says(name):
+    named = kinds.NAMED[name]
+    layers = [named.input_shape, *named, kinds.dense(named.n_out)]
+    chip = Chip(layers, "ideal", seed=2)
+    x = np.random.default_rng(0).standard_normal((2, chip.network.sizes[0])).astype(np.float32)
+    observation = chip.forward(x)
+    weights = [w.astype(float) for w in chip.oracle(Batch(x, np.zeros((2, named.n_out), np.float32), None)).weights]
+    output, _ = naive_layers.evaluate(layers, weights, x.astype(float), norms=observation.norms)
+    np.testing.assert_allclose(observation.output, output, rtol=1e-4, atol=1e-5 * np.abs(output).max())
 
 
 def by_differences(mean_loss, weights, held):

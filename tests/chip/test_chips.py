@@ -19,7 +19,7 @@ CONV = [(2, 6, 6), layers.conv(3, 3), layers.batch_norm(), layers.pool(2), layer
 DEVICES = {
     "ideal": "ideal",
     "crossbar": "crossbar",
-    "tiles": "crossbar:tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,adc_offset_spread=0.02,"
+    "tiles": "crossbar:controller=copy,tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,adc_offset_spread=0.02,"
     "dac_gain_spread=0.1,stuck_low=0.1",
     "telegraph": "crossbar:telegraph=0.3,tau_capture=1e-6,tau_emission=1e-6,telegraph_spread=0.2",
     "wires": "crossbar:wire_resistance=20",
@@ -105,7 +105,7 @@ def test_each_chip_is_what_it_is_alone(monkeypatch, device, more, net):
         ("danp", "crossbar", {}),
         ("bp", "ideal", {}),
         ("fdfa:sigma=0.01", "crossbar", {"optimizer": "sgd"}),
-        ("np:sigma=0.05,loss=batch,normalise=True", "crossbar", {}),
+        ("np:sigma=0.05,loss=batch,normalise=True", "crossbar:controller=copy", {}),
         ("dcanp:samples=2", "crossbar", {}),
         ("danp", "pulsed", {}),
         ("danp", "crossbar", {"decorrelate": "updates", "weight_scaling": "array"}),

@@ -324,16 +324,19 @@ def test_only_a_copy_offers_targets_and_what_needs_them(controller):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
+        ("crossbar:slices=2", "has controller='increment' and .* need controller='copy' or 'read_modify_write'"),
+        ("crossbar:target_bits=8", "has controller='increment', .*: use controller='copy', or set target_bits to 0"),
+        ("crossbar:temperature=350,temperature_coefficient=0.001", "'increment', .* use controller='copy' or 'read"),
         ("crossbar:controller=incremental", "did you mean 'increment'"),
         ("rpu:controller=copy", "verify_pulses > 0"),
         ("rpu:controller=read_modify_write", "verify_pulses > 0"),
         ("rpu:controller=accumulate,verify_pulses=5", "set verify_pulses to 0"),
-        ("crossbar:controller=increment,slices=2", "need controller='copy' or 'read_modify_write'"),
+        ("crossbar:controller=accumulate,slices=2", "need controller='copy' or 'read_modify_write'"),
         ("crossbar:controller=increment,slices=2,slice_bits=0", "equal slices take turns with pulses"),
         ("rpu:cells_per_weight=2,slices=2", "equal ones, slice_bits=0, do not"),
         ("crossbar:controller=accumulate,target_bits=8", "set target_bits to 0"),
         ("crossbar:target_bits=1", "from 2 to 20"),
-        ("crossbar:controller=increment,temperature=350,temperature_coefficient=0.001", "at once"),
+        ("crossbar:controller=accumulate,temperature=350,temperature_coefficient=0.001", "at once"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(spec, words):

@@ -105,7 +105,7 @@ def test_decorrelation_alone_moves_no_output(net, backend):
 
 def test_compensation_is_a_write():
     """Its cells are counted, and of a device whose controller keeps no weights it is refused."""
-    chip = Chip(SIZES, "crossbar", decorrelate="compensated", seed=1)
+    chip = Chip(SIZES, "crossbar:controller=copy", decorrelate="compensated", seed=1)
     x, _, _ = drawn(chip, 40)
     chip.decorrelate(chip.forward(x).inputs, 0.05)
     assert chip.cost.cells_programmed > 0 == chip.cost.updates

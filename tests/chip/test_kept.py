@@ -361,7 +361,10 @@ CASES = {
     "jumps": (
         "crossbar", {"telegraph_spread": 0.2}, {"telegraph": 0.3, "tau_capture": 1e-6, "tau_emission": 1e-6}
     ),
-    "lines": ("crossbar", {"adc_gain_spread": 0.1, "slices": 2, "tile_rows": 4}, {"adc_gain": 0.1, "dac_bits": 6}),
+    "lines": (
+        "crossbar:controller=copy", {"adc_gain_spread": 0.1, "slices": 2, "tile_rows": 4},
+        {"adc_gain": 0.1, "dac_bits": 6},
+    ),
     "wires": ("crossbar", {"wire_resistance": 20.0}, {"read_noise": 0.0}),
     "scale": ("crossbar", {}, {"adc_range": 3.0}),
     "pcm": ("pcm", {}, {"drift": 0.0, "read_noise": 0.5}),
@@ -453,7 +456,8 @@ CELLS = {
                "g_min", "g_max", "program_noise", "controller", "target_bits",
                "write_step"},
     "pulses": {"pulse_step", "pulse_limit", "verify_pulses", "verify_tolerance", "refresh_at", "write_noise", "update",
-               "pulse_slots", "update_management", "update_bl_management"},
+               "pulse_slots", "update_management", "update_bl_management", "transfer_every", "transfer_columns",
+               "transfer_rate", "transfer_gamma", "chop_rate", "zero_shift_pulses"},
     "steps": {"pulse_gain", "pulse_gain_spread", "asymmetry", "asymmetry_spread", "upper", "lower", "bounds_spread",
                "upper_spread", "lower_spread", "write_noise_floor", "apparent_noise", "pulse_scale",
                "pulse_scale_spread"},

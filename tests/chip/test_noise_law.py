@@ -364,7 +364,7 @@ def test_a_hook_may_ask_for_the_target(tmp_path):
 
 
 EXACT = "dac_bits=0,adc_bits=0,line_noise=0,read_noise=0,program_noise=0,levels=0"
-DRIFTING = f"crossbar:{EXACT},drift_nu=0.1,drift_start=0.01,compensation=1"
+DRIFTING = f"crossbar:controller=copy,{EXACT},drift_nu=0.1,drift_start=0.01,compensation=1"
 
 
 def scales(chip, x, wanted):

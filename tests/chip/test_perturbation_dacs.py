@@ -8,7 +8,7 @@ from noisysim import Chip, Drive, conv, learners
 from noisysim.compute import backends
 from noisysim.devices.physics.converters import quantise
 
-EXACT = "crossbar:adc_bits=0,dac_bits=0,line_noise=0,read_noise=0,program_noise=0,levels=0"
+EXACT = "crossbar:adc_bits=0,dac_bits=0,line_noise=0,read_noise=0,program_noise=0,levels=0,controller=copy"
 LAYERS, ROWS = [4, 6, 3], 50
 ERRORS = ",perturbation_bits=4,perturbation_gain_error=0.1,perturbation_noise=0.02"
 

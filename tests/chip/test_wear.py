@@ -20,7 +20,7 @@ DEVICES = {
     "apparent": "pulsed:pulse_step=0.02,apparent_noise=0.5",
     "drift": "crossbar:levels=0,drift_nu=0.05,drift_start=1e-7",
     "leak": "pulsed:pulse_step=0.02,leak_time=1e-3,drift_start=1e-6",
-    "slices": "crossbar:slices=2",
+    "slices": "crossbar:slices=2,controller=copy",
 }
 
 

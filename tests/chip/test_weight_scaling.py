@@ -21,7 +21,7 @@ NET = [13, 9, 4]
 # as in test_chips: what is compiled there is compiled
 DEVICES = {
     "crossbar": "crossbar",
-    "tiles": "crossbar:tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,adc_offset_spread=0.02,"
+    "tiles": "crossbar:controller=copy,tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,adc_offset_spread=0.02,"
     "dac_gain_spread=0.1,stuck_low=0.1,dead_columns=0.2",
     "telegraph": "crossbar:telegraph=0.3,tau_capture=1e-6,tau_emission=1e-6,telegraph_spread=0.2",
     "wires": "crossbar:wire_resistance=20",
@@ -208,7 +208,7 @@ def test_scales_are_kept_in_snapshots():
 @pytest.mark.parametrize("scaling", ["array", "column"])
 def test_normalised_weights_are_those_of_the_network(scaling):
     given = [0.7 * np.random.default_rng(5).standard_normal((n, m)) for m, n in itertools.pairwise(NET)]
-    chip = Chip(NET, QUIET, init=given, weight_scaling=scaling, oracle=True)
+    chip = Chip(NET, f"{QUIET},controller=copy", init=given, weight_scaling=scaling, oracle=True)
     chip.normalise()
     for found, w in zip(chip.oracle(None).weights, given, strict=True):
         np.testing.assert_allclose(found, naive.normalised(w, w.shape[1]), rtol=1e-4, atol=1e-6)

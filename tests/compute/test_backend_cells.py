@@ -41,7 +41,7 @@ def kind(name, **settings):
 
 
 def crossbar(**settings):
-    return devices.get("crossbar", tile_rows=20, **settings)
+    return devices.get("crossbar", controller="copy", tile_rows=20, **settings)
 
 
 DRIFTS = {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "temperature": 330.0}

@@ -55,6 +55,7 @@ JUMPS = {
     **CELLS, "amplitude": -0.3, "amplitude_spread": 0.6, "tau_up": 0.3, "tau_down": 0.1, "read_time": 0.02,
     "compensation": 1, "dac_gain_spread": 0.05, "adc_gain_spread": 0.06, "adc_offset_spread": 0.02,
 }  # fmt: skip
+COMPENSATED = {"controller": "copy", "compensation": 1, "drift_nu": 0.05, "tile_rows": 4, "adc_range": 3.0}
 DEVICES = {
     "ideal": lambda: devices.get("ideal"),
     "crossbar": lambda: devices.get("crossbar", adc_range=3.0),
@@ -65,8 +66,8 @@ DEVICES = {
         "crossbar", iv_curve=1.5, dac_gain_spread=0.05, dac_offset_spread=0.02, adc_gain_spread=0.05,
         adc_curve_spread=0.1, tile_rows=4, adc_range=3.0,
     ),
-    "compensated": lambda: devices.get("crossbar", compensation=1, drift_nu=0.05, tile_rows=4, adc_range=3.0),
-    "scaled": lambda: devices.get("crossbar", compensation=1, drift_nu=0.05, tile_rows=4, adc_range=3.0),
+    "compensated": lambda: devices.get("crossbar", **COMPENSATED),
+    "scaled": lambda: devices.get("crossbar", **COMPENSATED),
     "slices": lambda: bench(slices=2, slice_bits=3, tile_rows=4, read_noise=0.03, line_noise=0.01, adc_range=3.0),
     "cells": lambda: bench(**CELLS),
     "cells without pairs": lambda: bench(**CELLS, cells_per_weight=1),

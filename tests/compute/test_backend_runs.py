@@ -28,7 +28,7 @@ from noisysim.runs import chunks, storage
 pytestmark = pytest.mark.gpu
 
 TIGHT, LOOSE = 1e-4, 0.1
-EXACT = "crossbar:adc_bits=0,dac_bits=0,levels=0"  # noise, but nothing that rounds
+EXACT = "crossbar:controller=copy,adc_bits=0,dac_bits=0,levels=0"  # noise, but nothing that rounds
 STEPS_SHARE = 0.01  # of outputs that may be an ADC's step apart
 
 rng = np.random.default_rng(0)

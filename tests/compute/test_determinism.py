@@ -96,7 +96,8 @@ PAIRS += [
     ("fg-w:derivative=exact,samples=2", "gaussian"), ("fg-a:error=scalar,samples=2", "crossbar"),
     ("lg-fg-a:derivative=exact,baseline=noisy", "ideal"), ("fdfa:error=scalar,samples=2", "gaussian"),
     ("learned-fa:fit=least_squares,samples=2", "crossbar"), ("learned-dfa:error=scalar,baseline=noisy", "ideal"),
-    ("dkp:feedback_optimizer=sgd,normalise=True", "crossbar"), ("dcanp:samples=2,normalise=True", "gaussian"),
+    ("dkp:feedback_optimizer=sgd,normalise=True", "crossbar:controller=copy"),
+    ("dcanp:samples=2,normalise=True", "gaussian"),
 ]  # fmt: skip
 
 

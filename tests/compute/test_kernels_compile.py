@@ -172,7 +172,8 @@ def cases(folder):
 
     flat, values = x.reshape(24, -1), rng.standard_normal((24, 3)).astype(np.float32)
     found = {f"device {name}": (live, name, {}) for name in devices.BUILT_IN}
-    found |= {f"crossbar, {name}": (live, "crossbar", given) for name, given in CROSSBARS.items()}
+    copy = "crossbar:controller=copy"
+    found |= {f"crossbar, {name}": (live, copy, given) for name, given in CROSSBARS.items()}
     found |= {
         f"bench, {name}": (live, str(CELL_DEVICE), given) for name, given in {**bench.KINDS, **bench.CONTROLLED}.items()
     }
@@ -186,7 +187,7 @@ def cases(folder):
         found[f"activation {name}"] = train, (flat, labels), {"activation": name, "layers": [5], "learner": "dfa"}
     found["values"] = train, (flat, values), {"layers": [5], "diagnostics": ["angle"], "chips": 1}
     found["scales, turned updates"] = live, "crossbar", {"form": "updates", "scaling": "column"}
-    found["scales, compensated weights"] = live, "crossbar", {"form": "compensated", "scaling": "array"}
+    found["scales, compensated weights"] = live, copy, {"form": "compensated", "scaling": "array"}
     found["one chip, counted apart"] = live, "crossbar", {"seed": [1]}
     found["seeds of their own"] = apart, "crossbar", {}
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}

@@ -41,8 +41,14 @@ STEPS = {**bench.SPREADS, "read_noise": 0.02, "floor": 0.004, "write_step": 0.01
 MADE = {
     "ideal": ("ideal", {}),
     "crossbar": ("crossbar", {"tile_rows": 4, "iv_curve": 1.5, "stuck_low": 0.1, "dac_gain_spread": 0.05}),
-    "ageing": ("crossbar", {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "compensation": 1}),
-    "warmer": ("crossbar", {"drift_nu": 0.05, "temperature_coefficient": 2e-3, "temperature": 350.0}),
+    "ageing": (
+        "crossbar:controller=copy",
+        {"drift_nu": 0.05, "drift_nu_spread": 0.3, "flicker_noise": 0.05, "compensation": 1},
+    ),
+    "warmer": (
+        "crossbar",
+        {"controller": "copy", "drift_nu": 0.05, "temperature_coefficient": 2e-3, "temperature": 350.0},
+    ),
     "scaled": ("crossbar", {"tile_rows": 4, "drift_nu": 0.05, "compensation": 1}),
     "wires": ("crossbar", {"wire_resistance": 5.0, "nodal": 0, "tile_columns": 3}),
     "rpu": ("rpu", {}),
@@ -52,7 +58,7 @@ MADE = {
     "closed loop": (bench.__file__, bench.KINDS["closed loop"]),
     "one cell, closed loop": ("rpu", {"verify_pulses": 3}),
     "slices": (bench.__file__, bench.KINDS["slices"]),
-    "few bits": ("crossbar", {"target_bits": 6}),
+    "few bits": ("crossbar", {"controller": "copy", "target_bits": 6}),
     "steps": (bench.__file__, {**STEPS, "controller": "increment", "refresh_at": 0.3}),
     "accumulated": ("rpu", {"controller": "accumulate"}),
     "reads": (bench.__file__, {**STEPS, "controller": "read_modify_write", "slices": 2, "slice_bits": 3}),

@@ -215,7 +215,7 @@ def test_read_noise_at_the_line_is_that_of_a_draw_for_every_cell():
 
 
 def written_chip(seed=7, **settings):
-    device = devices.get("crossbar", **{**QUIET, "weight_range": 4.0, **settings})
+    device = devices.get("crossbar", controller="copy", **{**QUIET, "weight_range": 4.0, **settings})
     chip = Chip([150, 200], device, seed=seed)
     arrays = chip._hidden.arrays  # behind the boundary
     targets, cells = (a.reshape(-1, 200, 150).astype(np.float64) for a in (arrays.targets, arrays.now))

@@ -407,10 +407,10 @@ def test_exact_writes_add():
 
 
 WRITES = [
-    "crossbar",
-    "crossbar:tile_rows=4,program_noise=0.05,levels=16",
-    "crossbar:program_noise=0,levels=5,weight_range=2",
-    "crossbar:program_noise=0.01,levels=0,g_min=0,g_max=1",
+    "crossbar:controller=copy",
+    "crossbar:controller=copy,tile_rows=4,program_noise=0.05,levels=16",
+    "crossbar:controller=copy,program_noise=0,levels=5,weight_range=2",
+    "crossbar:controller=copy,program_noise=0.01,levels=0,g_min=0,g_max=1",
 ]
 
 
@@ -431,7 +431,7 @@ def undecided(old, new, d):
 
 @pytest.mark.parametrize(("sizes", "bias"), [(NET, False), ((70, 40, 3), True), ((200, 180), False)])
 @pytest.mark.parametrize("device", WRITES)
-def test_writes_of_a_crossbar(device, sizes, bias):
+def test_writes_of_a_crossbar_to_targets(device, sizes, bias):
     chip, rng = make(device, bias, sizes=sizes)
     d = chip.device
     assert chip.cost.cells_written_at_start == 2 * chip.network.cells
@@ -460,7 +460,9 @@ def test_writes_of_a_crossbar(device, sizes, bias):
 
 
 def one_cell_chip(**settings):
-    quiet = {"dac_bits": 0, "adc_bits": 0, "line_noise": 0, "read_noise": 0, "program_noise": 0}
+    quiet = {
+        "controller": "copy", "dac_bits": 0, "adc_bits": 0, "line_noise": 0, "read_noise": 0, "program_noise": 0,
+    }  # fmt: skip
     chip = Chip([2, 2], devices.get("crossbar", **{**quiet, "levels": 11, "weight_range": 2, **settings}), seed=0)
     change = -np.asarray(chip._hidden.arrays.weight_arrays()[0]) * 10  # beyond every range: then back to zero
     chip.program([change.astype(np.float32)])
@@ -552,7 +554,7 @@ def test_laws_of_initial_weights(law, variance, bound):
 
 @pytest.mark.parametrize("law", LAWS)
 def test_a_crossbar_writes_its_initial_weights_like_any_others(law):
-    device = devices.get("crossbar", program_noise=0.003, levels=64)
+    device = devices.get("crossbar", controller="copy", program_noise=0.003, levels=64)
     chip = Chip((60, 40, 5), device, seed=2, init=law)
     assert chip.cost.cells_written_at_start == 2 * chip.network.cells
     inside = Inside(chip)
@@ -602,10 +604,10 @@ def test_a_neuron_without_weights_stays_without():
     assert weights[3, 2] == pytest.approx(-np.sqrt(9) * np.sqrt(2 / (9 + 13)))
 
 
-@pytest.mark.parametrize("device", ["crossbar", "crossbar:program_noise=0,levels=32,tile_rows=4", "crossbar:levels=0"])
-def test_a_crossbar_is_normalised_by_its_controllers_targets(device):
+@pytest.mark.parametrize("settings", ["levels=256", "program_noise=0,levels=32,tile_rows=4", "levels=0"])
+def test_a_crossbar_is_normalised_by_its_controllers_targets(settings):
     """Their RMS is exact, the cells' is not; a cell is rewritten where its level moves, and counted."""
-    chip, _ = make(device, bias=True, seed=9)
+    chip, _ = make(f"crossbar:controller=copy,{settings}", bias=True, seed=9)
     d, before, cost = chip.device, Inside(chip), chip.cost.cells_programmed
     key, number = chip._hidden.arrays.write_keys[0], chip._hidden.arrays.writes
     chip.normalise()
@@ -695,7 +697,7 @@ def test_a_first_pass_aside_does_not_keep_a_chip_from_calibrating_itself():
 
 
 def test_costs_are_counted_array_by_array():
-    chip = Chip([10, 7, 3], "crossbar:tile_rows=4,tile_columns=2,adc_range=1", bias=True)
+    chip = Chip([10, 7, 3], "crossbar:controller=copy,tile_rows=4,tile_columns=2,adc_range=1", bias=True)
     x = np.ones((5, 10), np.float32)
     chip.passes(x, [Drive(), Drive()])
     # layer 1: 11 rows in 3 tiles, 7 columns in 4; layer 2: 8 rows in 2 tiles, 3 columns in 2

@@ -408,8 +408,8 @@ def test_noise_of_a_vectors_pulses_averages():
 
 
 def test_a_vector_that_is_written_and_verified_averages_errors():
-    chip = Chip(SHAPE[::-1], devices.get("crossbar", **VECTOR, levels=0, program_noise=0.01, g_min=0), "linear", seed=5,
-                oracle=True, init=[np.full(SHAPE, 0.4, np.float32)])  # fmt: skip
+    d = devices.get("crossbar", controller="copy", **VECTOR, levels=0, program_noise=0.01, g_min=0)
+    chip = Chip(SHAPE[::-1], d, "linear", seed=5, oracle=True, init=[np.full(SHAPE, 0.4, np.float32)])
     held = shares(chip)
     check(held.mean(axis=0), held[0].mean(), held[0].std() / 2)  # of four
     check(held.mean(axis=0), 0.5)

@@ -8,10 +8,11 @@ import pytest
 from noisysim import devices
 from noisysim.devices import field_groups
 from noisysim.devices.resolved import DeviceNumbers, resolve
+from noisysim.devices.transfer_fields import Transfers
 
 GROUPS = (
     field_groups.Converters, field_groups.Array, field_groups.Faults, field_groups.Clock, field_groups.Controller,
-    field_groups.Pulses,
+    field_groups.Pulses, Transfers,
 )  # fmt: skip
 RENAMED = {
     "cells_per_weight": "paired", "compensation": "compensated", "line_noise": "line_deviation", "update": "in_array",

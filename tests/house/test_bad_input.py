@@ -86,7 +86,7 @@ RUN = {
     "progress-zero": ({"progress": 0}, TypeError, r"run\.progress must be True or False, not 0"),
     # words
     "activation": ({"activation": "leaky-relu"}, ValueError, r"unknown activation .*did you mean 'leaky_relu'\?"),
-    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(leaky_relu, .*\['relu'\]"),
+    "activation-list": ({"activation": ["relu"]}, TypeError, r"activation must be a name \(elu, .*\['relu'\]"),
     "activation-none": ({"activation": None}, TypeError, r"activation must be a name .*not None"),
     "inject": ({"inject": "lines"}, ValueError, r"unknown inject 'lines'; did you mean 'line'\? \(known: line,"),
     "backend": ({"backend": "gpu"}, ValueError, r"unknown backend 'gpu'; did you mean 'cpu'\?"),
@@ -138,7 +138,7 @@ RUN = {
     "decorrelation": ({"learner": "danp:decorrelation=2"}, ValueError, r"'danp'\.decorrelation .*from 0 to 1.*not 2"),
     "clean": (
         {"learner": "danp:baseline=clean"}, ValueError,
-        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation, targets: .*baseline='noisy'",
+        r"'danp' needs clean, perturbation; the chip offers output_error, perturbation: .*baseline='noisy'",
     ),
     "no-oracle": ({"learner": "bp", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'bp' needs or"),
     "no-oracle-ideal": (
@@ -185,6 +185,9 @@ RUN = {
     "init-zero": (
         {"init": "zero", "activation": "relu", "layers": [4]}, ValueError,
         r"run\.init='zero' with activation 'relu' never starts: .*'leaky_relu'",
+    ),
+    "init-zero-held": (
+        {"init": "zero", "activation": "relu6", "layers": [4]}, ValueError, r"with activation 'relu6' never starts",
     ),
     # optimizers
     "optimizer": ({"optimizer": "adma"}, ValueError, r"unknown optimizer 'adma'; did you mean 'adam'\?"),
@@ -560,7 +563,7 @@ def test_exact_weights_have_to_be_granted(name, advice, chip):
 
 def test_backpropagation_by_hand_needs_the_oracle(chip):
     learner = learners.get("bp")
-    said = r"'bp' needs oracle, output_error; the chip offers output_error, perturbation, targets: .*oracle=True"
+    said = r"'bp' needs oracle, output_error; the chip offers output_error, perturbation: .*oracle=True"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     state = learner.init(NET)
     one_error(ValueError, r"'bp' needs oracle access: update\(\.\.\., oracle=chip\.oracle\(batch\)\)",
@@ -571,7 +574,7 @@ def test_backpropagation_by_hand_needs_the_oracle(chip):
 
 def test_a_clean_baseline_needs_clean_passes(chip):
     learner = learners.get("danp:baseline=clean")
-    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation, targets: its passes are noisy"
+    said = "'danp' needs clean, perturbation; the chip offers output_error, perturbation: its passes are noisy"
     one_error(ValueError, said, learner.init, NET, offers=chip.offers)
     learner.init(NET, offers=Chip(NET, "ideal").offers)
 
@@ -954,9 +957,11 @@ OF_A_RUN = {
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
 def test_a_run_takes_every_kind_of_value_or_refuses_it(argument, idle):
+    given = {"task": (X, Y), "layers": [5], "device": "crossbar:controller=copy", "epochs": 1, "progress": False}
+
     def begun(value):
         with contextlib.suppress(AssertionError):
-            noisysim.run(**{"task": (X, Y), "layers": [5], "epochs": 1, "progress": False, argument: value})
+            noisysim.run(**{**given, argument: value})
 
     names = {n for n, v in BAD.items() if refused_or_not(lambda v=v: begun(v), OSError) is None}
     assert names == OF_A_RUN.get(argument, set()) | ({"none"} if argument in OPTIONAL else set())

@@ -27,7 +27,7 @@ from noisysim.runs import training
 import cell_device as bench
 from memory import arrays, reachable, sharing
 
-KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar"}
+KINDS = {"ideal": "ideal", "gaussian": "gaussian", "crossbar": "crossbar", "copy": "crossbar:controller=copy"}
 KINDS["cells"] = devices.get(bench.__file__, **bench.KINDS["pulsed pairs"])  # every effect that cells can have
 
 ROOT = Path(noisysim.__file__).parent
@@ -62,9 +62,11 @@ ALLOWED = {
     ),
     "reporting.network_figure": (("networks", "reporting.style"), None),
     "reporting.style": (("common",), None),
+    "reporting.deployment_figure": (("common", "reporting.style"), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
-        ("common", "networks", "devices", "compute", "learners", "tasks", "chip", "reporting.plot", "reporting.style"),
+        ("common", "networks", "devices", "compute", "learners", "tasks", "chip", "reporting.deployment_figure",
+         "reporting.plot", "reporting.style"),
         None,
     ),
     "runs.loop": (  # the chip's class is for type checkers
@@ -309,7 +311,7 @@ def test_a_callback_sees_nothing_of_the_chip(device, monkeypatch):
     monkeypatch.setattr(training.Training, "begin", kept)
     data = np.eye(7, 5, dtype=np.float32), np.arange(7) % 3
     noisysim.run(data, layers=[7], device=device, learner="danp", epochs=2, batch_size=3, seed=SEED, bias=True,
-                 callbacks=[Curious()], validation=0.2, weight_decay=0.1 * (device in ("ideal", "crossbar")),
+                 callbacks=[Curious()], validation=0.2, weight_decay=0.1 * (device in (KINDS["ideal"], KINDS["copy"])),
                  progress=False)  # fmt: skip
     assert len(seen) == 1 + 2 + 4
 

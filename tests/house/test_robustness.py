@@ -12,7 +12,7 @@ from noisysim import devices
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
-from benchmarks.robustness import cards, controllers, figures, measure, presets, protocol  # noqa: E402
+from benchmarks.robustness import asymmetric, cards, controllers, figures, measure, presets, protocol  # noqa: E402
 
 SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
 
@@ -139,6 +139,15 @@ def test_the_protocol_measures_every_rule_and_a_card_tells_what_it_bears(tmp_pat
     assert json.loads((tmp_path / "kept.json").read_text()) == json.loads(json.dumps(content))
 
 
+def test_the_reference_chip_is_that_of_version_1():
+    """Whatever the crossbar's default is by now; an entry of one's own is what it says."""
+    for name in ("crossbar", "crossbar:adc_bits=3", protocol.DRIFTING):
+        chip, named = devices.get(protocol.chip(name)), devices.get(name)
+        assert chip == named._replace(controller="copy")
+    for name in ("pulsed", "pcm", "crossbar:controller=increment"):
+        assert protocol.chip(name) == name
+
+
 def test_axes_name_fields_at_their_defaults():
     for axis in protocol.AXES.values():
         usual = devices.defaults(devices.kind(axis.device))
@@ -236,8 +245,27 @@ def test_controllers_are_compared_axis_by_axis(monkeypatch, tmp_path):
     assert lost.accuracies.tolist() == [10.0, 90.0]
 
 
+def test_controllers_with_two_arrays_are_compared_with_those_of_one(monkeypatch, tmp_path):
+    """At the better of two rates; what was run is not run again."""
+    monkeypatch.setattr(asymmetric, "RULES", ("bp",))
+    monkeypatch.setattr(asymmetric, "DEVICES", {name: asymmetric.DEVICES[name] for name in ("ideal weights", "agad")})
+    settings, path = {**asymmetric.QUICK, "layers": [16], "epochs": 2}, tmp_path / "runs.jsonl"
+    rows = list(asymmetric.measure(presets.Runs(path), settings, 2))
+    assert [(row.name, len(row.runs)) for row in rows] == [("ideal weights", 2), ("agad", 2)]
+    assert len(path.read_text().splitlines()) == 2 * (2 + 1)
+    text = asymmetric.tables(rows)
+    assert f"| agad | {rows[1].accuracies.mean():.1f} +-" in text
+
+    def run(*args, **settings):
+        raise AssertionError("a run that is there was run again")
+
+    monkeypatch.setattr(noisysim, "run", run)
+    assert asymmetric.tables(list(asymmetric.measure(presets.Runs(path), settings, 2))) == text
+    assert asymmetric.Row("agad", "bp", 1.0, [{"status": "diverged"}]).accuracies[0] == 100 * asymmetric.GUESSING
+
+
 def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual():
-    assert len(controllers.AXES) == 5
+    assert len(controllers.AXES) == 6
     for axis in controllers.AXES:
         assert list(axis.levels) == sorted(axis.levels)
         for level in axis.levels:

@@ -31,7 +31,7 @@ UNTYPED = {
     "noisysim/learners": 6,
     "noisysim/networks": 16,
     "noisysim/reporting": 1,
-    "noisysim/runs": 24,
+    "noisysim/runs": 31,
     "noisysim/studies": 13,
     "noisysim/tasks": 16,
 }

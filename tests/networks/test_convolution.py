@@ -626,7 +626,8 @@ def test_normalisation_resets_every_channels_rms():
 
 
 def test_costs_are_counted_at_every_position():
-    chip = Chip([(1, 4, 4), conv(2, 2, stride=2), 3], "crossbar:tile_rows=3,tile_columns=2,adc_range=1", bias=True)
+    device = "crossbar:controller=copy,tile_rows=3,tile_columns=2,adc_range=1"
+    chip = Chip([(1, 4, 4), conv(2, 2, stride=2), 3], device, bias=True)
     x = np.ones((5, 16), np.float32)
     chip.passes(x, [Drive(), Drive()])
     # layer 1: 4 positions, 5 rows in 2 tiles, 2 columns in 1; layer 2: 9 rows in 3 tiles, 3 columns in 2

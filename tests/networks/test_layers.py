@@ -26,6 +26,7 @@ ALL = [
     kinds.layer_norm(), kinds.rms_norm(1e-3), kinds.group_norm(4), kinds.softmax(), kinds.clip(-1.5, 2),
     kinds.leak(0.3), kinds.affine(), kinds.affine([0.5, 2], 1), kinds.take([3, -1, 0, 0], (2, 1, 2)), kinds.take([1]),
     conv(8, 3, groups=4), noisysim.depthwise(3, 2, "same", "relu6", multiplier=2), kinds.recurrent(8, "gru", "all"),
+    kinds.attention(2, 8), kinds.positional(0.5),
     kinds.add(), kinds.divide(), kinds.matmul(1, 2, 3, 4), kinds.output(), kinds.Wired(conv(4, 3), "a"),
     kinds.Wired(kinds.add(), "", ("a", "input")), kinds.Wired(kinds.concat(), "b", ("a", "a")),
     noisysim.concat([noisysim.residual([5, noisysim.multiply([5], [5])])], [kinds.Wired(dense(5), "inner")]),
@@ -245,7 +246,7 @@ def test_blocks_of_samples_keep_their_patches_within_the_stated_bound():
         for (first, last), rows, room, *_ in stages:
             driven = [p * n for p, n in zip(net.positions[first:last], net.columns[first:last], strict=True)]
             assert room.driven == max(driven)
-            if net.blocks[first].is_conv:
+            if net.blocks[first].by_position:
                 assert 1 <= rows <= 512
                 assert 4 * rows * room.driven <= 2**20 or rows == 1
             else:

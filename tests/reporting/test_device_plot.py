@@ -42,7 +42,7 @@ LINES = [
     *(name for name in devices.names() if name != "ideal"),
     "crossbar:iv_curve=2,read_noise=0.2,dac_offset_spread=0.05",
     "crossbar:drift_nu=0.05,flicker_noise=0.05,compensation=1",
-    "crossbar:slices=2,tile_rows=8,wire_resistance=5,adc_bits=5,adc_offset_spread=0.05,stuck_low=0.1",
+    "crossbar:controller=copy,slices=2,tile_rows=8,wire_resistance=5,adc_bits=5,adc_offset_spread=0.05,stuck_low=0.1",
     "crossbar:dac_range=2,adc_range=8",
     "rpu:read_noise=0.2",
 ]
@@ -67,8 +67,9 @@ def test_cells_read_one_by_one_have_no_law_of_the_line():
 
 @pytest.mark.parametrize(
     "device",
-    ["crossbar", "crossbar:levels=16,program_noise=0.03", "crossbar:slices=2,stuck_low=0.1,dead_rows=0.1", "pcm",
-     "pcm:g_max=10", "pcm_hermes", "pcm_hermes:devices=2", "rram_wan", "rram_milo", "sonos"],
+    ["crossbar", "crossbar:controller=copy", "crossbar:levels=16,program_noise=0.03",
+     "crossbar:controller=copy,slices=2,stuck_low=0.1,dead_rows=0.1", "pcm", "pcm:g_max=10", "pcm_hermes",
+     "pcm_hermes:devices=2", "rram_wan", "rram_milo", "sonos"],
 )  # fmt: skip
 def test_programming_error_is_what_its_law_says(device):
     found = bench.programming_error(device, seed=2)

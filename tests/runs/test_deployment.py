@@ -62,6 +62,16 @@ def test_a_network_comes_in_many_forms(trained, tmp_path, form):
     np.testing.assert_array_equal(found.test_loss, expected.test_loss)
 
 
+def test_a_model_from_elsewhere_is_deployed(trained, tmp_path):
+    pytest.importorskip("onnx", reason="reads an ONNX file")
+    trained.to_onnx(tmp_path / "model.onnx")
+    found = noisysim.deploy(tmp_path / "model.onnx", device="crossbar", task="digits", seed=2)
+    expected = noisysim.deploy(trained, device="crossbar", task="digits", seed=2)
+    assert found.exact_accuracy == expected.exact_accuracy
+    np.testing.assert_allclose(found.exact_loss, expected.exact_loss, rtol=1e-4)
+    assert abs(found.test_accuracy[0, 0] - expected.test_accuracy[0, 0]) < 0.05
+
+
 def test_its_file_is_read_again_and_is_where_a_run_begins(trained, tmp_path):
     path = tmp_path / "deploy.h5"
     found = noisysim.deploy(trained, device="pcm", task="digits", seconds=[0, 60], chips=2, out=path)

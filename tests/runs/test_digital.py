@@ -105,10 +105,12 @@ def test_a_run_counts_every_sample_it_learned_from():
     assert cost["perturbation_conversions"] == 30 * LINES
     assert cost["analog_macs"] == cost["samples"] * WEIGHTS
     assert cost["optimizer_bytes"] == 2 * 4 * WEIGHTS
-    assert cost["gradient_bytes"] == cost["controller_bytes"] == 4 * WEIGHTS
+    assert cost["gradient_bytes"] == 4 * WEIGHTS
+    assert cost["controller_bytes"] == 0  # increments keep nothing
     assert cost["activity_bytes"] == 4 * (DRIVEN + LINES)
     assert cost["learner_bytes"] == cost["decorrelation_bytes"] == 0
-    assert cost["digital_bytes"] == 4 * (4 * WEIGHTS + DRIVEN + LINES)
+    assert cost["digital_bytes"] == 4 * (3 * WEIGHTS + DRIVEN + LINES)
+    assert run(device="crossbar:controller=copy").cost["controller_bytes"] == 4 * WEIGHTS
 
 
 def test_a_decorrelated_run_counts_its_matrices_and_keeps_the_inputs_of_a_batch():

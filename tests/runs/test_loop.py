@@ -54,9 +54,11 @@ def test_the_contracts_loop_as_printed_is_the_run(capsys):
 
 @pytest.mark.parametrize("name", learners.names())
 def test_the_contracts_loop_is_the_run_for_every_rule(name):
-    spec = f"{name}:normalise=True" if name == "dnp" else name
-    found = as_printed(learner=('get("dnp")', f'get("{spec}")'), epochs=("range(5)", "range(1)"))
-    same_as_a_run(found, learner=spec, epochs=1)
+    spec, device = (f"{name}:normalise=True", "crossbar:controller=copy") if name == "dnp" else (name, "crossbar")
+    found = as_printed(
+        learner=('get("dnp")', f'get("{spec}")'), epochs=("range(5)", "range(1)"), device=('"crossbar"', f'"{device}"')
+    )
+    same_as_a_run(found, learner=spec, device=device, epochs=1)
 
 
 def test_the_contracts_loop_is_the_run_with_batch_norm_and_dropout():

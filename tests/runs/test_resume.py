@@ -81,7 +81,7 @@ def history_of_files(monkeypatch, folder, **given):
 
 CASES = {
     "danp-crossbar-adam": {"device": "crossbar", "learner": "danp", "optimizer": "adam"},
-    "np-crossbar-momentum": {"device": "crossbar", "learner": "np", "optimizer": "sgd:momentum=0.9"},
+    "np-crossbar-momentum": {"device": "crossbar:controller=copy", "learner": "np", "optimizer": "sgd:momentum=0.9"},
     "danp-3-tiles-decay": {
         "device": "crossbar:tile_rows=4", "learner": "danp:samples=3", "optimizer": "sgd", "learning_rate_decay": 0.5,
     },
@@ -91,7 +91,7 @@ CASES = {
         "device": "crossbar", "learner": "danp:decorrelation=0.05", "decorrelate": "updates", "bias": True,
     },
     "danp-crossbar-compensated": {
-        "device": "crossbar", "learner": "danp:decorrelation=0.05", "decorrelate": "compensated",
+        "device": "crossbar:controller=copy", "learner": "danp:decorrelation=0.05", "decorrelate": "compensated",
     },
     "danp-crossbar-scaled-given": {
         "device": "crossbar", "learner": "danp:decorrelation=0.05", "weight_scaling": "column",
@@ -101,7 +101,7 @@ CASES = {
 }  # fmt: skip
 # what rules remember beside their step: 24 updates, so that covariances are inverted on the way
 MEMORIES = {
-    "fg-w": ({"learner": "fg-w:normalise=True"}, ""),
+    "fg-w": ({"device": "crossbar:controller=copy", "learner": "fg-w:normalise=True"}, ""),
     "fg-a": ({"learner": "fg-a:error=scalar"}, ""),
     "lg-fg-a": ({"learner": "lg-fg-a"}, "readouts readouts_first readouts_second readouts_steps"),
     "fa": ({"learner": "fa"}, "feedback"),

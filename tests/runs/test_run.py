@@ -170,16 +170,16 @@ def test_the_rules_own_settings_are_not_ignored():
     assert len(set(ends)) == len(ends)
 
 
-@pytest.mark.parametrize("device", PLAIN)
+@pytest.mark.parametrize("device", ["ideal", "gaussian", "crossbar:controller=copy"])
 @pytest.mark.parametrize("learner", ["np", "fdfa", "bp"])
 def test_a_normalised_run_ends_with_the_norms_it_is_to_have(learner, device):
-    """After every update, on any device: exact where weights are, else to a level and the error of writing it."""
+    """After every update, where targets are kept: exact where weights are, else to a level and the error of writing."""
     given = {"device": device, "learning_rate": 0.05, "layers": [8], "epochs": 3}
     result = small(**given, learner={"name": learner, "normalise": True})
     assert result.config["learner"]["normalise"] is True
     for weights, (n_in, n_out) in zip(split_weights(result, (6, 8, 3)), ((6, 8), (8, 3)), strict=True):
         rms = np.sqrt(np.mean(weights**2, axis=1))
-        np.testing.assert_allclose(rms, np.sqrt(2 / (n_in + n_out)), rtol=0.05 if device == "crossbar" else 1e-5)
+        np.testing.assert_allclose(rms, np.sqrt(2 / (n_in + n_out)), rtol=0.05 if "crossbar" in device else 1e-5)
     free = small(**given, learner=learner)
     rms = np.sqrt(np.mean(split_weights(free, (6, 8, 3))[0] ** 2, axis=1))
     assert np.abs(rms / np.sqrt(2 / 14) - 1).max() > 0.1

@@ -25,7 +25,8 @@ SMALL = {"task": "digits", "layers": [16], "batch_size": 64, "epochs": 2, "progr
 CONV = [layers.conv(4, 3), layers.batch_norm(), layers.pool(2), layers.dropout(0.3), 12]
 PULSED_PAIRS = ",".join(f"{name}={value}" for name, value in bench.KINDS["pulsed pairs"].items())
 DEVICES = {
-    "tiles": "crossbar:tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,dac_gain_spread=0.1,stuck_low=0.1",
+    "tiles": "crossbar:controller=copy,tile_rows=7,tile_columns=3,slices=2,adc_gain_spread=0.1,dac_gain_spread=0.1,"
+    "stuck_low=0.1",
     "telegraph": "crossbar:telegraph=0.3,tau_capture=1e-6,tau_emission=1e-6,telegraph_spread=0.2",
     "wires": "crossbar:wire_resistance=20",
     "pulsed": "pulsed",
@@ -83,7 +84,7 @@ def test_learners_on_an_exact_device(learner):
      "fg-w:loss=batch,samples=2", "fg-a:derivative=exact", "np:sigma=0.2"],
 )  # fmt: skip
 def test_settings_of_learners(learner):
-    as_alone(learner=learner, device="crossbar", oracle=oracle_for(learner))
+    as_alone(learner=learner, device="crossbar:controller=copy", oracle=oracle_for(learner))
 
 
 def test_each_run_chooses_its_own_strength():
@@ -299,7 +300,7 @@ def test_a_result_of_several_holds_no_state(tmp_path):
 
 # --- on a GPU -------------------------------------------------------------------------------------------------------
 
-EXACT = "crossbar:adc_bits=0,dac_bits=0,levels=0"  # noise, but nothing that rounds
+EXACT = "crossbar:controller=copy,adc_bits=0,dac_bits=0,levels=0"  # noise, but nothing that rounds
 TIGHT = 1e-4  # as in tests/compute/test_backend_runs.py, where nothing rounds
 
 

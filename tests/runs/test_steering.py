@@ -52,7 +52,7 @@ LENGTHENED = {
     "momentum": {"optimizer": "sgd:momentum=0.9", "learning_rate_decay": 0.8, "learner": "np"},
     "cosine": {"schedule": "cosine:final=0.1,epochs=4,warm_up=1"},
     "plateau": {"schedule": "plateau:patience=1,monitor=train_loss", "validation": 0.2},
-    "decayed": {"weight_decay": 0.1, "clip": 0.5, "chips": 2},
+    "decayed": {"device": "crossbar:controller=copy", "weight_decay": 0.1, "clip": 0.5, "chips": 2},
 }
 
 
@@ -291,6 +291,7 @@ def test_a_run_validated_on_arrays_is_resumed_with_them(tmp_path):
 def test_runs_side_by_side_are_validated_as_they_are_alone(given):
     given = {k: v for k, v in {**GIVEN, "task": (X[:48], Y[:48], X[48:], Y[48:]), **given}.items() if k != "seed"}
     given |= {"epochs": 2, "weight_decay": 0.1, "clip": 0.5, "schedule": "cosine", "learner": "np"}
+    given["device"] = "crossbar:controller=copy"
     for seed, beside in zip((3, 4), run_side_by_side([3, 4], **given, progress=False), strict=True):
         alone = noisysim.run(**given, seed=seed, progress=False)
         assert same(alone, beside, state=False) == []
@@ -322,7 +323,7 @@ def test_decay_takes_a_share_of_each_weight_off_and_of_no_bias(bias, backend):
 
 
 @pytest.mark.parametrize(
-    "device", ["gaussian", "crossbar", "crossbar:slices=2,slice_bits=4", "pulsed:verify_pulses=500"]
+    "device", ["gaussian", "crossbar:controller=copy", "crossbar:controller=copy,slices=2", "pulsed:verify_pulses=500"]
 )
 def test_decay_alone_makes_weights_smaller_on_any_device_whose_controller_knows_them(device):
     chip = Chip([40, 30, 3], device, oracle=True, seed=1)
@@ -688,7 +689,13 @@ BAD = {
     "schedule": ({"schedule": "cosin"}, "unknown schedule 'cosin'; did you mean 'cosine'"),
     "negative": ({"schedule": lambda epoch: -1.0}, "must give a finite number >= 0, but gives -1.0 in epoch 0"),
     "raises": ({"schedule": lambda epoch: 1 / 0}, "raised ZeroDivisionError: division by zero"),
-    "decay": ({"weight_decay": 400, "learning_rate": 0.01}, "run.weight_decay=400 times learning_rate=0.01 is above 1"),
+    "decay": (
+        {"device": "crossbar:controller=copy", "weight_decay": 400, "learning_rate": 0.01},
+        "run.weight_decay=400 times learning_rate=0.01 is above 1",
+    ),
+    "decay without targets": (
+        {"weight_decay": 0.1}, "weight_decay=0.1 needs .* is written with .*'increment': .*, or set controller='copy'",
+    ),
     "share": ({"validation": 1.5}, "run.validation must be a number from 0.0001 to 0.9999, not 1.5"),
     "all": ({"validation": 0.999}, "run.validation=0.999 of 48 training samples leaves none to learn from"),
     "word": ({"validation": "some"}, "run.validation must be a share such as 0.1, not 'some'"),

@@ -168,7 +168,7 @@ class Kits:
             "drifts": drifts, "deviates": "cell_std" in own, "dated": state.timed or state.aims,
             "trained": kind == "train",
             "varies": state.variances.size > 0 and (kind in ("age", "read") or not state.lazy),
-            "steps": kind == "step", "accumulates": state.controller == "accumulate", "rounds": state.target_step > 0,
+            "steps": kind == "step", "accumulates": state.chi.size > 0, "rounds": state.target_step > 0,
         }  # fmt: skip
 
 
