@@ -23,7 +23,7 @@ from noisysim.compute import backends, execution
 from noisysim.compute.observation import Drive
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import with_ends
-from noisysim.networks.importing import imported
+from noisysim.networks.importing import models
 from noisysim.runs.evaluation import Evaluation
 from noisysim.runs.retention import check_times
 from noisysim.tasks import Task
@@ -276,7 +276,7 @@ def _exact(network: object, init: Any, form: Task, activation: Any, bias: bool) 
         from noisysim.common import openers
 
         holder = openers.opened(network)
-    model = imported.opened(network)
+    model = models.opened(network)
     if model is not None:
         model = model.fitted(form.input_shape, form.n_out)
         return Chip(model, "ideal", init=init, oracle=True)
