@@ -146,6 +146,15 @@ def test_a_run_is_written_as_a_model_from_the_command_line(path, tmp_path):
     np.testing.assert_allclose(exact.predict(x), answers(onnx.load(out), image, "input"), rtol=1e-4, atol=1e-5)
 
 
+def test_it_is_deployed(path):
+    """On exact hardware nothing is lost of what the model does."""
+    deployed = noisysim.deploy(path, task="digits", device="ideal")
+    result = learn(path, device="ideal", learning_rate=1e-30)
+    np.testing.assert_allclose(np.ravel(deployed.test_accuracy)[0], deployed.exact_accuracy)
+    np.testing.assert_allclose(deployed.exact_accuracy, result.history["test_accuracy"][-1])
+    assert noisysim.deploy(networks.load(path), task="digits").exact_accuracy == deployed.exact_accuracy
+
+
 def test_networks_are_pickled_and_copied(path):
     network = networks.load(path, fold_batch_norm=False)
     again = pickle.loads(pickle.dumps(network))
