@@ -16,6 +16,7 @@ from noisysim.cli.app import app
 from noisysim.common import named_arrays, writing
 from noisysim.common.fields import PATH, shown
 from noisysim.common.types import Array
+from noisysim.networks.importing.models import ENDING
 from noisysim.runs import storage
 from noisysim.runs.result import Result
 
@@ -124,16 +125,21 @@ def weights(
     path : Path
         Result file.
     out : Path
-        File for them: .safetensors or .npz.
+        File for them: .safetensors or .npz; or .onnx, a model with its structure.
     overwrite : bool
         Replace an existing file.
     device : str
         Where the run's device file is now, if it was moved.
     """
-    place = named_arrays.check_name(out)
+    as_model = out.suffix.lower() == ENDING
+    place = out if as_model else named_arrays.check_name(out)
     writing.check(place, overwrite)
     writing.check_apart(place, {"the run": path})
-    named_arrays.write(place, _result(path).chip(oracle=True, device=device).weights())
+    chip = _result(path).chip(oracle=True, device=device)
+    if as_model:
+        chip.to_onnx(place, overwrite=overwrite)
+    else:
+        named_arrays.write(place, chip.weights())
     print(place)
 
 

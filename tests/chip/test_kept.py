@@ -242,6 +242,7 @@ DAMAGE = {
     "file": (edited(lambda r: r["device"].update(name="/tmp/evil.py")), "without its SHA-256"),
     "activation": (edited(lambda r: r.update(activation="evil.py")), "without its SHA-256"),
     "layer": (edited(lambda r: r["layers"].insert(1, "dense(3, activation='evil.py')")), "without its SHA-256"),
+    "named layer": (edited(lambda r: r["layers"].insert(1, "a = dense(3, 'evil.py')(input)")), "without its SHA-256"),
 }
 
 

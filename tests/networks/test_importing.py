@@ -293,7 +293,7 @@ def test_models_do_what_they_did(read, name):
         assert [str(one) for one in network.layers[1:]] == [str(one) for one in layers]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(100))
 def test_random_models_do_what_they_did(read, seed):
     proto = random_model(seed)
     for fold in (True, False):

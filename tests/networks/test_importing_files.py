@@ -159,6 +159,7 @@ CASES = {
     "an old version": (old(valid()), "version 3"),
     "too deep": (deep(), "one after the other"),
     "LSTM": (operator("LSTM", hidden_size=3), "recurrent"),
+    "LogSoftmax": (operator("LogSoftmax"), "output='t1'"),
     "If": (operator("If"), "control flow"),
     "quantised": (operator("DequantizeLinear"), "float32"),
     "an unknown operator": (operator("Det"), "'last' (Det) is not supported"),

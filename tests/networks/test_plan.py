@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import noisysim
 from noisysim.networks.building import architecture
 from noisysim.networks.layers import batch_norm, conv, dense, dropout, pool
 from noisysim.networks.plan import INPUT, plan
@@ -192,3 +193,19 @@ def test_dense_layers_write_their_hidden_outputs_once():
     net, found = made("dense, all steps")
     assert found.room(0, net.depth) == max(net.outputs[:-1])
     assert len(found.sizes) == 1 + net.depth + net.depth - 1
+
+
+def test_operations_are_not_taken_for_steps_of_their_name():
+    """Pooling and normalisation in a block, and as operations, in one network."""
+    layers = [(2, 6, 6), "conv(4, 3)", "batch_norm()", "pool(2)", "layer_norm()", "pool(2, 1, 1)", "output()"]
+    whole = noisysim.Chip(layers, "ideal", seed=1)
+    block = noisysim.Chip([*layers[:4], "output()"], "ideal", seed=1)
+    x = np.random.default_rng(0).normal(size=(3, 72))
+    block.calibrate(x)
+    whole.calibrate(x)
+    values = block.predict(x).reshape(3, 2, 2, 4).astype(np.float64)
+    centred = values - values.mean(axis=3, keepdims=True)
+    normal = centred / np.sqrt((centred**2).mean(axis=3, keepdims=True) + 1e-5)
+    padded = np.pad(normal, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    expected = np.lib.stride_tricks.sliding_window_view(padded, (2, 2), (1, 2)).max(axis=(4, 5))
+    np.testing.assert_allclose(whole.predict(x), expected.reshape(3, -1), rtol=1e-4, atol=1e-5)

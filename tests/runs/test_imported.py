@@ -1,5 +1,7 @@
 """Runs of models from elsewhere: their layers and weights in result files, saved chips, studies and further runs."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,36 @@ def test_the_command_line_takes_it(path, tmp_path):
     with pytest.raises(SystemExit, match="0"):
         app(["run", *words, "--no-progress"])
     assert noisysim.load(tmp_path / "run.h5").config["init"]["path"] == str(path)
+
+
+def test_a_run_is_written_as_a_model_from_the_command_line(path, tmp_path):
+    run, out = tmp_path / "run.h5", tmp_path / "out.onnx"
+    result = learn(path, out=run)
+    with pytest.raises(SystemExit, match="0"):
+        app(["weights", str(run), str(out)])
+    written, chip = networks.load(out), result.chip(oracle=True)
+    x = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
+    exact = noisysim.Chip(list(written.layers), "ideal", bias=written.bias, init=chip)
+    image = x.reshape(3, *written.input_shape)
+    np.testing.assert_allclose(exact.predict(x), answers(onnx.load(out), image, "input"), rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_deployed(path):
+    """On exact hardware nothing is lost of what the model does."""
+    deployed = noisysim.deploy(path, task="digits", device="ideal")
+    result = learn(path, device="ideal", learning_rate=1e-30)
+    np.testing.assert_allclose(np.ravel(deployed.test_accuracy)[0], deployed.exact_accuracy)
+    np.testing.assert_allclose(deployed.exact_accuracy, result.history["test_accuracy"][-1])
+    assert noisysim.deploy(networks.load(path), task="digits").exact_accuracy == deployed.exact_accuracy
+
+
+def test_networks_are_pickled_and_copied(path):
+    network = networks.load(path, fold_batch_norm=False)
+    again = pickle.loads(pickle.dumps(network))
+    assert again.layers == network.layers
+    for name, array in network.weights().items():
+        np.testing.assert_array_equal(again.weights()[name], array)
+    assert again.fitted((1, 8, 8), 10).layers[0] == (1, 8, 8)
 
 
 def test_without_layers_initial_weights_bring_theirs(path):

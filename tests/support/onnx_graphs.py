@@ -84,9 +84,9 @@ class Builder:
         return self.op("Transpose", self.op("Reshape", x, np.array([0, steps, count, features // count])), perm=order)
 
 
-def answers(model, x):
-    """What ONNX Runtime gives for inputs, (samples, values)."""
-    (given, *_) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+def answers(model, x, name="x"):
+    """What ONNX Runtime gives for inputs of this name, (samples, values)."""
+    (given, *_) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {name: x})
     return given.reshape(len(x), -1)
 
 
@@ -242,10 +242,8 @@ def _mixed(g, x):
 
 
 def _attended(g, x):
-    q, k = g.op("Tanh", _linear(g, x)), x
-    keys = g.op("Transpose", k, perm=[0, 2, 1])
-    if g.shapes[q][-1] != g.shapes[k][-1]:
-        q = x
+    features = g.shapes[x][-1]
+    q, keys = g.op("Tanh", g.op("MatMul", x, g.weight(features, features))), g.op("Transpose", x, perm=[0, 2, 1])
     return g.op("MatMul", g.op("Softmax", g.op("MatMul", q, keys), axis=-1), x)
 
 

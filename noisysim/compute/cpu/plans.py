@@ -53,7 +53,7 @@ def _function(net: Network, step: Step) -> tuple[Any, Any]:
     """What a step's function is known by, and where it is."""
     if step.name == "operate":
         name = net.operations[step.layer - net.depth].name
-        return name, steps.TYPE.address(bring.operation(name))
+        return (step.name, name), steps.TYPE.address(bring.operation(name))  # a step of a block may be called so too
     if step.name == "activate":
         of_layer = step.layer < net.depth
         kind: Any = net.blocks[step.layer].activation if of_layer else net.operations[step.layer - net.depth].activation
