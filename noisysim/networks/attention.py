@@ -49,6 +49,8 @@ class Positional(Layer):
 
 
 attention, positional = Attention, Positional
+SEEN = "seen"
+"""The end of the name of what attention sees."""
 
 
 def expanded(layer: Attention | Positional, shape: Image, prefix: str) -> list[Layer]:
@@ -60,6 +62,7 @@ def expanded(layer: Attention | Positional, shape: Image, prefix: str) -> list[L
     shape : (int, int, int)
         Of what it sees: steps, and values of a step in two factors.
     prefix : str
+        What it sees is called this and `SEEN`.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def expanded(layer: Attention | Positional, shape: Image, prefix: str) -> list[L
         made.append(Wired(of, prefix + label, sources))
         return prefix + label
 
-    seen = add(Affine(), "seen")
+    seen = prefix + SEEN
     project = Conv(units, (1, width), activation="linear")
     queries = add(Take(by_head, (heads, steps, size)), "q", add(project, "queries", seen))
     keys = add(Take(turned, (heads, size, steps)), "k", add(project, "keys", seen))

@@ -213,11 +213,11 @@ class _Builder:
             raise ValueError(
                 f"{layer!r} needs steps below it: rows of an image, such as an input of (1, steps, features)"
             )
-        steps, width, channels = self._at.shape
-        self._at = self._at._replace(
-            shape=(steps, 1, width * channels), open=False
-        )  # the same values in the same order
-        self.branch(attention.expanded(layer, self._at.shape, f"attention{len(self._blocks)}_"))
+        (steps, width, channels), prefix = self._at.shape, f"attention{len(self._blocks)}_"
+        # the same values in the same order
+        self._at = self._at._replace(shape=(steps, 1, width * channels), open=False)
+        self._named[prefix + attention.SEEN] = self._at
+        self.branch(attention.expanded(layer, self._at.shape, prefix))
 
     def _recurrent(self, layer: Recurrent) -> None:
         """Begin the two blocks of a recurrent layer, and take the last step where that is all it gives."""
