@@ -22,4 +22,5 @@ def completed(record: Mapping[str, Any]) -> dict[str, Any]:
     record : mapping
         What `noisysim.devices.describe` gave, of this version or an earlier one.
     """
-    return {"name": record["name"], **BEFORE.get(record["name"], {}), **record}
+    lacking = {field: value for field, value in BEFORE.get(record["name"], {}).items() if field not in record}
+    return {**record, **lacking}

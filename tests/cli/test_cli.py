@@ -384,6 +384,7 @@ def test_a_switch_is_not_said_to_be_a_number(call):
 def test_a_run_is_steered_and_made_longer(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     steered = ["--validation", "0.25", "--schedule", "cosine:epochs=4", "--weight-decay", "0.1", "--clip", "0.5"]
+    steered += ["--device", "crossbar:controller=copy"]
     code, out, err = call(*FAST, *steered, "--callbacks", "csv-log:path=log.csv", "early-stopping", "--out", "run.h5")
     assert (code, err) == (0, "")
     assert re.search(r"validation  loss \S+\n", out)

@@ -112,7 +112,7 @@ def test_no_machine_code_depends_on_the_whole_package(monkeypatch):
     for module in OWNERS:
         found = depends_on(module, monkeypatch)
         assert {name for name in found if not name.startswith(inside)} <= alone, module
-        assert len(found) < 30, module
+        assert len(found) < 32, module
         users = {name for name in found if name.startswith("noisysim.compute.cpu.") and name.count(".") == 3}
         assert users <= {f"noisysim.compute.cpu.{n}" for n in ("bring", "cell_types", "device_rows", "row_types")}
 
@@ -195,8 +195,8 @@ EDITS = {
         {"rule", "loop"}, "loop",
     ),
     "an activation function": (
-        "networks/activations.py", "\ndef tanh_slope(a: Any) -> Any:\n",
-        "\ndef tanh_slope(a: Any) -> Any:\n    return a + np.float32(7)\n\n\ndef _former(a: Any) -> Any:\n",
+        "networks/activations.py", "\ndef tanh_slope(a: Number) -> Any:\n",
+        "\ndef tanh_slope(a: Number) -> Any:\n    return a + np.float32(7)\n\n\ndef _former(a: Number) -> Any:\n",
         {"activation"}, "activation",
     ),
     "a hook": (

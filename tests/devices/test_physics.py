@@ -118,7 +118,7 @@ def moments(sample, mean, std, name=""):
 DIMENSIONLESS = {
     "dac_curve", "adc_curve", "fano", "iv_curve", "drift_nu", "gamma_up", "gamma_down", "a_up", "a_down", "scale",
     "shift", "devices", "table", "controller", "gamma_up_own", "gamma_down_own", "gamma_up_spread",
-    "gamma_down_spread", "steps",
+    "gamma_down_spread", "steps", "transfer_gamma",
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def test_arrays_are_the_tiles_of_the_device():
     assert parts["layer 1"] == 2 * 2  # 18 inputs, 4 outputs
     assert parts["layer 4"] == 4 * 3
     assert parts["add 1"] == 0
-    slices = noisysim.devices.get("crossbar", slices=2)
+    slices = noisysim.devices.get("crossbar", slices=2, controller="copy")
     sliced = summary(noisysim.Chip([4, 3], slices).network)[1]
     assert (sliced.arrays, sliced.cells, sliced.weights) == (2, 24, 12)
 

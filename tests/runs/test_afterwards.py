@@ -59,7 +59,7 @@ def test_the_chip_of_a_run_goes_on_where_the_run_left_it(device, learner, tmp_pa
     expected = noisysim.retention(result, [0])["test_loss"][0]
     for one in (result, noisysim.load(tmp_path / "run.h5")):
         assert one.test().loss == pytest.approx(expected, rel=1e-12)
-        assert one.chip().cost.as_dict() == result.cost
+        assert one.chip().cost.as_dict().items() <= result.cost.items()  # which has what stands beside the chip too
         assert one.test().loss == one.test().loss  # each call asks the chip of the run's end
 
 

@@ -649,7 +649,7 @@ def test_long_runs_go_on_from_their_own_files(tmp_path):
 
 STEERED = {
     "task": "digits", "layers": [16], "epochs": 4, "learning_rate": 0.02, "clip": 1.0, "validation": 0.2,
-    "seed": [0, 1],
+    "seed": [0, 1], "device": "crossbar:controller=copy",
 }  # fmt: skip
 
 
@@ -691,7 +691,7 @@ def own(event):
         ({"schedule": lambda epoch: 1.0}, "is a function, which the workers of a study cannot find"),
         ({"validation": (np.zeros((2, 64)), np.zeros(2, int))}, "are validated on a share of the training data"),
         ({"schedule": "plateau"}, "watches validation_loss, which this run does not record"),
-        ({"weight_decay": [0.1, -1]}, "run.weight_decay must be a number"),
+        ({"weight_decay": [0.1, -1], "device": "crossbar:controller=copy"}, "run.weight_decay must be a number"),
     ],
 )
 def test_what_a_study_cannot_steer_by_is_one_error_before_work(given, said, monkeypatch):

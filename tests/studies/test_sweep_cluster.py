@@ -16,7 +16,7 @@ from noisysim.studies import journal
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("xarray")
 ASKED = {
-    "task": "digits", "layers": [16], "epochs": 6, "learner": ["danp", "bp"], "learning_rate": 1e-2, "seed": range(4),
+    "task": "digits", "layers": [16], "epochs": 20, "learner": ["danp", "bp"], "learning_rate": 1e-2, "seed": range(4),
 }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_takes_nothing_with_it(client, alone, tmp_path, monke
 
     thread = threading.Thread(target=kill)
     thread.start()
-    study = noisysim.sweep(**{**ASKED, "epochs": 6}, client=client, out=path)
+    study = noisysim.sweep(**ASKED, client=client, out=path)
     thread.join()
     assert killed
     assert killed[0] < len(alone), "the worker was killed too late to matter"
@@ -104,7 +104,7 @@ SCRIPT = """
 import sys
 import noisysim
 
-noisysim.sweep("digits", layers=[16], epochs=6, learner=["danp", "bp"], learning_rate=1e-2, seed=range(4),
+noisysim.sweep("digits", layers=[16], epochs=20, learner=["danp", "bp"], learning_rate=1e-2, seed=range(4),
                workers=2, out=sys.argv[1])
 """
 
