@@ -206,7 +206,7 @@ class Stack:
         else:
             y = self.rows_of(self.x, m)
         if block.is_conv:
-            margin, size, step = block.product.margin, block.product.kernel, block.product.stride
+            margin, size, step = block.product.margins[0], block.product.kernels[0], block.product.strides[0]
             y = np.pad(y.reshape(self.batch, *block.source), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
             at = [(i * step, j * step) for i in range(block.grid[0]) for j in range(block.grid[1])]
             y = np.stack([y[:, i : i + size, j : j + size].reshape(self.batch, -1) for i, j in at], axis=1)
