@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from noisysim import batch_norm, conv, devices, dropout, learners, pool
+from noisysim import batch_norm, conv, devices, dropout, learners, pool, recurrent
 from noisysim.learners import optimizers
 from noisysim.networks.activations import ACTIVATIONS
 
@@ -99,6 +99,7 @@ def readout(i, energy, z, u, d):
 }
 """Files of devices."""
 AGES = "a cell's age is the difference of two times of a clock that runs for years"
+SUMS, GROUPED = "sums over a group's members", {"add", "div", "fma", "mul", "rcp", "selp", "sqrt", "sub"}
 DOUBLE = {
     "age_cells": ({"sub"}, AGES),
     "modify_cells": ({"sub"}, AGES),
@@ -108,6 +109,9 @@ DOUBLE = {
     "write_cells": ({"sub"}, AGES),
     "bit_lines": ({"add", "div", "fma", "rcp"}, "rounding adds up along a line"),
     "word_lines": ({"div", "fma", "mul", "rcp"}, "rounding adds up along a line"),
+    "forward": (GROUPED, SUMS),
+    "push": (GROUPED, SUMS),
+    "pull_first": (GROUPED, SUMS),
     "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
     "share_all": ({"div", "mul", "selp", "setp"}, "shares are ratios of losses, which are float64"),
     "squares": ({"add"}, "sums over all units"),
@@ -126,6 +130,9 @@ FREE = "plain numbers"
 
 def cases(folder):
     """What is compiled: name -> function."""
+    sys.path.append(str(CELL_DEVICE.parent))
+    import operation_cases
+
     import noisysim
     from noisysim import Chip, Drive, tasks
     from noisysim.compute import losses
@@ -160,10 +167,17 @@ def cases(folder):
         if "targets" in chip.offers:
             chip.normalise()
 
-    def apart(device):
-        """A write to chips that are counted apart."""
-        chip = Chip([6, 5, 3], device, seed=[1, 2], chips=2, backend="cuda")
-        chip.program([place.put(np.zeros((2 * n_out, n_in), np.float32)) for n_out, n_in in chip.network.shapes])
+    def operate(name):
+        """An operation of the periphery: values, and derivatives along and back."""
+        from noisysim.compute.cuda import operations
+
+        operation = operation_cases.CASES[name]
+        a, b = (place.put(given.astype(np.float32)) for given in operation_cases.sources(name))
+        out = place.put(np.zeros((len(a), operation.size), np.float32))
+        operations.forward(operation, a, b, out)
+        operations.push(operation, a, b, a, b, out)
+        for source, to in enumerate((a, b)[: len(operation.sources)]):
+            operations.pull(operation, source, a, b, out, to)
 
     def train(task=(x, labels), **settings):
         """A run."""
@@ -189,7 +203,10 @@ def cases(folder):
     found["scales, turned updates"] = live, "crossbar", {"form": "updates", "scaling": "column"}
     found["scales, compensated weights"] = live, copy, {"form": "compensated", "scaling": "array"}
     found["one chip, counted apart"] = live, "crossbar", {"seed": [1]}
-    found["seeds of their own"] = apart, "crossbar", {}
+    found |= {f"operation {name}": (operate, name, {}) for name in operation_cases.CASES}
+    series = rng.standard_normal((24, 1, 5, 2)).astype(np.float32)
+    for kind in ("rnn", "lstm", "gru"):
+        found[f"recurrence {kind}"] = train, (series, labels), {"layers": [recurrent(4, kind)], "learner": "bp"}
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
     noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))
     found["noise"] = train, noisy, {"layers": [5]}
@@ -328,6 +345,8 @@ def test_float64_is_used_where_it_is_meant(compiled):
         if double and FREE not in case:
             found.setdefault(kernel, set()).update(double)
     assert found == {kernel: operations for kernel, (operations, _) in DOUBLE.items()}
+    grouped = {case for part, _, case, double in compiled["made"] if part == "operations" and double}
+    assert grouped == {"operation layer norm", "operation softmax"}
     assert any(double for _, _, case, double in compiled["made"] if FREE in case)
 
 

@@ -319,7 +319,14 @@ def test_a_gpu_does_the_same(learner):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("device", ["ideal", "crossbar:stuck_low=0.1", "pcm"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "ideal", "crossbar:stuck_low=0.1", "crossbar:controller=copy", "crossbar:controller=read_modify_write",
+        "pcm", "pcm_hermes", "rram_wan", "rram_gong", "rpu", "sonos",
+        "pulsed:controller=copy,verify_pulses=20", "pulsed:controller=read_modify_write,verify_pulses=20",
+    ],
+)  # fmt: skip
 def test_a_gpu_counts_what_each_chip_writes(device):
     rng = np.random.default_rng(2)
     changes = [rng.standard_normal((3 * 9, 13)).astype(np.float32), rng.standard_normal((3 * 4, 9)).astype(np.float32)]
@@ -331,8 +338,10 @@ def test_a_gpu_counts_what_each_chip_writes(device):
         for _ in range(2):
             chip.program([change.copy() for change in changes])
         counted.append([cost.as_dict() for cost in chip.cost_by_chip()])
-        assert sum(own["cells_programmed"] for own in counted[-1]) == chip.cost.cells_programmed
+        for name in ("cells_programmed", "pulses", "cells_read"):
+            assert sum(own[name] for own in counted[-1]) == getattr(chip.cost, name)
         assert all(own["cells_written_at_start"] == counted[-1][0]["cells_written_at_start"] > 0 for own in counted[-1])
     assert counted[0] == counted[1]
     if device != "ideal":
-        assert counted[0][0]["cells_programmed"] < counted[0][2]["cells_programmed"]
+        own = [one["cells_programmed"] + one["pulses"] for one in counted[0]]
+        assert own[0] < own[2]

@@ -38,40 +38,30 @@ class Cells:
     Attributes
     ----------
     counts : array
-        Cells programmed, pulses given and cells read since `done`, (3,) int64.
-    by_chip : array
-        Of chips that are counted apart the cells programmed, (chips,) int64.
+        Cells programmed, pulses given and cells read since `done`, (chips, 3) int64, of chips that are counted apart;
+        (1, 3) of all together.
     """
 
     def __init__(self, state: CellState, behaviour: Behaviour):
         self._state, self._loops = state, _kernels(state, behaviour)
         self._numbers = specialised.numbers_of(self._loops, behaviour)
-        self.counts, self._added = xp.zeros(3, np.int64), 0
-        self._apart = state.apart and state.kind == "write"
-        self.by_chip = xp.zeros(state.chips, np.int64)
+        self.counts, self._added = xp.zeros((state.chips if state.apart else 1, 3), np.int64), 0
         self._table, self._tiles = put(state.table), put(state.tiles)
         self._scales, self._units, self._pers = put(state.scales), put(state.units), put(state.pulsing)
         sizes = state.table[:, layout.N_IN] * state.table[:, layout.N_OUT]
         ends = np.cumsum(-(-sizes // layout.CELL_BLOCK))
         self._blocks, self._blocks_at = state.chips * int(ends[-1]), put(np.concatenate([[0], ends]))
-        self._ends = [state.chips * int(end) for end in ends]
-        self._written = xp.zeros(self._blocks if self._apart else 1, np.int32)
         self._none, self._never = xp.zeros((1, 1), np.float32), xp.zeros((1, 1))
 
     def done(self) -> Ints:
         """Cells programmed, pulses given and cells read for a write by each chip since the last call, (chips, 3).
 
-        What kernels count is taken for the first chip's, unless chips are counted apart: those with a copy that are
-        written at once.
+        Unless they are counted apart, what kernels count is taken for the first chip's.
         """
         done = np.zeros((self._state.chips, 3), np.int64)
-        done[:, 0] = self._added
-        if self._apart:
-            done[:, 0] += take(self.by_chip)
-        else:
-            done[0] += take(self.counts)
+        done[: len(self.counts)] = take(self.counts)
+        done[:, 0] += self._added
         self.counts[:] = 0
-        self.by_chip[:] = 0
         self._added = 0
         return done
 
@@ -91,17 +81,6 @@ class Cells:
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
         state, loops, n = self._state, self._loops, self._state.targets.size
-        if every and self._apart:
-            self.by_chip += len(state.now) * (n // state.chips) if state.paired else n // state.chips
-        if self._apart and not every:
-            self._written.fill(0)
-            target.launch(
-                loops.count_moved, n, change, state.targets, self._table, self._scales, state.span,
-                state.verify_limits, state.target_step, number, state.chips, self._blocks_at, self._written,
-                state.write_keys, self._numbers,
-            )  # fmt: skip
-            for first, last in zip([0, *self._ends[:-1]], self._ends, strict=True):
-                self.by_chip += self._written[first:last].reshape(state.chips, -1).sum(axis=1, dtype=np.int64)
         target.launch(
             loops.write_cells, n, change, every, state.targets, *self._cells(),
             *self._weights(state.written_variances), self.counts, self._table, self._tiles,

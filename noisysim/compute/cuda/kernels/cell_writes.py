@@ -61,8 +61,18 @@ ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
 @device
+def counted(counts, chip, which, mine):
+    """Count for a chip where each has a row of its own; returns what is left for a thread to `add_up`."""
+    if counts.shape[0] == 1:
+        return mine
+    if mine > 0:
+        cuda.atomic.add(counts, (chip, which), np.int64(mine))
+    return 0
+
+
+@device
 def add_up(counts, which, mine):
-    """Add what the threads of a block counted to one of the counts, in one atomic operation."""
+    """Add what the threads of a block counted to one of the counts of all chips, in one atomic operation."""
     total = cuda.shared.array(1, np.int32)
     cuda.syncthreads()
     if cuda.threadIdx.x == 0:
@@ -72,7 +82,7 @@ def add_up(counts, which, mine):
         cuda.atomic.add(total, 0, mine)
     cuda.syncthreads()
     if cuda.threadIdx.x == 0 and total[0] > 0:
-        cuda.atomic.add(counts, which, np.int64(total[0]))
+        cuda.atomic.add(counts, (0, which), np.int64(total[0]))
 
 
 # --- programming ----------------------------------------------------------------------------------------------------
@@ -175,22 +185,6 @@ def write_weight(cells, k, moved, target, every, draw, span, limits, keys, clock
 
 
 @kernel
-def count_moved(
-    change, targets, table, scales, span, limits, target_step, number, chips, blocks_at, written, keys, d
-):  # fmt: skip
-    """Count in `written`, one entry per block of cells, those that `write_cells` is going to write."""
-    for k in range(cuda.grid(1), targets.size, cuda.gridsize(1)):
-        layer, chip, cell = weight_at(k, chips, table)
-        draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
-        new = new_target(targets[k], change[k], scales[layer], False, draw, target_step, keys)
-        moved = moves(targets[k], new, span, limits[1], d)
-        if moved != 0:
-            blocks = blocks_at[layer + 1] - blocks_at[layer]
-            at = chips * blocks_at[layer] + chip * blocks + cell // CELL_BLOCK
-            cuda.atomic.add(written, at, np.int32(cuda.popc(moved)))
-
-
-@kernel
 def write_cells(
     change, every, targets, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, scales,
     units, span, limits, target_step, number, clock, chips, keys, d,
@@ -206,7 +200,10 @@ def write_cells(
         moved = (1 << sides) - 1 if every else moves(targets[k], target, span, limits[1], d)
         targets[k] = target
         written, given = write_weight(cells, k, moved, target, every, draw, span, limits, keys, clock, d)
-        done, pulses = done + written, pulses + given
+        if VERIFIED and not every:
+            pulses += counted(counts, chip, 1, given)
+        else:
+            done += counted(counts, chip, 0, written)
         if moved != 0:
             place = (layer, chip, chips, table, tiles, span[2])
             refresh(cells, k, cell, place, units, clock, weights, variances, d)
@@ -230,12 +227,15 @@ def modify_cells(
         draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
         asked = steps_asked(change[k], chi, k, pers[layer], most, draw, keys)
         if asked != 0:
-            reads += sides
+            reads += counted(counts, chip, 2, sides)
             old = read_target(cells, k, sides, drawn, draw, reading, scales[layer], units, span, keys, clock, d)
             target = retargeted(old, whole_change(asked, pers[layer]), scales[layer])
             moved = moves(old, target, span, limits[1], d)
             written, given = write_weight(cells, k, moved, target, False, draw, span, limits, keys, clock, d)
-            done, pulses = done + written, pulses + given
+            if VERIFIED:
+                pulses += counted(counts, chip, 1, given)
+            else:
+                done += counted(counts, chip, 0, written)
             if moved != 0:
                 place = (layer, chip, chips, table, tiles, span[2])
                 refresh(cells, k, cell, place, units, clock, weights, variances, d)
@@ -260,17 +260,19 @@ def step_cells(
         draw = (cell % CELL_BLOCK, cell // CELL_BLOCK, number, layer, chip)
         asked = steps_asked(change[k], chi, k, pers[layer], most, draw, keys)
         if asked != 0:
-            done += 1
+            anew = 0
             for side in range(sides):
                 bring_up(cells, side, k, clock, d)
             step_cell(cells, side_of_pulses(asked, PAIRED), k, asked, drawn, draw, step, span, keys, clock, d)
             if PAIRED and needs_reset(now[0, k], now[1, k], limits[1], span):
                 plus = read_once(cells, 0, k, drawn, draw, reading, span, keys, clock, d)
                 minus = read_once(cells, 1, k, drawn, draw, reading, span, keys, clock, d)
-                reads += set_anew(cells, 0, k, plus - minus, span, draw, keys, clock, d)
+                anew = set_anew(cells, 0, k, plus - minus, span, draw, keys, clock, d)
+            done += counted(counts, chip, 0, 1 + anew)
+            reads += counted(counts, chip, 2, anew)
             place = (layer, chip, chips, table, tiles, span[2])
             refresh(cells, k, cell, place, units, clock, weights, variances, d)
-    add_up(counts, 0, done + reads)
+    add_up(counts, 0, done)
     add_up(counts, 2, reads)
 
 
@@ -387,8 +389,9 @@ def pulse_cells(
             show(cells, side, at + j, (now.shape[0] if PAIRED else 1) * CELL_BLOCK, mine, keys, d)
             settle_pulsed(cells, side, at + j, clock)
             if PAIRED:
-                anew += reset_pair(cells, base, at + j, span, limits[1], mine, keys, clock, d)
+                done = reset_pair(cells, base, at + j, span, limits[1], mine, keys, clock, d)
+                anew += counted(counts, chip, 0, done)
             refresh(cells, at + j, block * CELL_BLOCK + j, place, units, clock, weights, variances, d)
     add_up(counts, 0, anew)
     if cuda.threadIdx.x == 0 and given > 0:
-        cuda.atomic.add(counts, 1, np.int64(given))
+        cuda.atomic.add(counts, (chip if counts.shape[0] > 1 else 0, 1), np.int64(given))

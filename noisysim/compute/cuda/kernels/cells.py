@@ -3,7 +3,6 @@
 from noisysim.compute.cuda.kernels.cell_ageing import age_cells as age_cells
 from noisysim.compute.cuda.kernels.cell_weights import wire_cells as wire_cells
 from noisysim.compute.cuda.kernels.cell_writes import PULSERS as PULSERS
-from noisysim.compute.cuda.kernels.cell_writes import count_moved as count_moved
 from noisysim.compute.cuda.kernels.cell_writes import modify_cells as modify_cells
 from noisysim.compute.cuda.kernels.cell_writes import pulse_cells as pulse_cells
 from noisysim.compute.cuda.kernels.cell_writes import step_cells as step_cells
