@@ -11,7 +11,7 @@ import branching
 
 RNG = np.random.default_rng(0)
 KINDS = ["residual", "concat", "gate", "nested", "wired", "groups", "ends in a sum"]
-TEACHING = {"fa", "dfa", "dkp", "fdfa", "learned-fa", "learned-dfa", "fg-a", "lg-fg-a"}
+TEACHING = {"fa", "dfa", "dkp", "fdfa", "learned-fa", "learned-dfa", "fg-a", "lg-fg-a", "reinforce"}
 """Rules that take the error of the output for that of the last layer."""
 SLOW_STARTERS = {"learned-fa", "learned-dfa"}
 """Rules whose feedback is zero at first."""
