@@ -148,10 +148,8 @@ class Meter:
         """Let what was done so far be that of another meter, of all its chips together and of each."""
         self.cost = replace(cost)
         self._at_start, read = np.array(counts[:, 2]), counts[:, 3:]
-        self._written[:, :2], self._written[:, 2:] = (
-            counts[:, :2],
-            read if read.size else 0,
-        )  # earlier versions had none
+        self._written[:, :2] = counts[:, :2]
+        self._written[:, 2:] = read if read.size else 0  # earlier versions counted no reads
 
     def by_chip(self, written: Ints) -> list[Cost]:
         """The cost of each chip since `start`."""

@@ -181,7 +181,9 @@ def _growth(history: History, learner: Learner, scales: Scales) -> str:
             "let the weights diffuse faster than they learn (Hiratani et al. 2022)"
         )
         if not learner.normalise:
-            advice.append("set normalise=True in the learner")
+            advice.append(
+                "set normalise=True in the learner (with a write controller that keeps targets, such as 'copy')"
+            )
     if hasattr(learner, "samples"):
         advice.append("average more samples")
     return f"{growth}; {', or '.join(advice + scales.advice)}"

@@ -31,6 +31,7 @@ def test_a_rise_after_the_minimum_is_told_with_what_the_activities_did():
     assert told.startswith("unstable: the training loss rose from 1 in epoch 2 to 1.5")
     assert "activities grew from 1 to 2" in told
     assert "normalise=True" in told
+    assert "'copy'" in told  # the default device refuses it without
     assert "average more samples" in told
 
 
