@@ -182,7 +182,7 @@ def _growth(history: History, learner: Learner, scales: Scales) -> str:
         )
         if not learner.normalise:
             advice.append(
-                "set normalise=True in the learner (with a write controller that keeps targets, such as 'copy')"
+                "set normalise=True in the learner (a write controller that keeps targets, as 'copy', allows it)"
             )
     if hasattr(learner, "samples"):
         advice.append("average more samples")
