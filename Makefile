@@ -15,6 +15,8 @@ PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
 WITHOUT_JIT = tests/compute/test_loops_without_jit.py
+# on every core; a test that hangs ends its process, which says where it stood, and is a test that failed
+WIDE = --numprocesses auto --timeout 600 --timeout-method thread
 marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
@@ -26,17 +28,17 @@ demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
-	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest $(WIDE) --dist worksteal
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) $(WIDE) --dist worksteal
 
 quick: check
-	$(BIN)/python -m pytest --quick --quiet -r fE --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --quick --quiet -r fE $(WIDE) --dist loadfile
 	$(BIN)/python -m pytest --quiet $(WITHOUT_JIT)::test_every_loop_and_rule_runs_without_jit
 
 # the tests, which do not see into compiled loops; then the loops without JIT
 coverage: $(VENV)/.tested
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest $(WIDE) --dist loadfile --cov --cov-report= --cov-fail-under=0
 	mkdir -p $(VENV)/without-jit
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --append $(WITHOUT_JIT) $(VENV)/without-jit
 	$(BIN)/coverage report
@@ -44,9 +46,9 @@ coverage: $(VENV)/.tested
 # BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone,
 # optimised less, which changes last bits once more and compiles faster
 kernels: $(VENV)/.tested
-	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist worksteal
+	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) $(WIDE) --dist worksteal
 	NOISYSIM_CACHE=$(VENV)/generic OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic NUMBA_OPT=1 \
-	$(BIN)/python -m pytest $(call marked,runs) --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest $(call marked,runs) $(WIDE) --dist worksteal
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -84,6 +84,7 @@ class Dispatch:
         self._refused: dict[str, str] = {}  # by address: what is there
         self._deaths: Counter[str] = Counter()  # by key: workers that went while it ran on them
         self._alone: float | None = None  # since when no worker is left that is not refused
+        self._said = False  # that there is none at all
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures that ended, and runs that began
 
     def records(self) -> Generator[dict[str, Any], None, None]:
@@ -173,6 +174,7 @@ class Dispatch:
     def _look_for_workers(self) -> Iterator[dict[str, Any]]:
         """Resubmit what waits for a worker that is gone; end if all workers left are refused."""
         if not self._refused and not self._local:  # Dask hands out again, and other workers may come
+            self._tell_that_it_waits()
             return
         fit = set(self._client.nthreads()) - set(self._refused)
         for future, job in list(self._under_way.items()):
@@ -194,6 +196,17 @@ class Dispatch:
             f"no worker has this noisysim (version {environment.version()}, source {self._options['source'][:12]}): "
             "install it on the workers; what has finished is kept, and the same call resumes the study"
         )
+
+    def _tell_that_it_waits(self) -> None:
+        """Warn once if there has been no worker for long."""
+        if self._client.nthreads():
+            self._alone = None
+            return
+        now = time.monotonic()
+        self._alone = self._alone or now
+        if now - self._alone >= ALONE and not self._said:
+            self._said = True
+            warnings.warn("the cluster has no worker: the study waits for one", RuntimeWarning, stacklevel=2)
 
     def _overdue(self) -> list[dict[str, Any]]:
         """The records of runs that have taken too long; their workers are restarted."""

@@ -124,8 +124,8 @@ def branches():
     rng, found = np.random.default_rng(6), []
     nets = [
         [(2, 4, 3), "x = conv(4, 2, padding=1, dilation=2)", "a = conv(2, 1)(x)", "b = conv(2, 1)(x)", "add()(a, b)",
-         "pool(2, 1, padding=1)", "m = leak(0.1)", "multiply()(m, m)", "n = affine(2.0, 0.1)", "concat()(m, n)",
-         "clip(-1, 1)", "layer_norm()", "average_pool(2)", "s = softmax()",
+         "pool(2, 1, padding=1)", "m = leak(0.1)", "multiply()(m, m)", "n = affine(2.0, 1.0)", "q = divide()(m, n)",
+         "concat()(q, n)", "clip(-1, 1)", "layer_norm()", "average_pool(2)", "s = softmax()",
          "t = take([5, -1, 3, 2, 1, 0], (1, 2, 3))(s)",
          "u = take([0, 1, 2, 3, 4, 5], (1, 3, 2))(s)", "matmul(1, 2, 3, 2)(t, u)", "output()"],
         *[[(1, 3, 2), f"recurrent(2, {cell!r})", "dense(2)", "output()"] for cell in ("rnn", "lstm", "gru")],

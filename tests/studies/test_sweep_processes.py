@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from noisysim import papers
 from noisysim.devices import models
 from noisysim.studies import dispatch
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("xarray")
 SMALL = {"task": "student-teacher:n_in=5,n_out=3,n_train=24,n_test=6", "layers": [4], "epochs": 1, "learner": "bp"}
@@ -105,16 +107,18 @@ def kill(process):
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def cluster(place):
-    found = Cluster(place)
+@pytest.fixture
+def cluster(tmp_path):
+    """A cluster of one test's own, which the test may kill."""
+    found = Cluster(tmp_path)
     yield found
     found.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(cluster):
-    with distributed.Client(scheduler_file=str(cluster.file), set_as_default=False) as found:
+    waits = dask.config.set({"distributed.comm.timeouts.connect": "5s"})  # for a scheduler that is gone
+    with waits, distributed.Client(scheduler_file=str(cluster.file), set_as_default=False) as found:
         yield found
 
 
@@ -126,10 +130,12 @@ def when(condition, seconds=120):
         time.sleep(0.05)
 
 
-# --- a cluster, in this order: the scheduler is killed by the last --------------------------------------------------
+# --- a cluster ------------------------------------------------------------------------------------------------------
 
 
-def test_a_study_ends_if_no_worker_has_its_source(cluster, client, other, monkeypatch):
+def test_runs_go_to_workers_of_the_same_source_and_a_study_ends_without_any(
+    cluster, client, other, tmp_path, monkeypatch
+):
     stranger = cluster.worker("--name", "stranger", PYTHONPATH=str(other))
     when(client.nthreads)
     monkeypatch.setattr(dispatch, "ALONE", 0.5)
@@ -141,11 +147,9 @@ def test_a_study_ends_if_no_worker_has_its_source(cluster, client, other, monkey
     assert len(said) == 1
     assert stranger.poll() is None
 
-
-def test_runs_go_to_workers_of_the_same_source(cluster, client, place):
-    cluster.worker("--name", "fits", "--memory-limit", "1200MB")
+    cluster.worker("--name", "fits")
     when(lambda: len(client.nthreads()) == 2)
-    path = place / "study.h5"
+    path = tmp_path / "study.h5"
     with pytest.warns(RuntimeWarning, match="its runs go to others") as said:
         study = noisysim.sweep(**SMALL, learning_rate=[1e-3, 2e-3, 3e-3, 4e-3], seed=range(2), client=client, out=path)
     assert len(said) == 1
@@ -155,8 +159,8 @@ def test_runs_go_to_workers_of_the_same_source(cluster, client, place):
         assert study.data.test_loss.sel(learning_rate=rate, seed=1) == alone.history["test_loss"][-1]
 
 
-@pytest.mark.filterwarnings("ignore:.*refused:RuntimeWarning")  # of the stranger
 def test_a_run_that_hangs_is_given_up_and_one_that_takes_all_memory_too(cluster, client, moody):
+    cluster.worker("--memory-limit", "1200MB")
     study = noisysim.sweep(**SMALL, device=noisysim.grid(moody, gain=[1.0, 2.0, 3.0, 0.5]), client=client, timeout=30)
     errors = dict(zip(study.axes["gain"], study.data.error.values.tolist(), strict=True))
     assert study.data.status.values.tolist() == ["finished", "failed", "failed", "finished"]
@@ -164,9 +168,11 @@ def test_a_run_that_hangs_is_given_up_and_one_that_takes_all_memory_too(cluster,
     assert "its worker died repeatedly (out of memory?)" in errors[3.0]
 
 
-@pytest.mark.filterwarnings("ignore:.*refused:RuntimeWarning")
-def test_a_scheduler_that_dies_ends_the_study_and_what_is_done_is_kept(cluster, client, place, monkeypatch):
-    path = place / "lost.h5"
+def test_a_scheduler_that_dies_ends_the_study_and_what_is_done_is_kept(cluster, client, tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatch, "ALONE", 0.5)
+    late = threading.Timer(2.0, cluster.worker)
+    late.start()
+    path = tmp_path / "lost.h5"
     put = dispatch.Dispatch._received
 
     def taken(self, event):
@@ -176,6 +182,11 @@ def test_a_scheduler_that_dies_ends_the_study_and_what_is_done_is_kept(cluster, 
         return found
 
     monkeypatch.setattr(dispatch.Dispatch, "_received", taken)
-    with pytest.raises(ConnectionError, match="the cluster was lost"):
+    with (
+        pytest.warns(RuntimeWarning, match="has no worker: the study waits for one") as said,
+        pytest.raises(ConnectionError, match="the cluster was lost"),
+    ):
         noisysim.sweep(**SMALL, learning_rate=[1e-3, 2e-3, 3e-3, 4e-3], client=client, out=path)
+    late.join()
+    assert len(said) == 1
     assert 1 <= noisysim.load(path).counts["finished"] < 4
