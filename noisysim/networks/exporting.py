@@ -17,9 +17,10 @@ from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture
 from noisysim.networks.block import Block
 from noisysim.networks.importing.files import library
-from noisysim.networks.layer_kinds import Conv, Dense
+from noisysim.networks.layer_kinds import Conv
 from noisysim.networks.named_weights import BIAS, MEAN, VARIANCE, WEIGHT
 from noisysim.networks.operations import Image, Operation
+from noisysim.networks.recurrent_kinds import ONNX_ORDER, Recurrence, sorted_gates
 
 OPSET = 17
 """The version of the operators that are written."""
@@ -137,19 +138,43 @@ class _Writer:
 
     def _product(self, layer: int, block: Block, seen: str) -> str:
         """Write a product with weights."""
+        if block.recurrence is not None:
+            return self._recurrence(layer, block.recurrence, seen)
+        if layer + 1 < self._net.depth and self._net.blocks[layer + 1].recurrence:
+            return self._steps(seen, block.source)
         names = [f"{layer}.{part}" for part in (WEIGHT, BIAS) if f"{layer}.{part}" in self._weights]
         held = [self._constant(self._weights[name], name) for name in names]
         product = block.product
-        if isinstance(product, Conv) and not block.recurrence:
+        if isinstance(product, Conv):
             top, left, bottom, right = product.margins
             return self._op(
                 "Conv", self._image(seen, block.source), *held, image=(*block.grid, block.units),
                 kernel_shape=product.kernels, strides=product.strides, dilations=product.dilations,
                 pads=[top, left, bottom, right], group=product.groups,
             )  # fmt: skip
-        if block.recurrence or not isinstance(product, Dense):
-            raise ValueError(f"{product!r} is not written as ONNX")
         return self._op("Gemm", self._flat(seen), *held, transB=1)
+
+    def _steps(self, tensor: str, shape: Image) -> str:
+        """A tensor as a sequence, (steps, samples, features): what the first array of a recurrent layer sees."""
+        if tensor in self._shapes:
+            tensor = self._op("Transpose", tensor, perm=[0, 2, 3, 1])
+        rows = self._op("Reshape", tensor, np.array([-1, shape[0], shape[1] * shape[2]]))
+        return self._op("Transpose", rows, perm=[1, 0, 2])
+
+    def _recurrence(self, layer: int, cell: Recurrence, steps: str) -> str:
+        """Write a recurrent layer, of which this is the second array; its outputs an image of one column."""
+        gates = np.argsort(ONNX_ORDER[cell.cell]).tolist()
+        weights = self._weights[f"{layer - 1}.{WEIGHT}"], self._weights[f"{layer}.{WEIGHT}"]
+        by_pixel = np.moveaxis(weights[0], 1, -1).reshape(cell.lines, -1)
+        held = [sorted_gates(array, gates)[None] for array in (by_pixel, weights[1])]
+        biases = [self._weights[name] for k in (layer - 1, layer) if (name := f"{k}.{BIAS}") in self._weights]
+        if biases:
+            held.append(np.concatenate([sorted_gates(bias, gates) for bias in biases])[None])
+        settings: dict[str, Any] = {"linear_before_reset": 1} if cell.cell == "gru" else {}
+        given = self._op(cell.cell.upper(), steps, *held, hidden_size=cell.units, **settings)
+        by_sample = self._op("Transpose", self._op("Squeeze", given, np.array([1])), perm=[1, 2, 0])
+        shape = (self._net.positions[layer], 1, cell.units)
+        return self._op("Unsqueeze", by_sample, np.array([3]), image=shape)
 
     def _behind(self, block: Block, layer: int, lines: str) -> str:
         """Write what the periphery makes of a product's lines."""

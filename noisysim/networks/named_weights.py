@@ -88,7 +88,8 @@ def by_channel(net: Architecture, layer: int) -> tuple[int, ...]:
     if isinstance(block.product, Conv):
         high, wide = block.product.kernels
         return block.units, block.source[2] // block.groups, high, wide
-    if net.source(layer) == INPUT:  # a task's inputs are by channel already
+    # a task's inputs are by channel already, and what a recurrent layer gives has one position a step
+    if block.recurrence or net.source(layer) == INPUT:
         return block.units, block.fan_in, 1, 1
     height, width, channels = block.source
     return block.units, channels, height, width

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
+
 from noisysim.common.fields import Field
+from noisysim.common.types import Array
 from noisysim.networks.layer_kinds import Layer, Size
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """Lines that a unit of each kind of cell has on either array (`noisysim.compute.rules.recurrence`)."""
+ONNX_ORDER = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
+"""Where ONNX has each gate of the order here: it has those of a long short-term memory in the order i, o, f, c, and of
+a gated recurrent unit z, r, h."""
+
+
+def sorted_gates(lines: Array, order: Sequence[int]) -> Array:
+    """Lines, (gates units, ...), gate by gate in another order."""
+    gates = np.split(lines, len(order))
+    return np.concatenate([gates[k] for k in order])
 
 
 @dataclass(frozen=True, repr=False)

@@ -35,6 +35,12 @@ NETWORKS = {
         (2, 2, 3), "a = take([0, 5, -1, 3, 3, 11, 2, 1], (2, 2, 2))", "b = conv(4, 1)",
         "c = take([3, 1, 2, 0, 5, 6, 7, 4], (1, 2, 4))(b)", "matmul(2, 2, 2, 2)(a, c)", "affine(1, 1)", "output()",
     ],
+    "recurrent layers": [
+        (1, 6, 4), "recurrent(5, 'lstm', 'all')", "affine(2, 0.1)", "recurrent(4, 'gru', 'all')", "recurrent(3)", 2,
+    ],
+    "steps of several columns": [
+        (2, 6, 4), "conv(3, 3, padding=1)", "recurrent(5, 'gru', 'all')", "conv(2, 1)", "layer_norm()", 3,
+    ],
     "units and images": [
         (2, 3, 3), "a = dense(6)", "b = conv(6, 3)(input)", "c = add()(a, b)", "d = concat()(c, a)",
         "e = activate('sigmoid')", "divide()(d, e)", "output()",

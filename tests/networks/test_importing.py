@@ -119,6 +119,43 @@ def sequence():
 
 
 @model()
+def lstm():
+    """As exporters write one that takes samples first, with zeros to begin with, and the output of the last step."""
+    g = Builder((6, 4))
+    y, _ = g.recurrent("x", 5, zeros=True)
+    y = g.op("Transpose", g.op("Squeeze", y, np.array([1])), perm=[1, 0, 2])
+    layers = ["recurrent(5, cell='lstm', returns='all')", "take((25, 26, 27, 28, 29), shape=(1, 1, 5))", 3]
+    return g.proto(g.dense(g.op("Gather", y, np.array(-1), axis=1), 3)), layers
+
+
+@model(opset=14)
+def gru():
+    """Two layers, of which the second gives its last output alone."""
+    g = Builder((6, 4), opset=14)
+    y, _ = g.recurrent("x", 5, "GRU", zeros=True)
+    _, last = g.recurrent(g.rows(y), 3, "GRU")
+    layers = ["recurrent(5, cell='gru', returns='all')", "recurrent(3, cell='gru')", 2]
+    return g.proto(g.dense(g.op("Squeeze", last, np.array([0])), 2)), layers
+
+
+@model()
+def both_ways():
+    """Both directions side by side, and the last outputs of each, over steps that a convolution gives."""
+    g = Builder((3, 8))
+    x = g.op("Transpose", g.op("Relu", g.conv("x", 4, 3)), perm=[0, 2, 1])
+    y, last = g.recurrent(x, 3, "LSTM", ways=2)
+    ends = g.op("Flatten", g.op("Transpose", last, perm=[1, 0, 2]))
+    return g.proto(g.op("Add", g.dense(g.op("Flatten", g.rows(y)), 4), g.dense(ends, 4))), None
+
+
+@model()
+def backwards():
+    g = Builder((5, 4))
+    y, _ = g.recurrent("x", 3, "RNN", bias=False, direction="reverse")
+    return g.proto(g.rows(y)), None
+
+
+@model()
 def attention():
     g = Builder((6, 8))
     q, k, v = (g.op("Add", g.op("MatMul", "x", g.weight(8, 8)), g.weight(8)) for _ in range(3))
@@ -343,6 +380,97 @@ def test_what_is_nearly_one_is_not_taken_for_it(read):
     network = read(proto)
     assert "gelu" not in str(network.layers)
     assert_same(network, proto)
+
+
+# --- recurrent layers -----------------------------------------------------------------------------------------------
+
+
+def cell(kind="LSTM", units=3, shape=(5, 4), places=(), **settings):
+    """A model of one cell, with an input of its operator at some places."""
+    g = Builder(shape)
+    y, _ = g.recurrent("x", units, kind, **settings)
+    node = next(node for node in g.nodes if node.op_type == kind)
+    for place, values in places:
+        node.input.extend([""] * (place + 1 - len(node.input)))
+        node.input[place] = g.constant(values)
+    return g.proto(g.rows(y)) if y in node.output else g.proto(y)
+
+
+def test_samples_first_is_another_layout(read):
+    """ONNX Runtime does not compute it: the same cell with steps first says what it has to give."""
+    proto = cell()
+    turned = onnx.ModelProto()
+    turned.CopyFrom(proto)
+    nodes = turned.graph.node
+    first = next(node for node in nodes if node.op_type == "Transpose")
+    lstm = next(node for node in nodes if node.op_type == "LSTM")
+    lstm.input[0] = first.input[0]
+    lstm.attribute.append(onnx.helper.make_attribute("layout", 1))
+    behind = nodes[list(nodes).index(lstm) + 1]
+    assert behind.op_type == "Transpose"
+    behind.attribute[0].CopyFrom(onnx.helper.make_attribute("perm", [0, 1, 2, 3]))
+    nodes.remove(first)
+    network = read(turned)
+    assert [str(one).split("(")[0] for one in network.layers[1:]] == ["recurrent", "output"]
+    assert_same(network, proto)
+
+
+REFUSED = {
+    "another activation function": (cell("RNN", activations=["Relu"]), "functions are Relu, not Tanh"),
+    "a reset gate before the product": (cell("GRU", linear_before_reset=0), "linear_before_reset=1"),
+    "clipped gates": (cell(clip=1.0), "clipped"),
+    "coupled gates": (cell(input_forget=1), "coupled"),
+    "sequences of several lengths": (cell(places=[(4, np.array([3], np.int32))]), "other lengths than 5"),
+    "a first output": (cell(places=[(5, np.ones((1, 1, 3)))]), "output before the first step must be zero"),
+    "a first state": (cell(places=[(6, np.ones((1, 1, 3)))]), "state before the first step must be zero"),
+    "peephole weights": (cell(places=[(7, np.ones((1, 9)))]), "peephole weights must be zero"),
+    "a bias of another shape": (cell(places=[(3, np.ones((1, 7)))]), r"its bias has the shape \(1, 7\)"),
+    "weights of another shape": (cell(places=[(2, np.ones((1, 12, 4)))]), r"weights of the shapes .* for 4 features"),
+    "weights of other lines": (cell(places=[(1, np.ones((1, 13, 4)))]), r"weights of the shapes .* for 4 features"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_cells_of_other_kinds_are_refused(read, name):
+    proto, said = REFUSED[name]
+    with pytest.raises(ValueError, match=rf"node '\w+' \(\w+\): .*{said}"):
+        read(proto)
+
+
+def test_a_state_that_is_read_and_steps_before_samples_are_refused(read):
+    proto = cell()
+    lstm = next(node for node in proto.graph.node if node.op_type == "LSTM")
+    lstm.output.append("state")
+    proto.graph.output[0].name = "state"
+    with pytest.raises(ValueError, match="its last state is read"):
+        read(proto)
+    proto = cell()
+    lstm = next(node for node in proto.graph.node if node.op_type == "LSTM")
+    lstm.input[0] = "x"
+    with pytest.raises(ValueError, match="batch_first=True"):
+        read(proto)
+
+
+@pytest.mark.runs
+def test_a_recurrent_model_learns_on_a_chip(read, tmp_path):
+    """Given weights, named weights and those that are written again are the same ones."""
+    network = read(cell("GRU", shape=(8, 8)))
+    chip = noisysim.Chip(network, "crossbar", oracle=True, seed=1)
+    assert {name: array.shape for name, array in chip.weights().items()} == {
+        "0.weight": (9, 1, 1, 8), "0.bias": (9,), "1.weight": (9, 3), "1.bias": (9,),
+    }  # fmt: skip
+    chip = noisysim.Chip(network, "ideal")
+    chip.to_onnx(tmp_path / "again.onnx")
+    for name, array in networks.load(tmp_path / "again.onnx").weights().items():
+        np.testing.assert_array_equal(array, chip.weights()[name])
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((60, 1, 8, 8)).astype(np.float32)
+    y = np.tanh(x[:, 0, :, :3]).reshape(60, 24)
+    result = noisysim.run(
+        (x, y, x, y), layers=network, device="crossbar", learner="bp", optimizer="adam", learning_rate=0.03, epochs=20,
+        batch_size=10, loss="mse", seed=1,
+    )  # fmt: skip
+    assert result.history["train_loss"][-1] < 0.5 * result.history["train_loss"][0]
 
 
 # --- what stays apart -----------------------------------------------------------------------------------------------

@@ -158,7 +158,6 @@ CASES = {
     "an input of one axis": (changed(one_axis), "samples"),
     "an old version": (old(valid()), "version 3"),
     "too deep": (deep(), "one after the other"),
-    "LSTM": (operator("LSTM", hidden_size=3), "recurrent"),
     "LogSoftmax": (operator("LogSoftmax"), "output='t1'"),
     "If": (operator("If"), "control flow"),
     "quantised": (operator("DequantizeLinear"), "float32"),

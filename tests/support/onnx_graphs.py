@@ -73,6 +73,25 @@ class Builder:
         numbers = rng.uniform(0.5, 1.5, n), rng.normal(size=n), rng.normal(size=n), rng.uniform(0.5, 1.5, n)
         return self.op("BatchNormalization", x, *numbers)
 
+    def recurrent(self, x, units, cell="LSTM", ways=1, bias=True, zeros=False, **settings):
+        """Outputs of all steps, (steps, directions, samples, units), and the last, of (samples, steps, features)."""
+        lines, features = {"RNN": 1, "LSTM": 4, "GRU": 3}[cell] * units, self.shapes[x][2]
+        settings = {"hidden_size": units, "direction": "bidirectional" if ways == 2 else "forward", **settings}
+        if cell == "GRU":
+            settings = {"linear_before_reset": 1, **settings}
+        extra = [self.weight(ways, 2 * lines)] if bias or zeros else []
+        if zeros:  # the first output, and the first state, as exporters give them
+            first = self.op("ConstantOfShape", self.op("Concat", [ways], self.samples(x, units), axis=0))
+            extra += ["", *[first] * (1 + (cell == "LSTM"))]
+        steps = self.op("Transpose", x, perm=[1, 0, 2])
+        weights = self.weight(ways, lines, features), self.weight(ways, lines, units)
+        return self.op(cell, steps, *weights, *extra, outputs=2, **settings)
+
+    def rows(self, y):
+        """Outputs of all steps, directions side by side, (samples, steps, values)."""
+        steps, ways, _, units = self.shapes[y]
+        return self.op("Reshape", self.op("Transpose", y, perm=[2, 0, 1, 3]), np.array([-1, steps, ways * units]))
+
     def samples(self, x, *sizes):
         """A shape of as many samples as a tensor has, computed from its shape as exporters do."""
         count = self.op("Unsqueeze", self.op("Gather", self.op("Shape", x), np.array(0)), np.array([0]))
@@ -247,6 +266,14 @@ def _attended(g, x):
     return g.op("MatMul", g.op("Softmax", g.op("MatMul", q, keys), axis=-1), x)
 
 
+def _recurrent(g, x):
+    cell, ways = ["RNN", "LSTM", "GRU"][g.rng.integers(3)], int(g.rng.integers(1, 3))
+    y, last = g.recurrent(x, int(g.rng.integers(2, 5)), cell, ways, bias=bool(g.rng.integers(2)))
+    if g.rng.random() < 0.5:
+        return g.rows(y)
+    return g.op("Flatten", g.op("Transpose", last, perm=[1, 0, 2]))
+
+
 def _chosen(g, x):
     axis = int(g.rng.integers(1, len(g.shapes[x])))
     return g.op("Gather", x, g.rng.integers(-g.shapes[x][axis], g.shapes[x][axis], 3), axis=axis)
@@ -278,6 +305,8 @@ _of_sequence = [
     *_OF_ANY,
     *[_linear] * 4,
     _mixed,
+    _recurrent,
+    _recurrent,
     _conv,
     _conv,
     _attended,

@@ -18,11 +18,12 @@ from noisysim.common.types import Array
 from noisysim.networks.importing import files
 from noisysim.networks.importing.graphs import Graph, check_size
 from noisysim.networks.importing.imported import Imported, first_of
-from noisysim.networks.importing.operators import moves, normalisations, pointwise, products, windows
-from noisysim.networks.importing.translation import Handler, notes, prepared, translated
+from noisysim.networks.importing.operators import moves, normalisations, pointwise, products, recurrent, windows
+from noisysim.networks.importing.translation import RECURRENT, Handler, notes, prepared, translated
 
 HANDLERS: dict[str, Handler] = {
-    **moves.HANDLERS, **normalisations.HANDLERS, **pointwise.HANDLERS, **products.HANDLERS, **windows.HANDLERS,
+    **moves.HANDLERS, **normalisations.HANDLERS, **pointwise.HANDLERS, **products.HANDLERS,
+    **recurrent.HANDLERS, **windows.HANDLERS,
 }  # fmt: skip
 """What each operator becomes."""
 
@@ -123,7 +124,9 @@ def _settings(output: str | None, input_shape: Sequence[int] | None, fold_batch_
 def _read(graph: Graph, path: Path | None, settings: Mapping[str, Any]) -> Imported:
     """A graph as a network of its own input's shape."""
     sample = _sample(graph, settings.get("input_shape"))
-    return _made(prepared(graph), sample, _natural(sample), path, settings)
+    ready = prepared(graph)
+    steps_first = any(node.op in RECURRENT for node in ready.nodes)
+    return _made(ready, sample, _natural(sample, steps_first), path, settings)
 
 
 def _sample(graph: Graph, given: Sequence[int] | None) -> tuple[int, ...]:
@@ -146,10 +149,12 @@ def _words(shape: Sequence[int | None]) -> str:
     return f"({', '.join('?' if n is None else str(n) for n in shape)})"
 
 
-def _natural(sample: Sequence[int]) -> tuple[int, ...]:
-    """What a chip's network calls the shape of a sample: images by channel, sequences images of one row."""
+def _natural(sample: Sequence[int], steps_first: bool) -> tuple[int, ...]:
+    """What a chip's network calls the shape of a sample: images by channel; sequences are one row, or steps."""
     if len(sample) == 4:
         return tuple(sample[1:])
+    if len(sample) == 3 and steps_first:
+        return (1, *sample[1:])
     return (sample[1], 1, sample[2]) if len(sample) == 3 else (math.prod(sample),)
 
 
@@ -165,12 +170,12 @@ def _made(
         first = first_of(input_shape, layers)
         if isinstance(first, tuple) == (len(shape) == 3):
             break
-    entries = task.writer.products(end)
-    bias = any(entry.bias is not None for entry in entries)
-    matrices = tuple(_matrix(entry.weight, entry.bias, bias) for entry in entries)
+    products = task.writer.products(end)
+    bias = any(product.bias is not None for product in products)
+    matrices = tuple(_matrix(product.weight, product.bias, bias) for product in products)
     network = Imported(
         (first, *layers), bias, graph.input, graph.output, tuple(notes(graph)), path, dict(settings), matrices,
-        tuple(entry.statistics for entry in entries), graph, sample, _made,
+        tuple(product.statistics for product in products), graph, sample, _made,
     )  # fmt: skip
     try:
         shapes, _ = network.architecture.shapes, network.architecture.due
@@ -180,9 +185,8 @@ def _made(
     return network
 
 
-def _matrix(weight: Array | None, bias: Array | None, biased: bool) -> Array:
+def _matrix(weight: Array, bias: Array | None, biased: bool) -> Array:
     """The array of a layer, the bias its last column."""
-    assert weight is not None
     columns = [] if not biased else [np.zeros(len(weight)) if bias is None else bias]
     with np.errstate(over="ignore"):
         matrix = np.column_stack([weight, *columns]).astype(np.float32)

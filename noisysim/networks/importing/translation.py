@@ -23,8 +23,10 @@ Handler: TypeAlias = "Callable[[Task, Node, Sequence[Tensor]], Value | Sequence[
 """What an operator becomes: its outputs, of its inputs, of which the first at least is no constant."""
 
 
-WEIGHED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operators whose constants become weights."""
+RECURRENT = ("LSTM", "GRU", "RNN")
+"""Operators on sequences."""
+WEIGHED = {**dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), 2), **dict.fromkeys(RECURRENT, 3)}
+"""Operators whose constants become weights, and how many inputs may be such."""
 
 
 @dataclass
@@ -35,11 +37,14 @@ class Task:
     ----------
     writer : Writer
     opset : int
+    reads : Counter of str
+        How often each tensor is read.
     fold_batch_norm : bool
     """
 
     writer: Writer
     opset: int
+    reads: Counter[str]
     fold_batch_norm: bool = True
 
 
@@ -60,7 +65,7 @@ def notes(graph: Graph) -> list[str]:
     """Sentences about what a network learns, or is asked for, differently than its model (`prepared`)."""
     found = list[str]()
     weighed = Counter(
-        name for node in graph.nodes if node.op in WEIGHED for name in node.inputs[:2] if name in graph.constants
+        name for node in graph.nodes for name in node.inputs[: WEIGHED.get(node.op, 0)] if name in graph.constants
     )
     if shared := [name for name, count in weighed.items() if count > 1]:
         found.append(f"model: weights {listed(map(shown, shared))} are used several times: each time they learn apart")
@@ -100,7 +105,7 @@ def translated(
         Naming the node.
     """
     writer = Writer(input_shape)
-    task, counts = Task(writer, graph.opset, fold), readers(graph)
+    task = Task(writer, graph.opset, readers(graph), fold)
     image = writer[INPUT].shape
     order = np.arange(writer.size(INPUT)).reshape(image)  # of pixels
     node = writer.ordered(INPUT, order, True, fresh=True) if by_image else INPUT
@@ -113,9 +118,11 @@ def translated(
         inputs = [known[name] for name in operator.inputs]
         outputs: Sequence[Tensor] = _outputs(task, operator, inputs, handlers)
         for name, given in zip(operator.outputs, outputs, strict=False):
+            if not name:  # nothing reads it, as what is not there reads nothing
+                continue
             known[name] = given
             if isinstance(given, Value):
-                known[name] = given._replace(alone=counts[name] == 1 and _is_new(given, inputs, operator))
+                known[name] = given._replace(alone=task.reads[name] == 1 and _is_new(given, inputs, operator))
     end = known[graph.output]
     if not isinstance(end, Value):
         raise ValueError("its output does not depend on its input")
@@ -153,8 +160,6 @@ def _outputs(
 
 def _help(node: Node) -> str:
     """What to do about an operator that is not known."""
-    if node.op in ("LSTM", "GRU", "RNN"):
-        return "recurrent layers are not read yet; choose a tensor before it, output=..., or leave it out"
     if node.op == "LogSoftmax":
         return f"losses of classes take what comes before it, output={node.inputs[0]!r}"
     if node.op in ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "DynamicQuantizeLinear"):

@@ -52,6 +52,24 @@ class Value(NamedTuple):
         return self._replace(places=self.places.reshape(*before, self.shape[-1]))
 
 
+class Product(NamedTuple):
+    """An array of weights as the chip has it.
+
+    Attributes
+    ----------
+    weight : array
+        (n_out, n_in).
+    bias : array or None
+        (n_out,).
+    statistics : array or None
+        Running mean and variance, (2, n_out), where what it gives is normalised.
+    """
+
+    weight: Doubles
+    bias: Doubles | None
+    statistics: Doubles | None = None
+
+
 @dataclass
 class Entry:
     """A layer that is written; of one with weights, the array as the chip has it, (n_out, n_in), and what follows.
@@ -69,6 +87,8 @@ class Entry:
         Batch normalisation and pooling, parts of the same block.
     statistics : array or None
         Running mean and variance, (2, n_out).
+    recurrent : tuple of Product
+        The two arrays of a recurrent layer, whose weights nothing else may become a part of.
     """
 
     layer: Layer
@@ -79,6 +99,12 @@ class Entry:
     bias: Doubles | None = None
     after: list[Layer] = field(default_factory=list)
     statistics: Doubles | None = None
+    recurrent: tuple[Product, ...] = ()
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """Its arrays, in the order of a chip's."""
+        return self.recurrent if self.weight is None else (Product(self.weight, self.bias, self.statistics),)
 
     @property
     def is_linear(self) -> bool:

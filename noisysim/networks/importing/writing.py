@@ -19,7 +19,7 @@ from noisysim.common.types import Array, Doubles, Ints
 from noisysim.networks import operations
 from noisysim.networks.importing.files import shortest
 from noisysim.networks.importing.graphs import MOST_PLACES
-from noisysim.networks.importing.values import INPUT, Entry, Value
+from noisysim.networks.importing.values import INPUT, Entry, Product, Value
 from noisysim.networks.layers import (  # fmt: skip
     Activate,
     Add,
@@ -40,6 +40,7 @@ from noisysim.networks.layers import (  # fmt: skip
 )
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
 from noisysim.networks.operations import Image
+from noisysim.networks.recurrent_kinds import Recurrent
 
 RISING = ("relu", "leaky_relu", "relu6", "sigmoid", "hard_sigmoid", "tanh", "softplus", "elu")
 """Activation functions that never fall: maxima may be taken before them or behind them."""
@@ -87,6 +88,17 @@ class Writer:
         entry = self.entries[number]
         entry.weight = np.array(weight, np.float64)
         entry.bias = None if bias is None else np.array(bias, np.float64)
+        return number
+
+    def recurrent(self, layer: Recurrent, source: int, rows: Ints, arrays: tuple[Product, Product]) -> int:
+        """Add a recurrent layer over the rows of numbers of another layer, (steps, features)."""
+        entry, steps = self.entries[source], len(rows)
+        in_turn = bool((rows.ravel() == np.arange(rows.size)).all()) and rows.size == self.size(source)
+        if not (in_turn and entry.image and entry.shape[0] == steps):
+            source = self.ordered(source, rows[:, None], image=True)
+        shape = (steps if layer.returns == "all" else 1, 1, layer.units)
+        number = self.write(layer, (source,), shape, layer.returns == "all")
+        self.entries[number].recurrent = arrays
         return number
 
     def follow(self, value: Value, layer: Layer) -> Value:
@@ -341,10 +353,10 @@ class Writer:
             return [*listed, Output()]
         return [*listed[:-1], listed[-1].units]
 
-    def products(self, end: Value) -> list[Entry]:
-        """The layers with weights among those, in their order."""
+    def products(self, end: Value) -> list[Product]:
+        """The arrays of those layers, in their order."""
         last = self.ordered(end.node, end.places.reshape(1, 1, -1), same_values=True)
-        return [self.entries[number] for number in self._needed(last) if self.entries[number].weight is not None]
+        return [product for number in self._needed(last) for product in self.entries[number].products]
 
     def _needed(self, last: int) -> list[int]:
         """A layer and those that it depends on, in order."""
