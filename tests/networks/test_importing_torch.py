@@ -15,15 +15,43 @@ pytest.importorskip("onnxruntime", reason="the models are made with ONNX Runtime
 from onnx_graphs import Builder, answers  # noqa: E402  # which imports onnx
 
 
-def test_modules_do_what_they_did():
-    torch = pytest.importorskip("torch", reason="modules are PyTorch's")
+def modules(torch):
+    """Modules as people have them, and the shape of a sample of each."""
     nn = torch.nn
-    torch.manual_seed(0)
-    module = nn.Sequential(
+
+    class Recurrent(nn.Module):
+        """The last output of a recurrent layer, or the last one of each direction."""
+
+        def __init__(self, kind, layers, both):
+            super().__init__()
+            self.body = kind(8, 6, num_layers=layers, bidirectional=both, batch_first=True)
+            self.head, self.both = nn.Linear(12 if both else 6, 4), both
+
+        def forward(self, x):
+            outputs, last = self.body(x)
+            return self.head(outputs[:, -1] if self.both else last[-1])
+
+    convolutions = nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.SiLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.5),
         nn.Linear(64, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 5),
     )  # fmt: skip
-    x = torch.randn(3, 1, 8, 8)
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+    return {
+        "convolutions": (convolutions, (1, 8, 8)),
+        "GRU": (Recurrent(nn.GRU, 2, False), (5, 8)),
+        "RNN": (Recurrent(nn.RNN, 1, True), (5, 8)),
+        "LSTM": (nn.Sequential(nn.Flatten(2), Recurrent(nn.LSTM, 2, True)), (5, 4, 2)),
+        "transformer": (nn.Sequential(encoder, nn.Flatten(), nn.Linear(40, 3)), (5, 8)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's export
+@pytest.mark.parametrize("name", ["convolutions", "GRU", "RNN", "LSTM", "transformer"])
+def test_modules_do_what_they_did(name):
+    torch = pytest.importorskip("torch", reason="modules are PyTorch's")
+    torch.manual_seed(0)
+    module, shape = modules(torch)[name]
+    x = torch.randn(3, *shape)
     module(x)  # running statistics
     network = networks.from_torch(module, x)
     assert module.training
