@@ -12,6 +12,7 @@ import numpy.typing as npt
 import noisysim.devices as devices
 from noisysim.chip import (
     checkpoint,
+    class_inputs,
     compensation,
     given_weights,
     initial_weights,
@@ -222,8 +223,10 @@ class Chip(Offered, Granted, Kept, Taught):
         The largest line value read, with a quarter to spare. Where nothing was read (all inputs zero) the range
         stays what it was. Before it the running statistics of batch normalisation are set, by a pass for each layer
         that has one, from the lowest up. A few dozen samples are enough; of one no variance can be told. A chip
-        calibrates itself on its first pass if it was not asked to before.
+        calibrates itself on its first pass if it was not asked to before. Of a network that begins with an `embedding`
+        they must be numbers of classes.
         """
+        class_inputs.check(self.architecture, x)
         self._calls.calibrate(x)
 
     def predict(self, x: Batch | npt.ArrayLike, n_reads: int = 1) -> Floats:

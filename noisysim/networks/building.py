@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from noisysim.common.fields import as_list, shown, unknown
 from noisysim.networks import activations, attention, fitted, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.architecture import INPUT, Architecture
 from noisysim.networks.attention import Attention, Positional
 from noisysim.networks.block import Block
-from noisysim.networks.fitted import grid, words
+from noisysim.networks.fitted import grid, input_shape, words
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
     BatchNorm,
@@ -41,7 +39,7 @@ from noisysim.networks.layer_lists import (  # fmt: skip
 )
 from noisysim.networks.layer_lists import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
-from noisysim.networks.operation_kinds import Add, Divide, Matmul, Output, Take, Wired
+from noisysim.networks.operation_kinds import Add, Divide, Embedding, Matmul, OneHot, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
 from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
@@ -80,7 +78,7 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
     chosen = activations.get(activation)
     if len(layers) < 2:
         raise ValueError(f"layers must be at least inputs and outputs, such as [784, 10], not {shown(layers)}")
-    shape = _input_shape(layers[0])
+    shape = input_shape(layers[0])
     listed = [read(layer) for layer in layers[1:]]
     if any(map(is_output, parts(listed[:-1]))):
         raise ValueError("output() must be the last layer")
@@ -99,20 +97,6 @@ def architecture(layers: Sequence[Any], activation: Any = "leaky_relu", bias: bo
 def is_output(layer: Layer) -> bool:
     """Whether a layer says that the network ends there."""
     return isinstance(layer.layer if isinstance(layer, Wired) else layer, Output)
-
-
-def _input_shape(spec: Any) -> tuple[int, ...]:
-    """The shape of the input: (n_in,), or (channels, height, width)."""
-    spec = as_list(spec)
-    sizes = tuple(spec) if isinstance(spec, (tuple, list)) else (spec,)
-    counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
-    if not counts or not 1 <= len(sizes) <= 3:
-        raise ValueError(
-            f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
-            f"as 784 or (3, 32, 32), not {shown(spec)}"
-        )
-    shape = tuple(int(n) for n in sizes)
-    return (1, *shape) if len(shape) == 2 else shape
 
 
 class _Place(NamedTuple):
@@ -178,6 +162,8 @@ class _Builder:
                 self._wired(layer)
             elif isinstance(layer, (Attention, Positional)):
                 self._expanded(layer)
+            elif isinstance(layer, Embedding):
+                self.branch(layer.parts)
             elif isinstance(layer, Recurrent):
                 self._recurrent(layer)
             elif isinstance(layer, Residual):
@@ -259,7 +245,7 @@ class _Builder:
             self._window(layer, last)
         elif not isinstance(layer, Output):
             self._operate(fitted.operation(layer, self._at.node, self._at.shape, self._activation))
-            if isinstance(layer, Take):
+            if isinstance(layer, (OneHot, Take)):
                 self._at = self._at._replace(image=True)
 
     # -- wires ---------------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from noisysim.networks.recurrent_kinds import ONNX_ORDER, Recurrence, sorted_gat
 
 OPSET = 17
 """The version of the operators that are written."""
-_FLOAT = 1
-"""ONNX's number of the type float32."""
+_FLOAT, _INT64 = 1, 7
+"""ONNX's numbers of types."""
 _PLAIN: dict[str, tuple[str, dict[str, float]]] = {
     "relu": ("Relu", {}), "tanh": ("Tanh", {}), "sigmoid": ("Sigmoid", {}),
     "leaky_relu": ("LeakyRelu", {"alpha": 0.01}),
@@ -273,6 +273,13 @@ class _Writer:
         scaled = self._alike(x, "Mul", x, numbers[0])
         return self._alike(x, "Add", scaled, numbers[1])
 
+    def _one_hot(self, operation: Operation, sources: Sequence[str]) -> str:
+        steps, _, classes = operation.shape
+        numbers = self._op("Cast", self._op("Reshape", self._by_pixel(sources[0]), np.array([-1, steps])), to=_INT64)
+        marked = self._op("OneHot", numbers, np.array(classes), np.array([0.0, 1.0]))
+        by_class = self._op("Transpose", marked, perm=[0, 2, 1])
+        return self._op("Unsqueeze", by_class, np.array([3]), image=operation.shape)
+
     def _clip(self, operation: Operation, sources: Sequence[str]) -> str:
         low, high = operation.constant()[0]
         return self._alike(sources[0], "Clip", sources[0], np.array(low), np.array(high))
@@ -317,7 +324,7 @@ _OPERATIONS: dict[str, Callable[[_Writer, Operation, Sequence[str]], str]] = {
     "add": _Writer._pointwise, "multiply": _Writer._pointwise, "divide": _Writer._pointwise,
     "concatenate": _Writer._concatenate,
     "gather": _Writer._gather, "pool": _Writer._window, "average": _Writer._window, "affine": _Writer._affine,
-    "clip": _Writer._clip, "leak": _Writer._leak, "softmax": _Writer._softmax, "normalise": _Writer._normalise,
-    "matmul": _Writer._matmul,
+    "one_hot": _Writer._one_hot, "clip": _Writer._clip, "leak": _Writer._leak, "softmax": _Writer._softmax,
+    "normalise": _Writer._normalise, "matmul": _Writer._matmul,
 }  # fmt: skip
 """What writes each operation of the periphery (`noisysim.networks.operations`)."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from noisysim.common.fields import as_list, shown
 from noisysim.networks import activations, operations
 from noisysim.networks.activations import Activation
 from noisysim.networks.layer_kinds import Activate, Conv, Layer
-from noisysim.networks.operation_kinds import Affine, Clip, GroupNorm, LayerNorm, Leak, RMSNorm, Softmax, Take
+from noisysim.networks.operation_kinds import Affine, Clip, GroupNorm, LayerNorm, Leak, OneHot, RMSNorm, Softmax, Take
 from noisysim.networks.operations import Image, Operation
 
 
@@ -38,6 +43,8 @@ def operation(layer: Layer, node: int, shape: Image, activation: Activation) -> 
         return operations.leak(node, shape, layer.slope)
     if isinstance(layer, Affine):
         return operations.affine(node, shape, *_as_long(layer, shape))
+    if isinstance(layer, OneHot):
+        return operations.one_hot(node, operations.size_of(shape), layer.classes)
     if not isinstance(layer, Take):
         raise ValueError(f"{layer!r} needs the names of two layers: {layer!r}(a, b)")
     count = operations.size_of(shape)
@@ -53,6 +60,20 @@ def _as_long(layer: Affine, shape: Image) -> tuple[tuple[float, ...], tuple[floa
         raise ValueError(f"affine has {longest} numbers for {words(shape)}")
     gain, offset = (values * longest if len(values) == 1 else values for values in (layer.gain, layer.offset))
     return gain, offset
+
+
+def input_shape(spec: Any) -> tuple[int, ...]:
+    """The shape of the input: (n_in,), or (channels, height, width)."""
+    spec = as_list(spec)
+    sizes = tuple(spec) if isinstance(spec, (tuple, list)) else (spec,)
+    counts = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in sizes)
+    if not counts or not 1 <= len(sizes) <= 3:
+        raise ValueError(
+            f"the first of layers must be the number of inputs (a whole number above 0) or the shape of an image, such "
+            f"as 784 or (3, 32, 32), not {shown(spec)}"
+        )
+    shape = tuple(int(n) for n in sizes)
+    return (1, *shape) if len(shape) == 2 else shape
 
 
 def words(shape: Image) -> str:

@@ -123,8 +123,8 @@ KINDS: dict[str, Callable[..., Layer]] = {
         "dense", "conv", "conv1d", "depthwise", "pool", "average_pool", "batch_norm", "dropout", "flatten", "activate",
     )},
     **{name: getattr(operation_kinds, name) for name in (
-        "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "add", "divide",
-        "matmul", "output",
+        "layer_norm", "rms_norm", "group_norm", "softmax", "clip", "leak", "affine", "take", "one_hot", "embedding",
+        "add", "divide", "matmul", "output",
     )},
     "attention": attention, "positional": positional, "recurrent": recurrent, "residual": residual,
     "concat": concat, "multiply": multiply,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from noisysim.common.fields import Field, as_list, check, shown
-from noisysim.networks.layer_kinds import Layer
+from noisysim.networks.layer_kinds import Conv, Layer
 
 Numbers = tuple[float, ...]
 _ANY = Field("")
@@ -178,6 +178,44 @@ class Matmul(Layer):
 
 
 @dataclass(frozen=True, repr=False)
+class OneHot(Layer):
+    """Of each value, the number of a class from 0 on, a step with 1 at the class and 0 elsewhere.
+
+    The steps are rows of an image, (steps, 1, classes). A value that is no class gives a step of zeros. No signal comes
+    back through it.
+
+    Parameters
+    ----------
+    classes : int
+    """
+
+    name: ClassVar[str] = "one_hot"
+    classes: Annotated[int, _COUNT]
+
+
+@dataclass(frozen=True, repr=False)
+class Embedding(Layer):
+    """A vector of weights for each class, such as a word: of steps that are numbers of classes from 0 on.
+
+    `one_hot`, and an array with a column a class, of which each step drives one. It gives rows of an image, (steps, 1,
+    units), which `recurrent` and `attention` take; a value that is no class gives zeros, or the bias.
+
+    Parameters
+    ----------
+    classes, units : int
+    """
+
+    name: ClassVar[str] = "embedding"
+    classes: Annotated[int, _COUNT]
+    units: Annotated[int, _COUNT]
+
+    @property
+    def parts(self) -> list[Layer]:
+        """The layers that it is made of."""
+        return [OneHot(self.classes), Conv(self.units, 1, activation="linear")]
+
+
+@dataclass(frozen=True, repr=False)
 class Output(Layer):
     """What comes before it is the network's output: no layer of the task's outputs is added."""
 
@@ -237,3 +275,4 @@ def _numbers(owner: str, name: str, values: object, spec: Field = _ANY) -> tuple
 
 layer_norm, rms_norm, group_norm, softmax, clip, leak = LayerNorm, RMSNorm, GroupNorm, Softmax, Clip, Leak
 affine, take, add, divide, matmul, output = Affine, Take, Add, Divide, Matmul, Output
+one_hot, embedding = OneHot, Embedding

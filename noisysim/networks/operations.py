@@ -122,6 +122,11 @@ def gather(source: int, count: int, shape: Image, places: Sequence[int]) -> Oper
     return Operation("gather", (source,), shape, numbers)
 
 
+def one_hot(source: int, count: int, classes: int) -> Operation:
+    """Of each of `count` numbers of classes, from 0 on, a position with 1 at the class and zeros elsewhere."""
+    return Operation("one_hot", (source,), (count, 1, classes), (count * classes, count, 0, classes))
+
+
 def affine(source: int, shape: Image, gain: Sequence[float], offset: Sequence[float]) -> Operation:
     """A gain and an offset of each channel, or of each value."""
     return Operation("affine", (source,), shape, (*_each(shape), len(gain)), *_constants([gain, offset]))

@@ -82,6 +82,8 @@ def naive(name, a, b):
         return centred / np.sqrt((centred**2).mean(axis=3, keepdims=True) + 1e-3)
     if name == "softmax":
         return np.exp(image) / np.exp(image).sum(axis=3, keepdims=True)
+    if name == "one hot":
+        return a[:, :, None] == np.arange(4)
     if name == "matmul":
         return a.reshape(ROWS, 2, 3, 4) @ b.reshape(ROWS, 2, 4, 5)
     return {

@@ -31,7 +31,14 @@ def least(bounds):
 def test_the_least_versions_are_those_that_are_tested():
     lines = (ROOT / "tests" / "constraints-minimum.txt").read_text().splitlines()
     tested = dict(line.split("==") for line in lines if not line.startswith("#"))
-    tools = {"ruff", "mypy", "basedpyright", "playwright", "pytest-cov"}  # which check, and run nothing of the package
+    tools = {
+        "ruff",
+        "mypy",
+        "basedpyright",
+        "playwright",
+        "pytest-cov",
+        "pytest-timeout",
+    }  # which check, and run nothing of the package
     stated = {**NEEDED, **requirements(EXTRAS["test"]), **requirements(EXTRAS["sweep"])}
     assert tested.keys() == stated.keys() - tools
     for name, version in tested.items():

@@ -473,6 +473,57 @@ def test_a_recurrent_model_learns_on_a_chip(read, tmp_path):
     assert result.history["train_loss"][-1] < 0.5 * result.history["train_loss"][0]
 
 
+# --- numbers of classes ---------------------------------------------------------------------------------------------
+
+TOKENS = np.array([[3, 0, 6, 6, 1], [5, 2, 2, 4, 0]], np.float32)
+
+
+def words(g):
+    """Class numbers of the input, as whole numbers."""
+    return g.op("Cast", "x", to=onnx.TensorProto.INT64)
+
+
+def embedded(g):
+    y, _ = g.recurrent(g.op("Gather", g.weight(7, 4), words(g)), 3, "GRU")
+    return g.dense(g.op("Flatten", g.rows(y)), 2)
+
+
+def marked(g):
+    x = g.op("OneHot", words(g), np.array(7), np.array([0.0, 1.0], np.float32))
+    return g.dense(g.op("Flatten", x), 3)
+
+
+@pytest.mark.parametrize(("build", "first"), [(embedded, ["one_hot(7)", "conv(4, 1, activation='linear')"]),
+                                              (marked, ["one_hot(7)"])])  # fmt: skip
+def test_classes_are_looked_up(read, tmp_path, build, first):
+    g = Builder((5,))
+    proto = g.proto(build(g))
+    network = read(proto)
+    assert [str(one) for one in network.layers[: 1 + len(first)]] == ["5", *first]
+    expected = answers(proto, TOKENS)
+    chip = noisysim.Chip(network, "ideal")
+    np.testing.assert_allclose(chip.predict(TOKENS), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    chip.to_onnx(tmp_path / "again.onnx")
+    again = answers(onnx.load(tmp_path / "again.onnx"), TOKENS, "input")
+    np.testing.assert_allclose(again, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda g: g.op("Gather", g.weight(7, 4, 2), words(g)),
+        lambda g: g.op("Gather", g.weight(7, 4), words(g), axis=1),
+        lambda g: g.op("OneHot", words(g), np.array(7), np.array([0.0, 2.0], np.float32)),
+        lambda g: g.op("OneHot", words(g), np.array(7), np.array([0.0, 1.0], np.float32), axis=1),
+        lambda g: g.op("Cast", g.op("Relu", "x"), to=onnx.TensorProto.INT64),
+    ],
+)
+def test_other_tables_and_marks_are_refused(read, build):
+    g = Builder((5,))
+    with pytest.raises(ValueError, match=r"are looked up|last axis are read|float32"):
+        read(g.proto(g.dense(g.op("Flatten", g.op("Cast", build(g), to=1)), 2)))
+
+
 # --- what stays apart -----------------------------------------------------------------------------------------------
 
 

@@ -35,23 +35,35 @@ def modules(torch):
         nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.SiLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.5),
         nn.Linear(64, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 5),
     )  # fmt: skip
+
+    class Words(nn.Module):
+        """Embedded words, and the mean of what a recurrent layer makes of them."""
+
+        def __init__(self):
+            super().__init__()
+            self.table, self.body, self.head = nn.Embedding(9, 4), nn.GRU(4, 6, batch_first=True), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(self.body(self.table(x))[0].mean(1))
+
     encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
     return {
         "convolutions": (convolutions, (1, 8, 8)),
         "GRU": (Recurrent(nn.GRU, 2, False), (5, 8)),
         "RNN": (Recurrent(nn.RNN, 1, True), (5, 8)),
         "LSTM": (nn.Sequential(nn.Flatten(2), Recurrent(nn.LSTM, 2, True)), (5, 4, 2)),
+        "words": (Words(), (5,)),
         "transformer": (nn.Sequential(encoder, nn.Flatten(), nn.Linear(40, 3)), (5, 8)),
     }
 
 
 @pytest.mark.filterwarnings("ignore")  # of PyTorch's export
-@pytest.mark.parametrize("name", ["convolutions", "GRU", "RNN", "LSTM", "transformer"])
+@pytest.mark.parametrize("name", ["convolutions", "GRU", "RNN", "LSTM", "words", "transformer"])
 def test_modules_do_what_they_did(name):
     torch = pytest.importorskip("torch", reason="modules are PyTorch's")
     torch.manual_seed(0)
     module, shape = modules(torch)[name]
-    x = torch.randn(3, *shape)
+    x = torch.randint(0, 9, (3, *shape)) if name == "words" else torch.randn(3, *shape)
     module(x)  # running statistics
     network = networks.from_torch(module, x)
     assert module.training

@@ -15,6 +15,7 @@ CASES = {
     "divide": ops.divide(1, 2, IMAGE),
     "concatenate": ops.concatenate(1, 2, IMAGE, (4, 5, 2)),
     "gather": ops.gather(1, 60, (1, 1, 8), [3, -1, 59, 3, 0, 7, -1, 21]),
+    "one hot": ops.one_hot(1, 60, 4),
     "pool": ops.pool(1, IMAGE, (2, 2), (2, 2), (0, 0, 0, 0)),
     "pool, overlapping and padded": ops.pool(1, IMAGE, (3, 2), (1, 2), (2, 0, 1, 1)),
     "average": ops.average(1, IMAGE, (2, 3), (1, 2), (1, 1, 0, 1), False),
@@ -38,6 +39,8 @@ def sources(name):
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     operation = CASES[name]
     a = rng.permutation(np.linspace(-2, 2, ROWS * FIRST.get(name, 60))).reshape(ROWS, -1)
+    if name == "one hot":  # one class in ten is none
+        a = rng.permutation(np.arange(a.size) % 5 * (np.arange(a.size) % 10 != 9)).reshape(a.shape).astype(float)
     b = rng.standard_normal((ROWS, SECOND[name])) if name in SECOND else operation.constant().astype(float)
     if name == "divide":
         b += np.sign(b)

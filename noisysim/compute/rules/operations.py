@@ -116,6 +116,22 @@ def concatenate_pull_second(r, k, a, b, s, out, g):
         out[r, k * right + c] = s[r, k * (left + right) + left + c]
 
 
+def one_hot(r, k, a, b, out, g):
+    """1 at the place of each number among ``g[3]`` classes, 0 at all others; nothing for what is no class."""
+    classes = g[AT]
+    out[r, k] = ONE if a[r, k // classes] == np.float32(k % classes) else ZERO
+
+
+def one_hot_push(r, k, a, b, da, db, out, g):
+    """Classes do not change by degrees."""
+    out[r, k] = ZERO
+
+
+def one_hot_pull(r, k, a, b, s, out, g):
+    """Nothing comes back to a class."""
+    out[r, k] = ZERO
+
+
 def gather(r, k, a, b, out, g):
     """The value at place ``g[3 + k]``, 0 at -1."""
     at = g[AT + k]

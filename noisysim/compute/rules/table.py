@@ -31,6 +31,7 @@ RULES: dict[str, Rule] = {
         plain.concatenate, plain.concatenate_push, plain.concatenate_pull_first, plain.concatenate_pull_second
     ),
     "gather": Rule(plain.gather, plain.gather_push, plain.gather_pull),
+    "one_hot": Rule(plain.one_hot, plain.one_hot_push, plain.one_hot_pull),
     "pool": Rule(plain.pool, plain.pool_push, plain.pool_pull),
     "average": Rule(plain.average, plain.average_push, plain.average_pull),
     "affine": Rule(plain.affine, plain.affine_push, plain.affine_pull),

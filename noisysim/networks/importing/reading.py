@@ -18,12 +18,20 @@ from noisysim.common.types import Array
 from noisysim.networks.importing import files
 from noisysim.networks.importing.graphs import Graph, check_size
 from noisysim.networks.importing.imported import Imported, first_of
-from noisysim.networks.importing.operators import moves, normalisations, pointwise, products, recurrent, windows
+from noisysim.networks.importing.operators import (  # fmt: skip
+    classes,
+    moves,
+    normalisations,
+    pointwise,
+    products,
+    recurrent,
+    windows,
+)
 from noisysim.networks.importing.translation import RECURRENT, Handler, notes, prepared, translated
 
 HANDLERS: dict[str, Handler] = {
     **moves.HANDLERS, **normalisations.HANDLERS, **pointwise.HANDLERS, **products.HANDLERS,
-    **recurrent.HANDLERS, **windows.HANDLERS,
+    **classes.HANDLERS, **recurrent.HANDLERS, **windows.HANDLERS,
 }  # fmt: skip
 """What each operator becomes."""
 

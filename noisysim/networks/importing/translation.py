@@ -25,7 +25,7 @@ Handler: TypeAlias = "Callable[[Task, Node, Sequence[Tensor]], Value | Sequence[
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 """Operators on sequences."""
-WEIGHED = {**dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), 2), **dict.fromkeys(RECURRENT, 3)}
+WEIGHED = {**dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), 2), **dict.fromkeys(RECURRENT, 3), "Gather": 1}
 """Operators whose constants become weights, and how many inputs may be such."""
 
 

@@ -14,7 +14,7 @@ from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import Value
 
 
-def _move(task: Task, node: Node, inputs: Sequence[Tensor]) -> list[Value]:
+def moved(task: Task, node: Node, inputs: Sequence[Tensor]) -> list[Value]:
     """The same operator on the places of values."""
     value = value_of(inputs)
     others: list[Array | None] = [None if one is None else constant_of(inputs, k) for k, one in enumerate(inputs) if k]
@@ -63,4 +63,4 @@ def _with_constants(task: Task, inputs: Sequence[Tensor], values: Sequence[Value
     return task.writer.affine(together, np.array(1.0), np.concatenate(offsets, axis))
 
 
-HANDLERS: dict[str, Handler] = {**dict.fromkeys(constants.MOVES, _move), "Concat": _concat}
+HANDLERS: dict[str, Handler] = {**dict.fromkeys(constants.MOVES, moved), "Concat": _concat}

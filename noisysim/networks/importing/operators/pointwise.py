@@ -13,7 +13,7 @@ from noisysim.networks.importing import patterns
 from noisysim.networks.importing.graphs import Node
 from noisysim.networks.importing.operators.common import constant_of, value_of
 from noisysim.networks.importing.translation import Handler, Task, Tensor
-from noisysim.networks.importing.values import Value
+from noisysim.networks.importing.values import INPUT, Value
 from noisysim.networks.importing.writing import Writer
 from noisysim.networks.layers import Clip, Leak
 
@@ -131,9 +131,10 @@ def _bound(is_lower: bool) -> Handler:
 
 def _same(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     """What changes nothing when a network is used."""
-    if node.op == "Cast" and node.attributes.get("to") not in (1, 10, 11, 16):
+    value = value_of(inputs)
+    if node.op == "Cast" and node.attributes.get("to") not in (1, 10, 11, 16) and value.node != INPUT:
         raise ValueError("values of a network here are float32: export the model without casts to whole numbers")
-    return value_of(inputs)
+    return value
 
 
 # --- sums and products ----------------------------------------------------------------------------------------------
