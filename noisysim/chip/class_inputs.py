@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from noisysim.common.fields import shown
@@ -26,7 +28,7 @@ def check(net: Architecture, inputs: object) -> None:
     counts = [one.shape[2] for one in net.operations if one.name == "one_hot" and one.sources == (INPUT,)]
     if not counts:
         return
-    given = inputs.inputs if isinstance(inputs, Batch) else inputs
+    given: Any = inputs.inputs if isinstance(inputs, Batch) else inputs
     classes, values = min(counts), np.asarray(backends.backend_of(given).take(given))
     wrong = (values != values.round()) | (values < 0) | (values >= classes)
     if wrong.any():
