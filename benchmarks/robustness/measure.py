@@ -76,13 +76,17 @@ def measure(
 
 
 def _rates(task: str, plan: Protocol, folder: Path, rules: list[str], how: dict[str, Any]) -> dict[str, float]:
-    """Each rule's rate: of those at which it learns on the reference chip, that with the lowest training loss."""
+    """Each rule's rate: of those at which it learns on the reference chip, that with the lowest training loss.
+
+    A rule that learns at none of them gets the lowest.
+    """
     tuned = noisysim.tune(
         **{**plan.settings, "epochs": plan.rate_epochs}, learner=rules, device=protocol.REFERENCE,
         rates=plan.rates,
         choose="loss", seed=list(protocol.TUNING_SEEDS), out=folder / f"{task}-rates.h5", **how,
     )  # fmt: skip
-    return {rule: round(rate, 9) for rule, rate in tuned.by("learner").values.items()}
+    chosen = {rule: tuned.rate(learner=rule) for rule in rules}
+    return {rule: round(min(plan.rates) if np.isnan(rate) else rate, 9) for rule, rate in chosen.items()}
 
 
 def _result(found: Any, rule: str, name: str) -> dict[str, Any]:
