@@ -10,16 +10,9 @@ import jinja2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from noisysim.reporting import wording
+
 NONE = "–"
-_SHORT = {
-    "mvms": "MVMs",
-    "macs": "MACs",
-    "adc": "ADC",
-    "dac": "DAC",
-    "train": "training",
-    "elapsed": "seconds",
-    "cpu": "CPU",
-}
 
 
 class Table(NamedTuple):
@@ -97,7 +90,7 @@ def loss(values: ArrayLike) -> str:
 
 def words(name: str) -> str:
     """A name from a file as a heading has it."""
-    text = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    text = wording.words(name)
     return text[0].upper() + text[1:]
 
 

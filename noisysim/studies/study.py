@@ -7,15 +7,19 @@ import re
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisysim.common import hdf5
 from noisysim.runs import health
-from noisysim.studies import cells, figure, journal, needs, table, toml
+from noisysim.studies import cells, journal, needs, table, toml
 from noisysim.studies.grids import at_label
 from noisysim.studies.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class Study:
@@ -147,20 +151,28 @@ class Study:
         x: str | None = None,
         hue: str | None = None,
         col: str | None = None,
+        ax: Axes | None = None,
         path: str | os.PathLike[str] | None = None,
         **select: Any,
-    ) -> Any:
-        """What the runs found against an axis: means over seeds as lines, standard deviations as bands.
+    ) -> Figure:
+        """What the runs found against an axis: means over seeds as lines, standard deviations as bands or bars.
+
+        What you set in Matplotlib's ``rcParams`` holds: sizes of figure, font, lines and marks, fonts, resolution. A
+        figure whose size (``figure.figsize``) you do not set has one that suits its panels.
 
         Parameters
         ----------
         name : str
-            A variable of `data` that has one value per run, such as "test_accuracy", "test_loss", "passes", "elapsed".
+            A variable of `data` that has one value per run, such as "test_accuracy", "test_loss", "passes", "elapsed";
+            or of tests after a wait, "test_accuracy_after".
         x : str
-            Axis along the bottom, or "epoch". Default: the first axis of numbers, else the first.
+            Axis along the bottom, or "epoch", or "seconds" of a wait. Default: that, else the first axis of numbers,
+            else the first.
         hue, col : str
             Axis whose values have a colour each, and one whose values have a panel each. Default: axes that are neither
             drawn nor selected.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw, with a legend inside. It must be one panel (no `col`). Default: a figure of its own.
         path : path, optional
             Where to write the figure; the suffix chooses the format.
         **select
@@ -169,8 +181,26 @@ class Study:
         Returns
         -------
         matplotlib.figure.Figure
+            That of `ax`, if one is given.
+
+        Raises
+        ------
+        ValueError
+            For a name or a label that the study does not have, axes that would have to be chosen, or a path that cannot
+            be written.
+
+        Examples
+        --------
+        At the width of a column, for a paper::
+
+            import matplotlib.pyplot as plt
+
+            plt.rcParams.update({"figure.figsize": (3.25, 2.4), "font.size": 8})
+            study.plot("test_accuracy", x="read_noise", hue="learner", path="figure.pdf")
         """
-        return figure.draw(self, name, x, hue, col, path, select)
+        from noisysim.studies import figure  # with Matplotlib, which a sweep does not need
+
+        return figure.draw(self, name, x=x, hue=hue, col=col, ax=ax, path=path, select=select)
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
