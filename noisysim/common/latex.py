@@ -6,6 +6,7 @@ _SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "µ": r"\textmu{}", "±": r"$\pm$", "×": r"$\times$", "–": "--",
+    "\N{NO-BREAK SPACE}": "~",
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def figure(width: float, height: float) -> Figure:
     return empty
 
 
-def chosen(name: str, usual: Any) -> Any:
+def chosen(name: str, usual: object) -> Any:
     """Matplotlib's setting of that name where the user has changed it, else the usual one of these figures."""
     import matplotlib
 

@@ -69,6 +69,11 @@ class Quantity(NamedTuple):
         """For an axis: "ADC resolution (bits)"."""
         return f"{self.words} ({self.unit})" if self.unit else self.words
 
+    @property
+    def short(self) -> str:
+        """For the head of a column: the unit only where it is a plain one."""
+        return self.words if " " in self.unit else self.label
+
     def value(self, label: object) -> str:
         """For a panel: "ADC resolution = 8 bits", to be broken before the sign; the unit where it is a plain one."""
         unit = f"\N{NO-BREAK SPACE}{self.unit}" if self.unit and " " not in self.unit else ""

@@ -103,9 +103,8 @@ def _view(
     study: Measured, name: str, x: str | None, hue: str | None, col: str | None, select: Mapping[str, Any]
 ) -> View:
     """The values that were asked for; axes that nothing was said of become colours and panels."""
+    check_choice("variable of this study", name, study.content.per_run())
     data = study.data
-    variables = [n for n in data.data_vars if data[n].dtype.kind == "f" and not n.endswith("_by_epoch")]
-    check_choice("variable of this study", name, [n for n in variables if not {"look", "layer"} & set(data[n].dims)])
     values = data[f"{name}_by_epoch" if x == "epoch" else name]
     values = values.isel({axis: at_label(study.axes, axis, label) for axis, label in select.items()})
     x = _bottom(study, values) if x is None else x

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisysim.common import hdf5
+from noisysim.common import hdf5, writing
+from noisysim.common.fields import check_choice, check_switch
 from noisysim.runs import health
-from noisysim.studies import cells, journal, needs, table, toml
+from noisysim.studies import cells, joining, journal, needs, table, toml
+from noisysim.studies.exports import Exports
 from noisysim.studies.grids import at_label
+from noisysim.studies.keeping import Keeper
 from noisysim.studies.table import Table
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Study:
+class Study(Exports):
     """The runs of a study and what they found.
 
     Attributes
@@ -201,6 +204,59 @@ class Study:
         from noisysim.studies import figure  # with Matplotlib, which a sweep does not need
 
         return figure.draw(self, name, x=x, hue=hue, col=col, ax=ax, path=path, select=select)
+
+    def join(self, other: Study, keep: str | None = None) -> Study:
+        """The union of two studies, also written ``a | b``: the values that either has along each axis.
+
+        It is what one sweep over all these values would have made: more seeds, or other learners, devices or values,
+        each an axis of both. What no axis tells apart must be the same in both. A run that failed in one and finished
+        in the other has finished; runs that neither asked for are missing, and done by the sweep that resumes the file
+        of the union (`save`, ``noisysim sweep FILE``).
+
+        Parameters
+        ----------
+        other : Study
+        keep : {"first", "last"}, optional
+            Which results are taken where both did a run and found something else, as on other processors. Default:
+            they must not differ (but for the time they took).
+
+        Returns
+        -------
+        Study
+            In memory.
+
+        Raises
+        ------
+        ValueError
+            If they contradict each other: in axes, in a setting that is no axis, in the settings of a run that both
+            have, or in its results.
+
+        Examples
+        --------
+        >>> import noisysim
+        >>> asked = {"layers": [8], "epochs": 1, "learner": ["bp"]}
+        >>> both = noisysim.sweep(**asked, seed=[0]) | noisysim.sweep(**asked, seed=[1])
+        >>> both.axes["seed"], both.counts["finished"]
+        ([0, 1], 2)
+        """
+        if keep is not None:
+            check_choice("choice of results", keep, joining.KEEP)
+        return Study(joining.union(self.content, other.content, keep), None)
+
+    def __or__(self, other: object) -> Study:
+        return self.join(other) if isinstance(other, Study) else NotImplemented
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the study into a file of its own, which `noisysim.load` reads and a sweep resumes.
+
+        Raises
+        ------
+        FileExistsError, OSError
+            If there is a file already, or it cannot be written.
+        """
+        writing.check(path, check_switch("save.overwrite", overwrite))
+        with Keeper(self.content, Path(path), True, False):
+            self.path = Path(path)
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
