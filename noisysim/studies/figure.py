@@ -226,6 +226,7 @@ def _letter(panels: list[Axes], view: View, study: Measured, wide: int, room: fl
 def _scale(panel: Axes, view: View) -> None:
     """A logarithmic axis for numbers over decades; ticks at what was measured."""
     values = view.values[view.x].values
+    panel.update_datalim([(values.min(), 0.0), (values.max(), 0.0)], updatey=False)  # also where no run finished
     if view.x == "epoch":
         style.whole_numbers(panel.xaxis)
         return

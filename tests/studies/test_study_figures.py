@@ -194,6 +194,16 @@ def test_lines_go_from_the_least_value_to_the_largest():
     assert drawn.axes[0].lines[0].get_xdata().tolist() == [4, 6, 8]
 
 
+def test_values_at_which_no_run_finished_have_their_place():
+    def found(index, plain):
+        lost = {"status": "diverged", "error": "the loss grew", "values": {}}
+        return lost if plain["learning_rate"] > 0.1 else finished(0.9)
+
+    panel = study_of({**PLAIN, "learning_rate": [1e-3, 1e-2, 1.0]}, found).plot().axes[0]
+    assert [label for _, label in ticks(panel)] == ["0.001", "0.01", "1"]
+    assert panel.get_xlim()[1] > 1.0
+
+
 def test_many_lines_have_bars_side_by_side_and_few_have_bands(study):
     few, many = study.plot().axes[0], made_up(ASKED["rates over decades"]).plot().axes[0]
     assert [isinstance(one, PolyCollection) for one in few.collections] == [True] * 2
