@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jinja2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from noisysim.reporting import wording
+
+if TYPE_CHECKING:
+    import jinja2
 
 NONE = "–"
 
@@ -43,6 +45,8 @@ class Fact(NamedTuple):
 
 @functools.cache
 def _engine() -> jinja2.Environment:
+    import jinja2  # which numbers need not
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("noisysim.reporting"),
         autoescape=True,
