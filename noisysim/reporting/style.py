@@ -27,6 +27,15 @@ def figure(width: float, height: float) -> Figure:
     return empty
 
 
+def chosen(name: str, usual: object) -> Any:
+    """Matplotlib's setting of that name where the user has changed it, else the usual one of these figures."""
+    import matplotlib
+
+    here: Any = matplotlib.rcParams
+    default: Any = matplotlib.rcParamsDefault
+    return here[name] if here[name] != default[name] else usual
+
+
 def plain(axes: Axes) -> None:
     """Axes with a faint grid and without a frame."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -42,5 +51,5 @@ def whole_numbers(axis: Axis) -> None:
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in one step; the suffix chooses the format."""
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=150, format=Path(path).suffix.lower().lstrip("."))
+    figure.savefig(picture, dpi=chosen("savefig.dpi", 150), format=Path(path).suffix.lower().lstrip("."))
     writing.replace(path, picture.getbuffer())

@@ -360,7 +360,9 @@ def test_a_figure_shows_means_over_seeds(study, tmp_path):
         np.testing.assert_allclose(lines[learner].get_xdata(), [4, 8])
         np.testing.assert_allclose(lines[learner].get_ydata(), 100 * means.sel(learner=learner))
     panels = study.plot("train_loss", x="epoch", hue="learner", col="adc_bits").axes
-    assert [panel.get_title(loc="left") for panel in panels] == ["adc_bits = 4", "adc_bits = 8"]
+    assert [panel.get_title(loc="left") for panel in panels] == [
+        f"ADC resolution =\N{NO-BREAK SPACE}{bits}\N{NO-BREAK SPACE}bits" for bits in (4, 8)
+    ]
     chosen = study.plot("train_loss", x="learner", adc_bits=8)
     np.testing.assert_allclose(
         chosen.axes[0].lines[0].get_ydata(), study.data.train_loss.sel(adc_bits=8).mean("seed").values
