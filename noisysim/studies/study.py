@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common import hdf5
+from noisysim.common import hdf5, html_table
 from noisysim.runs import health
 from noisysim.studies import cells, figure, journal, needs, table, toml
 from noisysim.studies.grids import at_label
@@ -230,6 +230,10 @@ class Study:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The summary, for a notebook."""
+        return html_table.table(self.rows(), "Study")
 
 
 def kinds(noticed: dict[str, int]) -> str:

@@ -46,8 +46,8 @@ ALLOWED = {
     "compute": (("common", "networks", "devices"), None),
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
-        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
-         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
+        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.html_table",
+         "common.registry", "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
          "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
          "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
@@ -61,7 +61,8 @@ ALLOWED = {
         None,
     ),
     "reporting.network_figure": (("networks", "reporting.style"), None),
-    "reporting.style": (("common",), None),
+    "reporting.style": (("common", "reporting.inline"), None),
+    "reporting.inline": ((), ("matplotlib",)),
     "reporting.deployment_figure": (("common", "reporting.style"), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
@@ -452,9 +453,13 @@ CALLS = {
     "decorrelate": lambda chip, data, updates: chip.decorrelate(chip.forward(data).inputs, 0.01),
     "normalise": lambda chip, data, updates: chip.normalise() if "targets" in chip.offers else None,
     "passes aside": lambda chip, data, updates: passes_aside(chip, data),
-    "what it says": lambda chip, data, updates: (chip.cost, chip.converter_steps, chip.offers, repr(chip)),
+    "what it says": lambda chip, data, updates: (chip.cost, chip.converter_steps, chip.offers, said_by(chip)),
     "a new chip": lambda chip, data, updates: hidden_chip(chip.device),  # the one that the other was when it was made
 }
+
+
+def said_by(chip):
+    return repr(chip), chip._repr_html_()
 
 
 def hidden_chip(device):
