@@ -18,6 +18,11 @@ CELLS = {
     "import": "import noisysim",
     "run": "result = noisysim.run(layers=[8], device='ideal', learner='bp', epochs=3)",
     "silent": "noisysim.run(layers=[8], device='ideal', learner='bp', epochs=1, progress=False).status",
+    "interrupted": (
+        "import os, signal\n"
+        "def interrupt(event):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "noisysim.run(layers=[8], device='ideal', learner='bp', epochs=9, progress=False, callbacks=[interrupt]).status"
+    ),
     "result": "result",
     "figure": "result.plot()",
     "kept": "figure = result.plot()",
@@ -60,6 +65,10 @@ def test_a_figure_shows_by_itself_and_once(outputs, name):
     shown = only(outputs[name])
     assert shown.output_type == "execute_result"
     assert set(shown.data) == {"text/plain", "image/png"}
+
+
+def test_a_kernel_that_is_interrupted_keeps_the_run(outputs):
+    assert only(outputs["interrupted"]).data == {"text/plain": "'interrupted'"}
 
 
 @pytest.mark.parametrize("name", ["kept", "inline", "kept beside pyplot's"])
