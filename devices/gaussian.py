@@ -3,7 +3,6 @@
 from typing import Annotated, Any, NamedTuple
 
 from noisysim.common.fields import Field
-from noisysim.devices.field_classes import html_form
 from noisysim.devices.physics.scalars import Scalar
 
 
@@ -11,9 +10,6 @@ class Gaussian(NamedTuple):
     """Every line carries N(0, sigma^2), new at each pass (Dalm et al. 2025, section 3.4: sigma^2 = 1e-6)."""
 
     sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the noise on a line", noise="read")] = 1e-3
-
-    def _repr_html_(self) -> str:
-        return html_form(self)
 
 
 def readout(i: Scalar, energy: Scalar, z: Scalar, u: Scalar, d: Any) -> Scalar:

@@ -147,6 +147,16 @@ def test_a_study_says_where_it_is_though_no_run_ends(clock, capsys):
     assert third.startswith("noisysim: 4 of 12 runs, 33 %, about 5 min left, 1 failed or diverged")
 
 
+def test_a_sweep_says_so_while_its_first_run_is_under_way(monkeypatch, capsys):
+    pytest.importorskip("distributed", exc_type=ImportError)
+    monkeypatch.setattr(displays, "FIRST", 0.01)
+    monkeypatch.setattr(displays, "LONGEST", 0.01)
+    noisysim.sweep(**RUN, seed=[0], workers=1)
+    assert capsys.readouterr().err.splitlines()[0] == "noisysim: 0 of 1 runs, 0 %"
+    noisysim.sweep(**RUN, seed=[0], workers=1, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_lengths_are_told_in_the_largest_fitting_unit():
     told = {0.4: "0 s", 45: "45 s", 119: "119 s", 150: "2 min", 7200: "2 h", 86400: "24 h", 432000: "5 days"}
     assert {seconds: rough_duration(seconds) for seconds in told} == told
