@@ -11,6 +11,7 @@ from noisysim.chip import saturation
 from noisysim.chip.cost import Cost
 from noisysim.chip.origin import Origin
 from noisysim.chip.state import State
+from noisysim.common import html_table
 from noisysim.common.types import Floats
 from noisysim.compute import layered
 from noisysim.devices.contract import Device
@@ -21,6 +22,7 @@ from noisysim.networks.tiling import Network
 class Offered:
     """The part of a `noisysim.Chip` that anybody may read."""
 
+    chips: int
     device: Device
     network: Network
     noisy: bool
@@ -118,3 +120,19 @@ class Offered:
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
         return f"<Chip {sizes} on {devices.name_of(self.device)}, {self.cost.passes} passes>"
+
+    def _repr_html_(self) -> str:
+        """The same, and what it has cost so far, for a notebook."""
+        cost = self.cost
+        counts = {
+            "passes": cost.passes, "MVMs": cost.mvms, "ADC conversions": cost.adc_conversions,
+            "cells programmed": cost.cells_programmed, "pulses": cost.pulses,
+        }  # fmt: skip
+        rows = [
+            ("network", f"{'-'.join(map(str, self.sizes))}, {self.activation.name}"),
+            ("device", devices.REGISTRY.text(self.device)),
+            *([("chips", self.chips)] if self.chips > 1 else []),
+            ("clock", f"{self.clock:.3g} s"),
+            *((name, f"{count:,}") for name, count in counts.items() if count),
+        ]
+        return html_table.table(rows, "Chip")

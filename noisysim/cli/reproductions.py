@@ -10,6 +10,7 @@ import cyclopts
 
 from noisysim.cli.app import UsageError, app
 from noisysim.cli.lists import print_table
+from noisysim.common.texts import rough_duration
 from noisysim.runs import signals
 
 
@@ -82,12 +83,5 @@ def _list_reproductions() -> None:
     rows = []
     for name in papers.names():
         module = papers.get(name)
-        rows.append((name, papers.title(module), *map(_duration, module.SECONDS)))
+        rows.append((name, papers.title(module), *map(rough_duration, module.SECONDS)))
     print_table(("name", "what it is", "full", "quick"), rows)
-
-
-def _duration(seconds: float) -> str:
-    """About how long: in the largest unit of which it is two or more."""
-    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((u for u in units if seconds >= 2 * u[1]), units[-1])
-    return f"{seconds / size:.0f} {unit}"

@@ -54,7 +54,8 @@ def sweep_study(
     data : Path
         Folder of the data files.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     """
     from noisysim.studies import asking
 
@@ -105,7 +106,8 @@ def tune(
     data : Path
         Folder of the data files.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     """
     from noisysim.studies import asking, tuning
 

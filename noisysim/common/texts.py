@@ -18,6 +18,13 @@ def printable(text: object) -> str:
     return "".join(c for c in plain if c in "\n\t" or not (c in _TURNS or unicodedata.category(c) in ("Cc", "Cs")))
 
 
+def rough_duration(seconds: float) -> str:
+    """About how long: in the largest unit of which it is two or more."""
+    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, size = next((u for u in units if seconds >= 2 * u[1]), units[-1])
+    return f"{seconds / size:.0f} {unit}"
+
+
 def one_line(text: object) -> str:
     """The same on one line, not too long."""
     line = " ".join(printable(text).split())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisysim.networks.architecture import INPUT
 from noisysim.networks.summary import Part, shape_in_words
+from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -92,9 +93,6 @@ def _free(lane: int, taken: set[int]) -> int:
 
 def draw(parts: Sequence[Part], title: str) -> Figure:
     """Boxes from top to bottom, with what each gives; filled ones have weights on arrays."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     found, texts = plan(parts), {part.node: lines_of(part) for part in parts}
     heights = _heights(found, texts)
     lanes = 1 + max(place.lane for path in (*found.paths.values(), list(found.places.values())) for place in path)
@@ -102,8 +100,7 @@ def draw(parts: Sequence[Part], title: str) -> Figure:
     block = lanes * LANE
     tall = max(sum(heights[first:last]) + GAP * (last - first) for first, last in columns)
     wide, high = block * len(columns), tall + 0.75
-    figure = Figure(figsize=(wide, high))
-    FigureCanvasAgg(figure)
+    figure = style.figure(wide, high, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, wide), ylim=(-tall - 0.1, high - tall - 0.1))
     axes.axis("off")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from noisysim.common import writing
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 INK, TRAIN, TEST, VALIDATION = "#333333", "#8a8f98", "#c2410c", "#2563eb"
 
 
-def figure(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
+def figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty figure, inches, which a notebook shows by itself."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    empty = Figure(figsize=(width, height), layout="constrained")
+    from noisysim.reporting import inline
+
+    empty = inline.Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(empty)
     return empty
 

@@ -160,7 +160,8 @@ def run(
         Time limit: end the run that long after its start, set-up included, with status "stopped". Seconds, or a text
         such as "11h50m" or "90s". noisysim.resume continues the run.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
 
     Returns
     -------
@@ -264,7 +265,8 @@ def resume(
     until : float or str
         As in `run`, from the start of this call.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     allow_other_source : bool
         Resume although the source of noisysim, or of your own parts, is not the one the run began with: the bits may
         be others from here on. The result's warnings say so.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from noisysim.chip.chip import Chip
 from noisysim.chip.decorrelation import FORMS
 from noisysim.chip.origin import ActivationSpec
 from noisysim.chip.weight_sources import title
-from noisysim.common import writing
+from noisysim.common import html_table, writing
 from noisysim.common.identity import RECORD
 from noisysim.common.texts import printable
 from noisysim.compute.losses import LossSpec
@@ -327,14 +327,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The summary and the learning curves, for a notebook."""
-        import base64
-        import io
-
-        picture = io.BytesIO()
-        self.plot().savefig(picture, format="png", dpi=90)
-        cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in self.rows())
-        image = base64.b64encode(picture.getvalue()).decode()
-        return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
+        picture = base64.b64encode(self.plot()._repr_png_()).decode()
+        curves = f'<img alt="learning curves" src="data:image/png;base64,{picture}">'
+        return html_table.table(self.rows(), "Result") + curves
 
 
 def with_spread(values: ArrayLike, form: str) -> str:

@@ -82,7 +82,8 @@ def sweep(
     data : path
         Folder of the data files, seen by all workers.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     **arguments
         Of `noisysim.run`.
 
@@ -186,7 +187,7 @@ def _execute(
             slots = max(1, sum(at_work.nthreads().values()))
             groups = deque([cell] for cell in todo) if alone else deque(_groups(todo, asked, slots))
             dispatch = Dispatch(groups, asked, at_work, options, workers.timeout, workers.client is None, stop)
-            with contextlib.closing(dispatch.records()) as records:
+            with contextlib.closing(dispatch.records(tally.look)) as records:
                 for record in records:
                     keeper.put(record)
                     tally.add(record["status"] == "finished")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisysim.common import hdf5, writing
+from noisysim.common import hdf5, html_table, writing
 from noisysim.common.fields import check_choice, check_switch
 from noisysim.runs import health
 from noisysim.studies import cells, joining, journal, needs, table, toml
@@ -316,6 +316,10 @@ class Study(Exports):
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The summary, for a notebook."""
+        return html_table.table(self.rows(), "Study")
 
 
 def kinds(noticed: dict[str, int]) -> str:

@@ -79,7 +79,8 @@ def program(*words, folder=None):
 
 
 def test_the_program_runs_and_shows(tmp_path):
-    ran = program(*FAST, "--device", "crossbar", "--out", "run.h5", "--plot", "curve.svg", folder=tmp_path)
+    words = [*FAST, "--device", "crossbar", "--out", "run.h5", "--plot", "curve.svg", "--no-progress"]
+    ran = program(*words, folder=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = ran.stdout.splitlines()
     assert [line.split()[0] for line in lines[:6]] == ["task", "network", "device", "learner", "optimizer", "epochs"]

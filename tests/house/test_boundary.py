@@ -46,8 +46,8 @@ ALLOWED = {
     "compute": (("common", "networks", "devices"), None),
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
-        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
-         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
+        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.html_table",
+         "common.registry", "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
          "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
          "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
@@ -61,7 +61,8 @@ ALLOWED = {
         None,
     ),
     "reporting.network_figure": (("networks", "reporting.style"), None),
-    "reporting.style": (("common",), None),
+    "reporting.style": (("common", "reporting.inline"), None),
+    "reporting.inline": ((), ("matplotlib",)),
     "reporting.deployment_figure": (("common", "reporting.style"), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
@@ -473,7 +474,7 @@ def passes_aside(chip, data):
 
 def masked(array):
     """The bits of float32 values, turned into others: what the search itself leaves in memory is none of them."""
-    return np.asarray(array).ravel().view(np.uint32) ^ np.uint32(0x5A5A5A5A)
+    return (np.asarray(array).view(np.uint32) ^ np.uint32(0x5A5A5A5A)).ravel()
 
 
 def hidden_values(chip):

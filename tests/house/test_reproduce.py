@@ -119,11 +119,6 @@ def test_the_list_names_each_with_title_and_lengths(call, invent):
     assert call("reproduce")[1].splitlines()[1].split() == ["one", "one,", "made", "up.", "2", "h", "3", "s"]
 
 
-def test_lengths_are_told_in_the_largest_fitting_unit():
-    told = {0.4: "0 s", 45: "45 s", 119: "119 s", 150: "2 min", 7200: "2 h", 86400: "24 h", 432000: "5 days"}
-    assert {seconds: cli.reproductions._duration(seconds) for seconds in told} == told
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
