@@ -78,7 +78,7 @@ class Result:
 
     @property
     def clock(self) -> float | None:
-        """Seconds on the chip's clock at the run's end: reads, waits, and writes where these take time.
+        """Seconds on the chip's clock at the run's end, of reads, of waits, and of writes where these take time.
 
         ``None`` where the result holds no state of its chip.
         """
