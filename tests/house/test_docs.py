@@ -16,6 +16,7 @@ import noisysim
 from noisysim.cli import app
 from noisysim.devices import models
 
+import page_code
 from doc_pages import DOCS, FENCE, PAGES, blocks, has, name_of
 
 PACKAGE, DEVICES = Path(noisysim.__file__).parent, Path(models.__file__).parent
@@ -86,7 +87,7 @@ def test_python_in_pages_is_python_and_names_what_there_is(page):
 
 def commands(path):
     for line, text in blocks(path, "", "sh"):
-        for said in text.splitlines():
+        for said in re.split(r"\n| && ", text):
             if said.startswith("noisysim ") and "|" not in said:
                 yield line, said
 
@@ -99,6 +100,49 @@ def test_commands_in_pages_can_be_parsed(page):
             app.parse_args(words, exit_on_error=False, print_error=False)
         except Exception as error:
             pytest.fail(f"line {line}: {said}: {error}")
+
+
+PAGE = """Text
+```python
+# part.py: a file
+x = 1
+```
+```sh
+ls part.py
+```
+```text
+no code
+```
+```python
+import part
+assert part.x == 1
+```
+"""
+
+
+def test_the_code_of_a_page_keeps_its_lines():
+    lines = page_code.script(PAGE).splitlines()
+    assert [k for k, line in enumerate(lines, 1) if line] == [1, 3, 7, 13, 14]
+    assert lines[12:14] == ["import part", "assert part.x == 1"]
+
+
+def test_a_page_whose_code_fails_says_where(tmp_path):
+    page = tmp_path / "a-page.md"
+    page.write_text(PAGE)
+    assert page_code.run(page) == ""
+    page.write_text(PAGE.replace("== 1", "== 2"))
+    assert "line 14" in page_code.run(page)
+    page.write_text(PAGE.replace("ls part.py", "ls none.py"))
+    assert "line 7" in page_code.run(page)
+    page.write_text("```python\nimport warnings\nwarnings.warn('so')\n```\n")
+    assert "UserWarning: so" in page_code.run(page)
+
+
+@pytest.mark.parametrize("name", page_code.PAGES)
+def test_pages_whose_code_runs_when_they_are_built_run(name):
+    for needed in ("onnx", "distributed", "xarray"):
+        pytest.importorskip(needed)
+    assert page_code.run(DOCS / f"{name}.md") == ""
 
 
 def test_the_files_of_the_page_on_your_own_parts_work(tmp_path, monkeypatch):
