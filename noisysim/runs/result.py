@@ -41,11 +41,10 @@ class Result:
         Versions, backend, processor.
     history : dict of numpy.ndarray
         One value per epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
-        passed_share (of the activities those in which two passes of an update differ: what the ADC lets through to
-        the learner), activity_rms (of the first layer's pre-activations), passes, mvms, adc_conversions,
-        cells_programmed, pulses, and with validation data validation_loss, validation_accuracy
-        (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and activity_rms are
-        (epochs, chips); counts are of all chips together.
+        passed_share (of activities, those in which two passes of an update differ: what the ADC lets through),
+        activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses, and with validation data validation_loss,
+        validation_accuracy (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and
+        activity_rms are (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
         One value per update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray

@@ -102,7 +102,7 @@ def test_weights_are_written_by_name(folder, call, tmp_path, ending):
     assert list(written) == list(expected) == ["0.weight", "1.weight"]
     assert all((written[name] == expected[name]).all() for name in expected)
     code, _, said = call("weights", folder / "run.h5", out)
-    assert (code, said) == (1, f"noisysim: {out} exists: give another path, or say overwrite=True\n")
+    assert (code, said) == (1, f"noisysim: {out} exists: give another path, or say overwrite=True (--overwrite)\n")
     again = noisysim.run(f"{folder / 't.csv'}:target=kind", layers=[5], device="ideal", init=out, epochs=1,
                          progress=False)  # fmt: skip
     assert again.config["init"]["path"] == str(out)

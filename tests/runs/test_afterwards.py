@@ -334,7 +334,7 @@ def test_a_file_that_did_not_keep_the_standardisation_finds_it_in_the_data(anima
 
 WRONG = {
     "columns": (lambda r: r.predict(X[:, :5]), ValueError, r"a sample of x is \(5,\), one of task 'arrays' is \(6,\)"),
-    "one-sample": (lambda r: r.predict(X[0]), ValueError, r"x must be \(samples, inputs\), not \(6,\)"),
+    "one-sample": (lambda r: r.predict(X[0]), ValueError, r"not \(6,\); one sample alone is x\[None\]$"),
     "nan": (lambda r: r.predict(np.where(X > 2, np.nan, X)), ValueError, "x holds NaN"),
     "text": (lambda r: r.predict([["a"] * 6]), TypeError, "x must hold real numbers"),
     "no-file": (lambda r: r.predict("none.csv"), FileNotFoundError, r"no file 'none\.csv'"),
