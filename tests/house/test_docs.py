@@ -140,7 +140,7 @@ def test_a_page_whose_code_fails_says_where(tmp_path):
 
 @pytest.mark.parametrize("name", page_code.PAGES)
 def test_pages_whose_code_runs_when_they_are_built_run(name):
-    for needed in ("onnx", "distributed", "xarray"):
+    for needed in ("onnx", "distributed", "xarray") if name == "how-do-i" else ():
         pytest.importorskip(needed)
     assert page_code.run(DOCS / f"{name}.md") == ""
 
