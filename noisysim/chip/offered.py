@@ -32,7 +32,7 @@ class Offered:
 
     @property
     def offers(self) -> frozenset[str]:
-        """What a learner may ask for: perturbation, output error, and clean passes or oracle access where there are."""
+        """What a learner may ask for, perturbation, output error, and clean passes or oracle access where there are."""
         offers = {"perturbation", "output_error"}
         if self._hidden.arrays.knows_targets:
             offers.add("targets")
@@ -44,7 +44,7 @@ class Offered:
 
     @property
     def cost(self) -> Cost:
-        """What was done so far, on all chips together: a reading, which stays as it is."""
+        """What was done so far, on all chips together, as a reading that stays as it is."""
         return replace(self._hidden.cost())
 
     def cost_by_chip(self) -> list[Cost]:
@@ -55,12 +55,12 @@ class Offered:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Values per sample between layers: inputs, hidden outputs, outputs."""
+        """Values per sample between layers, from the inputs over hidden outputs to the outputs."""
         return self.network.sizes
 
     @property
     def clock(self) -> float:
-        """Seconds since fabrication: those of reads, and those waited."""
+        """Seconds since fabrication, of reads and of waiting."""
         return self._hidden.clock
 
     @property
@@ -70,7 +70,7 @@ class Offered:
 
     @property
     def layers(self) -> list[Any]:
-        """The list of layers that the chip was made of: input, layers, outputs."""
+        """The list of layers that the chip was made of, from the input to the outputs."""
         return list(self._origin.arguments["layers"])
 
     @property

@@ -106,7 +106,7 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True, resumable: bool =
     try:
         if path.exists() and not overwrite:  # asked once no other process can make one
             instead = f" resume it (noisysim resume {path})," if resumable else ""
-            raise FileExistsError(f"{path} exists: give another path,{instead} or say overwrite=True")
+            raise FileExistsError(f"{path} exists: give another path,{instead} or say overwrite=True (--overwrite)")
         with naming(path):  # its name may be too long
             try:
                 _fill(_draft(target), [])

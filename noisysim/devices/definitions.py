@@ -44,6 +44,14 @@ class DeviceForm:
         cls = value if isinstance(value, type) else type(value)
         return cast("type[Device]", cls) if issubclass(cls, tuple) and hasattr(cls, "_fields") else None
 
+    def lacking(self, value: object) -> str:
+        """Of an object whose class stands beside hooks, what this class is not."""
+        cls = type(value)
+        beside = vars(sys.modules.get(cls.__module__, types))
+        if not any(isinstance(beside.get(hook), types.FunctionType) for hook in PARAMETERS):
+            return ""
+        return f"write class {cls.__name__}(NamedTuple)"
+
     def module(self, definition: type[Device]) -> str:
         """Where a class is written."""
         return str(definition.__module__)

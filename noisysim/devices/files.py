@@ -21,6 +21,7 @@ from noisysim.common.identity import RECORD
 from noisysim.common.plain_functions import fingerprint, not_one_number
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import UserError, line_in
+from noisysim.devices import field_groups
 from noisysim.devices.contract import Device
 from noisysim.devices.physics import ideal
 from noisysim.devices.resolved import DeviceNumbers
@@ -256,7 +257,9 @@ def _global_draws() -> tuple[Any, ...]:
 
 def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     if isinstance(error, AttributeError) and isinstance(error.obj, types.SimpleNamespace):
-        return f"d has no field {error.name!r}{nearest(str(error.name), fields)}"
+        groups = [n for n, group in vars(field_groups).items() if error.name in getattr(group, "_fields", ())]
+        from_group = f"; {groups[0]} of noisysim.devices.field_groups has it" if groups else ""
+        return f"d has no field {error.name!r}{from_group or nearest(str(error.name), fields)}"
     return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 

@@ -52,7 +52,7 @@ class Block:
 
     @property
     def by_position(self) -> bool:
-        """Whether it has lines at several positions: of an image, or steps of a sequence."""
+        """Whether it has lines at several positions of an image, or steps of a sequence."""
         return not isinstance(self.product, Dense)
 
     @property
@@ -78,7 +78,7 @@ class Block:
 
     @property
     def groups(self) -> int:
-        """Groups of channels that see each other; 1: all see all."""
+        """Groups of channels that see each other; with 1 all see all."""
         return self.product.groups if isinstance(self.product, Conv) else 1
 
     @property

@@ -68,7 +68,7 @@ class Recurrence(Layer):
 
     @property
     def numbers(self) -> tuple[int, int]:
-        """What loops know of it: the number of its cell, from 1 in the order of `GATES`, and its units."""
+        """The number of its cell, from 1 in the order of `GATES`, and its units, which loops know of it."""
         return 1 + list(GATES).index(self.cell), self.units
 
     @property

@@ -129,6 +129,12 @@ class Trained:
     def _own(self, data: str | os.PathLike[str] | None, loss: LossSpec | None, task: object = None) -> Task:
         """The run's task with its data."""
         stored = self._config
+        if task is None and stored["task"]["name"] == "arrays":
+            raise ValueError(
+                f"{self._name} learned arrays that its file does not hold: give samples, "
+                "result.test((x_test, y_test)) (--task my_test.csv); where the run itself split (x, y), its test split "
+                f"is that of result.test(noisysim.tasks.get((x, y), seed={stored['seed']}))"
+            )
         if loss is not None:  # the recorded one is not looked for
             learned = {name: value for name, value in stored["task"].items() if name != "loss_part"}
             settings = {name: value for name, value in learned["settings"].items() if name != "loss"}

@@ -67,6 +67,8 @@ def run(
     task : str or Task or arrays or path
         What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50"; your own data, arrays
         (x_train, y_train, x_test, y_test) or (x, y), a data frame, or a file, "my.csv:target=y", .parquet or .h5.
+        x is (n, inputs), or images (n, channels, height, width); y holds class labels (n,), whole numbers or text,
+        one-hot rows (n, classes), or floats to be fitted, (n, outputs); noisysim.tasks.get has all forms.
     loss : str or path or Loss or function
         What to minimise, in place of the task's own: "cce", "mse", the path of a file that defines one "huber.py", or
         a function of outputs and targets, (batch, n_out) each, that gives a float64 value per sample. Without a

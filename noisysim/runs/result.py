@@ -41,9 +41,10 @@ class Result:
         Versions, backend, processor.
     history : dict of numpy.ndarray
         One value per epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
-        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses, and with validation data
-        validation_loss, validation_accuracy (`noisysim.runs.history.History`). Of several chips losses, accuracies,
-        passed_share and activity_rms are (epochs, chips); counts are of all chips together.
+        passed_share (of activities, those in which two passes of an update differ: what the ADC lets through),
+        activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses, and with validation data validation_loss,
+        validation_accuracy (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and
+        activity_rms are (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
         One value per update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray
@@ -78,7 +79,7 @@ class Result:
 
     @property
     def clock(self) -> float | None:
-        """Seconds on the chip's clock at the run's end: reads, waits, and writes where these take time.
+        """Seconds on the chip's clock at the run's end, of reads, of waits, and of writes where these take time.
 
         ``None`` where the result holds no state of its chip.
         """

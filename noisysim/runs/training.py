@@ -102,7 +102,7 @@ class Training:
 
     @property
     def offers(self) -> frozenset[str]:
-        """What the learner may ask for: of oracle access only what this run grants it by name."""
+        """What the learner may ask for, of oracle access only what this run grants it by name."""
         withheld = set() if self.config.oracle else {"oracle"}
         withheld |= {"output_error"} if self.task.loss_function.error is None else set()
         return self.chip.offers - withheld

@@ -95,7 +95,7 @@ class Table:
 
     @property
     def own(self) -> list[dict[str, Any]]:
-        """Deprecated: `varied`."""
+        """`varied`, by its deprecated name."""
         deprecated("Table.own", "Table.varied", "0.1")
         return self.varied
 

@@ -102,7 +102,7 @@ def test_weights_are_written_by_name(folder, call, tmp_path, ending):
     assert list(written) == list(expected) == ["0.weight", "1.weight"]
     assert all((written[name] == expected[name]).all() for name in expected)
     code, _, said = call("weights", folder / "run.h5", out)
-    assert (code, said) == (1, f"noisysim: {out} exists: give another path, or say overwrite=True\n")
+    assert (code, said) == (1, f"noisysim: {out} exists: give another path, or say overwrite=True (--overwrite)\n")
     again = noisysim.run(f"{folder / 't.csv'}:target=kind", layers=[5], device="ideal", init=out, epochs=1,
                          progress=False)  # fmt: skip
     assert again.config["init"]["path"] == str(out)
@@ -140,7 +140,7 @@ def test_a_moved_device_file_is_named_in_each_command(call, tmp_path, monkeypatc
         assert (code, "say where it is now: device='new/place.py'" in err) == (1, True)
     assert call("predict", "run.h5", "x.npy", "--device", "moved.py") == expected
     assert call("weights", "run.h5", "w.npz", "--device", "moved.py")[0] == 0
-    assert "give them again" in call("test", "run.h5", "--device", "moved.py")[2]  # the data, which were arrays
+    assert "give samples" in call("test", "run.h5", "--device", "moved.py")[2]  # the data, which were arrays
     Path("other.py").write_text(f"{DEVICE}\n")
     assert "not the one recorded" in call("predict", "run.h5", "x.npy", "--device", "other.py")[2]
 

@@ -522,3 +522,53 @@ def test_a_class_given_as_an_object_is_checked_alike():
 
     with pytest.raises(LearnerError, match=r"test_own_parts.*Lazy does not define drives"):
         noisysim.run(TASK, learner=Lazy())
+
+
+class _Nameless(noisysim.learners.Learner):
+    """Without a name."""
+
+    def drives(self, state, batch_size):
+        return [noisysim.Drive()]
+
+    def update(self, state, observations, *, oracle=None, out=None):
+        return [], state
+
+
+class _Plain:
+    """An optimizer whose class is no dataclass."""
+
+    name = "plain"
+
+    def init(self, shapes, xp=np):
+        return {}
+
+    def update(self, gradients, state, rate):
+        return gradients, state
+
+
+class _Half:
+    """Part of an optimizer."""
+
+    def update(self, gradients, state, rate):
+        return gradients, state
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"learner": _Nameless()}, r'_Nameless has no name: write name: ClassVar\[str\] = "my_learner"'),
+        ({"optimizer": _Plain()}, r"_Plain is no dataclass: write @dataclass\(frozen=True\) above it"),
+        ({"optimizer": _Half()}, r"_Half does not define init\(self, shapes, xp\)"),
+        ({"optimizer": 3}, r"or an optimizer, not 3$"),
+    ],
+)
+def test_an_object_that_is_nearly_a_part_is_told_what_it_lacks(given, said):
+    with pytest.raises(TypeError, match=said):
+        noisysim.run(**given)
+
+
+def test_an_object_beside_hooks_is_told_what_a_device_is(tmp_path):
+    path = tmp_path / "no_device.py"
+    path.write_text("class Chip:\n    pass\n\n\ndef adc(i, d):\n    return i\n")
+    with pytest.raises(TypeError, match=r"device must be a name .*: write class Chip\(NamedTuple\)$"):
+        noisysim.run(device=module(path, "no_device").Chip())
