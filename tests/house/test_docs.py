@@ -138,13 +138,6 @@ def test_a_page_whose_code_fails_says_where(tmp_path):
     assert "UserWarning: so" in page_code.run(page)
 
 
-@pytest.mark.parametrize("name", page_code.PAGES)
-def test_pages_whose_code_runs_when_they_are_built_run(name):
-    for needed in ("onnx", "distributed", "xarray") if name == "how-do-i" else ():
-        pytest.importorskip(needed)
-    assert page_code.run(DOCS / f"{name}.md") == ""
-
-
 def test_the_files_of_the_page_on_your_own_parts_work(tmp_path, monkeypatch):
     """Named by path in every line of its first example, then the definitions in one script as objects."""
     monkeypatch.chdir(tmp_path)
