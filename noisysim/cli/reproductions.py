@@ -8,7 +8,7 @@ from typing import Annotated
 
 import cyclopts
 
-from noisysim.cli.app import UsageError, app
+from noisysim.cli.app import FAILED, SHORT_OUT, app
 from noisysim.cli.lists import print_table
 from noisysim.common.texts import rough_duration
 from noisysim.runs import signals
@@ -21,7 +21,7 @@ def reproduce(
     quick: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     seeds: int | None = None,
     only: Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
-    out: Path = Path("reproduced"),
+    out: Annotated[Path, SHORT_OUT] = Path("reproduced"),
     backend: str = "cpu",
     until: str | None = None,
     show: Annotated[bool, cyclopts.Parameter(negative="")] = False,
@@ -62,18 +62,15 @@ def reproduce(
     if not chosen:
         _list_reproductions()
         return
-    try:
-        options = papers.options(
-            chosen, quick=quick, seeds=seeds, only=only or (), backend=backend, until=until, show=show,
-            allow_other_source=allow_other_source,
-        )  # fmt: skip
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error)) from None
+    options = papers.options(
+        chosen, quick=quick, seeds=seeds, only=only or (), backend=backend, until=until, show=show,
+        allow_other_source=allow_other_source,
+    )  # fmt: skip
     reports = papers.run(chosen, out=out, options=options)
     if reports[-1].status == "stopped":
         sys.exit(signals.LIMIT_STATUS)
     if not all(report.passed for report in reports):
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _list_reproductions() -> None:

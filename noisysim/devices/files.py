@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.identity import RECORD
 from noisysim.common.plain_functions import fingerprint, not_one_number
@@ -185,7 +186,7 @@ def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
         except (OSError, TypeError):
             raise DeviceError(
                 f"the source of {hook} is not available (was it typed into Python?): put the device into a file and "
-                "give its path, device='my_chip.py'"
+                "give its path, " + argument("device='my_chip.py'")
             ) from None
 
 

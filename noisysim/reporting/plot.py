@@ -234,7 +234,7 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
     from noisysim.chip.diagnostics import DIAGNOSTICS, Diagnostic
 
     if not result.diagnostics:
-        raise ValueError("this run was made without diagnostics: give it some, such as diagnostics=['angle']")
+        raise ValueError("this run was made without diagnostics: run it again with some, such as 'angle'")
     for name in names:
         check_choice("diagnostic of this run", name, sorted(result.diagnostics.keys() - {"update"}))
     if path is not None:

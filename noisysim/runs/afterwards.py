@@ -16,6 +16,7 @@ from noisysim import tasks
 from noisysim.chip import kept, origin
 from noisysim.chip.chip import Chip
 from noisysim.chip.origin import ActivationSpec
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check_names, check_switch, shown
 from noisysim.common.types import Array
 from noisysim.common.user_files import moved_device
@@ -80,7 +81,10 @@ class Trained:
         """Answers as the run's data have them: `noisysim.Result.predict`."""
         form = self._form(task, data, "mse")  # no loss is asked for
         if check_switch("proba", proba) and not (form.classification and self._config["task"]["loss"] == "cce"):
-            raise ValueError("proba=True needs a classification with the loss 'cce', whose softmax gives probabilities")
+            raise ValueError(
+                f"{argument('proba=True')} needs a classification with the loss 'cce', whose softmax gives "
+                "probabilities"
+            )
         if isinstance(x, Batch):
             raise TypeError(
                 "x is a task's batch, which is standardised already: give result.chip().predict the batch, or "
@@ -118,7 +122,7 @@ class Trained:
         if task is None and self._config["task"]["name"] == "arrays":
             raise ValueError(
                 f"{self._name} was written by a version that did not keep how its task standardises: give the run's "
-                "data again, task=(x_train, y_train, x_test, y_test)"
+                f"data again, {argument('task=(x_train, y_train, x_test, y_test)')}"
             )
         return self._own(data, loss, task)
 

@@ -384,12 +384,13 @@ def _optimizer(config: dict[str, Any]) -> list[str]:
 
 
 def _device(described: dict[str, Any]) -> str:
-    """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
+    """A device with those of its fields that are not at their defaults; of a device file its hash too."""
     from noisysim import devices
+    from noisysim.devices import source_defaults
 
-    name = described["name"]
-    settings = {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    name, usual = described["name"], source_defaults.read(described.get("source", ""))
     if name in devices.BUILT_IN:
         usual = devices.defaults(devices.kind(name))
-        settings = {k: v for k, v in settings.items() if k == "name" or k not in usual or v != usual[k]}
+    settings = {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    settings = {k: v for k, v in settings.items() if k == "name" or k not in usual or v != usual[k]}
     return _call(settings) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")

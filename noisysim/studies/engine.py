@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, check_switch
 from noisysim.compute import execution
 from noisysim.runs import signals
@@ -125,7 +126,7 @@ def sweep(
             check("sweep", name, count, COUNT)
     limit = None if timeout is None else check("sweep", "timeout", timeout, SECONDS)
     if client is not None and workers is not None:
-        raise ValueError("sweep.workers are those of this machine: leave it out where a client is given")
+        raise ValueError(f"{argument('sweep.workers')} are those of this machine: leave it out where a client is given")
     plan = Plan({"task": task, **arguments})
     if not plan.axes:
         plan = Plan({"task": task, **arguments, "seed": [arguments.get("seed", 0)]})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from noisysim.common import durations
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check_choice
 from noisysim.reporting import curves, lettering, plot, style, wording
 from noisysim.reporting.wording import Quantity
@@ -117,7 +118,9 @@ def _view(
         if axis is not None:
             check_choice("axis to draw", axis, [str(dim) for dim in values.dims])
     if len({x, hue, col} - {None}) < sum(axis is not None for axis in (x, hue, col)):
-        raise ValueError(f"x={x!r}, hue={hue!r} and col={col!r} must be different axes")
+        raise ValueError(
+            f"{argument(f'x={x!r}')}, {argument(f'hue={hue!r}')} and {argument(f'col={col!r}')} must be different axes"
+        )
     if undrawn:
         raise ValueError(
             f"{name} also depends on {', '.join(undrawn)}: choose one value, such as "

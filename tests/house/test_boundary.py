@@ -46,7 +46,8 @@ ALLOWED = {
     "compute": (("common", "networks", "devices"), None),
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
-        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.html_table",
+        ("common.arguments", "common.array_types", "common.class_parts", "common.deprecation", "common.fields",
+         "common.html_table",
          "common.registry", "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
          "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
          "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),

@@ -125,7 +125,7 @@ def test_the_list_names_each_with_title_and_lengths(call, invent):
         ("dalm2025-fig22", "unknown reproduction 'dalm2025-fig22'; did you mean 'dalm2025-fig2'?"),
         ("dalm2025_fig2", "unknown reproduction 'dalm2025_fig2'; did you mean 'dalm2025-fig2'?"),
         ("report", "unknown reproduction 'report'"),
-        ("dalm2025-fig2 --seeds 0", "reproduce.seeds must be a whole number from 1"),
+        ("dalm2025-fig2 --seeds 0", "--seeds must be a whole number from 1"),
         ("dalm2025-fig2 --only NP ANQ", "dalm2025-fig2 has no row 'ANQ'. Its rows: networks; NP; ANP; INP; "),
         ("dalm2025-fig2 --fast", "--fast"),
     ],

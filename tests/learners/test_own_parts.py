@@ -67,7 +67,7 @@ def differences(first, second):
 
 
 def command(monkeypatch, *words):
-    """What the command line ends with: an exit status, or a message."""
+    """The exit status of the command line."""
     monkeypatch.setattr(sys, "argv", ["noisysim", *words])
     with pytest.raises(SystemExit) as left:
         cli.main()
@@ -403,7 +403,7 @@ def test_other_source_needs_a_flag_and_other_hosts_are_noted(cut_short, capsys, 
     assert noisysim.load(whole).environment["source"] == environment.source_hash()
     begun_with(copy, source="0" * 64, noisysim="0.0.9", python="3.1.4", blas="other")
     before = copy.read_bytes()
-    said = r"other source than this, .*noisysim 0\.0\.9 \(source 0{12}\) -> .*--allow-other-source"
+    said = r"other source than this, .*noisysim 0\.0\.9 \(source 0{12}\) -> .*allow_other_source=True"
     with pytest.raises(ValueError, match=said):
         noisysim.resume(copy)
     with pytest.raises(ValueError, match=said):
@@ -492,7 +492,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_learner_file_is_one_line(text, said, tmp_path, monkeypatch):
+def test_what_is_wrong_with_a_learner_file_is_one_line(text, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(LearnerError, match=said) as caught:
@@ -500,9 +500,10 @@ def test_what_is_wrong_with_a_learner_file_is_one_line(text, said, tmp_path, mon
     assert len(str(caught.value).splitlines()) == 1
     assert caught.value.__cause__ is None
     assert not [name for name in sys.modules if name.startswith("noisysim_learner_") and not sys.modules[name].__dict__]
-    left = command(monkeypatch, "run", TASK, "--learner", "mine.py")
-    assert left.startswith("noisysim: mine.py")
-    assert len(left.splitlines()) == 1
+    assert command(monkeypatch, "run", TASK, "--learner", "mine.py") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("noisysim: mine.py")
+    assert len(err.splitlines()) == 1
 
 
 def test_settings_of_a_learner_file_are_checked(rule_file):

@@ -320,18 +320,16 @@ def test_a_picture_leaves_pyplot_alone():
 
 @pytest.fixture
 def call(capsys, monkeypatch, tmp_path):
-    """The command line in this process and a folder of its own: what it says, and the message it leaves with."""
+    """The command line in this process and a folder of its own: what it prints, and the message that it leaves with."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
-        said = None
-        try:
+        with pytest.raises(SystemExit):
             cli.main()
-        except SystemExit as leaving:
-            said = leaving.code or None
-        return capsys.readouterr().out, said
+        out, err = capsys.readouterr()
+        return out, err.strip() or None
 
     return run
 

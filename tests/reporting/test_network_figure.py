@@ -93,11 +93,10 @@ def call(monkeypatch, capsys, tmp_path):
 
     def run(*words):
         monkeypatch.setattr("sys.argv", ["noisysim", *map(str, words)])
-        try:
+        with pytest.raises(SystemExit):
             cli.main()
-        except SystemExit as leaving:
-            said = leaving.code or None
-        return capsys.readouterr().out, said
+        out, err = capsys.readouterr()
+        return out, err.strip() or None
 
     return run
 

@@ -449,12 +449,15 @@ def test_the_command_line(result, tmp_path, monkeypatch, capsys):
     page.unlink(missing_ok=True)
     assert not call(result.path)
     assert capsys.readouterr().out == f"{page}\n"
-    assert call(result.path) == f"noisysim: {page} exists: give another path, or say overwrite=True"
+    assert call(result.path) == 2
+    assert capsys.readouterr().err == f"noisysim: {page} exists: give another path, or say --overwrite\n"
     assert not call(result.path, "--overwrite")
     assert not call(result.path, "-o", tmp_path / "other.html")
     assert (tmp_path / "other.html").read_bytes() == page.read_bytes()
-    assert call(tmp_path / "no.h5").startswith("noisysim: no result file")
-    assert call(result.path, "-o", tmp_path / "x.txt").startswith("noisysim: a report's name ends in .html")
+    assert call(tmp_path / "no.h5") == 2
+    assert capsys.readouterr().err.startswith("noisysim: no result file")
+    assert call(result.path, "-o", tmp_path / "x.txt") == 2
+    assert capsys.readouterr().err.startswith("noisysim: a report's name ends in .html")
 
 
 # --- studies --------------------------------------------------------------------------------------------------------
