@@ -66,16 +66,19 @@ class Quantity(NamedTuple):
 
     @property
     def label(self) -> str:
-        """For an axis: "ADC resolution (bits)"."""
+        """What an axis is called, such as "ADC resolution (bits)"."""
         return f"{self.words} ({self.unit})" if self.unit else self.words
 
     @property
     def short(self) -> str:
-        """For the head of a column: the unit only where it is a plain one."""
+        """What the head of a column is called, with the unit where it is a plain one."""
         return self.words if " " in self.unit else self.label
 
     def value(self, label: object) -> str:
-        """For a panel: "ADC resolution = 8 bits", to be broken before the sign; the unit where it is a plain one."""
+        """What a panel is called, such as "ADC resolution = 8 bits", with the unit where it is a plain one.
+
+        It may be broken before the sign.
+        """
         unit = f"\N{NO-BREAK SPACE}{self.unit}" if self.unit and " " not in self.unit else ""
         return f"{self.words} =\N{NO-BREAK SPACE}{label}{unit}"
 
