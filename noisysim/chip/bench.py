@@ -25,7 +25,7 @@ from noisysim.devices.resolved import resolve
 LINE = 16  # cells of a line that is read, beside one more that holds the DAC's scale
 COLUMNS, SWEEP, REPEATS = 6, 65, 20  # lines, input values and reads of each in a transfer curve
 READS = 4000
-TARGETS, COPIES = 240, 25  # conductances written, cells of each
+TARGETS, COPIES = 1200, 5  # conductances written, cells of each
 PULSED, POINTS, MOST_PULSES = 64, 100, 20_000  # cells that are pulsed, looks each way, pulses each way at most
 SHARES, AGED, AGES = (0.1, 0.4, 0.7, 1.0), 150, 41  # of the span; cells of each; looks
 LIFETIME, LONGEST = 3.2e8, 1e12  # s: ten years; what a chip can be asked to wait
@@ -41,7 +41,7 @@ class Transfer(NamedTuple):
     Attributes
     ----------
     inputs : numpy.ndarray
-        (values,), input units.
+        (values,), input units, rising: the ends, 0, and between them values that keep no step with a DAC's codes.
     ideal : numpy.ndarray
         (values,), what an exact product gives.
     reads : numpy.ndarray
@@ -98,14 +98,17 @@ class PulseResponse(NamedTuple):
     pulses : numpy.ndarray
         (looks,), pulses so far in one direction.
     up : numpy.ndarray
-        (looks, cells), from the low end.
+        (looks, cells), from the low end; of a pair of cells the plus cell less the minus cell, from 0.
     down : numpy.ndarray
-        The same downwards, from where `up` ended; (0, cells) for a pair of cells, which are pulsed up only.
+        The same downwards, from where `up` ended; of a pair by pulses that raise the minus cell.
+    paired : bool
+        Whether these are differences of pairs.
     """
 
     pulses: Array
     up: Array
     down: Array
+    paired: bool
 
 
 class Ageing(NamedTuple):
@@ -135,13 +138,16 @@ class Faults(NamedTuple):
     Attributes
     ----------
     array : numpy.ndarray
-        (inputs, output lines), index into `KINDS`; of a pair of cells the lines stand side by side.
+        (inputs, output lines), index into `KINDS`; of a pair of cells the lines stand side by side, plus then minus.
     shares : dict
         Kind -> share of the cells.
+    paired : bool
+        Whether each output has the two lines of a pair.
     """
 
     array: Array
     shares: dict[str, float]
+    paired: bool
 
 
 def transfer(device: DeviceSpec, seed: int = 0) -> Transfer:
@@ -163,7 +169,7 @@ def transfer(device: DeviceSpec, seed: int = 0) -> Transfer:
     weights = np.full((COLUMNS, LINE + 1), weight, np.float32)
     weights[:, LINE] = 0
     chip = _written(model, weights, seed)
-    inputs = np.linspace(-1, 1, SWEEP) * full * (1.2 if resolve(model).dac_range else 1.0)
+    inputs = _sweep() * full * (1.2 if resolve(model).dac_range else 1.0)
     x = np.tile(_swept(inputs, full), (REPEATS, 1))
     return Transfer(inputs, LINE * weight * inputs, chip.forward(x).output.reshape(REPEATS, SWEEP, COLUMNS))
 
@@ -198,14 +204,14 @@ def read_noise(device: DeviceSpec, seed: int = 0) -> ReadNoise | None:
 def programming_error(device: DeviceSpec, seed: int = 0) -> ProgrammingError | None:
     """Write cells all over their range; None where the controller has no target to miss.
 
-    Targets are random, so that they keep no step with a cell's levels. The law is ``program_law``, of a cell as the
+    Targets are spread evenly, but keep no step with a cell's levels. The law is ``program_law``, of a cell as the
     fields say it is; a closed loop of pulses has none.
     """
     model: Device = devices.get(device)
     hooks, closed = devices.own_hooks(model), resolve(model).verified
     if not closed and ("pulse" in hooks or "program" not in hooks):
         return None
-    targets = _conductances(model, np.sort(np.random.default_rng(seed).random(TARGETS)))
+    targets = _conductances(model, (np.arange(TARGETS) + _out_of_step(TARGETS)) / TARGETS)
     chip = _written_cells(model, targets, COPIES, seed)
     law = None if closed else devices.laws(model).get("program_law")
     declared = None
@@ -216,7 +222,10 @@ def programming_error(device: DeviceSpec, seed: int = 0) -> ProgrammingError | N
 
 
 def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
-    """Give cells pulses up, then down, as many as take a nominal cell from end to end; None without pulses."""
+    """Give cells pulses up, then down, as many as take a nominal cell from end to end; None without pulses.
+
+    A pair in open loop is pulsed up only: what lowers its weight are pulses up of its minus cell.
+    """
     model: Device = devices.get(device)
     if "pulse" not in devices.own_hooks(model):
         return None
@@ -235,17 +244,20 @@ def pulse_response(device: DeviceSpec, seed: int = 0) -> PulseResponse | None:
             chip.program([np.full((PULSED, 1), direction * now * a_pulse, np.float32)])
             left -= now
 
+    def look() -> Doubles:
+        return _cells(chip)[:, 0] if single else _differences(chip)[:, 0]
+
     def follow(direction: int) -> Doubles:
-        looks = [_cells(chip)[:, 0]]
+        looks = [look()]
         for _ in range(POINTS):
             give(direction)
-            looks.append(_cells(chip)[:, 0])
+            looks.append(look())
         return np.array(looks)
 
     if single:
         follow(-1)  # from wherever the first write left them to the low end
     up = follow(1)
-    return PulseResponse(per_look * np.arange(POINTS + 1), up, follow(-1) if single else up[:0])
+    return PulseResponse(per_look * np.arange(POINTS + 1), up, follow(-1), not single)
 
 
 def ageing(device: DeviceSpec, seed: int = 0) -> Ageing | None:
@@ -289,7 +301,7 @@ def faults(device: DeviceSpec, seed: int = 0) -> Faults | None:
     ends = [np.isclose(g, end, atol=1e-5 * numbers.span) for end in _conductances(model, np.array([0.0, 1.0]))]
     kinds = np.select([cut, stuck & ends[0], stuck & ends[1], stuck], [4, 1, 2, 3], 0)
     array = kinds.transpose(2, 1, 0).reshape(ARRAY, -1)  # the two lines of an output beside each other
-    return Faults(array, {kind: float((array == k).mean()) for k, kind in enumerate(KINDS)})
+    return Faults(array, {kind: float((array == k).mean()) for k, kind in enumerate(KINDS)}, pairs)
 
 
 # --- chips for the bench ----------------------------------------------------------------------------------------------
@@ -367,6 +379,32 @@ def _cells(chip: Chip) -> Doubles:
     """Conductances of the positive cells of a chip's one layer, (n_out, n_in) float64."""
     conductances: Doubles = chip.cells()[0].plus[0].astype(float)
     return conductances
+
+
+def _differences(chip: Chip) -> Doubles:
+    """Conductances of the positive cells less those of the negative ones, (n_out, n_in) float64."""
+    shown = chip.cells()[0]
+    differences: Doubles = shown.plus[0].astype(float) - shown.minus[0]
+    return differences
+
+
+def _sweep() -> Doubles:
+    """Values from -1 to 1, antisymmetric, with the ends and 0; the others are shifted by up to half their distance.
+
+    Values at equal distances, near to a multiple of a DAC's step, would miss its codes by an error that grows along the
+    sweep and jumps back: a kink that is the sweep's, not the device's.
+    """
+    half = SWEEP // 2
+    shifts = _out_of_step(half + 1) - 0.5
+    shifts[[0, -1]] = 0
+    upper = (np.arange(half + 1) + shifts) / half
+    return np.concatenate([-upper[:0:-1], upper])
+
+
+def _out_of_step(count: int) -> Doubles:
+    """Numbers from 0 to 1, evenly spread however many in a row are taken: multiples of the golden section."""
+    fractions: Doubles = (np.arange(1, count + 1) * (math.sqrt(5) - 1) / 2) % 1
+    return fractions
 
 
 def _swept(values: Doubles, full: float) -> Floats:
