@@ -32,6 +32,7 @@ def plain(axes: Axes) -> None:
     """Axes with a faint grid and without a frame."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
 
 
 def whole_numbers(axis: Axis) -> None:
