@@ -125,8 +125,8 @@ print(
 )
 
 # %%
-# A difference between two devices that is smaller than this spread needs more than one chip of each. Chips with the same
-# number of right answers stand on top of each other.
+# A difference between two devices that is smaller than this spread needs more than one chip of each. Chips with as many
+# right answers stand on top of each other.
 
 values, counts = np.unique(accuracies, return_counts=True)
 figure, axes = plt.subplots(figsize=(6, 1.9), layout="constrained")

@@ -29,7 +29,7 @@ def draw(fits: Sequence[Fit], title: str) -> Figure:
         for k, (found, colour) in enumerate(zip(fits, COLOURS, strict=False)):
             fitted = found.curves[way][2]
             # the best one above the others and thinner, so that curves that agree are all seen
-            look = {"color": colour, "lw": 1 + k, "zorder": 3 - 0.1 * k}
+            look = {"color": colour, "lw": 1 + 0.7 * k, "zorder": 3 - 0.1 * k}
             curve.plot(numbers, fitted, label=f"{found.model}, rms {100 * found.rms:.2g} % of the range", **look)
             below.plot(numbers, 100 * (fitted - values) / span, **look)
         curve.set_title(f"pulses {way}", loc="left", fontsize=9.5, color=INK)
