@@ -58,7 +58,7 @@ def test_deployments_are_legible(times):
 
 def test_fits_that_agree_are_all_seen():
     pulses = np.arange(50.0)
-    curves = {way: (pulses, pulses + 0.1, pulses) for way in ("up", "down")}
+    curves = dict.fromkeys(("up", "down"), (pulses, pulses + 0.1, pulses))
     fits = [Fit(name, {}, curves, 0.01) for name in ("pulsed", "pulsed_power", "pulsed_exponential")]
     figure = fit_figure.draw(fits, "cell.csv: pulsed")
     assert list(legible.faults_of(figure)) == []

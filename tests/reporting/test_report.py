@@ -139,8 +139,8 @@ def test_a_page_says_what_the_run_found(page, result):
 
 def test_what_the_adc_lets_through_is_said_in_words(page, result):
     share = 100 * result.history["passed_share"][-1]
-    table = page.text.partition("2 epochs;")[2].partition("Cost on the chip")[0]
-    assert "differences seen: share of activities that differ" in table
+    table = page.text.partition("2 epochs")[2].partition("Diagnostics")[0]
+    assert "Differences seen: share of activities that differ" in table
     assert "Differences seen 1 " in table  # the last heading, before the rows
     assert f"{share:.1f} %" in table
     assert "Passed share" not in page.text
