@@ -155,6 +155,7 @@ def draw(
 ) -> Figure:
     """Panels A, B and C."""
     titles = ("A: against updates", r"B: against $|W_1|^2$", rf"C: two initialisations, at {MARGIN} $\eta^*$")
+    figure: Figure
     figure, (against_time, plane, norms) = panels(titles, 4.4, 4.0)
     for k, (ratio, courses) in enumerate(courses_of.items()):
         rate, colour = ratio * critical, f"C{k}"

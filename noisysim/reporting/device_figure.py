@@ -106,7 +106,7 @@ def _facts(device: Device) -> Iterator[str]:
         yield "written by pulses, " + ("closed loop" if numbers.verified else "open loop")
 
 
-def _short(value: Any) -> str:
+def _short(value: float | str) -> str:
     """A number in four digits at most, unless it is a whole one."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
