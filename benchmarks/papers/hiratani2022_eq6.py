@@ -123,5 +123,9 @@ def judge(report: Report, widths: np.ndarray, mean: np.ndarray, share: np.ndarra
         axes.plot(widths, mean[:, layer], "o", label=f"layer {layer + 1}")
     axes.plot(widths, widths**-0.5, "k:", label=r"$1/\sqrt{L_k}$")
     axes.set(xscale="log", yscale="log", xlabel="hidden units of a layer", ylabel="cosine")
+    axes.minorticks_off()
+    axes.set_xticks(widths, [f"{width:g}" for width in widths])
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.legend(frameon=False)
     report.figure("cosine", figure)
