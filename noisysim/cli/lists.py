@@ -59,9 +59,9 @@ def show_device(name: str, *, out: Out = None, seed: int = 0) -> None:
     seed : int
         Of the chips.
     """
-    device, preset = devices.get(name), devices.presets.find(name.partition(":")[0])
+    device, preset = devices.get(name), devices.REGISTRY.preset(name)
     target = out or Path(f"{devices.name_of(device) if preset is None else preset.name}.png")
-    plot.device(device, target, seed)
+    plot.device(name, target, seed)
     print(target)
 
 

@@ -24,6 +24,13 @@ from noisysim.devices.contract import Device
 from noisysim.devices.files import PARAMETERS, DeviceError, check_class, check_spelling, examine
 
 
+def documentation(definition: type[Device]) -> str:
+    """A class's own docstring; "" for the list of fields that Python puts in place of one."""
+    own = definition.__doc__ or ""
+    automatic = own.startswith(f"{definition.__name__}(") and own.endswith(")") and "\n" not in own
+    return "" if automatic else inspect.cleandoc(own)
+
+
 class DeviceForm:
     """The form of devices (`noisysim.common.registry.Form`)."""
 
@@ -62,7 +69,7 @@ class DeviceForm:
 
     def about(self, definition: type[Device]) -> str:
         """A class's docstring."""
-        return inspect.getdoc(definition) or ""
+        return documentation(definition)
 
     def fields(self, definition: type[Device]) -> Mapping[str, Field]:
         """What its fields declare."""

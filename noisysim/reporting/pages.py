@@ -27,12 +27,15 @@ class Table(NamedTuple):
     rows : list of list of str
     numeric : frozenset of int
         Columns whose cells are numbers, aligned at their ends.
+    note : str
+        What a heading alone does not say, below the table.
     """
 
     caption: str
     columns: list[str]
     rows: list[list[str]]
     numeric: frozenset[int] = frozenset()
+    note: str = ""
 
 
 class Fact(NamedTuple):

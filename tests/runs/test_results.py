@@ -330,6 +330,7 @@ def ranged(regression, losses):
 def test_the_scale_suits_the_losses(regression, losses, scale, tmp_path):
     figure = ranged(regression, losses)
     assert figure.axes[0].get_yscale() == scale
+    assert figure.axes[0].get_ylabel() == ("loss" if scale == "linear" else "loss (log scale)")
     figure.savefig(tmp_path / "curve.png")
 
 
