@@ -513,11 +513,16 @@ def blocks():
 
 
 def found(arrays, values):
-    """Sizes of the arrays in which some of these values are, and how many."""
+    """Sizes of the arrays in which some of these values are, and how many different ones.
+
+    Memory is full of one pointer many times over, half of which may be a number that is looked for.
+    """
     words = masked(np.concatenate(arrays))
     told = np.flatnonzero((words != masked(np.float32(7))) & (words != masked(np.float32(0))))
     at = told[np.isin(words[told], values)]
-    counts = np.bincount(np.searchsorted(np.cumsum([a.size for a in arrays]), at, "right"), minlength=len(arrays))
+    where = np.searchsorted(np.cumsum([a.size for a in arrays]), at, "right")
+    different = np.unique(np.stack([where, words[at].astype(np.int64)]), axis=1)
+    counts = np.bincount(different[0], minlength=len(arrays))
     return {arrays[k].size: int(counts[k]) for k in np.flatnonzero(counts > 3)}
 
 
