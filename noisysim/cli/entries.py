@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -93,8 +92,8 @@ def entry(registry: Registry[Any, Any], spec: str) -> Entry:
     preset = devices.presets.find(spec.partition(":")[0]) if registry is devices.REGISTRY else None
     definition, defaults, fields = registry.definition(name), registry.defaults(name), registry.fields(name)
     values: Mapping[str, Any] = check_settings(f"{registry.kind} {name!r}", given, fields, defaults)
-    documented = inspect.getdoc(definition) if isinstance(definition, type) else registry.about(name)
-    text = (documented or "").partition("\n\nParameters\n")[0]  # a table has these
+    documented = registry.documentation(name) if isinstance(definition, type) else registry.about(name)
+    text = documented.partition("\n\nParameters\n")[0]  # a table has these
     settings = [Setting(one, values.get(one, defaults[one]), defaults[one], field) for one, field in fields.items()]
     return Entry(spec, registry.about(name) if preset is None else preset.about, text, settings, bool(given), preset)
 

@@ -152,7 +152,8 @@ def _print(part: Entry, every: bool) -> None:
     """What a part is, and a table of its settings; where some are set, of those that are not at their defaults."""
     if part.preset is not None:
         _print_preset(part.preset)
-    print(part.text)
+    if part.text:
+        print(part.text)
     chosen = part.settings if every or not part.is_set else part.changed
     values = [(repr(one.value),) if part.is_set else () for one in chosen]
     rows = [(one.name, *value, repr(one.default), one.field.unit, one.allowed, one.field.doc)

@@ -142,6 +142,10 @@ class Registry(Generic[D, T]):
         except Exception as error:  # a third party's: the others are listed all the same
             return f"{type(error).__name__ + ': ' if not isinstance(error, UserError) else ''}{one_line(error)}"
 
+    def documentation(self, spec: str) -> str:
+        """The docstring of a part, given by its name or file; "" without one."""
+        return self._form.about(self.definition(spec))
+
     def fields(self, spec: str) -> Mapping[str, Field]:
         """The settings of a part, given by its name or file."""
         return self._form.fields(self.definition(spec))

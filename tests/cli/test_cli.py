@@ -515,3 +515,15 @@ def test_a_time_limit_that_is_none_is_refused(until, call):
     code, _, err = call(*FAST, f"--until={until}")
     assert code == 2
     assert err == (f"noisysim: --until must be a time such as '11h50m', '90s' or a number of seconds, not {until!r}\n")
+
+
+def test_a_part_without_a_docstring_has_no_line_in_place_of_one(call, tmp_path):
+    """Python's own line on a NamedTuple, "A(s,)", says nothing."""
+    source = tmp_path / "bare.py"
+    source.write_text(
+        "from typing import NamedTuple\n\n\nclass A(NamedTuple):\n    s: float = 0.1\n\n\n"
+        "def readout(i, energy, z, u, d):\n    return i + d.s * z\n"
+    )
+    code, out, _ = call("devices", source)
+    assert code == 0
+    assert out.splitlines()[0].split() == ["field", "default", "unit", "allowed", "meaning"]
