@@ -61,8 +61,9 @@ def _status(words: list[str]) -> Any:
     """Run a command; the exit status."""
     try:
         with as_flags(flags(words)):
-            app(words, print_error=False, exit_on_error=False)
-        sys.stdout.flush()
+            status = _ended(words)
+        sys.stdout.flush()  # or the interpreter would do it at its end, and complain of a reader that has left
+        return status
     except BrokenPipeError:
         return _reader_left()
     except _ON_ITS_WAY as error:
@@ -74,9 +75,15 @@ def _status(words: list[str]) -> Any:
         return _say(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _ended(words: list[str]) -> Any:
+    """Carry a command out; the exit status that it chose."""
+    try:
+        app(words, print_error=False, exit_on_error=False)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # what prints tables and help ends the process itself
-            return _reader_left()
+            raise ended.__context__ from None
         return ended.code
     return 0
 

@@ -786,4 +786,5 @@ def test_the_list_of_diagnostics(monkeypatch, capsys):
     said = capsys.readouterr().out
     assert said.startswith(diagnostics.Bias.__doc__.partition("\n")[0])
     assert re.search(r"^samples +20 +estimates +a whole number from 2 to 100000 +extra estimates", said, re.MULTILINE)
-    assert "unknown diagnostic 'x'" in call(["diagnostics", "x"], monkeypatch)
+    assert call(["diagnostics", "x"], monkeypatch) == 2
+    assert "unknown diagnostic 'x'" in capsys.readouterr().err

@@ -38,9 +38,14 @@ def words_of(listing, folder):
     return listing.replace("RUN", str(folder / "run.h5")).replace("STUDY", str(folder / "study.h5")).split()
 
 
-@pytest.mark.parametrize("listing", LISTINGS)
-def test_a_reader_that_leaves_is_no_error(listing, folder):
-    done = subprocess.Popen([*PROGRAM, *words_of(listing, folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@pytest.mark.parametrize(
+    ("listing", "unbuffered"), [*((one, False) for one in LISTINGS), ("show RUN", True), ("devices --json", True)]
+)
+def test_a_reader_that_leaves_is_no_error(listing, unbuffered, folder):
+    space = {**os.environ, "PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    done = subprocess.Popen(
+        [*PROGRAM, *words_of(listing, folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=space
+    )
     done.stdout.close()
     with done.stderr:
         assert done.stderr.read() == b""

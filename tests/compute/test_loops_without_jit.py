@@ -128,9 +128,10 @@ def branches():
          "concat()(q, n)", "clip(-1, 1)", "layer_norm()", "average_pool(2)", "s = softmax()",
          "t = take([5, -1, 3, 2, 1, 0], (1, 2, 3))(s)",
          "u = take([0, 1, 2, 3, 4, 5], (1, 3, 2))(s)", "matmul(1, 2, 3, 2)(t, u)", "output()"],
+        [3, "embedding(4, 2)", "one_hot(3)", 2],
         *[[(1, 3, 2), f"recurrent(2, {cell!r})", "dense(2)", "output()"] for cell in ("rnn", "lstm", "gru")],
     ]  # fmt: skip
-    for layers, device in zip(nets, ("ideal", "crossbar", "ideal", bench_with_energy()), strict=True):
+    for layers, device in zip(nets, ("ideal", "ideal", "crossbar", "ideal", bench_with_energy()), strict=True):
         chip = Chip(layers, device, seed=2, oracle=True, bias=True, decorrelate=True, inject="digital")
         net = chip.architecture
         batch = Batch(
