@@ -10,7 +10,7 @@ import cyclopts
 
 from noisysim.cli.app import FAILED, SHORT_OUT, app
 from noisysim.cli.lists import print_table
-from noisysim.common.texts import rough_duration
+from noisysim.common import durations
 from noisysim.runs import signals
 
 
@@ -80,5 +80,5 @@ def _list_reproductions() -> None:
     rows = []
     for name in papers.names():
         module = papers.get(name)
-        rows.append((name, papers.title(module), *map(rough_duration, module.SECONDS)))
+        rows.append((name, papers.title(module), *map(durations.in_words, module.SECONDS)))
     print_table(("name", "what it is", "full", "quick"), rows)

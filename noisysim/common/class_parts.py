@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeGuard, Type
 
 from noisysim.common import identity
 from noisysim.common.fields import Field, checked, declared
-from noisysim.common.texts import one_line
+from noisysim.common.texts import documentation, one_line
 from noisysim.common.user_files import Origin, UserError, line_of_class
 
 
@@ -111,7 +111,7 @@ class Dataclasses(Generic[T]):
 
     def about(self, definition: type[T]) -> str:
         """A class's docstring."""
-        return inspect.getdoc(definition) or ""
+        return documentation(definition)
 
     def fields(self, definition: type[T]) -> Mapping[str, Field]:
         """What its fields declare."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import unicodedata
 
@@ -21,25 +22,25 @@ def printable(text: object) -> str:
     return "".join(c for c in plain if c in "\n\t" or not (c in _TURNS or unicodedata.category(c) in ("Cc", "Cs")))
 
 
-def rough_duration(seconds: float) -> str:
-    """About how long: in the largest unit of which it is two or more."""
-    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((u for u in units if seconds >= 2 * u[1]), units[-1])
-    return f"{seconds / size:.0f} {unit}"
-
-
 def one_line(text: object) -> str:
     """The same on one line, not too long."""
     line = " ".join(printable(text).split())
     return line if len(line) <= MOST else f"{line[:MOST]}..."
 
 
-def caption(documentation: str) -> str:
+def documentation(definition: type) -> str:
+    """A class's own docstring; "" for the line, "A(s: float = 0.1)", that Python puts in place of one."""
+    own = definition.__doc__ or ""
+    automatic = own.startswith(f"{definition.__name__}(") and own.endswith(")") and "\n" not in own
+    return "" if automatic else inspect.cleandoc(own)
+
+
+def caption(docstring: str) -> str:
     """The first paragraph of a docstring as a reader of a figure wants it: no markup, formulas in their signs.
 
     ``"`pcm` with sigma^2 = 1e-6"`` becomes "pcm with sigma² = 10⁻⁶".
     """
-    text = one_line(documentation.strip().partition("\n\n")[0])
+    text = one_line(docstring.strip().partition("\n\n")[0])
     text = re.sub(r"(?::[\w:]+:)?(`+)(.+?)\1", r"\2", text)
     text = re.sub(r"(?:\^|\*\*)(?:\(([+-]?\d+)\)|([+-]?\d+))", _raised, text)
     text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)\b", _in_powers, text)

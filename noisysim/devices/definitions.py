@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import sys
 import types
 from collections.abc import Mapping
@@ -18,17 +17,11 @@ from typing import Any, cast
 from noisysim.common import user_files
 from noisysim.common.fields import Field, check, check_names, declared
 from noisysim.common.plain_functions import fingerprint
+from noisysim.common.texts import documentation
 from noisysim.common.user_files import Origin, UserError, compare_hash, line_of_class
 from noisysim.devices import behaviour
 from noisysim.devices.contract import Device
 from noisysim.devices.files import PARAMETERS, DeviceError, check_class, check_spelling, examine
-
-
-def documentation(definition: type[Device]) -> str:
-    """A class's own docstring; "" for the list of fields that Python puts in place of one."""
-    own = definition.__doc__ or ""
-    automatic = own.startswith(f"{definition.__name__}(") and own.endswith(")") and "\n" not in own
-    return "" if automatic else inspect.cleandoc(own)
 
 
 class DeviceForm:

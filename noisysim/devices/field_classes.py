@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, get_ty
 from noisysim.common import html_table
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import declared
+from noisysim.common.texts import documentation
 from noisysim.devices.contract import Device
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def html_form(device: Device) -> str:
     """The numbers of a device, for a notebook: ``_repr_html_`` of the classes that `device_fields` makes."""
     cls = type(device)
     defaults: dict[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
-    return html_table.settings(cls.__name__, cls.__doc__ or "", declared(cls), device._asdict(), defaults)
+    return html_table.settings(cls.__name__, documentation(cls), declared(cls), device._asdict(), defaults)
 
 
 class Spanned(Protocol):

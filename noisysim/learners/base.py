@@ -13,6 +13,7 @@ import numpy as np
 from noisysim.common import html_table
 from noisysim.common.deprecation import deprecated
 from noisysim.common.fields import Field, declared
+from noisysim.common.texts import documentation
 from noisysim.common.types import Words
 from noisysim.compute import backends, grouping, seeding
 from noisysim.compute.compiled_estimate import CompiledEstimate
@@ -169,7 +170,7 @@ class Learner:
         cls, own = type(self), fields(self)
         values = {f.name: getattr(self, f.name) for f in own}
         defaults = {f.name: f.default for f in own}
-        return html_table.settings(cls.name or cls.__name__, cls.__doc__ or "", declared(cls), values, defaults)
+        return html_table.settings(cls.name or cls.__name__, documentation(cls), declared(cls), values, defaults)
 
     def init(
         self,

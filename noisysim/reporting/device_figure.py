@@ -11,10 +11,9 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim.chip import bench
 from noisysim.common.fields import declared
-from noisysim.common.texts import caption, printable
+from noisysim.common.texts import caption, documentation, printable
 from noisysim.common.types import Doubles
 from noisysim.devices.contract import Device, DeviceSpec
-from noisysim.devices.definitions import documentation
 from noisysim.devices.resolved import resolve
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import html
 import importlib
@@ -10,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from noisysim.common.texts import rough_duration
+from noisysim.common import durations
 
 FIRST = 10.0
 """Seconds until the first line of text."""
@@ -18,7 +19,7 @@ LONGEST = 600.0
 """Most seconds from one line of text to the next, each of which comes after twice the time of the one before."""
 
 
-class Display:
+class Display(abc.ABC):
     """Shows how far something is, and the time left at the mean rate since the first update.
 
     Parameters
@@ -65,8 +66,9 @@ class Display:
         if self._first is not None:
             self._draw()
 
+    @abc.abstractmethod
     def _draw(self) -> None:
-        raise NotImplementedError
+        """Draw what was taken last."""
 
     @property
     def _share(self) -> float:
@@ -78,7 +80,7 @@ class Display:
         made, to_do = self.done - before, self.total - self.done
         if made <= 0 or to_do <= 0:
             return ""
-        return f"about {rough_duration((time.monotonic() - began) * to_do / made)} left"
+        return f"about {durations.in_words((time.monotonic() - began) * to_do / made)} left"
 
     def _line(self) -> str:
         parts = [self.heading, f"{100 * self._share:.0f} %", self._left(), *self.said]

@@ -517,13 +517,22 @@ def test_a_time_limit_that_is_none_is_refused(until, call):
     assert err == (f"noisysim: --until must be a time such as '11h50m', '90s' or a number of seconds, not {until!r}\n")
 
 
-def test_a_part_without_a_docstring_has_no_line_in_place_of_one(call, tmp_path):
-    """Python's own line on a NamedTuple, "A(s,)", says nothing."""
+BARE = {
+    "devices": "from typing import NamedTuple\n\n\nclass A(NamedTuple):\n    s: float = 0.1\n\n\n"
+               "def readout(i, energy, z, u, d):\n    return i + d.s * z\n",
+    "learners": "from dataclasses import dataclass\nfrom typing import ClassVar\n\n"
+                "from noisysim.learners import DANP\n\n\n@dataclass(frozen=True)\n"
+                "class A(DANP):\n    name: ClassVar[str] = \"mine\"\n    s: float = 0.1\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", BARE)
+def test_a_part_without_a_docstring_has_no_line_in_place_of_one(call, tmp_path, command):
+    """Python's own line on a class of fields, "A(s: float = 0.1)", says nothing."""
     source = tmp_path / "bare.py"
-    source.write_text(
-        "from typing import NamedTuple\n\n\nclass A(NamedTuple):\n    s: float = 0.1\n\n\n"
-        "def readout(i, energy, z, u, d):\n    return i + d.s * z\n"
-    )
-    code, out, _ = call("devices", source)
-    assert code == 0
+    source.write_text(BARE[command])
+    code, out, err = call(command, source)
+    assert (code, err) == (0, "")
     assert out.splitlines()[0].split() == ["field", "default", "unit", "allowed", "meaning"]
+    part = {"devices": devices, "learners": learners}[command].get(str(source))
+    assert "A(" not in getattr(part, "_repr_html_", str)()

@@ -47,8 +47,8 @@ ALLOWED = {
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
         ("common.arguments", "common.array_types", "common.class_parts", "common.deprecation", "common.fields",
-         "common.html_table",
-         "common.registry", "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
+         "common.html_table", "common.registry", "common.texts", "common.types", "common.user_files", "networks",
+         "compute.algebra", "compute.backends",
          "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
          "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
