@@ -49,7 +49,7 @@ def draw(
     at, mean, extent = np.asarray(at), np.asarray(mean), np.nan_to_num(np.asarray(spread, float))
     colour = colour or COLOURS[number % len(COLOURS)]
     few = len(at) <= FEW
-    bars = of > BANDS and len(at) <= SINGLE
+    bars = (dotted or of > BANDS) and len(at) <= SINGLE  # a band would fill what is between two names
     transform = panel.transData + _aside(panel, number, of) if bars else panel.transData
     line, mark = ":" if dotted else "-", MARKS[number % len(MARKS)] if few else ""
     width, size = style.chosen("lines.linewidth", 1.4), style.chosen("lines.markersize", 4)
