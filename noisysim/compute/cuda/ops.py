@@ -241,7 +241,7 @@ def adam(gradient: Floats, first: Floats, second: Floats, numbers: Floats) -> No
     launch(specialised.sums().adam, gradient.size, gradient, first, second, *numbers)
 
 
-def _judged(name: str, output: Floats, targets: Floats, out: Any) -> Any:
+def _judged(name: str, output: Floats, targets: Floats, out: Floats | Doubles) -> Any:
     """What a kernel of losses makes of outputs and targets, a row a sample."""
     rows = (xp.ascontiguousarray(output), xp.ascontiguousarray(targets))
     launch_rows(getattr(specialised.sums(), name), *output.shape, *rows, out)

@@ -92,7 +92,7 @@ def launched(name: str) -> None:
     """Called for what a GPU would be asked to do, by name: to compute, to copy or to set memory; for who counts it."""
 
 
-def _counted(name: str, source: np.ndarray, result: Any) -> Any:
+def _counted(name: str, source: np.ndarray, result: object) -> Any:
     """A result, which counts unless it is memory of its source."""
     if not np.may_share_memory(_plain(source), _plain(result)):
         launched(name)
