@@ -100,6 +100,8 @@ def readout(i, energy, z, u, d):
 """Files of devices."""
 AGES = "a cell's age is the difference of two times of a clock that runs for years"
 SUMS, GROUPED = "sums over a group's members", {"add", "div", "fma", "mul", "rcp", "selp", "sqrt", "sub"}
+LOSSES = "a small perturbation changes a loss by less than float32 resolves"
+JUDGED = {"add", "fma", "max", "mul", "neg", "rcp", "selp", "setp", "sub"}
 DOUBLE = {
     "age_cells": ({"sub"}, AGES),
     "modify_cells": ({"sub"}, AGES),
@@ -114,7 +116,10 @@ DOUBLE = {
     "pull_first": (GROUPED, SUMS),
     "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
     "share_all": ({"div", "mul", "selp", "setp"}, "shares are ratios of losses, which are float64"),
-    "squares": ({"add"}, "sums over all units"),
+    "distances": ({"add"}, "sums over all units"),
+    "cross_entropy": (JUDGED, LOSSES),
+    "cross_entropy_error": (JUDGED, LOSSES),
+    "squared_error": ({"add", "fma", "mul", "sub"}, LOSSES),
 }
 """Kernel -> what it does in float64, as PTX names it, and why."""
 MOVES, DOUBLES = {"ld", "st", "mov", "cvt"}, re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z]+)\.[a-z0-9.]*f64\s", re.MULTILINE)
