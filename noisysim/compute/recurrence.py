@@ -69,11 +69,8 @@ class Steps:
             a, b, dh, dc = self._pull_step(t, dh + above[:, t], dc)
             if reads > 1:  # the candidate's lines are those of the second read, the gates' of the first
                 second[:, reads * t + 1, 2 * n :] = b[2]
-                driving = (
-                    algebra.product(xp.ascontiguousarray(second[:, reads * t + 1]), maps, chips=chips) if maps else 0
-                )
-                a[0], back = rules.reset_pull(self._reset(t), self._before[t][0], driving)
-                b, dh = [a[0], a[1], xp.zeros_like(b[2])], dh + back
+                a[0], through = self._pull_reset(t, second[:, reads * t + 1], maps, chips)
+                b, dh = [a[0], a[1], xp.zeros_like(b[2])], dh + through
             first[:, t], second[:, reads * t] = xp.concatenate(a, axis=1), xp.concatenate(b, axis=1)
             if maps:
                 dh = dh + algebra.product(xp.ascontiguousarray(second[:, reads * t]), maps, chips=chips)
@@ -115,10 +112,8 @@ class Steps:
         """Lines of an array, (batch, steps or reads, lines), gate by gate of every step."""
         if lines.shape[1] == self.count:
             return [self._of(lines[:, t]) for t in range(self.count)]
-        return [
-            [*self._of(lines[:, t])[:2], *self._of(lines[:, t + 1])[2:]]
-            for t in range(0, lines.shape[1], self._cell.reads)
-        ]
+        reads = range(0, lines.shape[1], self._cell.reads)
+        return [[*self._of(lines[:, read])[:2], *self._of(lines[:, read + 1])[2:]] for read in reads]
 
     def _of(self, lines: Floats) -> list[Any]:
         """The lines of one step, gate by gate."""
@@ -158,6 +153,14 @@ class Steps:
             return [da, dz, da], [da, dz, da], before, dc
         gate = dh * (rules.ONE - self._outputs[t] ** 2)
         return [gate], [gate], self._xp.zeros_like(dh), dc
+
+    def _pull_reset(self, t: int, lines: Floats, maps: Sequence[Floats], chips: int) -> tuple[Any, Any]:
+        """Signals at the reset gate and at the output before step t, of those at the lines of its second read."""
+        h = self._before[t][0]
+        if not maps:
+            return self._xp.zeros_like(h), self._xp.zeros_like(h)
+        driving = algebra.product(self._xp.ascontiguousarray(lines), maps, chips=chips)
+        return rules.reset_pull(self._reset(t), h, driving)  # type: ignore[no-any-return]
 
     def _push_step(self, t: int, da: list[Any], db: list[Any], dh: Floats, dc: Floats) -> tuple[Any, Any]:
         """Changes of output and state."""

@@ -21,7 +21,8 @@ class Block:
     source : (int, int, int)
         Height, width and channels of what it sees; (1, 1, n) of n units.
     grid : (int, int)
-        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer; reads of a recurrent one.
+        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer. Of a recurrent
+        layer's second array: reads.
     pooled : (int, int)
         The same after pooling; steps of a recurrent layer.
     activation : Activation

@@ -27,6 +27,7 @@ from noisysim.compute.layout import (  # fmt: skip
     ON_LINE,
     ON_WEIGHTS,
     POSITIONS,
+    RNN,
     ROTATION_AT,
     ROWS_AT,
     SOURCE,
@@ -51,7 +52,7 @@ ZERO, ONE = np.float32(0.0), np.float32(1.0)
 def next_outputs(kind, a, b, t, h, c, outputs):
     """What a cell gives at step t, of the lines that both arrays have at all steps: h and c, and kept in `outputs`."""
     rows, n = h.shape
-    gates = 4 if kind == LSTM else (3 if kind == GRU or kind == GRU_RESET_BEFORE else 1)
+    gates = 4 if kind == LSTM else (1 if kind == RNN else 3)
     for r in range(rows):
         at = t * gates * n
         for j in range(n):
@@ -108,7 +109,7 @@ def drive_step(layer, t, p, span, stack, h, x, net, chips, call, room):
 
 @bare()
 def read_step(layer, k, t, p, span, stack, x, net, chips, call, room, lines):
-    """The t-th read of the k-th tile of a recurrent layer's second array into `lines`, (samples, lines of all reads)."""
+    """The t-th read of the k-th tile of a second array into `lines`, (samples, lines of all reads)."""
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     n_out, number, positions, rows = row[N_OUT], row[FIRST_TILE] + k, g[POSITIONS], x.shape[0]
     tile, mine = longs_at(net.tiles, number * TILE, TILE), stack[0] * chips.tile_count + number
