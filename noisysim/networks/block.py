@@ -21,9 +21,10 @@ class Block:
     source : (int, int, int)
         Height, width and channels of what it sees; (1, 1, n) of n units.
     grid : (int, int)
-        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer.
+        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer. Of a recurrent
+        layer's second array: reads.
     pooled : (int, int)
-        The same after pooling.
+        The same after pooling; steps of a recurrent layer.
     activation : Activation
     pool : Pool or None
     norm : BatchNorm or None

@@ -25,6 +25,7 @@ import pytest
 from noisysim import batch_norm, conv, devices, dropout, learners, pool, recurrent
 from noisysim.learners import optimizers
 from noisysim.networks.activations import ACTIVATIONS
+from noisysim.networks.recurrent_kinds import GATES
 
 CELL_DEVICE = Path(__file__).parents[1] / "support" / "cell_device.py"
 IMAGES = [conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2, 1), dropout(0.3), conv(4, 2), 5]
@@ -210,7 +211,7 @@ def cases(folder):
     found["one chip, counted apart"] = live, "crossbar", {"seed": [1]}
     found |= {f"operation {name}": (operate, name, {}) for name in operation_cases.CASES}
     series = rng.standard_normal((24, 1, 5, 2)).astype(np.float32)
-    for kind in ("rnn", "lstm", "gru"):
+    for kind in GATES:
         found[f"recurrence {kind}"] = train, (series, labels), {"layers": [recurrent(4, kind)], "learner": "bp"}
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
     noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))

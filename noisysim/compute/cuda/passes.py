@@ -145,13 +145,14 @@ class Passes:
                     observation.inputs[layer][...] = call.observed[0].inputs[layer]
                 continue
             self._periphery.compute_due(layer, p, x, job)
-            first = self._periphery.value(self.net.source(layer), p, x, job).reshape(lines.shape)
+            first = self._periphery.value(self.net.source(layer), p, x, job)
+            first = first.reshape(len(x), -1, lines.shape[-1])
             cell = recurrence.Cell(self.net, layer, first, self._periphery.outputs_of(layer, p, len(x), job))
             added = [job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS)]
             for t in range(self.net.positions[layer]):
                 driven = self._space.room("driven by a step", len(x), self._table[layer][N_IN])
                 plain = driven if driven.shape[1] == n else self._space.room("inputs", len(x), n)
-                self._turn(layer, cell.output, plain, job.standing)
+                self._turn(layer, cell.driving(t), plain, job.standing)
                 self._convert(layer, p, plain, job.standing, driven)
                 if p == 0 or call.observed.whole:
                     observation.inputs[layer][:, t] = driven
