@@ -7,7 +7,7 @@ from noisysim.devices.physics.scalars import Scalar
 
 
 class Gaussian(NamedTuple):
-    """Every line carries N(0, sigma^2), new at each pass (Dalm et al. 2025, section 3.4: sigma^2 = 1e-6)."""
+    """Every line carries normal noise, new at each pass (Dalm et al. 2025, section 3.4: variance 1e-6)."""
 
     sigma: Annotated[float, Field("pre-activation units", 0, doc="std of the noise on a line", noise="read")] = 1e-3
 

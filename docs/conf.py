@@ -15,7 +15,7 @@ project, author, copyright = "noisysim", "The noisysim developers", "The noisysi
 version = release = noisysim.__version__
 extensions = [
     "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_gallery.gen_gallery",
-    "docstrings", "declared", "mathml",
+    "docstrings", "declared", "mathml", "page_code",
 ]  # fmt: skip
 exclude_patterns = ["_build", "_ext", "tutorials", "gallery", "physics", "generated/*/*.ipynb", "generated/*/*.zip"]
 html_theme, html_title, html_math_renderer = "furo", "noisysim", "mathml"

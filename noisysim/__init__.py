@@ -150,4 +150,5 @@ openers.register((".h5", ".hdf5"), lambda path: _part("runs.trained").opened(pat
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """What is public, loaded or not: what a prompt completes."""
+    return sorted({*__all__, "__version__", *(name for name in globals() if name.startswith("__"))})

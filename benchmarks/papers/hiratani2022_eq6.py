@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import noisysim
 from noisysim.chip.diagnostics import ORACLE, Axis, Diagnostic, Probe
@@ -28,7 +27,7 @@ from noisysim.common.types import Doubles
 
 from .hiratani2022_fig2 import power
 from .parts import Measured
-from .report import Report
+from .report import Report, panels
 
 SECONDS = (80, 8)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
@@ -119,11 +118,14 @@ def judge(report: Report, widths: np.ndarray, mean: np.ndarray, share: np.ndarra
         report.row(f"{name}: cosine times sqrt(L_k), most", most, None, "<= 1", passed=most <= 1)
     most = mean[:, -1].max() * np.sqrt(10)
     report.row("output layer: cosine times sqrt(L_k), most", most, None, "<= 1", passed=most <= 1)
-    figure = Figure(figsize=(5, 4), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels(["Cosine of NP's and SGD's updates"])
     for layer in range(HIDDEN):
         axes.plot(widths, mean[:, layer], "o", label=f"layer {layer + 1}")
     axes.plot(widths, widths**-0.5, "k:", label=r"$1/\sqrt{L_k}$")
-    axes.set(xscale="log", yscale="log", xlabel="hidden units of a layer", ylabel="cosine of NP's and SGD's updates")
-    axes.legend()
+    axes.set(xscale="log", yscale="log", xlabel="hidden units of a layer", ylabel="cosine")
+    axes.minorticks_off()
+    axes.set_xticks(widths, [f"{width:g}" for width in widths])
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.legend(frameon=False)
     report.figure("cosine", figure)

@@ -29,7 +29,7 @@ from noisysim.common.fields import Field
 from noisysim.tasks.teacher import teacher_weights
 
 from .parts import Measured
-from .report import Report
+from .report import Report, panels
 
 SECONDS = (250, 6)
 N_IN, N_OUT = 100, 10
@@ -154,8 +154,9 @@ def draw(
     student: theory.LinearStudent, critical: float, courses_of: dict[Any, Any], small: list[Any], large: list[Any]
 ) -> Figure:
     """Panels A, B and C."""
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    against_time, plane, norms = figure.subplots(1, 3)
+    titles = ("A: against updates", r"B: against $|W_1|^2$", rf"C: two initialisations, at {MARGIN} $\eta^*$")
+    figure: Figure
+    figure, (against_time, plane, norms) = panels(titles, 4.4, 4.0)
     for k, (ratio, courses) in enumerate(courses_of.items()):
         rate, colour = ratio * critical, f"C{k}"
         steps = courses[0].updates[-1] + 1
@@ -163,21 +164,25 @@ def draw(
         for c in courses:
             against_time.plot(c.updates, c.error, colour, lw=0.8)
             plane.plot(c.input_norm, c.error, colour, lw=0.8)
-        against_time.plot(four.steps, four.error, colour, ls="--", label=rf"{ratio} $\eta^*$")
+        against_time.plot(four.steps, four.error, colour, ls="--")
+        against_time.plot([], [], colour, label=rf"{ratio} $\eta^*$")
         against_time.plot(two.steps, two.error, colour, ls=":")
         plane.plot(four.input_norm, four.error, colour, ls="--")
         plane.axvline(student.turning_norm(rate), color=colour, ls=":")
     for courses, label, colour in ((small, "Glorot", "C0"), (large, "He", "C2")):
         for k, c in enumerate(courses):
             norms.plot(c.input_norm, c.error, colour, lw=0.8, label=None if k else label)
-    norms.axvline(student.turning_norm(MARGIN * critical), color="k", ls=":")
-    titles = ("A: four variables dashed, Eq. 12 dotted", r"B: dotted $2/c_0$", rf"C: at {MARGIN} $\eta^*$")
-    for axes, title in zip((against_time, plane, norms), titles, strict=True):
-        axes.set(yscale="log", ylim=(1e-4, 1), title=title, xlabel=r"$|W_1|^2$")
+    norms.axvline(student.turning_norm(MARGIN * critical), color="k", ls=":", label=r"$2/c_0$")
+    for axes in (against_time, plane, norms):
+        axes.set(yscale="log", ylim=(1e-4, 1), xlabel=r"$|W_1|^2$")
     against_time.set(xlabel="updates", ylabel=r"error $\epsilon$", xscale="log", xlim=(10, None))
     plane.set_xlim(0, 2.5 * student.turning_norm(critical))
     norms.set_xscale("log")
     norms.xaxis.set_minor_formatter(NullFormatter())
-    against_time.legend()
-    norms.legend()
+    for style, name in (("-", "simulated"), ("--", "four variables"), (":", "two variables, Eq. 12")):
+        against_time.plot([], [], color="0.4", ls=style, label=name)
+    plane.plot([], [], color="0.4", ls=":", label=r"$2/c_0$ at each rate")
+    against_time.legend(frameon=False, fontsize=8, ncols=2, loc="lower left")
+    plane.legend(frameon=False, fontsize=8, loc="lower right")
+    norms.legend(frameon=False, fontsize=8, loc="lower right")
     return figure

@@ -62,7 +62,7 @@ class Report:
 
     @property
     def status(self) -> str:
-        """How it ended: finished, partial (what was asked for is done), stopped, interrupted or failed."""
+        """How it ended, as finished, partial (what was asked for is done), stopped, interrupted or failed."""
         return str(self.content["status"])
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.robustness import protocol
 from benchmarks.robustness.protocol import Axis
+from noisysim.common import durations
 
 LEARNS = 20.0
 """Below this test accuracy (%), twice chance, a rule is said not to learn."""
@@ -121,7 +122,7 @@ def axis_table(found: Found, axis: Axis) -> str:
 
 def drift_table(found: Found) -> str:
     """Accuracy of what was learned, after some time."""
-    head = ["rule", *(duration(seconds) for seconds in protocol.SECONDS)]
+    head = ["rule", *(after(seconds) for seconds in protocol.SECONDS)]
     lines = []
     for one in found.content["drift"]:
         columns = np.array(one["accuracy"], float).T
@@ -175,12 +176,9 @@ def _plain(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}"
 
 
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    for unit, size in (("days", 86400), ("h", 3600), ("s", 1)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit if seconds >= 2 * size else unit.rstrip('s') or unit}"
-    return "at once"
+def after(seconds: float) -> str:
+    """How long after learning."""
+    return durations.in_words(seconds) if seconds else "at once"
 
 
 def page(found: Found, devices: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def page(folder: Path, results: Path, **how: Any) -> str:
             retuned(task, results, folder, **how),
         ]
     parts += [
-        f"### Which part of drift? digits, after {cards.duration(protocol.SECONDS[-1])}",
+        f"### Which part of drift? digits, after {cards.after(protocol.SECONDS[-1])}",
         drifted(protocol.TASKS["digits"], _rates(results, "digits"), folder, **how),
     ]
     return "\n\n".join(parts)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.robustness import protocol
-from benchmarks.robustness.cards import Found, duration
-from noisysim.reporting import style
+from benchmarks.robustness.cards import Found, after
+from noisysim.reporting import curves, style
 
 SHOWN = ("bp", "fdfa", "dfa", "danp", "dnp", "np", "inp", "reinforce")
 """Rules of the figure of lines, one a family; entries join them."""
 COLOURS = ("#333333", "#1f4e79", "#0ea5e9", "#c2410c", "#a16207", "#be185d", "#7e22ce", "#4d7c0f", "#0f766e", "#64748b")
-MARKS = "osD^vP*Xph"
 
 
 def losses(found: Found) -> Any:
@@ -63,7 +62,7 @@ def lines(found: Found, entries: Sequence[str] = ()) -> Any:
         specs = axis.specs()
         for number, rule in enumerate(shown):
             found_here = [found.accuracies(rule, spec) for spec in specs.values()]
-            _line(panel, list(range(len(specs))), found_here, number, rule)
+            _line(panel, found_here, number, len(shown), rule)
         panel.set_xticks(range(len(specs)), [f"{level:g}" for level in specs])
         panel.axvline(list(specs).index(axis.at), color="#94a3b8", lw=6, alpha=0.35, zorder=0)
         _dress(panel, f"{axis.title} ({axis.unit})")
@@ -72,8 +71,8 @@ def lines(found: Found, entries: Sequence[str] = ()) -> Any:
     if drift:
         panel = panels[len(axes)]
         for number, rule in enumerate(shown):
-            _line(panel, list(range(len(protocol.SECONDS))), list(drift[rule].T), number, rule)
-        panel.set_xticks(range(len(protocol.SECONDS)), [duration(s) for s in protocol.SECONDS])
+            _line(panel, list(drift[rule].T), number, len(shown), rule)
+        panel.set_xticks(range(len(protocol.SECONDS)), [after(s) for s in protocol.SECONDS])
         _dress(panel, "drift: time since learning")
     for panel in panels[::3]:
         panel.set_ylabel("test accuracy (%)")
@@ -83,13 +82,13 @@ def lines(found: Found, entries: Sequence[str] = ()) -> Any:
     return figure
 
 
-def _line(panel: Any, places: list[int], found: list[np.ndarray], number: int, rule: str) -> None:
+def _line(panel: Any, found: list[np.ndarray], number: int, rules: int, rule: str) -> None:
+    """Mean and standard deviation of one rule at each level, set out evenly."""
     kept = [one[np.isfinite(one)] for one in found]
     mean = np.array([one.mean() if len(one) else np.nan for one in kept])
     spread = np.array([one.std(ddof=1) if len(one) > 1 else 0.0 for one in kept])
     colour = COLOURS[number % len(COLOURS)]
-    panel.plot(places, mean, "-", marker=MARKS[number % len(MARKS)], ms=4, lw=1.3, color=colour, label=rule)
-    panel.fill_between(places, mean - spread, mean + spread, color=colour, alpha=0.12, lw=0)
+    curves.draw(panel, range(len(kept)), mean, spread, number, rules, rule, colour=colour)
 
 
 def _dress(panel: Any, label: str) -> None:

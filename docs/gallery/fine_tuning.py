@@ -44,7 +44,7 @@ start = [noisysim.run(**deployed, seed=s, init=networks[s], epochs=1, learning_r
 before = 100 * np.mean([run.history["test_accuracy"][0] for run in start])
 figure, (curves, rates) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
 found = {}
-for name, (rule, colour) in RULES.items():
+for beside, (name, (rule, colour)) in zip((0.92, 0.97, 1.03, 1.08), RULES.items(), strict=True):
     runs = [
         [noisysim.run(**deployed, **rule, seed=s, init=networks[s], epochs=EPOCHS, learning_rate=r) for s in SEEDS]
         for r in RATES
@@ -53,10 +53,13 @@ for name, (rule, colour) in RULES.items():
     curves.plot(range(EPOCHS + 1), [before, *accuracy[1].mean(axis=0)], "o-", color=colour, ms=4, lw=1.3, label=name)
     found[name] = accuracy[:, :, -1]
     spread = found[name].std(axis=1, ddof=1)
-    rates.errorbar(RATES, found[name].mean(axis=1), spread, fmt="o-", color=colour, ms=4, lw=1.3, elinewidth=1)
+    at = beside * np.array(RATES)  # a little beside each other, so that no bar hides another
+    rates.errorbar(at, found[name].mean(axis=1), spread, fmt="o-", color=colour, ms=4, lw=1.3, elinewidth=1)
 rates.axhline(before, color="#8a8f98", lw=0.8, ls=(0, (4, 3)))
-rates.text(RATES[0], before, "deployed", color="#8a8f98", fontsize=8, va="bottom")
-curves.set(xlabel="epochs", ylabel="test accuracy (%)", title=f"rate {RATES[1]:g}", xticks=range(EPOCHS + 1))
+rates.text(np.sqrt(RATES[0] * RATES[1]), before, "as deployed", color="#8a8f98", fontsize=8, ha="center", va="bottom")
+curves.set(xlabel="epochs", ylabel="test accuracy (%)", xticks=range(EPOCHS + 1))
+curves.set_title(f"learning rate {RATES[1]:g}", loc="left", fontsize=10)
+rates.set_title(f"after {EPOCHS} epochs", loc="left", fontsize=10)
 rates.set(xscale="log", xlabel="learning rate (Adam)")
 rates.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
 rates.minorticks_off()

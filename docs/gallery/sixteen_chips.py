@@ -24,6 +24,7 @@ for at, device in enumerate(DEVICES):
     axes.plot([accuracy.mean()] * 2, [at - 0.35, at + 0.35], color="#c2410c", lw=2)
     axes.text(1.01, at, f"{accuracy.mean():.1f} ± {accuracy.std(ddof=1):.1f} %", transform=axes.get_yaxis_transform(),
               va="center", fontsize=8)  # fmt: skip
+axes.text(1.01, -0.5, "mean ± std", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
 axes.set(xlabel="test accuracy (%)", yticks=range(len(DEVICES)), yticklabels=DEVICES, ylim=(len(DEVICES) - 0.5, -0.5))
 axes.grid(axis="y", visible=False)
 figure.savefig("sixteen_chips.png", dpi=150)

@@ -25,5 +25,6 @@ for rule, (colour, style, name) in RULES.items():
     axes.errorbar(100 * np.array(SHARES), mean, spread, fmt=style, color=colour, ms=4, lw=1.3, elinewidth=1, label=name)
     assert mean[-1] < mean[0] - 3
 axes.set(xlabel="cells stuck (%)", ylabel="test accuracy (%)", ylim=(0, 100), xlim=(-0.5, None))
+axes.set_xticks([100 * share for share in SHARES], [f"{100 * share:g}" for share in SHARES])
 axes.legend(frameon=False, fontsize=8, loc="lower left")
 figure.savefig("stuck_cells.png", dpi=150)

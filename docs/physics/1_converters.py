@@ -33,9 +33,9 @@ Their analog sides have errors of gain :math:`\gamma`, offset :math:`o` (in unit
      - 0
      - from a converter's data sheet; ``..._spread`` draws them for each row or column
 
-Learning sees the step through what it rounds away: a difference of two passes below a step is mostly zero
-(:doc:`/generated/gallery/passed_share`), and a rule that learns from such differences stops
-(:doc:`/generated/gallery/adc_bits`).
+Learning sees the step through what it rounds away: a difference of two passes below a step is mostly zero, and
+``passed_share`` is the share that is not (:doc:`/generated/gallery/passed_share`). A rule that learns from such
+differences stops where it is small (:doc:`/generated/gallery/adc_bits`).
 """
 
 import matplotlib.pyplot as plt

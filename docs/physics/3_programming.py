@@ -67,8 +67,8 @@ CHIPS = {
 figure, axes = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for device, (law, colour, name) in CHIPS.items():
     found = bench.programming_error(device)
-    targets = found.targets.reshape(12, 20).mean(axis=1)
-    seen = found.errors.reshape(-1, 12, 20).std(axis=(0, 2))
+    targets = found.targets.reshape(12, -1).mean(axis=1)
+    seen = found.errors.reshape(len(found.errors), 12, -1).std(axis=(0, 2))
     axes.plot(found.targets, law(found.targets), color=colour, lw=1.3, label=name)
     axes.plot(targets, seen, "o", color=colour, ms=4)
     assert np.allclose(seen[2:-2], law(targets)[2:-2], rtol=0.15)

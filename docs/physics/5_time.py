@@ -101,8 +101,8 @@ for device, (colour, size, name) in CHIPS.items():
     kept[name] = slope
     slopes.semilogx(TIMES, slope, "o-", color=colour, ms=size, lw=1.3, label=name)
     scatters.semilogx(TIMES, scatter, "o-", color=colour, ms=size, lw=1.3, label=name)
-slopes.set(xlabel="time since the write (s)", ylabel="mean output, of that written", ylim=(0, 1.15))
-scatters.set(xlabel="time since the write (s)", ylabel="scatter, of the output", ylim=(0, None))
+slopes.set(xlabel="time since the write (s)", ylabel="mean output (share of that written)", ylim=(0, 1.15))
+scatters.set(xlabel="time since the write (s)", ylabel="scatter (share of the output)", ylim=(0, None))
 slopes.legend(frameon=False, fontsize=8, loc="lower left")
 figure.savefig("compensation.png", dpi=150)
 assert abs(kept["compensated"][-1] - 1) < 0.12

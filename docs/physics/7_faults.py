@@ -48,7 +48,7 @@ colours = ["#eceef0", "#5b8db8", TEST, "#e3b04b", INK]
 figure, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
 axes.imshow(found.array, cmap=ListedColormap(colours), vmin=-0.5, vmax=4.5, interpolation="none", aspect="auto")
 axes.grid(visible=False)
-axes.set(xlabel="output line (two for each output)", ylabel="input line")
+axes.set(xlabel="output line (two for each output: plus, minus)", ylabel="input line")
 handles = [Patch(fc=c, label=f"{k}, {100 * s:.1f} %") for c, (k, s) in zip(colours, found.shares.items(), strict=True)]
 figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
 figure.savefig("array.png", dpi=150)

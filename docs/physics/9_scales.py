@@ -65,6 +65,6 @@ for axes, device in zip(panels, ("pcm_hermes", "crossbar"), strict=True):
         axes.loglog(SHARES, lost[scaling], "o-", color=colour, ms=4, lw=1.3, label=f'"{scaling}"')
     axes.set(xlabel="weights (share of the full span)", title=device)
     assert lost["fixed"][0] > 3 * lost["column"][0]
-panels[0].set(ylabel="error of a line (its std)")
+panels[0].set(ylabel="error of a line (in std of its output)")
 panels[0].legend(frameon=False, fontsize=8)
 figure.savefig("scales.png", dpi=150)

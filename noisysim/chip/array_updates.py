@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import noisysim.devices as devices
+from noisysim.common.arguments import argument
 from noisysim.common.source import attributes
 from noisysim.compute.cell_state import TrainLimits
 from noisysim.devices.contract import Device
@@ -70,8 +71,8 @@ def check_device(device: Device, numbers: DeviceNumbers, host_memory: bool, scal
     if exact and "pulse_step" not in attributes(devices.hooks(device)["pulse"]):
         raise ValueError(f"device {name!r} has pulse_step=0, but its hook pulse does not read d.pulse_step")
     if not host_memory:
-        raise ValueError(f"device {name!r} has {setting}, which backend 'cuda' does not have: use backend='cpu'")
+        host = argument("backend='cpu'")
+        raise ValueError(f"device {name!r} has {setting}, which backend 'cuda' does not have: use {host}")
     if numbers.in_array and scaling != "fixed":
-        raise ValueError(
-            f"device {name!r} has update='pulse_trains', which knows no scales of lines: use weight_scaling='fixed'"
-        )
+        fixed = argument("weight_scaling='fixed'")
+        raise ValueError(f"device {name!r} has update='pulse_trains', which knows no scales of lines: use {fixed}")

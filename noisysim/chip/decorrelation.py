@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from noisysim.chip import targets
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check_choice, check_switch
 from noisysim.common.types import Floats
 from noisysim.compute import algebra, backends, layered
@@ -49,7 +50,7 @@ def form(decorrelate: object, given_weights: bool = False) -> str:
 def check_form(name: str, chosen: str | None, device: Device) -> None:
     """Refuse to compensate weights on a device whose write controller does not know them."""
     if chosen == "compensated":
-        targets.require(f"{name}={chosen!r}", device, "use 'updates', which needs no write")
+        targets.require(argument(f"{name}={chosen!r}"), device, "use 'updates', which needs no write")
 
 
 def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1) -> None:

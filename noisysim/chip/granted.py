@@ -9,6 +9,7 @@ from noisysim.chip.oracle import Oracle
 from noisysim.chip.shown_cells import Cells
 from noisysim.chip.state import State
 from noisysim.common import writing
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check_switch, shown
 from noisysim.common.types import Array
 from noisysim.compute.observation import Batch
@@ -108,4 +109,6 @@ class Granted:
 
     def _check_grant(self, refusal: str) -> None:
         if not self._oracle:
-            raise PermissionError(f"device {devices.name_of(self.device)!r} {refusal} by name with oracle=True")
+            raise PermissionError(
+                f"device {devices.name_of(self.device)!r} {refusal} by name with {argument('oracle=True')}"
+            )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import listed, shown
 from noisysim.common.types import Doubles, Floats
 from noisysim.networks import named_weights
@@ -89,7 +90,7 @@ def of_groups(
             if not net.bias:
                 raise ValueError(
                     f"{where} are followed by {shown(group.norm.name)}: put batch_norm() behind this layer, or set "
-                    "bias=True, and it is folded into weights and biases"
+                    f"{argument('bias=True')}, and it is folded into weights and biases"
                 )
             matrix, bias = _folded(where, group, group.norm, matrix, bias)
             statistics.append(None)
@@ -158,16 +159,18 @@ def _hint(shape: tuple[int, ...], wanted: Sequence[tuple[int, ...]], group: Grou
     if len(shape) == 2 and any(shape == (n_out, n_in + 1) for n_out, n_in in [one for one in wanted if len(one) == 2]):
         if "bias" in group.arrays:
             return ": it has one more column and a bias as well"
-        return ": one more column would be the bias, the network has none (bias=True)"
+        return f": one more column would be the bias, the network has none ({argument('bias=True')})"
     return ""
 
 
 def _joined(where: str, net: Architecture, matrix: Doubles, bias: Doubles | None, may_lack: bool) -> Floats:
     """The array of a layer in float32, the bias its last column."""
     if bias is not None and not net.bias:
-        raise ValueError(f"{where} come with a bias, the network has none: set bias=True")
+        raise ValueError(f"{where} come with a bias, the network has none: set {argument('bias=True')}")
     if bias is None and net.bias and not may_lack:
-        raise ValueError(f"{where} come without a bias, the network has one (bias=True): give (W, b), or a last column")
+        raise ValueError(
+            f"{where} come without a bias, the network has one ({argument('bias=True')}): give (W, b), or a last column"
+        )
     joined = np.zeros((len(matrix), matrix.shape[1] + net.bias), np.float32)
     with np.errstate(over="ignore"):
         joined[:, : matrix.shape[1]] = matrix
@@ -218,7 +221,8 @@ def _statistics(where: str, group: Group, net: Architecture, layer: int, bias: D
     if (gain != 1).any() or (offset != 0).any():
         raise ValueError(
             f"{where} are followed by {shown(group.norm.name)}, which has a learned gain and offset: batch_norm() has "
-            "none; leave it out of the network's layers and set bias=True, and it is folded into the weights"
+            f"none; leave it out of the network's layers and set {argument('bias=True')}, and it is folded into the "
+            "weights"
         )
     moments = _moments(where, group.norm, net.units[layer])
     if moments is not None and bias is not None and not net.bias:

@@ -11,6 +11,7 @@ from noisysim.chip import saturation
 from noisysim.chip.cost import Cost
 from noisysim.chip.origin import Origin
 from noisysim.chip.state import State
+from noisysim.common import html_table
 from noisysim.common.types import Floats
 from noisysim.compute import layered
 from noisysim.devices.contract import Device
@@ -21,6 +22,7 @@ from noisysim.networks.tiling import Network
 class Offered:
     """The part of a `noisysim.Chip` that anybody may read."""
 
+    chips: int
     device: Device
     network: Network
     noisy: bool
@@ -30,7 +32,7 @@ class Offered:
 
     @property
     def offers(self) -> frozenset[str]:
-        """What a learner may ask for: perturbation, output error, and clean passes or oracle access where there are."""
+        """What a learner may ask for, perturbation, output error, and clean passes or oracle access where there are."""
         offers = {"perturbation", "output_error"}
         if self._hidden.arrays.knows_targets:
             offers.add("targets")
@@ -42,7 +44,7 @@ class Offered:
 
     @property
     def cost(self) -> Cost:
-        """What was done so far, on all chips together: a reading, which stays as it is."""
+        """What was done so far, on all chips together, as a reading that stays as it is."""
         return replace(self._hidden.cost())
 
     def cost_by_chip(self) -> list[Cost]:
@@ -53,12 +55,12 @@ class Offered:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Values per sample between layers: inputs, hidden outputs, outputs."""
+        """Values per sample between layers, from the inputs over hidden outputs to the outputs."""
         return self.network.sizes
 
     @property
     def clock(self) -> float:
-        """Seconds since fabrication: those of reads, and those waited."""
+        """Seconds since fabrication, of reads and of waiting."""
         return self._hidden.clock
 
     @property
@@ -68,7 +70,7 @@ class Offered:
 
     @property
     def layers(self) -> list[Any]:
-        """The list of layers that the chip was made of: input, layers, outputs."""
+        """The list of layers that the chip was made of, from the input to the outputs."""
         return list(self._origin.arguments["layers"])
 
     @property
@@ -118,3 +120,19 @@ class Offered:
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
         return f"<Chip {sizes} on {devices.name_of(self.device)}, {self.cost.passes} passes>"
+
+    def _repr_html_(self) -> str:
+        """The same, and what it has cost so far, for a notebook."""
+        cost = self.cost
+        counts = {
+            "passes": cost.passes, "MVMs": cost.mvms, "ADC conversions": cost.adc_conversions,
+            "cells programmed": cost.cells_programmed, "pulses": cost.pulses,
+        }  # fmt: skip
+        rows = [
+            ("network", f"{'-'.join(map(str, self.sizes))}, {self.activation.name}"),
+            ("device", devices.REGISTRY.text(self.device)),
+            *([("chips", self.chips)] if self.chips > 1 else []),
+            ("clock", f"{self.clock:.3g} s"),
+            *((name, f"{count:,}") for name, count in counts.items() if count),
+        ]
+        return html_table.table(rows, "Chip")

@@ -106,7 +106,7 @@ class Oracle:
                 change += self._put(line)
             if net.blocks[layer].recurrence:
                 steps = recurrence.Steps(net, layer, observation)
-                first = moved[net.source(layer)].reshape(change.shape)
+                first = moved[net.source(layer)].reshape(len(change), steps.count, -1)
                 change, moved[1 + layer] = steps.push(first, change, self._maps(layer)[::-1], self._chips)
             changes.append(change)
         self._move_nodes(net.depth, changes, moved, outputs, between)

@@ -207,7 +207,7 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible: not on a GPU, nor with turned updates, groups, or arrays that take none."""
+        """Whether `descend` is possible, not on a GPU, nor with turned updates, groups, or arrays that take none."""
         in_blocks = self.net.is_grouped or self.turns_updates
         return self.backend.HOST_MEMORY and not in_blocks and self.arrays.takes_factors
 

@@ -6,6 +6,7 @@ from noisysim.chip import array_updates, targets
 from noisysim.chip.erasing import erase
 from noisysim.chip.state import State
 from noisysim.common import fields
+from noisysim.common.arguments import argument
 from noisysim.compute import layered
 from noisysim.compute.layered import Layered
 from noisysim.devices.contract import Device
@@ -16,7 +17,7 @@ SHARE = fields.Field("", 0, 1, "of each weight")
 def check(name: str, decay: float, device: Device) -> None:
     """Refuse decay on a device whose write controller does not know the weights that it is a share of."""
     if decay:
-        targets.require(f"{name}={decay:g}", device, "set it to 0")
+        targets.require(argument(f"{name}={decay:g}"), device, "set it to 0")
 
 
 def write(state: State, changes: Layered, decay: float) -> None:

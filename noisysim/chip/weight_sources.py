@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from noisysim.chip.weight_laws import INITS
 from noisysim.common import named_arrays, openers
+from noisysim.common.arguments import argument
 from noisysim.common.fields import PATH, nearest, shown
 from noisysim.common.types import Array
 from noisysim.common.user_files import compare_hash, moved_device
@@ -118,7 +119,8 @@ def _recorded(record: Mapping[str, Any]) -> Source:
     if "path" not in record:
         what = "arrays" if record[FROM] == "arrays" else f"a {record[FROM]}"
         raise ValueError(
-            f"init: the run began with weights of {what} that its file does not hold: give them again, init=..."
+            f"init: the run began with weights of {what} that its file does not hold: give them again, "
+            f"{argument('init=...')}"
         )
     settings = record.get(SETTINGS, {})
     source = _of_model(load(record["path"], **settings)) if settings else _of_file(record["path"])

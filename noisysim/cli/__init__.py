@@ -9,60 +9,103 @@ from typing import Any
 
 import cyclopts
 
-from noisysim.cli import afterwards, deployments, files, lists, networks, reproductions, runs, studies
-from noisysim.cli.app import UsageError, app
+from noisysim.cli import (
+    afterwards,
+    completion,
+    deployments,
+    files,
+    lists,
+    networks,
+    reproductions,
+    runs,
+    studies,
+)
+from noisysim.cli.app import FAILED, INTERRUPTED, REFUSED, app, flags
+from noisysim.common.arguments import as_flags
+from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.texts import printable
 from noisysim.compute.backends import BackendError
 from noisysim.runs import signals
+from noisysim.runs.events import CallbackError
 
-__all__ = ["afterwards", "app", "deployments", "files", "lists", "main", "networks", "reproductions", "runs", "studies"]
+__all__ = [
+    "afterwards", "app", "completion", "deployments", "files", "lists", "main", "networks", "reproductions", "runs",
+    "studies",
+]  # fmt: skip
 
 _PIPE_CLOSED = 128 + 13
 """Exit status of a program that SIGPIPE ends."""
+_ON_ITS_WAY = (CallbackError, NonFiniteError)
+"""Kinds of ValueError that do not say that something was asked for wrongly."""
+_REFUSALS = (
+    cyclopts.CycloptsError, ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError,
+    NotADirectoryError, PermissionError,
+)  # fmt: skip
+_FAILURES = (OSError, MemoryError, ImportError, BackendError)
 
 
 def main() -> None:
-    """Run the command line; an error in what was asked for is one line, not a traceback.
+    """Run the command line; an error is one line, not a traceback.
 
-    The exit status is 0, 1 after an error, 75 if a run was stopped by its time limit, and 128 + n after signal n.
-    `noisysim reproduce`, whose 1 says that a value is outside its tolerance, ends with 2 if it was used wrongly.
+    The exit status is 0; 1 if what was asked for failed on its way: a run that diverged, runs of a study that failed, a
+    value outside its tolerance, a full disk; 2 if it could not be done as it was asked for; 75 if a run was stopped by
+    its time limit; and 128 + n after signal n: 130 after Ctrl-C, 141 where the reader of the output has left.
     """
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     with signals.noted() as received:
         status = _status(sys.argv[1:])
-    if received and isinstance(status, str):
-        print(status, file=sys.stderr)
     sys.exit(128 + received[0] if received else status)
 
 
 def _status(words: list[str]) -> Any:
-    """Run a command; the exit status, or the line that says what is wrong."""
+    """Run a command; the exit status."""
     try:
-        app(words, print_error=False, exit_on_error=False)
-        sys.stdout.flush()
-    except (UsageError, cyclopts.CycloptsError) as error:
-        line = f"noisysim: {' '.join(printable(error).split())}"
-        if not isinstance(error, UsageError) and words[:1] != ["reproduce"]:
-            return line
-        print(line, file=sys.stderr)
-        return 2
+        with as_flags(flags(words)):
+            status = _ended(words)
+        sys.stdout.flush()  # or the interpreter would do it at its end, and complain of a reader that has left
+        return status
     except BrokenPipeError:
         return _reader_left()
-    except (ValueError, TypeError, OSError, MemoryError, ImportError, BackendError) as error:
-        return f"noisysim: {' '.join(printable(error).split())}"
+    except _ON_ITS_WAY as error:
+        return _say(error, FAILED)
+    except _REFUSALS as error:
+        return _say(error, REFUSED)
+    except _FAILURES as error:
+        _drop_unwritten()  # a full disk may be that of the output
+        return _say(error, FAILED)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+
+
+def _ended(words: list[str]) -> Any:
+    """Carry a command out; the exit status that it chose."""
+    try:
+        app(words, print_error=False, exit_on_error=False)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # what prints tables and help ends the process itself
-            return _reader_left()
+            raise ended.__context__ from None
         return ended.code
     return 0
 
 
+def _say(error: BaseException, status: int) -> int:
+    """Print an error in one line; the exit status."""
+    print(f"noisysim: {' '.join(printable(error).split())}", file=sys.stderr)
+    return status
+
+
 def _reader_left() -> int:
-    """The exit status where the reader has seen enough, as ``| head`` does; what is still to be written is lost."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """The exit status where the reader has seen enough, as ``| head`` does."""
+    _drop_unwritten()
     return _PIPE_CLOSED
+
+
+def _drop_unwritten() -> None:
+    """Lose what cannot be written any more: the interpreter would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

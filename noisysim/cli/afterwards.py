@@ -12,7 +12,7 @@ import cyclopts
 import numpy as np
 
 from noisysim.chip.chip import Chip
-from noisysim.cli.app import app
+from noisysim.cli.app import SHORT_OUT, Out, app
 from noisysim.common import named_arrays, writing
 from noisysim.common.fields import PATH, shown
 from noisysim.common.types import Array
@@ -62,7 +62,7 @@ def predict(
     path: Path,
     x: Path,
     *,
-    out: Annotated[Path | None, cyclopts.Parameter(alias="-o")] = None,
+    out: Out = None,
     overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     n_reads: int = 1,
     proba: Annotated[bool, cyclopts.Parameter(negative="")] = False,
@@ -113,7 +113,7 @@ def predict(
 @app.command
 def weights(
     path: Path,
-    out: Path,
+    out: Annotated[Path, SHORT_OUT],
     *,
     overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     device: str | None = None,

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import cyclopts
 
-from noisysim.cli.app import app
+from noisysim.cli.app import Json, Out, app
 from noisysim.common.texts import printable
 
 
 @app.command
-def show(path: Path, *, config: bool = False) -> None:
+def show(path: Path, *, config: bool = False, json: Json = False) -> None:
     """Print what a result file or a study holds.
 
     Parameters
@@ -22,19 +22,21 @@ def show(path: Path, *, config: bool = False) -> None:
     config : bool
         Print the resolved configuration too; of a study, the study file (TOML) that runs it.
     """
-    import json
-
+    from noisysim.cli.json_output import of_run, of_study, print_json
     from noisysim.studies.loading import load
     from noisysim.studies.study import Study
 
     result = load(path)
+    if json:
+        print_json(of_study(result) if isinstance(result, Study) else of_run(result))
+        return
     print(result)
     if isinstance(result, Study):
         print(f"\n{result.toml()}" if config else "", end="")
         return
     print(printable(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}"))
     if config:
-        print(json.dumps(result.config, indent=1))
+        print_json(result.config)
 
 
 @app.command
@@ -42,7 +44,7 @@ def plot(
     path: Path,
     *,
     what: str | None = None,
-    out: Path | None = None,
+    out: Out = None,
     x: str | None = None,
     hue: str | None = None,
     col: str | None = None,
@@ -90,7 +92,7 @@ def plot(
 def report(
     path: Path,
     *,
-    out: Annotated[Path | None, cyclopts.Parameter(alias="-o")] = None,
+    out: Out = None,
     overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
 ) -> None:
     """Write a run or a study as one HTML page that needs no other files.

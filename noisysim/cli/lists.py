@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cyclopts
 
 from noisysim import devices, learners, tasks
 from noisysim.chip import diagnostics
-from noisysim.cli.app import app
-from noisysim.common.fields import check_settings
+from noisysim.cli.app import Json, Out, app
+from noisysim.cli.entries import Entry, entry, overview
+from noisysim.cli.json_output import print_json
 from noisysim.common.registry import Registry
 from noisysim.compute import losses
 from noisysim.learners import optimizers
@@ -21,28 +21,33 @@ from noisysim.networks import activations
 from noisysim.reporting import plot
 from noisysim.runs import callbacks, schedules
 
+Every = Annotated[bool, cyclopts.Parameter(name="--all", negative="", help="List also what is at its default.")]
+
 devices_app = cyclopts.App(name="devices", help="List devices, or the fields of some, or draw what one does.")
 app.command(devices_app)
 
 
 @devices_app.default
-def list_devices(*names: str) -> None:
+def list_devices(*names: str, every: Every = False, json: Json = False) -> None:
     """List the devices, or the fields of some.
+
+    Of a preset, and of a device with settings, the fields are listed that are not at their defaults.
 
     Parameters
     ----------
     names : str
-        Devices or presets by name, or files such as my_chip.py or my_fit.toml. Default: all that have a name.
+        Devices or presets by name, or files such as my_chip.py or my_fit.toml, perhaps with settings,
+        crossbar:adc_bits=6. Default: all that have a name.
     """
-    _show(devices.REGISTRY, names)
-    if not names:
+    _show(devices.REGISTRY, names, every, json)
+    if not names and not json:
         found = [devices.presets.read(devices.presets.FOLDER / f"{name}.toml") for name in devices.presets.names()]
         print()
         print_table(("preset", "device", "what it is"), [(p.name, p.model, p.about) for p in found])
 
 
 @devices_app.command(name="show")
-def show_device(name: str, *, out: Path | None = None, seed: int = 0) -> None:
+def show_device(name: str, *, out: Out = None, seed: int = 0) -> None:
     """Draw what a device does, as measured on chips of it: transfer curve, noise, errors of writes, pulses, ageing.
 
     Parameters
@@ -54,15 +59,15 @@ def show_device(name: str, *, out: Path | None = None, seed: int = 0) -> None:
     seed : int
         Of the chips.
     """
-    device, preset = devices.get(name), devices.presets.find(name.partition(":")[0])
+    device, preset = devices.get(name), devices.REGISTRY.preset(name)
     target = out or Path(f"{devices.name_of(device) if preset is None else preset.name}.png")
-    plot.device(device, target, seed)
+    plot.device(name, target, seed)
     print(target)
 
 
 @devices_app.command(name="fit")
 def fit_device(
-    table: Path, *, device: str = "", out: Path | None = None, plot: Path | None = None, overwrite: bool = False
+    table: Path, *, device: str = "", out: Out = None, plot: Path | None = None, overwrite: bool = False
 ) -> None:
     """Fit devices to measured pulses; print what fits how well, and write the best as a preset, and a picture.
 
@@ -112,15 +117,15 @@ _LISTS: tuple[tuple[str, Registry[Any, Any], str, str], ...] = (
 def _list_command(name: str, registry: Registry[Any, Any], what: str, file: str) -> Callable[..., None]:
     """A command that lists the parts of a kind; its docstring is its help."""
 
-    def command(*names: str) -> None:
-        _show(registry, names)
+    def command(*names: str, every: Every = False, json: Json = False) -> None:
+        _show(registry, names, every, json)
 
     command.__doc__ = f"""List the {what}.
 
     Parameters
     ----------
     names : str
-        {name.capitalize()} by name, or files such as {file}. Default: all that have a name.
+        {name.capitalize()} by name, or files such as {file}, perhaps with settings. Default: all that have a name.
     """
     return command
 
@@ -129,41 +134,42 @@ for _list in _LISTS:
     app.command(_list_command(*_list), name=_list[0])
 
 
-def _show(registry: Registry[Any, Any], names: Sequence[str]) -> None:
+def _show(registry: Registry[Any, Any], names: Sequence[str], every: bool, json: bool) -> None:
     """A table of all parts of a kind, with a line on each; or for each name one of its settings."""
+    if json:
+        known = [overview(registry, name) for name in registry.known()]
+        print_json([one.plain() for one in ([entry(registry, name) for name in names] if names else known)])
+        return
     if not names:
         print_table(("name", "what it is"), [(name, registry.about(name)) for name in registry.names()])
     for number, name in enumerate(names):
         if number:
             print()
-        _show_one(registry, name)
+        _print(entry(registry, name), every)
 
 
-def _show_one(registry: Registry[Any, Any], spec: str) -> None:
-    """What a part is, and a table of its settings; a spec may set some, which are checked."""
-    name, settings = registry.parse(spec, {})
-    preset = devices.presets.find(spec.partition(":")[0]) if registry is devices.REGISTRY else None
-    if preset is not None:
-        _show_preset(preset)
-    definition, defaults = registry.definition(name), registry.defaults(name)
-    check_settings(f"{registry.kind} {name!r}", settings, registry.fields(name), defaults)
-    documented = inspect.getdoc(definition) if isinstance(definition, type) else registry.about(name)
-    print((documented or "").partition("\n\nParameters\n")[0])  # the table has these
-    rows = []
-    for setting, field in registry.fields(name).items():
-        allowed = "True or False" if isinstance(defaults[setting], bool) else field.range
-        rows.append((setting, repr(defaults[setting]), field.unit, allowed, field.doc))
+def _print(part: Entry, every: bool) -> None:
+    """What a part is, and a table of its settings; where some are set, of those that are not at their defaults."""
+    if part.preset is not None:
+        _print_preset(part.preset)
+    if part.text:
+        print(part.text)
+    chosen = part.settings if every or not part.is_set else part.changed
+    values = [(repr(one.value),) if part.is_set else () for one in chosen]
+    rows = [(one.name, *value, repr(one.default), one.field.unit, one.allowed, one.field.doc)
+            for one, value in zip(chosen, values, strict=True)]  # fmt: skip
     if rows:
-        print_table(("field", "default", "unit", "allowed", "meaning"), rows)
+        print_table(("field", *["value"] * part.is_set, "default", "unit", "allowed", "meaning"), rows)
+    if (others := len(part.settings) - len(chosen)) > 0:
+        print(f"\n{others} other fields are at their defaults: --all lists them")
 
 
-def _show_preset(preset: devices.presets.Preset) -> None:
-    """What a preset is, where it comes from, and what it sets of its device, whose own table follows."""
+def _print_preset(preset: devices.presets.Preset) -> None:
+    """What a preset is, and where it comes from; what it sets of its device follows."""
     print(f"{preset.name}: {preset.about}\n")
     for what, text in (("source", preset.source), ("figure", preset.figure), ("note", preset.note.strip())):
         if text:
             print(f"{what}: {text}")
-    print_table(("field", "value"), [(name, repr(value)) for name, value in preset.fields.items()])
     print(f"\nIt is a preset of {preset.model}:")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 
 from noisysim import devices, tasks
-from noisysim.cli.app import app
+from noisysim.cli.app import Json, app
+from noisysim.cli.json_output import print_json
 from noisysim.cli.lists import print_table
 from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
@@ -25,8 +26,11 @@ app.command(networks_app)
 
 
 @networks_app.default
-def list_networks() -> None:
+def list_networks(*, json: Json = False) -> None:
     """List the published networks that ``--layers`` takes by name, with their hidden layers."""
+    if json:
+        print_json([_plain(name, named) for name, named in kinds.NAMED.items()])
+        return
     rows = [(name, str(named), named.source) for name, named in kinds.NAMED.items()]
     print_table(("name", "hidden layers", "source"), rows)
 
@@ -42,6 +46,7 @@ def show_network(
     device: str = "ideal",
     data: Path | None = None,
     plot: Path | None = None,
+    json: Json = False,
 ) -> None:
     """Show what a network is made of: a table of its array layers and of what the periphery does, or a drawing too.
 
@@ -73,11 +78,25 @@ def show_network(
     net: Network = network(with_ends(shape, hidden, n_out), activation, bias, resolve(devices.get(device)))
     parts = summary(net)
     names = {part.node: part.name for part in parts}
-    print(f"{in_words(parts)}, {sum(part.products for part in parts):,} MACs a sample\n")
-    print_table(HEADINGS, [_row(part, names) for part in parts])
+    products = sum(part.products for part in parts)
     if plot is not None:
         plots.network(net, plot)
+    if json:
+        described = [{**part._asdict(), "sources": [names[source] for source in part.sources]} for part in parts]
+        print_json({"parts": described, "products": products, "plot": plot})
+        return
+    print(f"{in_words(parts)}, {products:,} MACs a sample\n")
+    print_table(HEADINGS, [_row(part, names) for part in parts])
+    if plot is not None:
         print(f"\n{plot}")
+
+
+def _plain(name: str, named: kinds.Named) -> dict[str, Any]:
+    """A published network for JSON."""
+    return {
+        "name": name, "summary": str(named), "source": named.source, "layers": kinds.plain(named),
+        "activation": named.activation, "input_shape": named.input_shape, "outputs": named.n_out,
+    }  # fmt: skip
 
 
 HEADINGS = ("part", "what it is", "sees", "gives", "arrays", "cells", "weights", "MACs")

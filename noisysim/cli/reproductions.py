@@ -8,8 +8,9 @@ from typing import Annotated
 
 import cyclopts
 
-from noisysim.cli.app import UsageError, app
+from noisysim.cli.app import FAILED, SHORT_OUT, app
 from noisysim.cli.lists import print_table
+from noisysim.common import durations
 from noisysim.runs import signals
 
 
@@ -20,7 +21,7 @@ def reproduce(
     quick: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     seeds: int | None = None,
     only: Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
-    out: Path = Path("reproduced"),
+    out: Annotated[Path, SHORT_OUT] = Path("reproduced"),
     backend: str = "cpu",
     until: str | None = None,
     show: Annotated[bool, cyclopts.Parameter(negative="")] = False,
@@ -61,18 +62,15 @@ def reproduce(
     if not chosen:
         _list_reproductions()
         return
-    try:
-        options = papers.options(
-            chosen, quick=quick, seeds=seeds, only=only or (), backend=backend, until=until, show=show,
-            allow_other_source=allow_other_source,
-        )  # fmt: skip
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error)) from None
+    options = papers.options(
+        chosen, quick=quick, seeds=seeds, only=only or (), backend=backend, until=until, show=show,
+        allow_other_source=allow_other_source,
+    )  # fmt: skip
     reports = papers.run(chosen, out=out, options=options)
     if reports[-1].status == "stopped":
         sys.exit(signals.LIMIT_STATUS)
     if not all(report.passed for report in reports):
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _list_reproductions() -> None:
@@ -82,12 +80,5 @@ def _list_reproductions() -> None:
     rows = []
     for name in papers.names():
         module = papers.get(name)
-        rows.append((name, papers.title(module), *map(_duration, module.SECONDS)))
+        rows.append((name, papers.title(module), *map(durations.in_words, module.SECONDS)))
     print_table(("name", "what it is", "full", "quick"), rows)
-
-
-def _duration(seconds: float) -> str:
-    """About how long: in the largest unit of which it is two or more."""
-    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((u for u in units if seconds >= 2 * u[1]), units[-1])
-    return f"{seconds / size:.0f} {unit}"

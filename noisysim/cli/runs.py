@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import cyclopts
 import numpy as np
 
-from noisysim.cli.app import app
+from noisysim.cli.app import FAILED, app
 from noisysim.cli.signatures import command_of
 from noisysim.reporting import plot as plots
 from noisysim.runs import api, signals
@@ -66,3 +66,5 @@ def _print_result(result: Result, picture: str | None) -> None:
         print(f"{'figure':>9}  {picture}")
     if result.status == "stopped" and not result.reason:
         sys.exit(signals.LIMIT_STATUS)
+    if result.status == "diverged":
+        sys.exit(FAILED)

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import cyclopts
 
+from noisysim.cli.app import SHORT_OUT
+
 Body = Callable[[dict[str, Any]], None]
 """What a command does with the arguments that were given, by name."""
 
@@ -43,10 +45,11 @@ def command_of(
     hints, parameters = get_type_hints(function), []
     for parameter in inspect.signature(function).parameters.values():
         words = words_for(hints[parameter.name])
-        if parameter.default is inspect.Parameter.empty:
-            parameters.append(parameter.replace(annotation=words))
-        else:
-            parameters.append(parameter.replace(annotation=words | None, default=None))
+        if parameter.default is not inspect.Parameter.empty:
+            words, parameter = words | None, parameter.replace(default=None)
+        if parameter.name == "out":
+            words = Annotated[words, SHORT_OUT]
+        parameters.append(parameter.replace(annotation=words))
     for name, annotation in (further or {}).items():
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import cyclopts
 
-from noisysim.cli.app import app
+from noisysim.cli.app import FAILED, INTERRUPTED, Json, Out, app
 
 
 @app.command(name="sweep")
 def sweep_study(
     path: Path,
     *,
-    out: Path | None = None,
+    out: Out = None,
     scheduler: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -25,10 +25,12 @@ def sweep_study(
     keep: Path | None = None,
     data: Path | None = None,
     progress: bool | None = None,
+    json: Json = False,
 ) -> None:
     """Run a study: a grid of runs, on the cores of this machine or a Dask cluster.
 
-    The same command resumes a study that was stopped or killed. The exit status is 1 if runs failed.
+    The same command resumes a study that was stopped or killed. The exit status is 1 if runs failed; to diverge is a
+    result.
 
     Parameters
     ----------
@@ -54,8 +56,10 @@ def sweep_study(
     data : Path
         Folder of the data files.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     """
+    from noisysim.cli.json_output import of_study, print_json
     from noisysim.studies import asking
 
     with asking.client(scheduler) as client:
@@ -63,22 +67,26 @@ def sweep_study(
             path, out=out, client=client, workers=workers, threads=threads, overwrite=overwrite, retry=retry,
             timeout=timeout, keep=keep, data=data, progress=progress,
         )  # fmt: skip
-    print(study)
+    if json:
+        print_json(of_study(study))
+    else:
+        print(study)
     if study.counts["missing"]:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     if study.counts["failed"]:
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 @app.command
 def tune(
     path: Path,
     *,
-    out: Path | None = None,
+    out: Out = None,
     choose: str = "stable",
     start: float = 1e-5,
     factor: float = 2.0,
     count: int = 15,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     workers: int | None = None,
     data: Path | None = None,
     progress: bool | None = None,
@@ -100,12 +108,15 @@ def tune(
         Factor from one rate to the next.
     count : int
         Number of rates.
+    overwrite : bool
+        Replace an existing file of another search.
     workers : int
         Processes on this machine. Default: one per core.
     data : Path
         Folder of the data files.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     """
     from noisysim.studies import asking, tuning
 
@@ -113,7 +124,7 @@ def tune(
     arguments = asking.read(path)
     print(
         tuning.tune(
-            **arguments, start=start, factor=factor, count=count, choose=choose, out=target, workers=workers, data=data,
-            progress=progress,
+            **arguments, start=start, factor=factor, count=count, choose=choose, out=target, overwrite=overwrite,
+            workers=workers, data=data, progress=progress,
         )
     )  # fmt: skip

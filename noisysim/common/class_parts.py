@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeGuard, Type
 
 from noisysim.common import identity
 from noisysim.common.fields import Field, checked, declared
-from noisysim.common.texts import one_line
+from noisysim.common.texts import documentation, one_line
 from noisysim.common.user_files import Origin, UserError, line_of_class
 
 
@@ -85,6 +85,17 @@ class Dataclasses(Generic[T]):
         named = bool(isinstance(value, type) or getattr(value, "name", ""))
         return cls if named and dataclasses.is_dataclass(cls) and self._fits(cls) else None
 
+    def lacking(self, value: object) -> str:
+        """Of an object that inherits what it should, or has a method that it should have, the first thing missing."""
+        cls = type(value)
+        if not (issubclass(cls, self._base) if self._base else any(hasattr(cls, name) for name in self._methods)):
+            return ""
+        if missing := [method.usage for name, method in self._methods.items() if not hasattr(cls, name)]:
+            return f"{cls.__name__} does not define {missing[0]}"
+        if not dataclasses.is_dataclass(cls):
+            return f"{cls.__name__} is no dataclass: write @dataclass(frozen=True) above it"
+        return f'{cls.__name__} has no name: write name: ClassVar[str] = "my_{self.kind}"'
+
     def _fits(self, value: object) -> TypeGuard[type[T]]:
         if not isinstance(value, type):
             return False
@@ -100,7 +111,7 @@ class Dataclasses(Generic[T]):
 
     def about(self, definition: type[T]) -> str:
         """A class's docstring."""
-        return inspect.getdoc(definition) or ""
+        return documentation(definition)
 
     def fields(self, definition: type[T]) -> Mapping[str, Field]:
         """What its fields declare."""

@@ -21,6 +21,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from noisysim.common.arguments import argument
+
 _OUTSIDE_BRACKETS = re.compile(r",(?![^\[\]()]*[\])])")
 """Commas between settings, and not between the numbers of a list."""
 
@@ -207,7 +209,7 @@ def check(owner: str, name: str, value: object, spec: Field) -> Any:
 
     Whole numbers, NumPy's too, keep all their digits: as a float, 2^53 + 1 would become another seed.
     """
-    where = f"{owner}.{name}" if owner else name
+    where = argument(f"{owner}.{name}" if owner else name)
     if spec.choices:
         if not isinstance(value, str) or value not in spec.choices:
             raise ValueError(f"{where} must be {spec.range}, not {shown(value)}{nearest(_text(value), spec.choices)}")
@@ -239,7 +241,7 @@ def check_switch(where: str, value: object, *others: object) -> Any:
     if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
         return bool(value)  # NumPy's is told by its name, without importing it
     if not any(value is other for other in others):
-        raise TypeError(f"{where} must be True or False, not {shown(value)}")
+        raise TypeError(f"{argument(where)} must be True or False, not {shown(value)}")
     return value
 
 

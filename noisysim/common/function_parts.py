@@ -79,6 +79,10 @@ class FunctionPairs(Generic[T]):
             return pair if is_pair else self._of(value)
         return value if isinstance(value, self._cls) else None
 
+    def lacking(self, value: object) -> str:
+        """Nothing: any function that takes the arguments is a part."""
+        return ""
+
     def _of(self, function: types.FunctionType) -> T:
         """What a function that stands alone amounts to: always the same object for the same function."""
         if function not in self._alone:

@@ -64,6 +64,9 @@ class Form(Protocol[D, T]):
     def definition(self, value: object) -> D | None:
         """The definition that an object is or was made of; ``None`` if it is nothing of the kind."""
 
+    def lacking(self, value: object) -> str:
+        """What an object lacks to be a part, as messages say it; "" of what is nothing like one."""
+
     def examine(self, definition: D, module: types.ModuleType | None, text: str, path: str) -> None:
         """Refuse a definition that is not the package's own and cannot work.
 
@@ -138,6 +141,10 @@ class Registry(Generic[D, T]):
             return (self._form.about(self.definition(spec)) or "").strip().partition("\n")[0]
         except Exception as error:  # a third party's: the others are listed all the same
             return f"{type(error).__name__ + ': ' if not isinstance(error, UserError) else ''}{one_line(error)}"
+
+    def documentation(self, spec: str) -> str:
+        """The docstring of a part, given by its name or file; "" without one."""
+        return self._form.about(self.definition(spec))
 
     def fields(self, spec: str) -> Mapping[str, Field]:
         """The settings of a part, given by its name or file."""
@@ -264,9 +271,10 @@ class Registry(Generic[D, T]):
 
     def _no_part(self, spec: object) -> TypeError:
         """The error for what is neither a name nor a part; of a class of parts it says how one is made."""
-        hint = ""
         if isinstance(spec, type) and self._form.definition(spec) is not None:
             hint = f": write {spec.__name__}()"
+        else:
+            hint = f": {lacks}" if (lacks := self._form.lacking(spec)) else ""
         known = listed(self.names())
         return TypeError(f"{self.kind} must be a name ({known}) or {with_article(self.kind)}, not {shown(spec)}{hint}")
 

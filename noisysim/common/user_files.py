@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from noisysim.common.arguments import argument
 from noisysim.common.source import SOURCE
 from noisysim.common.texts import one_line
 from noisysim.common.writing import drafted
@@ -137,7 +138,7 @@ def _moved(kind: str) -> str:
     if kind in ("loss", "activation"):
         return "put it back there"
     place = "diagnostics=['new/place.py']" if kind == "diagnostic" else f"{kind}='new/place.py'"
-    return f"say where it is now: {place}"
+    return f"say where it is now: {argument(place)}"
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from noisysim.common import locking
+from noisysim.common.arguments import argument
 from noisysim.common.fields import PATH, shown
 
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
@@ -106,7 +107,7 @@ def hold(path: str | os.PathLike[str], overwrite: bool = True, resumable: bool =
     try:
         if path.exists() and not overwrite:  # asked once no other process can make one
             instead = f" resume it (noisysim resume {path})," if resumable else ""
-            raise FileExistsError(f"{path} exists: give another path,{instead} or say overwrite=True")
+            raise FileExistsError(f"{path} exists: give another path,{instead} or say {argument('overwrite=True')}")
         with naming(path):  # its name may be too long
             try:
                 _fill(_draft(target), [])

@@ -169,7 +169,7 @@ class CellState:
 
     @property
     def kind(self) -> str:
-        """How changes of weights are written: what is done to a block of them."""
+        """How changes of weights are written, which is what is done to a block of them."""
         if not self.targets.size:
             return "add"
         if self.controller == "copy":

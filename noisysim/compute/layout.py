@@ -14,7 +14,7 @@ LINES, OUTPUTS, ACTIVATION, NORM_AT, MASK_AT = range(20, 25)
 # of the second array of a recurrent layer: which cell it is, and its units
 CELL_KIND, CELL_UNITS = range(25, 27)
 GEOMETRY = 27
-NO_CELL, RNN, LSTM, GRU = range(4)
+NO_CELL, RNN, LSTM, GRU, GRU_RESET_BEFORE = range(5)
 # Columns of `tiles`, one row per tile: the array columns it holds, where its weights and its converters start.
 TILE_FROM, TILE_TO, TILE_AT, TILE_COLUMNS = range(4)
 TILE = 4

@@ -36,8 +36,8 @@ class Steps:
         assert cell is not None
         self._cell: Recurrence = cell
         self._xp = backends.backend_of(observation.output).xp
+        self.count = net.positions[layer] // cell.reads
         self._first, self._second = (self._gates(observation.activities[k]) for k in (layer - 1, layer))
-        self.count = net.positions[layer]
         self._before = list[tuple[Any, Any]]()
         """Output and state before each step."""
         self._outputs = self._run()
@@ -48,7 +48,9 @@ class Steps:
         return stacked.reshape(len(stacked), -1)
 
     def pull(self, signal: Floats, maps: Sequence[Floats], chips: int = 1) -> tuple[Floats, Floats]:
-        """Signals at the lines of both arrays, (batch, steps, lines), of that at the outputs, (batch, steps units).
+        """Signals at the lines of both arrays, of that at the outputs, (batch, steps units).
+
+        Those of the first are (batch, steps, lines), of the second (batch, reads, lines).
 
         Parameters
         ----------
@@ -60,42 +62,58 @@ class Steps:
         """
         n, xp = self._cell.units, self._xp
         above = signal.reshape(len(signal), self.count, n)
-        first, second = (xp.empty((len(signal), self.count, self._cell.lines), np.float32) for _ in range(2))
+        reads, lines = self._cell.reads, self._cell.lines
+        first, second = (xp.zeros((len(signal), k * self.count, lines), np.float32) for k in (1, reads))
         dh, dc = xp.zeros_like(above[:, 0]), xp.zeros_like(above[:, 0])
         for t in reversed(range(self.count)):
             a, b, dh, dc = self._pull_step(t, dh + above[:, t], dc)
-            first[:, t], second[:, t] = xp.concatenate(a, axis=1), xp.concatenate(b, axis=1)
+            if reads > 1:  # the candidate's lines are those of the second read, the gates' of the first
+                second[:, reads * t + 1, 2 * n :] = b[2]
+                a[0], through = self._pull_reset(t, second[:, reads * t + 1], maps, chips)
+                b, dh = [a[0], a[1], xp.zeros_like(b[2])], dh + through
+            first[:, t], second[:, reads * t] = xp.concatenate(a, axis=1), xp.concatenate(b, axis=1)
             if maps:
-                dh = dh + algebra.product(xp.ascontiguousarray(second[:, t]), maps, chips=chips)
+                dh = dh + algebra.product(xp.ascontiguousarray(second[:, reads * t]), maps, chips=chips)
         return first, second
 
     def push(self, first: Floats, second: Floats, maps: Sequence[Floats] = (), chips: int = 1) -> tuple[Floats, Floats]:
-        """Changes of the second array's lines, (batch, steps, lines), and of the outputs, (batch, steps units).
+        """Changes of the second array's lines, (batch, reads, lines), and of the outputs, (batch, steps units).
 
         Parameters
         ----------
         first, second : array
-            Changes of both arrays' lines, (batch, steps, lines); of the second those alone that do not come from the
-            change of what drives it.
+            Changes of both arrays' lines, (batch, steps, lines) and (batch, reads, lines); of the second those alone
+            that do not come from the change of what drives it.
         maps : sequence of array
             The matrices between the outputs and the second array's lines, from the outputs up.
         chips : int
         """
-        xp = self._xp
+        xp, reads = self._xp, self._cell.reads
         dh = dc = xp.zeros_like(self._outputs[0])
-        lines, moved = xp.empty_like(second), list[Any]()
+        lines, moved = xp.array(second), list[Any]()
         for t in range(self.count):
-            along = second[:, t]
-            if maps:
-                along = along + algebra.product(dh, maps, chips=chips, transposed=True)
-            lines[:, t] = along
-            dh, dc = self._push_step(t, self._of(first[:, t]), self._of(along), dh, dc)
+            driving, along = dh, list[Any]()
+            for read in range(reads * t, reads * t + reads):
+                if along:
+                    dr = first[:, t, : self._cell.units] + along[0]
+                    driving = rules.reset_push(self._reset(t), self._before[t][0], dr, dh)
+                if maps:
+                    lines[:, read] += algebra.product(driving, maps, chips=chips, transposed=True)
+                along = [*along[:2], *self._of(lines[:, read])[len(along[:2]) :]]
+            dh, dc = self._push_step(t, self._of(first[:, t]), along, dh, dc)
             moved.append(dh)
         return lines, xp.stack(moved, axis=1).reshape(len(second), -1)
 
+    def _reset(self, t: int) -> Any:
+        """The reset gate's lines of both arrays together at step t."""
+        return self._first[t][0] + self._second[t][0]
+
     def _gates(self, lines: Floats) -> list[list[Any]]:
-        """Lines of an array, (batch, steps, lines), gate by gate of every step."""
-        return [self._of(lines[:, t]) for t in range(lines.shape[1])]
+        """Lines of an array, (batch, steps or reads, lines), gate by gate of every step."""
+        if lines.shape[1] == self.count:
+            return [self._of(lines[:, t]) for t in range(self.count)]
+        reads = range(0, lines.shape[1], self._cell.reads)
+        return [[*self._of(lines[:, read])[:2], *self._of(lines[:, read + 1])[2:]] for read in reads]
 
     def _of(self, lines: Floats) -> list[Any]:
         """The lines of one step, gate by gate."""
@@ -113,6 +131,8 @@ class Steps:
                 h, c = rules.lstm(i, f, g, o, c)
             elif self._cell.cell == "gru":
                 h = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], h)
+            elif self._cell.cell == "gru_reset_before":
+                h = rules.gru_after_reset(a[1] + b[1], a[2] + b[2], h)
             else:
                 h = np.tanh(a[0] + b[0])
             outputs.append(h)
@@ -128,8 +148,19 @@ class Steps:
         if self._cell.cell == "gru":
             dr, dz, da, db, before = rules.gru_pull(a[0] + b[0], a[1] + b[1], a[2], b[2], h, dh)
             return [dr, dz, da], [dr, dz, db], before, dc
+        if self._cell.cell == "gru_reset_before":  # the reset gate's signal comes back through the second read
+            dz, da, before = rules.gru_after_reset_pull(a[1] + b[1], a[2] + b[2], h, dh)
+            return [da, dz, da], [da, dz, da], before, dc
         gate = dh * (rules.ONE - self._outputs[t] ** 2)
         return [gate], [gate], self._xp.zeros_like(dh), dc
+
+    def _pull_reset(self, t: int, lines: Floats, maps: Sequence[Floats], chips: int) -> tuple[Any, Any]:
+        """Signals at the reset gate and at the output before step t, of those at the lines of its second read."""
+        h = self._before[t][0]
+        if not maps:
+            return self._xp.zeros_like(h), self._xp.zeros_like(h)
+        driving = algebra.product(self._xp.ascontiguousarray(lines), maps, chips=chips)
+        return rules.reset_pull(self._reset(t), h, driving)  # type: ignore[no-any-return]
 
     def _push_step(self, t: int, da: list[Any], db: list[Any], dh: Floats, dc: Floats) -> tuple[Any, Any]:
         """Changes of output and state."""
@@ -143,6 +174,9 @@ class Steps:
                 a[0] + b[0], a[1] + b[1], a[2], b[2], h, da[0] + db[0], da[1] + db[1], da[2], db[2], dh
             )
             return moved, dc
+        if self._cell.cell == "gru_reset_before":
+            changes = da[1] + db[1], da[2] + db[2], dh
+            return rules.gru_after_reset_push(a[1] + b[1], a[2] + b[2], h, *changes), dc
         return (da[0] + db[0]) * (rules.ONE - self._outputs[t] ** 2), dc
 
 

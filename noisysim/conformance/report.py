@@ -17,7 +17,7 @@ class Finding(NamedTuple):
 
     @property
     def said(self) -> str:
-        """Deprecated: `text`."""
+        """`text`, by its deprecated name."""
         deprecated("Finding.said", "Finding.text", "0.1")
         return self.text
 

@@ -81,11 +81,20 @@ class _Devices(Registry[type[Device], Device]):
 
     def parse(self, spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """A spec in any of its forms as (name, path or device, settings)."""
-        if isinstance(spec, os.PathLike) and os.fspath(spec).endswith(presets.SUFFIX):
-            spec = os.fspath(spec)
-        name, given = super().parse(spec, settings)
+        name, given = self._named_settings(spec, settings)
         preset = presets.find(name) if isinstance(name, str) else None
         return (name, given) if preset is None else (preset.model, {**preset.fields, **given})
+
+    def preset(self, spec: Any) -> presets.Preset | None:
+        """The preset that a spec in any of its forms names, if it names one."""
+        name, _ = self._named_settings(spec["name"] if isinstance(spec, Mapping) else spec, {})
+        return presets.find(name) if isinstance(name, str) else None
+
+    def _named_settings(self, spec: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """What a spec names, a preset as it is, and its settings."""
+        if isinstance(spec, os.PathLike) and os.fspath(spec).endswith(presets.SUFFIX):
+            spec = os.fspath(spec)
+        return super().parse(spec, settings)
 
     def definition(self, name: str, sha256: object = None) -> type[Device]:
         """The class that a name or a file's path finds; of a preset its device's."""
@@ -98,7 +107,7 @@ class _Devices(Registry[type[Device], Device]):
         return super().about(spec) if preset is None else preset.about
 
 
-REGISTRY: Registry[type[Device], Device] = _Devices("device", _FORM, _Classes(), __name__)
+REGISTRY = _Devices("device", _FORM, _Classes(), __name__)
 
 
 def names() -> list[str]:

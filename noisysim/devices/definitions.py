@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import sys
 import types
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any, cast
 from noisysim.common import user_files
 from noisysim.common.fields import Field, check, check_names, declared
 from noisysim.common.plain_functions import fingerprint
+from noisysim.common.texts import documentation
 from noisysim.common.user_files import Origin, UserError, compare_hash, line_of_class
 from noisysim.devices import behaviour
 from noisysim.devices.contract import Device
@@ -44,6 +44,14 @@ class DeviceForm:
         cls = value if isinstance(value, type) else type(value)
         return cast("type[Device]", cls) if issubclass(cls, tuple) and hasattr(cls, "_fields") else None
 
+    def lacking(self, value: object) -> str:
+        """Of an object whose class stands beside hooks, what this class is not."""
+        cls = type(value)
+        beside = vars(sys.modules.get(cls.__module__, types))
+        if not any(isinstance(beside.get(hook), types.FunctionType) for hook in PARAMETERS):
+            return ""
+        return f"write class {cls.__name__}(NamedTuple)"
+
     def module(self, definition: type[Device]) -> str:
         """Where a class is written."""
         return str(definition.__module__)
@@ -54,7 +62,7 @@ class DeviceForm:
 
     def about(self, definition: type[Device]) -> str:
         """A class's docstring."""
-        return inspect.getdoc(definition) or ""
+        return documentation(definition)
 
     def fields(self, definition: type[Device]) -> Mapping[str, Field]:
         """What its fields declare."""

@@ -5,7 +5,11 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
 
+from noisysim.common import html_table
 from noisysim.common.deprecation import deprecated
+from noisysim.common.fields import declared
+from noisysim.common.texts import documentation
+from noisysim.devices.contract import Device
 
 T = TypeVar("T")
 
@@ -76,8 +80,16 @@ def _named_tuple(
     defaults.update(changed)
     make: Any = namedtuple  # whose fields no type checker could know
     new_class = make(cls.__name__, annotations, defaults=defaults.values(), module=cls.__module__)
+    new_class._repr_html_ = html_form
     new_class.__doc__, new_class.__qualname__, new_class.__annotations__ = cls.__doc__, cls.__qualname__, annotations
     return cast("type[T]", new_class)
+
+
+def html_form(device: Device) -> str:
+    """The numbers of a device, for a notebook: ``_repr_html_`` of the classes that `device_fields` makes."""
+    cls = type(device)
+    defaults: dict[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
+    return html_table.settings(cls.__name__, documentation(cls), declared(cls), device._asdict(), defaults)
 
 
 class Spanned(Protocol):

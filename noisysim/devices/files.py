@@ -16,11 +16,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.identity import RECORD
 from noisysim.common.plain_functions import fingerprint, not_one_number
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import UserError, line_in
+from noisysim.devices import field_groups
 from noisysim.devices.contract import Device
 from noisysim.devices.physics import ideal
 from noisysim.devices.resolved import DeviceNumbers
@@ -184,7 +186,7 @@ def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
         except (OSError, TypeError):
             raise DeviceError(
                 f"the source of {hook} is not available (was it typed into Python?): put the device into a file and "
-                "give its path, device='my_chip.py'"
+                "give its path, " + argument("device='my_chip.py'")
             ) from None
 
 
@@ -256,7 +258,9 @@ def _global_draws() -> tuple[Any, ...]:
 
 def _hint(error: Exception, fields: Mapping[str, Any]) -> str:
     if isinstance(error, AttributeError) and isinstance(error.obj, types.SimpleNamespace):
-        return f"d has no field {error.name!r}{nearest(str(error.name), fields)}"
+        groups = [n for n, group in vars(field_groups).items() if error.name in getattr(group, "_fields", ())]
+        from_group = f"; {groups[0]} of noisysim.devices.field_groups has it" if groups else ""
+        return f"d has no field {error.name!r}{from_group or nearest(str(error.name), fields)}"
     return one_line(error).replace("types.SimpleNamespace", "d").replace("SimpleNamespace", "d")
 
 

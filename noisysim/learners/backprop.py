@@ -11,7 +11,7 @@ from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, Rate, State
-from noisysim.learners.oracle import Oracle, granted
+from noisysim.learners.oracle import Oracle, granted, how_to_grant
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class BP(Learner):
     rates: ClassVar[dict[str, float]] = {"adam": 1e-3, "sgd": 1e-1}
 
     def advice(self, lacking: list[str]) -> str:
-        return "use device='ideal', or grant it by name with oracle=True"
+        return how_to_grant()
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         return [Drive()]

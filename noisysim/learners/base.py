@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from noisysim.common import html_table
 from noisysim.common.deprecation import deprecated
-from noisysim.common.fields import Field
+from noisysim.common.fields import Field, declared
+from noisysim.common.texts import documentation
 from noisysim.common.types import Words
 from noisysim.compute import backends, grouping, seeding
 from noisysim.compute.compiled_estimate import CompiledEstimate
@@ -162,6 +164,13 @@ class Learner:
         for method in (cls.update, cls.factors):
             if not hasattr(method, "counts"):
                 setattr(cls, method.__name__, _counted(method))
+
+    def _repr_html_(self) -> str:
+        """Its settings, for a notebook."""
+        cls, own = type(self), fields(self)
+        values = {f.name: getattr(self, f.name) for f in own}
+        defaults = {f.name: f.default for f in own}
+        return html_table.settings(cls.name or cls.__name__, documentation(cls), declared(cls), values, defaults)
 
     def init(
         self,

@@ -152,7 +152,7 @@ class ANP(Perturbation):
     def shared(self, state: State, changes: np.ndarray, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each pass's share of dL, (samples, batch), and the squared norm it is divided by, (samples, ..., batch)."""
         if not self.centres(state):
-            return changes / self.samples, norms
+            return changes if self.samples == 1 else changes / self.samples, norms
         changes = changes - changes.sum(axis=0) / (self.samples + 1)
         return changes, state.xp.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from noisysim.common.arguments import argument
 from noisysim.common.types import Floats
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
@@ -30,3 +31,9 @@ def granted(learner: str, oracle: Oracle | None) -> Oracle:
     if oracle is None:
         raise ValueError(f"learner {learner!r} needs oracle access: update(..., oracle=chip.oracle(batch))")
     return oracle
+
+
+def how_to_grant() -> str:
+    """What a chip needs for a learner that cannot do without an oracle."""
+    device, oracle = argument("device='ideal'"), argument("oracle=True")
+    return f"use {device}, or grant it by name with {oracle}"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import algebra, layered, periphery
@@ -285,7 +286,7 @@ class Derivative(Perturbation):
 
     def advice(self, lacking: list[str]) -> str:
         if "oracle" in lacking:
-            return "use derivative='passes', which any chip offers, or grant oracle=True"
+            return "use derivative='passes', which any chip offers, or grant " + argument("oracle=True")
         return super().advice(lacking)
 
 

@@ -12,7 +12,7 @@ from noisysim.compute.algebra import Term
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
-from noisysim.learners.oracle import Oracle, granted
+from noisysim.learners.oracle import Oracle, granted, how_to_grant
 from noisysim.learners.perturbation import Perturbation
 
 
@@ -37,7 +37,7 @@ class Reinforce(Perturbation):
 
     def advice(self, lacking: list[str]) -> str:
         if "oracle" in lacking:
-            return "use device='ideal', or grant it by name with oracle=True"
+            return how_to_grant()
         return super().advice(lacking)
 
     def drive(self, drawn: Layered) -> Drive:

@@ -180,7 +180,7 @@ class Activation(NamedTuple):
 
     @property
     def never_falls(self) -> bool:
-        """Whether a larger pre-activation never gives a smaller output: then maxima may be taken before or behind it.
+        """Whether a larger pre-activation never gives a smaller output, so maxima may be taken before or behind it.
 
         Known of the package's own that fall nowhere. Any other is tried once, as plain Python, at float32
         pre-activations from -30 to 30 in steps of 0.005 and from -1000 to 1000 in steps of 1. One that falls anywhere

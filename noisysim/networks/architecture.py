@@ -159,12 +159,12 @@ class Architecture:
 
     @cached_property
     def units(self) -> list[int]:
-        """Units of each layer at each position: output lines of its arrays."""
+        """Units of each layer at each position, which are output lines of its arrays."""
         return [block.units for block in self.blocks]
 
     @cached_property
     def fan_in(self) -> list[int]:
-        """Inputs of each product, without a bias: of a convolution those of a patch."""
+        """Inputs of each product, without a bias; of a convolution those of a patch."""
         return [block.fan_in for block in self.blocks]
 
     @cached_property
@@ -179,7 +179,7 @@ class Architecture:
 
     @cached_property
     def lines(self) -> list[int]:
-        """Pre-activations a sample: units at all positions."""
+        """Pre-activations a sample, of units at all positions."""
         return [p * n for p, n in zip(self.positions, self.units, strict=True)]
 
     @cached_property
@@ -189,7 +189,7 @@ class Architecture:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Values a sample between layers: the inputs, hidden outputs, and the network's output."""
+        """Values a sample between layers, from the inputs over hidden outputs to the network's output."""
         return (math.prod(self.input_shape), *self.outputs)
 
     @cached_property
@@ -239,12 +239,12 @@ class Architecture:
 
     @cached_property
     def driven(self) -> int:
-        """Values of one sample that decorrelation turns: inputs of all layers at all positions, without biases."""
+        """Values of one sample that decorrelation turns, the inputs of all layers at all positions, without biases."""
         return sum(p * n for p, n in zip(self.positions, self.fan_in, strict=True))
 
     @cached_property
     def perturbed(self) -> int:
-        """N, the number of perturbed units: the lines of all layers."""
+        """N, the number of perturbed units, which are the lines of all layers."""
         return sum(self.lines)
 
     @cached_property

@@ -21,9 +21,10 @@ class Block:
     source : (int, int, int)
         Height, width and channels of what it sees; (1, 1, n) of n units.
     grid : (int, int)
-        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer.
+        Rows and columns of positions at which the product is applied; (1, 1) of a dense layer. Of a recurrent
+        layer's second array: reads.
     pooled : (int, int)
-        The same after pooling.
+        The same after pooling; steps of a recurrent layer.
     activation : Activation
     pool : Pool or None
     norm : BatchNorm or None
@@ -52,7 +53,7 @@ class Block:
 
     @property
     def by_position(self) -> bool:
-        """Whether it has lines at several positions: of an image, or steps of a sequence."""
+        """Whether it has lines at several positions of an image, or steps of a sequence."""
         return not isinstance(self.product, Dense)
 
     @property
@@ -78,7 +79,7 @@ class Block:
 
     @property
     def groups(self) -> int:
-        """Groups of channels that see each other; 1: all see all."""
+        """Groups of channels that see each other; with 1 all see all."""
         return self.product.groups if isinstance(self.product, Conv) else 1
 
     @property

@@ -217,7 +217,7 @@ class _Builder:
         self._seen.append(self._at.node)
         linear = activations.get("linear")
         product = Recurrence(layer.units, layer.cell)
-        self._blocks.append(Block(product, (steps, 1, layer.lines), (steps, 1), (steps, 1), linear))
+        self._blocks.append(Block(product, (steps, 1, layer.lines), (product.reads * steps, 1), (steps, 1), linear))
         self._at = _Place(len(self._blocks), (steps, 1, layer.units), True)
         if layer.returns == "last":
             last = range((steps - 1) * layer.units, steps * layer.units)

@@ -171,9 +171,10 @@ class _Writer:
         if biases:
             held.append(np.concatenate([sorted_gates(bias, gates) for bias in biases])[None])
         settings: dict[str, Any] = {"linear_before_reset": 1} if cell.cell == "gru" else {}
-        given = self._op(cell.cell.upper(), steps, *held, hidden_size=cell.units, **settings)
+        op = "GRU" if cell.cell.startswith("gru") else cell.cell.upper()
+        given = self._op(op, steps, *held, hidden_size=cell.units, **settings)
         by_sample = self._op("Transpose", self._op("Squeeze", given, np.array([1])), perm=[1, 2, 0])
-        shape = (self._net.positions[layer], 1, cell.units)
+        shape = (*self._net.blocks[layer].pooled, cell.units)
         return self._op("Unsqueeze", by_sample, np.array([3]), image=shape)
 
     def _behind(self, block: Block, layer: int, lines: str) -> str:

@@ -12,9 +12,11 @@ from noisysim.common.fields import Field
 from noisysim.common.types import Array
 from noisysim.networks.layer_kinds import Layer, Size
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
 """Lines that a unit of each kind of cell has on either array (`noisysim.compute.rules.recurrence`)."""
-ONNX_ORDER = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
+READS = {"rnn": 1, "lstm": 1, "gru": 1, "gru_reset_before": 2}
+"""How often a cell reads its second array at each step."""
+ONNX_ORDER = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "gru_reset_before": (1, 0, 2)}
 """Where ONNX has each gate of the order here: it has those of a long short-term memory in the order i, o, f, c, and of
 a gated recurrent unit z, r, h."""
 
@@ -35,8 +37,9 @@ class Recurrent(Layer):
     Parameters
     ----------
     units : int
-    cell : {"rnn", "lstm", "gru"}
-        Elman's, a long short-term memory, or a gated recurrent unit with its reset gate behind the product.
+    cell : {"rnn", "lstm", "gru", "gru_reset_before"}
+        Elman's, a long short-term memory, or a gated recurrent unit: with its reset gate behind the product, as in
+        PyTorch and Keras; or before it, as published, for which the second array is read a second time at each step.
     returns : {"last", "all"}
         What it gives: the output of the last step, or of every step, again rows of an image.
     """
@@ -68,8 +71,13 @@ class Recurrence(Layer):
 
     @property
     def numbers(self) -> tuple[int, int]:
-        """What loops know of it: the number of its cell, from 1 in the order of `GATES`, and its units."""
+        """The number of its cell, from 1 in the order of `GATES`, and its units, which loops know of it."""
         return 1 + list(GATES).index(self.cell), self.units
+
+    @property
+    def reads(self) -> int:
+        """Reads of its array at each step."""
+        return READS[self.cell]
 
     @property
     def lines(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from noisysim.common import durations
 from noisysim.common.types import Doubles
 from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN
@@ -44,10 +45,6 @@ class Found(Protocol):
     def layers(self) -> Sequence[HasRatio]: ...
 
 
-UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "d"), (31_557_600, "y"))
-"""Seconds, and what they are called, from the shortest on."""
-
-
 def draw(found: Found) -> Figure:
     """Both panels side by side."""
     figure = style.figure(8.0, 3.2)
@@ -68,7 +65,7 @@ def draw_times(found: Found, panel: Axes) -> None:
     for chip in values.T:
         panel.plot(places, chip, ".", color=TEST, ms=4, alpha=0.45)
     panel.plot(places, values.mean(axis=1), "-o", color=TEST, lw=1.4, ms=4, label="mean over chips, dots each chip")
-    panel.set_xticks(places, [time_of(t) for t in found.seconds])
+    panel.set_xticks(places, [durations.in_words(t) for t in found.seconds])
     panel.set_xlabel("time after programming", fontsize=9)
     panel.set_ylabel("test accuracy (%)" if accuracy else "test loss", fontsize=9)
     panel.margins(x=0.08, y=0.15)
@@ -85,12 +82,6 @@ def draw_layers(found: Found, panel: Axes) -> None:
     panel.set_ylabel("signal to noise (dB)", fontsize=9)
     style.whole_numbers(panel.xaxis)
     _finish(panel)
-
-
-def time_of(seconds: float) -> str:
-    """A time in the largest unit that it is one of, or more."""
-    size, unit = next(((size, unit) for size, unit in reversed(UNITS) if seconds >= size), UNITS[0])
-    return "0" if seconds == 0 else f"{seconds / size:.3g} {unit}"
 
 
 def _finish(panel: Axes) -> None:

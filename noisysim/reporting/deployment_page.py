@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from noisysim.common import durations
 from noisysim.reporting import deployment_figure, figures, pages, style
-from noisysim.reporting.deployment_figure import time_of
 from noisysim.reporting.figures import Picture
 from noisysim.reporting.pages import Fact, Table
 from noisysim.runs.deployment import Deployment
@@ -45,7 +45,7 @@ def _pictures(found: Deployment) -> list[Picture]:
 
 def _times(found: Deployment) -> Table:
     rows = [
-        [time_of(t), pages.accuracy(accuracy), pages.loss(loss)]
+        [durations.in_words(t), pages.accuracy(accuracy), pages.loss(loss)]
         for t, accuracy, loss in zip(found.seconds, found.test_accuracy, found.test_loss, strict=True)
     ]
     return Table("After programming", ["Time", "Test accuracy", "Test loss"], rows, frozenset(range(3)))

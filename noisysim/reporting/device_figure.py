@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim.chip import bench
 from noisysim.common.fields import declared
+from noisysim.common.texts import caption, documentation, printable
 from noisysim.common.types import Doubles
 from noisysim.devices.contract import Device, DeviceSpec
 from noisysim.devices.resolved import resolve
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import SubplotSpec
 
 SMALL, LINE = 8, 0.16  # points of legends and notes; inches from line to line of the head
+MARGIN = 0.1  # inches beside and above the head
 CELLS = 8  # cells drawn one by one
-GROUPS = 24  # of neighbouring targets, a mean and a standard deviation each
+COARSE, FINE = 24, 240  # groups of neighbouring targets, a mean and a standard deviation each
 BINS = 41
+UNIT = "pre-activation units"
 DASHED = (0, (4, 3))
 FAULTS = dict(zip(bench.KINDS, ("#eceef0", "#5b8db8", TEST, "#e3b04b", INK), strict=True))
+_TOLD = {"g_min", "g_max", "cells_per_weight", "dac_bits", "adc_bits", "line_noise"}
+"""Fields whose values are facts of every device: not told again where they are set."""
 
 
 def draw(device: DeviceSpec, seed: int = 0) -> Figure:
@@ -39,17 +43,20 @@ def draw(device: DeviceSpec, seed: int = 0) -> Figure:
     rows = 1 if len(panels) <= 3 else 2
     columns = math.ceil(len(panels) / rows)
     width = max(3.7 * columns, 5.2)
-    lines = _head(checked, int(17 * width))
+    figure = style.figure(width, 3.2 * rows)
+    name, texts = _head(device, checked)
+    room = width - 2 * MARGIN
+    lines = [line for pieces, between in texts for line in style.in_lines(figure, pieces, room, SMALL, between)]
     head = 0.42 + LINE * len(lines)
-    figure = style.figure(width, 3.2 * rows + head)
-    height = figure.get_figheight()
+    height = 3.2 * rows + head
+    figure.set_figheight(height)
     layout: Any = figure.get_layout_engine()
     layout.set(rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.03)
-    figure.text(
-        0.1 / width, 1 - 0.1 / height, devices.name_of(checked), va="top", fontsize=13, weight="bold", color=INK
-    )
-    for k, line in enumerate(lines):
-        figure.text(0.1 / width, 1 - (0.36 + LINE * k) / height, line, va="top", fontsize=SMALL, color=INK)
+    below = [0.36 + LINE * k for k in range(len(lines))]
+    look: dict[str, Any] = {"va": "top", "color": INK, "parse_math": False}
+    figure.text(MARGIN / width, 1 - MARGIN / height, name, fontsize=13, weight="bold", **look)
+    for line, down in zip(lines, below, strict=True):
+        figure.text(MARGIN / width, 1 - down / height, line, fontsize=SMALL, **look)
     for (panel, measurement), place in zip(panels, _places(figure, rows, columns, len(panels)), strict=True):
         panel(figure, place, measurement)
     return figure
@@ -65,33 +72,50 @@ def _places(figure: Figure, rows: int, columns: int, count: int) -> list[Subplot
     return cells
 
 
-def _head(device: Device, room: int) -> list[str]:
-    """What the device is, its main numbers, and the fields that were set; in lines of limited length."""
+def _head(spec: DeviceSpec, device: Device) -> tuple[str, list[tuple[list[str], str]]]:
+    """The name; then what the device is, its main numbers, and what else was set: pieces, and what joins them."""
+    preset = devices.REGISTRY.preset(spec)
+    if preset is None:
+        name, about = devices.name_of(device), caption(documentation(type(device)))
+    else:
+        name, of = preset.name, f"a preset of {devices.name_of(device)}"
+        about = f"{preset.about}: {of}" if preset.about else of
+        about = f"{about[0].upper()}{about[1:]}. {preset.source}"
+    settings = [f"{name}={_short(value)}" for name, value in devices.changes(device).items() if name not in _TOLD]
+    if settings:
+        settings[0] = f"set: {settings[0]}"
+    apart = " · "
+    texts = [(about.split(), " "), ([*_facts(device)], apart), (settings, apart)]
+    return name, [([printable(piece) for piece in pieces], between) for pieces, between in texts]
+
+
+def _facts(device: Device) -> Iterator[str]:
+    """The main numbers of a device."""
     hooks, fields, numbers = devices.own_hooks(device), declared(type(device)), resolve(device)
-    facts = []
     if "g_max" in fields:
-        facts.append(f"{numbers.g_min:g} to {numbers.g_max:g} µS")
-        facts.append("two cells per weight" if numbers.paired else "one cell per weight")
+        yield f"{_short(numbers.g_min)} to {_short(numbers.g_max)} µS"
+        yield "two cells per weight" if numbers.paired else "one cell per weight"
     for field, name in (("dac_bits", "DAC"), ("adc_bits", "ADC")):
         if field in fields:
             bits = getattr(device, field)
-            facts.append(f"{name} {bits:g} bits" if bits else f"{name} ideal")
+            yield f"{name} {bits:g} bits" if bits else f"{name} ideal"
     if "line_noise" in fields:
-        facts.append(f"line noise {100 * device._asdict()['line_noise']:g} % of full scale")
+        yield f"line noise {_short(100 * device._asdict()['line_noise'])} % of full scale"
     if "pulse" in hooks:
-        facts.append("written by pulses, " + ("closed loop" if numbers.verified else "open loop"))
-    for name, value in devices.changes(device).items():
-        facts.append(f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}")
-    about = (type(device).__doc__ or "").partition("\n")[0]
-    return [line for text in (about, " · ".join(facts)) for line in textwrap.wrap(text, room)]
+        yield "written by pulses, " + ("closed loop" if numbers.verified else "open loop")
+
+
+def _short(value: float | str) -> str:
+    """A number in four digits at most, unless it is a whole one."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 # --- panels ---------------------------------------------------------------------------------------------------------
 
 
 def _transfer(figure: Figure, place: SubplotSpec, transfer: bench.Transfer) -> None:
-    """The curve, and below it the deviation of reads from the ideal one."""
-    grid = place.subgridspec(2, 1, height_ratios=(3, 2), hspace=0.02)
+    """The curve, and below it, larger, the deviation of reads from the ideal one."""
+    grid = place.subgridspec(2, 1, height_ratios=(2, 3), hspace=0.02)
     curve = figure.add_subplot(grid[0])
     off = figure.add_subplot(grid[1], sharex=curve)
     repeats, _, columns = transfer.reads.shape
@@ -99,18 +123,19 @@ def _transfer(figure: Figure, place: SubplotSpec, transfer: bench.Transfer) -> N
     for panel, ideal in ((curve, 0.0), (off, transfer.ideal)):
         reads = transfer.reads - np.reshape(ideal, (-1, 1))
         means = reads.mean(axis=0)
-        panel.plot(at, reads[:, :, 0].ravel(), ".", color=TRAIN, ms=2.5, alpha=0.5, mew=0, label="reads of one line")
+        panel.plot(at, reads[:, :, 0].ravel(), ".", color=TRAIN, ms=2.5, alpha=0.5, mew=0, label="line 1, reads")
+        panel.plot(transfer.inputs, means[:, 0], color=INK, lw=1.3, zorder=3, label="line 1, mean")
         others = panel.plot(transfer.inputs, means[:, 1:], color=INK, lw=0.6, alpha=0.5)
-        others[0].set_label(f"means of {columns - 1} others")
-        panel.plot(transfer.inputs, means[:, 0], color=INK, lw=1.3, label="their mean")
-        panel.plot(transfer.inputs, transfer.ideal - ideal, color=TEST, lw=0.9, ls=DASHED, label="ideal")
+        others[0].set_label(f"lines 2 to {columns}")
+        panel.plot(transfer.inputs, transfer.ideal - ideal, color=TEST, lw=0.9, ls=DASHED, zorder=4, label="ideal")
+    drawn = np.concatenate([reads[:, :, 0].ravel(), means.ravel()])
     least = 1e-4 * np.abs(transfer.ideal).max()  # rounding is nothing to look at
-    if np.abs(off.get_ylim()).max() < least:
-        off.set_ylim(-least, least)
-    _name(curve, "transfer, DAC to ADC", "", "output (pre-activation)")
-    _name(off, "", "input (input units)", "output − ideal")
+    reach = np.abs(drawn).max()
+    _headroom(off, *((-least, least) if reach < least else (drawn.min(), drawn.max())), rows=2)
+    _name(curve, "transfer, input to output", "", "output")
+    _name(off, "", "input (input units)", f"output − ideal\n({UNIT})")
     curve.tick_params(labelbottom=False)
-    _legend(curve)
+    _legend(off, ncols=2)
 
 
 def _read_noise(figure: Figure, place: SubplotSpec, noise: bench.ReadNoise) -> None:
@@ -123,7 +148,12 @@ def _read_noise(figure: Figure, place: SubplotSpec, noise: bench.ReadNoise) -> N
     label = "declared law" if noise.declared else "normal of the same moments\n(no law of the line declared)"
     panel.plot(at, density, color=TEST, lw=1.3, label=label)
     panel.set_ylim(top=1.35 * max(density.max(), panel.dataLim.ymax))
-    _name(panel, f"read noise, std {noise.reads.std():.3g}", "line − exact product (pre-activation)", "density")
+    _name(
+        panel,
+        f"read noise, std {noise.reads.std():.3g} {UNIT}",
+        f"read − exact product ({UNIT})",
+        "probability density",
+    )
     _legend(panel, ncols=2)
 
 
@@ -141,22 +171,30 @@ def _programming_error(figure: Figure, place: SubplotSpec, writes: bench.Program
     panel = figure.add_subplot(place)
     at = np.broadcast_to(writes.targets, writes.errors.shape)
     panel.plot(at.ravel(), writes.errors.ravel(), ".", color=TRAIN, ms=2.5, alpha=0.35, mew=0, label="cells")
-    targets = writes.targets.reshape(GROUPS, -1)
-    errors = writes.errors.T.reshape(GROUPS, -1)
+    groups = _groups(writes.errors)
+    targets = writes.targets.reshape(groups, -1).mean(axis=1)
+    errors = writes.errors.T.reshape(groups, -1)
     mean, std = np.mean(errors, axis=1), np.std(errors, axis=1)
-    panel.plot(targets.mean(axis=1), mean, color=INK, lw=1.5, label="mean, ±1 std")
-    panel.plot(targets.mean(axis=1), np.stack([mean - std, mean + std], axis=1), color=INK, lw=0.8)
+    panel.plot(targets, mean, color=INK, lw=1.5, label="mean, ±1 std")
+    panel.plot(targets, np.stack([mean - std, mean + std], axis=1), color=INK, lw=0.8)
     if writes.law is not None:
-        means, stds = (values.reshape(GROUPS, -1) for values in writes.law)
+        means, stds = (values.reshape(groups, -1) for values in writes.law)
         mean, std = means.mean(axis=1), np.sqrt((stds**2).mean(axis=1) + means.var(axis=1))
-        curves = panel.plot(
-            targets.mean(axis=1), np.stack([mean - std, mean + std], axis=1), color=TEST, lw=1.2, ls=DASHED
-        )
-        curves[0].set_label("declared law")
+        curves = panel.plot(targets, np.stack([mean - std, mean + std], axis=1), color=TEST, lw=1.2, ls=DASHED)
+        curves[0].set_label("declared ±1 std")
     reach = np.max(np.abs(writes.errors)) or 1.0
     _headroom(panel, -reach, reach)
     _name(panel, f"programming error, std {np.std(writes.errors):.3g} µS", "target (µS)", "conductance − target (µS)")
     _legend(panel, ncols=3)
+
+
+def _groups(errors: Doubles) -> int:
+    """How many groups the targets of (cells, targets) errors make: many where few levels are far apart.
+
+    Then the mean error differs within a group by more than cells of one target do, and would beat with the groups.
+    """
+    across = errors.mean(axis=0).reshape(COARSE, -1).var(axis=1).mean()
+    return FINE if across > errors.var(axis=0, ddof=1).mean() else COARSE
 
 
 def _pulse_response(figure: Figure, place: SubplotSpec, response: bench.PulseResponse) -> None:
@@ -164,18 +202,22 @@ def _pulse_response(figure: Figure, place: SubplotSpec, response: bench.PulseRes
     cells = np.concatenate([response.up, response.down[1:]])
     at = np.arange(len(cells)) * response.pulses[1]
     low, high = np.percentile(cells, [10, 90], axis=1)
-    if (high > low).any():
-        panel.fill_between(at, low, high, color=TRAIN, alpha=0.22, lw=0, label="10 to 90 %")
+    followed = "pairs" if response.paired else "cells"
+    differ = (high > low).any()
+    if differ:
+        panel.fill_between(at, low, high, color=TRAIN, alpha=0.22, lw=0, label=f"10 to 90 % of {followed}")
         lines = panel.plot(at, cells[:, :CELLS], color=TRAIN, lw=0.7, alpha=0.8)
-        lines[0].set_label("cells")
-    panel.plot(at, np.mean(cells, axis=1), color=INK, lw=1.8, label="mean")
+        lines[0].set_label(f"{CELLS} {followed}")
+    panel.plot(
+        at, np.mean(cells, axis=1), color=INK, lw=1.8, label="mean" if differ else f"all {cells.shape[1]} {followed}"
+    )
     drawn = np.concatenate([cells[:, :CELLS].ravel(), low, high])
     _headroom(panel, np.min(drawn), np.max(drawn))
     _name(
         panel,
         "response to pulses",
-        "pulses, up and then down" if len(response.down) else "pulses up",
-        "conductance (µS)",
+        "pulses: first up the plus, then the minus cell" if response.paired else "pulses: first up, then down",
+        "conductance, plus − minus cell (µS)" if response.paired else "conductance (µS)",
     )
     _legend(panel, ncols=3)
 
@@ -186,7 +228,7 @@ def _ageing(figure: Figure, place: SubplotSpec, ageing: bench.Ageing) -> None:
     panel = figure.add_subplot(place)
     low, middle, high = np.percentile(ageing.cells, [10, 50, 90], axis=1)
     for k in range(len(ageing.targets)):
-        label = None if k else "10 to 90 %"
+        label = None if k else "10 to 90 % of cells"
         panel.fill_between(ageing.ages, low[:, k], high[:, k], color=TRAIN, alpha=0.3, lw=0, label=label)
     lines = panel.plot(ageing.ages, middle, color=INK, lw=1.4)
     lines[0].set_label("median")
@@ -200,7 +242,7 @@ def _ageing(figure: Figure, place: SubplotSpec, ageing: bench.Ageing) -> None:
         panel.plot([], [], color=TEST, lw=1.3, label="output")
         right.plot(ageing.ages, ageing.output, color=TEST, lw=1.3)
         _headroom(right, 0.0, ageing.output.max())
-        right.set_ylabel("output, compensated (of that written)", color=TEST, fontsize=9)
+        right.set_ylabel("compensated output / as written", color=TEST, fontsize=9)
         right.tick_params(labelsize=SMALL, colors=TEST)
         right.spines[["top", "left"]].set_visible(False)
         right.spines["right"].set_color(TEST)
@@ -213,8 +255,14 @@ def _faults(figure: Figure, place: SubplotSpec, faults: bench.Faults) -> None:
 
     panel = figure.add_subplot(place)
     colours = ListedColormap(list(FAULTS.values()))
-    panel.imshow(faults.array, cmap=colours, vmin=-0.5, vmax=len(FAULTS) - 0.5, aspect="auto", interpolation="none")
-    _name(panel, "faults of one array", "output line", "input line")
+    inputs, lines = faults.array.shape
+    outputs = lines // 2 if faults.paired else lines
+    panel.imshow(
+        faults.array, cmap=colours, vmin=-0.5, vmax=len(FAULTS) - 0.5, aspect="auto", interpolation="none",
+        extent=(-0.5, outputs - 0.5, inputs - 0.5, -0.5),
+    )  # fmt: skip
+    which = "output (two lines each: plus cells, minus cells)" if faults.paired else "output"
+    _name(panel, "faults of one array", which, "input")
     panel.grid(visible=False)
     handles = [Patch(fc=FAULTS[k], label=f"{k} {100 * share:.1f} %") for k, share in faults.shares.items() if share]
     _legend(panel, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
@@ -230,17 +278,19 @@ def _name(panel: Axes, title: str, x: str, y: str) -> None:
     style.plain(panel)
 
 
-def _headroom(panel: Axes, low: float, high: float) -> None:
-    """Limits that leave room for a legend's line above what is drawn."""
+def _headroom(panel: Axes, low: float, high: float, rows: int = 1) -> None:
+    """Limits that leave room for a legend's lines above what is drawn."""
     span = (high - low) or abs(high) or 1.0
-    panel.set_ylim(low - 0.04 * span, high + 0.16 * span)
+    panel.set_ylim(low - 0.04 * span, high + 0.16 * rows * span)
 
 
 def _legend(panel: Axes, **options: Any) -> None:
     legend = panel.legend(
-        **{"loc": "upper left", "borderaxespad": 0.2, **options}, frameon=False, fontsize=SMALL, handlelength=1.3,
-        columnspacing=1.0, markerscale=2.5,
+        **{"loc": "upper left", "borderaxespad": 0.2, **options}, frameon=False, fontsize=SMALL, handlelength=1.2,
+        columnspacing=0.8, handletextpad=0.5, markerscale=2.5,
     )  # fmt: skip
+    if not options.get("bbox_to_anchor"):
+        legend.set_in_layout(False)  # inside: a panel is not made narrower for it
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)

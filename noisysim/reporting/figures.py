@@ -160,7 +160,7 @@ def _dots(axes: Axes, values: Doubles, label: str) -> None:
     """One point per chip."""
     finite = values[np.isfinite(values)]
     mean, spread = finite.mean(), finite.std(ddof=1)
-    axes.axhspan(mean - spread, mean + spread, color=style.TEST, alpha=0.12, lw=0, label="standard deviation")
+    axes.axhspan(mean - spread, mean + spread, color=style.TEST, alpha=0.12, lw=0, label="mean ± standard deviation")
     axes.axhline(mean, color=style.TEST, lw=1.2, label="mean")
     axes.plot(np.arange(1, len(values) + 1), values, "o", color=style.INK, ms=5)
     axes.set(xlabel="chip", ylabel=label)

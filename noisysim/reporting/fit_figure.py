@@ -26,10 +26,12 @@ def draw(fits: Sequence[Fit], title: str) -> Figure:
         numbers, values, _ = fits[0].curves[way]
         curve.plot(numbers, values, ".", color=TRAIN, ms=3, label="measured, mean")
         below.axhline(0.0, color=INK, lw=0.6)
-        for found, colour in zip(fits, COLOURS, strict=False):
+        for k, (found, colour) in enumerate(zip(fits, COLOURS, strict=False)):
             fitted = found.curves[way][2]
-            curve.plot(numbers, fitted, color=colour, lw=1.2, label=f"{found.model}, rms {100 * found.rms:.2g} %")
-            below.plot(numbers, 100 * (fitted - values) / span, color=colour, lw=0.9)
+            # the best one above the others and thinner, so that curves that agree are all seen
+            look = {"color": colour, "lw": 1 + 0.7 * k, "zorder": 3 - 0.1 * k}
+            curve.plot(numbers, fitted, label=f"{found.model}, rms {100 * found.rms:.2g} % of the range", **look)
+            below.plot(numbers, 100 * (fitted - values) / span, **look)
         curve.set_title(f"pulses {way}", loc="left", fontsize=9.5, color=INK)
         below.set_xlabel("pulses", fontsize=9)
         for panel in (curve, below):

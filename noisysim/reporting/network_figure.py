@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisysim.networks.architecture import INPUT
 from noisysim.networks.summary import Part, shape_in_words
+from noisysim.reporting import style
 from noisysim.reporting.style import INK, TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ WIDTH, LANE = 2.5, 2.8
 """Width of a box, and distance of branches side by side, inches."""
 ROW, GAP, LINE = 0.22, 0.2, 0.15
 """Height of a box of one line, distance of boxes, and height of each further line, inches."""
+KEY = "blue: weights on arrays; red: the periphery"
 LONGEST = 40
 """Characters of a line in a box."""
 DEEPEST = 12.0
 """Height at which a network is continued beside itself, inches."""
+WORTH = 0.8
+"""Share of its height that a figure must be left with to be continued beside itself: it gets several times as wide."""
 
 
 class Place(NamedTuple):
@@ -92,22 +96,19 @@ def _free(lane: int, taken: set[int]) -> int:
 
 def draw(parts: Sequence[Part], title: str) -> Figure:
     """Boxes from top to bottom, with what each gives; filled ones have weights on arrays."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     found, texts = plan(parts), {part.node: lines_of(part) for part in parts}
     heights = _heights(found, texts)
     lanes = 1 + max(place.lane for path in (*found.paths.values(), list(found.places.values())) for place in path)
     columns = _columns(heights, _narrow(found))
     block = lanes * LANE
-    tall = max(sum(heights[first:last]) + GAP * (last - first) for first, last in columns)
+    tall = max(_height(heights[first:last]) for first, last in columns)
     wide, high = block * len(columns), tall + 0.75
-    figure = Figure(figsize=(wide, high))
-    FigureCanvasAgg(figure)
+    figure = style.figure(wide, high, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, wide), ylim=(-tall - 0.1, high - tall - 0.1))
     axes.axis("off")
-    axes.text(0.15, 0.4, title, fontsize=11, color=INK, va="center", parse_math=False)
+    axes.text(0.15, 0.48, title, fontsize=11, color=INK, va="center", parse_math=False)
+    axes.text(0.15, 0.22, KEY, fontsize=6.6, color=INK, va="center")
     spots = dict(_spots(heights, columns, block))
     for (source, _), path in found.paths.items():
         first = ROW + LINE * (len(texts[source]) - 1)
@@ -148,7 +149,7 @@ def _narrow(found: Plan) -> set[int]:
 
 def _columns(heights: Sequence[float], narrow: Collection[int]) -> list[tuple[int, int]]:
     """The rows of each column of the figure, about as high as each other."""
-    total = sum(heights) + GAP * len(heights)
+    total = _height(heights)
     count = math.ceil(total / DEEPEST)
     columns, first, height = list[tuple[int, int]](), 0, 0.0
     for row, own in enumerate(heights):
@@ -156,7 +157,14 @@ def _columns(heights: Sequence[float], narrow: Collection[int]) -> list[tuple[in
             columns.append((first, row))
             first, height = row, 0.0
         height += own + GAP
-    return [*columns, (first, len(heights))]
+    columns.append((first, len(heights)))
+    tallest = max(_height(heights[first:last]) for first, last in columns)
+    return columns if tallest < WORTH * total else [(0, len(heights))]
+
+
+def _height(heights: Sequence[float]) -> float:
+    """Of rows below each other, inches."""
+    return sum(heights) + GAP * len(heights)
 
 
 def _spots(

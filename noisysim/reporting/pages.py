@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jinja2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from noisysim.reporting import wording
+
+if TYPE_CHECKING:
+    import jinja2
+
 NONE = "–"
-_SHORT = {
-    "mvms": "MVMs",
-    "macs": "MACs",
-    "adc": "ADC",
-    "dac": "DAC",
-    "train": "training",
-    "elapsed": "seconds",
-    "cpu": "CPU",
-}
 
 
 class Table(NamedTuple):
@@ -32,12 +27,15 @@ class Table(NamedTuple):
     rows : list of list of str
     numeric : frozenset of int
         Columns whose cells are numbers, aligned at their ends.
+    note : str
+        What a heading alone does not say, below the table.
     """
 
     caption: str
     columns: list[str]
     rows: list[list[str]]
     numeric: frozenset[int] = frozenset()
+    note: str = ""
 
 
 class Fact(NamedTuple):
@@ -50,6 +48,8 @@ class Fact(NamedTuple):
 
 @functools.cache
 def _engine() -> jinja2.Environment:
+    import jinja2  # which numbers need not
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("noisysim.reporting"),
         autoescape=True,
@@ -97,7 +97,7 @@ def loss(values: ArrayLike) -> str:
 
 def words(name: str) -> str:
     """A name from a file as a heading has it."""
-    text = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    text = wording.words(name)
     return text[0].upper() + text[1:]
 
 

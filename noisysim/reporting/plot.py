@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 POINTS = 400
 """Most points of the thin line: of a longer run each is the mean of several batches."""
+WIDE = 20
+"""Ratio of the largest value to the least from which on an axis is logarithmic; its label then says so."""
 LOOKS = 60
 """Most points of a diagnostic's line: of more looks each is the mean of several."""
 
@@ -88,7 +90,7 @@ def device(device: DeviceSpec, path: str | os.PathLike[str] | None = None, seed:
     >>> import noisysim
     >>> figure = noisysim.plot.device("ideal", "ideal.png")
     >>> figure.axes[0].get_title(loc="left")  # exact hardware has this one panel
-    'transfer, DAC to ADC'
+    'transfer, input to output'
     """
     from noisysim.reporting import device_figure
 
@@ -139,7 +141,8 @@ def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None
     """Loss, and for a classification accuracy, against epochs: training as lines, test and validation as points.
 
     An epoch's training means stand at its middle, tests at its end, where they were made. Of several chips their means
-    are drawn, and as a band or a bar their standard deviation.
+    are drawn, and as a band or a bar their standard deviation. The axis of the loss is logarithmic, and its label says
+    so, where the largest loss is more than 20 times the least.
 
     Parameters
     ----------
@@ -178,7 +181,7 @@ def learning_curves(result: Recorded, path: str | os.PathLike[str] | None = None
         style.plain(panel)
         panel.legend(frameon=False, fontsize=8)
     losses = np.concatenate([batch_losses, *(history[f"{split}_loss"].ravel() for split in ("train", *tested))])
-    _scale(panels[0], losses[np.isfinite(losses) & (losses > 0)])
+    panels[0].set_ylabel("loss" + _scale(panels[0], losses[np.isfinite(losses) & (losses > 0)]))
     return _finish(figure, result, path)
 
 
@@ -195,7 +198,8 @@ def _draw_tests(panel: Axes, values: Doubles, split: str) -> None:
     label = split if values.ndim == 1 else f"{split}, mean and std of {values.shape[1]} chips"
     panel.plot(epochs, mean, marker, color=color, ms=4 if split == "test" else 3, label=label)
     if values.ndim > 1:
-        panel.errorbar(epochs, mean, spread, fmt="none", ecolor=color, elinewidth=1)
+        bars = np.stack([mean - spread, mean + spread, np.full_like(mean, np.nan)], axis=1)
+        panel.plot(np.repeat(epochs, 3), bars.ravel(), color=color, lw=1)  # a line, which a legend keeps clear of
 
 
 def _over_chips(values: Doubles) -> tuple[Doubles, Doubles]:
@@ -234,7 +238,7 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
     from noisysim.chip.diagnostics import DIAGNOSTICS, Diagnostic
 
     if not result.diagnostics:
-        raise ValueError("this run was made without diagnostics: give it some, such as diagnostics=['angle']")
+        raise ValueError("this run was made without diagnostics: run it again with some, such as 'angle'")
     for name in names:
         check_choice("diagnostic of this run", name, sorted(result.diagnostics.keys() - {"update"}))
     if path is not None:
@@ -248,11 +252,11 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
     looks_per_point = _looks_per_point(result.diagnostics["update"])
     for number, (panel, name) in enumerate(zip(panels, names, strict=False)):
         axis = DIAGNOSTICS.get(name, Diagnostic).axis
-        _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
+        said = (axis.label or name) + _lines(panel, result.diagnostics["update"], result.diagnostics[name], axis)
         if len(names) == 1:
-            panel.set_ylabel(axis.label or name)
+            panel.set_ylabel(said)
         else:
-            panel.set_title(axis.label or name, loc="left", fontsize=8.5)
+            panel.set_title(said, loc="left", fontsize=8.5)
         if number + columns >= len(names):
             panel.set_xlabel("updates" if looks_per_point == 1 else f"updates (means of {looks_per_point} looks)")
     layers = {line.get_label(): line for panel in panels for line in panel.lines if line.get_label().isdigit()}
@@ -262,8 +266,8 @@ def _diagnostics(result: Recorded, names: list[str], path: str | os.PathLike[str
     return _finish(figure, result, path)
 
 
-def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
-    """A diagnostic, (looks, layers), in one panel."""
+def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> str:
+    """Draw a diagnostic, (looks, layers), in one panel; returns what its label says of the scale."""
     from matplotlib import colormaps
     from matplotlib.ticker import MultipleLocator
 
@@ -276,8 +280,7 @@ def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
     finite = values[np.isfinite(values)]
     if not finite.size:
         panel.text(0.5, 0.5, "not defined in this run", transform=panel.transAxes, ha="center", color=style.TRAIN)
-    if axis.high is None and (finite > 0).all():
-        _scale(panel, finite)
+    scale = _scale(panel, finite) if axis.high is None and (finite > 0).all() else ""
     last = max(updates.max(initial=0), 1)
     panel.set_xlim(-0.03 * last, 1.03 * last)
     style.whole_numbers(panel.xaxis)
@@ -289,6 +292,7 @@ def _lines(panel: Axes, updates: Doubles, values: Doubles, axis: Axis) -> None:
     if axis.mark is not None:
         panel.axhline(axis.mark, color=style.INK, lw=0.8, ls=(0, (4, 3)))
     style.plain(panel)
+    return scale
 
 
 def _thinned(values: Doubles) -> Doubles:
@@ -316,10 +320,10 @@ def _batches(losses: Doubles, an_epoch: int) -> tuple[Doubles, Doubles, int]:
     return (firsts + counts / 2) / an_epoch, means, per_point
 
 
-def _scale(panel: Axes, values: Doubles) -> None:
-    """A logarithmic axis where the losses span more than a linear one shows, its ticks in plain numbers."""
-    if not len(values) or values.max() <= 20 * values.min():
-        return
+def _scale(panel: Axes, values: Doubles) -> str:
+    """Make the y axis logarithmic where values span more than a linear one shows; returns what its label has to say."""
+    if not len(values) or values.max() <= WIDE * values.min():
+        return ""
     from matplotlib.ticker import LogLocator, NullLocator
 
     panel.set_yscale("log")
@@ -327,3 +331,4 @@ def _scale(panel: Axes, values: Doubles) -> None:
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if values.max() < 300 * values.min() else (1,)))
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_locator(NullLocator())
+    return " (log scale)"

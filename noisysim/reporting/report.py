@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noisysim.common import writing
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check_switch
 from noisysim.runs.deployment import Deployment
 from noisysim.runs.result import Result
@@ -81,5 +82,5 @@ def render(source: str | os.PathLike[str] | Result | Study | Deployment) -> str:
 
 def _check_place(path: Path, overwrite: bool) -> None:
     if path.exists() and path.is_file() and not overwrite:
-        raise FileExistsError(f"{path} exists: give another path, or say overwrite=True")
+        raise FileExistsError(f"{path} exists: give another path, or say {argument('overwrite=True')}")
     writing.check(path)

@@ -26,6 +26,12 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
     "passed_share": pages.accuracy,
 }
 """Of the table of epochs, and how a value is shown; those other than losses where there are any."""
+_HEADINGS = {"passed_share": "Differences seen"}
+_NOTES = {
+    "passed_share": "Differences seen: share of activities that differ, as the ADC gives them, between a perturbed "
+    "pass and the baseline; from those that the ADC rounds away a rule learns nothing.",
+}
+"""Of the table of epochs: headings other than a column's name, and what a heading alone does not say."""
 _STATUS = {
     "finished": "all epochs were done",
     "interrupted": "interrupted before its end",
@@ -144,9 +150,10 @@ def epoch_table(result: Result) -> Table | None:
     caption = f"{n} epochs"
     if len(rows) < n:
         caption = f"{len(rows)} of {n} epochs, evenly chosen, the first, the best and the last among them"
+    note = " ".join(_NOTES[name] for name in columns if name in _NOTES)
     body = [[f"{k + 1}", *(_COLUMNS[name](history[name][k]) for name in columns)] for k in rows]
-    header = ["Epoch", *map(pages.words, columns)]
-    return Table(caption, header, body, frozenset(range(len(header)))) if n else None
+    header = ["Epoch", *(_HEADINGS.get(name) or pages.words(name) for name in columns)]
+    return Table(caption, header, body, frozenset(range(len(header))), note) if n else None
 
 
 def _chosen(history: dict[str, Doubles]) -> Array:

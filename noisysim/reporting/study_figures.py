@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisysim.common.types import Doubles
-from noisysim.reporting import style
+from noisysim.reporting import lettering, pages, style, wording
 from noisysim.reporting.figures import SIZE, Picture, embedded
+from noisysim.studies import figure
 from noisysim.studies.study import Study
 
 if TYPE_CHECKING:
@@ -74,14 +75,11 @@ def _lines(study: Study, name: str, x: str, hue: str | None, axes: list[str], ch
     select = {axis: chosen[axis] for axis in axes if axis not in (x, hue)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of settings where no run finished
-        figure = study.plot(name, x=x, hue=hue, **select)
-    figure.suptitle("")
-    figure.set_size_inches(*SIZE)
-    called = name.replace("_", " ")
-    alt = f"{called.capitalize()} against {x}" + (f", a line for each {hue}" if hue else "") + _at(select)
-    caption = f"{alt}. Means over seeds; bands are one standard deviation."
+        drawn = figure.draw(study, name, x=x, hue=hue, select=select, size=SIZE, title=False)
+    alt = f"{pages.words(name)} against {x}" + (f", a line for each {hue}" if hue else "") + _at(select)
+    caption = f"{alt}. Means over seeds; bands or bars are one standard deviation."
     number = list(study.axes).index(x) if x in study.axes else len(study.axes)  # an id is a word, a name need not be
-    return Picture(caption, alt, embedded(figure, f"against-{number}", alt))
+    return Picture(caption, alt, embedded(drawn, f"against-{number}", alt))
 
 
 def _at(select: dict[str, Any]) -> str:
@@ -92,22 +90,22 @@ def _at(select: dict[str, Any]) -> str:
 def _map(study: Study, data: Dataset, name: str, x: str, y: str, chosen: dict[str, Any]) -> Picture:
     """The measure over two axes of numbers, the other axes at their best."""
     select = {axis: label for axis, label in chosen.items() if axis not in (x, y)}
-    share = name.endswith("accuracy")
+    share = wording.is_share(name)
     values = (100 if share else 1) * means(data, name).sel(select).squeeze().transpose(y, x).values
-    figure = style.figure(*SIZE)
-    axes = figure.subplots()
+    drawn = style.figure(*SIZE)
+    axes = drawn.subplots()
     image = axes.imshow(values, origin="lower", aspect="auto", cmap="viridis" if share else "viridis_r")
     axes.set_facecolor("#d9dce0")
     for axis, ticks in ((axes.xaxis, study.axes[x]), (axes.yaxis, study.axes[y])):
         shown = range(0, len(ticks), -(-len(ticks) // 10))
-        axis.set_ticks(list(shown), [f"{ticks[k]:g}" for k in shown])
-    axes.set(xlabel=x, ylabel=y)
+        axis.set_ticks(list(shown), [lettering.numbers(ticks)[k] for k in shown])
+    axes.set_xlabel(figure.called(study, x).label)
+    axes.set_ylabel(figure.called(study, y).label)
     if values.size <= 60:
         _numbers(axes, image, values, ".1f" if share else ".3g")
-    called = name.replace("_", " ")
-    figure.colorbar(image, label=f"{called} (%)" if share else called)
-    alt = f"{called.capitalize()} over {x} and {y}{_at(select)}"
-    return Picture(f"{alt}. Means over seeds; grey: no run finished.", alt, embedded(figure, "map", alt))
+    drawn.colorbar(image, label=wording.measured(name).label)
+    alt = f"{pages.words(name)} over {x} and {y}{_at(select)}"
+    return Picture(f"{alt}. Means over seeds; grey: no run finished.", alt, embedded(drawn, "map", alt))
 
 
 def _numbers(axes: Axes, image: AxesImage, values: Doubles, form: str) -> None:

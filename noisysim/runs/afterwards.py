@@ -16,6 +16,7 @@ from noisysim import tasks
 from noisysim.chip import kept, origin
 from noisysim.chip.chip import Chip
 from noisysim.chip.origin import ActivationSpec
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check_names, check_switch, shown
 from noisysim.common.types import Array
 from noisysim.common.user_files import moved_device
@@ -80,7 +81,10 @@ class Trained:
         """Answers as the run's data have them: `noisysim.Result.predict`."""
         form = self._form(task, data, "mse")  # no loss is asked for
         if check_switch("proba", proba) and not (form.classification and self._config["task"]["loss"] == "cce"):
-            raise ValueError("proba=True needs a classification with the loss 'cce', whose softmax gives probabilities")
+            raise ValueError(
+                f"{argument('proba=True')} needs a classification with the loss 'cce', whose softmax gives "
+                "probabilities"
+            )
         if isinstance(x, Batch):
             raise TypeError(
                 "x is a task's batch, which is standardised already: give result.chip().predict the batch, or "
@@ -118,7 +122,7 @@ class Trained:
         if task is None and self._config["task"]["name"] == "arrays":
             raise ValueError(
                 f"{self._name} was written by a version that did not keep how its task standardises: give the run's "
-                "data again, task=(x_train, y_train, x_test, y_test)"
+                f"data again, {argument('task=(x_train, y_train, x_test, y_test)')}"
             )
         return self._own(data, loss, task)
 
@@ -129,6 +133,12 @@ class Trained:
     def _own(self, data: str | os.PathLike[str] | None, loss: LossSpec | None, task: object = None) -> Task:
         """The run's task with its data."""
         stored = self._config
+        if task is None and stored["task"]["name"] == "arrays":
+            raise ValueError(
+                f"{self._name} learned arrays that its file does not hold: give samples, "
+                "result.test((x_test, y_test)) (--task my_test.csv); where the run itself split (x, y), its test split "
+                f"is that of result.test(noisysim.tasks.get((x, y), seed={stored['seed']}))"
+            )
         if loss is not None:  # the recorded one is not looked for
             learned = {name: value for name, value in stored["task"].items() if name != "loss_part"}
             settings = {name: value for name, value in learned["settings"].items() if name != "loss"}

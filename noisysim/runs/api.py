@@ -67,6 +67,8 @@ def run(
     task : str or Task or arrays or path
         What to learn: a name such as "fashion-mnist", with settings "student-teacher:n_in=50"; your own data, arrays
         (x_train, y_train, x_test, y_test) or (x, y), a data frame, or a file, "my.csv:target=y", .parquet or .h5.
+        x is (n, inputs), or images (n, channels, height, width); y holds class labels (n,), whole numbers or text,
+        one-hot rows (n, classes), or floats to be fitted, (n, outputs); noisysim.tasks.get has all forms.
     loss : str or path or Loss or function
         What to minimise, in place of the task's own: "cce", "mse", the path of a file that defines one "huber.py", or
         a function of outputs and targets, (batch, n_out) each, that gives a float64 value per sample. Without a
@@ -160,7 +162,8 @@ def run(
         Time limit: end the run that long after its start, set-up included, with status "stopped". Seconds, or a text
         such as "11h50m" or "90s". noisysim.resume continues the run.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
 
     Returns
     -------
@@ -264,7 +267,8 @@ def resume(
     until : float or str
         As in `run`, from the start of this call.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     allow_other_source : bool
         Resume although the source of noisysim, or of your own parts, is not the one the run began with: the bits may
         be others from here on. The result's warnings say so.

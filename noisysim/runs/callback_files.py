@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from noisysim.common import writing
+from noisysim.common.arguments import argument
 from noisysim.common.fields import PATH, shown
 from noisysim.runs import callbacks, storage
 from noisysim.runs.callbacks import Writer
@@ -109,7 +110,7 @@ def check(called: Sequence[Any], start: Start, content: Mapping[str, Any] | None
         if place.exists() and not (start.overwrite or (own and content is not None and _is_of(one, place, content))):
             if content is None:
                 raise FileExistsError(
-                    f"callback {name!r}: {_named(place)} exists: give another path, or say overwrite=True"
+                    f"callback {name!r}: {_named(place)} exists: give another path, or say {argument('overwrite=True')}"
                 )
             raise FileExistsError(
                 f"callback {name!r}: {_named(place)} exists and was not written by this run: move it away, or give "

@@ -21,6 +21,7 @@ from noisysim.chip.weight_laws import USUAL
 from noisysim.chip.weight_scaling import WEIGHT_SCALINGS
 from noisysim.chip.weight_sources import Source
 from noisysim.common import identity
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check, check_choice, check_names, check_switch, declared, shown
 from noisysim.common.toml_files import read_toml
 from noisysim.compute import backends, losses
@@ -123,7 +124,8 @@ def resolve(
     watched = _check_diagnostics(settings["diagnostics"])
     chips = _check_number("chips", settings["chips"])
     if watched and chips > 1:
-        raise ValueError(f"run.diagnostics look at one chip, not at {chips}: omit them, or set chips=1")
+        one = argument("chips=1")
+        raise ValueError(f"{argument('run.diagnostics')} look at one chip, not at {chips}: omit them, or set {one}")
     numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
     every, decay, clip = (_check_number(name, settings[name]) for name in ("every", "weight_decay", "clip"))
     model = models.opened(settings["init"] if settings["layers"] is None else settings["layers"])
@@ -224,7 +226,8 @@ def _check_words(settings: Mapping[str, Any], learner: Learner, device: Device) 
     oracle = check_switch("run.oracle", settings["oracle"], None)
     needs_oracle = "oracle" in learner.requires()
     if oracle is False and needs_oracle:
-        raise ValueError(f"run.oracle is False, but learner {learner.name!r} needs oracle access: omit it, or set True")
+        refused = argument("run.oracle=False")
+        raise ValueError(f"{refused}, but learner {learner.name!r} needs oracle access: omit it, or set True")
     return {
         "activation": activation, "inject": settings["inject"], "backend": backend,
         "bias": bias, "oracle": needs_oracle if oracle is None else oracle,
@@ -240,8 +243,8 @@ def _check_decorrelate(asked: object, learner: Learner, device: Device) -> str |
     check_choice("decorrelate", asked, decorrelation.FORMS)
     if asked != "inputs" and not learner.decorrelation:
         raise ValueError(
-            f"run.decorrelate={asked!r}, but learner {learner.name!r} does not decorrelate: omit it, or set "
-            f"learner='{learner.name}:decorrelation=0.001'"
+            f"{argument(f'run.decorrelate={asked!r}')}, but learner {learner.name!r} does not decorrelate: omit it, or "
+            "set " + argument(f"learner='{learner.name}:decorrelation=0.001'")
         )
     decorrelation.check_form("run.decorrelate", str(asked), device)
     return str(asked)
@@ -251,9 +254,8 @@ def _suggested_rate(learner: Learner, optimizer: Optimizer, numbers: Mapping[str
     """The learning rate that suits the rule; refused where there is none, and none was given."""
     suggested = learner.rates.get(optimizer.name)
     if suggested is None and "learning_rate" not in numbers:
-        raise ValueError(
-            f"run.learning_rate: learner {learner.name!r} suggests none for optimizer {optimizer.name!r}: give one"
-        )
+        rate = argument("run.learning_rate")
+        raise ValueError(f"{rate}: learner {learner.name!r} suggests none for optimizer {optimizer.name!r}: give one")
     return {} if suggested is None else {"learning_rate": suggested}
 
 
@@ -261,17 +263,18 @@ def _check_start(init: str | Given, activations: list[str]) -> None:
     stuck = [name for name in activations if name in ("relu", "relu6")]
     if init == "zero" and stuck:
         raise ValueError(
-            f"run.init='zero' with activation {stuck[0]!r} never starts: every hidden unit stays at 0, where its slope "
-            "is 0; use 'leaky_relu', or other initial weights"
+            argument("run.init='zero'")
+            + f" with activation {stuck[0]!r} never starts: every hidden unit stays at 0, where its slope is 0; "
+            "use 'leaky_relu', or other initial weights"
         )
 
 
 def _check_diagnostics(specs: object) -> list[Diagnostic]:
     if isinstance(specs, (str, Mapping)) or not isinstance(specs, Sequence):
-        raise TypeError(f"run.diagnostics must be a list of names such as ['angle'], not {shown(specs)}")
+        raise TypeError(f"{argument('run.diagnostics')} must be a list of names such as ['angle'], not {shown(specs)}")
     chosen = [diagnostics.get(spec) for spec in specs]
     if len({one.name for one in chosen}) < len(chosen):
-        raise ValueError(f"run.diagnostics names one twice: {', '.join(one.name for one in chosen)}")
+        raise ValueError(f"{argument('run.diagnostics')} names one twice: {', '.join(one.name for one in chosen)}")
     return chosen
 
 
@@ -280,14 +283,15 @@ def _check_steering(settings: Mapping[str, Any], task: tasks.Task, validated: bo
     schedule = None if settings["schedule"] is None else schedules.get(settings["schedule"])
     specs = settings["callbacks"]
     if isinstance(specs, (str, Mapping)) or not isinstance(specs, Sequence):
-        raise TypeError(f"run.callbacks must be a list such as ['early-stopping'], not {shown(specs)}")
+        raise TypeError(f"{argument('run.callbacks')} must be a list such as ['early-stopping'], not {shown(specs)}")
     chosen = [callbacks.get(spec) for spec in specs]
     watching = [("schedule", schedule), *(("callback", one) for one in chosen)]
     for kind, one in watching:
         monitor = getattr(one, "monitor", "")
         what = f"{kind} {getattr(one, 'name', '')!r} watches {monitor}"
         if monitor in VALIDATED and not validated:
-            raise ValueError(f"{what}, which this run does not record: set validation=0.1, or monitor='train_loss'")
+            share = argument("validation=0.1")
+            raise ValueError(f"{what}, which this run does not record: set {share}, or monitor='train_loss'")
         if monitor in MONITORS and monitor.endswith("accuracy") and not task.classification:
             raise ValueError(
                 f"{what}, which a regression does not have: set monitor={monitor.split('_')[0] + '_loss'!r}"
@@ -303,7 +307,8 @@ def _optimizer(spec: object) -> Optimizer:
             continue
         optimizers.REGISTRY.definition(named, given.get("sha256"))  # another file than the recorded is not executed
         if name not in optimizers.REGISTRY.fields(named):
-            raise ValueError(f"optimizer {named!r} has no field {name!r}, which is an argument of the run: {name}=...")
+            own = argument(f"{name}=...")
+            raise ValueError(f"optimizer {named!r} has no field {name!r}, which is an argument of the run: {own}")
     return optimizers.get(spec)
 
 
@@ -312,8 +317,8 @@ def _check_decay(decay: float, rate: float, device: Device) -> None:
     weight_decay.check("run.weight_decay", decay, device)
     if decay * rate > 1:
         raise ValueError(
-            f"run.weight_decay={decay:g} times learning_rate={rate:g} is above 1, and would take more than all of each "
-            "weight off: take less"
+            f"{argument(f'run.weight_decay={decay:g}')} times {argument(f'learning_rate={rate:g}')} is above 1, and "
+            "would take more than all of each weight off: take less"
         )
 
 
@@ -321,8 +326,9 @@ def _no_decay(numbers: Mapping[str, Any]) -> float:
     """Refuse two laws of the learning rate at once."""
     if numbers.get("learning_rate_decay", 1.0) != 1:
         raise ValueError(
-            "run.schedule and run.learning_rate_decay both say how the learning rate falls: give one of them, such as "
-            f"schedule='exponential:decay={numbers['learning_rate_decay']:g}'"
+            f"{argument('run.schedule')} and {argument('run.learning_rate_decay')} both say how the learning rate "
+            "falls: give one of them, such as "
+            + argument(f"schedule='exponential:decay={numbers['learning_rate_decay']:g}'")
         )
     return 1.0
 
@@ -331,9 +337,9 @@ def _check_folder(data: object) -> None:
     if data is None:
         return
     if not isinstance(data, (str, os.PathLike)):
-        raise TypeError(f"run.data must be a folder's path, not {shown(data)}")
+        raise TypeError(f"{argument('run.data')} must be a folder's path, not {shown(data)}")
     if not os.path.isdir(data):
-        raise FileNotFoundError(f"run.data: there is no folder {shown(os.fspath(data))}")
+        raise FileNotFoundError(f"{argument('run.data')}: there is no folder {shown(os.fspath(data))}")
 
 
 def read(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:
@@ -362,15 +368,17 @@ def rerunnable(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def rerunnable_task(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The task that a result file stored, as `noisysim.tasks.get` takes it."""
+    task = argument("task=...")
     if "identity" in stored:
         name = stored["identity"]["class"]
-        raise ValueError(f"this run's task was an object of class {name}, which no name finds: give it again, task=...")
+        raise ValueError(f"this run's task was an object of class {name}, which no name finds: give it again, {task}")
     if stored["name"] == "arrays":
-        raise ValueError("this run learned arrays that its file does not hold: give them again as task=(x, y, ...)")
+        arrays = argument("task=(x, y, ...)")
+        raise ValueError(f"this run learned arrays that its file does not hold: give them again as {arrays}")
     name = stored["name"]
     record = {name: stored[name] for name in ("source", "sha256") if name in stored}
     if ":" in name and not record and tasks.file_spec(name) is None:  # settings that nothing confirms
-        raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, task=...")
+        raise ValueError(f"this run's task {shown(name)} has no name that finds it: give it again, {task}")
     return {**task_settings(stored), **record, "name": name}
 
 

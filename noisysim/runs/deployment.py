@@ -188,7 +188,7 @@ def deploy(
 
     Parameters
     ----------
-    network : path, onnx.ModelProto, list or name
+    network : str, path, onnx.ModelProto or list
         Whose weights come with it: an ONNX file, or what `noisysim.networks.load` makes of one; the file of a saved
         chip or of a run; a chip or a result. Or hidden layers as `noisysim.run` takes them, with `init`.
     init : list, mapping, path, Result or Chip, optional

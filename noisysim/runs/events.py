@@ -100,7 +100,7 @@ class Event:
 
     @functools.cached_property
     def steps(self) -> dict[str, np.ndarray]:
-        """Copies of the columns of the updates that are done: train_loss (`noisysim.Result.steps`)."""
+        """Copies of the columns of the updates that are done, such as train_loss (`noisysim.Result.steps`)."""
         return self._history.arrays()["history/step"]
 
     @functools.cached_property

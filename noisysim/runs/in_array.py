@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from noisysim.chip.array_updates import refuse
+from noisysim.common.arguments import argument
 from noisysim.devices.contract import Device
 from noisysim.learners import Learner
 from noisysim.learners.optimizers import SGD, Optimizer
@@ -17,9 +18,11 @@ def check(
     No gradient is formed of which a moment or a norm could be known.
     """
     if type(optimizer) is not SGD or optimizer.momentum:
+        momentum = " with momentum" if isinstance(optimizer, SGD) else ""
         refuse(
-            f"run.optimizer is {optimizer.name!r}{' with momentum' if isinstance(optimizer, SGD) else ''}", device,
-            "the array itself does the step of plain SGD: use optimizer='sgd'",
+            f"{argument('run.optimizer')} is {optimizer.name!r}{momentum}",
+            device,
+            "the array itself does the step of plain SGD: use " + argument("optimizer='sgd'"),
         )  # fmt: skip
     if not getattr(learner, "has_factors", False):
         refuse(
@@ -27,16 +30,18 @@ def check(
             "rows and columns take outer products of signals and inputs: use a rule of these, such as 'danp' or 'bp'",
         )  # fmt: skip
     if chips > 1 and not learner.stacks:
+        teaches = f"learner {learner.name!r} teaches each chip by itself (stacks=False)"
         refuse(
-            f"run.chips={chips}, and learner {learner.name!r} teaches each chip by itself (stacks=False)", device,
-            "factors of all chips are given at once: use chips=1",
+            f"{argument(f'run.chips={chips}')}, and {teaches}", device,
+            f"factors of all chips are given at once: use {argument('chips=1')}",
         )  # fmt: skip
     if clip:
-        refuse(f"run.clip={clip:g}", device, "the norm of a gradient is not known: use clip=0")
+        refuse(argument(f"run.clip={clip:g}"), device, f"the norm of a gradient is not known: use {argument('clip=0')}")
     if grouped:
         refuse(
             "a layer of the network has groups of channels", device,
             "trains on rows and columns would change the cells between the groups: use update='net'",
         )  # fmt: skip
     if decorrelate != "inputs" and learner.decorrelation:
-        refuse(f"run.decorrelate={decorrelate!r}", device, "updates are not turned: use decorrelate='inputs'")
+        inputs = argument("decorrelate='inputs'")
+        refuse(argument(f"run.decorrelate={decorrelate!r}"), device, f"updates are not turned: use {inputs}")

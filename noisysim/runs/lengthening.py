@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check, declared
 from noisysim.runs import storage
 from noisysim.runs.arguments import PlainSettings
@@ -34,11 +35,14 @@ def is_complete(content: Mapping[str, Any], path: Path, epochs: int | None, othe
     done, under_way = _done(content)
     if wanted < done + under_way:
         begun = " and begun another" if under_way else ""
-        raise ValueError(f"resume.epochs={wanted}: {path} has done {done} epochs{begun}, and cannot have fewer")
+        raise ValueError(
+            f"{argument(f'resume.epochs={wanted}')}: {path} has done {done} epochs{begun}, and cannot have fewer"
+        )
     if content["status"] == "diverged":
         if wanted > before:
             raise ValueError(
-                f"resume.epochs={wanted}: {path} has diverged in epoch {done + 1}, and cannot be continued"
+                f"{argument(f'resume.epochs={wanted}')}: {path} has diverged in epoch {done + 1}, and cannot "
+                "be continued"
             )
         return True
     if content["status"] == "finished":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from noisysim.common.arguments import argument
 from noisysim.runs.config import Config
 
 
@@ -15,7 +16,10 @@ def explaining(config: Config, on_host: bool, side_by_side: bool) -> Iterator[No
         yield
     except MemoryError as error:
         where, stack = "" if on_host else " on the GPU", "runs side by side" if side_by_side else "chips"
-        of_many = [f"batch_size={config.batch_size}", f"{stack}={config.chips}" if config.chips > 1 else ""]
+        of_many = [
+            argument(f"batch_size={config.batch_size}"),
+            argument(f"{stack}={config.chips}") if config.chips > 1 else "",
+        ]
         if (samples := getattr(config.learner, "samples", 1)) > 1:
             of_many.append(f"the learner's samples={samples}")
         smaller = ", ".join(filter(None, of_many))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from noisysim.chip.chip import Chip
 from noisysim.chip.decorrelation import FORMS
 from noisysim.chip.origin import ActivationSpec
 from noisysim.chip.weight_sources import title
-from noisysim.common import writing
+from noisysim.common import html_table, writing
 from noisysim.common.identity import RECORD
 from noisysim.common.texts import printable
 from noisysim.compute.losses import LossSpec
@@ -41,9 +41,10 @@ class Result:
         Versions, backend, processor.
     history : dict of numpy.ndarray
         One value per epoch: train_loss, train_accuracy, test_loss, test_accuracy (fractions), learning_rate,
-        passed_share, activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses, and with validation data
-        validation_loss, validation_accuracy (`noisysim.runs.history.History`). Of several chips losses, accuracies,
-        passed_share and activity_rms are (epochs, chips); counts are of all chips together.
+        passed_share (of activities, those in which two passes of an update differ: what the ADC lets through),
+        activity_rms, passes, mvms, adc_conversions, cells_programmed, pulses, and with validation data validation_loss,
+        validation_accuracy (`noisysim.runs.history.History`). Of several chips losses, accuracies, passed_share and
+        activity_rms are (epochs, chips); counts are of all chips together.
     steps : dict of numpy.ndarray
         One value per update: train_loss; of several chips (updates, chips).
     diagnostics : dict of numpy.ndarray
@@ -78,7 +79,7 @@ class Result:
 
     @property
     def clock(self) -> float | None:
-        """Seconds on the chip's clock at the run's end: reads, waits, and writes where these take time.
+        """Seconds on the chip's clock at the run's end, of reads, of waits, and of writes where these take time.
 
         ``None`` where the result holds no state of its chip.
         """
@@ -327,14 +328,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The summary and the learning curves, for a notebook."""
-        import base64
-        import io
-
-        picture = io.BytesIO()
-        self.plot().savefig(picture, format="png", dpi=90)
-        cells = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(v)}</td></tr>" for n, v in self.rows())
-        image = base64.b64encode(picture.getvalue()).decode()
-        return f'<table>{cells}</table><img alt="learning curves" src="data:image/png;base64,{image}">'
+        picture = base64.b64encode(self.plot()._repr_png_()).decode()
+        curves = f'<img alt="learning curves" src="data:image/png;base64,{picture}">'
+        return html_table.table(self.rows(), "Result") + curves
 
 
 def with_spread(values: ArrayLike, form: str) -> str:
@@ -388,12 +384,13 @@ def _optimizer(config: dict[str, Any]) -> list[str]:
 
 
 def _device(described: dict[str, Any]) -> str:
-    """A device with those of its fields that are not at their defaults; of a device file all, and its hash."""
+    """A device with those of its fields that are not at their defaults; of a device file its hash too."""
     from noisysim import devices
+    from noisysim.devices import source_defaults
 
-    name = described["name"]
-    settings = {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    name, usual = described["name"], source_defaults.read(described.get("source", ""))
     if name in devices.BUILT_IN:
         usual = devices.defaults(devices.kind(name))
-        settings = {k: v for k, v in settings.items() if k == "name" or k not in usual or v != usual[k]}
+    settings = {k: v for k, v in described.items() if k != "source" and not k.endswith("sha256")}
+    settings = {k: v for k, v in settings.items() if k == "name" or k not in usual or v != usual[k]}
     return _call(settings) + (f" [{described['sha256'][:12]}]" if "sha256" in described else "")

@@ -15,6 +15,7 @@ from noisysim import learners, tasks
 from noisysim.chip import diagnostics as all_diagnostics
 from noisysim.chip import given_weights
 from noisysim.common import identity
+from noisysim.common.arguments import argument
 from noisysim.common.fields import PATH, shown
 from noisysim.common.registry import Registry
 from noisysim.common.texts import one_line
@@ -27,7 +28,6 @@ from noisysim.runs.events import CallbackError
 from noisysim.runs.training import Training
 from noisysim.tasks.own_settings import OwnSettings, TableSettings
 
-FLAG = "allow_other_source=True (--allow-other-source)"
 _REGISTRIES: dict[str, Registry[Any, Any]] = {
     "learner": learners.REGISTRY, "optimizer": optimizers.REGISTRY, "activation": activations.REGISTRY,
     "schedule": schedules.REGISTRY,
@@ -73,8 +73,8 @@ def recorded_config(
     source = environment.other_source(content["environment"])
     if source and not allow_other_source:
         raise ValueError(
-            f"{name} was begun with other source than this, whose numbers may differ: {source}; {FLAG} resumes it "
-            "all the same"
+            f"{name} was begun with other source than this, whose numbers may differ: {source}; "
+            f"{argument('allow_other_source=True')} resumes it all the same"
         )
     begun = _without_hashes(stored) if allow_other_source else stored
     activation = _network_activation(begun)
@@ -171,10 +171,12 @@ def _check_form(name: str | Path, learned: Mapping[str, Any], task: object) -> N
     in_memory, file = tasks.is_in_memory(task), tasks.file_spec(task)
     of_arrays = isinstance(task, (tuple, list)) or bool(file and not tasks.is_table(file[0]))
     if settings is OwnSettings and not of_arrays and (in_memory or file):
-        raise ValueError(f"{name} learned arrays: give them as task=(x, y, ...), not a table")
+        raise ValueError(f"{name} learned arrays: give them as {argument('task=(x, y, ...)')}, not a table")
     if settings is TableSettings and learned["name"] == "arrays" and (of_arrays or file):
         target = learned["settings"].get("target")
-        raise ValueError(f"{name} learned a data frame, with target {shown(target)}: give the frame as task=")
+        raise ValueError(
+            f"{name} learned a data frame, with target {shown(target)}: give the frame as {argument('task=...')}"
+        )
     if settings is TableSettings and learned["name"] != "arrays" and (of_arrays or in_memory):
         raise ValueError(f"{name} learned the table {shown(learned['name'], PATH)}: give its file, if it was moved")
 
@@ -266,8 +268,8 @@ def _compared(
             raise ValueError(f"{name}: the run's {what} is another: {', '.join(asked)}")
         if code and not allow_other_source:
             raise ValueError(
-                f"{name}: the {what} has other code than the run's, in {', '.join(code)}; {FLAG} resumes it all "
-                "the same"
+                f"{name}: the {what} has other code than the run's, in {', '.join(code)}; "
+                f"{argument('allow_other_source=True')} resumes it all the same"
             )
         if code:
             notes.append(f"resumed with {with_article(what)} of other code, in {', '.join(code)}")

@@ -42,7 +42,7 @@ def run_side_by_side(
     threads : int
         Threads to use.
     progress : bool
-        Show one progress bar for all. Default: on a terminal only.
+        Show the progress of all, as `run` does.
     **arguments
         Those of `run`, except ``seed``, ``chips``, ``out``, ``overwrite``, ``checkpoint_seconds`` and ``until``.
 

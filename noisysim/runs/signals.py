@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import shown
 
 LONGEST = 1e12
@@ -159,7 +160,9 @@ def seconds(value: object) -> float | None:
     """
     if value is None:
         return None
-    problem = f"run.until must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
+    problem = (
+        f"{argument('run.until')} must be a time such as '11h50m', '90s' or a number of seconds, not {shown(value)}"
+    )
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, numbers.Real)):
         raise TypeError(problem)
     duration: Any = value

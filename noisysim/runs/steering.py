@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from noisysim.common import identity, writing
+from noisysim.common.arguments import argument
 from noisysim.common.texts import one_line
 from noisysim.common.types import Array
 from noisysim.common.user_files import UserError
@@ -112,11 +113,12 @@ class Steering:
             was, now = (schedules.factor(schedule, epoch, n, before) for n in (epochs, self._config.epochs))
             if was != now:
                 name, epochs_now = schedules.describe(schedule)["name"], self._config.epochs
-                hint = f", such as schedule='{name}:epochs={epochs_now}'" if hasattr(schedule, "epochs") else ""
+                longer = argument(f"schedule='{name}:epochs={epochs_now}'")
+                hint = f", such as {longer}" if hasattr(schedule, "epochs") else ""
                 raise ValueError(
-                    f"resume.epochs={epochs_now}: schedule {name!r} spread its rates over the {epochs} epochs that the "
-                    f"run was to have, and a longer run would have begun with others; to lengthen a run, begin it with "
-                    f"a schedule that says itself over how many it goes{hint}"
+                    f"{argument(f'resume.epochs={epochs_now}')}: schedule {name!r} spread its rates over the {epochs} "
+                    "epochs that the run was to have, and a longer run would have begun with others; to lengthen a "
+                    f"run, begin it with a schedule that says itself over how many it goes{hint}"
                 )
 
     # -- callbacks -----------------------------------------------------------------------------------------------

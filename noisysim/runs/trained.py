@@ -22,5 +22,5 @@ def opened(path: str | os.PathLike[str]) -> Result | Chip:
     if kind == "chip":
         return Chip.load(path, oracle=True)
     if kind == "study":
-        raise ValueError(f"{path} is a study of many runs: give the result file of one of them (keep=...)")
+        raise ValueError(f"{path} is a study of many runs: give the result file of one of them, which a sweep can keep")
     return Result(storage.read(path), Path(path))

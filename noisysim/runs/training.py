@@ -102,7 +102,7 @@ class Training:
 
     @property
     def offers(self) -> frozenset[str]:
-        """What the learner may ask for: of oracle access only what this run grants it by name."""
+        """What the learner may ask for, of oracle access only what this run grants it by name."""
         withheld = set() if self.config.oracle else {"oracle"}
         withheld |= {"output_error"} if self.task.loss_function.error is None else set()
         return self.chip.offers - withheld
@@ -140,13 +140,13 @@ class Training:
         Parameters
         ----------
         show : bool or None
-            Of the progress bar.
+            Progress (`noisysim.runs.progress.Progress`).
         stop : Stop
             Looked at after each update.
         checkpoint : callable, optional
             Called at the end of every epoch and when `seconds` have passed since.
         """
-        progress = Progress(self.steps * self.config.epochs, self.done, show)
+        progress = Progress(self.steps * self.config.epochs, show)
         saved = time.monotonic()
         try:
             with np.errstate(over="ignore", invalid="ignore"), self._explaining():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, check_names, shown
 from noisysim.common.types import Ints
 from noisysim.tasks import Task
@@ -66,23 +67,28 @@ def resolve(spec: ValidationLike, task: Task) -> tuple[Validation | None, Task]:
         try:
             spec = float(spec)
         except ValueError:
-            raise ValueError(f"run.validation must be a share such as 0.1, not {shown(spec)}") from None
+            raise ValueError(f"{argument('run.validation')} must be a share such as 0.1, not {shown(spec)}") from None
     if spec is None:
         return None, task
     if isinstance(spec, Mapping):
         check_names("run.validation", spec, ("share", "samples", "crc32"))
         if "share" not in spec:
-            raise ValueError("this run was validated on arrays that its file does not hold: give validation=(x, y)")
+            raise ValueError(
+                f"this run was validated on arrays that its file does not hold: give {argument('validation=(x, y)')}"
+            )
         spec = spec["share"]
     if isinstance(spec, (tuple, list)):
         return _of_arrays(spec, task)
     if isinstance(spec, np.ndarray):
-        raise TypeError(f"run.validation must be a share such as 0.1, or arrays (x, y), not one of shape {spec.shape}")
+        raise TypeError(
+            f"{argument('run.validation')} must be a share such as 0.1, or arrays (x, y), not one of shape {spec.shape}"
+        )
     share = check("run", "validation", spec, SHARE)
     samples = max(1, round(share * task.n_train))
     if samples >= task.n_train:
         raise ValueError(
-            f"run.validation={share:g} of {task.n_train} training samples leaves none to learn from: take less"
+            f"{argument(f'run.validation={share:g}')} of {task.n_train} training samples leaves none to learn "
+            "from: take less"
         )
     return Validation(samples, share), task
 
@@ -90,11 +96,13 @@ def resolve(spec: ValidationLike, task: Task) -> tuple[Validation | None, Task]:
 def _of_arrays(arrays: Sequence[npt.ArrayLike], task: Task) -> tuple[Validation, Task]:
     """Arrays as a third split of a task, in the form of its others."""
     if len(arrays) != 2:
-        raise ValueError(f"run.validation must be a share such as 0.1, or arrays (x, y), not {len(arrays)} values")
+        raise ValueError(
+            f"{argument('run.validation')} must be a share such as 0.1, or arrays (x, y), not {len(arrays)} values"
+        )
     try:
         split = further_split(task, *arrays)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"run.validation: {error}") from None
+        raise type(error)(f"{argument('run.validation')}: {error}") from None
     crc = 0
     for array in split:
         crc = zlib.crc32(array.data, crc)

@@ -16,6 +16,7 @@ import numpy as np
 
 from noisysim import learners, tasks
 from noisysim.chip.given_weights import Given
+from noisysim.common.arguments import argument
 from noisysim.common.fields import check, check_names, declared
 from noisysim.learners import Learner
 from noisysim.runs import api, callbacks, side_by_side
@@ -174,7 +175,9 @@ def _check_steering(arguments: Mapping[str, Any]) -> None:
             "file, and give the file's path"
         )
     if isinstance(arguments["validation"], (tuple, list, np.ndarray)):
-        raise ValueError("the runs of a study are validated on a share of the training data, such as validation=0.1")
+        raise ValueError(
+            "the runs of a study are validated on a share of the training data, such as " + argument("validation=0.1")
+        )
 
 
 def depends_on_seed(spec: object) -> bool:

@@ -14,7 +14,7 @@ import time
 import uuid
 import warnings
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 from noisysim.runs import environment
@@ -87,8 +87,13 @@ class Dispatch:
         self._said = False  # that there is none at all
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures that ended, and runs that began
 
-    def records(self) -> Generator[dict[str, Any], None, None]:
+    def records(self, look: Callable[[], None]) -> Generator[dict[str, Any], None, None]:
         """The records of runs, in the order in which they finish; twice as many are submitted as there are threads.
+
+        Parameters
+        ----------
+        look : callable
+            Called every now and then, also while no run finishes.
 
         Raises
         ------
@@ -107,6 +112,7 @@ class Dispatch:
                 if time.monotonic() - looked > TICK:
                     yield from self._overdue()
                     yield from self._look_for_workers()
+                    look()
                     looked = time.monotonic()
                 self._submit()
         except ClusterError:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, check_switch
 from noisysim.compute import execution
 from noisysim.runs import signals
@@ -82,7 +83,8 @@ def sweep(
     data : path
         Folder of the data files, seen by all workers.
     progress : bool
-        Show a progress bar. Default: on a terminal only.
+        Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
+        more and more rarely; True: every ten seconds. Default: yes.
     **arguments
         Of `noisysim.run`.
 
@@ -124,7 +126,7 @@ def sweep(
             check("sweep", name, count, COUNT)
     limit = None if timeout is None else check("sweep", "timeout", timeout, SECONDS)
     if client is not None and workers is not None:
-        raise ValueError("sweep.workers are those of this machine: leave it out where a client is given")
+        raise ValueError(f"{argument('sweep.workers')} are those of this machine: leave it out where a client is given")
     plan = Plan({"task": task, **arguments})
     if not plan.axes:
         plan = Plan({"task": task, **arguments, "seed": [arguments.get("seed", 0)]})
@@ -186,7 +188,7 @@ def _execute(
             slots = max(1, sum(at_work.nthreads().values()))
             groups = deque([cell] for cell in todo) if alone else deque(_groups(todo, asked, slots))
             dispatch = Dispatch(groups, asked, at_work, options, workers.timeout, workers.client is None, stop)
-            with contextlib.closing(dispatch.records()) as records:
+            with contextlib.closing(dispatch.records(tally.look)) as records:
                 for record in records:
                     keeper.put(record)
                     tally.add(record["status"] == "finished")

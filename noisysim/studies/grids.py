@@ -114,7 +114,7 @@ class Plan:
         self.axes: dict[str, list[Any]] = {}
         self._values: dict[str, list[Any]] = {}
         self._makers: dict[str, Any] = {}
-        self.arguments = {name: _read(name, value) for name, value in arguments.items()}
+        self.arguments = {name: read_argument(name, value) for name, value in arguments.items()}
         for name, value in self.arguments.items():
             if isinstance(value, Grid):
                 self._makers[name] = self._grid(name, value)
@@ -156,7 +156,7 @@ class Plan:
         if not 0 < len(values) <= MOST:
             problem = f"has more than {MOST:,} values" if values else "is an empty list: give it one or more values"
             raise ValueError(f"{name} {problem}")
-        labels = _sources(values) if argument == "init" else [_label(value) for value in values]
+        labels = _sources(values) if argument == "init" else [label_of(value) for value in values]
         if len({str(label) for label in labels}) < len(labels):
             raise ValueError(f"{name} has a value twice: {listed(labels)}")
         if not all(isinstance(label, (int, float)) for label in labels):
@@ -166,19 +166,21 @@ class Plan:
 
     def _plain(self, name: str, value: Any) -> Any:
         """A function from a point to an argument that is no grid."""
-        if not _several(name, value):
+        if not is_several(name, value):
             return lambda point: value
         axis = self._axis(name, name, value)
         return lambda point: self._values[axis][point[axis]]
 
     def _grid(self, name: str, value: Grid) -> Any:
         """A function from a point to an argument that is a grid."""
-        bases = value.base if _several(name, value.base) else None
+        bases = value.base if is_several(name, value.base) else None
         base_axis = None if bases is None else self._axis(name, name, bases)
         for base in [value.base] if bases is None else bases:
             _check_fields(name, base, value.fields)
         axes = {
-            field: self._axis(field, name, values) for field, values in value.fields.items() if _several(field, values)
+            field: self._axis(field, name, values)
+            for field, values in value.fields.items()
+            if is_several(field, values)
         }
 
         def make(point: Mapping[str, int]) -> Any:
@@ -207,18 +209,18 @@ class Plan:
         return lambda point: by_label[labels[point[value.axis]]]
 
 
-def _read(name: str, value: object) -> Any:
+def read_argument(name: str, value: object) -> Any:
     """An argument with the forms that TOML knows turned into grids: a table with lists, a table with ``by``."""
     if isinstance(value, Mapping):
         if "by" in value and "name" not in value:
             return By(value["by"], {k: v for k, v in value.items() if k != "by"})
-        several = name != "init" and any(_several(field, values) for field, values in value.items())
+        several = name != "init" and any(is_several(field, values) for field, values in value.items())
         if several and not is_in_memory(value):
             return Grid(value.get("name"), {k: v for k, v in value.items() if k != "name"})
     return value.tolist() if isinstance(value, np.ndarray) and name not in ("task", "init") else value
 
 
-def _several(name: str, value: object) -> bool:
+def is_several(name: str, value: object) -> bool:
     """Whether an argument is a list of values, and not a value that is a list."""
     if isinstance(value, np.ndarray):
         return name not in ("task", "init") and value.ndim == 1
@@ -240,10 +242,10 @@ def _check_fields(name: str, base: Any, fields: Mapping[str, Any]) -> None:
         raise ValueError(f"{name} has no fields: give it a list of values")
     if name in DESCRIBERS:
         made = DESCRIBERS[name].get(base)
-        check_names(f"{name} {_label(base)!r}", fields, declared(type(made)))
+        check_names(f"{name} {label_of(base)!r}", fields, declared(type(made)))
 
 
-def _label(value: Any) -> Any:
+def label_of(value: Any) -> Any:
     """The label of a value: a number or a text itself, anything else by name and changed fields."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -259,13 +261,13 @@ def _label(value: Any) -> Any:
     if models.is_model(value):
         return str(value)
     if hasattr(value, "_fields"):
-        return _label({"name": devices.name_of(value), **devices.changes(value)})
+        return label_of({"name": devices.name_of(value), **devices.changes(value)})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         usual = {f.name: f.default for f in dataclasses.fields(value)}
         changed = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
-        return _label({"name": getattr(value, "name", type(value).__name__), **changed})
+        return label_of({"name": getattr(value, "name", type(value).__name__), **changed})
     if isinstance(value, (list, tuple)):
-        return "-".join(str(_label(item)) for item in value) if value else "none"
+        return "-".join(str(label_of(item)) for item in value) if value else "none"
     return "default" if value is None else str(value)
 
 
@@ -288,7 +290,7 @@ def _described(name: str, value: Any) -> Any:
         if isinstance(value.base, (str, list, tuple)):
             return {"name": _described(name, value.base), **fields}
         return {**_described(name, value.base), **fields}
-    if _several(name, value):
+    if is_several(name, value):
         return [_described(name, item) for item in value]
     if name in DESCRIBERS and not isinstance(value, (str, Mapping)) and value is not None:
         part = DESCRIBERS[name].get(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from noisysim.common import writing
+from noisysim.common.arguments import argument
 from noisysim.studies import journal, table
 from noisysim.studies.table import MISSING, Table
 
@@ -72,7 +73,7 @@ class Keeper:
         if lost := finished - set(self.table.at):
             raise FileExistsError(
                 f"{path} holds {len(lost)} runs that this sweep does not ask for: give another path, or set "
-                "overwrite=True"
+                f"{argument('overwrite=True')}"
             )
         if scraps:
             damage, place = journal.describe_damage(path, scraps), journal.set_aside(path, scraps)

@@ -24,3 +24,8 @@ def xarray() -> Any:
 def distributed() -> Any:
     """Dask's scheduler, workers and clients."""
     return _get("distributed")
+
+
+def pandas() -> Any:
+    """Data frames."""
+    return _get("pandas")

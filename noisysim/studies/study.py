@@ -7,18 +7,25 @@ import re
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisysim.common import hdf5
+from noisysim.common import hdf5, html_table, writing
+from noisysim.common.fields import check_choice, check_switch
 from noisysim.runs import health
-from noisysim.studies import cells, figure, journal, needs, table, toml
+from noisysim.studies import cells, joining, journal, needs, table, toml
+from noisysim.studies.exports import Exports
 from noisysim.studies.grids import at_label
+from noisysim.studies.keeping import Keeper
 from noisysim.studies.table import Table
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-class Study:
+
+class Study(Exports):
     """The runs of a study and what they found.
 
     Attributes
@@ -147,20 +154,28 @@ class Study:
         x: str | None = None,
         hue: str | None = None,
         col: str | None = None,
+        ax: Axes | None = None,
         path: str | os.PathLike[str] | None = None,
         **select: Any,
-    ) -> Any:
-        """What the runs found against an axis: means over seeds as lines, standard deviations as bands.
+    ) -> Figure:
+        """What the runs found against an axis: means over seeds as lines, standard deviations as bands or bars.
+
+        What you set in Matplotlib's ``rcParams`` holds: sizes of figure, font, lines and marks, fonts, resolution. A
+        figure whose size (``figure.figsize``) you do not set has one that suits its panels.
 
         Parameters
         ----------
         name : str
-            A variable of `data` that has one value per run, such as "test_accuracy", "test_loss", "passes", "elapsed".
+            A variable of `data` that has one value per run, such as "test_accuracy", "test_loss", "passes", "elapsed";
+            or of tests after a wait, "test_accuracy_after".
         x : str
-            Axis along the bottom, or "epoch". Default: the first axis of numbers, else the first.
+            Axis along the bottom, or "epoch", or "seconds" of a wait. Default: that, else the first axis of numbers,
+            else the first.
         hue, col : str
             Axis whose values have a colour each, and one whose values have a panel each. Default: axes that are neither
             drawn nor selected.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw, with a legend inside. It must be one panel (no `col`). Default: a figure of its own.
         path : path, optional
             Where to write the figure; the suffix chooses the format.
         **select
@@ -169,8 +184,79 @@ class Study:
         Returns
         -------
         matplotlib.figure.Figure
+            That of `ax`, if one is given.
+
+        Raises
+        ------
+        ValueError
+            For a name or a label that the study does not have, axes that would have to be chosen, or a path that cannot
+            be written.
+
+        Examples
+        --------
+        At the width of a column, for a paper::
+
+            import matplotlib.pyplot as plt
+
+            plt.rcParams.update({"figure.figsize": (3.25, 2.4), "font.size": 8})
+            study.plot("test_accuracy", x="read_noise", hue="learner", path="figure.pdf")
         """
-        return figure.draw(self, name, x, hue, col, path, select)
+        from noisysim.studies import figure  # with Matplotlib, which a sweep does not need
+
+        return figure.draw(self, name, x=x, hue=hue, col=col, ax=ax, path=path, select=select)
+
+    def join(self, other: Study, keep: str | None = None) -> Study:
+        """The union of two studies, also written ``a | b``: the values that either has along each axis.
+
+        It is what one sweep over all these values would have made: more seeds, or other learners, devices or values,
+        each an axis of both. What no axis tells apart must be the same in both. A run that failed in one and finished
+        in the other has finished; runs that neither asked for are missing, and done by the sweep that resumes the file
+        of the union (`save`, ``noisysim sweep FILE``).
+
+        Parameters
+        ----------
+        other : Study
+        keep : {"first", "last"}, optional
+            Which results are taken where both did a run and found something else, as on other processors. Default:
+            they must not differ (but for the time they took).
+
+        Returns
+        -------
+        Study
+            In memory.
+
+        Raises
+        ------
+        ValueError
+            If they contradict each other: in axes, in a setting that is no axis, in the settings of a run that both
+            have, or in its results.
+
+        Examples
+        --------
+        >>> import noisysim
+        >>> asked = {"layers": [8], "epochs": 1, "learner": ["bp"]}
+        >>> both = noisysim.sweep(**asked, seed=[0]) | noisysim.sweep(**asked, seed=[1])
+        >>> both.axes["seed"], both.counts["finished"]
+        ([0, 1], 2)
+        """
+        if keep is not None:
+            check_choice("choice of results", keep, joining.KEEP)
+        return Study(joining.union(self.content, other.content, keep), None)
+
+    def __or__(self, other: object) -> Study:
+        return self.join(other) if isinstance(other, Study) else NotImplemented
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the study into a file of its own, which `noisysim.load` reads and a sweep resumes.
+
+        Raises
+        ------
+        FileExistsError, OSError
+            If there is a file already, or it cannot be written.
+        """
+        writing.check(path, check_switch("save.overwrite", overwrite))
+        with Keeper(self.content, Path(path), True, False):
+            self.path = Path(path)
 
     def toml(self) -> str:
         """A study file that asks for the same study: ``noisysim sweep FILE``."""
@@ -230,6 +316,10 @@ class Study:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The summary, for a notebook."""
+        return html_table.table(self.rows(), "Study")
 
 
 def kinds(noticed: dict[str, int]) -> str:

@@ -95,7 +95,7 @@ class Table:
 
     @property
     def own(self) -> list[dict[str, Any]]:
-        """Deprecated: `varied`."""
+        """`varied`, by its deprecated name."""
         deprecated("Table.own", "Table.varied", "0.1")
         return self.varied
 
@@ -155,16 +155,20 @@ class Table:
         column[index] = np.nan
         column[index][tuple(map(slice, value.shape))] = value
 
+    def record(self, index: int) -> dict[str, Any]:
+        """What `put` takes of a run that has been done."""
+        return {
+            "key": self.keys[index],
+            **{name: column[index] for name, column in self.texts.items()},
+            "values": {name: column[index] for name, column in self.columns.items()},
+            "environment": self.environments[self.environment[index]],
+        }
+
     def merge(self, earlier: Table) -> None:
         """Copy the runs of an earlier study that this one asks for as well."""
         for index, key in enumerate(earlier.keys):
             if key in self.at and earlier.texts["status"][index] != MISSING:
-                values = {name: column[index] for name, column in earlier.columns.items()}
-                texts = {name: column[index] for name, column in earlier.texts.items()}
-                self.put({
-                    "key": key, **texts, "values": values,
-                    "environment": earlier.environments[earlier.environment[index]],
-                })  # fmt: skip
+                self.put(earlier.record(index))
 
     def forget(self, index: int) -> None:
         """Mark a run as missing."""
@@ -186,6 +190,10 @@ class Table:
         else:
             further = ("look", "layer")
         return (*self.axes, *further[:count])
+
+    def per_run(self) -> list[str]:
+        """Names of what was measured once a run, or once a chip or a wait of it."""
+        return [n for n in self.columns if not n.endswith(BY_EPOCH) and not {"look", "layer"} & set(self.dims(n))]
 
     def scales(self) -> dict[str, np.ndarray]:
         """Values along every dimension."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, check_choice
 from noisysim.studies.engine import sweep
 from noisysim.studies.grids import By, at_label, by
@@ -54,7 +55,9 @@ class Tuned:
         self.study, self.choose = study, choose
         data = study.data
         if "chance_loss" not in data:
-            raise ValueError("an older noisysim made this search: give another out, or say overwrite=True")
+            raise ValueError(
+                f"an older noisysim made this search: give another out, or say {argument('overwrite=True')}"
+            )
         finished, chips = data.status == "finished", [dim for dim in ("chip",) if dim in data.dims]
         last = data.train_loss.mean(chips).where(finished)
         seeds = [dim for dim in ("seed",) if dim in last.dims]
@@ -172,7 +175,8 @@ def tune(
     """
     check_choice("choice", choose, CHOICES)
     if choose == "validation_loss" and arguments.get("validation") is None:
-        raise ValueError("choose='validation_loss' needs validation data: give a share, validation=0.1")
+        chosen, share = argument("choose='validation_loss'"), argument("validation=0.1")
+        raise ValueError(f"{chosen} needs validation data: give a share, {share}")
     if "learning_rate" in arguments:
         raise ValueError("tune looks for learning_rate: give the rates to try as rates=[...]")
     if rates is None:

@@ -115,6 +115,22 @@ def get(spec: Any, *, data: str | os.PathLike[str] | None = None, seed: int = 0,
     FileNotFoundError
         If data files are neither found nor to be downloaded.
 
+    Notes
+    -----
+    Your own arrays, and the datasets of an HDF5 file, of n samples:
+
+    - ``x``: (n, inputs), real numbers of any type, in any units; (n, steps, features) of sequences; of images
+      (n, channels, height, width), (n, height, width) of one channel, or with ``axes="nhwc"``
+      (n, height, width, channels);
+    - ``y`` of a classification: labels (n,), whole numbers, text or bool, the numbers of classes and not one-hot; they
+      need not be 0 to n_out - 1 (`Task.classes` has them in the order of the outputs). One-hot rows (n, classes) of
+      any type do as well;
+    - ``y`` of a regression: floats, (n,) or (n, outputs).
+
+    A task keeps uint8 or float32 inputs (n, n_in), images flattened channel by channel, with int64 labels (n,) or
+    float32 values (n, n_out), as they were given (`Split`). What it hands out (`Task.batch`) is standardised: float32
+    inputs (batch, n_in) and targets (batch, n_out), which are one-hot rows for labels.
+
     Examples
     --------
     >>> task = get("digits")

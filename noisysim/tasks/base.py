@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from noisysim.common.fields import shown, unknown
+from noisysim.common import html_table
+from noisysim.common.fields import listed, shown, unknown
 from noisysim.common.user_files import Origin
 from noisysim.compute import losses
 from noisysim.compute.cpu.loops import gather
@@ -153,6 +154,20 @@ class Task:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+
+    def _repr_html_(self) -> str:
+        """What a network has to learn, for a notebook."""
+        shape = " x ".join(map(str, self.input_shape))
+        named = f": {listed(self.classes)}" if self.classes else ""
+        rows = [
+            ("samples", f"{self.n_train:,} to learn, {self.n_test:,} to test"),
+            ("inputs", f"{self.n_in:,}" if len(self.input_shape) == 1 else f"{self.n_in:,} ({shape})"),
+            ("outputs", f"{self.n_out:,} classes{named}" if self.classification else f"{self.n_out:,} values"),
+            *((name, html_table.plain(value)) for name, value in {"loss": self.loss, **self.settings}.items()),
+            ("defaults", ", ".join(f"{name}={value!r}" for name, value in self.defaults.items())),
+            *(("note", note) for note in self.notes),
+        ]
+        return html_table.table(rows, f"Task {self.name}")
 
     @property
     def loss_function(self) -> Loss:

@@ -127,12 +127,12 @@ class Frame:
 
     @property
     def notes(self) -> list[str]:
-        """None: nothing was guessed."""
+        """No notes, as nothing was guessed."""
         return []
 
     @property
     def settled(self) -> dict[str, str]:
-        """Nothing: there are no settings of how to read it."""
+        """Nothing, as there are no settings of how to read it."""
         return {}
 
     @property

@@ -39,15 +39,16 @@ def further_split(task: Task, x: object, y: object) -> Split:
 def further_inputs(task: Task, x: object) -> np.ndarray:
     """Inputs in the form of a task's own, (samples, n_in) uint8 or float32: see `further_split`."""
     inputs = values("x", read_inputs(x, task.columns) if task.columns and is_frame(x) else as_array("x", x)[0])
+    alone = "; one sample alone is x[None]" if inputs.source.size == task.n_in else ""
     if len(inputs.source.shape) < 2:
-        raise ValueError(f"x must be (samples, inputs), not {inputs.source.shape}")
+        raise ValueError(f"x must be (samples, inputs), not {inputs.source.shape}{alone}")
     wanted, given = tuple(task.input_shape), inputs.source.shape[1:]
     if len(given) == len(wanted) == 3:
         axes = task.settings.get("axes", "auto")
         by_shape = "nchw" if given == wanted else "nhwc"
         inputs = as_images(inputs, by_shape if axes == "auto" else axes)[0]
     if inputs.shape != (task.n_in,) and _without_ones(inputs.shape) != _without_ones(wanted):
-        raise ValueError(f"a sample of x is {given}, one of task {task.name!r} is {wanted}")
+        raise ValueError(f"a sample of x is {given}, one of task {task.name!r} is {wanted}{alone}")
     return inputs.as_array(0.0 if task.origins[0] is None else task.origins[0])
 
 

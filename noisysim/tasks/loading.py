@@ -57,6 +57,10 @@ class Loaders:
             return Loader(self._settings_of(value), value)
         return value if isinstance(value, Loader) else None
 
+    def lacking(self, value: object) -> str:
+        """Nothing: what a task may be is said where one is asked for."""
+        return ""
+
     def _settings_of(self, load: types.FunctionType) -> type[NamedTuple]:
         """The class by which a loader annotates its first argument."""
         where = f"{load.__code__.co_filename}:{load.__code__.co_firstlineno}"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from noisysim.common.arguments import argument
 from noisysim.common.fields import shown
 
 TIMEOUT = 10.0  # seconds without an answer before a download is given up
@@ -80,7 +81,8 @@ def missing(source: Source, folders: Iterable[Path], why: str) -> FileNotFoundEr
     listed = "".join(f"\n  {folder}" for folder in dict.fromkeys(folders))
     return FileNotFoundError(
         f"task {source.task!r}: no {', '.join(source.files)} in any of{listed}\n{why}\n"
-        "Put the files in one of these folders, or name the folder that has them by data=... or NOISYSIM_DATA."
+        "Put the files in one of these folders, or name the folder that has them by "
+        f"{argument('data=...')} or NOISYSIM_DATA."
     )
 
 

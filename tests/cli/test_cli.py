@@ -25,27 +25,9 @@ from noisysim.runs.api import ARGUMENTS
 from noisysim.runs.signals import ENDING
 from noisysim.runs.training import Training
 
+from command_line import command_line as command_line
+
 FAST = shlex.split("run student-teacher:n_in=6,n_train=40,n_test=10 --layers 5 --batch-size 8 --epochs 2")
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """The command line in this process: its exit code, and what it says on standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
-        code, said = 0, ""
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code, said = leaving.code or 0, ""
-            if isinstance(code, str):  # the interpreter prints it and exits with 1
-                code, said = 1, code + "\n"
-        out, err = capsys.readouterr()
-        return code, out, err + said
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +61,8 @@ def program(*words, folder=None):
 
 
 def test_the_program_runs_and_shows(tmp_path):
-    ran = program(*FAST, "--device", "crossbar", "--out", "run.h5", "--plot", "curve.svg", folder=tmp_path)
+    words = [*FAST, "--device", "crossbar", "--out", "run.h5", "--plot", "curve.svg", "--no-progress"]
+    ran = program(*words, folder=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = ran.stdout.splitlines()
     assert [line.split()[0] for line in lines[:6]] == ["task", "network", "device", "learner", "optimizer", "epochs"]
@@ -91,22 +74,9 @@ def test_the_program_runs_and_shows(tmp_path):
     assert shown.stdout.startswith(ran.stdout.partition("   figure")[0])
 
 
-@pytest.mark.parametrize("words", ["show run.h5", "learners", "tasks digits", "--help", "run --help", "networks"])
-def test_a_reader_that_has_seen_enough_is_no_error(words, finished):
-    done = subprocess.Popen(
-        [sys.executable, "-c", "from noisysim import cli; cli.main()", *words.replace("run.h5", str(finished)).split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    done.stdout.close()  # before anything is written
-    with done.stderr:
-        assert done.stderr.read() == b""
-    assert done.wait() == 141
-
-
-def test_an_error_is_one_line_and_exit_code_1(tmp_path):
+def test_an_error_is_one_line_and_exit_code_2(tmp_path):
     ran = program("run", "--device", "crosbar", folder=tmp_path)
-    assert (ran.returncode, ran.stdout) == (1, "")
+    assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("noisysim: unknown device 'crosbar'; did you mean 'crossbar'?")
     assert len(ran.stderr.splitlines()) == 1
     assert os.listdir(tmp_path) == []
@@ -127,7 +97,7 @@ def test_a_run_starts_from_a_file_of_weights(call, tmp_path, monkeypatch):
     assert same("run.h5", "again.h5")
     assert '"from": "file"' in call("show", "run.h5", "--config")[1]
     code, out, err = call("run", "--config", "run.h5", "--layers", "4", "--out", "other.h5")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "init: layer 1's weights ('fc1') must be (4, 6), not (5, 6)" in err
     assert len(err.splitlines()) == 1
     assert not Path("other.h5").exists()
@@ -148,7 +118,7 @@ def test_words_become_arguments(call, tmp_path):
                  bias=True, inject="digital", seed=7, oracle=True, threads=1, out=tmp_path / "called.h5")  # fmt: skip
     assert same(path, tmp_path / "called.h5")
     assert noisysim.load(path).config == noisysim.load(tmp_path / "called.h5").config
-    assert call(*words, path)[0] == 1  # it exists
+    assert call(*words, path)[0] == 2  # it exists
     assert call(*words, path, "--overwrite")[0] == 0
     with h5py.File(tmp_path / "own.h5", "w") as file:
         file["x"], file["y"] = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
@@ -343,17 +313,55 @@ def test_parts_in_files_are_listed_beside_others(call, tmp_path, command, text, 
     assert re.search(field, mine)
     assert inspect.getdoc(LISTS[command][1](other)).partition("\n")[0] in builtin
     setting = field.partition(" ")[0]
-    assert call(command, f"{path}:{setting}=1")[1] == f"{mine}\n"
+    assert re.search(rf"^{setting} +1(\.0)? +3\.0 ", call(command, f"{path}:{setting}=1")[1], re.MULTILINE)
+    assert call(command, f"{path}:{setting}=3.0", "--all")[1].count("\n") >= mine.count("\n")
     assert f"has no field 'x{setting}'; did you mean {setting!r}?" in call(command, f"{path}:x{setting}=1")[2]
     assert f"{setting} must be a number from 0 to 7" in call(command, f"{path}:{setting}=8")[2]
     assert f"{setting} must be a number from 0 to 7" in call(command, f"{path}:{setting}=much")[2]
+
+
+def test_of_a_preset_what_is_not_at_its_default_is_listed(call, tmp_path):
+    preset, usual = devices.presets.find("ecram"), devices.defaults(devices.kind("pulsed"))
+    changed = {name for name, value in preset.fields.items() if value != usual[name]}
+    code, out, err = call("devices", "ecram")
+    assert (code, err) == (0, "")
+    listed = {line.split()[0]: line.split()[1:3] for line in out.splitlines() if re.match(r"[a-z_]+ {2,}-?[0-9]", line)}
+    assert listed == {name: [repr(preset.fields[name]), repr(usual[name])] for name in changed}
+    assert f"\n{len(usual) - len(changed)} other fields are at their defaults: --all lists them\n" in out
+    whole = call("devices", "ecram", "--all")[1]
+    assert all(re.search(rf"^{name} ", whole, re.MULTILINE) for name in usual)
+    assert "--all" not in whole
+    (tmp_path / "my_fit.toml").write_text('device = "crossbar"\n[fields]\nadc_bits = 5\ndac_bits = 8\n')
+    out = call("devices", f"{tmp_path / 'my_fit.toml'}:slices=2")[1]
+    assert re.search(r"^adc_bits +5 +8 +bits", out, re.MULTILINE)
+    assert re.search(r"^slices +2 +1 ", out, re.MULTILINE)
+    assert "dac_bits" not in out
+
+
+def test_out_is_o_wherever_it_is():
+    commands = [[name] for name in cli.app if not name.startswith("-")]
+    commands += [["devices", "show"], ["devices", "fit"], ["networks", "show"]]
+    writing = []
+    for words in commands:
+        for one in cli.app[words[0]].parse_commands(words[1:])[1][-1].assemble_argument_collection():
+            if "--out" in one.names:
+                assert "-o" in one.names
+                writing.append(" ".join(words))
+    assert {"run", "deploy", "sweep", "tune", "plot", "report", "predict", "weights", "reproduce"} <= set(writing)
+    assert {"devices show", "devices fit"} <= set(writing)
+
+
+def test_o_writes_what_out_writes(call, tmp_path):
+    assert call(*FAST, "-o", tmp_path / "run.h5")[::2] == (0, "")
+    assert call("plot", tmp_path / "run.h5", "-o", tmp_path / "a.svg") == (0, f"{tmp_path / 'a.svg'}\n", "")
+    assert call("weights", tmp_path / "run.h5", "-o", tmp_path / "w.npz") == (0, f"{tmp_path / 'w.npz'}\n", "")
 
 
 def test_a_file_that_is_none_is_one_line(call, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("class A(:")
     code, out, err = call("learners", path)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith(f"noisysim: {path}:1: invalid syntax")
 
 
@@ -392,8 +400,8 @@ def test_a_run_is_steered_and_made_longer(call, tmp_path, monkeypatch):
     assert call("resume", "run.h5", "--epochs", 4)[0] == 0
     assert len(Path("log.csv").read_text().splitlines()) == 5
     code, _, err = call("resume", "run.h5", "--epochs", 3)
-    assert code == 1
-    assert err.startswith("noisysim: resume.epochs=3: run.h5 has done 4 epochs, and cannot have fewer")
+    assert code == 2
+    assert err.startswith("noisysim: --epochs 3: run.h5 has done 4 epochs, and cannot have fewer")
 
 
 def test_a_run_that_a_callback_stopped_exits_with_0(call, tmp_path, monkeypatch):
@@ -410,12 +418,12 @@ def test_a_run_that_a_callback_stopped_exits_with_0(call, tmp_path, monkeypatch)
 WRONG = {
     "device": ("run --device crosbar", "unknown device 'crosbar'; did you mean 'crossbar'"),
     "field": ("run --device crossbar:adc_bit=3", "no field 'adc_bit'; did you mean 'adc_bits'"),
-    "decay": ("run --optimizer adam:weight_decay=0.1", "an argument of the run: weight_decay=..."),
+    "decay": ("run --optimizer adam:weight_decay=0.1", "an argument of the run: --weight-decay"),
     "value": ("run --device crossbar:adc_bits=99", "crossbar.adc_bits must be .* not 99"),
     "learner": ("run --learner dnap", "unknown learner 'dnap'"),
     "task": ("run digts", "unknown task 'digts'; did you mean 'digits'"),
-    "negative": ("run --epochs -1", "run.epochs must be a whole number from 1 .* not -1"),
-    "nan": ("run --learning-rate nan", "run.learning_rate must be a number .* not nan"),
+    "negative": ("run --epochs -1", "--epochs must be a whole number from 1 .* not -1"),
+    "nan": ("run --learning-rate nan", "--learning-rate must be a number .* not nan"),
     "no-number": ("run --epochs many", "--epochs.*many"),
     "option": ("run --epoch 3", "(?i)unknown option.*--epoch"),
     "command": ("rnu", '(?i)unknown command "rnu"'),
@@ -440,7 +448,7 @@ def test_errors_are_one_line(call, words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(noisysim.runs.api, "Training", None)  # none of them gets this far
     code, out, err = call(*words.split())
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith("noisysim: ")
     assert len(err.splitlines()) == 1
     assert re.search(said, err)
@@ -451,7 +459,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_result(call, tmp_path, monkeypa
     """The file of the run is whole even where the picture's folder went away meanwhile."""
     path = tmp_path / "run.h5"
     monkeypatch.setattr(cli.runs.plots, "check_writable", lambda path: None)
-    assert call(*FAST, "--out", path, "--plot", tmp_path / "gone" / "curve.png")[0] == 1
+    assert call(*FAST, "--out", path, "--plot", tmp_path / "gone" / "curve.png")[0] == 2
     assert noisysim.load(path).status == "finished"
 
 
@@ -505,7 +513,26 @@ def test_a_time_limit_ends_a_run_cleanly(call, tmp_path):
 @pytest.mark.parametrize("until", ["", "0", "-1s", "soon", "11h 50m", "1h2", "nan", "5x"])
 def test_a_time_limit_that_is_none_is_refused(until, call):
     code, _, err = call(*FAST, f"--until={until}")
-    assert code == 1
-    assert err == (
-        f"noisysim: run.until must be a time such as '11h50m', '90s' or a number of seconds, not {until!r}\n"
-    )
+    assert code == 2
+    assert err == (f"noisysim: --until must be a time such as '11h50m', '90s' or a number of seconds, not {until!r}\n")
+
+
+BARE = {
+    "devices": "from typing import NamedTuple\n\n\nclass A(NamedTuple):\n    s: float = 0.1\n\n\n"
+               "def readout(i, energy, z, u, d):\n    return i + d.s * z\n",
+    "learners": "from dataclasses import dataclass\nfrom typing import ClassVar\n\n"
+                "from noisysim.learners import DANP\n\n\n@dataclass(frozen=True)\n"
+                "class A(DANP):\n    name: ClassVar[str] = \"mine\"\n    s: float = 0.1\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", BARE)
+def test_a_part_without_a_docstring_has_no_line_in_place_of_one(call, tmp_path, command):
+    """Python's own line on a class of fields, "A(s: float = 0.1)", says nothing."""
+    source = tmp_path / "bare.py"
+    source.write_text(BARE[command])
+    code, out, err = call(command, source)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split() == ["field", "default", "unit", "allowed", "meaning"]
+    part = {"devices": devices, "learners": learners}[command].get(str(source))
+    assert "A(" not in getattr(part, "_repr_html_", str)()

@@ -3,15 +3,15 @@
 import csv
 import io
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import noisysim
-from noisysim import cli
 from noisysim.common import named_arrays
+
+from command_line import command_line as command_line
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(120, 3)).round(3)
@@ -27,21 +27,6 @@ def readout(i, energy, z, u, d):
     return i + d.amplitude * z
 """
 KINDS = np.array(["ant", "bee"])[(X[:, 0] > X[:, 1]).astype(int)]
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """The command line in this process: its exit code, and what it says on standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            cli.main()
-        code = leaving.value.code or 0
-        out, err = capsys.readouterr()
-        return (1, out, f"{err}{code}\n") if isinstance(code, str) else (code, out, err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +63,7 @@ def test_predictions_are_printed_or_written_as_csv(folder, call, tmp_path):
     assert list(rows[0]) == ["p(ant)", "p(bee)"]
     shares = [[float(value) for value in row.values()] for row in rows]
     np.testing.assert_allclose(shares, result.predict(X, proba=True))
-    assert call("predict", folder / "run.h5", tmp_path / "x.npy", "-o", tmp_path / "p.csv")[0] == 1
+    assert call("predict", folder / "run.h5", tmp_path / "x.npy", "-o", tmp_path / "p.csv")[0] == 2
     assert call("predict", folder / "run.h5", tmp_path / "x.npy", "-o", tmp_path / "p.csv", "--overwrite")[0] == 0
 
 
@@ -102,7 +87,7 @@ def test_weights_are_written_by_name(folder, call, tmp_path, ending):
     assert list(written) == list(expected) == ["0.weight", "1.weight"]
     assert all((written[name] == expected[name]).all() for name in expected)
     code, _, said = call("weights", folder / "run.h5", out)
-    assert (code, said) == (1, f"noisysim: {out} exists: give another path, or say overwrite=True\n")
+    assert (code, said) == (2, f"noisysim: {out} exists: give another path, or say --overwrite\n")
     again = noisysim.run(f"{folder / 't.csv'}:target=kind", layers=[5], device="ideal", init=out, epochs=1,
                          progress=False)  # fmt: skip
     assert again.config["init"]["path"] == str(out)
@@ -118,11 +103,11 @@ def test_what_is_read_is_never_written_over(folder, call, tmp_path, monkeypatch,
     Path("link.html").symlink_to("run.h5")
     before = [Path(file).read_bytes() for file in ("run.h5", "t.csv")]
     code, _, err = call("predict", "run.h5", "t.csv", "--out", name, "--overwrite")
-    assert code == 1
+    assert code == 2
     assert ("must end in .csv, not 'run.h5'" if name == "run.h5" else "itself; give another path") in err
     for words in (("weights", "run.h5", "link.npz"), ("report", "run.h5", "--out", "link.html")):
         code, _, err = call(*words, "--overwrite")
-        assert (code, "itself; give another path" in err) == (1, True)
+        assert (code, "itself; give another path" in err) == (2, True)
     assert [Path(file).read_bytes() for file in ("run.h5", "t.csv")] == before
 
 
@@ -137,10 +122,10 @@ def test_a_moved_device_file_is_named_in_each_command(call, tmp_path, monkeypatc
     Path("own.py").rename("moved.py")
     for words in (("predict", "run.h5", "x.npy"), ("weights", "run.h5", "w.npz"), ("test", "run.h5")):
         code, _, err = call(*words)
-        assert (code, "say where it is now: device='new/place.py'" in err) == (1, True)
+        assert (code, "say where it is now: --device new/place.py" in err) == (2, True)
     assert call("predict", "run.h5", "x.npy", "--device", "moved.py") == expected
     assert call("weights", "run.h5", "w.npz", "--device", "moved.py")[0] == 0
-    assert "give them again" in call("test", "run.h5", "--device", "moved.py")[2]  # the data, which were arrays
+    assert "give samples" in call("test", "run.h5", "--device", "moved.py")[2]  # the data, which were arrays
     Path("other.py").write_text(f"{DEVICE}\n")
     assert "not the one recorded" in call("predict", "run.h5", "x.npy", "--device", "other.py")[2]
 
@@ -151,7 +136,7 @@ WRONG = {
     "wait": (("test", "run.h5", "--wait", "-1"), "seconds must be a number from 0"),
     "samples": (("predict", "run.h5", "none.csv"), "no file 'none.csv'"),
     "ending": (("predict", "run.h5", "t.txt"), "samples must be in a file .csv"),
-    "reads": (("predict", "run.h5", "t.csv", "--n-reads", "0"), "n_reads must be a whole number from 1"),
+    "reads": (("predict", "run.h5", "t.csv", "--n-reads", "0"), "--n-reads must be a whole number from 1"),
     "folder": (("predict", "run.h5", "t.csv", "-o", "none/x.csv"), "there is no folder"),
     "table": (("predict", "run.h5", "t.csv", "-o", "x.xlsx"), "out must end in .csv, not 'x.xlsx'"),
     "no-ending": (("predict", "run.h5", "t.csv", "-o", "answers"), "out must end in .csv, not 'answers'"),
@@ -164,7 +149,7 @@ WRONG = {
 def test_mistakes_are_one_line(folder, call, monkeypatch, words, said):
     monkeypatch.chdir(folder)
     code, out, err = call(*words)
-    assert code == 1
+    assert code == 2
     assert out == ""
     assert len(err.splitlines()) == 1
     assert said in err

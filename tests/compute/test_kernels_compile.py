@@ -25,6 +25,7 @@ import pytest
 from noisysim import batch_norm, conv, devices, dropout, learners, pool, recurrent
 from noisysim.learners import optimizers
 from noisysim.networks.activations import ACTIVATIONS
+from noisysim.networks.recurrent_kinds import GATES
 
 CELL_DEVICE = Path(__file__).parents[1] / "support" / "cell_device.py"
 IMAGES = [conv(3, 3, padding=1, activation="tanh"), batch_norm(), pool(2, 1), dropout(0.3), conv(4, 2), 5]
@@ -100,6 +101,8 @@ def readout(i, energy, z, u, d):
 """Files of devices."""
 AGES = "a cell's age is the difference of two times of a clock that runs for years"
 SUMS, GROUPED = "sums over a group's members", {"add", "div", "fma", "mul", "rcp", "selp", "sqrt", "sub"}
+LOSSES = "a small perturbation changes a loss by less than float32 resolves"
+JUDGED = {"add", "fma", "max", "mul", "neg", "rcp", "selp", "setp", "sub"}
 DOUBLE = {
     "age_cells": ({"sub"}, AGES),
     "modify_cells": ({"sub"}, AGES),
@@ -114,7 +117,10 @@ DOUBLE = {
     "pull_first": (GROUPED, SUMS),
     "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
     "share_all": ({"div", "mul", "selp", "setp"}, "shares are ratios of losses, which are float64"),
-    "squares": ({"add"}, "sums over all units"),
+    "distances": ({"add"}, "sums over all units"),
+    "cross_entropy": (JUDGED, LOSSES),
+    "cross_entropy_error": (JUDGED, LOSSES),
+    "squared_error": ({"add", "fma", "mul", "sub"}, LOSSES),
 }
 """Kernel -> what it does in float64, as PTX names it, and why."""
 MOVES, DOUBLES = {"ld", "st", "mov", "cvt"}, re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z]+)\.[a-z0-9.]*f64\s", re.MULTILINE)
@@ -205,7 +211,7 @@ def cases(folder):
     found["one chip, counted apart"] = live, "crossbar", {"seed": [1]}
     found |= {f"operation {name}": (operate, name, {}) for name in operation_cases.CASES}
     series = rng.standard_normal((24, 1, 5, 2)).astype(np.float32)
-    for kind in ("rnn", "lstm", "gru"):
+    for kind in GATES:
         found[f"recurrence {kind}"] = train, (series, labels), {"layers": [recurrent(4, kind)], "learner": "bp"}
     found["bytes"] = train, (np.abs(flat).astype(np.uint8), labels), {"layers": [5]}
     noisy = replace(tasks.get((flat, values)), noise=InputNoise(0.1, (np.uint32(1), np.uint32(2))))

@@ -29,6 +29,7 @@ from noisysim.compute import algebra, layered, losses
 from noisysim.compute.cpu.loops import gather
 from noisysim.compute.factors import Factors
 from noisysim.compute.protocols import Term
+from noisysim.networks.recurrent_kinds import GATES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import cell_device as bench
@@ -128,9 +129,12 @@ def branches():
          "concat()(q, n)", "clip(-1, 1)", "layer_norm()", "average_pool(2)", "s = softmax()",
          "t = take([5, -1, 3, 2, 1, 0], (1, 2, 3))(s)",
          "u = take([0, 1, 2, 3, 4, 5], (1, 3, 2))(s)", "matmul(1, 2, 3, 2)(t, u)", "output()"],
-        *[[(1, 3, 2), f"recurrent(2, {cell!r})", "dense(2)", "output()"] for cell in ("rnn", "lstm", "gru")],
+        [3, "embedding(4, 2)", "one_hot(3)", 2],
+        *[[(1, 3, 2), f"recurrent(2, {cell!r})", "dense(2)", "output()"] for cell in GATES],
     ]  # fmt: skip
-    for layers, device in zip(nets, ("ideal", "crossbar", "ideal", bench_with_energy()), strict=True):
+    for layers, device in zip(
+        nets, ("ideal", "ideal", "crossbar", "ideal", bench_with_energy(), "crossbar"), strict=True
+    ):
         chip = Chip(layers, device, seed=2, oracle=True, bias=True, decorrelate=True, inject="digital")
         net = chip.architecture
         batch = Batch(

@@ -468,6 +468,10 @@ MISTAKES = {
     "nothing": (CHIP + "def adc(i, d):\n    i + 1", r":7: adc returned None \(NoneType\)"),
     "array": (CHIP + "def adc(i, d):\n    return np.where(i > 0, i, 0)", r":7: adc returned an array .*x if c else y"),
     "no-field": (CHIP + "def adc(i, d):\n    return d.aa", r":8: adc raised AttributeError: d has no field 'aa'"),
+    "no-field-of-a-group": (
+        CHIP + "def adc(i, d):\n    return d.adc_gain",
+        r":8: adc raised AttributeError: d has no field .adc_gain.; Converters of noisysim.devices.field_groups has it",
+    ),
     "index": (CHIP + "def adc(i, d):\n    return d[0]", ":8: adc raised TypeError: 'd' object is not subscriptable"),
     "helper": (CHIP + "def h(x):\n    return math.log(x)\ndef adc(i, d):\n    return h(i)", ":8: adc raised Val"),
     "state": (CHIP + "def jump(s, u, t, d):\n    return 0.5", ":7: jump returned 0.5, not a whole number"),

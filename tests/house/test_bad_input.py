@@ -140,9 +140,9 @@ RUN = {
         {"learner": "danp:baseline=clean"}, ValueError,
         r"'danp' needs clean, perturbation; the chip offers output_error, perturbation: .*baseline='noisy'",
     ),
-    "no-oracle": ({"learner": "bp", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'bp' needs or"),
+    "no-oracle": ({"learner": "bp", "oracle": False}, ValueError, r"run\.oracle=False, but learner 'bp' needs or"),
     "no-oracle-ideal": (
-        {"learner": "dbp", "oracle": False, "device": "ideal"}, ValueError, r"run\.oracle is False, but learner 'dbp'",
+        {"learner": "dbp", "oracle": False, "device": "ideal"}, ValueError, r"run\.oracle=False, but learner 'dbp'",
     ),
     "learner-near": ({"learner": "fgw"}, ValueError, r"unknown learner 'fgw'; did you mean 'fg-w'\?"),
     "derivative": ({"learner": "fg-a:derivative=pass"}, ValueError, r"'fg-a'\.derivative must .* mean 'passes'"),
@@ -165,11 +165,11 @@ RUN = {
     "switch-one": ({"learner": "danp:normalise=1"}, TypeError, r"'danp'\.normalise must be True or False, not 1"),
     "hidden-noise": ({"learner": "reinforce:hidden_noise=yes"}, TypeError, r"hidden_noise must be True .*, not 'yes'"),
     "no-oracle-reinforce": (
-        {"learner": "reinforce", "oracle": False}, ValueError, r"run\.oracle is False, but learner 'reinforce' needs",
+        {"learner": "reinforce", "oracle": False}, ValueError, r"run\.oracle=False, but learner 'reinforce' needs",
     ),
     "no-oracle-exact": (
         {"learner": "fg-a:derivative=exact", "oracle": False, "device": "ideal"}, ValueError,
-        r"run\.oracle is False, but learner 'fg-a' needs oracle access",
+        r"run\.oracle=False, but learner 'fg-a' needs oracle access",
     ),
     "init": ({"init": "xavier"}, ValueError, r"unknown init 'xavier' \(known: he, he-uniform, uniform, glorot, zero\)"),
     "weight-scaling": (

@@ -46,8 +46,9 @@ ALLOWED = {
     "compute": (("common", "networks", "devices"), None),
     "compute.observation": (("common.array_types", "common.fields", "common.plain_arrays", "common.types"), ("numpy",)),
     "learners": (
-        ("common.array_types", "common.class_parts", "common.deprecation", "common.fields", "common.registry",
-         "common.types", "common.user_files", "networks", "compute.algebra", "compute.backends",
+        ("common.arguments", "common.array_types", "common.class_parts", "common.deprecation", "common.fields",
+         "common.html_table", "common.registry", "common.texts", "common.types", "common.user_files", "networks",
+         "compute.algebra", "compute.backends",
          "compute.compiled_estimate", "compute.factors", "compute.grouping", "compute.layered", "compute.losses",
          "compute.nodes", "compute.observation", "compute.optimizer_step", "compute.periphery", "compute.seeding"),
         ("numpy",),
@@ -61,7 +62,8 @@ ALLOWED = {
         None,
     ),
     "reporting.network_figure": (("networks", "reporting.style"), None),
-    "reporting.style": (("common",), None),
+    "reporting.style": (("common", "reporting.inline"), None),
+    "reporting.inline": ((), ("matplotlib",)),
     "reporting.deployment_figure": (("common", "reporting.style"), None),
     "reporting.device_figure": (("common", "devices", "chip.bench", "reporting.style"), None),
     "runs": (
@@ -473,7 +475,7 @@ def passes_aside(chip, data):
 
 def masked(array):
     """The bits of float32 values, turned into others: what the search itself leaves in memory is none of them."""
-    return np.asarray(array).ravel().view(np.uint32) ^ np.uint32(0x5A5A5A5A)
+    return (np.asarray(array).view(np.uint32) ^ np.uint32(0x5A5A5A5A)).ravel()
 
 
 def hidden_values(chip):
@@ -511,11 +513,16 @@ def blocks():
 
 
 def found(arrays, values):
-    """Sizes of the arrays in which some of these values are, and how many."""
+    """Sizes of the arrays in which some of these values are, and how many different ones.
+
+    Memory is full of one pointer many times over, half of which may be a number that is looked for.
+    """
     words = masked(np.concatenate(arrays))
     told = np.flatnonzero((words != masked(np.float32(7))) & (words != masked(np.float32(0))))
     at = told[np.isin(words[told], values)]
-    counts = np.bincount(np.searchsorted(np.cumsum([a.size for a in arrays]), at, "right"), minlength=len(arrays))
+    where = np.searchsorted(np.cumsum([a.size for a in arrays]), at, "right")
+    different = np.unique(np.stack([where, words[at].astype(np.int64)]), axis=1)
+    counts = np.bincount(different[0], minlength=len(arrays))
     return {arrays[k].size: int(counts[k]) for k in np.flatnonzero(counts > 3)}
 
 

@@ -1,7 +1,6 @@
-"""The documentation: examples that run, names and links that exist, and a place for everything there is."""
+"""The documentation: examples that run, names and links that exist."""
 
 import ast
-import contextlib
 import doctest
 import importlib.util
 import json
@@ -9,40 +8,18 @@ import os
 import re
 import shlex
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 import noisysim
-from noisysim import callbacks, devices, learners, schedules, tasks
-from noisysim.chip import diagnostics
 from noisysim.cli import app
 from noisysim.devices import models
-from noisysim.learners import optimizers
 
-ROOT = Path(__file__).parents[2]
+import page_code
+from doc_pages import DOCS, FENCE, PAGES, blocks, has, name_of
+
 PACKAGE, DEVICES = Path(noisysim.__file__).parent, Path(models.__file__).parent
-DOCS = ROOT / "docs"
-PAGES = [
-    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")),
-    *sorted(DOCS.glob("contributing/*.md")), *sorted(DOCS.glob("api/*.md")),
-]  # fmt: skip
-REFERENCE = "\n".join(path.read_text() for path in sorted(DOCS.glob("api/*")))
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def name_of(path):
-    return str(path.relative_to(ROOT))
-
-
-def blocks(path, *languages):
-    """(line, text) of the code blocks of a page."""
-    text = path.read_text()
-    for found in FENCE.finditer(text):
-        if found[1] in languages:
-            yield text.count("\n", 0, found.start()) + 1, found[2]
-
 
 # --- examples ---------------------------------------------------------------------------------------------------------
 
@@ -79,14 +56,6 @@ def test_examples_in_pages_are_true(page, tmp_path, monkeypatch):
     assert runner.summarize().failed == 0
 
 
-def has(value, name):
-    """Whether a module or an object has an attribute, or a module of this name in it."""
-    if not hasattr(value, name) and isinstance(value, types.ModuleType):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(f"{value.__name__}.{name}")
-    return hasattr(value, name)
-
-
 def missing(code):
     """Names of noisysim's that a piece of code uses and that do not exist."""
     for node in ast.walk(ast.parse(code)):
@@ -118,7 +87,7 @@ def test_python_in_pages_is_python_and_names_what_there_is(page):
 
 def commands(path):
     for line, text in blocks(path, "", "sh"):
-        for said in text.splitlines():
+        for said in re.split(r"\n| && ", text):
             if said.startswith("noisysim ") and "|" not in said:
                 yield line, said
 
@@ -126,11 +95,47 @@ def commands(path):
 @pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=name_of)
 def test_commands_in_pages_can_be_parsed(page):
     for line, said in commands(page):
-        words = shlex.split(said, comments=True)[1:]
+        words = shlex.split(said.partition(" > ")[0], comments=True)[1:]
         try:
             app.parse_args(words, exit_on_error=False, print_error=False)
         except Exception as error:
             pytest.fail(f"line {line}: {said}: {error}")
+
+
+PAGE = """Text
+```python
+# part.py: a file
+x = 1
+```
+```sh
+ls part.py
+```
+```text
+no code
+```
+```python
+import part
+assert part.x == 1
+```
+"""
+
+
+def test_the_code_of_a_page_keeps_its_lines():
+    lines = page_code.script(PAGE).splitlines()
+    assert [k for k, line in enumerate(lines, 1) if line] == [1, 3, 7, 13, 14]
+    assert lines[12:14] == ["import part", "assert part.x == 1"]
+
+
+def test_a_page_whose_code_fails_says_where(tmp_path):
+    page = tmp_path / "a-page.md"
+    page.write_text(PAGE)
+    assert page_code.run(page) == ""
+    page.write_text(PAGE.replace("== 1", "== 2"))
+    assert "line 14" in page_code.run(page)
+    page.write_text(PAGE.replace("ls part.py", "ls none.py"))
+    assert "line 7" in page_code.run(page)
+    page.write_text("```python\nimport warnings\nwarnings.warn('so')\n```\n")
+    assert "UserWarning: so" in page_code.run(page)
 
 
 def test_the_files_of_the_page_on_your_own_parts_work(tmp_path, monkeypatch):
@@ -173,82 +178,3 @@ def test_links_lead_to_files_that_exist(page):
     script = re.compile(r"generated/((?:tutorials|gallery|physics)/\w+)\.(?:rst|html)")  # a page of it
     wanted = [script.sub(r"\1.py", t) for t in targets(page) if not index.fullmatch(t)]
     assert [t for t in wanted if not Path(os.path.normpath(page.parent / t)).exists()] == []
-
-
-# --- a place for everything -------------------------------------------------------------------------------------------
-
-
-def shown(kind):
-    return re.findall(rf"^\.\. declared:: {kind} (\S+)$", REFERENCE, re.MULTILINE)
-
-
-KINDS = {
-    "device": (devices.BUILT_IN, "devices.md"),
-    "learner": (learners.LEARNERS, "learners.md"),
-    "task": (tasks.names(), None),
-    "diagnostic": (diagnostics.DIAGNOSTICS, "diagnostics.md"),
-    "optimizer": (optimizers.OPTIMIZERS, None),
-    "schedule": (schedules.SCHEDULES, None),
-    "callback": (callbacks.CALLBACKS, None),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_everything_that_has_a_name_is_in_the_reference_once_and_on_its_page(kind):
-    names, page = KINDS[kind]
-    assert sorted(shown(kind)) == sorted(names)
-    if page:
-        text = (DOCS / page).read_text()
-        assert [name for name in names if f"`{name}`" not in text] == []
-
-
-@pytest.mark.parametrize("name", noisysim.__all__)
-def test_every_public_name_is_in_the_reference(name):
-    assert re.search(rf"\bnoisysim\.{name}\b", REFERENCE)
-
-
-def is_module(name):
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # what it would lie in is no package
-        return False
-
-
-def imported(code):
-    """Modules of noisysim that a piece of code imports names from."""
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("noisysim"):
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name for name in inner if is_module(name))
-            if node.module != "noisysim":
-                yield node.module
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("noisysim."))
-
-
-def test_every_module_that_examples_import_is_in_the_reference():
-    scripts = [
-        path.read_text() for folder in ("tutorials", "gallery", "physics") for path in (DOCS / folder).glob("*.py")
-    ]
-    code = scripts + [text for page in PAGES for _, text in blocks(page, "python")]
-    modules = {module for text in code for module in imported(text)}
-    assert len(modules) > 8
-    assert [m for m in sorted(modules) if not re.search(rf"\b{re.escape(m)}\b", REFERENCE)] == []
-
-
-def named(group, before=""):
-    for name in group:
-        if not name.startswith("-"):
-            yield before + name
-            yield from named(group[name], f"{before}{name} ")
-
-
-def test_every_command_is_in_the_reference_once():
-    assert sorted(re.findall(r"^\.\. command:: (.+)$", REFERENCE, re.MULTILINE)) == sorted(named(app))
-
-
-def test_the_page_of_rules_says_what_each_rule_needs():
-    rows = re.findall(r"^\| `(\S+)` \|.*\| ([^|]*)\| [^|]*\|$", (DOCS / "learners.md").read_text(), re.MULTILINE)
-    said = {name: {one.strip().replace(" ", "_") for one in needs.split(",") if one.strip()} for name, needs in rows}
-    assert len(said) > 10
-    assert said == {name: set(learners.get(name).requires()) - {"perturbation"} for name in said}

@@ -82,6 +82,37 @@ def test_an_unknown_part_is_refused(capsys):
     assert "invalid choice: 'fast'" in capsys.readouterr().err
 
 
+COUNTING = """
+import numpy as np
+from benchmarks.gpu_short.launches import ARRAY, PRODUCT, counted
+from noisysim.compute import backends
+
+place = backends.get("cuda")
+xp, a = place.xp, place.put(np.ones((2, 3), np.float32))
+nothing = [
+    lambda: xp.empty(3), lambda: a.reshape(3, 2), lambda: a[1:], lambda: xp.ascontiguousarray(a),
+    lambda: xp.broadcast_to(a, (4, 2, 3)), lambda: a.T, lambda: a.astype(np.float32, copy=False),
+]
+one = [
+    lambda: xp.zeros(3), lambda: a.T.reshape(6), lambda: a.__setitem__(0, 1), lambda: xp.ascontiguousarray(a.T),
+    lambda: a.copy(), lambda: a.astype(np.float64), lambda: a.fill(1), lambda: a + a, lambda: xp.exp(a, out=a),
+    lambda: a.sum(), lambda: bool(a[0, 0]), lambda: float(a[0, 0]), lambda: place.take(a), lambda: xp.array([1.0]),
+    lambda: place.ops.squared_error(a, a),
+]
+for of, calls in ((0, nothing), (1, one)):
+    for k, call in enumerate(calls):
+        found = counted(call)
+        assert sum(each.launches for each in found.values()) == of, (of, k, found)
+assert set(counted(lambda: xp.matmul(a, a.T))) == {PRODUCT} and set(counted(lambda: a.max())) == {ARRAY}
+"""
+
+
+def test_what_launches_nothing_is_not_counted_and_what_copies_is():
+    environ = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    ran = subprocess.run([sys.executable, "-c", COUNTING], cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_all_parts_run_in_the_simulator(tmp_path):
     environ = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     command = [sys.executable, "-m", "benchmarks.gpu_short", "--out", tmp_path / "report.json"]
@@ -90,8 +121,9 @@ def test_all_parts_run_in_the_simulator(tmp_path):
     assert {name: part["status"] for name, part in content["parts"].items()} == dict.fromkeys(gpu_short.LIMITS, "done")
     assert ran.returncode == 0, ran.stdout
     rows = {row["what"]: row for part in content["parts"].values() for row in part["rows"]}
-    assert rows["DANP step, crossbar, three hidden layers: launches"]["bar"] == "about 115"
-    assert 40 <= rows["DANP step, crossbar, three hidden layers: launches"]["value"] <= 200
+    step = rows["DANP step, crossbar, three hidden layers: launches"]
+    assert (step["bar"], step["value"]) == ("70", 70)
+    assert rows["DANP step, crossbar, ConvNet: launches"]["value"] <= 92
     assert {f"{family}: median difference of outputs" for family in parts.FAMILIES} <= set(rows)
     assert rows["tests of kernels that pass"]["value"] >= 3
     assert content["environment"]["gpu"] == "none: Numba's simulator"

@@ -67,7 +67,7 @@ def differences(first, second):
 
 
 def command(monkeypatch, *words):
-    """What the command line ends with: an exit status, or a message."""
+    """The exit status of the command line."""
     monkeypatch.setattr(sys, "argv", ["noisysim", *words])
     with pytest.raises(SystemExit) as left:
         cli.main()
@@ -403,7 +403,7 @@ def test_other_source_needs_a_flag_and_other_hosts_are_noted(cut_short, capsys, 
     assert noisysim.load(whole).environment["source"] == environment.source_hash()
     begun_with(copy, source="0" * 64, noisysim="0.0.9", python="3.1.4", blas="other")
     before = copy.read_bytes()
-    said = r"other source than this, .*noisysim 0\.0\.9 \(source 0{12}\) -> .*--allow-other-source"
+    said = r"other source than this, .*noisysim 0\.0\.9 \(source 0{12}\) -> .*allow_other_source=True"
     with pytest.raises(ValueError, match=said):
         noisysim.resume(copy)
     with pytest.raises(ValueError, match=said):
@@ -492,7 +492,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_learner_file_is_one_line(text, said, tmp_path, monkeypatch):
+def test_what_is_wrong_with_a_learner_file_is_one_line(text, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(LearnerError, match=said) as caught:
@@ -500,9 +500,10 @@ def test_what_is_wrong_with_a_learner_file_is_one_line(text, said, tmp_path, mon
     assert len(str(caught.value).splitlines()) == 1
     assert caught.value.__cause__ is None
     assert not [name for name in sys.modules if name.startswith("noisysim_learner_") and not sys.modules[name].__dict__]
-    left = command(monkeypatch, "run", TASK, "--learner", "mine.py")
-    assert left.startswith("noisysim: mine.py")
-    assert len(left.splitlines()) == 1
+    assert command(monkeypatch, "run", TASK, "--learner", "mine.py") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("noisysim: mine.py")
+    assert len(err.splitlines()) == 1
 
 
 def test_settings_of_a_learner_file_are_checked(rule_file):
@@ -522,3 +523,53 @@ def test_a_class_given_as_an_object_is_checked_alike():
 
     with pytest.raises(LearnerError, match=r"test_own_parts.*Lazy does not define drives"):
         noisysim.run(TASK, learner=Lazy())
+
+
+class _Nameless(noisysim.learners.Learner):
+    """Without a name."""
+
+    def drives(self, state, batch_size):
+        return [noisysim.Drive()]
+
+    def update(self, state, observations, *, oracle=None, out=None):
+        return [], state
+
+
+class _Plain:
+    """An optimizer whose class is no dataclass."""
+
+    name = "plain"
+
+    def init(self, shapes, xp=np):
+        return {}
+
+    def update(self, gradients, state, rate):
+        return gradients, state
+
+
+class _Half:
+    """Part of an optimizer."""
+
+    def update(self, gradients, state, rate):
+        return gradients, state
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"learner": _Nameless()}, r'_Nameless has no name: write name: ClassVar\[str\] = "my_learner"'),
+        ({"optimizer": _Plain()}, r"_Plain is no dataclass: write @dataclass\(frozen=True\) above it"),
+        ({"optimizer": _Half()}, r"_Half does not define init\(self, shapes, xp\)"),
+        ({"optimizer": 3}, r"or an optimizer, not 3$"),
+    ],
+)
+def test_an_object_that_is_nearly_a_part_is_told_what_it_lacks(given, said):
+    with pytest.raises(TypeError, match=said):
+        noisysim.run(**given)
+
+
+def test_an_object_beside_hooks_is_told_what_a_device_is(tmp_path):
+    path = tmp_path / "no_device.py"
+    path.write_text("class Chip:\n    pass\n\n\ndef adc(i, d):\n    return i\n")
+    with pytest.raises(TypeError, match=r"device must be a name .*: write class Chip\(NamedTuple\)$"):
+        noisysim.run(device=module(path, "no_device").Chip())

@@ -36,7 +36,8 @@ NETWORKS = {
         "c = take([3, 1, 2, 0, 5, 6, 7, 4], (1, 2, 4))(b)", "matmul(2, 2, 2, 2)(a, c)", "affine(1, 1)", "output()",
     ],
     "recurrent layers": [
-        (1, 6, 4), "recurrent(5, 'lstm', 'all')", "affine(2, 0.1)", "recurrent(4, 'gru', 'all')", "recurrent(3)", 2,
+        (1, 6, 4), "recurrent(5, 'lstm', 'all')", "affine(2, 0.1)", "recurrent(4, 'gru', 'all')",
+        "recurrent(4, 'gru_reset_before', 'all')", "recurrent(3)", 2,
     ],
     "steps of several columns": [
         (2, 6, 4), "conv(3, 3, padding=1)", "recurrent(5, 'gru', 'all')", "conv(2, 1)", "layer_norm()", 3,

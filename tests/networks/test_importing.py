@@ -139,6 +139,15 @@ def gru():
 
 
 @model()
+def gru_reset_before():
+    """With the reset gate before the product, ONNX's default: all steps of both directions, then a last output."""
+    g = Builder((6, 4))
+    y, _ = g.recurrent("x", 5, "GRU", ways=2, linear_before_reset=0)
+    _, last = g.recurrent(g.rows(y), 3, "GRU", bias=False, linear_before_reset=0)
+    return g.proto(g.dense(g.op("Squeeze", last, np.array([0])), 2)), None
+
+
+@model()
 def both_ways():
     """Both directions side by side, and the last outputs of each, over steps that a convolution gives."""
     g = Builder((3, 8))
@@ -417,7 +426,6 @@ def test_samples_first_is_another_layout(read):
 
 REFUSED = {
     "another activation function": (cell("RNN", activations=["Relu"]), "functions are Relu, not Tanh"),
-    "a reset gate before the product": (cell("GRU", linear_before_reset=0), "linear_before_reset=1"),
     "clipped gates": (cell(clip=1.0), "clipped"),
     "coupled gates": (cell(input_forget=1), "coupled"),
     "sequences of several lengths": (cell(places=[(4, np.array([3], np.int32))]), "other lengths than 5"),

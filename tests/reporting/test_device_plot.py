@@ -1,5 +1,6 @@
 """The test bench against the laws of the hooks, the picture of a device, and `noisysim devices show`."""
 
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,10 @@ from scipy.stats import binom, chi2, norm
 
 from noisysim import cli, devices
 from noisysim.chip import bench
+from noisysim.common.texts import caption
 from noisysim.reporting import plot
+
+import legible
 
 SIGNIFICANCE = 1e-4
 """Chance that a bench which measures right fails one of these tests, two-sided where there are two sides."""
@@ -115,10 +119,24 @@ def test_pulses_change_cells_by_the_law_on_average(device):
         assert abs(changes.mean() - many * (mean - 20.0)) < QUANTILE * changes.std(ddof=1) / np.sqrt(len(changes))
 
 
-def test_a_pair_is_pulsed_up_only():
-    found = bench.pulse_response("pulsed:cells_per_weight=2")
-    assert found.down.shape == (0, bench.PULSED)
-    np.testing.assert_allclose(found.up[[0, -1]], np.repeat([[10.0], [30.0]], bench.PULSED, axis=1), rtol=1e-4)
+def test_the_difference_of_a_pair_goes_up_by_one_cell_and_down_by_the_other():
+    found = bench.pulse_response("pulsed:cells_per_weight=2,gamma_up=1")
+    single = bench.pulse_response("pulsed:gamma_up=1")
+    assert (found.paired, single.paired) == (True, False)
+    rise = single.up - single.up[0]  # of either cell, from the low end
+    np.testing.assert_allclose(found.up, rise, atol=1e-3)
+    np.testing.assert_allclose(found.down, rise[-1] - rise, atol=1e-3)
+
+
+def test_inputs_of_the_sweep_keep_no_step_with_a_dac():
+    quiet = "line_noise=0,read_noise=0,program_noise=0,levels=0,adc_bits=0,dac_gain_spread=0"
+    found = bench.transfer(f"crossbar:{quiet}")
+    assert (np.diff(found.inputs) > 0).all()
+    np.testing.assert_allclose(found.inputs, -found.inputs[::-1], atol=1e-15)
+    errors = (found.reads[0, :, 0] - found.ideal) / (found.ideal[-1] / 127)  # in steps of its codes
+    assert 0.4 < np.abs(errors).max() < 0.51
+    signs = np.sign(errors[1:-1][np.abs(errors[1:-1]) > 1e-3])
+    assert np.mean(signs[1:] != signs[:-1]) > 0.3  # no long run of one sign: nothing that looks like a kink
 
 
 def test_measured_curves_come_out_as_they_are():
@@ -262,7 +280,9 @@ def test_a_device_has_a_picture(device, tmp_path):
         assert all(title.startswith(wanted) for title, wanted in zip(found, PANELS[device], strict=True))
     name, *about = [text.get_text() for text in figure.texts]
     assert name == device.partition(":")[0]
-    assert " ".join(about).startswith(devices.about(name).partition("\n")[0])
+    assert " ".join(about).startswith(caption(devices.about(name)))
+    assert not re.search(r"[`^]|\*\*", " ".join(about))
+    assert list(legible.faults_of(figure)) == []
     for panel in figure.axes:
         upper = not panel.xaxis.get_tick_params()["labelbottom"]  # of two panels that share their inputs
         assert panel.get_ylabel()
@@ -274,27 +294,80 @@ def on_the_right(panel):
     return panel.yaxis.get_label_position() == "right"
 
 
-@pytest.mark.parametrize("device", ["pcm", FAULTY, "rram_gong"])
-def test_nothing_of_a_picture_overlaps(device):
-    figure = plot.device(device)
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    boxes = [panel.get_tightbbox(renderer) for panel in figure.axes if not on_the_right(panel)]
-    for k, box in enumerate(boxes):
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        for other in boxes[:k]:
-            width, height = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
-            assert min(width, height) <= 1
-    bottom = min(text.get_window_extent(renderer).y0 for text in figure.texts)
-    assert bottom > max(box.y1 for box in boxes) - 1
-    assert max(text.get_window_extent(renderer).x1 for text in figure.texts) < figure.bbox.x1
+@pytest.mark.parametrize("name", [*devices.presets.names(), "pulsed:cells_per_weight=2", "pcm:compensation=1"])
+def test_a_preset_s_picture_has_its_name_and_source(name):
+    figure = plot.device(name)
+    assert list(legible.faults_of(figure)) == []
+    title, *head = [text.get_text() for text in figure.texts]
+    preset = devices.presets.find(name)
+    if preset is not None:
+        assert title == name
+        assert preset.source in " ".join(head)
+        assert f"a preset of {preset.model}" in " ".join(head)
+
+
+def test_a_preset_is_known_in_any_form_of_a_spec(tmp_path):
+    fit = tmp_path / "my_fit.toml"
+    fit.write_text('device = "pulsed"\nabout = "a fit"\n[fields]\npulse_step = 0.123456789\n')
+    for spec in (fit, str(fit), {"name": str(fit)}, f"{fit}:write_noise=0.1"):
+        title, *head = [text.get_text() for text in plot.device(spec).texts]
+        assert (title, head[0]) == ("my_fit", "A fit: a preset of pulsed.")
+        assert "set: pulse_step=0.1235" in " · ".join(head)
+    assert plot.device(devices.get(fit)).texts[0].get_text() == "pulsed"
+
+
+def test_a_device_without_a_docstring_has_no_caption(tmp_path):
+    plain = CHIP.replace('    """A chip from outside."""\n', "")
+    (tmp_path / "my_chip.py").write_text(plain)
+    assert [text.get_text() for text in plot.device(tmp_path / "my_chip.py").texts] == ["my_chip"]
+    assert devices.about(str(tmp_path / "my_chip.py")) == ""
+
+
+@pytest.mark.parametrize(
+    ("docstring", "wanted"),
+    [
+        ("Lines carry N(0, sigma^2),\n    sigma^2 = 1e-6.\n\n    More.", "Lines carry N(0, sigma²), sigma² = 10⁻⁶."),
+        ("As :func:`pcm`, ``rpu``: g = a * (1 - g)**2 +- 2.5e-3 S.", "As pcm, rpu: g = a · (1 − g)² ± 2.5 · 10⁻³ S."),
+        ("Costs $5 or $6; t^(-1) -> 0, g <= 1.", "Costs $5 or $6; t⁻¹ → 0, g ≤ 1."),
+        ("A 2-bit cell of type 1e.", "A 2-bit cell of type 1e."),
+    ],
+)  # fmt: skip
+def test_captions_are_text_that_a_reader_can_read(docstring, wanted):
+    assert caption(docstring) == wanted
+
+
+def test_long_words_of_a_head_are_cut_at_the_edge(tmp_path):
+    (tmp_path / "my_chip.py").write_text(CHIP.replace("A chip from outside.", "A " + "Wm" * 200 + " $x^2$ of $y$."))
+    figure = plot.device(tmp_path / "my_chip.py")
+    assert list(legible.faults_of(figure)) == []
+    assert "".join(text.get_text() for text in figure.texts[1:]).replace(" ", "").endswith("$x²$of$y$.")
+
+
+def test_both_lines_of_an_output_are_named():
+    assert {"plus", "minus"} <= set(re.findall(r"\w+", axis_of("faults", FAULTY)))
+    assert axis_of("faults", "pulsed:stuck_low=0.1") == "output"
+    assert "minus" in axis_of("response", "pulsed:cells_per_weight=2")
+
+
+def axis_of(title, device):
+    """The label below a panel."""
+    return next(p.get_xlabel() for p in plot.device(device).axes if p.get_title(loc="left").startswith(title))
+
+
+def test_a_declared_law_is_smooth_where_levels_are_narrow_and_resolved_where_they_are_wide():
+    for device, groups in (("crossbar", 24), ("pcm", 24), ("crossbar:levels=16", 240)):
+        panel = next(p for p in plot.device(device).axes if p.get_title(loc="left").startswith("programming"))
+        law = next(line for line in panel.lines if line.get_label() == "declared ±1 std")
+        assert len(law.get_xdata()) == groups
+        if groups == 24:
+            turns = np.abs(np.diff(law.get_ydata(), 2)).max()
+            assert turns < 0.15 * np.abs(law.get_ydata()).mean()
 
 
 def test_settings_are_told_and_read_noise_without_a_law_is_said_to_have_none():
     figure = plot.device("crossbar:adc_bits=6,levels=16")
-    assert {"ADC 6 bits", "levels=16", "adc_bits=6", "0.1 to 25 µS"} <= set(figure.texts[2].get_text().split(" · "))
+    assert {"ADC 6 bits", "0.1 to 25 µS"} <= set(figure.texts[2].get_text().split(" · "))
+    assert figure.texts[3].get_text() == "set: levels=16"  # what is a fact already is not said again
     legend = plot.device("gaussian").axes[2].get_legend()
     assert "no law of the line declared" in legend.get_texts()[1].get_text()
     legend = figure.axes[2].get_legend()
@@ -320,18 +393,16 @@ def test_a_picture_leaves_pyplot_alone():
 
 @pytest.fixture
 def call(capsys, monkeypatch, tmp_path):
-    """The command line in this process and a folder of its own: what it says, and the message it leaves with."""
+    """The command line in this process and a folder of its own: what it prints, and the message that it leaves with."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["noisysim", *map(str, words)])
-        said = None
-        try:
+        with pytest.raises(SystemExit):
             cli.main()
-        except SystemExit as leaving:
-            said = leaving.code or None
-        return capsys.readouterr().out, said
+        out, err = capsys.readouterr()
+        return out, err.strip() or None
 
     return run
 

@@ -11,6 +11,8 @@ from noisysim.networks.building import architecture
 from noisysim.networks.layers import NAMED, summary
 from noisysim.reporting import network_figure
 
+import legible
+
 NETS = {
     "chain": [5, 4, 3],
     "residual": [(1, 8, 8), conv(4, 3), residual([conv(4, 3, padding="same")]), 3],
@@ -66,19 +68,29 @@ def test_boxes_do_not_overlap_and_their_texts_fit(name, tmp_path):
     areas = [box.get_window_extent() for box in boxes]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(areas, 2))
     renderer = figure.canvas.get_renderer()
-    words = [text.get_window_extent(renderer) for text in axes.texts if text.get_text() != name]
+    apart = (name, network_figure.KEY)
+    words = [text.get_window_extent(renderer) for text in axes.texts if text.get_text() not in apart]
     for text in words:
         assert any(
             area.x0 <= text.x0 and text.x1 <= area.x1 and area.y0 <= text.y0 and text.y1 <= area.y1 for area in areas
         )
     assert name in (tmp_path / "net.svg").read_text()
     assert figure.get_size_inches()[1] < 14
+    assert list(legible.faults_of(figure)) == []
+
+
+def test_a_figure_is_continued_beside_itself_only_where_that_shortens_it():
+    width, height = noisysim.plot.network(architecture(NETS["encoder-rows"])).get_size_inches()
+    assert width < 12  # its branches leave no place for a cut but near to its end
+    assert 15 < height < 18
+    assert noisysim.plot.network(architecture(NETS["mobilenet-v1-0.25"])).get_size_inches()[1] < 12
 
 
 def test_what_weights_are_on_is_said():
     chip = Chip([6, 5, 3], "crossbar:tile_rows=4")
     figure = noisysim.plot.network(chip.network)
-    title, *texts = [text.get_text() for text in figure.axes[0].texts]
+    title, key, *texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "blue: weights on arrays" in key
     assert title == "45 weights on 4 arrays"
     assert texts == [
         "input   6",
@@ -93,11 +105,10 @@ def call(monkeypatch, capsys, tmp_path):
 
     def run(*words):
         monkeypatch.setattr("sys.argv", ["noisysim", *map(str, words)])
-        try:
+        with pytest.raises(SystemExit):
             cli.main()
-        except SystemExit as leaving:
-            said = leaving.code or None
-        return capsys.readouterr().out, said
+        out, err = capsys.readouterr()
+        return out, err.strip() or None
 
     return run
 

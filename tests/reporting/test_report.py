@@ -137,6 +137,15 @@ def test_a_page_says_what_the_run_found(page, result):
     assert "angle: Angle between the update's gradient and the true one, degrees." in page.text
 
 
+def test_what_the_adc_lets_through_is_said_in_words(page, result):
+    share = 100 * result.history["passed_share"][-1]
+    table = page.text.partition("2 epochs")[2].partition("Diagnostics")[0]
+    assert "Differences seen: share of activities that differ" in table
+    assert "Differences seen 1 " in table  # the last heading, before the rows
+    assert f"{share:.1f} %" in table
+    assert "Passed share" not in page.text
+
+
 def test_svg_texts_are_texts(page):
     assert "accuracy (%)" in page.texts
     assert "angle to the true gradient (degrees)" in page.texts
@@ -449,12 +458,15 @@ def test_the_command_line(result, tmp_path, monkeypatch, capsys):
     page.unlink(missing_ok=True)
     assert not call(result.path)
     assert capsys.readouterr().out == f"{page}\n"
-    assert call(result.path) == f"noisysim: {page} exists: give another path, or say overwrite=True"
+    assert call(result.path) == 2
+    assert capsys.readouterr().err == f"noisysim: {page} exists: give another path, or say --overwrite\n"
     assert not call(result.path, "--overwrite")
     assert not call(result.path, "-o", tmp_path / "other.html")
     assert (tmp_path / "other.html").read_bytes() == page.read_bytes()
-    assert call(tmp_path / "no.h5").startswith("noisysim: no result file")
-    assert call(result.path, "-o", tmp_path / "x.txt").startswith("noisysim: a report's name ends in .html")
+    assert call(tmp_path / "no.h5") == 2
+    assert capsys.readouterr().err.startswith("noisysim: no result file")
+    assert call(result.path, "-o", tmp_path / "x.txt") == 2
+    assert capsys.readouterr().err.startswith("noisysim: a report's name ends in .html")
 
 
 # --- studies --------------------------------------------------------------------------------------------------------

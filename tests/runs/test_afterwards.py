@@ -334,7 +334,7 @@ def test_a_file_that_did_not_keep_the_standardisation_finds_it_in_the_data(anima
 
 WRONG = {
     "columns": (lambda r: r.predict(X[:, :5]), ValueError, r"a sample of x is \(5,\), one of task 'arrays' is \(6,\)"),
-    "one-sample": (lambda r: r.predict(X[0]), ValueError, r"x must be \(samples, inputs\), not \(6,\)"),
+    "one-sample": (lambda r: r.predict(X[0]), ValueError, r"not \(6,\); one sample alone is x\[None\]$"),
     "nan": (lambda r: r.predict(np.where(X > 2, np.nan, X)), ValueError, "x holds NaN"),
     "text": (lambda r: r.predict([["a"] * 6]), TypeError, "x must hold real numbers"),
     "no-file": (lambda r: r.predict("none.csv"), FileNotFoundError, r"no file 'none\.csv'"),
@@ -352,11 +352,23 @@ WRONG = {
         "learned a classification, and task 'student-teacher' is a regression",
     ),
     "task": (lambda r: r.test("digit"), ValueError, "unknown task 'digit'; did you mean 'digits'"),
-    "no-data": (lambda r: r.test(), ValueError, "learned arrays that its file does not hold: give them again"),
+    "no-data": (lambda r: r.test(), ValueError, "arrays that its file does not hold: give samples"),
     "oracle": (lambda r: r.chip(oracle="yes"), TypeError, "oracle must be True or False"),
     "backend": (lambda r: r.chip(backend="gpu"), ValueError, "unknown backend 'gpu'"),
     "device": (lambda r: r.chip(device="pcm"), ValueError, "has no field"),
 }  # fmt: skip
+
+
+def test_the_split_that_a_run_of_arrays_kept_is_made_again_by_its_seed(animals):
+    """As the message of a test without data says."""
+    with pytest.raises(ValueError, match="its test split is that of") as refused:
+        animals.test()
+    said = re.search(r"noisysim\.tasks\.get\(\(x, y\), seed=\d+\)", str(refused.value))[0]
+    task = eval(said, {"noisysim": noisysim, "x": X, "y": WORDS})
+    assert task.crc32 == animals.config["task"]["crc32"]
+    scores = animals.test(task)
+    assert scores.confusion.sum() == task.n_test
+    np.testing.assert_array_equal(scores.confusion.sum(axis=1), np.bincount(task.test.targets))
 
 
 @pytest.mark.parametrize(("call", "kind", "said"), WRONG.values(), ids=WRONG)

@@ -94,8 +94,8 @@ def test_a_lock_does_not_outlive_its_process_not_even_in_what_it_forked(tmp_path
 
     def work():
         with writing.hold(target):
-            if number := os.fork():
-                writing.replace(held, str(number).encode())
+            if not os.fork():  # here it is no longer held
+                writing.replace(held, str(os.getpid()).encode())
             time.sleep(60)
 
     holder = processes.child(work)

@@ -544,19 +544,6 @@ def test_a_regression_has_no_accuracy_and_draws_all_the_same(tmp_path):
     assert (tmp_path / "curve.png").stat().st_size > 5000
 
 
-def test_progress_can_be_asked_for_where_there_is_no_terminal(capsys):
-    small(progress=True)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "epoch 2/2" in said.err
-    assert "passes/s" in said.err
-
-
-def test_progress_ends_with_the_last_epochs_loss(capsys):
-    small(progress=True)
-    assert "loss nan" not in capsys.readouterr().err
-
-
 def test_without_a_terminal_there_is_no_progress(capsys):
     small(progress=None)
     assert capsys.readouterr() == ("", "")

@@ -323,7 +323,8 @@ import sys
 import noisysim
 
 noisysim.sweep("student-teacher:n_in=5,n_out=3,n_train=24,n_test=6", layers=[4], epochs=400, learner="bp",
-               learning_rate=[1e-3 * (1 + k / 100) for k in range(8)], seed=[0], workers=2, out=sys.argv[1])
+               learning_rate=[1e-3 * (1 + k / 100) for k in range(8)], seed=[0], workers=2, out=sys.argv[1],
+               progress=False)
 """
 
 
@@ -345,7 +346,7 @@ def command(path):
     """The command line that does."""
     study = path.with_suffix(".toml")
     study.write_text(STUDY)
-    words = [sys.executable, "-m", "noisysim", "sweep", str(study), "--workers", "2"]
+    words = [sys.executable, "-m", "noisysim", "sweep", str(study), "--workers", "2", "--no-progress"]
     return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 

@@ -16,7 +16,7 @@ from noisysim.studies import journal
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("xarray")
 ASKED = {
-    "task": "digits", "layers": [16], "epochs": 20, "learner": ["danp", "bp"], "learning_rate": 1e-2, "seed": range(4),
+    "task": "digits", "layers": [16], "epochs": 80, "learner": ["danp", "bp"], "learning_rate": 1e-2, "seed": range(4),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ SCRIPT = """
 import sys
 import noisysim
 
-noisysim.sweep("digits", layers=[16], epochs=20, learner=["danp", "bp"], learning_rate=1e-2, seed=range(4),
+noisysim.sweep("digits", layers=[16], epochs=80, learner=["danp", "bp"], learning_rate=1e-2, seed=range(4),
                workers=2, out=sys.argv[1])
 """
 

@@ -90,7 +90,7 @@ class PassedShare(Diagnostic):
     """Share of activity differences of the first perturbed pass that are not zero: what the ADC lets through."""
 
     name: ClassVar[str] = "passed_share"
-    axis: ClassVar[Axis] = Axis(r"share of $\Delta a \neq 0$", 0, 1)
+    axis: ClassVar[Axis] = Axis(r"share of differences $\Delta a$ that are not 0", 0, 1)
 
     def measure(self, probe: Probe) -> Doubles:
         differences = probe.differences

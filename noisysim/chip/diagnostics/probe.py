@@ -118,7 +118,7 @@ class Probe:
 
     @cached_property
     def truth(self) -> list[Array]:
-        """The true gradient, (n_out, n_in) per layer: the oracle's, at the activities of the baseline pass."""
+        """The oracle's true gradient at the activities of the baseline pass, (n_out, n_in) per layer."""
         return host(self.exact.gradient(self.baseline))
 
     @cached_property
@@ -131,7 +131,7 @@ class Probe:
 
     @cached_property
     def outputs(self) -> list[Array]:
-        """The inputs of each layer, (batch, values): the batch's inputs, then hidden outputs."""
+        """The inputs of each layer, (batch, values), which are the batch's inputs, then hidden outputs."""
         between, net = nodes.Nodes(self.net, self.baseline), self.net
         sources = [net.source(layer) for layer in range(net.depth)]
         return host([self.batch.inputs if node == INPUT else between.value(node) for node in sources])

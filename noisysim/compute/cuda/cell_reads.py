@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute.cuda.kernels.target import launch
+from noisysim.compute.cuda.kernels.target import launch, launch_rows
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import CELLS_AT, FIRST_TILE, N_OUT, POSITIONS, TILE_FROM, TILE_TO, TILES
 from noisysim.compute.protocols import Call, Standing
@@ -34,10 +34,9 @@ class CellReader:
             return driven
         full_scale = standing.dac_range if self._loops.HAS_CURRENT else np.float32(1.0)
         x: Floats = self._space.room(name, len(driven), stop - start)
-        launch(
-            self._loops.cell_inputs, x.size, driven, start, *self._space.extremes(driven, full_scale), full_scale,
-            standing.ranges, tile, x, self._numbers,
-        )  # fmt: skip
+        launch_rows(
+            self._loops.cell_inputs, *x.shape, driven, start, full_scale, standing.ranges, tile, x, self._numbers
+        )
         return x
 
     def blocks(self, layer: int, samples: int, call: Call) -> list[tuple[int, int]]:

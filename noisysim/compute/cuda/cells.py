@@ -109,7 +109,7 @@ class Cells:
         arguments = (
             *written, self._tiles, self._blocks_at, self._pers, self._units, state.span, state.pulse_limits, *when,
         )  # fmt: skip
-        loops.pulse_cells[self._blocks, loops.PULSERS](*[target.argument(a) for a in arguments])
+        target.start(loops.pulse_cells, self._blocks, loops.PULSERS, *arguments)
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""

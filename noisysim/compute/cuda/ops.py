@@ -16,15 +16,12 @@ from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import layered
 from noisysim.compute.cuda import specialised
 from noisysim.compute.cuda.arrays import xp
-from noisysim.compute.cuda.kernels.target import launch
+from noisysim.compute.cuda.kernels.target import launch, launch_rows
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
 from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Term
 from noisysim.networks.activations import Activation
-
-_LANES = 32
-"""Threads that share a sample's values of a layer."""
 
 
 @lru_cache(1024)
@@ -53,7 +50,9 @@ def _nothing() -> Any:
 
 def all_finite(array: Floats) -> bool:
     """Whether an array holds neither NaN nor infinity; waits for the GPU."""
-    return bool(xp.isfinite(array).all())
+    found = xp.zeros(1, np.int32)
+    launch(specialised.sums().find_others, array.size, xp.ascontiguousarray(array).reshape(-1), found)
+    return not bool(found[0])
 
 
 def _sizes(arrays: Sequence[Floats]) -> tuple[int, ...]:
@@ -76,22 +75,23 @@ def _transposed(matrix: Floats) -> Floats:
     return matrix.swapaxes(-1, -2)
 
 
-def _squares(a: Layered, b: Layered) -> Doubles:
-    """Squared differences, summed in part: (layers, batch, lanes) float64."""
-    samples = len(a[0])
-    out: Doubles = xp.empty((len(a) * samples, _LANES))
-    launch(specialised.sums().squares, out.size, out, a.flat, b.flat, _ends(_sizes(a)), samples)
-    return out.reshape(len(a), samples, _LANES)
+def _distances(a: Layered, b: Layered, rows: int) -> Doubles:
+    """Squared differences over all layers (1 row) or of each, (rows, batch) float64."""
+    samples, sizes = len(a[0]), _sizes(a)
+    out: Doubles = xp.empty((rows, samples))
+    width = sum(sizes) // max(rows * samples, 1)
+    launch_rows(specialised.sums().distances, out.size, width, out, a.flat, b.flat, _ends(sizes), samples)
+    return out
 
 
 def squared_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.squared_distances`."""
-    return _squares(a, b).sum(axis=(0, 2))
+    return _distances(a, b, 1)[0]
 
 
 def layer_distances(a: Layered, b: Layered) -> Doubles:
     """See `noisysim.compute.algebra.layer_distances`."""
-    return _squares(a, b).sum(axis=2)
+    return _distances(a, b, len(a))
 
 
 def layer_squares(a: Layered) -> Doubles:
@@ -241,27 +241,26 @@ def adam(gradient: Floats, first: Floats, second: Floats, numbers: Floats) -> No
     launch(specialised.sums().adam, gradient.size, gradient, first, second, *numbers)
 
 
-def _log_total(output: Floats) -> Doubles:
-    """log sum_k exp(y_k) of each sample's outputs, (batch, 1) float64."""
-    exact = output.astype(np.float64)
-    top = exact.max(axis=1, keepdims=True)
-    return xp.log(xp.exp(exact - top).sum(axis=1, keepdims=True)) + top
+def _judged(name: str, output: Floats, targets: Floats, out: Floats | Doubles) -> Any:
+    """What a kernel of losses makes of outputs and targets, a row a sample."""
+    rows = (xp.ascontiguousarray(output), xp.ascontiguousarray(targets))
+    launch_rows(getattr(specialised.sums(), name), *output.shape, *rows, out)
+    return out
 
 
 def cross_entropy(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.cross_entropy`."""
-    surprise = xp.where(targets != 0, _log_total(output) - output, 0.0)  # of outputs that count: no 0 times infinity
-    return (targets * surprise).sum(axis=1)
+    return _judged("cross_entropy", output, targets, xp.empty(len(output)))
 
 
 def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
     """See `noisysim.losses.cross_entropy_error`."""
-    return (xp.exp(output - _log_total(output)) - targets).astype(np.float32)
+    return _judged("cross_entropy_error", output, targets, xp.empty(output.shape, np.float32))
 
 
 def squared_error(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.squared_error`."""
-    return 0.5 * xp.square(output.astype(np.float64) - targets).sum(axis=1)
+    return _judged("squared_error", output, targets, xp.empty(len(output)))
 
 
 def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) -> None:
@@ -273,12 +272,12 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
         n = rotation.shape[1]
         x, turn = _stacked(xp.ascontiguousarray(_rows(line)[:, :n]), chips), _stacked(rotation, chips)
         batch = x.shape[-2]
+        factor = np.float32(rate / batch)
         if n < batch:
-            squares, step = _nothing(), xp.matmul(_transposed(x), x)
-            step.reshape(chips, -1)[:, :: n + 1] = 0
-            step = xp.matmul(step, turn)
+            correlations = xp.matmul(_transposed(x), x)
+            own = correlations.reshape(chips, -1)[:, :: n + 1]
+            step = xp.matmul(correlations, turn).reshape(rotation.shape)
+            launch(specialised.sums().descend, rotation.size, rotation, step, own, factor)
         else:
-            squares = xp.square(x).sum(axis=-2).reshape(-1)
-            step = xp.matmul(_transposed(x), xp.matmul(x, turn))
-        flat, kernel = rotation.reshape(-1), specialised.sums().descend
-        launch(kernel, flat.size, flat, step.reshape(-1), squares, n, np.float32(rate / batch))
+            step = xp.matmul(_transposed(x), xp.matmul(x, turn)).reshape(rotation.shape)
+            launch_rows(specialised.sums().descend_few, *rotation.shape, rotation, step, x.reshape(-1, n), factor)

@@ -14,7 +14,7 @@ from noisysim.compute.behaviour import Behaviour, ReadFlags
 from noisysim.compute.cuda import images, recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
-from noisysim.compute.cuda.kernels.target import launch
+from noisysim.compute.cuda.kernels.target import launch, launch_rows
 from noisysim.compute.cuda.periphery import Job, Periphery
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import (  # fmt: skip
@@ -145,15 +145,15 @@ class Passes:
                     observation.inputs[layer][...] = call.observed[0].inputs[layer]
                 continue
             self._periphery.compute_due(layer, p, x, job)
-            first = self._periphery.value(self.net.source(layer), p, x, job).reshape(lines.shape)
+            first = self._periphery.value(self.net.source(layer), p, x, job)
+            first = first.reshape(len(x), -1, lines.shape[-1])
             cell = recurrence.Cell(self.net, layer, first, self._periphery.outputs_of(layer, p, len(x), job))
             added = [job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS)]
             for t in range(self.net.positions[layer]):
                 driven = self._space.room("driven by a step", len(x), self._table[layer][N_IN])
                 plain = driven if driven.shape[1] == n else self._space.room("inputs", len(x), n)
-                self._turn(layer, cell.output, plain, job.standing)
-                if plain is not driven or self.loops.HAS_DAC:
-                    self._convert(layer, plain, job.standing, driven)
+                self._turn(layer, cell.driving(t), plain, job.standing)
+                self._convert(layer, p, plain, job.standing, driven)
                 if p == 0 or call.observed.whole:
                     observation.inputs[layer][:, t] = driven
                 cell.take(t, self._read_step(layer, t, p, driven, added, job))
@@ -268,8 +268,7 @@ class Passes:
         if turned:
             self._turn(layer, source, plain, standing)
             source = plain
-        if source is not driven or self.loops.HAS_DAC:
-            self._convert(layer, source, standing, driven)
+        self._convert(layer, p, source, standing, driven)
 
     def _turn(self, layer: int, source: Floats, out: Floats, standing: Standing) -> None:
         """What a layer is driven with, decorrelated where inputs are."""
@@ -280,14 +279,24 @@ class Passes:
         rotations = self._space.part(standing.rotations, self._table[layer][ROTATION_AT], (n, n))
         self._space.multiply(source, rotations, out)
 
-    def _convert(self, layer: int, source: Floats, standing: Standing, driven: Floats) -> None:
-        """What the DAC makes of a layer's inputs, and the bias line."""
+    def _convert(self, layer: int, p: int, source: Floats, standing: Standing, driven: Floats) -> None:
+        """What the DAC makes of a layer's inputs in a pass, the bias line, and squares for noise of cells."""
+        squared = self._squares_driven(layer, standing)
+        if source is driven and not (self.loops.HAS_DAC or squared):
+            return
         full_scale = standing.dac_range if self.loops.HAS_DAC else np.float32(1.0)
         own = standing.rows_own if self.loops.OWN_ROWS else self._space.nothing
-        launch(
-            self.loops.drive, driven.size, source, *self._space.extremes(source, full_scale), full_scale, own,
-            self.chips * self._table[layer][ROWS_AT], self.chips, driven, self.numbers,
+        squares = self._space.room(f"squares {p}", *driven.shape) if squared else self._space.nothing
+        launch_rows(
+            self.loops.drive, *driven.shape, source, full_scale, own, self.chips * self._table[layer][ROWS_AT],
+            self.chips, driven, squared, squares, self.numbers,
         )  # fmt: skip
+
+    def _squares_driven(self, layer: int, standing: Standing) -> bool:
+        """Whether squares of what drives a layer are made with it: where its only tile takes these as they are."""
+        loops, whole = self.loops, self._table[layer][TILES] == 1
+        varied = loops.HAS_CELL_STD and standing.variances.size > 0
+        return whole and varied and not (loops.HAS_CURRENT or loops.HAS_READ_CELL)
 
     # -- what is read --------------------------------------------------------------------------------------------
 
@@ -343,9 +352,10 @@ class Passes:
         x = self._cells.inputs(layer, k, driven, standing) if varied or not by_cell else driven
         products = [] if by_cell else [(x, self._space.part(standing.weights, at, shape), product)]
         if varied:
-            squares = self._space.room("squares", *x.shape)
+            squares = self._space.room(f"squares {p}", *x.shape)
             energy = self._space.room(f"energy {buffer}", len(driven), n_out)
-            xp.multiply(x, x, out=squares)
+            if call is None or not self._squares_driven(layer, standing):
+                xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
         for first, last, time in call.course if call else [(0, len(x) // (self.chips * positions), None)]:

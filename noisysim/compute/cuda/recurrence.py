@@ -31,7 +31,7 @@ class Cell:
     output : array
         What the last step gave, (rows, units).
     lines : array
-        The second array's at the last step, (rows, lines).
+        The second array's at the last read, (rows, lines).
     """
 
     def __init__(self, net: Network, layer: int, first: Floats, outputs: Floats):
@@ -42,17 +42,31 @@ class Cell:
         self.output: Any = xp.zeros((len(first), cell.units), np.float32)
         self._state: Any = xp.zeros_like(self.output)
         self.lines: Any = None
+        self._of_first: list[Any] = []
 
-    def take(self, t: int, lines: Floats) -> None:
-        """Take the second array's lines of step t."""
+    def driving(self, read: int) -> Any:
+        """What drives the second array at a read, (rows, units)."""
+        if read % self._cell.reads == 0:
+            return self.output
+        n, first = self._cell.units, self._first[:, read // self._cell.reads]
+        return rules.reset(first[:, :n] + self._of_first[0], self.output)
+
+    def take(self, read: int, lines: Floats) -> None:
+        """Take the second array's lines of a read, the last of which at a step gives the next output."""
         n, self.lines = self._cell.units, lines
+        t, k = divmod(read, self._cell.reads)
         gates = self._cell.lines // n
         a, b = ([part[:, k * n : (k + 1) * n] for k in range(gates)] for part in (self._first[:, t], lines))
+        if k + 1 < self._cell.reads:
+            self._of_first = [line.copy() for line in b[:2]]  # the array that they are in is written again
+            return
         if self._cell.cell == "lstm":
             i, f, g, o = (one + other for one, other in zip(a, b, strict=True))
             self.output, self._state = rules.lstm(i, f, g, o, self._state)
         elif self._cell.cell == "gru":
             self.output = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], self.output)
+        elif self._cell.cell == "gru_reset_before":
+            self.output = rules.gru_after_reset(a[1] + self._of_first[1], a[2] + b[2], self.output)
         else:
             self.output = xp.tanh(a[0] + b[0])
         self._outputs[:, t * n : (t + 1) * n] = self.output

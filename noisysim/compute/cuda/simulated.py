@@ -37,7 +37,35 @@ class ndarray(np.ndarray):
 
     def __setitem__(self, where: object, value: object) -> None:
         """Refuses values that are not on the GPU."""
+        launched("copy")
         super().__setitem__(_plain(where), _plain(value))
+
+    def astype(self, *args: Any, **kwargs: Any) -> Any:
+        """A copy of another type; itself, if that is asked for."""
+        return _counted("astype", self, super().astype(*args, **kwargs))
+
+    def copy(self, *args: Any, **kwargs: Any) -> Any:
+        """A copy."""
+        return _counted("copy", self, super().copy(*args, **kwargs))
+
+    def reshape(self, *args: Any, **kwargs: Any) -> Any:
+        """A view where there can be one, else a copy."""
+        return _counted("reshape", self, super().reshape(*args, **kwargs))
+
+    def fill(self, value: object) -> None:
+        """Set all values."""
+        launched("fill")
+        super().fill(value)
+
+    def __bool__(self) -> bool:
+        """A value, fetched."""
+        launched("fetch")
+        return bool(self.view(np.ndarray))
+
+    def __float__(self) -> float:
+        """A value, fetched."""
+        launched("fetch")
+        return float(self.view(np.ndarray))
 
 
 def _plain(value: object) -> Any:
@@ -60,22 +88,43 @@ def _placed(value: object) -> Any:
     return value
 
 
+def launched(name: str) -> None:
+    """Called for what a GPU would be asked to do, by name: to compute, to copy or to set memory; for who counts it."""
+
+
+def _counted(name: str, source: np.ndarray, result: object) -> Any:
+    """A result, which counts unless it is memory of its source."""
+    if not np.may_share_memory(_plain(source), _plain(result)):
+        launched(name)
+    return result
+
+
 def _on_gpu(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
-    out = kwargs.get("out")
-    result = function(*_plain(tuple(args)), **{k: _plain(v) for k, v in kwargs.items()})
+    out, arguments = kwargs.get("out"), _plain(tuple(args))
+    result = function(*arguments, **{k: _plain(v) for k, v in kwargs.items()})
+    name = getattr(function, "__name__", "")
+    views = [a for a in arguments if isinstance(a, np.ndarray) and isinstance(result, np.ndarray)]
+    if out is not None or not (name in _ALLOCATE or any(np.may_share_memory(a, result) for a in views)):
+        launched(name)
     if out is not None:
         return out[0] if isinstance(out, tuple) else out
     return _placed(result)
 
 
+_ALLOCATE = ("empty", "empty_like")
+"""Functions that only find memory."""
+
+
 def asnumpy(array: np.ndarray) -> np.ndarray:
     """A copy that is NumPy's own."""
+    launched("fetch")
     copy: np.ndarray = array.view(np.ndarray).copy()
     return copy
 
 
 def array(values: object, *args: Any, **kwargs: Any) -> Any:
     """A copy on the GPU."""
+    launched("copy")
     source = values.view(np.ndarray) if isinstance(values, ndarray) else values
     return np.array(source, *args, **kwargs).view(ndarray)
 

@@ -56,15 +56,6 @@ class Workspace:
             at = chip * (len(x) // self.chips)
             xp.matmul(x[at + first : at + last], matrix.T, out=out[at + first : at + last])
 
-    def extremes(self, rows: Floats, full_scale: np.float32) -> tuple[Floats, Floats]:
-        """Each row's largest and lowest value; with a full scale above 0 no kernel reads them."""
-        if full_scale > 0:
-            return self.nothing[0], self.nothing[0]
-        top, low = self.room("largest", len(rows)), self.room("lowest", len(rows))
-        xp.max(rows, axis=1, out=top)
-        xp.min(rows, axis=1, out=low)
-        return top, low
-
     def as_rows(self, array: Floats | None, shape: tuple[int, ...]) -> Floats:
         """An array of values as rows of this shape; for `None` what no kernel reads."""
         if array is None:

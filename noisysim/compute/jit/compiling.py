@@ -5,6 +5,7 @@ With ``NUMBA_DISABLE_JIT=1`` all of them are plain Python.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -33,12 +34,17 @@ def loop(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return lambda function: keep(jit(function), FunctionCache, sources.name_of(function) + kind, ahead.delivered)
 
 
+_one_by_one = threading.RLock()
+"""Held while functions of numbers are compiled: those that are under way are known to all threads."""
+
+
 def scalar(function: Callable[..., Any], suffix: str = "", others: dict[Any, Any] | None = None) -> Any:
     """A plain function of numbers, and all that it calls, as loops and rows call it (`specialise`).
 
     `others` are those that were compiled before, which it may call, and gets the new ones.
     """
-    return specialise(function, _scalar, others, suffix=suffix)
+    with _one_by_one:
+        return specialise(function, _scalar, others, suffix=suffix)
 
 
 def scalars(*functions: Callable[..., Any]) -> list[Any]:

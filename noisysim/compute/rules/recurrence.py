@@ -8,6 +8,8 @@ Only the candidate of a gated recurrent unit takes the two apart.
   tanh(g), h' = sigmoid(o) tanh(c'); gates in the order i, f, g, o.
 - GRU (Cho et al. 2014, with the reset gate behind the product): n = tanh(a_n + sigmoid(r) b_n),
   h' = (1 - sigmoid(z)) n + sigmoid(z) h; gates in the order r, z, n.
+- The same with the reset gate before the product, as published: b_n are the lines of a second read, driven with
+  sigmoid(r) h, so that n = tanh(a_n + b_n).
 
 A ``_pull`` takes dL/dh' and dL/dc', and gives dL/d(gates) and dL/d(h or c) of the step before; a ``_push`` takes small
 changes of all that a step reads, and gives those of what it makes.
@@ -63,6 +65,41 @@ def gru_pull(r: Values, z: Values, a: Values, b: Values, h: Values, dh: Values) 
     n = np.tanh(a + r * b)
     da = dh * (ONE - z) * (ONE - n * n)
     return da * b * r * (ONE - r), dh * (h - n) * z * (ONE - z), da, da * r, dh * z
+
+
+def reset(r: Values, h: Values) -> Values:
+    """What drives the second read of a gated recurrent unit whose reset gate stands before the product."""
+    return sigmoid(r) * h
+
+
+def reset_pull(r: Values, h: Values, d: Values) -> Values:
+    """Signals at r and h, of that at what drives the second read."""
+    r = sigmoid(r)
+    return d * h * r * (ONE - r), d * r
+
+
+def reset_push(r: Values, h: Values, dr: Values, dh: Values) -> Values:
+    """The change of what drives the second read."""
+    r = sigmoid(r)
+    return dr * r * (ONE - r) * h + r * dh
+
+
+def gru_after_reset(z: Values, a: Values, h: Values) -> Values:
+    """The next output of such a unit; `a` is its whole candidate."""
+    z = sigmoid(z)
+    return (ONE - z) * np.tanh(a) + z * h
+
+
+def gru_after_reset_pull(z: Values, a: Values, h: Values, dh: Values) -> Values:
+    """Signals at z, the candidate, and the output before."""
+    z, n = sigmoid(z), np.tanh(a)
+    return dh * (h - n) * z * (ONE - z), dh * (ONE - z) * (ONE - n * n), dh * z
+
+
+def gru_after_reset_push(z: Values, a: Values, h: Values, dz: Values, da: Values, dh: Values) -> Values:
+    """The change of the output."""
+    z, n = sigmoid(z), np.tanh(a)
+    return (ONE - z) * (ONE - n * n) * da + z * dh + dz * z * (ONE - z) * (h - n)
 
 
 def gru_push(

@@ -23,7 +23,7 @@ from scipy.sparse.linalg import splu
 Array = npt.NDArray[np.float64]
 
 LARGEST = 256 * 256
-"""Cells of the largest array that is solved exactly: about 4 s on one core and 200 MB; four times the cells take eight
+"""Cells of the largest array that is solved exactly, in 4 s on a core and 200 MB; four times the cells take eight
 times as long."""
 
 _TOGETHER = 32  # right-hand sides solved at once: dense columns of 2 numbers a cell each

@@ -67,7 +67,7 @@ class Imported:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one sample: (n,), or (channels, height, width)."""
+        """The shape of one sample, (n,) or (channels, height, width)."""
         return self.architecture.input_shape
 
     @property

@@ -122,7 +122,9 @@ def translated(
                 continue
             known[name] = given
             if isinstance(given, Value):
-                known[name] = given._replace(alone=task.reads[name] == 1 and _is_new(given, inputs, operator))
+                together = zip(operator.outputs, outputs, strict=False)
+                reads = sum(task.reads[n] for n, o in together if isinstance(o, Value) and o.node == given.node)
+                known[name] = given._replace(alone=reads == 1 and _is_new(given, inputs, operator))
     end = known[graph.output]
     if not isinstance(end, Value):
         raise ValueError("its output does not depend on its input")

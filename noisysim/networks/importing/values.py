@@ -36,7 +36,7 @@ class Value(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the tensor, the samples first: 1."""
+        """The tensor's shape, the samples first, of which there is 1."""
         return self.places.shape
 
     def moved(self, places: Array) -> Value:

@@ -19,6 +19,7 @@ from noisysim.compute.layout import (  # fmt: skip
     GEOMETRY,
     GROUP,
     GRU,
+    GRU_RESET_BEFORE,
     LAST_STEP,
     LSTM,
     N_IN,
@@ -26,6 +27,7 @@ from noisysim.compute.layout import (  # fmt: skip
     ON_LINE,
     ON_WEIGHTS,
     POSITIONS,
+    RNN,
     ROTATION_AT,
     ROWS_AT,
     SOURCE,
@@ -42,7 +44,7 @@ from noisysim.compute.layout import (  # fmt: skip
 from noisysim.compute.rules import recurrence as rules
 
 call_read_rows, call_multiply = PART_TYPES[READ_ROWS].call, PART_TYPES[MULTIPLY].call
-lstm, gru = scalars(rules.lstm, rules.gru)
+lstm, gru, reset, gru_after_reset = scalars(rules.lstm, rules.gru, rules.reset, rules.gru_after_reset)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
@@ -50,7 +52,7 @@ ZERO, ONE = np.float32(0.0), np.float32(1.0)
 def next_outputs(kind, a, b, t, h, c, outputs):
     """What a cell gives at step t, of the lines that both arrays have at all steps: h and c, and kept in `outputs`."""
     rows, n = h.shape
-    gates = 4 if kind == LSTM else (3 if kind == GRU else 1)
+    gates = 4 if kind == LSTM else (1 if kind == RNN else 3)
     for r in range(rows):
         at = t * gates * n
         for j in range(n):
@@ -64,14 +66,28 @@ def next_outputs(kind, a, b, t, h, c, outputs):
             elif kind == GRU:
                 reset, update = a[r, k] + b[r, k], a[r, k + n] + b[r, k + n]
                 output = gru(reset, update, a[r, k + 2 * n], b[r, k + 2 * n], h[r, j])
+            elif kind == GRU_RESET_BEFORE:
+                first = at + k  # of two reads a step
+                candidate = a[r, k + 2 * n] + b[r, first + 5 * n]
+                output = gru_after_reset(a[r, k + n] + b[r, first + n], candidate, h[r, j])
             else:
                 output = np.tanh(a[r, k] + b[r, k])
             h[r, j] = outputs[r, t * n + j] = np.float32(output)
 
 
 @bare()
+def reset_outputs(a, b, t, h, driving):
+    """What drives the second read at step t where the reset gate stands before the product."""
+    rows, n = h.shape
+    for r in range(rows):
+        for j in range(n):
+            k = 3 * t * n + j
+            driving[r, j] = np.float32(reset(a[r, k] + b[r, 2 * 3 * t * n + j], h[r, j]))
+
+
+@bare()
 def drive_step(layer, t, p, span, stack, h, x, net, chips, call, room):
-    """What a step drives the second array with: the last outputs, decorrelated and converted; kept as observed."""
+    """What the t-th read drives the second array with: outputs, decorrelated and converted; kept as observed."""
     row, n = longs_at(net.table, layer * TABLE, TABLE), h.shape[1]
     positions, width, rows = longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)[POSITIONS], x.shape[1], x.shape[0]
     has_own = chips.row_fields > 0
@@ -93,7 +109,7 @@ def drive_step(layer, t, p, span, stack, h, x, net, chips, call, room):
 
 @bare()
 def read_step(layer, k, t, p, span, stack, x, net, chips, call, room, lines):
-    """Read the k-th tile of a recurrent layer's second array at step t into `lines`, (samples, lines of all steps)."""
+    """The t-th read of the k-th tile of a second array into `lines`, (samples, lines of all reads)."""
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     n_out, number, positions, rows = row[N_OUT], row[FIRST_TILE] + k, g[POSITIONS], x.shape[0]
     tile, mine = longs_at(net.tiles, number * TILE, TILE), stack[0] * chips.tile_count + number
@@ -142,6 +158,7 @@ def run_recurrence(layer, span, stack, net, chips, call, room):
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     group, kind, n = longs_at(net.groups, layer * GROUP, GROUP), g[CELL_KIND], g[CELL_UNITS]
     rows, width, positions = span[1] - span[0], row[N_IN], g[POSITIONS]
+    reads = np.int64(2 if kind == GRU_RESET_BEFORE else 1)
     size, lines_at = positions * row[N_OUT], call.samples * row[ACTIVITIES_AT]
     from_row = span[0] * positions * width
     h, c = view(room.step, 0, n, rows), view(room.step, rows * n, n, rows)
@@ -163,8 +180,13 @@ def run_recurrence(layer, span, stack, net, chips, call, room):
         for r in range(rows):
             for j in range(n):
                 h[r, j] = c[r, j] = ZERO
-        for t in range(positions):
-            drive_step(layer, t, p, span, stack, h, x, net, chips, call, room)
-            for k in range(row[TILES]):
-                read_step(layer, k, t, p, span, stack, x, net, chips, call, room, lines)
+        for t in range(positions // reads):
+            for read in range(reads):
+                driving = h
+                if read > 0:  # such a cell has no state beside its output
+                    reset_outputs(a, lines, t, h, c)
+                    driving = c
+                drive_step(layer, t * reads + read, p, span, stack, driving, x, net, chips, call, room)
+                for k in range(row[TILES]):
+                    read_step(layer, k, t * reads + read, p, span, stack, x, net, chips, call, room, lines)
             next_outputs(kind, a, lines, t, h, c, outputs)

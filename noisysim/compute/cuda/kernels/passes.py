@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda
 
 from noisysim.compute.cuda.kernels.draws import four_normals, four_uniforms, stream_word
-from noisysim.compute.cuda.kernels.target import device, kernel, larger
+from noisysim.compute.cuda.kernels.target import ROW_THREADS, device, kernel, larger
 from noisysim.compute.layout import (
     CELL_STREAM,
     CELL_UNIFORM_STREAM,
@@ -79,46 +79,64 @@ def give(values, norms, norm_at, units, kind, mask, drops, extra, moved, chips, 
 
 
 @device
-def scale_of(top, low, r, full_scale):
-    """The full scale of a row: 0 stands for the row's own largest |value|, NaN where one is NaN."""
-    if full_scale > 0:
-        return full_scale
-    return top[r] if top[r] > -low[r] else -low[r]
+def largest(source, r, tops):
+    """The largest |value| of a row, NaN where one is NaN: the threads of a block look for it together."""
+    t, top, step = cuda.threadIdx.x, np.int32(0), cuda.blockDim.x // 2
+    for j in range(t, source.shape[1], cuda.blockDim.x):
+        top = max(top, np.float32(source[r, j]).view(np.int32) & np.int32(0x7FFFFFFF))  # bits order as sizes do
+    cuda.syncthreads()  # that of the row before is read
+    tops[t] = top
+    cuda.syncthreads()
+    while step > 0:
+        if t < step:
+            tops[t] = max(tops[t], tops[t + step])
+        cuda.syncthreads()
+        step //= 2
+    return np.int32(tops[0]).view(np.float32)
 
 
 @kernel
-def drive(source, top, low, full_scale, own, own_at, chips, driven, d):
-    """What the DAC makes of rows of inputs, whose largest and lowest values are given; then the bias line, if any."""
+def drive(source, full_scale, own, own_at, chips, driven, squared, squares, d):
+    """What the DAC makes of rows of inputs, then the bias line, if any; a block takes a row.
+
+    A full scale of 0 stands for a row's own. With `squared` the squares of what drives go into `squares`.
+    """
+    tops = cuda.shared.array(ROW_THREADS, np.int32)
     rows, n = driven.shape
-    own_rows = rows // chips
-    for k in range(cuda.grid(1), rows * n, cuda.gridsize(1)):
-        r, j = parted(k, n)
-        value = np.float32(1.0)
-        if j < source.shape[1]:
-            value = source[r, j]
-            if HAS_DAC:
-                scale = scale_of(top, low, r, full_scale)
-                if scale >= LEAST:
-                    line = own_at + parted(r, own_rows)[0] * n + j
-                    inverse = np.float32(1.0) / scale
-                    value = np.float32(dac(value * inverse, with_row(d, own, line))) * scale
-        driven[r, j] = value
+    for r in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+        scale = full_scale
+        if HAS_DAC and full_scale <= 0:
+            scale = largest(source, r, tops)
+        inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
+        first = own_at + parted(r, rows // chips)[0] * n
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            value = np.float32(1.0)
+            if j < source.shape[1]:
+                value = source[r, j]
+                if HAS_DAC and scale >= LEAST:
+                    value = np.float32(dac(value * inverse, with_row(d, own, first + j))) * scale
+            driven[r, j] = value
+            if squared:
+                squares[r, j] = value * value
 
 
 @kernel
-def cell_inputs(inputs, start, top, low, full_scale, ranges, tile, x, d):
-    """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve."""
+def cell_inputs(inputs, start, full_scale, ranges, tile, x, d):
+    """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve; as in `drive`."""
+    tops = cuda.shared.array(ROW_THREADS, np.int32)
     rows, n = x.shape
     own_rows = rows // ranges.shape[0]
-    for k in range(cuda.grid(1), rows * n, cuda.gridsize(1)):
-        r, j = parted(k, n)
-        value = inputs[r, start + j]
-        if HAS_CURRENT:
-            scale = scale_of(top, low, r, full_scale)
-            inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
-            here = with_range(d, ranges[parted(r, own_rows)[0], tile])
-            value = np.float32(current(value * inverse, here)) * scale
-        x[r, j] = value
+    for r in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+        scale = full_scale
+        if HAS_CURRENT and full_scale <= 0:
+            scale = largest(inputs, r, tops)
+        inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
+        here = with_range(d, ranges[parted(r, own_rows)[0], tile])
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            value = inputs[r, start + j]
+            if HAS_CURRENT:
+                value = np.float32(current(value * inverse, here)) * scale
+            x[r, j] = value
 
 
 # --- cells that are read one by one ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numba import cuda
 
-from noisysim.compute.cuda.kernels.target import device, kernel
+from noisysim.compute.cuda.kernels.target import ROW_THREADS, device, kernel, larger
 from noisysim.compute.layout import LEAST_MOMENT
 
 
@@ -45,27 +45,137 @@ def pack(packed, factors, activities, baseline, ends, samples, share, fresh, aga
 
 
 @kernel
-def squares(out, activities, baseline, ends, samples):
-    """Squares of the differences of two passes, (layers samples, lanes) float64: the sum over every lanes-th value."""
-    lanes = out.shape[1]
-    for k in range(cuda.grid(1), out.size, cuda.gridsize(1)):
-        row, lane = k // lanes, k % lanes
-        layer, sample = row // samples, row % samples
-        start = start_of(layer, ends)
-        size = (ends[layer] - start) // samples
-        first = start + sample * size
-        total = 0.0
-        for j in range(first + lane, first + size, lanes):
-            difference = activities[j] - baseline[j]
-            total += difference * difference
-        out[row, lane] = total
+def find_others(values, found):
+    """Set `found` where a value is not finite."""
+    for k in range(cuda.grid(1), values.size, cuda.gridsize(1)):
+        if not math.isfinite(values[k]):
+            found[0] = 1
+
+
+@device
+def added(parts, value):
+    """The sum of a number over the threads of a block."""
+    t, step = cuda.threadIdx.x, cuda.blockDim.x // 2
+    cuda.syncthreads()  # the sum before is read
+    parts[t] = value
+    cuda.syncthreads()
+    while step > 0:
+        if t < step:
+            parts[t] += parts[t + step]
+        cuda.syncthreads()
+        step //= 2
+    return parts[0]
+
+
+@device
+def highest(parts, value):
+    """The largest of a number over the threads of a block."""
+    t, step = cuda.threadIdx.x, cuda.blockDim.x // 2
+    cuda.syncthreads()
+    parts[t] = value
+    cuda.syncthreads()
+    while step > 0:
+        if t < step:
+            parts[t] = larger(parts[t], parts[t + step])
+        cuda.syncthreads()
+        step //= 2
+    return parts[0]
 
 
 @kernel
-def descend(rotations, steps, own, columns, factor):
-    """R -= factor (step - own R), flat; `own` has a value for each row, or one for all."""
+def distances(out, activities, baseline, ends, samples):
+    """Squared norms of the differences of two passes, (1, samples) over all layers or (layers, samples) of each.
+
+    A block takes one of them.
+    """
+    parts = cuda.shared.array(ROW_THREADS, np.float64)
+    for row in range(cuda.blockIdx.x, out.size, cuda.gridDim.x):
+        of_layer, sample, total = row // samples, row % samples, 0.0
+        for layer in range(ends.shape[0]):
+            if out.shape[0] == 1 or layer == of_layer:
+                start = start_of(layer, ends)
+                size = (ends[layer] - start) // samples
+                first = start + sample * size
+                for j in range(first + cuda.threadIdx.x, first + size, cuda.blockDim.x):
+                    difference = activities[j] - baseline[j]
+                    total += difference * difference
+        total = added(parts, total)
+        if cuda.threadIdx.x == 0:
+            out[of_layer, sample] = total
+
+
+@device
+def log_total(output, r, parts):
+    """log sum_k exp(y_k) of a row, float64."""
+    top, total = np.float64(-math.inf), 0.0
+    for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+        top = larger(top, np.float64(output[r, k]))
+    top = highest(parts, top)
+    for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+        total += math.exp(np.float64(output[r, k]) - top)
+    return math.log(added(parts, total)) + top
+
+
+@kernel
+def cross_entropy(output, targets, out):
+    """-sum_k t_k log softmax(y)_k of each row, of outputs that count: no 0 times infinity; a block takes a row."""
+    parts = cuda.shared.array(ROW_THREADS, np.float64)
+    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
+        norm, loss = log_total(output, r, parts), 0.0
+        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+            if targets[r, k] != 0:
+                loss += targets[r, k] * (norm - output[r, k])
+        loss = added(parts, loss)
+        if cuda.threadIdx.x == 0:
+            out[r] = loss
+
+
+@kernel
+def cross_entropy_error(output, targets, out):
+    """softmax(y) - t of each row; a block takes a row."""
+    parts = cuda.shared.array(ROW_THREADS, np.float64)
+    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
+        norm = log_total(output, r, parts)
+        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+            out[r, k] = math.exp(output[r, k] - norm) - targets[r, k]
+
+
+@kernel
+def squared_error(output, targets, out):
+    """1/2 sum_k (y_k - t_k)^2 of each row; a block takes a row."""
+    parts = cuda.shared.array(ROW_THREADS, np.float64)
+    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
+        loss = 0.0
+        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+            difference = np.float64(output[r, k]) - np.float64(targets[r, k])
+            loss += difference * difference
+        loss = added(parts, loss)
+        if cuda.threadIdx.x == 0:
+            out[r] = 0.5 * loss
+
+
+@kernel
+def descend(rotations, steps, own, factor):
+    """R -= factor (step - own R) for matrices (chips n, n); `own`, (chips, n), are mean squares of the inputs."""
+    n = rotations.shape[1]
     for k in range(cuda.grid(1), rotations.size, cuda.gridsize(1)):
-        rotations[k] -= factor * (steps[k] - own[(k // columns) % own.size] * rotations[k])
+        row, j = k // n, k % n
+        rotations[row, j] -= factor * (steps[row, j] - own[row // n, row % n] * rotations[row, j])
+
+
+@kernel
+def descend_few(rotations, steps, inputs, factor):
+    """`descend` by few inputs, (chips samples, n), whose squares a block adds up for its row."""
+    parts = cuda.shared.array(ROW_THREADS, np.float32)
+    rows, n = rotations.shape
+    samples = inputs.shape[0] // (rows // n)
+    for row in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+        own, first = np.float32(0.0), row // n * samples
+        for b in range(first + cuda.threadIdx.x, first + samples, cuda.blockDim.x):
+            own += inputs[b, row % n] * inputs[b, row % n]
+        own = added(parts, own)
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            rotations[row, j] -= factor * (steps[row, j] - own * rotations[row, j])
 
 
 @kernel

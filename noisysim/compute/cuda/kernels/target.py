@@ -5,8 +5,8 @@ With ``NUMBA_ENABLE_CUDASIM=1``, set before the first import, Numba's simulator 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
@@ -15,8 +15,12 @@ from numba import cuda
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.jit import cache
 
+Kernel: TypeAlias = Mapping[tuple[int, int], Callable[..., object]]
+"""What gives a kernel on a grid of (blocks, threads)."""
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 _THREADS = 2 if SIMULATED else 256  # a simulated thread is one of Python's
+ROW_THREADS = 256
+"""Most threads of a block that takes a row: what they add up together has as many places."""
 HASHED = "noisysim_cuda_kernels_"
 """How the names of modules begin that `noisysim.compute.cuda.build` makes."""
 _BLOCKS = 2 if SIMULATED else 132 * 32  # more elements than these have threads: each thread does several
@@ -44,8 +48,22 @@ def launch(function: Any, elements: int, *arguments: Any) -> None:
     With no elements nothing runs.
     """
     if elements > 0:
-        blocks = min(-(-elements // _THREADS), _BLOCKS)
-        function[blocks, _THREADS](*[argument(a) for a in arguments])
+        start(function, min(-(-elements // _THREADS), _BLOCKS), _THREADS, *arguments)
+
+
+def launch_rows(function: Kernel, rows: int, width: int, *arguments: Any) -> None:
+    """Run a kernel whose blocks take a row of `width` values each: ``range(cuda.blockIdx.x, rows, cuda.gridDim.x)``.
+
+    The threads of a block are a power of two, at most `ROW_THREADS`.
+    """
+    if rows > 0:
+        threads = _THREADS if SIMULATED else min(ROW_THREADS, max(32, 1 << (width - 1).bit_length()))
+        start(function, min(rows, _BLOCKS), threads, *arguments)
+
+
+def start(function: Kernel, blocks: int, threads: int, *arguments: Any) -> None:
+    """Run a kernel on a grid: all kernels are started here, where they are counted."""
+    function[blocks, threads](*[argument(a) for a in arguments])
 
 
 if SIMULATED:

@@ -16,8 +16,8 @@ from noisysim.networks.recurrent_kinds import ONNX_ORDER, Recurrent, sorted_gate
 
 DIRECTIONS = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}
 """How each direction goes through the steps."""
-_FUNCTIONS = {"rnn": ["Tanh"], "lstm": ["Sigmoid", "Tanh", "Tanh"], "gru": ["Sigmoid", "Tanh"]}
-"""The activation functions of each kind of cell."""
+_FUNCTIONS = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
+"""The activation functions of each operator."""
 _LENGTHS = 4
 """The input that tells how long sequences are."""
 _ZEROS = {5: "output before the first step", 6: "state before the first step", 7: "peephole weights"}
@@ -27,6 +27,8 @@ _ZEROS = {5: "output before the first step", 6: "state before the first step", 7
 def recurrent(task: Task, node: Node, inputs: Sequence[Tensor]) -> list[Value]:
     """Recurrent layers: outputs of all steps, (steps, directions, 1, units), and the last ones of each direction."""
     cell, by_sample = node.op.lower(), bool(node.attributes.get("layout", 0))
+    if cell == "gru" and not node.attributes.get("linear_before_reset", 0):
+        cell = "gru_reset_before"
     value, ways = value_of(inputs), DIRECTIONS[node.attributes.get("direction", "forward")]
     rows = _steps(value, by_sample)
     _check(node, inputs, len(rows), len(ways))
@@ -62,15 +64,10 @@ def _steps(value: Value, by_sample: bool) -> Ints:
 
 def _check(node: Node, inputs: Sequence[Tensor], steps: int, directions: int) -> None:
     """Refuse cells of other kinds than there are."""
-    settings, cell = node.attributes, node.op.lower()
-    functions = [str(name).capitalize() for name in settings.get("activations", _FUNCTIONS[cell] * directions)]
-    if functions != _FUNCTIONS[cell] * directions:
-        raise ValueError(f"its activation functions are {listed(functions)}, not {listed(_FUNCTIONS[cell])}")
-    if cell == "gru" and not settings.get("linear_before_reset", 0):
-        raise ValueError(
-            "its reset gate stands before the product: cells here have it behind (linear_before_reset=1), as those of "
-            "PyTorch and Keras do"
-        )
+    settings, usual = node.attributes, _FUNCTIONS[node.op]
+    functions = [str(name).capitalize() for name in settings.get("activations", usual * directions)]
+    if functions != usual * directions:
+        raise ValueError(f"its activation functions are {listed(functions)}, not {listed(usual)}")
     if "clip" in settings or settings.get("input_forget", 0):
         raise ValueError("gates that are clipped or coupled are not supported")
     if len(inputs) > _LENGTHS and inputs[_LENGTHS] is not None and (constant_of(inputs, _LENGTHS) != steps).any():

@@ -1,0 +1,68 @@
+"""What commands print with ``--json``: one JSON value, in which NaN and infinity are null."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from noisysim.runs.result import Result
+from noisysim.studies.study import Study
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, in ASCII, which every terminal and pipe takes."""
+    print(json.dumps(plain(value), indent=1, allow_nan=False))
+
+
+def plain(value: object) -> Any:
+    """A value as JSON has it: arrays as lists, paths as texts, and null for numbers that JSON does not have."""
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def of_run(result: Result) -> dict[str, Any]:
+    """All of a result but the state of its chip."""
+    return {
+        "kind": "run", "path": result.path, "status": result.status, "reason": result.reason,
+        "elapsed": result.elapsed, "clock": result.clock, "config": result.config, "environment": result.environment,
+        "history": result.history, "steps": result.steps, "diagnostics": result.diagnostics, "cost": result.cost,
+        "notes": result.config["task"].get("notes", []), "warnings": result.warnings,
+    }  # fmt: skip
+
+
+def of_study(study: Study) -> dict[str, Any]:
+    """All of a study: what was asked for, and a list of its runs with their labels on each axis."""
+    table = study.content
+    return {
+        "kind": "study", "path": study.path, "axes": study.axes, "arguments": study.arguments, "fixed": study.fixed,
+        "counts": study.counts, "environments": study.environments, "seconds": table.seconds,
+        "warnings": [{"text": text, "runs": runs} for text, runs in study.warnings()],
+        "runs": [_run(study, number) for number in range(len(table.keys))],
+    }  # fmt: skip
+
+
+def _run(study: Study, number: int) -> dict[str, Any]:
+    """One run of a study: its labels, how it ended, its configuration, and its values, each a number or a list."""
+    table = study.content
+    at = np.unravel_index(number, table.shape)
+    return {
+        "labels": {name: labels[k] for (name, labels), k in zip(study.axes.items(), at, strict=True)},
+        "status": table.texts["status"][number], "error": table.texts["error"][number],
+        "warnings": str(table.texts["warnings"][number]).splitlines(),
+        "environment": table.environment[number], "config": table.plain(number),
+        "values": {name: column[number] for name, column in sorted(table.columns.items())},
+    }  # fmt: skip
