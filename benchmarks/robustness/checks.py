@@ -16,7 +16,7 @@ HARSH = {
         protocol.DOUBLING[2:10],
     ),
     "fashion-mnist": (
-        ("crossbar:adc_bits=4",), ("bp", "dbp", "fdfa", "learned-dfa", "danp", "reinforce"), protocol.DOUBLING[:7],
+        ("crossbar:adc_bits=4",), ("bp", "dbp", "fdfa", "anp", "danp", "dnp"), protocol.DOUBLING[:7],
     ),
 }  # fmt: skip
 """By task: devices, rules, rates."""

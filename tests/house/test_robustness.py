@@ -157,9 +157,11 @@ def test_axes_name_fields_at_their_defaults():
         assert worse, "nothing on this axis is worse than the reference"
     assert set(protocol.PRESETS) | {protocol.REFERENCE, protocol.PULSED} == set(devices.BUILT_IN) - GENERIC
     for plan in protocol.TASKS.values():
-        assert {*plan.learners, "shadow"} == set(noisysim.learners.names())  # which `controllers` compares
+        every = {*plan.learners, "shadow"}  # which `controllers` compares
+        assert every == set(noisysim.learners.names()) or plan.learners == protocol.MAIN
         assert len(plan.seeds) == 5
         assert not set(plan.seeds) & set(protocol.TUNING_SEEDS)
+    assert set(protocol.MAIN) < set(protocol.TASKS["digits"].learners) == set(protocol.EVERY)
 
 
 def some(levels, way=(50.0, 90.0), axis="line_noise"):
