@@ -38,40 +38,10 @@ def words_of(listing, folder):
     return listing.replace("RUN", str(folder / "run.h5")).replace("STUDY", str(folder / "study.h5")).split()
 
 
-# one import for all: each command runs in a fork of it, whose reader has left, and ends as a program does
-FORKS = """
-import json, os, sys
-from noisysim import cli
-for place, words in enumerate(json.loads(sys.argv[1])):
-    if not (child := os.fork()):
-        reader, writer = os.pipe()
-        os.close(reader)
-        os.dup2(writer, 1)
-        os.dup2(os.open(f"{sys.argv[2]}/{place}", os.O_CREAT | os.O_WRONLY), 2)
-        sys.argv[1:] = words
-        cli.main()
-        sys.exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-def test_readers_that_leave_are_no_errors(folder, tmp_path):
-    lists = [words_of(listing, folder) for listing in LISTINGS]
-    space = {**os.environ, "PYTHONUNBUFFERED": ""}
-    done = subprocess.run(
-        [PROGRAM[0], "-c", FORKS, json.dumps(lists), tmp_path], capture_output=True, text=True, check=True, env=space
-    )
-    said = {listing: (tmp_path / str(place)).read_text() for place, listing in enumerate(LISTINGS)}
-    assert said == dict.fromkeys(LISTINGS, "")
-    ended = dict(zip(LISTINGS, map(int, done.stdout.split()), strict=True))
-    assert ended == dict.fromkeys(LISTINGS, 128 + signal.SIGPIPE)
-
-
 @pytest.mark.parametrize(
-    ("listing", "unbuffered"), [("show STUDY", False), ("show RUN", True), ("devices --json", True)]
+    ("listing", "unbuffered"), [*((one, False) for one in LISTINGS), ("show RUN", True), ("devices --json", True)]
 )
 def test_a_reader_that_leaves_is_no_error(listing, unbuffered, folder):
-    """A program of its own, from its start to its end."""
     space = {**os.environ, "PYTHONUNBUFFERED": "1" if unbuffered else ""}
     done = subprocess.Popen(
         [*PROGRAM, *words_of(listing, folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=space
