@@ -300,15 +300,9 @@ class Training:
         else:
             gradient, self.learner_state = self.learner.update(state, observed, oracle=oracle, out=self._gradient)
         if before is not None:
-            seen = self._formed(gradient) if isinstance(gradient, Factors) else gradient
+            seen = grouping.formed(self.chip.network, gradient) if isinstance(gradient, Factors) else gradient
             self._looking.look(self.done, batch, observed, seen, before, oracle)
         return gradient, observed[0]
-
-    def _formed(self, factors: Factors) -> Layered:
-        """The gradient that factors stand for: without what cells of grouped layers that hold no weight would get."""
-        gradient = factors.gradient()
-        grouping.mask(self.chip.network, gradient)
-        return gradient
 
     def _learn_in_chunks(self, batch: Batch, most: int) -> tuple[Layered | None, Observation | None]:
         """The same of an update with too many passes to be held at once."""
