@@ -130,7 +130,7 @@ def lines_and_inputs(state: CellState, samples: int) -> Ints:
 
 
 def _groups(block: Block, n_out: int) -> tuple[int, int, int, int]:
-    """A layer's groups of channels (`noisysim.compute.cpu.loops.groups`)."""
+    """A layer's groups of channels, as `together` of `noisysim.compute.cpu.loops.cell_places` takes them."""
     if block.groups == 1:
         return 0, 1, 1, 1
     channels = block.source[2]

@@ -7,8 +7,7 @@ from numba.core.types import Tuple, UniTuple, boolean, float32, float64, int64, 
 
 from noisysim.compute.cpu.cell_types import BLOCK, RECORD
 from noisysim.compute.cpu.loops import optimizer_steps
-from noisysim.compute.cpu.loops.cell_places import cells_at, go_to
-from noisysim.compute.cpu.loops.groups import keep_together
+from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, keep_together
 from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.cpu.loops.sums import pack
 from noisysim.compute.jit.calls import RowType, array_of
@@ -25,7 +24,7 @@ FEW = 4
 REFUSED = -1
 """What a task returns whose change is not finite."""
 # Columns of `layers`: where a layer's lines and inputs start, of all chips, how many rows each chip has, and four of
-# its groups of channels (`noisysim.compute.cpu.loops.groups`).
+# its groups of channels (`together` in `noisysim.compute.cpu.loops.cell_places`).
 LINES_AT, INPUTS_AT, ROWS, GROUPS = range(4)
 GROUPS_END = GROUPS + 4
 _TERMS: Any = Tuple((float64[:, :, ::1], int64[::1], int64[::1], boolean[::1], float64))
@@ -72,7 +71,7 @@ def form_rows(terms, layer, start, n_out, first, at, samples, signals):
 
 @bare()
 def groups_of(layer, layers):
-    """A layer's groups of channels (`noisysim.compute.cpu.loops.groups`)."""
+    """A layer's groups of channels, as `together` takes them."""
     return layers[layer, GROUPS], layers[layer, GROUPS + 1], layers[layer, GROUPS + 2], layers[layer, GROUPS + 3]
 
 

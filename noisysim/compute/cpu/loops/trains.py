@@ -9,10 +9,9 @@ no row meets a column of another.
 import numpy as np
 
 from noisysim.compute.cpu.cell_types import COUNT, MOVED, WHERE, W, Z
-from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, list_moved
+from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, list_moved, together
 from noisysim.compute.cpu.loops.cell_pulses import bring_up_listed, finish_block, settle_block
 from noisysim.compute.cpu.loops.draws import philox, stream_word
-from noisysim.compute.cpu.loops.groups import together
 from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.cpu.loops.sweeps import GROUPS_END, INPUTS_AT, LINES_AT, ROWS, form_rows, groups_of
 from noisysim.compute.jit.compiling import bare, loop, scalar
