@@ -1,4 +1,5 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
+# make thorough: the tests, with every combination of their parameters.
 # make quick: lint, types, loops without JIT, and every test that compiles nothing.   make coverage: lines that tests run.
 # make kernels: what runs learn, with the kernels of other processors.   make audit: dependencies, for known weaknesses.
 # make pythons: the wheel on every Python there is; on the oldest with the least versions of all dependencies (minimum).
@@ -21,7 +22,7 @@ marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test quick coverage kernels check wheel minimum pythons audit docs speed speed-torch gpu gpu-tests gpu-speed \
+.PHONY: demo test thorough quick coverage kernels check wheel minimum pythons audit docs speed speed-torch gpu gpu-tests gpu-speed \
 	gpu-papers gpu-short
 
 demo: $(VENV)/.installed
@@ -30,6 +31,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest $(WIDE) --dist worksteal
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) $(WIDE) --dist worksteal
+
+# all combinations of parameters, of which `test` runs a covering part
+thorough: $(VENV)/.tested
+	$(BIN)/python -m pytest --thorough $(WIDE) --dist worksteal
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest --thorough $(call marked,gpu) $(WIDE) --dist worksteal
 
 quick: check
 	$(BIN)/python -m pytest --quick --quiet -r fE $(WIDE) --dist loadfile

@@ -1,4 +1,5 @@
-"""What holds for every test. Tests of a GPU are skipped where there is none; ``--quick`` runs what compiles nothing.
+"""What holds for every test. Tests of a GPU are skipped where there is none; ``--quick`` runs what compiles nothing,
+``--thorough`` all combinations of parameters, of which else a covering part is run (``tests/support/thorough.py``).
 
 Tests marked ``gpu`` run on a GPU, and in Numba's simulator of one: NUMBA_ENABLE_CUDASIM=1 pytest -m gpu.
 """
@@ -13,6 +14,7 @@ import pytest
 from noisysim.compute import gpu
 
 import quick_lane
+import thorough
 
 os.environ.setdefault("NOISYSIM_COMPILE_AHEAD", "0")  # what compiles should not depend on which test is first
 gc.set_threshold(100_000, 10, 10)  # most of the time goes to compiling, a tenth of that to looking for garbage
@@ -20,6 +22,7 @@ gc.set_threshold(100_000, 10, 10)  # most of the time goes to compiling, a tenth
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="only tests that compile nothing and start no process")
+    parser.addoption("--thorough", action="store_true", help="all combinations of parameters, and the longest tests")
 
 
 def pytest_configure(config):
@@ -31,6 +34,15 @@ def pytest_configure(config):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and (missing := gpu.missing()):
         pytest.skip(f"{missing}; or simulate one: NUMBA_ENABLE_CUDASIM=1")
+
+
+@pytest.hookimpl(trylast=True)  # of what -k and -m leave
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("thorough"):
+        kept = thorough.gate(items)
+        left = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in left])
+        items[:] = kept
 
 
 def pytest_collection_finish():

@@ -207,22 +207,25 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible, not on a GPU, nor with turned updates, groups, or arrays that take none."""
-        in_blocks = self.net.is_grouped or self.turns_updates
-        return self.backend.HOST_MEMORY and not in_blocks and self.arrays.takes_factors
+        """Whether `descend` is possible, not on a GPU, nor with turned updates, or arrays that take none.
+
+        Groups take factors where the device updates in the array; elsewhere changes are masked as arrays.
+        """
+        masked = self.net.is_grouped and not self.numbers.in_array
+        return self.backend.HOST_MEMORY and not (masked or self.turns_updates) and self.arrays.takes_factors
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
         """See `noisysim.chip.arrays.Arrays.descend`."""
         if not self.takes_factors:
             raise ValueError(
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
-                "updates, scales lines or gives them signs, or layers have groups"
+                "updates, scales lines or gives them signs, or layers have groups and the device takes net changes"
             )
         with self.explaining(), self._writing():
             refused = self.arrays.descend(factors, take, self.clock)
         if self.numbers.in_array:
             samples = len(factors.inputs[0]) // self.chips
-            self.clock += write_time.of_trains(self.numbers, samples, self.net.positions)
+            self.clock += write_time.of_trains(self.numbers, samples, self.net)
         self.wrote()
         return refused
 

@@ -25,7 +25,7 @@ import numpy as np
 from noisysim.chip.arrays import Arrays
 from noisysim.chip.erasing import erase_with
 from noisysim.common.types import Array, Bools, Floats, Words
-from noisysim.compute import backends, layered, layout, seeding
+from noisysim.compute import backends, grouping, layered, layout, seeding
 from noisysim.compute.cpu.loops import draws
 from noisysim.compute.factors import Factors
 from noisysim.compute.noise import stream_word
@@ -216,6 +216,7 @@ class TransferArrays(Arrays):
             share = np.float32(self.numbers.transfer_rate * turn)
             for first, last in self._due(columns, n_in):
                 change[layer][:, first:last] = share * self._told(layer, first, last)
+        grouping.mask(self.net, change)  # what A's cells between groups hold is no change of a weight
         self.cells.move(change.flat, self.writes, clock)
 
     def _due(self, columns: int, n_in: int) -> Iterator[tuple[int, int]]:

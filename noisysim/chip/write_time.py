@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from noisysim.chip.cost import Cost
 from noisysim.devices.resolved import DeviceNumbers
+from noisysim.networks.architecture import Architecture
 
 
 def seconds(numbers: DeviceNumbers, before: Cost, after: Cost, chips: int) -> float:
@@ -24,9 +23,13 @@ def seconds(numbers: DeviceNumbers, before: Cost, after: Cost, chips: int) -> fl
     return whole / (chips * numbers.write_parallel)
 
 
-def of_trains(numbers: DeviceNumbers, samples: int, positions: Sequence[int]) -> float:
-    """The time of pulse trains for some samples of each chip, s: each with all its slots, all layers at once."""
-    return numbers.write_time * numbers.pulse_slots * samples * max(positions)
+def of_trains(numbers: DeviceNumbers, samples: int, net: Architecture) -> float:
+    """The time of pulse trains for some samples of each chip, s: each with all its slots, all layers at once.
+
+    Groups of channels take turns, since trains of two at once would coincide in the cells between them.
+    """
+    turns = max(positions * block.groups for positions, block in zip(net.positions, net.blocks, strict=True))
+    return numbers.write_time * numbers.pulse_slots * samples * turns
 
 
 def check(device: str, numbers: DeviceNumbers, chips: int, apart: bool) -> None:

@@ -12,7 +12,8 @@ import cyclopts
 import numpy as np
 
 from noisysim.chip.chip import Chip
-from noisysim.cli.app import SHORT_OUT, Out, app
+from noisysim.cli.app import SHORT_OUT, Json, Out, app
+from noisysim.cli.json_output import of_scores, print_json
 from noisysim.common import named_arrays, writing
 from noisysim.common.fields import PATH, shown
 from noisysim.common.types import Array
@@ -31,6 +32,7 @@ def score(
     device: str | None = None,
     backend: str | None = None,
     data: Path | None = None,
+    json: Json = False,
 ) -> None:
     """Test the trained chip of a run, and print loss, accuracy or R2, and a confusion matrix.
 
@@ -54,7 +56,11 @@ def score(
     """
     result = _result(path)
     chip = _aged(result, wait, device, backend)
-    print(result.test(task, n_reads=n_reads, chip=chip, data=data))
+    scores = result.test(task, n_reads=n_reads, chip=chip, data=data)
+    if json:
+        print_json(of_scores(scores))
+    else:
+        print(scores)
 
 
 @app.command

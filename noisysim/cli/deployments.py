@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import cyclopts
 
-from noisysim.cli.app import app
+from noisysim.cli.app import Json, app
+from noisysim.cli.json_output import of_deployment, print_json
 from noisysim.cli.signatures import command_of
 from noisysim.reporting import plot as plots
 from noisysim.runs.deployment import deploy
@@ -18,20 +19,26 @@ from noisysim.runs.deployment import deploy
     {
         "plot": Annotated[str | None, cyclopts.Parameter(help="Picture file: accuracy against time, and layers.")],
         "page": Annotated[str | None, cyclopts.Parameter(help="HTML file: the same, with tables.")],
+        "json": Json,
     },
 )
 def put_on_chips(arguments: dict[str, Any]) -> None:
     """Put a trained network on chips of a device, test it now and later, and print tables."""
     from noisysim.reporting import report
 
-    picture, page = arguments.pop("plot", None), arguments.pop("page", None)
+    picture, page, json = (arguments.pop(name, None) for name in ("plot", "page", "json"))
     for path in filter(None, (picture,)):
         plots.check_writable(path)
     found = deploy(**arguments)
-    print(found)
+    if not json:
+        print(found)
     if picture:
         found.plot(picture)
-        print(f"{'figure':>12}  {picture}")
     if page:
         report.report(found, page, overwrite=True)
-        print(f"{'page':>12}  {page}")
+    if json:
+        print_json({**of_deployment(found), "plot": picture, "page": page})
+        return
+    for name, path in (("figure", picture), ("page", page)):
+        if path:
+            print(f"{name:>12}  {path}")

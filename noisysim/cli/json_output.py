@@ -6,12 +6,17 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisysim.runs.result import Result
-from noisysim.studies.study import Study
+
+if TYPE_CHECKING:
+    from noisysim.runs.deployment import Deployment
+    from noisysim.runs.scores import Scores
+    from noisysim.studies.study import Study
+    from noisysim.studies.tuning import Tuned
 
 
 def print_json(value: object) -> None:
@@ -42,6 +47,28 @@ def of_run(result: Result) -> dict[str, Any]:
         "history": result.history, "steps": result.steps, "diagnostics": result.diagnostics, "cost": result.cost,
         "notes": result.config["task"].get("notes", []), "warnings": result.warnings,
     }  # fmt: skip
+
+
+def of_scores(scores: Scores) -> dict[str, Any]:
+    """All of a test of a trained chip."""
+    return {"kind": "scores", **vars(scores)}
+
+
+def of_deployment(found: Deployment) -> dict[str, Any]:
+    """All of a deployment but the network itself."""
+    told = {name: value for name, value in vars(found).items() if name not in ("exact", "layers")}
+    return {"kind": "deployment", **told, "layers": [vars(layer) for layer in found.layers]}
+
+
+def of_search(tuned: Tuned) -> dict[str, Any]:
+    """The rates that a search found, with the labels of each on the other axes."""
+    axes = {str(name): tuned.study.axes[str(name)] for name in tuned.rates.dims}
+    rates = [
+        {"labels": {name: labels[k] for (name, labels), k in zip(axes.items(), at, strict=True)}, "rate": rate,
+         "remark": remark}
+        for at, (_, rate, remark) in zip(np.ndindex(tuned.rates.shape), tuned.rows(), strict=True)
+    ]  # fmt: skip
+    return {"kind": "search", "path": tuned.study.path, "choose": tuned.choose, "rates": rates}
 
 
 def of_study(study: Study) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def tune(
     workers: int | None = None,
     data: Path | None = None,
     progress: bool | None = None,
+    json: Json = False,
 ) -> None:
     """Search for the learning rate of each setting of a study, by raising it until it no longer learns.
 
@@ -118,13 +119,16 @@ def tune(
         Show progress: a bar on a terminal, one line in a notebook, elsewhere a line on stderr after ten seconds, then
         more and more rarely; True: every ten seconds. Default: yes.
     """
+    from noisysim.cli.json_output import of_search, print_json
     from noisysim.studies import asking, tuning
 
     target = out or path.with_name(f"{path.stem}-rates.h5")
     arguments = asking.read(path)
-    print(
-        tuning.tune(
-            **arguments, start=start, factor=factor, count=count, choose=choose, out=target, overwrite=overwrite,
-            workers=workers, data=data, progress=progress,
-        )
+    tuned = tuning.tune(
+        **arguments, start=start, factor=factor, count=count, choose=choose, out=target, overwrite=overwrite,
+        workers=workers, data=data, progress=progress,
     )  # fmt: skip
+    if json:
+        print_json(of_search(tuned))
+    else:
+        print(tuned)

@@ -100,6 +100,20 @@ def leave_out_moments(signal: Floats, normed: Floats, chips: int = 1) -> None:
     backends.backend_of(signal).ops.leave_out_moments(signal, normed, chips)
 
 
+def normalise(values: Floats, norm: Floats, chips: int = 1) -> Floats:
+    """(values - shift) scale, in their shape, unit by unit: `norm` has each chip's own, (2, chips units)."""
+    backend = backends.backend_of(values)
+    out: Floats = backend.xp.empty(values.shape, np.float32)
+    backend.ops.normalise(values, norm, out, chips)
+    return out
+
+
+def scale_units(values: Floats, scales: Floats, chips: int = 1) -> Floats:
+    """values *= scales, in place, unit by unit, (chips units,) of each chip its own."""
+    backends.backend_of(values).ops.scale_units(values, scales, chips)
+    return values
+
+
 def moments(activities: Floats, chips: int = 1) -> Doubles:
     """Mean and variance of each unit over a chip's samples and positions, (2, chips units) float64."""
     return backends.backend_of(activities).ops.moments(activities, chips)

@@ -12,7 +12,27 @@ from collections.abc import Sequence
 
 from noisysim.common.types import Floats
 from noisysim.compute import backends
+from noisysim.compute.factors import Factors
+from noisysim.compute.layered import Layered
 from noisysim.networks.architecture import Architecture
+
+
+def formed(net: Architecture, factors: Factors) -> Layered:
+    """The gradient that factors stand for, without what cells outside the blocks of grouped layers would get.
+
+    Parameters
+    ----------
+    net : Architecture
+    factors : Factors
+
+    Returns
+    -------
+    Layered
+        (n_out, n_in) per layer; of several chips (chips n_out, n_in).
+    """
+    gradient = factors.gradient()
+    mask(net, gradient)
+    return gradient
 
 
 def mask(net: Architecture, arrays: Sequence[Floats]) -> None:

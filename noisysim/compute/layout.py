@@ -25,10 +25,10 @@ STEP_FUNCTION, STEP_LAYER, STEP_FROM, STEP_TO, STEP_WITH, STEP_MORE, STEP_ROWS, 
 STEP_NUMBERS, STEP_COUNT = range(8, 10)
 STEP = 10
 WITH_NOTHING, WITH_NORM, WITH_MASK, WITH_DRIVE, WITH_VALUE, WITH_CONSTANTS = range(6)
-# Columns of `groups`, one row per layer: its steps, the first and behind the last, the value that its arrays take, and
-# the value that a recurrent layer writes.
-FIRST_STEP, LAST_STEP, SOURCE, STATE = range(4)
-GROUP = 4
+# Columns of `groups`, one row per layer: its steps, the first and behind the last, the value that its arrays take,
+# the value that a recurrent layer writes, and whether the last step unfolds images.
+FIRST_STEP, LAST_STEP, SOURCE, STATE, UNFOLDS = range(5)
+GROUP = 5
 # Columns of `values`, one row per value of a plan. The first is the network's input, then come the lines of each layer,
 # then what steps write: values a sample, and where these are in the work array; or among those that are kept for later
 # layers, and before which layer they are written.

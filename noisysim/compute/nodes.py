@@ -159,8 +159,7 @@ def bring_back(
             if project:
                 periphery.project(layer, signals[layer], observation, chips=chips)
         if net.learned[net.source(layer)]:
-            carried = algebra.product(signals[layer], maps(layer), chips=chips)
-            _add(pending, net.source(layer), periphery.fold(net, layer, carried))
+            _add(pending, net.source(layer), periphery.carry(net, layer, signals[layer], maps(layer), chips))
         _pull(net, layer, nodes, pending)
 
 

@@ -52,20 +52,19 @@ def pull_back(
             return brought
         out[...] = brought
         return out
-    if block.plain and out is not None:
-        out[...] = signal.reshape(out.shape)
-        return algebra.scale_by_slope(out, lines, block.activation)
-    slopes = _slopes(net, layer, observation, chips)
-    carried = _drop(carried.copy(), layer, observation) if block.pools_outputs else carried * slopes
     if out is None:
         out = place.xp.empty(lines.shape, np.float32)
     if block.pool is None:
         out[...] = carried.reshape(out.shape)
+        _scale_by_slopes(net, layer, out.reshape(batch, -1), observation, chips)
         return out
-    values, room = _compared(net, layer, observation, chips), out.reshape(batch, -1)
-    place.images.unpool(carried, values, block.units, net.geometry()[layer], room)
+    values, room, carried = _compared(net, layer, observation, chips), out.reshape(batch, -1), carried.copy()
     if block.pools_outputs:
-        room *= slopes
+        place.images.unpool(_drop(carried, layer, observation), values, block.units, net.geometry()[layer], room)
+        _scale_by_slopes(net, layer, room, observation, chips)
+    else:
+        _scale_by_slopes(net, layer, carried, observation, chips)
+        place.images.unpool(carried, values, block.units, net.geometry()[layer], room)
     return out
 
 
@@ -85,21 +84,24 @@ def project(layer: int, signal: Floats, observation: Observation, chips: int = 1
 def normalised(layer: int, observation: Observation, chips: int = 1) -> Floats | None:
     """The normalised lines of a layer, in their shape; ``None`` if not by the batch's own statistics."""
     norm = _entry(observation.norms, layer) if observation.norms_of_batch else None
-    return None if norm is None else _normalise(observation.activities[layer], norm, chips)
+    return None if norm is None else algebra.normalise(observation.activities[layer], norm, chips)
 
 
 def push(net: Architecture, layer: int, change: Floats, observation: Observation, chips: int = 1) -> Floats:
     """Change of the hidden outputs, (batch, values), along a small change of a layer's lines."""
     block, lines, place = net.blocks[layer], observation.activities[layer], backends.backend_of(change)
-    moved, slopes = change.reshape(len(lines), -1), _slopes(net, layer, observation, chips)
+    moved: Floats = change.reshape(len(lines), -1).copy()
     if block.pools_outputs:
-        moved = moved * slopes
+        _scale_by_slopes(net, layer, moved, observation, chips)
     if block.pool is not None:
         picked = place.xp.empty((len(lines), net.outputs[layer]), np.float32)
         values = _compared(net, layer, observation, chips)
         place.images.pick(moved, values, block.units, net.geometry()[layer], picked)
         moved = picked
-    return _drop(moved, layer, observation) if block.pools_outputs else moved * slopes
+    if block.pools_outputs:
+        return _drop(moved, layer, observation)
+    _scale_by_slopes(net, layer, moved, observation, chips)
+    return moved
 
 
 def unfold(net: Architecture, layer: int, images: Floats) -> Floats:
@@ -136,15 +138,20 @@ def fold(net: Architecture, layer: int, patches: Floats) -> Floats:
     return images
 
 
+def carry(net: Architecture, layer: int, signal: Floats, maps: Sequence[Floats], chips: int = 1) -> Floats:
+    """dL/d(the outputs below that a layer sees), (batch, values), of dL/da of its lines, through `maps` from these."""
+    if not net.blocks[layer].is_conv:
+        flat: Floats = algebra.product(signal, maps, chips=chips).reshape(len(signal), -1)
+        return flat
+    place = backends.backend_of(signal)
+    images: Floats = place.xp.empty((len(signal), net.node_size(net.source(layer))), np.float32)
+    place.images.pull(algebra.rows(signal), maps, net.geometry()[layer], images, chips)
+    return images
+
+
 def _entry(arrays: Sequence[Any], layer: int) -> Any:
     """A layer's entry of a list that may be empty."""
     return arrays[layer] if len(arrays) else None
-
-
-def _normalise(lines: Floats, norm: Floats, chips: int) -> Floats:
-    """(lines - shift) scale with each chip's own, in their shape."""
-    shift, scale = norm.reshape(2, chips, 1, -1)
-    return ((lines.reshape(chips, -1, shift.shape[-1]) - shift) * scale).reshape(lines.shape)
 
 
 def _drop(values: Floats, layer: int, observation: Observation) -> Floats:
@@ -174,7 +181,7 @@ def _settled(net: Architecture, layer: int, observation: Observation, chips: int
     values, norm = _lines(layer, observation), _entry(observation.norms, layer)
     if net.blocks[layer].pools_lines:
         values = _pool(net, layer, values)
-    return values if norm is None else _normalise(values, norm, chips)
+    return values if norm is None else algebra.normalise(values, norm, chips)
 
 
 def _activated(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
@@ -189,14 +196,13 @@ def _compared(net: Architecture, layer: int, observation: Observation, chips: in
     return _activated(net, layer, observation, chips)
 
 
-def _slopes(net: Architecture, layer: int, observation: Observation, chips: int) -> Floats:
-    """Slope of what the activation function gives along lines, where it is applied, (batch, values).
+def _scale_by_slopes(net: Architecture, layer: int, signal: Floats, observation: Observation, chips: int) -> None:
+    """Multiply a signal, (batch, values), by the slope of what the activation function gives along lines, in place.
 
-    With dropout's mask in it, where pooling is not behind the activation function.
+    Where the activation function is applied, and by dropout's mask, where pooling is not behind it.
     """
-    values = _settled(net, layer, observation, chips)
-    ones = backends.backend_of(values).xp.ones_like(values)
-    slopes = algebra.scale_by_slope(ones, values, net.blocks[layer].activation)
+    algebra.scale_by_slope(signal, _settled(net, layer, observation, chips), net.blocks[layer].activation)
     if (norm := _entry(observation.norms, layer)) is not None:
-        slopes = (slopes.reshape(chips, -1, net.units[layer]) * norm[1].reshape(chips, 1, -1)).reshape(slopes.shape)
-    return slopes if net.blocks[layer].pools_outputs else _drop(slopes, layer, observation)
+        algebra.scale_units(signal, norm[1], chips)
+    if not net.blocks[layer].pools_outputs:
+        _drop(signal, layer, observation)

@@ -234,6 +234,12 @@ class Ops(Protocol):
     def leave_out_moments(self, signal: Floats, normed: Floats, chips: int, /) -> None:
         """See `noisysim.compute.algebra.leave_out_moments`."""
 
+    def normalise(self, values: Floats, norm: Floats, out: Floats, chips: int, /) -> None:
+        """See `noisysim.compute.algebra.normalise`."""
+
+    def scale_units(self, values: Floats, scales: Floats, chips: int, /) -> None:
+        """See `noisysim.compute.algebra.scale_units`."""
+
     def moments(self, activities: Floats, chips: int, /) -> Doubles:
         """See `noisysim.compute.algebra.moments`."""
 
@@ -288,6 +294,9 @@ class Images(Protocol):
 
     def fold(self, patches: Floats, g: Ints, images: Floats, /) -> None:
         """The transpose of `unfold`: what patches hold is added where it was taken from."""
+
+    def pull(self, signal: Floats, matrices: Sequence[Floats], g: Ints, images: Floats, chips: int, /) -> None:
+        """Signals at lines, (rows P, n), through each chip's `matrices`, (chips a, b) each, and folded."""
 
     def pool(self, values: Floats, units: int, g: Ints, out: Floats, /) -> None:
         """The largest value of each window and unit: (rows, P units) to (rows, P' units)."""

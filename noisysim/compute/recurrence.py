@@ -38,6 +38,7 @@ class Steps:
         self._xp = backends.backend_of(observation.output).xp
         self.count = net.positions[layer] // cell.reads
         self._first, self._second = (self._gates(observation.activities[k]) for k in (layer - 1, layer))
+        """Lines of both arrays at each step, gate by gate."""
         self._before = list[tuple[Any, Any]]()
         """Output and state before each step."""
         self._outputs = self._run()
@@ -63,17 +64,14 @@ class Steps:
         n, xp = self._cell.units, self._xp
         above = signal.reshape(len(signal), self.count, n)
         reads, lines = self._cell.reads, self._cell.lines
-        first, second = (xp.zeros((len(signal), k * self.count, lines), np.float32) for k in (1, reads))
+        first, second = (xp.empty((len(signal), k * self.count, lines), np.float32) for k in (1, reads))
         dh, dc = xp.zeros_like(above[:, 0]), xp.zeros_like(above[:, 0])
         for t in reversed(range(self.count)):
-            a, b, dh, dc = self._pull_step(t, dh + above[:, t], dc)
-            if reads > 1:  # the candidate's lines are those of the second read, the gates' of the first
-                second[:, reads * t + 1, 2 * n :] = b[2]
-                a[0], through = self._pull_reset(t, second[:, reads * t + 1], maps, chips)
-                b, dh = [a[0], a[1], xp.zeros_like(b[2])], dh + through
-            first[:, t], second[:, reads * t] = xp.concatenate(a, axis=1), xp.concatenate(b, axis=1)
-            if maps:
-                dh = dh + algebra.product(xp.ascontiguousarray(second[:, reads * t]), maps, chips=chips)
+            a, b, dh, dc = self._pull_step(t, dh + above[:, t], dc, maps, chips)
+            first[:, t] = xp.concatenate(a, axis=1)
+            for read, gates in enumerate(b):
+                second[:, reads * t + read] = xp.concatenate(gates, axis=1)
+            dh = dh + self._back(second[:, reads * t], maps, chips)
         return first, second
 
     def push(self, first: Floats, second: Floats, maps: Sequence[Floats] = (), chips: int = 1) -> tuple[Floats, Floats]:
@@ -92,15 +90,14 @@ class Steps:
         dh = dc = xp.zeros_like(self._outputs[0])
         lines, moved = xp.array(second), list[Any]()
         for t in range(self.count):
-            driving, along = dh, list[Any]()
-            for read in range(reads * t, reads * t + reads):
-                if along:
-                    dr = first[:, t, : self._cell.units] + along[0]
-                    driving = rules.reset_push(self._reset(t), self._before[t][0], dr, dh)
-                if maps:
-                    lines[:, read] += algebra.product(driving, maps, chips=chips, transposed=True)
-                along = [*along[:2], *self._of(lines[:, read])[len(along[:2]) :]]
-            dh, dc = self._push_step(t, self._of(first[:, t]), along, dh, dc)
+            here = lines[:, reads * t : reads * (t + 1)]
+            if maps:
+                here[:, 0] += algebra.product(dh, maps, chips=chips, transposed=True)
+            if maps and reads > 1:
+                dr = first[:, t, : self._cell.units] + here[:, 0, : self._cell.units]
+                driving = rules.reset_push(self._reset(t), self._before[t][0], dr, dh)
+                here[:, 1] += algebra.product(driving, maps, chips=chips, transposed=True)
+            dh, dc = self._push_step(t, self._of(first[:, t]), self._of_reads(here), dh, dc)
             moved.append(dh)
         return lines, xp.stack(moved, axis=1).reshape(len(second), -1)
 
@@ -110,10 +107,12 @@ class Steps:
 
     def _gates(self, lines: Floats) -> list[list[Any]]:
         """Lines of an array, (batch, steps or reads, lines), gate by gate of every step."""
-        if lines.shape[1] == self.count:
-            return [self._of(lines[:, t]) for t in range(self.count)]
-        reads = range(0, lines.shape[1], self._cell.reads)
-        return [[*self._of(lines[:, read])[:2], *self._of(lines[:, read + 1])[2:]] for read in reads]
+        reads = lines.shape[1] // self.count
+        return [self._of_reads(lines[:, reads * t : reads * (t + 1)]) for t in range(self.count)]
+
+    def _of_reads(self, lines: Floats) -> list[Any]:
+        """Lines of a step's reads, gate by gate: the last gate, a candidate, of the last read, others of the first."""
+        return [*self._of(lines[:, 0])[:-1], self._of(lines[:, -1])[-1]]
 
     def _of(self, lines: Floats) -> list[Any]:
         """The lines of one step, gate by gate."""
@@ -132,35 +131,41 @@ class Steps:
             elif self._cell.cell == "gru":
                 h = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], h)
             elif self._cell.cell == "gru_reset_before":
-                h = rules.gru_after_reset(a[1] + b[1], a[2] + b[2], h)
+                h = rules.gated(a[1] + b[1], a[2] + b[2], h)
             else:
                 h = np.tanh(a[0] + b[0])
             outputs.append(h)
         return outputs
 
-    def _pull_step(self, t: int, dh: Floats, dc: Floats) -> tuple[list[Any], list[Any], Any, Any]:
-        """Signals at the gates of both arrays, and at output and state of the step before."""
+    def _pull_step(
+        self, t: int, dh: Floats, dc: Floats, maps: Sequence[Floats], chips: int
+    ) -> tuple[list[Any], list[list[Any]], Any, Any]:
+        """Signals at the first array's gates, at the second's at each read, and at output and state before the step.
+
+        Without those that the first read brings to the output before.
+        """
         a, b, (h, c) = self._first[t], self._second[t], self._before[t]
         if self._cell.cell == "lstm":
             i, f, g, o = _sums(a, b)
             *gates, before = rules.lstm_pull(i, f, g, o, c, dh, dc)
-            return gates, gates, self._xp.zeros_like(dh), before
+            return gates, [gates], self._xp.zeros_like(dh), before
         if self._cell.cell == "gru":
             dr, dz, da, db, before = rules.gru_pull(a[0] + b[0], a[1] + b[1], a[2], b[2], h, dh)
-            return [dr, dz, da], [dr, dz, db], before, dc
-        if self._cell.cell == "gru_reset_before":  # the reset gate's signal comes back through the second read
-            dz, da, before = rules.gru_after_reset_pull(a[1] + b[1], a[2] + b[2], h, dh)
-            return [da, dz, da], [da, dz, da], before, dc
+            return [dr, dz, da], [[dr, dz, db]], before, dc
+        if self._cell.cell == "gru_reset_before":
+            dz, da, before = rules.gated_pull(a[1] + b[1], a[2] + b[2], h, dh)
+            nothing = self._xp.zeros_like(da)
+            driving = self._back(self._xp.concatenate([nothing, nothing, da], axis=1), maps, chips)
+            dr, through = rules.reset_pull(self._reset(t), h, driving)
+            return [dr, dz, da], [[dr, dz, nothing], [nothing, nothing, da]], before + through, dc
         gate = dh * (rules.ONE - self._outputs[t] ** 2)
-        return [gate], [gate], self._xp.zeros_like(dh), dc
+        return [gate], [[gate]], self._xp.zeros_like(dh), dc
 
-    def _pull_reset(self, t: int, lines: Floats, maps: Sequence[Floats], chips: int) -> tuple[Any, Any]:
-        """Signals at the reset gate and at the output before step t, of those at the lines of its second read."""
-        h = self._before[t][0]
+    def _back(self, lines: Floats, maps: Sequence[Floats], chips: int) -> Any:
+        """What signals at the lines of a read bring to what drove it: nothing, where its weights are not known."""
         if not maps:
-            return self._xp.zeros_like(h), self._xp.zeros_like(h)
-        driving = algebra.product(self._xp.ascontiguousarray(lines), maps, chips=chips)
-        return rules.reset_pull(self._reset(t), h, driving)  # type: ignore[no-any-return]
+            return self._xp.zeros((len(lines), self._cell.units), np.float32)
+        return algebra.product(self._xp.ascontiguousarray(lines), maps, chips=chips)
 
     def _push_step(self, t: int, da: list[Any], db: list[Any], dh: Floats, dc: Floats) -> tuple[Any, Any]:
         """Changes of output and state."""
@@ -176,7 +181,7 @@ class Steps:
             return moved, dc
         if self._cell.cell == "gru_reset_before":
             changes = da[1] + db[1], da[2] + db[2], dh
-            return rules.gru_after_reset_push(a[1] + b[1], a[2] + b[2], h, *changes), dc
+            return rules.gated_push(a[1] + b[1], a[2] + b[2], h, *changes), dc
         return (da[0] + db[0]) * (rules.ONE - self._outputs[t] ** 2), dc
 
 

@@ -191,7 +191,10 @@ def run(
     settings = {name: arguments[name] for name in configuration.SETTINGS}
     config = configuration.resolve(**settings, data=data, loss=loss)
     started = time.perf_counter()
-    with execute.hold(path, overwrite) as held, execution.threads(options.threads), backends.products(config.backend):
+    with (
+        execute.hold(path, overwrite) as held, execution.threads(options.threads),
+        backends.products(config.backend), options.announcing(),
+    ):  # fmt: skip
         steering.begin(config, overwrite=overwrite, out=path)
         training = Training(config)
         training.begin()
@@ -300,7 +303,7 @@ def resume(
             return Result(content, path)
         longer = lengthening.lengthened(content, epochs)
         config, notes = recorded_config(longer, path, parts, data, allow_other_source)
-        with execution.threads(options.threads), backends.products(config.backend):
+        with execution.threads(options.threads), backends.products(config.backend), options.announcing():
             config.callbacks = callback_files.rebased(config.callbacks, content, path)
             steering.begin(config, out=path, resumed=content)
             training = restored(config, longer, path)

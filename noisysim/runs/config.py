@@ -150,7 +150,7 @@ def resolve(
         schedules.check(steered["schedule"], filled["epochs"])
     _check_decay(decay, filled["learning_rate"], device)
     decorrelate = words["decorrelate"] or decorrelation.form(True, isinstance(init, Given))
-    in_array.check(device, learner, optimizer, clip, chips, decorrelate, net.is_grouped)
+    in_array.check(device, learner, optimizer, clip, chips, decorrelate)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
         chips=chips, init=init, every=every, weight_decay=decay, clip=clip, validation=validation, **steered,

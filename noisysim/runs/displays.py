@@ -160,6 +160,12 @@ def display(show: bool | None, total: int) -> Display | None:
     return Bar(total) if sys.stderr.isatty() else Lines(total, steady=show is True)
 
 
+def remark(show: bool | None, text: str) -> None:
+    """Say at once why nothing happens yet, to who sits and waits: at a terminal, or before a notebook."""
+    if show is not False and sys.stderr is not None and (_in_notebook() or sys.stderr.isatty()):
+        print(f"noisysim: {text}", file=sys.stderr, flush=True)
+
+
 def _in_notebook() -> bool:
     """Whether a kernel executes this, whose frontend draws outputs anew."""
     ipython: Any = sys.modules.get("IPython")

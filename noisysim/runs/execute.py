@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from noisysim import tasks
 from noisysim.common import writing
 from noisysim.common.fields import PATH, check, check_switch, shown
 from noisysim.common.limits import THREADS
-from noisysim.runs import checkpoint_state, digital, findings, signals, storage
+from noisysim.compute.jit import ahead
+from noisysim.runs import checkpoint_state, digital, displays, findings, signals, storage
 from noisysim.runs.arguments import CHECKPOINT_SECONDS
 from noisysim.runs.checkpoints import Checkpoints
 from noisysim.runs.events import CallbackError
@@ -45,6 +47,13 @@ class Options(NamedTuple):
     def time_left(self) -> float | None:
         """Seconds that are left of the time limit."""
         return None if self.limit is None else self.limit - (time.perf_counter() - self.called)
+
+    def announcing(self) -> contextlib.AbstractContextManager[None]:
+        """Say it if loops have to be compiled first."""
+        return ahead.announced(partial(displays.remark, self.progress, COMPILING))
+
+
+COMPILING = "compiling for this processor, which later runs need not do"
 
 
 def check_options(threads: object, checkpoint_seconds: object, until: object, progress: object) -> Options:

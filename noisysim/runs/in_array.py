@@ -9,9 +9,7 @@ from noisysim.learners import Learner
 from noisysim.learners.optimizers import SGD, Optimizer
 
 
-def check(
-    device: Device, learner: Learner, optimizer: Optimizer, clip: float, chips: int, decorrelate: str, grouped: bool
-) -> None:
+def check(device: Device, learner: Learner, optimizer: Optimizer, clip: float, chips: int, decorrelate: str) -> None:
     """Refuse what pulse trains cannot do.
 
     The array is the optimizer: signals on its rows and inputs on its columns, sample by sample, are all that it takes.
@@ -37,11 +35,6 @@ def check(
         )  # fmt: skip
     if clip:
         refuse(argument(f"run.clip={clip:g}"), device, f"the norm of a gradient is not known: use {argument('clip=0')}")
-    if grouped:
-        refuse(
-            "a layer of the network has groups of channels", device,
-            "trains on rows and columns would change the cells between the groups: use update='net'",
-        )  # fmt: skip
     if decorrelate != "inputs" and learner.decorrelation:
         inputs = argument("decorrelate='inputs'")
         refuse(argument(f"run.decorrelate={decorrelate!r}"), device, f"updates are not turned: use {inputs}")

@@ -14,7 +14,7 @@ import numpy as np
 from noisysim.chip import array_updates, chip
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.types import Doubles
-from noisysim.compute import backends, layered
+from noisysim.compute import backends, grouping, layered
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Batch, Drive, Observation
@@ -300,7 +300,7 @@ class Training:
         else:
             gradient, self.learner_state = self.learner.update(state, observed, oracle=oracle, out=self._gradient)
         if before is not None:
-            seen = gradient.gradient() if isinstance(gradient, Factors) else gradient
+            seen = grouping.formed(self.chip.network, gradient) if isinstance(gradient, Factors) else gradient
             self._looking.look(self.done, batch, observed, seen, before, oracle)
         return gradient, observed[0]
 

@@ -39,6 +39,7 @@ def defined(name, chip, data, weights=None, activation="tanh", bias=True, **give
     return naive_layers.evaluate(branching.NETS[name], weights, data.inputs.astype(float), activation, bias, **given)
 
 
+@pytest.mark.covering(1)  # a bias is a row of an array, whatever stands around the array
 @EACH
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_pass_is_what_the_definition_says(name, bias):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import Batch, Chip, cli, conv, devices, learners, losses, optimizers, pool
+from noisysim import Batch, Chip, cli, conv, depthwise, devices, learners, losses, optimizers, pool
 from noisysim.chip import array_updates
 from noisysim.compute import execution
 from noisysim.compute.cpu import pulse_trains
@@ -143,6 +143,83 @@ def test_saturated_lines_give_a_pulse_in_every_slot_and_cells_end_at_their_bound
     descend(rpu, [np.ones((1, 30), np.float32)], [np.full((1, 20), -100.0, np.float32)], 1.0)
     np.testing.assert_allclose(weights(rpu)[0], upper, atol=0.1 * d.weight_bound)
     assert weights(rpu)[0].max() <= upper.max() + 1e-6
+
+
+# --- groups of channels -----------------------------------------------------------------------------------------------
+
+
+GROUPED = {"groups": conv(4, 2, groups=2), "depthwise": depthwise(2, multiplier=2)}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize("bias", [False, True])
+def test_coincidences_of_groups_are_binomial_and_cells_between_them_rest(name, bias):
+    """Means and variances of the pulses of each cell, over two positions of a sample, whose probabilities differ."""
+    updates, slots, rate = 2000, 31, 6 * STEP
+    device = exact(update_management=0, update_bl_management=0)
+    chip = Chip([(4, 2, 3), GROUPED[name], "output()"], device, seed=3, init="zero", bias=bias)
+    ((n_out, n_in),), held = chip.network.shapes, chip.network.blocks_of_weights[0] > 0
+    x, s = np.abs(lines(1, 2, n_in)), np.abs(lines(1, 2, n_out, seed=1))
+    found, before = [], weights(chip)[0]
+    for k in range(updates):
+        sign = 1 if k % 2 == 0 else -1
+        descend(chip, [x], [np.float32(sign) * s], rate)
+        after = weights(chip)[0]
+        found.append(-sign * (after - before) / STEP)
+        before = after
+    counts = np.rint(found)
+    assert np.abs(counts - found).max() < 0.02
+    assert chip.cost.pulses == counts.sum()
+    assert not counts[:, ~held].any()
+    gain = np.sqrt(rate / (slots * STEP))
+    p, q = np.minimum(1, gain * x[0].astype(float)), np.minimum(1, gain * s[0].astype(float))
+    both = q[:, :, None] * p[:, None, :] * held
+    mean, variance = slots * both.sum(axis=0), slots * (both * (1 - both)).sum(axis=0)
+    assert np.count_nonzero(mean) > held.sum() / 2
+    assert np.all(np.abs(counts.mean(axis=0) - mean) <= SIGMAS * np.sqrt(variance / updates) + 1e-9)
+    fourth = np.sqrt(np.maximum(3 * variance**2 + variance, 1e-9) / updates)
+    assert np.all(np.abs(counts.var(axis=0) - variance) <= SIGMAS * fourth)
+
+
+def test_groups_of_many_blocks_get_the_pulses_of_the_dense_layer_where_they_hold_weights():
+    """Trains of lines do not depend on groups: over blocks of cells, words of slots, samples and chips."""
+    device = exact(pulse_slots=45)
+    moved = {}
+    for groups in (1, 4):
+        chip = Chip(
+            [(12, 4, 4), conv(48, 3, groups=groups), "output()"], device, seed=3, chips=2, init="zero", bias=True
+        )
+        before = weights(chip)[0]
+        rng = np.random.default_rng(5)
+        ((n_out, n_in),) = chip.network.shapes
+        x, s = (rng.standard_normal((6, 4, n)).astype(np.float32) for n in (n_in, n_out))
+        descend(chip, [x], [s], 30 * STEP, 2)
+        moved[groups] = (weights(chip)[0] - before).reshape(2, n_out, n_in)
+    held = chip.network.blocks_of_weights[0] > 0
+    assert held.size > 3 * 1024
+    assert np.count_nonzero(moved[4]) > held.sum()
+    np.testing.assert_array_equal(moved[4], moved[1] * held)
+
+
+def test_exact_steps_of_groups_leave_the_cells_between_them():
+    device = exact(pulse_step=0.0)
+    chip = Chip([(4, 3, 3), conv(6, 2, groups=2), "output()"], device, seed=1, init="zero", bias=True)
+    ((n_out, n_in),), held = chip.network.shapes, chip.network.blocks_of_weights[0]
+    x, s = lines(3, 4, n_in), lines(3, 4, n_out, seed=1)
+    before = weights(chip)[0]
+    descend(chip, [x], [s], 0.01)
+    wanted = -0.01 * np.einsum("bpo,bpi->oi", s.astype(float), x) / 3 * held
+    np.testing.assert_allclose(weights(chip)[0] - before, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_groups_take_turns():
+    """The time of an update: of all groups of the layer that has most, at all of its positions."""
+    device = exact(write_time=1e-6, update_bl_management=0)
+    for groups in (1, 2, 4):
+        chip = Chip([(4, 3, 3), conv(4, 2, groups=groups), "output()"], device, seed=1, init="zero")
+        start = chip.clock
+        descend(chip, [lines(3, 4, 16)], [lines(3, 4, 4, seed=1)], 0.01)
+        assert chip.clock - start == pytest.approx(1e-6 * 31 * 3 * 4 * groups)
 
 
 # --- against the definition -------------------------------------------------------------------------------------------

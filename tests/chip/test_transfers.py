@@ -15,6 +15,7 @@ from noisysim.compute import backends, execution
 from noisysim.compute.factors import Factors
 from noisysim.compute.protocols import Term
 from noisysim.devices.controllers import CHOPPED, TRANSFERS
+from noisysim.networks.layers import conv
 
 SOFT = {
     "weight_bound": 1.0, "read_noise": 0.0, "line_noise": 0.0, "adc_bits": 0, "pulse_step": 0.005, "gamma_up": 1.0,
@@ -134,6 +135,27 @@ def test_without_a_gradient_the_second_array_stands_at_its_symmetric_point():
     assert found.mean() == pytest.approx(symmetric_points(chip).mean(), abs=0.02)
     assert np.corrcoef(found.ravel(), symmetric_points(chip).ravel())[0, 1] > 0.5
     assert positions(arrays).mean() > 0.5  # and C goes where that tells it to
+
+
+@pytest.mark.parametrize("update", ["net", "pulse_trains"])
+@pytest.mark.parametrize("controller", TRANSFERS)
+def test_cells_between_groups_are_not_asked_to_change(controller, update):
+    """What noisy reads of the second array's cells there tell is no change of a weight."""
+    fields = {"transfer_rate": 0.2, "transfer_columns": 36, "line_noise": 0.05}
+    device = devices.get("pulsed", **{**SOFT, **fields, "controller": controller, "update": update})
+    chip = Chip([(4, 3, 3), conv(6, 3, groups=2), "output()"], device, seed=3, decorrelate=False)
+    arrays, held = chip._hidden.arrays, chip.network.blocks_of_weights[0] > 0
+    before, rng = positions(arrays), np.random.default_rng(2)
+    for _ in range(10):
+        x, s = (rng.standard_normal((4, 1, n)).astype(np.float32) for n in (36, 6))
+        if update == "net":
+            chip.program([STEP * np.einsum("bpo,bpi->oi", s, x)])
+        else:
+            factors = Factors([Term(np.ones(4), [s])], [x], (), 1)
+            chip.descend(factors, partial(optimizers.SGD().step, {}, 0.05))
+    moved = positions(arrays) - before
+    np.testing.assert_array_equal(moved[~held], 0)
+    assert np.abs(moved[held]).max() > 10 * STEP
 
 
 @pytest.mark.parametrize("controller", TRANSFERS)

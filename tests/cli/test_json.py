@@ -101,6 +101,51 @@ def test_a_study_is_told_in_full_by_sweep_and_by_show(call, study):
     assert {run["config"]["learner"]["name"] for run in said["runs"]} == {"np", "bp"}
 
 
+def test_run_and_resume_print_what_show_prints(call, tmp_path):
+    words = ("--layers", 5, "--batch-size", 8, "--device", "ideal", "--seed", 5, "--no-progress")
+    out, picture = tmp_path / "run.h5", tmp_path / "run.png"
+    code, said, err = call("run", TASK, *words, "--epochs", 1, "--out", out, "--plot", picture, "--json")
+    assert (code, err) == (0, "")
+    shown = read(call("show", out, "--json")[1])
+    assert read(said) == {**shown, "plot": str(picture)}
+    assert picture.stat().st_size > 0
+    longer = read(call("resume", out, "--epochs", 2, "--no-progress", "--json")[1])
+    assert longer == {**read(call("show", out, "--json")[1]), "plot": None}
+    assert len(longer["history"]["test_loss"]) == len(shown["history"]["test_loss"]) + 1
+
+
+def test_tests_of_a_trained_chip_are_told_in_full(call, result):
+    said = read(call("retention", result.path, "--seconds", 0, 60, "--json")[1])
+    assert said.pop("kind") == "retention"
+    assert said["seconds"] == [0, 60]
+    assert np.shape(said["test_loss"]) == (2,)
+    scores = read(call("test", result.path, "--json")[1])
+    found = result.test()
+    assert scores.pop("kind") == "scores"
+    assert_same({k: scores[k] for k in ("loss", "r2", "r2_by_output", "accuracy")}, {
+        k: np.asarray(getattr(found, k)) for k in ("loss", "r2", "r2_by_output", "accuracy")
+    })  # fmt: skip
+    assert (scores["samples"], scores["classes"], scores["confusion"]) == (10, [], [])
+
+
+def test_a_deployment_is_told_in_full(call, result, tmp_path):
+    words = ("--device", "pcm", "--task", TASK, "--seconds", 0, 60, "--chips", 2, "--out", tmp_path / "deployed.h5")
+    said = read(call("deploy", result.path, *words, "--json")[1])
+    assert {"kind", "device", "exact_loss", "test_accuracy", "plot", "page"} <= set(said)
+    assert np.shape(said["test_loss"]) == (2, 2)
+    assert [layer["shape"] for layer in said["layers"]] == [[5, 6], [10, 5]]
+    assert said["cost"]["cells_programmed"] > 0
+
+
+def test_a_search_tells_the_rate_of_each_setting(call, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    words = ("--start", 1e-3, "--factor", 10, "--count", 2, "--workers", 1, "--no-progress")
+    said = read(call("tune", tmp_path / "study.toml", *words, "--json")[1])
+    assert (said["kind"], said["choose"]) == ("search", "stable")
+    assert [one["labels"] for one in said["rates"]] == [{"learner": "np"}, {"learner": "bp"}]
+    assert all(one["rate"] in (None, 1e-3, 1e-2) for one in said["rates"])
+
+
 LISTS = {"devices": devices.REGISTRY, "learners": learners.REGISTRY, "tasks": tasks.REGISTRY}
 
 

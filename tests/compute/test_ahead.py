@@ -127,6 +127,22 @@ def test_no_helper_is_started_for_few_functions(jobs):
     assert jobs.helpers == []
 
 
+def test_who_waits_is_told_once_that_more_than_a_few_functions_are_missing(jobs):
+    told = []
+    with ahead.announced(lambda: told.append(True)):
+        jobs.expect(said([Job(k) for k in range(ahead.FEW - 1)]), 1)
+        jobs.delivered("another")
+        assert told == []
+        for first in (10, 30):
+            jobs.expect(said([Job(first + k) for k in range(ahead.FEW)]), 1)
+            jobs.delivered("another")
+            wait_for(lambda: not jobs.helpers)
+        assert told == [True]
+    jobs.expect(said([Job(50 + k) for k in range(ahead.FEW)]), 1)
+    jobs.delivered("another")
+    assert told == [True]
+
+
 @pytest.mark.parametrize("place", ["nowhere", "read-only"])
 def test_no_helper_is_started_for_a_cache_that_cannot_be_written(place, jobs, monkeypatch):
     if place == "nowhere":

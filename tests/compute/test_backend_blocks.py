@@ -128,6 +128,14 @@ def stack(chips):
     return whole, *(stacked([chip[k] for chip in chips]) for k in (1, 2, 3, 4))
 
 
+def maps(arch, layer, lines, chips, place):
+    """Two matrices of every chip, from a layer's lines to what it sees: each chip's differ by what its lines hold."""
+    rng, n = np.random.default_rng(layer), arch.fan_in[layer]
+    drawn = [rng.standard_normal(shape).astype(np.float32) for shape in ((arch.units[layer], n), (n, n))]
+    own = place.take(lines).reshape(chips, -1)[:, 0]
+    return [place.put(np.concatenate([matrix * factor for factor in own])) for matrix in drawn]
+
+
 def all_blocks(net, given, chips=1, name="cpu"):
     """What every function of blocks makes of `a_chip`, by name and layer, as arrays of NumPy's."""
     arch, place = architecture(net.layers, net.activation), backends.get(name)
@@ -155,6 +163,9 @@ def all_blocks(net, given, chips=1, name="cpu"):
             "normalised": periphery.normalised(layer, seen, chips),
             "unfold": patches,
             "fold": periphery.fold(arch, layer + 1, patches),
+            "carry": periphery.carry(
+                arch, layer + 1, lines[layer + 1], maps(arch, layer + 1, lines[layer + 1], chips, place), chips
+            ),
         }
         found.update({(name, layer): place.take(a) for name, a in made.items() if a is not None})
     return found
@@ -168,6 +179,18 @@ def test_a_stack_is_its_chips(net):
         for m, part in enumerate(parts):
             np.testing.assert_array_equal(array[m * batch : (m + 1) * batch], part[name], err_msg=str(name))
         assert (parts[0][name] != parts[1][name]).any()
+
+
+@pytest.mark.parametrize("net", NETS, ids=IDS)
+def test_what_a_layer_carries_down_is_its_product_folded(net):
+    arch, cpu = architecture(net.layers, net.activation), backends.get("cpu")
+    lines = a_chip(net, 4, 1)[3]
+    for layer in range(1, arch.depth):
+        through = maps(arch, layer, lines[layer], 1, cpu)
+        product = lines[layer].reshape(-1, arch.units[layer]) @ through[0] @ through[1]
+        expected = periphery.fold(arch, layer, product.reshape(4, -1, arch.fan_in[layer]))
+        carried = periphery.carry(arch, layer, lines[layer], through)
+        np.testing.assert_allclose(carried, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -109,6 +109,20 @@ def moments(g, chips):
     return [algebra.moments(a, chips).T for a in g["a"]]
 
 
+def norms_of(g, chips, layer):
+    """Shift and scale of every unit, (2, chips units)."""
+    shift, scale = g["weights"][layer][:, :2].T
+    return backends.backend_of(shift).xp.stack([shift, scale])
+
+
+def normalise(g, chips):
+    return [algebra.normalise(a, norms_of(g, chips, k), chips) for k, a in enumerate(g["a"])]
+
+
+def scale_units(g, chips):
+    return [algebra.scale_units(a, norms_of(g, chips, k)[1], chips) for k, a in enumerate(g["a"])]
+
+
 def normals(g, chips):
     out = layered.layered(g["a"])
     algebra.normals(out, 0.3, 2, 5, 1, g["keys"][0])
@@ -181,7 +195,7 @@ def optimizer(spec):
 
 CASES = [
     squared_distances, layer_distances, layer_squares, shares_of_all, shares_of_layers, outer_of_one, outer_of_several,
-    leave_out_moments, moments, normals, uniforms,
+    leave_out_moments, moments, normalise, scale_units, normals, uniforms,
     combine, scale_by_slope, activate, product, passed_share, decorrelation,
 ]  # fmt: skip
 NAMED = {case.__name__: case for case in CASES}
@@ -217,6 +231,22 @@ def test_a_gpu_agrees_with_the_cpu(name, size, chips):
 
 
 # --- what holds besides ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", ["images", "large"])
+def test_statistics_are_those_of_each_unit(size):
+    """Of blocks of rows that are added up, in double precision."""
+    g, close = given(size, 2), {"rtol": 1e-5, "atol": 1e-6}
+    rows = [algebra.rows(a).reshape(2, -1, a.shape[-1]).astype(float) for a in g["a"]]
+    normed = [algebra.rows(b).reshape(2, -1, b.shape[-1]).astype(float) for b in g["b"]]
+    for a, moment in zip(rows, moments(g, 2), strict=True):
+        np.testing.assert_allclose(moment.T, np.stack([a.mean(1), a.var(1)]).reshape(2, -1), **close)
+    for layer, (a, normal) in enumerate(zip(rows, normalise(g, 2), strict=True)):
+        shift, scale = norms_of(g, 2, layer).reshape(2, 2, 1, -1)
+        np.testing.assert_allclose(normal.reshape(a.shape), (a - shift) * scale, **close)
+    for a, n, left in zip(rows, normed, leave_out_moments(g, 2), strict=True):
+        expected = a - a.mean(1, keepdims=True) - n * (a * n).mean(1, keepdims=True)
+        np.testing.assert_allclose(left.reshape(a.shape), expected, **close)
 
 
 def test_transposed_matrices_need_not_be_transposed():

@@ -77,6 +77,8 @@ def host(array):
 # --- devices and learners -------------------------------------------------------------------------------------------
 
 
+# what a rule computes does not depend on the device; what one asks of converters is compared below
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("device", ["ideal", EXACT])
 @pytest.mark.parametrize("learner", learners.names())
 def test_every_learner_learns_the_same(learner, device):

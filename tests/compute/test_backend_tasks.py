@@ -110,6 +110,7 @@ def test_arrays_are_used_again_or_not(name, chips, kept, monkeypatch):
 ORDER = np.random.default_rng(1).permutation(11)
 
 
+@pytest.mark.covering(2)  # a batch is cut where its size meets a limit; chips repeat rows, whatever the cut
 @pytest.mark.parametrize("most", [(0, 64), (17, 64), (1 << 16, 3), (1 << 16, 64)], ids=str)
 @pytest.mark.parametrize("size", [1, 2, 4, 11, 30])
 @pytest.mark.parametrize("chips", [1, 3])

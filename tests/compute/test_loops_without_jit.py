@@ -200,15 +200,21 @@ def algebra_of_layers():
     ]  # fmt: skip
 
 
+GROUPED = [(4, 2, 1), "conv(4, (1, 1), groups=2)", "output()"]
+
+
 def updates_in_the_array():
-    """Cells after updates by pulse trains of two words, and after some of any size."""
+    """Cells after updates by pulse trains of two words, and after some of any size; in groups of channels as well."""
     rng = np.random.default_rng(4)
     found = []
-    for settings in ({"pulse_slots": 40}, {"pulse_slots": 5, "update_bl_management": 0}, {"pulse_step": 0.0}):
+    ways = ({"pulse_slots": 40}, {"pulse_slots": 5, "update_bl_management": 0}, {"pulse_step": 0.0})
+    for settings, layers in [*((way, [9, 20]) for way in ways), *((way, GROUPED) for way in ways[1:])]:
         kind = "pulsed pairs" if "pulse_step" in settings else "pulses"
         device = devices.get(bench.__file__, **{**bench.KINDS[kind], **settings, "update": "pulse_trains"})
-        chip = Chip([9, 20], device, seed=3, chips=2)
-        x, s = (rng.standard_normal((4, n)).astype(np.float32) for n in (9, 20))
+        chip = Chip(layers, device, seed=3, chips=2)
+        ((n_out, n_in),) = chip.network.shapes
+        shape = (4, 2) if layers is GROUPED else (4,)  # samples, and positions of each
+        x, s = (rng.standard_normal((*shape, n)).astype(np.float32) for n in (n_in, n_out))
         for rate in (0.3, 0.03):
             factors = Factors([Term(np.ones(4), [s])], [x], (), 2)
             chip.descend(factors, partial(noisysim.optimizers.SGD().step, {}, rate))

@@ -93,6 +93,7 @@ CASES = [(*item, bias, rotated) for item in NETS.items() for bias, rotated in ((
 
 
 @pytest.mark.parametrize(("net", "bias", "rotated"), [c[1:] for c in CASES], ids=[f"{c[0]}-{c[2]}" for c in CASES])
+@pytest.mark.covering(1)  # whose statistics are constant changes the normalisation alone, which each network has
 @pytest.mark.parametrize("of_batch", [False, True])
 def test_backpropagation_is_the_derivative(net, bias, rotated, of_batch):
     """Central differences through every kind of layer; through the batch's own statistics, or constant ones.

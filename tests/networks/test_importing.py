@@ -328,6 +328,81 @@ def bare_input():
     return g.proto(g.dense(g.op("Flatten", g.op("Add", x, "x")), 2)), None
 
 
+@model(opset=16)
+def slopes_of_channels():
+    g = Builder((3, 5, 5), opset=16)
+    x = g.op("PRelu", g.conv("x", 4, 3), np.array([0.1, -0.2, 1.3, 0]).reshape(4, 1, 1))
+    return g.proto(g.dense(g.op("PRelu", g.dense(g.op("Flatten", x), 4), np.array([0.3, 0, -1, 2])), 3)), None
+
+
+@model()
+def larger_and_smaller():
+    """Of tensors, of constants for each channel, of both, and of one alone; bounds that hold nothing cost nothing."""
+    g = Builder((3, 4, 4))
+    x, y = g.conv("x", 4, 3), g.conv("x", 4, 3)
+    bounds = np.array([0.1, -1e30, 1.3, 0]).reshape(4, 1, 1)
+    x = g.op("Max", np.float32(-0.2), x, bounds, g.op("GlobalAveragePool", y))
+    x = g.op("Min", g.op("Max", x), y, np.array([1e30, 0.5, 1, 2]).reshape(4, 1, 1))
+    return g.proto(g.op("Max", g.dense(g.op("Flatten", x), 3), np.float32(-0.1), np.float32(-0.3))), None
+
+
+@model()
+def functions_of_others():
+    g = Builder((6,))
+    x = g.op("Abs", g.op("Softsign", g.op("Celu", g.dense("x", 6), alpha=0.7)))
+    x = g.op("Reciprocal", g.op("Add", x, np.float32(1)))
+    x = g.op("Mean", g.op("Pow", x, np.float32(-2)), g.weight(6), g.dense("x", 6))
+    return g.proto(g.op("Sum", np.ones(3), g.weight(3), g.dense(x, 3))), None
+
+
+@model()
+def smallest_and_sizes():
+    g = Builder((3, 5, 4))
+    x = g.op("ReduceMin", g.op("Pad", "x", np.array([0, 0, 1, 0, 0, 0, 0, 0])), np.array([2]), keepdims=0)
+    y = g.op("ReduceL1", "x", np.array([1, -2]), keepdims=1)
+    z = g.op("ReduceSumSquare", "x", np.array([3]))
+    return g.proto(g.dense(g.op("Concat", *(g.op("Flatten", one) for one in (x, y, z)), axis=1), 3)), None
+
+
+@model(opset=13)
+def several_matrices():
+    """One for each head, behind, before, and spread over axes that the tensor or the constant lacks."""
+    g = Builder((3, 4, 5), opset=13)
+    x = g.op("Add", g.op("MatMul", "x", g.weight(3, 5, 2)), g.weight(3, 1, 2))
+    x = g.op("MatMul", g.weight(3, 6, 4), g.op("Relu", x))
+    x = g.op("MatMul", g.op("Unsqueeze", x, np.array([1])), g.weight(2, 1, 2, 3))
+    y = g.op("MatMul", g.op("ReduceMean", "x", axes=[1]), g.weight(3, 5, 3))
+    return g.proto(
+        g.dense(g.op("Flatten", g.op("Concat", g.op("ReduceSum", x, np.array([1]), keepdims=0), y, axis=2)), 3)
+    ), None
+
+
+@model()
+def products_of_other_orders():
+    """Gemm with a constant first, and with a tensor to be added."""
+    g = Builder((6,))
+    x = g.op(
+        "Gemm", g.weight(6, 4), g.op("Relu", g.dense("x", 6)), g.weight(4, 1), transA=1, transB=1, alpha=0.5, beta=2.0
+    )
+    return g.proto(g.op("Gemm", x, g.weight(4, 3), g.dense("x", 3), transA=1, beta=-0.5)), None
+
+
+@model()
+def padding_by_numbers():
+    """By another number than 0 behind padding by 0, along some axes; padding of less than nothing cuts off."""
+    g = Builder((3, 5, 6))
+    x = g.op("Pad", "x", np.array([1, 0, 0, 2]), np.float32(0), np.array([-1, 2]))
+    x = g.op("Pad", x, np.array([0, 1, -1, 2, 0, 0, 1, -2]), np.float32(-0.7))
+    return g.proto(g.dense(g.op("Flatten", g.conv(x, 2, 3)), 3)), None
+
+
+@model(opset=10)
+def padding_by_settings():
+    g = Builder((3, 5), opset=10)
+    x = g.op("Pad", g.op("Pad", "x", pads=[0, 0, 2, 0, 1, 0]), pads=[0, 1, 0, 0, 0, 1], value=0.5)
+    return g.proto(g.dense(g.op("Flatten", x), 3)), None
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_do_what_they_did(read, name):
     build, _ = MODELS[name]

@@ -137,6 +137,15 @@ def operator(op, **settings):
     return proto
 
 
+def with_constants(op, *arrays, **settings):
+    """A model that ends in some operator, with constants beside its tensor."""
+    proto = operator(op, **settings)
+    names = [f"a{k}" for k in range(len(arrays))]
+    proto.graph.initializer.extend(map(numpy_helper.from_array, arrays, names))
+    proto.graph.node[-1].input.extend(names)
+    return proto
+
+
 FAR = 2**40
 CASES = {
     "dims that do not fit": (changed(dims(3, 1, 3, 4)), "holds 27 numbers"),
@@ -159,6 +168,15 @@ CASES = {
     "an old version": (old(valid()), "version 3"),
     "too deep": (deep(), "one after the other"),
     "LogSoftmax": (operator("LogSoftmax"), "output='t1'"),
+    "ArgMax": (operator("ArgMax"), "'last' (ArgMax) is not supported: classes are chosen from what comes before it"),
+    "Celu of 0": (operator("Celu", alpha=0.0), "'last' (Celu): alpha=0.0 is not above 0"),
+    "an exponent of 0": (with_constants("Pow", np.float32(0)), "'last' (Pow): it has no whole exponent"),
+    "bounds without an end": (with_constants("Max", np.full((3, 1, 1), -np.inf, np.float32)), "not finite"),
+    "padding by infinity": (with_constants("Pad", np.ones(8, np.int64), np.float32(-np.inf)), "padding by -inf"),
+    "padding that leaves nothing": (with_constants("Pad", np.full(8, -9), np.float32(0)), "leave nothing"),
+    "padding of other axes": (with_constants("Pad", np.ones(6, np.int64), np.float32(0)), "do not fit the axes"),
+    "padding without end": (with_constants("Pad", np.full(8, FAR), np.float32(0)), "at most"),
+    "matrices that do not fit": (with_constants("MatMul", np.ones((3, 5, 2), np.float32)), "constant matrices of"),
     "If": (operator("If"), "control flow"),
     "quantised": (operator("DequantizeLinear"), "float32"),
     "an unknown operator": (operator("Det"), "'last' (Det) is not supported"),

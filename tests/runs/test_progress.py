@@ -7,8 +7,10 @@ import types
 import pytest
 
 import noisysim
-from noisysim.runs import displays
+from noisysim.compute.jit import ahead
+from noisysim.runs import displays, execute
 from noisysim.runs.progress import Progress, Tally
+from noisysim.runs.training import Training
 
 RUN = {"layers": [4], "device": "ideal", "learner": "bp", "epochs": 2}
 
@@ -167,6 +169,25 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "epoch 2/2" in said
     assert "100 %" in said
     assert "passes/s" in said
+
+
+def test_who_waits_at_a_terminal_hears_why(monkeypatch, capsys):
+    displays.remark(None, "compiling")  # not at one
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    displays.remark(False, "compiling")
+    assert sys.stderr.getvalue() == ""
+    displays.remark(None, "compiling")
+    assert sys.stderr.getvalue() == "noisysim: compiling\n"
+
+
+def test_a_run_that_has_to_compile_says_so(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(Training, "begin", lambda training: ahead._jobs.told())
+    monkeypatch.setattr(execute, "execute", lambda *arguments: None)
+    noisysim.run(**RUN)
+    assert sys.stderr.getvalue() == f"noisysim: {execute.COMPILING}\n"
+    assert ahead._jobs.told is None
 
 
 def test_a_notebook_gets_one_output_which_is_drawn_anew(clock, monkeypatch, capsys):

@@ -72,6 +72,8 @@ PLAIN = ("ideal", "gaussian", "crossbar")
 PRESETS = sorted(set(devices.BUILT_IN) - set(PLAIN))
 
 
+# each learner meets each device, for two epochs, in test_every_pair_of_settings_trains
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("device", ["ideal", "gaussian", pytest.param("crossbar", marks=pytest.mark.runs)])
 @pytest.mark.parametrize("learner", learners.names())
 def test_every_learner_lowers_the_loss_at_its_own_rate(learner, device):
@@ -80,6 +82,8 @@ def test_every_learner_lowers_the_loss_at_its_own_rate(learner, device):
     assert loss[-1] < 0.8 * loss[0]
 
 
+# a device sees writes, and not the rule that asked for them: one rule is enough for each, each rule with some of them
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("device", PRESETS)
 @pytest.mark.parametrize("learner", ["danp", "inp", "fdfa", "bp"])
 def test_every_device_learns(learner, device):

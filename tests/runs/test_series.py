@@ -62,6 +62,8 @@ def differences(a, b):
     return different
 
 
+# what a device does to a row is called by address, in the same loop for every rule: each of both with one of the other
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("learner", IN_SERIES)
 @pytest.mark.parametrize("device", devices.names())
 def test_series_give_what_updates_give_one_by_one(learner, device, one_by_one, many_at_once):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from noisysim.common.types import Floats, Ints
+from noisysim.compute import execution
 from noisysim.compute.cpu import sharing
 from noisysim.compute.cpu.loops import images as loops
+from noisysim.networks.tiling import BLOCK_VALUES
 
 
 def channels_last(images: Floats, channels: int, out: Floats) -> None:
@@ -23,6 +28,23 @@ def fold(patches: Floats, g: Ints, images: Floats) -> None:
     """The transpose of `unfold`: what patches hold is added where it was taken from."""
     loop, positions = loops.fold, len(patches) // max(len(images), 1)
     _shared(lambda a, b: loop(patches[a * positions : b * positions], g, images[a:b]), images, patches)
+
+
+def pull(signal: Floats, matrices: Sequence[Floats], g: Ints, images: Floats, chips: int) -> None:
+    """Signals at lines, (rows P, n), through each chip's `matrices`, folded: a few samples' patches at a time."""
+    batch = len(images) // chips
+    positions = len(signal) // max(len(images), 1)
+    stacks = [m.reshape(chips, -1, m.shape[-1]) for m in matrices]
+
+    def some(m: int, first: int, last: int) -> None:
+        value = signal[first * positions : last * positions]
+        for stack in stacks:
+            value = value @ stack[m]
+        loops.fold(value, g, images[first:last])
+
+    own = execution.spans(batch, max(1, BLOCK_VALUES // (positions * matrices[-1].shape[1])))
+    tasks = [partial(some, m, m * batch + a, m * batch + b) for m in range(chips) for a, b in own]
+    execution.run(tasks, 2.0 * len(signal) * sum(s[0].size for s in stacks))
 
 
 def pool(values: Floats, units: int, g: Ints, out: Floats) -> None:

@@ -18,6 +18,11 @@ from noisysim.compute.cpu import bring, sharing
 from noisysim.compute.cpu.decorrelation import decorrelate as decorrelate
 from noisysim.compute.cpu.loops import draws, optimizer_steps, sums
 from noisysim.compute.cpu.loops.sums import cross_entropy_error as cross_entropy_error
+from noisysim.compute.cpu.statistics import leave_out_moments as leave_out_moments
+from noisysim.compute.cpu.statistics import leave_out_of_units
+from noisysim.compute.cpu.statistics import moments as moments
+from noisysim.compute.cpu.statistics import normalise as normalise
+from noisysim.compute.cpu.statistics import scale_units as scale_units
 from noisysim.compute.jit import ahead
 from noisysim.compute.layered import Layered
 from noisysim.compute.layout import OWN_STREAM
@@ -192,29 +197,13 @@ def _outer_block(
         kernels.pack(packed, share, rows_of(term.activities[layer]), rest, 1.0 / batch, start, k == 0)
     lines = normed[layer] if normed else None
     if lines is not None:
-        leave_out_moments(packed, rows_of(lines)[:, start:stop], 1)
+        leave_out_of_units(packed, rows_of(lines), start)
     kernels.outer_packed(packed, x, out[start:stop])
 
 
 def rows_of(array: Floats) -> Floats:
     """(batch, positions, units) as (batch positions, units)."""
     return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
-
-
-def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
-    """See `noisysim.compute.algebra.leave_out_moments`."""
-    count = len(signal) // chips
-    for first in range(0, len(signal), count):
-        s, n = signal[first : first + count], normed[first : first + count]
-        along = np.einsum("ri,ri->i", s, n, dtype=np.float64) / count
-        s -= s.mean(axis=0, dtype=np.float64).astype(np.float32)
-        s -= n * along.astype(np.float32)
-
-
-def moments(activities: Floats, chips: int) -> Doubles:
-    """See `noisysim.compute.algebra.moments`."""
-    result: Doubles = sums.moments(rows_of(np.ascontiguousarray(activities)), chips)
-    return result
 
 
 def normals(
@@ -301,9 +290,9 @@ def product(x: Floats, matrices: Sequence[Floats], out: Floats, chips: int, tran
 
     def some(region: tuple[slice, ...]) -> None:
         value = source[region]
-        for matrix in matrices:
+        for matrix in matrices[:-1]:
             value = value @ matrix[region[:-1]]
-        target[region] = value
+        np.matmul(value, matrices[-1][region[:-1]], out=target[region])
 
     rows = source.shape[-2]
     regions: list[tuple[slice, ...]] = [(slice(*span),) for span in tiling.row_spans(rows, flops / max(rows, 1))]

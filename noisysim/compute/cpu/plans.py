@@ -30,7 +30,7 @@ def tables(net: Network) -> dict[str, Any]:
     """Fields of the record `noisysim.compute.cpu.loops.records.NET` that tell of the plan."""
     plan, geometry = net.plan, net.geometry()
     functions: dict[Any, Any] = {}
-    rows, groups = list[tuple[int, ...]](), list[tuple[int, int, int, int]]()
+    rows, groups = list[tuple[int, ...]](), list[tuple[int, ...]]()
     numbers, constants = [geometry.reshape(-1)], list[Floats]()
     for group in plan.groups:
         first = len(rows)
@@ -40,7 +40,8 @@ def tables(net: Network) -> dict[str, Any]:
             functions.setdefault(which, address)
             more, own = _more(net, step, constants), _numbers(net, step, numbers)
             rows.append((number, step.layer, step.source, step.target, *more, *own))
-        groups.append((first, len(rows), group.source, group.state))
+        unfolds = bool(group.steps) and group.steps[-1].name == "unfold"
+        groups.append((first, len(rows), group.source, group.state, unfolds))
     flat = [one.reshape(-1) for one in constants]
     return {
         "geometry": geometry, "steps": np.array(rows, np.int64).reshape(-1, STEP), "groups": np.array(groups, np.int64),

@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     layers : numpy.ndarray
-        Where lines, inputs and counts of a layer start (`noisysim.compute.cpu.loops.trains`).
+        Where lines, inputs and counts of a layer start, its rows and groups (`noisysim.compute.cpu.loops.trains`).
     draws, gives : Work
         Of chips, layers and samples whose trains are drawn; of chips, layers and blocks of cells.
     signals, columns, rows, listed : int

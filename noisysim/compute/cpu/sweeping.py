@@ -21,6 +21,7 @@ from noisysim.compute.jit import ahead, places
 from noisysim.compute.layout import CELL_BLOCK
 from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Term
+from noisysim.networks.block import Block
 
 
 class Sweeps:
@@ -119,12 +120,21 @@ def block_tasks(state: CellState) -> list[tuple[float, Ints]]:
 
 
 def lines_and_inputs(state: CellState, samples: int) -> Ints:
-    """Where the lines and inputs of each layer start, and its rows (`noisysim.compute.cpu.loops.sweeps`)."""
+    """Where the lines and inputs of each layer start, its rows and groups (`noisysim.compute.cpu.loops.sweeps`)."""
     net, chips = state.net, state.chips
     rows = np.array(net.positions) * samples
     n_out, n_in = np.array(net.shapes).T
     starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in)]
-    return np.stack([*starts, rows], axis=1).astype(np.int64)
+    groups = [_groups(block, n) for block, n in zip(net.blocks, n_out, strict=True)]
+    return np.column_stack([*starts, rows, groups]).astype(np.int64)
+
+
+def _groups(block: Block, n_out: int) -> tuple[int, int, int, int]:
+    """A layer's groups of channels, as `together` of `noisysim.compute.cpu.loops.cell_places` takes them."""
+    if block.groups == 1:
+        return 0, 1, 1, 1
+    channels = block.source[2]
+    return block.fan_in, channels, channels // block.groups, n_out // block.groups
 
 
 def addressed_terms(factors: Factors, share: float) -> tuple[tuple[Any, ...], list[Floats | None]]:

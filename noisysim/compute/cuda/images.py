@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute.cuda import specialised
+from noisysim.compute.cuda import ops, specialised
+from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.layout import (  # fmt: skip
     CHANNELS,
@@ -37,6 +40,13 @@ def unfold(images: Floats, g: np.ndarray, patches: Floats) -> None:
 def fold(patches: Floats, g: np.ndarray, images: Floats) -> None:
     """The transpose of `unfold`: what patches hold is added where it was taken from."""
     launch(specialised.images().fold, images.size, patches, *_patches(g), images)
+
+
+def pull(signal: Floats, matrices: Sequence[Floats], g: np.ndarray, images: Floats, chips: int) -> None:
+    """Signals at lines, (rows P, n), through each chip's `matrices`, folded."""
+    patches = xp.empty((len(signal), matrices[-1].shape[1]), np.float32)
+    ops.product(signal, matrices, patches, chips, False)
+    fold(patches, g, images)
 
 
 def pool(values: Floats, units: int, g: np.ndarray, out: Floats) -> None:

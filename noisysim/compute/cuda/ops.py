@@ -153,6 +153,20 @@ def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:
     s -= n * along.astype(np.float32)
 
 
+def normalise(values: Floats, norm: Floats, out: Floats, chips: int) -> None:
+    """See `noisysim.compute.algebra.normalise`."""
+    shift, scale = norm.reshape(2, chips, 1, -1)
+    source, target = (a.reshape(chips, -1, shift.shape[-1]) for a in (values, out))
+    xp.multiply(source - shift, scale, out=target)
+
+
+def scale_units(values: Floats, scales: Floats, chips: int) -> None:
+    """See `noisysim.compute.algebra.scale_units`."""
+    own = scales.reshape(chips, 1, -1)
+    by_chip = values.reshape(chips, -1, own.shape[-1])
+    by_chip *= own
+
+
 def moments(activities: Floats, chips: int) -> Doubles:
     """See `noisysim.compute.algebra.moments`."""
     values = activities.reshape(chips, -1, activities.shape[-1])

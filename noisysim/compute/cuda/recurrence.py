@@ -66,7 +66,7 @@ class Cell:
         elif self._cell.cell == "gru":
             self.output = rules.gru(a[0] + b[0], a[1] + b[1], a[2], b[2], self.output)
         elif self._cell.cell == "gru_reset_before":
-            self.output = rules.gru_after_reset(a[1] + self._of_first[1], a[2] + b[2], self.output)
+            self.output = rules.gated(a[1] + self._of_first[1], a[2] + b[2], self.output)
         else:
             self.output = xp.tanh(a[0] + b[0])
         self._outputs[:, t * n : (t + 1) * n] = self.output

@@ -25,7 +25,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from noisysim.compute.jit import cache
@@ -110,6 +110,16 @@ def _has_interpreter() -> bool:
     return "python" in os.path.basename(sys.executable or "") and not hasattr(sys, "frozen")
 
 
+@contextlib.contextmanager
+def announced(told: Callable[[], object]) -> Iterator[None]:
+    """Meanwhile call `told` once, when more than a few functions are missing: seconds pass until they are compiled."""
+    _jobs.told, before = told, _jobs.told
+    try:
+        yield
+    finally:
+        _jobs.told = before
+
+
 def delivered(name: str, types: tuple[Any, ...]) -> bool:
     """Before a function is compiled here: whether a helper was at it, which is now done, and in the cache, or lost."""
     return _jobs.delivered((name, types))
@@ -126,6 +136,7 @@ class _Jobs:
         self.helpers: list[_Helper] = []
         self.most = 0  # helpers that there may be
         self.failed = False  # a helper did not do what it should: there is no other
+        self.told: Callable[[], object] | None = None
 
     def expect(self, jobs: Callable[[], Expected | None], most: int) -> None:
         with self.changed:
@@ -140,6 +151,9 @@ class _Jobs:
                     self.waiting |= {job.key: job for job in jobs() if not job.found}
         if self.helpers or self.failed or len(self.waiting) < FEW:
             return
+        told, self.told = self.told, None
+        if told is not None:
+            told()
         place = cache.folder()
         if place is not None and os.access(place, os.W_OK):
             self.helpers = [_Helper(self) for _ in range(self.most)]

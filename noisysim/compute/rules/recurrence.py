@@ -53,18 +53,42 @@ def lstm_push(
     return do * o * (ONE - o) * t + o * (ONE - t * t) * moved, moved
 
 
-def gru(r: Values, z: Values, a: Values, b: Values, h: Values) -> Values:
-    """The next output of a gated recurrent unit; `a` and `b` are the two parts of its candidate."""
+def gated(z: Values, a: Values, h: Values) -> Values:
+    """The next output of a gated recurrent unit, of its update gate and its candidate."""
     z = sigmoid(z)
-    return (ONE - z) * np.tanh(a + sigmoid(r) * b) + z * h
+    return (ONE - z) * np.tanh(a) + z * h
+
+
+def gated_pull(z: Values, a: Values, h: Values, dh: Values) -> Values:
+    """Signals at z, the candidate, and the output before."""
+    z, n = sigmoid(z), np.tanh(a)
+    return dh * (h - n) * z * (ONE - z), dh * (ONE - z) * (ONE - n * n), dh * z
+
+
+def gated_push(z: Values, a: Values, h: Values, dz: Values, da: Values, dh: Values) -> Values:
+    """The change of the output."""
+    z, n = sigmoid(z), np.tanh(a)
+    return (ONE - z) * ((ONE - n * n) * da) + z * dh + dz * z * (ONE - z) * (h - n)
+
+
+def gru(r: Values, z: Values, a: Values, b: Values, h: Values) -> Values:
+    """The same with the reset gate behind the product; `a` and `b` are the two parts of its candidate."""
+    return gated(z, a + sigmoid(r) * b, h)
 
 
 def gru_pull(r: Values, z: Values, a: Values, b: Values, h: Values, dh: Values) -> Values:
     """Signals at r, z, both parts of the candidate, and at the output before."""
-    r, z = sigmoid(r), sigmoid(z)
-    n = np.tanh(a + r * b)
-    da = dh * (ONE - z) * (ONE - n * n)
-    return da * b * r * (ONE - r), dh * (h - n) * z * (ONE - z), da, da * r, dh * z
+    r = sigmoid(r)
+    dz, da, before = gated_pull(z, a + r * b, h, dh)
+    return da * b * r * (ONE - r), dz, da, da * r, before
+
+
+def gru_push(
+    r: Values, z: Values, a: Values, b: Values, h: Values, dr: Values, dz: Values, da: Values, db: Values, dh: Values
+) -> Values:
+    """The change of the output."""
+    r = sigmoid(r)
+    return gated_push(z, a + r * b, h, dz, da + dr * r * (ONE - r) * b + r * db, dh)
 
 
 def reset(r: Values, h: Values) -> Values:
@@ -82,31 +106,3 @@ def reset_push(r: Values, h: Values, dr: Values, dh: Values) -> Values:
     """The change of what drives the second read."""
     r = sigmoid(r)
     return dr * r * (ONE - r) * h + r * dh
-
-
-def gru_after_reset(z: Values, a: Values, h: Values) -> Values:
-    """The next output of such a unit; `a` is its whole candidate."""
-    z = sigmoid(z)
-    return (ONE - z) * np.tanh(a) + z * h
-
-
-def gru_after_reset_pull(z: Values, a: Values, h: Values, dh: Values) -> Values:
-    """Signals at z, the candidate, and the output before."""
-    z, n = sigmoid(z), np.tanh(a)
-    return dh * (h - n) * z * (ONE - z), dh * (ONE - z) * (ONE - n * n), dh * z
-
-
-def gru_after_reset_push(z: Values, a: Values, h: Values, dz: Values, da: Values, dh: Values) -> Values:
-    """The change of the output."""
-    z, n = sigmoid(z), np.tanh(a)
-    return (ONE - z) * (ONE - n * n) * da + z * dh + dz * z * (ONE - z) * (h - n)
-
-
-def gru_push(
-    r: Values, z: Values, a: Values, b: Values, h: Values, dr: Values, dz: Values, da: Values, db: Values, dh: Values
-) -> Values:
-    """The change of the output."""
-    r, z = sigmoid(r), sigmoid(z)
-    n = np.tanh(a + r * b)
-    dn = (ONE - n * n) * (da + dr * r * (ONE - r) * b + r * db)
-    return (ONE - z) * dn + z * dh + dz * z * (ONE - z) * (h - n)

@@ -164,6 +164,8 @@ def _help(node: Node) -> str:
     """What to do about an operator that is not known."""
     if node.op == "LogSoftmax":
         return f"losses of classes take what comes before it, output={node.inputs[0]!r}"
+    if node.op in ("ArgMax", "Hardmax", "TopK"):
+        return f"classes are chosen from what comes before it, output={node.inputs[0]!r}"
     if node.op in ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "DynamicQuantizeLinear"):
         return "export the model in float32, before quantisation"
     if node.op in ("If", "Loop", "Scan"):

@@ -3,7 +3,8 @@
 Cells come as rows of flat arrays, two rows per slice: 2 s the positive side of slice s, 2 s + 1 its negative side (or
 the fixed reference, where a weight has one cell). In a row a layer's cells are laid out like its weights, (n_out,
 n_in); of several chips first those of one, then of the next, and likewise the weights of a tile. ``stack`` is the
-number of the chip, and how many chips there are.
+number of the chip, and how many chips there are. Of a layer with groups of channels some cells hold no weight
+(`noisysim.compute.grouping`).
 """
 
 import numpy as np
@@ -108,3 +109,25 @@ def list_side(moved, where, m, k, mine):
         mine[c] = where[i]
         c += np.int64(moved[where[i]] & bit != 0)
     return c
+
+
+@bare()
+def together(unit, column, groups):
+    """Whether a unit sees a column.
+
+    Parameters
+    ----------
+    unit, column : int
+    groups : tuple of int
+        Columns that are split between groups, channel by channel of each pixel: those behind them, a bias, are of all.
+        0 where a layer has no groups. Then the image's channels, channels of a group, and units of a group.
+    """
+    return column >= groups[0] or column % groups[1] // groups[2] == unit // groups[3]
+
+
+@bare()
+def keep_together(values, first, n_in, groups):
+    """Set to zero what is asked of cells that hold no weight; `values` are those of cells from the `first` on."""
+    for k in range(values.size):
+        if not together((first + k) // n_in, (first + k) % n_in, groups):
+            values[k] = 0

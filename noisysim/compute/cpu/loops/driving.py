@@ -39,6 +39,7 @@ from noisysim.compute.layout import (  # fmt: skip
     STEP_TO,
     STEP_WITH,
     TABLE,
+    UNFOLDS,
     VALUE,
     VALUE_AT,
     VALUE_KEPT,
@@ -163,6 +164,23 @@ def finish_samples(span, stack, net, chips, call, room):
 
 
 @bare()
+def unfold_driven(layer, p, span, driven, net, call, room):
+    """The last step before a convolution whose DACs are exact, straight to where patches drive the array; and bias.
+
+    Patches are the largest values there are: the way through the work array would move them twice.
+    """
+    g, group = longs_at(net.geometry, layer * GEOMETRY, GEOMETRY), longs_at(net.groups, layer * GROUP, GROUP)
+    step = longs_at(net.steps, (group[LAST_STEP] - 1) * STEP, STEP)
+    source, samples = value_of(step[STEP_FROM], p, span, net, call, room), span[1] - span[0]
+    out, more = driven.reshape((samples, driven.size // max(samples, 1))), float_rows_at(call.masks, 0, 0, 0, 0)
+    call_step(function_at(net.functions, step[STEP_FUNCTION]), (g, np.int64(0), source, out, more))
+    patch = longs_at(net.values, group[SOURCE] * VALUE, VALUE)[VALUE_SIZE] // g[POSITIONS]
+    for r in range(driven.shape[0]):
+        for j in range(patch, driven.shape[1]):
+            driven[r, j] = np.float32(1.0)
+
+
+@bare()
 def drive_layer(layer, span, stack, net, chips, call, room):
     """What a layer's arrays are driven with in every pass: the steps before it, decorrelation, DAC."""
     row, group = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.groups, layer * GROUP, GROUP)
@@ -170,14 +188,19 @@ def drive_layer(layer, span, stack, net, chips, call, room):
     has_own, has_dac = chips.row_fields > 0, function_at(chips.functions, DAC) != 0
     at, count = place(row[ROWS_AT], row[N_IN], stack) if has_own else 0, row[N_IN] if has_own else 0
     own = float_rows_at(chips.rows_own, chips.row_fields, chips.row_count, at, count)
+    direct = group[UNFOLDS] > 0 and not chips.rotated and not has_dac
+    last = group[LAST_STEP] - (1 if direct else 0)
     for p in range(call.passes if layer > 0 else 1):
         driven = driven_in(layer, p, span, net, call, room)
         if p > 0 and layer <= longs_at(call.fork, p, 1)[0]:
             if room.spare == 0:  # kept pass by pass, else it is the same array
                 copy(driven_in(layer, np.int64(0), span, net, call, room), driven)
             continue
-        for k in range(group[FIRST_STEP], group[LAST_STEP]):
+        for k in range(group[FIRST_STEP], last):
             take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
+        if direct:
+            unfold_driven(layer, p, span, driven, net, call, room)
+            continue
         value = value_of(group[SOURCE], p, span, net, call, room)
         n = value.size // rows if rows > 0 else 0
         source = view(value, 0, n, rows)

@@ -44,7 +44,7 @@ from noisysim.compute.layout import (  # fmt: skip
 from noisysim.compute.rules import recurrence as rules
 
 call_read_rows, call_multiply = PART_TYPES[READ_ROWS].call, PART_TYPES[MULTIPLY].call
-lstm, gru, reset, gru_after_reset = scalars(rules.lstm, rules.gru, rules.reset, rules.gru_after_reset)
+lstm, gru, gated, reset = scalars(rules.lstm, rules.gru, rules.gated, rules.reset)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
@@ -64,12 +64,11 @@ def next_outputs(kind, a, b, t, h, c, outputs):
                 )  # fmt: skip
                 c[r, j] = np.float32(state)
             elif kind == GRU:
-                reset, update = a[r, k] + b[r, k], a[r, k + n] + b[r, k + n]
-                output = gru(reset, update, a[r, k + 2 * n], b[r, k + 2 * n], h[r, j])
-            elif kind == GRU_RESET_BEFORE:
-                first = at + k  # of two reads a step
-                candidate = a[r, k + 2 * n] + b[r, first + 5 * n]
-                output = gru_after_reset(a[r, k + n] + b[r, first + n], candidate, h[r, j])
+                first, update = a[r, k] + b[r, k], a[r, k + n] + b[r, k + n]
+                output = gru(first, update, a[r, k + 2 * n], b[r, k + 2 * n], h[r, j])
+            elif kind == GRU_RESET_BEFORE:  # of two reads a step the first has the gates, the second the candidate
+                gate, candidate = k + at + n, k + at + gates * n + 2 * n
+                output = gated(a[r, k + n] + b[r, gate], a[r, k + 2 * n] + b[r, candidate], h[r, j])
             else:
                 output = np.tanh(a[r, k] + b[r, k])
             h[r, j] = outputs[r, t * n + j] = np.float32(output)
@@ -77,12 +76,12 @@ def next_outputs(kind, a, b, t, h, c, outputs):
 
 @bare()
 def reset_outputs(a, b, t, h, driving):
-    """What drives the second read at step t where the reset gate stands before the product."""
+    """What drives the second of two reads at step t, by the reset gate's lines, the first ones of a step."""
     rows, n = h.shape
     for r in range(rows):
         for j in range(n):
-            k = 3 * t * n + j
-            driving[r, j] = np.float32(reset(a[r, k] + b[r, 2 * 3 * t * n + j], h[r, j]))
+            k = 3 * t * n
+            driving[r, j] = np.float32(reset(a[r, k + j] + b[r, 2 * k + j], h[r, j]))
 
 
 @bare()
@@ -158,7 +157,6 @@ def run_recurrence(layer, span, stack, net, chips, call, room):
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     group, kind, n = longs_at(net.groups, layer * GROUP, GROUP), g[CELL_KIND], g[CELL_UNITS]
     rows, width, positions = span[1] - span[0], row[N_IN], g[POSITIONS]
-    reads = np.int64(2 if kind == GRU_RESET_BEFORE else 1)
     size, lines_at = positions * row[N_OUT], call.samples * row[ACTIVITIES_AT]
     from_row = span[0] * positions * width
     h, c = view(room.step, 0, n, rows), view(room.step, rows * n, n, rows)
@@ -177,10 +175,12 @@ def run_recurrence(layer, span, stack, net, chips, call, room):
             take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
         a = value_of(group[SOURCE], p, span, net, call, room)
         outputs = value_of(group[STATE], p, span, net, call, room)
+        steps = outputs.shape[1] // n
+        reads = positions // steps
         for r in range(rows):
             for j in range(n):
                 h[r, j] = c[r, j] = ZERO
-        for t in range(positions // reads):
+        for t in range(steps):
             for read in range(reads):
                 driving = h
                 if read > 0:  # such a cell has no state beside its output

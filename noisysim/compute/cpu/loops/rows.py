@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisysim.compute.jit.compiling import bare
+from noisysim.compute.jit.compiling import bare, loop
 from noisysim.compute.jit.products import add_product, product_of_vector
 from noisysim.compute.jit.views import view
 
@@ -86,3 +86,11 @@ def place(at, size, stack):
     there are.
     """
     return stack[1] * at + stack[0] * size
+
+
+@loop()
+def normalise(values, norm, out):
+    """out = (values - shift) scale, unit by unit; `norm` are shift and scale, (2, units)."""
+    for r in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            out[r, j] = (values[r, j] - norm[0, j]) * norm[1, j]

@@ -9,7 +9,7 @@ from typing import Any
 
 from numba.core.types import float32, int64
 
-from noisysim.compute.cpu.loops import images
+from noisysim.compute.cpu.loops import images, rows
 from noisysim.compute.jit.calls import RowType
 from noisysim.compute.jit.compiling import bare
 from noisysim.compute.layout import CHANNELS, POSITIONS
@@ -36,13 +36,11 @@ def pool(g, units, values, out, more):
     images.pool(values, units, g, out)
 
 
-@bare(fastmath={"contract"})
+@bare()
 def normalise(g, units, values, out, more):
     """(value - shift) scale, unit by unit; `more` are shift and scale, (2, units)."""
-    for r in range(values.shape[0]):
-        for first in range(0, values.shape[1], units):
-            for j in range(units):
-                out[r, first + j] = (values[r, first + j] - more[0, j]) * more[1, j]
+    count = values.size // max(units, 1)
+    rows.normalise(values.reshape((count, units)), more, out.reshape((count, units)))
 
 
 @bare()

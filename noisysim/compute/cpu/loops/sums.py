@@ -113,25 +113,6 @@ def squared_distances(activities, baseline, widths, first, last, out):
         at += batch * width
 
 
-@loop(_nrt=True)
-def moments(values, chips):
-    """Mean and variance of each column of (rows, units) over each chip's rows, (2, chips units) float64."""
-    rows, units = values.shape[0] // chips, values.shape[1]
-    out = np.zeros((2, chips * units))
-    for m in range(chips):
-        own, part = values[m * rows : (m + 1) * rows], out[:, m * units : (m + 1) * units]
-        for r in range(rows):
-            for j in range(units):
-                part[0, j] += own[r, j]
-        part[0] /= rows
-        for r in range(rows):
-            for j in range(units):
-                difference = own[r, j] - part[0, j]
-                part[1, j] += difference * difference
-        part[1] /= rows
-    return out
-
-
 @loop(fastmath={"contract"}, _nrt=True)
 def few_columns(rotation, x, share, first, last):
     """R -= share (sum_b x_b x_b^T - diag(x_b^2)) R for the columns first..last, by rank-one updates: for a few rows x.

@@ -7,7 +7,7 @@ from numba.core.types import Tuple, UniTuple, boolean, float32, float64, int64, 
 
 from noisysim.compute.cpu.cell_types import BLOCK, RECORD
 from noisysim.compute.cpu.loops import optimizer_steps
-from noisysim.compute.cpu.loops.cell_places import cells_at, go_to
+from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, keep_together
 from noisysim.compute.cpu.loops.rows import largest
 from noisysim.compute.cpu.loops.sums import pack
 from noisysim.compute.jit.calls import RowType, array_of
@@ -23,8 +23,10 @@ FEW = 4
 """Up to this many rows an outer product is summed term by term."""
 REFUSED = -1
 """What a task returns whose change is not finite."""
-# Columns of `layers`: where a layer's lines and inputs start, of all chips, and how many rows each chip has.
-LINES_AT, INPUTS_AT, ROWS = range(3)
+# Columns of `layers`: where a layer's lines and inputs start, of all chips, how many rows each chip has, and four of
+# its groups of channels (`together` in `noisysim.compute.cpu.loops.cell_places`).
+LINES_AT, INPUTS_AT, ROWS, GROUPS = range(4)
+GROUPS_END = GROUPS + 4
 _TERMS: Any = Tuple((float64[:, :, ::1], int64[::1], int64[::1], boolean[::1], float64))
 _STEP: Any = Tuple((int64, float32[::1], float32[::1], float32[::1]))
 _COUNTER: Any = Tuple((int64, uint32[:, ::1], float64))
@@ -68,6 +70,12 @@ def form_rows(terms, layer, start, n_out, first, at, samples, signals):
 
 
 @bare()
+def groups_of(layer, layers):
+    """A layer's groups of channels, as `together` takes them."""
+    return layers[layer, GROUPS], layers[layer, GROUPS + 1], layers[layer, GROUPS + 2], layers[layer, GROUPS + 3]
+
+
+@bare()
 def sweep_task(task, layers, terms, inputs, step, stage, counter, work, kit):
     """One task of `sweep`; returns what its writes count, or `REFUSED`."""
     table, keys = long_rows_at(kit.table, kit.layers, kit.columns, 0, kit.columns), counter[1]
@@ -84,6 +92,8 @@ def sweep_task(task, layers, terms, inputs, step, stage, counter, work, kit):
     x, room = view(inputs, layers[layer, INPUTS_AT] + chip * rows * n_in, n_in, rows), signals.size
     outer_rows(signals, x, view(work, room, n_in, end - unit))
     change = part(work, room + a - unit * n_in, b - a)
+    if layers[layer, GROUPS] > 0:
+        keep_together(change, a, n_in, groups_of(layer, layers))
     m1 = part(moment1, at + a if moment1.size > 0 else 0, b - a if moment1.size > 0 else 0)
     m2 = part(moment2, at + a if moment2.size > 0 else 0, b - a if moment2.size > 0 else 0)
     call_step(address, (change, m1, m2, numbers))

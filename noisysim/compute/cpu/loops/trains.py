@@ -2,17 +2,18 @@
 
 First the trains of every sample are drawn, one for each line of an array, and the columns whose train is on in any slot
 are listed. Then each block of cells goes through the samples while it is in the cache: a row that is off costs nothing,
-and of the columns only those that are listed are met.
+and of the columns only those that are listed are met. Groups of channels take turns, each with the trains of its lines:
+no row meets a column of another.
 """
 
 import numpy as np
 
 from noisysim.compute.cpu.cell_types import COUNT, MOVED, WHERE, W, Z
-from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, list_moved
+from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, list_moved, together
 from noisysim.compute.cpu.loops.cell_pulses import bring_up_listed, finish_block, settle_block
 from noisysim.compute.cpu.loops.draws import philox, stream_word
 from noisysim.compute.cpu.loops.rows import largest
-from noisysim.compute.cpu.loops.sweeps import INPUTS_AT, LINES_AT, ROWS, form_rows
+from noisysim.compute.cpu.loops.sweeps import GROUPS_END, INPUTS_AT, LINES_AT, ROWS, form_rows, groups_of
 from noisysim.compute.jit.compiling import bare, loop, scalar
 from noisysim.compute.jit.places import ints_at, long_rows_at
 from noisysim.compute.jit.views import part, view
@@ -24,7 +25,7 @@ column_gain, row_gain, decide = scalar(rules.column_gain), scalar(rules.row_gain
 coincidences, signed = scalar(rules.coincidences), scalar(rules.signed)
 count, CERTAIN = COUNT.call, np.int64(rules.CERTAIN)
 OFF, SIGN = np.uint32(0), np.uint32(1 << rules.SLOTS)
-LISTED_AT = ROWS + 1
+LISTED_AT = GROUPS_END
 """Column of `layers` behind those of a sweep: where a layer's counts of listed columns start, of all chips' rows."""
 LINES = 256
 """Lines of which trains are drawn together."""
@@ -167,7 +168,7 @@ def draw_trains(tasks, table, layers, pulsing, terms, inputs, rate, settings, co
         Chip, layer, and which of the chip's samples: the first, and behind the last.
     table : (layers, columns) int64
         `noisysim.compute.layout`.
-    layers : (layers, 4) int64
+    layers : (layers, columns) int64
         As in `noisysim.compute.cpu.loops.sweeps`, and `LISTED_AT`.
     pulsing : (layers,) float32
         Pulses per weight unit.
@@ -220,12 +221,14 @@ def behind(places, size, line):
 
 
 @bare()
-def meet_row(row, rows, columns, place, span, shift, m, kit):
+def meet_row(line, rows, columns, place, span, groups, m, kit):
     """Coincidences of a row with the columns listed in ``span``: lists their cells behind the first m, and counts.
 
-    Column j is cell j + shift of the block. Returns how many cells are listed.
+    ``line`` is where the row is listed, its unit, and a shift: column j is cell j + shift of the block. Columns of
+    groups that the unit does not see are off in its turn. Returns how many cells are listed.
     """
     first, size = span[0], span[1] - span[0]
+    row, unit, shift = line
     counts, here, word = ints_at(kit.work, COUNTS, size), part(columns[0], first, size), rows[0, row]
     where, of_cell = ints_at(kit.work, WHERE, kit.count), ints_at(kit.work, MOVED, kit.count)
     for k in range(size):
@@ -236,6 +239,9 @@ def meet_row(row, rows, columns, place, span, shift, m, kit):
             counts[k] += coincidences(next_word, more[k])
     for k in range(size):
         counts[k] = signed(counts[k], word, here[k])
+    if groups[0] > 0:
+        for k in range(size):
+            counts[k] = counts[k] if together(unit, place[first + k], groups) else 0
     listed = m
     for k in range(size):
         where[listed] = np.int32(k)
@@ -249,7 +255,7 @@ def meet_row(row, rows, columns, place, span, shift, m, kit):
 
 
 @bare()
-def meet(lists, n_in, kit):
+def meet(lists, n_in, groups, kit):
     """Coincidences of one sample in the block: signed counts in ``MOVED``, which is 0 elsewhere, listed in ``WHERE``.
 
     Returns how many cells have any.
@@ -261,7 +267,8 @@ def meet(lists, n_in, kit):
         shift = row_places[k] * n_in - a
         low = behind(column_places, listed[0], -shift) if shift < 0 else 0
         high = behind(column_places, listed[0], n - shift) if shift + n_in > n else listed[0]
-        m = meet_row(k, rows, columns, column_places, (low, high), shift, m, kit)
+        line = k, row_places[k], shift
+        m = meet_row(line, rows, columns, column_places, (low, high), groups, m, kit)
         k += 1
     return m
 
@@ -294,12 +301,13 @@ def train_block(layers, drawn, rows, n_in, n_out, kit):
     """
     counts, where = ints_at(kit.work, MOVED, kit.count), ints_at(kit.work, WHERE, kit.count)
     reached, given, m, samples_met = ints_at(kit.work, REACHED, kit.count), 0, 0, 0
+    groups = groups_of(kit.layer, layers)
     for row in range(rows):
         for i in range(m):
             reached[where[i]] = 1
             counts[where[i]] = 0
         lists = lists_of(drawn, kit.layer, layers, kit.chip * rows + row, (n_in, n_out))
-        m = meet(lists, n_in, kit)
+        m = meet(lists, n_in, groups, kit)
         if m > 0:
             samples_met += 1
             kit.sample = row

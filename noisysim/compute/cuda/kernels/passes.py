@@ -80,7 +80,10 @@ def give(values, norms, norm_at, units, kind, mask, drops, extra, moved, chips, 
 
 @device
 def largest(source, r, tops):
-    """The largest |value| of a row, NaN where one is NaN: the threads of a block look for it together."""
+    """The largest |value| of a row, NaN where one is NaN: the threads of a block look for it together.
+
+    Written here as in `sums`: the simulator knows threads by the names of the module that a kernel is in.
+    """
     t, top, step = cuda.threadIdx.x, np.int32(0), cuda.blockDim.x // 2
     for j in range(t, source.shape[1], cuda.blockDim.x):
         top = max(top, np.float32(source[r, j]).view(np.int32) & np.int32(0x7FFFFFFF))  # bits order as sizes do

@@ -53,33 +53,34 @@ def find_others(values, found):
 
 
 @device
-def added(parts, value):
-    """The sum of a number over the threads of a block."""
-    t, step = cuda.threadIdx.x, cuda.blockDim.x // 2
-    cuda.syncthreads()  # the sum before is read
-    parts[t] = value
-    cuda.syncthreads()
-    while step > 0:
-        if t < step:
-            parts[t] += parts[t + step]
-        cuda.syncthreads()
-        step //= 2
-    return parts[0]
+def plus(a, b):
+    """The sum of two."""
+    return a + b
 
 
-@device
-def highest(parts, value):
-    """The largest of a number over the threads of a block."""
-    t, step = cuda.threadIdx.x, cuda.blockDim.x // 2
-    cuda.syncthreads()
-    parts[t] = value
-    cuda.syncthreads()
-    while step > 0:
-        if t < step:
-            parts[t] = larger(parts[t], parts[t + step])
+def over_block(combine):
+    """What the threads of a block, a power of two of them, make of a number that each has: all get the same.
+
+    ``combine(a, b)`` takes two of them; ``parts`` is shared memory with a place for each thread.
+    """
+
+    @device
+    def combined(parts, value):
+        t, step = cuda.threadIdx.x, cuda.blockDim.x // 2
+        cuda.syncthreads()  # what was made before is read
+        parts[t] = value
         cuda.syncthreads()
-        step //= 2
-    return parts[0]
+        while step > 0:
+            if t < step:
+                parts[t] = combine(parts[t], parts[t + step])
+            cuda.syncthreads()
+            step //= 2
+        return parts[0]
+
+    return combined
+
+
+added, highest = over_block(plus), over_block(larger)
 
 
 @kernel

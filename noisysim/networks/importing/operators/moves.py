@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from noisysim.common.types import Array
 from noisysim.networks.importing import constants
-from noisysim.networks.importing.graphs import Node
-from noisysim.networks.importing.operators.common import axis_of, constant_of, value_of
+from noisysim.networks.importing.graphs import Node, check_size
+from noisysim.networks.importing.operators.common import axis_of, constant_of, value_of, whole_numbers
 from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import Value
+
+_ADDED = -2
+"""Places of what is padded, as long as they are not told from zeros that were there."""
 
 
 def moved(task: Task, node: Node, inputs: Sequence[Tensor]) -> list[Value]:
     """The same operator on the places of values."""
     value = value_of(inputs)
+    if node.op == "Pad" and node.attributes.get("mode", "constant") == "constant":
+        return [_filled(task, node, inputs)]
     others: list[Array | None] = [None if one is None else constant_of(inputs, k) for k, one in enumerate(inputs) if k]
-    if node.op == "Pad":
-        node, others = _with_zeros(node, others)
     return [value.moved(places) for places in constants.computed(node, [value.places, *others], task.opset)]
 
 
-def _with_zeros(node: Node, others: list[Array | None]) -> tuple[Node, list[Array | None]]:
-    """Padding by zeros, whose places are -1."""
-    mode = node.attributes.get("mode", "constant")
-    if mode != "constant":  # the image continues in some way: a move like others
-        return node, others
-    filled = others[1] if len(others) > 1 else node.attributes.get("value")
-    if filled is not None and np.any(np.asarray(filled) != 0):
-        raise ValueError("padding by other values than 0 is not supported")
-    if "pads" in node.attributes:
-        settings = {**node.attributes, "value": -1.0}
-        return Node(node.op, node.name, node.inputs, node.outputs, settings), others
-    return node, [others[0], np.array(-1), *others[2:]]
+def _filled(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """Padding by one number: zeros, to which it is added where it is another one. Less than no padding cuts off."""
+    value, pads = value_of(inputs), whole_numbers(node, inputs, "pads", 1) or []
+    axes = whole_numbers(node, inputs, "axes", 3) or list(range(len(value.shape)))
+    number = float(constant_of(inputs, 2, node.attributes.get("value", 0.0)).reshape(()))
+    if len(pads) != 2 * len(axes):
+        raise ValueError(f"pads={tuple(pads)} do not fit the axes {tuple(axes)}")
+    if not math.isfinite(number):
+        raise ValueError(f"padding by {number} is not supported: max pooling has padding of its own (pads)")
+    sides = [(0, 0)] * len(value.shape)
+    for k, axis in enumerate(axes):
+        sides[axis] = pads[k], pads[k + len(axes)]
+    wider = [(max(before, 0), max(behind, 0)) for before, behind in sides]
+    check_size("it", [size + sum(more) for size, more in zip(value.shape, wider, strict=True)])
+    places = np.pad(value.places, wider, constant_values=_ADDED)
+    kept = [slice(max(-a, 0), max(0, size + min(b, 0))) for (a, b), size in zip(sides, places.shape, strict=True)]
+    places = places[tuple(kept)]
+    if places.size == 0:
+        raise ValueError(f"pads={tuple(pads)} leave nothing of {value.shape}")
+    added = places == _ADDED
+    padded = value.moved(np.where(added, -1, places))
+    return padded if number == 0 else task.writer.affine(padded, np.array(1.0), np.where(added, number, 0.0))
 
 
 def _concat(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:

@@ -39,10 +39,12 @@ def _leaky_relu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
 
 
 def _prelu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
-    slope = constant_of(inputs, 1)
-    if slope.size != 1:
-        raise ValueError(f"it has {slope.size} slopes: one for all values is read")
-    return _leak(task, value_of(inputs), float(slope.reshape(())))
+    value, slope = value_of(inputs), constant_of(inputs, 1).astype(np.float64)
+    if slope.size == 1:
+        return _leak(task, value, float(slope.reshape(())))
+    value = value._replace(alone=False)
+    positive = composed("Mul", task, node, task.writer.activate(value, "relu"), 1 - slope)
+    return composed("Add", task, node, positive, composed("Mul", task, node, value, slope))
 
 
 def _leak(task: Task, value: Value, slope: float) -> Value:
@@ -68,6 +70,27 @@ def _scaled_elu(writer: Writer, value: Value, alpha: float, gamma: float) -> Val
     bent, positive = writer.activate(value, "elu"), writer.activate(value, "relu")
     scaled = _times(writer, bent, gamma * alpha)
     return writer.add(scaled, _times(writer, positive, gamma * (1 - alpha)))
+
+
+def _celu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """A where positive, else alpha (exp(a / alpha) - 1)."""
+    alpha = float(node.attributes.get("alpha", 1.0))
+    if alpha <= 0:
+        raise ValueError(f"alpha={alpha} is not above 0")
+    bent = task.writer.activate(_times(task.writer, value_of(inputs), 1 / alpha), "elu")
+    return _times(task.writer, bent, alpha)
+
+
+def _softsign(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """A / (1 + |a|)."""
+    value = value_of(inputs)._replace(alone=False)
+    return task.writer.divide(value, _times(task.writer, absolute(task.writer, value), 1.0, 1.0))
+
+
+def absolute(writer: Writer, value: Value) -> Value:
+    """The size of each value, of two rectifiers."""
+    value = value._replace(alone=False)
+    return writer.add(writer.activate(value, "relu"), writer.activate(_times(writer, value, -1.0), "relu"))
 
 
 def _hard_sigmoid(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -114,19 +137,40 @@ def _held(writer: Writer, value: Value, low: float, high: float) -> Value:
     return writer.follow(held, Clip(max(low, -FARTHEST), min(high, FARTHEST)))
 
 
-def _bound(is_lower: bool) -> Handler:
-    """The larger, or the smaller one, of a tensor and one number."""
+def _extreme(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """The largest, or the smallest, of any number of tensors and constants."""
+    is_max = node.op == "Max"
+    found = functools.reduce(
+        lambda a, b: _of_two(task, node, a, b, is_max), (x for x in inputs if isinstance(x, Value))
+    )
+    constants = [one for one in inputs if one is not None and not isinstance(one, Value)]
+    if not constants:
+        return found
+    bound: Array = functools.reduce(np.maximum if is_max else np.minimum, constants)
+    if bound.size > 1 or bound.ndim > len(found.shape):
+        return _of_two(task, node, found, bound, is_max)
+    low, high = (float(bound.reshape(())), math.inf) if is_max else (-math.inf, float(bound.reshape(())))
+    return _held(task.writer, found, low, high)
 
-    def handler(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
-        at = next(k for k, one in enumerate(inputs) if isinstance(one, Value))
-        others = [constant_of(inputs, k) for k in range(len(inputs)) if k != at]
-        if len(others) != 1 or others[0].size != 1:
-            raise ValueError("a tensor and one number are read")
-        bound = float(others[0].reshape(()))
-        low, high = (bound, math.inf) if is_lower else (-math.inf, bound)
-        return _held(task.writer, value_of(inputs, at), low, high)
 
-    return handler
+def _of_two(task: Task, node: Node, first: Value, second: Value | Array, is_max: bool) -> Value:
+    """The larger one, a + relu(b - a), or the smaller one, a - relu(a - b).
+
+    Where b is a constant that never wins, however large, this is a without rounding.
+    """
+    first = first._replace(alone=False)
+    if isinstance(second, Value):
+        second = second._replace(alone=False)
+    pair = (second, first) if is_max else (first, second)
+    beyond = task.writer.activate(composed("Sub", task, node, *pair), "relu")
+    return composed("Add" if is_max else "Sub", task, node, first, beyond)
+
+
+def composed(op: str, task: Task, node: Node, *inputs: Tensor) -> Value:
+    """What another operator gives."""
+    given = HANDLERS[op](task, node, inputs)
+    assert isinstance(given, Value)
+    return given
 
 
 def _same(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -195,20 +239,28 @@ _SCALED = _binary(Writer.divide, lambda c: (1 / c, 0.0), lambda c: (1 / c, 0.0))
 
 def _sum(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     """The sum of any number of tensors and constants."""
-    add = HANDLERS["Add"]
-    total = functools.reduce(lambda a, b: add(task, node, (a, b)), inputs)  # type: ignore[arg-type, return-value]
-    assert isinstance(total, Value)
-    return total
+    at = next(k for k, one in enumerate(inputs) if isinstance(one, Value))
+    first, *others = inputs[at], *inputs[:at], *inputs[at + 1 :]  # constants never meet each other
+    return functools.reduce(lambda a, b: composed("Add", task, node, a, b), others, value_of([first]))
+
+
+def _mean(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """The mean of any number of tensors and constants."""
+    return _times(task.writer, _sum(task, node, inputs), 1 / len(inputs))
 
 
 def _power(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     value, exponent = value_of(inputs), constant_of(inputs, 1)
-    if exponent.size != 1 or exponent.reshape(()) not in (1, 2, 3, 4):
-        raise ValueError("it has no whole exponent of 1 to 4")
+    if exponent.size != 1 or abs(exponent.reshape(())) not in (1, 2, 3, 4):
+        raise ValueError("it has no whole exponent of 1 to 4, or of -4 to -1")
     given = value = value._replace(alone=False)
-    for _ in range(int(exponent.reshape(())) - 1):
+    for _ in range(abs(int(exponent.reshape(()))) - 1):
         given = task.writer.multiply(given, value)
-    return given
+    return given if exponent.reshape(()) > 0 else composed("Div", task, node, np.array(1.0), given)
+
+
+def _reciprocal(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    return composed("Div", task, node, np.array(1.0), value_of(inputs))
 
 
 def _negative(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -219,8 +271,10 @@ HANDLERS: dict[str, Handler] = {
     patterns.ACTIVATION: _found, "Relu": _named("relu"), "Sigmoid": _named("sigmoid"), "Tanh": _named("tanh"),
     "HardSwish": _named("hard_swish"), "Softplus": _named("softplus"), "Swish": _named("silu"),
     "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Elu": _elu, "Selu": _selu, "HardSigmoid": _hard_sigmoid, "Gelu": _gelu,
-    "Mish": _mish, "Clip": _clip, "Max": _bound(True), "Min": _bound(False), "Cast": _same, "Dropout": _same,
-    "Identity": _same, "Sum": _sum, "Pow": _power, "Neg": _negative,
+    "Mish": _mish, "Clip": _clip, "Max": _extreme, "Min": _extreme, "Cast": _same, "Dropout": _same,
+    "Identity": _same, "Sum": _sum, "Mean": _mean, "Pow": _power, "Neg": _negative,
+    "Reciprocal": _reciprocal, "Abs": lambda task, node, inputs: absolute(task.writer, value_of(inputs)),
+    "Celu": _celu, "Softsign": _softsign,
     "Add": _binary(Writer.add, lambda c: (1.0, c), lambda c: (1.0, c)),
     "Sub": _binary(_difference, lambda c: (1.0, -c), lambda c: (-1.0, c)),
     "Mul": _binary(Writer.multiply, lambda c: (c, 0.0), lambda c: (c, 0.0)),

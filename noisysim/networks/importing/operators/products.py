@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from noisysim.common.types import Array
-from noisysim.networks.importing.graphs import Node
+from noisysim.networks.importing.graphs import Node, check_size
 from noisysim.networks.importing.operators.common import (  # fmt: skip
     as_before,
     as_image,
@@ -17,6 +18,7 @@ from noisysim.networks.importing.operators.common import (  # fmt: skip
     pair_of,
     value_of,
 )
+from noisysim.networks.importing.operators.pointwise import composed
 from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import INPUT, Value
 from noisysim.networks.importing.writing import Writer
@@ -49,8 +51,11 @@ def linear(writer: Writer, value: Value, weight: Array, bias: Array | None) -> V
 
 
 def gemm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
-    """Alpha a b + beta c, of constants b and c."""
-    value, settings = value_of(inputs), node.attributes
+    """Alpha a b + beta c: a layer with its bias where b and c are constants, else a product and a sum."""
+    settings = node.attributes
+    if not isinstance(inputs[0], Value) or any(isinstance(one, Value) for one in inputs[1:]):
+        return _general_gemm(task, node, inputs)
+    value = value_of(inputs)
     if len(value.shape) != 2:
         raise ValueError(f"its input has the shape {value.shape}, not (1, n)")
     if settings.get("transA"):
@@ -65,6 +70,29 @@ def gemm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     return linear(task.writer, value, weight, bias)
 
 
+def _general_gemm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """The same of any tensors and constants."""
+    turns = [bool(node.attributes.get(name)) for name in ("transA", "transB")]
+    pair = [_turned(one) if turn else one for one, turn in zip(inputs[:2], turns, strict=True)]
+    if not any(isinstance(one, Value) for one in pair):
+        raise ValueError("its inputs 1 and 2 are constants: one must depend on the network's input")
+    scale, weight = np.array(node.attributes.get("alpha", 1.0)), np.array(node.attributes.get("beta", 1.0))
+    given = matmul(task, node, pair)
+    if scale != 1:
+        given = composed("Mul", task, node, given, scale)
+    if len(inputs) < 3 or inputs[2] is None or weight == 0:
+        return given
+    added = inputs[2]
+    if weight != 1:
+        added = composed("Mul", task, node, added, weight) if isinstance(added, Value) else added * weight
+    return composed("Add", task, node, given, added)
+
+
+def _turned(matrix: Tensor) -> Tensor:
+    """The transpose of a matrix."""
+    return matrix.moved(matrix.places.T) if isinstance(matrix, Value) else np.transpose(matrix)  # type: ignore[arg-type]
+
+
 def matmul(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     """A product of matrices, of which one is a constant, or none."""
     first, second = inputs
@@ -75,13 +103,35 @@ def matmul(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
         if matrix.ndim == 1:
             given = linear(task.writer, first, matrix[None], None)
             return given.moved(given.places[..., 0])
+        if math.prod(matrix.shape[:-2]) > 1:
+            return _of_several(task.writer, first, matrix)
         return linear(task.writer, first, _matrix(_single(matrix)), None)
     value = value_of(inputs, 1)
     if value.places.ndim < 2:
         raise ValueError(f"its input has the shape {value.shape}")
-    turned = value.moved(value.places.swapaxes(-1, -2))
-    given = linear(task.writer, turned, _matrix(_single(constant_of(inputs, 0)), True), None)
+    turned, matrix = value.moved(value.places.swapaxes(-1, -2)), constant_of(inputs, 0)
+    if math.prod(matrix.shape[:-2]) > 1:
+        given = _of_several(task.writer, turned, matrix.swapaxes(-1, -2))
+    else:
+        given = linear(task.writer, turned, _matrix(_single(matrix), True), None)
     return given.moved(given.places.swapaxes(-1, -2))
+
+
+def _of_several(writer: Writer, value: Value, matrices: Array) -> Value:
+    """Rows times one constant matrix for each place of the axes before: a convolution of one pixel, in groups."""
+    *before, inner, units = matrices.shape
+    if len(value.shape) < 2 or value.shape[-1] != inner or matrices.dtype.kind != "f":
+        raise ValueError(f"constant matrices of the shape {matrices.shape} ({matrices.dtype}) for {value.shape}")
+    sides = np.broadcast_shapes(value.shape[:-2], tuple(before))
+    rows, count = value.shape[-2], math.prod(sides)
+    check_size("one array of all its matrices", (count * units, count * inner))
+    order = np.broadcast_to(value.places, (*sides, rows, inner)).reshape(count, rows, inner).swapaxes(0, 1)
+    kernel = np.broadcast_to(matrices, (*sides, inner, units)).reshape(count, inner, units).swapaxes(1, 2)
+    given = convolved(
+        writer, value.node, order.reshape(rows, 1, -1), np.asarray(kernel.reshape(-1, inner, 1, 1), np.float64), (1, 1),
+        (0, 0, 0, 0), (1, 1), count, None,
+    )  # fmt: skip
+    return given.moved(given.places.reshape(count, units, rows).swapaxes(1, 2).reshape(*sides, rows, units))
 
 
 def _of_two(writer: Writer, first: Value, second: Value) -> Value:
@@ -103,7 +153,7 @@ def _matrix(array: Array, transposed: bool = False) -> Array:
 def _single(array: Array) -> Array:
     """A matrix, without axes of one before it."""
     if array.ndim > 2 and array.shape[:-2] != (1,) * (array.ndim - 2):
-        raise ValueError(f"its constant has the shape {array.shape}: one matrix for all positions is read")
+        raise ValueError(f"its constant has the shape {array.shape}")
     return array.reshape(array.shape[-2:])
 
 

@@ -20,6 +20,7 @@ from noisysim.networks.importing.operators.common import (  # fmt: skip
     value_of,
     whole_numbers,
 )
+from noisysim.networks.importing.operators.pointwise import absolute
 from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import Value
 from noisysim.networks.importing.writing import Writer
@@ -79,6 +80,24 @@ def _reduce(name: str) -> Handler:
                 return value
             axes = list(range(len(value.shape)))
         return reduced(task.writer, value, axes, name, bool(node.attributes.get("keepdims", 1)))
+
+    return handler
+
+
+def _smallest(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """The smallest value over axes: less the largest one of the negatives."""
+    turned = task.writer.affine(value_of(inputs), np.array(-1.0), np.array(0.0))
+    largest = _reduce("largest")(task, node, [turned._replace(alone=False), *inputs[1:]])
+    assert isinstance(largest, Value)
+    return task.writer.affine(largest, np.array(-1.0), np.array(0.0))
+
+
+def _sum_of(function: Callable[[Writer, Value], Value]) -> Handler:
+    """A sum over axes of a function of each value."""
+
+    def handler(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value | Sequence[Value]:
+        bent = function(task.writer, value_of(inputs)._replace(alone=False))
+        return _reduce("sum")(task, node, [bent, *inputs[1:]])
 
     return handler
 
@@ -163,5 +182,6 @@ def _nearest(at: Array, scale: float, before: int, after: int, how: str, roundin
 HANDLERS: dict[str, Handler] = {
     "MaxPool": _pool, "AveragePool": _pool, "GlobalAveragePool": _of_all("mean"), "GlobalMaxPool": _of_all("largest"),
     "ReduceMean": _reduce("mean"), "ReduceSum": _reduce("sum"), "ReduceMax": _reduce("largest"),
+    "ReduceMin": _smallest, "ReduceL1": _sum_of(absolute), "ReduceSumSquare": _sum_of(lambda w, v: w.multiply(v, v)),
     "Resize": _resize, "Upsample": _resize,
 }  # fmt: skip
