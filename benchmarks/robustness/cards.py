@@ -153,6 +153,25 @@ def writes_table(found: Found, devices: Sequence[str]) -> str:
     )
 
 
+def digital_costs(found: Found) -> str:
+    """A line a rule: what an update on the reference chip costs on the chip, and beside it."""
+    head = [
+        "rule", "samples through the chip", "analog MACs", "digital MACs", "of these decorrelation", "the rule",
+        "perturbation conversions", "digital memory (bytes)",
+    ]  # fmt: skip
+    lines = []
+    for rule in found.learners:
+        one = found.results[rule, protocol.REFERENCE]
+        each = {name: value / one["updates"] for name, value in one.items() if isinstance(value, float)}
+        counts = [
+            each["samples"], each["analog_macs"], each["digital_macs"],
+            each["decorrelation_macs"] + each["adaptation_macs"], each["rule_macs"], each["perturbation_conversions"],
+            one["digital_bytes"],
+        ]  # fmt: skip
+        lines.append([f"`{rule}`", *(f"{count:,.0f}" for count in counts)])
+    return table(head, lines)
+
+
 def _plain(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}"
 
@@ -179,6 +198,9 @@ def page(found: Found, devices: Sequence[str]) -> str:
             drift_table(found),
         ]
     parts += [
+        f"### What an update costs on the reference chip, tests of each epoch included, {task}", digital_costs(found),
+        f"### What the write controller keeps, test accuracy (%), {task}",
+        device_cards(found, [protocol.REFERENCE, *protocol.KEEPING]),
         f"### Devices, test accuracy (%), {task}", device_cards(found, devices),
         f"### Devices, thousand pulses and programmed cells of a run, {task}", writes_table(found, devices),
     ]  # fmt: skip

@@ -16,7 +16,7 @@ HARSH = {
         protocol.DOUBLING[2:10],
     ),
     "fashion-mnist": (
-        ("crossbar:adc_bits=4",), ("bp", "dbp", "fdfa", "learned-dfa", "danp", "reinforce"), protocol.DOUBLING[:7],
+        ("crossbar:adc_bits=4",), ("bp", "dbp", "fdfa", "anp", "danp", "dnp"), protocol.DOUBLING[:7],
     ),
 }  # fmt: skip
 """By task: devices, rules, rates."""
@@ -55,7 +55,7 @@ def retuned(task: str, results: Path, folder: Path, **how: Any) -> str:
     """Rules on harsh devices, at the rate that the protocol gives them and at the best there: an upper bound."""
     rates, (devices, rules, tried) = _rates(results, task), HARSH[task]
     found = noisysim.sweep(
-        **protocol.TASKS[task].settings, learner=list(rules), device=list(map(protocol.chip, devices)),
+        **protocol.TASKS[task].settings, learner=list(rules), device=list(devices),
         learning_rate=list(tried), seed=[0, 1, 2], out=folder / f"{task}-checks-rates.h5", **how,
     ).data.test_accuracy.mean("seed")  # fmt: skip
     lines = []
@@ -63,7 +63,7 @@ def retuned(task: str, results: Path, folder: Path, **how: Any) -> str:
         line = [f"`{rule}`", f"{rates[rule]:.2g}"]
         for device in devices:
             here = 100 * found.sel(learner=rule)
-            here = here.sel(device=protocol.chip(device)) if "device" in here.dims else here
+            here = here.sel(device=device) if "device" in here.dims else here
             best = int(here.argmax("learning_rate"))
             line += [f"{float(here.sel(learning_rate=rates[rule], method='nearest')):.1f}"]
             line += [f"{float(here[best]):.1f} at {float(here.learning_rate[best]):.2g}"]
@@ -77,14 +77,14 @@ def drifted(plan: protocol.Protocol, rates: dict[str, float], folder: Path, **ho
     """Test accuracy a month after learning, by what drifts and whether the periphery scales it back."""
     after = noisysim.sweep(
         **plan.settings, learner=list(DRIFTED), learning_rate=noisysim.by("learner", {r: rates[r] for r in DRIFTED}),
-        device=list(map(protocol.chip, DRIFTS.values())), seed=list(plan.seeds),
+        device=list(DRIFTS.values()), seed=list(plan.seeds),
         retention=[protocol.SECONDS[0], protocol.SECONDS[-1]],
         out=folder / "digits-checks-drift.h5", **how,
     ).data.test_accuracy_after  # fmt: skip
     lines = []
     for rule in DRIFTED:
         here = 100 * after.sel(learner=rule)
-        fresh = here.sel(device=protocol.chip(protocol.DRIFTING)).isel(seconds=0)
-        late = [here.sel(device=protocol.chip(device)).isel(seconds=-1) for device in DRIFTS.values()]
+        fresh = here.sel(device=protocol.DRIFTING).isel(seconds=0)
+        late = [here.sel(device=device).isel(seconds=-1) for device in DRIFTS.values()]
         lines.append([f"`{rule}`", *(cards.told(one.values, 0) for one in (fresh, *late))])
     return cards.table(["rule", "at once", *DRIFTS], lines)

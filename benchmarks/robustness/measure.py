@@ -14,7 +14,10 @@ from benchmarks.robustness import protocol
 from benchmarks.robustness.protocol import Protocol
 from noisysim.common.types import Doubles
 
-COSTS = ("updates", "passes", "mvms", "adc_conversions", "cells_programmed", "pulses")
+COSTS = (
+    "updates", "samples", "passes", "mvms", "adc_conversions", "cells_programmed", "pulses", "analog_macs",
+    "digital_macs", "decorrelation_macs", "adaptation_macs", "rule_macs", "perturbation_conversions", "digital_bytes",
+)  # fmt: skip
 
 
 def measure(
@@ -44,9 +47,7 @@ def measure(
         Of `noisysim.sweep`: client, workers, progress.
     """
     rules = list(plan.learners if learners is None else learners)
-    chips = (
-        {name: protocol.chip(name) for name in plan.devices()} if devices is None else {name: name for name in devices}
-    )
+    chips = plan.devices() if devices is None else list(devices)
     rates = {rule: rate for rule, rate in (known_rates or {}).items() if rule in rules}
     if new := [rule for rule in rules if rule not in rates]:
         rates.update(_rates(task, plan, folder, new, how))
@@ -56,15 +57,14 @@ def measure(
         "learning_rate": noisysim.by("learner", rates),
         "seed": list(plan.seeds),
     }
-    found = noisysim.sweep(**asked, device=list(chips.values()), out=folder / f"{task}.h5", **how)
-    results = [_result(found, rule, name, spec) for rule in rules for name, spec in chips.items()]
+    found = noisysim.sweep(**asked, device=chips, out=folder / f"{task}.h5", **how)
+    results = [_result(found, rule, name) for rule in rules for name in chips]
     drift = []
     if devices is None:
-        drifting = protocol.chip(protocol.DRIFTING)
         after = noisysim.sweep(
-            **asked, device=[drifting], retention=protocol.SECONDS, out=folder / f"{task}-drift.h5", **how
+            **asked, device=[protocol.DRIFTING], retention=protocol.SECONDS, out=folder / f"{task}-drift.h5", **how
         )
-        later = after.data.test_accuracy_after.sel(device=drifting)
+        later = after.data.test_accuracy_after.sel(device=protocol.DRIFTING)
         drift = [
             {"learner": rule, "accuracy": _percent(later.sel(learner=rule).transpose("seed", "seconds").values)}
             for rule in rules
@@ -76,18 +76,22 @@ def measure(
 
 
 def _rates(task: str, plan: Protocol, folder: Path, rules: list[str], how: dict[str, Any]) -> dict[str, float]:
-    """Each rule's rate: of those at which it learns on the reference chip, that with the lowest training loss."""
+    """Each rule's rate: of those at which it learns on the reference chip, that with the lowest training loss.
+
+    A rule that learns at none of them gets the lowest.
+    """
     tuned = noisysim.tune(
-        **{**plan.settings, "epochs": plan.rate_epochs}, learner=rules, device=protocol.chip(protocol.REFERENCE),
+        **{**plan.settings, "epochs": plan.rate_epochs}, learner=rules, device=protocol.REFERENCE,
         rates=plan.rates,
         choose="loss", seed=list(protocol.TUNING_SEEDS), out=folder / f"{task}-rates.h5", **how,
     )  # fmt: skip
-    return {rule: round(rate, 9) for rule, rate in tuned.by("learner").values.items()}
+    chosen = {rule: tuned.rate(learner=rule) for rule in rules}
+    return {rule: round(min(plan.rates) if np.isnan(rate) else rate, 9) for rule, rate in chosen.items()}
 
 
-def _result(found: Any, rule: str, name: str, spec: str) -> dict[str, Any]:
+def _result(found: Any, rule: str, name: str) -> dict[str, Any]:
     """What the seeds of one rule on one device found: accuracies (%), mean cost, accuracy along the way."""
-    here = found.data.sel(learner=rule, device=spec)
+    here = found.data.sel(learner=rule, device=name)
     finished = here.status.values == "finished"
     way = 100 * here.test_accuracy_by_epoch.values[finished]
     return {

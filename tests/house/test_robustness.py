@@ -139,13 +139,12 @@ def test_the_protocol_measures_every_rule_and_a_card_tells_what_it_bears(tmp_pat
     assert json.loads((tmp_path / "kept.json").read_text()) == json.loads(json.dumps(content))
 
 
-def test_the_reference_chip_is_that_of_version_1():
-    """Whatever the crossbar's default is by now; an entry of one's own is what it says."""
-    for name in ("crossbar", "crossbar:adc_bits=3", protocol.DRIFTING):
-        chip, named = devices.get(protocol.chip(name)), devices.get(name)
-        assert chip == named._replace(controller="copy")
-    for name in ("pulsed", "pcm", "crossbar:controller=increment"):
-        assert protocol.chip(name) == name
+def test_nothing_is_kept_of_the_weights_of_the_reference_chips():
+    for name in (protocol.REFERENCE, protocol.PULSED, protocol.DRIFTING):
+        assert "targets" not in noisysim.Chip([4, 3], name).offers
+    assert {devices.get(spec).controller for spec in (protocol.REFERENCE, *protocol.KEEPING)} == {
+        "increment", "copy", "read_modify_write", "accumulate",
+    }  # fmt: skip
 
 
 def test_axes_name_fields_at_their_defaults():
@@ -158,9 +157,11 @@ def test_axes_name_fields_at_their_defaults():
         assert worse, "nothing on this axis is worse than the reference"
     assert set(protocol.PRESETS) | {protocol.REFERENCE, protocol.PULSED} == set(devices.BUILT_IN) - GENERIC
     for plan in protocol.TASKS.values():
-        assert {*plan.learners, "shadow"} == set(noisysim.learners.names())  # which `controllers` compares
+        every = {*plan.learners, "shadow"}  # which `controllers` compares
+        assert every == set(noisysim.learners.names()) or plan.learners == protocol.MAIN
         assert len(plan.seeds) == 5
         assert not set(plan.seeds) & set(protocol.TUNING_SEEDS)
+    assert set(protocol.MAIN) < set(protocol.TASKS["digits"].learners) == set(protocol.EVERY)
 
 
 def some(levels, way=(50.0, 90.0), axis="line_noise"):
