@@ -118,8 +118,13 @@ def squared_error(output: Floats, targets: Floats) -> Doubles:
 
 
 def _judged(loss: Callable[..., None], output: Floats, targets: Floats) -> Doubles:
-    values = np.empty(len(output))
-    loss(output, targets, values)
+    """A loss of outputs, (samples, n) or those of several passes."""
+    values = np.empty(output.shape[:-1])
+    if output.ndim == 2:
+        loss(output, targets, values)
+        return values
+    for rows, of_rows in zip(output, values, strict=True):
+        loss(rows, targets, of_rows)
     return values
 
 

@@ -106,77 +106,86 @@ def distances(out, activities, baseline, ends, samples):
 
 
 @device
-def log_total(output, r, parts):
+def log_total(row, parts):
     """log sum_k exp(y_k) of a row, float64."""
     top, total = np.float64(-math.inf), 0.0
-    for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-        top = larger(top, np.float64(output[r, k]))
+    for k in range(cuda.threadIdx.x, row.shape[0], cuda.blockDim.x):
+        top = larger(top, np.float64(row[k]))
     top = highest(parts, top)
-    for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-        total += math.exp(np.float64(output[r, k]) - top)
+    for k in range(cuda.threadIdx.x, row.shape[0], cuda.blockDim.x):
+        total += math.exp(np.float64(row[k]) - top)
     return math.log(added(parts, total)) + top
+
+
+# Outputs are (passes, samples, n); a block takes a row of them, and all passes have the same targets.
 
 
 @kernel
 def cross_entropy(output, targets, out):
-    """-sum_k t_k log softmax(y)_k of each row, of outputs that count: no 0 times infinity; a block takes a row."""
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
-    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
-        norm, loss = log_total(output, r, parts), 0.0
-        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+    """-sum_k t_k log softmax(y)_k of each row, of outputs that count: no 0 times infinity."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), targets.shape[0]
+    for place in range(cuda.blockIdx.x, output.shape[0] * samples, cuda.gridDim.x):
+        p, r = place // samples, place % samples
+        norm, loss = log_total(output[p, r], parts), 0.0
+        for k in range(cuda.threadIdx.x, output.shape[2], cuda.blockDim.x):
             if targets[r, k] != 0:
-                loss += targets[r, k] * (norm - output[r, k])
+                loss += targets[r, k] * (norm - output[p, r, k])
         loss = added(parts, loss)
         if cuda.threadIdx.x == 0:
-            out[r] = loss
+            out[p, r] = loss
 
 
 @kernel
 def cross_entropy_error(output, targets, out):
-    """softmax(y) - t of each row; a block takes a row."""
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
-    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
-        norm = log_total(output, r, parts)
-        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-            out[r, k] = math.exp(output[r, k] - norm) - targets[r, k]
+    """softmax(y) - t of each row."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), targets.shape[0]
+    for place in range(cuda.blockIdx.x, output.shape[0] * samples, cuda.gridDim.x):
+        p, r = place // samples, place % samples
+        norm = log_total(output[p, r], parts)
+        for k in range(cuda.threadIdx.x, output.shape[2], cuda.blockDim.x):
+            out[p, r, k] = math.exp(output[p, r, k] - norm) - targets[r, k]
 
 
 @kernel
 def squared_error(output, targets, out):
-    """1/2 sum_k (y_k - t_k)^2 of each row; a block takes a row."""
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
-    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
-        loss = 0.0
-        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-            difference = np.float64(output[r, k]) - np.float64(targets[r, k])
+    """1/2 sum_k (y_k - t_k)^2 of each row."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), targets.shape[0]
+    for place in range(cuda.blockIdx.x, output.shape[0] * samples, cuda.gridDim.x):
+        p, r, loss = place // samples, place % samples, 0.0
+        for k in range(cuda.threadIdx.x, output.shape[2], cuda.blockDim.x):
+            difference = np.float64(output[p, r, k]) - np.float64(targets[r, k])
             loss += difference * difference
         loss = added(parts, loss)
         if cuda.threadIdx.x == 0:
-            out[r] = 0.5 * loss
+            out[p, r] = 0.5 * loss
 
 
 @kernel
-def descend(rotations, steps, own, factor):
-    """R -= factor (step - own R) for matrices (chips n, n); `own`, (chips, n), are mean squares of the inputs."""
-    n = rotations.shape[1]
-    for k in range(cuda.grid(1), rotations.size, cuda.gridsize(1)):
-        row, j = k // n, k % n
-        rotations[row, j] -= factor * (steps[row, j] - own[row // n, row % n] * rotations[row, j])
+def descend(rotations, steps, correlations, inputs, table, rate):
+    """R -= rate / samples (step - own R) for the matrices of all layers, (chips n, n) each; a block takes a row.
 
-
-@kernel
-def descend_few(rotations, steps, inputs, factor):
-    """`descend` by few inputs, (chips samples, n), whose squares a block adds up for its row."""
+    `own` is the sum of the squares of a row's input: on the diagonal of the correlations, which lie like the matrices,
+    or where a layer has none added up here. `table` has a row a layer: where its matrices' rows end, counted over all
+    layers, n, where its matrices start, where its inputs start, their columns, a chip's samples, and whether it has
+    correlations.
+    """
     parts = cuda.shared.array(ROW_THREADS, np.float32)
-    rows, n = rotations.shape
-    samples = inputs.shape[0] // (rows // n)
-    for row in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
-        own, first = np.float32(0.0), row // n * samples
-        for b in range(first + cuda.threadIdx.x, first + samples, cuda.blockDim.x):
-            own += inputs[b, row % n] * inputs[b, row % n]
-        own = added(parts, own)
-        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
-            rotations[row, j] -= factor * (steps[row, j] - own * rotations[row, j])
+    for place in range(cuda.blockIdx.x, table[table.shape[0] - 1, 0], cuda.gridDim.x):
+        layer = layer_at(place, table[:, 0])
+        n, start, first = table[layer, 1], table[layer, 2], table[layer, 3]
+        columns, samples = table[layer, 4], table[layer, 5]
+        row = place - start_of(layer, table[:, 0])
+        chip, i, at, own = row // n, row % n, start + row * n, np.float32(0.0)
+        if table[layer, 6]:
+            own = correlations[at + i]
+        else:
+            for b in range(chip * samples + cuda.threadIdx.x, (chip + 1) * samples, cuda.blockDim.x):
+                value = inputs[first + b * columns + i]
+                own += value * value
+            own = added(parts, own)
+        factor = rate / np.float32(samples)
+        for j in range(at + cuda.threadIdx.x, at + n, cuda.blockDim.x):
+            rotations[j] -= factor * (steps[j] - own * rotations[j])
 
 
 @kernel
