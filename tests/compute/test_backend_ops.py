@@ -85,6 +85,11 @@ def shares_of_layers(g, chips):
     return [algebra.shares(by_length, changes, squares, np.arange(1.0, 1.0 + len(squares))).T]
 
 
+def shares_by_distance(g, chips):
+    losses = g["factors"][0][:, 0], g["factors"][0][:, 1]
+    return [algebra.shares_by_distance(by_distance, losses, g["a"], g["b"], 3.0, 2.0)]
+
+
 def outer_of_one(g, chips):
     term = Term(g["factors"][0][:, 0], layered.layered(g["a"]), layered.layered(g["b"]))
     return algebra.outer([term], layered.layered(g["inputs"]), chips=chips)
@@ -181,8 +186,8 @@ def optimizer(spec):
 
 
 CASES = [
-    squared_distances, layer_distances, layer_squares, shares_of_all, shares_of_layers, outer_of_one, outer_of_several,
-    leave_out_moments, moments, normals, uniforms,
+    squared_distances, layer_distances, layer_squares, shares_of_all, shares_of_layers, shares_by_distance,
+    outer_of_one, outer_of_several, leave_out_moments, moments, normals, uniforms,
     combine, scale_by_slope, activate, product, passed_share, decorrelation,
 ]  # fmt: skip
 NAMED = {case.__name__: case for case in CASES}

@@ -107,6 +107,14 @@ def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units:
     return out
 
 
+def shares_by_distance(
+    share: Callable[..., float], losses: tuple[Doubles, Doubles], a: Layered, b: Layered, units: float, divisor: float
+) -> Doubles:
+    """See `noisysim.compute.algebra.shares_by_distance`."""
+    changes = np.subtract(*losses, dtype=np.float64) / divisor
+    return shares(share, changes, squared_distances(a, b), np.array([units]))
+
+
 def cross_entropy(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.cross_entropy`."""
     return _judged(sums.cross_entropy, output, targets)

@@ -60,6 +60,8 @@ class Driving:
             values = self._net.node_size(node) if node > INPUT else x.shape[1]
             out = self._space.room("image", rows, values) if patched else room.reshape(rows, -1)
             given = self._periphery.drive(layer, stack, x, job, out)
+            if given is out and not patched:
+                return room
         if not patched:
             return given.reshape(room.shape)
         images.unfold(given, g, room)
@@ -76,16 +78,16 @@ class Driving:
 
     def _convert_stack(self, layer: int, stack: Stack, source: Floats, job: Job, driven: Floats) -> None:
         """`convert`, of the passes of a stack, into the observations that have room for it too."""
-        observed = job.call.observed
-        rows, whole = len(driven) // len(stack.passes), observed.whole
-        kept = [run for run in stack.runs if whole] or [Run(0, 1, 0, 0)] * (0 in stack.passes)
-        if stack.passes == (0,):  # where the first one's inputs are
+        observed, rows, kept = job.call.observed, len(driven) // len(stack.passes), stack.runs
+        if not observed.whole:
+            kept = [Run(0, 1, 0, 0)] if 0 in stack.passes else []
+        if stack.passes == (0,):  # what drives it is in its observation
             kept = []
         at = len(observed[0].output) * self._table[layer][INPUTS_AT]
-        first = [(observed.inputs, at + run.first * observed.step, observed.step, run.count) for run in kept[:1]]
-        self.convert(layer, source, job.standing, driven, len(stack.passes), *first)
+        places = [(observed.inputs, at + run.first * observed.step, observed.step, run.length) for run in kept]
+        self.convert(layer, source, job.standing, driven, len(stack.passes), *places[:1])
         for run in kept[1:]:
-            for p in range(run.count):
+            for p in range(run.length):
                 block = (run.block + p) * rows
                 self.flat(layer, observed[run.first + p].inputs[layer])[...] = driven[block : block + rows]
 

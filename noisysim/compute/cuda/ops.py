@@ -124,6 +124,20 @@ def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units:
     return out
 
 
+def shares_by_distance(
+    share: Callable[..., float], losses: tuple[Doubles, Doubles], a: Layered, b: Layered, units: float, divisor: float
+) -> Doubles:
+    """See `noisysim.compute.algebra.shares_by_distance`."""
+    out: Doubles = xp.empty(len(a[0]))
+    loss, loss_before = (xp.ascontiguousarray(values, np.float64) for values in losses)
+    sizes, kernels = _sizes(a), specialised.shares(share)
+    launch_rows(
+        kernels.share_by_distance, len(out), sum(sizes) // len(out), out, a.flat, b.flat, _ends(sizes), loss,
+        loss_before, divisor, units,
+    )  # fmt: skip
+    return out
+
+
 def _pack(
     packed: Floats,
     factors: Doubles,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -136,8 +135,8 @@ class Passes:
 
     def _stacks(self, layer: int, rows: int, call: Call) -> list[Stack]:
         """The passes of a call as they go through a layer: all in turn where cells are read one by one."""
-        n_in, n_out, *_ = self._table[layer]
-        values = rows * int(self._geometry[layer, POSITIONS]) * max(n_in, n_out)
+        n_in, below = self._table[layer][N_IN], self.net.lines[max(layer - 1, 0)]
+        values = rows * max(int(self._geometry[layer, POSITIONS]) * n_in, self.net.lines[layer], below)
         return stacks(layer, call.fork, 0 if self.loops.HAS_READ_CELL else values)
 
     def _given(self, layer: int, rows: int, job: Job) -> Floats | None:
@@ -158,15 +157,15 @@ class Passes:
 
     def _finish(self, x: Floats, job: Job) -> None:
         """The network's output in every pass, where the periphery makes it of the last lines."""
-        observed, end = job.call.observed, self.net.depth
-        own = parted(end, job.call.fork)
-        for run in self._periphery.alike(end, runs(enumerate(own)), job):
-            self._periphery.compute_due(end, run, x, job)
-            values = self._periphery.value(self.net.output, run, x, job)
-            observed.outputs[run.first : run.first + run.count] = values.reshape(run.count, len(x), -1)
-        for p, observation in enumerate(observed):
-            if p not in own:
-                observation.output[...] = observed[0].output
+        observed, end, fork = job.call.observed, self.net.depth, job.call.fork
+        for stack in stacks(end, fork, len(x) * max(map(self.net.node_size, self.net.due[end]), default=1)):
+            for run in self._periphery.alike(end, stack.runs, job):
+                self._periphery.compute_due(end, run, x, job)
+                values = self._periphery.value(self.net.output, run, x, job)
+                observed.outputs[run.first : run.first + run.length] = values.reshape(run.length, len(x), -1)
+        for p in range(1, len(observed)):
+            if fork[p] >= end:
+                observed[p].output[...] = observed[0].output
 
     def _recur(self, layer: int, x: Floats, job: Job) -> None:
         """All steps of a recurrent layer's second array in every pass, and what the layer gives."""
@@ -265,26 +264,25 @@ class Passes:
         standing, call, observed, passes = job.standing, job.call, job.call.observed, len(stack.passes)
         rows, by_cell = len(observed[0].activities[layer]), self.loops.HAS_READ_CELL
         product, energy = self._analog(layer, k, driven, standing, call, passes)
-        if by_cell:
-            product = self._read_cells(layer, k, driven, stack, job)
+        by_pass = self._read_cells(layer, k, driven, stack, job) if by_cell else {}
 
         def alone(p: int) -> bool:
             return by_cell or (k == 0 and any((p, kind, layer) in job.added for kind in (ON_LINE, ON_WEIGHTS)))
 
         step = observed.activities.shape[1]
-        above = parted(layer + 1, call.fork)
+        above = {p: place for place, p in enumerate(parted(layer + 1, call.fork))}
         for run in runs(stack.readers, alone):
-            own = slice(run.block * rows, (run.block + 1 + (run.count - 1) * run.step) * rows)
+            own = slice(run.block * rows, (run.block + 1 + (run.length - 1) * run.step) * rows)
             at = run.first * step + rows * self._table[layer][ACTIVITIES_AT]
             x = self._driving.flat(layer, driven.reshape(passes * rows, -1)[own])
             perturbation = self._perturbation(layer, run.first, x, job) if k == 0 else None
-            to = rows * above.index(run.first)
+            to = rows * above[run.first]
             self._read_lines(
-                layer, k, run.count, product[run.first] if by_cell else product[own],
+                layer, k, run.length, by_pass[run.first] if by_cell else product[own],
                 energy[own] if energy is not self._space.nothing else energy, run.step == 0, perturbation,
                 AFTER if call.digital else BEFORE, (observed.activities.reshape(-1), at, step), k > 0, call.convert,
                 standing, call.first_sample, call.first_pass + run.first,
-                given=None if given is None else given[to : to + run.count * rows],
+                given=None if given is None else given[to : to + run.length * rows],
             )  # fmt: skip
 
     def _read_cells(self, layer: int, k: int, driven: Floats, stack: Stack, job: Job) -> dict[int, Floats]:
@@ -308,7 +306,7 @@ class Passes:
     def _analog(
         self, layer: int, k: int, driven: Floats, standing: Standing, call: Call | None, passes: int = 1,
         by_step: bool = False,
-    ) -> tuple[Any, Floats]:  # fmt: skip
+    ) -> tuple[Floats, Floats]:  # fmt: skip
         """What a tile's lines carry in some passes, and the variance that its cells add to a read, (samples, lines)
         each.
 
@@ -320,7 +318,8 @@ class Passes:
         start, stop, at, _ = self._tiles[self._table[layer][FIRST_TILE] + k]
         by_cell, shape = self.loops.HAS_READ_CELL, (n_out, stop - start)
         varied = self.loops.HAS_CELL_STD and standing.variances.size > 0
-        product, energy = self._space.room("product", len(driven), n_out), self._space.nothing
+        product: Floats = self._space.room("product", len(driven), n_out)
+        energy = self._space.nothing
         x = self._cells.inputs(layer, k, driven, standing, passes=passes) if varied or not by_cell else driven
         products = [] if by_cell else [(x, self._space.part(standing.weights, at, shape), product)]
         if varied:

@@ -57,12 +57,12 @@ class Periphery:
         as_it_is = node == INPUT and self._geometry[layer][KERNEL] == 0
         for run in self.alike(layer, stack.runs, job):
             self.compute_due(layer, run, x, job, but=node)
-            out = room[run.block * rows : (run.block + run.count) * rows]
+            out = room[run.block * rows : (run.block + run.length) * rows]
             if not self._holds(node, layer):
                 self.compute(node, run, x, job, out)
                 continue
             values = x if as_it_is else self.value(node, run, x, job)
-            if run.count == len(stack.passes):
+            if run.length == len(stack.passes):
                 return values
             out[...] = values
         return room
@@ -73,22 +73,19 @@ class Periphery:
         if node == net.depth or net.source(node) != node or net.due[node] != (node,) or node in net.kept:
             return False
         block, above = net.blocks[layer], net.blocks[node]
-        other = (
-            block.norm
-            or block.pool
-            or block.recurrence
-            or above.recurrence
-            or (len(masks) and masks[layer] is not None)
-        )
-        return not other and all(kind != ON_OUTPUT or at != layer for _, kind, at in job.added)
+        if block.norm or block.pool or block.recurrence or above.recurrence:
+            return False
+        dropped = len(masks) > 0 and masks[layer] is not None
+        return not dropped and all(kind != ON_OUTPUT or at != layer for _, kind, at in job.added)
 
     def alike(self, layer: int, runs: list[Run], job: Job) -> list[Run]:
-        """Runs of passes that had all parted from the first, or had not, at what is needed for a layer."""
+        """Runs of passes as they are, if what is needed for a layer had parted in all of them; else one by one."""
         net = self._net
         operations = (net.operation(node) for node in net.due[layer] if node > net.depth)
         needed = {node for operation in operations for node in operation.sources}
         needed.add(net.source(layer) if layer < net.depth else net.output)
-        if all(self._has_parted(node, p, job) for node in needed for p in range(len(job.call.fork))):
+        passes = [p for run in runs for p in range(run.first, run.first + run.length)]
+        if all(self._has_parted(node, p, job) for node in needed for p in passes):
             return runs
         return [one for run in runs for one in run.split(lambda p: True)]
 
@@ -117,16 +114,16 @@ class Periphery:
 
     def _room_of(self, node: int, run: Run, rows: int, job: Job) -> Floats:
         """Where a node's values are: kept ones pass by pass, of one that had not parted yet the first's."""
-        first, count, size = 0, run.count, self._net.node_size(node)
+        first, count, size = 0, run.length, self._net.node_size(node)
         if node in self._net.kept or self._is_recurrent(node):
             first, count = run.first if self._has_parted(node, run.first, job) else 0, len(job.call.fork)
         room: Floats = self._space.room(f"node {node}", count * rows, size)
-        return room[first * rows : (first + run.count) * rows]
+        return room[first * rows : (first + run.length) * rows]
 
     def compute(self, node: int, run: Run, x: Floats, job: Job, out: Floats) -> None:
         """What a node gives in some passes, whose sources are there."""
         if self._is_recurrent(node):  # its layer wrote it
-            for p in range(run.count):
+            for p in range(run.length):
                 if (extra := job.added.get((run.first + p, ON_OUTPUT, node - 1))) is not None:
                     lines = out[p * len(x) : (p + 1) * len(x)]
                     lines += extra.reshape(lines.shape)
@@ -134,7 +131,7 @@ class Periphery:
         if node <= self._net.depth:
             for part in run.split(lambda p: (p, ON_OUTPUT, node - 1) in job.added):
                 at = part.first - run.first
-                self._give(node - 1, part, job, out[at * len(x) : (at + part.count) * len(x)])
+                self._give(node - 1, part, job, out[at * len(x) : (at + part.length) * len(x)])
             return
         operation = self._net.operation(node)
         a, *others = (self.value(source, run, x, job) for source in operation.sources)
@@ -148,7 +145,7 @@ class Periphery:
         """What a layer gives to the next in some passes, in one alone where it is moved: its lines normalised, through
         the activation function, pooled, some dropped, moved; pooled first where that is the same."""
         g, units, observed = self._geometry[layer], self._net.units[layer], job.call.observed
-        rows, step = len(out) // run.count, observed.activities.shape[1]
+        rows, step = len(out) // run.length, observed.activities.shape[1]
         lines = observed.activities.reshape(-1), run.first * step + rows * self._lines_at[layer], step
         mask = observed.layer_masks[layer] if len(observed.layer_masks) else None
         extra = job.added.get((run.first, ON_OUTPUT, layer))
@@ -157,17 +154,17 @@ class Periphery:
             self._activate(layer, run, lines, None, None, job, activated)
             images.pool(activated, units, g, out)
             if mask is not None:
-                of_passes = out.reshape(run.count, rows, -1)
+                of_passes = out.reshape(run.length, rows, -1)
                 xp.multiply(of_passes, mask.reshape(rows, -1), out=of_passes)
             if extra is not None:
                 xp.add(out, extra.reshape(out.shape), out=out)
             return
         if g[POOL] > 0:
             pooled = self._space.room("pooled", *out.shape)
-            for p in range(run.count):
+            for p in range(run.length):
                 values = observed[run.first + p].activities[layer].reshape(rows, -1)
                 images.pool(values, units, g, pooled[p * rows : (p + 1) * rows])
-            lines = pooled.reshape(-1), 0, pooled.size // run.count
+            lines = pooled.reshape(-1), 0, pooled.size // run.length
         self._activate(layer, run, lines, mask, extra, job, out)
 
     def _activate(
@@ -176,10 +173,10 @@ class Periphery:
     ) -> None:  # fmt: skip
         """Lines normalised, through the activation function, some dropped, moved."""
         g, as_rows = self._geometry[layer], self._space.as_rows
-        shape = len(out) // run.count, out.shape[1]
+        shape = len(out) // run.length, out.shape[1]
         norms = job.standing.norms if g[NORM_AT] >= 0 else self._space.nothing
         launch(
-            self._loops.give, out.size, *lines, run.count, norms, self._chips * int(g[NORM_AT]), self._net.units[layer],
-            int(g[ACTIVATION]), as_rows(mask, shape), mask is not None, as_rows(extra, shape), extra is not None,
-            self._chips, out,
+            self._loops.give, out.size, *lines, run.length, norms, self._chips * int(g[NORM_AT]),
+            self._net.units[layer], int(g[ACTIVATION]), as_rows(mask, shape), mask is not None, as_rows(extra, shape),
+            extra is not None, self._chips, out,
         )  # fmt: skip

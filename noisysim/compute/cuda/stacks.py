@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from noisysim.common.types import Ints
 
 STACKED = 1 << 27
 """Most values of a work array that holds several passes."""
@@ -14,7 +16,7 @@ class Run(NamedTuple):
 
     Attributes
     ----------
-    first, count : int
+    first, length : int
         The first one's number, and how many they are.
     block : int
         Where the first one's rows are, in passes.
@@ -23,13 +25,13 @@ class Run(NamedTuple):
     """
 
     first: int
-    count: int
+    length: int
     block: int
     step: int
 
     def split(self, alone: Callable[[int], bool]) -> list[Run]:
         """The same passes in as few runs as may be, some passes in one by themselves."""
-        return runs([(self.first + i, self.block + i * self.step) for i in range(self.count)], alone)
+        return runs([(self.first + i, self.block + i * self.step) for i in range(self.length)], alone)
 
 
 class Stack(NamedTuple):
@@ -53,13 +55,13 @@ class Stack(NamedTuple):
         return runs([(p, place) for place, p in enumerate(self.passes)])
 
 
-def stacks(layer: int, fork: Sequence[int], values: int) -> list[Stack]:
+def stacks(layer: int, fork: Ints, values: int) -> list[Stack]:
     """The passes of a call, as they go through a layer: together, as long as work arrays hold them.
 
     Parameters
     ----------
     layer : int
-    fork : sequence of int
+    fork : array
         The layer at which each pass parts from the first (`noisysim.compute.protocols.Call`).
     values : int
         Of one pass in the largest work array; 0 sets no limit.
@@ -75,7 +77,7 @@ def stacks(layer: int, fork: Sequence[int], values: int) -> list[Stack]:
     return found
 
 
-def parted(layer: int, fork: Sequence[int]) -> list[int]:
+def parted(layer: int, fork: Ints) -> list[int]:
     """The passes that need not be driven alike in a layer: the first, and those that parted from it below."""
     return [p for p, at in enumerate(fork) if p == 0 or at < layer]
 
@@ -85,10 +87,10 @@ def runs(readers: Iterable[tuple[int, int]], alone: Callable[[int], bool] = lamb
     found: list[Run] = []
     for p, block in readers:
         if found and not alone(p) and not alone(found[-1].first):
-            first, count, start, step = found[-1]
-            step = step if count > 1 else block - start
-            if p == first + count and block == start + count * step and step in (0, 1):
-                found[-1] = Run(first, count + 1, start, step)
+            first, length, start, step = found[-1]
+            step = step if length > 1 else block - start
+            if p == first + length and block == start + length * step and step in (0, 1):
+                found[-1] = Run(first, length + 1, start, step)
                 continue
         found.append(Run(p, 1, block, 0))
     return found

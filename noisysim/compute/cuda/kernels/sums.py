@@ -1,6 +1,7 @@
 """Loops of the learners' algebra, the optimizers and the decorrelation: what is between products, over flat buffers.
 
 Buffers hold all layers, one after the other, and in each of them `samples` rows; `ends` tells where each layer stops.
+`build.load` puts in the function by which a learning rule shares out loss changes.
 """
 
 import math
@@ -8,6 +9,7 @@ import math
 import numpy as np
 from numba import cuda
 
+from noisysim.compute.compiled_estimate import by_size as share
 from noisysim.compute.cuda.kernels.target import ROW_THREADS, device, kernel, larger
 from noisysim.compute.layout import LEAST_MOMENT
 
@@ -83,26 +85,50 @@ def over_block(combine):
 added, highest = over_block(plus), over_block(larger)
 
 
+@device
+def distance(activities, baseline, ends, samples, sample, first, last, parts):
+    """Squared norm of a sample's difference of two passes, over layers first..last - 1; a block adds it up."""
+    total = 0.0
+    for layer in range(first, last):
+        start = start_of(layer, ends)
+        size = (ends[layer] - start) // samples
+        at = start + sample * size
+        for j in range(at + cuda.threadIdx.x, at + size, cuda.blockDim.x):
+            difference = activities[j] - baseline[j]
+            total += difference * difference
+    return added(parts, total)
+
+
 @kernel
 def distances(out, activities, baseline, ends, samples):
     """Squared norms of the differences of two passes, (1, samples) over all layers or (layers, samples) of each.
 
     A block takes one of them.
     """
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
+    parts, together = cuda.shared.array(ROW_THREADS, np.float64), out.shape[0] == 1
     for row in range(cuda.blockIdx.x, out.size, cuda.gridDim.x):
-        of_layer, sample, total = row // samples, row % samples, 0.0
-        for layer in range(ends.shape[0]):
-            if out.shape[0] == 1 or layer == of_layer:
-                start = start_of(layer, ends)
-                size = (ends[layer] - start) // samples
-                first = start + sample * size
-                for j in range(first + cuda.threadIdx.x, first + size, cuda.blockDim.x):
-                    difference = activities[j] - baseline[j]
-                    total += difference * difference
-        total = added(parts, total)
+        layer, sample = row // samples, row % samples
+        last = ends.shape[0] if together else layer + 1
+        total = distance(activities, baseline, ends, samples, sample, layer, last, parts)
         if cuda.threadIdx.x == 0:
-            out[of_layer, sample] = total
+            out[layer, sample] = total
+
+
+@kernel
+def share_by_distance(out, activities, baseline, ends, loss, loss_before, divisor, units):
+    """out = share((loss - loss_before) / divisor, distance, units) of each sample; a block takes one."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), out.size
+    for sample in range(cuda.blockIdx.x, samples, cuda.gridDim.x):
+        size = distance(activities, baseline, ends, samples, sample, 0, ends.shape[0], parts)
+        if cuda.threadIdx.x == 0:
+            out[sample] = share((loss[sample] - loss_before[sample]) / divisor, size, units)
+
+
+@kernel
+def share_all(changes, sizes, units, each, out):
+    """out = share(change, size, units), flat; `each` numbers have the same units."""
+    for k in range(cuda.grid(1), out.size, cuda.gridsize(1)):
+        out[k] = share(changes[k], sizes[k], units[k // each])
 
 
 @device
