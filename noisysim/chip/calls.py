@@ -15,6 +15,7 @@ from noisysim.chip.passes import observation_buffers, run_passes
 from noisysim.chip.state import State
 from noisysim.common.fields import check_switch, shown
 from noisysim.common.types import Floats
+from noisysim.compute import losses
 from noisysim.compute.layout import ON_LINE, ON_WEIGHTS
 from noisysim.compute.observation import Batch, Drive, Gathered, LossFunction, Observation
 from noisysim.compute.observation_buffers import Observed
@@ -117,7 +118,8 @@ def _on_cells(state: State, p: int, kind: int, layer: int, array: Floats) -> Add
 
 def _judge(loss: Any, targets: Floats | None, drives: Sequence[Drive], observed: Observed) -> None:
     """Give the observations their losses, and the output errors that were asked for."""
-    for observation, drive in zip(observed, drives, strict=True):
+    judged = [None] * len(observed) if targets is None else losses.of_passes(loss, observed.every_output, targets)
+    for observation, drive, value in zip(observed, drives, judged, strict=True):
         output = observation.output
-        observation.loss = None if targets is None else loss(output, targets)
+        observation.loss = value
         observation.output_error = loss.output_error(output, targets) if drive.output_error else None

@@ -60,6 +60,35 @@ def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units:
     return backends.backend_of(sizes).ops.shares(share, changes, sizes, units)
 
 
+def shares_by_distance(
+    share: Callable[..., float],
+    losses: tuple[Doubles, Doubles],
+    activities: Sequence[Floats],
+    baseline: Sequence[Floats],
+    units: float,
+    divisor: float = 1.0,
+) -> Doubles:
+    """A rule's share of how the loss of each sample changed from one pass to another, by how far activities moved.
+
+    Parameters
+    ----------
+    share : callable
+        As of `shares`.
+    losses : (array, array)
+        (batch,) float64 each, that of the baseline last.
+    activities, baseline : sequence of array
+        (batch, ...) float32 per layer.
+    units, divisor : float
+
+    Returns
+    -------
+    array
+        share((loss - baseline's) / divisor, |activities - baseline|^2, units), (batch,) float64.
+    """
+    a, b = layered.layered(activities), layered.layered(baseline)
+    return backends.backend_of(a.flat).ops.shares_by_distance(share, losses, a, b, units, divisor)
+
+
 def outer(
     terms: Sequence[Term],
     inputs: Sequence[Floats],

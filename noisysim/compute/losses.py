@@ -18,6 +18,7 @@ from noisysim.common.texts import one_line
 from noisysim.common.types import Doubles, Floats
 from noisysim.common.user_files import UserError, entry_points, split
 from noisysim.compute import backends
+from noisysim.compute.observation import LossFunction
 
 
 class Loss(NamedTuple):
@@ -76,7 +77,7 @@ LossSpec = str | Mapping[str, Any] | Loss | Callable[[Any, Any], Any]
 
 
 def cross_entropy(output: Floats, targets: Floats) -> Doubles:
-    """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value per sample (CCE)."""
+    """Softmax cross-entropy, ``-sum_k t_k log softmax(y)_k``, one value per sample (CCE); of several passes, each's."""
     return backends.backend_of(output).ops.cross_entropy(output, targets)
 
 
@@ -86,13 +87,35 @@ def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
 
 
 def squared_error(output: Floats, targets: Floats) -> Doubles:
-    """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value per sample (MSE)."""
+    """Half the sum of squares, ``1/2 sum_k (y_k - t_k)^2``, one value per sample (MSE); of several passes, each's."""
     return backends.backend_of(output).ops.squared_error(output, targets)
 
 
 def squared_error_error(output: Floats, targets: Floats) -> Any:
     """Derivative of `squared_error`: y - t."""
     return backends.backend_of(output).xp.subtract(output, targets, dtype=np.float32)
+
+
+def of_passes(loss: LossFunction, outputs: Floats, targets: Floats) -> Any:
+    """The loss of each sample in every pass of a call: the package's own of all passes at once.
+
+    Parameters
+    ----------
+    loss : callable
+        Of a `Batch`.
+    outputs : array
+        (passes, batch, n_out).
+    targets : array
+        (batch, n_out).
+
+    Returns
+    -------
+    sequence of array
+        (batch,) float64 each.
+    """
+    if isinstance(loss, Loss) and loss.value in (cross_entropy, squared_error):
+        return loss.value(outputs, targets)
+    return [loss(output, targets) for output in outputs]
 
 
 def _entropy(shares: Doubles) -> float:

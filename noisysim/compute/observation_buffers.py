@@ -33,6 +33,17 @@ class Observed(list[Observation]):
         Whether every pass has its inputs, or the first alone.
     xp : module
         The array namespace of the buffers.
+
+    Attributes
+    ----------
+    inputs : array
+        Flat: what drove the layers in the first pass, then what drove all but the first layer in each other one.
+    step : int
+        How far what drove a layer in one pass is from what drove it in the one before.
+    activities : array
+        (passes, values): lines of all layers, one after the other.
+    every_output : array
+        The network's, (passes, rows, n_out).
     """
 
     def __init__(
@@ -43,6 +54,7 @@ class Observed(list[Observation]):
         lines = [net.line_shape(layer, rows) for layer in range(net.depth)]
         sizes = [math.prod(shape) for shape in driven]
         first, later = sizes[0], sum(sizes[1:])
+        self.step = later
         self.inputs = xp.empty(first + (count if whole else 1) * later, np.float32)
         self.activities = xp.empty((count, rows * sum(net.lines)), np.float32)
         self.kept = xp.empty(count * rows * net.plan.keeps, np.float32)
@@ -62,6 +74,8 @@ class Observed(list[Observation]):
             activities = Layered(self.activities[k], lines)
             output = self.outputs[k] if net.has_tail else activities[-1]
             self.append(Observation(inputs, activities, output, masks=self.layer_masks))
+        last = self.outputs if net.has_tail else self.activities[:, rows * sum(net.lines[:-1]) :]
+        self.every_output = last.reshape(count, *self[0].output.shape)
 
 
 def _masks(net: Network, rows: int, xp: ModuleType) -> tuple[Floats, list[Floats | None]]:

@@ -225,6 +225,12 @@ class Ops(Protocol):
     def shares(self, share: Callable[..., float], changes: Doubles, sizes: Doubles, units: Doubles, /) -> Doubles:
         """See `noisysim.compute.algebra.shares`."""
 
+    def shares_by_distance(
+        self, share: Callable[..., float], losses: tuple[Doubles, Doubles], a: Layered, b: Layered, units: float,
+        divisor: float, /,
+    ) -> Doubles:  # fmt: skip
+        """See `noisysim.compute.algebra.shares_by_distance`."""
+
     def outer(
         self, terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None],
         chips: int, /,

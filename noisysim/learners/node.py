@@ -157,12 +157,21 @@ class ANP(Perturbation):
         return changes, state.xp.broadcast_to(0.5 * norms.sum(axis=0), norms.shape)
 
     def estimate(self, state: State, observations: Sequence[Observation], oracle: Oracle | None = None) -> list[Term]:
-        baseline = observations[0].activities
+        form, (first, *others) = self._form(state), observations
+        baseline = first.activities
+        if self.loss == "sample" and not self.centres(state):
+            return [Term(self._factor(form, o, first), o.activities, baseline) for o in others]
         norms = gathered([algebra.squared_distances(o.activities, baseline) for o in observations[1:]], state.xp)
         changes, norms = self.shared(state, self.loss_changes(state, observations), norms)
-        form = self._form(state)
         factors = algebra.shares(form.share, changes, norms, form.units)
-        return [Term(f, o.activities, baseline) for f, o in zip(factors, observations[1:], strict=True)]
+        return [Term(f, o.activities, baseline) for f, o in zip(factors, others, strict=True)]
+
+    def _factor(self, form: CompiledEstimate, perturbed: Observation, first: Observation) -> Any:
+        """A pass's factors where they do not depend on the other ones, (batch,)."""
+        losses: Any = (perturbed.loss, first.loss)
+        return algebra.shares_by_distance(
+            form.share, losses, perturbed.activities, first.activities, float(form.units[0]), form.divisor
+        )
 
     def estimate_macs(self, state: State, samples: int) -> int:
         return 2 * super().estimate_macs(state, samples)  # distances as well

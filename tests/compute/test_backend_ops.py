@@ -24,6 +24,7 @@ SIZES = {  # samples of a chip; of each layer the shape of a sample's lines, and
     "images": (5, [(5,), (2, 3), (7,)], [7, 4, 6]),
     "large": (600, [(300,), (5,)], [130, 7]),  # cut into blocks
     "many": (64, [(120,)], [100]),  # small chips, spread over the pool when there are 40
+    "alike": (3, [(5,), (6,), (2, 3), (2, 4)], [6, 6, 4, 4]),  # fewer samples than columns, and more
 }
 
 
@@ -82,6 +83,11 @@ def shares_of_layers(g, chips):
     squares = algebra.layer_squares(g["a"])
     changes = g["factors"][1].T
     return [algebra.shares(by_length, changes, squares, np.arange(1.0, 1.0 + len(squares))).T]
+
+
+def shares_by_distance(g, chips):
+    losses = g["factors"][0][:, 0], g["factors"][0][:, 1]
+    return [algebra.shares_by_distance(by_distance, losses, g["a"], g["b"], 3.0, 2.0)]
 
 
 def outer_of_one(g, chips):
@@ -194,8 +200,8 @@ def optimizer(spec):
 
 
 CASES = [
-    squared_distances, layer_distances, layer_squares, shares_of_all, shares_of_layers, outer_of_one, outer_of_several,
-    leave_out_moments, moments, normalise, scale_units, normals, uniforms,
+    squared_distances, layer_distances, layer_squares, shares_of_all, shares_of_layers, shares_by_distance,
+    outer_of_one, outer_of_several, leave_out_moments, moments, normalise, scale_units, normals, uniforms,
     combine, scale_by_slope, activate, product, passed_share, decorrelation,
 ]  # fmt: skip
 NAMED = {case.__name__: case for case in CASES}
@@ -227,6 +233,15 @@ def test_a_gpu_agrees_with_the_cpu(name, size, chips):
     for on_device, on_host in zip(found, expected, strict=True):
         assert isinstance(on_device, there.xp.ndarray)
         assert on_device.dtype == on_host.dtype
+        np.testing.assert_allclose(there.take(on_device), on_host, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("chips", [1, 3])
+def test_layers_that_are_alike_decorrelate_as_others_do(chips):
+    there = backends.get("cuda")
+    found = decorrelation({k: [there.put(a) for a in v] for k, v in given("alike", chips).items()}, chips)
+    for on_device, on_host in zip(found, decorrelation(given("alike", chips), chips), strict=True):
         np.testing.assert_allclose(there.take(on_device), on_host, rtol=1e-5, atol=1e-5)
 
 
@@ -265,6 +280,27 @@ def test_cross_entropy_of_large_outputs_is_finite(backend):
     np.testing.assert_allclose(take(chosen(put(output), put(targets))), [2e4, np.log(2)], rtol=1e-12)
     error = take(chosen.error(put(output), put(targets)))
     np.testing.assert_allclose(error, [[1, -1, 0], [-0.5, 0, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("name", ["cce", "mse", "of a user"])
+def test_losses_of_passes_are_those_of_each(name, backend):
+    put, take, rng = backends.get(backend).put, backends.get(backend).take, np.random.default_rng(3)
+    outputs = put(rng.standard_normal((3, 30)).astype(np.float32))[:, 6:].reshape(3, 4, 6)
+    targets = put(np.eye(6, dtype=np.float32)[:4])
+    chosen = losses.get(name) if name in losses.LOSSES else lambda output, targets: (output * targets).sum(axis=1)
+    found = losses.of_passes(chosen, outputs, targets)
+    assert len(found) == 3
+    for one, output in zip(found, outputs, strict=True):
+        np.testing.assert_array_equal(take(one), take(chosen(output, targets)))
+
+
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_what_is_not_finite_is_found_each_time(backend):
+    place = backends.get(backend)
+    values = [1, np.nan, 2, np.inf, -np.inf, 3]
+    found = [place.ops.all_finite(place.put(np.array([0, value], np.float32))) for value in values]
+    assert found == [bool(np.isfinite(value)) for value in values]
 
 
 @pytest.mark.parametrize("backend", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

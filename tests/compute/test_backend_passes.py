@@ -30,7 +30,7 @@ import bell
 import naive
 
 if not missing():
-    from noisysim.compute.cuda import cell_reads, put, take, xp
+    from noisysim.compute.cuda import cell_reads, put, stacks, take, xp
     from noisysim.compute.cuda import passes as gpu
 
 pytestmark = pytest.mark.gpu
@@ -459,6 +459,32 @@ def test_noise_free_passes_part_where_they_are_driven(layers):
         assert np.array_equal(seen[1].activities[layer], seen[0].activities[layer])
     assert np.array_equal(seen[4].activities[last], seen[0].activities[last])
     assert not np.array_equal(seen[2].activities[1], seen[0].activities[1])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("name", "fork"), [("noiseless", [3, 2, 0, 0]), ("crossbar", None)])
+def test_passes_that_do_not_fit_together_go_in_pieces(name, fork, whole, monkeypatch):
+    parts, found = None, []
+    for most in (stacks.STACKED, 2 * 4 * 8, 1):  # values: all passes, two of a layer of 8 columns, each alone
+        monkeypatch.setattr(stacks, "STACKED", most)
+        stack = Stack(DEVICES[name](), (7, 6, 5, 4), bias=True, decorrelate=True)
+        parts = parts or [(1, layout.ON_LINE, 2, stack.normal(4, 4)), (2, layout.ON_OUTPUT, 0, stack.normal(4, 6))]
+        found.append(stack.forward(parts, 4, whole, fork, convert=False))
+        if whole:
+            stack.check(found[-1])
+    for seen in found[1:]:
+        for one, other in zip(found[0], seen, strict=True):
+            assert len(one.inputs) == len(other.inputs)
+            for a, b in zip([*one.inputs, *one.activities], [*other.inputs, *other.activities], strict=True):
+                agree(a, b, 0.0)
+
+
+def test_passes_that_follow_each_other_go_in_one_run():
+    assert stacks.runs([(0, 0), (1, 0), (2, 0)]) == [(0, 3, 0, 0)]
+    assert stacks.runs([(0, 0), (1, 1), (3, 2), (4, 3)]) == [(0, 2, 0, 1), (3, 2, 2, 1)]
+    assert stacks.runs([(0, 0), (1, 1), (2, 0), (3, 0)]) == [(0, 2, 0, 1), (2, 2, 0, 0)]
+    assert stacks.runs([(0, 0), (1, 1), (2, 2)], lambda p: p == 1) == [(0, 1, 0, 0), (1, 1, 1, 0), (2, 1, 2, 0)]
+    assert stacks.Run(2, 3, 1, 1).split(lambda p: p == 4) == [(2, 2, 1, 1), (4, 1, 3, 0)]
 
 
 @pytest.mark.parametrize(("name", "fork"), [("noiseless", [3, 2, 0]), ("crossbar", None), ("cells", None)])

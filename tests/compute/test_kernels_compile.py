@@ -117,6 +117,7 @@ DOUBLE = {
     "pull_first": (GROUPED, SUMS),
     "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
     "share_all": ({"div", "mul", "selp", "setp"}, "shares are ratios of losses, which are float64"),
+    "share_by_distance": ({"add", "div", "mul", "setp", "sub"}, "losses, and sums over all units"),
     "distances": ({"add"}, "sums over all units"),
     "cross_entropy": (JUDGED, LOSSES),
     "cross_entropy_error": (JUDGED, LOSSES),

@@ -112,6 +112,14 @@ def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units:
     return out
 
 
+def shares_by_distance(
+    share: Callable[..., float], losses: tuple[Doubles, Doubles], a: Layered, b: Layered, units: float, divisor: float
+) -> Doubles:
+    """See `noisysim.compute.algebra.shares_by_distance`."""
+    changes = np.subtract(*losses, dtype=np.float64) / divisor
+    return shares(share, changes, squared_distances(a, b), np.array([units]))
+
+
 def cross_entropy(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.cross_entropy`."""
     return _judged(sums.cross_entropy, output, targets)
@@ -123,8 +131,13 @@ def squared_error(output: Floats, targets: Floats) -> Doubles:
 
 
 def _judged(loss: Callable[..., None], output: Floats, targets: Floats) -> Doubles:
-    values = np.empty(len(output))
-    loss(output, targets, values)
+    """A loss of outputs, (samples, n) or those of several passes."""
+    values = np.empty(output.shape[:-1])
+    if output.ndim == 2:
+        loss(output, targets, values)
+        return values
+    for rows, of_rows in zip(output, values, strict=True):
+        loss(rows, targets, of_rows)
     return values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from noisysim.common.types import Floats
 from noisysim.compute.cuda.kernels.target import launch, launch_rows
 from noisysim.compute.cuda.workspace import Workspace
-from noisysim.compute.layout import CELLS_AT, FIRST_TILE, N_OUT, POSITIONS, TILE_FROM, TILE_TO, TILES
+from noisysim.compute.layout import CELLS_AT, FIRST_TILE, POSITIONS, TILE_FROM, TILE_TO, TILES
 from noisysim.compute.protocols import Call, Standing
 from noisysim.networks.tiling import Network
 
@@ -26,7 +26,9 @@ class CellReader:
         table, tiles = net.layout()
         self._table, self._tiles, self._geometry = table.tolist(), tiles.tolist(), net.geometry()
 
-    def inputs(self, layer: int, k: int, driven: Floats, standing: Standing, name: str = "cells") -> Floats:
+    def inputs(
+        self, layer: int, k: int, driven: Floats, standing: Standing, name: str = "cells", passes: int = 1
+    ) -> Floats:
         """What drives the cells of a tile: its part of what drives the layer, bent by the cells' I-V curve."""
         tile = self._table[layer][FIRST_TILE] + k
         start, stop = self._tiles[tile][TILE_FROM], self._tiles[tile][TILE_TO]
@@ -35,8 +37,9 @@ class CellReader:
         full_scale = standing.dac_range if self._loops.HAS_CURRENT else np.float32(1.0)
         x: Floats = self._space.room(name, len(driven), stop - start)
         launch_rows(
-            self._loops.cell_inputs, *x.shape, driven, start, full_scale, standing.ranges, tile, x, self._numbers
-        )
+            self._loops.cell_inputs, *x.shape, driven, start, full_scale, standing.ranges, tile, passes, x,
+            self._numbers,
+        )  # fmt: skip
         return x
 
     def blocks(self, layer: int, samples: int, call: Call) -> list[tuple[int, int]]:
@@ -50,8 +53,8 @@ class CellReader:
         return stage.spans(samples, shared=False)
 
     def read(
-        self, layer: int, k: int, driven: dict[int, Floats], standing: Standing, blocks: list[tuple[int, int]],
-        first_sample: int, first_pass: int,
+        self, layer: int, k: int, driven: dict[int, Floats], products: dict[int, Floats], standing: Standing,
+        blocks: list[tuple[int, int]], first_sample: int, first_pass: int,
     ) -> None:  # fmt: skip
         """Line currents of a tile, every cell read by itself, in some passes: block after block, as time goes."""
         cells: Any = standing.cells
@@ -60,10 +63,9 @@ class CellReader:
         arrays = {p: self.inputs(layer, k, x, standing, f"cells {p}") for p, x in driven.items()}
         for first, last in blocks:
             for p, x in arrays.items():
-                product = self._space.room(f"product {p}", len(x), self._table[layer][N_OUT])
                 waited = cells.waited if first_sample + first + p == 0 else between
                 timing = (np.float32(waited), between, first_sample * positions, first_pass + p)
-                self._read_rows(layer, k, x, standing, (first * positions, last * positions), timing, product)
+                self._read_rows(layer, k, x, standing, (first * positions, last * positions), timing, products[p])
 
     def _read_rows(
         self,

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,25 @@ def _nothing() -> Any:
     return xp.zeros(1, np.float32)
 
 
+class _Flag(threading.local):
+    """What a kernel sets where it finds something, 0 before: a thread's own."""
+
+    @cached_property
+    def found(self) -> Any:
+        """(1,) int32."""
+        return xp.zeros(1, np.int32)
+
+
+_flag = _Flag()
+
+
 def all_finite(array: Floats) -> bool:
     """Whether an array holds neither NaN nor infinity; waits for the GPU."""
-    found = xp.zeros(1, np.int32)
-    launch(specialised.sums().find_others, array.size, xp.ascontiguousarray(array).reshape(-1), found)
-    return not bool(found[0])
+    launch(specialised.sums().find_others, array.size, xp.ascontiguousarray(array).reshape(-1), _flag.found)
+    if bool(_flag.found[0]):
+        _flag.found.fill(0)
+        return False
+    return True
 
 
 def _sizes(arrays: Sequence[Floats]) -> tuple[int, ...]:
@@ -106,6 +121,20 @@ def shares(share: Callable[..., float], changes: Doubles, sizes: Doubles, units:
     changes = xp.ascontiguousarray(xp.broadcast_to(changes, sizes.shape))
     flat = (changes.reshape(-1), xp.ascontiguousarray(sizes).reshape(-1), _units(tuple(units.tolist())))
     launch(specialised.shares(share).share_all, out.size, *flat, each, out.reshape(-1))
+    return out
+
+
+def shares_by_distance(
+    share: Callable[..., float], losses: tuple[Doubles, Doubles], a: Layered, b: Layered, units: float, divisor: float
+) -> Doubles:
+    """See `noisysim.compute.algebra.shares_by_distance`."""
+    out: Doubles = xp.empty(len(a[0]))
+    loss, loss_before = (xp.ascontiguousarray(values, np.float64) for values in losses)
+    sizes, kernels = _sizes(a), specialised.shares(share)
+    launch_rows(
+        kernels.share_by_distance, len(out), sum(sizes) // len(out), out, a.flat, b.flat, _ends(sizes), loss,
+        loss_before, divisor, units,
+    )  # fmt: skip
     return out
 
 
@@ -256,15 +285,19 @@ def adam(gradient: Floats, first: Floats, second: Floats, numbers: Floats) -> No
 
 
 def _judged(name: str, output: Floats, targets: Floats, out: Floats | Doubles) -> Any:
-    """What a kernel of losses makes of outputs and targets, a row a sample."""
-    rows = (xp.ascontiguousarray(output), xp.ascontiguousarray(targets))
-    launch_rows(getattr(specialised.sums(), name), *output.shape, *rows, out)
+    """What a kernel of losses makes of outputs, (samples, n) or those of several passes, and of targets."""
+    stack = output.reshape(-1, *output.shape[-2:])
+    results = out.reshape(stack.shape[: out.ndim + 3 - output.ndim])
+    launch_rows(
+        getattr(specialised.sums(), name), stack.shape[0] * stack.shape[1], stack.shape[2], stack,
+        xp.ascontiguousarray(targets), results,
+    )  # fmt: skip
     return out
 
 
 def cross_entropy(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.cross_entropy`."""
-    return _judged("cross_entropy", output, targets, xp.empty(len(output)))
+    return _judged("cross_entropy", output, targets, xp.empty(output.shape[:-1]))
 
 
 def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
@@ -274,24 +307,48 @@ def cross_entropy_error(output: Floats, targets: Floats) -> Floats:
 
 def squared_error(output: Floats, targets: Floats) -> Doubles:
     """See `noisysim.losses.squared_error`."""
-    return _judged("squared_error", output, targets, xp.empty(len(output)))
+    return _judged("squared_error", output, targets, xp.empty(output.shape[:-1]))
 
 
 def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) -> None:
     """See `noisysim.chip.decorrelation.decorrelate`.
 
-    By way of the correlations, 2 b n^2 + 2 n^3 operations for b samples, or by two thin products, 4 b n^2.
+    By way of the correlations, 2 b n^2 + 2 n^3 operations for b samples, or by two thin products, 4 b n^2; layers that
+    are alike share their products.
     """
-    for rotation, line in zip(rotations, inputs, strict=True):
-        n = rotation.shape[1]
-        x, turn = _stacked(xp.ascontiguousarray(_rows(line)[:, :n]), chips), _stacked(rotation, chips)
-        batch = x.shape[-2]
-        factor = np.float32(rate / batch)
-        if n < batch:
-            correlations = xp.matmul(_transposed(x), x)
-            own = correlations.reshape(chips, -1)[:, :: n + 1]
-            step = xp.matmul(correlations, turn).reshape(rotation.shape)
-            launch(specialised.sums().descend, rotation.size, rotation, step, own, factor)
+    inputs, steps, kernels = layered.layered(inputs), xp.empty(rotations.flat.size, np.float32), specialised.sums()
+    shapes = [(r.shape[1], x.shape[-1], x.size // x.shape[-1]) for r, x in zip(rotations, inputs, strict=True)]
+    correlations = _nothing()
+    if any(n * chips < rows for n, _, rows in shapes):
+        correlations = xp.empty(steps.size, np.float32)
+    at = first = 0
+    for (n, columns, rows), alike in itertools.groupby(shapes):
+        count = len(list(alike))
+        own, behind = slice(at, at + count * chips * n * n), first + count * rows * columns
+        matrices, out = (a[own].reshape(-1, n, n) for a in (rotations.flat, steps))
+        x = inputs.flat[first:behind].reshape(len(matrices), -1, columns)[..., :n]
+        x = xp.ascontiguousarray(x)
+        x, matrices, out = (a[0] if len(a) == 1 else a for a in (x, matrices, out))  # CuPy copies transposed stacks
+        if n * chips < rows:
+            between = correlations[own].reshape(out.shape)
+            xp.matmul(_transposed(x), x, out=between)
+            xp.matmul(between, matrices, out=out)
         else:
-            step = xp.matmul(_transposed(x), xp.matmul(x, turn)).reshape(rotation.shape)
-            launch_rows(specialised.sums().descend_few, *rotation.shape, rotation, step, x.reshape(-1, n), factor)
+            xp.matmul(_transposed(x), xp.matmul(x, matrices), out=out)
+        at, first = own.stop, behind
+    table = _places(tuple(shapes), chips)
+    launch_rows(
+        kernels.descend, sum(map(len, rotations)), max(n for n, *_ in shapes), rotations.flat, steps, correlations,
+        inputs.flat, table, np.float32(rate),
+    )  # fmt: skip
+
+
+@lru_cache(64)
+def _places(shapes: tuple[tuple[int, int, int], ...], chips: int) -> Any:
+    """The table of `kernels.sums.descend`, on the GPU."""
+    table, ends, at, first = [], 0, 0, 0
+    for n, columns, rows in shapes:
+        ends += chips * n
+        table.append((ends, n, at, first, columns, rows // chips, n * chips < rows))
+        at, first = at + chips * n * n, first + rows * columns
+    return xp.array(np.array(table, np.int64))

@@ -4,37 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from noisysim.common.source import uses
 from noisysim.common.types import Floats, Words
 from noisysim.compute.behaviour import Behaviour, ReadFlags
-from noisysim.compute.cuda import images, recurrence, specialised
+from noisysim.compute.cuda import recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
-from noisysim.compute.cuda.kernels.target import launch, launch_rows
+from noisysim.compute.cuda.driving import Driving
+from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.cuda.periphery import Job, Periphery
+from noisysim.compute.cuda.stacks import Run, Stack, parted, runs, stacks
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import (  # fmt: skip
+    ACTIVATION,
+    ACTIVITIES_AT,
     DROP_STREAM,
     FIRST_TILE,
-    KERNEL,
     LINES,
     N_IN,
     N_OUT,
     ON_LINE,
     ON_WEIGHTS,
     POSITIONS,
-    ROTATION_AT,
-    ROWS_AT,
     TILE_COLUMNS,
     TILES,
 )
 from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Call, Standing
-from noisysim.networks.architecture import INPUT
 from noisysim.networks.tiling import Network
 
 BEFORE, AFTER = 1, 2  # where kernels add a perturbation to lines: at the line, or behind the ADC
@@ -90,6 +89,7 @@ class Passes:
         self._table, self._tiles = table.tolist(), tiles.tolist()
         self._space = Workspace(chips)
         self._periphery = Periphery(net, loops, chips, self._space)
+        self._driving = Driving(net, loops, numbers, chips, self._space, self._periphery)
         self._cells = CellReader(net, loops, numbers, chips, self._space)
         self._stands: list[float] = []  # the time at which the cells of each layer stand, in a call
 
@@ -116,23 +116,56 @@ class Passes:
             raise ValueError(f"{len(x)} samples are too many for one call: hand them over in chunks (first_sample)")
         job = Job(standing, call, {(p, kind, layer): array for p, kind, layer, array in call.parts})
         self._stands = [call.stands] * self.net.depth
+        given: Floats | None = None
         for layer in range(self.net.depth):
             if self.net.blocks[layer].recurrence:
                 self._recur(layer, x, job)
                 continue
-            driven = self._drive_passes(layer, x, job)
-            for k in range(self._table[layer][TILES]):
-                self._read_tile(layer, k, driven, job)
+            below, given = given, self._given(layer, len(x), job)
+            for stack in self._stacks(layer, len(x), call):
+                driven = self._driving.drive(layer, stack, x, job, below)
+                last = self._table[layer][TILES] - 1
+                for k in range(last + 1):
+                    self._read_tile(layer, k, driven, stack, job, given if k == last else None)
+            self._repeat(layer, job)
             if call.training and self.net.norms[layer] is not None:
                 call.settle(layer)
         if self.net.has_tail:
             self._finish(x, job)
 
+    def _stacks(self, layer: int, rows: int, call: Call) -> list[Stack]:
+        """The passes of a call as they go through a layer: all in turn where cells are read one by one."""
+        n_in, below = self._table[layer][N_IN], self.net.lines[max(layer - 1, 0)]
+        values = rows * max(int(self._geometry[layer, POSITIONS]) * n_in, self.net.lines[layer], below)
+        return stacks(layer, call.fork, 0 if self.loops.HAS_READ_CELL else values)
+
+    def _given(self, layer: int, rows: int, job: Job) -> Floats | None:
+        """Room for what a layer gives to the next, (rows of all passes that part, lines), if its lines make it."""
+        if not self._periphery.gives_on(layer, job) or len(above := self._stacks(layer + 1, rows, job.call)) > 1:
+            return None
+        room: Floats = self._space.room("given", len(above[0].passes) * rows, self.net.lines[layer])
+        return room
+
+    def _repeat(self, layer: int, job: Job) -> None:
+        """What passes observe of a layer in which they are still the first one."""
+        first, *others = job.call.observed
+        for observation, fork in zip(others, job.call.fork[1:], strict=True):
+            if layer < fork:
+                observation.activities[layer][...] = first.activities[layer]
+            if 0 < layer <= fork and job.call.observed.whole:
+                observation.inputs[layer][...] = first.inputs[layer]
+
     def _finish(self, x: Floats, job: Job) -> None:
         """The network's output in every pass, where the periphery makes it of the last lines."""
-        for p, observation in enumerate(job.call.observed):
-            self._periphery.compute_due(self.net.depth, p, x, job)
-            observation.output[...] = self._periphery.value(self.net.output, p, x, job)
+        observed, end, fork = job.call.observed, self.net.depth, job.call.fork
+        for stack in stacks(end, fork, len(x) * max(map(self.net.node_size, self.net.due[end]), default=1)):
+            for run in self._periphery.alike(end, stack.runs, job):
+                self._periphery.compute_due(end, run, x, job)
+                values = self._periphery.value(self.net.output, run, x, job)
+                observed.outputs[run.first : run.first + run.length] = values.reshape(run.length, len(x), -1)
+        for p in range(1, len(observed)):
+            if fork[p] >= end:
+                observed[p].output[...] = observed[0].output
 
     def _recur(self, layer: int, x: Floats, job: Job) -> None:
         """All steps of a recurrent layer's second array in every pass, and what the layer gives."""
@@ -144,16 +177,17 @@ class Passes:
                 if call.observed.whole:
                     observation.inputs[layer][...] = call.observed[0].inputs[layer]
                 continue
-            self._periphery.compute_due(layer, p, x, job)
-            first = self._periphery.value(self.net.source(layer), p, x, job)
+            alone = Run(p, 1, 0, 0)
+            self._periphery.compute_due(layer, alone, x, job)
+            first = self._periphery.value(self.net.source(layer), alone, x, job)
             first = first.reshape(len(x), -1, lines.shape[-1])
             cell = recurrence.Cell(self.net, layer, first, self._periphery.outputs_of(layer, p, len(x), job))
             added = [job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS)]
             for t in range(self.net.positions[layer]):
                 driven = self._space.room("driven by a step", len(x), self._table[layer][N_IN])
                 plain = driven if driven.shape[1] == n else self._space.room("inputs", len(x), n)
-                self._turn(layer, cell.driving(t), plain, job.standing)
-                self._convert(layer, p, plain, job.standing, driven)
+                self._driving.turn(layer, cell.driving(t), plain, job.standing)
+                self._driving.convert(layer, plain, job.standing, driven)
                 if p == 0 or call.observed.whole:
                     observation.inputs[layer][:, t] = driven
                 cell.take(t, self._read_step(layer, t, p, driven, added, job))
@@ -171,10 +205,11 @@ class Passes:
             perturbation = self._space.room("beside", *lines.shape)
             self._space.multiply(driven, xp.ascontiguousarray(weights, np.float32), perturbation)
         for k in range(self._table[layer][TILES]):
-            product, energy = self._analog(layer, k, p, driven, standing, call, by_step=True)
+            product, energy = self._analog(layer, k, driven, standing, call, by_step=True)
             self._read_lines(
-                layer, k, product, energy, perturbation if k == 0 else None, AFTER if call.digital else BEFORE, lines,
-                k > 0, call.convert, standing, call.first_sample, call.first_pass + p, (self.net.positions[layer], t),
+                layer, k, 1, product, energy, False, perturbation if k == 0 else None,
+                AFTER if call.digital else BEFORE, (lines.reshape(-1), 0, 0), k > 0, call.convert, standing,
+                call.first_sample, call.first_pass + p, (self.net.positions[layer], t),
             )  # fmt: skip
         return lines
 
@@ -198,13 +233,17 @@ class Passes:
         tiles = []
         plain = standing._replace(gains=xp.ones_like(standing.gains), peaks=xp.zeros_like(standing.peaks))
         for layer, array in enumerate(inputs):
-            driven, own_rows = self._flat(layer, array), len(array) // self.chips
+            driven, own_rows = self._driving.flat(layer, array), len(array) // self.chips
             for k in range(self._table[layer][TILES]):
-                if self.loops.HAS_READ_CELL:
-                    self._cells.read(layer, k, {0: driven}, plain, [(0, own_rows)], 0, first_pass)
                 lines = xp.empty((len(array), int(self._geometry[layer, LINES])), np.float32)
-                product, energy = self._analog(layer, k, 0, driven, plain, None)
-                self._read_lines(layer, k, product, energy, None, 0, lines, False, False, plain, 0, first_pass)
+                product, energy = self._analog(layer, k, driven, plain, None)
+                if self.loops.HAS_READ_CELL:
+                    by_line = product.reshape(len(driven), -1)
+                    self._cells.read(layer, k, {0: driven}, {0: by_line}, plain, [(0, own_rows)], 0, first_pass)
+                self._read_lines(
+                    layer, k, 1, product, energy, False, None, 0, (lines.reshape(-1), 0, 0), False, False, plain, 0,
+                    first_pass,
+                )  # fmt: skip
                 tiles.append(lines)
         return tiles
 
@@ -218,114 +257,45 @@ class Passes:
         """Let converters follow the largest values they read, (chips, tiles) each; ``peaks`` starts again at 0."""
         launch(self.loops.follow_peaks, ranges.size, ranges.reshape(-1), peaks.reshape(-1))
 
-    def _flat(self, layer: int, array: Floats) -> Floats:
-        """What drives a layer, (rows, n_in): one row per sample and position."""
-        return array.reshape(-1, self._table[layer][N_IN])
-
-    # -- what drives arrays --------------------------------------------------------------------------------------
-
-    def _drive_passes(self, layer: int, x: Floats, job: Job) -> list[Floats]:
-        """What drives a layer in each pass, (rows, n_in).
-
-        Written to the observations; kept here where they have no room for it. Of a pass that has not parted from the
-        first it is the same.
-        """
-        observed, driven = job.call.observed, [self._flat(layer, job.call.observed[0].inputs[layer])]
-        self._drive(layer, 0, x, job, driven[0])
-        for p in range(1, len(observed)):
-            same = layer == 0 or layer <= job.call.fork[p]
-            if layer == 0 or (same and not observed.whole):
-                driven.append(driven[0])
-                continue
-            if observed.whole:
-                driven.append(self._flat(layer, observed[p].inputs[layer]))
-            else:
-                driven.append(self._space.room(f"driven {p}", *driven[0].shape))
-            if same:
-                driven[p][...] = driven[0]
-            else:
-                self._drive(layer, p, x, job, driven[p])
-        return driven
-
-    def _drive(self, layer: int, p: int, x: Floats, job: Job, driven: Floats) -> None:
-        """What drives a layer in one pass: hidden outputs, their patches, decorrelated, converted."""
-        g, n, standing = self._geometry[layer], self.net.fan_in[layer], job.standing
-        plain = driven if driven.shape[1] == n else self._space.room("inputs", len(driven), n)  # without the bias line
-        turned, patched = standing.rotations.size > 0, g[KERNEL] > 0
-        source = self._space.room("sources", len(driven), n) if turned else plain
-        node = self.net.source(layer)
-        self._periphery.compute_due(layer, p, x, job, but=node)
-        if node == INPUT and not patched:
-            source = x
-        elif self._periphery.holds(node, layer):
-            values = self._periphery.value(node, p, x, job)
-            source = source if patched else values.reshape(source.shape)
-        else:
-            values = self._space.room("image", len(x), self.net.node_size(node)) if patched else source
-            self._periphery.compute(node, p, x, job, values.reshape(len(x), -1))
-        if patched:
-            images.unfold(values, g, source)
-        if turned:
-            self._turn(layer, source, plain, standing)
-            source = plain
-        self._convert(layer, p, source, standing, driven)
-
-    def _turn(self, layer: int, source: Floats, out: Floats, standing: Standing) -> None:
-        """What a layer is driven with, decorrelated where inputs are."""
-        if standing.rotations.size == 0:
-            out[...] = source
-            return
-        n = self.net.fan_in[layer]
-        rotations = self._space.part(standing.rotations, self._table[layer][ROTATION_AT], (n, n))
-        self._space.multiply(source, rotations, out)
-
-    def _convert(self, layer: int, p: int, source: Floats, standing: Standing, driven: Floats) -> None:
-        """What the DAC makes of a layer's inputs in a pass, the bias line, and squares for noise of cells."""
-        squared = self._squares_driven(layer, standing)
-        if source is driven and not (self.loops.HAS_DAC or squared):
-            return
-        full_scale = standing.dac_range if self.loops.HAS_DAC else np.float32(1.0)
-        own = standing.rows_own if self.loops.OWN_ROWS else self._space.nothing
-        squares = self._space.room(f"squares {p}", *driven.shape) if squared else self._space.nothing
-        launch_rows(
-            self.loops.drive, *driven.shape, source, full_scale, own, self.chips * self._table[layer][ROWS_AT],
-            self.chips, driven, squared, squares, self.numbers,
-        )  # fmt: skip
-
-    def _squares_driven(self, layer: int, standing: Standing) -> bool:
-        """Whether squares of what drives a layer are made with it: where its only tile takes these as they are."""
-        loops, whole = self.loops, self._table[layer][TILES] == 1
-        varied = loops.HAS_CELL_STD and standing.variances.size > 0
-        return whole and varied and not (loops.HAS_CURRENT or loops.HAS_READ_CELL)
-
     # -- what is read --------------------------------------------------------------------------------------------
 
-    def _read_tile(self, layer: int, k: int, driven: list[Floats], job: Job) -> None:
-        """Read the k-th tile of a layer in every pass; in the layer in which passes part they share its product."""
-        standing, call = job.standing, job.call
-        if self.loops.HAS_READ_CELL:
-            parted = {p: x for p, x in enumerate(driven) if p == 0 or layer >= call.fork[p]}
-            blocks = self._cells.blocks(layer, len(call.observed[0].activities[layer]) // self.chips, call)
-            for first, last, time in call.course:
-                self._age(layer, time, call)
-                present = [block for block in blocks if first <= block[0] < last]
-                self._cells.read(layer, k, parted, standing, present, call.first_sample, call.first_pass)
-        shared: Any = None
-        for p, x in enumerate(driven):
-            activities = call.observed[p].activities[layer]
-            if p > 0 and layer < call.fork[p]:
-                if k == self._table[layer][TILES] - 1:
-                    activities[...] = call.observed[0].activities[layer]
-                continue
-            separate = p == 0 or layer > call.fork[p] or self.loops.HAS_READ_CELL
-            product, energy = self._analog(layer, k, p, x, standing, call) if separate else shared
-            shared = shared or (product, energy)
-            perturbation = self._perturbation(layer, p, x, job) if k == 0 else None
+    def _read_tile(self, layer: int, k: int, driven: Floats, stack: Stack, job: Job, given: Floats | None) -> None:
+        """Read the k-th tile of a layer in the passes of a stack, and give on what its lines then make."""
+        standing, call, observed, passes = job.standing, job.call, job.call.observed, len(stack.passes)
+        rows, by_cell = len(observed[0].activities[layer]), self.loops.HAS_READ_CELL
+        product, energy = self._analog(layer, k, driven, standing, call, passes)
+        by_pass = self._read_cells(layer, k, driven, stack, job) if by_cell else {}
+
+        def alone(p: int) -> bool:
+            return by_cell or (k == 0 and any((p, kind, layer) in job.added for kind in (ON_LINE, ON_WEIGHTS)))
+
+        step = observed.activities.shape[1]
+        above = {p: place for place, p in enumerate(parted(layer + 1, call.fork))}
+        for run in runs(stack.readers, alone):
+            own = slice(run.block * rows, (run.block + 1 + (run.length - 1) * run.step) * rows)
+            at = run.first * step + rows * self._table[layer][ACTIVITIES_AT]
+            x = self._driving.flat(layer, driven.reshape(passes * rows, -1)[own])
+            perturbation = self._perturbation(layer, run.first, x, job) if k == 0 else None
+            to = rows * above[run.first]
             self._read_lines(
-                layer, k, product, energy, perturbation, AFTER if call.digital else BEFORE,
-                activities.reshape(product.shape), k > 0, call.convert, standing, call.first_sample,
-                call.first_pass + p,
+                layer, k, run.length, by_pass[run.first] if by_cell else product[own],
+                energy[own] if energy is not self._space.nothing else energy, run.step == 0, perturbation,
+                AFTER if call.digital else BEFORE, (observed.activities.reshape(-1), at, step), k > 0, call.convert,
+                standing, call.first_sample, call.first_pass + run.first,
+                given=None if given is None else given[to : to + run.length * rows],
             )  # fmt: skip
+
+    def _read_cells(self, layer: int, k: int, driven: Floats, stack: Stack, job: Job) -> dict[int, Floats]:
+        """Lines of a tile whose cells are read one by one, in each pass that reads them, (samples, lines)."""
+        call, rows = job.call, len(driven) // len(stack.passes)
+        inputs = {p: driven[place * rows : (place + 1) * rows] for p, place in stack.readers}
+        products = {p: self._space.room(f"product {p}", rows, self._table[layer][N_OUT]) for p in inputs}
+        blocks = self._cells.blocks(layer, len(call.observed[0].activities[layer]) // self.chips, call)
+        for first, last, time in call.course:
+            self._age(layer, time, call)
+            present = [block for block in blocks if first <= block[0] < last]
+            self._cells.read(layer, k, inputs, products, job.standing, present, call.first_sample, call.first_pass)
+        return {p: array.reshape(-1, int(self._geometry[layer, LINES])) for p, array in products.items()}
 
     def _age(self, layer: int, time: float | None, call: Call | None) -> None:
         """Make the cells of a layer stand at a time of a call's course."""
@@ -334,34 +304,35 @@ class Passes:
             self._stands[layer] = time
 
     def _analog(
-        self, layer: int, k: int, p: int, driven: Floats, standing: Standing, call: Call | None, by_step: bool = False
-    ) -> tuple[Floats, Floats]:
-        """What a tile's lines carry in a pass, and the variance that its cells add to a read, (samples, lines) each.
+        self, layer: int, k: int, driven: Floats, standing: Standing, call: Call | None, passes: int = 1,
+        by_step: bool = False,
+    ) -> tuple[Floats, Floats]:  # fmt: skip
+        """What a tile's lines carry in some passes, and the variance that its cells add to a read, (samples, lines)
+        each.
 
-        Of a call the cells follow its course. Cells that are read one by one have been. At one step of a recurrent
-        layer a sample has the lines of that step alone.
+        Of a call the cells follow its course. Cells that are read one by one are read elsewhere. At one step of a
+        recurrent layer a sample has the lines of that step alone.
         """
         n_out, positions = self._table[layer][N_OUT], 1 if by_step else int(self._geometry[layer, POSITIONS])
         lines = positions * n_out
         start, stop, at, _ = self._tiles[self._table[layer][FIRST_TILE] + k]
         by_cell, shape = self.loops.HAS_READ_CELL, (n_out, stop - start)
         varied = self.loops.HAS_CELL_STD and standing.variances.size > 0
-        # the first pass's stay while others share them: with noise in every read all do before one has its own
-        buffer = p if by_cell else int(p > 0 and not self.noisy)
-        product, energy = self._space.room(f"product {buffer}", len(driven), n_out), self._space.nothing
-        x = self._cells.inputs(layer, k, driven, standing) if varied or not by_cell else driven
+        product: Floats = self._space.room("product", len(driven), n_out)
+        energy = self._space.nothing
+        x = self._cells.inputs(layer, k, driven, standing, passes=passes) if varied or not by_cell else driven
         products = [] if by_cell else [(x, self._space.part(standing.weights, at, shape), product)]
         if varied:
-            squares = self._space.room(f"squares {p}", *x.shape)
-            energy = self._space.room(f"energy {buffer}", len(driven), n_out)
-            if call is None or not self._squares_driven(layer, standing):
+            squares = self._space.room("squares", *x.shape)
+            energy = self._space.room("energy", len(driven), n_out)
+            if call is None or not self._driving.squares(layer, standing):
                 xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
-        for first, last, time in call.course if call else [(0, len(x) // (self.chips * positions), None)]:
+        for first, last, time in call.course if call else [(0, len(x) // (passes * self.chips * positions), None)]:
             self._age(layer, time, call)
             for rows, array, out in products:
-                self._space.multiply_rows(rows, array, out, (first * positions, last * positions))
+                self._space.multiply_rows(rows, array, out, (first * positions, last * positions), passes)
         return product.reshape(-1, lines), energy
 
     def _perturbation(self, layer: int, p: int, driven: Floats, job: Job) -> Floats | None:
@@ -376,21 +347,26 @@ class Passes:
         return beside.reshape(-1, lines)
 
     def _read_lines(
-        self, layer: int, k: int, product: Floats, energy: Floats, perturbation: Floats | None, add_at: int,
-        activities: Floats, accumulate: bool, convert: bool, standing: Standing, first_sample: int, number: int,
-        step: tuple[int, int] = (1, 0),
+        self, layer: int, k: int, passes: int, product: Floats, energy: Floats, shared: bool,
+        perturbation: Floats | None, add_at: int, lines: tuple[Floats, int, int], accumulate: bool, convert: bool,
+        standing: Standing, first_sample: int, number: int, step: tuple[int, int] = (1, 0),
+        given: Floats | None = None,
     ) -> None:  # fmt: skip
-        """Digitise a tile's lines in one pass into `activities`, or add them to what is there.
+        """Digitise a tile's lines in some passes, or add them to what is there; give on what units make of them.
 
-        Of a recurrent layer `step` says how many steps a sample has, and which this is.
+        `lines` says where they go: a flat buffer, where the first pass starts, and how far they are apart. Of a
+        recurrent layer `step` says how many steps a sample has, and which this is.
         """
         tile, units = self._table[layer][FIRST_TILE] + k, self._table[layer][N_OUT]
         add = 0 if perturbation is None else add_at
         own = standing.columns_own if self.loops.OWN_COLUMNS else self._space.nothing
+        rows = len(product) if shared else len(product) // passes
         launch(
-            self.loops.read_lines, len(product) * -(-product.shape[1] // 4), product, energy,
-            perturbation if add else self._space.nothing, add, activities, accumulate, convert, standing.ranges,
-            standing.gains, standing.scales if self.loops.SCALED else self._space.nothing[0],
+            self.loops.read_lines, passes * rows * -(-product.shape[1] // 4), product, energy, shared,
+            perturbation if add else self._space.nothing, add, *lines, passes, rows, accumulate, convert,
+            standing.ranges, standing.gains, standing.scales if self.loops.SCALED else self._space.nothing[0],
             standing.peaks.view(np.int32), tile, own, self.chips * self._tiles[tile][TILE_COLUMNS],
-            units, layer, k, first_sample, *step, number, standing.keys, self.numbers,
+            units, layer, k, first_sample, *step, number, standing.keys,
+            self._space.nothing if given is None else given,
+            -1 if given is None else int(self._geometry[layer, ACTIVATION]), self.numbers,
         )  # fmt: skip

@@ -103,12 +103,19 @@ def _on_gpu(function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[s
     out, arguments = kwargs.get("out"), _plain(tuple(args))
     result = function(*arguments, **{k: _plain(v) for k, v in kwargs.items()})
     name = getattr(function, "__name__", "")
+    for _ in filter(_is_copied, arguments if name == "matmul" else ()):
+        launched("copy")
     views = [a for a in arguments if isinstance(a, np.ndarray) and isinstance(result, np.ndarray)]
     if out is not None or not (name in _ALLOCATE or any(np.may_share_memory(a, result) for a in views)):
         launched(name)
     if out is not None:
         return out[0] if isinstance(out, tuple) else out
     return _placed(result)
+
+
+def _is_copied(factor: np.ndarray) -> bool:
+    """Whether CuPy copies a factor of a product: cuBLAS is told of transposed matrices, but not of those in stacks."""
+    return not (factor.flags.c_contiguous or (factor.ndim == 2 and factor.flags.f_contiguous))
 
 
 _ALLOCATE = ("empty", "empty_like")

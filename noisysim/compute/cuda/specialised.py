@@ -75,8 +75,8 @@ def operation(name: str) -> types.ModuleType:
 
 @cache
 def shares(share: Callable[..., float]) -> types.ModuleType:
-    """The kernel of a learning rule's share."""
-    return _load("shares", {"share": share})
+    """The kernels of algebra with a learning rule's share."""
+    return _load("sums", {"share": share})
 
 
 def numbers_of(kernels: types.ModuleType, behaviour: Behaviour) -> Any:

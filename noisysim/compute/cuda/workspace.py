@@ -37,24 +37,27 @@ class Workspace:
         first = self.chips * at
         return flat[first : first + self.chips * shape[0] * shape[1]].reshape(-1, shape[1])
 
-    def multiply(self, x: Floats, weights: Floats, out: Floats) -> None:
-        """out = x weights^T, chip by chip: weights (chips n_out, n_in), rows of x those of all chips."""
+    def multiply(self, x: Floats, weights: Floats, out: Floats, passes: int = 1) -> None:
+        """out = x weights^T, chip by chip: weights (chips n_out, n_in), rows of x those of all chips, pass by pass."""
         if self.chips == 1:
             xp.matmul(x, weights.T, out=out)
             return
         each = weights.reshape(self.chips, -1, x.shape[1]).swapaxes(1, 2)
-        x, out = x.reshape(self.chips, -1, x.shape[1]), out.reshape(self.chips, -1, each.shape[2])
-        xp.matmul(x, each, out=out)
+        x, out = (a.reshape(passes, self.chips, -1, a.shape[1]) for a in (x, out))
+        for rows, product in zip(x, out, strict=True):
+            xp.matmul(rows, each, out=product)
 
-    def multiply_rows(self, x: Floats, weights: Floats, out: Floats, span: tuple[int, int]) -> None:
-        """`multiply`, of rows first..last - 1 of every chip."""
+    def multiply_rows(self, x: Floats, weights: Floats, out: Floats, span: tuple[int, int], passes: int = 1) -> None:
+        """`multiply`, of rows first..last - 1 of every chip in every pass."""
         first, last = span
-        if self.chips * (last - first) == len(x):
-            self.multiply(x, weights, out)
+        if passes * self.chips * (last - first) == len(x):
+            self.multiply(x, weights, out, passes)
             return
-        for chip, matrix in enumerate(weights.reshape(self.chips, -1, x.shape[1])):
-            at = chip * (len(x) // self.chips)
-            xp.matmul(x[at + first : at + last], matrix.T, out=out[at + first : at + last])
+        matrices = weights.reshape(self.chips, -1, x.shape[1])
+        x, out = (a.reshape(passes, self.chips, -1, a.shape[1])[:, :, first:last] for a in (x, out))
+        for p in range(passes):
+            for chip, matrix in enumerate(matrices):
+                xp.matmul(x[p, chip], matrix.T, out=out[p, chip])
 
     def as_rows(self, array: Floats | None, shape: tuple[int, ...]) -> Floats:
         """An array of values as rows of this shape; for `None` what no kernel reads."""

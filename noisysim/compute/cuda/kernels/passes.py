@@ -1,7 +1,8 @@
 """Loops of a pass: what arrays are driven with, what their lines carry, what the periphery reads of them.
 
 As in `noisysim.compute.cpu.loops.passes`, but for products: these are cuBLAS's. Rows are those of all chips, chip after
-chip.
+chip, pass after pass. What observations hold lies in flat buffers: of the first of some passes at `at`, of each further
+one `step` values behind.
 """
 
 import numpy as np
@@ -59,14 +60,15 @@ def chosen(w, v0, v1, v2, v3):
 
 
 @kernel
-def give(values, norms, norm_at, units, kind, mask, drops, extra, moved, chips, out):
+def give(values, at, step, passes, norms, norm_at, units, kind, mask, drops, extra, moved, chips, out):
     """What hidden units give on: lines normalised (from `norm_at` on, below 0 not at all), through the activation
     function, some dropped, moved by an output perturbation."""
-    rows, n = out.shape
+    n, rows = out.shape[1], out.shape[0] // passes
     samples = rows // chips
-    for k in range(cuda.grid(1), rows * n, cuda.gridsize(1)):
-        r, j = parted(k, n)
-        value = values[r, j]
+    for k in range(cuda.grid(1), out.shape[0] * n, cuda.gridsize(1)):
+        place, j = parted(k, n)
+        p, r = parted(place, rows)
+        value = values[at + p * step + r * n + j]
         if norm_at >= 0:
             unit = norm_at + parted(r, samples)[0] * units + parted(j, units)[1]
             value = (value - norms[0, unit]) * norms[1, unit]
@@ -75,7 +77,7 @@ def give(values, norms, norm_at, units, kind, mask, drops, extra, moved, chips, 
             value *= mask[r, j]
         if moved:
             value += extra[r, j]
-        out[r, j] = value
+        out[place, j] = value
 
 
 @device
@@ -99,19 +101,21 @@ def largest(source, r, tops):
 
 
 @kernel
-def drive(source, full_scale, own, own_at, chips, driven, squared, squares, d):
+def drive(source, full_scale, own, own_at, chips, passes, driven, squared, squares, kept, at, step, keeps, d):
     """What the DAC makes of rows of inputs, then the bias line, if any; a block takes a row.
 
-    A full scale of 0 stands for a row's own. With `squared` the squares of what drives go into `squares`.
+    A full scale of 0 stands for a row's own. With `squared` the squares of what drives go into `squares`; what drives
+    the first `keeps` passes into `kept` as well.
     """
     tops = cuda.shared.array(ROW_THREADS, np.int32)
-    rows, n = driven.shape
-    for r in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+    n, rows = driven.shape[1], driven.shape[0] // passes
+    for r in range(cuda.blockIdx.x, driven.shape[0], cuda.gridDim.x):
         scale = full_scale
         if HAS_DAC and full_scale <= 0:
             scale = largest(source, r, tops)
         inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
-        first = own_at + parted(r, rows // chips)[0] * n
+        p, row = parted(r, rows)
+        first, to = own_at + parted(row, rows // chips)[0] * n, at + p * step + row * n
         for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
             value = np.float32(1.0)
             if j < source.shape[1]:
@@ -121,20 +125,23 @@ def drive(source, full_scale, own, own_at, chips, driven, squared, squares, d):
             driven[r, j] = value
             if squared:
                 squares[r, j] = value * value
+            if p < keeps:
+                kept[to + j] = value
 
 
 @kernel
-def cell_inputs(inputs, start, full_scale, ranges, tile, x, d):
+def cell_inputs(inputs, start, full_scale, ranges, tile, passes, x, d):
     """What drives the cells of one tile: its part of a layer's inputs, bent by the cells' I-V curve; as in `drive`."""
     tops = cuda.shared.array(ROW_THREADS, np.int32)
-    rows, n = x.shape
+    total, n = x.shape
+    rows = total // passes
     own_rows = rows // ranges.shape[0]
-    for r in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+    for r in range(cuda.blockIdx.x, total, cuda.gridDim.x):
         scale = full_scale
         if HAS_CURRENT and full_scale <= 0:
             scale = largest(inputs, r, tops)
         inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
-        here = with_range(d, ranges[parted(r, own_rows)[0], tile])
+        here = with_range(d, ranges[parted(parted(r, rows)[1], own_rows)[0], tile])
         for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
             value = inputs[r, start + j]
             if HAS_CURRENT:
@@ -285,14 +292,11 @@ def line_uniforms(counter, sample, number, layer, tile, keys, chip):
 
 
 @device
-def read_line(
-    product, energy, perturbation, add, accumulate, convert, gain, scales, own, column, r, j, z, u, activities, d
-):
-    """Read noise and ADC of one line, into `activities`; returns the bits of |value| before gain and scale.
+def read_line(value, noise, perturbation, add, convert, gain, scales, own, column, r, j, z, u, d):
+    """Read noise and ADC of one line: its value, and the bits of |value| before gain and scale.
 
     They order as the values do, with NaN above all.
     """
-    value, noise = product[r, j], energy[r, j] if HAS_CELL_STD and energy.size == product.size else np.float32(0.0)
     if add == BEFORE:
         share = np.float32(1.0) / gain if COMPENSATED else np.float32(1.0)
         at_line = share / scales[column] if SCALED else share
@@ -305,41 +309,48 @@ def read_line(
         value *= gain
     if SCALED:
         value *= scales[column]
-    if accumulate:
-        value += activities[r, j]
-    if add == AFTER:
-        value += perturbation[r, j]
-    activities[r, j] = value
-    return np.int32(bits)
+    return value, np.int32(bits)
 
 
 @kernel
 def read_lines(
-    product, energy, perturbation, add, activities, accumulate, convert, ranges, gains, scales, peaks, tile, own,
-    own_at, units, layer, tile_in_layer, first_sample, steps, step, number, keys, d,
+    product, energy, shared, perturbation, add, activities, at, between, passes, rows, accumulate, convert, ranges,
+    gains, scales, peaks, tile, own, own_at, units, layer, tile_in_layer, first_sample, steps, step, number, keys,
+    given, kind, d,
 ):  # fmt: skip
-    """Digitise one tile's lines into `activities`, or add them to what is there; raises the bits `peaks`.
+    """Digitise one tile's lines in some passes into `activities`, or add them to what is there; raises bits `peaks`.
 
-    A row is a sample, `units` at each position; or of a recurrent layer one step of a sample, of `steps`.
+    A row is a sample, `units` at each position; or of a recurrent layer one step of a sample, of `steps`. Each pass has
+    its own `rows` of a product, or all have the same if these are `shared`; those of activities are `between` values
+    apart. What hidden units give goes into `given`, unless `kind`, their activation function, is below 0.
     """
-    rows, n = product.shape
-    q, samples = (n + 3) // 4, rows // keys.shape[0]
-    for k in range(cuda.grid(1), rows * q, cuda.gridsize(1)):
-        r, i = parted(k, q)
+    n, samples = product.shape[1], rows // keys.shape[0]
+    q = (n + 3) // 4
+    for k in range(cuda.grid(1), passes * rows * q, cuda.gridsize(1)):
+        place, i = parted(k, q)
+        p, r = parted(place, rows)
         chip, sample = parted(r, samples)
         sample = (sample + first_sample) * steps + step
         here, gain = with_range(d, ranges[chip, tile]), gains[chip, tile]
-        z0, z1, z2, z3 = line_normals(i, sample, number, layer, tile_in_layer, keys, chip)
-        u0, u1, u2, u3 = line_uniforms(i, sample, number, layer, tile_in_layer, keys, chip)
-        first, top = own_at + chip * units, np.int32(0)
+        z0, z1, z2, z3 = line_normals(i, sample, number + p, layer, tile_in_layer, keys, chip)
+        u0, u1, u2, u3 = line_uniforms(i, sample, number + p, layer, tile_in_layer, keys, chip)
+        source, first, top, to = r if shared else place, own_at + chip * units, np.int32(0), at + p * between + r * n
         for w in range(4):
             j = w * q + i
             if j < n:
+                noise = energy[source, j] if HAS_CELL_STD and energy.size == product.size else np.float32(0.0)
                 z, u = chosen(w, z0, z1, z2, z3), chosen(w, u0, u1, u2, u3)
-                bits = read_line(
-                    product, energy, perturbation, add, accumulate, convert, gain, scales, own,
-                    first + parted(j, units)[1], r, j, z, u, activities, here,
+                value, bits = read_line(
+                    product[source, j], noise, perturbation, add, convert, gain, scales, own,
+                    first + parted(j, units)[1], r, j, z, u, here,
                 )  # fmt: skip
+                if accumulate:
+                    value += activities[to + j]
+                if add == AFTER:
+                    value += perturbation[r, j]
+                activities[to + j] = value
+                if kind >= 0:
+                    given[place, j] = np.float32(activation(value, kind))
                 top = max(top, bits)
         if top > peaks[chip, tile]:  # seldom, once some have been read
             cuda.atomic.max(peaks, (chip, tile), top)

@@ -1,6 +1,7 @@
 """Loops of the learners' algebra, the optimizers and the decorrelation: what is between products, over flat buffers.
 
 Buffers hold all layers, one after the other, and in each of them `samples` rows; `ends` tells where each layer stops.
+`build.load` puts in the function by which a learning rule shares out loss changes.
 """
 
 import math
@@ -8,6 +9,7 @@ import math
 import numpy as np
 from numba import cuda
 
+from noisysim.compute.compiled_estimate import by_size as share
 from noisysim.compute.cuda.kernels.target import ROW_THREADS, device, kernel, larger
 from noisysim.compute.layout import LEAST_MOMENT
 
@@ -83,100 +85,133 @@ def over_block(combine):
 added, highest = over_block(plus), over_block(larger)
 
 
+@device
+def distance(activities, baseline, ends, samples, sample, first, last, parts):
+    """Squared norm of a sample's difference of two passes, over layers first..last - 1; a block adds it up."""
+    total = 0.0
+    for layer in range(first, last):
+        start = start_of(layer, ends)
+        size = (ends[layer] - start) // samples
+        at = start + sample * size
+        for j in range(at + cuda.threadIdx.x, at + size, cuda.blockDim.x):
+            difference = activities[j] - baseline[j]
+            total += difference * difference
+    return added(parts, total)
+
+
 @kernel
 def distances(out, activities, baseline, ends, samples):
     """Squared norms of the differences of two passes, (1, samples) over all layers or (layers, samples) of each.
 
     A block takes one of them.
     """
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
+    parts, together = cuda.shared.array(ROW_THREADS, np.float64), out.shape[0] == 1
     for row in range(cuda.blockIdx.x, out.size, cuda.gridDim.x):
-        of_layer, sample, total = row // samples, row % samples, 0.0
-        for layer in range(ends.shape[0]):
-            if out.shape[0] == 1 or layer == of_layer:
-                start = start_of(layer, ends)
-                size = (ends[layer] - start) // samples
-                first = start + sample * size
-                for j in range(first + cuda.threadIdx.x, first + size, cuda.blockDim.x):
-                    difference = activities[j] - baseline[j]
-                    total += difference * difference
-        total = added(parts, total)
+        layer, sample = row // samples, row % samples
+        last = ends.shape[0] if together else layer + 1
+        total = distance(activities, baseline, ends, samples, sample, layer, last, parts)
         if cuda.threadIdx.x == 0:
-            out[of_layer, sample] = total
+            out[layer, sample] = total
+
+
+@kernel
+def share_by_distance(out, activities, baseline, ends, loss, loss_before, divisor, units):
+    """out = share((loss - loss_before) / divisor, distance, units) of each sample; a block takes one."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), out.size
+    for sample in range(cuda.blockIdx.x, samples, cuda.gridDim.x):
+        size = distance(activities, baseline, ends, samples, sample, 0, ends.shape[0], parts)
+        if cuda.threadIdx.x == 0:
+            out[sample] = share((loss[sample] - loss_before[sample]) / divisor, size, units)
+
+
+@kernel
+def share_all(changes, sizes, units, each, out):
+    """out = share(change, size, units), flat; `each` numbers have the same units."""
+    for k in range(cuda.grid(1), out.size, cuda.gridsize(1)):
+        out[k] = share(changes[k], sizes[k], units[k // each])
 
 
 @device
-def log_total(output, r, parts):
+def log_total(row, parts):
     """log sum_k exp(y_k) of a row, float64."""
     top, total = np.float64(-math.inf), 0.0
-    for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-        top = larger(top, np.float64(output[r, k]))
+    for k in range(cuda.threadIdx.x, row.shape[0], cuda.blockDim.x):
+        top = larger(top, np.float64(row[k]))
     top = highest(parts, top)
-    for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-        total += math.exp(np.float64(output[r, k]) - top)
+    for k in range(cuda.threadIdx.x, row.shape[0], cuda.blockDim.x):
+        total += math.exp(np.float64(row[k]) - top)
     return math.log(added(parts, total)) + top
+
+
+# Outputs are (passes, samples, n); a block takes a row of them, and all passes have the same targets.
 
 
 @kernel
 def cross_entropy(output, targets, out):
-    """-sum_k t_k log softmax(y)_k of each row, of outputs that count: no 0 times infinity; a block takes a row."""
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
-    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
-        norm, loss = log_total(output, r, parts), 0.0
-        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
+    """-sum_k t_k log softmax(y)_k of each row, of outputs that count: no 0 times infinity."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), targets.shape[0]
+    for place in range(cuda.blockIdx.x, output.shape[0] * samples, cuda.gridDim.x):
+        p, r = place // samples, place % samples
+        norm, loss = log_total(output[p, r], parts), 0.0
+        for k in range(cuda.threadIdx.x, output.shape[2], cuda.blockDim.x):
             if targets[r, k] != 0:
-                loss += targets[r, k] * (norm - output[r, k])
+                loss += targets[r, k] * (norm - output[p, r, k])
         loss = added(parts, loss)
         if cuda.threadIdx.x == 0:
-            out[r] = loss
+            out[p, r] = loss
 
 
 @kernel
 def cross_entropy_error(output, targets, out):
-    """softmax(y) - t of each row; a block takes a row."""
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
-    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
-        norm = log_total(output, r, parts)
-        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-            out[r, k] = math.exp(output[r, k] - norm) - targets[r, k]
+    """softmax(y) - t of each row."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), targets.shape[0]
+    for place in range(cuda.blockIdx.x, output.shape[0] * samples, cuda.gridDim.x):
+        p, r = place // samples, place % samples
+        norm = log_total(output[p, r], parts)
+        for k in range(cuda.threadIdx.x, output.shape[2], cuda.blockDim.x):
+            out[p, r, k] = math.exp(output[p, r, k] - norm) - targets[r, k]
 
 
 @kernel
 def squared_error(output, targets, out):
-    """1/2 sum_k (y_k - t_k)^2 of each row; a block takes a row."""
-    parts = cuda.shared.array(ROW_THREADS, np.float64)
-    for r in range(cuda.blockIdx.x, output.shape[0], cuda.gridDim.x):
-        loss = 0.0
-        for k in range(cuda.threadIdx.x, output.shape[1], cuda.blockDim.x):
-            difference = np.float64(output[r, k]) - np.float64(targets[r, k])
+    """1/2 sum_k (y_k - t_k)^2 of each row."""
+    parts, samples = cuda.shared.array(ROW_THREADS, np.float64), targets.shape[0]
+    for place in range(cuda.blockIdx.x, output.shape[0] * samples, cuda.gridDim.x):
+        p, r, loss = place // samples, place % samples, 0.0
+        for k in range(cuda.threadIdx.x, output.shape[2], cuda.blockDim.x):
+            difference = np.float64(output[p, r, k]) - np.float64(targets[r, k])
             loss += difference * difference
         loss = added(parts, loss)
         if cuda.threadIdx.x == 0:
-            out[r] = 0.5 * loss
+            out[p, r] = 0.5 * loss
 
 
 @kernel
-def descend(rotations, steps, own, factor):
-    """R -= factor (step - own R) for matrices (chips n, n); `own`, (chips, n), are mean squares of the inputs."""
-    n = rotations.shape[1]
-    for k in range(cuda.grid(1), rotations.size, cuda.gridsize(1)):
-        row, j = k // n, k % n
-        rotations[row, j] -= factor * (steps[row, j] - own[row // n, row % n] * rotations[row, j])
+def descend(rotations, steps, correlations, inputs, table, rate):
+    """R -= rate / samples (step - own R) for the matrices of all layers, (chips n, n) each; a block takes a row.
 
-
-@kernel
-def descend_few(rotations, steps, inputs, factor):
-    """`descend` by few inputs, (chips samples, n), whose squares a block adds up for its row."""
+    `own` is the sum of the squares of a row's input: on the diagonal of the correlations, which lie like the matrices,
+    or where a layer has none added up here. `table` has a row a layer: where its matrices' rows end, counted over all
+    layers, n, where its matrices start, where its inputs start, their columns, a chip's samples, and whether it has
+    correlations.
+    """
     parts = cuda.shared.array(ROW_THREADS, np.float32)
-    rows, n = rotations.shape
-    samples = inputs.shape[0] // (rows // n)
-    for row in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
-        own, first = np.float32(0.0), row // n * samples
-        for b in range(first + cuda.threadIdx.x, first + samples, cuda.blockDim.x):
-            own += inputs[b, row % n] * inputs[b, row % n]
-        own = added(parts, own)
-        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
-            rotations[row, j] -= factor * (steps[row, j] - own * rotations[row, j])
+    for place in range(cuda.blockIdx.x, table[table.shape[0] - 1, 0], cuda.gridDim.x):
+        layer = layer_at(place, table[:, 0])
+        n, start, first = table[layer, 1], table[layer, 2], table[layer, 3]
+        columns, samples = table[layer, 4], table[layer, 5]
+        row = place - start_of(layer, table[:, 0])
+        chip, i, at, own = row // n, row % n, start + row * n, np.float32(0.0)
+        if table[layer, 6]:
+            own = correlations[at + i]
+        else:
+            for b in range(chip * samples + cuda.threadIdx.x, (chip + 1) * samples, cuda.blockDim.x):
+                value = inputs[first + b * columns + i]
+                own += value * value
+            own = added(parts, own)
+        factor = rate / np.float32(samples)
+        for j in range(at + cuda.threadIdx.x, at + n, cuda.blockDim.x):
+            rotations[j] -= factor * (steps[j] - own * rotations[j])
 
 
 @kernel
