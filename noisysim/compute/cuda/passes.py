@@ -9,32 +9,29 @@ from typing import Any
 import numpy as np
 
 from noisysim.common.source import uses
-from noisysim.common.types import Floats, Words
+from noisysim.common.types import Array, Floats, Words
 from noisysim.compute.behaviour import Behaviour, ReadFlags
-from noisysim.compute.cuda import images, recurrence, specialised
+from noisysim.compute.cuda import recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
-from noisysim.compute.cuda.kernels.target import launch, launch_rows
+from noisysim.compute.cuda.driving import Driving
+from noisysim.compute.cuda.kernels.target import launch
 from noisysim.compute.cuda.periphery import Job, Periphery
 from noisysim.compute.cuda.workspace import Workspace
 from noisysim.compute.layout import (  # fmt: skip
     DROP_STREAM,
     FIRST_TILE,
-    KERNEL,
     LINES,
     N_IN,
     N_OUT,
     ON_LINE,
     ON_WEIGHTS,
     POSITIONS,
-    ROTATION_AT,
-    ROWS_AT,
     TILE_COLUMNS,
     TILES,
 )
 from noisysim.compute.noise import stream_word
 from noisysim.compute.protocols import Call, Standing
-from noisysim.networks.architecture import INPUT
 from noisysim.networks.tiling import Network
 
 BEFORE, AFTER = 1, 2  # where kernels add a perturbation to lines: at the line, or behind the ADC
@@ -90,6 +87,7 @@ class Passes:
         self._table, self._tiles = table.tolist(), tiles.tolist()
         self._space = Workspace(chips)
         self._periphery = Periphery(net, loops, chips, self._space)
+        self._driving = Driving(net, loops, numbers, chips, self._space, self._periphery)
         self._cells = CellReader(net, loops, numbers, chips, self._space)
         self._stands: list[float] = []  # the time at which the cells of each layer stand, in a call
 
@@ -120,7 +118,7 @@ class Passes:
             if self.net.blocks[layer].recurrence:
                 self._recur(layer, x, job)
                 continue
-            driven = self._drive_passes(layer, x, job)
+            driven = self._driving.passes(layer, x, job)
             for k in range(self._table[layer][TILES]):
                 self._read_tile(layer, k, driven, job)
             if call.training and self.net.norms[layer] is not None:
@@ -136,45 +134,70 @@ class Passes:
 
     def _recur(self, layer: int, x: Floats, job: Job) -> None:
         """All steps of a recurrent layer's second array in every pass, and what the layer gives."""
-        call, n = job.call, self.net.fan_in[layer]
-        for p, observation in enumerate(call.observed):
-            lines = observation.activities[layer]
-            if p > 0 and layer < call.fork[p]:
-                lines[...] = call.observed[0].activities[layer]
-                if call.observed.whole:
-                    observation.inputs[layer][...] = call.observed[0].inputs[layer]
-                continue
+        call, observed = job.call, job.call.observed
+        parted = [p for p in range(len(observed)) if p == 0 or layer >= call.fork[p]]
+        for p in parted:
             self._periphery.compute_due(layer, p, x, job)
-            first = self._periphery.value(self.net.source(layer), p, x, job)
-            first = first.reshape(len(x), -1, lines.shape[-1])
-            cell = recurrence.Cell(self.net, layer, first, self._periphery.outputs_of(layer, p, len(x), job))
-            added = [job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS)]
-            for t in range(self.net.positions[layer]):
-                driven = self._space.room("driven by a step", len(x), self._table[layer][N_IN])
-                plain = driven if driven.shape[1] == n else self._space.room("inputs", len(x), n)
-                self._turn(layer, cell.driving(t), plain, job.standing)
-                self._convert(layer, p, plain, job.standing, driven)
-                if p == 0 or call.observed.whole:
-                    observation.inputs[layer][:, t] = driven
-                cell.take(t, self._read_step(layer, t, p, driven, added, job))
-                lines[:, t] = cell.lines
+        blocks = self._cells.blocks(layer, len(x) // self.chips, call)
+        for first, last, time in call.course:
+            self._age(layer, time, call)
+            for block in (block for block in blocks if first <= block[0] < last):
+                for p in parted:
+                    for samples in self._cells.parts(layer, block):
+                        self._run_steps(layer, p, samples, x, job)
+        for p in range(len(observed)):
+            if p not in parted:
+                observed[p].activities[layer][...] = observed[0].activities[layer]
+                if observed.whole:
+                    observed[p].inputs[layer][...] = observed[0].inputs[layer]
+
+    def _run_steps(self, layer: int, p: int, samples: tuple[int, int], x: Floats, job: Job) -> None:
+        """All steps of some samples of each chip in one pass."""
+        call, standing, rows, n = job.call, job.standing, self.chips * (samples[1] - samples[0]), self.net.fan_in[layer]
+
+        def some(array: Floats) -> Floats:
+            """Those of an array of all samples, (chips, samples, ...)."""
+            whole: Floats = array.reshape(self.chips, -1, *array.shape[1:])
+            return whole[:, samples[0] : samples[1]]
+
+        lines, inputs = some(call.observed[p].activities[layer]), some(call.observed[p].inputs[layer])
+        first = self._periphery.value(self.net.source(layer), p, x, job).reshape(len(x), -1, lines.shape[-1])
+        cell = recurrence.Cell(
+            self.net, layer, some(first), some(self._periphery.outputs_of(layer, p, len(x), job))
+        )  # fmt: skip
+        line, weights = (job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS))
+        counted = (call.first_sample, p, call.first_pass)
+        states = self._cells.follow(layer, standing, samples, counted) if self.loops.HAS_READ_CELL else []
+        for t in range(self.net.positions[layer]):
+            driven = self._space.room("driven by a step", rows, self._table[layer][N_IN])
+            plain = driven if driven.shape[1] == n else self._space.room("inputs", rows, n)
+            self._driving.turn(layer, cell.driving(t).reshape(rows, n), plain, standing)
+            self._driving.convert(layer, p, plain, standing, driven)
+            if p == 0 or call.observed.whole:
+                inputs[:, :, t] = driven.reshape(inputs[:, :, t].shape)
+            added = None if line is None else xp.ascontiguousarray(some(line)[:, :, t]).reshape(rows, -1)
+            read = self._read_step(layer, t, p, driven, states, (added, weights), call.first_sample + samples[0], job)
+            lines[:, :, t] = read.reshape(lines[:, :, t].shape)
+            cell.take(t, lines[:, :, t])
 
     def _read_step(
-        self, layer: int, t: int, p: int, driven: Floats, added: Sequence[Floats | None], job: Job
-    ) -> Floats:
-        """The lines of a recurrent layer's second array at one step."""
-        standing, call = job.standing, job.call
+        self, layer: int, t: int, p: int, driven: Floats, states: Sequence[Array], added: Sequence[Floats | None],
+        first_sample: int, job: Job,
+    ) -> Floats:  # fmt: skip
+        """The lines of a recurrent layer's second array at one read, of samples from number `first_sample` on."""
+        standing, call, (perturbation, weights) = job.standing, job.call, added
         lines: Floats = self._space.room("lines of a step", len(driven), self._table[layer][N_OUT])
-        line, weights = added
-        perturbation = None if line is None else xp.ascontiguousarray(line[:, t])
+        step, number = (self.net.positions[layer], t), call.first_pass + p
         if weights is not None:
             perturbation = self._space.room("beside", *lines.shape)
             self._space.multiply(driven, xp.ascontiguousarray(weights, np.float32), perturbation)
         for k in range(self._table[layer][TILES]):
+            if self.loops.HAS_READ_CELL:
+                self._cells.read_step(layer, k, p, driven, standing, states[k], (first_sample, *step, number))
             product, energy = self._analog(layer, k, p, driven, standing, call, by_step=True)
             self._read_lines(
                 layer, k, product, energy, perturbation if k == 0 else None, AFTER if call.digital else BEFORE, lines,
-                k > 0, call.convert, standing, call.first_sample, call.first_pass + p, (self.net.positions[layer], t),
+                k > 0, call.convert, standing, first_sample, number, step,
             )  # fmt: skip
         return lines
 
@@ -198,7 +221,7 @@ class Passes:
         tiles = []
         plain = standing._replace(gains=xp.ones_like(standing.gains), peaks=xp.zeros_like(standing.peaks))
         for layer, array in enumerate(inputs):
-            driven, own_rows = self._flat(layer, array), len(array) // self.chips
+            driven, own_rows = self._driving.flat(layer, array), len(array) // self.chips
             for k in range(self._table[layer][TILES]):
                 if self.loops.HAS_READ_CELL:
                     self._cells.read(layer, k, {0: driven}, plain, [(0, own_rows)], 0, first_pass)
@@ -217,86 +240,6 @@ class Passes:
     def follow(self, ranges: Floats, peaks: Floats) -> None:
         """Let converters follow the largest values they read, (chips, tiles) each; ``peaks`` starts again at 0."""
         launch(self.loops.follow_peaks, ranges.size, ranges.reshape(-1), peaks.reshape(-1))
-
-    def _flat(self, layer: int, array: Floats) -> Floats:
-        """What drives a layer, (rows, n_in): one row per sample and position."""
-        return array.reshape(-1, self._table[layer][N_IN])
-
-    # -- what drives arrays --------------------------------------------------------------------------------------
-
-    def _drive_passes(self, layer: int, x: Floats, job: Job) -> list[Floats]:
-        """What drives a layer in each pass, (rows, n_in).
-
-        Written to the observations; kept here where they have no room for it. Of a pass that has not parted from the
-        first it is the same.
-        """
-        observed, driven = job.call.observed, [self._flat(layer, job.call.observed[0].inputs[layer])]
-        self._drive(layer, 0, x, job, driven[0])
-        for p in range(1, len(observed)):
-            same = layer == 0 or layer <= job.call.fork[p]
-            if layer == 0 or (same and not observed.whole):
-                driven.append(driven[0])
-                continue
-            if observed.whole:
-                driven.append(self._flat(layer, observed[p].inputs[layer]))
-            else:
-                driven.append(self._space.room(f"driven {p}", *driven[0].shape))
-            if same:
-                driven[p][...] = driven[0]
-            else:
-                self._drive(layer, p, x, job, driven[p])
-        return driven
-
-    def _drive(self, layer: int, p: int, x: Floats, job: Job, driven: Floats) -> None:
-        """What drives a layer in one pass: hidden outputs, their patches, decorrelated, converted."""
-        g, n, standing = self._geometry[layer], self.net.fan_in[layer], job.standing
-        plain = driven if driven.shape[1] == n else self._space.room("inputs", len(driven), n)  # without the bias line
-        turned, patched = standing.rotations.size > 0, g[KERNEL] > 0
-        source = self._space.room("sources", len(driven), n) if turned else plain
-        node = self.net.source(layer)
-        self._periphery.compute_due(layer, p, x, job, but=node)
-        if node == INPUT and not patched:
-            source = x
-        elif self._periphery.holds(node, layer):
-            values = self._periphery.value(node, p, x, job)
-            source = source if patched else values.reshape(source.shape)
-        else:
-            values = self._space.room("image", len(x), self.net.node_size(node)) if patched else source
-            self._periphery.compute(node, p, x, job, values.reshape(len(x), -1))
-        if patched:
-            images.unfold(values, g, source)
-        if turned:
-            self._turn(layer, source, plain, standing)
-            source = plain
-        self._convert(layer, p, source, standing, driven)
-
-    def _turn(self, layer: int, source: Floats, out: Floats, standing: Standing) -> None:
-        """What a layer is driven with, decorrelated where inputs are."""
-        if standing.rotations.size == 0:
-            out[...] = source
-            return
-        n = self.net.fan_in[layer]
-        rotations = self._space.part(standing.rotations, self._table[layer][ROTATION_AT], (n, n))
-        self._space.multiply(source, rotations, out)
-
-    def _convert(self, layer: int, p: int, source: Floats, standing: Standing, driven: Floats) -> None:
-        """What the DAC makes of a layer's inputs in a pass, the bias line, and squares for noise of cells."""
-        squared = self._squares_driven(layer, standing)
-        if source is driven and not (self.loops.HAS_DAC or squared):
-            return
-        full_scale = standing.dac_range if self.loops.HAS_DAC else np.float32(1.0)
-        own = standing.rows_own if self.loops.OWN_ROWS else self._space.nothing
-        squares = self._space.room(f"squares {p}", *driven.shape) if squared else self._space.nothing
-        launch_rows(
-            self.loops.drive, *driven.shape, source, full_scale, own, self.chips * self._table[layer][ROWS_AT],
-            self.chips, driven, squared, squares, self.numbers,
-        )  # fmt: skip
-
-    def _squares_driven(self, layer: int, standing: Standing) -> bool:
-        """Whether squares of what drives a layer are made with it: where its only tile takes these as they are."""
-        loops, whole = self.loops, self._table[layer][TILES] == 1
-        varied = loops.HAS_CELL_STD and standing.variances.size > 0
-        return whole and varied and not (loops.HAS_CURRENT or loops.HAS_READ_CELL)
 
     # -- what is read --------------------------------------------------------------------------------------------
 
@@ -339,7 +282,7 @@ class Passes:
         """What a tile's lines carry in a pass, and the variance that its cells add to a read, (samples, lines) each.
 
         Of a call the cells follow its course. Cells that are read one by one have been. At one step of a recurrent
-        layer a sample has the lines of that step alone.
+        layer a sample has the lines of that step alone, and its cells stand where they should.
         """
         n_out, positions = self._table[layer][N_OUT], 1 if by_step else int(self._geometry[layer, POSITIONS])
         lines = positions * n_out
@@ -354,11 +297,12 @@ class Passes:
         if varied:
             squares = self._space.room(f"squares {p}", *x.shape)
             energy = self._space.room(f"energy {buffer}", len(driven), n_out)
-            if call is None or not self._squares_driven(layer, standing):
+            if call is None or not self._driving.squares(layer, standing):
                 xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
-        for first, last, time in call.course if call else [(0, len(x) // (self.chips * positions), None)]:
+        whole = (0, len(x) // (self.chips * positions), None)
+        for first, last, time in call.course if call and not by_step else [whole]:
             self._age(layer, time, call)
             for rows, array, out in products:
                 self._space.multiply_rows(rows, array, out, (first * positions, last * positions))

@@ -68,10 +68,14 @@ class Periphery:
     def _is_recurrent(self, node: int) -> bool:
         return INPUT < node <= self._net.depth and self._net.blocks[node - 1].recurrence is not None
 
+    def _feeds_cells(self, node: int) -> bool:
+        """Whether it is what a recurrent layer's first array gives: its second is read in all passes block by block."""
+        return INPUT < node < self._net.depth and self._net.blocks[node].recurrence is not None
+
     def _room_of(self, node: int, p: int, rows: int, job: Job) -> Floats:
         """Where a node's values are: kept ones pass by pass, of one that had not parted yet the first's."""
         name, net = f"node {node}", self._net
-        if self._is_recurrent(node):
+        if self._is_recurrent(node) or self._feeds_cells(node):
             name += f" {p if node > job.call.fork[p] else 0}"
         elif node in net.kept:
             name += f" {p if net.first_needed[node] > job.call.fork[p] else 0}"
