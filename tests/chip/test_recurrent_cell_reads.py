@@ -232,6 +232,16 @@ def test_steps_are_reads_of_time():
     assert abs(up.mean() - rest) < 4.5 * np.sqrt(rest * (1 - rest) / effective)
 
 
+def test_a_crossbars_traps_remember_from_step_to_step():
+    """Both cells of a weight have one: what two steps share, within 4.5 standard errors (7e-6)."""
+    steps, rows = 400, 20
+    exact = "adc_bits=0,dac_bits=0,line_noise=0,read_noise=0,read_time=1e-7"
+    _, seen = weights_seen(f"{TELEGRAPH},{exact}", steps, rows)
+    expected = np.exp(-1e-7 * (2 * steps + 1) / steps * 2e6)
+    found = np.corrcoef(seen[:, 1:].ravel(), seen[:, :-1].ravel())[0, 1]
+    assert abs(found - expected) < 4.5 * np.sqrt((1 - expected**2) / seen.size)
+
+
 def test_every_step_draws_noise_of_its_own():
     """Of both cells of a weight, normal (KS at 1e-3), and independent from step to step and sample to sample (4.5
     standard errors)."""
