@@ -18,17 +18,7 @@ from noisysim.networks.tiling import Network
 
 
 class Driving:
-    """Drives the layers of some chips; parameters are those of `noisysim.compute.cuda.passes.Passes`, and what it has.
-
-    Parameters
-    ----------
-    net : Network
-    loops : module
-    numbers : NamedTuple
-    chips : int
-    space : Workspace
-    periphery : Periphery
-    """
+    """Drives the layers of some chips, by what `noisysim.compute.cuda.passes.Passes` has."""
 
     def __init__(
         self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, space: Workspace,
@@ -99,7 +89,7 @@ class Driving:
 
     def convert(self, layer: int, p: int, source: Floats, standing: Standing, driven: Floats) -> None:
         """What the DAC makes of a layer's inputs in a pass, the bias line, and squares for noise of cells."""
-        squared = self.squares(layer, standing)
+        squared = self.makes_squares(layer, standing)
         if source is driven and not (self._loops.HAS_DAC or squared):
             return
         full_scale = standing.dac_range if self._loops.HAS_DAC else np.float32(1.0)
@@ -110,7 +100,7 @@ class Driving:
             self._chips, driven, squared, squares, self._numbers,
         )  # fmt: skip
 
-    def squares(self, layer: int, standing: Standing) -> bool:
+    def makes_squares(self, layer: int, standing: Standing) -> bool:
         """Whether squares of what drives a layer are made with it: where its only tile takes these as they are."""
         loops, whole = self._loops, self._table[layer][TILES] == 1
         varied = loops.HAS_CELL_STD and standing.variances.size > 0

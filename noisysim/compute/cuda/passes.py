@@ -297,7 +297,7 @@ class Passes:
         if varied:
             squares = self._space.room(f"squares {p}", *x.shape)
             energy = self._space.room(f"energy {buffer}", len(driven), n_out)
-            if call is None or not self._driving.squares(layer, standing):
+            if call is None or not self._driving.makes_squares(layer, standing):
                 xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
