@@ -373,9 +373,9 @@ def test_a_gpu_reads_what_the_cpu_reads(device, cell, at_once, monkeypatch):
         chip = Chip(layers(cell), made, seed=4, bias=True, decorrelate=True, chips=2, backend=name)
         data, given = batch(chip, 2), drives(chip, 4, np.random.default_rng(5), place.put)
         arrays = []
-        for seconds in (0.0, 1e-6):
+        for seconds, inputs_of in ((0.0, "all"), (1e-6, "first")):
             chip.wait(seconds)
-            observed = chip.passes(place.put(data.inputs), given)
+            observed = chip.passes(place.put(data.inputs), given, inputs_of=inputs_of)
             arrays += [place.take(a) for o in observed for a in (*o.activities, *o.inputs)]
         results.append((arrays, place.take(chip._hidden.states).copy()))  # which the chip erases with itself
     (one, states), (other, of_gpu) = results

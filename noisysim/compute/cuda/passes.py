@@ -160,7 +160,7 @@ class Passes:
             whole: Floats = array.reshape(self.chips, -1, *array.shape[1:])
             return whole[:, samples[0] : samples[1]]
 
-        lines, inputs = some(call.observed[p].activities[layer]), some(call.observed[p].inputs[layer])
+        lines, has_inputs = some(call.observed[p].activities[layer]), p == 0 or call.observed.whole
         first = self._periphery.value(self.net.source(layer), p, x, job).reshape(len(x), -1, lines.shape[-1])
         cell = recurrence.Cell(
             self.net, layer, some(first), some(self._periphery.outputs_of(layer, p, len(x), job))
@@ -173,11 +173,11 @@ class Passes:
             plain = driven if driven.shape[1] == n else self._space.room("inputs", rows, n)
             self._driving.turn(layer, cell.driving(t).reshape(rows, n), plain, standing)
             self._driving.convert(layer, p, plain, standing, driven)
-            if p == 0 or call.observed.whole:
-                inputs[:, :, t] = driven.reshape(inputs[:, :, t].shape)
+            if has_inputs:
+                some(call.observed[p].inputs[layer])[:, :, t] = driven.reshape(self.chips, -1, driven.shape[1])
             added = None if line is None else xp.ascontiguousarray(some(line)[:, :, t]).reshape(rows, -1)
             read = self._read_step(layer, t, p, driven, states, (added, weights), call.first_sample + samples[0], job)
-            lines[:, :, t] = read.reshape(lines[:, :, t].shape)
+            lines[:, :, t] = read.reshape(self.chips, -1, read.shape[1])
             cell.take(t, lines[:, :, t])
 
     def _read_step(

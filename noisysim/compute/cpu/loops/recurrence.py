@@ -108,7 +108,7 @@ def drive_step(layer, t, p, span, stack, h, x, net, chips, call, room):
 def read_step(layer, k, t, p, span, stack, x, net, chips, call, room, lines):
     """The t-th read of the k-th tile of a second array into `lines`, (samples, lines of all reads).
 
-    Where cells are read one by one it is the read of one sample, and the row of that number.
+    Where cells are read one by one there is one sample, and what drives it is the row of that number.
     """
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     n_out, number, positions, rows = row[N_OUT], row[FIRST_TILE] + k, g[POSITIONS], x.shape[0]
