@@ -5,7 +5,8 @@
 same protocol, and shows it beside the built-in ones; ``python -m benchmarks.robustness checks`` examines the causes of
 two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device;
 ``python -m benchmarks.robustness controllers`` shows what write controllers hide from a rule that adds up its updates;
-``python -m benchmarks.robustness asymmetric`` what a second array is worth where steps up and down differ.
+``python -m benchmarks.robustness asymmetric`` what a second array is worth where steps up and down differ;
+``python -m benchmarks.robustness sequential`` has a recurrent network read images row by row.
 """
 
 from __future__ import annotations
@@ -16,10 +17,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.robustness import asymmetric, cards, checks, controllers, figures, measure, presets, protocol
+from benchmarks.robustness import (
+    asymmetric,
+    cards,
+    checks,
+    controllers,
+    figures,
+    measure,
+    presets,
+    protocol,
+    sequential,
+)
 
 RESULTS = Path(__file__).with_name("results")
-ALONE = {"presets": presets, "controllers": controllers, "asymmetric": asymmetric}
+ALONE = {"presets": presets, "controllers": controllers, "asymmetric": asymmetric, "sequential": sequential}
 """Parts with a protocol of their own."""
 
 
@@ -47,6 +58,8 @@ def main(words: Sequence[str] | None = None) -> None:
     controllers.options(of_controllers)
     of_asymmetric = parts.add_parser("asymmetric", help="a second array, where steps up and down differ")
     asymmetric.options(of_asymmetric)
+    of_sequential = parts.add_parser("sequential", help="a recurrent network, row by row, on two devices")
+    sequential.options(of_sequential)
     asked = parser.parse_args(words)
     if asked.part in ALONE:
         ALONE[asked.part].main(asked, RESULTS)

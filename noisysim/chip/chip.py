@@ -139,11 +139,6 @@ class Chip(Offered, Granted, Kept, Taught):
         seed = check_seeds(seed, self.chips)
         self.device: Device = devices.get(device)
         self.network: Network = network(listed, activation, bias, resolve(self.device))
-        if self.network.is_recurrent and "read_cell" in devices.own_hooks(self.device):
-            raise ValueError(
-                f"{type(self.device).__name__} reads cells one by one, which recurrent layers do not: use a device "
-                "without a read_cell of its own"
-            )
         self.architecture = self.network.untiled()
         self.noisy = devices.is_noisy(self.device)
         initial = given_weights.read(init, self.architecture)

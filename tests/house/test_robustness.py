@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,16 @@ from noisysim import devices
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
-from benchmarks.robustness import asymmetric, cards, controllers, figures, measure, presets, protocol  # noqa: E402
+from benchmarks.robustness import (  # noqa: E402
+    asymmetric,
+    cards,
+    controllers,
+    figures,
+    measure,
+    presets,
+    protocol,
+    sequential,
+)
 
 SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
 
@@ -110,8 +120,9 @@ def test_cost_is_of_a_run_and_of_a_cell():
 
 
 def test_the_page_has_the_tables_that_were_measured():
-    measured = (ROOT / "benchmarks" / "robustness" / "results" / "presets.md").read_text(encoding="utf-8")
-    assert measured in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    for results, page in (("presets.md", "presets.md"), ("sequential.md", "recurrence.md")):
+        measured = (ROOT / "benchmarks" / "robustness" / "results" / results).read_text(encoding="utf-8")
+        assert measured in (ROOT / "docs" / page).read_text(encoding="utf-8")
 
 
 # --- the protocol -----------------------------------------------------------------------------------------------------
@@ -263,6 +274,34 @@ def test_controllers_with_two_arrays_are_compared_with_those_of_one(monkeypatch,
     monkeypatch.setattr(noisysim, "run", run)
     assert asymmetric.tables(list(asymmetric.measure(presets.Runs(path), settings, 2))) == text
     assert asymmetric.Row("agad", "bp", 1.0, [{"status": "diverged"}]).accuracies[0] == 100 * asymmetric.GUESSING
+
+
+def test_sequential_runs_go_on_epoch_by_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr(sequential, "RULES", ("bp", "np"))
+    settings, asked = {**sequential.SETTINGS, **sequential.QUICK}, ("bp", "ideal")
+    whole = sequential.learned(tmp_path / "whole.h5", *asked, 2, settings)
+    parts = [sequential.learned(tmp_path / "parts.h5", *asked, epochs, settings) for epochs in (1, 2, 2)]
+    assert [len(part["test_accuracy"]) for part in parts] == [1, 2, 2]
+    assert parts[-1]["test_accuracy"] == whole["test_accuracy"]
+    words = SimpleNamespace(quick=True, epochs=9, out=tmp_path / "runs", save=True)
+    sequential.main(words, tmp_path)
+    kept = (tmp_path / "sequential-quick.md").read_text()
+    rows = [json.loads(line) for line in (tmp_path / "sequential-quick.jsonl").read_text().splitlines()]
+    assert [(row["device"], row["rule"]) for row in rows] == [
+        ("ideal", "bp"), ("ideal", "np"), ("crossbar", "bp"), ("crossbar", "np"),
+    ]  # fmt: skip
+    assert f"| {100 * rows[0]['test_accuracy'][0]:.1f} (1 epoch) |" in kept
+    assert (tmp_path / "sequential-quick.png").stat().st_size > 10_000
+
+    def run(*args, **settings):
+        raise AssertionError("a run that is there was run again")
+
+    monkeypatch.setattr(noisysim, "run", run)
+    monkeypatch.setattr(noisysim, "resume", run)
+    sequential.main(words, tmp_path)
+    assert (tmp_path / "sequential-quick.md").read_text() == kept
+    assert "not run" in sequential.table(rows[:1])
+    assert "diverged" in sequential.table([{**rows[0], "status": "diverged"}])
 
 
 def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual():

@@ -233,8 +233,6 @@ def test_what_does_not_fit_says_so():
         Chip([15, recurrent(4), 2], "ideal")
     with pytest.raises(ValueError, match="needs steps below it"):
         Chip([(1, 5, 3), dense(15), recurrent(4), 2], "ideal")
-    with pytest.raises(ValueError, match="reads cells one by one"):
-        Chip([(1, 5, 3), recurrent(4), 2], "crossbar:telegraph=0.1,tau_capture=1,tau_emission=1")
 
 
 def test_it_stands_among_other_layers():

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from noisysim.common.source import uses
-from noisysim.common.types import Floats, Words
+from noisysim.common.types import Array, Floats, Words
 from noisysim.compute.behaviour import Behaviour, ReadFlags
 from noisysim.compute.cuda import recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
@@ -169,47 +169,72 @@ class Passes:
 
     def _recur(self, layer: int, x: Floats, job: Job) -> None:
         """All steps of a recurrent layer's second array in every pass, and what the layer gives."""
-        call, n = job.call, self.net.fan_in[layer]
-        for p, observation in enumerate(call.observed):
-            lines = observation.activities[layer]
-            if p > 0 and layer < call.fork[p]:
-                lines[...] = call.observed[0].activities[layer]
-                if call.observed.whole:
-                    observation.inputs[layer][...] = call.observed[0].inputs[layer]
-                continue
-            alone = Run(p, 1, 0, 0)
-            self._periphery.compute_due(layer, alone, x, job)
-            first = self._periphery.value(self.net.source(layer), alone, x, job)
-            first = first.reshape(len(x), -1, lines.shape[-1])
-            cell = recurrence.Cell(self.net, layer, first, self._periphery.outputs_of(layer, p, len(x), job))
-            added = [job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS)]
-            for t in range(self.net.positions[layer]):
-                driven = self._space.room("driven by a step", len(x), self._table[layer][N_IN])
-                plain = driven if driven.shape[1] == n else self._space.room("inputs", len(x), n)
-                self._driving.turn(layer, cell.driving(t), plain, job.standing)
-                self._driving.convert(layer, plain, job.standing, driven)
-                if p == 0 or call.observed.whole:
-                    observation.inputs[layer][:, t] = driven
-                cell.take(t, self._read_step(layer, t, p, driven, added, job))
-                lines[:, t] = cell.lines
+        call, observed = job.call, job.call.observed
+        apart = [p for p in range(len(observed)) if p == 0 or layer >= call.fork[p]]
+        for p in apart:
+            self._periphery.compute_due(layer, Run(p, 1, 0, 0), x, job)
+        blocks = self._cells.blocks(layer, len(x) // self.chips, call)
+        for first, last, time in call.course:
+            self._age(layer, time, call)
+            for block in (block for block in blocks if first <= block[0] < last):
+                for p in apart:
+                    for samples in self._cells.parts(layer, block):
+                        self._run_steps(layer, p, samples, x, job)
+        for p in range(len(observed)):
+            if p not in apart:
+                observed[p].activities[layer][...] = observed[0].activities[layer]
+                if observed.whole:
+                    observed[p].inputs[layer][...] = observed[0].inputs[layer]
+
+    def _run_steps(self, layer: int, p: int, samples: tuple[int, int], x: Floats, job: Job) -> None:
+        """All steps of some samples of each chip in one pass."""
+        call, standing, rows, n = job.call, job.standing, self.chips * (samples[1] - samples[0]), self.net.fan_in[layer]
+
+        def some(array: Floats) -> Floats:
+            """Those of an array of all samples, (chips, samples, ...)."""
+            whole: Floats = array.reshape(self.chips, -1, *array.shape[1:])
+            return whole[:, samples[0] : samples[1]]
+
+        lines, has_inputs = some(call.observed[p].activities[layer]), p == 0 or call.observed.whole
+        first = self._periphery.value(self.net.source(layer), Run(p, 1, 0, 0), x, job)
+        first = first.reshape(len(x), -1, lines.shape[-1])
+        outputs = self._periphery.outputs_of(layer, p, len(x), job)
+        cell = recurrence.Cell(self.net, layer, some(first), some(outputs))
+        line, weights = (job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS))
+        counted = (call.first_sample, p, call.first_pass)
+        states = self._cells.follow(layer, standing, samples, counted) if self.loops.HAS_READ_CELL else []
+        for t in range(self.net.positions[layer]):
+            driven = self._space.room("driven by a step", rows, self._table[layer][N_IN])
+            plain = driven if driven.shape[1] == n else self._space.room("inputs", rows, n)
+            self._driving.turn(layer, cell.driving(t).reshape(rows, n), plain, standing)
+            self._driving.convert(layer, plain, standing, driven)
+            if has_inputs:
+                some(call.observed[p].inputs[layer])[:, :, t] = driven.reshape(self.chips, -1, driven.shape[1])
+            added = None if line is None else xp.ascontiguousarray(some(line)[:, :, t]).reshape(rows, -1)
+            read = self._read_step(layer, t, p, driven, states, (added, weights), call.first_sample + samples[0], job)
+            lines[:, :, t] = read.reshape(self.chips, -1, read.shape[1])
+            cell.take(t, lines[:, :, t])
 
     def _read_step(
-        self, layer: int, t: int, p: int, driven: Floats, added: Sequence[Floats | None], job: Job
-    ) -> Floats:
-        """The lines of a recurrent layer's second array at one step."""
-        standing, call = job.standing, job.call
+        self, layer: int, t: int, p: int, driven: Floats, states: Sequence[Array], added: Sequence[Floats | None],
+        first_sample: int, job: Job,
+    ) -> Floats:  # fmt: skip
+        """The lines of a recurrent layer's second array at one read, of samples from number `first_sample` on."""
+        standing, call, (perturbation, weights) = job.standing, job.call, added
         lines: Floats = self._space.room("lines of a step", len(driven), self._table[layer][N_OUT])
-        line, weights = added
-        perturbation = None if line is None else xp.ascontiguousarray(line[:, t])
+        step, number = (self.net.positions[layer], t), call.first_pass + p
         if weights is not None:
             perturbation = self._space.room("beside", *lines.shape)
             self._space.multiply(driven, xp.ascontiguousarray(weights, np.float32), perturbation)
         for k in range(self._table[layer][TILES]):
             product, energy = self._analog(layer, k, driven, standing, call, by_step=True)
+            if self.loops.HAS_READ_CELL:
+                counted = (first_sample, *step, number)
+                self._cells.read_step(layer, k, driven, product, standing, states[k], counted)
             self._read_lines(
                 layer, k, 1, product, energy, False, perturbation if k == 0 else None,
                 AFTER if call.digital else BEFORE, (lines.reshape(-1), 0, 0), k > 0, call.convert, standing,
-                call.first_sample, call.first_pass + p, (self.net.positions[layer], t),
+                first_sample, number, step,
             )  # fmt: skip
         return lines
 
@@ -311,7 +336,7 @@ class Passes:
         each.
 
         Of a call the cells follow its course. Cells that are read one by one are read elsewhere. At one step of a
-        recurrent layer a sample has the lines of that step alone.
+        recurrent layer a sample has the lines of that step alone, and its cells stand where they should.
         """
         n_out, positions = self._table[layer][N_OUT], 1 if by_step else int(self._geometry[layer, POSITIONS])
         lines = positions * n_out
@@ -329,7 +354,8 @@ class Passes:
                 xp.multiply(x, x, out=squares)
             products.append((squares, self._space.part(standing.variances, at, shape), energy))
             energy = energy.reshape(-1, lines)
-        for first, last, time in call.course if call else [(0, len(x) // (passes * self.chips * positions), None)]:
+        whole = (0, len(x) // (passes * self.chips * positions), None)
+        for first, last, time in call.course if call and not by_step else [whole]:
             self._age(layer, time, call)
             for rows, array, out in products:
                 self._space.multiply_rows(rows, array, out, (first * positions, last * positions), passes)

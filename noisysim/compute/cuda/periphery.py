@@ -107,15 +107,20 @@ class Periphery:
     def _is_recurrent(self, node: int) -> bool:
         return INPUT < node <= self._net.depth and self._net.blocks[node - 1].recurrence is not None
 
+    def _feeds_cells(self, node: int) -> bool:
+        """Whether it is what a recurrent layer's first array gives: its second is read in all passes block by block."""
+        return INPUT < node < self._net.depth and self._net.blocks[node].recurrence is not None
+
     def _has_parted(self, node: int, p: int, job: Job) -> bool:
         """Whether a node had values of its own in a pass when it was computed; else they are the first one's."""
-        at = node if self._is_recurrent(node) else self._net.first_needed.get(node, 0)
+        of_layer = self._is_recurrent(node) or self._feeds_cells(node)
+        at = node if of_layer else self._net.first_needed.get(node, 0)
         return p == 0 or at > job.call.fork[p]
 
     def _room_of(self, node: int, run: Run, rows: int, job: Job) -> Floats:
         """Where a node's values are: kept ones pass by pass, of one that had not parted yet the first's."""
         first, count, size = 0, run.length, self._net.node_size(node)
-        if node in self._net.kept or self._is_recurrent(node):
+        if node in self._net.kept or self._is_recurrent(node) or self._feeds_cells(node):
             first, count = run.first if self._has_parted(node, run.first, job) else 0, len(job.call.fork)
         room: Floats = self._space.room(f"node {node}", count * rows, size)
         return room[first * rows : (first + run.length) * rows]

@@ -62,7 +62,10 @@ def read_side(x, k, at, base, seconds, counter, parts, chips, room):
 
 @bare()
 def read_by_cell(counter, x, start, first, p, stack, net, chips, call, room, product):
-    """Line currents of a tile in pass p, every cell read by itself: rows one after the other, as time goes."""
+    """Line currents of a tile in pass p, every cell read by itself: rows one after the other, as time goes.
+
+    `first` is the first row's number: rows are samples at each position.
+    """
     first_sample, number, layer, tile, k0, k1 = counter
     table, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     positions = g[POSITIONS]
@@ -71,9 +74,10 @@ def read_by_cell(counter, x, start, first, p, stack, net, chips, call, room, pro
     unit = floats_at(chips.units, layer * chips.slices + s, 1)[0]
     at, q = place(table[CELLS_AT], n_in * n_out, stack) + start, (n + 3) // 4
     between = np.float32(chips.interval / positions)
-    waited = chips.waited if first_sample + first + p == 0 else between
+    row_number = first_sample * positions + first
+    waited = chips.waited if row_number + p == 0 else between
     for r in range(x.shape[0]):
-        here = ((first_sample + first) * positions + r, number, layer, tile, k0, k1)
+        here = (row_number + r, number, layer, tile, k0, k1)
         seconds = waited if r == 0 else between
         for i in range(n_out):
             cell, row = at + i * n_in, x[r]

@@ -61,13 +61,29 @@ def cell_inputs(inputs, start, stop, chips, room):
 
 
 @bare()
-def tile_energy(x, variance, energy, net, room):
-    """The variance that the cells of one tile add to its lines, from what drives them."""
-    square = view(room.part, 0, x.shape[1], x.shape[0])
-    for r in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            square[r, j] = x[r, j] * x[r, j]
-    call_multiply(function_at(net.parts, MULTIPLY), (square, variance, energy, room.turned))
+def carry(counter, inputs, first, p, stack, net, chips, call, room, product, energy):
+    """What a tile's lines carry in pass p, and the variance that its cells add to a read: rows from number `first` on.
+
+    Rows are samples at each position, `inputs` what drives the layer.
+    """
+    _, _, layer, k, _, _ = counter
+    row = longs_at(net.table, layer * TABLE, TABLE)
+    tile, n_out = longs_at(net.tiles, (row[FIRST_TILE] + k) * TILE, TILE), row[N_OUT]
+    start, n = tile[TILE_FROM], tile[TILE_TO] - tile[TILE_FROM]
+    at, x = place(tile[TILE_AT], n_out * n, stack), cell_inputs(inputs, start, tile[TILE_TO], chips, room)
+    if function_at(chips.functions, CELL) != 0:
+        reading = (counter, x, start, first, p, stack, net, chips, call, room, product)
+        call_read_by_cell(function_at(net.parts, READ_BY_CELL), reading)
+    else:
+        array = view(chips.weights, at, n, n_out)
+        call_multiply(function_at(net.parts, MULTIPLY), (x, array, product, room.turned))
+    if chips.varied:
+        square = view(room.part, 0, n, x.shape[0])
+        for r in range(x.shape[0]):
+            for j in range(n):
+                square[r, j] = x[r, j] * x[r, j]
+        variance = view(chips.variances, at, n, n_out)
+        call_multiply(function_at(net.parts, MULTIPLY), (square, variance, energy, room.turned))
 
 
 @bare(fastmath={"contract"})
@@ -180,10 +196,6 @@ def read_tile(layer, k, span, stack, net, chips, call, room):
     n_out, lines, count = row[N_OUT], g[LINES], last - first
     rows, lines_at, number = count * g[POSITIONS], call.samples * row[ACTIVITIES_AT], row[FIRST_TILE] + k
     tile, mine = longs_at(net.tiles, number * TILE, TILE), stack[0] * chips.tile_count + number
-    start, stop = tile[TILE_FROM], tile[TILE_TO]
-    at = place(tile[TILE_AT], n_out * (stop - start), stack)
-    array, varied = view(chips.weights, at, stop - start, n_out), chips.varied
-    variance = view(chips.variances, at if varied else 0, stop - start if varied else 0, n_out if varied else 0)
     columns, by_cell = place(tile[TILE_COLUMNS], n_out, stack), function_at(chips.functions, CELL) != 0
     gain = floats_at(chips.gains, mine, 1)[0] if chips.compensated else ONE
     put_numbers(floats_at(chips.ranges, mine, 1)[0], chips, room)
@@ -201,15 +213,9 @@ def read_tile(layer, k, span, stack, net, chips, call, room):
         energy = view(room.energy, side * room.lines, lines, count)
         counter = (first_sample, call.first_pass + p, layer, k, key[0], key[1])
         if apart:
-            x = cell_inputs(driven_in(layer, p, span, net, call, room), start, stop, chips, room)
-            flat = view(product, 0, n_out, rows)
-            if by_cell:
-                reading = (counter, x, start, first, p, stack, net, chips, call, room, flat)
-                call_read_by_cell(function_at(net.parts, READ_BY_CELL), reading)
-            else:
-                call_multiply(function_at(net.parts, MULTIPLY), (x, array, flat, room.turned))
-            if chips.varied:
-                tile_energy(x, variance, view(energy, 0, n_out, rows), net, room)
+            flat, squares = view(product, 0, n_out, rows), view(energy, 0, n_out, rows)
+            driven, first_row = driven_in(layer, p, span, net, call, room), first * g[POSITIONS]
+            carry(counter, driven, first_row, p, stack, net, chips, call, room, flat, squares)
         extra = perturbation_of(layer, k, p, span, stack, net, call, room)
         at_line = nothing if call.digital else extra
         reading = (

@@ -3,9 +3,10 @@
 import numpy as np
 
 from noisysim.compute.cpu.loops.driving import drive_rows, inputs_at, take_step, value_of
-from noisysim.compute.cpu.loops.line_reads import cell_inputs, put_numbers, tile_energy
+from noisysim.compute.cpu.loops.line_reads import carry, put_numbers
 from noisysim.compute.cpu.loops.records import MULTIPLY, PART_TYPES, READ_ROWS
 from noisysim.compute.cpu.loops.rows import add, copy, place
+from noisysim.compute.cpu.row_types import CELL
 from noisysim.compute.jit.compiling import bare, scalars
 from noisysim.compute.jit.places import float_rows_at, floats_at, longs_at, words_at
 from noisysim.compute.jit.views import function_at, view
@@ -35,10 +36,7 @@ from noisysim.compute.layout import (  # fmt: skip
     STEP,
     TABLE,
     TILE,
-    TILE_AT,
     TILE_COLUMNS,
-    TILE_FROM,
-    TILE_TO,
     TILES,
 )
 from noisysim.compute.rules import recurrence as rules
@@ -108,23 +106,20 @@ def drive_step(layer, t, p, span, stack, h, x, net, chips, call, room):
 
 @bare()
 def read_step(layer, k, t, p, span, stack, x, net, chips, call, room, lines):
-    """The t-th read of the k-th tile of a second array into `lines`, (samples, lines of all reads)."""
+    """The t-th read of the k-th tile of a second array into `lines`, (samples, lines of all reads).
+
+    Where cells are read one by one there is one sample, and what drives it is the row of that number.
+    """
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
     n_out, number, positions, rows = row[N_OUT], row[FIRST_TILE] + k, g[POSITIONS], x.shape[0]
     tile, mine = longs_at(net.tiles, number * TILE, TILE), stack[0] * chips.tile_count + number
-    start, stop = tile[TILE_FROM], tile[TILE_TO]
-    at = place(tile[TILE_AT], n_out * (stop - start), stack)
-    array, varied = view(chips.weights, at, stop - start, n_out), chips.varied
-    variance = view(chips.variances, at if varied else 0, stop - start if varied else 0, n_out if varied else 0)
     gain = floats_at(chips.gains, mine, 1)[0] if chips.compensated else ONE
     put_numbers(floats_at(chips.ranges, mine, 1)[0], chips, room)
     product, energy = view(room.product, 0, n_out, rows), view(room.energy, 0, n_out, rows)
-    part = cell_inputs(x, start, stop, chips, room)
-    call_multiply(function_at(net.parts, MULTIPLY), (part, array, product, room.turned))
-    if varied:
-        tile_energy(part, variance, energy, net, room)
-    added = longs_at(call.places, (p * net.layers + layer) * ADDED, ADDED)
     first_sample, key = call.first_sample - stack[0] * (call.samples // stack[1]), words_at(chips.keys, 2 * stack[0], 2)
+    arrays = (first_sample, call.first_pass + p, layer, k, key[0], key[1])
+    carry(arrays, x, span[0] * positions + t, p, stack, net, chips, call, room, product, energy)
+    added = longs_at(call.places, (p * net.layers + layer) * ADDED, ADDED)
     peaks, nothing = floats_at(call.peaks, mine, 1), view(call.perturbations, 0, 0, 0)
     for r in range(rows):
         s = span[0] + r
@@ -149,18 +144,42 @@ def read_step(layer, k, t, p, span, stack, x, net, chips, call, room, lines):
 
 
 @bare()
+def run_steps(layer, p, span, stack, a, outputs, net, chips, call, room, lines):
+    """All steps of some samples in pass p: of the first array's lines `a`, the second's, and what the layer gives."""
+    row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
+    kind, n, rows = g[CELL_KIND], g[CELL_UNITS], span[1] - span[0]
+    h, c = view(room.step, 0, n, rows), view(room.step, rows * n, n, rows)
+    x = view(room.step, 2 * rows * n, row[N_IN], rows)
+    steps = outputs.shape[1] // n
+    reads = g[POSITIONS] // steps
+    for r in range(rows):
+        for j in range(n):
+            h[r, j] = c[r, j] = ZERO
+    for t in range(steps):
+        for read in range(reads):
+            driving = h
+            if read > 0:  # such a cell has no state beside its output
+                reset_outputs(a, lines, t, h, c)
+                driving = c
+            drive_step(layer, t * reads + read, p, span, stack, driving, x, net, chips, call, room)
+            for k in range(row[TILES]):
+                read_step(layer, k, t * reads + read, p, span, stack, x, net, chips, call, room, lines)
+        next_outputs(kind, a, lines, t, h, c, outputs)
+
+
+@bare()
 def run_recurrence(layer, span, stack, net, chips, call, room):
     """All steps of a recurrent layer's second array in every pass, and what the layer gives.
 
-    Each read of an array has noise of its own, counted as that of a sample a step.
+    Each read of an array has noise of its own, counted as that of a sample a step. Where cells are read one by one,
+    all steps of a sample come before those of the next, as they do at the positions of other layers: cells with a past
+    are read in the order of time.
     """
     row, g = longs_at(net.table, layer * TABLE, TABLE), longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
-    group, kind, n = longs_at(net.groups, layer * GROUP, GROUP), g[CELL_KIND], g[CELL_UNITS]
+    group = longs_at(net.groups, layer * GROUP, GROUP)
     rows, width, positions = span[1] - span[0], row[N_IN], g[POSITIONS]
     size, lines_at = positions * row[N_OUT], call.samples * row[ACTIVITIES_AT]
-    from_row = span[0] * positions * width
-    h, c = view(room.step, 0, n, rows), view(room.step, rows * n, n, rows)
-    x = view(room.step, 2 * rows * n, width, rows)
+    from_row, at_once = span[0] * positions * width, 1 if function_at(chips.functions, CELL) != 0 else rows
     for p in range(call.passes):
         lines = view(call.activities, p * call.values + lines_at + span[0] * size, size, rows)
         if p > 0 and layer < longs_at(call.fork, p, 1)[0]:
@@ -175,18 +194,6 @@ def run_recurrence(layer, span, stack, net, chips, call, room):
             take_step(longs_at(net.steps, k * STEP, STEP), p, span, stack, net, chips, call, room)
         a = value_of(group[SOURCE], p, span, net, call, room)
         outputs = value_of(group[STATE], p, span, net, call, room)
-        steps = outputs.shape[1] // n
-        reads = positions // steps
-        for r in range(rows):
-            for j in range(n):
-                h[r, j] = c[r, j] = ZERO
-        for t in range(steps):
-            for read in range(reads):
-                driving = h
-                if read > 0:  # such a cell has no state beside its output
-                    reset_outputs(a, lines, t, h, c)
-                    driving = c
-                drive_step(layer, t * reads + read, p, span, stack, driving, x, net, chips, call, room)
-                for k in range(row[TILES]):
-                    read_step(layer, k, t * reads + read, p, span, stack, x, net, chips, call, room, lines)
-            next_outputs(kind, a, lines, t, h, c, outputs)
+        for r in range(0, rows, at_once):
+            some, end = (span[0] + r, span[0] + r + at_once), r + at_once
+            run_steps(layer, p, some, stack, a[r:end], outputs[r:end], net, chips, call, room, lines[r:end])

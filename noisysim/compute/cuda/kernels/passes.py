@@ -245,17 +245,21 @@ def read_side(x, row, n, base, now, at, seen, r, to, own, sample, number, layer,
 
 @kernel
 def read_cells(
-    x, now, own, seen, ranges, side, total, at, count, width, unit, rows, first, sample, number, layer, tile,
-    tile_in_layer, keys, product, d,
+    x, now, own, seen, ranges, side, total, at, count, width, unit, rows, first, sample, steps, step, number, layer,
+    tile, tile_in_layer, keys, product, d,
 ):  # fmt: skip
-    """Line currents of one tile in some rows of every chip, every cell read by itself; `unit` is weight per µS."""
+    """Line currents of one tile in some rows of every chip, every cell read by itself; `unit` is weight per µS.
+
+    Rows are as in `read_lines`; `seen` has every step of a recurrent layer's samples.
+    """
     n, n_out, chips = x.shape[1], product.shape[1], keys.shape[0]
     q = (n + 3) // 4
     for k in range(cuda.grid(1), chips * rows * n_out, cuda.gridsize(1)):
         r, i = parted(k, n_out)
         chip, place = parted(r, rows)
-        row, when = chip * (x.shape[0] // chips) + first + place, sample + first + place
+        row, when = chip * (x.shape[0] // chips) + first + place, (sample + first + place) * steps + step
         cells, here = side * total + at + chip * count + i * width, with_range(d, ranges[chip, tile])
+        r = r * steps + step
         line = read_side(
             x, row, n, 2 * i * q, now, cells, seen, r, i * n, own, when, number, layer, tile_in_layer, keys, chip, here
         )
