@@ -16,11 +16,6 @@ from noisysim.compute import gpu
 import quick_lane
 import thorough
 
-if gpu.SIMULATED:
-    import block_threads
-
-    block_threads.install()
-
 os.environ.setdefault("NOISYSIM_COMPILE_AHEAD", "0")  # what compiles should not depend on which test is first
 gc.set_threshold(100_000, 10, 10)  # most of the time goes to compiling, a tenth of that to looking for garbage
 

@@ -1,10 +1,10 @@
-"""How Numba's simulator runs the threads of a block in these tests."""
+"""How Numba's simulator runs the threads of a block."""
 
 import numpy as np
 import pytest
 from numba import cuda
 
-from noisysim.compute import gpu
+from noisysim.compute import backends, gpu
 
 pytestmark = pytest.mark.gpu
 THREADS = 4
@@ -14,6 +14,7 @@ THREADS = 4
 def simulator():
     if not gpu.SIMULATED:
         pytest.skip("a GPU runs threads of its own: simulate one with NUMBA_ENABLE_CUDASIM=1")
+    assert backends.get("cuda")
 
 
 @pytest.mark.parametrize("waits", [True, False])

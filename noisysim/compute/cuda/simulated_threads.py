@@ -1,13 +1,16 @@
-"""Threads of a simulated block take turns: Numba's simulator of a GPU looks at them without a pause until they end,
-which keeps them from running for most of a kernel's time.
+"""How the threads of a block run in Numba's simulator: in turn, each until it waits for the others or ends.
 
-A thread runs until it waits for the others of its block, or ends; then the next does. Their order turns with every
-block, so that one that reads what another writes, and does not wait for it, reads it too early in one of two blocks.
+The simulator itself starts them all and looks without a pause whether they have ended, which keeps them from running
+for most of a kernel's time. Their order turns with every block, so that one that reads what another writes, and does
+not wait for it, reads it too early in one of two blocks.
 """
+
+from __future__ import annotations
 
 import functools
 import itertools
 import threading
+from typing import Any
 
 import numpy as np
 from numba.cuda.simulator import kernel
@@ -15,14 +18,14 @@ from numba.cuda.simulator import kernel
 _backwards = itertools.cycle([False, True])
 
 
-class Turn(kernel.BlockThread):
+class Turn(kernel.BlockThread):  # type: ignore[misc]  # Numba has no types
     """A thread that says when it stands still."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.go, self.ended = threading.Semaphore(0), False
 
-    def advance(self):
+    def advance(self) -> None:
         """Let it run until it waits for the others or ends."""
         if self.ident is None:
             self.start()
@@ -30,36 +33,36 @@ class Turn(kernel.BlockThread):
             self.go.release()
         self._manager.stands.acquire()
 
-    def run(self):
+    def run(self) -> None:
+        """Run the kernel; called by `start`."""
         try:
             super().run()
         finally:
             self.ended = True
             self._manager.stands.release()
 
-    def syncthreads(self):
+    def syncthreads(self) -> None:
+        """Wait for the others; called by the kernel."""
         self._manager.stands.release()
         self.go.acquire()
         if self.abort:
             raise RuntimeError("another thread of the block failed")
 
 
-def run(manager, grid_point, *arguments):
-    """Every thread of a block, in the place of the simulator's own ``BlockManager.run``."""
+def run(manager: Any, grid_point: tuple[int, ...], *arguments: Any) -> None:
+    """Run a block, in the place of the simulator's own ``BlockManager.run``."""
     manager.stands, function = threading.Semaphore(0), functools.partial(manager._f, *arguments)
     points = list(np.ndindex(*manager._block_dim))[:: -1 if next(_backwards) else 1]
     threads = [Turn(function, manager, grid_point, point, manager._debug) for point in points]
-    while waiting := [thread for thread in threads if not thread.ended]:
-        for thread in waiting:
+    while left := [thread for thread in threads if not thread.ended]:
+        for thread in left:
             thread.advance()
         if failed := next((thread.exception for thread in threads if thread.exception), None):
             for thread in threads:
                 thread.abort = True
-            for thread in (one for one in threads if not one.ended):
+            for thread in [thread for thread in left if not thread.ended]:
                 thread.advance()
             raise failed[0].with_traceback(failed[1])
 
 
-def install():
-    """For every kernel of this process."""
-    kernel.BlockManager.run = run
+kernel.BlockManager.run = run
