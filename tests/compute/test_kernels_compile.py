@@ -130,6 +130,8 @@ MOVES, DOUBLES = {"ld", "st", "mov", "cvt"}, re.compile(r"^\s+(?:@!?%p\d+\s+)?([
 PART = re.compile(r"noisysim.*cuda[._]kernels[._]([a-z_]+?)(_[0-9a-f]{24})?")
 """Names of modules of kernels: which, and of those that are made for a device a hash."""
 FOUND = "found.json"
+WHOLE = ("share", "work", "work_along", "work_first", "work_second")
+"""Names of functions each of which has kernels of its own: those are compiled whole."""
 FREE = "plain numbers"
 """The user's device whose hooks mean float64."""
 
@@ -227,7 +229,7 @@ class Launch:
 
     made: ClassVar[dict[tuple, tuple[str, list[str]]]] = {}  # (module, kernel, types) -> case, float64's operations
     hooks: ClassVar[dict[tuple, tuple[str, list[str]]]] = {}  # (hook, its code) -> the same
-    types: ClassVar[dict[str, tuple]] = {}  # of what a hook takes
+    types: ClassVar[dict[tuple, tuple]] = {}  # of what a hook of so many arguments takes
     covered: ClassVar[set[tuple]] = set()  # by the kernels that were compiled whole
     seen: ClassVar[set[tuple]] = set()  # the keys of `made`, and of what was left to hooks
     failed: ClassVar[dict[str, str]] = {}  # case -> why
@@ -254,12 +256,12 @@ class Launch:
             self.compile(function, given, self.made, key)
             for name, hook in hooks.items():
                 if hook.overloads:  # a flag may keep it out
-                    self.types[name] = next(iter(hook.overloads))
+                    self.types[name, arity(hook)] = next(iter(hook.overloads))
                     self.hooks.setdefault((name, hook.py_func.__code__), (self.case, []))
         for name, hook in hooks.items():
             one = name, hook.py_func.__code__
-            if one not in self.hooks and name in self.types:
-                types = tuple(given[-1] if is_numbers(t) else t for t in self.types[name])
+            if one not in self.hooks and (name, arity(hook)) in self.types:
+                types = tuple(given[-1] if is_numbers(t) else t for t in self.types[name, arity(hook)])
                 self.compile(hook.py_func, types, self.hooks, one, device=True)
 
     def compile(self, function, types, made, key, **options):
@@ -292,6 +294,11 @@ def is_scalar(value):
     return getattr(getattr(value, "py_func", None), "__module__", "") == "noisysim.compute.jit.scalars"
 
 
+def arity(hook):
+    """How many arguments a hook takes."""
+    return hook.py_func.__code__.co_argcount
+
+
 def is_numbers(kind):
     """Whether a type is that of a device's numbers."""
     return str(kind).startswith("Numbers(")
@@ -304,7 +311,7 @@ def options(function, given, named):
         if type(value) is bool:
             found.add((name, value))
         elif is_scalar(value):
-            found.add((name, "hook"))
+            found.add((name, value.py_func.__code__ if name in WHOLE else arity(value)))
         elif hasattr(value, "py_func"):
             found.add((name, value.py_func.__code__.co_filename))
     return {(PART.fullmatch(function.__module__)[1], function.__name__, *one) for one in found}
@@ -415,8 +422,9 @@ def test_no_kernel_and_no_flag_is_left_out(compiled):
 
 
 def test_no_hook_is_left_out_and_none_computes_in_float64(compiled):
-    assert {name for name, *_ in compiled["hooks"]} >= set(compiled["kinds of hooks"])
-    assert not [one for one in compiled["hooks"] if one[2] and FREE not in one[1]]
+    kinds = set(compiled["kinds of hooks"])
+    assert {name for name, *_ in compiled["hooks"]} >= kinds
+    assert not [one for one in compiled["hooks"] if one[0] in kinds and one[2] and FREE not in one[1]]
 
 
 def test_float64_is_used_where_it_is_meant(compiled):
@@ -427,7 +435,7 @@ def test_float64_is_used_where_it_is_meant(compiled):
     assert found == {kernel: operations for kernel, (operations, _) in DOUBLE.items()}
     grouped = {case for part, _, case, double in compiled["made"] if part == "operations" and double}
     assert grouped == {"operation layer norm", "operation softmax"}
-    assert any(double for _, _, case, double in compiled["made"] if FREE in case)
+    assert any(double for _, case, double in compiled["hooks"] if FREE in case)
 
 
 if __name__ == "__main__":
