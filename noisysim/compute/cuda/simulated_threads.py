@@ -8,17 +8,18 @@ not wait for it, reads it too early in one of two blocks.
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import threading
 from typing import Any
 
 import numpy as np
-from numba.cuda.simulator import kernel
 
+kernel: Any = importlib.import_module("numba.cuda.simulator.kernel")  # Numba has no types
 _backwards = itertools.cycle([False, True])
 
 
-class Turn(kernel.BlockThread):  # type: ignore[misc]  # Numba has no types
+class Turn(kernel.BlockThread):  # type: ignore[misc]
     """A thread that says when it stands still."""
 
     def __init__(self, *arguments: Any):
