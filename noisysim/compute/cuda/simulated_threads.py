@@ -2,7 +2,8 @@
 
 The simulator itself starts them all and looks without a pause whether they have ended, which keeps them from running
 for most of a kernel's time. Their order turns with every block, so that one that reads what another writes, and does
-not wait for it, reads it too early in one of two blocks.
+not wait for it, reads it too early in one of two blocks. Kernels get NumPy's arrays themselves: the simulator's look
+through all that an array has for every ``shape``.
 """
 
 from __future__ import annotations
@@ -50,9 +51,14 @@ class Turn(kernel.BlockThread):  # type: ignore[misc]
             raise RuntimeError("another thread of the block failed")
 
 
+def _plain(value: Any) -> Any:
+    """An argument of a kernel without what the simulator puts around arrays."""
+    return value._item._ary if isinstance(value, kernel.FakeWithinKernelCUDAArray) else value
+
+
 def run(manager: Any, grid_point: tuple[int, ...], *arguments: Any) -> None:
     """Run a block, in the place of the simulator's own ``BlockManager.run``."""
-    manager.stands, function = threading.Semaphore(0), functools.partial(manager._f, *arguments)
+    manager.stands, function = threading.Semaphore(0), functools.partial(manager._f, *map(_plain, arguments))
     points = list(np.ndindex(*manager._block_dim))[:: -1 if next(_backwards) else 1]
     threads = [Turn(function, manager, grid_point, point, manager._debug) for point in points]
     while left := [thread for thread in threads if not thread.ended]:
