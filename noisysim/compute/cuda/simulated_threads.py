@@ -12,7 +12,8 @@ import functools
 import importlib
 import itertools
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,10 +21,19 @@ kernel: Any = importlib.import_module("numba.cuda.simulator.kernel")  # Numba ha
 _backwards = itertools.cycle([False, True])
 
 
+class Block(Protocol):
+    """What is used of the simulator's ``BlockManager``."""
+
+    stands: threading.Semaphore  # put there by `run`: released when a thread stands still
+    _f: Callable[..., object]
+    _block_dim: tuple[int, ...]
+    _debug: bool
+
+
 class Turn(kernel.BlockThread):  # type: ignore[misc]
     """A thread that says when it stands still."""
 
-    def __init__(self, *arguments: Any):
+    def __init__(self, *arguments: object):
         super().__init__(*arguments)
         self.go, self.ended = threading.Semaphore(0), False
 
@@ -51,12 +61,12 @@ class Turn(kernel.BlockThread):  # type: ignore[misc]
             raise RuntimeError("another thread of the block failed")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """An argument of a kernel without what the simulator puts around arrays."""
     return value._item._ary if isinstance(value, kernel.FakeWithinKernelCUDAArray) else value
 
 
-def run(manager: Any, grid_point: tuple[int, ...], *arguments: Any) -> None:
+def run(manager: Block, grid_point: tuple[int, ...], *arguments: object) -> None:
     """Run a block, in the place of the simulator's own ``BlockManager.run``."""
     manager.stands, function = threading.Semaphore(0), functools.partial(manager._f, *map(_plain, arguments))
     points = list(np.ndindex(*manager._block_dim))[:: -1 if next(_backwards) else 1]
