@@ -1,6 +1,7 @@
 # make demo: set up, and learn digits on a noisy crossbar.   make test: set up, and pass the tests.
 # make thorough: the tests, with every combination of their parameters.
 # make quick: lint, types, loops without JIT, and every test that compiles nothing.   make coverage: lines that tests run.
+# make compile: kernels through NVIDIA's compiler, without a GPU.
 # make kernels: what runs learn, with the kernels of other processors.   make audit: dependencies, for known weaknesses.
 # make pythons: the wheel on every Python there is; on the oldest with the least versions of all dependencies (minimum).
 # make docs: the pages, in docs/_build/html; every script of theirs is run.
@@ -16,14 +17,17 @@ PYTHONS ?= 3.11 3.12 3.13 3.14
 GPU_TESTS = benchmarks/speed/results/$(shell date +%F)-gpu-tests.txt
 GPU_PAPERS = dalm2025-fig3 dalm2025-fig4 dalm2025-fig9 bacho2024-table2
 WITHOUT_JIT = tests/compute/test_loops_without_jit.py
-# on every core; a test that hangs ends its process, which says where it stood, and is a test that failed
-WIDE = --numprocesses auto --timeout 600 --timeout-method thread
+COMPILED = tests/compute/test_kernels_compile.py
+NUMBA_CUDA = numba-cuda[cu12]>=0.30,<0.31
+# a test that hangs ends its process, which says where it stood, and is a test that failed
+HANGS = --timeout 600 --timeout-method thread
+WIDE = --numprocesses auto $(HANGS)
 marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
 
-.PHONY: demo test thorough quick coverage kernels check wheel minimum pythons audit docs speed speed-torch gpu gpu-tests gpu-speed \
-	gpu-papers gpu-short
+.PHONY: demo test thorough quick coverage compile kernels kernels-avx2 kernels-sse check wheel minimum pythons audit docs \
+	speed speed-torch gpu gpu-tests gpu-speed gpu-papers gpu-short
 
 demo: $(VENV)/.installed
 	$(BIN)/noisysim run --device crossbar --out demo.h5 --overwrite --plot learning.png
@@ -33,9 +37,13 @@ test: $(VENV)/.tested
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest $(call marked,gpu) $(WIDE) --dist worksteal
 
 # all combinations of parameters, of which `test` runs a covering part
-thorough: $(VENV)/.tested
+thorough: $(VENV)/.tested $(VENV)/compile/.installed
 	$(BIN)/python -m pytest --thorough $(WIDE) --dist worksteal
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest --thorough $(call marked,gpu) $(WIDE) --dist worksteal
+	$(VENV)/compile/bin/python -m pytest --thorough $(COMPILED)
+
+compile: $(VENV)/compile/.installed
+	$(VENV)/compile/bin/python -m pytest $(COMPILED)
 
 quick: check
 	$(BIN)/python -m pytest --quick --quiet -r fE $(WIDE) --dist loadfile
@@ -50,11 +58,15 @@ coverage: $(VENV)/.tested
 	$(BIN)/coverage report
 
 # BLAS for processors with AVX2, without kernels compiled anew; then BLAS and compiled kernels for those with SSE alone,
-# optimised less, which changes last bits once more and compiles faster
-kernels: $(VENV)/.tested
-	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) $(WIDE) --dist worksteal
+# optimised less, which changes last bits once more and compiles faster. Two at a time: make -j2 kernels
+kernels: kernels-avx2 kernels-sse
+
+kernels-avx2: $(VENV)/.tested
+	OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest $(call marked,runs) $(HANGS)
+
+kernels-sse: $(VENV)/.tested
 	NOISYSIM_CACHE=$(VENV)/generic OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic NUMBA_OPT=1 \
-	$(BIN)/python -m pytest $(call marked,runs) $(WIDE) --dist worksteal
+	$(BIN)/python -m pytest $(call marked,runs) $(HANGS)
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -110,13 +122,25 @@ links:
 	ln -sfn ../../devices noisysim/devices/models
 	ln -sfn ../benchmarks/papers noisysim/papers
 
-$(VENV)/.installed: setup.cfg pyproject.toml | links
+$(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: setup.cfg pyproject.toml $(VENV)/.created | links
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
+# with all that .installed has
+$(VENV)/.tested: setup.cfg pyproject.toml $(VENV)/.created | links
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test,sweep,parquet]"
+	touch $(VENV)/.installed $@
+
+# what compiles kernels without a GPU, beside all that is in $(VENV)
+$(VENV)/compile/.installed: $(VENV)/.tested
+	$(BIN)/python -m venv --without-pip $(VENV)/compile
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		>"$$(echo $(VENV)/compile/lib/python3*/site-packages)/beside.pth"
+	$(BIN)/pip --python $(VENV)/compile/bin/python install --quiet --disable-pip-version-check "$(NUMBA_CUDA)"
 	touch $@
 
 $(VENV)/torch/.installed: $(VENV)/.installed

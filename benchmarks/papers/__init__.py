@@ -54,9 +54,9 @@ def title(module: ModuleType) -> str:
 
 
 def rows(name: str, options: Options) -> list[str]:
-    """Names of the rows of a reproduction, in this form, that can be measured alone; nothing is measured for it."""
+    """Names of the rows of a reproduction, in this form, that can be measured alone; no data are loaded for it."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        report = Report(name, Path(folder), options=options._replace(measure=False))
+        report = Report(name, Path(folder), options=options._replace(measure=False, naming=True))
         get(name).reproduce(report)
     return [part.name for part in report.parts]
 

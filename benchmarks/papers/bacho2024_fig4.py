@@ -47,7 +47,7 @@ def reproduce(report: Report) -> None:
         "sums over the hidden weights"
     )
     shared: dict[str, Any] = {
-        "sizes": sizes, "task": noisysim.tasks.get("mnist"), "draws": draws, "backend": report.backend,
+        "sizes": sizes, "task": report.data(noisysim.tasks.get, "mnist"), "draws": draws, "backend": report.backend,
     }  # fmt: skip
     by_way: Measured[str, dict[float, tuple[float, float]]] = Measured(report)
     with report.part("B = W2 before each step"):

@@ -71,7 +71,7 @@ def reproduce(report: Report) -> None:
         "over the mean squared derivative"
     )
     grids = {"n1": [(784, UNITS * k) for k in steps], "n0": [(784 * k, UNITS) for k in steps]}
-    tasks = {n0: mnist(n0, draws) for n0 in {n0 for grid in grids.values() for n0, _ in grid}}
+    tasks = {n0: report.data(mnist, n0, draws) for n0 in {n0 for grid in grids.values() for n0, _ in grid}}
     learners = {
         "fg-w": HiddenFGW(derivative="exact"),
         "fg-a": noisysim.learners.get("fg-a", derivative="exact"),

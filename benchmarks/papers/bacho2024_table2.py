@@ -117,7 +117,7 @@ def reproduce(report: Report) -> None:
         report.say(f"{form.epochs} epochs at {form.rate:g}, batch 64, {report.seeds} seeds; test accuracies (%)")
     accuracies: Measured[tuple[str, str, str], float] = Measured(report)
     for name in form.tasks:
-        data = images(name, form)
+        data = report.data(images, name, form)
         for network in form.networks:
             settings = {"task": data, "layers": network.layers, "epochs": form.epochs}
             for rule in network.rules:

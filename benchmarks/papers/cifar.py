@@ -142,7 +142,7 @@ def begin(report: Report, networks: Sequence[str], short: Form = SHORT) -> tuple
         if rules := UNSTATED.get(network):
             rates = ", ".join(f"{rule.upper()} {form.rate(network, rule):g}" for rule in rules)
             report.say(f"Rates that Table 2 leaves open for {NETWORKS[network]}, here as of its kin: {rates}.")
-    return form, images(form)
+    return form, report.data(images, form)
 
 
 def images(form: Form) -> Any:

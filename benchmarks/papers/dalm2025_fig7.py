@@ -45,7 +45,7 @@ def reproduce(report: Report) -> None:
         "nor sizes; its break below 1e-7 is one of precision, which true float32 does not show."
     )
     report.keep(sizes=sizes, batch=BATCH, draws=DRAWS, layer=SECOND + 1)
-    task = noisysim.tasks.get("cifar10")
+    task = report.data(noisysim.tasks.get, "cifar10")
     by_variance: Measured[float, Doubles] = Measured(report)
     for variance in VARIANCES:
         with report.part(f"sigma^2 = {variance:.0e}"):

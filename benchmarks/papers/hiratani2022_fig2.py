@@ -75,7 +75,7 @@ def best(report: Report, n_hidden: int, n_out: int) -> Best:
     """Minimum training time of NP at one pair of sizes."""
     student = theory.LinearStudent(N_IN, n_hidden, n_out)
     target = student.initial().error / (N_IN * n_out) / FALL
-    steps, rate = student.best_training_time(target)
+    steps, rate = report.data(student.best_training_time, target)
     rates = rate * np.array(GRID[::2] if report.quick else GRID)
     longest = [int(min(1.3 * student.training_time(r, target), 1.7 * steps)) for r in rates]
     times = np.array([time_to(report, student, r, most) for r, most in zip(rates, longest, strict=True)])

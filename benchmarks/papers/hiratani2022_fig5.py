@@ -82,7 +82,7 @@ LOSS = Loss("softmax-mse", value, slope)
 
 def reproduce(report: Report) -> None:
     """Figure 5."""
-    quick, task = report.quick, mnist()
+    quick, task = report.quick, report.data(mnist)
     tested = 1000 if quick else 2000
     report.keep(batch_size=100, optimizer="sgd", activation="relu", init="glorot", loss=LOSS.name, tested=tested)
     report.say(

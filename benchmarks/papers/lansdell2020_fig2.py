@@ -60,7 +60,7 @@ class Course(NamedTuple):
 
 def reproduce(report: Report) -> None:
     """Train by every rule, and compare."""
-    task = lansdell.mnist()
+    task = report.data(lansdell.mnist)
     updates = 4700 if report.quick else 187_500
     noise = (1e-2, 1e-1) if report.quick else tuple(lansdell.NOISE)
     report.keep(sizes=lansdell.SIZES, batch=lansdell.BATCH, rate=RATE, feedback_rate=FEEDBACK_RATE, updates=updates)

@@ -53,7 +53,7 @@ WIDTHS = (30, 100, 300, 1000)  # panels D and E, 784-N-50-10
 
 def reproduce(report: Report) -> None:
     """Panels A to C for every noise level; in full, D and E, and the long run."""
-    task = lansdell.mnist()
+    task = report.data(lansdell.mnist)
     updates = 5000 if report.quick else ANGLE_AT
     noise = (1e-2, 1e-1) if report.quick else tuple(lansdell.NOISE)
     report.keep(sizes=lansdell.SIZES, batch=lansdell.BATCH, ridge=0.1, updates=updates, noise=noise)

@@ -34,6 +34,8 @@ class Options(NamedTuple):
         When to stop (`time.monotonic`).
     allow_other_source : bool
         Whether to take what another source of noisysim has measured.
+    naming : bool
+        Whether rows are only named: nothing is loaded or worked out for them, and nothing kept is looked at.
     """
 
     quick: bool = False
@@ -43,6 +45,7 @@ class Options(NamedTuple):
     measure: bool = True
     end: float = math.inf
     allow_other_source: bool = False
+    naming: bool = False
 
 
 class NotMeasuredError(Exception):

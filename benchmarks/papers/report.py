@@ -108,6 +108,17 @@ class Report:
         """How far the part is whose rows are being made; "" if it is complete so far."""
         return self._part.progress if self._part else ""
 
+    def data(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function gives that measurements need: a task, a rate from theory.
+
+        Where rows are only named it is not called: that ends a block of `part`, and gives None outside of one.
+        """
+        if not self.options.naming:
+            return function(*arguments)
+        if self._part:
+            raise NotMeasuredError
+        return None
+
     def runs(self, *, seeds: int | None = None, partial: bool = False, **settings: Any) -> list[noisysim.Result]:
         """`noisysim.run` with these settings, once for each seed.
 
@@ -147,6 +158,8 @@ class Report:
         return result
 
     def _run(self, settings: dict[str, Any]) -> noisysim.Result | None:
+        if self.options.naming:
+            return None
         left = self.options.end - time.monotonic()
         result = self.kept.run(
             settings,
@@ -178,7 +191,7 @@ class Report:
         NotMeasuredError
             If it is not kept, and is not to be measured now.
         """
-        found = self.kept.value(function, arguments)
+        found = None if self.options.naming else self.kept.value(function, arguments)
         self._say_notes()
         if found is None:
             if not self._may_measure():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -54,6 +55,7 @@ def main() -> None:
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     with signals.noted() as received:
         status = _status(sys.argv[1:])
+    gc.freeze()  # or the interpreter would look through all that was imported, for a sixth of a short command's time
     sys.exit(128 + received[0] if received else status)
 
 

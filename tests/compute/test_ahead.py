@@ -310,6 +310,7 @@ def test_a_helper_fills_the_cache_answers_each_job_and_ends_with_who_asks(tmp_pa
 def test_a_first_start_is_helped_and_the_second_finds_all_that_both_compiled(tmp_path):
     def start():
         environment = {**os.environ, "NOISYSIM_CACHE": str(tmp_path), ahead.SWITCH: "1", "NOISYSIM_THREADS": "2"}
+        environment["NUMBA_OPT"] = "1"  # which compiles faster
         command = [sys.executable, "-c", START]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert done.stderr == ""

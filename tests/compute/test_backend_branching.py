@@ -57,11 +57,11 @@ def test_a_gpu_gives_what_the_cpu_gives(name):
 @pytest.mark.parametrize(("name", "rule"), [("residual, normalised", "anp"), ("gate", "dfa")])
 def test_a_run_on_a_gpu_learns_the_same(name, rule):
     layers = branching.NETS[name]
-    x = np.random.default_rng(1).standard_normal((24, *layers[0])).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal((16, *layers[0])).astype(np.float32)
     found = []
     for backend in ("cpu", "cuda"):
         result = noisysim.run(
-            (x, np.arange(24) % 3), layers=layers[1:-1], activation="tanh", learner=rule, epochs=1, batch_size=8,
+            (x, np.arange(16) % 3), layers=layers[1:-1], activation="tanh", learner=rule, epochs=1, batch_size=8,
             device="crossbar:adc_bits=0,dac_bits=0,levels=0", backend=backend, progress=False, seed=2,
         )  # fmt: skip
         found.append(result.steps["train_loss"])

@@ -152,16 +152,24 @@ def test_every_kind_of_task_is_the_same(task):
     agree(task=task(), device=EXACT)
 
 
+CONVOLUTIONAL = {
+    "as it is": (agree, {"device": EXACT}),
+    "with biases": (agree, {"device": f"{EXACT},program_noise=0", "bias": True, "optimizer": "sgd"}),
+    "between converters": (agree_but_for_steps, {"device": "crossbar"}),
+}
+
+
+@pytest.mark.covering(1)  # rules and devices meet above, in dense layers
+@pytest.mark.parametrize("way", CONVOLUTIONAL.values(), ids=CONVOLUTIONAL)
 @pytest.mark.parametrize("learner", ["bp", "danp", "fa"])
-def test_a_convolutional_network_learns_the_same(learner):
+def test_a_convolutional_network_learns_the_same(learner, way):
     """With biases by SGD and writes without noise: a bias before a batch norm has no gradient but rounding.
 
     Adam would make a step of it; a cell is written if its target changes at all, which would draw noise.
     """
-    given = {"task": data(IMAGES), "layers": [conv(3, 2), batch_norm(), pool(2), dropout(0.25), 4], "learner": learner}
-    agree(device=EXACT, **given)
-    agree(device=f"{EXACT},program_noise=0", bias=True, optimizer="sgd", **given)
-    agree_but_for_steps(device="crossbar", **given)
+    compare, settings = way
+    layers = [conv(3, 2), batch_norm(), pool(2), dropout(0.25), 4]
+    compare(task=data(IMAGES), layers=layers, learner=learner, **settings)
 
 
 def test_updates_in_chunks_are_the_same(monkeypatch):
@@ -224,17 +232,18 @@ def held(path):
     return arrays, [content[name] for name in ("status", "cost", "warnings", "config")]
 
 
+@pytest.mark.covering(1)  # what a checkpoint holds does not depend on when it is written
+@pytest.mark.parametrize("number", [0, 3, -3])
 @pytest.mark.parametrize("given", RESUMED.values(), ids=RESUMED)
-def test_a_run_resumed_on_the_gpu_is_the_undisturbed_one_to_the_bit(given, tmp_path, monkeypatch):
+def test_a_run_resumed_on_the_gpu_is_the_undisturbed_one_to_the_bit(given, number, tmp_path, monkeypatch):
     whole, copies = interrupted(tmp_path, monkeypatch, **given)
     wanted, said = held(whole)
-    for copy in (copies[0], copies[3], copies[-3]):
-        noisysim.resume(copy, progress=False)
-        arrays, told = held(copy)
-        assert told == said
-        assert arrays.keys() == wanted.keys()
-        for name, value in wanted.items():
-            np.testing.assert_array_equal(arrays[name], value, err_msg=str(name))
+    noisysim.resume(copies[number], progress=False)
+    arrays, told = held(copies[number])
+    assert told == said
+    assert arrays.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=str(name))
 
 
 WITHOUT = """

@@ -4,6 +4,9 @@ No GPU is needed: chips, learners and tasks run in a Python of their own, with t
 numba-cuda as it is, but a launch compiles its kernel for the arguments it got and computes nothing. The cases: each
 device of the package, kinds of chips that have every hook and flag between them, users' devices, each learner,
 optimizer, loss, activation function and form of data.
+
+Kernels that differ in a device's hooks alone are compiled whole with so many devices that every flag has both values,
+and the hooks of the others by themselves; ``--thorough`` compiles every kernel for every device.
 """
 
 import importlib.util
@@ -128,6 +131,8 @@ MOVES, DOUBLES = {"ld", "st", "mov", "cvt"}, re.compile(r"^\s+(?:@!?%p\d+\s+)?([
 PART = re.compile(r"noisysim.*cuda[._]kernels[._]([a-z_]+?)(_[0-9a-f]{24})?")
 """Names of modules of kernels: which, and of those that are made for a device a hash."""
 FOUND = "found.json"
+WHOLE = ("share", "work", "work_along", "work_first", "work_second")
+"""Names of functions each of which has kernels of its own: those are compiled whole."""
 FREE = "plain numbers"
 """The user's device whose hooks mean float64."""
 
@@ -224,28 +229,93 @@ class Launch:
     """Stands for a kernel with a configuration: a call compiles the kernel for these arguments."""
 
     made: ClassVar[dict[tuple, tuple[str, list[str]]]] = {}  # (module, kernel, types) -> case, float64's operations
+    hooks: ClassVar[dict[tuple, tuple[str, list[str]]]] = {}  # (hook, its code) -> the same
+    types: ClassVar[dict[tuple, tuple]] = {}  # of what a hook of so many arguments takes
+    covered: ClassVar[set[tuple]] = set()  # by the kernels that were compiled whole
+    seen: ClassVar[set[tuple]] = set()  # the keys of `made`, and of what was left to hooks
     failed: ClassVar[dict[str, str]] = {}  # case -> why
     case = ""
+    every = False  # whether to compile what adds nothing to these
 
     def __init__(self, kernel):
         self.kernel = kernel
 
     def __call__(self, *arguments):
-        """Compile it, if that has not been done."""
-        from numba import cuda
-
+        """Compile it, if that has not been done, or the hooks that are new in it."""
         function = self.kernel.py_func
         values = [a.view(np.ndarray) if isinstance(a, np.ndarray) else a for a in arguments]
         given = tuple(map(self.kernel.typeof_pyval, values))
         key = function.__module__, function.__name__, given
-        if key not in self.made:
-            self.made[key] = self.case, []
-            try:
-                ptx, _ = cuda.compile_ptx(function, given, cc=(9, 0))
-            except Exception as error:  # one at a time: the case goes on
-                self.failed[f"{self.case}: {function.__name__}"] = str(error)
-            else:
-                self.made[key][1][:] = sorted(set(DOUBLES.findall(ptx)) - MOVES)
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        named = reached(function)
+        hooks = {name: value for name, value in named.items() if is_scalar(value)}
+        adds = options(function, given, named) - self.covered
+        if adds or self.every:
+            self.covered |= adds
+            self.compile(function, given, self.made, key)
+            for name, hook in hooks.items():
+                if hook.overloads:  # a flag may keep it out
+                    self.types[name, arity(hook)] = next(iter(hook.overloads))
+                    self.hooks.setdefault((name, hook.py_func.__code__), (self.case, []))
+        for name, hook in hooks.items():
+            one = name, hook.py_func.__code__
+            if one not in self.hooks and (name, arity(hook)) in self.types:
+                types = tuple(given[-1] if is_numbers(t) else t for t in self.types[name, arity(hook)])
+                self.compile(hook.py_func, types, self.hooks, one, device=True)
+
+    def compile(self, function, types, made, key, **options):
+        """Compile a function, and note what it computes in float64."""
+        from numba import cuda
+
+        made[key] = self.case, []
+        try:
+            ptx, _ = cuda.compile_ptx(function, types, cc=(9, 0), **options)
+        except Exception as error:  # one at a time: the case goes on
+            self.failed[f"{self.case}: {function.__name__}"] = str(error)
+        else:
+            made[key][1][:] = sorted(set(DOUBLES.findall(ptx)) - MOVES)
+
+
+def reached(function):
+    """What a kernel names of its module, itself and by the functions that it calls, but for what hooks name."""
+    found, pending = {}, [function]
+    while pending:
+        plain = pending.pop()
+        for name in set(plain.__code__.co_names) & set(plain.__globals__) - set(found):
+            found[name] = value = plain.__globals__[name]
+            if hasattr(value, "py_func") and not is_scalar(value):
+                pending.append(value.py_func)
+    return found
+
+
+def is_scalar(value):
+    """Whether it is a plain function that was compiled into kernels: a hook, a rule, a draw."""
+    return getattr(getattr(value, "py_func", None), "__module__", "") == "noisysim.compute.jit.scalars"
+
+
+def arity(hook):
+    """How many arguments a hook takes."""
+    return hook.py_func.__code__.co_argcount
+
+
+def is_numbers(kind):
+    """Whether a type is that of a device's numbers."""
+    return str(kind).startswith("Numbers(")
+
+
+def options(function, given, named):
+    """What one compilation of a kernel covers: types, flags, functions made for the device, and kinds of hooks."""
+    found = {("types", *("Numbers" if is_numbers(kind) else str(kind) for kind in given))}
+    for name, value in named.items():
+        if type(value) is bool:
+            found.add((name, value))
+        elif is_scalar(value):
+            found.add((name, value.py_func.__code__ if name in WHOLE else arity(value)))
+        elif hasattr(value, "py_func"):
+            found.add((name, value.py_func.__code__.co_filename))
+    return {(PART.fullmatch(function.__module__)[1], function.__name__, *one) for one in found}
 
 
 def stand_in():
@@ -269,7 +339,7 @@ def stand_in():
     feed.free_bytes = lambda xp: float("inf")
 
 
-def compile_all(folder):
+def compile_all(folder, every):
     """Run the cases; returns why nothing can be compiled here, or what failed, what was compiled, and what there is."""
     from numba.cuda.cudadrv import nvvm
 
@@ -278,11 +348,14 @@ def compile_all(folder):
     except nvvm.NvvmSupportError as error:
         return {"missing": f"no NVVM: {error}"}
     stand_in()
+    Launch.every = every
     for Launch.case, (function, what, settings) in cases(folder).items():
         try:
             function(what, **settings)
         except Exception:
             Launch.failed[Launch.case] = traceback.format_exc()
+    from noisysim.compute.cuda import specialised
+
     made, seen, (kernels, flags) = [], {}, there_are()
     for (module, kernel, _), (case, double) in Launch.made.items():
         made.append((PART.fullmatch(module)[1], kernel, case, double))
@@ -294,6 +367,8 @@ def compile_all(folder):
     return {
         "failed": Launch.failed,
         "made": made,
+        "kinds of hooks": [name for names in specialised.OF.values() for name in names],
+        "hooks": [(name, case, double) for (name, _), (case, double) in Launch.hooks.items()],
         "kernels": kernels,
         "flags": {f"{part}.{flag}": sorted(seen[f"{part}.{flag}"]) for part in flags for flag in flags[part]},
     }
@@ -322,13 +397,14 @@ def there_are():
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
+def compiled(tmp_path_factory, request):
     """What `compile_all` says, by a Python of its own: no other test must meet the stand-in."""
     if importlib.util.find_spec("numba_cuda") is None:
         pytest.skip('numba-cuda is not installed: pip install -e ".[test,cuda]"')
     there = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
-    command, folder = [sys.executable, __file__], tmp_path_factory.mktemp("devices")
-    done = subprocess.run([*command, folder], env=there, cwd=folder, capture_output=True, text=True)
+    folder = tmp_path_factory.mktemp("devices")
+    command = [sys.executable, __file__, folder, *["--thorough"] * request.config.getoption("thorough")]
+    done = subprocess.run(command, env=there, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((folder / FOUND).read_text())
     if "missing" in found:
@@ -346,6 +422,12 @@ def test_no_kernel_and_no_flag_is_left_out(compiled):
     assert all(values == [False, True] for values in compiled["flags"].values()), compiled["flags"]
 
 
+def test_no_hook_is_left_out_and_none_computes_in_float64(compiled):
+    kinds = set(compiled["kinds of hooks"])
+    assert {name for name, *_ in compiled["hooks"]} >= kinds
+    assert not [one for one in compiled["hooks"] if one[0] in kinds and one[2] and FREE not in one[1]]
+
+
 def test_float64_is_used_where_it_is_meant(compiled):
     found = {}
     for _, kernel, case, double in compiled["made"]:
@@ -354,8 +436,8 @@ def test_float64_is_used_where_it_is_meant(compiled):
     assert found == {kernel: operations for kernel, (operations, _) in DOUBLE.items()}
     grouped = {case for part, _, case, double in compiled["made"] if part == "operations" and double}
     assert grouped == {"operation layer norm", "operation softmax"}
-    assert any(double for _, _, case, double in compiled["made"] if FREE in case)
+    assert any(double for _, case, double in compiled["hooks"] if FREE in case)
 
 
 if __name__ == "__main__":
-    (Path(sys.argv[1]) / FOUND).write_text(json.dumps(compile_all(sys.argv[1])))
+    (Path(sys.argv[1]) / FOUND).write_text(json.dumps(compile_all(sys.argv[1], "--thorough" in sys.argv)))

@@ -377,7 +377,8 @@ def test_networks_of_dalm_are_named_and_shortened_by_their_dense_layers():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["QUICK", "FULL"])
+# of table 2 the full form and of figure 3 the quick one: that there are two forms is the same code
+@pytest.mark.parametrize("form", [pytest.param("QUICK", marks=pytest.mark.thorough), "FULL"])
 def test_table_2_of_bacho_runs_both_networks_by_their_rules(call, monkeypatch, form):
     """Either form on a few images of noise: every row beside what was published, the claims of the quick one."""
     rng = np.random.default_rng(0)
@@ -404,7 +405,7 @@ def test_table_2_of_bacho_runs_both_networks_by_their_rules(call, monkeypatch, f
         assert claims["claim: batch norm, FDFA above DFA"] == ">= 0.9"
 
 
-@pytest.mark.parametrize("form", ["QUICK", "FULL"])
+@pytest.mark.parametrize("form", ["QUICK", pytest.param("FULL", marks=pytest.mark.thorough)])
 def test_figure_3_of_lansdell_compares_losses_planes_and_pictures(call, monkeypatch, form):
     """Either form, shorter, on smaller images that are always at hand."""
     given = getattr(lansdell2020_fig3, form)

@@ -356,6 +356,16 @@ def test_every_reproduction_has_rows_that_can_be_measured_alone(name, quick):
     assert all(parts.matches(one, [one]) for one in names)
 
 
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("bacho2024-fig5", 4), ("bacho2024-table2", 36), ("dalm2025-fig7", 14), ("dalm2025-fig9", 17),
+     ("hiratani2022-fig5", 10), ("lansdell2020-fig2", 7)],
+)  # fmt: skip
+def test_rows_are_named_without_data(name, count, monkeypatch):
+    monkeypatch.setattr(noisysim.tasks, "get", None)
+    assert len(papers.rows(name, papers.Options())) == count
+
+
 def test_the_rows_of_figure_4_of_dalm_are_its_four_curves():
     try:
         names = papers.rows("dalm2025-fig4", papers.Options())
