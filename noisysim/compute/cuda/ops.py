@@ -270,6 +270,8 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
     """
     for rotation, line in zip(rotations, inputs, strict=True):
         n = rotation.shape[1]
+        if not n:
+            continue
         x, turn = _stacked(xp.ascontiguousarray(_rows(line)[:, :n]), chips), _stacked(rotation, chips)
         batch = x.shape[-2]
         factor = np.float32(rate / batch)

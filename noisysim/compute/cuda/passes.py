@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.source import uses
 from noisysim.common.types import Floats, Words
-from noisysim.compute.behaviour import Behaviour, ReadFlags
+from noisysim.compute.behaviour import EXACT, EXACT_FLAGS, Behaviour, ReadFlags
 from noisysim.compute.cuda import images, recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
@@ -42,25 +41,6 @@ MOST = 1 << 32
 """Values of one array below which kernels count."""
 
 
-def _kernels(net: Network, behaviour: Behaviour, flags: ReadFlags) -> ModuleType:
-    """The kernels of passes, with the device's hooks in them."""
-    hooks, own, spreads = behaviour.hooks, behaviour.own, behaviour.spreads
-    constants = {
-        **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
-        "COMPENSATED": flags.compensated,
-        "SCALED": flags.scaled,
-        **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
-        # constants that only reads cell by cell need are off elsewhere: more devices share their kernels
-        "OWN_CELLS": "read_cell" in own and bool(spreads["cell"]),
-        "PAIRED": flags.paired,
-        "USES_NORMAL": flags.noisy and uses(hooks["readout"], "z"),
-        "USES_UNIFORM": flags.noisy and uses(hooks["readout"], "u"),
-        "CELL_NORMAL": flags.noisy and uses(hooks["read_cell"], "z"),
-        "CELL_UNIFORM": flags.noisy and uses(hooks["read_cell"], "u"),
-    }
-    return specialised.for_device("passes", behaviour, constants, net.kinds)
-
-
 class Passes:
     """What runs passes of chips of one device, and its work arrays.
 
@@ -79,12 +59,16 @@ class Passes:
         The kernels, with the device's hooks in them.
     numbers : NamedTuple
         The device's numbers that its hooks read, float32.
+    exact, no_numbers : module, NamedTuple
+        The same of digital layers, which no hook does anything to.
     """
 
     def __init__(self, net: Network, behaviour: Behaviour, flags: ReadFlags, chips: int):
         self.net, self.chips, self.noisy = net, chips, flags.noisy
-        self.loops = loops = _kernels(net, behaviour, flags)
+        self.loops = loops = specialised.for_passes(behaviour, flags, net.kinds)
         self.numbers = numbers = specialised.numbers_of(loops, behaviour)
+        self.exact = specialised.for_passes(EXACT, EXACT_FLAGS, net.kinds) if any(net.digital) else loops
+        self.no_numbers = specialised.numbers_of(self.exact, EXACT)
         self._geometry = net.geometry()
         table, tiles = net.layout()
         self._table, self._tiles = table.tolist(), tiles.tolist()
@@ -200,7 +184,7 @@ class Passes:
         for layer, array in enumerate(inputs):
             driven, own_rows = self._flat(layer, array), len(array) // self.chips
             for k in range(self._table[layer][TILES]):
-                if self.loops.HAS_READ_CELL:
+                if self._of(layer)[0].HAS_READ_CELL:
                     self._cells.read(layer, k, {0: driven}, plain, [(0, own_rows)], 0, first_pass)
                 lines = xp.empty((len(array), int(self._geometry[layer, LINES])), np.float32)
                 product, energy = self._analog(layer, k, 0, driven, plain, None)
@@ -217,6 +201,10 @@ class Passes:
     def follow(self, ranges: Floats, peaks: Floats) -> None:
         """Let converters follow the largest values they read, (chips, tiles) each; ``peaks`` starts again at 0."""
         launch(self.loops.follow_peaks, ranges.size, ranges.reshape(-1), peaks.reshape(-1))
+
+    def _of(self, layer: int) -> tuple[ModuleType, Any]:
+        """The kernels of a layer, and the numbers that they take."""
+        return (self.exact, self.no_numbers) if self.net.digital[layer] else (self.loops, self.numbers)
 
     def _flat(self, layer: int, array: Floats) -> Floats:
         """What drives a layer, (rows, n_in): one row per sample and position."""
@@ -251,7 +239,7 @@ class Passes:
         """What drives a layer in one pass: hidden outputs, their patches, decorrelated, converted."""
         g, n, standing = self._geometry[layer], self.net.fan_in[layer], job.standing
         plain = driven if driven.shape[1] == n else self._space.room("inputs", len(driven), n)  # without the bias line
-        turned, patched = standing.rotations.size > 0, g[KERNEL] > 0
+        turned, patched = self._turns(layer, standing), g[KERNEL] > 0
         source = self._space.room("sources", len(driven), n) if turned else plain
         node = self.net.source(layer)
         self._periphery.compute_due(layer, p, x, job, but=node)
@@ -270,9 +258,13 @@ class Passes:
             source = plain
         self._convert(layer, p, source, standing, driven)
 
+    def _turns(self, layer: int, standing: Standing) -> bool:
+        """Whether what a layer is driven with is decorrelated."""
+        return standing.rotations.size > 0 and not self.net.blocks[layer].is_gain
+
     def _turn(self, layer: int, source: Floats, out: Floats, standing: Standing) -> None:
         """What a layer is driven with, decorrelated where inputs are."""
-        if standing.rotations.size == 0:
+        if not self._turns(layer, standing):
             out[...] = source
             return
         n = self.net.fan_in[layer]
@@ -281,20 +273,20 @@ class Passes:
 
     def _convert(self, layer: int, p: int, source: Floats, standing: Standing, driven: Floats) -> None:
         """What the DAC makes of a layer's inputs in a pass, the bias line, and squares for noise of cells."""
-        squared = self._squares_driven(layer, standing)
-        if source is driven and not (self.loops.HAS_DAC or squared):
+        squared, (loops, numbers) = self._squares_driven(layer, standing), self._of(layer)
+        if source is driven and not (loops.HAS_DAC or squared):
             return
-        full_scale = standing.dac_range if self.loops.HAS_DAC else np.float32(1.0)
-        own = standing.rows_own if self.loops.OWN_ROWS else self._space.nothing
+        full_scale = standing.dac_range if loops.HAS_DAC else np.float32(1.0)
+        own = standing.rows_own if loops.OWN_ROWS else self._space.nothing
         squares = self._space.room(f"squares {p}", *driven.shape) if squared else self._space.nothing
         launch_rows(
-            self.loops.drive, *driven.shape, source, full_scale, own, self.chips * self._table[layer][ROWS_AT],
-            self.chips, driven, squared, squares, self.numbers,
+            loops.drive, *driven.shape, source, full_scale, own, self.chips * self._table[layer][ROWS_AT],
+            self.chips, driven, squared, squares, numbers,
         )  # fmt: skip
 
     def _squares_driven(self, layer: int, standing: Standing) -> bool:
         """Whether squares of what drives a layer are made with it: where its only tile takes these as they are."""
-        loops, whole = self.loops, self._table[layer][TILES] == 1
+        loops, whole = self._of(layer)[0], self._table[layer][TILES] == 1
         varied = loops.HAS_CELL_STD and standing.variances.size > 0
         return whole and varied and not (loops.HAS_CURRENT or loops.HAS_READ_CELL)
 
@@ -302,8 +294,8 @@ class Passes:
 
     def _read_tile(self, layer: int, k: int, driven: list[Floats], job: Job) -> None:
         """Read the k-th tile of a layer in every pass; in the layer in which passes part they share its product."""
-        standing, call = job.standing, job.call
-        if self.loops.HAS_READ_CELL:
+        standing, call, by_cell = job.standing, job.call, self._of(layer)[0].HAS_READ_CELL
+        if by_cell:
             parted = {p: x for p, x in enumerate(driven) if p == 0 or layer >= call.fork[p]}
             blocks = self._cells.blocks(layer, len(call.observed[0].activities[layer]) // self.chips, call)
             for first, last, time in call.course:
@@ -317,7 +309,7 @@ class Passes:
                 if k == self._table[layer][TILES] - 1:
                     activities[...] = call.observed[0].activities[layer]
                 continue
-            separate = p == 0 or layer > call.fork[p] or self.loops.HAS_READ_CELL
+            separate = p == 0 or layer > call.fork[p] or by_cell
             product, energy = self._analog(layer, k, p, x, standing, call) if separate else shared
             shared = shared or (product, energy)
             perturbation = self._perturbation(layer, p, x, job) if k == 0 else None
@@ -344,13 +336,14 @@ class Passes:
         n_out, positions = self._table[layer][N_OUT], 1 if by_step else int(self._geometry[layer, POSITIONS])
         lines = positions * n_out
         start, stop, at, _ = self._tiles[self._table[layer][FIRST_TILE] + k]
-        by_cell, shape = self.loops.HAS_READ_CELL, (n_out, stop - start)
-        varied = self.loops.HAS_CELL_STD and standing.variances.size > 0
+        digital, loops, shape = self.net.digital[layer], self._of(layer)[0], (n_out, stop - start)
+        weights, by_cell = standing.digital if digital else standing.weights, loops.HAS_READ_CELL
+        varied = loops.HAS_CELL_STD and standing.variances.size > 0
         # the first pass's stay while others share them: with noise in every read all do before one has its own
         buffer = p if by_cell else int(p > 0 and not self.noisy)
         product, energy = self._space.room(f"product {buffer}", len(driven), n_out), self._space.nothing
-        x = self._cells.inputs(layer, k, driven, standing) if varied or not by_cell else driven
-        products = [] if by_cell else [(x, self._space.part(standing.weights, at, shape), product)]
+        x = driven if digital or (by_cell and not varied) else self._cells.inputs(layer, k, driven, standing)
+        products = [] if by_cell else [(x, self._space.part(weights, at, shape), product)]
         if varied:
             squares = self._space.room(f"squares {p}", *x.shape)
             energy = self._space.room(f"energy {buffer}", len(driven), n_out)
@@ -385,12 +378,13 @@ class Passes:
         Of a recurrent layer `step` says how many steps a sample has, and which this is.
         """
         tile, units = self._table[layer][FIRST_TILE] + k, self._table[layer][N_OUT]
+        loops, numbers = self._of(layer)
         add = 0 if perturbation is None else add_at
-        own = standing.columns_own if self.loops.OWN_COLUMNS else self._space.nothing
+        own = standing.columns_own if loops.OWN_COLUMNS else self._space.nothing
         launch(
-            self.loops.read_lines, len(product) * -(-product.shape[1] // 4), product, energy,
+            loops.read_lines, len(product) * -(-product.shape[1] // 4), product, energy,
             perturbation if add else self._space.nothing, add, activities, accumulate, convert, standing.ranges,
-            standing.gains, standing.scales if self.loops.SCALED else self._space.nothing[0],
+            standing.gains, standing.scales if loops.SCALED else self._space.nothing[0],
             standing.peaks.view(np.int32), tile, own, self.chips * self._tiles[tile][TILE_COLUMNS],
-            units, layer, k, first_sample, *step, number, standing.keys, self.numbers,
+            units, layer, k, first_sample, *step, number, standing.keys, numbers,
         )  # fmt: skip
