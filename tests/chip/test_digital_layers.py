@@ -38,7 +38,8 @@ def ones(chip, value=1.0):
 
 
 DEVICES = [
-    NOISY, "pcm", "crossbar:tile_rows=2,tile_columns=2,slices=2,controller=copy", "rpu", "rpu:controller=tiki_taka",
+    NOISY, "pcm:compensation=1", "crossbar:tile_rows=2,tile_columns=2,slices=2,controller=copy", "rpu",
+    "rpu:controller=tiki_taka",
     cell_device.Bench(cell_noise=0.1, amplitude=0.2, tau_up=1.0),
 ]  # fmt: skip
 """Of all kinds: tiles and slices, cells that drift, pulses, a second array, cells that are read one by one and jump."""
@@ -47,6 +48,7 @@ DEVICES = [
 @pytest.mark.parametrize("device", DEVICES, ids=str)
 def test_products_of_digital_layers_are_exact_on_any_device(device):
     chip = made(device)
+    chip.wait(1e4)
     first, second = chip.passes(X, [Drive(), Drive()])
     held = weights(chip)
     for observation in (first, second):

@@ -40,7 +40,7 @@ from noisysim.compute.cpu.loops.recurrence import run_recurrence
 from noisysim.compute.cpu.loops.rows import SIDE, multiply
 from noisysim.compute.cpu.row_types import CELL, CURRENT, DAC, HOOK_ROWS, JUMP, READ
 from noisysim.compute.jit import ahead
-from noisysim.compute.jit.records import Record
+from noisysim.compute.jit.records import Record, together
 from noisysim.compute.layout import (  # fmt: skip
     DROP_STREAM,
     FIRST_TILE,
@@ -158,30 +158,27 @@ class Passes:
         )  # fmt: skip
 
     @cached_property
-    def digital_record(self) -> Record:
-        """The same of digital layers, which no device does anything to."""
+    def digital_records(self) -> list[Record]:
+        """The same for digital layers, which no device does anything to, and for gains."""
         rows = bring.DeviceRows(EXACT.hooks, EXACT.numbers, EXACT.spreads, {}).compiled
-        return CHIPS.make(
-            chips=self.chips, functions=rows.functions, numbers=rows.numbers, range_at=rows.range_at,
-            variances=NOTHING, rows_own=NOTHING, columns_own=NOTHING, scales=NOTHING, norms=NOTHING, **NO_CELLS,
-        )  # fmt: skip
+        nothing = dict.fromkeys(("variances", "rows_own", "columns_own", "scales", "norms"), NOTHING)
+        fields = {"functions": rows.functions, "numbers": rows.numbers, "range_at": rows.range_at}
+        return [CHIPS.make(chips=self.chips, **fields, **nothing, **NO_CELLS) for _ in range(2)]
 
     def records_of(self, standing: Standing) -> Array:
         """The chips as they stand, for layers on arrays; of networks that have any, for digital ones and gains too."""
         on_arrays = self.record_of(standing)
         if not any(self.net.digital):
             return on_arrays
-        record, rotated = self.digital_record, standing.rotations.size > 0
-        record.lend({"norms": standing.norms, "norm_units": standing.norms.shape[-1]})
-        record.set({
-            "weights": standing.digital, "rotations": standing.rotations, "ranges": standing.ranges,
-            "tile_count": standing.ranges.shape[1], "gains": standing.gains, "keys": standing.keys,
-        })  # fmt: skip
-        kinds = [on_arrays]
-        for turned in (rotated, False):
-            record.set({"rotated": turned})
-            kinds.append(record.data.copy())
-        return np.concatenate(kinds)
+        for record in self.digital_records:
+            record.lend({"norms": standing.norms, "norm_units": standing.norms.shape[-1]})
+            record.set({
+                "weights": standing.digital, "rotations": standing.rotations, "ranges": standing.ranges,
+                "tile_count": standing.ranges.shape[1], "gains": standing.gains, "keys": standing.keys,
+            })  # fmt: skip
+        digital, gains = self.digital_records
+        digital.set({"rotated": standing.rotations.size > 0})  # gains are not decorrelated
+        return together([on_arrays, digital.data, gains.data])
 
     def record_of(self, standing: Standing) -> Array:
         """The chips as they stand, for layers on arrays."""
