@@ -46,6 +46,8 @@ class Weights:
         Of the digital layers: exact weights.
     on_arrays : list of int
         The layers on arrays.
+    units : numpy.ndarray
+        Weights per µS, (layers, slices) float32; 0 of digital layers.
     """
 
     def __init__(self, net: Network, device: Device, seed: seeding.Seeds, chips: int, backend: str, scaling: str):
@@ -57,6 +59,8 @@ class Weights:
             )
         mixed = len(self.on_arrays) < net.depth
         self.arrays = arrays_of(net.part(False) if mixed else net, device, seed, chips, backend, scaling)
+        self.units = np.zeros((net.depth, net.slices), np.float32)
+        self.units[self.on_arrays] = self.arrays.units
         self.memory: Arrays | None = None
         if mixed:
             self.memory = Arrays(net.part(True), devices.get(EXACT), seed, chips, backend, part="chip/memory")

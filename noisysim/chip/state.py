@@ -271,7 +271,7 @@ class State:
         arrays, cells = self.arrays, None
         if self.reads_cells:
             waited = self.clock - self.read_at + self.interval  # since the last read of an earlier call
-            units = arrays.units
+            units = self.weights.units
             cells = ReadCells(arrays.now, arrays.own, self.states, units, np.float32(waited), np.float32(self.interval))
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(

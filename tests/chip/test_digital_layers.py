@@ -58,6 +58,10 @@ def test_products_of_digital_layers_are_exact_on_any_device(device):
             np.testing.assert_allclose(lines, x @ held[layer].T.astype(float), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(first.inputs[DIGITAL][:, :4], X)  # no DAC has converted it
     np.testing.assert_array_equal(first.activities[DIGITAL], second.activities[DIGITAL])
+    for layer in (1, 3):
+        exact = first.inputs[layer] @ held[layer].T
+        slope = np.sum(exact * first.activities[layer]) / np.sum(exact**2)
+        assert 0.7 < slope < 1.4
     if chip.noisy:
         assert (first.activities[1] != second.activities[1]).any()
 
