@@ -7,7 +7,7 @@ import pytest
 
 import noisysim
 from noisysim import Batch, Chip, Drive, learners
-from noisysim.compute import layered, losses
+from noisysim.compute import backends, layered, losses
 from noisysim.learners import optimizers
 
 import cell_device
@@ -310,3 +310,23 @@ def test_digital_weights_are_overwritten_as_a_chip_is_freed():
     del chip
     gc.collect()
     assert not memory.any()
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives():
+    """With noise of reads and cells, tiles, scales of lines, and decorrelation, of which gains have none."""
+    found = []
+    for backend in ("cpu", "cuda"):
+        place = backends.get(backend)
+        device = f"{NOISY},adc_bits=0,dac_bits=0,tile_rows=4"
+        chip = made(device, backend=backend, decorrelate=True, weight_scaling="column")
+        first = chip.passes(place.put(X[:3]), [Drive(), Drive()], training=True)
+        chip.decorrelate(first[0].inputs, 0.05)
+        chip.program([place.put(change) for change in ones(chip, 0.02)])
+        chip.wait(10.0)
+        arrays = [*chip.oracle(None).weights, *chip.oracle(None).rotations]
+        for one in (*first, *chip.passes(place.put(X[:3]), [Drive(), Drive()])):
+            arrays += [*one.activities, *one.inputs, one.output]
+        found.append([np.asarray(place.take(a)) for a in arrays])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
