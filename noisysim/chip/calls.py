@@ -81,9 +81,9 @@ class Calls:
         cost.mvms += self._drives.second_products(parts, rows)
         for _, kind, layer, array in parts:
             if kind == ON_WEIGHTS:
-                n_out, n_in = net.shapes[layer]
-                cost.analog_macs += rows * net.positions[layer] * n_out * n_in
-            if kind == ON_WEIGHTS or (kind == ON_LINE and not self._digital):
+                cost.count_products(net, layer, rows)
+            at_line = kind == ON_LINE and not self._digital
+            if (kind == ON_WEIGHTS or at_line) and not net.digital[layer]:
                 cost.perturbation_conversions += array.size
 
     def _taken(self, batch: Batch | ArrayLike) -> tuple[Floats, Floats | None, LossFunction | None]:

@@ -28,7 +28,7 @@ def hand_over(state: State) -> dict[str, Array]:
     """`save`, of chips that are not used any more: large arrays are not copied, they belong to who asks."""
     if not state.backend.HOST_MEMORY:
         return save(state)
-    given = {**state.arrays.hand_over(), "rotations": state.flat_rotations}
+    given = {**state.weights.hand_over(), "rotations": state.flat_rotations}
     kept = {name: given.get(name, array) for name, array in state.held.items()}
     return {**{n: a if n in given else a.copy() for n, a in kept.items()}, **_numbers(state)}
 

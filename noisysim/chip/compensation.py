@@ -46,11 +46,14 @@ def _strength(state: State) -> Any:
     """How strong the lines of each tile are, (chips, tiles)."""
     xp, chips, driven = state.backend.xp, state.chips, _vectors(state)
     lines = [tile.reshape(chips, -1) for tile in read_tiles(state, driven)]
+    on_arrays = state.weights.on_arrays
     if not state.arrays.knows_targets:
         return xp.stack([xp.abs(tile).mean(axis=1) for tile in lines], axis=1)
     strength = xp.ones((chips, len(lines)), np.float32)
-    for k, (tile, aimed) in enumerate(zip(lines, state.arrays.aimed_lines(driven), strict=True)):
-        aimed = aimed.reshape(chips, -1)
+    spans, of_arrays = state.net.tile_spans, [driven[layer] for layer in on_arrays]
+    tiles = [k for layer in on_arrays for k in range(spans[layer].start, spans[layer].stop)]
+    for k, aimed in zip(tiles, state.arrays.aimed_lines(of_arrays), strict=True):
+        tile, aimed = lines[k], aimed.reshape(chips, -1)
         square = (aimed * aimed).sum(axis=1, dtype=np.float64)
         share = (tile * aimed).sum(axis=1, dtype=np.float64) / xp.where(square > 0, square, 1.0)
         strength[:, k] = xp.where(square > 0, share, 1.0)

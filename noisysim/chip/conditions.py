@@ -91,6 +91,8 @@ def carry_over(old: State, new: State, fields: Collection[str]) -> None:
         _carry_cells(a, b, old.arrays.written_at, new.backend.xp)
     for name, array in new.arrays.digital.items():
         array[...] = old.arrays.digital[name]
+    if new.weights.memory and old.weights.memory:
+        new.weights.memory.weights[...] = old.weights.memory.weights
     if new.jumps and old.jumps:
         new.states[...] = old.states
     _carry_periphery(old, new)
@@ -99,7 +101,7 @@ def carry_over(old: State, new: State, fields: Collection[str]) -> None:
     if new.jumps and not old.jumps:
         new.read_at = -LONGEST_AGE  # in balance when they are first read
     if new.arrays.has_cells:
-        new.arrays.bring_up_to_date(new.clock, (0, new.net.depth))
+        new.arrays.bring_up_to_date(new.clock, (0, new.arrays.net.depth))
         new.aged_at = new.clock
     new.arrays.done()  # what was written to make the chip is in the other's cost
     new.meter.set_counts(old.cost(), old.meter.counts)

@@ -47,7 +47,11 @@ class Cost:
         Digital memory of these matrices, float32; no count, but what all chips need.
     perturbation_conversions : int
         Values that drives added at lines, or that second arrays were set to: each has passed through a DAC. What
-        enters digitally has not.
+        enters digitally has not, and what is added to lines of digital layers neither.
+    layer_macs : int
+        Multiplications that digital layers did, of a weight and what drives it.
+    layer_bytes : int
+        Digital memory of their weights, float32; no count, but what all chips need.
     """
 
     passes: int = 0
@@ -66,6 +70,8 @@ class Cost:
     adaptation_macs: int = 0
     decorrelation_bytes: int = 0
     perturbation_conversions: int = 0
+    layer_macs: int = 0
+    layer_bytes: int = 0
 
     def count_passes(self, net: Network, rows: int, passes: int, digitised: bool) -> None:
         """Add passes whose batches have `rows` samples, all together."""
@@ -73,9 +79,18 @@ class Cost:
         self.passes += passes
         self.samples += rows
         self.mvms += rows * mvms
-        self.analog_macs += rows * net.products
+        self.analog_macs += rows * (net.products - net.digital_products)
+        self.layer_macs += rows * net.digital_products
         self.dac_conversions += rows * dac
         self.adc_conversions += rows * adc if digitised else 0
+
+    def count_products(self, net: Network, layer: int, rows: int) -> None:
+        """Add the products of one layer for `rows` samples, beside passes."""
+        products = rows * net.positions[layer] * net.places[layer]
+        if net.digital[layer]:
+            self.layer_macs += products
+        else:
+            self.analog_macs += products
 
     def of_one_chip(self, chips: int, programmed: int, pulses: int, at_start: int, read: int) -> Cost:
         """The cost of one of several chips, which see equally many samples each, with the writes of this one."""
@@ -99,7 +114,7 @@ class Cost:
 
 _OF_ALL = (
     "samples", "mvms", "dac_conversions", "adc_conversions", "controller_bytes", "analog_macs", "decorrelation_macs",
-    "adaptation_macs", "decorrelation_bytes", "perturbation_conversions",
+    "adaptation_macs", "decorrelation_bytes", "perturbation_conversions", "layer_macs", "layer_bytes",
 )  # fmt: skip
 """Counts of which each of several chips has the same share."""
 
@@ -110,8 +125,8 @@ class Meter:
     Parameters
     ----------
     chips : int
-    kept, rotations : int
-        Bytes of memory that the write controllers and the decorrelation matrices of all chips need.
+    kept, rotations, digital : int
+        Bytes of memory that the write controllers, decorrelation matrices and digital layers of all chips need.
 
     Attributes
     ----------
@@ -119,8 +134,8 @@ class Meter:
         Of all chips together, up to the last `read`.
     """
 
-    def __init__(self, chips: int, kept: int = 0, rotations: int = 0):
-        self.cost, self._kept, self._rotations = Cost(), kept, rotations
+    def __init__(self, chips: int, kept: int = 0, rotations: int = 0, digital: int = 0):
+        self.cost, self._kept, self._rotations, self._digital = Cost(), kept, rotations, digital
         self._written = np.zeros((chips, 3), np.int64)  # cells programmed, pulses given and cells read, of each chip
         self._at_start = np.zeros(chips, np.int64)
 
@@ -132,6 +147,7 @@ class Meter:
         self.cost.pulses += pulses
         self.cost.cells_read += read
         self.cost.controller_bytes, self.cost.decorrelation_bytes = self._kept, self._rotations
+        self.cost.layer_bytes = self._digital
         return self.cost
 
     def start(self, written: Ints) -> None:

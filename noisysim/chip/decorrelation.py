@@ -59,7 +59,7 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
     Parameters
     ----------
     rotations : Layered
-        R of each layer, (chips n, n).
+        R of each layer, (chips n, n); of a gain, which is not decorrelated, (0, 0).
     inputs : Layered
         x* of each layer, (batch, n) or (batch, positions, n), n + 1 with a bias, whose column is ignored; the chips
         share the samples.
@@ -79,7 +79,7 @@ def step_macs(net: Architecture, samples: int, compensated: bool = False) -> int
     by elimination, 2 n_out n^2 + n^3 / 3.
     """
     macs = 0
-    for positions, units, n in zip(net.positions, net.units, net.fan_in, strict=True):
+    for positions, units, n in zip(net.positions, net.units, net.turned, strict=True):
         rows = samples * positions
         macs += min(2 * rows * n * n, rows * n * (n - 1) // 2 + n**3)
         macs += 2 * units * n * n + n**3 // 3 if compensated else 0
@@ -88,7 +88,7 @@ def step_macs(net: Architecture, samples: int, compensated: bool = False) -> int
 
 def change_macs(net: Architecture) -> int:
     """Multiplications by which `turn_changes` turns the changes of one chip's weights."""
-    return sum(units * n * n for units, n in zip(net.units, net.fan_in, strict=True))
+    return sum(units * n * n for units, n in zip(net.units, net.turned, strict=True))
 
 
 def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int) -> int:
@@ -101,6 +101,8 @@ def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int)
         for layer, inputs in enumerate(observation.inputs):
             if p == 0 or layer > 0:
                 rotation = rotations[layer]
+                if not rotation.size:  # of a gain
+                    continue
                 x = inputs[..., : rotation.shape[1]]
                 x[...] = algebra.product(x, [rotation], chips=chips, transposed=True)
                 macs += x.size * rotation.shape[1]
@@ -110,6 +112,8 @@ def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int)
 def turn_change(rotation: Floats, change: Floats, chips: int) -> Floats:
     """dA = dW R of one layer, (chips n_out, n_in); a bias column stays as it is."""
     n = rotation.shape[1]
+    if not n:  # of a gain
+        return change
     if change.shape[1] == n:
         return algebra.product(change, [rotation], chips=chips)
     of_cells: Floats = change.copy()

@@ -65,7 +65,7 @@ class Drives:
     def second_products(self, parts: Sequence[Addition], rows: int) -> int:
         """Array products of drives of weights, which cost what those of the first arrays do."""
         net = self._net
-        driven = [layer for _, kind, layer, _ in parts if kind == ON_WEIGHTS]
+        driven = [layer for _, kind, layer, _ in parts if kind == ON_WEIGHTS and not net.digital[layer]]
         tiles = (len(net.row_tiles(i)) * len(net.column_tiles(i)) * net.positions[i] for i in driven)
         return rows * sum(tiles)
 

@@ -1,4 +1,4 @@
-"""What stands behind the lines of a chip's first layer: for checks of the simulation itself."""
+"""What stands behind the lines of a chip's first layer on arrays: for checks of the simulation itself."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from noisysim.common.types import Bytes, Floats
 
 
 class FirstLayer(NamedTuple):
-    """What the next pass aside reads in the first layer; of several chips in that of the first.
+    """What the next pass aside reads in the first layer on arrays; of several chips in that of the first.
 
     Attributes
     ----------
+    layer : int
+        Its number.
     cells : Cells or None
         Of a device that has any.
     states : numpy.ndarray or None
@@ -33,6 +35,7 @@ class FirstLayer(NamedTuple):
         What the periphery multiplies each output line by after the ADC, (n_out,).
     """
 
+    layer: int
     cells: Cells | None
     states: Bytes | None
     inputs: tuple[int, int]
@@ -43,14 +46,16 @@ class FirstLayer(NamedTuple):
 
 
 def copy(state: State) -> FirstLayer:
-    """A copy of the first layer's hidden values."""
-    net, arrays, take = state.net, state.arrays, state.backend.take
+    """A copy of that layer's hidden values."""
+    arrays, take = state.arrays, state.backend.take
+    layer, net = state.weights.on_arrays[0], arrays.net
     (n_out, n_in), cells, states = net.shapes[0], None, None
     if shown := arrays.show(state.aged_at if math.isfinite(state.aged_at) else state.clock):
         cells = shown[0].of_first(n_out)
     if state.jumps:
-        layer = take(state.states)[:, : state.chips * n_out * n_in]
-        states = layer.reshape(-1, 2, state.chips * n_out, n_in)[..., :n_out, :].copy()
-    full_scale = float(take(state.ranges)[0, 0])
+        of_layer = take(state.states)[:, : state.chips * n_out * n_in]
+        states = of_layer.reshape(-1, 2, state.chips * n_out, n_in)[..., :n_out, :].copy()
+    full_scale = float(take(state.ranges)[0, state.net.tile_spans[layer].start])
     scales = take(arrays.line_scales.of(0))[:n_out].copy() if arrays.scaled else np.ones(n_out, np.float32)
-    return FirstLayer(cells, states, net.row_tiles(0)[0], arrays.units[0], full_scale, state.interval, scales)
+    inputs = net.row_tiles(0)[0]
+    return FirstLayer(layer, cells, states, inputs, arrays.units[0], full_scale, state.interval, scales)

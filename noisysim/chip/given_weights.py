@@ -115,7 +115,8 @@ def read(init: object, net: Architecture, samples: Sequence[int] = ()) -> str | 
     given = Given(source.record, tuple(weights), tuple(statistics))
     if source.sha256 is not None:
         compare_hash(f"init: {weight_sources.title(source.record)}", given.digest, source.sha256)
-    notes = [*source.notes, *layer_weights.assumed(groups), *differences(source.traits or traits(net), traits(net))]
+    there = source.traits if len(source.traits) == net.depth else traits(net)
+    notes = [*source.notes, *layer_weights.assumed(groups), *differences(there, traits(net))]
     record = {**source.record, "sha256": source.record.get("sha256") or given.digest}
     return replace(given, record={**record, **({weight_sources.NOTES: notes} if notes else {})})
 
@@ -141,14 +142,16 @@ def _groups(source: Source, net: Architecture, samples: tuple[int, ...]) -> list
             groups = weight_matching.grouped(named)
             in_network = layer_weights.fits(net)
             groups = weight_matching.ordered(groups, source.in_order, in_network)
-            normed = [layer for layer, norm in enumerate(net.norms) if norm]
-            groups = weight_matching.placed(groups, source.in_order, range(net.depth - 1), normed)
+            layers = layer_weights.told(net, sum(group.is_product for group in groups))
+            normed = [k for k, layer in enumerate(layers) if net.norms[layer]]
+            groups = weight_matching.placed(groups, source.in_order, range(len(layers) - 1), normed)
         else:
             listing = arrays.values() if isinstance(arrays, Mapping) else [arrays] if is_array(arrays) else arrays
             groups = weight_matching.of_list([_item(k, item) for k, item in enumerate(listing)])
-        layer_weights.check_count(groups, net)
         for group, there in zip(groups, source.traits, strict=False):
             group.epsilon = there.epsilon
+        groups = layer_weights.with_gains(groups, net)
+        layer_weights.check_count(groups, net)
         if groups[0].keras and not net.blocks[0].is_conv and len(samples) == 3 and samples[0] > 1:
             groups[0].image = samples
     except (TypeError, ValueError) as error:

@@ -32,11 +32,11 @@ class Granted:
         self._check_grant("grants no oracle access: ask for it")
         if batch is not None and not isinstance(batch, Batch):
             raise TypeError(f"the oracle is asked for a task's batch, or for weights alone by None, not {shown(batch)}")
-        weights, rotations = self._hidden.arrays.weight_arrays(), self._hidden.rotations
+        weights, rotations = self._hidden.weights.now(), self._hidden.rotations
         return Oracle(weights, rotations, self.architecture, batch, self.chips, self._hidden.turns_updates)
 
     def cells(self) -> list[Cells]:
-        """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` per layer."""
+        """Access no real chip gives: a copy of what each layer's cells hold now, one `Cells` per layer on arrays."""
         self._check_grant("does not show its cells: ask for them")
         return self._hidden.arrays.seen_at(self._hidden.clock)
 

@@ -42,7 +42,7 @@ def load(state: State, init: str | Given, each: Sequence[Layered]) -> None:
     """
     state.clipped = _clipped(state, each)
     initial = _stacked(each, state)
-    state.arrays.line_scales.fix(initial)
+    state.arrays.line_scales.fix(state.weights.of_arrays(initial))
     state.write(initial.flat, True)
     erase([initial.flat, *(one.flat for one in each)])
     state.start_counting()
@@ -54,14 +54,14 @@ def load(state: State, init: str | Given, each: Sequence[Layered]) -> None:
 
 def _clipped(state: State, each: Sequence[Layered]) -> list[float]:
     """The share of each layer's weights that lie beyond what its cells can hold; none, where it is scaled to fit."""
-    arrays = state.arrays
+    arrays, shares = state.arrays, [0.0] * state.net.depth
     if arrays.scaled or not arrays.has_cells:
-        return [0.0] * state.net.depth
-    shares = []
-    for of_chips, scale in zip(zip(*each, strict=True), arrays.scales, strict=True):
+        return shares
+    for layer, scale in zip(state.weights.on_arrays, arrays.scales, strict=True):
         bound = ROUNDING / scale
         # no copies of the weights, which would be left in freed memory
-        shares.append(float(np.mean([(weights > bound) | (weights < -bound) for weights in of_chips])))
+        beyond = [(weights[layer] > bound) | (weights[layer] < -bound) for weights in each]
+        shares[layer] = float(np.mean(beyond))
     return shares
 
 

@@ -12,6 +12,7 @@ normalises by running statistics.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,11 +36,43 @@ def fits(net: Architecture) -> Callable[[Sequence[Group]], bool]:
     """A check of whether layers of weights have the shapes of a network's, in its order."""
 
     def check(groups: Sequence[Group]) -> bool:
-        return len(groups) == net.depth and all(
-            group.arrays["weight"].shape in _wanted(net, layer, group) for layer, group in enumerate(groups)
+        layers = told(net, len(groups))
+        return len(groups) == len(layers) and all(
+            group.arrays["weight"].shape in _wanted(net, layer, group)
+            for layer, group in zip(layers, groups, strict=True)
         )
 
     return check
+
+
+def told(net: Architecture, count: int) -> list[int]:
+    """The layers of a network that so many groups of arrays are: all; or all but learned gains, which have names of
+    normalisations elsewhere."""
+    others = [layer for layer, block in enumerate(net.blocks) if not block.is_gain]
+    return others if count == len(others) else list(range(net.depth))
+
+
+def with_gains(groups: Sequence[Group], net: Architecture) -> list[Group]:
+    """Groups with one more for each gain of the network, where none of its own is there: that of its normalisation.
+
+    A gain whose normalisation has none begins, as in a network that is drawn, at 1.
+    """
+    layers = told(net, len(groups))
+    if len(groups) != len(layers) or len(layers) == net.depth:
+        return list(groups)
+    each, listed = iter(groups), list[Group]()
+    for layer, block in enumerate(net.blocks):
+        if not block.is_gain:
+            listed.append(next(each))
+            continue
+        norm = listed[-1].norm if net.source(layer) == layer and net.norms[layer - 1] else None
+        gain, offset = np.ones(block.units), np.zeros(block.units)
+        if norm is not None:
+            gain, offset = _affine(_where(layer - 1, listed[-1]), norm, block.units)
+            moments = {role: array for role, array in norm.arrays.items() if role in ("mean", "variance")}
+            listed[-1].norm = replace(norm, arrays=moments)
+        listed.append(Group("" if norm is None else norm.name, {"weight": gain.reshape(-1, 1, 1, 1), "bias": offset}))
+    return listed
 
 
 def check_count(groups: Sequence[Group], net: Architecture) -> None:
@@ -76,12 +109,15 @@ def of_groups(
         Naming the layer, the shape it needs and the one that was given.
     """
     convolutions = [
-        group.arrays["weight"].ndim > 2 for group, block in zip(groups, net.blocks, strict=True) if block.is_conv
+        group.arrays["weight"].ndim > 2
+        for group, block in zip(groups, net.blocks, strict=True)
+        if block.is_conv and not block.is_gain
     ]
     by_pixel = bool(convolutions) and not any(convolutions)
     parts = [_parts(net, layer, group, by_pixel) for layer, group in enumerate(groups)]
     folded = any(group.norm and not norm for group, norm in zip(groups, net.norms, strict=True))
-    may_lack = (whole or folded) and all(bias is None for _, bias in parts)  # a network without biases
+    own = [bias for (_, bias), block in zip(parts, net.blocks, strict=True) if not block.is_gain]
+    may_lack = (whole or folded) and all(bias is None for bias in own)  # a network without biases
     weights: list[Floats] = []
     statistics: list[Doubles | None] = []
     for layer, (group, (matrix, bias)) in enumerate(zip(groups, parts, strict=True)):
@@ -99,7 +135,7 @@ def of_groups(
         if net.norms[layer] is not None and not net.bias:
             bias = None  # it is in the mean, or the normalisation takes it out
         normalised = group.norm is not None or net.norms[layer] is not None
-        weights.append(_joined(where, net, matrix, bias, may_lack or normalised))
+        weights.append(_joined(where, net.biases[layer], matrix, bias, may_lack or normalised))
     return weights, statistics
 
 
@@ -111,7 +147,7 @@ def _where(layer: int, group: Group) -> str:
 def _wanted(net: Architecture, layer: int, group: Group) -> list[tuple[int, ...]]:
     """The shapes that a layer's weights may have."""
     n_out, n_in = net.units[layer], net.fan_in[layer]
-    with_bias = [(n_out, n_in + 1)] if net.bias and "bias" not in group.arrays else []
+    with_bias = [(n_out, n_in + 1)] if net.biases[layer] and "bias" not in group.arrays else []
     if not net.blocks[layer].is_conv:
         image = named_weights.by_channel(net, layer)
         return [(n_in, n_out)] if group.keras else [(n_out, n_in), *with_bias, *[image] * (image[2:] != (1, 1))]
@@ -141,7 +177,7 @@ def _parts(net: Architecture, layer: int, group: Group, by_pixel: bool) -> tuple
         values, bias = values[:, :n_in], values[:, n_in]
     if values.ndim > 2 or not (by_pixel or net.blocks[layer].is_conv):
         values = named_weights.by_pixel(net, layer, values)
-    elif net.blocks[layer].is_conv and not by_pixel:
+    elif net.blocks[layer].is_conv and not (by_pixel or net.blocks[layer].is_gain):
         raise ValueError(f"{where} must be a kernel {named_weights.weight_shape(net, layer)}, as others are")
     return values, bias
 
@@ -163,15 +199,15 @@ def _hint(shape: tuple[int, ...], wanted: Sequence[tuple[int, ...]], group: Grou
     return ""
 
 
-def _joined(where: str, net: Architecture, matrix: Doubles, bias: Doubles | None, may_lack: bool) -> Floats:
+def _joined(where: str, biased: bool, matrix: Doubles, bias: Doubles | None, may_lack: bool) -> Floats:
     """The array of a layer in float32, the bias its last column."""
-    if bias is not None and not net.bias:
+    if bias is not None and not biased:
         raise ValueError(f"{where} come with a bias, the network has none: set {argument('bias=True')}")
-    if bias is None and net.bias and not may_lack:
+    if bias is None and biased and not may_lack:
         raise ValueError(
             f"{where} come without a bias, the network has one ({argument('bias=True')}): give (W, b), or a last column"
         )
-    joined = np.zeros((len(matrix), matrix.shape[1] + net.bias), np.float32)
+    joined = np.zeros((len(matrix), matrix.shape[1] + biased), np.float32)
     with np.errstate(over="ignore"):
         joined[:, : matrix.shape[1]] = matrix
         if bias is not None:
@@ -220,9 +256,9 @@ def _statistics(where: str, group: Group, net: Architecture, layer: int, bias: D
     gain, offset = _affine(where, group.norm, net.units[layer])
     if (gain != 1).any() or (offset != 0).any():
         raise ValueError(
-            f"{where} are followed by {shown(group.norm.name)}, which has a learned gain and offset: batch_norm() has "
-            f"none; leave it out of the network's layers and set {argument('bias=True')}, and it is folded into the "
-            "weights"
+            f"{where} are followed by {shown(group.norm.name)}, which has a learned gain and offset: write "
+            f"batch_norm(learned=True); or leave it out of the network's layers and set {argument('bias=True')}, and "
+            "it is folded into the weights"
         )
     moments = _moments(where, group.norm, net.units[layer])
     if moments is not None and bias is not None and not net.bias:

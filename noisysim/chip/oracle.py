@@ -45,6 +45,8 @@ class Oracle:
         plain = [weights.reshape(self._chips, -1, weights.shape[1]).copy() for weights in self.weights]
         for weights, rotation in zip(plain, [] if self.turns_updates else self.rotations, strict=False):
             n = rotation.shape[1]
+            if not n:
+                continue
             weights[..., :n] = self._xp.matmul(weights[..., :n], rotation.reshape(self._chips, n, n))
         return plain
 
@@ -129,4 +131,5 @@ class Oracle:
     def _maps(self, layer: int) -> list[Any]:
         """The matrices between what a layer sees and its lines, from the lines down: W, then R; or A = W R."""
         weights = self.weights[layer][:, : self._net.fan_in[layer]]
-        return [weights, self.rotations[layer]] if self.rotations and not self.turns_updates else [weights]
+        turned = self.rotations and not self.turns_updates and self.rotations[layer].size
+        return [weights, self.rotations[layer]] if turned else [weights]

@@ -66,7 +66,7 @@ def run_passes(
     course = clock.course(state, first_sample, rows, passes)
     call = Call(
         observed, added.parts, added.fork, first_sample, state.next_pass, digital, convert, training, course,
-        state.aged_at, state.arrays.age, settle,
+        state.aged_at, state.age, settle,
     )  # fmt: skip
     try:
         with backends.products(state.backend_name):

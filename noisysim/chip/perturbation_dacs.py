@@ -26,22 +26,22 @@ class PerturbationDacs:
     Parameters
     ----------
     numbers : DeviceNumbers
-    gains : list of array
-        Of each layer's lines, (chips, units) float32.
+    gains : dict of array
+        Of the lines of each layer on arrays, by its number, (chips, units) float32.
     keys : array
         Of their noise, (chips, 2) uint32.
     backend : str
     """
 
-    def __init__(self, numbers: DeviceNumbers, gains: list[Floats], keys: Words, backend: str):
+    def __init__(self, numbers: DeviceNumbers, gains: dict[int, Floats], keys: Words, backend: str):
         self._numbers, self.gains, self._keys, self._backend = numbers, gains, keys, backends.get(backend)
-        self._chips = len(gains[0])
+        self._chips = len(keys)
 
     def convert(self, added: Added, first_pass: int, first_sample: int) -> Added:
         """What lines get of what drives add to passes from a number on; the drives' own arrays are left as they are."""
         parts = list[Addition]()
         for p, kind, layer, array in added.parts:
-            if kind == ON_LINE:
+            if kind == ON_LINE and layer in self.gains:
                 array = self._converted(array, layer, first_pass + p, first_sample)
             parts.append((p, kind, layer, array))
         return added._replace(parts=parts)

@@ -8,7 +8,6 @@ from noisysim.chip.compensation import read_tiles
 from noisysim.chip.state import State
 from noisysim.common.types import Doubles
 from noisysim.compute.layered import Layered
-from noisysim.compute.layout import FIRST_TILE, TILES
 
 
 def saturated(state: State, driven: Layered) -> Doubles:
@@ -24,11 +23,9 @@ def saturated(state: State, driven: Layered) -> Doubles:
     if not state.numbers.adc_bits:
         return shares
     lines, ranges = read_tiles(state, driven), state.backend.take(state.ranges)
-    table, _ = state.net.layout()
-    for layer in range(state.net.depth):
-        first, count = table[layer, FIRST_TILE], table[layer, TILES]
+    for layer in state.weights.on_arrays:
         beyond, values = 0, 0
-        for tile in range(first, first + count):
+        for tile in range(*state.net.tile_spans[layer].indices(len(lines))):
             of_chips = state.backend.take(lines[tile]).reshape(state.chips, -1)
             beyond += int((np.abs(of_chips) > ranges[:, tile : tile + 1]).sum())
             values += of_chips.size

@@ -13,17 +13,16 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim.chip import write_time
+from noisysim.chip.all_weights import Weights
 from noisysim.chip.cost import Cost, Meter
 from noisysim.chip.erasing import erase, erase_with
 from noisysim.chip.normalisation import Normalisation
 from noisysim.chip.perturbation_dacs import PerturbationDacs
-from noisysim.chip.transfers import arrays_of
 from noisysim.common.types import Array, Bools, Bytes, Floats
 from noisysim.compute import backends, layered, seeding
 from noisysim.compute.behaviour import ReadFlags
 from noisysim.compute.factors import Factors
 from noisysim.compute.jit import compile_errors
-from noisysim.compute.layout import FIRST_TILE, TILES
 from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Passes, ReadCells, Series, Standing
 from noisysim.devices.contract import Device
@@ -53,8 +52,10 @@ class State:
 
     Attributes
     ----------
+    weights : Weights
+        Of all layers.
     arrays : Arrays
-        Cells and weights.
+        Those on arrays, and their cells.
     ranges, peaks : array
         Full scale of each tile's ADC, and the largest values read since it followed them, (chips, tiles) float32.
     gains, reference : array
@@ -93,11 +94,15 @@ class State:
         self.noisy, defined = devices.is_noisy(device), devices.own_hooks(device)
         self.reads_cells, self.jumps = "read_cell" in defined, "jump" in defined
         self.compensates = self.numbers.compensated and "drift" in defined
-        self.interval = sum(net.positions) * self.numbers.read_time  # from one sample to the next, s
+        positions = zip(net.positions, net.digital, strict=True)
+        reads = sum(p for p, digital in positions if not digital)
+        self.interval = reads * self.numbers.read_time  # from one sample to the next, s
         self._dac_range = np.float32(self.numbers.dac_range)
         xp, put = self.backend.xp, self.backend.put
-        self.arrays = arrays_of(net, device, seed, chips, backend, scaling)
-        shape = (chips, len(self.arrays.tiles))
+        self.weights = Weights(net, device, seed, chips, backend, scaling)
+        self.arrays, memory = self.weights.arrays, self.weights.memory
+        self._digital: Floats = xp.zeros(0, np.float32) if memory is None else memory.weights
+        shape = (chips, net.tile_spans[-1].stop)
         self.ranges: Floats = xp.full(shape, self.numbers.adc_range or 1.0, np.float32)
         self.peaks: Floats = xp.zeros(shape, np.float32)
         self.gains: Floats = xp.ones(shape, np.float32)
@@ -108,22 +113,23 @@ class State:
             for part in ("row", "column")
         )
         self.states: Bytes = xp.zeros(self.arrays.now.shape if self.jumps else (1, 0), np.uint8)
-        squares = [(chips * n, n) for n in net.fan_in]
+        squares = [(chips * n, n) for n in net.turned]
         self.rotations = layered.zeros(squares if decorrelation else [], xp)
-        for rotation, n in zip(self.rotations, net.fan_in, strict=False):
-            rotation.reshape(-1, n * n)[:, :: n + 1] = 1
+        for rotation, n in zip(self.rotations, net.turned, strict=False):
+            rotation.reshape(chips, n * n)[:, :: n + 1] = 1
         self.flat_rotations = self.rotations.flat
         self.turns_updates, self.compensates_steps = decorrelation == "updates", decorrelation == "compensated"
         self.normalisation = Normalisation(net, chips, xp)
         self.keys = {p: put(seeding.keys(seed, f"chip/{p}", chips)) for p in ("noise", "dropout", "perturbation")}
         self.perturbation_dacs: PerturbationDacs | None = None
         if not self.numbers.perturbs_exactly:
-            gains = [put(of_layer) for of_layer in self.arrays.fabrication.perturbation_gains()]
+            each = self.arrays.fabrication.perturbation_gains()
+            gains = {k: put(one) for k, one in zip(self.weights.on_arrays, each, strict=True)}
             self.perturbation_dacs = PerturbationDacs(self.numbers, gains, self.keys["perturbation"], backend)
         self.clock = self.aged_at = self.call_at = 0.0
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.meter = Meter(chips, self.arrays.kept_bytes, self.flat_rotations.nbytes)
+        self.meter = Meter(chips, self.arrays.kept_bytes, self.flat_rotations.nbytes, self.weights.digital_bytes)
         self.clipped = [0.0] * net.depth
         self.compiled = _compiled(self)
         erase_with(self, self.secrets)
@@ -141,35 +147,34 @@ class State:
     def secrets(self) -> list[Array]:
         """The arrays, besides those of `arrays`, that no observation may tell of."""
         lines = [values for values in (self.rows_own, self.columns_own) if len(values)]
-        lines += self.perturbation_dacs.gains if self.perturbation_dacs else []
+        lines += self.perturbation_dacs.gains.values() if self.perturbation_dacs else []
         return [self.ranges, self.peaks, self.gains, self.reference, self.states, *lines, *self.keys.values()]
 
     @property
     def held(self) -> dict[str, Array]:
         """The arrays that change in use."""
         periphery = {name: getattr(self, name) for name in ("ranges", "peaks", "gains", "reference", "states")}
-        return {**self.arrays.held, **periphery, **self.normalisation.held, "rotations": self.flat_rotations}
+        return {**self.weights.held, **periphery, **self.normalisation.held, "rotations": self.flat_rotations}
 
     def converter_steps(self) -> list[list[float]]:
         """Coarsest ADC step of each layer's tiles on each chip, pre-activation units; 0 without a resolution."""
-        bits, table = self.numbers.adc_bits, self.arrays.table
+        steps, bits = np.zeros((self.chips, self.net.depth)), self.numbers.adc_bits
         if bits < 1:
-            return [[0.0] * self.net.depth] * self.chips
+            return steps.tolist()
         full_scales, codes = self.backend.take(self.ranges), (1 << (bits - 1)) - 1
-        spans = [slice(row[FIRST_TILE], row[FIRST_TILE] + row[TILES]) for row in table]
-        steps = [[float(chip[tiles].max()) / codes for tiles in spans] for chip in full_scales]
-        if not self.arrays.scaled:
-            return steps
-        scales = [self.backend.take(self.arrays.line_scales.of(layer)) for layer in range(self.net.depth)]
-        largest = [of_layer.reshape(self.chips, -1).max(axis=1) for of_layer in scales]
-        return [[step * float(s[m]) for step, s in zip(each, largest, strict=True)] for m, each in enumerate(steps)]
+        for k, layer in enumerate(self.weights.on_arrays):
+            steps[:, layer] = full_scales[:, self.net.tile_spans[layer]].max(axis=1).astype(np.float64) / codes
+            if self.arrays.scaled:
+                scales = self.backend.take(self.arrays.line_scales.of(k)).reshape(self.chips, -1)
+                steps[:, layer] *= scales.max(axis=1)
+        return steps.tolist()
 
     @property
     def turning(self) -> int:
         """Multiplications by which the periphery turns what drives all arrays, for one sample's pass."""
         net = self.net
         turns = self.flat_rotations.size and not self.turns_updates
-        return sum(p * n * n for p, n in zip(net.positions, net.fan_in, strict=True)) if turns else 0
+        return sum(p * n * n for p, n in zip(net.positions, net.turned, strict=True)) if turns else 0
 
     def cost(self) -> Cost:
         """What was done so far, on all chips together."""
@@ -192,7 +197,7 @@ class State:
     def write(self, change: Floats, every: bool) -> None:
         """Ask for a change of all weights, flat float32; `every` for cells that need none as well."""
         with self.explaining(), self._writing():
-            self.arrays.write(change, every, self.clock)
+            self.weights.write(change, every, self.clock)
         self.wrote()
 
     @contextmanager
@@ -209,9 +214,9 @@ class State:
     def takes_factors(self) -> bool:
         """Whether `descend` is possible, not on a GPU, nor with turned updates, or arrays that take none.
 
-        Groups take factors where the device updates in the array; elsewhere changes are masked as arrays.
+        Groups and digital layers take factors where the device updates in the array; elsewhere changes are arrays.
         """
-        masked = self.net.is_grouped and not self.numbers.in_array
+        masked = (self.net.is_grouped or any(self.net.digital)) and not self.numbers.in_array
         return self.backend.HOST_MEMORY and not (masked or self.turns_updates) and self.arrays.takes_factors
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
@@ -219,13 +224,14 @@ class State:
         if not self.takes_factors:
             raise ValueError(
                 "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
-                "updates, scales lines or gives them signs, or layers have groups and the device takes net changes"
+                "updates, scales lines or gives them signs, or layers have groups or are digital, and the device takes "
+                "net changes"
             )
         with self.explaining(), self._writing():
-            refused = self.arrays.descend(factors, take, self.clock)
+            refused = self.weights.descend(factors, take, self.clock)
         if self.numbers.in_array:
             samples = len(factors.inputs[0]) // self.chips
-            self.clock += write_time.of_trains(self.numbers, samples, self.net)
+            self.clock += write_time.of_trains(self.numbers, samples, self.arrays.net)
         self.wrote()
         return refused
 
@@ -234,6 +240,8 @@ class State:
         """What makes series of updates, where passes, writes and the periphery leave nothing to Python."""
         arrays = self.arrays
         if not self.takes_factors or self.compensates_steps or self.compensates or len(arrays.parts) > 1:
+            return None
+        if self.weights.memory is not None:
             return None
         if self.perturbation_dacs or self.numbers.writes_take_time or arrays.wear:
             return None
@@ -263,13 +271,20 @@ class State:
         arrays, cells = self.arrays, None
         if self.reads_cells:
             waited = self.clock - self.read_at + self.interval  # since the last read of an earlier call
-            units = arrays.units
+            units = self.weights.units
             cells = ReadCells(arrays.now, arrays.own, self.states, units, np.float32(waited), np.float32(self.interval))
         rotations = self.flat_rotations[:0] if self.turns_updates else self.flat_rotations
         return Standing(
             norms, *arrays.standing, rotations, self.ranges, self.gains, self.peaks,
             self._dac_range, self.rows_own, self.columns_own, cells, self.keys["noise"], arrays.line_scales.flat,
+            self._digital,
         )  # fmt: skip
+
+    def age(self, time: float, layers: tuple[int, int]) -> None:
+        """Make the cells of layers, the first and behind the last, as old as they are at a time."""
+        first, last = self.weights.span(layers)
+        if first < last:
+            self.arrays.age(time, (first, last))
 
     @contextmanager
     def aside(self) -> Iterator[None]:

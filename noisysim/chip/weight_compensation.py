@@ -37,7 +37,7 @@ def step(state: State, inputs: Layered, rate: float) -> None:
 @contextmanager
 def _wanted(state: State) -> Iterator[list[Floats]]:
     """The weights as the controller knows them, erased after the block."""
-    weights = state.arrays.wanted_weights()
+    weights = state.weights.wanted()
     try:
         yield weights
     finally:
@@ -47,6 +47,8 @@ def _wanted(state: State) -> Iterator[list[Floats]]:
 def _compensate(change: Floats, weights: Floats, old: Floats, new: Floats, chips: int, xp: ModuleType) -> None:
     """change = W R R'^-1 - W of one layer, biases left out; `change` holds zeros."""
     n = new.shape[1]
+    if not n:  # of a gain, which is not decorrelated
+        return
     held = weights.reshape(chips, -1, weights.shape[1])[..., :n]
     before, after = old.reshape(chips, n, n), new.reshape(chips, n, n)
     does = xp.matmul(held, before)

@@ -21,7 +21,7 @@ def check(name: str, decay: float, device: Device) -> None:
 
 
 def write(state: State, changes: Layered, decay: float) -> None:
-    """Ask for changes of all weights, and for a share of each weight, biases excepted, to be taken off in one write."""
+    """Ask for changes of all weights, and in the same write for a share of each, biases and gains excepted, less."""
     array_updates.refuse("program asks for a change of each weight", state.device, "factors are given to descend")
     if not decay:
         state.write(changes.flat, False)
@@ -34,11 +34,11 @@ def write(state: State, changes: Layered, decay: float) -> None:
 
 def _decayed(state: State, changes: Layered, decay: float) -> Layered:
     """Changes less a share of the weights as the controller knows them: new arrays, as they tell these."""
-    net, wanted = state.net, state.arrays.wanted_weights()
+    net, wanted = state.net, state.weights.wanted()
     less = layered.empty(changes.shapes, state.backend.xp)
-    for target, weights, n_in in zip(less, wanted, net.fan_in, strict=True):
+    for layer, (target, weights) in enumerate(zip(less, wanted, strict=True)):
         state.backend.xp.multiply(weights, -decay, out=target)
-        target[:, n_in:] = 0
+        target[:, 0 if net.blocks[layer].is_gain else net.fan_in[layer] :] = 0
     less.flat += changes.flat
     erase(wanted)
     return less

@@ -28,12 +28,16 @@ INITS: dict[str, tuple[str, Callable[[int, int], float]]] = {
 
 
 def draw(net: Network, law: str, key: tuple[np.uint32, np.uint32]) -> Layered:
-    """Weights by a law, (n_out, n_in) per layer; biases are 0."""
+    """Weights by a law, (n_out, n_in) per layer; biases are 0, gains 1."""
     shape, width = INITS[law]
     fill = draws.normals if shape == "normal" else draws.uniforms
     initial = layered.empty(net.shapes)
     for layer, weights in enumerate(initial):
         n_out, n_in, block = weights.shape[0], net.fan_in[layer], net.blocks[layer]
+        if block.is_gain:
+            weights[...] = 0
+            np.fill_diagonal(weights, 1)
+            continue
         fan_out = n_out * (n_in // block.source[2]) if block.is_conv else n_out
         drawn = np.empty((n_out, n_in), np.float32)
         fill(

@@ -13,10 +13,15 @@ from noisysim.networks.tiling import Network
 
 
 def rescale(state: State) -> None:
-    """Write each neuron's weights, biases excepted, such that their RMS is sqrt(2 / (n_in + n_out))."""
-    xp, net, wanted = state.backend.xp, state.net, state.arrays.wanted_weights()
+    """Write each neuron's weights, biases and gains excepted, such that their RMS is sqrt(2 / (n_in + n_out))."""
+    xp, net, wanted = state.backend.xp, state.net, state.weights.wanted()
     changes = layered.empty([weights.shape for weights in wanted], xp)
-    for change, targets, n_in, rms_aimed in zip(changes, wanted, net.fan_in, _aims(net), strict=True):
+    for block, change, targets, n_in, rms_aimed in zip(
+        net.blocks, changes, wanted, net.fan_in, _aims(net), strict=True
+    ):
+        if block.is_gain:
+            change[...] = 0
+            continue
         weights = targets[:, :n_in]
         rms = xp.sqrt(xp.einsum("ij,ij->i", weights, weights) / n_in)
         factor = xp.where(rms > 0, rms_aimed / xp.where(rms > 0, rms, np.float32(1.0)), np.float32(1.0))

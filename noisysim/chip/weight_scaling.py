@@ -14,7 +14,6 @@ from types import ModuleType
 import numpy as np
 
 from noisysim.common.types import Floats
-from noisysim.compute.layered import Layered
 from noisysim.compute.layout import FIRST_TILE, TILE_COLUMNS
 from noisysim.networks.tiling import Network
 
@@ -59,7 +58,7 @@ class LineScales:
         at = self._chips * (self._first[layer] + tile * n_out)
         return self.flat[at : at + self._chips * n_out]
 
-    def fix(self, weights: Layered) -> None:
+    def fix(self, weights: Sequence[Floats]) -> None:
         """Choose them by the weights that are to be written first, (chips n_out, n_in) per layer; biases count.
 
         Where all weights of a layer are zero, they are 1.

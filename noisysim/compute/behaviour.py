@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from noisysim.devices.physics import ideal
 
 Hook = Callable[..., Any]
 
@@ -53,6 +56,12 @@ class ReadFlags(NamedTuple):
     scaled: bool
     varied: bool
     paired: bool
+
+
+_HOOKS = {name: hook for name, hook in vars(ideal).items() if inspect.isfunction(hook)}
+EXACT = Behaviour(_HOOKS, frozenset(), {}, dict.fromkeys(("cell", "row", "column"), ()))
+"""What is done to digital layers: nothing."""
+EXACT_FLAGS = ReadFlags(noisy=False, compensated=False, scaled=False, varied=False, paired=True)
 
 
 def takes_target(hook: Hook) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from noisysim.common.types import Bools, Floats
 from noisysim.compute import algebra
@@ -37,6 +37,21 @@ class Factors:
     inputs: Sequence[Floats]
     normed: Sequence[Floats | None]
     chips: int
+
+    def of_layers(self, layers: Sequence[int]) -> Factors:
+        """Those of some layers alone."""
+
+        def chosen(arrays: Sequence[Any]) -> list[Any]:
+            return [arrays[layer] for layer in layers]
+
+        terms = [
+            Term(
+                term.factors[list(layers)] if term.factors.ndim > 1 else term.factors, chosen(term.activities),
+                None if term.baseline is None else chosen(term.baseline),
+            )
+            for term in self.terms
+        ]  # fmt: skip
+        return Factors(terms, chosen(self.inputs), chosen(self.normed) if self.normed else (), self.chips)
 
     def gradient(self, out: Layered | None = None) -> Layered:
         """The gradient itself, (chips n_out, n_in) per layer."""

@@ -13,7 +13,10 @@ POOL, POOL_X, POOL_STRIDE, POOL_STRIDE_X, POOLED_HEIGHT, POOLED_WIDTH = range(14
 LINES, OUTPUTS, ACTIVATION, NORM_AT, MASK_AT = range(20, 25)
 # of the second array of a recurrent layer: which cell it is, and its units
 CELL_KIND, CELL_UNITS = range(25, 27)
-GEOMETRY = 27
+# where its weights are: on arrays, or in digital memory; of a gain what drives it is never decorrelated
+HELD = 27
+GEOMETRY = 28
+ON_ARRAYS, DIGITAL, GAIN = range(3)
 NO_CELL, RNN, LSTM, GRU, GRU_RESET_BEFORE = range(5)
 # Columns of `tiles`, one row per tile: the array columns it holds, where its weights and its converters start.
 TILE_FROM, TILE_TO, TILE_AT, TILE_COLUMNS = range(4)

@@ -51,6 +51,10 @@ class Gathered(Batch):
     __slots__ = ()
 
 
+ABOVE_NOISE = 3.0
+"""Factor over the observed noise at which an injected perturbation can be measured (reference: 2 to 3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drive:
     """What a learner applies to one pass, each array its own choice, and what it asks to be told of it.

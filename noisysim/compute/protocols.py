@@ -93,6 +93,8 @@ class Standing(NamedTuple):
     scales : array
         What the output of each tile's output lines is multiplied by besides, (chips x columns,) float32; empty where it
         is nothing.
+    digital : array
+        The weights of digital layers, flat float32; without any, empty.
     """
 
     norms: Floats
@@ -108,6 +110,7 @@ class Standing(NamedTuple):
     cells: ReadCells | None
     keys: Words
     scales: Floats
+    digital: Floats
 
 
 class Call(NamedTuple):

@@ -26,7 +26,7 @@ from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import State
 from noisysim.learners.oracle import Oracle, granted
-from noisysim.learners.own import adapt, learned
+from noisysim.learners.own import adapt, learned, start_gains
 from noisysim.learners.perturbation import Derivative, Supervised
 from noisysim.networks.architecture import Architecture
 
@@ -68,6 +68,8 @@ class Feedback(Supervised):
         reach = _SQUARED_REACH[self.feedback_init]
         bounds = [(reach / n) ** 0.5 for _, n in shapes]
         learned(state, "feedback", shapes, bounds, getattr(self, "feedback_optimizer", ""))
+        if not (self.direct or self.learns):
+            start_gains(state, Layered(state.memory["feedback"], shapes), list(_fed(state.net)))
 
     def feedback_shapes(self, state: State) -> list[tuple[int, int]]:
         """Shapes of all chips' feedback matrices: one a hidden layer, or a layer that sees others."""
@@ -144,7 +146,8 @@ class Feedback(Supervised):
 class FA(Feedback):
     """Feedback alignment: errors come back layer by layer through fixed random matrices.
 
-    s_l = (s_{l+1} B_l) f'(a_l) (Lillicrap et al. 2016).
+    s_l = (s_{l+1} B_l) f'(a_l) (Lillicrap et al. 2016). Learned gains of normalisations count
+    as 1, at which they begin.
     """
 
     name: ClassVar[str] = "fa"

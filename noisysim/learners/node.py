@@ -17,10 +17,10 @@ import numpy as np
 from noisysim.compute import algebra
 from noisysim.compute.algebra import Term
 from noisysim.compute.compiled_estimate import CompiledEstimate, by_size
-from noisysim.compute.observation import Drive, Observation
+from noisysim.compute.observation import ABOVE_NOISE, Drive, Observation
 from noisysim.learners.base import Rate, State
 from noisysim.learners.oracle import Oracle
-from noisysim.learners.perturbation import Perturbation, gathered
+from noisysim.learners.perturbation import PAPER_SIGMA, Perturbation, gathered
 from noisysim.networks.architecture import Architecture
 
 _NOTHING = Drive()
@@ -123,7 +123,8 @@ class ANP(Perturbation):
     s_l = N dL da_l / |da|^2 ([D] Eq. 6, Algorithm 1). da is the observed difference of the pre-activations, the
     noise itself included, its norm over all layers, for each sample; N the number of units, at all positions. The
     source of the noise does not matter: on a device with noise of its own nothing is injected (unless `sigma` asks for
-    it) and two noisy passes do ([D] section 3.4).
+    it) and two noisy passes do ([D] section 3.4). Digital layers below all arrays, which no noise reaches, get as much
+    as the arrays have, in all passes.
 
     Notes
     -----
@@ -136,14 +137,31 @@ class ANP(Perturbation):
     additive: ClassVar[bool] = True
 
     def injects(self, offers: frozenset[str], floor: float, net: Architecture) -> float:
-        if "clean" not in offers and self.sigma == 0:
-            return 0.0
-        return super().injects(offers, floor, net)
+        if not self._listens(offers):
+            return super().injects(offers, floor, net)
+        return max(PAPER_SIGMA, floor / ABOVE_NOISE) if any(net.silent) else 0.0
+
+    def _listens(self, offers: frozenset[str]) -> bool:
+        """Whether the noise that arrays have is what perturbs their layers."""
+        return "clean" not in offers and self.sigma == 0
+
+    def moves_baseline(self, state: State) -> bool:
+        return super().moves_baseline(state) or (self._listens(state.offers) and state.injects)
+
+    def strengths(self, state: State) -> list[np.float32]:
+        if self._listens(state.offers):
+            return [np.float32(silent) for silent in state.net.silent]
+        return super().strengths(state)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         if not state.injects:
             return [_NOTHING] * (self.samples + 1)
-        return super().drives(state, batch_size)
+        drives = super().drives(state, batch_size)
+        if self._listens(state.offers):
+            silent = state.net.silent
+            each = [zip(drive.perturbations, silent, strict=True) for drive in drives]
+            drives = [Drive([v if alone else None for v, alone in layers]) for layers in each]
+        return drives
 
     def centres(self, state: State) -> bool:
         """Whether losses are centred on the mean of all passes."""

@@ -100,14 +100,18 @@ class Perturbation(Learner):
             )
         return tuple(map(float, self.sigma))
 
-    def strengths(self, net: Architecture) -> list[np.float32]:
-        """The perturbation strength of each layer as a share of the largest, which is the state's; else []."""
-        sigmas = self.layer_sigmas(net)
+    def strengths(self, state: State) -> list[np.float32]:
+        """The perturbation strength of each layer as a share of the largest, the state's; [] where all are alike."""
+        sigmas = self.layer_sigmas(state.net)
         return [np.float32(sigma / max(sigmas)) for sigma in sigmas]
 
     def clean(self, state: State) -> bool:
         """Whether the baseline pass is taken as free of noise."""
         return self.baseline == "clean" or (self.baseline == "auto" and "clean" in state.offers)
+
+    def moves_baseline(self, state: State) -> bool:
+        """Whether the baseline pass is perturbed as well."""
+        return self.baseline == "noisy" and "clean" in state.offers
 
     def shapes(self, state: State, batch_size: int) -> list[tuple[int, ...]]:
         """Shapes of one draw, one per layer; `batch_size` is the samples of all chips."""
@@ -119,7 +123,7 @@ class Perturbation(Learner):
         A pure function of key, step and batch size, kept in the state's work arrays until the step ends.
         """
         drawn = state.work.get("drawn")
-        extra = int(self.baseline == "noisy" and "clean" in state.offers)
+        extra = int(self.moves_baseline(state))
         position = (state.step, state.first_sample, batch_size)
         if drawn is None or drawn[0] != position:
             sets = state.work.setdefault(("perturbations", batch_size), [])
@@ -127,7 +131,7 @@ class Perturbation(Learner):
                 sets.append(layered.empty(self.shapes(state, batch_size), state.xp))
             for k, perturbation in enumerate(sets):
                 algebra.normals(perturbation, state.sigma, state.first_sample, state.step, k, state.key)
-                for layer, strength in enumerate(self.strengths(state.net)):
+                for layer, strength in enumerate(self.strengths(state)):
                     perturbation[layer] *= strength
             drawn = state.work["drawn"] = (position, sets)
         perturbations: list[Layered] = drawn[1]
@@ -144,7 +148,7 @@ class Perturbation(Learner):
         weighed = []
         for perturbation in drawn:
             weighed.append(layered.empty(perturbation.shapes, state.xp))
-            for v, out, strength in zip(perturbation, weighed[-1], self.strengths(state.net), strict=True):
+            for v, out, strength in zip(perturbation, weighed[-1], self.strengths(state), strict=True):
                 state.xp.divide(v, strength * strength, out=out)
         return weighed
 
@@ -258,8 +262,7 @@ class Perturbation(Learner):
         divisor: float = 1.0,
     ) -> CompiledEstimate:  # fmt: skip
         """The rule as a loop takes it, with what all rules of this family share."""
-        extra = self.baseline == "noisy" and "clean" in state.offers
-        return CompiledEstimate(share, size, units, self.samples, one_by_one, divisor, extra)
+        return CompiledEstimate(share, size, units, self.samples, one_by_one, divisor, self.moves_baseline(state))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from noisysim.compute.layered import Layered
 from noisysim.compute.observation import Drive, Observation
 from noisysim.learners.base import Learner, State
 from noisysim.learners.oracle import Oracle
-from noisysim.learners.own import adapt, learned
+from noisysim.learners.own import adapt, learned, start_gains
 
 _REACH = 6.0  # squared bound of uniform weights, times the inputs: their variance is 2 / inputs (He et al. 2015)
 _ADAM_START = np.float32(1e-3)  # small beside gradients: Adam makes steps of its rate of it, and forgets it
@@ -31,9 +31,9 @@ class Shadow(Learner):
     """Backpropagation through a copy of the weights that the rule keeps itself, of a chip made with ``init="zero"``.
 
     s_l = dL/da_l through the copy, at the activities that one pass observed; the copy takes the step that the weights
-    are asked to take. The first `starts` updates ask for random initial weights. The rule sees neither the optimizer
-    nor its rate: the copy's have to be those of the run. It follows no weight decay, clipping, normalisation or
-    schedule of rates, and leaves decorrelation out on the way back.
+    are asked to take. The first `starts` updates ask for random initial weights; learned gains begin at 1 in any case.
+    The rule sees neither the optimizer nor its rate: the copy's have to be those of the run. It follows no weight
+    decay, clipping, normalisation or schedule of rates, and leaves decorrelation out on the way back.
 
     Parameters
     ----------
@@ -59,6 +59,9 @@ class Shadow(Learner):
         learned(state, "start", shapes, [(_REACH / n) ** 0.5 for n in fan_in])
         for start, n in zip(Layered(state.memory["start"], shapes), fan_in, strict=True):
             start[:, n:] = 0  # biases
+        layers = range(state.net.depth)
+        start_gains(state, Layered(state.memory["start"], shapes), layers, 0.0)
+        start_gains(state, Layered(state.memory["copy"], shapes), layers)
 
     def drives(self, state: State, batch_size: int) -> list[Drive]:
         return [Drive(output_error=True)]

@@ -34,7 +34,7 @@ class Architecture:
         (n_in,), or (channels, height, width).
     blocks : tuple of Block
     bias : bool
-        Whether each array has one more row, driven with the constant 1.
+        Whether each array has one more row, driven with the constant 1. Gains have it in any case: their offset.
     operations : tuple of Operation
         What the periphery computes between layers, each after its sources.
     seen : tuple of int
@@ -137,6 +137,17 @@ class Architecture:
         return tuple(found)
 
     @cached_property
+    def silent(self) -> list[bool]:
+        """Whether each layer is digital and sees none on arrays, directly or not, so that no noise moves its lines."""
+        moved = [False] * self.nodes
+        for layer, due in enumerate(self.due[:-1]):
+            for node in due:
+                if node > self.depth:
+                    moved[node] = any(moved[source] for source in self.operation(node).sources)
+            moved[1 + layer] = not self.digital[layer] or moved[self.source(layer)]
+        return [not moved[1 + layer] for layer in range(self.depth)]
+
+    @cached_property
     def first_needed(self) -> dict[int, int]:
         """The layer that each node is first needed for."""
         return {node: layer for layer, nodes in enumerate(self.due) for node in nodes}
@@ -168,9 +179,24 @@ class Architecture:
         return [block.fan_in for block in self.blocks]
 
     @cached_property
+    def biases(self) -> list[bool]:
+        """Whether each layer has a bias."""
+        return [self.bias or block.is_gain for block in self.blocks]
+
+    @cached_property
     def columns(self) -> list[int]:
         """Inputs of each layer's array, the bias included."""
-        return [n + self.bias for n in self.fan_in]
+        return [n + bias for n, bias in zip(self.fan_in, self.biases, strict=True)]
+
+    @cached_property
+    def digital(self) -> list[bool]:
+        """Whether each layer's weights are in digital memory."""
+        return [block.digital for block in self.blocks]
+
+    @cached_property
+    def turned(self) -> list[int]:
+        """Inputs of each layer that decorrelation turns, which are none of a gain."""
+        return [0 if block.is_gain else n for block, n in zip(self.blocks, self.fan_in, strict=True)]
 
     @cached_property
     def shapes(self) -> list[tuple[int, int]]:
@@ -227,19 +253,35 @@ class Architecture:
         return sum(a * b for a, b in self.shapes)
 
     @cached_property
+    def places(self) -> list[int]:
+        """Weights of each layer that take part in its product, on arrays those of idle cells too."""
+        return [
+            n_out * (n_in - n + n // block.groups) if block.digital else n_out * n_in
+            for block, n, (n_out, n_in) in zip(self.blocks, self.fan_in, self.shapes, strict=True)
+        ]
+
+    @cached_property
     def products(self) -> int:
         """Multiplications of one sample's pass."""
-        return sum(p * a * b for p, (a, b) in zip(self.positions, self.shapes, strict=True))
+        return sum(p * n for p, n in zip(self.positions, self.places, strict=True))
+
+    @cached_property
+    def digital_products(self) -> int:
+        """Those of them that digital layers do."""
+        layers = zip(self.digital, self.positions, self.places, strict=True)
+        return sum(p * n for digital, p, n in layers if digital)
 
     @cached_property
     def products_back(self) -> int:
         """Multiplications that bring one sample's signal back from the outputs to the lines of the first layer."""
-        layers = zip(self.positions, self.units, self.fan_in, map(self.source, range(self.depth)), strict=True)
-        return sum(p * units * n for p, units, n, node in layers if self.learned[node])
+        layers = zip(
+            self.positions, self.places, self.units, self.biases, map(self.source, range(self.depth)), strict=True
+        )
+        return sum(p * (n - units * bias) for p, n, units, bias, node in layers if self.learned[node])
 
     @cached_property
     def driven(self) -> int:
-        """Values of one sample that decorrelation turns, the inputs of all layers at all positions, without biases."""
+        """Values of one sample that drive the layers, at all positions, without biases."""
         return sum(p * n for p, n in zip(self.positions, self.fan_in, strict=True))
 
     @cached_property
@@ -316,7 +358,7 @@ class Architecture:
             rows.append(
                 (*patch, *block.source, self.positions[layer], *block.grid, *window, *block.pooled,
                  self.lines[layer], outputs, kind, norm_at if block.norm else -1, mask_at if block.drop else -1,
-                 *(block.recurrence.numbers if block.recurrence else (0, 0)))
+                 *(block.recurrence.numbers if block.recurrence else (0, 0)), block.digital + block.is_gain)
             )  # fmt: skip
             norm_at += block.units if block.norm else 0
             mask_at += outputs if block.drop else 0

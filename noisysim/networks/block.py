@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from noisysim.networks.activations import Activation
+from noisysim.networks.gain import Gain
 from noisysim.networks.layer_kinds import BatchNorm, Conv, Dense, Pool
 from noisysim.networks.operations import Image
 from noisysim.networks.recurrent_kinds import Recurrence
@@ -81,6 +82,16 @@ class Block:
     def groups(self) -> int:
         """Groups of channels that see each other; with 1 all see all."""
         return self.product.groups if isinstance(self.product, Conv) else 1
+
+    @property
+    def digital(self) -> bool:
+        """Whether its weights are in digital memory, and its product is exact."""
+        return not isinstance(self.product, Recurrence) and self.product.digital
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether it is the learned gain and offset of a normalisation."""
+        return isinstance(self.product, Gain)
 
     @property
     def plain(self) -> bool:

@@ -14,6 +14,7 @@ from noisysim.networks.architecture import INPUT, Architecture
 from noisysim.networks.attention import Attention, Positional
 from noisysim.networks.block import Block
 from noisysim.networks.fitted import grid, input_shape, words
+from noisysim.networks.gain import Gain
 from noisysim.networks.layer_kinds import (  # fmt: skip
     AveragePool,
     BatchNorm,
@@ -39,7 +40,7 @@ from noisysim.networks.layer_lists import (  # fmt: skip
 )
 from noisysim.networks.layer_lists import layer as read
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
-from noisysim.networks.operation_kinds import Add, Divide, Embedding, Matmul, OneHot, Output, Take, Wired
+from noisysim.networks.operation_kinds import NORMS, Add, Divide, Embedding, Matmul, OneHot, Output, Take, Wired
 from noisysim.networks.operations import Image, Operation
 from noisysim.networks.recurrent_kinds import Recurrence, Recurrent
 
@@ -232,9 +233,12 @@ class _Builder:
         if isinstance(layer, Flatten):
             self._at = self._at._replace(image=False)
         elif isinstance(layer, BatchNorm):
-            if last is None or not last.plain:
+            if last is None or not last.plain or last.is_gain:
                 raise self._misplaced(layer, "must stand directly behind its conv or dense layer")
             self._blocks[-1] = replace(last, norm=layer)
+            if layer.learned:  # what else follows the product then follows the gain
+                self._blocks[-1] = replace(self._blocks[-1], activation=activations.get("linear"))
+                self._gain(last.activation)
         elif isinstance(layer, Dropout):
             if last is None:
                 raise self._misplaced(layer, "must follow a block of a conv or dense layer")
@@ -247,6 +251,16 @@ class _Builder:
             self._operate(fitted.operation(layer, self._at.node, self._at.shape, self._activation))
             if isinstance(layer, (OneHot, Take)):
                 self._at = self._at._replace(image=True)
+            if isinstance(layer, NORMS) and layer.learned:
+                self._gain(activations.get("linear"))
+                self._at = self._at._replace(open=False)
+
+    def _gain(self, activation: Activation) -> None:
+        """Begin the block of a learned gain and offset of each channel."""
+        below, places = self._at, self._at.shape[:2]
+        self._seen.append(below.node)
+        self._blocks.append(Block(Gain.of(below.shape[2]), below.shape, places, places, activation))
+        self._at = below._replace(node=len(self._blocks), open=True)
 
     # -- wires ---------------------------------------------------------------------------------------------------------
 

@@ -143,6 +143,8 @@ class _Writer:
         if layer + 1 < self._net.depth and self._net.blocks[layer + 1].recurrence:
             return self._steps(seen, block.source)
         names = [f"{layer}.{part}" for part in (WEIGHT, BIAS) if f"{layer}.{part}" in self._weights]
+        if block.is_gain:
+            return self._gain(layer, seen, *(self._constant(self._weights[name].ravel(), name) for name in names))
         held = [self._constant(self._weights[name], name) for name in names]
         product = block.product
         if isinstance(product, Conv):
@@ -153,6 +155,18 @@ class _Writer:
                 pads=[top, left, bottom, right], group=product.groups,
             )  # fmt: skip
         return self._op("Gemm", self._flat(seen), *held, transB=1)
+
+    def _gain(self, layer: int, seen: str, gain: str, offset: str) -> str:
+        """Write a gain and an offset of each channel: those of the batch normalisation before, where it is one."""
+        node = self._nodes[-1] if self._nodes else None
+        alone = self._net.readers[self._net.source(layer)] == 1
+        if alone and node is not None and node.op_type == "BatchNormalization" and node.output[0] == seen:
+            node.input[1], node.input[2] = gain, offset
+            return seen
+        if seen in self._shapes:
+            for name in (gain, offset):
+                self._constants[name] = self._constants[name].reshape(-1, 1, 1)
+        return self._alike(seen, "Add", self._alike(seen, "Mul", seen, gain), offset)
 
     def _steps(self, tensor: str, shape: Image) -> str:
         """A tensor as a sequence, (steps, samples, features): what the first array of a recurrent layer sees."""

@@ -109,11 +109,14 @@ class Dense(Layer):
     units : int
     activation : str, optional
         Default: the network's.
+    digital : bool
+        Whether its weights are kept in digital memory and its product is exact, whatever the arrays are made of.
     """
 
     name: ClassVar[str] = "dense"
     units: Size
     activation: str | None = None
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
 
 class _Convolution(Layer):
@@ -177,6 +180,8 @@ class Conv(_Convolution):
     groups : int
         Groups of channels, of which each sees as many channels of the image: must divide both. An array holds them as
         blocks on its diagonal (`noisysim.compute.grouping`).
+    digital : bool
+        As of `dense`.
     """
 
     name: ClassVar[str] = "conv"
@@ -187,6 +192,7 @@ class Conv(_Convolution):
     activation: str | None = None
     dilation: Sizes = 1
     groups: Size = 1
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,6 +205,8 @@ class Depthwise(_Convolution):
         As of `conv`.
     multiplier : int
         Output channels of each channel.
+    digital : bool
+        As of `dense`.
     """
 
     name: ClassVar[str] = "depthwise"
@@ -208,12 +216,14 @@ class Depthwise(_Convolution):
     activation: str | None = None
     dilation: Sizes = 1
     multiplier: Size = 1
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
     def of(self, channels: int) -> Conv:
         """The convolution that it is of so many channels."""
         return Conv(
-            channels * self.multiplier, self.kernel, self.stride, self.padding, self.activation, self.dilation, channels
-        )
+            channels * self.multiplier, self.kernel, self.stride, self.padding, self.activation, self.dilation,
+            channels, self.digital,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -292,8 +302,8 @@ class AveragePool(Layer):
 class BatchNorm(Layer):
     """Batch normalisation in the digital periphery, by statistics of the activities it observed.
 
-    y = (a - mean) / sqrt(variance + epsilon), for each unit over samples and positions (Ioffe & Szegedy 2015, without
-    their learned gain and offset). While learning, the statistics are those that an update's first pass observed, and
+    y = (a - mean) / sqrt(variance + epsilon), for each unit over samples and positions (Ioffe & Szegedy 2015). While
+    learning, the statistics are those that an update's first pass observed, and
     the same in all its passes, so that what one sample sees does not depend on the others' perturbations; else, and for
     a batch of one sample, running ones.
 
@@ -304,11 +314,15 @@ class BatchNorm(Layer):
         or than 32 samples, has its part of that. 0 keeps the statistics of the calibration.
     epsilon : float
         Added to the variance.
+    learned : bool
+        Whether a gain and an offset of each unit follow, g y + o, digital and learned: a layer of weights like others,
+        whose gains begin at 1 and offsets at 0.
     """
 
     name: ClassVar[str] = "batch_norm"
     rate: Annotated[float, Field("per update", 0, 1)] = 0.1
     epsilon: Annotated[float, Field("", 1e-12, 1)] = 1e-5
+    learned: Annotated[bool, Field(doc="whether a gain and an offset follow")] = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -300,4 +300,4 @@ def branch(owner: str, given: object) -> Branch:
 
 def plain(layers: Iterable[Layer]) -> list[int | str]:
     """Layers as numbers and texts, which `layer` reads again."""
-    return [one.units if isinstance(one, Dense) and one.activation is None else repr(one) for one in layers]
+    return [one.units if isinstance(one, Dense) and one == Dense(one.units) else repr(one) for one in layers]

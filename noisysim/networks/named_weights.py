@@ -35,7 +35,7 @@ def as_named(net: Architecture, matrices: Sequence[Array], statistics: Sequence[
     named: dict[str, Array] = {}
     for layer, matrix in enumerate(matrices):
         named[f"{layer}.{WEIGHT}"] = _weight(net, layer, matrix[..., : net.fan_in[layer]])
-        if net.bias:
+        if net.biases[layer]:
             named[f"{layer}.{BIAS}"] = np.ascontiguousarray(matrix[..., -1])
         if layer < len(statistics) and (moments := statistics[layer]) is not None:
             named[f"{layer}.{MEAN}"], named[f"{layer}.{VARIANCE}"] = (np.array(moment) for moment in moments)

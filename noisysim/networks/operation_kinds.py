@@ -12,22 +12,24 @@ Numbers = tuple[float, ...]
 _ANY = Field("")
 _EPSILON = Field("", 1e-12, 1)
 _COUNT = Field("", 1, 10**7, whole=True)
+_LEARNED = Field(doc="whether a gain and an offset follow")
 
 
 @dataclass(frozen=True, repr=False)
 class LayerNorm(Layer):
     """Values less their mean, over their deviation, over the channels of each position (Ba et al. 2016).
 
-    Without a gain and offset of its own: `affine` has those.
-
     Parameters
     ----------
     epsilon : float
         Added to the variance.
+    learned : bool
+        Whether a gain and an offset of each channel follow, digital and learned, as of `batch_norm`.
     """
 
     name: ClassVar[str] = "layer_norm"
     epsilon: Annotated[float, _EPSILON] = 1e-5
+    learned: Annotated[bool, _LEARNED] = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,10 +40,13 @@ class RMSNorm(Layer):
     ----------
     epsilon : float
         Added to the mean square.
+    learned : bool
+        As of `layer_norm`.
     """
 
     name: ClassVar[str] = "rms_norm"
     epsilon: Annotated[float, _EPSILON] = 1e-5
+    learned: Annotated[bool, _LEARNED] = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,11 +61,18 @@ class GroupNorm(Layer):
         Of channels, whose number they must divide.
     epsilon : float
         Added to the variance.
+    learned : bool
+        As of `layer_norm`.
     """
 
     name: ClassVar[str] = "group_norm"
     groups: Annotated[int, _COUNT]
     epsilon: Annotated[float, _EPSILON] = 1e-5
+    learned: Annotated[bool, _LEARNED] = False
+
+
+NORMS = (LayerNorm, RMSNorm, GroupNorm)
+"""Normalisations of a sample by its own values."""
 
 
 @dataclass(frozen=True, repr=False)

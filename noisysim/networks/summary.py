@@ -34,7 +34,7 @@ class Part(NamedTuple):
     shape : (int, int, int)
         Height, width and channels of what it gives.
     arrays : int
-        Physical arrays that its weights are on: tiles, of all slices.
+        Physical arrays that its weights are on: tiles, of all slices; none of a digital layer.
     cells : int
         Places of those for weights; of a convolution with groups many of them stay idle.
     weights : int
@@ -97,9 +97,12 @@ def summary(net: Architecture) -> list[Part]:
 
 
 def in_words(parts: Sequence[Part]) -> str:
-    """How much there is of all parts together: ``77,360 weights on 10 arrays``."""
-    weights, arrays = (sum(getattr(part, field) for part in parts) for field in ("weights", "arrays"))
-    return f"{weights:,} weights on {arrays:,} array{'s' if arrays != 1 else ''}"
+    """How much there is of all parts together: ``77,360 weights on 10 arrays, 64 in digital memory``."""
+    arrays = sum(part.arrays for part in parts)
+    digital = sum(part.weights for part in parts if not part.arrays)
+    weights = sum(part.weights for part in parts) - digital
+    kept = f", {digital:,} in digital memory" if digital else ""
+    return f"{weights:,} weights on {arrays:,} array{'s' if arrays != 1 else ''}{kept}"
 
 
 def shape_in_words(shape: Image) -> str:
@@ -128,9 +131,11 @@ def _layer(net: Architecture, layer: int) -> Part:
     """A layer of weights."""
     block, positions = net.blocks[layer], net.positions[layer]
     n_out, n_in = net.shapes[layer]
-    weights = n_out * (net.fan_in[layer] // block.groups + net.bias)
+    weights = n_out * (net.fan_in[layer] // block.groups + net.biases[layer])
     arrays = slices = 1
-    if isinstance(net, Network):
+    if block.digital:
+        arrays = slices = 0
+    elif isinstance(net, Network):
         arrays, slices = net.tiles(layer) * len(net.column_tiles(layer)), net.slices
     return Part(
         1 + layer, f"layer {1 + layer}", words_of(block), (net.source(layer),), (*block.pooled, block.channels), arrays,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -118,17 +118,33 @@ class Network(Architecture):
         """The architecture alone."""
         return Architecture(self.input_shape, self.blocks, self.bias, self.operations, self.seen, self.end)
 
+    def part(self, digital: bool) -> Network:
+        """The layers that are digital, or those on arrays: their weights alone, and no wiring."""
+        chosen = tuple(block for block in self.blocks if block.digital == digital)
+        slices = 1 if digital else self.slices
+        return replace(self, blocks=chosen, operations=(), seen=(), end=-1, slices=slices)
+
     def row_tiles(self, layer: int) -> list[tuple[int, int]]:
-        """The ranges of inputs that layer's arrays hold."""
-        return _cut(self.columns[layer], self.tile_rows)
+        """The ranges of inputs that layer's arrays hold; digital weights are in one piece."""
+        return _cut(self.columns[layer], 0 if self.digital[layer] else self.tile_rows)
 
     def column_tiles(self, layer: int) -> list[tuple[int, int]]:
         """The ranges of outputs that a layer's arrays hold."""
-        return _cut(self.units[layer], self.tile_columns)
+        return _cut(self.units[layer], 0 if self.digital[layer] else self.tile_columns)
+
+    def slices_of(self, layer: int) -> int:
+        """How many arrays share the bits of a layer's weights."""
+        return 1 if self.digital[layer] else self.slices
 
     def tiles(self, layer: int) -> int:
         """How many arrays' partial sums make a layer's outputs: those of every slice."""
-        return self.slices * len(self.row_tiles(layer))
+        return self.slices_of(layer) * len(self.row_tiles(layer))
+
+    @cached_property
+    def tile_spans(self) -> list[slice]:
+        """Where the tiles of each layer are among all."""
+        ends = [0, *itertools.accumulate(map(self.tiles, range(self.depth)))]
+        return list(itertools.starmap(slice, itertools.pairwise(ends)))
 
     @cached_property
     def plan(self) -> plan.Plan:
@@ -140,6 +156,8 @@ class Network(Architecture):
         """Array products, DAC and ADC conversions of one sample's pass."""
         mvms = dac = adc = 0
         for layer, (n_out, n_in) in enumerate(self.shapes):
+            if self.digital[layer]:
+                continue
             rows, columns, p = self.tiles(layer), len(self.column_tiles(layer)), self.positions[layer]
             mvms += p * rows * columns
             dac += p * n_in * columns  # slices share their inputs' converters
@@ -183,20 +201,35 @@ class Network(Architecture):
         return Stage((self.depth, self.depth + 1), BLOCK_ROWS, Room(1, 1, 1, values), LINE_FLOPS * steps, 1)
 
     def layout(self) -> tuple[Ints, Ints]:
-        """The integer tables `table` and `tiles` that the loops read (columns named in `noisysim.compute.layout`)."""
+        """The integer tables `table` and `tiles` that the loops read (columns named in `noisysim.compute.layout`).
+
+        Weights and lines' own values are counted among those on arrays, and apart from them among digital ones.
+        """
         table = np.zeros((self.depth, 9), np.int64)
         tiles: list[tuple[int, int, int, int]] = []
-        inputs = activities = cells = rotations = columns = rows = 0
+        inputs = activities = rotations = 0
+        cells, columns, rows = [0, 0], [0, 0], [0, 0]
         for layer, (n_out, n_in) in enumerate(self.shapes):
-            ranges = self.row_tiles(layer) * self.slices
-            table[layer] = (n_in, n_out, len(tiles), len(ranges), inputs, activities, cells, rotations, rows)
+            kind, slices = self.digital[layer], self.slices_of(layer)
+            ranges = self.row_tiles(layer) * slices
+            table[layer] = (
+                n_in,
+                n_out,
+                len(tiles),
+                len(ranges),
+                inputs,
+                activities,
+                cells[kind],
+                rotations,
+                rows[kind],
+            )
             for k, (start, stop) in enumerate(ranges):
-                slice_at = cells * self.slices + k // (len(ranges) // self.slices) * n_in * n_out
-                tiles.append((start, stop, slice_at + n_out * start, columns))
-                columns += n_out
+                slice_at = cells[kind] * slices + k // (len(ranges) // slices) * n_in * n_out
+                tiles.append((start, stop, slice_at + n_out * start, columns[kind]))
+                columns[kind] += n_out
             inputs, activities = inputs + self.positions[layer] * n_in, activities + self.lines[layer]
-            cells, rotations = cells + n_in * n_out, rotations + self.fan_in[layer] ** 2
-            rows += n_in
+            rotations += self.turned[layer] ** 2
+            cells[kind], rows[kind] = cells[kind] + n_in * n_out, rows[kind] + n_in
         return table, np.array(tiles, np.int64)
 
 

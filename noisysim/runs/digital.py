@@ -32,20 +32,21 @@ def account(training: Training, cost: Cost, of_each: bool = False) -> dict[str, 
         The counts of `Cost`; and ``rule_macs``, multiplications of the rule (`Learner.estimate_macs`,
         `Learner.gradient_macs`); ``digital_macs``, all digital ones; the memory that the digital side needs, in bytes,
         ``optimizer_bytes``, ``learner_bytes``, ``gradient_bytes``, ``activity_bytes``; and ``digital_bytes``, all of
-        it with that of controllers and decorrelation.
+        it with that of controllers, decorrelation and digital layers.
     """
     chips = 1 if of_each else training.chips
     counts = cost.as_dict()
     counts["rule_macs"] = chips * _rule_macs(training, cost.updates)
-    counts["digital_macs"] = sum(counts[name] for name in ("decorrelation_macs", "adaptation_macs", "rule_macs"))
+    done = ("layer_macs", "decorrelation_macs", "adaptation_macs", "rule_macs")
+    counts["digital_macs"] = sum(counts[name] for name in done)
     memory = {
-        "optimizer_bytes": _nbytes(training.optimizer_state) // training.chips,
+        "optimizer_bytes": _optimizer_bytes(training),
         "learner_bytes": _nbytes(training.learner_state.memory) // training.chips,
         "gradient_bytes": _gradient_bytes(training),
         "activity_bytes": _activity_bytes(training),
     }
     counts.update({name: chips * size for name, size in memory.items()})
-    kept = (*memory, "controller_bytes", "decorrelation_bytes")
+    kept = (*memory, "controller_bytes", "decorrelation_bytes", "layer_bytes")
     return {**counts, "digital_bytes": sum(counts[name] for name in kept)}
 
 
@@ -65,11 +66,17 @@ def _update_macs(training: Training, samples: int) -> int:
     return int(rule.estimate_macs(state, samples)) + int(outer)
 
 
+def _optimizer_bytes(training: Training) -> int:
+    """What a chip's optimizer remembers: of each weight alike, of digital layers of those that there are."""
+    net = training.chip.network
+    return _nbytes(training.optimizer_state) // training.chips * sum(net.places) // net.cells
+
+
 def _gradient_bytes(training: Training) -> int:
     """What a chip's gradient needs: a number a weight, where more than one sample adds to it."""
     samples = min(training.config.batch_size, training.rows.samples)
     summed = samples > 1 and not training.in_array
-    return BYTES * training.chip.network.cells * summed
+    return BYTES * sum(training.chip.network.places) * summed
 
 
 def _activity_bytes(training: Training) -> int:
@@ -77,7 +84,7 @@ def _activity_bytes(training: Training) -> int:
     net, samples = training.chip.network, min(training.config.batch_size, training.rows.samples)
     values = int(training.config.learner.kept_values(training.learner_state, samples))
     if training.config.learner.decorrelation:  # the batch's inputs, or the correlations of these
-        sizes = zip(net.positions, net.fan_in, strict=True)
+        sizes = zip(net.positions, net.turned, strict=True)
         values += sum(min(samples * positions * n, n * n) for positions, n in sizes)
     return BYTES * values
 

@@ -54,7 +54,7 @@ def _warnings(training: Training, history: History, status: str, chips: Ints) ->
     learner, task, m = training.config.learner, training.task, int(chips[0]) if training.seeds else 0
     least = learner.sigma_at_floor(training.floors[m], training.chip.architecture)
     classes = task.n_out if task.classification else 0
-    weakest = min(getattr(learner, "strengths", lambda _: ())(training.chip.architecture), default=1.0)
+    weakest = min(getattr(learner, "strengths", lambda _: ())(training.learner_state), default=1.0)
     observed = history, learner, weakest * training.learner_state.sigmas[m], least, classes
     if status != "diverged":
         return health.warnings(*observed, training.scales)

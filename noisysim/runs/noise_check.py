@@ -62,9 +62,9 @@ def check(chip: Chip, inputs: Floats) -> None:
     if not np.isfinite(float(abs(first.output).max())):
         return  # non-finite passes, which a run reports itself
     behind, take = first_layer(chip), backends.backend_of(first.output).take
-    (n_out, n_in), rows = chip.network.shapes[0], len(x) // chip.chips
-    driven = np.array(take(first.inputs[0]))[:rows].reshape(-1, n_in)
-    carried = np.array(take(first.activities[0]))[:rows].reshape(-1, n_out) / behind.scales
+    (n_out, n_in), rows = chip.network.shapes[behind.layer], len(x) // chip.chips
+    driven = np.array(take(first.inputs[behind.layer]))[:rows].reshape(-1, n_in)
+    carried = np.array(take(first.activities[behind.layer]))[:rows].reshape(-1, n_out) / behind.scales
     count = _differing(chip.device, behind, driven[:ROWS], carried[:ROWS, :LINES])
     if count >= DIFFER:
         name, size = devices.name_of(chip.device), carried[:ROWS, :LINES].size

@@ -8,13 +8,11 @@ import numpy as np
 
 from noisysim.common.types import Floats
 from noisysim.compute import backends
-from noisysim.compute.observation import Drive
+from noisysim.compute.observation import ABOVE_NOISE, Drive
 
 if TYPE_CHECKING:
     from noisysim.chip.chip import Chip
 
-FACTOR = 3.0
-"""Factor over the observed noise at which an injected perturbation can be measured (reference: 2 to 3)."""
 SAMPLES = 512
 """Most inputs that each chip is measured with."""
 
@@ -62,7 +60,7 @@ def _measure(chip: Chip, inputs: Floats) -> tuple[list[np.ndarray], list[np.ndar
 def _level(differences: list[np.ndarray], driven: list[np.ndarray], steps: list[float], dac_codes: int) -> float:
     """The floor that follows from differences between passes and from the converters' steps."""
     levels = [0.0, *(0.5 * step for step in steps)]
-    levels += [FACTOR * float(np.std(d)) / np.sqrt(2.0) for d in differences]
+    levels += [ABOVE_NOISE * float(np.std(d)) / np.sqrt(2.0) for d in differences]
     if dac_codes:
         levels += [0.5 * float(np.median(np.abs(x).max(axis=-1))) / dac_codes for x in driven]
     return max(levels)

@@ -346,8 +346,11 @@ def _digital(cost: dict[str, int]) -> list[tuple[str, str]]:
     """What the digital side did beside the arrays, and keeps; earlier versions did not count it."""
     if "digital_macs" not in cost:
         return []
-    parts = {"decorrelation_macs": "decorrelating", "adaptation_macs": "adapting that", "rule_macs": "the rule"}
-    shares = ", ".join(f"{cost[name]:,} {text}" for name, text in parts.items() if cost[name])
+    parts = {
+        "layer_macs": "digital layers", "decorrelation_macs": "decorrelating", "adaptation_macs": "adapting that",
+        "rule_macs": "the rule",
+    }  # fmt: skip
+    shares = ", ".join(f"{cost[name]:,} {text}" for name, text in parts.items() if cost.get(name))
     text = f"{cost['digital_macs']:,} MACs ({shares or 'none'}) beside {cost['analog_macs']:,} in the arrays"
     text += f", {cost['digital_bytes']:,} bytes kept"
     if converted := cost["perturbation_conversions"]:

@@ -683,7 +683,7 @@ BAD = {
     "gain": (
         {"layers": [6, 5, batch_norm(), 3], "init": {"0.weight": W, **AFFINE, "1.weight": V}},
         ValueError,
-        "'bn', which has a learned gain and offset: batch_norm.. has none; leave it out",
+        "'bn', which has a learned gain and offset: write batch_norm.learned=True.; or leave it out",
     ),
     "no place for it": (
         {"init": {**HELD, "0.running_mean": B, "0.running_var": B}},

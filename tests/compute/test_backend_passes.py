@@ -142,7 +142,7 @@ class Stack:
             norms, flat(self.weights), flat(self.variances), flat(self.rotations), put(self.ranges), put(self.gains),
             put(np.zeros_like(self.ranges)), np.float32(resolve(self.device).dac_range),
             flat(self.rows, 1) if self.spreads["row"] else (), flat(self.lines, 1) if self.spreads["column"] else (),
-            cells, put(self.keys), flat(self.scales),
+            cells, put(self.keys), flat(self.scales), (),
         )  # fmt: skip
 
     def forward(self, parts=(), count=1, whole=True, fork=None, drops=False, settle=None, **settings):

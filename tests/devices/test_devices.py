@@ -718,6 +718,8 @@ def test_costs_are_counted_array_by_array():
         "adaptation_macs": 0,
         "decorrelation_bytes": 0,
         "perturbation_conversions": 0,
+        "layer_macs": 0,
+        "layer_bytes": 0,
     }
 
 

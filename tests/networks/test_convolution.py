@@ -649,6 +649,8 @@ def test_costs_are_counted_at_every_position():
         "adaptation_macs": 0,
         "decorrelation_bytes": 0,
         "perturbation_conversions": 0,
+        "layer_macs": 0,
+        "layer_bytes": 0,
     }
     chip.forward(x, Drive(weights=[np.zeros((2, 5), np.float32), None]))
     assert chip.cost.mvms == 10 * products + 5 * (products + 4 * 2 * 1)

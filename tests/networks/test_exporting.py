@@ -42,6 +42,10 @@ NETWORKS = {
     "steps of several columns": [
         (2, 6, 4), "conv(3, 3, padding=1)", "recurrent(5, 'gru', 'all')", "conv(2, 1)", "layer_norm()", 3,
     ],
+    "learned normalisations": [
+        (2, 6, 6), "conv(4, 3)", "batch_norm(learned=True)", "pool(2)", "layer_norm(learned=True)", "conv(3, 1)",
+        "group_norm(3, learned=True)", "dense(5, digital=True)", "batch_norm(learned=True)", 3,
+    ],
     "units and images": [
         (2, 3, 3), "a = dense(6)", "b = conv(6, 3)(input)", "c = add()(a, b)", "d = concat()(c, a)",
         "e = activate('sigmoid')", "divide()(d, e)", "output()",
@@ -78,6 +82,28 @@ def test_imported_models_are_written_again(tmp_path, seed):
     x = np.random.default_rng(5).standard_normal((3, np.prod(first.input_shape)))
     expected = chip.predict(x)
     np.testing.assert_allclose(again.predict(x), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_learned_normalisations_come_back(tmp_path):
+    """As gain and offset of ONNX's operator; fixed ones of an imported model are none of a network's."""
+    layers = [(2, 6, 6), "conv(4, 3)", "batch_norm(learned=True)", "pool(2)", 5, "batch_norm(learned=True)", 3]
+    chip = noisysim.Chip(layers, "ideal", "relu", seed=2)
+    rng = np.random.default_rng(1)
+    chip.program([rng.normal(0, 0.1, shape).astype(np.float32) for shape in chip.network.shapes])
+    chip.calibrate(rng.normal(size=(20, 72)))
+    assert_same(chip, tmp_path / "out.onnx")
+    operators = [node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node]
+    assert operators.count("BatchNormalization") == 2
+    assert "Mul" not in operators
+    network = networks.load(tmp_path / "out.onnx", fold_batch_norm=False)
+    assert sum("learned=True" in str(layer) for layer in network.layers) == 2
+    assert network.weights().keys() == chip.weights().keys()
+    assert not network.bias
+    for name, array in network.weights().items():
+        np.testing.assert_allclose(array, chip.weights()[name], rtol=1e-6)
+    x = rng.standard_normal((3, 72))
+    expected = chip.predict(x)
+    np.testing.assert_allclose(noisysim.Chip(network, "ideal").predict(x), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.runs

@@ -6,6 +6,7 @@ import noisysim
 from noisysim import average_pool, batch_norm, concat, conv, dense, depthwise, dropout, multiply, pool, residual
 from noisysim.networks.building import architecture
 from noisysim.networks.layers import NAMED, summary
+from noisysim.networks.summary import in_words
 
 LAYERS = [
     (2, 8, 8), conv(4, 3, padding="same"), batch_norm(), pool(2), residual([conv(4, 3, padding="same")]),
@@ -47,6 +48,16 @@ def test_weights_and_products_are_those_that_are_used():
     assert parts["layer 2"][5:] == (1, 4 * 37, 4 * 37, 16 * 4 * 37)
     assert parts["layer 4"][5:] == (1, 7 * 64, 7 * 10, 4 * 7 * 10)  # of the array's 63 inputs a channel sees 9
     assert parts["leaky_relu 1"][5:] == (0, 0, 0, 0)
+
+
+def test_digital_layers_are_on_no_array():
+    layers = [(2, 8, 8), conv(4, 3, digital=True), conv(4, 3), batch_norm(learned=True), 5]
+    parts = summary(noisysim.Chip(layers, "crossbar:tile_rows=16").network)
+    rows = {part.name: (part.text, *part[5:]) for part in parts}
+    assert rows["layer 1"] == ("conv(4, 3, digital=True), leaky_relu", 0, 0, 4 * 18, 36 * 4 * 18)
+    assert rows["layer 2"] == ("conv(4, 3), batch_norm", 3, 4 * 36, 4 * 36, 16 * 4 * 36)
+    assert rows["layer 3"] == ("gain(4), leaky_relu", 0, 0, 8, 16 * 8)
+    assert in_words(parts) == "464 weights on 7 arrays, 80 in digital memory"
 
 
 def test_arrays_are_the_tiles_of_the_device():

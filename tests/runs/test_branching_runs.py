@@ -51,6 +51,23 @@ def test_a_run_is_resumed_to_the_bit_with_any_number_of_threads(tmp_path, learne
     assert same(tmp_path / "whole.h5", tmp_path / "half.h5")
 
 
+def test_a_run_with_digital_layers_is_resumed_to_the_bit(tmp_path):
+    layers = [
+        "conv(4, 3, stride=2, digital=True)",
+        "conv(8, 3)",
+        "batch_norm(learned=True)",
+        "layer_norm(learned=True)",
+    ]
+    settings = {**SMALL, "layers": layers, "learner": "danp", "device": "crossbar:read_noise=0.01"}
+    whole = noisysim.run("digits", **{**settings, "epochs": 2}, threads=2, out=tmp_path / "whole.h5")
+    noisysim.run("digits", **settings, threads=1, out=tmp_path / "half.h5")
+    resumed = noisysim.resume(tmp_path / "half.h5", epochs=2)
+    assert resumed.config["layers"] == layers
+    x = np.ones((2, 64))
+    np.testing.assert_array_equal(resumed.chip().predict(x), whole.chip().predict(x))
+    assert same(tmp_path / "whole.h5", tmp_path / "half.h5")
+
+
 @pytest.mark.parametrize("name", [name for name in branching.NETS if "windows" not in name])
 def test_chips_side_by_side_learn_what_each_learns_by_itself(name):
     layers = branching.NETS[name]
@@ -62,7 +79,7 @@ def test_chips_side_by_side_learn_what_each_learns_by_itself(name):
     settings = {
         **SMALL,
         "layers": hidden,
-        "learner": "anp",
+        "learner": "anp:sigma=0.02" if name == "digital" else "anp",  # a strength that is chosen is one for all chips
         "device": "crossbar",
         "batch_size": 8,
         "activation": "tanh",

@@ -113,6 +113,21 @@ def test_a_run_counts_every_sample_it_learned_from():
     assert run(device="crossbar:controller=copy").cost["controller_bytes"] == 4 * WEIGHTS
 
 
+def test_a_run_counts_its_digital_layers():
+    """3-4-2, the first normalised, with gains: places of their matrix off the diagonal count nowhere."""
+    plain, cost = run(layers=["4", "batch_norm()"]).cost, run(layers=["4", "batch_norm(learned=True)"]).cost
+    gains = 2 * 4
+    assert cost["layer_macs"] == cost["samples"] * gains
+    assert cost["layer_bytes"] == 4 * gains
+    assert cost["analog_macs"] == plain["analog_macs"] == cost["samples"] * WEIGHTS
+    assert cost["digital_macs"] == cost["layer_macs"] + cost["rule_macs"]
+    assert cost["rule_macs"] == plain["rule_macs"] + 30 * (4 + gains)
+    assert cost["optimizer_bytes"] == 2 * 4 * (WEIGHTS + gains)
+    assert cost["gradient_bytes"] == 4 * (WEIGHTS + gains)
+    assert plain["layer_macs"] == plain["layer_bytes"] == 0
+    assert "digital layers" in run(layers=["4", "batch_norm(learned=True)"]).summary()
+
+
 def test_a_decorrelated_run_counts_its_matrices_and_keeps_the_inputs_of_a_batch():
     result = run(learner="dnp", optimizer="sgd", batch_size=2)
     cost, turned, samples = result.cost, 9 + 16, 30

@@ -45,6 +45,15 @@ NETS = {
         kinds.take([3, -1, 11, 3, 0, 7], (1, 2, 3)), kinds.affine(2.0, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), 4,
     ],
     "groups": [(4, 5, 5), conv(4, 3, groups=2), depthwise(3, activation="tanh", multiplier=2), 3],
+    "learned norms": [
+        IMAGE, conv(4, 3), batch_norm(learned=True), pool(2),
+        residual([conv(4, 3, padding=1), batch_norm(learned=True)], [kinds.group_norm(2, learned=True)]),
+        kinds.layer_norm(learned=True), 5, batch_norm(learned=True), kinds.rms_norm(learned=True), 3,
+    ],
+    "digital": [
+        IMAGE, conv(3, 3, digital=True), depthwise(3, padding=1, digital=True), conv(4, 1), dense(5, digital=True),
+        kinds.layer_norm(learned=True), 4, dense(3, "linear", digital=True), kinds.output(),
+    ],
     "of the input": [(2, 6, 6), average_pool(2), conv(3, 2), residual([conv(3, 1)]), 3],
     "ends in a sum": [6, 5, residual([4, 5]), kinds.output()],
     "ends in softmax": [IMAGE, conv(4, 3), average_pool(), kinds.softmax(), kinds.output()],

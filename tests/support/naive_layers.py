@@ -143,7 +143,7 @@ class _Net:
             lines = lines + self.perturbations[index].reshape(lines.shape)
         self.lines.append(lines)
         if norm is not None:
-            lines = self.normalised(lines, index, norm)
+            lines = self.learned(norm, self.normalised(lines, index, norm))
         return naive.activate(layer.activation or self.activation, lines)
 
     def normalised(self, lines, index, norm):
@@ -151,6 +151,18 @@ class _Net:
             shift, scale = self.norms[index]
             return (lines - shift) * scale
         return centred(lines, (0, 1, 2), norm.epsilon)
+
+    def learned(self, layer, value):
+        """What a normalisation learned: a gain and an offset of each channel, a layer of weights of its own."""
+        if not layer.learned:
+            return value
+        index = len(self.lines)
+        w = self.weights[index]
+        lines = value * np.diagonal(w[:, :-1]) + w[:, -1]
+        if self.perturbations is not None:
+            lines = lines + self.perturbations[index].reshape(lines.shape)
+        self.lines.append(lines)
+        return lines
 
     # --- branches ---
 
@@ -215,14 +227,15 @@ class _Net:
         return naive.activate(layer.activation or self.activation, value)
 
     def layer_norm(self, layer, value):
-        return centred(value, 3, layer.epsilon)
+        return self.learned(layer, centred(value, 3, layer.epsilon))
 
     def rms_norm(self, layer, value):
-        return centred(value, 3, layer.epsilon, subtract=False)
+        return self.learned(layer, centred(value, 3, layer.epsilon, subtract=False))
 
     def group_norm(self, layer, value):
         parts = np.split(value, layer.groups, axis=3)
-        return np.concatenate([centred(part, (1, 2, 3), layer.epsilon) for part in parts], axis=3)
+        value = np.concatenate([centred(part, (1, 2, 3), layer.epsilon) for part in parts], axis=3)
+        return self.learned(layer, value)
 
     def softmax(self, layer, value):
         e = np.exp(value - value.max(axis=3, keepdims=True))

@@ -77,7 +77,8 @@ def _matrices(rotations: Layered, inputs: Layered, chips: int) -> Iterator[_Matr
     for rotation, line in zip(rotations, inputs, strict=True):
         n = rotation.shape[1]
         rows = line if line.ndim == 2 else line.reshape(-1, line.shape[-1])
-        for own, x in zip(rotation.reshape(chips, n, n), rows[:, :n].reshape(chips, -1, n), strict=True):
+        matrices = rotation.reshape(chips, n, n) if n else ()  # gains have none
+        for own, x in zip(matrices, rows[:, :n].reshape(chips, -1, n) if n else (), strict=True):
             yield _Matrix(own, x)
 
 

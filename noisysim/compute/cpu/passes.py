@@ -13,7 +13,7 @@ import numpy as np
 from noisysim.common.source import uses
 from noisysim.common.types import Array, Floats, Ints, Words
 from noisysim.compute import execution
-from noisysim.compute.behaviour import Behaviour, ReadFlags
+from noisysim.compute.behaviour import EXACT, Behaviour, ReadFlags
 from noisysim.compute.cpu import bring, plans
 from noisysim.compute.cpu.loops import draws
 from noisysim.compute.cpu.loops import passes as loops
@@ -40,7 +40,7 @@ from noisysim.compute.cpu.loops.recurrence import run_recurrence
 from noisysim.compute.cpu.loops.rows import SIDE, multiply
 from noisysim.compute.cpu.row_types import CELL, CURRENT, DAC, HOOK_ROWS, JUMP, READ
 from noisysim.compute.jit import ahead
-from noisysim.compute.jit.records import Record
+from noisysim.compute.jit.records import Record, together
 from noisysim.compute.layout import (  # fmt: skip
     DROP_STREAM,
     FIRST_TILE,
@@ -157,8 +157,31 @@ class Passes:
             range_at=rows.range_at, number_count=rows.numbers.shape[1], norms=NOTHING, **NO_CELLS,
         )  # fmt: skip
 
+    @cached_property
+    def digital_records(self) -> list[Record]:
+        """The same for digital layers, which no device does anything to, and for gains."""
+        rows = bring.DeviceRows(EXACT.hooks, EXACT.numbers, EXACT.spreads, {}).compiled
+        nothing = dict.fromkeys(("variances", "rows_own", "columns_own", "scales", "norms"), NOTHING)
+        fields = {"functions": rows.functions, "numbers": rows.numbers, "range_at": rows.range_at}
+        return [CHIPS.make(chips=self.chips, **fields, **nothing, **NO_CELLS) for _ in range(2)]
+
+    def records_of(self, standing: Standing) -> Array:
+        """The chips as they stand, for layers on arrays; of networks that have any, for digital ones and gains too."""
+        on_arrays = self.record_of(standing)
+        if not any(self.net.digital):
+            return on_arrays
+        for record in self.digital_records:
+            record.lend({"norms": standing.norms, "norm_units": standing.norms.shape[-1]})
+            record.set({
+                "weights": standing.digital, "rotations": standing.rotations, "ranges": standing.ranges,
+                "tile_count": standing.ranges.shape[1], "gains": standing.gains, "keys": standing.keys,
+            })  # fmt: skip
+        digital, gains = self.digital_records
+        digital.set({"rotated": standing.rotations.size > 0})  # gains are not decorrelated
+        return together([on_arrays, digital.data, gains.data])
+
     def record_of(self, standing: Standing) -> Array:
-        """The chips as they stand."""
+        """The chips as they stand, for layers on arrays."""
         record, norms = self.chip_record, standing.norms
         if norms.size:  # they go out with the observations
             record.lend({"norms": norms, "norm_units": norms.shape[1]})
@@ -214,7 +237,7 @@ class Passes:
         batch = len(x) // self.chips
         # with noise in every read passes share the first layer's product only, and its side is free again after it
         sides, spare = 1 if self._read.noisy else 2, 0 if observed.whole else count - 1
-        tables, chips = self.tables.data, self.record_of(standing)
+        tables, chips = self.tables.data, self.records_of(standing)
         added = self._lay_out(call.parts, count, len(x))  # kept to the end of the call: the record has addresses alone
         record = self._call(x, len(x), added, standing.peaks, call)
 
@@ -275,7 +298,7 @@ class Passes:
         added, peaks = self._lay_out((), 1, rows), np.zeros_like(standing.peaks)
         calls = self._call(NOTHING, rows, added, peaks, call).data
         work = room_for(net.room(0, net.depth), batch, 1 if self._read.noisy else 2, 0, self.chip_record)
-        stack = self.record_of(standing)
+        stack = self.records_of(standing)
         for m in range(chips):
             samples = slice(m * batch, (m + 1) * batch)
             span = (samples.start, samples.stop)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +21,16 @@ from noisysim.networks.tiling import Network
 
 
 class Driving:
-    """Makes what drives the arrays of some chips; parameters are those of `noisysim.compute.cuda.passes.Passes`, and
-    its work arrays."""
+    """Makes what drives the arrays of some chips, by what `noisysim.compute.cuda.passes.Passes` has.
+
+    `of` gives the kernels of a layer, and the numbers that they take.
+    """
 
     def __init__(
-        self, net: Network, loops: ModuleType, numbers: tuple[np.float32, ...], chips: int, space: Workspace,
+        self, net: Network, of: Callable[[int], tuple[ModuleType, Any]], chips: int, space: Workspace,
         periphery: Periphery,
     ):  # fmt: skip
-        self._net, self._loops, self._numbers, self._chips = net, loops, numbers, chips
+        self._net, self._of, self._chips = net, of, chips
         self._space, self._periphery = space, periphery
         self._table, self._geometry = net.layout()[0].tolist(), net.geometry()
 
@@ -39,7 +43,7 @@ class Driving:
         first = self.flat(layer, job.call.observed[0].inputs[layer])
         driven = first if stack.passes == (0,) else self._space.room("driven", passes * len(first), first.shape[1])
         plain = driven if driven.shape[1] == n else self._space.room("inputs", len(driven), n)  # without the bias line
-        turned = standing.rotations.size > 0
+        turned = self._turns(layer, standing)
         room = self._space.room("sources", len(driven), n) if turned else plain
         source = self._source(layer, stack, x, job, room, given)
         if turned:
@@ -67,9 +71,13 @@ class Driving:
         images.unfold(given, g, room)
         return room
 
+    def _turns(self, layer: int, standing: Standing) -> bool:
+        """Whether what a layer is driven with is decorrelated."""
+        return standing.rotations.size > 0 and not self._net.blocks[layer].is_gain
+
     def turn(self, layer: int, source: Floats, out: Floats, standing: Standing, passes: int = 1) -> None:
         """What a layer is driven with, decorrelated where inputs are."""
-        if standing.rotations.size == 0:
+        if not self._turns(layer, standing):
             out[...] = source
             return
         n = self._net.fan_in[layer]
@@ -100,19 +108,19 @@ class Driving:
         `kept` is where it is kept besides: a flat buffer, where the first pass starts, how far they are apart, and how
         many are.
         """
-        squared = self.squares(layer, standing)
-        if source is driven and not (self._loops.HAS_DAC or squared or kept):
+        squared, (loops, numbers) = self.squares(layer, standing), self._of(layer)
+        if source is driven and not (loops.HAS_DAC or squared or kept):
             return
-        full_scale = standing.dac_range if self._loops.HAS_DAC else np.float32(1.0)
-        own = standing.rows_own if self._loops.OWN_ROWS else self._space.nothing
+        full_scale = standing.dac_range if loops.HAS_DAC else np.float32(1.0)
+        own = standing.rows_own if loops.OWN_ROWS else self._space.nothing
         squares = self._space.room("squares", *driven.shape) if squared else self._space.nothing
         launch_rows(
-            self._loops.drive, *driven.shape, source, full_scale, own, self._chips * self._table[layer][ROWS_AT],
-            self._chips, passes, driven, squared, squares, *(kept or (self._space.nothing[0], 0, 0, 0)), self._numbers,
+            loops.drive, *driven.shape, source, full_scale, own, self._chips * self._table[layer][ROWS_AT],
+            self._chips, passes, driven, squared, squares, *(kept or (self._space.nothing[0], 0, 0, 0)), numbers,
         )  # fmt: skip
 
     def squares(self, layer: int, standing: Standing) -> bool:
         """Whether squares of what drives a layer are made with it: where its only tile takes these as they are."""
-        loops, whole = self._loops, self._table[layer][TILES] == 1
+        loops, whole = self._of(layer)[0], self._table[layer][TILES] == 1
         varied = loops.HAS_CELL_STD and standing.variances.size > 0
         return whole and varied and not (loops.HAS_CURRENT or loops.HAS_READ_CELL)

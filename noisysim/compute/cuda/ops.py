@@ -319,11 +319,14 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int) ->
     inputs, steps, kernels = layered.layered(inputs), xp.empty(rotations.flat.size, np.float32), specialised.sums()
     shapes = [(r.shape[1], x.shape[-1], x.size // x.shape[-1]) for r, x in zip(rotations, inputs, strict=True)]
     correlations = _nothing()
-    if any(n * chips < rows for n, _, rows in shapes):
+    if any(0 < n * chips < rows for n, _, rows in shapes):
         correlations = xp.empty(steps.size, np.float32)
     at = first = 0
     for (n, columns, rows), alike in itertools.groupby(shapes):
         count = len(list(alike))
+        if not n:  # of gains, which are not turned
+            first += count * rows * columns
+            continue
         own, behind = slice(at, at + count * chips * n * n), first + count * rows * columns
         matrices, out = (a[own].reshape(-1, n, n) for a in (rotations.flat, steps))
         x = inputs.flat[first:behind].reshape(len(matrices), -1, columns)[..., :n]
@@ -349,6 +352,7 @@ def _places(shapes: tuple[tuple[int, int, int], ...], chips: int) -> Any:
     table, ends, at, first = [], 0, 0, 0
     for n, columns, rows in shapes:
         ends += chips * n
-        table.append((ends, n, at, first, columns, rows // chips, n * chips < rows))
+        if n:
+            table.append((ends, n, at, first, columns, rows // chips, n * chips < rows))
         at, first = at + chips * n * n, first + rows * columns
     return xp.array(np.array(table, np.int64))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from noisysim.common.source import uses
 from noisysim.common.types import Array, Floats, Words
-from noisysim.compute.behaviour import Behaviour, ReadFlags
+from noisysim.compute.behaviour import EXACT, EXACT_FLAGS, Behaviour, ReadFlags
 from noisysim.compute.cuda import recurrence, specialised
 from noisysim.compute.cuda.arrays import xp
 from noisysim.compute.cuda.cell_reads import CellReader
@@ -41,25 +41,6 @@ MOST = 1 << 32
 """Values of one array below which kernels count."""
 
 
-def _kernels(net: Network, behaviour: Behaviour, flags: ReadFlags) -> ModuleType:
-    """The kernels of passes, with the device's hooks in them."""
-    hooks, own, spreads = behaviour.hooks, behaviour.own, behaviour.spreads
-    constants = {
-        **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
-        "COMPENSATED": flags.compensated,
-        "SCALED": flags.scaled,
-        **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
-        # constants that only reads cell by cell need are off elsewhere: more devices share their kernels
-        "OWN_CELLS": "read_cell" in own and bool(spreads["cell"]),
-        "PAIRED": flags.paired,
-        "USES_NORMAL": flags.noisy and uses(hooks["readout"], "z"),
-        "USES_UNIFORM": flags.noisy and uses(hooks["readout"], "u"),
-        "CELL_NORMAL": flags.noisy and uses(hooks["read_cell"], "z"),
-        "CELL_UNIFORM": flags.noisy and uses(hooks["read_cell"], "u"),
-    }
-    return specialised.for_device("passes", behaviour, constants, net.kinds)
-
-
 class Passes:
     """What runs passes of chips of one device, and its work arrays.
 
@@ -78,18 +59,22 @@ class Passes:
         The kernels, with the device's hooks in them.
     numbers : NamedTuple
         The device's numbers that its hooks read, float32.
+    exact, no_numbers : module, NamedTuple
+        The same of digital layers, which no hook does anything to.
     """
 
     def __init__(self, net: Network, behaviour: Behaviour, flags: ReadFlags, chips: int):
         self.net, self.chips, self.noisy = net, chips, flags.noisy
-        self.loops = loops = _kernels(net, behaviour, flags)
+        self.loops = loops = specialised.for_passes(behaviour, flags, net.kinds)
         self.numbers = numbers = specialised.numbers_of(loops, behaviour)
+        self.exact = specialised.for_passes(EXACT, EXACT_FLAGS, net.kinds) if any(net.digital) else loops
+        self.no_numbers = specialised.numbers_of(self.exact, EXACT)
         self._geometry = net.geometry()
         table, tiles = net.layout()
         self._table, self._tiles = table.tolist(), tiles.tolist()
         self._space = Workspace(chips)
         self._periphery = Periphery(net, loops, chips, self._space)
-        self._driving = Driving(net, loops, numbers, chips, self._space, self._periphery)
+        self._driving = Driving(net, self._of, chips, self._space, self._periphery)
         self._cells = CellReader(net, loops, numbers, chips, self._space)
         self._stands: list[float] = []  # the time at which the cells of each layer stand, in a call
 
@@ -133,11 +118,15 @@ class Passes:
         if self.net.has_tail:
             self._finish(x, job)
 
+    def _of(self, layer: int) -> tuple[ModuleType, Any]:
+        """The kernels of a layer, and the numbers that they take."""
+        return (self.exact, self.no_numbers) if self.net.digital[layer] else (self.loops, self.numbers)
+
     def _stacks(self, layer: int, rows: int, call: Call) -> list[Stack]:
         """The passes of a call as they go through a layer: all in turn where cells are read one by one."""
         n_in, below = self._table[layer][N_IN], self.net.lines[max(layer - 1, 0)]
         values = rows * max(int(self._geometry[layer, POSITIONS]) * n_in, self.net.lines[layer], below)
-        return stacks(layer, call.fork, 0 if self.loops.HAS_READ_CELL else values)
+        return stacks(layer, call.fork, 0 if self._of(layer)[0].HAS_READ_CELL else values)
 
     def _given(self, layer: int, rows: int, job: Job) -> Floats | None:
         """Room for what a layer gives to the next, (rows of all passes that part, lines), if its lines make it."""
@@ -262,7 +251,7 @@ class Passes:
             for k in range(self._table[layer][TILES]):
                 lines = xp.empty((len(array), int(self._geometry[layer, LINES])), np.float32)
                 product, energy = self._analog(layer, k, driven, plain, None)
-                if self.loops.HAS_READ_CELL:
+                if self._of(layer)[0].HAS_READ_CELL:
                     by_line = product.reshape(len(driven), -1)
                     self._cells.read(layer, k, {0: driven}, {0: by_line}, plain, [(0, own_rows)], 0, first_pass)
                 self._read_lines(
@@ -287,7 +276,7 @@ class Passes:
     def _read_tile(self, layer: int, k: int, driven: Floats, stack: Stack, job: Job, given: Floats | None) -> None:
         """Read the k-th tile of a layer in the passes of a stack, and give on what its lines then make."""
         standing, call, observed, passes = job.standing, job.call, job.call.observed, len(stack.passes)
-        rows, by_cell = len(observed[0].activities[layer]), self.loops.HAS_READ_CELL
+        rows, by_cell = len(observed[0].activities[layer]), self._of(layer)[0].HAS_READ_CELL
         product, energy = self._analog(layer, k, driven, standing, call, passes)
         by_pass = self._read_cells(layer, k, driven, stack, job) if by_cell else {}
 
@@ -341,12 +330,13 @@ class Passes:
         n_out, positions = self._table[layer][N_OUT], 1 if by_step else int(self._geometry[layer, POSITIONS])
         lines = positions * n_out
         start, stop, at, _ = self._tiles[self._table[layer][FIRST_TILE] + k]
-        by_cell, shape = self.loops.HAS_READ_CELL, (n_out, stop - start)
-        varied = self.loops.HAS_CELL_STD and standing.variances.size > 0
+        digital, loops, shape = self.net.digital[layer], self._of(layer)[0], (n_out, stop - start)
+        weights, by_cell = standing.digital if digital else standing.weights, loops.HAS_READ_CELL
+        varied = loops.HAS_CELL_STD and standing.variances.size > 0
         product: Floats = self._space.room("product", len(driven), n_out)
-        energy = self._space.nothing
-        x = self._cells.inputs(layer, k, driven, standing, passes=passes) if varied or not by_cell else driven
-        products = [] if by_cell else [(x, self._space.part(standing.weights, at, shape), product)]
+        energy, as_driven = self._space.nothing, digital or (by_cell and not varied)
+        x = driven if as_driven else self._cells.inputs(layer, k, driven, standing, passes=passes)
+        products = [] if by_cell else [(x, self._space.part(weights, at, shape), product)]
         if varied:
             squares = self._space.room("squares", *x.shape)
             energy = self._space.room("energy", len(driven), n_out)
@@ -384,15 +374,16 @@ class Passes:
         recurrent layer `step` says how many steps a sample has, and which this is.
         """
         tile, units = self._table[layer][FIRST_TILE] + k, self._table[layer][N_OUT]
+        loops, numbers = self._of(layer)
         add = 0 if perturbation is None else add_at
-        own = standing.columns_own if self.loops.OWN_COLUMNS else self._space.nothing
+        own = standing.columns_own if loops.OWN_COLUMNS else self._space.nothing
         rows = len(product) if shared else len(product) // passes
         launch(
-            self.loops.read_lines, passes * rows * -(-product.shape[1] // 4), product, energy, shared,
+            loops.read_lines, passes * rows * -(-product.shape[1] // 4), product, energy, shared,
             perturbation if add else self._space.nothing, add, *lines, passes, rows, accumulate, convert,
-            standing.ranges, standing.gains, standing.scales if self.loops.SCALED else self._space.nothing[0],
+            standing.ranges, standing.gains, standing.scales if loops.SCALED else self._space.nothing[0],
             standing.peaks.view(np.int32), tile, own, self.chips * self._tiles[tile][TILE_COLUMNS],
             units, layer, k, first_sample, *step, number, standing.keys,
             self._space.nothing if given is None else given,
-            -1 if given is None else int(self._geometry[layer, ACTIVATION]), self.numbers,
+            -1 if given is None else int(self._geometry[layer, ACTIVATION]), numbers,
         )  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.source import attributes
+from noisysim.common.source import attributes, uses
 from noisysim.compute import noise
-from noisysim.compute.behaviour import Behaviour, takes_target
+from noisysim.compute.behaviour import Behaviour, ReadFlags, takes_target
 from noisysim.compute.cuda import build
 from noisysim.compute.rules.table import RULES
 from noisysim.networks import activations
@@ -119,6 +119,27 @@ def for_device(
         if "adc_range" in numbers:
             generated["with_range"] = _replacing("with_range", "full_scale", numbers, {"adc_range": "full_scale"})
     return _load(template, scalars, constants=constants, generated=generated, numbers=numbers)
+
+
+def for_passes(
+    behaviour: Behaviour, flags: ReadFlags, kinds: Sequence[str | activations.Activation]
+) -> types.ModuleType:
+    """The kernels of passes, with the device's hooks in them."""
+    hooks, own, spreads = behaviour.hooks, behaviour.own, behaviour.spreads
+    constants = {
+        **{f"HAS_{h.upper()}": h in own for h in ("dac", "current", "adc", "cell_std", "read_cell", "jump")},
+        "COMPENSATED": flags.compensated,
+        "SCALED": flags.scaled,
+        **{f"OWN_{part.upper()}S": bool(spreads[part]) for part in ("row", "column")},
+        # constants that only reads cell by cell need are off elsewhere: more devices share their kernels
+        "OWN_CELLS": "read_cell" in own and bool(spreads["cell"]),
+        "PAIRED": flags.paired,
+        "USES_NORMAL": flags.noisy and uses(hooks["readout"], "z"),
+        "USES_UNIFORM": flags.noisy and uses(hooks["readout"], "u"),
+        "CELL_NORMAL": flags.noisy and uses(hooks["read_cell"], "z"),
+        "CELL_UNIFORM": flags.noisy and uses(hooks["read_cell"], "u"),
+    }
+    return for_device("passes", behaviour, constants, kinds)
 
 
 def _choosing(count: int) -> str:

@@ -179,8 +179,8 @@ def _made(
         if isinstance(first, tuple) == (len(shape) == 3):
             break
     products = task.writer.products(end)
-    bias = any(product.bias is not None for product in products)
-    matrices = tuple(_matrix(product.weight, product.bias, bias) for product in products)
+    bias = any(product.bias is not None for product in products if not product.is_gain)
+    matrices = tuple(_matrix(product.weight, product.bias, bias or product.is_gain) for product in products)
     network = Imported(
         (first, *layers), bias, graph.input, graph.output, tuple(notes(graph)), path, dict(settings), matrices,
         tuple(product.statistics for product in products), graph, sample, _made,

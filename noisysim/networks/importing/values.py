@@ -63,11 +63,14 @@ class Product(NamedTuple):
         (n_out,).
     statistics : array or None
         Running mean and variance, (2, n_out), where what it gives is normalised.
+    is_gain : bool
+        Whether it is the gain and offset of a normalisation, which have a bias in any case.
     """
 
     weight: Doubles
     bias: Doubles | None
     statistics: Doubles | None = None
+    is_gain: bool = False
 
 
 @dataclass
@@ -87,6 +90,8 @@ class Entry:
         Batch normalisation and pooling, parts of the same block.
     statistics : array or None
         Running mean and variance, (2, n_out).
+    gain : Product or None
+        What is learned of its normalisation.
     recurrent : tuple of Product
         The two arrays of a recurrent layer, whose weights nothing else may become a part of.
     """
@@ -99,12 +104,16 @@ class Entry:
     bias: Doubles | None = None
     after: list[Layer] = field(default_factory=list)
     statistics: Doubles | None = None
+    gain: Product | None = None
     recurrent: tuple[Product, ...] = ()
 
     @property
     def products(self) -> tuple[Product, ...]:
         """Its arrays, in the order of a chip's."""
-        return self.recurrent if self.weight is None else (Product(self.weight, self.bias, self.statistics),)
+        if self.weight is None:
+            return self.recurrent
+        gain = () if self.gain is None else (self.gain,)
+        return (Product(self.weight, self.bias, self.statistics), *gain)
 
     @property
     def is_linear(self) -> bool:

@@ -307,13 +307,19 @@ class Writer:
         given = numbers if each is None else each
         return self.follow(value, Affine(*(_shortest(row) for row in given)))
 
-    def normalised(self, value: Value, layer: BatchNorm, statistics: Doubles) -> Value | None:
-        """Batch normalisation of the units of a product that nothing else reads; ``None`` of anything else."""
+    def normalised(self, value: Value, layer: BatchNorm, statistics: Doubles, learned: Doubles) -> Value | None:
+        """Batch normalisation of the units of a product that nothing else reads; ``None`` of anything else.
+
+        `learned` is a gain and an offset of each unit, (2, units).
+        """
         entry = self.entries[value.node]
         if not (value.alone and entry.is_linear and self.is_whole(value) and value.shape[1] == entry.shape[2]):
             return None
         if (np.moveaxis(value.places, 1, -1) % entry.shape[2] != np.arange(entry.shape[2])).any():
             return None
+        if (learned != [[1], [0]]).any():
+            layer = replace(layer, learned=True)
+            entry.gain = Product(np.diag(learned[0]), learned[1], is_gain=True)
         entry.after.append(layer)
         entry.statistics = statistics
         return value

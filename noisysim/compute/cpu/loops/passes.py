@@ -17,7 +17,7 @@ from noisysim.compute.jit.calls import array_of
 from noisysim.compute.jit.compiling import loop, scalar
 from noisysim.compute.jit.places import longs_at
 from noisysim.compute.jit.views import function_at
-from noisysim.compute.layout import CELL_KIND, GEOMETRY, NO_CELL, TABLE, TILES
+from noisysim.compute.layout import CELL_KIND, GEOMETRY, HELD, NO_CELL, TABLE, TILES
 from noisysim.compute.rules import ranges as rules
 
 drive_layer, read_tile = PART_TYPES[DRIVE_LAYER].call, PART_TYPES[READ_TILE].call
@@ -37,15 +37,18 @@ def forward(span, members, layers, nets, stacks, calls, rooms):
     span, members, layers : (int, int)
         Samples of each chip's batch to do, the chips to do them on, and the layers to take them through: first, and
         behind the last.
-    nets, stacks, calls, rooms : array of one record
-        `NET`, `CHIPS`, `CALL` and `ROOM` of `noisysim.compute.cpu.loops.records`.
+    nets, stacks, calls, rooms : array of records
+        `NET`, `CHIPS`, `CALL` and `ROOM` of `noisysim.compute.cpu.loops.records`: one each, but of chips one for each
+        place where weights are held (`noisysim.compute.layout.HELD`).
     """
-    net, chips, call, room = nets[0], stacks[0], calls[0], rooms[0]
-    batch = call.samples // chips.chips
+    net, call, room, of_stack = nets[0], calls[0], rooms[0], stacks[0].chips
+    batch = call.samples // of_stack
     for m in range(members[0], members[1]):
-        stack, here = (m, chips.chips), (m * batch + span[0], m * batch + span[1])
+        stack, here = (m, of_stack), (m * batch + span[0], m * batch + span[1])
         for layer in range(layers[0], layers[1]):
-            if longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)[CELL_KIND] != NO_CELL:
+            g = longs_at(net.geometry, layer * GEOMETRY, GEOMETRY)
+            chips = stacks[g[HELD]]
+            if g[CELL_KIND] != NO_CELL:
                 run_recurrence(function_at(net.parts, RUN_RECURRENCE), (layer, here, stack, net, chips, call, room))
                 continue
             drive_layer(function_at(net.parts, DRIVE_LAYER), (layer, here, stack, net, chips, call, room))
@@ -68,7 +71,8 @@ def finish(span, members, nets, stacks, calls, rooms):
 @loop()
 def read_one_tile(layer, k, span, stack, nets, stacks, calls, rooms):
     """Read the k-th tile of a layer alone, in every pass, of the chip `stack[0]` of `stack[1]`."""
-    tile = (layer, k, span, stack, nets[0], stacks[0], calls[0], rooms[0])
+    held = longs_at(nets[0].geometry, layer * GEOMETRY, GEOMETRY)[HELD]
+    tile = (layer, k, span, stack, nets[0], stacks[held], calls[0], rooms[0])
     read_tile(function_at(nets[0].parts, READ_TILE), tile)
 
 

@@ -31,10 +31,9 @@ def _batch_norm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     if not task.fold_batch_norm:
         rate = 1 - float(node.attributes.get("momentum", 0.9))
         layer = BatchNorm(rate=round(rate, 9), epsilon=epsilon)
-        if (kept := task.writer.normalised(value, layer, np.stack([mean, variance]))) is not None:
-            if (gain == 1).all() and (offset == 0).all():
-                return kept
-            return task.writer.affine(kept._replace(alone=False), *_channels(value, gain, offset))
+        kept = task.writer.normalised(value, layer, np.stack([mean, variance]), np.stack([gain, offset]))
+        if kept is not None:
+            return kept
     scale = gain / np.sqrt(variance + epsilon)
     return task.writer.affine(value, *_channels(value, scale, offset - mean * scale), task.fold_batch_norm)
 
