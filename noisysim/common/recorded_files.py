@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from noisysim.common.source import parsed
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import split
 
@@ -23,7 +24,7 @@ def check_hash(what: str, name: str, recorded: Mapping[str, Any]) -> None:
 def strings_of_layer(layer: str) -> list[str]:
     """The strings in the text of a layer."""
     try:
-        tree = ast.parse(layer.strip())
+        tree = parsed(layer.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # refused where it is read
         return []
     return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]

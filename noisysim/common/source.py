@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import threading
 import types
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -38,6 +39,19 @@ class Reading(NamedTuple):
     variables: frozenset[str]
     names: frozenset[str]
     attributes: frozenset[str]
+
+
+_parsing = threading.Lock()
+
+
+def parsed(text: str) -> ast.Module:
+    """A syntax tree, one at a time.
+
+    Python's parser may count its depth for all threads together, as that of 3.11.7 does, and then fails where two of
+    them parse at once.
+    """
+    with _parsing:
+        return ast.parse(text)
 
 
 def source_of(function: Callable[..., Any]) -> str:
@@ -152,7 +166,7 @@ def _reading(function: Callable[..., Any]) -> Reading | None:
 @lru_cache(maxsize=64)
 def _compiled(text: str) -> tuple[list[ast.FunctionDef | ast.Lambda], frozenset[types.CodeType]]:
     """The functions of a file, as syntax trees and as codes; two codes are equal wherever their files are."""
-    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
+    nodes = [node for node in ast.walk(parsed(text)) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
     return nodes, frozenset(_codes(compile(text, "<source>", "exec", dont_inherit=True)))
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from noisysim.common.arguments import argument
-from noisysim.common.source import SOURCE
+from noisysim.common.source import SOURCE, parsed
 from noisysim.common.texts import one_line
 from noisysim.common.writing import drafted
 
@@ -306,7 +306,7 @@ def line_in(error: BaseException, path: str) -> str:
 
 def line_of_class(text: str, path: str, cls: type, field: str = "") -> str:
     """``path:line`` of a class, or of one of its fields or methods."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
             for inner in node.body:
                 name = getattr(getattr(inner, "target", inner), "id", getattr(inner, "name", None))

@@ -20,6 +20,7 @@ from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.identity import RECORD
 from noisysim.common.plain_functions import fingerprint, not_one_number
+from noisysim.common.source import parsed
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import UserError, line_in
 from noisysim.devices import field_groups
@@ -92,7 +93,7 @@ def mistake(function: Callable[..., Any], error: Exception) -> DeviceError:
 def check_spelling(module: types.ModuleType, text: str, path: str) -> None:
     """Refuse a function that is not called and whose name is nearly a hook's."""
     known = (*PARAMETERS, "check", "tables", *LAWS)
-    tree = ast.parse(text)
+    tree = parsed(text)
     called = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     for name, value in vars(module).items():
         if not isinstance(value, types.FunctionType) or value.__module__ != module.__name__:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from noisysim.common.source import parsed
 from noisysim.devices import field_groups
 
 
@@ -28,7 +29,7 @@ def read(source: str) -> dict[str, Any]:
     {'duty': 0.1}
     """
     try:
-        body = ast.parse(source).body
+        body = parsed(source).body
     except (SyntaxError, ValueError):  # of a device that was no file the record is no source
         return {}
     classes = {one.name: one for one in body if isinstance(one, ast.ClassDef)}

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.source import SOURCE, dependencies, source_of
+from noisysim.common.source import SOURCE, dependencies, parsed, source_of
 from noisysim.common.user_files import UserError
 
 _RULES: dict[str, str] = {
@@ -112,7 +112,7 @@ class _Function:
 
     def __init__(self, function: types.FunctionType, space: dict[str, Any], written: dict[Any, str]):
         self.function, self.space, self.written = function, space, written
-        tree = ast.parse(textwrap.dedent(source_of(function))).body[0]
+        tree = parsed(textwrap.dedent(source_of(function))).body[0]
         if not isinstance(tree, ast.FunctionDef):
             raise UserError(f"{self._where()}: {function.__name__} is not written with def: give its derivative")
         self.tree = tree

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from noisysim.common.fields import as_list, shown, unknown
+from noisysim.common.source import parsed
 from noisysim.networks import activations, layer_kinds, operation_kinds
 from noisysim.networks.attention import attention, positional
 from noisysim.networks.layer_kinds import Activate, Conv, Dense, Depthwise, Layer, text_of
@@ -197,7 +198,7 @@ def parse(text: str) -> Layer:
     ValueError: unknown field of conv 'strides'; did you mean 'stride'? ...
     """
     try:
-        (statement,) = ast.parse(text.strip()).body
+        (statement,) = parsed(text.strip()).body
         label, tree, sources = _wires(statement)
         name, arguments, settings = _call(tree)
     except (SyntaxError, ValueError, AttributeError, MemoryError, RecursionError):

@@ -13,6 +13,7 @@ from noisysim import learners, tasks
 from noisysim.chip import diagnostics, weight_sources
 from noisysim.common.fields import Field, declared
 from noisysim.common.identity import RECORD
+from noisysim.common.source import parsed
 from noisysim.learners import optimizers
 from noisysim.reporting.command import USUAL
 from noisysim.runs import api, callbacks, schedules
@@ -164,7 +165,7 @@ def _read(source: str) -> tuple[dict[str, Any], dict[str, Field]]:
 def _annotated(source: str) -> list[tuple[str, ast.expr, ast.expr]]:
     """Name, annotation and default of what a text's NamedTuple classes declare; nothing of a text that is no Python."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError):
         return []
     return [

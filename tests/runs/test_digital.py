@@ -24,7 +24,8 @@ class Tally:
 
     def __init__(self, monkeypatch):
         self.macs = 0
-        for name in ("outer", "product", "combine", "squared_distances", "layer_distances", "layer_squares"):
+        distances = "squared_distances", "layer_distances", "layer_squares", "shares_by_distance"
+        for name in ("outer", "product", "combine", *distances):
             monkeypatch.setattr(algebra, name, self._counting(name, getattr(algebra, name)))
 
     def _counting(self, name, function):
@@ -49,6 +50,9 @@ class Tally:
         return sum(a.size for a in activities)
 
     layer_distances = layer_squares = squared_distances
+
+    def shares_by_distance(self, share, losses, activities, *_):
+        return self.squared_distances(activities)
 
 
 def inverses(learner, state, samples):

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
+from noisysim.common.source import parsed
+
 COMPUTE = Path(__file__).parents[1]
 FOLDERS = ("rules", "cuda/kernels")
 RULES = FOLDERS[0]
@@ -82,7 +84,7 @@ def _is_template(module: str) -> bool:
 def _imports(name: str, text: str) -> list[tuple[str, list[ast.alias]]]:
     """The modules of `noisysim.compute` that the text of one imports names from, as paths, at its top."""
     imports = []
-    tree = ast.parse(text)
+    tree = parsed(text)
     for node in ast.walk(tree):
         if _hides_its_source(node):
             raise ValueError(
