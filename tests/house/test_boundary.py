@@ -505,7 +505,8 @@ def every_value(chip):
 
 
 def overwrite_free_memory():
-    kept = [np.full(size, 7, np.float32) for size in SIZES for _ in range(3 * EACH)]
+    """Fill all of it, which takes more than what `blocks` look into: it may be in larger pieces."""
+    kept = [np.full(size, 7, np.float32) for size in range(1, LARGEST) for _ in range(3 * EACH)]
     del kept
 
 
