@@ -27,8 +27,8 @@ def put_on_chips(arguments: dict[str, Any]) -> None:
     from noisysim.reporting import report
 
     picture, page, json = (arguments.pop(name, None) for name in ("plot", "page", "json"))
-    for path in filter(None, (picture,)):
-        plots.check_writable(path)
+    if picture:
+        plots.check_writable(picture)
     found = deploy(**arguments)
     if not json:
         print(found)

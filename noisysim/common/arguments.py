@@ -6,13 +6,14 @@ carried out (`as_flags`), those of them that are flags of this command become fl
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import shlex
 import types
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import NamedTuple
+
+from noisysim.common.source import literal
 
 FUNCTIONS = ("run", "resume", "retention", "sweep", "tune", "deploy", "reproduce")
 """Functions whose arguments messages name with the function, ``run.epochs``."""
@@ -70,7 +71,7 @@ def argument(text: str) -> str:
 def _words(value: str) -> list[str]:
     """A value as words; none for True, which a flag alone says, and for what no words can say."""
     try:
-        read = ast.literal_eval(value)
+        read = literal(value)
     except (ValueError, SyntaxError):
         return []
     if read is True or read is ...:

@@ -7,7 +7,6 @@ A device or a learner writes each of its numbers once::
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
 import difflib
@@ -22,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from noisysim.common.arguments import argument
+from noisysim.common.source import literal
 
 _OUTSIDE_BRACKETS = re.compile(r",(?![^\[\]()]*[\])])")
 """Commas between settings, and not between the numbers of a list."""
@@ -275,7 +275,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
         if key in settings:
             raise ValueError(f"{shown(text)} sets {key} twice")
         try:
-            settings[key] = ast.literal_eval(value)
+            settings[key] = literal(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError):  # the latter two of text that is deeply nested
             settings[key] = value
     return name.strip(), settings

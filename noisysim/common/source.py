@@ -54,6 +54,18 @@ def parsed(text: str) -> ast.Module:
         return ast.parse(text)
 
 
+def literal(text: str) -> Any:
+    """The value of a text such as ``"[1, 2.5]"``, which is parsed as well."""
+    with _parsing:
+        return ast.literal_eval(text)
+
+
+def text_of_class(cls: type) -> str:
+    """The text of a class, which is found by parsing its file; OSError of one that has none."""
+    with _parsing:
+        return inspect.getsource(cls)
+
+
 def source_of(function: Callable[..., Any]) -> str:
     """The text of a function; of one from a user's device file as it was executed, whatever the file holds by now."""
     if SOURCE not in function.__globals__:

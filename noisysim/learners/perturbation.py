@@ -185,6 +185,13 @@ class Perturbation(Learner):
         losses = gathered([o.loss for o in observations[1:]], state.xp)
         return self.visible_changes(state, state.xp.subtract(losses, observations[0].loss, dtype=np.float64))
 
+    def told_of_samples(self) -> bool:
+        """Whether a rule is told the loss change of each sample as it is, and no subclass makes another of it."""
+        own, plain = type(self), Perturbation
+        return self.loss == "sample" and (own.loss_changes, own.visible_changes) == (
+            plain.loss_changes, plain.visible_changes,
+        )  # fmt: skip
+
     def visible_changes(self, state: State, changes: Doubles) -> Any:
         """Loss changes, (passes, batch), as a rule is told them: for `loss="batch"` a chip's sum for each sample."""
         if self.loss == "sample":

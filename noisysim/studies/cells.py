@@ -18,6 +18,7 @@ from noisysim import learners, tasks
 from noisysim.chip.given_weights import Given
 from noisysim.common.arguments import argument
 from noisysim.common.fields import check, check_names, declared
+from noisysim.common.source import text_of_class
 from noisysim.learners import Learner
 from noisysim.runs import api, callbacks, side_by_side
 from noisysim.runs import config as configuration
@@ -137,7 +138,7 @@ class Cells:
             if by_value:
                 cloudpickle.unregister_pickle_by_value(module)
         try:
-            source = inspect.getsource(cls)
+            source = text_of_class(cls)
         except OSError:  # typed at a prompt
             source = ""
         digest = hashlib.sha256(f"{source}{learner!r}".encode()).hexdigest()
