@@ -8,7 +8,7 @@ import operator
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from noisysim.compute.cpu.loops import gather
 from noisysim.compute.losses import Loss
 from noisysim.compute.observation import Batch
 from noisysim.tasks import standard
+from noisysim.tasks.augmentation import Augmentation, augmentation
 from noisysim.tasks.noise import InputNoise
 from noisysim.tasks.rows import order as row_order
 from noisysim.tasks.rows import row_array
@@ -29,33 +30,13 @@ from noisysim.tasks.settings import Standardise as Standardise
 from noisysim.tasks.settings import StandardiseTargets as StandardiseTargets
 from noisysim.tasks.settings import ValueLoss as ValueLoss
 from noisysim.tasks.settings import read_settings as read_settings
+from noisysim.tasks.splits import Labels as Labels
+from noisysim.tasks.splits import Split as Split
 
 SPLITS = ("train", "test", "validation")
 
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
-
-
-class Split(NamedTuple):
-    """One split as the files gave it.
-
-    Attributes
-    ----------
-    inputs : numpy.ndarray
-        uint8 or float32, (n, n_in), not standardised.
-    targets : numpy.ndarray
-        int64 (n,) labels, or float32 (n, n_out) values, not standardised.
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-
-
-class Labels(NamedTuple):
-    """What the images of a task show that does not learn it: int64, (n_train,) and (n_test,)."""
-
-    train: np.ndarray
-    test: np.ndarray
 
 
 def whole_number(name: str, value: SupportsIndex, low: int) -> int:
@@ -101,6 +82,8 @@ class Task:
         Of images whose targets are other than their labels: for pictures.
     noise : InputNoise or None
         Added to the standardised inputs of the training split.
+    augmentation : Augmentation or None
+        How images of the training split are shifted and mirrored.
     validation : Split or None
         Further data, in the form of the others, that a run is validated on.
     origins : (numpy.ndarray or None, numpy.ndarray or None)
@@ -129,6 +112,7 @@ class Task:
     notes: tuple[str, ...] = ()
     labels: Labels | None = field(default=None, repr=False)
     noise: InputNoise | None = field(default=None, repr=False)
+    augmentation: Augmentation | None = field(default=None, repr=False)
     validation: Split | None = field(default=None, repr=False)
     origins: tuple[np.ndarray | None, np.ndarray | None] = field(default=(None, None), repr=False)
     loader: Any = field(default=None, repr=False)
@@ -190,13 +174,15 @@ class Task:
         Parameters
         ----------
         split : str
-            ``"train"``, ``"test"``, or ``"validation"``: further data if there are any, else ``train`` without noise.
+            ``"train"``, ``"test"``, or ``"validation"``: further data if there are any, else ``train`` without noise
+            or augmentation.
         rows : slice or integer array
             Which samples. Negative rows count from the end.
         out : Batch, optional
             An earlier batch of as many samples of this task: its arrays are overwritten and handed out again.
         epoch : int
-            Whose noise the inputs of the training split get, where the task adds any; nothing else depends on it.
+            Whose noise and augmentation the inputs of the training split get, where the task has any; nothing else
+            depends on it.
 
         Returns
         -------
@@ -221,8 +207,12 @@ class Task:
             outside = gather.with_values(*arguments, self.target_affine, inputs, targets)
         if outside >= 0:
             raise self.outside(split, index[outside])
-        if self.noise is not None and split == "train":
-            self.noise.add(inputs, index % self.n_train, whole_number("epoch", epoch, 0))
+        if split == "train" and (self.noise is not None or self.augmentation is not None):
+            found, of_epoch = index % self.n_train, whole_number("epoch", epoch, 0)
+            if self.augmentation is not None:
+                self.augmentation.write(data.inputs, found, self.affine, of_epoch, inputs)
+            if self.noise is not None:
+                self.noise.add(inputs, found, of_epoch)
         return Batch(inputs, targets, self.loss_function)
 
     def index(self, split: str, rows: slice | np.ndarray) -> np.ndarray:
@@ -298,8 +288,10 @@ class Task:
 
     @functools.cached_property
     def crc32(self) -> str:
-        """A CRC-32 of the data, of the key of their noise, and of the labels of their classes."""
-        crc = 0 if self.noise is None else zlib.crc32(np.array(self.noise.key).data)
+        """A CRC-32 of the data, of the keys of their noise and augmentation, and of the labels of their classes."""
+        crc = 0
+        for drawn in (self.noise, self.augmentation):
+            crc = crc if drawn is None else zlib.crc32(np.array(drawn.key).data, crc)
         for array in (*self.train, *self.test, *(origin for origin in self.origins if origin is not None)):
             crc = zlib.crc32(array.data, crc)
         crc = zlib.crc32(json.dumps(self.classes).encode(), crc) if self.classes else crc
@@ -311,8 +303,8 @@ class Task:
         Returns
         -------
         dict
-            Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data (and of the key of their
-            noise), by which a resumed run can tell that it was given the same ones.
+            Name, settings, sizes, loss, standardisation, notes, and a CRC-32 of the data (and of the keys of
+            their noise and augmentation), by which a resumed run can tell that it was given the same ones.
         """
         how = self.settings.get("standardise_targets", standard.AS_INPUTS)
         of_targets = None if self.classification else (how, self.target_affine, self.origins[1])
@@ -351,6 +343,7 @@ def make(
     origins: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
     classes: tuple[str | int | bool, ...] = (),
     columns: Iterable[str] = (),
+    seed: int = 0,
 ) -> Task:
     """A `Task` of its training and its test split.
 
@@ -364,6 +357,8 @@ def make(
         The value of a white pixel, which ``standardise="unit"`` makes 1.
     origins, classes, columns
         See `Task`.
+    seed : int
+        Draws how images are shifted and mirrored, where the settings ask for that.
 
     Raises
     ------
@@ -382,6 +377,7 @@ def make(
         target_affine[1, target_affine[1] == 0] = 1  # outputs that never vary are only shifted
     else:
         target_affine = np.stack([np.zeros(n_out, np.float32), np.ones(n_out, np.float32)])
+    shape = tuple(input_shape) or train.inputs.shape[1:]
     return Task(
         name=name,
         train=train,
@@ -394,6 +390,7 @@ def make(
         defaults=defaults,
         input_shape=input_shape,
         notes=tuple(notes),
+        augmentation=augmentation(settings, shape, affine, origins[0], seed),
         origins=origins,
         classes=classes,
         columns=tuple(columns),

@@ -43,7 +43,7 @@ class Feed:
     """Batches of a task, the samples of each repeated chip after chip.
 
     A GPU keeps the data in their own type, and is sent the numbers of rows alone; a split that would take more than
-    half of its free memory is gathered on the host.
+    half of its free memory, or is augmented, is gathered on the host.
 
     Parameters
     ----------
@@ -192,13 +192,15 @@ class Feed:
             task.noise.add_on_gpu(out.inputs, rows, whole_number("epoch", epoch, 0), copies)
 
     def _resident(self, split: str) -> Split | None:
-        """A split's data on the GPU, brought there when first asked for; ``None`` of one too large."""
+        """A split's data on the GPU, brought there when first asked for; ``None`` of one too large
+        or gathered on the host for its augmentation."""
         if split == "validation" and self.task.validation is None:
             return self._resident("train")
         if split not in self._data:
             inputs, targets = self.task.split(split)
             same = targets is inputs
-            if 2 * (inputs.nbytes + (0 if same else targets.nbytes)) > free_bytes(self._place.xp):
+            drawn_anew = split == "train" and self.task.augmentation is not None
+            if drawn_anew or 2 * (inputs.nbytes + (0 if same else targets.nbytes)) > free_bytes(self._place.xp):
                 self._data[split] = None
             else:
                 placed = self._place.put(inputs)

@@ -8,6 +8,7 @@ import numpy as np
 
 from noisysim.common.fields import Field
 from noisysim.tasks import standard
+from noisysim.tasks.augmentation import Mirror, Shift
 from noisysim.tasks.base import ClassLoss, Split
 
 DEFAULTS: dict[str, Any] = {"layers": [256, 256, 256], "batch_size": 1000, "epochs": 10}
@@ -26,6 +27,8 @@ class ImageSettings(NamedTuple):
 
     standardise: ImageStandardise = "global"
     loss: ClassLoss = "cce"
+    shift: Shift = 0
+    mirror: Mirror = False
 
 
 def check_labels(labels: np.ndarray, images: np.ndarray, where: object, n_classes: int) -> np.ndarray:

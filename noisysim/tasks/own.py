@@ -176,7 +176,7 @@ def made(
     return make(
         name, read.splits, settings._replace(**{k: v for k, v in settled.items() if k in settings._fields}), DEFAULTS,
         n_out=targets.n_out, input_shape=read.shape, notes=all_notes, origins=read.origins, classes=classes,
-        columns=columns,
+        columns=columns, seed=seed,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from noisysim.common.fields import Field
+from noisysim.tasks.augmentation import Mirror, Shift
 from noisysim.tasks.delimited import HEADERS, SEPARATORS
 from noisysim.tasks.settings import Standardise
 from noisysim.tasks.targets import KINDS
@@ -38,6 +39,8 @@ class OwnSettings(NamedTuple):
         str, Field(choices=IMAGE_AXES, doc="axes of images: channels before or after height and width; auto: by size")
     ] = "auto"
     missing: Missing = "auto"
+    shift: Shift = 0
+    mirror: Mirror = False
 
 
 class TableSettings(NamedTuple):

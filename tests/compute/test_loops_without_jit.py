@@ -180,7 +180,10 @@ def algebra_of_layers():
     uniform = layered.zeros([(6, 5), (6, 3)])
     algebra.uniforms(uniform, [0.5, 1.0], 0, keys)
     total, squares = np.zeros(4, np.uint64), np.zeros(4, np.uint64)
-    gather.add_bytes(rng.integers(0, 255, (5, 4)).astype(np.uint8), total, squares)
+    pixels, moved = rng.integers(0, 255, (5, 4)).astype(np.uint8), np.empty((2, 4), np.float32)
+    gather.add_bytes(pixels, total, squares)
+    affine, black = np.array([[9] * 4, [0.5] * 4], np.float32), np.full(4, -4.5, np.float32)
+    gather.augmented(pixels, np.array([3, 1]), affine, black, 2, 2, 1, True, 4, *keys[0], moved)
     terms = [algebra.Term(rng.random(6), a, b), algebra.Term(rng.random((2, 6)), a)]
     outer = algebra.outer(terms, [a[0], a[0]])
     batch = Batch(a[0], t, losses.get("cce"))
@@ -196,7 +199,7 @@ def algebra_of_layers():
         algebra.combine(rng.random((2, 6)), [a[0], b[0]], np.zeros((6, 5), np.float32)),
         algebra.scale_by_slope(a[0].copy(), b[0], "tanh"), algebra.activate(a[0], "sigmoid"),
         algebra.passed_share(a, b), batch.loss(y, t), batch.loss.error(y, t), losses.get("mse")(y, t), drawn.flat,
-        uniform.flat, total.astype(float), squares.astype(float),
+        uniform.flat, total.astype(float), squares.astype(float), moved,
     ]  # fmt: skip
 
 

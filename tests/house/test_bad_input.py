@@ -968,7 +968,7 @@ def test_a_run_takes_every_kind_of_value_or_refuses_it(argument, idle):
     assert sorted(os.listdir(idle)) == ["folder", "old.h5"]
 
 
-OF_A_TASK = {"data": {"none", "text", "long"}, "seed": {"zero"}, "standardise_targets": {"none"}}
+OF_A_TASK = {"data": {"none", "text", "long"}, "seed": {"zero"}, "standardise_targets": {"none"}, "shift": {"zero"}}
 
 
 @pytest.mark.parametrize("which", ["spec", "x", "y", "seed", "data", *OwnSettings._fields])

@@ -14,6 +14,7 @@ import numpy as np
 
 from noisysim.common.fields import Field, listed
 from noisysim.tasks import pickles, sources
+from noisysim.tasks.augmentation import Mirror, Shift
 from noisysim.tasks.base import ClassLoss, Split, Task, make
 from noisysim.tasks.images import DEFAULTS, ImageSettings, ImageStandardise, check_labels, notes
 from noisysim.tasks.pickles import Array
@@ -89,6 +90,8 @@ class Cifar100Settings(NamedTuple):
     standardise: ImageStandardise = "global"
     loss: ClassLoss = "cce"
     labels: Annotated[str, Field(choices=tuple(CIFAR100_CLASSES), doc="100 classes, or 20 groups of five")] = "fine"
+    shift: Shift = 0
+    mirror: Mirror = False
 
 
 def read_batch(stream: IO[bytes], where: object, classes: Classes, title: str) -> Split:
@@ -169,7 +172,7 @@ def _batches(files: Pickles, classes: Classes, paths: list[Path]) -> Iterator[tu
         raise ValueError(f"{paths[0]}: damaged archive ({error})") from None
 
 
-def _load(files: Pickles, classes: Classes, settings: Any, data: str | os.PathLike[str] | None) -> Task:
+def _load(files: Pickles, classes: Classes, settings: Any, data: str | os.PathLike[str] | None, seed: int) -> Task:
     folders = sources.places(files.source, data)
     paths = sources.find(folders, files.names) or sources.find(folders, list(files.source.files))
     paths = paths or sources.download(files.source, folders)
@@ -192,7 +195,9 @@ def _load(files: Pickles, classes: Classes, settings: Any, data: str | os.PathLi
         raise ValueError(f"{where}: not every one of {', '.join(files.names)} is in it")
     splits = [train, test]
     shape, remarks = (3, 32, 32), notes(splits, 50_000)
-    return make(files.source.task, splits, settings, DEFAULTS, n_out=classes.number, input_shape=shape, notes=remarks)
+    return make(
+        files.source.task, splits, settings, DEFAULTS, n_out=classes.number, input_shape=shape, notes=remarks, seed=seed
+    )
 
 
 def load_cifar10(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
@@ -200,7 +205,7 @@ def load_cifar10(settings: ImageSettings, data: str | os.PathLike[str] | None, s
 
     Inputs are (3, 32, 32): the red, then the green, then the blue pixels.
     """
-    return _load(CIFAR10, CIFAR10_CLASSES, settings, data)
+    return _load(CIFAR10, CIFAR10_CLASSES, settings, data, seed)
 
 
 def load_cifar100(settings: Cifar100Settings, data: str | os.PathLike[str] | None, seed: int) -> Task:
@@ -209,4 +214,4 @@ def load_cifar100(settings: Cifar100Settings, data: str | os.PathLike[str] | Non
     The classes form 20 groups of five ("superclasses"), which ``labels="coarse"`` learns instead. Inputs are
     (3, 32, 32): the red, then the green, then the blue pixels.
     """
-    return _load(CIFAR100, CIFAR100_CLASSES[settings.labels], settings, data)
+    return _load(CIFAR100, CIFAR100_CLASSES[settings.labels], settings, data, seed)

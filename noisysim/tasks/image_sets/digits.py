@@ -29,4 +29,4 @@ def load_digits(settings: ImageSettings, data: str | os.PathLike[str] | None, se
         Split(np.ascontiguousarray(table[rows, :64]), table[rows, 64].astype(np.int64))
         for rows in split_rows(len(table), 360, seed=0)
     ]
-    return make("digits", splits, settings, DEFAULTS, n_out=10, input_shape=(8, 8), white=16)
+    return make("digits", splits, settings, DEFAULTS, n_out=10, input_shape=(8, 8), white=16, seed=seed)

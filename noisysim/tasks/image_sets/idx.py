@@ -109,7 +109,7 @@ def read_idx(path: str | os.PathLike[str], n_dims: int) -> np.ndarray:
     return array
 
 
-def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike[str] | None) -> Task:
+def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     folders = sources.places(source, data)
     paths = sources.find(folders, IDX_FILES) or sources.download(source, folders)
     splits, shapes = [], []
@@ -123,14 +123,15 @@ def _idx_task(source: Source, settings: ImageSettings, data: str | os.PathLike[s
     for other, first in FIRST_LABELS.items():
         if other != source.task and tuple(splits[0].targets[:10]) == first:
             raise ValueError(f"{paths[1]}: these are the labels of {other}, not of {source.task}")
-    return make(source.task, splits, settings, DEFAULTS, n_out=10, input_shape=shapes[0], notes=notes(splits, 60_000))
+    remarks = notes(splits, 60_000)
+    return make(source.task, splits, settings, DEFAULTS, n_out=10, input_shape=shapes[0], notes=remarks, seed=seed)
 
 
 def load_mnist(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 pixels, LeCun et al., Proc. IEEE 86(11) (1998)."""
-    return _idx_task(MNIST, settings, data)
+    return _idx_task(MNIST, settings, data, seed)
 
 
 def load_fashion_mnist(settings: ImageSettings, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """Fashion-MNIST: 60,000 + 10,000 pieces of clothing of 28 x 28 pixels, Xiao et al., arXiv:1708.07747 (2017)."""
-    return _idx_task(FASHION_MNIST, settings, data)
+    return _idx_task(FASHION_MNIST, settings, data, seed)

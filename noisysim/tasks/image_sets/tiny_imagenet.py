@@ -257,5 +257,12 @@ def load_tiny_imagenet(settings: ImageSettings, data: str | os.PathLike[str] | N
     if n_classes != N_CLASSES:
         remarks.append(f"not the published {N_CLASSES} classes: {n_classes} found")
     return make(
-        TINY_IMAGENET.task, splits, settings, DEFAULTS, n_out=n_classes, input_shape=(3, SIDE, SIDE), notes=remarks
+        TINY_IMAGENET.task,
+        splits,
+        settings,
+        DEFAULTS,
+        n_out=n_classes,
+        input_shape=(3, SIDE, SIDE),
+        notes=remarks,
+        seed=seed,
     )

@@ -3,8 +3,9 @@
 They read the data in their own type: no temporary array is as large as a batch of float64.
 """
 
-from numpy import float32, uint32
+from numpy import float32, uint32, uint64
 
+from noisysim.compute.cpu.loops.draws import philox
 from noisysim.compute.jit.compiling import loop
 
 
@@ -49,6 +50,34 @@ def with_values(source, values, rows, affine, target_affine, inputs, targets):
         standardised(source, rows, affine, inputs)
         standardised(values, rows, target_affine, targets)
     return outside
+
+
+@loop()
+def augmented(source, rows, affine, black, height, width, shift, mirror, epoch, k0, k1, out):
+    """Rows as in `standardised`, of images that are shifted, by zeros beyond the border, and perhaps mirrored.
+
+    `black` is what zeros are once standardised. An image's three draws, the same of all its channels, are the words of
+    the counter (row, epoch).
+    """
+    means, scale = affine[0], affine[1]
+    choices = uint64(2 * shift + 1)
+    for b in range(rows.shape[0]):
+        pixels, filled = source[rows[b]], out[b]
+        r0, r1, r2, _ = philox(uint32(rows[b]), uint32(epoch), uint32(0), uint32(0), k0, k1)
+        # the upper half of a product of 32-bit words: uniform over the choices to one part in 2^24
+        down = int((uint64(r0) * choices) >> uint64(32)) - shift
+        right = int((uint64(r1) * choices) >> uint64(32)) - shift
+        turned = mirror and (r2 & uint32(1)) == uint32(1)
+        j = 0
+        for first in range(0, filled.shape[0], height * width):
+            for y in range(-down, height - down):
+                for k in range(width):
+                    x = (width - 1 - k if turned else k) - right
+                    if 0 <= y < height and 0 <= x < width:
+                        filled[j] = (float32(pixels[first + y * width + x]) - means[j]) * scale[j]
+                    else:
+                        filled[j] = black[j]
+                    j += 1
 
 
 @loop()
