@@ -175,6 +175,7 @@ def deploy(
     calibration: int = 256,
     activation: Any = "leaky_relu",
     bias: bool = False,
+    weight_scaling: str = "fixed",
     data: str | os.PathLike[str] | None = None,
     backend: str = "cpu",
     threads: int | None = None,
@@ -208,6 +209,9 @@ def deploy(
         Of layers that name none.
     bias : bool
         Whether a network given as a list has biases.
+    weight_scaling : {"fixed", "array", "column"}
+        Which weight the full span of conductances stands for (`noisysim.Chip`): with the device's own, "fixed", larger
+        weights are clipped.
     data : path, optional
         Folder of the data files.
     backend : {"cpu", "cuda", "cuda:tf32", "auto"}
@@ -246,7 +250,7 @@ def deploy(
     seeds = list(range(seed, seed + count))
     chip = Chip(
         layers, model, exact.activation, seed=seeds if count > 1 else seed, chips=count, bias=exact.architecture.bias,
-        init=exact, backend=backends.resolve(backend),
+        init=exact, backend=backends.resolve(backend), weight_scaling=weight_scaling,
     )  # fmt: skip
     with execution.threads(threads if threads is None else check("", "threads", threads, CHIPS)):
         calibrating = form.batch("train", slice(0, min(samples, form.n_train))).inputs

@@ -103,6 +103,17 @@ def test_converters_that_are_too_narrow_clip():
     assert Chip([64, 10], "ideal").saturated(observed.inputs) == [0.0]
 
 
+def test_the_span_of_cells_can_stand_for_the_largest_weights(trained):
+    weights = {name: 4 * array for name, array in trained.chip(oracle=True).weights().items()}
+    network = {"init": weights, "bias": True, "activation": "relu", "device": "pcm", "task": "digits"}
+    fixed, scaled = (noisysim.deploy(LAYERS, weight_scaling=how, **network).layers for how in ("fixed", "column"))
+    assert max(layer.clipped for layer in fixed) > 0.02
+    assert max(layer.clipped for layer in scaled) == 0
+    assert all(a.snr > b.snr for a, b in zip(scaled, fixed, strict=True))
+    with pytest.raises(ValueError, match="unknown weight_scaling 'row'"):
+        noisysim.deploy(trained, weight_scaling="row")
+
+
 def test_what_cannot_be_deployed_says_why(trained, tmp_path):
     with pytest.raises(ValueError, match="needs weights"):
         noisysim.deploy(LAYERS, device="pcm", task="digits")
