@@ -279,7 +279,7 @@ class _Function:
         except OSError:
             name = self.function.__name__
             raise UserError(
-                f"{self._where()}: the source of {name}, of which its derivative is made, is not to be had: write it in "
+                f"{self._where()}: the source of {name}, of which its derivative is made, is not there: write it in "
                 f"a file or a notebook, or write the derivative yourself, as {name}_slope beside {name}"
             ) from None
 
