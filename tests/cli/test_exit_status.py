@@ -132,8 +132,8 @@ def test_what_is_asked_for_wrongly_ends_with_2(call, words, status):
 
 
 TAKE_FILES = [
-    "devices fit GIVEN", "plot GIVEN", "predict RUN GIVEN", "report GIVEN", "resume GIVEN",
-    "retention GIVEN --seconds 1", "run --config GIVEN", "run --init GIVEN", "run --layers GIVEN", "show GIVEN", "sweep GIVEN", "test GIVEN",
+    "devices fit GIVEN", "plot GIVEN", "predict RUN GIVEN", "report GIVEN", "resume GIVEN", "show GIVEN", "sweep GIVEN",
+    "retention GIVEN --seconds 1", "run --config GIVEN", "run --init GIVEN", "run --layers GIVEN", "test GIVEN",
     "tune GIVEN", "weights GIVEN --out w.npz",
 ]  # fmt: skip
 
