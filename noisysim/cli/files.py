@@ -9,6 +9,7 @@ import cyclopts
 
 from noisysim.cli.app import Json, Out, app
 from noisysim.common.texts import printable
+from noisysim.common.writing import beside
 
 
 @app.command
@@ -77,7 +78,7 @@ def plot(
     study = isinstance(content, Study)
     usual = "test_accuracy" if study else "curves"
     what = what or usual
-    target = out or path.with_name(f"{path.stem}.png" if what == usual else f"{path.stem}-{what}.png")
+    target = out or beside(path, ".png" if what == usual else f"-{what}.png")
     if study:
         pairs = [one.partition("=") for one in at or []]
         content.plot(what, x=x, hue=hue, col=col, path=target, **{name: label for name, _, label in pairs})
@@ -108,4 +109,4 @@ def report(
     """
     from noisysim.reporting.report import report as write
 
-    print(write(path, out or path.with_suffix(".html"), overwrite=overwrite))
+    print(write(path, out or beside(path, ".html"), overwrite=overwrite))

@@ -15,6 +15,7 @@ from noisysim.cli.app import Json, Out, app
 from noisysim.cli.entries import Entry, entry, overview
 from noisysim.cli.json_output import print_json
 from noisysim.common.registry import Registry
+from noisysim.common.writing import beside
 from noisysim.compute import losses
 from noisysim.learners import optimizers
 from noisysim.networks import activations
@@ -88,7 +89,7 @@ def fit_device(
     from noisysim.devices import fitting
     from noisysim.reporting import fit_figure, style
 
-    target, picture = out or table.with_suffix(".toml"), plot or table.with_suffix(".png")
+    target, picture = out or beside(table, ".toml"), plot or beside(table, ".png")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists: give another --out, or --overwrite")
     fits = fitting.fit(table, device)

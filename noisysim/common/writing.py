@@ -26,6 +26,19 @@ _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
+def beside(path: Path, ending: str) -> Path:
+    """Where what is made of a file goes: beside it, under its name up to the ending.
+
+    Raises
+    ------
+    ValueError
+        Of a folder.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is not a file")
+    return path.with_name(path.stem + ending)
+
+
 class Held(os.PathLike[str]):
     """A path that this process alone writes until it is released (a context manager).
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from noisysim.common.fields import PATH, shown
 from noisysim.common.types import Doubles
 
 
@@ -17,9 +18,12 @@ def read_rows(path: str | os.PathLike[str]) -> tuple[list[str], list[tuple[str, 
 
     Raises
     ------
+    FileNotFoundError
     ValueError
         With file and line, for a row of another length.
     """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no file {shown(str(path), PATH)}")
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         lines = csv.reader(file)
         header, rows = [name.strip().lower() for name in next(lines, [])], []

@@ -112,7 +112,7 @@ class _Function:
 
     def __init__(self, function: types.FunctionType, space: dict[str, Any], written: dict[Any, str]):
         self.function, self.space, self.written = function, space, written
-        tree = parsed(textwrap.dedent(source_of(function))).body[0]
+        tree = parsed(textwrap.dedent(self._text())).body[0]
         if not isinstance(tree, ast.FunctionDef):
             raise UserError(f"{self._where()}: {function.__name__} is not written with def: give its derivative")
         self.tree = tree
@@ -271,6 +271,17 @@ class _Function:
         return self.written[function]
 
     # -- refusals --------------------------------------------------------------------------------------------------
+
+    def _text(self) -> str:
+        """The function's source."""
+        try:
+            return source_of(self.function)
+        except OSError:
+            name = self.function.__name__
+            raise UserError(
+                f"{self._where()}: the source of {name}, of which its derivative is made, is not there: write it in "
+                f"a file or a notebook, or write the derivative yourself, as {name}_slope beside {name}"
+            ) from None
 
     def _where(self, node: ast.stmt | ast.expr | None = None) -> str:
         code = self.function.__code__

@@ -131,6 +131,26 @@ def test_what_is_asked_for_wrongly_ends_with_2(call, words, status):
     assert (code, len(err.splitlines())) == (status, status and 1)
 
 
+TAKE_FILES = [
+    "devices fit GIVEN", "plot GIVEN", "predict RUN GIVEN", "report GIVEN", "resume GIVEN", "show GIVEN", "sweep GIVEN",
+    "retention GIVEN --seconds 1", "run --config GIVEN", "run --init GIVEN", "run --layers GIVEN", "test GIVEN",
+    "tune GIVEN", "weights GIVEN --out w.npz",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", TAKE_FILES)
+@pytest.mark.parametrize("given", ["missing.csv", "missing.h5", "missing.onnx", ".", "..", "folder.h5"])
+@pytest.mark.covering(1)
+def test_what_is_no_file_is_named(call, tmp_path, monkeypatch, folder, command, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.h5").mkdir()
+    code, _, err = call(*words_of(command.replace("GIVEN", given), folder))
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert given in err
+    assert "Errno" not in err
+    assert "Posix" not in err
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(ValueError("no"), 2), (FileExistsError("no"), 2), (PermissionError("no"), 2), (OSError("no"), 1),

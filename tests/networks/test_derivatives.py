@@ -167,6 +167,16 @@ def test_what_has_no_derivative_here_is_named(function):
     assert "\n" not in str(caught.value)
 
 
+def test_without_its_source_a_function_needs_its_derivative_beside_it():
+    """As of what is typed at a prompt."""
+    space = {}
+    exec("def bend(a):\n    return a / (1 + abs(a))\n", space)
+    with pytest.raises(UserError, match=r"<string>:1: the source of bend, .* as bend_slope beside bend"):
+        activations.get(space["bend"])
+    exec("def bend_slope(a):\n    return 1 / (1 + abs(a)) ** 2\n", space)
+    assert activations.get(space["bend"]).slope is space["bend_slope"]
+
+
 def test_a_function_needs_a_name():
     with pytest.raises(UserError, match="give the function a name"):
         activations.get(lambda a: 2 * a)

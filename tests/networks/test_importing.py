@@ -36,6 +36,14 @@ def read(tmp_path):
     return reading
 
 
+def one(value):
+    return np.array(value, np.float32)
+
+
+def constant_tensor(number):
+    return onnx.helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [number])
+
+
 def inputs(proto, samples=3):
     shape = [size.dim_value for size in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
     return np.random.default_rng(7).standard_normal((samples, *shape)).astype(np.float32)
@@ -403,6 +411,67 @@ def padding_by_settings():
     return g.proto(g.dense(g.op("Flatten", x), 3)), None
 
 
+@model(opset=24)
+def other_slopes():
+    g = Builder((5,), opset=24)
+    return g.proto(g.dense(g.op("Swish", g.dense("x", 6), alpha=1.702), 3)), None
+
+
+def scores(g, x):
+    """Products of each step with each."""
+    return g.op("MatMul", x, g.op("Transpose", x, perm=[0, 2, 1]))
+
+
+@model(opset=17)
+def causal():
+    """Attention to earlier steps, masked in the ways there are, also by shapes."""
+    g = Builder((4, 6), opset=17)
+    x, later = g.dense_rows("x", 6), np.triu(np.ones((4, 4), np.bool_), 1)
+    masked = g.op("Softmax", g.op("Add", scores(g, x), np.where(later, -np.inf, 0).astype(np.float32)), axis=-1)
+    x = g.op("MatMul", masked, x)
+    shape = g.op("Concat", *[g.op("Slice", g.op("Shape", x), np.array([1]), np.array([2]))] * 2, axis=0)
+    ones = g.op("Trilu", g.op("ConstantOfShape", shape, value=constant_tensor(1.0)), upper=0)
+    before = g.op("Where", g.op("Equal", ones, one(0)), np.float32(-np.inf), scores(g, x))
+    x = g.op("MatMul", g.op("Softmax", before, axis=-1), x)
+    low = g.op("Where", g.op("GreaterOrEqual", np.arange(4)[:, None], np.arange(4)), scores(g, x), np.float32(-1e9))
+    x = g.op("MatMul", g.op("Softmax", low, axis=-1), x)
+    return g.proto(g.dense(g.op("Flatten", x), 3)), None
+
+
+@model()
+def choices():
+    """Of two tensors, of a tensor and numbers, of triangles."""
+    g = Builder((4, 4))
+    odd, x = np.arange(16).reshape(4, 4) % 2 == 1, g.dense_rows("x", 4)
+    y = g.op("Where", odd, g.op("Tanh", x), g.op("Relu", x))
+    y = g.op("Where", odd.T, y, one(0.5))
+    y = g.op("Add", g.op("Where", odd[:1], np.arange(4, dtype=np.float32), y), g.op("Trilu", x, np.array(1)))
+    return g.proto(g.dense(g.op("Flatten", g.op("Add", y, g.op("Trilu", y, np.array(-1), upper=0))), 3)), None
+
+
+@model(opset=17)
+def unit_vectors():
+    g = Builder((4, 6), opset=17)
+    x = g.op("LpNormalization", g.dense_rows("x", 6), axis=-1)
+    x = g.op("Add", g.op("LpNormalization", x, axis=1, p=1), g.op("LpNormalization", x, axis=1, p=2))
+    length = g.op("Clip", g.op("ReduceL2", x, axes=[2]), np.float32(1e-12))
+    x = g.op("Div", x, g.op("Expand", length, g.op("Shape", x)))
+    return g.proto(g.dense(g.op("Flatten", g.op("Div", x, g.op("ReduceL2", x, axes=[1]))), 3)), None
+
+
+@model(opset=17)
+def inverse_roots():
+    """Normalisations by one over a root."""
+    g = Builder((4, 6), opset=17)
+    x = g.dense_rows("x", 6)
+    root = g.op("Sqrt", g.op("Add", g.op("ReduceMean", g.op("Pow", x, one(2)), axes=[-1]), one(1e-6)))
+    x = g.op("Mul", x, g.op("Div", one(1), root))
+    centred = g.op("Sub", x, g.op("ReduceMean", x, axes=[-1]))
+    root = g.op("Sqrt", g.op("Add", g.op("ReduceMean", g.op("Mul", centred, centred), axes=[-1]), one(1e-3)))
+    x = g.op("Mul", g.op("Reciprocal", root), centred)
+    return g.proto(g.dense(g.op("Flatten", x), 3)), None
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_do_what_they_did(read, name):
     build, _ = MODELS[name]
@@ -422,10 +491,6 @@ def test_random_models_do_what_they_did(read, seed):
 
 
 # --- activation functions of several operators ----------------------------------------------------------------------
-
-
-def one(value):
-    return np.array(value, np.float32)
 
 
 WRITTEN = {
@@ -464,6 +529,53 @@ def test_what_is_nearly_one_is_not_taken_for_it(read):
     network = read(proto)
     assert "gelu" not in str(network.layers)
     assert_same(network, proto)
+
+
+BOUNDED = {
+    "relu": lambda g, x: g.op("Relu", x),
+    "softplus": lambda g, x: g.op("Softplus", x),
+    "hard_swish": lambda g, x: g.op("Mul", g.op("HardSigmoid", x, alpha=1 / 6), x),
+    "leaky_relu": lambda g, x: g.op("Max", g.op("Mul", x, one(0.01)), x),
+}
+
+
+@pytest.mark.covering(1)
+@pytest.mark.parametrize("bound", [10, 20, 255])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_bound_far_out_is_kept(read, name, bound):
+    """Such as relu held at 20: near zero it is relu."""
+    g = Builder((5,))
+    x = g.op("Mul", g.dense("x", 6), one(200))
+    proto = g.proto(g.dense(g.op("Min", BOUNDED[name](g, x), one(bound)), 3))
+    assert_same(read(proto), proto)
+
+
+SETTINGS = {  # of operators whose layers have them at one value only
+    "MaxPool": (lambda g: g.op("MaxPool", "x", kernel_shape=[2, 2]), {"dilations": [2, 1]}),
+    "BatchNormalization": (lambda g: g.norm("x"), {"spatial": 0}),
+    "Relu": (lambda g: g.op("Relu", "x"), {"alpha": 0.5}),
+    "Add": (lambda g: g.op("Add", "x", one(1)), {"axis": 1}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_that_nothing_looks_at_is_refused(read, name):
+    build, settings = SETTINGS[name]
+    g = Builder((2, 4, 4), opset=12)
+    proto = g.proto(g.dense(g.op("Flatten", build(g)), 3))
+    node = next(node for node in proto.graph.node if node.op_type == name)
+    node.attribute.extend(onnx.helper.make_attribute(*one) for one in settings.items())
+    with pytest.raises(ValueError, match=rf"node '.*' \({name}\): .*{next(iter(settings))}.* (not|of those)"):
+        read(proto)
+
+
+def test_every_setting_at_its_default_is_read(read):
+    """Written out, as some exporters do."""
+    g = Builder((2, 6, 6))
+    x = g.op("MaxPool", g.conv("x", 3, 3, auto_pad="NOTSET"), kernel_shape=[2, 2], storage_order=0, ceil_mode=0)
+    x = g.op("Flatten", g.op("Resize", x, "", np.array([1, 1, 2, 2], np.float32), cubic_coeff_a=-0.75, antialias=0))
+    proto = g.proto(g.op("Gemm", x, g.weight(g.shapes[x][1], 3), alpha=1.0, beta=1.0, transA=0, transB=0))
+    assert_same(read(proto), proto)
 
 
 # --- recurrent layers -----------------------------------------------------------------------------------------------

@@ -137,6 +137,42 @@ def operator(op, **settings):
     return proto
 
 
+def many(count):
+    """Numbers that are made one set after the other, and all needed at the end."""
+    proto = computed("ConstantOfShape", np.array([2**24]))
+    nodes = proto.graph.node
+    total = nodes.pop()
+    first = nodes.pop()
+    for k in range(count):
+        nodes.append(helper.make_node("ConstantOfShape", first.input, [f"large{k}"]))
+    nodes.append(helper.make_node("Sum", [f"large{k}" for k in range(count)], ["all"]))
+    total.input[1] = "all"
+    nodes.append(total)
+    return proto
+
+
+def without_inputs(op, *names):
+    """A model whose last operator has other inputs than it needs."""
+    proto = operator(op)
+    del proto.graph.node[-1].input[:]
+    proto.graph.node[-1].input.extend(names)
+    return proto
+
+
+def of_type(kind):
+    """A model whose input is of another type."""
+
+    def change(graph):
+        graph.input[0].type.tensor_type.elem_type = kind
+
+    return changed(change)
+
+
+def enlarged(op, *, kernel=(3, 1, 2, 2), **settings):
+    """A model that ends in a convolution whose settings make it large."""
+    return with_constants(op, np.ones(kernel, np.float32), **settings)
+
+
 def with_constants(op, *arrays, **settings):
     """A model that ends in some operator, with constants beside its tensor."""
     proto = operator(op, **settings)
@@ -147,7 +183,28 @@ def with_constants(op, *arrays, **settings):
 
 
 FAR = 2**40
+NONE, LONG = np.zeros(0, np.float32), np.zeros((2**22, 1, 1, 1), np.float32)
 CASES = {
+    "many constants": (many(33), "more than 536870912 numbers follow"),
+    "huge Greater": (computed("Greater", np.zeros((2**20, 1)), np.zeros((1, 2**20))), "at most"),
+    "huge MatMuls": (computed("MatMul", np.zeros((2**10, 1)), np.zeros((2**10, 1, 2**10))), "at most"),
+    "a huge sum": (with_constants("Add", LONG), "'last' (Add): it gives a tensor"),
+    "zeros between all pixels": (enlarged("ConvTranspose", strides=[5000, 5000]), "at most"),
+    "a huge result": (enlarged("ConvTranspose", output_shape=[9000, 9000]), "at most"),
+    "wide margins": (enlarged("Conv", kernel=(3, 3, 2, 2), pads=[9000] * 4), "at most"),
+    "no inputs": (without_inputs("Relu"), "'last' (Relu) has the inputs none: it needs 1"),
+    "too few inputs": (without_inputs("MatMul", "x"), "'last' (MatMul) has the inputs 'x': it needs 2"),
+    "an input left out": (without_inputs("Add", "", "x"), "it needs 2"),
+    "too many inputs": (without_inputs("Clip", "x", "", "", ""), "it needs 1 to 3"),
+    "too few inputs of any number": (without_inputs("Concat"), "it needs 1 or more"),
+    "texts as input": (of_type(TensorProto.STRING), "its input 'x' is of a type that is not read"),
+    "padding by another name": (
+        enlarged("Conv", kernel=(3, 3, 2, 2), auto_pad="SAME"),
+        "auto_pad is one of NOTSET, VA",
+    ),
+    "an operator that is no name": (operator("Foo\n\x1b[31m"), r"'last' ('Foo\n\x1b[31m') is not supported"),
+    "a condition of the input": (with_constants("Where", np.ones(4, np.float32), np.zeros(4, np.float32)), "condition"),
+    "local response normalisation": (operator("LRN", size=3), "without local response normalisation"),
     "dims that do not fit": (changed(dims(3, 1, 3, 4)), "holds 27 numbers"),
     "negative dims": (changed(dims(-3, -1, 3, 3)), "has the shape"),
     "huge dims": (changed(dims(FAR, FAR)), "at most"),
@@ -191,7 +248,7 @@ CASES = {
     "huge Add": (computed("Add", np.zeros((2**20, 1)), np.zeros((1, 2**20))), "at most"),
     "huge Gather": (computed("Gather", np.zeros((1, 2**14)), np.zeros(2**14, np.int64)), "at most"),
     "wild Gather": (computed("Gather", np.zeros(3), np.array([7])), "first"),
-    "a huge Resize": (operator("Upsample", scales=[1.0, 1.0, 1e6, 1e6]), "at most"),
+    "a huge Resize": (with_constants("Resize", NONE, np.array([1, 1, 1e6, 1e6], np.float32)), "at most"),
     "a window of nothing": (operator("MaxPool", kernel_shape=[9, 9]), "does not fit"),
     "a stride of 0": (operator("MaxPool", kernel_shape=[1, 1], strides=[0, 1]), "strides"),
     "settings of another kind": (operator("MaxPool", kernel_shape="wide"), "last"),

@@ -62,6 +62,9 @@ class Builder:
     def dense(self, x, units, **settings):
         return self.op("Gemm", x, self.weight(units, self.shapes[x][1]), self.weight(units), transB=1, **settings)
 
+    def dense_rows(self, x, units):
+        return self.op("MatMul", x, self.rng.standard_normal((self.shapes[x][-1], units)) / np.sqrt(self.shapes[x][-1]))
+
     def conv(self, x, channels, kernel, groups=1, bias=True, **settings):
         image = self.shapes[x]
         sides = (kernel,) * (len(image) - 2) if isinstance(kernel, int) else kernel

@@ -22,12 +22,14 @@ FAILURES = (
 )  # fmt: skip
 """What operators raise for inputs that do not fit."""
 SAME_SIZE = (
-    "Abs", "Cast", "CastLike", "Ceil", "Clip", "Constant", "Cos", "Equal", "Erf", "Exp", "Floor", "Greater", "Identity",
-    "Less", "Log", "Neg", "Not", "Reciprocal", "Relu", "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Sqrt",
-    "Tanh",
+    "Abs", "Cast", "CastLike", "Ceil", "Clip", "Constant", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg",
+    "Not", "Reciprocal", "Relu", "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Sqrt", "Tanh", "Trilu",
 )  # fmt: skip
 """Operators on constants that give no more values than they are given, or one."""
-SPREADING = ("Add", "And", "Div", "Max", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Where")
+SPREADING = (
+    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Or",
+    "Pow", "Sub", "Where", "Xor",
+)  # fmt: skip
 """Operators on constants of broadcastable shapes."""
 REDUCING = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
 MOVES = (
@@ -70,7 +72,7 @@ def _most(node: Node, inputs: Sequence[Array | None]) -> int:
         start, limit, step = (float(np.reshape(array, ())) for array in inputs)  # type: ignore[arg-type]
         return math.ceil((limit - start) / step)
     if node.op == "MatMul":
-        return math.prod((*first[:-1], second[-1]))
+        return math.prod((*np.broadcast_shapes(first[:-2], second[:-2]), *first[-2:-1], second[-1]))
     if node.op == "Expand":
         return math.prod(np.broadcast_shapes(first, tuple(_whole(inputs[1]))))
     if node.op == "Tile":

@@ -27,6 +27,8 @@ DOMAINS = ("", "ai.onnx")
 """Sets of operators that are known."""
 OPSETS = (7, 30)
 """Their versions that are read: the first and the last."""
+MOST_INPUTS = 1000
+"""Operators that may have more may have any number."""
 HELP = "install it with: pip install 'noisysim[onnx]'"
 _SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 """Bytes of a number of each type that is read, by ONNX's number of the type."""
@@ -103,6 +105,8 @@ def _graph(model: Message, opset: int, folder: Path | None, output: str | None) 
         names = listed(shown(one.name) for one in inputs) or "none"
         raise ValueError(f"it has {len(inputs)} inputs ({names}), a network here has one")
     nodes = tuple(_node(one, folder) for one in graph.node)
+    if (kind := inputs[0].type.tensor_type.elem_type) not in _SIZES:
+        raise ValueError(f"its input {shown(inputs[0].name)} is of a type that is not read ({kind}): export float32")
     found = Graph(nodes, constants, inputs[0].name, output, _shape(inputs[0]), opset)
     return checked(found, outputs)
 
@@ -147,6 +151,40 @@ def _attribute(proto: Message, folder: Path | None) -> Any:
     if kind == 8:
         return tuple(one.decode("utf-8", "replace") for one in proto.strings)
     return None
+
+
+def usual_settings(op: str, opset: int) -> dict[str, Any]:
+    """What the settings of an operator are where a model does not say."""
+    definition = _definition(op, opset)
+    return {name: _attribute(one.default_value, None) for name, one in definition.attributes.items()}
+
+
+def check_inputs(node: Node, opset: int) -> None:
+    """Refuse a node with more or fewer inputs than its operator has; what ONNX does not have is refused elsewhere."""
+    definition, count = _definition(node.op, opset), len(node.inputs)
+    if definition is None:
+        return
+    least, most = definition.min_input, definition.max_input
+    if not least <= count <= most or "" in node.inputs[:least]:
+        raise ValueError(
+            f"{node} has the inputs {listed(map(shown, node.inputs)) or 'none'}: it needs {_words(least, most)}"
+        )
+
+
+def _words(least: int, most: int) -> str:
+    """How many there may be."""
+    if least == most:
+        return str(least)
+    return f"{least} or more" if most > MOST_INPUTS else f"{least} to {most}"
+
+
+def _definition(op: str, opset: int) -> Any:
+    """What ONNX says of an operator; ``None`` if it does not have it."""
+    defs = library(".defs")
+    try:
+        return defs.get_schema(op, opset)
+    except defs.SchemaError:
+        return None
 
 
 def shortest(number: float) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from noisysim.common.fields import listed, nearest, shown
 from noisysim.common.types import Array
@@ -44,7 +46,30 @@ class Node:
 
     def __str__(self) -> str:
         """What messages call it: its name, or what it gives, and its type."""
-        return f"node {shown(self.name or (self.outputs or ('?',))[0])} ({self.op})"
+        op = self.op if str(self.op).isidentifier() else shown(self.op)  # bytes, where a file is damaged
+        return f"node {shown(self.name or (self.outputs or ('?',))[0])} ({op})"
+
+
+class Settings(Mapping[str, Any]):
+    """The attributes of an operator, which remember what was looked up."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values, self._read = values, set[str]()
+
+    def __getitem__(self, name: str) -> Any:
+        self._read.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def unread(self) -> dict[str, Any]:
+        """Those that nothing looked up."""
+        return {name: value for name, value in self._values.items() if name not in self._read}
 
 
 @dataclass(frozen=True)
@@ -115,6 +140,13 @@ def readers(graph: Graph) -> Counter[str]:
     counts = Counter(name for node in graph.nodes if node.op not in ("Shape", "Size") for name in node.inputs)
     counts[graph.output] += 1
     return counts
+
+
+def together(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that tensors of these have together, if it is not too large."""
+    shape = np.broadcast_shapes(*map(tuple, shapes))
+    check_size("it", shape)
+    return shape
 
 
 def check_size(what: object, shape: Sequence[int]) -> None:

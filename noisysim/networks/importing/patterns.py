@@ -18,13 +18,19 @@ from noisysim.common.types import Doubles
 from noisysim.networks.activations import ACTIVATIONS
 from noisysim.networks.importing.graphs import Graph, Node, pruned
 
-ACTIVATION, NORMALISE = "Activation", "Normalise"
+ACTIVATION, NORMALISE, UNIT = "Activation", "Normalise", "Unit"
+FOUND = (ACTIVATION, NORMALISE, UNIT)
 """Types of the nodes that replace what is found."""
 _MOST = 16
 """Operators of a function at most."""
-_GRID = np.linspace(-9, 9, 201)
+_NEAR = np.linspace(-9, 9, 201)
+_FAR = np.geomspace(10, 1e37, 109)
+_GRID = np.concatenate([_NEAR, _FAR, -_FAR])
+"""Where functions are compared: densely where they bend, and thinly as far as float32 goes, where bounds may hold."""
 _TOLERANCE = 2e-5
 """Between functions on the grid, whose constants are float32. Gelu and its approximation by tanh differ more."""
+_SHORT = 1e-6
+"""Lengths below it are as good as 0."""
 _POINTWISE: dict[str, Callable[..., Any]] = {
     "Abs": np.abs, "Add": np.add, "Div": np.divide, "Erf": np.vectorize(math.erf), "Exp": np.exp, "Identity": np.array,
     "Log": np.log, "Max": np.maximum, "Min": np.minimum, "Mul": np.multiply, "Neg": np.negative, "Pow": np.power,
@@ -39,7 +45,10 @@ def with_known_functions(graph: Graph) -> Graph:
     order = {name: k for k, node in enumerate(graph.nodes) for name in node.outputs}
     scalars = {name: float(a.reshape(())) for name, a in graph.constants.items() if a.size == 1 and a.dtype.kind != "b"}
     found = [
-        _normalisation(node, producers, scalars) or _activation(node, producers, order, scalars) or node
+        _normalisation(node, producers, scalars)
+        or _unit(node, producers, scalars)
+        or _activation(node, producers, order, scalars)
+        or node
         for node in graph.nodes
     ]
     return pruned(replace(graph, nodes=tuple(found)))
@@ -57,10 +66,12 @@ def _known() -> tuple[tuple[str, ...], Doubles]:
 
 
 def _name_of(values: Doubles) -> str | None:
-    """The activation function that gives these values on the grid."""
+    """The activation function that gives these values on the grid, but for far ones that overflow."""
     names, known = _known()
-    same = (np.abs(known - values) <= _TOLERANCE * (1 + np.abs(known))).all(axis=1)
-    return names[int(same.argmax())] if same.any() else None
+    with np.errstate(invalid="ignore"):
+        same = np.abs(known - values) <= _TOLERANCE * (1 + np.abs(known))
+    fits = (same | ~np.isfinite(values)).all(axis=1)
+    return names[int(fits.argmax())] if fits.any() else None
 
 
 def _activation(
@@ -106,7 +117,7 @@ def _values(nodes: list[Node], source: str, scalars: Mapping[str, float]) -> Dou
                 given = functools.reduce(_POINTWISE[node.op], inputs) if inputs[1:] else _POINTWISE[node.op](*inputs)
             known[node.outputs[0]] = given
     values = known[nodes[0].outputs[0]]
-    return values if np.shape(values) == _GRID.shape and np.isfinite(values).all() else None
+    return values if np.shape(values) == _GRID.shape and np.isfinite(values[: len(_NEAR)]).all() else None
 
 
 def bounds(node: Node, inputs: list[Any]) -> tuple[float, float]:
@@ -123,17 +134,15 @@ def bounds(node: Node, inputs: list[Any]) -> tuple[float, float]:
 
 
 def _normalisation(node: Node, producers: Mapping[str, Node], scalars: Mapping[str, float]) -> Node | None:
-    """(x - mean) / sqrt(mean (x - mean)^2 + epsilon), or without the mean, as one node."""
+    """(x - mean) / sqrt(mean (x - mean)^2 + epsilon), or without the mean, as one node; also as a product."""
     made_by = functools.partial(_made_by, producers)
-    if node.op != "Div" or len(node.inputs) != 2:
-        return None
-    root = made_by(node.inputs[1], "Sqrt")
+    centred, root_name = _quotient(node, producers, scalars)
+    root = made_by(root_name, "Sqrt")
     total = root and made_by(root.inputs[0], "Add")
     if not total:
         return None
     epsilon = next((scalars[name] for name in total.inputs if name in scalars), None)
     variance = next((made_by(name, "ReduceMean") for name in total.inputs if name not in scalars), None)
-    centred = node.inputs[0]
     if epsilon is None or not variance or not _is_square(producers.get(variance.inputs[0]), centred, scalars):
         return None
     above = made_by(centred, "Sub")
@@ -145,6 +154,35 @@ def _normalisation(node: Node, producers: Mapping[str, Node], scalars: Mapping[s
             return None
     settings: dict[str, Any] = {**variance.attributes, "epsilon": epsilon, "scaled": int(source == centred)}
     return Node(NORMALISE, node.name, (source, *variance.inputs[1:]), node.outputs, settings)
+
+
+def _quotient(node: Node, producers: Mapping[str, Node], scalars: Mapping[str, float]) -> tuple[str, str]:
+    """What is divided, and by what, in x / y and in x times 1 / y; nothing else has such names."""
+    if node.op == "Div" and len(node.inputs) == 2:
+        return node.inputs[0], node.inputs[1]
+    if node.op == "Mul" and len(node.inputs) == 2:
+        for value, factor in (node.inputs, node.inputs[::-1]):
+            inverse = producers.get(factor)
+            if inverse and inverse.op == "Reciprocal":
+                return value, inverse.inputs[0]
+            if inverse and inverse.op == "Div" and scalars.get(inverse.inputs[0]) == 1:
+                return value, inverse.inputs[1]
+    return "", ""
+
+
+def _unit(node: Node, producers: Mapping[str, Node], scalars: Mapping[str, float]) -> Node | None:
+    """X / |x|, with the length held from 0, as one node."""
+    value, length = _quotient(node, producers, scalars)
+    expanded = _made_by(producers, length, "Expand")
+    held = producers.get(expanded.inputs[0] if expanded else length)
+    if held and held.op in ("Clip", "Max"):
+        low = [scalars.get(name, 1.0) for name in held.inputs[1:2]] + [held.attributes.get("min", 0.0)]
+        if held.inputs[2:3] not in ((), ("",)) or "max" in held.attributes or low[0] > _SHORT:
+            return None
+        held = producers.get(held.inputs[0])
+    if not value or not held or held.op != "ReduceL2" or held.inputs[0] != value:
+        return None
+    return Node(UNIT, node.name, held.inputs, node.outputs, held.attributes)
 
 
 def _made_by(producers: Mapping[str, Node], name: str, op: str) -> Node | None:

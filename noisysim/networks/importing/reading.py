@@ -19,6 +19,7 @@ from noisysim.networks.importing import files
 from noisysim.networks.importing.graphs import Graph, check_size
 from noisysim.networks.importing.imported import Imported, first_of
 from noisysim.networks.importing.operators import (  # fmt: skip
+    choices,
     classes,
     moves,
     normalisations,
@@ -31,7 +32,7 @@ from noisysim.networks.importing.translation import RECURRENT, Handler, notes, p
 
 HANDLERS: dict[str, Handler] = {
     **moves.HANDLERS, **normalisations.HANDLERS, **pointwise.HANDLERS, **products.HANDLERS,
-    **classes.HANDLERS, **recurrent.HANDLERS, **windows.HANDLERS,
+    **choices.HANDLERS, **classes.HANDLERS, **recurrent.HANDLERS, **windows.HANDLERS,
 }  # fmt: skip
 """What each operator becomes."""
 
@@ -132,7 +133,7 @@ def _settings(output: str | None, input_shape: Sequence[int] | None, fold_batch_
 def _read(graph: Graph, path: Path | None, settings: Mapping[str, Any]) -> Imported:
     """A graph as a network of its own input's shape."""
     sample = _sample(graph, settings.get("input_shape"))
-    ready = prepared(graph)
+    ready = prepared(graph, HANDLERS)
     steps_first = any(node.op in RECURRENT for node in ready.nodes)
     return _made(ready, sample, _natural(sample, steps_first), path, settings)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from noisysim.common.fields import listed, shown
 from noisysim.common.texts import one_line
 from noisysim.common.types import Array
-from noisysim.networks.importing import constants, patterns
-from noisysim.networks.importing.graphs import Graph, Node, check_size, pruned, readers
+from noisysim.networks.importing import constants, files, patterns
+from noisysim.networks.importing.graphs import MOST_WEIGHTS, Graph, Node, Settings, check_size, pruned, readers
 from noisysim.networks.importing.values import INPUT, Value
 from noisysim.networks.importing.writing import Writer
 
@@ -27,6 +27,17 @@ RECURRENT = ("LSTM", "GRU", "RNN")
 """Operators on sequences."""
 WEIGHED = {**dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), 2), **dict.fromkeys(RECURRENT, 3), "Gather": 1}
 """Operators whose constants become weights, and how many inputs may be such."""
+LOWEST = -1e30
+"""What stands for minus infinity before a softmax, which makes 0 of either; float32 has room for sums with it."""
+WITHOUT_EFFECT = frozenset(
+    (
+        "activation_alpha", "activation_beta", "antialias", "cubic_coeff_a", "exclude_outside", "extrapolation_value",
+        "hidden_size", "keep_aspect_ratio_policy", "kernel_shape", "momentum", "noop_with_empty_axes",
+        "output_padding", "pads", "ratio", "round_mode", "saturate", "seed", "stash_type", "storage_order",
+    )
+)  # fmt: skip
+"""Settings that change nothing where an operator has not looked them up: of learning, of accuracy, of indices, or
+those that others rule out."""
 
 
 @dataclass
@@ -48,13 +59,26 @@ class Task:
     fold_batch_norm: bool = True
 
 
-def prepared(graph: Graph) -> Graph:
-    """A graph without what follows from constants alone, known functions of several operators as one node."""
-    known, left = dict(graph.constants), list[Node]()
+def prepared(graph: Graph, handlers: Iterable[str]) -> Graph:
+    """A graph without what follows from constants alone, known functions of several operators as one node.
+
+    Parameters
+    ----------
+    graph : Graph
+    handlers : iterable of str
+        Types of operators that are known.
+    """
+    known, left, held = dict(graph.constants), list[Node](), 0
     for node in graph.nodes:
+        if node.op in (*constants.FOLDED, *handlers):
+            files.check_inputs(node, graph.opset)
         here = [known.get(name) for name in node.inputs]
         if node.op in constants.FOLDED and all(a is not None or not n for a, n in zip(here, node.inputs, strict=True)):
-            known.update(zip(node.outputs, constants.computed(node, here, graph.opset), strict=False))
+            given = constants.computed(node, here, graph.opset)
+            held += sum(array.size for array in given)
+            if held > MOST_WEIGHTS:
+                raise ValueError(f"more than {MOST_WEIGHTS} numbers follow from its constants, which are not read")
+            known.update(zip(node.outputs, given, strict=False))
         else:
             left.append(node)
     folded = Graph(tuple(left), known, graph.input, graph.output, graph.shape, graph.opset)
@@ -110,12 +134,15 @@ def translated(
     order = np.arange(writer.size(INPUT)).reshape(image)  # of pixels
     node = writer.ordered(INPUT, order, True, fresh=True) if by_image else INPUT
     known: dict[str, Tensor] = {"": None, **graph.constants}
+    masked = _masked(graph)
     known[graph.input] = Value(node, order.transpose(2, 0, 1).reshape(shape).copy())
     for operator in graph.nodes:
         missing = [name for name in operator.inputs if name not in known]
         if missing:
             raise ValueError(f"{operator} reads {shown(missing[0])}, an output that is not given here")
         inputs = [known[name] for name in operator.inputs]
+        if masked.intersection(operator.outputs):
+            inputs = list(map(_finite, inputs))
         outputs: Sequence[Tensor] = _outputs(task, operator, inputs, handlers)
         for name, given in zip(operator.outputs, outputs, strict=False):
             if not name:  # nothing reads it, as what is not there reads nothing
@@ -129,6 +156,23 @@ def translated(
     if not isinstance(end, Value):
         raise ValueError("its output does not depend on its input")
     return task, end
+
+
+def _masked(graph: Graph) -> set[str]:
+    """Tensors that nothing but a softmax sees, of operators by which values are masked."""
+    readers: dict[str, set[str]] = {graph.output: {"output"}}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, set()).add(node.op)
+    outputs = (name for node in graph.nodes if node.op in ("Add", "Where") for name in node.outputs)
+    return {name for name in outputs if readers.get(name) == {"Softmax"}}
+
+
+def _finite(tensor: Tensor) -> Tensor:
+    """A constant with a number in place of minus infinity."""
+    if isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f":
+        return np.where(np.isneginf(tensor), LOWEST, tensor)
+    return tensor
 
 
 def _is_new(value: Value, inputs: Sequence[Tensor], operator: Node) -> bool:
@@ -147,8 +191,10 @@ def _outputs(
         return constants.computed(node, inputs, task.opset)  # type: ignore[arg-type]  # no value is among them
     if node.op not in handlers:
         raise ValueError(f"{node} is not supported: {_help(node)}")
+    settings = Settings(node.attributes)
     try:
-        given = handlers[node.op](task, node, inputs)
+        given = handlers[node.op](task, replace(node, attributes=settings), inputs)
+        _check_unread(node.op, settings.unread, task.opset)
         values = [given] if isinstance(given, Value) else list(given)
         for value in values:
             if 0 in value.shape:
@@ -160,6 +206,15 @@ def _outputs(
     return values
 
 
+def _check_unread(op: str, settings: Mapping[str, Any], opset: int) -> None:
+    """Refuse settings that nothing looked up, unless they are the usual ones or change nothing here."""
+    left = {name: value for name, value in settings.items() if name not in WITHOUT_EFFECT}
+    usual = files.usual_settings(op, opset) if left and op not in patterns.FOUND else left
+    for name, value in left.items():
+        if usual.get(name) != value:
+            raise ValueError(f"{name}={shown(value)} is not supported")
+
+
 def _help(node: Node) -> str:
     """What to do about an operator that is not known."""
     if node.op == "LogSoftmax":
@@ -168,6 +223,8 @@ def _help(node: Node) -> str:
         return f"classes are chosen from what comes before it, output={node.inputs[0]!r}"
     if node.op in ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "DynamicQuantizeLinear"):
         return "export the model in float32, before quantisation"
+    if node.op == "LRN":
+        return "export the model without local response normalisation, or with another normalisation"
     if node.op in ("If", "Loop", "Scan"):
         return "a network here is the same for all inputs; export the model without control flow"
     return "choose a tensor before it, output=..., or export the model with other operators"

@@ -18,7 +18,7 @@ import numpy as np
 from noisysim.common.types import Array, Doubles, Ints
 from noisysim.networks import operations
 from noisysim.networks.importing.files import shortest
-from noisysim.networks.importing.graphs import MOST_PLACES
+from noisysim.networks.importing.graphs import MOST_PLACES, check_size
 from noisysim.networks.importing.values import INPUT, Entry, Product, Value
 from noisysim.networks.layers import (  # fmt: skip
     Activate,
@@ -77,6 +77,7 @@ class Writer:
         """Add a layer; without `image` it has one if what it sees has."""
         if image is None:
             image = all(self.entries[source].image for source in sources)
+        check_size("it", shape)
         self.entries.append(Entry(layer, tuple(sources), shape, image))
         return len(self.entries) - 1
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from noisysim.common.fields import listed, shown
 from noisysim.common.types import Array
 from noisysim.networks.importing.graphs import Node
 from noisysim.networks.importing.translation import Tensor
 from noisysim.networks.importing.values import Value
 from noisysim.networks.layer_kinds import Pair, Sides
 from noisysim.networks.operations import fits
+
+AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+"""How margins follow from the sizes of images."""
 
 
 def value_of(inputs: Sequence[Tensor], k: int = 0) -> Value:
@@ -52,6 +56,14 @@ def axis_of(node: Node, rank: int, usual: int) -> int:
     return axis % rank
 
 
+def choice_of(node: Node, name: str, usual: str, known: Iterable[str]) -> str:
+    """A setting that is one of a few words."""
+    word = node.attributes.get(name) or usual
+    if word not in known:
+        raise ValueError(f"{name} is one of {listed(known)}, not {shown(word)}")
+    return str(word)
+
+
 def as_image(value: Value) -> Value:
     """A tensor (1, channels, height, width); of a sequence (1, channels, steps) one of a single row."""
     if len(value.shape) == 3:
@@ -79,8 +91,8 @@ def pair_of(node: Node, name: str, usual: int | None, rank: int) -> Pair:
 
 def margins_of(node: Node, value: Value, spans: Pair, strides: Pair) -> Sides:
     """Zeros above, left, below and right, by `pads` or `auto_pad`."""
-    rank, auto = len(value.shape), node.attributes.get("auto_pad", "NOTSET")
-    if auto in ("NOTSET", ""):
+    rank, auto = len(value.shape), choice_of(node, "auto_pad", "NOTSET", AUTO_PADS)
+    if auto == "NOTSET":
         pads = list(node.attributes.get("pads", (0,) * (2 * (rank - 2))))
         if rank == 3:
             pads = [0, *pads[:1], 0, *pads[1:]]

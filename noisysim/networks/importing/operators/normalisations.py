@@ -11,10 +11,15 @@ from noisysim.common.types import Array, Ints
 from noisysim.networks.importing import patterns
 from noisysim.networks.importing.graphs import Node
 from noisysim.networks.importing.operators.common import axis_of, constant_of, value_of, whole_numbers
+from noisysim.networks.importing.operators.pointwise import absolute
+from noisysim.networks.importing.operators.windows import reduced
 from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import Value
 from noisysim.networks.importing.writing import Writer
 from noisysim.networks.layers import BatchNorm, GroupNorm, LayerNorm, RMSNorm, Softmax
+
+_NO_EPSILON = 1e-12
+"""Added to mean squares where a model adds nothing: the least that a layer takes."""
 
 
 def _batch_norm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -96,6 +101,23 @@ def _found(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     )
 
 
+def _unit(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """Vectors over their length, |x| of either norm: root mean squares, or a quotient."""
+    value, order = value_of(inputs), int(node.attributes.get("p", 2))
+    rank = len(value.shape)
+    axes = whole_numbers(node, inputs, "axes", 1) or (axis_of(node, rank, -1),)
+    if node.op == patterns.UNIT and not node.attributes.get("keepdims", 1):
+        raise ValueError("lengths that lose their axes are not supported here")
+    if order == 1:
+        total = reduced(task.writer, absolute(task.writer, value), axes, "sum", True)
+        spread = total.moved(np.broadcast_to(total.places, value.shape))
+        return task.writer.divide(value._replace(alone=False), spread)
+    value = task.writer.once(value)
+    rows = _over(value, axes)
+    given = normalised(task.writer, value, rows, _NO_EPSILON, scaled=True)
+    return task.writer.affine(given, np.array(rows.shape[1] ** -0.5), np.array(0.0))
+
+
 def _group_norm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     """Over groups of channels and all positions; of a channel each in instance normalisation."""
     value = task.writer.once(value_of(inputs))
@@ -125,5 +147,5 @@ def _softmax(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
 HANDLERS: dict[str, Handler] = {
     "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm, "RMSNormalization": _layer_norm,
     "GroupNormalization": _group_norm, "InstanceNormalization": _group_norm, "Softmax": _softmax,
-    patterns.NORMALISE: _found,
+    patterns.NORMALISE: _found, "LpNormalization": _unit, patterns.UNIT: _unit,
 }  # fmt: skip

@@ -10,8 +10,8 @@ import numpy as np
 
 from noisysim.common.types import Array
 from noisysim.networks.importing import patterns
-from noisysim.networks.importing.graphs import Node
-from noisysim.networks.importing.operators.common import constant_of, value_of
+from noisysim.networks.importing.graphs import Node, together
+from noisysim.networks.importing.operators.common import choice_of, constant_of, value_of
 from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import INPUT, Value
 from noisysim.networks.importing.writing import Writer
@@ -105,7 +105,7 @@ def _hard_sigmoid(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
 def _gelu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     """A times the normal distribution function of a, or its approximation by tanh."""
     writer, value = task.writer, value_of(inputs)
-    if node.attributes.get("approximate", "none") == "none":
+    if choice_of(node, "approximate", "none", ("none", "tanh")) == "none":
         return writer.activate(value, "gelu")
     value = value._replace(alone=False)
     square = writer.multiply(value, value)
@@ -113,6 +113,15 @@ def _gelu(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     inner = writer.multiply(value, writer.affine(square, np.array(root * 0.044715), np.array(root)))
     half = writer.affine(writer.activate(inner, "tanh"), np.array(0.5), np.array(0.5))
     return writer.multiply(value, half)
+
+
+def _swish(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """A sigmoid(alpha a)."""
+    value, alpha = value_of(inputs), float(node.attributes.get("alpha", 1.0))
+    if alpha == 1:
+        return task.writer.activate(value, "silu")
+    value = value._replace(alone=False)
+    return task.writer.multiply(value, task.writer.activate(_times(task.writer, value, alpha), "sigmoid"))
 
 
 def _mish(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -187,14 +196,14 @@ def _same(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
 def _times(writer: Writer, value: Value, factor: Array | float, offset: Array | float = 0.0) -> Value:
     """A constant factor and an offset, in shapes that are broadcast with that of the value."""
     factor, offset = np.asarray(factor, np.float64), np.asarray(offset, np.float64)
-    shape = np.broadcast_shapes(value.shape, factor.shape, offset.shape)
+    shape = together(value.shape, factor.shape, offset.shape)
     spread = value if shape == value.shape else value.moved(np.broadcast_to(value.places, shape))
     return writer.affine(spread, factor, offset)
 
 
 def _broadcast(first: Value, second: Value) -> tuple[Value, Value]:
     """Two tensors in one shape."""
-    shape = np.broadcast_shapes(first.shape, second.shape)
+    shape = together(first.shape, second.shape)
     return tuple(one.moved(np.broadcast_to(one.places, shape)) for one in (first, second))  # type: ignore[return-value]
 
 
@@ -269,7 +278,7 @@ def _negative(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
 
 HANDLERS: dict[str, Handler] = {
     patterns.ACTIVATION: _found, "Relu": _named("relu"), "Sigmoid": _named("sigmoid"), "Tanh": _named("tanh"),
-    "HardSwish": _named("hard_swish"), "Softplus": _named("softplus"), "Swish": _named("silu"),
+    "HardSwish": _named("hard_swish"), "Softplus": _named("softplus"), "Swish": _swish,
     "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Elu": _elu, "Selu": _selu, "HardSigmoid": _hard_sigmoid, "Gelu": _gelu,
     "Mish": _mish, "Clip": _clip, "Max": _extreme, "Min": _extreme, "Cast": _same, "Dropout": _same,
     "Identity": _same, "Sum": _sum, "Mean": _mean, "Pow": _power, "Neg": _negative,

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from noisysim.common.types import Array
-from noisysim.networks.importing.graphs import Node, check_size
+from noisysim.networks.importing.graphs import MOST_WEIGHTS, Node, check_size, together
 from noisysim.networks.importing.operators.common import (  # fmt: skip
+    AUTO_PADS,
     as_before,
     as_image,
+    choice_of,
     constant_of,
     grid_of,
     margins_of,
@@ -122,9 +124,10 @@ def _of_several(writer: Writer, value: Value, matrices: Array) -> Value:
     *before, inner, units = matrices.shape
     if len(value.shape) < 2 or value.shape[-1] != inner or matrices.dtype.kind != "f":
         raise ValueError(f"constant matrices of the shape {matrices.shape} ({matrices.dtype}) for {value.shape}")
-    sides = np.broadcast_shapes(value.shape[:-2], tuple(before))
+    sides = together(value.shape[:-2], before)
     rows, count = value.shape[-2], math.prod(sides)
     check_size("one array of all its matrices", (count * units, count * inner))
+    check_size("it", (count, rows, inner))
     order = np.broadcast_to(value.places, (*sides, rows, inner)).reshape(count, rows, inner).swapaxes(0, 1)
     kernel = np.broadcast_to(matrices, (*sides, inner, units)).reshape(count, inner, units).swapaxes(1, 2)
     given = convolved(
@@ -138,7 +141,9 @@ def _of_two(writer: Writer, first: Value, second: Value) -> Value:
     """The product of two tensors, axes before the last two broadcast."""
     if min(first.places.ndim, second.places.ndim) < 2 or first.shape[-1] != second.shape[-2]:
         raise ValueError(f"matrices of the shapes {first.shape} and {second.shape}")
-    before = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
+    before = together(first.shape[:-2], second.shape[:-2])
+    for one in (first, second):
+        check_size("it", (*before, *one.shape[-2:]))
     spread = [one.moved(np.broadcast_to(one.places, (*before, *one.shape[-2:]))) for one in (first, second)]
     return writer.matmul(*spread)
 
@@ -171,6 +176,8 @@ def convolved(
         raise ValueError(f"a kernel of the shape {kernel.shape} in {groups} groups does not fit {channels} channels")
     spans = (high - 1) * dilations[0] + 1, (wide - 1) * dilations[1] + 1
     grid = grid_of(order.shape, spans, strides, margins)
+    if units * high * wide * channels > MOST_WEIGHTS:
+        raise ValueError(f"one array of all its groups has more than {MOST_WEIGHTS} cells")
     weight = np.zeros((units, high, wide, channels))
     for group, rows in enumerate(np.split(np.arange(units), groups)):
         weight[rows, :, :, group * held : (group + 1) * held] = kernel[rows].transpose(0, 2, 3, 1)
@@ -218,6 +225,8 @@ def conv_transpose(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     first, last = _cut_off(node, image, spans, strides, rank)
     order = image.places[0].transpose(1, 2, 0)
     for axis in range(2):
+        wider = (order.shape[axis] - 1) * strides[axis] + 2 * spans[axis] - 1 - min(0, first[axis]) - min(0, last[axis])
+        check_size("it", (wider, *np.delete(order.shape, axis).tolist()))
         order = _with_zeros(order, axis, strides[axis], spans[axis] - 1 - first[axis], spans[axis] - 1 - last[axis])
     parts = [part.swapaxes(0, 1)[:, :, ::-1, ::-1] for part in np.split(kernel, groups)]
     given = convolved(
@@ -228,7 +237,7 @@ def conv_transpose(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
 
 def _cut_off(node: Node, image: Value, spans: Pair, strides: Pair, rank: int) -> tuple[list[int], list[int]]:
     """What is cut off before and behind the full result, along each axis; less than 0 of what is added."""
-    settings, auto = node.attributes, node.attributes.get("auto_pad", "NOTSET")
+    settings, auto = node.attributes, choice_of(node, "auto_pad", "NOTSET", AUTO_PADS)
     extra = settings.get("output_padding", (0,) * (rank - 2))
     extra = (0, *extra) if rank == 3 else tuple(extra)
     sizes = settings.get("output_shape")

@@ -9,7 +9,7 @@ import numpy as np
 from noisysim.common.fields import listed
 from noisysim.common.types import Ints
 from noisysim.networks.importing.graphs import Node
-from noisysim.networks.importing.operators.common import constant_of, value_of
+from noisysim.networks.importing.operators.common import choice_of, constant_of, value_of
 from noisysim.networks.importing.translation import Handler, Task, Tensor
 from noisysim.networks.importing.values import Product, Value
 from noisysim.networks.recurrent_kinds import ONNX_ORDER, Recurrent, sorted_gates
@@ -29,7 +29,7 @@ def recurrent(task: Task, node: Node, inputs: Sequence[Tensor]) -> list[Value]:
     cell, by_sample = node.op.lower(), bool(node.attributes.get("layout", 0))
     if cell == "gru" and not node.attributes.get("linear_before_reset", 0):
         cell = "gru_reset_before"
-    value, ways = value_of(inputs), DIRECTIONS[node.attributes.get("direction", "forward")]
+    value, ways = value_of(inputs), DIRECTIONS[choice_of(node, "direction", "forward", DIRECTIONS)]
     rows = _steps(value, by_sample)
     _check(node, inputs, len(rows), len(ways))
     reads_all, _, reads_state = (bool(name and task.reads[name]) for name in (*node.outputs, "", "")[:3])
