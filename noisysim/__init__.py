@@ -12,7 +12,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from noisysim.common import openers
+from noisysim.common import garbage, openers
 from noisysim.common.deprecation import MOVED, Aliases
 
 _LAYERS = (
@@ -136,7 +136,8 @@ if not TYPE_CHECKING:  # a name that does not exist is an error for type checker
 
 def _part(name: str) -> Any:
     try:
-        return importlib.import_module(f"noisysim.{name}")
+        with garbage.uncollected():
+            return importlib.import_module(f"noisysim.{name}")
     except ModuleNotFoundError as error:
         if error.name not in ("noisysim.devices.models", "noisysim.papers"):
             raise

@@ -31,6 +31,7 @@ import numpy as np
 from noisysim import Chip, Drive
 from noisysim.compute.jit import ahead
 from numba.core import event
+from numba.core.registry import cpu_target
 
 class Compilations(event.Listener):
     count = 0
@@ -46,7 +47,9 @@ ahead.subprocess.Popen = lambda *args, **more: started.append(1) or popen(*args,
 out = Chip([6, 4, 3], "gaussian").passes(np.ones((2, 6)), [Drive(), Drive()])[1].output
 from noisysim.compute.cpu.loops import driving, line_reads
 found = sum(sum(f.stats.cache_hits.values()) for f in (driving.drive_layer, line_reads.read_tile, line_reads.read_rows))
-print(json.dumps({"compiled": compilations.count, "started": len(started), "found": found, "out": out.tolist()}))
+types = len(cpu_target.typing_context._registries)
+said = {"compiled": compilations.count, "started": len(started), "found": found, "types": types, "out": out.tolist()}
+print(json.dumps(said))
 """
 jit = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 
@@ -320,6 +323,8 @@ def test_a_first_start_is_helped_and_the_second_finds_all_that_both_compiled(tmp
     assert first["started"] == 1
     assert first["found"] > 0
     assert (second["compiled"], second["started"]) == (0, 0)
+    assert first["types"] > 0
+    assert second["types"] == 0  # what Numba can compile is not set up where nothing is
     assert np.array_equal(first["out"], second["out"])
 
 

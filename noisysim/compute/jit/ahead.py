@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+from noisysim.common.garbage import uncollected
 from noisysim.compute.jit import cache
 from noisysim.compute.jit.calls import JIT
 from noisysim.compute.jit.kinds import Compiled
@@ -261,7 +262,7 @@ def serve() -> None:
     threading.Thread(target=_receive, args=(jobs, os.getppid()), daemon=True).start()
     while True:
         job = jobs.get()
-        with contextlib.suppress(Exception):  # the parent finds nothing, and compiles it itself
+        with contextlib.suppress(Exception), uncollected():  # the parent finds nothing, and compiles it itself
             (make, arguments), types = pickle.loads(job)
             make(*arguments).compile(types)
         os.write(answers, b".")

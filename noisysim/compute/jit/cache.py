@@ -10,6 +10,9 @@ kept; no run ends for that.
 Numba's own cache is not used. It keeps code beside its source or not at all, breaks at damaged files, and two
 processes that fill it at once can exchange the code of two signatures. Numba's interface behind it, the class
 ``Cache`` with ``load_overload`` and ``save_overload``, is none that it promises to keep: setup.cfg bounds its versions.
+
+Code for the CPU is loaded without what Numba sets up to compile, types and templates of all that it knows, which takes
+it about as long as its import: machine code needs its runtime alone, and each compilation sets up the rest by itself.
 """
 
 from __future__ import annotations
@@ -33,8 +36,11 @@ import llvmlite
 import numba
 import numpy as np
 import platformdirs
+from numba.core.cpu import CPUContext
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
+from noisysim.common.garbage import uncollected
 from noisysim.compute.jit.kinds import Compiled, Context, Kind
 
 SUFFIX, DRAFT = ".code", ".part"
@@ -233,6 +239,7 @@ def keep(
     """
     if hasattr(compiled, "py_func"):  # not with NUMBA_DISABLE_JIT
         compiled._cache = _cache_class(numbas)(compiled.py_func, name, delivered)
+        compiled.compile = uncollected()(compiled.compile)
     return compiled
 
 
@@ -276,9 +283,12 @@ def _cache_class(numbas: Kind) -> Callable[..., Any]:
                 loaded = self._loaded(sig, target_context)
             return loaded
 
-        def _loaded(self, sig: object, target_context: object) -> Any:
+        def _loaded(self, sig: object, target_context: Context) -> Any:
             try:
-                return super().load_overload(sig, target_context)
+                if not isinstance(target_context, CPUContext):
+                    return super().load_overload(sig, target_context)
+                rtsys.initialize(target_context)  # machine code calls it: see the module's docstring
+                return self._load_overload(sig, target_context)
             except Exception:  # whatever it is that does not fit: it is compiled anew
                 return None
 

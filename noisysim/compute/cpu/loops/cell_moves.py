@@ -98,7 +98,7 @@ def give_steps(kit, _, m):
     counts, paired = ints_at(kit.work, MOVED, kit.count), kit.paired
     where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, kit.count)
     for k in range(2 if paired else 1):
-        c = 0
+        c = np.int64(0)  # of a plain 0 Numba would compile `step_side` once more
         for i in range(m):
             mine[c] = where[i]
             c += int(side_of_pulses(counts[where[i]], paired) == k)

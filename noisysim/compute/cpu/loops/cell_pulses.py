@@ -194,7 +194,8 @@ def reset_pairs(kit, _, m):
 
     Their difference, of cells that take steps as one read tells it, is put on one cell.
     """
-    n, a, c, span, reset_at = kit.count, kit.at + kit.first, 0, (kit.g_min, kit.width), kit.reset_at
+    n, a, span, reset_at = kit.count, kit.at + kit.first, (kit.g_min, kit.width), kit.reset_at
+    c = np.int64(0)  # of a plain 0 Numba would compile `draw_side` once more
     first = first_side(kit)
     plus, minus = floats_at(kit.now, first * kit.cells + a, n), floats_at(kit.now, (first + 1) * kit.cells + a, n)
     where, mine = ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
