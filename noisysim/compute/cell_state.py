@@ -175,7 +175,7 @@ class CellState:
     @property
     def cell_count(self) -> int:
         """Cells in a side, of all chips: weights on cells; 0 where weights are exact."""
-        return self.now.shape[1]
+        return int(self.now.shape[1])
 
     @property
     def kind(self) -> str:
