@@ -101,21 +101,24 @@ def pulse_trains(rounds: int) -> list[Row]:
 
 def pulsed_step(device: Any, batch: Any) -> Callable[[], None]:
     """A function that does one such step on a chip of its own."""
-    learner, optimizer = learners.get("danp", decorrelation=0.0), optimizers.get("sgd")
+    learner, optimizer = learners.get("danp", decorrelation=0.0), optimizers.SGD()
     chip = Chip([N, N], device)
     state, kept = learner.init(chip.sizes, offers=chip.offers), optimizer.init(chip.network.shapes)
     observed = chip.passes(batch, learner.drives(state, len(batch.inputs)))
     held = learner.update(state, observed)[0]
 
-    def gradient() -> Any:
+    def typical() -> float:
         chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
-        return learner.update(state, observed, out=held)[0]
+        gradient, _ = learner.update(state, observed, out=held)
+        assert gradient is not None
+        return float(np.abs(gradient.flat).mean())
 
-    typical = np.mean([np.abs(gradient().flat).mean() for _ in range(30)])
-    rate = 0.1 * 2 * device.pulse_step * device.weight_bound / float(typical)
+    rate = float(0.1 * 2 * device.pulse_step * device.weight_bound / np.mean([typical() for _ in range(30)]))
 
-    def step() -> None:
-        change, _ = optimizer.update(gradient(), kept, rate)
-        chip.program(change)
+    def step() -> None:  # as a run does it: no gradient is formed
+        chip.passes(batch, learner.drives(state, len(batch.inputs)), out=observed)
+        factors, _ = learner.factors(state, observed)
+        assert factors is not None
+        chip.descend(factors, lambda: optimizer.step(kept, rate))
 
     return step

@@ -156,7 +156,7 @@ class Arrays(CellState):
         return {
             "weights": xp.zeros(weights, np.float32),
             "variances": xp.zeros(0 if silent else weights, np.float32),
-            "targets": xp.zeros(n, np.float32),
+            "targets": xp.zeros(n if controller == "copy" else 0, np.float32),
             "chi": xp.zeros(n if controllers.accumulates(controller) else 0, np.float32),
             "now": now,
             "fresh": xp.zeros((sides, n) if timed or apparent else (0, 0), np.float32),
@@ -232,14 +232,9 @@ class Arrays(CellState):
             return self.show(clock)
 
     @property
-    def knows_targets(self) -> bool:
-        """Whether a write controller keeps what the weights should be; those of exact weights it knows."""
-        return self.controller == "copy"
-
-    @property
     def kept_bytes(self) -> int:
         """Digital memory that the controllers of all chips need."""
-        bits = self.targets.size // self.chips * controllers.kept_bits(self.controller, self.numbers)
+        bits = self.cell_count // self.chips * controllers.kept_bits(self.controller, self.numbers)
         return self.chips * -(-bits // 8)
 
     def weight_arrays(self) -> list[Any]:
@@ -303,8 +298,6 @@ class Arrays(CellState):
                 self.cells.write(change, every, self.writes, clock)
         else:
             self.move(change, clock)
-        if every and not self.knows_targets:
-            self.targets[...] = 0  # nothing is kept of the first write either
         if self.scaled:
             erase([change])
         self.wrote(clock)

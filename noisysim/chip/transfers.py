@@ -171,7 +171,7 @@ class TransferArrays(Arrays):
 
     def _start(self, clock: float) -> None:
         """Write A to zero, or bring it to its symmetric point, and begin all turns anew."""
-        nothing = self._backend.xp.zeros(self.targets.size, np.float32)
+        nothing = self._backend.xp.zeros(self.cell_count, np.float32)
         self.fast.write(nothing, True, clock)
         self.signs.flat[...] = 1
         for flat in (self.reads.flat, self.means.flat, self.references.flat):

@@ -90,7 +90,7 @@ class CellState:
     weights, variances : array
         Of every tile, flat float32: what the cells amount to, and the variances of one read.
     targets : array
-        Of every weight, in units of the full span, (cells,) float32; zeros between writes if the controller keeps none.
+        Of every weight, in units of the full span, (cells,) float32; empty if the controller keeps none.
     chi : array
         Of every weight what an accumulating controller has left, in steps, (cells,) float32.
     now : array
@@ -168,11 +168,21 @@ class CellState:
     exact_wires: bool
 
     @property
+    def knows_targets(self) -> bool:
+        """Whether a write controller keeps what the weights should be; those of exact weights it knows."""
+        return self.controller == "copy"
+
+    @property
+    def cell_count(self) -> int:
+        """Cells in a side, of all chips: weights on cells; 0 where weights are exact."""
+        return int(self.now.shape[1])
+
+    @property
     def kind(self) -> str:
         """How changes of weights are written, which is what is done to a block of them."""
-        if not self.targets.size:
+        if not self.cell_count:
             return "add"
-        if self.controller == "copy":
+        if self.knows_targets:
             return "verify" if self.verified else "write"
         if self.controller == "read_modify_write":
             return "modify"

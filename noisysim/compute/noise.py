@@ -65,8 +65,8 @@ def tail_uniform(bits):
 def log32(v):
     """Natural logarithm of a positive normal float32, by a polynomial that vectorises."""
     bits = np.float32(v).view(np.int32)
-    exponent = (bits - _SQRT_HALF_BITS) >> _MANTISSA
-    f = np.int32(bits - (exponent << _MANTISSA)).view(np.float32) - _ONE
+    exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
+    f = np.int32(bits - np.int32(exponent << _MANTISSA)).view(np.float32) - _ONE
     p = _L6 + f * _L7
     p = _L5 + f * p
     p = _L4 + f * p

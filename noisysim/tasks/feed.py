@@ -15,7 +15,7 @@ from noisysim.compute.cpu.loops import gather
 from noisysim.compute.observation import Batch, Gathered
 from noisysim.tasks.base import Split, Task, whole_number
 
-AT_ONCE, BATCHES = 1 << 16, 64
+AT_ONCE, BATCHES = 1 << 16, 256
 """Most values, and most batches, that are gathered together: they stay in the cache until they are learned from."""
 
 

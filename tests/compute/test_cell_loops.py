@@ -40,6 +40,8 @@ def record(cells, kind="write"):
     kits = cells.cells._kits.of(kind).copy()
     kits["k0"], kits["k1"], kits["write"], kits["clock"], kits["chips"] = 5, 6, 3, 7.0, 1
     cell_places.go_to(0, 0, 0, 1200, kits[0])
+    if not cells.knows_targets:  # what is read of the cells comes first
+        work(cells, c.TARGETS, CELL_BLOCK)[:] = 0
     return kits[0]
 
 

@@ -44,7 +44,7 @@ class Inside:
         self.ranges = [[next(ranges) for _ in cut] for cut in self.cuts]
         self.keys, self.next_pass = {p: keys[0] for p, keys in hidden.keys.items()}, hidden.next_pass
         self.variances = None
-        if arrays.targets.size:
+        if arrays.has_cells:
             self.variances, at = [], 0
             for (n_out, n_in), k in zip(net.shapes(own.bias), net.fan_in, strict=True):
                 cells = arrays.now[:, at : at + n_out * n_in].reshape(2, n_out, n_in).astype(float)

@@ -55,7 +55,8 @@ class Life:
         return found
 
     def targets(self):
-        parts = np.split(self.arrays.targets.astype(float), np.cumsum([a * b for a, b in self.shapes])[:-1])
+        held = self.arrays.targets if self.arrays.knows_targets else np.zeros(self.arrays.cell_count)
+        parts = np.split(held.astype(float), np.cumsum([a * b for a, b in self.shapes])[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def aged(self):

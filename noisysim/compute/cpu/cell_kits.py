@@ -14,7 +14,7 @@ from noisysim.common.types import Array
 from noisysim.compute.behaviour import Behaviour, takes_target
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu.bring import DeviceRows
-from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, FLAGS, KIT, OWN, STAGE, TABLES
+from noisysim.compute.cpu.cell_types import ARRAYS, BLOCK, COUNT, FLAGS, KIT, OWN, STAGE, TABLES, TARGETS
 from noisysim.compute.cpu.loops import (
     cell_ageing,
     cell_appearance,
@@ -77,7 +77,7 @@ _ONLY = {
 _OPEN_LOOP = ("pulse", "train", "mean", "step")
 _RESETS = ("program_listed", "settle", "date_listed", "reset_pairs")
 """Those that pulses call where pairs are programmed anew alone."""
-_OF_STATE = ("paired", "verified", "faulty", "timed", "aims", "at_once", "apparent")
+_OF_STATE = ("paired", "verified", "faulty", "timed", "aims", "at_once", "apparent", "knows_targets")
 """Flags that `CellState` has."""
 _HELD = operator.attrgetter(*ARRAYS)
 _work: dict[tuple[int, int], Array] = {}
@@ -106,7 +106,10 @@ class Kits:
         known, kits = self._made.get(key, ((), None))
         if kits is None or not all(map(operator.is_, held, known)):
             kits = self._fill(kind, held)
-            kits[0]["work"] = address(work_of(len(self._state.own)))
+            work = work_of(len(self._state.own))
+            kits[0]["work"] = address(work)
+            if not self._state.knows_targets:
+                kits[0]["targets"] = address(work[TARGETS:OWN])
             self._made[key] = held, kits
         return kits
 
@@ -177,8 +180,8 @@ _ROWS = {"program": PROGRAM, "level": LEVEL, "pulse": PULSE, "drift": DRIFT, "de
 
 def _places(state: CellState, behaviour: Behaviour) -> dict[int, dict[str, bool]]:
     """The rows that a device needs, and what their factories are told."""
-    places: dict[int, dict[str, bool]] = {PROGRAM: {}} if state.targets.size else {}
-    if state.targets.size and not state.verified:
+    places: dict[int, dict[str, bool]] = {PROGRAM: {}} if state.cell_count else {}
+    if state.cell_count and not state.verified:
         places[LEVEL] = {}
     if "pulse" in behaviour.own:
         places[SIZED if state.exact else PULSE] = {}

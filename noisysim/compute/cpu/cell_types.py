@@ -23,11 +23,11 @@ ROWS = ("program", "level", "pulse", "drift", "deviation", "appearing")
 """A device's rows, and what each reads of its numbers, "program_numbers" and so on."""
 FLAGS = (
     "paired", "verified", "faulty", "timed", "aims", "at_once", "apparent", "drifts", "deviates", "varies", "dated",
-    "trained", "steps", "accumulates",
+    "trained", "steps", "accumulates", "knows_targets",
 )  # fmt: skip
 """What is true of all cells; varies: there are variances of reads to be brought up to date;
 dated: it matters when a cell was written, or to which goal; trained: pulses come from trains; steps: cells move by
-steps, not by pulses; accumulates: the controller keeps what is left of changes."""
+steps, not by pulses; accumulates: the controller keeps what is left of changes; knows_targets: it keeps targets."""
 COUNTS = (
     "cells",  # in a side, of all chips
     "sides",
@@ -41,6 +41,7 @@ PLACE = (
     "layer", "number",  # which block of cells, of which layer
     "first", "count",  # its first weight, counted in its layer, and how many they are
     "at",  # where its first cell is among those of all chips
+    "target_at",  # and the target of its first weight: 0, where the block in work has room for its own alone
     "chip", "chips", "write",  # number of the write
     "sample",  # of an update of several, which its pulses come from
 )  # fmt: skip
@@ -76,5 +77,6 @@ MOVED = 7 * W  # which cells of a weight are written, a bit for each side; or th
 WHERE, MINE, UNITS = 8 * W, 9 * W, 10 * W  # lists of weights of the block, and the numbers of their draws or sides
 GOALS, LEVELS = 11 * W, 13 * W  # before and after a change, and of a cell that holds nothing
 BITS, Z = 15 * W, 31 * W  # what draws are made of, and those of all cells of up to `MOST_SIDES`
-OWN = 47 * W  # own values, row by row of `CELL_BLOCK`
+TARGETS = 47 * W  # of a block, while it is written, where the controller keeps none
+OWN = 48 * W  # own values, row by row of `CELL_BLOCK`
 MOST_SIDES = 16

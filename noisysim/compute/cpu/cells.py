@@ -50,7 +50,7 @@ class Cells:
 
     def _expected(self) -> list[ahead.Job]:
         """What writes and updates call, in the order of need, after what helpers are to take last of all."""
-        written = [*self._kits.expected("write"), ahead.Job(write_chips, WRITE)] if self.state.targets.size else []
+        written = [*self._kits.expected("write"), ahead.Job(write_chips, WRITE)] if self.state.cell_count else []
         return [*ops.OFTEN, *written, *self._updates.expected()]
 
     def done(self) -> Ints:
@@ -155,7 +155,7 @@ class Cells:
     @cached_property
     def _parts(self) -> list[Share]:
         """The first chip of a task, the one behind its last, how many there are, and which share of a chip's cells."""
-        chips, size = self.state.chips, self.state.targets.size // self.state.chips
+        chips, size = self.state.chips, self.state.cell_count // self.state.chips
         turns = min(max(size // SHARE, 1), WRITE_SHARES)
         at_once = max(1, SHARE // size) if turns == 1 and not self.state.apart else 1
         members = execution.spans(chips, at_once)
@@ -172,7 +172,7 @@ class Cells:
         if len(parts) == 1:
             work_on(0)
         else:
-            execution.run([partial(work_on, k) for k in range(len(parts))], 200.0 * self.state.targets.size)
+            execution.run([partial(work_on, k) for k in range(len(parts))], 200.0 * self.state.cell_count)
         for (first, *_), count in zip(parts, counts, strict=True):
             if count is not None:
                 self._done[first] += count

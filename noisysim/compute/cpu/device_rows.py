@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from noisysim.compute.jit.numbers import Access
+from noisysim.compute.jit.views import part
 
 Function = Callable[..., Any]
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -66,8 +67,9 @@ def digitised(
             out[j] = np.float32(readout(line[j], e, zj, uj, d))
         if converts and convert:
             for first in range(0, line.size, units):
+                lines = part(out, first, units)  # a loop over out[first + j] does not vectorise
                 for j in range(units):
-                    out[first + j] = np.float32(adc(out[first + j], with_own(d, own, j)))
+                    lines[j] = np.float32(adc(lines[j], with_own(d, own, j)))
 
     return read_row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ class Series:
         work = 2.0 * rows * passes * (net.products + squares)
         return work < execution.SERIAL_FLOPS and len(self._passes.parts(rows // chips, self._stage)) == 1
 
-    @property
+    @cached_property
     def _stage(self) -> Stage:
         """All layers: without normalisation there is but one stage."""
         return self._net.stages(True)[0]

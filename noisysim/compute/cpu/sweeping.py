@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -169,7 +168,6 @@ def _settled(factors: Factors, share: float) -> Factors:
     return Factors([Term(np.ones(samples), signals)], factors.inputs, (), chips)
 
 
-@functools.cache
 def step_address(name: str) -> Any:
     """Where an optimizer's step is."""
     return optimizer_steps.TYPE.address(optimizer_steps.STEPS[name])

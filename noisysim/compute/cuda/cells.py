@@ -80,13 +80,16 @@ class Cells:
 
     def write(self, change: Floats, every: bool, number: int, clock: float) -> None:
         """Program the cells to new targets: those that a change, flat, moves to another level, or every one."""
-        state, loops, n = self._state, self._loops, self._state.targets.size
+        state, loops, n = self._state, self._loops, self._state.cell_count
+        targets = state.targets if state.knows_targets else xp.zeros(n, np.float32)
         target.launch(
-            loops.write_cells, n, change, every, state.targets, *self._cells(),
+            loops.write_cells, n, change, every, targets, *self._cells(),
             *self._weights(state.written_variances), self.counts, self._table, self._tiles,
             self._scales, self._units, state.span, state.verify_limits, state.target_step, number, clock, state.chips,
             state.write_keys, self._numbers,
         )  # fmt: skip
+        if not state.knows_targets:
+            targets.fill(0)  # freed memory tells nothing
 
     def move(self, change: Floats, number: int, clock: float) -> None:
         """Move cells from where they are, as a change, flat, asks for: what controllers do that keep no targets."""
@@ -122,7 +125,7 @@ class Cells:
     def _span(self, layers: tuple[int, int]) -> tuple[int, int]:
         """Where the weights of some layers of all chips start and end, as cells are counted."""
         state = self._state
-        ends = [*(state.chips * state.table[:, layout.CELLS_AT]).tolist(), state.targets.size]
+        ends = [*(state.chips * state.table[:, layout.CELLS_AT]).tolist(), state.cell_count]
         return ends[layers[0]], ends[layers[1]]
 
     def wire(self, clock: float, layers: tuple[int, int]) -> None:

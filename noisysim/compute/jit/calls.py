@@ -36,16 +36,19 @@ class RowType:
     def __init__(self, *arguments: Any, returns: Kind = types.void):
         self.arguments, self.returns = arguments, returns
         self.call: Callable[..., Any] = _caller(arguments, returns) if JIT else _call
+        self._addresses: dict[Compiled, int] = {}
 
     def address(self, row: Compiled) -> Any:
-        """The address of a compiled row, which must be kept for as long as it is used."""
+        """The address of a compiled row, which is kept from then on."""
         if not JIT:
             return row
-        row.compile(self.arguments)
-        result = row.overloads[self.arguments]
-        if result.signature.return_type != self.returns:
-            raise TypeError(f"{row.__name__} returns {result.signature.return_type}, not {self.returns}")
-        return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+        if row not in self._addresses:
+            row.compile(self.arguments)
+            result = row.overloads[self.arguments]
+            if result.signature.return_type != self.returns:
+                raise TypeError(f"{row.__name__} returns {result.signature.return_type}, not {self.returns}")
+            self._addresses[row] = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+        return self._addresses[row]
 
 
 def array_of(record: Kind) -> Kind:

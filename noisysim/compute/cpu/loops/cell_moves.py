@@ -115,11 +115,12 @@ def read_targets(kit, _, m):
     they stand.
     """
     n, where, mine = kit.count, ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, m)
-    target, minus = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, SUMS, n)
+    target, minus = floats_at(kit.targets, kit.target_at, n), floats_at(kit.work, SUMS, n)
     scale, paired = floats_at(kit.scales, kit.layer, 1)[0], kit.paired
+    for j in range(n):
+        target[j] = ZERO
     for i in range(m):
         mine[i] = where[i]
-        target[where[i]] = ZERO
         minus[where[i]] = ZERO
     for k in range(kit.sides if paired else 1):
         now, kept = floats_at(kit.now, k * kit.cells + kit.at + kit.first, n), floats_at(kit.work, UP, m)
@@ -161,7 +162,4 @@ def modify_block(kit, change, _):
         written = call_block(kit.verify_block, (kit, whole, False))
     else:
         written = call_block(kit.write_block, (kit, whole, False))
-    target = floats_at(kit.targets, kit.at + kit.first, n)
-    for j in range(n):
-        target[j] = ZERO
     return reads + (written << 32)

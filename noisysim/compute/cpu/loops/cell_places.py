@@ -62,6 +62,7 @@ def go_to(b, layer, at, size, kit):
     start = b * CELL_BLOCK
     count = size - start if size - start < CELL_BLOCK else CELL_BLOCK
     kit.layer, kit.number, kit.first, kit.count, kit.at = layer, b, start, count, at
+    kit.target_at = at + start if kit.knows_targets else 0
     return at + start, kit.count
 
 

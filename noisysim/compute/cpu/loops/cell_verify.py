@@ -76,7 +76,8 @@ def verify_side(kit, k, m):
     """
     n, a, paired, given = kit.count, kit.at + kit.first, kit.paired, 0
     span, at = (kit.g_min, kit.width, kit.slices, kit.bits), k * kit.cells + a
-    target, now, stuck = floats_at(kit.targets, a, n), floats_at(kit.now, at, n), floats_at(kit.stuck, at, n)
+    target, now = floats_at(kit.targets, kit.target_at, n), floats_at(kit.now, at, n)
+    stuck = floats_at(kit.stuck, at, n)
     mine, goals, g = ints_at(kit.work, MINE, m), floats_at(kit.work, GOALS, m), floats_at(kit.work, G, m)
     gather_own(k, a, mine, m, kit)
     for i in range(m):
@@ -107,7 +108,7 @@ def verify_block(kit, change, _):
     if call_block(kit.retarget, (kit, change, False)) == 0:
         return 0
     n, paired, given = kit.count, kit.paired, 0
-    span, target = (kit.g_min, kit.width, kit.slices, kit.bits), floats_at(kit.targets, kit.at + kit.first, n)
+    span, target = (kit.g_min, kit.width, kit.slices, kit.bits), floats_at(kit.targets, kit.target_at, n)
     moved, where, mine = ints_at(kit.work, MOVED, n), ints_at(kit.work, WHERE, n), ints_at(kit.work, MINE, n)
     m = list_moved(moved, where, n)
     for k in range(kit.sides if paired else 1):

@@ -78,7 +78,7 @@ def round_targets(kit, change, every):
     Changes are rounded to them by chance, those of the first write to the nearest.
     """
     n, scale, step = kit.count, floats_at(kit.scales, kit.layer, 1)[0], kit.target_step
-    target, old = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, G, n)
+    target, old = floats_at(kit.targets, kit.target_at, n), floats_at(kit.work, G, n)
     u, bits = floats_at(kit.work, Z, CELL_BLOCK), words_at(kit.work, BITS, CELL_BLOCK)
     stream = stream_word(ROUNDING_STREAM, kit.layer, 0)
     fill(kit.fill_uniforms, (u, bits, CELL_BLOCK, 0, kit.number, kit.write, stream, kit.k0, kit.k1))
@@ -94,10 +94,13 @@ def retarget(kit, change, every):
     Bit k of ``MOVED`` stands for side k. The old levels are found again: to keep them would be as much to read.
     """
     n, scale = kit.count, floats_at(kit.scales, kit.layer, 1)[0]
-    target, old = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, G, n)
+    target, old = floats_at(kit.targets, kit.target_at, n), floats_at(kit.work, G, n)
     moved, span = ints_at(kit.work, MOVED, n), (kit.g_min, kit.width, kit.slices, kit.bits)
     sides = kit.sides if kit.paired else 1
     all_moved = np.int32((1 << sides) - 1) if every else np.int32(0)
+    if every and not kit.knows_targets:
+        for j in range(n):
+            target[j] = ZERO
     for j in range(n):
         old[j] = target[j]
         target[j] = retargeted(target[j], change[j], scale)
@@ -175,7 +178,7 @@ def program_listed(kit, k, m):
 def program_side(kit, k, _):
     """Program those cells of side k of the block that moved, side by side; draws are in ``Z``."""
     n, a, paired, span = kit.count, kit.at + kit.first, kit.paired, (kit.g_min, kit.width, kit.slices, kit.bits)
-    target, goals = floats_at(kit.targets, a, n), floats_at(kit.work, GOALS, n)
+    target, goals = floats_at(kit.targets, kit.target_at, n), floats_at(kit.work, GOALS, n)
     z, out = floats_at(kit.work, Z + k * CELL_BLOCK, n), floats_at(kit.work, OUT, n)
     own = float_rows_at(kit.own, kit.fields, kit.sides * kit.cells, k * kit.cells + a, n)
     for j in range(n):
@@ -189,7 +192,7 @@ def program_moved(m, drawn, kit):
     """Program those cells that moved of the m weights in ``WHERE``; `drawn`: their draws are in ``Z``."""
     n, span, paired = kit.count, (kit.g_min, kit.width, kit.slices, kit.bits), kit.paired
     moved, where, mine = ints_at(kit.work, MOVED, n), ints_at(kit.work, WHERE, m), ints_at(kit.work, MINE, n)
-    target, goals, z = floats_at(kit.targets, kit.at + kit.first, n), floats_at(kit.work, GOALS, n), kit.work
+    target, goals, z = floats_at(kit.targets, kit.target_at, n), floats_at(kit.work, GOALS, n), kit.work
     for k in range(kit.sides if paired else 1):
         c = list_side(moved, where, m, k, mine)
         if c == 0:

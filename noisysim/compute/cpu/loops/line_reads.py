@@ -95,8 +95,9 @@ def add_share(line, extra, share, scales, out):
         return
     units = scales.size
     for first in range(0, line.size, units):
+        source, more, to = part(line, first, units), part(extra, first, units), part(out, first, units)
         for j in range(units):
-            out[first + j] = line[first + j] + share / scales[j] * extra[first + j]
+            to[j] = source[j] + share / scales[j] * more[j]
 
 
 @bare(fastmath={"contract"})
@@ -108,8 +109,9 @@ def put_line(value, gain, scales, accumulate, out):
     if scales.size > 0:
         units = scales.size
         for first in range(0, value.size, units):
+            lines = part(value, first, units)
             for j in range(units):
-                value[first + j] *= scales[j]
+                lines[j] *= scales[j]
     if accumulate:
         for j in range(value.size):
             out[j] += value[j]
