@@ -22,6 +22,7 @@ NUMBA_CUDA = numba-cuda[cu12]>=0.30,<0.31
 # a test that hangs ends its process, which says where it stood, and is a test that failed
 HANGS = --timeout 600 --timeout-method thread
 WIDE = --numprocesses auto $(HANGS)
+PACKAGED = README.md $(shell find noisysim devices benchmarks/papers -type f -not -name "*.pyc")
 marked = -m $(1) $(shell grep -rl --include="test_*.py" "mark\.$(1)\>" tests)
 SHELL = bash
 .SHELLFLAGS = -eo pipefail -c
@@ -74,15 +75,18 @@ check: $(VENV)/.tested
 	$(BIN)/mypy
 	$(BIN)/pip check
 
-wheel: $(VENV)/.installed
+wheel: $(VENV)/wheel/.built
+
+$(VENV)/wheel/.built: $(VENV)/.installed $(PACKAGED)
 	rm -rf $(VENV)/wheel
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
+	touch $@
 
 minimum: wheel
-	.ci/on-python 3.10 $(VENV)/wheel/*.whl tests/constraints-minimum.txt
+	.ci/on-python 3.10 $(BIN)/pip $(VENV)/wheel/*.whl tests/constraints-minimum.txt
 
 pythons: minimum
-	for version in $(PYTHONS); do .ci/on-python $$version $(VENV)/wheel/*.whl || exit 1; done
+	for version in $(PYTHONS); do .ci/on-python $$version $(BIN)/pip $(VENV)/wheel/*.whl || exit 1; done
 
 audit: $(VENV)/.tested
 	.ci/audit $(VENV)

@@ -369,6 +369,7 @@ def passed_by_wires(life, exact):
     return found
 
 
+@pytest.mark.covering(2)  # how a tile is solved, where it is cut, and what its cells are
 @pytest.mark.parametrize("tile_columns", [0, 16])
 @pytest.mark.parametrize("nodal", [0, 1])
 @pytest.mark.parametrize("kind", ["slices", "one cell", "pulsed pairs"])

@@ -55,19 +55,24 @@ def lines(rows, *shape, seed=0):
 # --- the law --------------------------------------------------------------------------------------------------------
 
 
+CHIPS = 50
+"""Side by side, with draws of their own."""
+
+
 def counts_of(device, x, s, rate, updates):
-    """Signed pulses of each cell in many updates by one sample, (updates, n_out, n_in)."""
-    chip = Chip([len(x), len(s)], device, seed=3, init="zero")
+    """Signed pulses of each cell in many updates by one sample, of all `CHIPS` together: (updates, n_out, n_in)."""
+    chip = Chip([len(x), len(s)], device, seed=3, init="zero", chips=CHIPS)
+    x, s = np.tile(x, (CHIPS, 1)), np.tile(s, (CHIPS, 1))
     found, before = [], weights(chip)[0]
-    for k in range(updates):
+    for k in range(updates // CHIPS):
         sign = 1 if k % 2 == 0 else -1  # back and forth, so that no cell reaches its bounds
-        descend(chip, [x[None]], [np.float32(sign) * s[None]], rate)
+        descend(chip, [x], [np.float32(sign) * s], rate, CHIPS)
         after = weights(chip)[0]
         found.append(sign * (after - before) / STEP)
         before = after
-    found = np.array(found)
+    found = np.concatenate(found).reshape(updates, s.shape[1], x.shape[1])
     assert np.abs(found - np.rint(found)).max() < 0.02
-    assert chip.cost.pulses == np.abs(np.rint(found)).sum()
+    assert np.sum(chip.cost.pulses) == np.abs(np.rint(found)).sum()
     return np.rint(found)
 
 

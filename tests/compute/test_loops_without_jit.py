@@ -211,7 +211,7 @@ def updates_in_the_array():
     rng = np.random.default_rng(4)
     found = []
     ways = ({"pulse_slots": 40}, {"pulse_slots": 5, "update_bl_management": 0}, {"pulse_step": 0.0})
-    for settings, layers in [*((way, [9, 20]) for way in ways), *((way, GROUPED) for way in ways[1:])]:
+    for settings, layers in [*((way, [6, 8]) for way in ways), *((way, GROUPED) for way in ways[1:])]:
         kind = "pulsed pairs" if "pulse_step" in settings else "pulses"
         device = devices.get(bench.__file__, **{**bench.KINDS[kind], **settings, "update": "pulse_trains"})
         chip = Chip(layers, device, seed=3, chips=2)

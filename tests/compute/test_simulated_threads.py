@@ -1,10 +1,10 @@
-"""How Numba's simulator runs the threads of a block."""
+"""How Numba's simulator runs the threads of a block, and draws noise."""
 
 import numpy as np
 import pytest
 from numba import cuda
 
-from noisysim.compute import backends, gpu
+from noisysim.compute import backends, gpu, noise
 
 pytestmark = pytest.mark.gpu
 THREADS = 4
@@ -64,3 +64,16 @@ def test_the_error_of_a_thread_is_the_kernels():
 
     with pytest.raises(IndexError, match=r"tid=\[1, 0, 0\]"):
         wrong[1, THREADS](np.zeros(THREADS, np.int32))
+
+
+def test_draws_are_those_of_the_plain_functions():
+    """Compiled, whose sums and products may be fused: to rounding, and of the same types."""
+    from noisysim.compute.cuda import simulated_draws
+
+    for words in np.random.default_rng(1).integers(0, 2**32, (20, 6), dtype=np.uint32):
+        bits, plain = simulated_draws.philox(*words), noise.philox(*words)
+        assert bits == plain
+        assert {type(one) for one in bits} == {np.uint32}
+        pair = simulated_draws.normal_pair(*bits[:2])
+        np.testing.assert_allclose(pair, noise.normal_pair(*plain[:2]), rtol=1e-5, atol=1e-6)
+        assert {type(one) for one in pair} == {np.float32}

@@ -82,6 +82,11 @@ def test_an_unknown_part_is_refused(capsys):
     assert "invalid choice: 'fast'" in capsys.readouterr().err
 
 
+def simulated(command):
+    environ = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    return subprocess.run([sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True)
+
+
 COUNTING = """
 import numpy as np
 from benchmarks.gpu_short.launches import ARRAY, PRODUCT, counted
@@ -115,23 +120,40 @@ assert set(counted(lambda: xp.matmul(a, a.T))) == {PRODUCT} and set(counted(lamb
 
 
 def test_what_launches_nothing_is_not_counted_and_what_copies_is():
-    environ = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    ran = subprocess.run([sys.executable, "-c", COUNTING], cwd=ROOT, env=environ, capture_output=True, text=True)
+    ran = simulated(["-c", COUNTING])
     assert ran.returncode == 0, ran.stderr
 
 
-def test_all_parts_run_in_the_simulator(tmp_path):
-    environ = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-m", "benchmarks.gpu_short", "--out", tmp_path / "report.json"]
-    ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
-    content = json.loads((tmp_path / "report.json").read_text())
-    assert {name: part["status"] for name, part in content["parts"].items()} == dict.fromkeys(gpu_short.LIMITS, "done")
+def test_parts_run_in_the_simulator_and_end_in_a_table(tmp_path):
+    out = tmp_path / "report.json"
+    ran = simulated(["-m", "benchmarks.gpu_short", "smoke", "launches", "--out", out])
+    content = json.loads(out.read_text())
+    assert {name: part["status"] for name, part in content["parts"].items()} == {"smoke": "done", "launches": "done"}
     assert ran.returncode == 0, ran.stdout
     rows = {row["what"]: row for part in content["parts"].values() for row in part["rows"]}
     step = rows["DANP step, crossbar, three hidden layers: launches"]
     assert (step["bar"], step["value"]) == ("38", 38)
     assert rows["DANP step, crossbar, ConvNet: launches"]["value"] <= 53
     assert {f"{family}: median difference of outputs" for family in parts.FAMILIES} <= set(rows)
-    assert rows["tests of kernels that pass"]["value"] >= 3
     assert content["environment"]["gpu"] == "none: Numba's simulator"
     assert "wires: median difference" in ran.stdout.rpartition("Numba's simulator")[2]
+
+
+OTHERS = """
+import json, sys
+from benchmarks.gpu_short import parts
+
+print(json.dumps({name: [row._asdict() for row in getattr(parts, name)()] for name in sys.argv[1:]}))
+"""
+
+
+def test_the_other_parts_run_in_the_simulator():
+    """In one process: that each may have its own is seen above."""
+    names = [name for name in gpu_short.LIMITS if name not in ("smoke", "launches")]
+    ran = simulated(["-c", OTHERS, *names])
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert list(found) == names
+    assert all(rows and all(row["passed"] for row in rows) for rows in found.values()), found
+    rows = {row["what"]: row for row in found["suite"]}
+    assert rows["tests of kernels that pass"]["value"] >= 3

@@ -196,6 +196,7 @@ def test_a_run_is_resumed_to_the_bit(tmp_path, learner, cell):
 
 
 @pytest.mark.gpu
+@pytest.mark.covering(1)  # noise is added to lines before they reach the cell, whatever that is
 @CELLS
 @pytest.mark.parametrize("device", ["ideal", "gaussian"])
 def test_a_gpu_gives_what_the_cpu_gives(cell, device):

@@ -750,13 +750,12 @@ def train_slots(gain, values, slots, kind, layer, sample, number, key):
     """
     limits, lines = np.rint(np.minimum(gain * np.abs(np.asarray(values, float)), 1) * 2.0**32), np.arange(len(values))
     on = np.zeros((len(values), slots), bool)
-    for slot in range(slots):
-        word, bit, u = slot // 31, np.uint64(slot % 31), np.zeros(len(values))
-        for counter in range(8):
-            drawn = philox((lines, sample, number, stream(kind, layer, 8 * word + counter)), key)
-            for k, random in enumerate(drawn):
-                u += ((random >> bit) & np.uint64(1)) * 2.0 ** (31 - 4 * counter - k)
-        on[:, slot] = u < limits
+    for word in range(-(-slots // 31)):
+        counters = ((lines, sample, number, stream(kind, layer, 8 * word + counter)) for counter in range(8))
+        drawn = [random for counter in counters for random in philox(counter, key)]
+        for slot in range(31 * word, min(31 * word + 31, slots)):
+            bits = [(random >> np.uint64(slot % 31)) & np.uint64(1) for random in drawn]
+            on[:, slot] = np.ldexp(1.0, np.arange(31, -1, -1)) @ np.array(bits, float) < limits
     return on
 
 
@@ -905,20 +904,19 @@ def cell_by_cell(x, cells, states, own, middle, worth, where, counter, seconds, 
     `seconds`: before each sample.
     """
     (layer, tile), (first, number, key) = where, counter
-    states, n, lines = states.copy(), x.shape[1], np.zeros((len(x), cells.shape[1]))
-    for r, row in enumerate(x):
-        for i in range(cells.shape[1]):
-            for k in range(len(cells)):
-                at = (n, first + r, number)
-                base = (2 * i + k) * -(-n // 4)
-                u, jitter = (uniforms(*at, stream(kind, layer, tile), key, base) for kind in (STATE, CELL_UNIFORM))
-                z = normals(*at, stream(CELL, layer, tile), key, base)
-                mine = SimpleNamespace(**{**d._asdict(), **{f: v[k, i] for f, v in own.items()}})
-                if d.tau_up:
-                    states[k, i] = cell_jump(states[k, i], u, seconds[r], mine)
-                lines[r, i] += (1, -1)[k] * row @ cell_read(cells[k, i], states[k, i], z, jitter, mine)
-            if len(cells) == 1:
-                lines[r, i] -= row @ middle[i]
+    states, (sides, n_out, n), lines = states.copy(), cells.shape, np.zeros((len(x), cells.shape[1]))
+    at = (n, first + np.arange(len(x))[:, None, None], number)  # draws of each sample, line and side
+    base = (2 * np.arange(n_out)[:, None] + np.arange(sides))[..., None] * -(-n // 4)
+    u, jitter = (uniforms(*at, stream(kind, layer, tile), key, base) for kind in (STATE, CELL_UNIFORM))
+    z = normals(*at, stream(CELL, layer, tile), key, base)
+    for k in range(sides):
+        mine = SimpleNamespace(**{**d._asdict(), **{f: v[k] for f, v in own.items()}})
+        for r, row in enumerate(x):
+            if d.tau_up:
+                states[k] = cell_jump(states[k], u[r, :, k], seconds[r], mine)
+            lines[r] += (1, -1)[k] * cell_read(cells[k], states[k], z[r, :, k], jitter[r, :, k], mine) @ row
+    if sides == 1:
+        lines -= x @ middle.T
     return lines * worth, states
 
 

@@ -26,6 +26,10 @@ from noisysim.compute.cuda import templates
 from noisysim.compute.cuda.kernels import names, target
 from noisysim.compute.jit.scalars import specialise
 
+_STAND_INS: Mapping[Any, Any] = {}
+"""Plain functions -> what stands for them in kernels."""
+if target.SIMULATED:
+    from noisysim.compute.cuda.simulated_draws import STAND_INS as _STAND_INS
 _loading = threading.RLock()
 _own_fingerprint = functools.cache(fingerprint)
 """Of a function of `noisysim.compute`: those are read once, as templates are."""
@@ -89,7 +93,7 @@ class _Load:
     def __init__(self, parts: Parts):
         self._parts = parts
         self._modules: dict[str, types.ModuleType] = {}
-        self._compiled: dict[Any, Any] = {}
+        self._compiled: dict[Any, Any] = dict(_STAND_INS)
         self._fingerprints = functools.cache(fingerprint)  # for this call alone: what functions read may change
 
     def module(self, template: str) -> types.ModuleType:
