@@ -6,7 +6,8 @@ same protocol, and shows it beside the built-in ones; ``python -m benchmarks.rob
 two of the findings; ``python -m benchmarks.robustness presets`` looks for the best rate of a few rules on each device;
 ``python -m benchmarks.robustness controllers`` shows what write controllers hide from a rule that adds up its updates;
 ``python -m benchmarks.robustness asymmetric`` what a second array is worth where steps up and down differ;
-``python -m benchmarks.robustness sequential`` has a recurrent network read images row by row.
+``python -m benchmarks.robustness sequential`` has a recurrent network read images row by row;
+``python -m benchmarks.robustness deployed`` puts a trained ResNet-8 on chips, lets them age, and tunes it there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks.robustness import (
     cards,
     checks,
     controllers,
+    deployed,
     figures,
     measure,
     presets,
@@ -30,7 +32,10 @@ from benchmarks.robustness import (
 )
 
 RESULTS = Path(__file__).with_name("results")
-ALONE = {"presets": presets, "controllers": controllers, "asymmetric": asymmetric, "sequential": sequential}
+ALONE = {
+    "presets": presets, "controllers": controllers, "asymmetric": asymmetric, "sequential": sequential,
+    "deployed": deployed,
+}  # fmt: skip
 """Parts with a protocol of their own."""
 
 
@@ -60,6 +65,8 @@ def main(words: Sequence[str] | None = None) -> None:
     asymmetric.options(of_asymmetric)
     of_sequential = parts.add_parser("sequential", help="a recurrent network, row by row, on two devices")
     sequential.options(of_sequential)
+    of_deployed = parts.add_parser("deployed", help="a trained ResNet-8 on chips, as they age and as they are tuned")
+    deployed.options(of_deployed)
     asked = parser.parse_args(words)
     if asked.part in ALONE:
         ALONE[asked.part].main(asked, RESULTS)

@@ -17,6 +17,7 @@ from benchmarks.robustness import (  # noqa: E402
     asymmetric,
     cards,
     controllers,
+    deployed,
     figures,
     measure,
     presets,
@@ -311,3 +312,27 @@ def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual(
         for level in axis.levels:
             for spec in axis.specs(level).values():
                 devices.get(spec)
+
+
+def test_a_deployed_network_is_kept_step_by_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(deployed, "RULES", ("anp",))
+    words = SimpleNamespace(quick=True, only=["pcm_hermes", "crossbar"], out=tmp_path / "runs", save=True)
+    deployed.main(words, tmp_path)
+    kept = (tmp_path / "deployed-quick.md").read_text()
+    rows = [json.loads(line) for line in (tmp_path / "deployed-quick.jsonl").read_text().splitlines()]
+    assert [row["device"] for row in rows] == words.only
+    for row in rows:
+        assert np.shape(row["aged"]) == (len(deployed.WAITS), 1)
+        assert row["exact"] > 0.8
+        assert f"{100 * row['aged'][0][0]:.1f} |" in kept
+        assert f"| {100 * row['tuned']['anp']:.1f} |" in kept
+    assert (tmp_path / "deployed-quick.png").stat().st_size > 10_000
+
+    def again(*args, **settings):
+        raise AssertionError("what is there was run again")
+
+    for name in ("run", "resume", "deploy"):
+        monkeypatch.setattr(noisysim, name, again)
+    deployed.main(words, tmp_path)
+    assert (tmp_path / "deployed-quick.md").read_text() == kept
+    assert "diverged" in deployed.table([{**rows[0], "status": {"anp": "diverged"}}])

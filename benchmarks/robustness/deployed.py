@@ -1,0 +1,173 @@
+"""ResNet-8 on CIFAR-10: trained on exact hardware, put on chips, left to age, and tuned on them by what they let out.
+
+The network is that of MLPerf Tiny (``layers="resnet-8"``), trained by backpropagation with images shifted by up to
+4 pixels and mirrored (`TRAINED`). `DEVICES` get it as it is: nothing of the training knows of their noise. Each is
+tested at once, after an hour, a day and a year. Then chips are tuned at once after they were written, by an epoch over
+the same images (`TUNED`): by three rules that see no weights, and at a rate of 0 (`CONTROL`), where weights stay and
+the running statistics of batch normalisation alone follow the chip. The rules' one rate is by trials of 30 updates with
+another seed: ten times as much took ANP and FDFA below the control.
+
+Everything is kept in files, and what is there is not run again: the trained network is resumed, deployments and tuned
+runs are loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import noisysim
+from noisysim.reporting import style
+from noisysim.runs import environment
+from noisysim.runs.deployment import Deployment
+
+TASK = "cifar10:shift=4,mirror=True"
+TRAINED: dict[str, Any] = {
+    "layers": "resnet-8", "learner": "bp", "epochs": 20, "batch_size": 128, "learning_rate": 3e-3,
+    "schedule": "cosine:final=0.02", "bias": True,
+}  # fmt: skip
+SCALED: dict[str, Any] = {"weight_scaling": "column"}
+"""No weight is clipped: the span of cells stands for the largest of each output line."""
+TUNED: dict[str, Any] = {"epochs": 1, "batch_size": 128, "optimizer": "adam", "schedule": "cosine:final=0.1", **SCALED}
+QUICK: dict[str, Any] = {
+    "task": "digits", "trained": {"layers": ["conv(4, 3)", "batch_norm()"], "epochs": 3, "batch_size": 32}, "chips": 1,
+}  # fmt: skip
+DEVICES = ("pcm_hermes", "pcm_hermes:compensation=1", "rram_wan", "crossbar")
+CONTROL = "statistics"
+RULES = (CONTROL, "anp", "fdfa", "danp")
+RATE = 1e-4
+WAITS = {"now": 0.0, "an hour": 3600.0, "a day": 86400.0, "a year": 365.25 * 86400}
+CHIPS = 3
+LOOKS = {CONTROL: "statistics", "anp": "ANP", "fdfa": "FDFA", "danp": "DANP"}
+COLOURS = {
+    "pcm_hermes": "#c2410c",
+    "pcm_hermes:compensation=1": "#f59e0b",
+    "rram_wan": "#4d7c0f",
+    "crossbar": "#1f4e79",
+}
+
+
+def trained(path: Path, task: str, settings: Mapping[str, Any]) -> noisysim.Result:
+    """The network on exact hardware, resumed where its file is."""
+    if path.exists():
+        result = noisysim.load(path)
+        return result if result.status == "finished" else noisysim.resume(path)
+    return noisysim.run(task, device="ideal", seed=0, oracle=True, out=path, checkpoint_seconds=60, **settings)
+
+
+def deployed(path: Path, network: Path, device: str, task: str, chips: int) -> Deployment:
+    """It on chips of a device, as they age."""
+    if path.exists():
+        return Deployment.load(path)
+    return noisysim.deploy(
+        network, device=device, task=task, seconds=list(WAITS.values()), chips=chips, out=path, **SCALED
+    )
+
+
+def tuned(path: Path, network: Path, device: str, rule: str, task: str) -> noisysim.Result:
+    """It on one chip, after an epoch of a rule."""
+    if path.exists():
+        result = noisysim.load(path)
+        return result if result.status != "interrupted" else noisysim.resume(path)
+    learner, rate = ("anp", 0.0) if rule == CONTROL else (rule, RATE)
+    return noisysim.run(
+        task, init=network, device=device, learner=learner, learning_rate=rate, seed=0, out=path, **TUNED
+    )
+
+
+def row_of(found: Deployment, device: str, runs: Mapping[str, noisysim.Result]) -> dict[str, Any]:
+    """What is kept of a device."""
+    return {
+        "device": device, "exact": found.exact_accuracy, "aged": np.round(found.test_accuracy, 4).tolist(),
+        "snr": [round(layer.snr, 2) for layer in found.layers],
+        "tuned": {rule: round(float(run.history["test_accuracy"][-1]), 4) for rule, run in runs.items()},
+        "status": {rule: run.status for rule, run in runs.items()},
+        "warnings": {rule: run.warnings for rule, run in runs.items()},
+        "environment": environment.describe("cpu"),
+    }  # fmt: skip
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: test accuracies (%) of each device, mean and standard deviation over chips, and of tuned chips."""
+    lines = [f"| device | {' | '.join(WAITS)} | {' | '.join(LOOKS[rule] for rule in RULES)} |"]
+    lines.append("|---" * (1 + len(WAITS) + len(RULES)) + "|")
+    for row in rows:
+        aged = [_spread(100 * np.array(chips)) for chips in row["aged"]]
+        after = [_said(row, rule) for rule in RULES]
+        lines.append(f"| `{row['device']}` | {' | '.join([*aged, *after])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(percent: np.ndarray) -> str:
+    return f"{percent.mean():.1f}" + (f" +- {percent.std(ddof=1):.1f}" if len(percent) > 1 else "")
+
+
+def _said(row: Mapping[str, Any], rule: str) -> str:
+    if rule not in row["tuned"]:
+        return "not run"
+    return f"{100 * row['tuned'][rule]:.1f}" if row["status"][rule] == "finished" else str(row["status"][rule])
+
+
+def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Accuracy as chips age, and after tuning."""
+    drawn = style.figure(7.2, 3.0)
+    ages, tuning = drawn.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.3, 1]})
+    for k, row in enumerate(rows):
+        colour, percent = COLOURS[row["device"]], 100 * np.array(row["aged"])
+        ages.plot(range(len(WAITS)), percent.mean(axis=1), "o-", color=colour, lw=1.4, ms=4, label=row["device"])
+        ages.plot(range(len(WAITS)), percent, ".", color=colour, ms=3, alpha=0.6)
+        places = [n + 0.2 * (k - (len(rows) - 1) / 2) for n in range(1 + len(RULES))]
+        after = [100 * row["tuned"].get(rule, np.nan) for rule in RULES]
+        tuning.bar(places, [percent[0].mean(), *after], width=0.18, color=colour)
+    for panel in (ages, tuning):
+        panel.axhline(100 * rows[0]["exact"], color="#94a3b8", lw=0.8, ls=":")
+        style.plain(panel)
+    ages.set(title="as chips age", xticks=range(len(WAITS)), xticklabels=list(WAITS), ylabel="test accuracy (%)")
+    names = ["as written", *(LOOKS[rule] for rule in RULES)]
+    tuning.set(title="tuned on the chip, one epoch", xticks=range(len(names)), xticklabels=names)
+    drawn.legend(*ages.get_legend_handles_labels(), loc="outside lower center", ncols=len(rows), frameon=False)
+    return drawn
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The words that this part of the command line takes."""
+    parser.add_argument("--quick", action="store_true", help="digits, one convolution, one chip")
+    parser.add_argument("--only", nargs="+", choices=DEVICES, default=list(DEVICES), help="devices")
+    parser.add_argument("--out", type=Path, default=Path("deployed"), help="folder for the result files")
+    parser.add_argument("--save", action="store_true", help="keep table and figure in benchmarks/robustness/results")
+
+
+def main(words: argparse.Namespace, folder: Path) -> None:
+    """Run what is missing, and print it."""
+    stem = "deployed-quick" if words.quick else "deployed"
+    task, chips = (QUICK["task"], QUICK["chips"]) if words.quick else (TASK, CHIPS)
+    settings = {**TRAINED, **QUICK["trained"]} if words.quick else TRAINED
+    words.out.mkdir(parents=True, exist_ok=True)
+    network = words.out / f"{stem}-trained.h5"
+    print(trained(network, task, settings))
+    rows = []
+    for device in words.only:
+        name = f"{stem}-{device.replace(':', '-')}"
+        found = deployed(words.out / f"{name}.h5", network, device, task, chips)
+        print(found, flush=True)
+        runs = dict[str, noisysim.Result]()
+        for rule in () if ":" in device else RULES:  # compensation is of no use before there is any drift
+            runs[rule] = tuned(words.out / f"{name}-{rule}.h5", words.out / f"{name}.h5", device, rule, task)
+            print(f"{device:12} {rule:6} {runs[rule].history['test_accuracy']}", flush=True)
+        rows.append(row_of(found, device, runs))
+    print("\n" + table(rows))
+    if words.save:
+        keep(rows, folder, stem)
+
+
+def keep(rows: Sequence[Mapping[str, Any]], folder: Path, stem: str) -> None:
+    """Write what was found, its table and its figure."""
+    text = "\n".join(json.dumps(row) for row in rows)
+    (folder / f"{stem}.jsonl").write_text(text + "\n", encoding="utf-8")
+    (folder / f"{stem}.md").write_text(table(rows), encoding="utf-8")
+    figure(rows).savefig(folder / f"{stem}.png", dpi=130)
