@@ -174,7 +174,7 @@ class CellState:
 
     @property
     def cell_count(self) -> int:
-        """Cells in a side, of all chips: weights on cells; 0 where weights are exact."""
+        """How many cells a side has in all chips, one a weight; 0 where weights are exact."""
         return int(self.now.shape[1])
 
     @property

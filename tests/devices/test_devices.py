@@ -40,12 +40,14 @@ class Inside:
         ranges = iter(hidden.ranges[0].tolist())
         self.ranges = [[next(ranges) for _ in cut] for cut in self.cuts]
         self.key, self.next_pass = hidden.keys["noise"][0], hidden.next_pass
-        self.cells, self.variances = [], None
+        self.cells, self.targets, self.variances = [], [], None
         if arrays.has_cells:
             at = 0
             for n_out, n_in in net.shapes:
                 here = slice(at, at + n_out * n_in)
                 self.cells.append(list(arrays.now[:, here].reshape(2, n_out, n_in).astype(float)))
+                if arrays.knows_targets:
+                    self.targets.append(arrays.targets[here].reshape(n_out, n_in).astype(float))
                 at += n_out * n_in
             self.variances = [
                 naive.variances_of(c, n, self.device) for c, n in zip(self.cells, net.sizes, strict=False)
