@@ -121,7 +121,8 @@ def test_cost_is_of_a_run_and_of_a_cell():
 
 
 def test_the_page_has_the_tables_that_were_measured():
-    for results, page in (("presets.md", "presets.md"), ("sequential.md", "recurrence.md")):
+    pages = {"presets.md": "presets.md", "sequential.md": "recurrence.md", "deployed.md": "deploying.md"}
+    for results, page in pages.items():
         measured = (ROOT / "benchmarks" / "robustness" / "results" / results).read_text(encoding="utf-8")
         assert measured in (ROOT / "docs" / page).read_text(encoding="utf-8")
 
@@ -316,7 +317,9 @@ def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual(
 
 def test_a_deployed_network_is_kept_step_by_step(tmp_path, monkeypatch):
     monkeypatch.setattr(deployed, "RULES", ("anp",))
-    words = SimpleNamespace(quick=True, only=["pcm_hermes", "crossbar"], out=tmp_path / "runs", save=True)
+    words = SimpleNamespace(
+        quick=True, only=["pcm_hermes", "crossbar"], out=tmp_path / "runs", save=True, show=False
+    )  # fmt: skip
     deployed.main(words, tmp_path)
     kept = (tmp_path / "deployed-quick.md").read_text()
     rows = [json.loads(line) for line in (tmp_path / "deployed-quick.jsonl").read_text().splitlines()]
@@ -336,3 +339,7 @@ def test_a_deployed_network_is_kept_step_by_step(tmp_path, monkeypatch):
     deployed.main(words, tmp_path)
     assert (tmp_path / "deployed-quick.md").read_text() == kept
     assert "diverged" in deployed.table([{**rows[0], "status": {"anp": "diverged"}}])
+    (words.out / "deployed-quick-crossbar-anp.h5").unlink()
+    words.show = True
+    deployed.main(words, tmp_path)
+    assert (tmp_path / "deployed-quick.md").read_text().count("not run") == 1
