@@ -28,7 +28,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from noisysim.common.garbage import uncollected
 from noisysim.compute.jit import cache
 from noisysim.compute.jit.calls import JIT
 from noisysim.compute.jit.kinds import Compiled
@@ -259,6 +258,8 @@ def serve() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # where what else writes there goes, which nobody reads
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    from noisysim.common.garbage import uncollected  # which no machine code depends on: see `sources`
+
     threading.Thread(target=_receive, args=(jobs, os.getppid()), daemon=True).start()
     while True:
         job = jobs.get()

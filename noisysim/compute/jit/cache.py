@@ -40,7 +40,6 @@ from numba.core.cpu import CPUContext
 from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
-from noisysim.common.garbage import uncollected
 from noisysim.compute.jit.kinds import Compiled, Context, Kind
 
 SUFFIX, DRAFT = ".code", ".part"
@@ -237,6 +236,8 @@ def keep(
     delivered : callable
         Asked for a name and a signature that are not in the cache: whether they may be there by now.
     """
+    from noisysim.common.garbage import uncollected  # which no machine code depends on: see `sources`
+
     if hasattr(compiled, "py_func"):  # not with NUMBA_DISABLE_JIT
         compiled._cache = _cache_class(numbas)(compiled.py_func, name, delivered)
         compiled.compile = uncollected()(compiled.compile)
