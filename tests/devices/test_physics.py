@@ -68,14 +68,19 @@ def numbers(device):
     return type(device)(*(np.float32(0 if isinstance(v, str) else v) for v in device))
 
 
+def record(device):
+    """The same as an array of one record, for which loops compile in half the time that a tuple takes."""
+    return np.array([tuple(numbers(device))], [(name, np.float32) for name in device._fields])
+
+
 @cache
 def compiled(function):
-    """A plain scalar function and a loop over its arguments but the last, the device's numbers."""
+    """A loop of a plain scalar function over its arguments but the last, the record of the device's numbers."""
     jit = numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
     names = function.__code__.co_varnames[: function.__code__.co_argcount - 1]
     given = ", ".join(f"{n}[j]" for n in names)
     space = {"scalar": specialise(function, jit), "np": np}
-    exec(f"def loop(out, {', '.join(names)}, d):\n for j in range(out.size):\n  out[j] = scalar({given}, d)", space)
+    exec(f"def loop(out, {', '.join(names)}, d):\n for j in range(out.size):\n  out[j] = scalar({given}, d[0])", space)
     return numba.njit(error_model="numpy", fastmath={"contract"})(space["loop"])
 
 
@@ -85,7 +90,7 @@ def run(device, hook, *arguments):
         arguments = (*arguments, arguments[0])
     arrays = [np.array(a, np.float32, order="C") for a in np.broadcast_arrays(*arguments)]
     out = np.empty(arrays[0].size, np.float32)
-    compiled(devices.hooks(device)[hook])(out, *(a.ravel() for a in arrays), numbers(device))
+    compiled(devices.hooks(device)[hook])(out, *(a.ravel() for a in arrays), record(device))
     return out.reshape(arrays[0].shape)
 
 

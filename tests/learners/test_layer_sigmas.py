@@ -52,7 +52,7 @@ MEANS = sorted(
 )
 
 
-@pytest.mark.parametrize("spec", [*MEANS, "fg-w:samples=10000", "fg-w:derivative=exact,samples=10000"])
+@pytest.mark.parametrize("spec", [*MEANS, "fg-w:samples=4000", "fg-w:derivative=exact,samples=4000"])
 def test_estimates_of_every_rule_do_not_depend_on_the_strengths(spec):
     """Means over thousands of draws for one sample; a strength taken for another is wrong by a factor of 4 to 25."""
     samples = 4 if "fg-w" in spec else 30_000

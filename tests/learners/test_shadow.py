@@ -69,7 +69,7 @@ def test_it_asks_for_the_output_error_alone():
         rule.init([6, 5, 3], offers=frozenset({"perturbation"}))
 
 
-@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.runs), 1])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.runs), pytest.param(1, marks=pytest.mark.thorough)])
 def test_a_controller_without_a_copy_hides_the_weights_from_it(seed):
     """Stated before: with a copy it is within 6 points of the oracle, without one at least 15 points below it.
 

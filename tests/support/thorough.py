@@ -8,6 +8,8 @@ for by name or expression is covered in itself: ``pytest FILE::test[one]`` runs 
 
 from collections import defaultdict
 
+import pytest
+
 from pairwise import covering
 
 
@@ -28,6 +30,11 @@ def gate(items):
     for (*_, together), product in products.items():
         kept.update(product[k] for k in covering([*map(values, product)], together))
     return [item for item in items if item in kept]
+
+
+def some(values, kept):
+    """Values of a parameter, of which the gate takes those in `kept`."""
+    return [v if v in kept else pytest.param(v, marks=pytest.mark.thorough) for v in values]
 
 
 def values(item):
