@@ -5,7 +5,7 @@ Fine-tuning a deployed network
 A network is trained exactly, and written to phase change memory; five epochs on the chip then make up for what the
 write has lost. ANP does it, and DANP in three forms: its decorrelation turns the inputs of the arrays, which alone
 moves what the deployed weights do; it turns updates, which does not; or weights are written anew after each of its
-steps (:doc:`/learners`). Left: test accuracy against epochs, means of five networks and chips. Right: after the last,
+steps (:doc:`/learners`). Left: test accuracy against epochs, means of three networks and chips. Right: after the last,
 against the learning rate, bars one standard deviation.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 import noisysim
 
-EPOCHS, RATES, SEEDS = 5, [1e-4, 3e-4, 1e-3], range(5)
+EPOCHS, RATES, SEEDS = 5, [1e-4, 3e-4, 1e-3], range(3)
 RULES = {
     "ANP": ({"learner": "anp"}, "#333333"),
     'DANP, "inputs"': ({"learner": "danp", "decorrelate": "inputs"}, "#8a8f98"),

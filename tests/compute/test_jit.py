@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import weakref
+from types import SimpleNamespace
 
 import numba
 import numpy as np
 import pytest
 from numba.core.types import UniTuple, boolean, float32, int64
 
+from noisysim.compute.cpu.loops import gather
 from noisysim.compute.jit import compiling, places, products
 from noisysim.compute.jit.calls import JIT, RowType
 from noisysim.compute.jit.records import RecordType
@@ -321,3 +323,14 @@ def test_a_function_is_compiled_alike_whoever_calls_it_first():
     multiplications = [line for line in multiplied.inspect_llvm(signature).splitlines() if "fmul" in line]
     assert multiplications
     assert not any("contract" in line for line in multiplications)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_what_cannot_be_kept_is_said_of_the_function_and_its_file():
+    """As with NUMBA_OPT=0, which leaves addresses of rows in machine code."""
+    function = gather.add_bytes
+    library, qualname = SimpleNamespace(has_dynamic_globals=True), "gather.add_bytes"
+    compiled = SimpleNamespace(lifted=(), library=library, fndesc=SimpleNamespace(qualname=qualname))
+    with pytest.warns(numba.core.errors.NumbaWarning, match='Cannot cache compiled function "add_bytes"') as said:
+        assert not function._cache._impl.check_cachable(compiled)
+    assert said[0].filename == function.py_func.__code__.co_filename

@@ -14,7 +14,7 @@ from noisysim.common.texts import caption
 from noisysim.reporting import plot
 
 import legible
-from thorough import some
+import thorough
 
 SIGNIFICANCE = 1e-4
 """Chance that a bench which measures right fails one of these tests, two-sided where there are two sides."""
@@ -268,7 +268,7 @@ PANELS = {
 
 
 LONGEST = ("reram_array_hfo2", "pcm_gst")
-"""Presets with the longest source, and of the other model: what could not fit. Pictures of all are left to --thorough."""
+"""Presets with the longest source, and of the other model, whose heads could not fit; ``--thorough`` draws all."""
 
 
 def titles(figure):
@@ -300,7 +300,7 @@ def on_the_right(panel):
 
 
 @pytest.mark.parametrize(
-    "name", [*some(devices.presets.names(), LONGEST), "pulsed:cells_per_weight=2", "pcm:compensation=1"]
+    "name", [*thorough.some(devices.presets.names(), LONGEST), "pulsed:cells_per_weight=2", "pcm:compensation=1"]
 )
 def test_a_preset_s_picture_has_its_name_and_source(name):
     figure = plot.device(name)

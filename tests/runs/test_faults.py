@@ -40,11 +40,12 @@ def path(sample, tmp_path):
 # --- disks ----------------------------------------------------------------------------------------------------------
 
 
-def test_whichever_operation_fails_a_whole_file_is_left_and_nothing_else(tmp_path):
-    """Each of a run's operations on files in turn, with one of the errors, alone or with all that follow."""
+@pytest.mark.parametrize("each", [5, pytest.param(1, marks=pytest.mark.thorough)])
+def test_whichever_operation_fails_a_whole_file_is_left_and_nothing_else(each, tmp_path):
+    """Each fifth of a run's operations on files in turn, with one of the errors, alone or with all that follow."""
     count, found = disk.operations(30), []
     assert count > 30
-    for k in range(count):
+    for k in range(0, count, each):
         folder = tmp_path / str(k)
         folder.mkdir()
         found.append(disk.run(disk.Disk(k, disk.ERRORS[k % 3], on=k % 2 == 1), folder, 30))

@@ -252,7 +252,8 @@ def _cache_class(numbas: Kind) -> Callable[..., Any]:
         """How the target packs and unpacks code; kept from looking for a place of Numba's."""
 
         def __init__(self, function: Callable[..., Any], name: str):
-            self._locator, self._lineno = _Locator(), function.__code__.co_firstlineno
+            code = function.__code__
+            self._locator, self._lineno = _Locator(code.co_filename), code.co_firstlineno
             self._filename_base = name
 
     class Cache(numbas):  # type: ignore[misc]
@@ -307,7 +308,10 @@ def _cache_class(numbas: Kind) -> Callable[..., Any]:
 
 
 class _Locator:
-    """What Numba asks for a place."""
+    """What Numba asks for a place, and for the file that it names where machine code cannot be kept."""
+
+    def __init__(self, file: str):
+        self._py_file = file
 
     def get_cache_path(self) -> str:
         return str(folder() or "")
