@@ -1,11 +1,12 @@
 """ResNet-8 on CIFAR-10: trained on exact hardware, put on chips, left to age, and tuned on them by what they let out.
 
-The network is that of MLPerf Tiny (``layers="resnet-8"``), trained by backpropagation with images shifted by up to
-4 pixels and mirrored (`TRAINED`). `DEVICES` get it as it is: nothing of the training knows of their noise. Each is
-tested at once, after an hour, a day and a year. Then chips are tuned at once after they were written, by an epoch over
-the same images (`TUNED`): by three rules that see no weights, and at a rate of 0 (`CONTROL`), where weights stay and
-the running statistics of batch normalisation alone follow the chip. The rules' one rate is by trials of 30 updates with
-another seed: ten times as much took ANP and FDFA below the control.
+The network is that of MLPerf Tiny, trained by backpropagation with images shifted and mirrored, in stages (`TRAINED`):
+with fixed normalisation (``layers="resnet-8"``) and, with ``--norm learned``, on from there with gains and offsets that
+are learned and kept digital. `DEVICES` get it as it is: nothing of the training knows of their noise. Each is tested at
+once, after an hour, a day and a year. Then chips are tuned at once after they were written, by an epoch over the same
+images (`TUNED`): by three rules that see no weights, and at a rate of 0 (`CONTROL`), where weights stay and the running
+statistics of batch normalisation alone follow the chip. The rules' one rate is by trials of 30 updates with another
+seed: ten times as much took ANP and FDFA below the control.
 
 Everything is kept in files, and what is there is not run again: the trained network is resumed, deployments and tuned
 runs are loaded.
@@ -22,20 +23,47 @@ from typing import Any
 import numpy as np
 
 import noisysim
+from noisysim import average_pool, batch_norm, conv, residual
 from noisysim.reporting import style
 from noisysim.runs import environment
 from noisysim.runs.deployment import Deployment
 
+
+def learned_resnet() -> list[Any]:
+    """The layers of ``"resnet-8"``, whose normalisations have gains and offsets to be learned."""
+    norm, below = batch_norm(epsilon=1e-3, learned=True), (0, 0, 1, 1)
+
+    def narrowed(channels: int) -> Any:
+        return residual([conv(channels, 3, 2, below), norm, kept(channels), norm], [conv(channels, 1, 2)])
+
+    def kept(channels: int) -> Any:
+        return conv(channels, 3, padding="same")
+
+    return [kept(16), norm, residual([kept(16), norm, kept(16), norm]), narrowed(32), narrowed(64), average_pool()]
+
+
 TASK = "cifar10:shift=4,mirror=True"
-TRAINED: dict[str, Any] = {
-    "layers": "resnet-8", "learner": "bp", "epochs": 20, "batch_size": 128, "learning_rate": 3e-3,
-    "schedule": "cosine:final=0.02", "bias": True,
-}  # fmt: skip
+BY_BP: dict[str, Any] = {"learner": "bp", "bias": True, "device": "ideal", "oracle": True}
+TRAINED: list[dict[str, Any]] = [
+    {
+        **BY_BP, "task": TASK, "layers": "resnet-8", "epochs": 20, "batch_size": 128, "learning_rate": 3e-3,
+        "schedule": "cosine:final=0.02", "seed": 0,
+    },
+    {
+        **BY_BP, "task": "cifar10:shift=2,mirror=True", "layers": learned_resnet(), "activation": "relu", "epochs": 16,
+        "batch_size": 64, "learning_rate": 2e-3, "schedule": "cosine:final=0.01", "seed": 1,
+    },
+]  # fmt: skip
+"""Stages of the training, each from the weights of the one before."""
 SCALED: dict[str, Any] = {"weight_scaling": "column"}
 """No weight is clipped: the span of cells stands for the largest of each output line."""
 TUNED: dict[str, Any] = {"epochs": 1, "batch_size": 128, "optimizer": "adam", "schedule": "cosine:final=0.1", **SCALED}
 QUICK: dict[str, Any] = {
-    "task": "digits", "trained": {"layers": ["conv(4, 3)", "batch_norm()"], "epochs": 3, "batch_size": 32}, "chips": 1,
+    "task": "digits", "chips": 1,
+    "trained": [
+        {**BY_BP, "task": "digits", "layers": ["conv(4, 3)", norm], "epochs": 3, "batch_size": 32, "seed": 0}
+        for norm in ("batch_norm()", "batch_norm(learned=True)")
+    ],
 }  # fmt: skip
 DEVICES = ("pcm_hermes", "pcm_hermes:compensation=1", "rram_wan", "crossbar")
 CONTROL = "statistics"
@@ -52,12 +80,18 @@ COLOURS = {
 }
 
 
-def trained(path: Path, task: str, settings: Mapping[str, Any]) -> noisysim.Result:
-    """The network on exact hardware, resumed where its file is."""
-    if path.exists():
-        result = noisysim.load(path)
-        return result if result.status == "finished" else noisysim.resume(path)
-    return noisysim.run(task, device="ideal", seed=0, oracle=True, out=path, checkpoint_seconds=60, **settings)
+def trained(folder: Path, stem: str, stages: Sequence[Mapping[str, Any]]) -> Path:
+    """The file of the network on exact hardware; stages are resumed where their files are."""
+    path = None
+    for number, settings in enumerate(stages, 1):
+        before, path = path, folder / f"{stem}-stage-{number}.h5"
+        if not path.exists():
+            begun: dict[str, Any] = {} if before is None else {"init": before}
+            print(noisysim.run(**settings, **begun, out=path, checkpoint_seconds=60), flush=True)
+        elif noisysim.load(path).status != "finished":
+            print(noisysim.resume(path), flush=True)
+    assert path is not None
+    return path
 
 
 def deployed(path: Path, network: Path, device: str, task: str, chips: int) -> Deployment:
@@ -138,6 +172,7 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
 def options(parser: argparse.ArgumentParser) -> None:
     """The words that this part of the command line takes."""
     parser.add_argument("--quick", action="store_true", help="digits, one convolution, one chip")
+    parser.add_argument("--norm", choices=["fixed", "learned"], default="fixed", help="gains and offsets: two stages")
     parser.add_argument("--only", nargs="+", choices=DEVICES, default=list(DEVICES), help="devices")
     parser.add_argument("--out", type=Path, default=Path("deployed"), help="folder for the result files")
     parser.add_argument("--show", action="store_true", help="tune no chip: show those that are there")
@@ -146,12 +181,12 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def main(words: argparse.Namespace, folder: Path) -> None:
     """Run what is missing, and print it."""
-    stem = "deployed-quick" if words.quick else "deployed"
+    base = "deployed-quick" if words.quick else "deployed"
+    stem = base if words.norm == "fixed" else f"{base}-learned"
+    stages = (QUICK["trained"] if words.quick else TRAINED)[: 1 + (words.norm == "learned")]
     task, chips = (QUICK["task"], QUICK["chips"]) if words.quick else (TASK, CHIPS)
-    settings = {**TRAINED, **QUICK["trained"]} if words.quick else TRAINED
     words.out.mkdir(parents=True, exist_ok=True)
-    network = words.out / f"{stem}-trained.h5"
-    print(trained(network, task, settings))
+    network = trained(words.out, base, stages)
     rows = []
     for device in words.only:
         name = f"{stem}-{device.replace(':', '-')}"

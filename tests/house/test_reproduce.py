@@ -455,6 +455,7 @@ def test_simulated_networks_follow_the_mean_field_theory_at_first_and_are_slower
     assert ratios[2] > 1.5
 
 
+@pytest.mark.thorough  # what is compared changes with neither, unless one is edited
 def test_the_cosine_of_equation_6_is_the_same_in_plain_numpy(report):
     """Of the first layer at two widths, within a tenth: other networks, and other noise."""
     equation_6 = papers.get("hiratani2022-eq6")
@@ -464,6 +465,7 @@ def test_the_cosine_of_equation_6_is_the_same_in_plain_numpy(report):
         np.testing.assert_allclose(plain, cosine[:2], rtol=0.1)
 
 
+@pytest.mark.thorough  # NumPy's alone
 def test_feedback_alignment_in_plain_numpy_learns():
     try:
         accuracy = papers.get("reference-feedback").plain(0, 1)

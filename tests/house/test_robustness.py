@@ -315,21 +315,23 @@ def test_every_axis_of_the_controllers_begins_where_nothing_is_worse_than_usual(
                 devices.get(spec)
 
 
-def test_a_deployed_network_is_kept_step_by_step(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("norm", "stem"), [("fixed", "deployed-quick"), ("learned", "deployed-quick-learned")])
+def test_a_deployed_network_is_kept_step_by_step(norm, stem, tmp_path, monkeypatch):
     monkeypatch.setattr(deployed, "RULES", ("anp",))
     words = SimpleNamespace(
-        quick=True, only=["pcm_hermes", "crossbar"], out=tmp_path / "runs", save=True, show=False
+        quick=True, norm=norm, only=["pcm_hermes", "crossbar"], out=tmp_path / "runs", save=True, show=False
     )  # fmt: skip
     deployed.main(words, tmp_path)
-    kept = (tmp_path / "deployed-quick.md").read_text()
-    rows = [json.loads(line) for line in (tmp_path / "deployed-quick.jsonl").read_text().splitlines()]
+    assert len(list(words.out.glob("deployed-quick-stage-*.h5"))) == 1 + (norm == "learned")
+    kept = (tmp_path / f"{stem}.md").read_text()
+    rows = [json.loads(line) for line in (tmp_path / f"{stem}.jsonl").read_text().splitlines()]
     assert [row["device"] for row in rows] == words.only
     for row in rows:
         assert np.shape(row["aged"]) == (len(deployed.WAITS), 1)
         assert row["exact"] > 0.8
         assert f"{100 * row['aged'][0][0]:.1f} |" in kept
         assert f"| {100 * row['tuned']['anp']:.1f} |" in kept
-    assert (tmp_path / "deployed-quick.png").stat().st_size > 10_000
+    assert (tmp_path / f"{stem}.png").stat().st_size > 10_000
 
     def again(*args, **settings):
         raise AssertionError("what is there was run again")
@@ -337,9 +339,9 @@ def test_a_deployed_network_is_kept_step_by_step(tmp_path, monkeypatch):
     for name in ("run", "resume", "deploy"):
         monkeypatch.setattr(noisysim, name, again)
     deployed.main(words, tmp_path)
-    assert (tmp_path / "deployed-quick.md").read_text() == kept
+    assert (tmp_path / f"{stem}.md").read_text() == kept
     assert "diverged" in deployed.table([{**rows[0], "status": {"anp": "diverged"}}])
-    (words.out / "deployed-quick-crossbar-anp.h5").unlink()
+    (words.out / f"{stem}-crossbar-anp.h5").unlink()
     words.show = True
     deployed.main(words, tmp_path)
-    assert (tmp_path / "deployed-quick.md").read_text().count("not run") == 1
+    assert (tmp_path / f"{stem}.md").read_text().count("not run") == 1
