@@ -2,11 +2,11 @@ r"""
 Fine-tuning a deployed network
 ==============================
 
-A network is trained exactly, and written to phase change memory; five epochs on the chip then make up for what the
-write has lost. ANP does it, and DANP in three forms: its decorrelation turns the inputs of the arrays, which alone
-moves what the deployed weights do; it turns updates, which does not; or weights are written anew after each of its
-steps (:doc:`/learners`). Left: test accuracy against epochs, means of three networks and chips. Right: after the last,
-against the learning rate, bars one standard deviation.
+A network is trained exactly, written to resistive memory, and tuned on the chip for five epochs: by ANP, and by DANP in
+three forms. Its decorrelation turns the inputs of the arrays, which moves what the deployed weights do, and has to be
+made up for; it turns updates, which moves nothing; or weights are written anew after each of its steps
+(:doc:`/learners`). On this memory the last alone gains what the write has lost. Left: test accuracy against epochs, means
+of three networks and chips. Right: after the last, against the learning rate, bars one standard deviation.
 """
 
 import matplotlib.pyplot as plt
@@ -39,7 +39,7 @@ def trained(seed):
 
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 networks = [trained(seed) for seed in SEEDS]
-deployed = {"layers": [64], "device": "pcm_hermes", "progress": False}
+deployed = {"layers": [64], "device": "rram_wan", "progress": False}
 start = [noisysim.run(**deployed, seed=s, init=networks[s], epochs=1, learning_rate=0.0) for s in SEEDS]
 before = 100 * np.mean([run.history["test_accuracy"][0] for run in start])
 figure, (curves, rates) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
@@ -66,5 +66,4 @@ rates.minorticks_off()
 curves.legend(frameon=False, fontsize=8, loc="lower right")
 figure.savefig("fine_tuning.png", dpi=150)
 anp, inputs, updates, compensated = (accuracies.mean(axis=1) for accuracies in found.values())
-assert updates.max() > max(before, inputs.max())
-assert (np.minimum(updates, compensated) > anp - 1).all()
+assert compensated.max() > max(before, anp.max(), inputs.max(), updates.max()) + 0.5
