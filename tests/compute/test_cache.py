@@ -155,10 +155,11 @@ def test_what_cannot_be_written_anew_is_compiled_each_time(start, filled, tmp_pa
         assert outcome(start(folder)) == (out, 0, 1)
 
 
+@pytest.mark.parametrize("each", [3, pytest.param(1, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("how", ["ENOSPC", "die"])
-def test_no_failure_of_the_system_breaks_this_start_or_a_later_one(how, start, filled, tmp_path):
+def test_no_failure_of_the_system_breaks_this_start_or_a_later_one(how, each, start, filled, tmp_path):
     expected = filled[1]["out"]
-    for at in itertools.count():
+    for at in itertools.count(step=each):
         folder = tmp_path / str(at)
         faulty = start(folder, at=at, how=how)
         assert "died" in faulty or outcome(faulty) == (expected, 0, 1), at
