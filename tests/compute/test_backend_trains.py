@@ -153,6 +153,15 @@ def test_controllers_are_the_cpus(controller):
     assert controller not in ("chopped", "agad") or (digital[0]["transfer_signs"] < 0).any()
 
 
+def test_wear_and_the_time_of_writes_are_the_cpus():
+    chips = pair_of([9, 5], exact(max_cycles=2, write_time=1e-6))
+    starts = [chip.clock for chip in chips]
+    assert min(update_both(chips, 2, 20 * STEP, 20 * STEP, 20 * STEP)) > 10
+    assert 0 < chips[0].worn == chips[1].worn
+    took = [chip.clock - start for chip, start in zip(chips, starts, strict=True)]
+    assert took[0] == took[1] == pytest.approx(3 * (2 * 31e-6 + 100))
+
+
 def test_chips_side_by_side_are_the_cpus_and_counted_apart():
     chips = [Chip([9, 7, 4], MADE["single cells"](), seed=[4, 9], chips=2, backend=b) for b in BACKENDS]
     assert min(update_both(chips, 3, 0.5, 0.1)) > 10
