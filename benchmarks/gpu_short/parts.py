@@ -48,7 +48,7 @@ FAMILIES: dict[str, tuple[list[Any], str, float]] = {
     "ageing": ([12, 9, 5], "pcm", 3600),
     "bit slices": ([12, 9, 5], "crossbar:controller=copy,slices=2", 0),
 }
-SUITE = [f"tests/compute/test_backend_{name}.py" for name in ("ops", "cells", "passes")]
+SUITE = [f"tests/compute/test_backend_{name}.py" for name in ("ops", "cells", "trains", "passes")]
 """The tests that reach every kernel; those of whole runs take longer and reach none besides."""
 SUITE_SECONDS = 80
 """After which the suite is cut short, and what has passed is told."""

@@ -131,11 +131,6 @@ class Weights:
         step = take()
         refused = self.arrays.descend(factors.of_layers(self.on_arrays), lambda: step, clock)
         digital = [layer for layer, one in enumerate(self._net.digital) if one]
-        change = grouping.formed(self.memory.net, factors.of_layers(digital))
-        change.flat *= -step.numbers[0]
-        for of_layer in change:
-            refused |= ~np.isfinite(of_layer.reshape(self._chips, -1)).all(axis=1)
-        for of_layer in change:
-            of_layer.reshape(self._chips, -1)[refused] = 0
+        change = grouping.descended(self.memory.net, factors.of_layers(digital), float(step.numbers[0]), refused)
         self.memory.write(change.flat, False, clock)
         return refused

@@ -45,15 +45,13 @@ def refuse(setting: str, device: Device, reason: str) -> None:
         )
 
 
-def check_device(device: Device, numbers: DeviceNumbers, host_memory: bool, scaling: str) -> None:
+def check_device(device: Device, numbers: DeviceNumbers, scaling: str) -> None:
     """Refuse what contradicts pulse trains, and pulses of any size.
 
     Parameters
     ----------
     device : device
     numbers : DeviceNumbers
-    host_memory : bool
-        Whether the backend computes in the host's memory: that of a GPU has neither yet.
     scaling : str
         Which weight the full span stands for (`noisysim.chip.weight_scaling`).
     """
@@ -70,9 +68,6 @@ def check_device(device: Device, numbers: DeviceNumbers, host_memory: bool, scal
         raise ValueError(f"device {name!r} has {setting} and verify_pulses > 0, a closed loop: set one of them off")
     if exact and "pulse_step" not in attributes(devices.hooks(device)["pulse"]):
         raise ValueError(f"device {name!r} has pulse_step=0, but its hook pulse does not read d.pulse_step")
-    if not host_memory:
-        host = argument("backend='cpu'")
-        raise ValueError(f"device {name!r} has {setting}, which backend 'cuda' does not have: use {host}")
     if numbers.in_array and scaling != "fixed":
         fixed = argument("weight_scaling='fixed'")
         raise ValueError(f"device {name!r} has update='pulse_trains', which knows no scales of lines: use {fixed}")

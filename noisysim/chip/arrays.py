@@ -68,7 +68,7 @@ class Arrays(CellState):
         self.has_cells = bool(own & array_checks.CELL_HOOKS)
         self.verified = "pulse" in own and self.numbers.verified
         array_checks.check(net, device, self.numbers, own)
-        array_updates.check_device(device, self.numbers, self._backend.HOST_MEMORY, scaling)
+        array_updates.check_device(device, self.numbers, scaling)
         self.fabrication = Fabrication(net, device, seeding.keys(seed, f"{part}/fabrication", chips))
         self.spreads = self.fabrication.spreads
         self.behaviour = Behaviour(hooks, own, device_files.scalars(device), self.spreads)

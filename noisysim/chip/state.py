@@ -212,20 +212,21 @@ class State:
 
     @property
     def takes_factors(self) -> bool:
-        """Whether `descend` is possible, not on a GPU, nor with turned updates, or arrays that take none.
+        """Whether `descend` is possible, not with turned updates, or arrays that take none.
 
-        Groups and digital layers take factors where the device updates in the array; elsewhere changes are arrays.
+        A GPU, groups and digital layers take factors where the device updates in the array; elsewhere they take arrays.
         """
-        masked = (self.net.is_grouped or any(self.net.digital)) and not self.numbers.in_array
-        return self.backend.HOST_MEMORY and not (masked or self.turns_updates) and self.arrays.takes_factors
+        formed = self.net.is_grouped or any(self.net.digital) or not self.backend.HOST_MEMORY
+        refused = self.turns_updates or (formed and not self.numbers.in_array)
+        return self.arrays.takes_factors and not refused
 
     def descend(self, factors: Factors, take: Callable[[], Step]) -> Bools:
         """See `noisysim.chip.arrays.Arrays.descend`."""
         if not self.takes_factors:
             raise ValueError(
-                "this chip takes changes as arrays (program), and no factors: it is on a GPU, or the periphery turns "
-                "updates, scales lines or gives them signs, or layers have groups or are digital, and the device takes "
-                "net changes"
+                "this chip takes changes as arrays (program), and no factors: the periphery turns updates, scales "
+                "lines or gives them signs, or it is on a GPU, or layers have groups or are digital, and the device "
+                "takes net changes"
             )
         with self.explaining(), self._writing():
             refused = self.weights.descend(factors, take, self.clock)

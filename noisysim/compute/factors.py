@@ -11,11 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from noisysim.common.types import Bools, Floats
+import numpy as np
+
+from noisysim.common.types import Bools, Floats, Ints
 from noisysim.compute import algebra
 from noisysim.compute.layered import Layered
 from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Term
+from noisysim.networks.block import Block
+from noisysim.networks.tiling import Network
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,33 @@ class Factors:
         return algebra.outer(self.terms, self.inputs, out, self.normed, chips=self.chips)
 
 
+def factor_places(net: Network, chips: int, samples: int) -> Ints:
+    """Where the factors of each layer are in flat buffers: the table `factors` of `noisysim.compute.layout`.
+
+    Parameters
+    ----------
+    net : Network
+    chips : int
+    samples : int
+        Of each chip.
+    """
+    rows = np.array(net.positions) * samples
+    n_out, n_in = np.array(net.shapes).T
+    starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in, np.ones_like(n_in))]
+    groups = [_groups(block, n) for block, n in zip(net.blocks, n_out.tolist(), strict=True)]
+    return np.column_stack([*starts, rows, groups]).astype(np.int64)
+
+
+def _groups(block: Block, n_out: int) -> tuple[int, int, int, int]:
+    """A layer's groups of channels, as `together` of `noisysim.compute.rules.cells` takes them."""
+    if block.groups == 1:
+        return 0, 1, 1, 1
+    channels = block.source[2]
+    return block.fan_in, channels, channels // block.groups, n_out // block.groups
+
+
 class Sweeping(Protocol):
-    """Cells that are changed by factors: those of backends in the host's memory."""
+    """Cells that are changed by factors: on a GPU those that take pulse trains."""
 
     def descend(self, factors: Factors, take: Callable[[], Step], number: int, clock: float, /) -> Bools:
         """Write what a step, which ``take()`` gives, makes of a gradient; says whose change is not finite, (chips,)."""

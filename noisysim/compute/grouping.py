@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from noisysim.common.types import Floats
+import numpy as np
+
+from noisysim.common.types import Bools, Floats
 from noisysim.compute import backends
 from noisysim.compute.factors import Factors
 from noisysim.compute.layered import Layered
@@ -33,6 +35,29 @@ def formed(net: Architecture, factors: Factors) -> Layered:
     gradient = factors.gradient()
     mask(net, gradient)
     return gradient
+
+
+def descended(net: Architecture, factors: Factors, rate: float, refused: Bools) -> Layered:
+    """The change that plain SGD makes of `formed`, in the shape of it.
+
+    Parameters
+    ----------
+    net : Architecture
+    factors : Factors
+    rate : float
+        Learning rate.
+    refused : numpy.ndarray
+        (chips,) bool: chips of which nothing is changed. Those whose change is not finite are added to them.
+    """
+    change = formed(net, factors)
+    change.flat *= np.float32(-rate)
+    place, by_chip = backends.backend_of(change.flat), [layer.reshape(factors.chips, -1) for layer in change]
+    finite = place.xp.stack([place.xp.isfinite(values).all(axis=1) for values in by_chip]).all(axis=0)
+    refused |= ~place.take(finite)
+    if refused.any():
+        for values in by_chip:
+            values[place.put(refused)] = 0
+    return change
 
 
 def mask(net: Architecture, arrays: Sequence[Floats]) -> None:

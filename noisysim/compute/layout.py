@@ -37,6 +37,10 @@ GROUP = 5
 # layers, and before which layer they are written.
 VALUE_SIZE, VALUE_AT, VALUE_KEPT = range(3)
 VALUE = 3
+# Columns of `factors`, one row per layer of an update that is given as factors: where its signals, its inputs and its
+# rows of them start, of all chips; how many rows each chip has; and four of its groups of channels (`together` of
+# `noisysim.compute.rules.cells`).
+SIGNALS_AT, DRIVEN_AT, FACTORS_AT, FACTORS_EACH, GROUPS_AT = range(5)
 # What a drive adds, where: last axis of the table of places.
 ON_LINE, ON_OUTPUT, ON_WEIGHTS = range(3)
 ADDED = 3

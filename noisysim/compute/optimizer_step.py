@@ -29,3 +29,10 @@ class Step(NamedTuple):
     numbers: Floats
     first: Floats
     second: Floats
+
+
+def rate_in_array(step: Step) -> float:
+    """The learning rate of a step that an array does by itself, by pulse trains: that of plain SGD."""
+    if step.name != "sgd":
+        raise ValueError(f"pulse trains do the step of plain SGD in the array, not that of {step.name!r}")
+    return float(step.numbers[0])

@@ -21,37 +21,11 @@ from noisysim.devices.resolved import resolve
 
 import naive
 from cell_lives import Life
+from in_array import STEP, descend, exact, lines, weights
 
 SIGMAS = 4.5
 """Standard errors that a mean may be off."""
 RULES = [name for name in learners.names() if learners.get(name).has_factors]
-STEP = 2e-3
-"""A pulse of `exact`, in weights."""
-
-
-def exact(**settings):
-    """Cells of equal, noiseless steps."""
-    settings = {"weight_bound": 1.0, "pulse_step": STEP / 2, "update": "pulse_trains", **settings}
-    return devices.get("pulsed", line_noise=0.0, **settings)
-
-
-def descend(chip, x, s, rate, chips=1):
-    """One update, for inputs and signals (samples of all chips, lines) of each layer."""
-    factors = Factors([Term(np.ones(len(x[0])), s)], x, (), chips)
-    return chip.descend(factors, partial(optimizers.SGD().step, {}, rate))
-
-
-def weights(chip):
-    return [w.astype(float) for w in chip._hidden.arrays.weight_arrays()]
-
-
-def lines(rows, *shape, seed=0):
-    """Values of every size and sign, a quarter of them 0."""
-    rng = np.random.default_rng(seed)
-    values = rng.standard_normal((rows, *shape)).astype(np.float32)
-    return np.where(rng.random(values.shape) < 0.25, np.float32(0), values)
-
-
 # --- the law --------------------------------------------------------------------------------------------------------
 
 
@@ -490,14 +464,8 @@ def test_a_rule_of_ones_own_is_applied_in_the_array():
     assert result.cost["pulses"] > 1000
 
 
-def test_a_gpu_has_neither_trains_nor_pulses_of_any_size():
-    for device, setting in ((exact(), "update='pulse_trains'"), (exact(pulse_step=0.0, update="net"), "pulse_step=0")):
-        with pytest.raises(ValueError, match=f"has {setting}, which backend 'cuda' does not have: use backend='cpu'"):
-            array_updates.check_device(device, resolve(device), False, "fixed")
-
-
 def test_pulses_of_any_size_need_a_hook_that_reads_the_step():
-    check = partial(array_updates.check_device, host_memory=True, scaling="fixed")
+    check = partial(array_updates.check_device, scaling="fixed")
     device = devices.get("measured")
     with pytest.raises(ValueError, match=r"has pulse_step=0, but its hook pulse does not read d.pulse_step"):
         check(device, replace(resolve(device), pulse_step=0.0))

@@ -110,7 +110,9 @@ DOUBLE = {
     "age_cells": ({"sub"}, AGES),
     "modify_cells": ({"sub"}, AGES),
     "pulse_cells": ({"sub"}, AGES),
+    "mean_cells": ({"sub"}, AGES),
     "step_cells": ({"sub"}, AGES),
+    "train_cells": ({"sub"}, AGES),
     "wire_cells": ({"sub"}, AGES),
     "write_cells": ({"sub"}, AGES),
     "bit_lines": ({"add", "div", "fma", "rcp"}, "rounding adds up along a line"),
@@ -118,6 +120,7 @@ DOUBLE = {
     "forward": (GROUPED, SUMS),
     "push": (GROUPED, SUMS),
     "pull_first": (GROUPED, SUMS),
+    "draw_trains": ({"abs", "div", "mul", "selp", "setp", "sqrt"}, "probabilities in steps of 2^-32"),
     "pack": ({"mul"}, "factors are ratios of losses, which are float64"),
     "share_all": ({"div", "mul", "selp", "setp"}, "shares are ratios of losses, which are float64"),
     "share_by_distance": ({"add", "div", "mul", "setp", "sub"}, "losses, and sums over all units"),
@@ -148,7 +151,9 @@ def cases(folder):
     import noisysim
     from noisysim import Chip, Drive, tasks
     from noisysim.compute import losses
+    from noisysim.compute.factors import Factors
     from noisysim.compute.observation import Batch
+    from noisysim.compute.protocols import Term
     from noisysim.tasks.noise import InputNoise
 
     rng, place = np.random.default_rng(0), noisysim.compute.backends.get("cuda")
@@ -178,6 +183,18 @@ def cases(folder):
         chip.decorrelate(seen[0].inputs, 0.01)
         if "targets" in chip.offers:
             chip.normalise()
+
+    def in_array(device, rows=4, **settings):
+        """An update that the array does by itself."""
+        device = devices.get(device, update="pulse_trains", **settings)
+        chip = Chip([x.shape[1:], *IMAGES, 3], device, bias=True, backend="cuda", seed=0)
+        layers = list(zip(chip.network.positions, chip.network.shapes, strict=True))
+        driven, signals = (
+            [place.put(np.ones((rows, positions, shape[side]), np.float32)) for positions, shape in layers]
+            for side in (1, 0)
+        )
+        factors = Factors([Term(place.put(np.ones(rows)), signals)], driven, (), 1)
+        chip.descend(factors, lambda: optimizers.get("sgd").step({}, 0.1))
 
     def operate(name):
         """An operation of the periphery: values, and derivatives along and back."""
@@ -212,6 +229,10 @@ def cases(folder):
     for name in ACTIVATIONS:
         found[f"activation {name}"] = train, (flat, labels), {"activation": name, "layers": [5], "learner": "dfa"}
     found["values"] = train, (flat, values), {"layers": [5], "diagnostics": ["angle"], "chips": 1}
+    for name in ("pulses", "pulsed pairs"):
+        for kind, given in {"trains": {}, "pulses of any size": {"pulse_step": 0.0}}.items():
+            found[f"bench, {name}, {kind}"] = in_array, str(CELL_DEVICE), {**bench.KINDS[name], **given}
+    found["rram_gong, trains"] = in_array, "rram_gong", {}
     found["scales, turned updates"] = live, "crossbar", {"form": "updates", "scaling": "column"}
     found["scales, compensated weights"] = live, copy, {"form": "compensated", "scaling": "array"}
     found["one chip, counted apart"] = live, "crossbar", {"seed": [1]}

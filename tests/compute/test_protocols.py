@@ -1,5 +1,6 @@
 """Both backends are what `noisysim.compute.protocols` says, as a type checker sees it and as they are."""
 
+import ast
 import inspect
 import os
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from noisysim.common import array_types
-from noisysim.compute import backends, gpu, protocols
+from noisysim.compute import backends, gpu, layout, protocols
 
 SCRIPT = """
 from noisysim.compute import backends, cpu, cuda
@@ -170,3 +171,11 @@ def test_arrays_of_a_gpu_are_registered_with_their_backend():
     assert array_types.namespace_of(array) is cuda.xp
     assert not cuda.HOST_MEMORY
     assert not gpu.missing()
+
+
+def test_each_name_of_the_layout_is_given_once():
+    """A second meaning would go to all that use the first."""
+    tree = ast.parse(Path(layout.__file__).read_text())
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    assert [name for name in names if names.count(name) > 1] == []
+    assert {"CELL_BLOCK", "CHANNELS", "GROUPS_AT"} <= set(names)

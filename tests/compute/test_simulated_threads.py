@@ -66,6 +66,21 @@ def test_the_error_of_a_thread_is_the_kernels():
         wrong[1, THREADS](np.zeros(THREADS, np.int32))
 
 
+def test_functions_of_other_modules_know_the_threads_of_the_kernel():
+    from noisysim.compute.cuda.kernels import blocks
+
+    @cuda.jit
+    def count(out):
+        tally = cuda.shared.array(THREADS, np.int32)
+        before, total = blocks.ranks(tally, np.int32(cuda.threadIdx.x + 1))
+        out[cuda.blockIdx.x, cuda.threadIdx.x, 0] = before
+        out[cuda.blockIdx.x, cuda.threadIdx.x, 1] = total
+
+    out = np.zeros((2, THREADS, 2), np.int32)
+    count[2, THREADS](out)
+    assert out.tolist() == [[[0, 10], [1, 10], [3, 10], [6, 10]]] * 2
+
+
 def test_draws_are_those_of_the_plain_functions():
     """Compiled, whose sums and products may be fused: to rounding, and of the same types."""
     from noisysim.compute.cuda import simulated_draws

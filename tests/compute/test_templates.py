@@ -26,15 +26,17 @@ SOURCES = {
         "cuda/kernels/target",
     ],
     "cells": [
-        "rules/cells", "rules/device", "rules/flags", "layout", "cuda/kernels/cell_writes", "cuda/kernels/cell_ageing",
-        "cuda/kernels/cell_weights", "cuda/kernels/cell_places",
+        "rules/cells", "rules/device", "rules/trains", "rules/flags", "layout", "cuda/kernels/cell_writes",
+        "cuda/kernels/cell_pulses", "cuda/kernels/cell_ageing", "cuda/kernels/cell_weights",
+        "cuda/kernels/cell_places", "cuda/kernels/trains", "cuda/kernels/blocks",
     ],
 }  # fmt: skip
 """Sources that the kernels depend on: some of many."""
 ALL = {"rules/ranges", "rules/device", "rules/cells"}
 OF_RULES = {
     "rules/ranges": {"rules/ranges"}, "rules/cells": {"rules/cells"}, "rules/device": {"rules/device"},
-    "rules/flags": {"rules/device"}, "layout": {"rules/ranges"}, "cuda/kernels/names": ALL, "cuda/kernels/target": ALL,
+    "rules/trains": {"rules/trains"}, "rules/flags": {"rules/device"}, "layout": {"rules/ranges"},
+    "cuda/kernels/names": ALL, "cuda/kernels/target": ALL,
 }  # fmt: skip
 """Source -> the rules that depend on it, of those that kernels take: the last ones are how all are compiled."""
 

@@ -14,10 +14,11 @@ from noisysim.compute.cell_state import CellState, TrainLimits
 from noisysim.compute.cpu import sharing
 from noisysim.compute.cpu.cell_kits import Kits
 from noisysim.compute.cpu.loops import trains
-from noisysim.compute.cpu.sweeping import addressed_terms, block_tasks, lines_and_inputs
-from noisysim.compute.factors import Factors
+from noisysim.compute.cpu.sweeping import addressed_terms, block_tasks
+from noisysim.compute.factors import Factors, factor_places
 from noisysim.compute.jit import ahead
-from noisysim.compute.optimizer_step import Step
+from noisysim.compute.layout import FACTORS_EACH
+from noisysim.compute.optimizer_step import Step, rate_in_array
 from noisysim.compute.rules.trains import SLOTS
 
 DRAWN = 1 << 15
@@ -39,7 +40,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     layers : numpy.ndarray
-        Where lines, inputs and counts of a layer start, its rows and groups (`noisysim.compute.cpu.loops.trains`).
+        Where signals, inputs and rows of a layer start, and its groups (`factors` of `noisysim.compute.layout`).
     draws, gives : Work
         Of chips, layers and samples whose trains are drawn; of chips, layers and blocks of cells.
     signals, columns, rows, listed : int
@@ -77,16 +78,14 @@ class Trains:
     def apply(self, factors: Factors, take: Callable[[], Step], number: int, clock: float) -> tuple[Ints, Bools]:
         """Descend factors; returns cells set anew, pulses and reads of each chip, (chips, 3), and who was refused."""
         state, step, chips = self._state, take(), self._state.chips
-        if step.name != "sgd":
-            raise ValueError(f"pulse trains do the step of plain SGD in the array, not that of {step.name!r}")
         samples = len(factors.inputs[0]) // chips
+        rate = rate_in_array(step) / samples
         if samples not in self._plans:
             self._plans[samples] = self._planned(samples)
         plan = self._plans[samples]
         inputs, refused = layered.layered(factors.inputs).flat, np.zeros(chips, bool)
         terms, _held = addressed_terms(factors, 1.0)  # the arrays at these addresses must not be freed before the end
         drawn, keys, limits = self._room(plan), state.write_keys, tuple(self._limits)
-        rate = float(step.numbers[0]) / samples
 
         def draw(tasks: Ints) -> None:
             work = execution.scratch("gradient", plan.signals)
@@ -118,8 +117,8 @@ class Trains:
 
     def _planned(self, samples: int) -> Plan:
         chips, net = self._state.chips, self._state.net
-        layers, n_outs = lines_and_inputs(self._state, samples), np.array(net.shapes)[:, 0]
-        rows = chips * layers[:, trains.ROWS]
+        layers, n_outs = factor_places(net, chips, samples), np.array(net.shapes)[:, 0]
+        rows = chips * layers[:, FACTORS_EACH]
         draws = []
         for layer, (n_out, n_in) in enumerate(net.shapes):
             each = net.positions[layer] * (n_out + n_in)
@@ -128,10 +127,11 @@ class Trains:
                     task = np.array([[chip, layer, first, last]], np.int64)
                     draws.append((PER_LINE * (last - first) * each, task))
         signals = [n_outs[k] * net.positions[k] * (last - first) for _, ((_, k, first, last),) in draws]
-        gives = [(PER_CELL * cells * layers[task[0, 1], trains.ROWS], task) for cells, task in block_tasks(self._state)]
+        own_rows = layers[:, FACTORS_EACH].tolist()
+        gives = [(PER_CELL * cells * own_rows[task[0, 1]], task) for cells, task in block_tasks(self._state)]
         return Plan(
-            np.column_stack([layers, np.cumsum([0, *rows])[:-1]]).astype(np.int64), _work(draws), _work(gives),
-            int(max(signals)), int(rows @ np.array(net.shapes)[:, 1]), int(rows @ n_outs), int(rows.sum()),
+            layers, _work(draws), _work(gives), int(max(signals)), int(rows @ np.array(net.shapes)[:, 1]),
+            int(rows @ n_outs), int(rows.sum()),
         )  # fmt: skip
 
     def _room(self, plan: Plan) -> tuple[Array, ...]:

@@ -15,12 +15,11 @@ from noisysim.compute.cell_state import CellState
 from noisysim.compute.cpu import ops, sharing
 from noisysim.compute.cpu.cell_kits import Kits, block_of, counted
 from noisysim.compute.cpu.loops import optimizer_steps, sums, sweeps
-from noisysim.compute.factors import Factors
+from noisysim.compute.factors import Factors, factor_places
 from noisysim.compute.jit import ahead, places
 from noisysim.compute.layout import CELL_BLOCK
 from noisysim.compute.optimizer_step import Step
 from noisysim.compute.protocols import Term
-from noisysim.networks.block import Block
 
 
 class Sweeps:
@@ -99,7 +98,7 @@ class Sweeps:
     def _shaped(self, samples: int) -> tuple[Ints, int]:
         """Where layers start, and the room of a task, of so many samples of a chip."""
         if samples not in self._places:
-            self._places[samples] = lines_and_inputs(self._state, samples)
+            self._places[samples] = factor_places(self._state.net, self._state.chips, samples)
             self._rooms[samples] = self._room(samples)
         return self._places[samples], self._rooms[samples]
 
@@ -116,24 +115,6 @@ def block_tasks(state: CellState) -> list[tuple[float, Ints]]:
                 weights = float((last - first) * CELL_BLOCK)
                 tasks.append((weights, np.array([[chip, layer, first, last]], np.int64)))
     return tasks
-
-
-def lines_and_inputs(state: CellState, samples: int) -> Ints:
-    """Where the lines and inputs of each layer start, its rows and groups (`noisysim.compute.cpu.loops.sweeps`)."""
-    net, chips = state.net, state.chips
-    rows = np.array(net.positions) * samples
-    n_out, n_in = np.array(net.shapes).T
-    starts = [np.cumsum([0, *(chips * rows * widths)])[:-1] for widths in (n_out, n_in)]
-    groups = [_groups(block, n) for block, n in zip(net.blocks, n_out, strict=True)]
-    return np.column_stack([*starts, rows, groups]).astype(np.int64)
-
-
-def _groups(block: Block, n_out: int) -> tuple[int, int, int, int]:
-    """A layer's groups of channels, as `together` of `noisysim.compute.cpu.loops.cell_places` takes them."""
-    if block.groups == 1:
-        return 0, 1, 1, 1
-    channels = block.source[2]
-    return block.fan_in, channels, channels // block.groups, n_out // block.groups
 
 
 def addressed_terms(factors: Factors, share: float) -> tuple[tuple[Any, ...], list[Floats | None]]:

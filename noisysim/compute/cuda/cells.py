@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
 
 import numpy as np
 
-from noisysim.common.types import Array, Floats, Ints
-from noisysim.compute import layout
+from noisysim.common.types import Array, Bools, Floats, Ints
+from noisysim.compute import grouping, layout
 from noisysim.compute.behaviour import Behaviour
 from noisysim.compute.cell_state import CellState
 from noisysim.compute.cuda import specialised
 from noisysim.compute.cuda.arrays import put, take, xp
 from noisysim.compute.cuda.kernels import target, wires
+from noisysim.compute.cuda.pulse_trains import Trains
+from noisysim.compute.factors import Factors
+from noisysim.compute.optimizer_step import Step, rate_in_array
 
 
 def _kernels(state: CellState, behaviour: Behaviour) -> ModuleType:
@@ -51,6 +55,8 @@ class Cells:
         sizes = state.table[:, layout.N_IN] * state.table[:, layout.N_OUT]
         ends = np.cumsum(-(-sizes // layout.CELL_BLOCK))
         self._blocks, self._blocks_at = state.chips * int(ends[-1]), put(np.concatenate([[0], ends]))
+        trains = None if state.exact else state.trains
+        self._trains = None if trains is None else Trains(state, trains, self._table, self._pers)
         self._none, self._never = xp.zeros((1, 1), np.float32), xp.zeros((1, 1))
 
     def done(self) -> Ints:
@@ -109,10 +115,36 @@ class Cells:
                 state.pulse_limits, state.step, state.reading, *when,
             )  # fmt: skip
             return
+        if state.kind == "mean":
+            target.launch(
+                loops.mean_cells, change.size, change, *written[2:], self._tiles, self._pers, self._units, state.span,
+                state.pulse_limits, *when,
+            )  # fmt: skip
+            return
         arguments = (
             *written, self._tiles, self._blocks_at, self._pers, self._units, state.span, state.pulse_limits, *when,
         )  # fmt: skip
         target.start(loops.pulse_cells, self._blocks, loops.PULSERS, *arguments)
+
+    def descend(self, factors: Factors, step: Callable[[], Step], number: int, clock: float) -> Bools:
+        """Do the step of plain SGD in the array, of a gradient given as factors; says whose change is not finite.
+
+        Pulse trains do it; where a pulse may have any size, each weight changes by just what it asks for. Waits for the
+        GPU.
+        """
+        state, rate, loops = self._state, rate_in_array(step()), self._loops
+        if self._trains is None:
+            refused: Bools = np.zeros(state.chips, bool)
+            self.move(grouping.descended(state.net, factors, rate, refused).flat, number, clock)
+            return refused
+        trains = self._trains.drawn(factors, rate, number)
+        target.start(
+            loops.train_cells, self._blocks, loops.PULSERS, *trains, *self._cells(),
+            *self._weights(state.written_variances), self.counts, self._table, self._tiles, self._blocks_at,
+            self._units, state.span, state.pulse_limits, number, clock, state.chips, state.write_keys, self._numbers,
+        )  # fmt: skip
+        refused = take(trains.refused) != 0
+        return refused
 
     def age(self, clock: float, layers: tuple[int, int]) -> None:
         """Let time do its work on the cells of some layers: the first, and behind the last."""

@@ -157,6 +157,14 @@ def outer(
     terms: Sequence[Term], inputs: Sequence[Floats], out: Layered, normed: Sequence[Floats | None], chips: int
 ) -> None:
     """See `noisysim.compute.algebra.outer`."""
+    formed = signals(terms, normed, chips / len(terms[0].activities[0]), chips)
+    for line, x, target in zip(formed, inputs, out, strict=True):
+        x = _stacked(_rows(x), chips)
+        xp.matmul(_transposed(_stacked(_rows(line), chips)), x, out=_stacked(target, chips))
+
+
+def signals(terms: Sequence[Term], normed: Sequence[Floats | None], share: float, chips: int) -> Layered:
+    """The sum of terms, times `share`, without what the statistics of a batch take away of it."""
     first = terms[0].activities
     samples = len(first[0])
     packed = layered.empty([a.shape for a in first], xp)
@@ -164,14 +172,11 @@ def outer(
         factors = xp.ascontiguousarray(term.factors, np.float64).reshape(-1, samples)
         rest = None if term.baseline is None else layered.layered(term.baseline).flat
         flat = layered.layered(term.activities).flat
-        _pack(packed.flat, factors, flat, rest, _sizes(packed), chips / samples, k == 0)
-    for layer, (line, x, target) in enumerate(zip(packed, inputs, out, strict=True)):
-        signal = _rows(line)
-        normalised = normed[layer] if normed else None
+        _pack(packed.flat, factors, flat, rest, _sizes(packed), share, k == 0)
+    for line, normalised in zip(packed, normed, strict=False):
         if normalised is not None:
-            leave_out_moments(signal, _rows(normalised), chips)
-        x = _stacked(_rows(x), chips)
-        xp.matmul(_transposed(_stacked(signal, chips)), x, out=_stacked(target, chips))
+            leave_out_moments(_rows(line), _rows(normalised), chips)
+    return packed
 
 
 def leave_out_moments(signal: Floats, normed: Floats, chips: int) -> None:

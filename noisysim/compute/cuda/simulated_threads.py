@@ -61,6 +61,13 @@ class Turn(kernel.BlockThread):  # type: ignore[misc]
             raise RuntimeError("another thread of the block failed")
 
 
+class Running:
+    """What the kernel that runs calls ``cuda``: the simulator tells it to the kernel's own module alone."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(kernel._get_kernel_context(), name)
+
+
 def _plain(value: object) -> object:
     """An argument of a kernel without what the simulator puts around arrays."""
     return value._item._ary if isinstance(value, kernel.FakeWithinKernelCUDAArray) else value

@@ -52,6 +52,12 @@ def images() -> types.ModuleType:
 
 
 @cache
+def trains() -> types.ModuleType:
+    """The kernels that draw pulse trains."""
+    return _load("trains", {})
+
+
+@cache
 def gather() -> types.ModuleType:
     """The kernels that gather batches from data sets."""
     return _load("gather", {})
@@ -110,6 +116,8 @@ def for_device(
             values = {field: f"own[{k}, j]" for k, field in enumerate(spread_fields[part])}
             generated[f"with_{part}"] = _replacing(f"with_{part}", "own, j", numbers, values)
     if template == "cells":
+        if "pulse_step" in numbers:
+            generated["with_step"] = _replacing("with_step", "step", numbers, {"pulse_step": "step"})
         for hook, called in (("drift", "drifted"), ("cell_std", "deviation")):
             if takes_target(hooks[hook]):
                 generated[called] = f"def {called}(g, t, target, d):\n    return {hook}(g, t, target, d)"

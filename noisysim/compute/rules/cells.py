@@ -86,6 +86,19 @@ def is_met(miss, tolerance, span):
     return abs(miss) <= tolerance * span[1]
 
 
+def together(unit, column, groups):
+    """Whether a unit sees a column: the cells where it does not hold no weight.
+
+    Parameters
+    ----------
+    unit, column : int
+    groups : tuple of int
+        Columns that are split between groups, channel by channel of each pixel: those behind them, a bias, are of all.
+        0 where a layer has no groups. Then the image's channels, channels of a group, and units of a group.
+    """
+    return column >= groups[0] or column % groups[1] // groups[2] == unit // groups[3]
+
+
 # --- pulses ---------------------------------------------------------------------------------------------------------
 
 

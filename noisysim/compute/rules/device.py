@@ -25,6 +25,11 @@ def with_cell(d, own, j):
     return d
 
 
+def with_step(d, step):
+    """The device's numbers with the size of one pulse, a share of the span."""
+    return d
+
+
 def with_row(d, own, j):
     """The device's numbers with the own values of input line j."""
     return d

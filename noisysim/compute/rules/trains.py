@@ -13,7 +13,9 @@ import numpy as np
 
 SLOTS = 31
 """Slots in a word."""
-ALL = np.uint32((1 << SLOTS) - 1)
+ALL, SIGN = np.uint32((1 << SLOTS) - 1), np.uint32(1 << SLOTS)
+COUNTERS = 8
+"""Counters of four words that give a random number of 32 bits for each slot of a word."""
 _ONE, _TWO, _FOUR, _EIGHT, _SIXTEEN = (np.uint32(k) for k in (1, 2, 4, 8, 16))
 _PAIRS, _FOURS, _BYTES, _COUNT = (np.uint32(k) for k in (0x55555555, 0x33333333, 0x0F0F0F0F, 0x3F))
 _SIGN = np.int32(31)

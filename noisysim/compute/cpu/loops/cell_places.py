@@ -10,9 +10,12 @@ number of the chip, and how many chips there are. Of a layer with groups of chan
 import numpy as np
 
 from noisysim.compute.cpu.cell_types import OWN
-from noisysim.compute.jit.compiling import bare
+from noisysim.compute.jit.compiling import bare, scalar
 from noisysim.compute.jit.places import float_rows_at, long_rows_at
 from noisysim.compute.layout import CELL_BLOCK, CELLS_AT, FIRST_TILE, N_IN, N_OUT, TILE_AT, TILE_FROM, TILE_TO, TILES
+from noisysim.compute.rules import cells as rules
+
+together = scalar(rules.together)
 
 
 @bare()
@@ -110,20 +113,6 @@ def list_side(moved, where, m, k, mine):
         mine[c] = where[i]
         c += np.int64(moved[where[i]] & bit != 0)
     return c
-
-
-@bare()
-def together(unit, column, groups):
-    """Whether a unit sees a column.
-
-    Parameters
-    ----------
-    unit, column : int
-    groups : tuple of int
-        Columns that are split between groups, channel by channel of each pixel: those behind them, a bias, are of all.
-        0 where a layer has no groups. Then the image's channels, channels of a group, and units of a group.
-    """
-    return column >= groups[0] or column % groups[1] // groups[2] == unit // groups[3]
 
 
 @bare()

@@ -15,7 +15,7 @@ from noisysim.compute.jit.compiling import bare, loop
 from noisysim.compute.jit.places import long_rows_at
 from noisysim.compute.jit.products import add_product
 from noisysim.compute.jit.views import part, view
-from noisysim.compute.layout import CELL_BLOCK, N_IN, N_OUT
+from noisysim.compute.layout import CELL_BLOCK, DRIVEN_AT, FACTORS_EACH, GROUPS_AT, N_IN, N_OUT, SIGNALS_AT
 
 call_block, call_step = BLOCK.call, optimizer_steps.TYPE.call
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -23,10 +23,6 @@ FEW = 4
 """Up to this many rows an outer product is summed term by term."""
 REFUSED = -1
 """What a task returns whose change is not finite."""
-# Columns of `layers`: where a layer's lines and inputs start, of all chips, how many rows each chip has, and four of
-# its groups of channels (`together` in `noisysim.compute.cpu.loops.cell_places`).
-LINES_AT, INPUTS_AT, ROWS, GROUPS = range(4)
-GROUPS_END = GROUPS + 4
 _TERMS: Any = Tuple((float64[:, :, ::1], int64[::1], int64[::1], boolean[::1], float64))
 _STEP: Any = Tuple((int64, float32[::1], float32[::1], float32[::1]))
 _COUNTER: Any = Tuple((int64, uint32[:, ::1], float64))
@@ -72,7 +68,8 @@ def form_rows(terms, layer, start, n_out, first, at, samples, signals):
 @bare()
 def groups_of(layer, layers):
     """A layer's groups of channels, as `together` takes them."""
-    return layers[layer, GROUPS], layers[layer, GROUPS + 1], layers[layer, GROUPS + 2], layers[layer, GROUPS + 3]
+    first = GROUPS_AT
+    return layers[layer, first], layers[layer, first + 1], layers[layer, first + 2], layers[layer, first + 3]
 
 
 @bare()
@@ -82,17 +79,17 @@ def sweep_task(task, layers, terms, inputs, step, stage, counter, work, kit):
     address, numbers, moment1, moment2 = step
     chip, layer, first, last = task[0], task[1], task[2], task[3]
     kit.chip, kit.k0, kit.k1 = chip, keys[chip, 0], keys[chip, 1]
-    n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, ROWS]
+    n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, FACTORS_EACH]
     at, size = cells_at(layer, table, (chip, keys.shape[0])), n_in * n_out
     a, b = first * CELL_BLOCK, last * CELL_BLOCK if last * CELL_BLOCK < size else size
     unit, end = a // n_in, (b + n_in - 1) // n_in
     signals, samples = view(work, 0, end - unit, rows), terms[0].shape[2] // keys.shape[0]
-    at_lines = layers[layer, LINES_AT] + chip * rows * n_out
+    at_lines = layers[layer, SIGNALS_AT] + chip * rows * n_out
     form_rows(terms, layer, chip * samples, n_out, unit, at_lines, samples, signals)
-    x, room = view(inputs, layers[layer, INPUTS_AT] + chip * rows * n_in, n_in, rows), signals.size
+    x, room = view(inputs, layers[layer, DRIVEN_AT] + chip * rows * n_in, n_in, rows), signals.size
     outer_rows(signals, x, view(work, room, n_in, end - unit))
     change = part(work, room + a - unit * n_in, b - a)
-    if layers[layer, GROUPS] > 0:
+    if layers[layer, GROUPS_AT] > 0:
         keep_together(change, a, n_in, groups_of(layer, layers))
     m1 = part(moment1, at + a if moment1.size > 0 else 0, b - a if moment1.size > 0 else 0)
     m2 = part(moment2, at + a if moment2.size > 0 else 0, b - a if moment2.size > 0 else 0)
@@ -114,8 +111,8 @@ def sweep(tasks, layers, terms, inputs, step, stages, counter, work, kits, refus
     ----------
     tasks : (n, 4) int64
         Chip, layer, and which of its blocks of `CELL_BLOCK` weights: the first, and behind the last.
-    layers : (layers, 3) int64
-        See above.
+    layers : (layers, columns) int64
+        `factors` of `noisysim.compute.layout`.
     terms : tuple
         Factors, (terms, 1 or layers, samples of all chips) float64; the addresses of each term's activities and of
         its baseline, flat, layer by layer and in each chip by chip; whether it has one; one over a chip's samples.

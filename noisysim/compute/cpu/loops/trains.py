@@ -13,24 +13,31 @@ from noisysim.compute.cpu.loops.cell_places import cells_at, go_to, list_moved, 
 from noisysim.compute.cpu.loops.cell_pulses import bring_up_listed, finish_block, settle_block
 from noisysim.compute.cpu.loops.draws import philox, stream_word
 from noisysim.compute.cpu.loops.rows import largest
-from noisysim.compute.cpu.loops.sweeps import GROUPS_END, INPUTS_AT, LINES_AT, ROWS, form_rows, groups_of
+from noisysim.compute.cpu.loops.sweeps import form_rows, groups_of
 from noisysim.compute.jit.compiling import bare, loop, scalar
 from noisysim.compute.jit.places import ints_at, long_rows_at
 from noisysim.compute.jit.views import part, view
-from noisysim.compute.layout import CELL_BLOCK, COLUMN_STREAM, N_IN, N_OUT, ROW_STREAM
+from noisysim.compute.layout import (
+    CELL_BLOCK,
+    COLUMN_STREAM,
+    DRIVEN_AT,
+    FACTORS_AT,
+    FACTORS_EACH,
+    N_IN,
+    N_OUT,
+    ROW_STREAM,
+    SIGNALS_AT,
+)
 from noisysim.compute.rules import trains as rules
 
 train_length, threshold, slots_of = scalar(rules.train_length), scalar(rules.threshold), scalar(rules.slots_of)
 column_gain, row_gain, decide = scalar(rules.column_gain), scalar(rules.row_gain), scalar(rules.decide)
 coincidences, signed = scalar(rules.coincidences), scalar(rules.signed)
 count, CERTAIN = COUNT.call, np.int64(rules.CERTAIN)
-OFF, SIGN = np.uint32(0), np.uint32(1 << rules.SLOTS)
-LISTED_AT = GROUPS_END
-"""Column of `layers` behind those of a sweep: where a layer's counts of listed columns start, of all chips' rows."""
+OFF, SIGN = np.uint32(0), rules.SIGN
 LINES = 256
 """Lines of which trains are drawn together."""
-BLOCKS = 8
-"""Counters of four words that give a random number of 32 bits for each slot of a word."""
+COUNTERS = rules.COUNTERS
 COUNTS, REACHED = Z + W, Z + 2 * W
 """Work arrays behind the draws of pulses: coincidences with columns, and which cells got any."""
 
@@ -44,8 +51,8 @@ def draw_word(word, length, counter, lines, on):
     for i in range(on.size):
         on[i] &= slots
         undecided[i] = slots ^ on[i]
-    for block in range(BLOCKS):
-        stream, left, plane = stream_word(kind, layer, word * BLOCKS + block), OFF, 4 * block
+    for block in range(COUNTERS):
+        stream, left, plane = stream_word(kind, layer, word * COUNTERS + block), OFF, 4 * block
         for i in range(on.size):
             r0, r1, r2, r3 = philox(units[i], row, number, stream, k0, k1)
             limit = limits[i]
@@ -124,11 +131,11 @@ def lists_of(drawn, layer, layers, row, widths):
     """The lists of one sample: columns' numbers and words, rows' numbers and words, and how many each are."""
     column_places, columns, row_places, rows, listed = drawn
     (n_in, n_out), count_of = widths, columns.size // column_places.size
-    a, b = layers[layer, INPUTS_AT] + row * n_in, layers[layer, LINES_AT] + row * n_out
+    a, b = layers[layer, DRIVEN_AT] + row * n_in, layers[layer, SIGNALS_AT] + row * n_out
     return (
         part(column_places, a, n_in), view(columns, count_of * a, n_in, count_of),
         part(row_places, b, n_out), view(rows, count_of * b, n_out, count_of),
-        part(listed, 2 * (layers[layer, LISTED_AT] + row), 2),
+        part(listed, 2 * (layers[layer, FACTORS_AT] + row), 2),
     )  # fmt: skip
 
 
@@ -169,7 +176,7 @@ def draw_trains(tasks, table, layers, pulsing, terms, inputs, rate, settings, co
     table : (layers, columns) int64
         `noisysim.compute.layout`.
     layers : (layers, columns) int64
-        As in `noisysim.compute.cpu.loops.sweeps`, and `LISTED_AT`.
+        `factors` of `noisysim.compute.layout`.
     pulsing : (layers,) float32
         Pulses per weight unit.
     terms, inputs
@@ -193,14 +200,14 @@ def draw_trains(tasks, table, layers, pulsing, terms, inputs, rate, settings, co
     samples = terms[0].shape[2] // keys.shape[0]
     for t in range(tasks.shape[0]):
         chip, layer, first, last = tasks[t, 0], tasks[t, 1], tasks[t, 2], tasks[t, 3]
-        n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, ROWS]
+        n_in, n_out, rows = table[layer, N_IN], table[layer, N_OUT], layers[layer, FACTORS_EACH]
         each = rows // samples
         start, stop = chip * rows + first * each, chip * rows + last * each
         signals = view(work, 0, n_out, stop - start)
-        at = layers[layer, LINES_AT] + start * n_out
+        at = layers[layer, SIGNALS_AT] + start * n_out
         form_rows(terms, layer, chip * samples + first, n_out, 0, at, last - first, signals)
         for row in range(start, stop):
-            x = part(inputs, layers[layer, INPUTS_AT] + row * n_in, n_in)
+            x = part(inputs, layers[layer, DRIVEN_AT] + row * n_in, n_in)
             of_row = (layer, np.uint32(row - chip * rows), np.uint32(number), keys[chip, 0], keys[chip, 1])
             asked = rate * np.float64(pulsing[layer])
             if not draw_sample(x, signals[row - start], asked, settings, of_row, room, drawn, layers, row):
@@ -358,6 +365,6 @@ def give_trains(tasks, layers, drawn, counter, kits, refused, done):
         clear(kit)
         for block in range(first, last):
             go_to(block, layer, at, n_in * n_out, kit)
-            given, anew = train_block(layers, drawn, layers[layer, ROWS], n_in, n_out, kit)
+            given, anew = train_block(layers, drawn, layers[layer, FACTORS_EACH], n_in, n_out, kit)
             done[chip, 0] += anew
             done[chip, 1] += given

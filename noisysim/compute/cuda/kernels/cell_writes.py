@@ -1,91 +1,49 @@
-"""Programming and pulses, as in `noisysim.compute.cpu.loops.cell_writes` and `cell_pulses` there.
-
-A thread programs all cells of a weight; a block of threads gives a block of cells its pulses. Both are in one module,
-with what threads count together: Numba's simulator knows ``cuda.shared`` in modules of kernels alone.
-"""
+"""Programming, as in `noisysim.compute.cpu.loops.cell_writes`: a thread programs all cells of a weight."""
 
 import math
 
 import numpy as np
 from numba import cuda
 
+from noisysim.compute.cuda.kernels.blocks import add_up, counted
 from noisysim.compute.cuda.kernels.cell_ageing import bring_up, hold_stuck, settle_pulsed
 from noisysim.compute.cuda.kernels.cell_appearance import show
 from noisysim.compute.cuda.kernels.cell_moves import new_target, read_once, read_target, step_cell, steps_asked
-from noisysim.compute.cuda.kernels.cell_places import block_at, weight_at
+from noisysim.compute.cuda.kernels.cell_places import weight_at
 from noisysim.compute.cuda.kernels.cell_weights import refresh
-from noisysim.compute.cuda.kernels.draws import four_uniforms, stream_word, unit_normal
-from noisysim.compute.cuda.kernels.target import SIMULATED, device, kernel
+from noisysim.compute.cuda.kernels.draws import stream_word, unit_normal
+from noisysim.compute.cuda.kernels.target import device, kernel
 from noisysim.compute.layout import (
     CELL_BLOCK,
-    CELLS_AT,
-    N_IN,
-    N_OUT,
     REFRESH_STREAM,
-    ROUNDING_STREAM,
     VERIFY_STREAM,
     WRITE_STREAM,
 )
 from noisysim.compute.rules.cells import (  # fmt: skip
-    direction_of_pulses,
     goal_of,
     goal_of_one,
     goal_of_slice,
     is_met,
     needs_reset,
     pair_moves,
-    pulses_asked,
     reset_goal,
     retargeted,
     side_of_pulses,
-    slice_of_pulses,
     verified_level,
     whole_change,
-    whole_turn,
 )
 from noisysim.compute.rules.device import level, missing, programmed, pulsed, with_cell
 from noisysim.compute.rules.flags import (
-    ACCUMULATES,
     AIMED,
     APPARENT,
     FAULTY,
     HAS_CELL_STD,
-    HAS_DRIFT,
     PAIRED,
     TIMED,
     VERIFIED,
 )
 
-PULSERS = 4 if SIMULATED else 256  # threads that give a block of cells its pulses
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
-
-
-@device
-def counted(counts, chip, which, mine):
-    """Count for a chip where each has a row of its own; returns what is left for a thread to `add_up`."""
-    if counts.shape[0] == 1:
-        return mine
-    if mine > 0:
-        cuda.atomic.add(counts, (chip, which), np.int64(mine))
-    return 0
-
-
-@device
-def add_up(counts, which, mine):
-    """Add what the threads of a block counted to one of the counts of all chips, in one atomic operation."""
-    total = cuda.shared.array(1, np.int32)
-    cuda.syncthreads()
-    if cuda.threadIdx.x == 0:
-        total[0] = 0
-    cuda.syncthreads()
-    if mine > 0:
-        cuda.atomic.add(total, 0, mine)
-    cuda.syncthreads()
-    if cuda.threadIdx.x == 0 and total[0] > 0:
-        cuda.atomic.add(counts, (0, which), np.int64(total[0]))
-
-
-# --- programming ----------------------------------------------------------------------------------------------------
 
 
 @device
@@ -274,124 +232,3 @@ def step_cells(
             refresh(cells, k, cell, place, units, clock, weights, variances, d)
     add_up(counts, 0, done)
     add_up(counts, 2, reads)
-
-
-# --- pulses ---------------------------------------------------------------------------------------------------------
-
-
-@device
-def ranks(tally, mine):
-    """Over the threads of a block: the sum of `mine` of those before this one, and of all."""
-    t, step = cuda.threadIdx.x, 1
-    cuda.syncthreads()  # the last sums are read
-    tally[t] = mine
-    while step < cuda.blockDim.x:
-        cuda.syncthreads()
-        before = tally[t - step] if t >= step else np.int32(0)
-        cuda.syncthreads()
-        tally[t] += before
-        step *= 2
-    cuda.syncthreads()
-    return tally[t] - mine, tally[cuda.blockDim.x - 1]
-
-
-@device
-def round_pulses(change, chi, at, n, per, most, draw, keys, asked):
-    """Pulses asked of each weight of a block, into `asked`: each thread makes the four of some counters."""
-    if ACCUMULATES:
-        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
-            asked[j] = steps_asked(change[at + j], chi, at + j, per, most, draw, keys)
-        return
-    _, block, number, layer, chip = draw
-    quarter, stream = CELL_BLOCK // 4, stream_word(ROUNDING_STREAM, layer, 0)
-    for i in range(cuda.threadIdx.x, quarter, cuda.blockDim.x):
-        u0, u1, u2, u3 = four_uniforms(i, block, number, stream, keys, chip)
-        for w in range(4):
-            j = w * quarter + i
-            u = u0 if w == 0 else u1 if w == 1 else u2 if w == 2 else u3
-            asked[j] = pulses_asked(change[at + j], per, u, most) if j < n else np.int32(0)
-
-
-@device
-def coming(asked, first, last, turn):
-    """How many of a run of weights have more than `turn` pulses coming."""
-    found = np.int32(0)
-    for j in range(first, last):
-        found += np.int32(abs(asked[j]) > turn)
-    return found
-
-
-@device
-def pulse_turns(now, own, base, at, n, run, asked, tally, listed, before, draw, keys, d):
-    """Give a block its pulses turn by turn; returns how many.
-
-    In the first turn, where half of the block takes part (`whole_turn`), cell j takes draw j of CELL_BLOCK; otherwise
-    the i-th of the m cells that have a pulse coming takes draw i of m.
-    """
-    _, block, number, layer, chip = draw
-    first, last = run
-    turn, m, given = 0, listed, 0
-    while m > 0:
-        whole, rank, stream = whole_turn(turn, m, n), before, stream_word(WRITE_STREAM, layer, turn)
-        for j in range(first, last):
-            if abs(asked[j]) > turn:
-                side, k = base + side_of_pulses(asked[j], PAIRED), at + j
-                z = unit_normal(j if whole else rank, CELL_BLOCK if whole else m, block, number, stream, keys, chip)
-                up, mine = direction_of_pulses(asked[j], PAIRED), with_cell(d, own, side * now.shape[1] + k)
-                now[side, k] = pulsed(now[side, k], up, z, mine)
-                rank += 1
-        given += m
-        turn += 1
-        before, m = ranks(tally, coming(asked, first, last, turn))
-    return given
-
-
-@device
-def reset_pair(cells, base, k, span, at_most, draw, keys, clock, d):
-    """Program a pair anew if a cell has come near its end: the difference on one cell; returns cells programmed."""
-    now = cells[0]
-    if not needs_reset(now[base, k], now[base + 1, k], at_most, span):
-        return 0
-    return set_anew(cells, base, k, now[base, k] - now[base + 1, k], span, draw, keys, clock, d)
-
-
-@kernel
-def pulse_cells(
-    change, chi, now, fresh, since, own, stuck, aimed, weights, variances, counts, table, tiles, blocks_at, pers, units,
-    span, limits, number, clock, chips, keys, d,
-):  # fmt: skip
-    """Turn a change of every weight into pulses; parameters as of the CPU's loop of this name."""
-    asked = cuda.shared.array(CELL_BLOCK, np.int32)
-    tally = cuda.shared.array(PULSERS, np.int32)
-    cells = (now, fresh, since, own, stuck, aimed)
-    layer, chip, block = block_at(cuda.blockIdx.x, chips, blocks_at)
-    count = table[layer, N_IN] * table[layer, N_OUT]
-    at = chips * table[layer, CELLS_AT] + chip * count + block * CELL_BLOCK
-    n = min(CELL_BLOCK, count - block * CELL_BLOCK)
-    each = CELL_BLOCK // PULSERS
-    first, last = min(cuda.threadIdx.x * each, n), min((cuda.threadIdx.x + 1) * each, n)
-    draw, base = (0, block, number, layer, chip), 2 * slice_of_pulses(number, span[2])
-    round_pulses(change, chi, at, n, pers[layer], np.float32(limits[0]), draw, keys, asked)
-    cuda.syncthreads()
-    before, listed = ranks(tally, coming(asked, first, last, 0))
-    if HAS_DRIFT:
-        for j in range(first, last):  # both of a pair: it may be set anew
-            if asked[j] != 0:
-                bring_up(cells, base, at + j, clock, d)
-                if PAIRED:
-                    bring_up(cells, base + 1, at + j, clock, d)
-    states = fresh if APPARENT else now
-    given = pulse_turns(states, own, base, at, n, (first, last), asked, tally, listed, before, draw, keys, d)
-    place, anew = (layer, chip, chips, table, tiles, span[2]), 0
-    for j in range(first, last):
-        if asked[j] != 0:
-            side, mine = base + side_of_pulses(asked[j], PAIRED), (j, block, number, layer, chip)
-            show(cells, side, at + j, (now.shape[0] if PAIRED else 1) * CELL_BLOCK, mine, keys, d)
-            settle_pulsed(cells, side, at + j, clock)
-            if PAIRED:
-                done = reset_pair(cells, base, at + j, span, limits[1], mine, keys, clock, d)
-                anew += counted(counts, chip, 0, done)
-            refresh(cells, at + j, block * CELL_BLOCK + j, place, units, clock, weights, variances, d)
-    add_up(counts, 0, anew)
-    if cuda.threadIdx.x == 0 and given > 0:
-        cuda.atomic.add(counts, (chip if counts.shape[0] > 1 else 0, 1), np.int64(given))

@@ -38,8 +38,14 @@ def four_uniforms(counter, sample, number, stream, keys, chip):
 @device
 def unit_normal(u, n, sample, number, stream, keys, chip):
     """The N(0, 1) draw of unit u of n."""
+    return normal_behind(0, u, n, sample, number, stream, keys, chip)
+
+
+@device
+def normal_behind(counter, u, n, sample, number, stream, keys, chip):
+    """The N(0, 1) draw of unit u of n, whose counters begin with `counter`."""
     q = (n + 3) // 4
-    b0, b1, b2, b3 = four_bits(u % q, sample, number, stream, keys, chip)
+    b0, b1, b2, b3 = four_bits(counter + u % q, sample, number, stream, keys, chip)
     first = u < 2 * q
     z0, z1 = normal_pair(b0 if first else b2, b1 if first else b3)
     return z1 if (u // q) % 2 else z0

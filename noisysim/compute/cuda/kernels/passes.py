@@ -8,6 +8,7 @@ one `step` values behind.
 import numpy as np
 from numba import cuda
 
+from noisysim.compute.cuda.kernels.blocks import largest
 from noisysim.compute.cuda.kernels.draws import four_normals, four_uniforms, stream_word
 from noisysim.compute.cuda.kernels.target import ROW_THREADS, device, kernel, larger
 from noisysim.compute.layout import (
@@ -80,26 +81,6 @@ def give(values, at, step, passes, norms, norm_at, units, kind, mask, drops, ext
         out[place, j] = value
 
 
-@device
-def largest(source, r, tops):
-    """The largest |value| of a row, NaN where one is NaN: the threads of a block look for it together.
-
-    Written here as in `sums`: the simulator knows threads by the names of the module that a kernel is in.
-    """
-    t, top, step = cuda.threadIdx.x, np.int32(0), cuda.blockDim.x // 2
-    for j in range(t, source.shape[1], cuda.blockDim.x):
-        top = max(top, np.float32(source[r, j]).view(np.int32) & np.int32(0x7FFFFFFF))  # bits order as sizes do
-    cuda.syncthreads()  # that of the row before is read
-    tops[t] = top
-    cuda.syncthreads()
-    while step > 0:
-        if t < step:
-            tops[t] = max(tops[t], tops[t + step])
-        cuda.syncthreads()
-        step //= 2
-    return np.int32(tops[0]).view(np.float32)
-
-
 @kernel
 def drive(source, full_scale, own, own_at, chips, passes, driven, squared, squares, kept, at, step, keeps, d):
     """What the DAC makes of rows of inputs, then the bias line, if any; a block takes a row.
@@ -112,7 +93,7 @@ def drive(source, full_scale, own, own_at, chips, passes, driven, squared, squar
     for r in range(cuda.blockIdx.x, driven.shape[0], cuda.gridDim.x):
         scale = full_scale
         if HAS_DAC and full_scale <= 0:
-            scale = largest(source, r, tops)
+            scale = largest(source[r], tops)
         inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
         p, row = parted(r, rows)
         first, to = own_at + parted(row, rows // chips)[0] * n, at + p * step + row * n
@@ -139,7 +120,7 @@ def cell_inputs(inputs, start, full_scale, ranges, tile, passes, x, d):
     for r in range(cuda.blockIdx.x, total, cuda.gridDim.x):
         scale = full_scale
         if HAS_CURRENT and full_scale <= 0:
-            scale = largest(inputs, r, tops)
+            scale = largest(inputs[r], tops)
         inverse = np.float32(1.0) / scale if scale >= LEAST else np.float32(0.0)
         here = with_range(d, ranges[parted(parted(r, rows)[1], own_rows)[0], tile])
         for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):

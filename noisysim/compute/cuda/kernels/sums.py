@@ -10,6 +10,7 @@ import numpy as np
 from numba import cuda
 
 from noisysim.compute.compiled_estimate import by_size as share
+from noisysim.compute.cuda.kernels.blocks import added, highest
 from noisysim.compute.cuda.kernels.target import ROW_THREADS, device, kernel, larger
 from noisysim.compute.layout import LEAST_MOMENT
 
@@ -52,37 +53,6 @@ def find_others(values, found):
     for k in range(cuda.grid(1), values.size, cuda.gridsize(1)):
         if not math.isfinite(values[k]):
             found[0] = 1
-
-
-@device
-def plus(a, b):
-    """The sum of two."""
-    return a + b
-
-
-def over_block(combine):
-    """What the threads of a block, a power of two of them, make of a number that each has: all get the same.
-
-    ``combine(a, b)`` takes two of them; ``parts`` is shared memory with a place for each thread.
-    """
-
-    @device
-    def combined(parts, value):
-        t, step = cuda.threadIdx.x, cuda.blockDim.x // 2
-        cuda.syncthreads()  # what was made before is read
-        parts[t] = value
-        cuda.syncthreads()
-        while step > 0:
-            if t < step:
-                parts[t] = combine(parts[t], parts[t + step])
-            cuda.syncthreads()
-            step //= 2
-        return parts[0]
-
-    return combined
-
-
-added, highest = over_block(plus), over_block(larger)
 
 
 @device

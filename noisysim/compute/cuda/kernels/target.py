@@ -69,13 +69,16 @@ def start(function: Kernel, blocks: int, threads: int, *arguments: Any) -> None:
 if SIMULATED:
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-    from noisysim.compute.cuda import simulated_threads  # noqa: F401  # it is put in the place of Numba's
+    from noisysim.compute.cuda import simulated_threads  # it is put in the place of Numba's
+
+    in_kernels: Any = simulated_threads.Running()
 
     def argument(value: Any) -> Any:
         """A value as kernels take it."""
         return FakeCUDAArray(value.view(np.ndarray)) if isinstance(value, np.ndarray) else value
 
 else:
+    in_kernels = cuda
     _known: dict[tuple[Any, ...], Any] = {}
 
     def argument(value: Any) -> Any:
