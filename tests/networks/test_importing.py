@@ -483,6 +483,17 @@ def test_models_do_what_they_did(read, name):
         assert [str(one) for one in network.layers[1:]] == [str(one) for one in layers]
 
 
+@pytest.mark.covering(1)
+@pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("size", [11, 12, 13, 15, 16])
+def test_a_transposed_convolution_may_give_a_size_of_its_own(read, auto_pad, size):
+    """Of 14 values: cut off on both sides, and added to behind them alone."""
+    g = Builder((2, 5))
+    kernel = g.weight(2, 3, 2), g.weight(3)
+    proto = g.proto(g.op("ConvTranspose", "x", *kernel, strides=[3], output_shape=[size], auto_pad=auto_pad))
+    assert_same(read(proto), proto)
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_random_models_do_what_they_did(read, seed):
     proto = random_model(seed)

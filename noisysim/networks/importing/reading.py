@@ -186,11 +186,7 @@ def _made(
         (first, *layers), bias, graph.input, graph.output, tuple(notes(graph)), path, dict(settings), matrices,
         tuple(product.statistics for product in products), graph, sample, _made,
     )  # fmt: skip
-    try:
-        shapes, _ = network.architecture.shapes, network.architecture.due
-    except RecursionError:
-        raise ValueError("it has too many operators one after the other without weights between them") from None
-    assert [matrix.shape for matrix in matrices] == shapes
+    assert [matrix.shape for matrix in matrices] == network.architecture.shapes
     return network
 
 

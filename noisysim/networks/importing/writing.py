@@ -62,7 +62,7 @@ class Writer:
         image = (1, 1, input_shape[0]) if flat else (input_shape[1], input_shape[2], input_shape[0])
         self.entries = [Entry(Output(), (), image, not flat)]  # the input's place
         self._taken: dict[tuple[int, bytes, Image], int] = {}
-        self._places = 0
+        self._places = self._numbers = 0
 
     def __getitem__(self, node: int) -> Entry:
         return self.entries[node]
@@ -306,6 +306,9 @@ class Writer:
                 entry.bias = each[0] * (0.0 if entry.bias is None else entry.bias) + each[1]
             return value
         given = numbers if each is None else each
+        self._numbers += len(given[0])
+        if self._numbers > MOST_PLACES:
+            raise ValueError(f"it has gains and offsets of more than {MOST_PLACES} values, with those before")
         return self.follow(value, Affine(*(_shortest(row) for row in given)))
 
     def normalised(self, value: Value, layer: BatchNorm, statistics: Doubles, learned: Doubles) -> Value | None:
