@@ -148,7 +148,8 @@ def _normalisation(node: Node, producers: Mapping[str, Node], scalars: Mapping[s
     above = made_by(centred, "Sub")
     mean = above and made_by(above.inputs[1], "ReduceMean")
     source = centred
-    if above and mean and mean.inputs == (above.inputs[0], *variance.inputs[1:]):
+    axes = [[scalars.get(name, name) for name in one.inputs[1:]] for one in (mean, variance) if one]
+    if above and mean and mean.inputs[0] == above.inputs[0] and axes[0] == axes[1]:
         source = above.inputs[0]
         if mean.attributes != variance.attributes:
             return None

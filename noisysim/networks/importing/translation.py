@@ -125,7 +125,7 @@ def notes(graph: Graph) -> list[str]:
 
 def translated(
     graph: Graph, shape: Sequence[int], input_shape: Sequence[int], handlers: dict[str, Handler], fold: bool,
-    by_image: bool = False,
+    learned_norms: bool = False, by_image: bool = False,
 ) -> tuple[Task, Value]:  # fmt: skip
     """Everything written, and the output.
 
@@ -141,6 +141,8 @@ def translated(
         By type of operator.
     fold : bool
         Whether batch normalisation becomes part of weights.
+    learned_norms : bool
+        Whether gains and offsets of other normalisations are learned.
     by_image : bool
         Whether the input is written pixel by pixel first.
 
@@ -149,7 +151,7 @@ def translated(
     ValueError
         Naming the node.
     """
-    writer = Writer(input_shape)
+    writer = Writer(input_shape, learned_norms)
     task = Task(writer, graph.opset, readers(graph), fold)
     image = writer[INPUT].shape
     order = np.arange(writer.size(INPUT)).reshape(image)  # of pixels
