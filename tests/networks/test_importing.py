@@ -494,6 +494,21 @@ def test_a_transposed_convolution_may_give_a_size_of_its_own(read, auto_pad, siz
     assert_same(read(proto), proto)
 
 
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize("how", ["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"])
+def test_the_nearest_value_is_that_of_float32(read, how, rounding):
+    """Where places are whole, or halves, but for rounding; and where nothing changes its size."""
+    g = Builder((1, 15, 28))
+    settings = {"mode": "nearest", "coordinate_transformation_mode": how, "nearest_mode": rounding}
+    factors = [(0.6, 1.2), (1.2, 0.3), (1.3, 1.3), (0.7, 2 / 3), (1.05, 1.02), (1.05, 2)]
+    resized = [g.op("Resize", "x", "", np.array([1, 1, *pair], np.float32), **settings) for pair in factors]
+    sizes = [(2, 31), (18, 1), (15, 20)]
+    resized += [g.op("Resize", "x", "", "", np.array(pair), axes=[2, 3], **settings) for pair in sizes]
+    x = g.op("Concat", *(g.op("Reshape", one, np.array([0, -1])) for one in resized), axis=1)
+    proto = g.proto(g.dense(x, 40))
+    assert_same(read(proto), proto)
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_random_models_do_what_they_did(read, seed):
     proto = random_model(seed)
