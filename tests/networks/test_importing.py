@@ -355,6 +355,15 @@ def larger_and_smaller():
 
 
 @model()
+def of_one_or_of_none():
+    """Operators of any number of tensors, with one, and with constants alone."""
+    g = Builder((4,))
+    x = g.op("Min", g.op("Relu", g.op("Max", "x")))
+    x = g.op("Add", x, g.op("Sum", g.weight(4), g.weight(1)))
+    return g.proto(g.dense(g.op("Mul", g.op("Sum", x), g.op("Mean", g.weight(4), g.weight(4))), 3)), None
+
+
+@model()
 def functions_of_others():
     g = Builder((6,))
     x = g.op("Abs", g.op("Softsign", g.op("Celu", g.dense("x", 6), alpha=0.7)))

@@ -139,6 +139,13 @@ def operator(op, **settings):
     return proto
 
 
+def ended(graph, op, *names):
+    """Another last operator, of the output there was and of others."""
+    graph.node.append(helper.make_node("Tanh", [graph.output[0].name], ["bent"]))
+    graph.node.append(helper.make_node(op, ["bent", *names], ["end"], name="last"))
+    graph.output[0].name = "end"
+
+
 def many(count):
     """Numbers that are made one set after the other, and all needed at the end."""
     proto = computed("ConstantOfShape", np.array([2**24]))
@@ -241,6 +248,11 @@ CASES = {
     "bounds without an end": (with_constants("Max", np.full((3, 1, 1), -np.inf, np.float32)), "not finite"),
     "padding by infinity": (with_constants("Pad", np.ones(8, np.int64), np.float32(-np.inf)), "padding by -inf"),
     "padding that leaves nothing": (with_constants("Pad", np.full(8, -9), np.float32(0)), "leave nothing"),
+    "a bound that is computed": (
+        changed(lambda graph: ended(graph, "Clip", graph.node[0].output[0])),
+        "(Clip): its input 2 must be a constant",
+    ),
+    "a slope that is a text": (operator("HardSigmoid", alpha="steep"), "'last' (HardSigmoid): could not convert"),
     "padding of other axes": (with_constants("Pad", np.ones(6, np.int64), np.float32(0)), "do not fit the axes"),
     "padding without end": (with_constants("Pad", np.full(8, FAR), np.float32(0)), "at most"),
     "matrices that do not fit": (with_constants("MatMul", np.ones((3, 5, 2), np.float32)), "constant matrices of"),

@@ -27,8 +27,8 @@ SAME_SIZE = (
 )  # fmt: skip
 """Operators on constants that give no more values than they are given, or one."""
 SPREADING = (
-    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Or",
-    "Pow", "Sub", "Where", "Xor",
+    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod",
+    "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
 )  # fmt: skip
 """Operators on constants of broadcastable shapes."""
 REDUCING = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
