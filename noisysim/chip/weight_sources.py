@@ -204,7 +204,8 @@ def check_record(record: Mapping[str, Any]) -> None:
     if not isinstance(digest, str) or len(digest) != 64 or not isinstance(record.get("path", ""), str):
         raise ValueError("init names weights without their SHA-256")
     settings = record.get(SETTINGS, {})
-    if not isinstance(settings, dict) or not settings.keys() <= {"output", "input_shape", "fold_batch_norm"}:
+    known = {"output", "input_shape", "fold_batch_norm", "learned_norms"}
+    if not isinstance(settings, dict) or not settings.keys() <= known:
         raise ValueError(f"init.{SETTINGS} must be settings of noisysim.networks.load, not {shown(settings)}")
     notes = record.get(NOTES, [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):

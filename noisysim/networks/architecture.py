@@ -115,13 +115,18 @@ class Architecture:
 
     def _missing(self, node: int, there: set[int]) -> Iterator[int]:
         """The nodes that are to be computed to have this one, which then are there."""
-        if node in there:
-            return
-        if node > self.depth:
-            for source in self.operation(node).sources:
-                yield from self._missing(source, there)
-        there.add(node)
-        yield node
+        waiting = [node]  # each behind the one that it was asked for: networks may be deeper than Python's stack
+        while waiting:
+            latest = waiting[-1]
+            sources = self.operation(latest).sources if latest > self.depth and latest not in there else ()
+            missing = [source for source in sources if source not in there]
+            if missing:
+                waiting += reversed(missing)
+                continue
+            waiting.pop()
+            if latest not in there:
+                there.add(latest)
+                yield latest
 
     @cached_property
     def operates_on_input(self) -> bool:

@@ -27,11 +27,14 @@ class Attention(Layer):
         Must divide `units`.
     units : int, optional
         Of queries, keys and values of all heads together. Default: as many as a row has values.
+    digital : bool
+        Whether the weights of all four layers are kept in digital memory and their products are exact.
     """
 
     name: ClassVar[str] = "attention"
     heads: Annotated[int, _COUNT]
     units: Annotated[int | None, _COUNT] = None
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +89,7 @@ def expanded(layer: Attention | Positional, shape: Image, prefix: str) -> list[L
         return prefix + label
 
     seen = prefix + SEEN
-    project = Conv(units, (1, width), activation="linear")
+    project = Conv(units, (1, width), activation="linear", digital=layer.digital)
     queries = add(Take(by_head, (heads, steps, size)), "q", add(project, "queries", seen))
     keys = add(Take(turned, (heads, size, steps)), "k", add(project, "keys", seen))
     values = add(Take(by_head, (heads, steps, size)), "v", add(project, "values", seen))
@@ -95,7 +98,7 @@ def expanded(layer: Attention | Positional, shape: Image, prefix: str) -> list[L
     )
     answers = add(Matmul(heads, steps, steps, size), "answers", add(Softmax(), "shares", scores), values)
     add(Take(together, (steps, 1, units)), "heads", answers)
-    return [*made, Conv(units, 1, activation="linear")]
+    return [*made, Conv(units, 1, activation="linear", digital=layer.digital)]
 
 
 def _sines(steps: int, values: int) -> list[float]:

@@ -86,7 +86,7 @@ class Block:
     @property
     def digital(self) -> bool:
         """Whether its weights are in digital memory, and its product is exact."""
-        return not isinstance(self.product, Recurrence) and self.product.digital
+        return self.product.digital
 
     @property
     def is_gain(self) -> bool:

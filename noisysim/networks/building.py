@@ -214,10 +214,10 @@ class _Builder:
                 f"{layer!r} needs steps below it: rows of an image, such as an input of (1, steps, features)"
             )
         steps, width, _ = below.shape
-        self._product(Conv(layer.lines, (1, width), activation="linear"))
+        self._product(Conv(layer.lines, (1, width), activation="linear", digital=layer.digital))
         self._seen.append(self._at.node)
         linear = activations.get("linear")
-        product = Recurrence(layer.units, layer.cell)
+        product = Recurrence(layer.units, layer.cell, layer.digital)
         self._blocks.append(Block(product, (steps, 1, layer.lines), (product.reads * steps, 1), (steps, 1), linear))
         self._at = _Place(len(self._blocks), (steps, 1, layer.units), True)
         if layer.returns == "last":

@@ -215,16 +215,19 @@ class Embedding(Layer):
     Parameters
     ----------
     classes, units : int
+    digital : bool
+        Whether the vectors are kept in digital memory, and looked up exactly.
     """
 
     name: ClassVar[str] = "embedding"
     classes: Annotated[int, _COUNT]
     units: Annotated[int, _COUNT]
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
     @property
     def parts(self) -> list[Layer]:
         """The layers that it is made of."""
-        return [OneHot(self.classes), Conv(self.units, 1, activation="linear")]
+        return [OneHot(self.classes), Conv(self.units, 1, activation="linear", digital=self.digital)]
 
 
 @dataclass(frozen=True, repr=False)

@@ -42,12 +42,15 @@ class Recurrent(Layer):
         PyTorch and Keras; or before it, as published, for which the second array is read a second time at each step.
     returns : {"last", "all"}
         What it gives: the output of the last step, or of every step, again rows of an image.
+    digital : bool
+        Whether its weights are kept in digital memory and both products are exact, whatever the arrays are made of.
     """
 
     name: ClassVar[str] = "recurrent"
     units: Size
     cell: Annotated[str, Field(choices=tuple(GATES))] = "rnn"
     returns: Annotated[str, Field(choices=("last", "all"))] = "last"
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
     @property
     def lines(self) -> int:
@@ -63,11 +66,13 @@ class Recurrence(Layer):
     ----------
     units : int
     cell : str
+    digital : bool
     """
 
     name: ClassVar[str] = "recurrence"
     units: Size
     cell: Annotated[str, Field(choices=tuple(GATES))]
+    digital: Annotated[bool, Field(doc="whether its weights are in digital memory")] = False
 
     @property
     def numbers(self) -> tuple[int, int]:

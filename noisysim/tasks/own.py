@@ -60,7 +60,8 @@ def _read(
         if len(x) != len(y):
             raise ValueError(f"{x.name} has {len(x)} samples, {titles.get(name, name)} has {len(y)}")
     inputs, axes, notes = _images(inputs, getattr(settings, "axes", "auto"))
-    stored, shape, origin = _kept_inputs(inputs, settings.standardise)
+    is_moved = bool(getattr(settings, "shift", 0) or getattr(settings, "mirror", False))
+    stored, shape, origin = _kept_inputs(inputs, settings.standardise, is_moved)
     splits = [Split(*pair) for pair in zip(stored, targets.arrays, strict=True)]
     notes += targets.notes
     if origin is not None:
@@ -81,12 +82,18 @@ def _images(inputs: list[Values], axes: str) -> tuple[list[Values], str, list[st
     return [first, *rest], layout, notes
 
 
-def _kept_inputs(inputs: list[Values], standardise: str) -> tuple[list[np.ndarray], tuple[int, ...], Any]:
-    """Inputs as a task keeps them, the shape of a sample, and what was subtracted before they were rounded."""
+def _kept_inputs(
+    inputs: list[Values], standardise: str, is_moved: bool
+) -> tuple[list[np.ndarray], tuple[int, ...], Any]:
+    """Inputs as a task keeps them, the shape of a sample, and what was subtracted before they were rounded.
+
+    Of images that are shifted or mirrored the same from all pixels, which take each other's places.
+    """
     shapes = [part.shape for part in inputs]
     if shapes[0] != shapes[-1]:
         raise ValueError(f"a sample of x_train is {shapes[0]}, one of x_test {shapes[1]}")
-    origin = None if standardise == "none" else far_origin(inputs[0], shared=standardise == "global")
+    shared = standardise == "global" or is_moved
+    origin = None if standardise == "none" else far_origin(inputs[0], shared)
     stored = [part.as_array(0.0 if origin is None else origin) for part in inputs]
     if stored[0].dtype != stored[-1].dtype:
         stored = [array.astype(np.float32) for array in stored]

@@ -355,6 +355,15 @@ def larger_and_smaller():
 
 
 @model()
+def of_one_or_of_none():
+    """Operators of any number of tensors, with one, and with constants alone."""
+    g = Builder((4,))
+    x = g.op("Min", g.op("Relu", g.op("Max", "x")))
+    x = g.op("Add", x, g.op("Sum", g.weight(4), g.weight(1)))
+    return g.proto(g.dense(g.op("Mul", g.op("Sum", x), g.op("Mean", g.weight(4), g.weight(4))), 3)), None
+
+
+@model()
 def functions_of_others():
     g = Builder((6,))
     x = g.op("Abs", g.op("Softsign", g.op("Celu", g.dense("x", 6), alpha=0.7)))
@@ -483,11 +492,37 @@ def test_models_do_what_they_did(read, name):
         assert [str(one) for one in network.layers[1:]] == [str(one) for one in layers]
 
 
+@pytest.mark.covering(1)
+@pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("size", [11, 12, 13, 15, 16])
+def test_a_transposed_convolution_may_give_a_size_of_its_own(read, auto_pad, size):
+    """Of 14 values: cut off on both sides, and added to behind them alone."""
+    g = Builder((2, 5))
+    kernel = g.weight(2, 3, 2), g.weight(3)
+    proto = g.proto(g.op("ConvTranspose", "x", *kernel, strides=[3], output_shape=[size], auto_pad=auto_pad))
+    assert_same(read(proto), proto)
+
+
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize("how", ["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"])
+def test_the_nearest_value_is_that_of_float32(read, how, rounding):
+    """Where places are whole, or halves, but for rounding; and where nothing changes its size."""
+    g = Builder((1, 15, 28))
+    settings = {"mode": "nearest", "coordinate_transformation_mode": how, "nearest_mode": rounding}
+    factors = [(0.6, 1.2), (1.2, 0.3), (1.3, 1.3), (0.7, 2 / 3), (1.05, 1.02), (1.05, 2)]
+    resized = [g.op("Resize", "x", "", np.array([1, 1, *pair], np.float32), **settings) for pair in factors]
+    sizes = [(2, 31), (18, 1), (15, 20)]
+    resized += [g.op("Resize", "x", "", "", np.array(pair), axes=[2, 3], **settings) for pair in sizes]
+    x = g.op("Concat", *(g.op("Reshape", one, np.array([0, -1])) for one in resized), axis=1)
+    proto = g.proto(g.dense(x, 40))
+    assert_same(read(proto), proto)
+
+
 @pytest.mark.parametrize("seed", range(100))
 def test_random_models_do_what_they_did(read, seed):
     proto = random_model(seed)
     for fold in (True, False):
-        assert_same(read(proto, fold_batch_norm=fold), proto)
+        assert_same(read(proto, fold_batch_norm=fold, learned_norms=not fold), proto)
 
 
 # --- activation functions of several operators ----------------------------------------------------------------------
@@ -745,6 +780,51 @@ def test_batch_normalisation_is_folded_or_kept(read):
     np.testing.assert_allclose(kept.weights()["0.running_var"], statistics[2], rtol=1e-6)
     for network in (folded, kept):
         assert_same(network, proto)
+
+
+def layer_norm(g):
+    x = g.op("LayerNormalization", g.dense_rows("x", 4), g.weight(4), g.weight(4), epsilon=0.01)
+    return x, (4,)
+
+
+def instance_norm(g):
+    """Read twice behind its gain."""
+    x = g.op("InstanceNormalization", g.conv("x", 3, 2), g.weight(3), g.weight(3), epsilon=0.01)
+    return g.op("Add", x, g.op("Relu", x)), (3,)
+
+
+def written_out(g):
+    """As older exporters do."""
+    centred = g.op("Sub", "x", g.op("ReduceMean", "x", np.array([-1])))
+    variance = g.op("ReduceMean", g.op("Mul", centred, centred), np.array([-1]))
+    x = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, one(1e-3))))
+    return g.op("Add", g.op("Mul", x, g.weight(6)), g.weight(6)), (30,)
+
+
+@pytest.mark.parametrize("build", [layer_norm, instance_norm, written_out])
+def test_gains_of_other_normalisations_are_fixed_or_learn_on(read, build):
+    g = Builder((5, 6))
+    x, channels = build(g)
+    proto = g.proto(g.dense(g.op("Flatten", x), 3))
+    fixed, learned = read(proto), read(proto, learned_norms=True)
+    assert ("affine" in str(fixed.layers), "learned=True" in str(fixed.layers)) == (True, False)
+    assert ("affine" in str(learned.layers), "learned=True" in str(learned.layers)) == (False, True)
+    for network in (fixed, learned):
+        assert_same(network, proto)
+    chip = noisysim.Chip(learned, "pcm", oracle=True, seed=1)
+    layer = chip.network.digital.index(True)
+    gain = learned.weights()[f"{layer}.weight"]
+    assert gain.shape == (*channels, 1, 1, 1)
+    chip.program([np.full(shape, 0.25, np.float32) for shape in chip.network.shapes])
+    np.testing.assert_array_equal(chip.weights()[f"{layer}.weight"], gain + np.float32(0.25))
+
+
+def test_a_length_of_one_has_no_gain_to_be_learned(read):
+    g = Builder((5, 6))
+    proto = g.proto(g.dense(g.op("Flatten", g.op("LpNormalization", "x", axis=-1)), 3))
+    network = read(proto, learned_norms=True)
+    assert "learned=True" not in str(network.layers)
+    assert_same(network, proto)
 
 
 def test_an_image_that_no_first_layer_sees_is_turned_to_pixels(read):

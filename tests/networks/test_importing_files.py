@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from noisysim import networks
+from noisysim.networks.importing import constants, translation, writing
 
 onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
 pytest.importorskip("onnxruntime", reason="the models are made with ONNX Runtime")
@@ -118,10 +119,11 @@ def two_outputs():
     return changed(lambda graph: graph.output.append(graph.output[0]))
 
 
-def deep():
+def deep(count=5000):
+    """A model with as many functions one after the other."""
     g = Builder((4,))
     proto = g.proto(g.dense("x", 3))
-    names = [proto.graph.output[0].name, *(f"d{k}" for k in range(5000))]
+    names = [proto.graph.output[0].name, *(f"d{k}" for k in range(count))]
     for before, after in itertools.pairwise(names):
         proto.graph.node.append(helper.make_node("Tanh", [before], [after]))
     proto.graph.output[0].name = names[-1]
@@ -135,6 +137,13 @@ def operator(op, **settings):
     proto.graph.node.append(helper.make_node(op, [proto.graph.output[0].name], ["end"], name="last", **settings))
     proto.graph.output[0].name = "end"
     return proto
+
+
+def ended(graph, op, *names):
+    """Another last operator, of the output there was and of others."""
+    graph.node.append(helper.make_node("Tanh", [graph.output[0].name], ["bent"]))
+    graph.node.append(helper.make_node(op, ["bent", *names], ["end"], name="last"))
+    graph.output[0].name = "end"
 
 
 def many(count):
@@ -191,6 +200,10 @@ CASES = {
     "a huge sum": (with_constants("Add", LONG), "'last' (Add): it gives a tensor"),
     "zeros between all pixels": (enlarged("ConvTranspose", strides=[5000, 5000]), "at most"),
     "a huge result": (enlarged("ConvTranspose", output_shape=[9000, 9000]), "at most"),
+    "a stride above the kernel's span": (
+        enlarged("ConvTranspose", strides=[3, 3], auto_pad="SAME_UPPER"),
+        "'last' (ConvTranspose): auto_pad=SAME_UPPER with strides (3, 3) above the kernel's span (2, 2)",
+    ),
     "wide margins": (enlarged("Conv", kernel=(3, 3, 2, 2), pads=[9000] * 4), "at most"),
     "no inputs": (without_inputs("Relu"), "'last' (Relu) has the inputs none: it needs 1"),
     "too few inputs": (without_inputs("MatMul", "x"), "'last' (MatMul) has the inputs 'x': it needs 2"),
@@ -223,7 +236,11 @@ CASES = {
     "an input of open size": (changed(open_sizes), "input_shape="),
     "an input of one axis": (changed(one_axis), "samples"),
     "an old version": (old(valid()), "version 3"),
-    "too deep": (deep(), "one after the other"),
+    "too deep": (deep(), "it has 5001 operators that depend on its input, at most 4000 are read"),
+    "a long product": (
+        computed("MatMul", np.zeros((2**11, 2**12), np.float32), np.zeros((2**12, 2**11), np.float32)),
+        "first' (MatMul) cannot be computed: all that follows from constants takes more than 2147483648 steps",
+    ),
     "LogSoftmax": (operator("LogSoftmax"), "output='t1'"),
     "ArgMax": (operator("ArgMax"), "'last' (ArgMax) is not supported: classes are chosen from what comes before it"),
     "Celu of 0": (operator("Celu", alpha=0.0), "'last' (Celu): alpha=0.0 is not above 0"),
@@ -231,6 +248,11 @@ CASES = {
     "bounds without an end": (with_constants("Max", np.full((3, 1, 1), -np.inf, np.float32)), "not finite"),
     "padding by infinity": (with_constants("Pad", np.ones(8, np.int64), np.float32(-np.inf)), "padding by -inf"),
     "padding that leaves nothing": (with_constants("Pad", np.full(8, -9), np.float32(0)), "leave nothing"),
+    "a bound that is computed": (
+        changed(lambda graph: ended(graph, "Clip", graph.node[0].output[0])),
+        "(Clip): its input 2 must be a constant",
+    ),
+    "a slope that is a text": (operator("HardSigmoid", alpha="steep"), "'last' (HardSigmoid): could not convert"),
     "padding of other axes": (with_constants("Pad", np.ones(6, np.int64), np.float32(0)), "do not fit the axes"),
     "padding without end": (with_constants("Pad", np.full(8, FAR), np.float32(0)), "at most"),
     "matrices that do not fit": (with_constants("MatMul", np.ones((3, 5, 2), np.float32)), "constant matrices of"),
@@ -272,6 +294,33 @@ def test_what_is_no_network_gives_one_clear_error(tmp_path, name):
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())
     assert part in refusal(path)
+
+
+def test_a_network_may_be_deeper_than_the_stack_of_python(tmp_path):
+    onnx.save(deep(sys.getrecursionlimit() + 100), tmp_path / "model.onnx")
+    network = networks.load(tmp_path / "model.onnx")
+    assert len(network.layers) > sys.getrecursionlimit() + 100
+    assert len(network.architecture.due[-1]) == sys.getrecursionlimit() + 100
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "most", "said"),
+    [
+        (constants, "MOST_STEPS", 30, "'first' (Add) cannot be computed: all that follows from constants takes more"),
+        (translation, "MOST_TOGETHER", 100, "(Mul): its tensors and those before have more than 100 values"),
+        (writing, "MOST_PLACES", 60, "(Mul): it has gains and offsets of more than 60 values"),
+    ],
+)
+def test_work_is_refused_before_it_is_done(tmp_path, monkeypatch, part, name, most, said):
+    """Many operators, each of which is small enough."""
+    g = Builder((40,))
+    x = g.op("Add", "x", g.op("Add", np.ones(40, np.float32), np.ones(1, np.float32)))
+    proto = g.proto(g.dense(g.op("Relu", g.op("Mul", g.op("Relu", x), g.weight(40))), 2))
+    proto.graph.node[0].name = "first"
+    onnx.save(proto, tmp_path / "model.onnx")
+    networks.load(tmp_path / "model.onnx")
+    monkeypatch.setattr(part, name, most)
+    assert said in refusal(tmp_path / "model.onnx")
 
 
 def test_truncated_files_are_refused(tmp_path):

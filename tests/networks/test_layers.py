@@ -27,6 +27,7 @@ ALL = [
     kinds.leak(0.3), kinds.affine(), kinds.affine([0.5, 2], 1), kinds.take([3, -1, 0, 0], (2, 1, 2)), kinds.take([1]),
     conv(8, 3, groups=4), noisysim.depthwise(3, 2, "same", "relu6", multiplier=2), kinds.recurrent(8, "gru", "all"),
     kinds.attention(2, 8), kinds.positional(0.5), kinds.one_hot(9), kinds.embedding(50, 4),
+    kinds.recurrent(8, digital=True), kinds.attention(2, digital=True), kinds.embedding(50, 4, digital=True),
     kinds.add(), kinds.divide(), kinds.matmul(1, 2, 3, 4), kinds.output(), kinds.Wired(conv(4, 3), "a"),
     kinds.Wired(kinds.add(), "", ("a", "input")), kinds.Wired(kinds.concat(), "b", ("a", "a")),
     noisysim.concat([noisysim.residual([5, noisysim.multiply([5], [5])])], [kinds.Wired(dense(5), "inner")]),

@@ -67,7 +67,7 @@ def test_it_is_resumed_without_the_file(path, tmp_path):
 
 def test_its_configuration_runs_again_to_the_same_bits(path, tmp_path):
     out = tmp_path / "run.h5"
-    for settings in ({}, {"fold_batch_norm": False}):
+    for settings in ({}, {"fold_batch_norm": False, "learned_norms": True}):
         first = learn(networks.load(path, **settings), out=out, overwrite=True)
         again = noisysim.run(**config.read(out, config.SETTINGS))
         np.testing.assert_array_equal(again.history["test_loss"], first.history["test_loss"])

@@ -10,12 +10,13 @@ class Builder:
     """A model with the input ``x``: `op` adds an operator and returns the name of what it gives.
 
     Arrays among the inputs of an operator become constants. The shape of each tensor, of one sample, is in `shapes`.
+    `dtype` is the input's.
     """
 
-    def __init__(self, shape, opset=18, seed=0):
+    def __init__(self, shape, opset=18, seed=0, dtype=np.float32):
         self.rng, self.opset = np.random.default_rng(seed), opset
         self.nodes, self.constants, self.shapes = [], {}, {"x": (1, *shape)}
-        self._values = {"x": np.ones((1, *shape), np.float32)}
+        self._values = {"x": np.ones((1, *shape), dtype)}
 
     def constant(self, values):
         values = np.asarray(values)
@@ -51,7 +52,8 @@ class Builder:
 
     def proto(self, *outputs):
         """The model whose outputs these are; of any number of samples."""
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["samples", *self.shapes["x"][1:]])]
+        kind = helper.np_dtype_to_tensor_dtype(self._values["x"].dtype)
+        inputs = [helper.make_tensor_value_info("x", kind, ["samples", *self.shapes["x"][1:]])]
         ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
         arrays = [numpy_helper.from_array(array, name) for name, array in self.constants.items()]
         graph = helper.make_graph(self.nodes, "model", inputs, ends, arrays)

@@ -35,13 +35,22 @@ def standardised(task, images):
     return (images.reshape(len(images), -1).astype(np.float32) - task.affine[0]) * task.affine[1]
 
 
-def found_in(task, images, batch, most):
+def defined(images, kind):
+    """What standardises images as `images` are, in float64, whatever they are kept as."""
+    flat = np.asarray(images, np.float64).reshape(len(images), -1)
+    axis = {"global": None, "feature": 0}.get(kind)
+    mean, deviation = (0.0, 1.0) if kind == "none" else (flat.mean(axis), flat.std(axis))
+    return lambda given: (np.asarray(given, np.float64).reshape(len(given), -1) - mean) / deviation
+
+
+def found_in(task, images, batch, most, standardise=None):
     """How each image of a batch was moved: (down, right, mirrored)."""
+    standardise = standardise or (lambda given: standardised(task, given))
     choices = [(d, r, m) for d in range(-most, most + 1) for r in range(-most, most + 1) for m in (False, True)]
     moves = []
     for image, values in zip(images, batch.inputs, strict=True):
-        candidates = standardised(task, np.stack([moved(image, *choice) for choice in choices]))
-        errors = abs(candidates - values).max(axis=1)
+        candidates = standardise(np.stack([moved(image, *choice) for choice in choices]))
+        errors = (abs(candidates - values) / (1 + abs(candidates))).max(axis=1)
         assert errors.min() < 1e-5, "an image that is none of the moved ones"
         moves.append(choices[int(errors.argmin())])
     return np.array(moves, int)
@@ -50,18 +59,14 @@ def found_in(task, images, batch, most):
 @pytest.mark.parametrize("standardise", ["global", "feature", "none"])
 @pytest.mark.parametrize("kind", ["bytes", "numbers", "far"])
 def test_an_augmented_image_is_the_image_moved(kind, standardise):
+    """By the definition in float64; far from 0 fractions are lost unless something is taken off; black is far."""
     x = COLOURS if kind == "bytes" else COLOURS / 7.0 + (1e7 if kind == "far" else 0)
     task, plain = colours(x, shift=2, mirror=True, standardise=standardise), colours(x, standardise=standardise)
     batch = task.batch("train", slice(None), epoch=1)
-    np.testing.assert_array_equal(task.affine, plain.affine)
+    np.testing.assert_allclose(task.affine[1], plain.affine[1], rtol=1e-6)
     np.testing.assert_array_equal(batch.targets, plain.batch("train", slice(None)).targets)
-    if kind == "far" and standardise != "none":
-        # black is 1e7 below all pixels there are: those moved in from the border lie that far below
-        inside = abs(batch.inputs) < 1e3
-        assert 0.3 < inside.mean() < 0.95
-        return
-    kept = np.asarray(x, np.float32)
-    moves = found_in(task, kept, batch, 2)
+    kept = np.asarray(x, np.float32) if standardise == "none" else x  # nothing is taken off there
+    moves = found_in(task, kept, batch, 2, defined(x, standardise))
     assert len({tuple(move) for move in moves}) > 15
 
 

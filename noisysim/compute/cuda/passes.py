@@ -191,7 +191,8 @@ class Passes:
         cell = recurrence.Cell(self.net, layer, some(first), some(outputs))
         line, weights = (job.added.get((p, kind, layer)) for kind in (ON_LINE, ON_WEIGHTS))
         counted = (call.first_sample, p, call.first_pass)
-        states = self._cells.follow(layer, standing, samples, counted) if self.loops.HAS_READ_CELL else []
+        by_cell = self._of(layer)[0].HAS_READ_CELL
+        states = self._cells.follow(layer, standing, samples, counted) if by_cell else []
         for t in range(self.net.positions[layer]):
             driven = self._space.room("driven by a step", rows, self._table[layer][N_IN])
             plain = driven if driven.shape[1] == n else self._space.room("inputs", rows, n)
@@ -217,7 +218,7 @@ class Passes:
             self._space.multiply(driven, xp.ascontiguousarray(weights, np.float32), perturbation)
         for k in range(self._table[layer][TILES]):
             product, energy = self._analog(layer, k, driven, standing, call, by_step=True)
-            if self.loops.HAS_READ_CELL:
+            if self._of(layer)[0].HAS_READ_CELL:
                 counted = (first_sample, *step, number)
                 self._cells.read_step(layer, k, driven, product, standing, states[k], counted)
             self._read_lines(

@@ -14,7 +14,7 @@ import numpy as np
 from noisysim.common.texts import one_line
 from noisysim.common.types import Array
 from noisysim.networks.importing import files
-from noisysim.networks.importing.graphs import Node, check_size
+from noisysim.networks.importing.graphs import MOST_STEPS, Node, check_size
 
 FAILURES = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NotImplementedError, RecursionError,
@@ -22,13 +22,13 @@ FAILURES = (
 )  # fmt: skip
 """What operators raise for inputs that do not fit."""
 SAME_SIZE = (
-    "Abs", "Cast", "CastLike", "Ceil", "Clip", "Constant", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg",
+    "Abs", "Cast", "CastLike", "Ceil", "Clip", "Constant", "Cos", "Exp", "Floor", "Identity", "Log", "Neg",
     "Not", "Reciprocal", "Relu", "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Sqrt", "Tanh", "Trilu",
 )  # fmt: skip
 """Operators on constants that give no more values than they are given, or one."""
 SPREADING = (
-    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Or",
-    "Pow", "Sub", "Where", "Xor",
+    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod",
+    "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
 )  # fmt: skip
 """Operators on constants of broadcastable shapes."""
 REDUCING = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
@@ -42,8 +42,23 @@ FOLDED = (*SAME_SIZE, *SPREADING, *REDUCING, *MOVES, *OTHERS)
 """Operators that may be computed of constants."""
 
 
-def computed(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Array]:
-    """What an operator gives of arrays.
+class Budget:
+    """How much may still be computed of constants."""
+
+    def __init__(self) -> None:
+        self._left = MOST_STEPS
+
+    def take(self, node: Node, inputs: Sequence[Array | None], most: int) -> None:
+        """Count what an operator reads, the most that it gives and, as a product of matrices, multiplies."""
+        held = sum(array.size for array in inputs if array is not None)
+        inner = inputs[0].shape[-1] if node.op == "MatMul" and inputs[0] is not None else 1
+        self._left -= held + max(0, most) * max(1, inner)
+        if self._left < 0:
+            raise ValueError(f"all that follows from constants takes more than {MOST_STEPS} steps")
+
+
+def computed(node: Node, inputs: Sequence[Array | None], opset: int, budget: Budget | None = None) -> list[Array]:
+    """What an operator gives of arrays, within a budget.
 
     Raises
     ------
@@ -51,7 +66,10 @@ def computed(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Arr
         Naming the node.
     """
     try:
-        check_size(node, (_most(node, inputs),))
+        most = _most(node, inputs)
+        check_size(node, (most,))
+        if budget is not None:
+            budget.take(node, inputs, most)
         return _evaluated(node, inputs, opset)
     except FAILURES as error:
         text = one_line(error) or type(error).__name__

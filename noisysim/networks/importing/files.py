@@ -30,8 +30,13 @@ OPSETS = (7, 30)
 MOST_INPUTS = 1000
 """Operators that may have more may have any number."""
 HELP = "install it with: pip install 'noisysim[onnx]'"
-_SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
-"""Bytes of a number of each type that is read, by ONNX's number of the type."""
+TYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
+}  # fmt: skip
+"""Types of numbers that are read, by ONNX's number of each."""
+_SIZES = {number: 2 if name == "bfloat16" else np.dtype(name).itemsize for number, name in TYPES.items()}
+"""Bytes of a number of each type."""
 _FIELDS = {1: "float_data", 7: "int64_data", 11: "double_data", 12: "uint64_data", 13: "uint64_data"}
 """Where numbers are that are not in raw bytes; those of other types are in int32_data."""
 
@@ -107,7 +112,7 @@ def _graph(model: Message, opset: int, folder: Path | None, output: str | None) 
     nodes = tuple(_node(one, folder) for one in graph.node)
     if (kind := inputs[0].type.tensor_type.elem_type) not in _SIZES:
         raise ValueError(f"its input {shown(inputs[0].name)} is of a type that is not read ({kind}): export float32")
-    found = Graph(nodes, constants, inputs[0].name, output, _shape(inputs[0]), opset)
+    found = Graph(nodes, constants, inputs[0].name, output, _shape(inputs[0]), opset, TYPES[kind])
     return checked(found, outputs)
 
 

@@ -15,12 +15,18 @@ from noisysim.common.types import Array
 
 MOST_NODES = 20_000
 """Operators of a graph."""
+MOST_OPERATORS = 4000
+"""Those of them whose results depend on what its input holds."""
 MOST_VALUES = 2**24
 """Values a sample of one tensor."""
+MOST_TOGETHER = 2**30
+"""The same of the tensors of all operators."""
 MOST_PLACES = 2**22
 """Places that all changes of order of one network name."""
 MOST_WEIGHTS = 2**29
 """Numbers of all constants."""
+MOST_STEPS = 2**31
+"""Numbers that all operators on constants alone read, multiply and give."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ class Graph:
     shape : tuple of (int or None)
         Of the input, first the samples; ``None`` where the file leaves it open.
     opset : int
+    type : str
+        Of the input: that of arrays of it.
     """
 
     nodes: tuple[Node, ...]
@@ -94,6 +102,7 @@ class Graph:
     output: str
     shape: tuple[int | None, ...]
     opset: int
+    type: str
 
 
 def checked(graph: Graph, outputs: Sequence[str]) -> Graph:
@@ -121,7 +130,20 @@ def checked(graph: Graph, outputs: Sequence[str]) -> Graph:
             there.add(name)
     if graph.output not in there:
         raise ValueError(f"nothing is called {shown(graph.output)}{nearest(graph.output, there)}: {listed(outputs)}")
-    return pruned(graph)
+    needed = pruned(graph)
+    if (count := sum(_depend(needed))) > MOST_OPERATORS:
+        raise ValueError(f"it has {count} operators that depend on its input, at most {MOST_OPERATORS} are read")
+    return needed
+
+
+def _depend(graph: Graph) -> Iterator[bool]:
+    """Whether each node's results depend on what the input holds, and not on its shape alone."""
+    live = {graph.input}
+    for node in graph.nodes:
+        depends = node.op not in ("Shape", "Size") and not live.isdisjoint(node.inputs)
+        if depends:
+            live.update(node.outputs)
+        yield depends
 
 
 def pruned(graph: Graph) -> Graph:

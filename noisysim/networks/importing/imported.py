@@ -36,7 +36,8 @@ class Imported:
     path : Path or None
         The file.
     settings : dict
-        How it was read: ``output``, ``input_shape`` and ``fold_batch_norm``, where they are not as usual.
+        How it was read: ``output``, ``input_shape``, ``fold_batch_norm`` and ``learned_norms``, where they are not as
+        usual.
 
     Examples
     --------

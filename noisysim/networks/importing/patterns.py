@@ -16,6 +16,7 @@ import numpy as np
 
 from noisysim.common.types import Doubles
 from noisysim.networks.activations import ACTIVATIONS
+from noisysim.networks.importing.constants import FAILURES
 from noisysim.networks.importing.graphs import Graph, Node, pruned
 
 ACTIVATION, NORMALISE, UNIT = "Activation", "Normalise", "Unit"
@@ -44,14 +45,20 @@ def with_known_functions(graph: Graph) -> Graph:
     producers = {name: node for node in graph.nodes for name in node.outputs}
     order = {name: k for k, node in enumerate(graph.nodes) for name in node.outputs}
     scalars = {name: float(a.reshape(())) for name, a in graph.constants.items() if a.size == 1 and a.dtype.kind != "b"}
-    found = [
-        _normalisation(node, producers, scalars)
-        or _unit(node, producers, scalars)
-        or _activation(node, producers, order, scalars)
-        or node
-        for node in graph.nodes
-    ]
-    return pruned(replace(graph, nodes=tuple(found)))
+
+    def known(node: Node) -> Node:
+        """The node that replaces one, or itself."""
+        try:
+            return (
+                _normalisation(node, producers, scalars)
+                or _unit(node, producers, scalars)
+                or _activation(node, producers, order, scalars)
+                or node
+            )
+        except FAILURES:  # of settings and inputs that do not fit, which the operators themselves refuse
+            return node
+
+    return pruned(replace(graph, nodes=tuple(map(known, graph.nodes))))
 
 
 # --- activation functions -------------------------------------------------------------------------------------------
@@ -114,7 +121,8 @@ def _values(nodes: list[Node], source: str, scalars: Mapping[str, float]) -> Dou
                 low, high = bounds(node, inputs)
                 given = np.clip(inputs[0], low, high)
             else:
-                given = functools.reduce(_POINTWISE[node.op], inputs) if inputs[1:] else _POINTWISE[node.op](*inputs)
+                of_any = bool(inputs[1:]) or node.op in ("Max", "Min")
+                given = functools.reduce(_POINTWISE[node.op], inputs) if of_any else _POINTWISE[node.op](*inputs)
             known[node.outputs[0]] = given
     values = known[nodes[0].outputs[0]]
     return values if np.shape(values) == _GRID.shape and np.isfinite(values[: len(_NEAR)]).all() else None
@@ -148,7 +156,8 @@ def _normalisation(node: Node, producers: Mapping[str, Node], scalars: Mapping[s
     above = made_by(centred, "Sub")
     mean = above and made_by(above.inputs[1], "ReduceMean")
     source = centred
-    if above and mean and mean.inputs == (above.inputs[0], *variance.inputs[1:]):
+    axes = [[scalars.get(name, name) for name in one.inputs[1:]] for one in (mean, variance) if one]
+    if above and mean and mean.inputs[0] == above.inputs[0] and axes[0] == axes[1]:
         source = above.inputs[0]
         if mean.attributes != variance.attributes:
             return None

@@ -39,7 +39,7 @@ HANDLERS: dict[str, Handler] = {
 
 def load(
     path: str | os.PathLike[str], *, output: str | None = None, input_shape: Sequence[int] | None = None,
-    fold_batch_norm: bool = True,
+    fold_batch_norm: bool = True, learned_norms: bool = False,
 ) -> Imported:  # fmt: skip
     """The network of an ONNX file, with its weights.
 
@@ -57,6 +57,9 @@ def load(
     fold_batch_norm : bool
         Whether batch normalisation becomes part of the weights before it, which is exact as long as nothing learns; or
         else stays in the periphery: as `batch_norm`, with running statistics, behind a layer of weights.
+    learned_norms : bool
+        Whether the gain and offset of each channel behind a layer, group, instance or root mean square normalisation
+        learn on, as digital numbers (``layer_norm(learned=True)``); or else are an `affine`, which is fixed.
 
     Returns
     -------
@@ -70,8 +73,9 @@ def load(
         Naming the file, the node and its operator, and what would help.
     """
     check_switch("fold_batch_norm", fold_batch_norm)
+    check_switch("learned_norms", learned_norms)
     place = Path(path)
-    settings = _settings(output, input_shape, fold_batch_norm)
+    settings = _settings(output, input_shape, fold_batch_norm, learned_norms)
     try:
         return _read(files.read(place, output), place, settings)
     except ValueError as error:
@@ -96,7 +100,7 @@ def from_torch(module: Any, example_input: Any, **settings: Any) -> Imported:
     example_input : torch.Tensor
         One sample or more, samples first: the shape that the network is made for.
     **settings
-        As of `load`: output, fold_batch_norm.
+        As of `load`: output, fold_batch_norm, learned_norms.
 
     Raises
     ------
@@ -119,7 +123,9 @@ def from_torch(module: Any, example_input: Any, **settings: Any) -> Imported:
     return from_bytes(buffer.getvalue(), type(module).__name__, **settings)
 
 
-def _settings(output: str | None, input_shape: Sequence[int] | None, fold_batch_norm: bool) -> dict[str, Any]:
+def _settings(
+    output: str | None, input_shape: Sequence[int] | None, fold_batch_norm: bool, learned_norms: bool
+) -> dict[str, Any]:
     """How a model is read, as far as it is not as usual."""
     settings: dict[str, Any] = {}
     if output is not None:
@@ -127,7 +133,9 @@ def _settings(output: str | None, input_shape: Sequence[int] | None, fold_batch_
     if input_shape is not None:
         sizes = as_list(input_shape)
         settings["input_shape"] = [int(n) for n in (sizes if isinstance(sizes, (list, tuple)) else [sizes])]
-    return settings if fold_batch_norm else {**settings, "fold_batch_norm": False}
+    if not fold_batch_norm:
+        settings["fold_batch_norm"] = False
+    return {**settings, "learned_norms": True} if learned_norms else settings
 
 
 def _read(graph: Graph, path: Path | None, settings: Mapping[str, Any]) -> Imported:
@@ -171,10 +179,11 @@ def _made(
     graph: Graph, sample: tuple[int, ...], input_shape: tuple[int, ...], path: Path | None, settings: Mapping[str, Any]
 ) -> Imported:
     """The network of a prepared graph, for samples in some shape."""
-    fold, count = bool(settings.get("fold_batch_norm", True)), math.prod(sample)
+    fold, learned = bool(settings.get("fold_batch_norm", True)), bool(settings.get("learned_norms"))
+    count = math.prod(sample)
     # without a layer for images the input is flat, and then no layer may need one
     for shape, by_image in ((input_shape, False), ((count,), False), (input_shape, True)):
-        task, end = translated(graph, sample, shape, HANDLERS, fold, by_image)
+        task, end = translated(graph, sample, shape, HANDLERS, fold, learned, by_image)
         layers = task.writer.layers(end)
         first = first_of(input_shape, layers)
         if isinstance(first, tuple) == (len(shape) == 3):
@@ -186,11 +195,7 @@ def _made(
         (first, *layers), bias, graph.input, graph.output, tuple(notes(graph)), path, dict(settings), matrices,
         tuple(product.statistics for product in products), graph, sample, _made,
     )  # fmt: skip
-    try:
-        shapes, _ = network.architecture.shapes, network.architecture.due
-    except RecursionError:
-        raise ValueError("it has too many operators one after the other without weights between them") from None
-    assert [matrix.shape for matrix in matrices] == shapes
+    assert [matrix.shape for matrix in matrices] == network.architecture.shapes
     return network
 
 

@@ -12,8 +12,17 @@ import numpy as np
 from noisysim.common.fields import listed, shown
 from noisysim.common.texts import one_line
 from noisysim.common.types import Array
-from noisysim.networks.importing import constants, files, patterns
-from noisysim.networks.importing.graphs import MOST_WEIGHTS, Graph, Node, Settings, check_size, pruned, readers
+from noisysim.networks.importing import constants, files, number_types, patterns
+from noisysim.networks.importing.graphs import (  # fmt: skip
+    MOST_TOGETHER,
+    MOST_WEIGHTS,
+    Graph,
+    Node,
+    Settings,
+    check_size,
+    pruned,
+    readers,
+)
 from noisysim.networks.importing.values import INPUT, Value
 from noisysim.networks.importing.writing import Writer
 
@@ -33,7 +42,7 @@ WITHOUT_EFFECT = frozenset(
     (
         "activation_alpha", "activation_beta", "antialias", "cubic_coeff_a", "exclude_outside", "extrapolation_value",
         "hidden_size", "keep_aspect_ratio_policy", "kernel_shape", "momentum", "noop_with_empty_axes",
-        "output_padding", "pads", "ratio", "round_mode", "saturate", "seed", "stash_type", "storage_order",
+        "output_padding", "pads", "ratio", "round_mode", "saturate", "seed", "stash_type", "storage_order", "to",
     )
 )  # fmt: skip
 """Settings that change nothing where an operator has not looked them up: of learning, of accuracy, of indices, or
@@ -51,12 +60,23 @@ class Task:
     reads : Counter of str
         How often each tensor is read.
     fold_batch_norm : bool
+    values : int
+        Of all tensors so far.
     """
 
     writer: Writer
     opset: int
     reads: Counter[str]
     fold_batch_norm: bool = True
+    values: int = 0
+
+    def count(self, node: Node, values: Sequence[Value]) -> None:
+        """Refuse tensors that are too large, or are so together."""
+        for value in values:
+            check_size(node, value.shape)
+            self.values += value.places.size
+        if self.values > MOST_TOGETHER:
+            raise ValueError(f"its tensors and those before have more than {MOST_TOGETHER} values a sample together")
 
 
 def prepared(graph: Graph, handlers: Iterable[str]) -> Graph:
@@ -68,21 +88,22 @@ def prepared(graph: Graph, handlers: Iterable[str]) -> Graph:
     handlers : iterable of str
         Types of operators that are known.
     """
-    known, left, held = dict(graph.constants), list[Node](), 0
+    known, left, held, budget = dict(graph.constants), list[Node](), 0, constants.Budget()
     for node in graph.nodes:
         if node.op in (*constants.FOLDED, *handlers):
             files.check_inputs(node, graph.opset)
         here = [known.get(name) for name in node.inputs]
         if node.op in constants.FOLDED and all(a is not None or not n for a, n in zip(here, node.inputs, strict=True)):
-            given = constants.computed(node, here, graph.opset)
+            given = constants.computed(node, here, graph.opset, budget)
             held += sum(array.size for array in given)
             if held > MOST_WEIGHTS:
                 raise ValueError(f"more than {MOST_WEIGHTS} numbers follow from its constants, which are not read")
             known.update(zip(node.outputs, given, strict=False))
         else:
             left.append(node)
-    folded = Graph(tuple(left), known, graph.input, graph.output, graph.shape, graph.opset)
-    return patterns.with_known_functions(pruned(folded))
+    folded = pruned(replace(graph, nodes=tuple(left), constants=known))
+    number_types.check(folded)
+    return patterns.with_known_functions(folded)
 
 
 def notes(graph: Graph) -> list[str]:
@@ -104,7 +125,7 @@ def notes(graph: Graph) -> list[str]:
 
 def translated(
     graph: Graph, shape: Sequence[int], input_shape: Sequence[int], handlers: dict[str, Handler], fold: bool,
-    by_image: bool = False,
+    learned_norms: bool = False, by_image: bool = False,
 ) -> tuple[Task, Value]:  # fmt: skip
     """Everything written, and the output.
 
@@ -120,6 +141,8 @@ def translated(
         By type of operator.
     fold : bool
         Whether batch normalisation becomes part of weights.
+    learned_norms : bool
+        Whether gains and offsets of other normalisations are learned.
     by_image : bool
         Whether the input is written pixel by pixel first.
 
@@ -128,7 +151,7 @@ def translated(
     ValueError
         Naming the node.
     """
-    writer = Writer(input_shape)
+    writer = Writer(input_shape, learned_norms)
     task = Task(writer, graph.opset, readers(graph), fold)
     image = writer[INPUT].shape
     order = np.arange(writer.size(INPUT)).reshape(image)  # of pixels
@@ -196,10 +219,9 @@ def _outputs(
         given = handlers[node.op](task, replace(node, attributes=settings), inputs)
         _check_unread(node.op, settings.unread, task.opset)
         values = [given] if isinstance(given, Value) else list(given)
-        for value in values:
-            if 0 in value.shape:
-                raise ValueError("it gives nothing")
-            check_size(node, value.shape)
+        if any(0 in value.shape for value in values):
+            raise ValueError("it gives nothing")
+        task.count(node, values)
     except constants.FAILURES as error:
         text = one_line(error) or type(error).__name__
         raise ValueError(text if text.startswith("node ") else f"{node}: {text}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -110,12 +110,26 @@ class Entry:
     @property
     def products(self) -> tuple[Product, ...]:
         """Its arrays, in the order of a chip's."""
-        if self.weight is None:
-            return self.recurrent
         gain = () if self.gain is None else (self.gain,)
+        if self.weight is None:
+            return (*self.recurrent, *gain)
         return (Product(self.weight, self.bias, self.statistics), *gain)
 
     @property
     def is_linear(self) -> bool:
         """Whether it is a product that nothing follows yet."""
         return self.weight is not None and self.layer.activation == "linear" and not self.after  # type: ignore[attr-defined]
+
+    def scale(self, gain: Doubles, offset: Doubles) -> None:
+        """Make a gain and an offset of each unit a part of its weights."""
+        assert self.weight is not None
+        self.weight *= gain[:, None]
+        if self.bias is not None or offset.any():
+            self.bias = gain * (0.0 if self.bias is None else self.bias) + offset
+
+    def learn(self, gain: Doubles, offset: Doubles) -> None:
+        """Make a gain and an offset of each channel those that a normalisation learns, behind ones that it has."""
+        if self.gain is not None and self.gain.bias is not None:
+            gain, offset = gain * np.diagonal(self.gain.weight), gain * self.gain.bias + offset
+        self.layer = replace(self.layer, learned=True)  # type: ignore[call-arg]
+        self.gain = Product(np.diag(gain), offset, is_gain=True)

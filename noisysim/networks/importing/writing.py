@@ -39,6 +39,7 @@ from noisysim.networks.layers import (  # fmt: skip
     Wired,
 )
 from noisysim.networks.operation_kinds import INPUT as INPUT_NAME
+from noisysim.networks.operation_kinds import NORMS
 from noisysim.networks.operations import Image
 from noisysim.networks.recurrent_kinds import Recurrent
 
@@ -55,14 +56,17 @@ class Writer:
     ----------
     input_shape : tuple of int
         (n,), or (channels, height, width).
+    learned_norms : bool
+        Whether normalisations of a sample by itself have what follows them as a gain and an offset that are learned.
     """
 
-    def __init__(self, input_shape: Sequence[int]):
+    def __init__(self, input_shape: Sequence[int], learned_norms: bool = False):
         flat = len(input_shape) == 1
         image = (1, 1, input_shape[0]) if flat else (input_shape[1], input_shape[2], input_shape[0])
         self.entries = [Entry(Output(), (), image, not flat)]  # the input's place
         self._taken: dict[tuple[int, bytes, Image], int] = {}
-        self._places = 0
+        self._places = self._numbers = 0
+        self._learned_norms = learned_norms
 
     def __getitem__(self, node: int) -> Entry:
         return self.entries[node]
@@ -283,7 +287,7 @@ class Writer:
         return self.follow(value, Activate(name))
 
     def affine(self, value: Value, gain: Array, offset: Array, fold: bool = True) -> Value:
-        """A gain and an offset of each number, in shapes that fit the tensor: part of the product before it, if it may.
+        """A gain and an offset of each number, in shapes that fit the tensor: part of what is before them, if they may.
 
         Parameters
         ----------
@@ -299,13 +303,17 @@ class Writer:
             row[value.places.ravel()] = np.broadcast_to(given, value.shape).ravel()
         channels = numbers.reshape(2, -1, entry.shape[2])
         each = channels[:, 0] if (channels == channels[:, :1]).all() else None
-        if fold and value.alone and entry.is_linear and each is not None and self.is_whole(value):
-            assert entry.weight is not None
-            entry.weight *= each[0][:, None]
-            if entry.bias is not None or each[1].any():
-                entry.bias = each[0] * (0.0 if entry.bias is None else entry.bias) + each[1]
-            return value
+        if value.alone and each is not None and self.is_whole(value):
+            if fold and entry.is_linear:
+                entry.scale(*each)
+                return value
+            if self._learned_norms and isinstance(entry.layer, NORMS):
+                entry.learn(*each)
+                return value
         given = numbers if each is None else each
+        self._numbers += len(given[0])
+        if self._numbers > MOST_PLACES:
+            raise ValueError(f"it has gains and offsets of more than {MOST_PLACES} values, with those before")
         return self.follow(value, Affine(*(_shortest(row) for row in given)))
 
     def normalised(self, value: Value, layer: BatchNorm, statistics: Doubles, learned: Doubles) -> Value | None:

@@ -33,7 +33,7 @@ def _filled(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     axes = whole_numbers(node, inputs, "axes", 3) or list(range(len(value.shape)))
     number = float(constant_of(inputs, 2, node.attributes.get("value", 0.0)).reshape(()))
     if len(pads) != 2 * len(axes):
-        raise ValueError(f"pads={tuple(pads)} do not fit the axes {tuple(axes)}")
+        raise ValueError(f"{len(pads)} pads do not fit the axes, which are {len(axes)}")
     if not math.isfinite(number):
         raise ValueError(f"padding by {number} is not supported: max pooling has padding of its own (pads)")
     sides = [(0, 0)] * len(value.shape)

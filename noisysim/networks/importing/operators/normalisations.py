@@ -87,7 +87,9 @@ def _layer_norm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     epsilon, scaled = float(node.attributes.get("epsilon", 1e-5)), node.op == "RMSNormalization"
     given = normalised(task.writer, value, rows, epsilon, scaled)
     gain, offset = constant_of(inputs, 1, 1.0), constant_of(inputs, 2, 0.0)
-    return given if (gain == 1).all() and (offset == 0).all() else task.writer.affine(given, gain, offset)
+    if (gain == 1).all() and (offset == 0).all():
+        return given
+    return task.writer.affine(given._replace(alone=True), gain, offset)
 
 
 def _found(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
@@ -132,7 +134,7 @@ def _group_norm(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
         gain, offset = (np.repeat(row, channels // groups) for row in (gain, offset))
     if (gain == 1).all() and (offset == 0).all():
         return given
-    return task.writer.affine(given, *_channels(value, gain, offset))
+    return task.writer.affine(given._replace(alone=True), *_channels(value, gain, offset))
 
 
 def _softmax(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:

@@ -13,7 +13,7 @@ from noisysim.networks.importing import patterns
 from noisysim.networks.importing.graphs import Node, together
 from noisysim.networks.importing.operators.common import choice_of, constant_of, value_of
 from noisysim.networks.importing.translation import Handler, Task, Tensor
-from noisysim.networks.importing.values import INPUT, Value
+from noisysim.networks.importing.values import Value
 from noisysim.networks.importing.writing import Writer
 from noisysim.networks.layers import Clip, Leak
 
@@ -183,11 +183,15 @@ def composed(op: str, task: Task, node: Node, *inputs: Tensor) -> Value:
 
 
 def _same(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
-    """What changes nothing when a network is used."""
-    value = value_of(inputs)
-    if node.op == "Cast" and node.attributes.get("to") not in (1, 10, 11, 16) and value.node != INPUT:
-        raise ValueError("values of a network here are float32: export the model without casts to whole numbers")
-    return value
+    """What changes nothing when a network is used (of casts, what `number_types` lets pass)."""
+    return value_of(inputs)
+
+
+def _dropout(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
+    """Nothing, but while learning."""
+    if constant_of(inputs, 2, 0.0).any() and constant_of(inputs, 1, 0.5).any():
+        raise ValueError("it drops values also when the model is used: export it for inference, model.eval()")
+    return value_of(inputs)
 
 
 # --- sums and products ----------------------------------------------------------------------------------------------
@@ -280,7 +284,7 @@ HANDLERS: dict[str, Handler] = {
     patterns.ACTIVATION: _found, "Relu": _named("relu"), "Sigmoid": _named("sigmoid"), "Tanh": _named("tanh"),
     "HardSwish": _named("hard_swish"), "Softplus": _named("softplus"), "Swish": _swish,
     "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Elu": _elu, "Selu": _selu, "HardSigmoid": _hard_sigmoid, "Gelu": _gelu,
-    "Mish": _mish, "Clip": _clip, "Max": _extreme, "Min": _extreme, "Cast": _same, "Dropout": _same,
+    "Mish": _mish, "Clip": _clip, "Max": _extreme, "Min": _extreme, "Cast": _same, "Dropout": _dropout,
     "Identity": _same, "Sum": _sum, "Mean": _mean, "Pow": _power, "Neg": _negative,
     "Reciprocal": _reciprocal, "Abs": lambda task, node, inputs: absolute(task.writer, value_of(inputs)),
     "Celu": _celu, "Softsign": _softsign,

@@ -242,6 +242,11 @@ def _cut_off(node: Node, image: Value, spans: Pair, strides: Pair, rank: int) ->
     extra = (0, *extra) if rank == 3 else tuple(extra)
     sizes = settings.get("output_shape")
     if auto in ("SAME_UPPER", "SAME_LOWER") and sizes is None:
+        if any(span + more < stride for span, more, stride in zip(spans, extra, strides, strict=True)):
+            raise ValueError(
+                f"auto_pad={auto} with strides {strides} above the kernel's span {spans}: ONNX and ONNX Runtime give "
+                "other sizes; export it with pads and output_padding"
+            )
         sizes = [n * s for n, s in zip(image.shape[4 - rank + 2 :], strides[4 - rank :], strict=True)]
     if sizes is None:
         margins = margins_of(node, image if rank == 4 else image.moved(image.places[:, :, 0]), spans, strides)
@@ -251,7 +256,8 @@ def _cut_off(node: Node, image: Value, spans: Pair, strides: Pair, rank: int) ->
     for k in range(2):
         full = (image.shape[2 + k] - 1) * strides[k] + spans[k] + extra[k]
         total = full - wanted[k]
-        before = total - total // 2 if auto != "SAME_UPPER" else total // 2
+        half = max(0, total) // 2  # what is added to a result that is too small is added behind it
+        before = half if auto == "SAME_UPPER" else max(0, total) - half
         first.append(before)
         last.append(total - before - extra[k])
     return first, last

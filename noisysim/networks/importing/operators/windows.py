@@ -124,6 +124,10 @@ def reduced(writer: Writer, value: Value, axes: Sequence[int], name: str, keep: 
 # --- images of another size -----------------------------------------------------------------------------------------
 
 
+_ROUNDING = 1e-6
+"""How near to a half a place is taken for one."""
+
+
 def _resize(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     """The nearest value for each of a new size."""
     value, settings = value_of(inputs), node.attributes
@@ -133,11 +137,13 @@ def _resize(task: Task, node: Node, inputs: Sequence[Tensor]) -> Value:
     scales, sizes = _sizes(value, node, inputs, old)
     how = "asymmetric" if old else settings.get("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if old else settings.get("nearest_mode", "round_prefer_floor")
+    if tuple(sizes) == value.shape:  # whatever the factors
+        return value
     places = value.places
     for axis, (scale, size) in enumerate(zip(scales, sizes, strict=True)):
         check_size("it", [size, *np.delete(places.shape, axis).tolist()])
         if size != value.shape[axis] or scale != 1:
-            at = _nearest(np.arange(size), scale, value.shape[axis], size, how, rounding)
+            at = _nearest(np.arange(size, dtype=np.float32), scale, value.shape[axis], size, how, rounding)
             places = np.take(places, at, axis)
     return value.moved(places)
 
@@ -152,7 +158,7 @@ def _sizes(value: Value, node: Node, inputs: Sequence[Tensor], old: bool) -> tup
         given = constant_of(inputs, at).ravel().tolist()
     if given:
         for axis, scale in zip(axes, given, strict=True):
-            scales[axis], sizes[axis] = float(scale), math.floor(value.shape[axis] * scale)
+            scales[axis], sizes[axis] = scale, math.floor(np.float32(value.shape[axis]) * np.float32(scale))
         return scales, sizes
     if node.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise ValueError("keep_aspect_ratio_policy is not supported")
@@ -161,21 +167,24 @@ def _sizes(value: Value, node: Node, inputs: Sequence[Tensor], old: bool) -> tup
     return scales, sizes
 
 
-def _nearest(at: Array, scale: float, before: int, after: int, how: str, rounding: str) -> Array:
-    """Where the nearest value is for places along an axis."""
+def _nearest(at: Array, factor: float, before: int, after: int, how: str, rounding: str) -> Array:
+    """Where the nearest value is for places along an axis: in float32, as ONNX Runtime rounds them."""
+    scale, half = np.float32(factor), np.float32(0.5)
     formulas: dict[str, Callable[[], Array]] = {
-        "half_pixel": lambda: (at + 0.5) / scale - 0.5,
-        "pytorch_half_pixel": lambda: (at + 0.5) / scale - 0.5 if after > 1 else at * 0.0,
+        "half_pixel": lambda: (at + half) / scale - half,
+        "pytorch_half_pixel": lambda: (at + half) / scale - half if after > 1 else 0 * at,
         "asymmetric": lambda: at / scale,
-        "align_corners": lambda: at * (before - 1) / max(1, after - 1),
+        "align_corners": lambda: at * np.float32(before - 1) / np.float32(max(1, after - 1)),
     }
     roundings: dict[str, Callable[[Array], Array]] = {
-        "round_prefer_floor": lambda x: np.ceil(x - 0.5), "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+        "round_prefer_floor": lambda x: np.ceil(x - 0.5 - _ROUNDING),
+        "round_prefer_ceil": lambda x: np.floor(x + 0.5 + _ROUNDING),
         "floor": np.floor, "ceil": np.ceil,
     }  # fmt: skip
     if how not in formulas or rounding not in roundings:
         raise ValueError(f"coordinate_transformation_mode={how!r} with nearest_mode={rounding!r} is not supported")
-    rounded: Array = np.clip(roundings[rounding](formulas[how]()), 0, before - 1).astype(np.int64)
+    place = formulas[how]().astype(np.float64)
+    rounded: Array = np.clip(roundings[rounding](place), 0, before - 1).astype(np.int64)
     return rounded
 
 
