@@ -229,14 +229,11 @@ class TransferArrays(Arrays):
     def _share(self, layer: int, turn: float) -> Floats | np.float32:
         """By how much of what a read tells C moves, where a column is read every `turn` updates."""
         d = self.numbers
-        if d.transfer_gain:
-            share = np.float32(d.transfer_gain / telling_reads(d.controller, d.chop_rate))
-        else:
-            share = np.float32(d.transfer_rate * turn)
-        if self.entering is None:
-            return share
-        scaled: Floats = share * self.entering.leave(layer, self.chips * self.net.shapes[layer][0])
-        return scaled
+        told = telling_reads(d.controller, d.chop_rate) if d.transfer_gain else 0.0
+        share: Floats | np.float32 = np.float32(d.transfer_gain / told if told else d.transfer_rate * turn)
+        if self.entering is not None:
+            share = share * self.entering.leave(layer, self.chips * self.net.shapes[layer][0])
+        return share
 
     def _due(self, columns: int, n_in: int) -> Iterator[tuple[int, int]]:
         """Those columns of n_in whose turn it is, from one to the one behind the last."""
