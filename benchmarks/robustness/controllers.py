@@ -43,7 +43,7 @@ PULSED = {
     "accumulate": "controller=accumulate",
 }  # fmt: skip
 """How cells that take pulses are written."""
-CURVES = (*((rule, "increment") for rule in RULES), ("shadow", "copy"))
+CURVES = (*((rule, "increment") for rule in RULES), *((rule, "copy") for rule in RULES if rule != "bp"))
 """Rules and controllers of the figure."""
 COSTS = ("cells_programmed", "pulses", "cells_read", "controller_bytes")
 
@@ -163,7 +163,7 @@ def _three(value: float) -> str:
 
 
 def figure(rows: Sequence[Row]) -> Any:
-    """A panel an axis: rules under `increment` as lines, the shadow of a copy dashed; bands span the seeds."""
+    """A panel an axis: rules under `increment` as lines, under `copy` dashed; bands span the seeds."""
     axes = list(dict.fromkeys(row.axis for row in rows))
     across = min(3, len(axes))
     drawn = style.figure(3.1 * across, 2.6 * -(-len(axes) // across) + 0.5)
@@ -191,9 +191,10 @@ def _curve(panel: Axes, rows: Sequence[Row]) -> None:
     """Mean of one rule along an axis, and a band from its lowest seed to its highest."""
     found, levels = np.array([row.accuracies for row in rows]), [row.level for row in rows]
     (colour, mark, name), kept = LOOKS[rows[0].rule], rows[0].controller == "copy"
-    look: dict[str, Any] = {"color": colour, "marker": "" if kept else mark, "ls": "--" if kept else "-"}
-    panel.plot(levels, found.mean(axis=1), **look, ms=3.5, lw=1.4, label=name + (", chip with a copy" if kept else ""))
-    panel.fill_between(levels, found.min(axis=1), found.max(axis=1), color=colour, alpha=0.15, lw=0)
+    look: dict[str, Any] = {"marker": "", "ls": "--", "lw": 1.0} if kept else {"marker": mark, "ls": "-", "lw": 1.4}
+    label = f"{name}, chip with a copy" if kept else name
+    panel.plot(levels, found.mean(axis=1), **look, color=colour, ms=3.5, label=label)
+    panel.fill_between(levels, found.min(axis=1), found.max(axis=1), color=colour, alpha=0.06 if kept else 0.15, lw=0)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

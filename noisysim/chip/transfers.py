@@ -10,8 +10,9 @@ are read in turn, by the arrays' ADC, and what is read moves the weights, C (`no
 
 T is the updates from one read of a column to the next, so that arrays of all sizes follow at one rate. r is A's
 symmetric point as zero-shifting finds it (Kim et al., arXiv 1907.10228, 2019), or the mean read of the last period of
-the sign s_j (agad), or nothing. With ``transfer_gamma`` passes read C + gamma A, and A learns what C is off by:
-residual learning (Wu et al., arXiv 2502.06309, 2025).
+the sign s_j (agad), or nothing. Changes may be scaled to A's pulses, and reads back, and C may get one share of them
+in all layers (`noisysim.chip.transfer_scales`). With ``transfer_gamma`` passes read C + gamma A, and A learns what C is
+off by: residual learning (Wu et al., arXiv 2502.06309, 2025).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from noisysim.chip.arrays import Arrays
 from noisysim.chip.erasing import erase_with
+from noisysim.chip.transfer_scales import TAIL, ChangeScales, period_of, telling_reads
 from noisysim.common.types import Array, Bools, Floats, Words
 from noisysim.compute import backends, grouping, layered, layout, seeding
 from noisysim.compute.cpu.loops import draws
@@ -34,10 +36,6 @@ from noisysim.devices import controllers
 from noisysim.devices.contract import Device
 from noisysim.devices.resolved import resolve
 from noisysim.networks.tiling import Network
-
-TAIL = 5
-"""Of a period's k-th read the mean takes the share TAIL / k, 1 at most: later reads have moved further from the last
-period (``tail_weightening`` of AIHWKit's DynamicTransferCompound)."""
 
 
 def arrays_of(net: Network, device: Device, seed: seeding.Seeds, chips: int, backend: str, scaling: str) -> Arrays:
@@ -60,6 +58,8 @@ class TransferArrays(Arrays):
         Reads of each column since its sign turned, the same, where that is regular.
     references, means : Layered
         r, and the mean read of the period so far, in weights of the cells, (chips n_out, n_in) per layer; or empty.
+    entering : ChangeScales or None
+        Of changes as they enter A, where they are scaled.
     keys : array
         Of noise of reads and of signs, (chips, 2) uint32.
     """
@@ -80,6 +80,10 @@ class TransferArrays(Arrays):
         self.reads = layered.zeros(lines if dynamic else [], computes.xp)
         self.means = layered.zeros(weights if dynamic else [], computes.xp)
         self.references = layered.zeros(weights if dynamic or numbers.zero_shift_pulses else [], computes.xp)
+        self.entering: ChangeScales | None = None
+        if numbers.fast_pulses:
+            pulses = numbers.fast_pulses, numbers.slow_pulses
+            self.entering = ChangeScales(net, chips, *pulses, self.fast.pulsing, computes.xp)
         mixed = sum(n_out * n_in for n_out, n_in in weights) * net.slices if numbers.transfer_gamma else 0
         self._mixed = zeros(mixed, np.float32), zeros(mixed if self.fast.variances.size else 0, np.float32)
         self._read_cells = 0  # of each chip, since this was asked last
@@ -97,11 +101,13 @@ class TransferArrays(Arrays):
     @property
     def takes_factors(self) -> bool:
         """Signs are those of changes; only of plain SGD, which pulse trains do, are they those of inputs as well."""
-        return super().takes_factors and (not self.signs or self.trains is not None)
+        return super().takes_factors and self.entering is None and (not self.signs or self.trains is not None)
 
     @property
     def digital(self) -> dict[str, Array]:
         digital = {name: getattr(self, name).flat for name in ("signs", "reads", "references", "means")}
+        if self.entering is not None:
+            digital["largest"] = self.entering.largest.flat
         return {f"transfer_{name}": array for name, array in digital.items()}
 
     @property
@@ -123,8 +129,9 @@ class TransferArrays(Arrays):
 
     @property
     def kept_bytes(self) -> int:
-        """A sign is a bit of a column."""
-        return super().kept_bytes + self.chips * -(-len(self.signs.flat) // (8 * self.chips))
+        """A sign is a bit of a column, a scale a number of a layer."""
+        scales = 4 * len(self.entering.largest.flat) if self.entering is not None else 0
+        return super().kept_bytes + scales + self.chips * -(-len(self.signs.flat) // (8 * self.chips))
 
     def done_by_chip(self) -> np.ndarray:
         done: np.ndarray = super().done_by_chip() + self.fast.done_by_chip()
@@ -146,10 +153,12 @@ class TransferArrays(Arrays):
 
     def move(self, change: Floats, clock: float) -> None:
         self.fast.writes = self.writes
+        changes = layered.Layered(change, [(self.chips * n_out, n_in) for n_out, n_in in self.net.shapes])
+        if self.entering is not None:
+            changes = self.entering.enter(changes)
         if self.signs:
-            shapes = [(self.chips * n_out, n_in) for n_out, n_in in self.net.shapes]
-            change = self._signed(layered.Layered(change, shapes)).flat
-        self.fast.write(change, False, clock)
+            changes = self._signed(changes)
+        self.fast.write(changes.flat, False, clock)
         self._transfer(clock)
 
     def descend(self, factors: Factors, take: Callable[[], Step], clock: float) -> Bools:
@@ -173,9 +182,8 @@ class TransferArrays(Arrays):
         """Write A to zero, or bring it to its symmetric point, and begin all turns anew."""
         nothing = self._backend.xp.zeros(self.cell_count, np.float32)
         self.fast.write(nothing, True, clock)
-        self.signs.flat[...] = 1
-        for flat in (self.reads.flat, self.means.flat, self.references.flat):
-            flat[...] = 0
+        for name, flat in self.digital.items():
+            flat[...] = name == "transfer_signs"
         if self.numbers.zero_shift_pulses:
             self._zero_shift(clock)
 
@@ -212,12 +220,20 @@ class TransferArrays(Arrays):
         change = layered.zeros(shapes, self._backend.xp)
         for layer, (_, n_in) in enumerate(self.net.shapes):
             columns = min(self.numbers.transfer_columns, n_in)
-            turn = self.numbers.transfer_every * n_in / columns
-            share = np.float32(self.numbers.transfer_rate * turn)
+            share = self._share(layer, self.numbers.transfer_every * n_in / columns)
             for first, last in self._due(columns, n_in):
                 change[layer][:, first:last] = share * self._told(layer, first, last)
         grouping.mask(self.net, change)  # what A's cells between groups hold is no change of a weight
         self.cells.move(change.flat, self.writes, clock)
+
+    def _share(self, layer: int, turn: float) -> Floats | np.float32:
+        """By how much of what a read tells C moves, where a column is read every `turn` updates."""
+        d = self.numbers
+        told = telling_reads(d.controller, d.chop_rate) if d.transfer_gain else 0.0
+        share: Floats | np.float32 = np.float32(d.transfer_gain / told if told else d.transfer_rate * turn)
+        if self.entering is not None:
+            share = share * self.entering.leave(layer, self.chips * self.net.shapes[layer][0])
+        return share
 
     def _due(self, columns: int, n_in: int) -> Iterator[tuple[int, int]]:
         """Those columns of n_in whose turn it is, from one to the one behind the last."""
@@ -245,8 +261,7 @@ class TransferArrays(Arrays):
         """Add a read to the means; where a period ends the mean becomes the reference, and the sign turns."""
         xp, reads, means = self._backend.xp, self.reads[layer][:, columns], self.means[layer][:, columns]
         reads += 1
-        period = max(round(1 / self.numbers.chop_rate), 2) if self.numbers.chop_rate else np.inf
-        ends = reads >= period
+        ends = reads >= period_of(self.numbers.chop_rate)
         n_out = self.net.shapes[layer][0]
         share = xp.repeat(xp.minimum(np.float32(TAIL) / reads, np.float32(1)), n_out, axis=0)
         means += share * (read - means)

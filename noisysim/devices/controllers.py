@@ -100,6 +100,25 @@ def _check_transfers(where: str, controller: str, numbers: DeviceNumbers, pulsed
         raise ValueError(f"{where}, which gives whole pulses, and pulse_step=0, pulses of any size: set pulse_step")
     if numbers.max_cycles:
         raise ValueError(f"{where}, whose second array does not wear out: set max_cycles to 0")
+    if numbers.transfer_gain and not (controller in CHOPPED and numbers.chop_rate):
+        raise ValueError(
+            f"{where} and transfer_gain={numbers.transfer_gain:g}, which takes signs that turn: use "
+            "controller='chopped' or 'agad' with chop_rate > 0, or set transfer_gain to 0"
+        )
+    if numbers.slow_pulses and not numbers.fast_pulses:
+        raise ValueError(
+            f"{where} and slow_pulses={numbers.slow_pulses:g}, which takes scales: set fast_pulses as well"
+        )
+    if numbers.fast_pulses and numbers.in_array:
+        raise ValueError(
+            f"{where}, fast_pulses={numbers.fast_pulses:g} and update='pulse_trains', whose length follows the changes "
+            "by itself: set fast_pulses to 0, or use update='net'"
+        )
+    if numbers.fast_pulses and numbers.transfer_gamma:
+        raise ValueError(
+            f"{where}, fast_pulses={numbers.fast_pulses:g} and transfer_gamma={numbers.transfer_gamma:g}: the weights "
+            "would jump with the scale; set one of them to 0"
+        )
     if numbers.transfer_gamma and controller in CHOPPED:
         raise ValueError(
             f"{where}, whose signs turn, and transfer_gamma={numbers.transfer_gamma:g}: the weights would jump with "

@@ -82,6 +82,13 @@ class DeviceNumbers:
         Updates between two transfers of a controller with a second array, and columns read in one. Default: 1 and 8.
     transfer_rate : float
         By which share of the second array the weights move in an update, on average. Default: 0.002.
+    transfer_gain : float
+        Of the changes asked for what the weights get on average; 0: by `transfer_rate`. Default: 0.
+    fast_pulses : float
+        Pulses that a layer's largest change gives a cell of the second array, in the running mean; 0: as asked for.
+        Default: 0.
+    slow_pulses : float
+        The same of the weights' cells, at most; 0: as many as asked for. Default: 0.
     transfer_gamma : float
         What the second array counts for in the weights. Default: 0.
     chop_rate : float
@@ -146,6 +153,9 @@ class DeviceNumbers:
     transfer_every: int = 1
     transfer_columns: int = 8
     transfer_rate: float = 0.002
+    transfer_gain: float = 0.0
+    fast_pulses: float = 0.0
+    slow_pulses: float = 0.0
     transfer_gamma: float = 0.0
     chop_rate: float = 0.1
     zero_shift_pulses: int = 0

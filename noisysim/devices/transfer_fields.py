@@ -17,6 +17,27 @@ class Transfers(FieldGroup):
     transfer_rate: Annotated[
         float, Field("of A, an update", 0, 1e3, "by which C follows A, on average over the turns of its columns")
     ] = 0.002
+    transfer_gain: Annotated[
+        float,
+        Field(
+            "of the changes asked for", 0, 1e3, "that C gets, on average and in every layer (agad, chopped)",
+            off=0,
+        ),
+    ] = 0.0  # fmt: skip
+    fast_pulses: Annotated[
+        float,
+        Field(
+            "pulses", 1e-6, 1e6, "of A's cells that a layer's largest change is scaled to, in the running mean; reads "
+            "are scaled back", off=0,
+        ),
+    ] = 0.0  # fmt: skip
+    slow_pulses: Annotated[
+        float,
+        Field(
+            "pulses", 1e-6, 1e6, "of C's cells that a layer's largest change gives, in that mean, at most; C gets less "
+            "of what is asked for where it is more", off=0,
+        ),
+    ] = 0.0  # fmt: skip
     transfer_gamma: Annotated[
         float, Field("", 0, 10, "what A counts for in the weights, C + gamma A; above 0 it learns what C is off by")
     ] = 0.0

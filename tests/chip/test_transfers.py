@@ -39,14 +39,24 @@ def positions(arrays):
 # --- against the definition ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("controller", TRANSFERS)
-def test_updates_are_those_of_the_definition(controller):
-    """Whole pulses, noisy reads of some columns in turn; both arrays, signs, references and what is left."""
-    of_transfers = {"transfer_every": 2, "transfer_columns": 4, "transfer_rate": 0.05, "chop_rate": 0.25}
+@pytest.mark.parametrize(
+    ("controller", "scaled"),
+    [(kind, {}) for kind in TRANSFERS]
+    + [(kind, {"fast_pulses": 5.3}) for kind in TRANSFERS]
+    + [(kind, {"fast_pulses": 2.5, "transfer_gain": 0.7, "chop_rate": 1 / 8}) for kind in CHOPPED]
+    + [("agad", {"fast_pulses": 5.3, "slow_pulses": 3.0}), ("tiki_taka", {"fast_pulses": 5.3, "slow_pulses": 30.0})],
+)
+def test_updates_are_those_of_the_definition(controller, scaled):
+    """Whole pulses, noisy reads of some columns in turn; both arrays, signs, references and what is left.
+
+    Scaled changes are no whole pulses, and rounded by chance.
+    """
+    of_transfers = {"transfer_every": 2, "transfer_columns": 4, "transfer_rate": 0.05, "chop_rate": 0.25, **scaled}
     start = np.linspace(-0.5, 0.5, 120).reshape(12, 10).astype(np.float32)
     chip = chip_on(SOFT, init=[start], asymmetry=0.3, line_noise=0.01, controller=controller, **of_transfers)
     arrays = chip._hidden.arrays
-    expected = definition.Second(controller, start.astype(float), chip.device, arrays.keys[0], arrays.write_keys[0])
+    rounding_keys = arrays.write_keys[0], arrays.fast.write_keys[0]
+    expected = definition.Second(controller, start.astype(float), chip.device, arrays.keys[0], rounding_keys)
     rng = np.random.default_rng(1)
     for _ in range(60):
         pulses = rng.integers(-4, 8, (12, 10))
@@ -64,6 +74,8 @@ def test_updates_are_those_of_the_definition(controller):
         assert expected.reference.any()
     if controller != "tiki_taka":
         np.testing.assert_allclose(arrays.chi.reshape(12, 10), expected.chi, atol=2e-3)
+    if scaled:
+        assert arrays.entering.largest[0].item() == pytest.approx(expected.largest * STEP, rel=1e-5)
 
 
 def test_a_read_has_the_noise_of_cells_and_lines_and_the_steps_of_the_adc():
@@ -105,6 +117,58 @@ def test_a_constant_gradient_moves_the_weights_by_its_sum(controller):
     lost = 0.0005 if controller != "tiki_taka" else 0.0  # half a pulse is left in an accumulator
     np.testing.assert_allclose(found[:5], sums[0] - lost, rtol=0.02)
     np.testing.assert_allclose(found[5:], sums[1] - lost, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("controller", "chop_rate"), [("agad", 0.5), ("agad", 0.1), ("chopped", 0.5), ("chopped", 0.2)]
+)
+def test_a_gain_is_what_the_weights_get_of_the_changes_asked_for(controller, chop_rate):
+    """In layers whose columns are read each update, and each fourth; under agad also where the reference lags."""
+    n, c, gain = 400, 0.001, 0.5
+    fields = {"controller": controller, "transfer_columns": 50, "transfer_gain": gain, "chop_rate": chop_rate}
+    fields |= {"pulse_step": 0.0001, "transfer_every": 1, "weight_bound": 4.0}
+    chip = chip_on(LINEAR, (200, 50, 40), **fields)
+    for _ in range(n):
+        chip.program([np.full(shape, c, np.float32) for shape in ((50, 200), (40, 50))])
+    wide, narrow = (weights.mean() for weights in chip._hidden.arrays.weight_arrays())
+    spread = 0.05 if controller == "agad" else 0.2  # of the last period, and of signs that turn by chance
+    assert wide == pytest.approx(gain * n * c, rel=spread)
+    assert narrow == pytest.approx(gain * n * c, rel=spread)
+
+
+@pytest.mark.parametrize("controller", TRANSFERS)
+def test_scaled_changes_give_the_same_pulses_however_small_they_are(controller):
+    """A cannot tell what was asked for from a tenth of it, and C gets a tenth."""
+    fields = {"controller": controller, "transfer_columns": 10, "transfer_rate": 0.1, "fast_pulses": 3.0}
+    chips = [chip_on(LINEAR, (10, 200), pulse_step=0.00005, weight_bound=4.0, **fields) for _ in range(2)]
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        change = (rng.standard_normal((200, 10)) + 0.5).astype(np.float32)
+        for chip, size in zip(chips, (0.004, 0.0004), strict=True):
+            chip.program([size * change])
+    one, tenth = (chip._hidden.arrays for chip in chips)
+    assert (np.abs(positions(one.fast) - positions(tenth.fast)) > 1e-5).mean() < 1e-3  # of rounding, now and then
+    largest = np.abs(change).max()
+    assert one.entering.largest[0].item() == pytest.approx(0.004 * largest, rel=0.3)
+    step = 2 * 0.00005 * 4.0
+    moved = [positions(arrays) + step * arrays.chi.reshape(200, 10) if arrays.chi.size else positions(arrays)
+             for arrays in (one, tenth)]  # fmt: skip
+    assert moved[1].mean() == pytest.approx(0.1 * moved[0].mean(), rel=0.02)
+    chips[0].program([np.zeros((200, 10), np.float32)])
+    assert one.entering.largest[0].item() > 0  # an update without a change says nothing of their size
+
+
+def test_the_weights_get_no_more_pulses_than_they_are_to():
+    """The largest change asks for 20 pulses, of which C gets 2: a tenth of all; of one that asks for 1 it gets all."""
+    fields = {"controller": "agad", "transfer_columns": 10, "transfer_gain": 1.0, "chop_rate": 0.5, "fast_pulses": 8.0}
+    gains = []
+    for most, asked in ((0.0, 20), (2.0, 20), (2.0, 1)):
+        chip = chip_on(LINEAR, (10, 400), pulse_step=0.00005, weight_bound=4.0, slow_pulses=most, **fields)
+        arrays, change = chip._hidden.arrays, asked * 2 * 0.00005 * 4.0
+        for _ in range(40):
+            chip.program([np.full((400, 10), change, np.float32)])
+        gains.append(positions(arrays).mean() / (40 * change))
+    np.testing.assert_allclose(gains, [1.0, 0.1, 1.0], rtol=0.06)
 
 
 OFFSET = {**SOFT, "asymmetry": 0.3, "transfer_rate": 0.01}
@@ -279,6 +343,7 @@ def test_pulse_trains_meet_in_the_second_array(controller):
 MADE = {
     **{kind: f"rram_gong:controller={kind}" for kind in TRANSFERS},
     "agad, trains": "rpu:controller=agad,update=pulse_trains",
+    "agad, scaled": "rram_gong:controller=agad,fast_pulses=4,slow_pulses=1,transfer_gain=0.3",
     "residual": "pulsed:gamma_up=1,gamma_down=1,asymmetry=0.2,controller=tiki_taka,transfer_gamma=0.3,read_noise=0.02",
     "zero-shifted, leaking": (
         "pulsed:gamma_up=1,gamma_down=1,leak_time=1,controller=tiki_taka_v2,zero_shift_pulses=5,read_noise=0.02,"
@@ -392,13 +457,15 @@ def test_another_chip_of_the_same_kind_reads_other_noise_and_has_other_cells():
 
 def test_cells_reads_and_memory_are_counted():
     """Of 45 columns 8 an update; a sign is a bit of a column."""
-    for controller, bits in {"tiki_taka": 0, "tiki_taka_v2": 32, "chopped": 32, "agad": 96}.items():
+    kept = {"tiki_taka": 0, "tiki_taka_v2": 32, "chopped": 32, "agad": 96}
+    for controller, bits in {**kept, "agad,fast_pulses=3": 96}.items():
         chip = Chip([45, 30], f"rpu:controller={controller}", seed=2, bias=False)
         assert chip.cost.cells_written_at_start == 2 * 45 * 30  # A is written to zero
         for k in range(3):
             chip.program(change_of(chip, k))
         assert chip.cost.cells_read == 3 * 8 * 30
-        assert chip.cost.controller_bytes == 45 * 30 * bits // 8 + (6 if controller in CHOPPED else 0)
+        signs = 6 if controller.split(",")[0] in CHOPPED else 0
+        assert chip.cost.controller_bytes == 45 * 30 * bits // 8 + signs + (4 if "fast_pulses" in controller else 0)
         assert chip.cost.pulses > 0
         assert "targets" not in chip.offers
 
@@ -437,6 +504,11 @@ def test_scaled_lines_are_those_of_the_weights_array():
         ("rpu:controller=agad,verify_pulses=5", "set verify_pulses to 0"),
         ("rpu:controller=chopped,pulse_step=0", "set pulse_step"),
         ("rpu:controller=agad,transfer_gamma=0.1", "set transfer_gamma to 0"),
+        ("rpu:controller=tiki_taka_v2,transfer_gain=1", "which takes signs that turn"),
+        ("rpu:controller=agad,transfer_gain=1,chop_rate=0", "chop_rate > 0"),
+        ("rpu:controller=agad,slow_pulses=1", "set fast_pulses as well"),
+        ("rpu:controller=agad,fast_pulses=3,update=pulse_trains", "use update='net'"),
+        ("rpu:controller=tiki_taka,fast_pulses=3,transfer_gamma=0.1", "set one of them to 0"),
         ("rpu:controller=tiki_taka,target_bits=8", "set target_bits to 0"),
         ("rpu:controller=tiki_tak", "did you mean 'tiki_taka'"),
         ("rpu:controller=agad,chop_rate=0.6", "from 0 to 0.5"),
@@ -456,7 +528,7 @@ def test_weights_that_are_exact_have_no_fraction_of_pulses():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["tiki_taka", "chopped", "residual", "agad, vectors of pairs"])
+@pytest.mark.parametrize("kind", ["tiki_taka", "chopped", "residual", "agad, scaled", "agad, vectors of pairs"])
 def test_on_a_gpu_all_is_as_on_the_cpu(kind):
     """To rounding, which now and then makes it another code or pulse."""
     spec = f"{MADE[kind]},transfer_rate=0.1,chop_rate=0.5"

@@ -21,6 +21,31 @@ def pulsed(position, counts, dw, a):
     return position
 
 
+def rounded(wanted, number, key):
+    """Whole pulses of each, rounded by chance."""
+    u = naive.block_draws(naive.uniforms, wanted.shape, number, naive.stream(naive.ROUNDING, 0), key)
+    return np.sign(wanted) * np.floor(np.abs(wanted) + u)
+
+
+def telling_reads(kind, chop_rate, periods=4):
+    """Reads in which a change is told of, less those in which its opposite is: of one unit that enters before each read
+    of a period in turn, by signs that turn regularly and a reference (agad), or by the mean sign after so many reads.
+    """
+    if kind == "chopped":
+        return sum((1 - 2 * chop_rate) ** k for k in range(10_000))
+    n = round(1 / chop_rate)
+    told = 0.0
+    for entered in range(n):
+        held, sign, reference, mean = 0.0, 1, 0.0, 0.0
+        for read in range(periods * n):
+            held += read == entered
+            told += sign * (held - reference)
+            mean += min(TAIL / (read % n + 1), 1) * (held - mean)
+            if read % n == n - 1:
+                sign, reference = -sign, mean
+    return told / n
+
+
 class Second:
     """A and C, and what a controller keeps of them.
 
@@ -32,20 +57,26 @@ class Second:
     d : device
     key : pair of uint32
         Of noise of reads, and of signs that turn by chance.
-    rounding_key : pair of uint32
-        Of C's writes.
+    rounding_keys : pair of pairs of uint32
+        Of C's writes, and of A's.
     """
 
-    def __init__(self, controller, weights, d, key, rounding_key):
-        self.kind, self.d, self.key, self.rounding_key = controller, d, key, rounding_key
+    def __init__(self, controller, weights, d, key, rounding_keys):
+        self.kind, self.d, self.key, self.rounding_keys = controller, d, key, rounding_keys
+        self.largest = 0.0
         self.dw, self.bound = 2 * d.pulse_step, d.weight_bound
         self.slow, self.fast = weights / self.bound, np.zeros(weights.shape)
         self.chi, self.reference, self.mean = (np.zeros(weights.shape) for _ in range(3))
         self.signs, self.reads, self.number = np.ones(weights.shape[1]), np.zeros(weights.shape[1], int), 1
 
     def update(self, pulses):
-        """Changes of so many whole pulses of every weight."""
-        d, n_in = self.d, pulses.shape[1]
+        """Changes of so many pulses of every weight: whole ones, if they are not scaled."""
+        d, n_in, scale = self.d, pulses.shape[1], 1.0
+        if d.fast_pulses:
+            largest = np.abs(pulses).max()
+            self.largest = 0.99 * self.largest + 0.01 * largest if self.largest else largest
+            scale = d.fast_pulses / self.largest
+            pulses = rounded(pulses * scale, self.number, self.rounding_keys[1])
         self.fast = pulsed(self.fast, pulses * self.signs, self.dw, d.asymmetry)
         if self.number % d.transfer_every == 0:
             columns = min(d.transfer_columns, n_in)
@@ -54,7 +85,11 @@ class Second:
             change = np.zeros(pulses.shape)
             for column in due:
                 share = d.transfer_rate * d.transfer_every * n_in / columns
-                change[:, column] = share * self.told(column)
+                if d.transfer_gain:
+                    share = d.transfer_gain / telling_reads(self.kind, d.chop_rate)
+                if d.slow_pulses:
+                    share *= min(d.slow_pulses / self.largest, 1)
+                change[:, column] = share / scale * self.told(column)
             self.moved(change)
         self.number += 1
 
@@ -83,9 +118,7 @@ class Second:
         """C after a change, in pulses: of what is due the whole ones, or rounded by chance."""
         wanted = change / (self.bound * self.dw)
         if self.kind == "tiki_taka":
-            u = naive.block_draws(naive.uniforms, change.shape, self.number, naive.stream(naive.ROUNDING, 0),
-                                  self.rounding_key)  # fmt: skip
-            counts = np.sign(wanted) * np.floor(np.abs(wanted) + u)
+            counts = rounded(wanted, self.number, self.rounding_keys[0])
         else:
             counts = np.trunc(self.chi + wanted)
             self.chi += wanted - counts
