@@ -19,6 +19,8 @@ pytest.importorskip("xarray")
 ASKED = {
     "task": "digits", "layers": [16], "epochs": 60, "learner": ["danp", "bp"], "learning_rate": 1e-2, "seed": range(3),
 }  # fmt: skip
+QUIET = {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+"""No dashboard, and any free port for what is served: the usual one may be another cluster's."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def client():
     """Two worker processes of Dask's own, and a scheduler that gives a run up when it has taken two of them along."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **QUIET) as cluster,
         distributed.Client(cluster) as found,
     ):
         yield found
