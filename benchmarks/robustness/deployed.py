@@ -172,7 +172,7 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
 def options(parser: argparse.ArgumentParser) -> None:
     """The words that this part of the command line takes."""
     parser.add_argument("--quick", action="store_true", help="digits, one convolution, one chip")
-    parser.add_argument("--norm", choices=["fixed", "learned"], default="fixed", help="gains and offsets: two stages")
+    parser.add_argument("--norm", choices=["fixed", "learned"], default="fixed", help="learned: a second stage")
     parser.add_argument("--only", nargs="+", choices=DEVICES, default=list(DEVICES), help="devices")
     parser.add_argument("--out", type=Path, default=Path("deployed"), help="folder for the result files")
     parser.add_argument("--show", action="store_true", help="tune no chip: show those that are there")

@@ -7,6 +7,7 @@ often follow more slowly (`noisysim.chip.transfers`).
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 
 import numpy as np
@@ -20,8 +21,8 @@ TAIL = 5
 period (``tail_weightening`` of AIHWKit's DynamicTransferCompound)."""
 RECENT = np.float32(0.01)
 """What an update counts for in the mean of the largest changes (1 - ``auto_momentum``, ibid.)."""
-
 LEAST = np.float32(1e-20)
+"""Pulses of a layer's largest change, where nothing was asked for yet: it is divided by."""
 
 
 def period_of(chop_rate: float) -> float:
@@ -29,6 +30,7 @@ def period_of(chop_rate: float) -> float:
     return max(round(1 / chop_rate), 2) if chop_rate else float("inf")
 
 
+@functools.cache  # every update asks for it, layer by layer
 def telling_reads(controller: str, chop_rate: float) -> float:
     """In how many reads of its column a change is told of, on average, by cells that forget nothing.
 

@@ -1,5 +1,7 @@
 """Models from elsewhere: on exact hardware they do what ONNX Runtime does."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from noisysim import networks
 onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
 pytest.importorskip("onnxruntime", reason="what they have to give is asked of ONNX Runtime")
 
-from onnx_graphs import Builder, answers, random_model  # noqa: E402  # which imports onnx
+from onnx_graphs import Builder, answers, random_model, read_from  # noqa: E402  # which imports onnx
 
 MODELS = {}
 
@@ -27,13 +29,7 @@ def model(opset=18):
 @pytest.fixture
 def read(tmp_path):
     """The network of a model, by a file."""
-
-    def reading(proto, **settings):
-        path = tmp_path / "model.onnx"
-        onnx.save(proto, path)
-        return networks.load(path, **settings)
-
-    return reading
+    return partial(read_from, tmp_path / "model.onnx")
 
 
 def one(value):

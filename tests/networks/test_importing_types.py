@@ -1,15 +1,16 @@
 """Models whose tensors have other types than a network's: computed as the model does, or refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import noisysim
-from noisysim import networks
 
 onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
 pytest.importorskip("onnxruntime", reason="what they have to give is asked of ONNX Runtime")
 
-from onnx_graphs import Builder, answers  # noqa: E402  # which imports onnx
+from onnx_graphs import Builder, answers, read_from  # noqa: E402  # which imports onnx
 
 FLOAT, UINT8, INT8, INT32, INT64, BOOL, HALF, DOUBLE = 1, 2, 3, 6, 7, 9, 10, 11
 NUMBERS = np.array([[3, 0, 5, 2], [1, 4, 4, 0]])
@@ -30,13 +31,7 @@ def cut(g, x="x", to=INT64):
 @pytest.fixture
 def read(tmp_path):
     """The network of a model, by a file."""
-
-    def reading(proto, **settings):
-        path = tmp_path / "model.onnx"
-        onnx.save(proto, path)
-        return networks.load(path, **settings)
-
-    return reading
+    return partial(read_from, tmp_path / "model.onnx")
 
 
 ALIKE = {

@@ -5,6 +5,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from noisysim import networks
+
 
 class Builder:
     """A model with the input ``x``: `op` adds an operator and returns the name of what it gives.
@@ -106,6 +108,12 @@ class Builder:
         """(1, steps, features) as (1, heads, steps, features) in an order of axes."""
         steps, features = self.shapes[x][1:]
         return self.op("Transpose", self.op("Reshape", x, np.array([0, steps, count, features // count])), perm=order)
+
+
+def read_from(path, proto, **settings):
+    """The network of a model, written to a file and read from there; settings as of `noisysim.networks.load`."""
+    onnx.save(proto, path)
+    return networks.load(path, **settings)
 
 
 def answers(model, x, name="x"):

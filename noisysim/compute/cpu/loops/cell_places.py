@@ -13,9 +13,9 @@ from noisysim.compute.cpu.cell_types import OWN
 from noisysim.compute.jit.compiling import bare, scalar
 from noisysim.compute.jit.places import float_rows_at, long_rows_at
 from noisysim.compute.layout import CELL_BLOCK, CELLS_AT, FIRST_TILE, N_IN, N_OUT, TILE_AT, TILE_FROM, TILE_TO, TILES
-from noisysim.compute.rules.cells import together as sees
+from noisysim.compute.rules.cells import together as together_rule
 
-together = scalar(sees)
+together = scalar(together_rule)
 
 
 @bare()

@@ -18,11 +18,11 @@ from noisysim.compute.jit.compiling import loop, scalar
 from noisysim.compute.jit.places import longs_at
 from noisysim.compute.jit.views import function_at
 from noisysim.compute.layout import CELL_KIND, GEOMETRY, HELD, NO_CELL, TABLE, TILES
-from noisysim.compute.rules.ranges import followed as followed_by
+from noisysim.compute.rules.ranges import followed as followed_rule
 
 drive_layer, read_tile = PART_TYPES[DRIVE_LAYER].call, PART_TYPES[READ_TILE].call
 run_recurrence = PART_TYPES[RUN_RECURRENCE].call
-followed = scalar(followed_by)
+followed = scalar(followed_rule)
 FORWARD = (*[UniTuple(int64, 2)] * 3, *(array_of(record.compiled) for record in (NET, CHIPS, CALL, ROOM)))
 FOLLOW = (float32[:, ::1], float32[:, ::1])
 """What `forward` and `follow_peaks` are called with."""

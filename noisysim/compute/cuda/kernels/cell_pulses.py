@@ -143,6 +143,26 @@ def finish(cells, base, k, cell, place, units, span, reset_at, weights, variance
 
 
 @device
+def finish_run(
+    asked, run, cells, base, at, place, units, span, reset_at, weights, variances, counts, draw, keys, clock, d,
+):  # fmt: skip
+    """`finish` for those of a thread's own weights that were asked for pulses; returns what is left to `add_up`.
+
+    `draw` has the block, the number of the write, the layer and the chip.
+    """
+    block, number, layer, chip = draw
+    anew = 0
+    for j in range(run[0], run[1]):
+        if asked[j] != 0:
+            mine, cell = (j, block, number, layer, chip), block * CELL_BLOCK + j
+            done = finish(
+                cells, base, at + j, cell, place, units, span, reset_at, weights, variances, mine, keys, clock, d
+            )
+            anew += counted(counts, chip, 0, done)
+    return anew
+
+
+@device
 def add_pulses(counts, chip, given):
     """Count the pulses that a block was given."""
     if cuda.threadIdx.x == 0 and given > 0:
@@ -171,15 +191,14 @@ def pulse_cells(
         if asked[j] != 0:
             bring_up_pair(cells, base, at + j, clock, d)
     given = pulse_turns(states, own, base, at, n, (first, last), asked, tally, listed, before, False, draw, keys, d)
-    place, anew = (layer, chip, chips, table, tiles, span[2]), 0
     for j in range(first, last):
         if asked[j] != 0:
-            mine, cell = (j, block, number, layer, chip), block * CELL_BLOCK + j
-            settle(cells, base, at + j, asked[j], mine, keys, clock, d)
-            done = finish(
-                cells, base, at + j, cell, place, units, span, limits[1], weights, variances, mine, keys, clock, d
-            )
-            anew += counted(counts, chip, 0, done)
+            settle(cells, base, at + j, asked[j], (j, block, number, layer, chip), keys, clock, d)
+    place = layer, chip, chips, table, tiles, span[2]
+    anew = finish_run(
+        asked, (first, last), cells, base, at, place, units, span, limits[1], weights, variances, counts,
+        (block, number, layer, chip), keys, clock, d,
+    )  # fmt: skip
     add_up(counts, 0, anew)
     add_pulses(counts, chip, given)
 
@@ -244,14 +263,11 @@ def train_cells(
             for j in range(run[0], run[1]):
                 if met[j] != 0:
                     settle(cells, base, at + j, met[j], (j, block, number, layer, chip), keys, clock, d)
-    place, anew = (layer, chip, chips, table, tiles, span[2]), 0
-    for j in range(run[0], run[1]):
-        if reached[j] != 0:
-            mine, cell = (j, block, number, layer, chip), block * CELL_BLOCK + j
-            done = finish(
-                cells, base, at + j, cell, place, units, span, limits[1], weights, variances, mine, keys, clock, d
-            )
-            anew += counted(counts, chip, 0, done)
+    place = layer, chip, chips, table, tiles, span[2]
+    anew = finish_run(
+        reached, run, cells, base, at, place, units, span, limits[1], weights, variances, counts,
+        (block, number, layer, chip), keys, clock, d,
+    )  # fmt: skip
     add_up(counts, 0, anew)
     add_pulses(counts, chip, given)
 
