@@ -115,13 +115,14 @@ def asked(rule: str) -> dict[str, Any]:
 
 
 def measure(runs: Runs, axes: Sequence[Axis], seeds: int, controllers: Sequence[str] = WRITTEN) -> Iterator[Row]:
-    """A row for each axis, level, controller that is asked for and rule, as they come."""
+    """A row for each axis, level, controller and rule, as they come; of controllers not asked for, what is kept."""
     for axis in axes:
         for level in axis.levels:
             for controller, device in axis.specs(level).items():
-                for rule in RULES if controller in controllers else ():
-                    found = runs.get_seeds(device, range(seeds), **asked(rule), **SETTINGS)
-                    yield Row(axis, level, controller, rule, found)
+                for rule in RULES:
+                    found = runs.get_seeds(device, range(seeds), controller in controllers, **asked(rule), **SETTINGS)
+                    if len(found) == seeds:
+                        yield Row(axis, level, controller, rule, found)
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -201,7 +202,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     """The words that this part of the command line takes."""
     parser.add_argument("--quick", action="store_true", help="two levels of each axis, one seed")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--controllers", nargs="+", choices=WRITTEN, default=WRITTEN, help="instead of all")
+    parser.add_argument(
+        "--controllers", nargs="+", choices=WRITTEN, default=WRITTEN, help="those to run, instead of all"
+    )
     parser.add_argument("--save", action="store_true", help="keep what comes out in benchmarks/robustness/results")
 
 

@@ -75,6 +75,9 @@ class Row(NamedTuple):
 class Runs:
     """The runs that were done, a line of JSON each; what is asked for again is read, not run again.
 
+    A line before the first run of a device has its fields: if one of them is given another number later, it is another
+    device, whose runs are all run. A field that is new since then does not count, as its default changes nothing.
+
     Parameters
     ----------
     path : Path, optional
@@ -84,36 +87,58 @@ class Runs:
     def __init__(self, path: Path | None = None):
         self.path = path
         self.found: dict[str, dict[str, Any]] = {}
+        self._fields: dict[str, dict[str, dict[str, Any]]] = {}
         self._tasks: dict[str, Any] = {}
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 kept = json.loads(line)
-                self.found[json.dumps(kept["asked"], sort_keys=True)] = kept["found"]
+                if "fields" in kept:
+                    self._fields.setdefault(kept["device"], {})[kept["crc32"]] = kept["fields"]
+                else:
+                    self.found[json.dumps(kept["asked"], sort_keys=True)] = kept["found"]
 
     def get(self, preset: str, **asked: Any) -> dict[str, Any]:
         """What such a run found; `asked` are arguments of `noisysim.run`, and ``samples``, of the training split."""
-        asked = {"device": preset, "crc32": fields_crc(preset), **asked}
+        asked = {"device": preset, "crc32": self._crc(preset), **asked}
         key = json.dumps(asked, sort_keys=True)
         if key not in self.found:
             self._keep(asked, self._run(**asked))
         return self.found[key]
 
-    def get_seeds(self, preset: str, seeds: Sequence[int], **asked: Any) -> list[dict[str, Any]]:
-        """What `get` finds for each seed; those that are missing run side by side, to the same bits in less time."""
-        each = [{"device": preset, "crc32": fields_crc(preset), **asked, "seed": seed} for seed in seeds]
+    def get_seeds(self, preset: str, seeds: Sequence[int], run: bool = True, **asked: Any) -> list[dict[str, Any]]:
+        """What `get` finds for each seed; those that are missing run side by side, to the same bits in less time.
+
+        Without `run`, they are left out.
+        """
+        each = [{"device": preset, "crc32": self._crc(preset), **asked, "seed": seed} for seed in seeds]
         missing = [one for one in each if json.dumps(one, sort_keys=True) not in self.found]
-        if missing:
+        if missing and run:
             done = run_side_by_side([one["seed"] for one in missing], device=preset, progress=False, **asked)
             for one, result in zip(missing, done, strict=True):
                 self._keep(one, _found(result))
-        return [self.found[json.dumps(one, sort_keys=True)] for one in each]
+        return [self.found[json.dumps(one, sort_keys=True)] for one in each if run or one not in missing]
 
     def _keep(self, asked: dict[str, Any], found: dict[str, Any]) -> None:
         """Add a run, in the file as well."""
         self.found[json.dumps(asked, sort_keys=True)] = found
+        device, crc = asked["device"], asked["crc32"]
+        if crc not in self._fields.setdefault(device, {}):
+            self._fields[device][crc] = devices.describe(devices.get(device))
+            self._add({"device": device, "crc32": crc, "fields": self._fields[device][crc]})
+        self._add({"asked": asked, "found": found})
+
+    def _add(self, line: dict[str, Any]) -> None:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"asked": asked, "found": found}) + "\n")
+                file.write(json.dumps(line) + "\n")
+
+    def _crc(self, preset: str) -> str:
+        """The CRC-32 of a device's fields when its runs were kept; of its fields now, if one of those has changed."""
+        now = devices.describe(devices.get(preset))
+        for crc, fields in self._fields.get(preset, {}).items():
+            if all(now.get(name) == value for name, value in fields.items()):
+                return crc
+        return f"{zlib.crc32(json.dumps(now).encode()):08x}"
 
     def _run(self, task: str, crc32: str, samples: int | None = None, **settings: Any) -> dict[str, Any]:
         if task not in self._tasks:
@@ -136,12 +161,6 @@ def _found(result: noisysim.Result) -> dict[str, Any]:
         "seconds": round(result.elapsed, 1),
         **{name: result.environment[name] for name in ("started", "noisysim", "numpy", "cpu")},
     }
-
-
-def fields_crc(preset: str) -> str:
-    """CRC-32 of a preset's fields that are set: one that was given other numbers is another preset."""
-    set_to = {name: value for name, value in devices.describe(devices.get(preset)).items() if value and value != "auto"}
-    return f"{zlib.crc32(json.dumps(set_to).encode()):08x}"
 
 
 def written_by(preset: str) -> str:

@@ -48,6 +48,11 @@ def test_every_preset_is_measured():
     assert set(presets.PRESETS) == set(devices.BUILT_IN) - GENERIC
 
 
+def runs_in(path):
+    """How many runs a file keeps, beside the fields of their devices."""
+    return sum("asked" in json.loads(line) for line in path.read_text().splitlines())
+
+
 def test_presets_learn_and_a_second_measurement_runs_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "RATES", {"adam": (1e-3, 1e-2)})
     asked = {"presets": ["rram_milo", "rram_gong"], "learners": ["dnp", "bp"]}
@@ -63,7 +68,7 @@ def test_presets_learn_and_a_second_measurement_runs_nothing(tmp_path, monkeypat
             assert run["status"] == "finished"
             assert run["test_accuracy"][-1] > (0.8 if r.learner == "bp" else presets.LEARNS)
             assert (run["cells_programmed"] > 0, run["pulses"] > 0) == (programs, not programs)
-    assert len(path.read_text().splitlines()) == len(rows) * (2 + 2)  # two rates tried, two seeds
+    assert runs_in(path) == len(rows) * (2 + 2)  # two rates tried, two seeds
 
     def run(*args, **settings):
         raise AssertionError("a run that is there was run again")
@@ -93,13 +98,22 @@ def test_choice_goes_by_loss_and_not_by_accuracy():
     assert presets.choose(runs, presets.TASKS, "fashion-mnist", "rpu", "danp") == ("adam", 3e-4)
 
 
-def test_a_preset_with_other_numbers_is_run_again(monkeypatch):
-    runs, count = presets.Runs(), []
+def test_a_device_with_other_numbers_is_run_again_and_one_with_a_new_field_is_not(monkeypatch, tmp_path):
+    count, path = [], tmp_path / "runs.jsonl"
     monkeypatch.setattr(presets.Runs, "_run", lambda self, **asked: count.append(asked) or found(0.9))
-    for crc in ("0", "0", "1"):
-        monkeypatch.setattr(presets, "fields_crc", lambda preset, crc=crc: crc)
-        runs.get("rpu", task="digits", seed=0)
-    assert len(count) == 2
+    for fields, times in (
+        ({"noise": 1.0, "off": 0}, 1),
+        ({"noise": 1.0, "off": 0}, 1),
+        ({"noise": 1.0, "off": 0, "new": 3}, 1),
+        ({"noise": 2.0, "off": 0, "new": 3}, 2),
+        ({"noise": 1.0, "off": 4, "new": 3}, 3),
+        ({"noise": 1.0, "new": 3}, 4),
+        ({"noise": 2.0, "off": 0, "new": 3}, 4),
+    ):
+        monkeypatch.setattr(presets.devices, "describe", lambda device, fields=fields: fields)
+        for _ in range(2):
+            presets.Runs(path).get("rpu", learner="danp")
+        assert len(count) == times, fields
 
 
 @pytest.mark.parametrize(
@@ -249,13 +263,24 @@ def test_controllers_are_compared_axis_by_axis(monkeypatch, tmp_path):
     )
     path = tmp_path / "runs.jsonl"
     rows = list(controllers.measure(presets.Runs(path), axes, 1))
-    assert len(rows) == len(path.read_text().splitlines()) == 2 * 2 * (4 + 3)
+    assert len(rows) == runs_in(path) == 2 * 2 * (4 + 3)
     assert {row.controller for row in rows} == {"copy", "read_modify_write", "increment", "accumulate"}
     text = controllers.tables(rows)
     for words in ("write noise", "`crossbar:program_noise=0.03` | increment |", "cells read", "| 2,368 |"):
         assert words in text
     controllers.figure(rows).savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000
+    path.write_text(
+        "".join(
+            line
+            for line in path.read_text().splitlines(True)
+            if "increment" not in line or "program_noise=0.03" not in line
+        )
+    )
+    kept = list(controllers.measure(presets.Runs(path), axes, 1, ["copy"]))  # of the others what is there
+    assert kept == [
+        row for row in rows if (row.controller, row.axis.title, row.level) != ("increment", "write noise", 0.03)
+    ]
     lost = rows[0]._replace(runs=[{"status": "diverged", "test_accuracy": []}, found(0.9)])
     assert lost.accuracies.tolist() == [10.0, 90.0]
 
@@ -267,7 +292,7 @@ def test_controllers_with_two_arrays_are_compared_with_those_of_one(monkeypatch,
     settings, path = {**asymmetric.QUICK, "layers": [16], "epochs": 2}, tmp_path / "runs.jsonl"
     rows = list(asymmetric.measure(presets.Runs(path), settings, 2))
     assert [(row.name, len(row.runs)) for row in rows] == [("ideal weights", 2), ("agad", 2)]
-    assert len(path.read_text().splitlines()) == 2 * (2 + 1)
+    assert runs_in(path) == 2 * (2 + 1)
     text = asymmetric.tables(rows)
     assert f"| agad | {rows[1].accuracies.mean():.1f} +-" in text
 
