@@ -80,10 +80,13 @@ def test_published_networks_are_what_the_definition_says(name):
 
 
 def by_differences(mean_loss, weights, held):
-    """The gradient of a function of weights, entry by entry where there are weights."""
-    gradients = [np.zeros_like(w) for w in weights]
+    """The gradient of a function of weights in up to 40 entries an array, else NaN; 0 where there are no weights."""
+    gradients = [np.full_like(w, np.nan) for w in weights]
     for layer, w in enumerate(weights):
-        for at in np.ndindex(w.shape):
+        entries = list(np.ndindex(w.shape))
+        for n in np.random.default_rng(layer).permutation(len(entries))[:40]:
+            at = entries[n]
+            gradients[layer][at] = 0
             if held[layer] is None or held[layer][at]:
                 moved = []
                 for h in (1e-5, -1e-5):
@@ -110,10 +113,11 @@ def test_backpropagation_is_the_derivative_of_the_definition(name):
     weights = weights_of(chip, data)
     assert mean_loss(weights) == pytest.approx(float(np.mean(observation.loss)), rel=1e-5)
     wanted = by_differences(mean_loss, weights, chip.network.blocks_of_weights)
-    scale = max(np.abs(g).max() for g in wanted)
+    scale = max(np.nanmax(np.abs(g)) for g in wanted)
     for g, w in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(g, w, rtol=2e-4, atol=2e-5 * scale)
-        assert np.any(w)
+        there = ~np.isnan(w)
+        np.testing.assert_allclose(g[there], w[there], rtol=2e-4, atol=2e-5 * scale)
+        assert np.any(w[there])
 
 
 @EACH

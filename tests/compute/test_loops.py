@@ -206,7 +206,8 @@ def test_calls_from_python_do_not_end_the_process_whatever_called_before(device,
     """First loops compile what they call, then Python calls it; the next process finds both in the cache."""
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, "-c", AFTER_A_PASS, device], env={**os.environ, "NOISYSIM_CACHE": str(tmp_path)},
+            [sys.executable, "-c", AFTER_A_PASS, device], 
+            env={**os.environ, "NOISYSIM_CACHE": str(tmp_path), "NUMBA_OPT": "1"},  # which compiles faster
             capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

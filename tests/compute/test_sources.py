@@ -22,6 +22,8 @@ from noisysim.compute.cpu import bring, loops
 from noisysim.compute.jit import cache, sources
 from noisysim.devices import models
 
+import thorough
+
 LOOPS = [f"{loops.__name__}.{module.name}" for module in pkgutil.iter_modules(loops.__path__)]
 OWNERS = [*LOOPS, bring.__name__]
 """Modules of functions that are compiled: loops, and what makes rows."""
@@ -185,6 +187,7 @@ note("hook of a module", row("driven"), left)
 print(json.dumps(found))
 """
 PARTS = ("rule", "loop", "activation", "hook", "hook of a module")
+TEXT_ALONE = "what nothing compiled depends on"
 EDITS = {
     "a rule": ("compute/rules/ranges.py", "np.float32(1.25)", "np.float32(1.5)", {"rule"}, "rule"),
     "a function that a loop calls": (
@@ -212,7 +215,7 @@ EDITS = {
         {"activation", "hook", "hook of a module"}, "hook",
     ),
     "how all are compiled": ("compute/jit/compiling.py", '"nogil": True', '"nogil": False', set(PARTS), None),
-    "what nothing compiled depends on": ("runs/training.py", '"""', '"""Edited. ', set(), None),
+    TEXT_ALONE: ("runs/training.py", '"""', '"""Edited. ', set(), None),
 }  # fmt: skip
 """What is edited -> file, text, its replacement, what is compiled anew, and whose result is another."""
 
@@ -257,7 +260,8 @@ def test_nothing_is_compiled_twice(package):
     assert {part: result for part, (result, *_) in again.items()} == package[1]
 
 
-@pytest.mark.parametrize("what", EDITS)
+# every kind of part and the two extremes; the others are further ways to the same parts
+@pytest.mark.parametrize("what", thorough.some(EDITS, ("a rule", "a hook", "how all are compiled", TEXT_ALONE)))
 def test_an_edit_compiles_what_depends_on_it_and_nothing_else(what, package):
     (copy, before), (name, old, new, compiled, changed) = package, EDITS[what]
     path = copy.site / "noisysim" / name

@@ -64,6 +64,7 @@ def test_a_cluster_finds_what_this_process_finds(client, alone):
     same(noisysim.sweep(**ASKED, client=client), alone)
 
 
+@pytest.mark.thorough  # below, a run takes worker after worker with it
 def test_a_worker_that_dies_takes_nothing_with_it(client, alone, tmp_path, monkeypatch):
     """One of two workers is killed when the first runs have ended; each run is in the result once."""
     path, kept, killed = tmp_path / "study.h5", [], []
