@@ -61,7 +61,7 @@ noisysim.run(device=sys.argv[1], callbacks=[First()], progress=False)
 
 
 class Start(NamedTuple):
-    """Seconds until a process's first update: on the clock, and of all cores, which other programs do not lengthen."""
+    """Seconds until a process's first update: on the clock, and of its own computing, without its helpers'."""
 
     took: float
     cpu: float
@@ -117,7 +117,7 @@ def rows(rounds: int = 5) -> list[Row]:
 
 
 def _cpu(start: Start) -> str:
-    return f"{start.cpu:.2f} s of all cores"
+    return f"{start.cpu:.2f} s of computing, without what helpers compile"
 
 
 def _after(device: str, cache: Path) -> Start:
