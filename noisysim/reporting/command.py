@@ -238,6 +238,8 @@ def _words(arguments: dict[str, Any], plain: Mapping[str, Any]) -> list[str] | N
 
 
 def _option(name: str, value: object) -> str:
+    if isinstance(value, list):
+        return " ".join([f"--{name}", *(shlex.quote(str(one)) for one in value)])
     word = value if isinstance(value, str) else repr(value)
     flag = f"--{name.replace('_', '-')}"
     return f"{flag}={shlex.quote(word)}" if word.startswith("-") else f"{flag} {shlex.quote(word)}"
@@ -250,7 +252,7 @@ def _switch(name: str, value: bool) -> str:
 def _layers(plain: list[Any]) -> str:
     if not plain:  # an option without a word after it would take the next one
         return _option("layers", next(name for name, known in layers.NAMED.items() if not known))
-    return " ".join(["--layers", *(shlex.quote(str(one)) for one in plain)])
+    return _option("layers", plain)
 
 
 def _spec(described: dict[str, Any], usual: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ def run(
     schedule: ScheduleLike | None = None,
     weight_decay: float = 0.0,
     clip: float = 0.0,
+    frozen: str | int | Sequence[int | str] | None = None,
     batch_size: int | None = None,
     epochs: int | None = None,
     activation: Any = "leaky_relu",
@@ -100,6 +101,10 @@ def run(
         the same write. It needs a device whose write controller knows the weights.
     clip : float
         Largest norm of the gradient, over all layers: a longer one is scaled to it. 0: any.
+    frozen : str or int or list
+        Layers that keep their weights: "arrays", so that what is digital learns alone (learned gains and offsets,
+        digital layers); "digital"; or numbers as noisysim.networks.show prints them, from 1, -1 for the last. They are
+        never written; perturbations reach them, running statistics of their lines follow. Default: none.
     batch_size : int
         Samples per update. Default: the task's own.
     epochs : int

@@ -39,7 +39,7 @@ class PlainSettings:
 
 UNUSED: dict[str, Any] = {
     "weight_decay": 0.0, "clip": 0.0, "schedule": None, "validation": None, "callbacks": [], "weight_scaling": "fixed",
-    "decorrelate": None,
+    "decorrelate": None, "frozen": [],
 }  # fmt: skip
 """Settings that are recorded only where they are used, and what stands for no use: so a run that does not use them has
 the record, and in a study the key, that it had before there were any."""

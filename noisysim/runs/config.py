@@ -13,7 +13,7 @@ import numpy as np
 
 import noisysim.devices as devices
 from noisysim import learners, tasks
-from noisysim.chip import decorrelation, diagnostics, given_weights, weight_decay
+from noisysim.chip import decorrelation, diagnostics, given_weights
 from noisysim.chip.chip import INJECTIONS
 from noisysim.chip.diagnostics import Diagnostic
 from noisysim.chip.given_weights import Given
@@ -34,7 +34,7 @@ from noisysim.networks.activations import Activation
 from noisysim.networks.building import architecture, with_ends
 from noisysim.networks.importing import models
 from noisysim.networks.importing.imported import Imported
-from noisysim.runs import callbacks, in_array, schedules, storage
+from noisysim.runs import callbacks, frozen, in_array, rates, schedules, storage
 from noisysim.runs import validation as validating
 from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings
 from noisysim.runs.history import MONITORS, VALIDATED
@@ -57,6 +57,7 @@ class Config(PlainSettings):
     learner: Learner
     optimizer: Optimizer
     diagnostics: list[Diagnostic]
+    frozen: list[int] = field(default_factory=list)
     schedule: Schedule | None = None
     validation: Validation | None = None
     callbacks: list[Any] = field(default_factory=list)
@@ -65,6 +66,7 @@ class Config(PlainSettings):
         """The settings as JSON-able values that `resolve` reads again; those that are not used are left out."""
         numbers_and_words = {setting.name: getattr(self, setting.name) for setting in fields(PlainSettings)}
         steered = {
+            "frozen": self.frozen,
             "schedule": None if self.schedule is None else schedules.describe(self.schedule),
             "validation": None if self.validation is None else self.validation.describe(),
             "callbacks": [callbacks.describe(one) for one in self.callbacks],
@@ -144,17 +146,19 @@ def resolve(
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
     init = given_weights.read(model if source is None else source, net, task.input_shape)
     _check_start(init, net.activations[:-1])
-    filled = {**_suggested_rate(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
+    filled = {**rates.suggested(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
     if steered["schedule"] is not None:
-        filled["learning_rate_decay"] = _no_decay(numbers)
+        filled["learning_rate_decay"] = rates.no_decay(numbers)
         schedules.check(steered["schedule"], filled["epochs"])
-    _check_decay(decay, filled["learning_rate"], device)
-    decorrelate = words["decorrelate"] or decorrelation.form(True, isinstance(init, Given))
+    rates.check_decay(decay, filled["learning_rate"], device)
+    still = frozen.resolve(settings["frozen"], net, device, learner, decay, words["decorrelate"])
+    means_something = isinstance(init, Given) or (bool(still) and learner.decorrelation > 0)
+    decorrelate = words["decorrelate"] or decorrelation.form(True, means_something)
     in_array.check(device, learner, optimizer, clip, chips, decorrelate)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
         chips=chips, init=init, every=every, weight_decay=decay, clip=clip, validation=validation, **steered,
-        **{**words, "decorrelate": decorrelate},
+        **{**words, "decorrelate": decorrelate, "frozen": still},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip
 
@@ -250,15 +254,6 @@ def _check_decorrelate(asked: object, learner: Learner, device: Device) -> str |
     return str(asked)
 
 
-def _suggested_rate(learner: Learner, optimizer: Optimizer, numbers: Mapping[str, Any]) -> dict[str, float]:
-    """The learning rate that suits the rule; refused where there is none, and none was given."""
-    suggested = learner.rates.get(optimizer.name)
-    if suggested is None and "learning_rate" not in numbers:
-        rate = argument("run.learning_rate")
-        raise ValueError(f"{rate}: learner {learner.name!r} suggests none for optimizer {optimizer.name!r}: give one")
-    return {} if suggested is None else {"learning_rate": suggested}
-
-
 def _check_start(init: str | Given, activations: list[str]) -> None:
     stuck = [name for name in activations if name in ("relu", "relu6")]
     if init == "zero" and stuck:
@@ -310,27 +305,6 @@ def _optimizer(spec: object) -> Optimizer:
             own = argument(f"{name}=...")
             raise ValueError(f"optimizer {named!r} has no field {name!r}, which is an argument of the run: {own}")
     return optimizers.get(spec)
-
-
-def _check_decay(decay: float, rate: float, device: Device) -> None:
-    """Refuse a decay that the device cannot do, and one that takes off more than there is."""
-    weight_decay.check("run.weight_decay", decay, device)
-    if decay * rate > 1:
-        raise ValueError(
-            f"{argument(f'run.weight_decay={decay:g}')} times {argument(f'learning_rate={rate:g}')} is above 1, and "
-            "would take more than all of each weight off: take less"
-        )
-
-
-def _no_decay(numbers: Mapping[str, Any]) -> float:
-    """Refuse two laws of the learning rate at once."""
-    if numbers.get("learning_rate_decay", 1.0) != 1:
-        raise ValueError(
-            f"{argument('run.schedule')} and {argument('run.learning_rate_decay')} both say how the learning rate "
-            "falls: give one of them, such as "
-            + argument(f"schedule='exponential:decay={numbers['learning_rate_decay']:g}'")
-        )
-    return 1.0
 
 
 def _check_folder(data: object) -> None:

@@ -375,6 +375,7 @@ def _weights(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Where the initial weights are from, if they were given, and their scale, if it is not the device's."""
     parts = [f"from {title(config['init'])}"] if isinstance(config["init"], dict) else []
     parts += [f"scaled by {config['weight_scaling']}"] if "weight_scaling" in config else []
+    parts += [f"layers {', '.join(map(str, config['frozen']))} frozen"] if config.get("frozen") else []
     return [("weights", ", ".join(parts))] if parts else []
 
 

@@ -67,7 +67,7 @@ TEXTS: dict[str, Any] = {
         },
         "layers": [(POSITIVE, str)],
         "device": _PART, "learner": _PART, "optimizer": _PART, "diagnostics": [_PART],
-        "init": (str, dict), "activation": str, "activations?": [_PART], "schedule?": _PART,
+        "init": (str, dict), "activation": str, "activations?": [_PART], "frozen?": [POSITIVE], "schedule?": _PART,
         "validation?": {"samples": POSITIVE}, "callbacks?": [_PART], **_plain_settings(),
     },
     "environment": {"backend": str, "folder?": str},

@@ -55,7 +55,7 @@ class Series:
         self._looking, self._steering = looking, steering
         loss, self._fits = config.task.loss_function, dict[tuple[int, int], bool]()
         self._loss = next((name for name, known in LOSSES.items() if known is loss), "")
-        self._possible = possible and bool(self._loss) and not config.learner.normalise
+        self._possible = possible and bool(self._loss) and not config.learner.normalise and not config.frozen
 
     def updates(self, several: Several, first: int, observed: Observed | None, at: Position, states: States) -> Made:
         """Make updates of the batches from `first` on: none, where the next one has to be made by itself.

@@ -24,7 +24,7 @@ from noisysim.learners.apart import Apart
 from noisysim.learners.backprop import BP
 from noisysim.learners.optimizers import OPTIMIZERS, Optimizer
 from noisysim.networks.building import with_ends
-from noisysim.runs import chunks, health, loop, memory_errors, noise_check
+from noisysim.runs import chunks, frozen, health, loop, memory_errors, noise_check
 from noisysim.runs.clipping import clipped
 from noisysim.runs.config import Config
 from noisysim.runs.divergence import Divergence
@@ -237,8 +237,8 @@ class Training:
             self.step += 1
 
     def _program(self, gradient: Layered | Factors) -> None:
-        """Ask the chips for the change that the optimizer makes of a gradient."""
-        rate = self.steering.rate(self.epoch)
+        """Ask the chips for the change that the optimizer makes of a gradient, none of it in frozen layers."""
+        rate, gradient = self.steering.rate(self.epoch), frozen.still(gradient, self.config.frozen, self._backend.xp)
         if isinstance(gradient, Factors):
             optimizer: Any = self.optimizer
             refused = self.chip.descend(gradient, lambda: optimizer.step(self.optimizer_state, rate))
@@ -247,7 +247,7 @@ class Training:
             return
         gradient = clipped(gradient, self.config.clip, self.chips)
         changes, self.optimizer_state = self.optimizer.update(gradient, self.optimizer_state, rate)
-        self._gradient = asked = layered.layered(changes)
+        self._gradient = asked = frozen.silenced(layered.layered(changes), self.config.frozen)
         decay = min(1.0, rate * self.config.weight_decay)
         self.divergence.ask(lambda: self.chip.program(asked, decay=decay), lambda: asked)
 

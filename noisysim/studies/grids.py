@@ -26,7 +26,7 @@ from noisysim.tasks import Task, is_in_memory
 
 DESCRIBERS = {"device": devices, "learner": learners, "optimizer": optimizers, "schedule": schedules}
 """Modules that make and describe the parts that an argument names."""
-LISTS = ("layers", "diagnostics", "callbacks")
+LISTS = ("layers", "diagnostics", "callbacks", "frozen")
 """Arguments whose own value is a list: several values are a list of lists."""
 TAKEN = ("epoch", "chip", "look", "layer", "seconds", "status", "error", "config", "environment", "elapsed", "warnings")
 """Names in a study's data that are not axes."""

@@ -381,7 +381,7 @@ def test_words_follow_the_types_of_arguments():
         "learning_rate", "learning_rate_decay", "weight_decay", "clip", "checkpoint_seconds",
     }  # fmt: skip
     lists = {name for name, kind in kinds.items() if typing.get_args(kind)[:1] == (list[str],)}
-    assert lists == {"layers", "diagnostics", "callbacks"}
+    assert lists == {"layers", "diagnostics", "callbacks", "frozen"}
     assert typing.get_args(words_for(typing.get_type_hints(noisysim.retention)["seconds"]))[0] == list[float]
 
 

@@ -936,7 +936,7 @@ def test_a_chip_is_made_of_every_kind_of_value_or_refused(argument):
 
 OPTIONAL = {
     "layers", "learning_rate", "learning_rate_decay", "batch_size", "epochs", "oracle", "data", "threads", "out",
-    "progress", "until", "schedule", "validation", "decorrelate", "loss", "init",
+    "progress", "until", "schedule", "validation", "decorrelate", "loss", "init", "frozen",
 }  # fmt: skip
 OF_A_RUN = {
     "layers": {"list", "array-empty"},
@@ -945,6 +945,7 @@ OF_A_RUN = {
     "checkpoint_seconds": {"half", "zero"},
     "diagnostics": {"list"},
     "callbacks": {"list"},
+    "frozen": {"list", "negative"},  # -1 is the last
     "validation": {"half"},
     "weight_decay": {"half", "zero"},
     "clip": {"half", "zero"},

@@ -184,6 +184,14 @@ def test_what_steers_a_run_is_part_of_its_recipe(monkeypatch):
     assert_same(noisysim.run(**config.read("run.toml", api.ARGUMENTS), progress=False), first)
 
 
+def test_frozen_layers_are_part_of_its_recipe(monkeypatch):
+    first = noisysim.run(**{**GIVEN, "layers": [5, 4], "learner": "np", "frozen": [1, -1]}, progress=False)
+    found = command.reproduction(first.config, "again.h5")
+    assert "--frozen 1 3" in found.command
+    say(monkeypatch, found.command)
+    assert_same(noisysim.load("again.h5"), first)
+
+
 def test_what_only_python_has_of_it_is_filled_in_in_python():
     def half(epoch):
         return 0.5**epoch

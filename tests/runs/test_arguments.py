@@ -43,14 +43,18 @@ def test_every_number_has_limits_which_run_and_result_files_obey(name):
     assert stored.allows(limits.low)
 
 
+FROZEN = {"frozen": [1], "weight_decay": 0.0}  # which shrinks all layers
+
+
 def test_result_files_store_every_setting():
     usual = {name: p.default for name, p in inspect.signature(noisysim.run).parameters.items()}
     resolved = config.resolve(**{name: usual[name] for name in config.SETTINGS})
     assert set(resolved.plain()) == set(config.SETTINGS) - set(arguments.UNUSED)
     asked = {**arguments.UNUSED, "schedule": "constant", "validation": 0.1, "weight_decay": 0.1, "clip": 1.0}
     asked |= {"weight_scaling": "column", "decorrelate": "updates", "device": "crossbar:controller=copy"}
-    resolved = config.resolve(**{name: usual[name] for name in config.SETTINGS} | asked | {"callbacks": [print]})
-    assert set(resolved.plain()) == set(config.SETTINGS)
+    all_of_them = {name: usual[name] for name in config.SETTINGS} | asked | {"callbacks": [print]}
+    recorded = {*config.resolve(**all_of_them).plain(), *config.resolve(**all_of_them | FROZEN).plain()}
+    assert recorded == set(config.SETTINGS)
     stored = {name.removesuffix("?") for name in schema.TEXTS["config"]} - {
         "activations"
     }  # records of users' functions
