@@ -7,7 +7,8 @@ two of the findings; ``python -m benchmarks.robustness presets`` looks for the b
 ``python -m benchmarks.robustness controllers`` shows what write controllers hide from a rule that adds up its updates;
 ``python -m benchmarks.robustness asymmetric`` what a second array is worth where steps up and down differ;
 ``python -m benchmarks.robustness sequential`` has a recurrent network read images row by row;
-``python -m benchmarks.robustness deployed`` puts a trained ResNet-8 on chips, lets them age, and tunes it there.
+``python -m benchmarks.robustness deployed`` puts a trained ResNet-8 on chips, lets them age, and tunes it there;
+``python -m benchmarks.robustness tuned`` tunes a small network on chips, with its arrays written again or left alone.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from benchmarks.robustness import (
     presets,
     protocol,
     sequential,
+    tuned,
 )
 
 RESULTS = Path(__file__).with_name("results")
 ALONE = {
     "presets": presets, "controllers": controllers, "asymmetric": asymmetric, "sequential": sequential,
-    "deployed": deployed,
+    "deployed": deployed, "tuned": tuned,
 }  # fmt: skip
 """Parts with a protocol of their own."""
 
@@ -67,6 +69,8 @@ def main(words: Sequence[str] | None = None) -> None:
     sequential.options(of_sequential)
     of_deployed = parts.add_parser("deployed", help="a trained ResNet-8 on chips, as they age and as they are tuned")
     deployed.options(of_deployed)
+    of_tuned = parts.add_parser("tuned", help="a small network tuned on chips, arrays written again or left alone")
+    tuned.options(of_tuned)
     asked = parser.parse_args(words)
     if asked.part in ALONE:
         ALONE[asked.part].main(asked, RESULTS)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,10 +82,12 @@ class Runs:
     ----------
     path : Path, optional
         The file. Default: none, they are kept as long as this object.
+    parts : mapping, optional
+        What texts stand for that are no arguments themselves, such as the name of a network that runs begin with.
     """
 
-    def __init__(self, path: Path | None = None):
-        self.path = path
+    def __init__(self, path: Path | None = None, parts: Mapping[str, Any] | None = None):
+        self.path, self._parts = path, parts or {}
         self.found: dict[str, dict[str, Any]] = {}
         self._fields: dict[str, dict[str, dict[str, Any]]] = {}
         self._tasks: dict[str, Any] = {}
@@ -145,7 +147,8 @@ class Runs:
             self._tasks[task] = tasks.get(task)
         whole = self._tasks[task]
         cut = whole if samples is None else replace(whole, train=tasks.Split(*(a[:samples] for a in whole.train)))
-        return _found(noisysim.run(cut, **settings, progress=False))
+        given = {k: self._parts.get(v, v) if isinstance(v, str) else v for k, v in settings.items()}
+        return _found(noisysim.run(cut, **given, progress=False))
 
 
 def _found(result: noisysim.Result) -> dict[str, Any]:
