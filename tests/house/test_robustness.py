@@ -23,6 +23,7 @@ from benchmarks.robustness import (  # noqa: E402
     presets,
     protocol,
     sequential,
+    tuned,
 )
 
 SMALL = {"digits": presets.Protocol({"layers": [16], "epochs": 3}, {"epochs": 1}, 2)}
@@ -371,3 +372,23 @@ def test_a_deployed_network_is_kept_step_by_step(norm, stem, tmp_path, monkeypat
     words.show = True
     deployed.main(words, tmp_path)
     assert (tmp_path / f"{stem}.md").read_text().count("not run") == 1
+
+
+def test_a_network_is_tuned_with_its_arrays_left_alone_and_written_again(tmp_path, monkeypatch):
+    for name, value in {"RULES": ("anp",), "RATES": (1e-3, 5e-3), "TRIAL": 200}.items():
+        monkeypatch.setattr(tuned, name, value)
+    words = SimpleNamespace(quick=True, only=["rram_wan"], seeds=2, out=tmp_path / "runs", save=True)
+    tuned.main(words, tmp_path)
+    kept, path = (tmp_path / "tuned-quick.md").read_text(), tmp_path / "tuned-quick.jsonl"
+    assert runs_in(path) == 2 + 2 * (2 + 2)  # of the control two chips; two choices of layers: two rates, two chips
+    for line in map(json.loads, path.read_text().splitlines()):
+        if "asked" in line:
+            written = "frozen" not in line["asked"] and line["asked"]["learning_rate"] > 0
+            assert (line["found"]["cells_programmed"] > 0) == written
+            assert line["asked"]["init"].startswith("network ")
+    for words_of in ("| statistics | none |", "| `anp` | all |", "| `anp` | arrays frozen |", "on exact hardware has"):
+        assert words_of in kept
+    assert (tmp_path / "tuned-quick.png").stat().st_size > 10_000
+    monkeypatch.setattr(noisysim, "run", None)  # what is there is not run again
+    tuned.main(words, tmp_path)
+    assert (tmp_path / "tuned-quick.md").read_text() == kept
