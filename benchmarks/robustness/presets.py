@@ -168,8 +168,11 @@ def _found(result: noisysim.Result) -> dict[str, Any]:
 
 def written_by(preset: str) -> str:
     """How a preset's cells are changed."""
-    own = devices.own_hooks(devices.get(preset))
-    return "pulses" if "pulse" in own else "write-verify" if "program" in own else "exact"
+    device = devices.get(preset)
+    own = devices.own_hooks(device)
+    if "pulse" in own or "program" not in own:
+        return "pulses" if "pulse" in own else "exact"
+    return "increments" if getattr(device, "controller", "") == "increment" else "write-verify"
 
 
 def choose(runs: Runs, protocols: dict[str, Protocol], task: str, preset: str, learner: str) -> tuple[str, float]:
