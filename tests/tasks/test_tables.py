@@ -192,6 +192,7 @@ BAD_FILES = {
     "": "is empty",
     "a,b,y\n": "holds no rows",
     "a,b,y\n1,2,3\n1,2\n": "line 3 has 2 fields, the first line has 3",
+    "# of plot 3\na,b,y\n1,2,3\n": "line 2 has 1 fields, the first line has 4; take out comments, as the first line",
     "a\n1\n2\n": "the first line has one column only; separator= names what is between columns",
     "a,a,y\n1,2,3\n3,4,5\n": "the header has 'a' twice",
     "a,,y\n1,2,3\n3,4,5\n": "the header has no name for column 2",
