@@ -118,11 +118,14 @@ def _cells(device: Device) -> Iterator[tuple[np.float32, Any]]:
 def _at(
     g: np.float32, age: float, d: Any, drift: Callable[..., Any] | None, cell_std: Callable[..., Any] | None
 ) -> tuple[float, float]:
-    """Conductance and read variance of a cell that was written as g, in µS and µS²."""
+    """Conductance and read variance of a cell that was written as g, in µS and µS²; NaN where hooks have none."""
     t = np.float32(age)
-    with np.errstate(all="ignore"):
-        now = g if drift is None else np.float32(max(device_files.ask(drift, d, g=g, t=t, target=g), 0))
-        std = 0.0 if cell_std is None else float(device_files.ask(cell_std, d, g=now, t=t, target=g))
+    try:
+        with np.errstate(all="ignore"):
+            now = g if drift is None else np.float32(max(device_files.ask(drift, d, g=g, t=t, target=g), 0))
+            std = 0.0 if cell_std is None else float(device_files.ask(cell_std, d, g=now, t=t, target=g))
+    except (ArithmeticError, ValueError):  # what ``math`` raises where NumPy gives NaN or infinity, as of a log of 0
+        return math.nan, math.nan
     return float(now), std * std
 
 

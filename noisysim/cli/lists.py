@@ -82,14 +82,15 @@ def fit_device(
     out : Path
         The preset. Default: table.toml for table.csv.
     plot : Path
-        Picture of the curves and residuals. Default: table.png for table.csv.
+        Picture of the curves and residuals. Default: my_fit.png for the preset my_fit.toml.
     overwrite : bool
         Replace an existing preset.
     """
     from noisysim.devices import fitting
     from noisysim.reporting import fit_figure, style
 
-    target, picture = out or beside(table, ".toml"), plot or beside(table, ".png")
+    target = out or beside(table, ".toml")
+    picture = plot or beside(target, ".png")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists: give another --out, or --overwrite")
     fits = fitting.fit(table, device)

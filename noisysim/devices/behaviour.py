@@ -60,7 +60,12 @@ def defaults(cls: type) -> dict[str, Any]:
 def completed(device: Device) -> Device:
     """The device with those fields filled in that its module takes from others (``complete(d)``)."""
     complete = getattr(sys.modules[type(device).__module__], "complete", None)
-    full: Device = device if complete is None else _call(complete, device)
+    if complete is None:
+        return device
+    full: Device = _call(complete, device)
+    if type(full) is not type(device):
+        given = type(full).__name__
+        raise DeviceError(f"{device_files.place(complete)}: complete must return d, or d._replace(...), not {given}")
     return full
 
 
@@ -70,6 +75,9 @@ def check_together(device: Device, title: str, outside: bool) -> None:
     check = getattr(module, "check", None)
     if check is not None:
         _call(check, device)
+    low, high = getattr(device, "g_min", 0.0), getattr(device, "g_max", 1.0)  # as of a device without them
+    if not low < high:
+        raise DeviceError(f"{title}: g_min ({low:g} µS) must be below g_max ({high:g} µS)")
     functions, defined = hooks(device), own_hooks(device)
     if outside:
         device_files.try_hooks(device, {hook: functions[hook] for hook in HOOKS if hook in defined})
@@ -128,7 +136,12 @@ def _tables(make: Callable[..., Any], device: Device, space: Mapping[str, Any]) 
                 f"{_title(device)}: tables(d) gives {name!r}, but the module defines none: write a default, "
                 f"{name} = np.zeros(1, np.float32)"
             )
-        array = np.array(values, np.float32)
+        try:
+            array = np.array(values, np.float32)
+        except (TypeError, ValueError) as error:
+            raise DeviceError(
+                f"{_title(device)}: tables(d) gives a {name} that is no array of numbers: {error}"
+            ) from None
         if not np.isfinite(array).all():
             raise DeviceError(f"{_title(device)}: tables(d) gives a {name} that is not finite")
         array.flags.writeable = False

@@ -204,7 +204,8 @@ def typical(device: Device, function: Callable[..., Any]) -> Iterator[tuple[np.f
     """Arguments of a hook, without the device's numbers, that no device should have trouble with."""
     low, high = getattr(device, "g_min", None), getattr(device, "g_max", None)
     g = (0, 1, 25) if low is None or high is None else (low, (low + high) / 2, high)
-    values = {**_TYPICAL, "g": g, "target": g}
+    at_once = () if getattr(device, "read_time", 0) > 0 else (0,)  # then cells are read right after a write
+    values = {**_TYPICAL, "g": g, "target": g, "t": (*at_once, *_TYPICAL["t"])}
     return itertools.product(*(map(np.float32, values[p]) for p in parameter_names(function)[:-1]))
 
 

@@ -24,10 +24,10 @@ from noisysim.common.types import Doubles
 from noisysim.devices.models import measured
 from noisysim.devices.physics import writes
 from noisysim.devices.physics.scalars import Scalar
-from noisysim.devices.traces import Trace, mean_curve, read_header, read_traces
+from noisysim.devices.traces import Trace, mean_curves, read_header, read_traces
 
 LOOKS = 300
-"""Points of a curve at most that a fit follows; of a longer one several pulses are taken together."""
+"""Points of a curve at most that a fit follows, and steps to follow them by; a step may be of several pulses."""
 
 
 class Fit(NamedTuple):
@@ -112,7 +112,7 @@ def fit(table: str | os.PathLike[str], device: str = "") -> list[Fit]:
     if device and device not in (*FORMS, "measured"):
         raise ValueError(f"no fit of device {shown(device)}{nearest(device, (*FORMS, 'measured'))}")
     traces = read_traces(table)
-    means = {way: mean_curve([trace for trace in traces if trace.up == (way == "up")]) for way in ("up", "down")}
+    means = mean_curves(table, traces)
     if device == "measured":
         return [_as_measured(table, means, traces)]
     fits = [_fitted(name, means, traces) for name in ([device] if device else FORMS)]
@@ -143,9 +143,11 @@ def _fitted(name: str, means: Mapping[str, tuple[Doubles, Doubles]], traces: Seq
         chosen = dict(zip(start, map(float, values), strict=True))
         return {**fixed, **chosen, "pulse_step": float(np.exp(chosen["pulse_step"]))}
 
+    followed = [(_thinned(*up), 1.0), (_thinned(*down), -1.0)]
+
     def missed(values: Doubles) -> Doubles:
         d = _cell(name, fields(values))
-        found = [_follow(form.step, d, *curve, way) - curve[1] for curve, way in ((up, 1.0), (down, -1.0))]
+        found = [_follow(form.step, d, *curve, way) - curve[1] for curve, way in followed]
         return np.concatenate(found) / (high - low)
 
     bounds = tuple(np.array(side) for side in zip(*limits.values(), strict=True))
@@ -158,6 +160,12 @@ def _fitted(name: str, means: Mapping[str, tuple[Doubles, Doubles]], traces: Seq
     noise = _noise(form.step, d, traces)
     rms = float(np.sqrt(np.mean(best.fun**2)))
     return Fit(name, {n: _rounded(value) for n, value in {**found, **noise}.items()}, curves, rms)
+
+
+def _thinned(numbers: Doubles, values: Doubles) -> tuple[Doubles, Doubles]:
+    """`LOOKS` points of a curve at most, from its first to its last."""
+    chosen = np.unique(np.linspace(0, len(numbers) - 1, LOOKS).round().astype(int))
+    return numbers[chosen], values[chosen]
 
 
 def _rounded(value: float) -> float:
@@ -195,9 +203,8 @@ def _follow(step: Callable[..., Any], d: Any, numbers: Doubles, values: Doubles,
 
 def _noise(step: Callable[..., Any], d: Any, traces: Sequence[Trace]) -> dict[str, float]:
     """Noise of pulses and of what shows, of the nominal step; and spreads of cells, where there are at least 3."""
-    expected = [_increments(step, d, trace) for trace in traces]
     a_pulse = float(d.pulse_step * (d.g_max - d.g_min))
-    misses = [_inside(np.diff(t.conductances) - e, t, d) for t, e in zip(traces, expected, strict=True)]
+    traces, expected, misses = _known(step, d, traces)
     own = _per_cell(traces, misses, expected)
     rests = [miss - (own[t.cell] - 1) * e for t, miss, e in zip(traces, misses, expected, strict=True)]
     pulses, shown_by = _apart(rests, [np.diff(trace.numbers) for trace in traces])
@@ -206,6 +213,21 @@ def _noise(step: Callable[..., Any], d: Any, traces: Sequence[Trace]) -> dict[st
         error = _gain_error(traces, expected, pulses, shown_by)
         found["pulse_gain_spread"] = float(np.sqrt(max(np.var(list(own.values()), ddof=1) - error, 0.0)))
     return found
+
+
+def _known(
+    step: Callable[..., Any], d: Any, traces: Sequence[Trace]
+) -> tuple[list[Trace], list[Doubles], list[Doubles]]:
+    """Curves that are in part where the mean curves were, their mean increments, and what these miss."""
+    expected = [_increments(step, d, trace) for trace in traces]
+    misses = [_inside(np.diff(t.conductances) - e, t, d) for t, e in zip(traces, expected, strict=True)]
+    if not any(np.isfinite(miss[1:] * miss[:-1]).any() for miss in misses):
+        raise ValueError(
+            f"no curve keeps to the range of the mean curves, {d.g_min:g} to {d.g_max:g} µS, for two pulses, so that "
+            "nothing tells their noise: fit cells that differ so much one by one"
+        )
+    kept = [k for k, (e, miss) in enumerate(zip(expected, misses, strict=True)) if np.any(e[np.isfinite(miss)])]
+    return [traces[k] for k in kept], [expected[k] for k in kept], [misses[k] for k in kept]
 
 
 def _inside(values: Doubles, trace: Trace, d: Any) -> Doubles:

@@ -21,6 +21,9 @@ from noisysim.common.types import Doubles
 from noisysim.devices.models import measured
 from noisysim.devices.tables import number, read_rows
 
+LEAST = 4
+"""Pulse numbers that a mean curve must have."""
+
 
 class Trace(NamedTuple):
     """One curve.
@@ -55,9 +58,9 @@ def read_traces(table: str | os.PathLike[str]) -> list[Trace]:
         traces = _long(table, header, rows)
     for way in (True, False):
         longest = max((len(trace.numbers) for trace in traces if trace.up == way), default=0)
-        if longest < 4:
+        if longest < LEAST:
             name = "up" if way else "down"
-            raise ValueError(f"{table}: a curve {name} of at least 4 pulses is needed, not of {longest}")
+            raise ValueError(f"{table}: a curve {name} of at least {LEAST} pulses is needed, not of {longest}")
     return traces
 
 
@@ -67,6 +70,9 @@ def _long(table: str | os.PathLike[str], header: Sequence[str], rows: list[tuple
         if name not in header:
             forms = "pulse, up, down, or pulse, conductance, direction (and cell, cycle)"
             raise ValueError(f"{table}:1: no column {name!r}; a table has the columns {forms}")
+    for name in ("pulse", "conductance", "direction", "cell", "cycle"):
+        if header.count(name) > 1:
+            raise ValueError(f"{table}:1: the header names the column {name!r} {header.count(name)} times")
     found: dict[tuple[str, str, str], tuple[list[float], list[float]]] = {}
     for where, row in rows:
         if row["direction"] not in ("up", "down"):
@@ -81,7 +87,31 @@ def _long(table: str | os.PathLike[str], header: Sequence[str], rows: list[tuple
     return [Trace(way == "up", np.array(n), np.array(g), cell) for (way, cell, _), (n, g) in found.items()]
 
 
-def mean_curve(traces: Sequence[Trace]) -> tuple[Doubles, Doubles]:
+def mean_curves(table: str | os.PathLike[str], traces: Sequence[Trace]) -> dict[str, tuple[Doubles, Doubles]]:
+    """ "up" and "down" -> pulse numbers that all curves of this direction have, and their mean there.
+
+    Raises
+    ------
+    ValueError
+        If the curves have too few numbers in common, or their mean goes the other way.
+    """
+    means = {}
+    for way, sign in (("up", 1.0), ("down", -1.0)):
+        curves = [trace for trace in traces if trace.up == (way == "up")]
+        numbers, values = _mean_curve(curves)
+        if len(numbers) < LEAST:
+            raise ValueError(
+                f"{table}: the {len(curves)} curves {way} have {len(numbers)} pulse numbers in common, and their mean "
+                f"takes {LEAST} or more: count each curve from the same number, and leave out short ones"
+            )
+        if not (np.ptp(values) > 0 and sign * np.sum((numbers - numbers.mean()) * (values - values.mean())) > 0):
+            asked = "rise" if sign > 0 else "fall"
+            raise ValueError(f"{table}: the mean curve {way} must {asked}, but does not: are up and down swapped?")
+        means[way] = numbers, values
+    return means
+
+
+def _mean_curve(traces: Sequence[Trace]) -> tuple[Doubles, Doubles]:
     """Pulse numbers that all curves have, and their mean there."""
     numbers = traces[0].numbers
     for trace in traces[1:]:

@@ -356,7 +356,10 @@ def _counted(update: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(update)
     def counted(self: Learner, state: State, *arguments: Any, **named: Any) -> Any:
         step = state.step
-        gradients, after = update(self, state, *arguments, **named)
+        result = update(self, state, *arguments, **named)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], State)):
+            raise TypeError(f"update of learner {self.name!r} must end with: return gradients, state")
+        gradients, after = result
         after.step = step + 1
         if isinstance(gradients, Layered) and after.net.is_grouped:
             grouping.mask(after.net, gradients)

@@ -79,7 +79,8 @@ class _Writer:
             self._compute(node, lines)
         end = self._by_pixel(self._given[net.output] if net.has_tail else lines[-1])
         self._nodes.append(make.make_node("Identity", [end], ["output"]))
-        arrays = [self._onnx.numpy_helper.from_array(array, name) for name, array in self._constants.items()]
+        read = {name for node in self._nodes for name in node.input}  # not so what a learned gain stands for
+        arrays = [self._onnx.numpy_helper.from_array(a, name) for name, a in self._constants.items() if name in read]
         ends = [
             make.make_tensor_value_info(name, _FLOAT, ["samples", *shape])
             for name, shape in (("input", net.input_shape), ("output", (net.n_out,)))

@@ -72,6 +72,8 @@ class Watched:
         before, draws = self._stands(), _draws()
         result = function(*arguments, **named)
         moved = _draws() != draws
+        if (self._kind, name) == ("optimizer", "update") and not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"update of {self._title} must end with: return changes, state")
         self._check_changes(name, before)
         self._check_memory(name, result)
         if repeat is not None:

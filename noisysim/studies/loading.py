@@ -26,11 +26,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     >>> bool((again.steps["train_loss"] == result.steps["train_loss"]).all())
     True
     """
-    kind = storage.kind(path)
-    if kind == "study":
+    if storage.kind(path) == "study":
         from noisysim.studies.study import Study  # which needs the extra [sweep] no sooner
 
         return Study.load(path)
-    if kind == "chip":
-        raise ValueError(f"{path} is a chip: noisysim.Chip.load reads it")
     return Result(storage.read(path), Path(path))

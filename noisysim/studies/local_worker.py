@@ -5,21 +5,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import sys
 import threading
 import time
+
+import psutil
 
 SECONDS = 0.5
 """Seconds between two checks of the parent."""
 
 
 def watch(parent: int) -> None:
-    """End this process and its group once its parent is gone, and is another process than `parent`."""
+    """End this process and its children once its parent is gone, and is another process than `parent`."""
     while os.getppid() == parent:
         time.sleep(SECONDS)
-    os.killpg(os.getpgid(0), signal.SIGKILL)
+    end(os.getpid())
+
+
+def end(pid: int) -> None:
+    """Kill a process and its children, but for multiprocessing's resource trackers.
+
+    A tracker ends by itself after the processes that it serves, and unlinks semaphores that they had: killed with them,
+    or before them, it would leave these in the system, or be started anew by one that still ends.
+    """
+    process = psutil.Process(pid)
+    for one in (*process.children(recursive=True), process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if not any("resource_tracker" in word for word in one.cmdline()):
+                one.kill()
 
 
 def main() -> None:

@@ -75,6 +75,7 @@ class Delimited:
             first = list(itertools.islice((line for line in file if line.strip()), _LOOK))
             if not first:
                 raise ValueError(f"{path} is empty")
+            self._advice = "; take out comments, as the first line seems to be" if first[0].startswith("#") else ""
             self.separator = self._separator(first) if separator == "auto" else separator
             rows = self._whole_rows(first)
         if rows[0][-1].endswith(_END):
@@ -241,7 +242,9 @@ class Delimited:
         for row in chunk:
             if len(row.cells) != width:
                 where = f"line {row.last} has" if row.first == row.last else f"{row.lines}, joined by a quote, have"
-                raise ValueError(f"{self.path}: {where} {len(row.cells)} fields, the first line has {width}")
+                raise ValueError(
+                    f"{self.path}: {where} {len(row.cells)} fields, the first line has {width}{self._advice}"
+                )
 
     def _check_lines(self, spans: Sequence[_Row], names: Sequence[str]) -> None:
         """Refuse line ends in what is to be used: between two stray quotes lie other rows."""

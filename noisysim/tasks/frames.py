@@ -211,7 +211,7 @@ def missing(column: np.ndarray, words: bool) -> np.ndarray:
 
 
 def check_whole(source: Source, columns: dict[str, np.ndarray], words: bool) -> None:
-    """Refuse columns with missing values (see `missing`), named with their number and the first row of each."""
+    """Refuse columns with values missing (see `missing`) or beyond float32, named with number and first row of each."""
     holes, written = {}, ""
     for name, column in columns.items():
         empty = missing(column, words)
@@ -226,6 +226,13 @@ def check_whole(source: Source, columns: dict[str, np.ndarray], words: bool) -> 
             f"{source.title}: values are missing: {listed(holes.values())}; fill them, or leave out these rows, or the "
             f"columns{means_text(written)}"
         )
+    beyond = {}
+    for name, column in columns.items():
+        far = np.abs(column) > np.finfo(np.float32).max if column.dtype.kind == "f" else np.zeros(1, bool)
+        if far.any():
+            beyond[name] = f"{name!r} {int(far.sum()):,} (first in {source.place} {source.line(int(far.argmax()))})"
+    if beyond:
+        raise ValueError(f"{source.title}: values are infinite, or too large for float32: {listed(beyond.values())}")
 
 
 def means_text(written: str) -> str:

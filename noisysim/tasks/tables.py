@@ -117,7 +117,7 @@ def _made(name: str, source: Source, test: Source | None, settings: TableSetting
     for (x, y), table, matrix, one in zip(keys, tables, matrices, sources, strict=True):
         arrays[x], arrays[y] = matrix, _targets(table, targets)
         of_file = "" if test is None else f" of {one.title}"
-        titles[x], titles[y] = f"the inputs{of_file}", f"target {'+'.join(targets)!r}{of_file}"
+        titles[x], titles[y] = f"the table of inputs{of_file}", f"target {'+'.join(targets)!r}{of_file}"
     settings = settings._replace(target="+".join(targets), drop="+".join(dropped))
     return own.made(name, arrays, settings, seed, notes=notes, titles=titles, columns=columns, outputs=targets)
 

@@ -330,6 +330,7 @@ def test_tables_that_are_none_are_refused(tmp_path):
               with_tables("{'CRVE': [1.0]}"))  # fmt: skip
     one_error(DeviceError, "must return a dict of arrays, not list", devices.get, with_tables("[1.0]"))
     one_error(DeviceError, "gives a CURVE that is not finite", devices.get, with_tables("{'CURVE': [np.nan, 1]}"))
+    one_error(DeviceError, "a CURVE that is no array of numbers: .*'x'", devices.get, with_tables("{'CURVE': ['x']}"))
     one_error(DeviceError, r"tabled\.py:13: tables raised KeyError: 'x'", devices.get, with_tables("{}['x']"))
     one_error(ValueError, "^my words$", devices.get, with_tables("_no()\ndef _no():\n    raise ValueError('my words')"))
 
@@ -477,6 +478,9 @@ MISTAKES = {
     "state": (CHIP + "def jump(s, u, t, d):\n    return 0.5", ":7: jump returned 0.5, not a whole number"),
     "random": (CHIP + "def adc(i, d):\n    return i + np.random.normal()", ":7: adc draws random numbers of its own"),
     "check": (CHIP + "def check(d):\n    return d.q", ":8: check raised AttributeError"),
+    "complete": (CHIP + "def complete(d):\n    d._replace(a=1)", ":7: complete must return d, or .*, not NoneType"),
+    "at-once": (CHIP + "def drift(g, t, d):\n    return g * (1 + t) * t**-d.a", r":7: drift returned nan at g=0, t=0"),
+    "at-once-math": (CHIP + "def cell_std(g, t, d):\n    return math.log(t)", ":8: cell_std raised Val.* t=0"),
 }  # fmt: skip
 
 
@@ -498,6 +502,24 @@ def test_numbers_that_another_thread_draws_are_not_a_hooks(tmp_path, monkeypatch
     monkeypatch.setattr(device_files, "_global_draws", lambda: next(states))
     devices.get(written(tmp_path / "chip.py", CHIP + "def adc(i, d):\n    return i"))
     assert next(states) == 2  # it was asked, and asked again
+
+
+def test_a_law_may_have_no_value_at_once_where_a_read_takes_time(tmp_path):
+    """What `math` refuses counts as what NumPy gives: a change that is noticed at once."""
+    answers = []
+    for library in ("math", "np"):
+        law = f"    read_time: float = 1e-6\ndef drift(g, t, d):\n    return g * (1 - 0.05 * {library}.log10(t))"
+        chip = noisysim.Chip([4, 3], str(written(tmp_path / f"{library}.py", CHIP + law)), seed=1)
+        answers.append(chip.predict(np.ones((3, 4), np.float32)))
+    assert np.isfinite(answers[0]).all()
+    np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize("bounds", [{"g_min": 5.0}, {"g_max": -1.0}, {"g_min": 2.0, "g_max": 2.0}])
+def test_cells_need_a_range(bounds, tmp_path):
+    fields = "".join(f"    {name}: float = {value}\n" for name, value in bounds.items())
+    path = written(tmp_path / "chip.py", CHIP + fields + "def program(g, z, d):\n    return g")
+    one_error(DeviceError, r"g_min \(\d µS\) must be below g_max \(-?\d µS\)", devices.get, path)
 
 
 def test_a_devices_own_refusal_is_passed_on(tmp_path):

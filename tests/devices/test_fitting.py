@@ -99,6 +99,32 @@ def test_long_curves_are_followed_in_strides(tmp_path):
     assert found.rms < 1e-3
 
 
+def test_a_fit_takes_a_bounded_number_of_points_of_a_long_curve(tmp_path, monkeypatch):
+    points = []
+    follow = fitting._follow
+    monkeypatch.setattr(fitting, "_follow", lambda *a: points.append(len(a[2])) or follow(*a))
+    rows = "".join(f"{n},{1 + n / 1000:.7g},{9 - n / 1000:.7g}\n" for n in range(4001))
+    (tmp_path / "t.csv").write_text("pulse,up,down\n" + rows)
+    (found,) = fitting.fit(tmp_path / "t.csv", "pulsed")
+    assert sorted(points)[-3:] == [fitting.LOOKS, 4001, 4001]  # the two curves that are shown have all
+    assert len(found.curves["up"][0]) == 4001
+    assert found.rms < 1e-6
+
+
+def test_a_cell_that_tells_nothing_of_its_steps_does_not_count_in_their_spread(tmp_path):
+    """Its curves lie beyond the range of the mean curves."""
+    starts = {**{cell: 1 + 0.1 * k for k, cell in enumerate("abcdef")}, "far": 12.0}
+    rows = [
+        f"{n},{(g if way == 'up' else g + 5) + sign * n * (1 + g / 20):.6g},{way},{cell}"
+        for cell, g in starts.items()
+        for way, sign in (("up", 1), ("down", -1))
+        for n in range(6)
+    ]
+    (tmp_path / "t.csv").write_text("pulse,conductance,direction,cell\n" + "\n".join(rows) + "\n")
+    (found,) = fitting.fit(tmp_path / "t.csv", "pulsed")
+    assert 0 <= found.fields["pulse_gain_spread"] < 0.5
+
+
 def test_the_command_writes_what_can_be_used_and_drawn(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     measure(tmp_path / "mine.csv", "pulsed", **LAWS["pulsed"])
@@ -116,7 +142,17 @@ def test_the_command_writes_what_can_be_used_and_drawn(tmp_path, capsys, monkeyp
         result_action="return_value",
     )
     assert (tmp_path / "m.svg").exists()
+    app(["devices", "fit", "mine.csv", "--device", "measured", "--out", "n.toml"], result_action="return_value")
+    assert (tmp_path / "n.png").exists()  # and the picture of the other fit, mine.png, stays
     assert devices.name_of(devices.get("m.toml")) == "measured"
+
+
+def _long(up, down):
+    """A table of one row a pulse, linear curves with these pulse numbers."""
+    rows = ["pulse,conductance,direction,cycle"]
+    for way, sign, curves in (("up", 1, up), ("down", -1, down)):
+        rows += [f"{n},{20 + sign * n},{way},{k}" for k, numbers in enumerate(curves) for n in numbers]
+    return "\n".join(rows) + "\n"
 
 
 BAD = {
@@ -126,6 +162,15 @@ BAD = {
     "pulse,conductance,direction\n0,x,up\n": r"t\.csv:2: conductance must be a number",
     "pulse,up,down\n0,1,3\n1,2,2\n2,3,1\n": r"t\.csv: a curve up of at least 4 pulses is needed, not of 3",
     "pulse,conductance,direction\n0,1\n": r"t\.csv:2: 2 cells, not 3",
+    "pulse,conductance,direction,cell,cell\n0,1,up,a,b\n": r"t\.csv:1: the header names the column 'cell' 2 times",
+    _long(up=[range(0, 6), range(6, 12)], down=[range(6)]): r"t\.csv: the 2 curves up have 0 pulse numbers in common",
+    _long(up=[range(6)], down=[range(6), range(3)]): r"t\.csv: the 2 curves down have 3 pulse numbers in common",
+    "pulse,up,down\n" + "".join(f"{n},{9 - n},{1 + n}\n" for n in range(6)): r"t\.csv: the mean curve up must rise",
+    "pulse,up,down\n" + "".join(f"{n},{1 + n},5\n" for n in range(6)): r"t\.csv: the mean curve down must fall",
+    "pulse,conductance,direction,cell\n"
+    + "".join(
+        f"{n},{g + s * n / 9},{way},{g}\n" for g in (1, 9) for way, s in (("up", 1), ("down", -1)) for n in range(6)
+    ): r"no curve keeps to the range of the mean curves, 4\.4\d* to 5\.5\d* µS",
 }
 
 

@@ -568,6 +568,24 @@ def test_an_object_that_is_nearly_a_part_is_told_what_it_lacks(given, said):
         noisysim.run(**given)
 
 
+RETURNED = ["None", "changes", "(changes, None, {})"]
+
+
+@pytest.mark.parametrize("returned", RETURNED)
+def test_an_update_that_forgets_the_state_is_told_what_it_returns(returned, tmp_path):
+    rule = RULE.replace("BODY", f"changes = gradient; return {returned}")
+    (tmp_path / "mine.py").write_text(rule)
+    with pytest.raises(TypeError, match="update of learner 'mine' must end with: return gradients, state"):
+        noisysim.run(TASK, **GIVEN, device="gaussian", learner=str(tmp_path / "mine.py"))
+    (tmp_path / "steps.py").write_text(
+        "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Steps:\n    name = 'steps'\n\n"
+        "    def init(self, shapes, xp=None):\n        return {}\n\n    def update(self, gradients, state, rate):\n"
+        f"        changes = [-rate * g for g in gradients]\n        return {returned}\n"
+    )
+    with pytest.raises(TypeError, match="update of optimizer 'steps' must end with: return changes, state"):
+        noisysim.run(TASK, **GIVEN, device="gaussian", optimizer=str(tmp_path / "steps.py"))
+
+
 def test_an_object_beside_hooks_is_told_what_a_device_is(tmp_path):
     path = tmp_path / "no_device.py"
     path.write_text("class Chip:\n    pass\n\n\ndef adc(i, d):\n    return i\n")

@@ -92,7 +92,9 @@ def test_learned_normalisations_come_back(tmp_path):
     chip.program([rng.normal(0, 0.1, shape).astype(np.float32) for shape in chip.network.shapes])
     chip.calibrate(rng.normal(size=(20, 72)))
     assert_same(chip, tmp_path / "out.onnx")
-    operators = [node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node]
+    graph = onnx.load(tmp_path / "out.onnx").graph
+    assert {array.name for array in graph.initializer} <= {name for node in graph.node for name in node.input}
+    operators = [node.op_type for node in graph.node]
     assert operators.count("BatchNormalization") == 2
     assert "Mul" not in operators
     network = networks.load(tmp_path / "out.onnx", fold_batch_norm=False)

@@ -84,6 +84,8 @@ def test_its_file_is_read_again_and_is_where_a_run_begins(trained, tmp_path):
     assert result.config["init"]["path"] == str(path)
     named = noisysim.run("digits", layers=LAYERS, init=path, bias=True, activation="relu", epochs=1, progress=False)
     assert named.config["layers"] == trained.config["layers"]
+    with pytest.raises(ValueError, match=r"deploy\.h5 .*it is of a deployment: noisysim\.Deployment\.load reads it"):
+        noisysim.load(path)
     trained.chip().save(tmp_path / "chip.h5")
     with pytest.raises(ValueError, match="no deployment"):
         Deployment.load(tmp_path / "chip.h5")

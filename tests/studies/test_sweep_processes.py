@@ -1,5 +1,6 @@
 """Sweeps whose processes go wrong: workers of other source, runs that hang or take all memory, lost schedulers."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -190,3 +191,45 @@ def test_a_scheduler_that_dies_ends_the_study_and_what_is_done_is_kept(cluster, 
     late.join()
     assert len(said) == 1
     assert 1 <= noisysim.load(path).counts["finished"] < 4
+
+
+HOLDING = """
+import multiprocessing, subprocess, sys, time
+
+lock = multiprocessing.get_context("spawn").Lock()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+print(lock._semlock.name, child.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where semaphores have names differs")
+def test_a_worker_that_is_ended_leaves_no_semaphore_and_no_process():
+    """Python's tracker of resources is left to end by itself, and unlinks them, unsaid."""
+    import psutil  # which distributed needs
+
+    from noisysim.studies.processes import Process
+
+    class Holding(Process):
+        async def _start(self):
+            arguments = {
+                "stdout": asyncio.subprocess.PIPE,
+                "stderr": asyncio.subprocess.PIPE,
+                "env": self.environment(),
+            }
+            self.process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDING, **arguments)
+
+    async def ended():
+        worker = Holding(scheduler="tcp://127.0.0.1:1")
+        await worker.start()
+        process = worker.process
+        name, child = (await process.stdout.readline()).decode().split()
+        semaphore = Path("/dev/shm", f"sem.{name.removeprefix('/')}")
+        assert semaphore.exists()
+        await worker.close()
+        return process.returncode, semaphore, int(child), await process.stderr.read()  # as long as a tracker has it
+
+    status, semaphore, child, said = asyncio.run(ended())
+    assert (status, said) == (-signal.SIGKILL, b"")
+    assert not semaphore.exists()
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE

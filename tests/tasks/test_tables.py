@@ -192,6 +192,7 @@ BAD_FILES = {
     "": "is empty",
     "a,b,y\n": "holds no rows",
     "a,b,y\n1,2,3\n1,2\n": "line 3 has 2 fields, the first line has 3",
+    "# of plot 3\na,b,y\n1,2,3\n": "line 2 has 1 fields, the first line has 4; take out comments, as the first line",
     "a\n1\n2\n": "the first line has one column only; separator= names what is between columns",
     "a,a,y\n1,2,3\n3,4,5\n": "the header has 'a' twice",
     "a,,y\n1,2,3\n3,4,5\n": "the header has no name for column 2",
@@ -199,7 +200,10 @@ BAD_FILES = {
     "a,b,y\n1,?,no\n2,3,\n5,6,no\n": r"values are missing: 'b' 1 \(first in line 2\), 'y' 1 \(first in line 3\)",
     "a;b;y\n1,5;2;no\n2,5;3;yes\n": r"text where numbers are wanted, in 'a' \(line 2: '1,5'\); write decimal points",
     "a,b,y\n1_000,2,no\n3,4,yes\n": r"text where numbers are wanted, in 'a' \(line 2: '1_000'\)",
-    "a,b,y\n1,inf,no\n3,4,yes\n5,6,no\n7,8,yes\n": "the inputs holds NaN, infinite or too large values",
+    "a,b,y\n1,inf,no\n3,4e300,yes\n5,6,no\n7e39,8,yes\n": (
+        r"values are infinite, or too large for float32: 'a' 1 \(first in line 5\), 'b' 2 \(first in line 2\)"
+    ),
+    "a,b,y\n1,2,0.5\n3,4,1e60\n5,6,2.5\n": r"too large for float32: 'y' 1 \(first in line 3\)",
     "a,b,y\n" + "".join(f"{k},{k},{7 * k}\n" for k in range(9)): "target 'y': 9 different whole numbers in 9 sam",
     "a,b,y\n" + "".join(f"{k},{k},id{k}\n" for k in range(9)): "target 'y': 9 different texts in 9 samples are",
     "a,b,y\n1,2,no\n3,4,no\n5,6,no\n": "labels must be of two classes or more, but all are 'no'",
