@@ -75,22 +75,30 @@ def _check(on_arrays: bool, device: Device, learner: Learner, decay: float, deco
     """Refuse what would change the weights of frozen layers all the same."""
     controller = getattr(device, "controller", "")
     for happens, why, use in (
-        (decay > 0, argument(f"run.weight_decay={decay:g}") + " takes a share of every weight off", "weight_decay=0"),
+        (
+            decay > 0,
+            argument(f"run.weight_decay={decay:g}") + " takes a share of every weight off",
+            argument("weight_decay=0"),
+        ),
         (learner.normalise, f"learner {learner.name!r} rescales the weights of all layers", "normalise=False"),
         (
             on_arrays and controller in TRANSFERS,
             f"controller {controller!r} writes what it reads of a second array, read noise included",
             "controller='accumulate'",
         ),
-        (learner.name == "shadow", "learner 'shadow' adds up what it asks for, frozen or not", "learner='fdfa'"),
+        (
+            learner.name == "shadow",
+            "learner 'shadow' adds up what it asks for, frozen or not",
+            argument("learner='fdfa'"),
+        ),
         (
             learner.decorrelation > 0 and decorrelate not in (None, "updates"),
             argument(f"run.decorrelate={decorrelate!r}") + " changes what the weights of a layer do, or the weights",
-            "decorrelate='updates'",
+            argument("decorrelate='updates'"),
         ),
     ):
         if happens:
-            raise ValueError(f"{argument('run.frozen')} keeps weights as they are, but {why}: use {argument(use)}")
+            raise ValueError(f"{argument('run.frozen')} keeps weights as they are, but {why}: use {use}")
 
 
 def still(gradient: Layered | Factors, frozen: Sequence[int], xp: ModuleType) -> Layered | Factors:

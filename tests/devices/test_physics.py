@@ -16,6 +16,8 @@ from scipy import integrate, optimize, stats
 
 from noisysim import devices
 from noisysim.common.fields import declared
+from noisysim.compute.cpu import bring, row_types
+from noisysim.compute.jit import cache as kept_code
 from noisysim.compute.jit.scalars import specialise
 from noisysim.devices import files as device_files
 from noisysim.devices.models import measured
@@ -741,11 +743,15 @@ def test_exponential_steps_of_gong():
 
 
 @pytest.mark.parametrize("name", ["pulsed", "rpu"])
-def test_the_pulse_vectorises(name):
+def test_the_pulse_vectorises(name, monkeypatch):
+    """The row that loops call: whether another loop pays LLVM judges by the type of processor."""
+    monkeypatch.setattr(bring, "_rows", {})
+    monkeypatch.setattr(kept_code, "folder", lambda: None)  # of code from the cache LLVM's language is not known
     device = make(name)
-    run(device, "pulse", 20.0, 1, normals(100))
-    loop = compiled(devices.hooks(device)["pulse"])
-    text = "".join(loop.inspect_llvm(loop.signatures[-1]))
+    numbers = {field: np.float32(value) for field, value in device_files.scalars(device).items()}
+    bring.DeviceRows(devices.hooks(device), numbers, {}, {row_types.PULSE: {}}).compiled  # noqa: B018
+    (row,) = bring._rows.values()
+    text = "".join(row.inspect_llvm(row.signatures[-1]))
     assert re.search(r"fmul[^\n]*<(4|8|16) x float>", text)
 
 
