@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.robustness.presets import Runs
+from benchmarks.robustness.presets import Runs, accuracies, spread
 
 SETTINGS = {"task": "mnist", "layers": [256, 128], "batch_size": 10, "epochs": 3, "optimizer": "sgd"}
 QUICK = {"task": "digits", "layers": [64, 32], "batch_size": 10, "epochs": 30, "optimizer": "sgd"}
@@ -42,7 +42,6 @@ RATES = {"bp": (0.03, 0.1), "": (0.01, 0.03)}
 """Rates to choose from, of BP and of the other rules."""
 TRANSFER_RATES = {"bp": ((0.5, 0.002), (1.0, 0.001)), "": ((0.2, 0.004), (0.5, 0.004))}
 """With a second array: of learning, and of transfers."""
-GUESSING = 0.1
 COSTS = ("cells_programmed", "pulses", "cells_read", "controller_bytes")
 
 
@@ -67,11 +66,7 @@ class Row(NamedTuple):
     @property
     def accuracies(self) -> Any:
         """Test accuracies, per cent, (seeds,)."""
-        return 100 * np.array([run["test_accuracy"][-1] if _finished(run) else GUESSING for run in self.runs])
-
-
-def _finished(run: Mapping[str, Any]) -> bool:
-    return bool(run["status"] == "finished")
+        return accuracies(self.runs)
 
 
 def tried(name: str, rule: str) -> list[tuple[str, float]]:
@@ -88,7 +83,9 @@ def measure(runs: Runs, settings: Mapping[str, Any], seeds: int) -> Iterator[Row
         for rule in RULES:
             asked = {"learner": rule, **settings, **({"oracle": True} if rule == "bp" else {})}
             firsts = {one: runs.get(one[0], seed=0, learning_rate=one[1], **asked) for one in tried(name, rule)}
-            losses = {one: run["train_loss"][-1] if _finished(run) else np.inf for one, run in firsts.items()}
+            losses = {
+                one: run["train_loss"][-1] if run["status"] == "finished" else np.inf for one, run in firsts.items()
+            }
             device, rate = min(losses, key=losses.__getitem__)
             found = [runs.get(device, seed=seed, learning_rate=rate, **asked) for seed in range(seeds)]
             yield Row(name, rule, rate, found)
@@ -111,8 +108,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 def _mean(row: Row) -> str:
     """Mean and standard deviation of the seeds, and the rate."""
-    found = row.accuracies
-    return f"{found.mean():.1f}" + (f" +- {found.std(ddof=1):.1f}" if len(found) > 1 else "") + f" ({row.rate:g})"
+    return f"{spread(row.accuracies)} ({row.rate:g})"
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.robustness.presets import Runs
+from benchmarks.robustness.presets import GUESSING, Runs, accuracies, spread
 from noisysim import learners
 from noisysim.reporting import style
 
@@ -36,7 +36,6 @@ LOOKS = {
     "dnp": ("#4d7c0f", "v", "DNP"),
 }
 """Colour, mark and name of each rule in the figure."""
-GUESSING = 0.1
 WRITTEN = ("copy", "read_modify_write", "increment", "accumulate")
 PULSED = {
     "copy": "controller=copy,verify_pulses=200,verify_tolerance=0.002", "increment": "controller=increment",
@@ -101,9 +100,7 @@ class Row(NamedTuple):
     @property
     def accuracies(self) -> Any:
         """Test accuracies, per cent, (seeds,)."""
-        finished = [run["status"] == "finished" for run in self.runs]
-        last = [run["test_accuracy"][-1] if ok else GUESSING for run, ok in zip(self.runs, finished, strict=True)]
-        return 100 * np.array(last)
+        return accuracies(self.runs)
 
 
 def asked(rule: str) -> dict[str, Any]:
@@ -154,8 +151,7 @@ def _table(lines: Mapping[tuple[str, str], Mapping[str, str]], columns: Sequence
 
 def _mean(row: Row) -> str:
     """Mean and standard deviation."""
-    found = row.accuracies
-    return f"{found.mean():.1f}" + (f" +- {found.std(ddof=1):.1f}" if len(found) > 1 else "")
+    return spread(row.accuracies)
 
 
 def _three(value: float) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import noisysim
+from benchmarks.robustness.presets import spread
 from noisysim import average_pool, batch_norm, conv, residual
 from noisysim.reporting import style
 from noisysim.runs import environment
@@ -131,14 +132,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"| device | {' | '.join(WAITS)} | {' | '.join(LOOKS[rule] for rule in RULES)} |"]
     lines.append("|---" * (1 + len(WAITS) + len(RULES)) + "|")
     for row in rows:
-        aged = [_spread(100 * np.array(chips)) for chips in row["aged"]]
+        aged = [spread(100 * np.array(chips)) for chips in row["aged"]]
         after = [_said(row, rule) for rule in RULES]
         lines.append(f"| `{row['device']}` | {' | '.join([*aged, *after])} |")
     return "\n".join(lines) + "\n"
-
-
-def _spread(percent: np.ndarray) -> str:
-    return f"{percent.mean():.1f}" + (f" +- {percent.std(ddof=1):.1f}" if len(percent) > 1 else "")
 
 
 def _said(row: Mapping[str, Any], rule: str) -> str:

@@ -37,6 +37,8 @@ LEARNERS = ("danp", "dnp", "inp", "bp")
 RATES = {"adam": (3e-4, 1e-3, 3e-3, 1e-2), "sgd": (3e-3, 1e-2, 3e-2, 1e-1)}
 SHORT_SEED = 100
 COUNTS = ("updates", "passes", "cells_programmed", "pulses", "cells_read", "controller_bytes")
+GUESSING = 0.1
+"""Share of ten classes that guessing gets right."""
 LEARNS = 0.2
 """Below this mean test accuracy, twice chance, a learner is said not to learn."""
 
@@ -166,6 +168,16 @@ def _found(result: noisysim.Result) -> dict[str, Any]:
     }
 
 
+def accuracies(runs: Sequence[Mapping[str, Any]]) -> Any:
+    """Test accuracies after the last epoch, per cent, (seeds,); of a run that diverged what guessing gives."""
+    return 100 * np.array([run["test_accuracy"][-1] if run["status"] == "finished" else GUESSING for run in runs])
+
+
+def spread(percent: np.ndarray) -> str:
+    """Mean and standard deviation of numbers, as tables have them."""
+    return f"{percent.mean():.1f}" + (f" +- {percent.std(ddof=1):.1f}" if len(percent) > 1 else "")
+
+
 def written_by(preset: str) -> str:
     """How a preset's cells are changed."""
     device = devices.get(preset)
@@ -233,7 +245,7 @@ def accuracy(row: Row) -> str:
     lost = len(row.runs) - len(finished)
     if not finished:
         return "diverges"
-    said = f"{np.mean(finished):.1f}" + (f" +- {np.std(finished, ddof=1):.1f}" if len(finished) > 1 else "")
+    said = spread(np.array(finished))
     said += ", does not learn" if np.mean(finished) < 100 * LEARNS else ""
     return said + (f", {lost} of {len(row.runs)} diverged" if lost else "")
 

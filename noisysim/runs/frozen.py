@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from types import ModuleType
 
 from noisysim.common.arguments import argument
@@ -14,6 +15,7 @@ from noisysim.compute.protocols import Term
 from noisysim.devices.contract import Device
 from noisysim.devices.controllers import TRANSFERS
 from noisysim.learners import Learner
+from noisysim.learners.shadow import Shadow
 from noisysim.networks.architecture import Architecture
 
 DIGITAL = {"arrays": False, "digital": True}
@@ -40,7 +42,7 @@ def resolve(
     """
     if asked is None:
         return []
-    each = [asked] if isinstance(asked, (str, int)) else asked
+    each = [asked] if isinstance(asked, (str, Integral)) else asked
     if not isinstance(each, Sequence) or isinstance(each, bytes):
         raise TypeError(f"{argument('run.frozen')} is {shown(asked)}: {ADVICE}")
     found = sorted({number for one in each for number in _numbers(one, net)})
@@ -63,7 +65,7 @@ def _numbers(one: object, net: Architecture) -> list[int]:
             raise ValueError(f"{what} is {one!r}, but the network has no such layers of weights: omit it")
         return numbers
     try:
-        number = int(one) if isinstance(one, (str, int)) and not isinstance(one, bool) else 0
+        number = int(one) if isinstance(one, (str, Integral)) and not isinstance(one, bool) else 0
     except ValueError:
         number = 0
     if not 1 <= abs(number) <= net.depth:
@@ -87,7 +89,7 @@ def _check(on_arrays: bool, device: Device, learner: Learner, decay: float, deco
             "controller='accumulate'",
         ),
         (
-            learner.name == "shadow",
+            isinstance(learner, Shadow),
             "learner 'shadow' adds up what it asks for, frozen or not",
             argument("learner='fdfa'"),
         ),
@@ -120,7 +122,7 @@ def still(gradient: Layered | Factors, frozen: Sequence[int], xp: ModuleType) ->
         moves[[number - 1 for number in frozen]] = 0
         terms = [Term(term.factors * moves, term.activities, term.baseline) for term in gradient.terms]
         return Factors(terms, gradient.inputs, gradient.normed, gradient.chips)
-    return silenced(layered.layered([array.copy() for array in gradient]), frozen)
+    return silenced(layered.layered(list(gradient)), frozen)  # of a plain list it is a copy
 
 
 def silenced(arrays: Layered, frozen: Sequence[int]) -> Layered:

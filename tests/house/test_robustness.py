@@ -302,7 +302,7 @@ def test_controllers_with_two_arrays_are_compared_with_those_of_one(monkeypatch,
 
     monkeypatch.setattr(noisysim, "run", run)
     assert asymmetric.tables(list(asymmetric.measure(presets.Runs(path), settings, 2))) == text
-    assert asymmetric.Row("agad", "bp", 1.0, [{"status": "diverged"}]).accuracies[0] == 100 * asymmetric.GUESSING
+    assert asymmetric.Row("agad", "bp", 1.0, [{"status": "diverged"}]).accuracies[0] == 100 * presets.GUESSING
 
 
 def test_sequential_runs_go_on_epoch_by_epoch(tmp_path, monkeypatch):

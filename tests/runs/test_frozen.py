@@ -40,7 +40,7 @@ def test_frozen_layers_of_every_device_end_as_they_do_where_nothing_learns(devic
     assert set(changed(weights(**given, frozen=[2, -1]), resting)) == {1, 3, 4}
 
 
-@pytest.mark.parametrize("rule", [name for name in learners.names() if name not in ("shadow", "reinforce")])
+@pytest.mark.parametrize("rule", [name for name in learners.names() if name != "shadow"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd:momentum=0.9"])
 def test_every_rule_and_optimizer_leaves_them(rule, optimizer):
     given = {"device": "ideal", "learner": rule, "optimizer": optimizer, "learning_rate": 0.01, "layers": [6, 5]}
@@ -104,7 +104,17 @@ NET = architecture([4, 3, 2], "tanh", True)
 
 @pytest.mark.parametrize(
     ("asked", "found"),
-    [(None, []), ([], []), (1, [1]), ("2", [2]), (-1, [2]), (["-2"], [1]), ([2, 2, "-1"], [2])],
+    [
+        (None, []),
+        ([], []),
+        (1, [1]),
+        ("2", [2]),
+        (-1, [2]),
+        (["-2"], [1]),
+        ([2, 2, "-1"], [2]),
+        (np.int64(1), [1]),
+        (range(1, 2), [1]),
+    ],
 )
 def test_layers_are_named_in_several_ways(asked, found):
     assert frozen.resolve(asked, NET, devices.get("ideal"), learners.get("np"), 0.0, None) == found
