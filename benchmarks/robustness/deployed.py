@@ -145,22 +145,23 @@ def _said(row: Mapping[str, Any], rule: str) -> str:
 
 
 def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Accuracy as chips age, and after tuning."""
+    """Accuracy as chips age, and after tuning by what was run."""
+    rules = [rule for rule in RULES if any(rule in row["tuned"] for row in rows)]
     drawn = style.figure(7.2, 3.0)
     ages, tuning = drawn.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.1, 1]})
     for k, row in enumerate(rows):
         colour, percent = COLOURS[row["device"]], 100 * np.array(row["aged"])
         ages.plot(range(len(WAITS)), percent.mean(axis=1), "o-", color=colour, lw=1.4, ms=4, label=row["device"])
         ages.plot(range(len(WAITS)), percent, ".", color=colour, ms=3, alpha=0.6)
-        places = [n + 0.2 * (k - (len(rows) - 1) / 2) for n in range(1 + len(RULES))]
-        after = [100 * row["tuned"].get(rule, np.nan) for rule in RULES]
+        places = [n + 0.2 * (k - (len(rows) - 1) / 2) for n in range(1 + len(rules))]
+        after = [100 * row["tuned"].get(rule, np.nan) for rule in rules]
         tuning.bar(places, [percent[0].mean(), *after], width=0.18, color=colour)
     for panel in (ages, tuning):
         panel.axhline(100 * rows[0]["exact"], color="#94a3b8", lw=0.8, ls=":")
         style.plain(panel)
         panel.tick_params(axis="x", labelsize=8)
     ages.set(title="as chips age", xticks=range(len(WAITS)), xticklabels=list(WAITS), ylabel="test accuracy (%)")
-    names = ["written", *(LOOKS[rule] for rule in RULES)]
+    names = ["written", *(LOOKS[rule] for rule in rules)]
     tuning.set(title="tuned on the chip, one epoch", xticks=range(len(names)), xticklabels=names)
     drawn.legend(*ages.get_legend_handles_labels(), loc="outside lower center", ncols=len(rows), frameon=False)
     return drawn
