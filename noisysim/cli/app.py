@@ -13,8 +13,8 @@ from noisysim.runs import environment
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
 
-FAILED, REFUSED, INTERRUPTED = 1, 2, 128 + 2
-"""Exit statuses: of what failed on its way, of what could not be done as it was asked for, and after Ctrl-C."""
+FAILED, REFUSED = 1, 2
+"""Exit statuses: of what failed on its way, and of what could not be done as it was asked for."""
 SHORT_OUT = cyclopts.Parameter(alias="-o")
 """Of every option ``--out``."""
 Out = Annotated[Path | None, SHORT_OUT]

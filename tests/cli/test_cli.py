@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import cli, devices, learners, tasks
+from noisysim import devices, learners, tasks
 from noisysim.chip import diagnostics
+from noisysim.cli import commands
 from noisysim.cli.signatures import words_for
 from noisysim.common import fields
 from noisysim.learners import optimizers
@@ -339,11 +340,11 @@ def test_of_a_preset_what_is_not_at_its_default_is_listed(call, tmp_path):
 
 
 def test_out_is_o_wherever_it_is():
-    commands = [[name] for name in cli.app if not name.startswith("-")]
-    commands += [["devices", "show"], ["devices", "fit"], ["networks", "show"]]
+    every = [[name] for name in commands.app if not name.startswith("-")]
+    every += [["devices", "show"], ["devices", "fit"], ["networks", "show"]]
     writing = []
-    for words in commands:
-        for one in cli.app[words[0]].parse_commands(words[1:])[1][-1].assemble_argument_collection():
+    for words in every:
+        for one in commands.app[words[0]].parse_commands(words[1:])[1][-1].assemble_argument_collection():
             if "--out" in one.names:
                 assert "-o" in one.names
                 writing.append(" ".join(words))
@@ -458,7 +459,7 @@ def test_errors_are_one_line(call, words, said, tmp_path, monkeypatch):
 def test_a_picture_that_cannot_be_drawn_costs_no_result(call, tmp_path, monkeypatch):
     """The file of the run is whole even where the picture's folder went away meanwhile."""
     path = tmp_path / "run.h5"
-    monkeypatch.setattr(cli.runs.plots, "check_writable", lambda path: None)
+    monkeypatch.setattr(commands.runs.plots, "check_writable", lambda path: None)
     assert call(*FAST, "--out", path, "--plot", tmp_path / "gone" / "curve.png")[0] == 2
     assert noisysim.load(path).status == "finished"
 

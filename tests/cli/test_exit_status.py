@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
 import noisysim
-from noisysim import cli
+from noisysim.cli import commands
 from noisysim.compute.backends import BackendError
 from noisysim.runs.events import CallbackError
 
@@ -162,7 +163,7 @@ def test_the_kind_of_an_error_decides(call, monkeypatch, error, status):
     def fail(**_):
         raise error
 
-    monkeypatch.setattr(cli.runs.api, "run", fail)
+    monkeypatch.setattr(commands.runs.api, "run", fail)
     code, out, err = call("run")
     assert (code, out, err) == (status, "", "" if status == 130 else "noisysim: no\n")
 
@@ -180,6 +181,21 @@ def test_a_run_that_diverged_ends_with_1_and_is_kept(call, tmp_path):
     assert call("show", tmp_path / "run.h5")[0] == 0  # which shows what there is
     code, out, _ = call("show", tmp_path / "run.h5", "--json")
     assert (code, json.loads(out)["status"]) == (0, "diverged")
+
+
+def test_ctrl_c_while_the_program_loads_ends_with_130_without_a_traceback():
+    code = """
+import sys
+from noisysim import cli
+class Late:
+    def find_spec(self, name, *_):
+        if name == "noisysim.cli.runs":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Late())
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_ctrl_c_ends_with_130(tmp_path):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import noisysim
-from noisysim import cli, devices
+from noisysim import devices
 from noisysim.cli.app import flags
+from noisysim.cli.commands import app
 from noisysim.common.arguments import FUNCTIONS, Flag, argument, as_flags
 from noisysim.devices import models
 
@@ -174,7 +175,7 @@ def test_every_argument_of_a_message_is_a_flag_that_its_command_has(text):
         assert flag in FLAGS[command][name]
         assert not re.search(r"=(True|False|None|\.\.\.)", said)
         assert all(value not in ("...", "x", "y") for value in values)
-        cli.app.parse_commands([*command.split(), flag])
+        app.parse_commands([*command.split(), flag])
 
 
 # --- as the command line says them ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from numba.core import event
 
 import noisysim
 from noisysim import cli, devices
+from noisysim.cli import commands
 from noisysim.common import source
 from noisysim.common.plain_functions import fingerprint
 from noisysim.common.source import SOURCE, attributes, dependencies, uses
@@ -692,13 +693,13 @@ def test_a_broken_entry_point_is_an_error_only_when_it_is_asked_for(installed):
 
 def test_what_third_parties_say_of_their_devices_neither_breaks_the_list_nor_is_read_as_markup(installed, capsys):
     one_error(DeviceError, r"'tp-exits' \(thirdparty_exits\) cannot be loaded: SystemExit: 3", devices.get, "tp-exits")
-    cli.lists.list_devices()
+    commands.lists.list_devices()
     listed = capsys.readouterr().out
     assert "tp-exits" in listed
     assert "cannot be loaded: SystemExit: 3" in listed
     assert "Two-level [red]lines[/bold] [i]" in listed
     assert "crossbar" in listed
-    cli.lists.list_devices("tp-markup")
+    commands.lists.list_devices("tp-markup")
     assert "Two-level [red]lines[/bold] [i]" in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from noisysim import Chip, devices
-from noisysim.cli import app
+from noisysim.cli.commands import app
 from noisysim.devices import fitting
 
 PULSES = 150

@@ -239,7 +239,7 @@ def test_what_is_no_preset_is_said(tmp_path):
 
 
 def test_commands_know_presets(capsys, tmp_path):
-    from noisysim.cli import app
+    from noisysim.cli.commands import app
 
     app(["devices"], result_action="return_value")
     assert "ecram_mo" in capsys.readouterr().out

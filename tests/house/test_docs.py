@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import noisysim
-from noisysim.cli import app
+from noisysim.cli.commands import app
 from noisysim.devices import models
 
 import page_code

@@ -13,7 +13,7 @@ import pytest
 import noisysim
 from noisysim import callbacks, devices, learners, schedules, tasks
 from noisysim.chip import diagnostics
-from noisysim.cli import app
+from noisysim.cli.commands import app
 from noisysim.learners import optimizers
 
 from doc_pages import DOCS, PAGES, ROOT, SCRIPTS, blocks, has, name_of

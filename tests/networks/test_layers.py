@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import cli
+from noisysim.cli import commands
 from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import architecture
@@ -293,7 +293,7 @@ def test_a_run_says_what_does_not_fit_before_any_work():
 
 def test_the_docs_and_the_command_line_list_the_networks_there_are(capsys):
     table = (Path(__file__).parents[2] / "docs/networks.md").read_text()
-    cli.networks.list_networks()
+    commands.networks.list_networks()
     shown = capsys.readouterr().out
     for name, named in kinds.NAMED.items():
         assert f"| `{name}` | {named} | {named.source} |" in table

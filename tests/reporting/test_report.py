@@ -20,6 +20,7 @@ import tomli_w
 
 import noisysim
 from noisysim import cli
+from noisysim.cli import commands
 from noisysim.learners import Learner
 from noisysim.reporting import command, pages, settings
 from noisysim.reporting import report as reporting
@@ -338,7 +339,7 @@ def spoken(monkeypatch):
         asked.append(given)
         return SimpleNamespace(status="finished")
 
-    monkeypatch.setattr(cli.runs.api, "run", run)
+    monkeypatch.setattr(commands.runs.api, "run", run)
 
     def speak(line):
         program, *words = shlex.split(line)

@@ -7,7 +7,7 @@ import pytest
 
 import noisysim
 from noisysim import networks
-from noisysim.cli import app
+from noisysim.cli.commands import app
 from noisysim.runs import config
 
 onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")

@@ -1,4 +1,4 @@
-"""The command line, made from the functions' own signatures and docstrings."""
+"""All commands, and how one is carried out: its errors, signals and exit status."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import cyclopts
 
 from noisysim.cli import (
+    INTERRUPTED,
     afterwards,
     completion,
     deployments,
@@ -21,7 +22,7 @@ from noisysim.cli import (
     runs,
     studies,
 )
-from noisysim.cli.app import FAILED, INTERRUPTED, REFUSED, app, flags
+from noisysim.cli.app import FAILED, REFUSED, app, flags
 from noisysim.common.arguments import as_flags
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.texts import printable
@@ -30,7 +31,7 @@ from noisysim.runs import signals
 from noisysim.runs.events import CallbackError
 
 __all__ = [
-    "afterwards", "app", "completion", "deployments", "files", "lists", "main", "networks", "reproductions", "runs",
+    "afterwards", "app", "completion", "deployments", "files", "lists", "networks", "reproductions", "run", "runs",
     "studies",
 ]  # fmt: skip
 
@@ -45,18 +46,13 @@ _REFUSALS = (
 _FAILURES = (OSError, MemoryError, ImportError, BackendError)
 
 
-def main() -> None:
-    """Run the command line; an error is one line, not a traceback.
-
-    The exit status is 0; 1 if what was asked for failed on its way: a run that diverged, runs of a study that failed, a
-    value outside its tolerance, a full disk; 2 if it could not be done as it was asked for; 75 if a run was stopped by
-    its time limit; and 128 + n after signal n: 130 after Ctrl-C, 141 where the reader of the output has left.
-    """
+def run(words: list[str]) -> Any:
+    """Carry out the command that these words call; the exit status."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     with signals.noted() as received:
-        status = _status(sys.argv[1:])
+        status = _status(words)
     gc.freeze()  # or the interpreter would look through all that was imported, for a sixth of a short command's time
-    sys.exit(128 + received[0] if received else status)
+    return 128 + received[0] if received else status
 
 
 def _status(words: list[str]) -> Any:
