@@ -26,6 +26,8 @@ from noisysim.devices import records
 
 FORMAT, VERSION = "noisysim chip", 1
 ENDINGS = (".h5", ".hdf5")
+DEPLOYMENT = "deployment"
+"""The name, beside the exact chip, of what a deployment found."""
 
 
 def write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +14,8 @@ from noisysim.runs import environment
 
 app = cyclopts.App(name="noisysim", help="Learning on noisy analog hardware, simulated.", version=environment.version)
 
-FAILED, REFUSED = 1, 2
-"""Exit statuses: of what failed on its way, and of what could not be done as it was asked for."""
+FAILED, REFUSED, INTERRUPTED = 1, 2, 128 + signal.SIGINT
+"""Exit statuses: of what failed on its way, of what could not be done as it was asked for, and after Ctrl-C."""
 SHORT_OUT = cyclopts.Parameter(alias="-o")
 """Of every option ``--out``."""
 Out = Annotated[Path | None, SHORT_OUT]

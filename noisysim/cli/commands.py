@@ -11,7 +11,6 @@ from typing import Any
 import cyclopts
 
 from noisysim.cli import (
-    INTERRUPTED,
     afterwards,
     completion,
     deployments,
@@ -22,7 +21,7 @@ from noisysim.cli import (
     runs,
     studies,
 )
-from noisysim.cli.app import FAILED, REFUSED, app, flags
+from noisysim.cli.app import FAILED, INTERRUPTED, REFUSED, app, flags
 from noisysim.common.arguments import as_flags
 from noisysim.common.plain_arrays import NonFiniteError
 from noisysim.common.texts import printable

@@ -1,4 +1,4 @@
-"""The commands that look at result files and studies."""
+"""The commands that look at result files, studies and deployments."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from noisysim.common.writing import beside
 
 @app.command
 def show(path: Path, *, config: bool = False, json: Json = False) -> None:
-    """Print what a result file or a study holds.
+    """Print what a result file, a study or a deployment holds.
 
     Parameters
     ----------
     path : Path
-        Result file or study.
+        Result file, study or deployment.
     config : bool
-        Print the resolved configuration too; of a study, the study file (TOML) that runs it.
+        Print the resolved configuration too; of a study, the study file (TOML) that runs it. A deployment has none.
     """
-    from noisysim.cli.json_output import of_run, of_study, print_json
+    from noisysim.cli.json_output import of_file, print_json
+    from noisysim.runs.deployment import Deployment
     from noisysim.studies.loading import load
     from noisysim.studies.study import Study
 
-    result = load(path)
+    content = load(path)
+    if config and isinstance(content, Deployment):
+        raise ValueError(f"--config is for runs and studies: {path} is a deployment")
     if json:
-        print_json(of_study(result) if isinstance(result, Study) else of_run(result))
+        print_json(of_file(content))
         return
-    print(result)
-    if isinstance(result, Study):
-        print(f"\n{result.toml()}" if config else "", end="")
-        return
-    print(printable(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in result.environment.items())}"))
-    if config:
-        print_json(result.config)
+    print(content)
+    if isinstance(content, Study):
+        print(f"\n{content.toml()}" if config else "", end="")
+    elif not isinstance(content, Deployment):
+        print(printable(f"{'host':>9}  {', '.join(f'{k} {v}' for k, v in content.environment.items())}"))
+        if config:
+            print_json(content.config)
 
 
 @app.command
@@ -51,15 +54,16 @@ def plot(
     col: str | None = None,
     at: Annotated[list[str] | None, cyclopts.Parameter(consume_multiple=True, negative="")] = None,
 ) -> None:
-    """Draw the learning curves of a result file, what its diagnostics found, or what a study found over its axes.
+    """Draw the learning curves of a result file, what its diagnostics found, what a study found over its axes, or what
+    a deployment found over time.
 
     Parameters
     ----------
     path : Path
-        Result file or study.
+        Result file, study or deployment.
     what : str
         Of a run: "curves", the name of a diagnostic such as "angle", or "diagnostics" for all of them. Of a study: a
-        variable such as "test_accuracy", "test_loss", "passes", "elapsed".
+        variable such as "test_accuracy", "test_loss", "passes", "elapsed". A deployment has one figure.
     out : Path
         Picture file. Default: run.png beside run.h5, or run-angle.png.
     x : str
@@ -71,10 +75,20 @@ def plot(
     at : list of str
         Of a study: labels of axes that are not drawn, as adc_bits=8 seed=0.
     """
+    from noisysim.runs.deployment import Deployment
     from noisysim.studies.loading import load
     from noisysim.studies.study import Study
 
     content = load(path)
+    if not isinstance(content, Study) and (x or hue or col or at):
+        raise ValueError(f"--x, --hue, --col and --at are for studies: {path} is none")
+    if isinstance(content, Deployment):
+        if what is not None:
+            raise ValueError(f"--what is for runs and studies: {path} is a deployment")
+        target = out or beside(path, ".png")
+        content.plot(target)
+        print(target)
+        return
     study = isinstance(content, Study)
     usual = "test_accuracy" if study else "curves"
     what = what or usual
@@ -83,8 +97,6 @@ def plot(
         pairs = [one.partition("=") for one in at or []]
         content.plot(what, x=x, hue=hue, col=col, path=target, **{name: label for name, _, label in pairs})
     else:
-        if x or hue or col or at:
-            raise ValueError(f"--x, --hue, --col and --at are for studies: {path} is a run")
         content.plot(target, what=what)
     print(target)
 
@@ -96,12 +108,12 @@ def report(
     out: Out = None,
     overwrite: Annotated[bool, cyclopts.Parameter(negative="")] = False,
 ) -> None:
-    """Write a run or a study as one HTML page that needs no other files.
+    """Write a run, a study or a deployment as one HTML page that needs no other files.
 
     Parameters
     ----------
     path : Path
-        Result file or study file.
+        Result file, study or deployment.
     out : Path
         The page. Default: run.html beside run.h5.
     overwrite : bool

@@ -49,6 +49,15 @@ def of_run(result: Result) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def of_file(content: Result | Study | Deployment) -> dict[str, Any]:
+    """All of what a file holds, but for the state of chips."""
+    if isinstance(content, Result):
+        return of_run(content)
+    from noisysim.runs.deployment import Deployment
+
+    return of_deployment(content) if isinstance(content, Deployment) else of_study(content)
+
+
 def of_scores(scores: Scores) -> dict[str, Any]:
     """All of a test of a trained chip."""
     return {"kind": "scores", **vars(scores)}

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import cyclopts
 
-from noisysim.cli import INTERRUPTED
-from noisysim.cli.app import FAILED, Json, Out, app
+from noisysim.cli.app import FAILED, INTERRUPTED, Json, Out, app
 from noisysim.common.writing import beside
 
 

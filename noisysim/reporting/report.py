@@ -31,7 +31,7 @@ def report(
     Parameters
     ----------
     source : path, Result, Study or Deployment
-        A result file, a study file, or what `noisysim.load` makes of one; or what `noisysim.deploy` found.
+        A file that `noisysim.load` reads, or what it makes of one; or what `noisysim.deploy` found.
     out : path
         The page, ``.html``.
     overwrite : bool
@@ -45,7 +45,7 @@ def report(
     Raises
     ------
     FileNotFoundError, ValueError, TypeError
-        If there is no such file, if it is neither a run nor a study, or if the page cannot be written.
+        If there is no such file, if it is none of these, or if the page cannot be written.
     """
     check_switch("report.overwrite", overwrite)
     if not isinstance(out, (str, os.PathLike)):
@@ -77,7 +77,7 @@ def render(source: str | os.PathLike[str] | Result | Study | Deployment) -> str:
         from noisysim.reporting import study_page
 
         return study_page.render(content)
-    raise TypeError(f"a report is of a result file, a study file, a Result or a Study, not {type(content).__name__}")
+    raise TypeError(f"a report is of a file, a Result, a Study or a Deployment, not {type(content).__name__}")
 
 
 def _check_place(path: Path, overwrite: bool) -> None:

@@ -32,8 +32,6 @@ from noisysim.tasks.feed import Feed
 CALIBRATION = Field("samples", 1, 4096, whole=True)
 BATCH = 256
 """Samples of a test's passes, and those by which layers are compared with the exact network."""
-DEPLOYMENT = "deployment"
-"""The name of what the file of a chip holds besides."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class Deployment:
             "exact_loss": self.exact_loss, "exact_accuracy": self.exact_accuracy, "cost": self.cost,
             "layers": [[list(one.shape), one.clipped, one.saturated, one.snr] for one in self.layers],
         }  # fmt: skip
-        self.exact.save(path, overwrite=overwrite, beside={DEPLOYMENT: json.dumps(record, indent=1)})
+        self.exact.save(path, overwrite=overwrite, beside={chip_files.DEPLOYMENT: json.dumps(record, indent=1)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Deployment:
@@ -154,7 +152,7 @@ class Deployment:
         FileNotFoundError, ValueError
             If there is no such file, or it holds no deployment.
         """
-        text = chip_files.beside(path, DEPLOYMENT)
+        text = chip_files.beside(path, chip_files.DEPLOYMENT)
         if text is None:
             raise ValueError(f"{path} holds a chip, and no deployment")
         record = json.loads(text)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from noisysim.chip.storage import DEPLOYMENT
 from noisysim.common import hdf5
 from noisysim.common.types import Array
 from noisysim.devices import records
@@ -86,8 +87,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _attributes(file: File) -> dict[str, Any]:
     """Status and time of a file that says it is a result."""
     if file.attrs.get("format") == "noisysim chip":
-        if "beside/deployment" in file:
-            raise ValueError("it is of a deployment: noisysim.Deployment.load reads it, Chip.load its exact chip")
+        if f"beside/{DEPLOYMENT}" in file:
+            raise ValueError("it is of a deployment: noisysim.load reads it, Chip.load its exact chip")
         raise ValueError("it is a chip: noisysim.Chip.load reads it")
     if file.attrs.get("format") == "noisysim study":
         raise ValueError("it is a study of many runs: noisysim.load reads it")

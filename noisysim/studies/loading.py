@@ -1,4 +1,4 @@
-"""`noisysim.load`: reads a result file or a study."""
+"""`noisysim.load`: reads a result file, a study or a deployment."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+from noisysim.chip import storage as chip_files
 from noisysim.runs import storage
 from noisysim.runs.result import Result
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read a file: the `Result` of a run, or a `Study`.
+    """Read a file: the `Result` of a run, a `Study`, or a `Deployment`.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is neither.
+        If there is no such file, or it is none of these.
 
     Examples
     --------
@@ -26,7 +27,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     >>> bool((again.steps["train_loss"] == result.steps["train_loss"]).all())
     True
     """
-    if storage.kind(path) == "study":
+    kind = storage.kind(path)
+    if kind == "chip" and chip_files.beside(path, chip_files.DEPLOYMENT) is not None:
+        from noisysim.runs.deployment import Deployment
+
+        return Deployment.load(path)
+    if kind == "study":
         from noisysim.studies.study import Study  # which needs the extra [sweep] no sooner
 
         return Study.load(path)

@@ -441,7 +441,7 @@ def test_bad_input_is_refused(result, tmp_path):
         noisysim.report(result, tmp_path / "no" / "page.html")
     with pytest.raises(TypeError, match=r"report\.out must be a path"):
         noisysim.report(result, 3)
-    with pytest.raises(TypeError, match="a report is of a result file"):
+    with pytest.raises(TypeError, match="a report is of a file"):
         noisysim.report({}, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 

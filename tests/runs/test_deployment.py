@@ -1,5 +1,7 @@
 """Deploying: a trained network on chips of a device, now and later, and a run that begins there."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ import noisysim
 from noisysim import Chip, Deployment, Drive
 from noisysim.cli import main
 from noisysim.common import openers
+
+from command_line import command_line as command_line
 
 LAYERS = ["conv(4, 3, padding=1)", "residual([conv(4, 3, padding=1)])", "average_pool(2)"]
 
@@ -84,8 +88,9 @@ def test_its_file_is_read_again_and_is_where_a_run_begins(trained, tmp_path):
     assert result.config["init"]["path"] == str(path)
     named = noisysim.run("digits", layers=LAYERS, init=path, bias=True, activation="relu", epochs=1, progress=False)
     assert named.config["layers"] == trained.config["layers"]
-    with pytest.raises(ValueError, match=r"deploy\.h5 .*it is of a deployment: noisysim\.Deployment\.load reads it"):
-        noisysim.load(path)
+    assert repr(noisysim.load(path)) == repr(found)
+    with pytest.raises(ValueError, match=r"deploy\.h5 .*it is of a deployment: noisysim\.load reads it"):
+        noisysim.resume(path)
     trained.chip().save(tmp_path / "chip.h5")
     with pytest.raises(ValueError, match="no deployment"):
         Deployment.load(tmp_path / "chip.h5")
@@ -145,3 +150,20 @@ def test_the_command_prints_tables_and_writes_a_figure_and_a_page(trained, tmp_p
     for words in ("Now and later", "Signal to noise", "1 h", "<svg"):
         assert words in text
     assert (tmp_path / "d.png").stat().st_size > 5000
+
+
+def test_commands_show_draw_and_report_its_file(trained, tmp_path, call):
+    path = tmp_path / "deploy.h5"
+    found = noisysim.deploy(trained, device="pcm", task="digits", seconds=[0, 60], chips=2, out=path)
+    assert call("show", path) == (0, f"{found}\n", "")
+    code, out, _ = call("show", path, "--json")
+    told = json.loads(out)
+    assert (code, told["kind"], told["seconds"]) == (0, "deployment", [0, 60])
+    assert told["test_accuracy"] == found.test_accuracy.tolist()
+    assert call("plot", path)[:2] == (0, f"{tmp_path / 'deploy.png'}\n")
+    assert (tmp_path / "deploy.png").stat().st_size > 5000
+    assert call("report", path)[:2] == (0, f"{tmp_path / 'deploy.html'}\n")
+    assert "Now and later" in (tmp_path / "deploy.html").read_text()
+    for words in (["show", path, "--config"], ["plot", path, "--what", "curves"], ["plot", path, "--hue", "seed"]):
+        code, out, err = call(*words)
+        assert (code, out, "deploy.h5 is" in err) == (2, "", True)
