@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.util
 import math
 import numbers
 import types
@@ -13,31 +15,65 @@ import numpy as np
 
 from noisysim.common.source import dependencies, source_of
 
+_BYTECODE = importlib.util.MAGIC_NUMBER.hex()
+"""What the instructions of this Python mean."""
 
-def _spelled(value: object) -> str:
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    """Instructions of a function and of all it calls, and the values of the constants it reads.
+
+    Not its source: the file may have been edited since, and two lambda functions may stand on one line.
+    """
+    return _BYTECODE + _told(function, lambda one: _instructions(one.__code__), {})
+
+
+def sources(function: Callable[..., Any]) -> str:
+    """Sources of a function and of all it calls, and the values of the constants it reads: the same on every Python."""
+    return _told(function, source_of, {})
+
+
+def _told(function: Callable[..., Any], tell: Callable[[Any], str], known: dict[Any, int]) -> str:
+    """One function, by what tells of its own statements; of one that is known already, its number."""
+    if function in known:
+        return f"function {known[function]}"
+    known[function] = len(known)
+    closed = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    further = tuple(sorted((function.__kwdefaults__ or {}).items()))
+    parts = [tell(function), _spelled((function.__defaults__, further, closed), tell, known)]
+    for name, value in sorted(dependencies(function).items()):
+        if not isinstance(value, types.ModuleType):
+            parts.append(f"{name}={_spelled(value, tell, known)}")
+    return "\n".join(parts)
+
+
+def _spelled(value: object, tell: Callable[[Any], str], known: dict[Any, int]) -> str:
     """A constant as text that tells any two apart: of an array its bytes, where ``repr`` leaves out the middle."""
+    if isinstance(value, types.FunctionType):  # whose ``repr`` is an address
+        return f"({_told(value, tell, known)})"
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
     if isinstance(value, tuple):
-        return f"{type(value).__name__}({', '.join(map(_spelled, value))})"
+        return f"{type(value).__name__}({', '.join(_spelled(one, tell, known) for one in value)})"
     return repr(value)
 
 
-def fingerprint(function: Callable[..., Any], seen: set[Any] | None = None) -> str:
-    """Source of a function and of all it calls, and the values of the constants it reads."""
-    seen = set() if seen is None else seen
-    if function in seen:
-        return ""
-    seen.add(function)
-    closed = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    parts = [source_of(function), repr((function.__defaults__, function.__kwdefaults__))]
-    parts.append(_spelled(closed))
-    for name, value in sorted(dependencies(function).items()):
-        if isinstance(value, types.FunctionType):
-            parts.append(f"{name}:{fingerprint(value, seen)}")
-        elif not isinstance(value, types.ModuleType):
-            parts.append(f"{name}={_spelled(value)}")
-    return "\n".join(parts)
+@functools.lru_cache(4096)
+def _instructions(code: types.CodeType) -> str:
+    """What a function does, but for what it finds elsewhere; the same wherever it stands."""
+    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    form = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+    handlers = getattr(code, "co_exceptiontable", b"")  # since Python 3.11
+    return f"{code.co_code.hex()} {handlers.hex()} {names} {form} {_literal(code.co_consts)}"
+
+
+def _literal(value: object) -> str:
+    """A constant of a function's own."""
+    if isinstance(value, types.CodeType):  # of a function inside it
+        return _instructions(value)
+    if isinstance(value, tuple | frozenset):
+        told = map(_literal, value)  # each process has an order of its own for sets
+        return f"{type(value).__name__}({', '.join(sorted(told) if isinstance(value, frozenset) else told)})"
+    return repr(value)
 
 
 def not_one_number(value: object) -> str:

@@ -73,6 +73,16 @@ def source_of(function: Callable[..., Any]) -> str:
     return "".join(inspect.getblock(_lines(function)[function.__code__.co_firstlineno - 1 :]))
 
 
+def is_current(function: Callable[..., Any]) -> bool:
+    """Whether the file where a function stands still holds it: `source_of` may give what was written there since."""
+    try:
+        codes = _compiled("".join(_lines(function)))[1]
+    except (OSError, TypeError, ValueError, SyntaxError, RecursionError):
+        return False
+    code = function.__code__  # flags differ with the imports from __future__ of other cells of a notebook
+    return any(code.replace(co_flags=other.co_flags) == other for other in codes)
+
+
 def _lines(function: Callable[..., Any]) -> list[str]:
     """The lines of the file that a function stands in."""
     text = function.__globals__.get(SOURCE)
@@ -112,20 +122,25 @@ def attributes(*functions: Callable[..., Any]) -> set[str]:
     Strings count too: they may be names for ``getattr``.
     """
     read: set[str] = set()
-    seen: set[Callable[..., Any]] = set()
-    pending = list(functions)
-    while pending:
-        function = pending.pop()
-        if function in seen:
-            continue
-        seen.add(function)
+    for function in reached(*functions):
         reading = _reading(function)
         for code in _codes(function.__code__):
             read.update(_strings(code.co_consts))  # as the compiler has put them together
             read.update(code.co_names if reading is None else ())
         read.update(reading.attributes if reading else ())
-        pending += [value for value in _within_reach(function) if isinstance(value, types.FunctionType)]
     return read
+
+
+def reached(*functions: Callable[..., Any]) -> set[Callable[..., Any]]:
+    """Plain functions, and the plain functions that they may call."""
+    seen: set[Callable[..., Any]] = set()
+    pending = list(functions)
+    while pending:
+        function = pending.pop()
+        if function not in seen:
+            seen.add(function)
+            pending += [value for value in _within_reach(function) if isinstance(value, types.FunctionType)]
+    return seen
 
 
 def _within_reach(function: Callable[..., Any]) -> Iterator[Any]:

@@ -139,12 +139,12 @@ def _blas() -> Any:
     from threadpoolctl import ThreadpoolController
 
     blas.load()  # what compiled products call, before it is counted
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
 
 
 def blas_libraries() -> list[dict[str, Any]]:
     """What is known of each BLAS library that is loaded (`threadpoolctl`)."""
-    return [library for library in _blas().info() if library["user_api"] == "blas"]
+    return list(_blas().info())
 
 
 class _Hold:
@@ -153,20 +153,23 @@ class _Hold:
     def __init__(self) -> None:
         self.count = 0
         self.lock = threading.Lock()
-        self.limiter: Any = None
+        self.held: list[tuple[Any, int]] = []
 
     def __enter__(self) -> None:
         with self.lock:
-            if self.count == 0:
-                self.limiter = _blas().limit(limits=1, user_api="blas")
-                self.limiter.__enter__()
+            if self.count == 0:  # each library by itself: threadpoolctl's limiter describes all of them first
+                counts = [(library, library.num_threads) for library in _blas().lib_controllers]
+                self.held = [(library, threads) for library, threads in counts if threads != 1]
+                for library, _ in self.held:
+                    library.set_num_threads(1)
             self.count += 1
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
             self.count -= 1
             if self.count == 0:
-                self.limiter.__exit__(None, None, None)
+                for library, threads in self.held:
+                    library.set_num_threads(threads)
 
 
 _hold = _Hold()

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from noisysim.common import user_files
 from noisysim.common.fields import Field, check, check_names, declared
-from noisysim.common.plain_functions import fingerprint
+from noisysim.common.plain_functions import sources
 from noisysim.common.texts import documentation
 from noisysim.common.user_files import Origin, UserError, compare_hash, line_of_class
 from noisysim.devices import behaviour
@@ -106,7 +106,7 @@ class DeviceForm:
             return _origin_of_class(definition)
         hooks = [vars(module)[hook] for hook in PARAMETERS if isinstance(vars(module).get(hook), types.FunctionType)]
         defaults = definition._field_defaults  # type: ignore[attr-defined]
-        text = "\n".join([f"{definition.__qualname__}{defaults}", *map(fingerprint, hooks)])
+        text = "\n".join([f"{definition.__qualname__}{defaults}", *map(sources, hooks)])
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return Origin(f"__main__.{definition.__qualname__}", definition.__name__, text, sha256)
 

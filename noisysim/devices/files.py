@@ -19,8 +19,8 @@ import numpy as np
 from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, declared, nearest
 from noisysim.common.identity import RECORD
-from noisysim.common.plain_functions import fingerprint, not_one_number
-from noisysim.common.source import parsed
+from noisysim.common.plain_functions import not_one_number
+from noisysim.common.source import parsed, reached, source_of
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import UserError, line_in
 from noisysim.devices import field_groups
@@ -183,7 +183,8 @@ def _examine(cls: type, functions: tuple[tuple[str, Any], ...]) -> None:
                 f"{place(function)}: not {hook}({parameters}): {usage(hook)}, with these names in this order"
             )
         try:
-            fingerprint(function)
+            for called in reached(function):
+                source_of(called)
         except (OSError, TypeError):
             raise DeviceError(
                 f"the source of {hook} is not available (was it typed into Python?): put the device into a file and "

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from noisysim.common.source import SOURCE, dependencies, parsed, source_of
+from noisysim.common.source import SOURCE, dependencies, is_current, parsed, source_of
 from noisysim.common.user_files import UserError
 
 _RULES: dict[str, str] = {
@@ -274,14 +274,21 @@ class _Function:
 
     def _text(self) -> str:
         """The function's source."""
+        name = self.function.__name__
+        own = f"or write the derivative yourself, as {name}_slope beside {name}"
         try:
-            return source_of(self.function)
+            text = source_of(self.function)
         except OSError:
-            name = self.function.__name__
             raise UserError(
                 f"{self._where()}: the source of {name}, of which its derivative is made, is not there: write it in "
-                f"a file or a notebook, or write the derivative yourself, as {name}_slope beside {name}"
+                f"a file or a notebook, {own}"
             ) from None
+        if not is_current(self.function):
+            raise UserError(
+                f"{self._where()}: the file was edited since {name} was loaded, and its derivative is made of its "
+                f"source: load it anew, {own}"
+            )
+        return text
 
     def _where(self, node: ast.stmt | ast.expr | None = None) -> str:
         code = self.function.__code__

@@ -10,7 +10,7 @@ from noisysim.common import locking, writing
 
 ROOT = Path(noisysim.__file__).parent
 WRITERS = {
-    "cli/__init__.py": "the null device, in place of an output that nobody reads",
+    "cli/commands.py": "the null device, in place of an output that nobody reads",
     "common/writing.py": "the writer itself",
     "common/locking.py": "lock files, which are empty but for who holds them",
     "compute/jit/cache.py": "writes relative to a folder that it opened and checked, so that no link leads elsewhere",

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from noisysim.compute import execution
 from noisysim.networks import tiling
@@ -97,6 +98,20 @@ def test_overflows_are_not_warned_of_in_any_thread(recwarn):
 # --- how batches are cut --------------------------------------------------------------------------------------------
 
 BATCHES = [1, 2, 31, 63, 64, 65, 99, 100, 127, 128, 255, 256, 300, 511, 512, 513, 577, 1000, 1024, 1100]
+
+
+def test_blas_has_one_thread_in_all_of_a_block_and_what_it_had_after_it():
+    def threads_of_blas():
+        return {one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(3, user_api="blas"):
+        for _ in range(2):
+            with execution.single_blas():
+                assert threads_of_blas() == {1}
+                with execution.single_blas():
+                    assert threads_of_blas() == {1}
+                assert threads_of_blas() == {1}
+            assert threads_of_blas() == {3}
 
 
 @pytest.mark.parametrize("positions", [0, 1, 49])

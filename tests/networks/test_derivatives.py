@@ -167,6 +167,17 @@ def test_what_has_no_derivative_here_is_named(function):
     assert "\n" not in str(caught.value)
 
 
+def test_of_a_file_that_was_edited_since_no_derivative_is_made(tmp_path, monkeypatch):
+    """It would be that of another function."""
+    path = tmp_path / "own_bend.py"
+    path.write_text("def bend(a):\n    return a / (1 + abs(a))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    bend = __import__("own_bend").bend
+    path.write_text("def bend(a):\n    return a / (9 + abs(a))\n")
+    with pytest.raises(UserError, match=r"own_bend\.py:1: the file was edited since bend was loaded, .*bend_slope"):
+        activations.get(bend)
+
+
 def test_without_its_source_a_function_needs_its_derivative_beside_it():
     """As of what is typed at a prompt."""
     space = {}

@@ -1,7 +1,7 @@
 """From hooks to machine code: the rows that a device, or a network's activation functions, bring to the loops.
 
 Each row is compiled by itself, when it is first called for, in a tenth or two of a second; its machine code is kept
-under a name made of the row's source, the sources of the hook and of all it calls, and the numbers that it reads.
+under a name made of the row's source, what the hook and all it calls do, and the numbers that it reads.
 """
 
 from __future__ import annotations
@@ -205,7 +205,19 @@ def share(function: Callable[..., float]) -> Any:
 
 
 def _of_function(factory: Callable[..., Any], function: Callable[..., Any]) -> Any:
+    """The row that a factory makes of one function: what every step of a run asks for.
+
+    A built-in function is always the same one. What a user's own does may hang on globals, which are looked at each
+    time.
+    """
+    return (_of_built_in if _is_found_by_name(function) else _of_any)(factory, function)
+
+
+def _of_any(factory: Callable[..., Any], function: Callable[..., Any]) -> Any:
     return _kept(factory, [fingerprint(function)], lambda compiled: factory(compiled(function)))
+
+
+_of_built_in = functools.cache(_of_any)
 
 
 def _kept(

@@ -1,0 +1,128 @@
+"""What tells two plain functions apart: what they do, not where they stand or what their file holds by now."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import noisysim
+from noisysim import Chip
+from noisysim.common import source
+from noisysim.common.plain_functions import fingerprint
+from noisysim.compute.cpu import bring
+from noisysim.networks.activations import Activation
+
+MODULE = """
+import numpy as np
+
+def helper(x):
+    return x + 1
+
+def other(x):
+    return x + 2
+
+def closing(called, number=2.0):
+    def inner(x, *, factor=(1, 2.5)):
+        return called(x) * number if x in {3.0, 5.0, 7.0, 11.0} else factor[0]
+    return inner
+
+def calling(x):
+    return helper(x) if x > 0 else other(x)
+
+def again(x):
+    return again(x - 1) if x > 0 else helper(x)
+
+first, second = lambda a: a, lambda a: 2 * a
+over_helper, over_other, by_three = closing(helper), closing(other), closing(helper, 3.0)
+"""
+NAMES = ["helper", "other", "calling", "again", "first", "second", "over_helper", "over_other", "by_three"]
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A user's module, and its file."""
+    path = tmp_path / "own_functions.py"
+    path.write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_functions", raising=False)
+    return __import__("own_functions"), path
+
+
+def executed(text):
+    """The functions of a text."""
+    space = {"__name__": "executed", source.SOURCE: text}
+    exec(text, space)
+    return space
+
+
+@pytest.mark.pythons
+def test_no_two_functions_are_one(module):
+    told = {name: fingerprint(getattr(module[0], name)) for name in NAMES}
+    assert len(set(told.values())) == len(NAMES)
+    assert not any("0x" in text for text in told.values())  # an address, which another process has for another
+
+
+@pytest.mark.pythons
+def test_every_process_tells_the_same(module):
+    code = f"import json, own_functions as m\nfrom noisysim.common.plain_functions import fingerprint\n" \
+           f"print(json.dumps([fingerprint(getattr(m, n)) for n in {NAMES}]))"  # fmt: skip
+    place = {**os.environ, "PYTHONPATH": os.pathsep.join([str(module[1].parent), *filter(None, sys.path)])}
+    for seed in "1", "2":  # of the order of sets
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**place, "PYTHONHASHSEED": seed},
+        )  # fmt: skip
+        assert json.loads(said.stdout) == [fingerprint(getattr(module[0], name)) for name in NAMES]
+
+
+@pytest.mark.pythons
+def test_a_file_that_is_edited_meanwhile_changes_no_function_of_this_process(module):
+    own, path = module
+    before = {name: fingerprint(getattr(own, name)) for name in NAMES}
+    assert all(source.is_current(getattr(own, name)) for name in NAMES)
+    path.write_text(MODULE.replace("x + 1", "x + 9").replace("2 * a", "8 * a"))
+    assert {name: fingerprint(getattr(own, name)) for name in NAMES} == before
+    edited = executed(path.read_text())
+    changed = {name for name in NAMES if fingerprint(edited[name]) != before[name]}
+    assert changed == {"helper", "calling", "again", "second", "over_helper", "by_three"}
+    assert not source.is_current(own.helper)
+
+
+@pytest.mark.pythons
+def test_comments_and_places_are_no_part_of_it(module):
+    moved = executed("# of mine\n\n" + MODULE.replace("    return x + 1", "    # one\n    return x + 1"))
+    for name in NAMES:
+        assert fingerprint(moved[name]) == fingerprint(getattr(module[0], name))
+
+
+def test_two_activation_functions_on_one_line_are_two():
+    one, two = Activation("one", lambda a: a, lambda a: 1.0), Activation("two", lambda a: 2 * a, lambda a: 2.0)
+    x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+    single, double = (Chip([6, 5, 3], "ideal", kind, seed=0).forward(x).output for kind in (one, two))
+    np.testing.assert_allclose(double, 2 * single, rtol=1e-5)
+
+
+LAYERS = [
+    (1, 8, 8), "conv(3, 3, padding=1)", "residual([conv(3, 3, padding=1)])", "layer_norm()", "average_pool(2)",
+    "dense(8)", "softmax()", 10,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "fdfa", "fg-a", "fg-w", "np", "danp"])
+def test_after_the_first_step_none_tells_functions_apart_again(rule, monkeypatch):
+    """It takes longer than all else of a small step."""
+    task, learner = noisysim.tasks.get("digits"), noisysim.learners.get(rule)
+    chip = Chip(LAYERS, "ideal", "gelu", seed=1, oracle=True, decorrelate=learner.decorrelation > 0)
+    batches = iter(task.batches(32, seed=1))
+    state = noisysim.prepare(learner, chip, next(batches), seed=1)
+    for number, batch in zip(range(3), batches, strict=False):
+        if number == 1:
+            monkeypatch.setattr(bring, "fingerprint", lambda function: pytest.fail(f"looks at {function}"))
+        observed = chip.passes(batch, learner.drives(state, len(batch.inputs)))
+        oracle = chip.oracle(batch) if "oracle" in learner.requires() else None
+        gradient, state = learner.update(state, observed, oracle=oracle)
+        if gradient is not None:
+            chip.program(gradient)
