@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import numpy as np
 import noisysim.devices as devices
 from noisysim.chip.fabrication import own_value
 from noisysim.common.fields import declared
+from noisysim.common.plain_functions import cache_by_behaviour
 from noisysim.common.source import attributes
 from noisysim.devices import files as device_files
 from noisysim.devices.contract import Device
@@ -81,7 +81,7 @@ def pace_of(device: Device) -> Pace:
     return _pace(device, *(hooks[hook] if hook in own else None for hook in ("drift", "cell_std")))
 
 
-@functools.lru_cache(maxsize=256)
+@cache_by_behaviour
 def _pace(device: Device, drift: Callable[..., Any] | None, cell_std: Callable[..., Any] | None) -> Pace:
     numbers = resolve(device)
     ages = [0.0, *_ages(numbers.read_time)]

@@ -84,12 +84,13 @@ class FunctionPairs(Generic[T]):
         return ""
 
     def _of(self, function: types.FunctionType) -> T:
-        """What a function that stands alone amounts to: always the same object for the same function."""
-        if function not in self._alone:
-            if not function.__name__.isidentifier():
-                raise self.error(f"{self.kind}: give the function a name (def NAME ...), which is recorded")
-            self._alone[function] = self._cls(function.__name__, function, self._second(function))
-        return self._alone[function]
+        """What a function that stands alone amounts to: the same object as long as the function does the same."""
+        if not function.__name__.isidentifier():
+            raise self.error(f"{self.kind}: give the function a name (def NAME ...), which is recorded")
+        pair, second = self._alone.get(function), self._second(function)
+        if pair is None or pair[2] is not second:
+            pair = self._alone[function] = self._cls(function.__name__, function, second)
+        return pair
 
     def _takes_the_arguments(self, function: types.FunctionType) -> bool:
         code = function.__code__

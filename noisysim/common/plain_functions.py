@@ -9,12 +9,13 @@ import math
 import numbers
 import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from noisysim.common.source import dependencies, source_of
 
+T = TypeVar("T")
 _BYTECODE = importlib.util.MAGIC_NUMBER.hex()
 """What the instructions of this Python mean."""
 
@@ -30,6 +31,21 @@ def fingerprint(function: Callable[..., Any]) -> str:
 def sources(function: Callable[..., Any]) -> str:
     """Sources of a function and of all it calls, and the values of the constants it reads: the same on every Python."""
     return _told(function, source_of, {})
+
+
+def cache_by_behaviour(compute: Callable[..., T]) -> Callable[..., T]:
+    """Keep what is computed of functions as long as these do the same: a global that they read may have changed since.
+
+    All arguments are positional.
+    """
+    kept = functools.lru_cache(maxsize=256)(lambda _, arguments: compute(*arguments))
+
+    @functools.wraps(compute)
+    def looked_up(*arguments: Any) -> T:
+        told = tuple(fingerprint(one) for one in arguments if isinstance(one, types.FunctionType))
+        return kept(told, arguments)
+
+    return looked_up
 
 
 def _told(function: Callable[..., Any], tell: Callable[[Any], str], known: dict[Any, int]) -> str:

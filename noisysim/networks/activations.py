@@ -6,7 +6,6 @@ then its derivative is found from its source (`noisysim.networks.derivatives`).
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import sys
@@ -17,7 +16,7 @@ import numpy as np
 
 from noisysim.common.fields import unknown
 from noisysim.common.function_parts import FunctionPairs
-from noisysim.common.plain_functions import not_one_number
+from noisysim.common.plain_functions import cache_by_behaviour, not_one_number
 from noisysim.common.registry import Registry
 from noisysim.common.texts import one_line
 from noisysim.networks import derivatives
@@ -203,7 +202,7 @@ _TRIED = np.unique(np.concatenate([np.linspace(-30, 30, 12001), np.linspace(-100
 """Pre-activations at which any other function is tried."""
 
 
-@functools.cache
+@cache_by_behaviour
 def _never_falls(value: Scalar) -> bool:
     if value in _RISING:
         return True

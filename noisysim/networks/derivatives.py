@@ -9,7 +9,6 @@ gives is a plain function like any other: it is compiled into the loops, for CPU
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import math
 import textwrap
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from noisysim.common.plain_functions import cache_by_behaviour
 from noisysim.common.source import SOURCE, dependencies, is_current, parsed, source_of
 from noisysim.common.user_files import UserError
 
@@ -64,7 +64,7 @@ _FLAT = (ast.Constant, ast.Compare)
 """Expressions that do not change where they have a derivative."""
 
 
-@functools.cache
+@cache_by_behaviour
 def derivative(function: types.FunctionType) -> types.FunctionType:
     """The derivative of a plain function of one number, a plain function too.
 

@@ -10,9 +10,12 @@ import pytest
 
 import noisysim
 from noisysim import Chip
+from noisysim.chip import ageing
 from noisysim.common import source
 from noisysim.common.plain_functions import fingerprint
+from noisysim.compute import algebra
 from noisysim.compute.cpu import bring
+from noisysim.networks import activations
 from noisysim.networks.activations import Activation
 
 MODULE = """
@@ -126,3 +129,43 @@ def test_after_the_first_step_none_tells_functions_apart_again(rule, monkeypatch
         gradient, state = learner.update(state, observed, oracle=oracle)
         if gradient is not None:
             chip.program(gradient)
+
+
+CHANGING = """
+from typing import NamedTuple
+SIZE = 1.0
+
+def bend(a):
+    return a * SIZE if a < 0 else a
+
+class Ageing(NamedTuple):
+    g_min: float = 0.0
+    g_max: float = 25.0
+    w_max: float = 1.0
+    cells_per_weight: float = 2
+    read_time: float = 1e-6
+
+def drift(g, t, d):
+    return g / (1 + SIZE * t)
+"""
+
+
+def test_a_global_that_changed_is_read_anew(tmp_path, monkeypatch):
+    """As in a notebook, where a constant is set again in a later cell."""
+    (tmp_path / "own_changing.py").write_text(CHANGING)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = __import__("own_changing")
+    at = np.array([[-2.0, 3.0]], np.float32)
+    for size, slope in ((1.0, 1.0), (0.25, 0.25), (-0.5, -0.5)):
+        own.SIZE = size
+        one = activations.get(own.bend)
+        assert activations.get(own.bend) is one
+        signal = np.ones_like(at)
+        algebra.scale_by_slope(signal, at, one)
+        np.testing.assert_allclose(signal, [[slope, 1.0]])
+        np.testing.assert_allclose(algebra.activate(at, one), [[-2 * size, 3.0]])
+        assert one.never_falls == (size > 0)
+    own.SIZE = 1e-3
+    slow = ageing.pace_of(own.Ageing()).patience(0.0)
+    own.SIZE = 10.0
+    assert ageing.pace_of(own.Ageing()).patience(0.0) < slow / 100

@@ -198,7 +198,6 @@ def slope(chosen: Activation) -> Any:
     return _of_function(device_rows.sloped, chosen.slope)
 
 
-@functools.cache
 def share(function: Callable[..., float]) -> Any:
     """The compiled row of a learning rule's share (`noisysim.compute.compiled_estimate.CompiledEstimate`)."""
     return _of_function(device_rows.shared, function)
