@@ -4,12 +4,14 @@ The network is that of MLPerf Tiny, trained by backpropagation with images shift
 with fixed normalisation (``layers="resnet-8"``) and, with ``--norm learned``, on from there with gains and offsets that
 are learned and kept digital. `DEVICES` get it as it is: nothing of the training knows of their noise. Each is tested at
 once, after an hour, a day and a year. Then chips are tuned at once after they were written, by an epoch over the same
-images (`TUNED`): by three rules that see no weights, and at a rate of 0 (`CONTROL`), where weights stay and the running
-statistics of batch normalisation alone follow the chip. The rules' one rate is by trials of 30 updates with another
-seed: ten times as much took ANP and FDFA below the control.
+images (`TUNED`), in the ways of `TUNINGS`: at a rate of 0, where weights stay and the running statistics of batch
+normalisation alone follow the chip; by three rules that see no weights; and, where gains and offsets are learned, by
+rules that learn these alone. The rate of all layers is by trials of 30 updates with another seed: ten times as much
+took ANP and FDFA below the control. That of gains and offsets alone is the lower one of the two that `tuned` found best
+for ANP. Each tuned chip is tested as it is, and once more after its converters were calibrated (`Chip.calibrate`).
 
 Everything is kept in files, and what is there is not run again: the trained network is resumed, deployments and tuned
-runs are loaded.
+runs are loaded. The network with learned normalisation is kept with the results, as ONNX.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,18 +69,43 @@ QUICK: dict[str, Any] = {
     ],
 }  # fmt: skip
 DEVICES = ("pcm_hermes", "pcm_hermes:compensation=1", "rram_wan", "crossbar")
-CONTROL = "statistics"
-RULES = (CONTROL, "anp", "fdfa", "danp")
-RATE = 1e-4
+RATE, FROZEN_RATE = 1e-4, 1e-3
 WAITS = {"now": 0.0, "an hour": 3600.0, "a day": 86400.0, "a year": 365.25 * 86400}
 CHIPS = 3
-LOOKS = {CONTROL: "statistics", "anp": "ANP", "fdfa": "FDFA", "danp": "DANP"}
+CALIBRATION = 256
+"""Training samples by which converters of a tuned chip are calibrated."""
 COLOURS = {
     "pcm_hermes": "#c2410c",
     "pcm_hermes:compensation=1": "#f59e0b",
     "rram_wan": "#4d7c0f",
     "crossbar": "#1f4e79",
 }
+
+
+class Tuning(NamedTuple):
+    """A way to tune a chip."""
+
+    title: str
+    learner: str
+    rate: float
+    frozen: str | None = None
+
+
+TUNINGS = {
+    "statistics": Tuning("statistics", "anp", 0.0),
+    "anp": Tuning("ANP", "anp", RATE),
+    "fdfa": Tuning("FDFA", "fdfa", RATE),
+    "danp": Tuning("DANP", "danp", RATE),
+    "anp-frozen": Tuning("ANP, arrays frozen", "anp", FROZEN_RATE, "arrays"),
+    "fdfa-frozen": Tuning("FDFA, arrays frozen", "fdfa", FROZEN_RATE, "arrays"),
+    "bp-frozen": Tuning("BP, arrays frozen", "bp", FROZEN_RATE, "arrays"),
+}
+"""By name. Backpropagation reads the weights: what gains and offsets can do."""
+
+
+def tunings(norm: str) -> list[str]:
+    """Those that there are: without learned normalisation nothing is left to learn where arrays are frozen."""
+    return [name for name, way in TUNINGS.items() if norm == "learned" or way.frozen is None]
 
 
 def trained(folder: Path, stem: str, stages: Sequence[Mapping[str, Any]]) -> Path:
@@ -95,7 +122,20 @@ def trained(folder: Path, stem: str, stages: Sequence[Mapping[str, Any]]) -> Pat
     return path
 
 
-def deployed(path: Path, network: Path, device: str, task: str, chips: int) -> Deployment:
+def network_of(words: argparse.Namespace, folder: Path, base: str, stem: str) -> Any:
+    """The network: the kept one, or the one that is trained where there is none, and kept if it is to be."""
+    kept = folder / f"{stem}.onnx"
+    if words.norm == "fixed":
+        return trained(words.out, base, (QUICK["trained"] if words.quick else TRAINED)[:1])
+    if words.train or not kept.exists():
+        path = trained(words.out, base, QUICK["trained"] if words.quick else TRAINED)
+        if not words.save:
+            return path
+        noisysim.load(path).to_onnx(kept, oracle=True, overwrite=True)
+    return noisysim.networks.load(kept, fold_batch_norm=False)
+
+
+def deployed(path: Path, network: Any, device: str, task: str, chips: int) -> Deployment:
     """It on chips of a device, as they age."""
     if path.exists():
         return Deployment.load(path)
@@ -104,49 +144,69 @@ def deployed(path: Path, network: Path, device: str, task: str, chips: int) -> D
     )
 
 
-def tuned(path: Path, network: Path, device: str, rule: str, task: str) -> noisysim.Result:
-    """It on one chip, after an epoch of a rule."""
+def tuned(path: Path, network: Path, device: str, way: Tuning, task: str) -> noisysim.Result:
+    """It on one chip, after an epoch."""
     if path.exists():
-        result = noisysim.load(path)
+        result: noisysim.Result = noisysim.load(path)
         return result if result.status != "interrupted" else noisysim.resume(path)
-    learner, rate = ("anp", 0.0) if rule == CONTROL else (rule, RATE)
     return noisysim.run(
-        task, init=network, device=device, learner=learner, learning_rate=rate, seed=0, out=path, **TUNED
-    )
+        task, init=network, device=device, learner=way.learner, learning_rate=way.rate, frozen=way.frozen,
+        oracle=way.learner == "bp", seed=0, out=path, checkpoint_seconds=60, **TUNED,
+    )  # fmt: skip
 
 
-def row_of(found: Deployment, device: str, runs: Mapping[str, noisysim.Result]) -> dict[str, Any]:
+def calibrated(result: noisysim.Result, task: str) -> float:
+    """Its test accuracy after its converters were calibrated."""
+    chip = result.chip()
+    chip.calibrate(noisysim.tasks.get(task).batch("train", slice(0, CALIBRATION)).inputs)
+    return float(result.test(chip=chip).accuracy)
+
+
+def row_of(found: Deployment, device: str, runs: Mapping[str, noisysim.Result], task: str) -> dict[str, Any]:
     """What is kept of a device."""
+    done = {rule: run for rule, run in runs.items() if run.status == "finished"}
     return {
         "device": device, "exact": found.exact_accuracy, "aged": np.round(found.test_accuracy, 4).tolist(),
         "snr": [round(layer.snr, 2) for layer in found.layers],
         "tuned": {rule: round(float(run.history["test_accuracy"][-1]), 4) for rule, run in runs.items()},
+        "calibrated": {rule: round(calibrated(run, task), 4) for rule, run in done.items()},
         "status": {rule: run.status for rule, run in runs.items()},
         "warnings": {rule: run.warnings for rule, run in runs.items()},
         "environment": environment.describe("cpu"),
     }  # fmt: skip
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: test accuracies (%) of each device, mean and standard deviation over chips, and of tuned chips."""
-    lines = [f"| device | {' | '.join(WAITS)} | {' | '.join(LOOKS[rule] for rule in RULES)} |"]
-    lines.append("|---" * (1 + len(WAITS) + len(RULES)) + "|")
+def table(rows: Sequence[Mapping[str, Any]], norm: str) -> str:
+    """Markdown: test accuracies (%) as chips age, mean and standard deviation over them, and of tuned chips."""
+    lines = [f"| device | {' | '.join(WAITS)} |", "|---" * (1 + len(WAITS)) + "|"]
     for row in rows:
-        aged = [spread(100 * np.array(chips)) for chips in row["aged"]]
-        after = [_said(row, rule) for rule in RULES]
-        lines.append(f"| `{row['device']}` | {' | '.join([*aged, *after])} |")
+        lines.append(
+            f"| {_code(row['device'])} | {' | '.join(spread(100 * np.array(chips)) for chips in row['aged'])} |"
+        )
+    asked = [row for row in rows if ":" not in row["device"]]
+    lines += ["", f"| tuned | {' | '.join(_code(row['device']) for row in asked)} |", "|---" * (1 + len(asked)) + "|"]
+    for rule in tunings(norm):
+        lines.append(f"| {TUNINGS[rule].title} | {' | '.join(_said(row, rule) for row in asked)} |")
     return "\n".join(lines) + "\n"
 
 
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
 def _said(row: Mapping[str, Any], rule: str) -> str:
+    """What a tuned chip has, and in brackets what it has after a calibration."""
     if rule not in row["tuned"]:
         return "not run"
-    return f"{100 * row['tuned'][rule]:.1f}" if row["status"][rule] == "finished" else str(row["status"][rule])
+    if row["status"][rule] != "finished":
+        return str(row["status"][rule])
+    accuracy = f"{100 * row['tuned'][rule]:.1f}"
+    return f"{accuracy} ({100 * row['calibrated'][rule]:.1f})" if "calibrated" in row else accuracy
 
 
 def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Accuracy as chips age, and after tuning by what was run."""
-    rules = [rule for rule in RULES if any(rule in row["tuned"] for row in rows)]
+    rules = [rule for rule in TUNINGS if any(rule in row["tuned"] for row in rows)]
     drawn = style.figure(7.2, 3.0)
     ages, tuning = drawn.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.1, 1]})
     for k, row in enumerate(rows):
@@ -156,14 +216,19 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
         places = [n + 0.2 * (k - (len(rows) - 1) / 2) for n in range(1 + len(rules))]
         after = [100 * row["tuned"].get(rule, np.nan) for rule in rules]
         tuning.bar(places, [percent[0].mean(), *after], width=0.18, color=colour)
+        if "calibrated" in row:
+            again = [100 * row["calibrated"].get(rule, np.nan) for rule in rules]
+            tuning.plot(places[1:], again, "_", color="#111111", ms=7, label=None if k else "calibrated after tuning")
     for panel in (ages, tuning):
         panel.axhline(100 * rows[0]["exact"], color="#94a3b8", lw=0.8, ls=":")
         style.plain(panel)
         panel.tick_params(axis="x", labelsize=8)
     ages.set(title="as chips age", xticks=range(len(WAITS)), xticklabels=list(WAITS), ylabel="test accuracy (%)")
-    names = ["written", *(LOOKS[rule] for rule in rules)]
+    names = ["written", *(TUNINGS[rule].title.replace(", ", "\n") for rule in rules)]
     tuning.set(title="tuned on the chip, one epoch", xticks=range(len(names)), xticklabels=names)
-    drawn.legend(*ages.get_legend_handles_labels(), loc="outside lower center", ncols=len(rows), frameon=False)
+    marks, labels = ages.get_legend_handles_labels()
+    more, further = tuning.get_legend_handles_labels()
+    drawn.legend(marks + more, labels + further, loc="outside lower center", ncols=len(rows) + 1, frameon=False)
     return drawn
 
 
@@ -171,6 +236,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """The words that this part of the command line takes."""
     parser.add_argument("--quick", action="store_true", help="digits, one convolution, one chip")
     parser.add_argument("--norm", choices=["fixed", "learned"], default="fixed", help="learned: a second stage")
+    parser.add_argument("--train", action="store_true", help="train anew, though the network is kept")
     parser.add_argument("--only", nargs="+", choices=DEVICES, default=list(DEVICES), help="devices")
     parser.add_argument("--out", type=Path, default=Path("deployed"), help="folder for the result files")
     parser.add_argument("--show", action="store_true", help="tune no chip: show those that are there")
@@ -181,31 +247,30 @@ def main(words: argparse.Namespace, folder: Path) -> None:
     """Run what is missing, and print it."""
     base = "deployed-quick" if words.quick else "deployed"
     stem = base if words.norm == "fixed" else f"{base}-learned"
-    stages = (QUICK["trained"] if words.quick else TRAINED)[: 1 + (words.norm == "learned")]
     task, chips = (QUICK["task"], QUICK["chips"]) if words.quick else (TASK, CHIPS)
     words.out.mkdir(parents=True, exist_ok=True)
-    network = trained(words.out, base, stages)
+    network = network_of(words, folder, base, stem)
     rows = []
     for device in words.only:
         name = f"{stem}-{device.replace(':', '-')}"
         found = deployed(words.out / f"{name}.h5", network, device, task, chips)
         print(found, flush=True)
         runs = dict[str, noisysim.Result]()
-        for rule in () if ":" in device else RULES:  # compensation is of no use before there is any drift
+        for rule in () if ":" in device else tunings(words.norm):  # compensation is of no use before there is any drift
             path = words.out / f"{name}-{rule}.h5"
             if words.show and not (path.exists() and noisysim.load(path).status == "finished"):
                 continue
-            runs[rule] = tuned(path, words.out / f"{name}.h5", device, rule, task)
-            print(f"{device:12} {rule:6} {runs[rule].history['test_accuracy']}", flush=True)
-        rows.append(row_of(found, device, runs))
-    print("\n" + table(rows))
+            runs[rule] = tuned(path, words.out / f"{name}.h5", device, TUNINGS[rule], task)
+            print(f"{device:12} {rule:12} {runs[rule].history['test_accuracy']}", flush=True)
+        rows.append(row_of(found, device, runs, task))
+    print("\n" + table(rows, words.norm))
     if words.save:
-        keep(rows, folder, stem)
+        keep(rows, folder, stem, words.norm)
 
 
-def keep(rows: Sequence[Mapping[str, Any]], folder: Path, stem: str) -> None:
+def keep(rows: Sequence[Mapping[str, Any]], folder: Path, stem: str, norm: str) -> None:
     """Write what was found, its table and its figure."""
     text = "\n".join(json.dumps(row) for row in rows)
     (folder / f"{stem}.jsonl").write_text(text + "\n", encoding="utf-8")
-    (folder / f"{stem}.md").write_text(table(rows), encoding="utf-8")
+    (folder / f"{stem}.md").write_text(table(rows, norm), encoding="utf-8")
     figure(rows).savefig(folder / f"{stem}.png", dpi=130)
