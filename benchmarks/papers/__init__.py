@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from noisysim.common.fields import Field, check, unknown
+from noisysim.common.fields import Field, check, listed, unknown
 from noisysim.compute import backends
 from noisysim.runs import signals
 
@@ -134,10 +134,14 @@ def run(wanted: Sequence[str], *, out: Path, options: Options) -> list[Report]:
 
     Raises
     ------
+    FileNotFoundError
+        If what is kept is to be shown, and nothing is.
     KeyboardInterrupt
         If one was interrupted, once the tables are written.
     """
     modules = {name: get(name) for name in wanted}
+    if not options.measure and not any(_has_kept(out, name, options) for name in wanted):
+        raise FileNotFoundError(f"{out} has nothing of {listed(list(wanted))}: measure first, or name another folder")
     out.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
     try:
@@ -155,6 +159,12 @@ def run(wanted: Sequence[str], *, out: Path, options: Options) -> list[Report]:
     if reports[-1].status == "interrupted":
         raise KeyboardInterrupt
     return reports
+
+
+def _has_kept(out: Path, name: str, options: Options) -> bool:
+    """Whether a folder holds anything of a reproduction."""
+    stem = out / (f"{name}-quick" if options.quick else name)
+    return stem.with_suffix(".json").exists() or stem.is_dir()
 
 
 def _attempt(module: ModuleType, report: Report) -> None:

@@ -73,8 +73,11 @@ def check_together(device: Device, title: str, outside: bool) -> None:
     """Have the device's module check its fields together; try the hooks of a user's device at typical values."""
     module = sys.modules[type(device).__module__]
     check = getattr(module, "check", None)
-    if check is not None:
-        _call(check, device)
+    if check is not None and (answer := _call(check, device)) is not None:
+        raise DeviceError(
+            f"{device_files.place(check)}: check returned {shown(answer)}, which says nothing: it refuses fields by "
+            "raising ValueError('why'), and returns nothing"
+        )
     low, high = getattr(device, "g_min", 0.0), getattr(device, "g_max", 1.0)  # as of a device without them
     if not low < high:
         raise DeviceError(f"{title}: g_min ({low:g} µS) must be below g_max ({high:g} µS)")

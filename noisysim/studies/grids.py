@@ -267,7 +267,8 @@ def label_of(value: Any) -> Any:
         changed = {n: getattr(value, n) for n in usual if getattr(value, n) != usual[n]}
         return label_of({"name": getattr(value, "name", type(value).__name__), **changed})
     if isinstance(value, (list, tuple)):
-        return "-".join(str(label_of(item)) for item in value) if value else "none"
+        labels = [str(label_of(item)) for item in value]
+        return ("," if any(label.startswith("-") for label in labels) else "-").join(labels) or "none"
     return "default" if value is None else str(value)
 
 

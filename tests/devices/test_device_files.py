@@ -478,6 +478,7 @@ MISTAKES = {
     "helper": (CHIP + "def h(x):\n    return math.log(x)\ndef adc(i, d):\n    return h(i)", ":8: adc raised Val"),
     "state": (CHIP + "def jump(s, u, t, d):\n    return 0.5", ":7: jump returned 0.5, not a whole number"),
     "random": (CHIP + "def adc(i, d):\n    return i + np.random.normal()", ":7: adc draws random numbers of its own"),
+    "check that answers": (CHIP + "def check(d):\n    return d.a > 1", ":7: check returned False.*raising ValueError"),
     "check": (CHIP + "def check(d):\n    return d.q", ":8: check raised AttributeError"),
     "complete": (CHIP + "def complete(d):\n    d._replace(a=1)", ":7: complete must return d, or .*, not NoneType"),
     "at-once": (CHIP + "def drift(g, t, d):\n    return g * (1 + t) * t**-d.a", r":7: drift returned nan at g=0, t=0"),

@@ -227,6 +227,13 @@ def test_show_measures_nothing(call):
     assert len(files()) == 1
 
 
+def test_there_is_nothing_to_show_of_what_was_never_measured(call, tmp_path):
+    code, out, err = call("made-up", "--show", "--out", tmp_path / "none")
+    assert (code, out) == (2, "")
+    assert "none has nothing of made-up: measure first" in err
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

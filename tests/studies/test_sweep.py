@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim.studies import asking, journal, table, toml
+from noisysim.studies import asking, grids, journal, table, toml
 from noisysim.studies.cells import Cells, flat, nested, split_shared
 from noisysim.studies.grids import Plan
 
@@ -711,3 +711,9 @@ def test_rates_are_chosen_by_validation_data():
     assert tuned.rate() == float(losses.learning_rate[int(losses.argmin("learning_rate"))])
     with pytest.raises(ValueError, match=r"needs validation data: give a share, validation=0\.1"):
         noisysim.tune(**given, choose="validation_loss")
+
+
+def test_lists_are_told_apart_by_their_labels():
+    assert [grids.label_of(one) for one in ([512, 512], [-1, 2], [1, -2], [], ["arrays"])] == [
+        "512-512", "-1,2", "1,-2", "none", "arrays",
+    ]  # fmt: skip
