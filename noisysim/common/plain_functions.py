@@ -64,8 +64,9 @@ def _told(function: Callable[..., Any], tell: Callable[[Any], str], known: dict[
 
 def _spelled(value: object, tell: Callable[[Any], str], known: dict[Any, int]) -> str:
     """A constant as text that tells any two apart: of an array its bytes, where ``repr`` leaves out the middle."""
-    if isinstance(value, types.FunctionType):  # whose ``repr`` is an address
-        return f"({_told(value, tell, known)})"
+    plain = getattr(value, "py_func", value)  # of a function that Numba compiles
+    if isinstance(plain, types.FunctionType):  # whose ``repr`` is an address
+        return f"({_told(plain, tell, known)}) {getattr(value, 'targetoptions', '')}"
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
     if isinstance(value, tuple):
