@@ -1,9 +1,13 @@
 """What tells two plain functions apart: what they do, not where they stand or what their file holds by now."""
 
+import __future__
+
+import ast
 import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -110,6 +114,18 @@ def test_a_file_that_is_edited_meanwhile_changes_no_function_of_this_process(mod
     changed = {name for name in NAMES if fingerprint(edited[name]) != before[name]}
     assert changed == {*NAMES} - {"other", "first", "over_other"}
     assert not source.is_current(own.helper)
+
+
+@pytest.mark.pythons
+def test_a_cell_of_a_notebook_is_current():
+    """With ``await`` at its top, and names of an earlier ``from __future__ import annotations``."""
+    cell = "pause = None\nawait pause\ndef bend(a):\n    return 2 * a\n"
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | __future__.annotations.compiler_flag
+    code = compile(cell, "<cell 7>", "exec", flags)
+    (inner,) = (one for one in code.co_consts if isinstance(one, types.CodeType))
+    bend = types.FunctionType(inner, {source.SOURCE: cell})
+    assert source.is_current(bend)
+    assert not source.is_current(types.FunctionType(inner, {source.SOURCE: cell.replace("2", "3")}))
 
 
 @pytest.mark.pythons
