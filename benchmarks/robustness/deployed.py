@@ -8,7 +8,8 @@ images (`TUNED`), in the ways of `TUNINGS`: at a rate of 0, where weights stay a
 normalisation alone follow the chip; by three rules that see no weights; and, where gains and offsets are learned, by
 rules that learn these alone. The rate of all layers is by trials of 30 updates with another seed: ten times as much
 took ANP and FDFA below the control. That of gains and offsets alone is the lower one of the two that `tuned` found best
-for ANP. Each tuned chip is tested as it is, and once more after its converters were calibrated (`Chip.calibrate`).
+for ANP. Each tuned chip is tested as it is, and once more after a calibration by training samples (`Chip.calibrate`),
+which sets the ranges of its converters and its running statistics anew.
 
 Everything is kept in files, and what is there is not run again: the trained network is resumed, deployments and tuned
 runs are loaded. The network with learned normalisation is kept with the results, as ONNX.
@@ -72,8 +73,8 @@ DEVICES = ("pcm_hermes", "pcm_hermes:compensation=1", "rram_wan", "crossbar")
 RATE, FROZEN_RATE = 1e-4, 1e-3
 WAITS = {"now": 0.0, "an hour": 3600.0, "a day": 86400.0, "a year": 365.25 * 86400}
 CHIPS = 3
-CALIBRATION = 256
-"""Training samples by which converters of a tuned chip are calibrated."""
+CALIBRATION = 512
+"""Training samples by which a tuned chip is calibrated."""
 COLOURS = {
     "pcm_hermes": "#c2410c",
     "pcm_hermes:compensation=1": "#f59e0b",
@@ -156,7 +157,7 @@ def tuned(path: Path, network: Path, device: str, way: Tuning, task: str) -> noi
 
 
 def calibrated(result: noisysim.Result, task: str) -> float:
-    """Its test accuracy after its converters were calibrated."""
+    """Its test accuracy after a calibration."""
     chip = result.chip()
     chip.calibrate(noisysim.tasks.get(task).batch("train", slice(0, CALIBRATION)).inputs)
     return float(result.test(chip=chip).accuracy)
