@@ -69,7 +69,9 @@ def _spelled(value: object, tell: Callable[[Any], str], known: dict[Any, int]) -
         return f"({_told(plain, tell, known)}) {getattr(value, 'targetoptions', '')}"
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
-    if isinstance(value, tuple):
+    if isinstance(value, dict):
+        return _spelled(("dict", *value.items()), tell, known)
+    if isinstance(value, tuple | list):
         return f"{type(value).__name__}({', '.join(_spelled(one, tell, known) for one in value)})"
     return repr(value)
 

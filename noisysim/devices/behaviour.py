@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from noisysim.common.fields import Spread, declared, shown
 from noisysim.common.identity import is_outside
-from noisysim.common.plain_functions import rebound
+from noisysim.common.plain_functions import fingerprint, rebound
 from noisysim.common.source import uses
 from noisysim.common.types import Floats
 from noisysim.devices import files as device_files
@@ -121,7 +122,9 @@ def _space(device: Device) -> Mapping[str, Any]:
     make = space.get("tables")
     if not callable(make):
         return space
-    key = (type(device), device, tuple(data_hashes(device).items()), tuple(space.get(hook) for hook in HOOKS))
+    written = [space.get(name) for name in (*HOOKS, *device_files.LAWS, "tables")]
+    done = tuple(fingerprint(one) if isinstance(one, types.FunctionType) else None for one in written)
+    key = (type(device), device, tuple(data_hashes(device).items()), done)
     if key not in _REBOUND:
         _REBOUND[key] = rebound(space, _tables(make, device, space))
     return _REBOUND[key]

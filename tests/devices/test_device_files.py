@@ -306,6 +306,23 @@ def test_hooks_and_their_helpers_read_the_tables_of_their_device(tmp_path):
     assert fingerprint(devices.hooks(plain)["adc"]) != fingerprint(devices.hooks(filled)["adc"])
 
 
+def test_tables_and_what_they_read_may_change(tmp_path, monkeypatch):
+    """As in a notebook, where a cell is edited and run again."""
+    written(tmp_path / "own_tabled.py", TABLED.replace("np.loadtxt(d.curve)} if d.curve else {}", "2 * READ['curve']}")
+            + "\nREAD = {'curve': np.arange(5000.0)}\n")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    own = __import__("own_tabled")
+
+    def curve():
+        return devices.hooks(own.Tabled())["adc"].__globals__["CURVE"]
+
+    np.testing.assert_array_equal(curve(), 2 * np.arange(5000.0))
+    own.READ["curve"][2500] = 7.0
+    assert curve()[2500] == 14.0
+    exec("def tables(d):\n    return {'CURVE': 3 * READ['curve']}", vars(own))
+    assert curve()[2500] == 21.0
+
+
 def test_a_data_file_is_part_of_the_record(tmp_path):
     path, data = written(tmp_path / "tabled.py", TABLED), written(tmp_path / "curve.txt", "3 5 7")
     said = devices.describe(devices.get(path, curve=str(data)))
