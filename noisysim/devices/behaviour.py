@@ -122,9 +122,10 @@ def _space(device: Device) -> Mapping[str, Any]:
     make = space.get("tables")
     if not callable(make):
         return space
-    written = [space.get(name) for name in (*HOOKS, *device_files.LAWS, "tables")]
-    done = tuple(fingerprint(one) if isinstance(one, types.FunctionType) else None for one in written)
-    key = (type(device), device, tuple(data_hashes(device).items()), done)
+    written: list[Any] = [space.get(name) for name in (*HOOKS, *device_files.LAWS, "tables")]
+    if is_outside(type(device).__module__):  # a user's may be written anew, or read what has changed
+        written = [fingerprint(one) if isinstance(one, types.FunctionType) else None for one in written]
+    key = (type(device), device, tuple(data_hashes(device).items()), tuple(written))
     if key not in _REBOUND:
         _REBOUND[key] = rebound(space, _tables(make, device, space))
     return _REBOUND[key]
