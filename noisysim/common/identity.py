@@ -31,9 +31,9 @@ _NO_CODE = ("__annotat", "__doc__", "__module__", "__qualname__")
 
 
 @functools.cache
-def is_outside(module: str) -> bool:
+def is_outside(module: str | None) -> bool:
     """Whether what is written in a module of this name is not the package's own."""
-    return module.partition(".")[0] != "noisysim"
+    return str(module).partition(".")[0] != "noisysim"  # what was executed by itself may have none
 
 
 def title(recorded: Mapping[str, Any]) -> str:
@@ -58,7 +58,7 @@ def of_functions(*functions: types.FunctionType) -> dict[str, Any]:
     """The same of a part that is made of functions, whose first one names it."""
     if not is_outside(functions[0].__module__):
         return {}
-    walk = _Walk(functions[0].__module__.partition(".")[0])
+    walk = _Walk((functions[0].__module__ or "").partition(".")[0])
     for function in functions:
         walk.visit(function)
     return _identity(functions[0], walk.digests())

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import hashlib
 import importlib.util
 import math
 import numbers
+import sys
 import types
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from noisysim.common.source import dependencies, source_of
+from noisysim.common.source import attributes_of, dependencies, source_of
 
 T = TypeVar("T")
 _BYTECODE = importlib.util.MAGIC_NUMBER.hex()
 """What the instructions of this Python mean."""
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, range, slice, type(...))
+_PROCESS = uuid.uuid4().hex
+_STRANGERS: dict[int, object] = {}
+"""Things of which nothing can be told, by their numbers."""
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
@@ -53,27 +60,109 @@ def _told(function: Callable[..., Any], tell: Callable[[Any], str], known: dict[
     if function in known:
         return f"function {known[function]}"
     known[function] = len(known)
-    closed = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    further = tuple(sorted((function.__kwdefaults__ or {}).items()))
-    parts = [tell(function), _spelled((function.__defaults__, further, closed), tell, known)]
+    spelled = _Spelling(tell, known).of
+    further = sorted((function.__kwdefaults__ or {}).items())
+    parts = [tell(function), spelled((function.__defaults__, further, [*map(_content, function.__closure__ or ())]))]
     for name, value in sorted(dependencies(function).items()):
         if not isinstance(value, types.ModuleType):
-            parts.append(f"{name}={_spelled(value, tell, known)}")
+            parts.append(f"{name}={spelled(value)}")
+        else:
+            parts.append(f"{name}: {spelled(_read_of(value, attributes_of(function)))}")
     return "\n".join(parts)
 
 
-def _spelled(value: object, tell: Callable[[Any], str], known: dict[Any, int]) -> str:
-    """A constant as text that tells any two apart: of an array its bytes, where ``repr`` leaves out the middle."""
-    plain = getattr(value, "py_func", value)  # of a function that Numba compiles
-    if isinstance(plain, types.FunctionType):  # whose ``repr`` is an address
-        return f"({_told(plain, tell, known)}) {getattr(value, 'targetoptions', '')}"
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
-    if isinstance(value, dict):
-        return _spelled(("dict", *value.items()), tell, known)
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__}({', '.join(_spelled(one, tell, known) for one in value)})"
-    return repr(value)
+def _read_of(module: types.ModuleType, names: Sequence[str]) -> dict[str, Any]:
+    """What a function may read of a module, and of modules in it, by these names."""
+    found: dict[str, Any] = {}
+    pending = [module]
+    while pending:
+        one = pending.pop()
+        if _is_settled(one.__name__):
+            continue
+        read = {f"{one.__name__}.{name}": getattr(one, name) for name in names if hasattr(one, name)}
+        pending += [v for k, v in read.items() if isinstance(v, types.ModuleType) and k not in found]
+        found |= read
+    return {name: value for name, value in found.items() if not isinstance(value, types.ModuleType)}
+
+
+def _content(cell: types.CellType) -> Any:
+    """What a function has closed over; of what is not set yet, nothing."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _is_settled(module: str | None) -> bool:
+    """Whether a module is of Python, NumPy or Numba, which stay as they are."""
+    top = str(module).partition(".")[0]
+    return top in sys.stdlib_module_names or top in ("numpy", "numba")
+
+
+class _Spelling:
+    """Constants as texts that tell any two apart.
+
+    Parameters
+    ----------
+    tell : callable
+        Tells of a function's own statements.
+    known : dict
+        Functions that were told, by their numbers.
+    """
+
+    def __init__(self, tell: Callable[[Any], str], known: dict[Any, int]):
+        self._tell, self._known = tell, known
+
+    def of(self, value: object) -> str:
+        """One value: of an array its bytes, where ``repr`` leaves out the middle; what is compiled, by its function."""
+        if isinstance(value, types.FunctionType):  # whose ``repr`` is an address
+            return f"({_told(value, self._tell, self._known)})"
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+        if isinstance(value, tuple | list | dict | set | frozenset):
+            return self._of_several(value)
+        if isinstance(value, enum.Enum):
+            return f"{type(value).__qualname__}.{value.name} {self.of(value.value)}"
+        if isinstance(value, _PLAIN) or (isinstance(value, np.ufunc) and getattr(np, value.__name__, None) is value):
+            return repr(value)
+        if type(value).__module__.partition(".")[0] == "numba":
+            return self._of_compiled(value)
+        home = getattr(value, "__module__", None)
+        if isinstance(value, type) and not _is_settled(home):
+            return self._of_class(value)
+        if _is_settled(home):
+            name = getattr(value, "__qualname__", None)
+            text = repr(value) if name is None else f"{home}.{name}"
+            if " at 0x" not in text:
+                return text
+        return _stranger(value)
+
+    def _of_several(self, value: Any) -> str:
+        if isinstance(value, dict):
+            return f"dict{self._of_several([*value.items()])}"
+        told = [self.of(one) for one in value]
+        if isinstance(value, set | frozenset):  # each process has an order of its own
+            told.sort()
+        return f"{type(value).__name__}{getattr(value, '_fields', '')}({', '.join(told)})"
+
+    def _of_class(self, cls: type) -> str:
+        """A class by its constants: fields and defaults of a named tuple, members of an enumeration."""
+        told = (*_PLAIN, tuple, dict, enum.Enum)
+        constants = {k: v for k, v in vars(cls).items() if k[:2] != "__" and isinstance(v, told)}
+        return f"{cls.__module__}.{cls.__qualname__} {self._of_several(constants)}"
+
+    def _of_compiled(self, value: Any) -> str:
+        """What Numba compiles when it is called: its function, with the options; else it may be anything."""
+        plain = getattr(value, "py_func", None)
+        if not isinstance(plain, types.FunctionType) or not getattr(value, "_can_compile", False):
+            return _stranger(value)
+        return f"{_told(plain, self._tell, self._known)} {self.of(value.targetoptions)}"
+
+
+def _stranger(value: object) -> str:
+    """Something of which nothing can be told but that it is no other thing of this process."""
+    _STRANGERS.setdefault(id(value), value)  # for good: another could get its place in memory, and its number
+    return f"{_PROCESS} {id(value)}"
 
 
 @functools.lru_cache(4096)

@@ -69,7 +69,7 @@ def text_of_class(cls: type) -> str:
 def source_of(function: Callable[..., Any]) -> str:
     """The text of a function; of one from a user's device file as it was executed, whatever the file holds by now."""
     if SOURCE not in function.__globals__:
-        return inspect.getsource(function)
+        return inspect.getsource(function.__code__)  # of a function with ``__wrapped__`` inspect takes that one's
     return "".join(inspect.getblock(_lines(function)[function.__code__.co_firstlineno - 1 :]))
 
 
@@ -86,7 +86,7 @@ def is_current(function: Callable[..., Any]) -> bool:
 def _lines(function: Callable[..., Any]) -> list[str]:
     """The lines of the file that a function stands in."""
     text = function.__globals__.get(SOURCE)
-    return inspect.findsource(function)[0] if text is None else text.splitlines(keepends=True)
+    return inspect.findsource(function.__code__)[0] if text is None else text.splitlines(keepends=True)
 
 
 def uses(function: Callable[..., Any], argument: str) -> bool:
@@ -102,7 +102,8 @@ def names(function: Callable[..., Any]) -> set[str]:
     """Names of the globals and built-ins that a plain function reads (an attribute such as ``np.tanh`` is none)."""
     reading = _reading(function)
     if reading is None:  # attributes too; one of its own name is not taken for the function itself
-        return {name for code in _codes(function.__code__) for name in code.co_names} - {function.__name__}
+        found = {name for code in _codes(function.__code__) for name in code.co_names}
+        return {name for name in found if function.__globals__.get(name) is not function}
     return set(reading.names)
 
 
@@ -129,6 +130,14 @@ def attributes(*functions: Callable[..., Any]) -> set[str]:
             read.update(code.co_names if reading is None else ())
         read.update(reading.attributes if reading else ())
     return read
+
+
+def attributes_of(function: Callable[..., Any]) -> list[str]:
+    """Names of all attributes that a plain function itself reads of anything, in order."""
+    reading = _reading(function)
+    if reading is None:
+        return sorted({name for code in _codes(function.__code__) for name in code.co_names})
+    return sorted(reading.attributes)
 
 
 def reached(*functions: Callable[..., Any]) -> set[Callable[..., Any]]:

@@ -161,7 +161,7 @@ class _Hold:
                 counts = [(library, library.num_threads) for library in _blas().lib_controllers]
                 self.held = [(library, threads) for library, threads in counts if threads != 1]
                 for library, _ in self.held:
-                    library.set_num_threads(1)
+                    _give(library, 1)
             self.count += 1
 
     def __exit__(self, *_: object) -> None:
@@ -169,7 +169,19 @@ class _Hold:
             self.count -= 1
             if self.count == 0:
                 for library, threads in self.held:
-                    library.set_num_threads(threads)
+                    _give(library, threads)
+
+
+def _give(library: Any, threads: int) -> None:
+    """Set the number of threads of a BLAS library, whoever set it last.
+
+    Since threadpoolctl 3.8 OpenBLAS belongs to the thread that has set it, and others are ignored; but the last one to
+    leave a hold need not be the first that came.
+    """
+    release = getattr(library, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    library.set_num_threads(threads)
+    release(force=True)
 
 
 _hold = _Hold()

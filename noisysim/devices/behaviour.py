@@ -74,7 +74,7 @@ def check_together(device: Device, title: str, outside: bool) -> None:
     """Have the device's module check its fields together; try the hooks of a user's device at typical values."""
     module = sys.modules[type(device).__module__]
     check = getattr(module, "check", None)
-    if check is not None and (answer := _call(check, device)) is not None:
+    if callable(check) and (answer := _call(check, device)) is not None:
         raise DeviceError(
             f"{device_files.place(check)}: check returned {shown(answer)}, which says nothing: it refuses fields by "
             "raising ValueError('why'), and returns nothing"

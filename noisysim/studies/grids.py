@@ -231,8 +231,8 @@ def is_several(name: str, value: object) -> bool:
     if name == "layers" and len(value) > 1 and all(map(models.is_model, value)):
         return True
     if name in LISTS:
-        lists = (isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value)
-        return bool(value) and all(lists)
+        lists = [isinstance(item, (list, tuple, np.ndarray)) and not hasattr(item, "_fields") for item in value]
+        return any(lists) if name == "frozen" else bool(lists) and all(lists)  # beside lists of layers words may stand
     return not (name == "task" and any(isinstance(item, (np.ndarray, list)) for item in value))
 
 

@@ -185,12 +185,16 @@ def test_a_run_that_diverged_ends_with_1_and_is_kept(call, tmp_path):
 
 def test_ctrl_c_while_the_program_loads_ends_with_130_without_a_traceback():
     code = """
-import sys
+import signal, sys
 from noisysim import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a shell ignores
 class Late:
     def find_spec(self, name, *_):
         if name == "noisysim.cli.runs":
-            raise KeyboardInterrupt
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except BaseException:  # as much does that loads
+                pass
 sys.meta_path.insert(0, Late())
 cli.main()
 """

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import Chip
+from noisysim import Chip, devices
 from noisysim.chip import ageing
-from noisysim.common import source
+from noisysim.common import plain_functions, source
 from noisysim.common.plain_functions import fingerprint
 from noisysim.compute import algebra
 from noisysim.compute.cpu import bring
+from noisysim.compute.rules.table import RULES
 from noisysim.networks import activations
 from noisysim.networks.activations import Activation
 
@@ -133,6 +134,87 @@ def test_comments_and_places_are_no_part_of_it(module):
     moved = executed("# of mine\n\n" + MODULE.replace("    return x + 1", "    # one\n    return x + 1"))
     for name in NAMES:
         assert fingerprint(moved[name]) == fingerprint(getattr(module[0], name))
+
+
+FROZEN = {
+    "attribute of a module": ("import {other}\ndef f(a):\n    return a * {other}.GAIN", "GAIN = 1.5", "GAIN = 0.3"),
+    "attribute of a module in it": (
+        "import {other}\ndef f(a):\n    return a * {other}.inner.GAIN",
+        "import types\ninner = types.ModuleType('inner')\ninner.GAIN = 1.5",
+        "import types\ninner = types.ModuleType('inner')\ninner.GAIN = 0.3",
+    ),
+    "function of a module": (
+        "import {other}\ndef f(a):\n    return {other}.g(a)", "def g(a):\n    return a", "def g(a):\n    return 2 * a",
+    ),
+    "compiled function of a module": (
+        "import {other}\ndef f(a):\n    return {other}.g(a)",
+        "import numba\n@numba.njit\ndef g(a):\n    return a", "import numba\n@numba.njit\ndef g(a):\n    return 2 * a",
+    ),
+    "fields of a named tuple": (
+        "from {other} import P\ndef f(a):\n    return a * P.x",
+        "from collections import namedtuple\nP = namedtuple('T', 'x y')(2.0, 3.0)",
+        "from collections import namedtuple\nP = namedtuple('T', 'y x')(2.0, 3.0)",
+    ),
+    "class of a named tuple": (
+        "from {other} import T\ndef f(a):\n    return T(a, 2.0).x",
+        "from collections import namedtuple\nT = namedtuple('T', 'x y')",
+        "from collections import namedtuple\nT = namedtuple('T', 'y x')",
+    ),
+    "enumeration": (
+        "from {other} import E\ndef f(a):\n    return a * E.K.value",
+        "import enum\nclass E(enum.Enum):\n    K = 2.0", "import enum\nclass E(enum.Enum):\n    K = 5.0",
+    ),
+    "vectorised function": (
+        "from {other} import g\ndef f(a):\n    return g(a)",
+        "import numba\n@numba.vectorize\ndef g(a):\n    return a",
+        "import numba\n@numba.vectorize\ndef g(a):\n    return 2 * a",
+    ),
+    "signature": (
+        "from {other} import g\ndef f(a):\n    return g(a)",
+        "import numba\n@numba.njit('float64(float64)')\ndef g(a):\n    return a",
+        "import numba\n@numba.njit('int64(int64)')\ndef g(a):\n    return a",
+    ),
+    "own name": ("from {other} import f as constant\ndef f(a):\n    return a * constant", "f = 2.0", "f = 5.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FROZEN)
+def test_all_that_compiled_code_would_freeze_tells_functions_apart(what, monkeypatch):
+    text, *contents = FROZEN[what]
+    told = []
+    for content in contents:
+        other = types.ModuleType("frozen_by_numba")
+        exec(content, vars(other))
+        monkeypatch.setitem(sys.modules, "frozen_by_numba", other)
+        told.append(fingerprint(executed(text.format(other="frozen_by_numba"))["f"]))
+    assert told[0] != told[1]
+
+
+def test_of_built_in_functions_all_is_told():
+    """Of what is not, each process would compile its own."""
+    functions = [f for kind in activations.ACTIVATIONS.values() for f in (kind.value, kind.slope)]
+    functions += [f for rule in RULES.values() for f in rule if isinstance(f, types.FunctionType)]
+    for name in devices.names():
+        functions += devices.hooks(devices.get(name)).values()
+    assert len(functions) > 100
+    for function in functions:
+        assert plain_functions._PROCESS not in fingerprint(function)
+
+
+def test_functions_without_a_module_a_source_or_a_set_closure_are_told():
+    space = {"gain": 2.0}
+    exec("def act(a):\n    return a * gain\ndef gain_(a):\n    return a", space)
+    space["gain_"].__module__ = None
+    chip = Chip([2, 2], "ideal", Activation("act", space["act"], space["gain_"]), seed=0)
+    assert chip.forward(np.ones((1, 2), np.float32)).output.shape == (1, 2)
+
+    def later():
+        return lambda a: a * unset
+
+    one = later()
+    assert fingerprint(one) == fingerprint(one)
+    unset = 3.0
+    assert fingerprint(one) != fingerprint(later().__class__(one.__code__, {}, "f", None, (types.CellType(4.0),)))
 
 
 def test_two_activation_functions_on_one_line_are_two():

@@ -16,6 +16,11 @@ MUCH = 1e12
 """Work that is worth the pool."""
 
 
+def threads_of_blas():
+    """How many each library has; loaded are those that compiled products call too."""
+    return {one["num_threads"] for one in execution.blas_libraries()}
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_every_task_is_done_once_and_by_all_threads(count):
     done, by, meet = [], set(), threading.Barrier(count)
@@ -101,9 +106,7 @@ BATCHES = [1, 2, 31, 63, 64, 65, 99, 100, 127, 128, 255, 256, 300, 511, 512, 513
 
 
 def test_blas_has_one_thread_in_all_of_a_block_and_what_it_had_after_it():
-    def threads_of_blas():
-        return {one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"}
-
+    execution.blas_libraries()
     with threadpoolctl.threadpool_limits(3, user_api="blas"):
         for _ in range(2):
             with execution.single_blas():
@@ -112,6 +115,41 @@ def test_blas_has_one_thread_in_all_of_a_block_and_what_it_had_after_it():
                     assert threads_of_blas() == {1}
                 assert threads_of_blas() == {1}
             assert threads_of_blas() == {3}
+
+
+def test_blas_is_held_by_any_thread_and_given_back_by_whichever_leaves_last():
+    def in_a_thread(work):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+
+    seen, inside, leave = [], threading.Event(), threading.Event()
+
+    def look():
+        with execution.single_blas():
+            seen.append(threads_of_blas())
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):  # of the user's own
+            seen.append(threads_of_blas())
+
+    def stay():
+        with execution.single_blas():
+            inside.set()
+            leave.wait(30)
+
+    before = threads_of_blas()
+    with execution.single_blas():
+        pass
+    in_a_thread(look)
+    assert seen == [{1}, {2}]
+    first, second = threading.Thread(target=stay), execution.single_blas()
+    first.start()
+    assert inside.wait(30)
+    with second:
+        leave.set()
+        first.join(30)
+        assert threads_of_blas() == {1}
+    assert threads_of_blas() == before
 
 
 @pytest.mark.parametrize("positions", [0, 1, 49])

@@ -1,5 +1,6 @@
 """Derivatives of users' activation functions, found from their source, against differences."""
 
+import functools
 import math
 from math import erf
 
@@ -57,6 +58,15 @@ def series(a):
 
 def helped(a):
     return knee(a, a + 1.0) + knee(np.abs(a), 3) ** 2.5 - 2**a
+
+
+def squared(a):
+    return a * a
+
+
+@functools.wraps(squared)
+def twice_squared(a):
+    return 2 * squared(a)
 
 
 def powers(a):
@@ -165,6 +175,10 @@ def test_what_has_no_derivative_here_is_named(function):
     ) as caught:
         activations.get(function)
     assert "\n" not in str(caught.value)
+
+
+def test_the_derivative_of_a_function_that_wraps_another_is_its_own():
+    assert derivative(twice_squared)(0.25) == 1.0
 
 
 def test_of_a_file_that_was_edited_since_no_derivative_is_made(tmp_path, monkeypatch):

@@ -717,3 +717,9 @@ def test_lists_are_told_apart_by_their_labels():
     assert [grids.label_of(one) for one in ([512, 512], [-1, 2], [1, -2], [], ["arrays"])] == [
         "512-512", "-1,2", "1,-2", "none", "arrays",
     ]  # fmt: skip
+
+
+def test_layers_that_are_frozen_may_be_listed_beside_words():
+    several = [[[1], [-1, 1]], [[1], "arrays"], ["arrays", [2]], [[], "digital"]]
+    assert all(grids.is_several("frozen", one) for one in several)
+    assert not any(grids.is_several("frozen", one) for one in ([1, 2], ["arrays"], ["arrays", "1"], "arrays", []))

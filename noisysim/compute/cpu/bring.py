@@ -146,8 +146,9 @@ class DeviceRows:
 
 def _is_found_by_name(hook: Callable[..., Any]) -> bool:
     """Whether it is a function of a module of the package, which others find under its name."""
-    module = sys.modules.get(hook.__module__)
-    return hook.__module__.startswith(f"{sources.PACKAGE}.") and getattr(module, hook.__name__, None) is hook
+    home = hook.__module__ or ""  # which what was executed by itself may lack
+    module = sys.modules.get(home)
+    return home.startswith(f"{sources.PACKAGE}.") and getattr(module, hook.__name__, None) is hook
 
 
 def table(functions: Sequence[Any]) -> Any:

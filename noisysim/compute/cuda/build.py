@@ -103,7 +103,7 @@ class _Load:
         return self._modules[template]
 
     def _fingerprint(self, function: Callable[..., Any]) -> str:
-        own = function.__module__.startswith(templates.PACKAGE)
+        own = (function.__module__ or "").startswith(templates.PACKAGE)
         return _own_fingerprint(function) if own else self._fingerprints(function)
 
     def _load(self, template: str) -> types.ModuleType:
