@@ -136,7 +136,7 @@ def network_of(words: argparse.Namespace, folder: Path, base: str, stem: str) ->
     return noisysim.networks.load(kept, fold_batch_norm=False)
 
 
-def deployed(path: Path, network: Any, device: str, task: str, chips: int) -> Deployment:
+def deployed(path: Path, network: object, device: str, task: str, chips: int) -> Deployment:
     """It on chips of a device, as they age."""
     if path.exists():
         return Deployment.load(path)

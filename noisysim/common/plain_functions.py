@@ -11,7 +11,7 @@ import numbers
 import sys
 import types
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -137,7 +137,7 @@ class _Spelling:
                 return text
         return _stranger(value)
 
-    def _of_several(self, value: Any) -> str:
+    def _of_several(self, value: Collection[object]) -> str:
         if isinstance(value, dict):
             return f"dict{self._of_several([*value.items()])}"
         told = [self.of(one) for one in value]
@@ -151,12 +151,12 @@ class _Spelling:
         constants = {k: v for k, v in vars(cls).items() if k[:2] != "__" and isinstance(v, told)}
         return f"{cls.__module__}.{cls.__qualname__} {self._of_several(constants)}"
 
-    def _of_compiled(self, value: Any) -> str:
+    def _of_compiled(self, value: object) -> str:
         """What Numba compiles when it is called: its function, with the options; else it may be anything."""
         plain = getattr(value, "py_func", None)
         if not isinstance(plain, types.FunctionType) or not getattr(value, "_can_compile", False):
             return _stranger(value)
-        return f"{_told(plain, self._tell, self._known)} {self.of(value.targetoptions)}"
+        return f"{_told(plain, self._tell, self._known)} {self.of(getattr(value, 'targetoptions', None))}"
 
 
 def _stranger(value: object) -> str:

@@ -13,13 +13,16 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisysim.common.types import Array
 from noisysim.compute import blas
 from noisysim.networks.tiling import BLOCK_ROWS as BLOCK_ROWS
+
+if TYPE_CHECKING:
+    from threadpoolctl import LibController
 
 BLOCK_UNITS = 256
 """About how many rows of a weight gradient or a decorrelation matrix one task computes."""
@@ -172,7 +175,7 @@ class _Hold:
                     _give(library, threads)
 
 
-def _give(library: Any, threads: int) -> None:
+def _give(library: LibController, threads: int) -> None:
     """Set the number of threads of a BLAS library, whoever set it last.
 
     Since threadpoolctl 3.8 OpenBLAS belongs to the thread that has set it, and others are ignored; but the last one to
