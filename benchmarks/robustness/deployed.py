@@ -95,10 +95,10 @@ class Tuning(NamedTuple):
 TUNINGS = {
     "statistics": Tuning("statistics", "anp", 0.0),
     "anp": Tuning("ANP", "anp", RATE),
-    "fdfa": Tuning("FDFA", "fdfa", RATE),
-    "danp": Tuning("DANP", "danp", RATE),
     "anp-frozen": Tuning("ANP, arrays frozen", "anp", FROZEN_RATE, "arrays"),
+    "fdfa": Tuning("FDFA", "fdfa", RATE),
     "fdfa-frozen": Tuning("FDFA, arrays frozen", "fdfa", FROZEN_RATE, "arrays"),
+    "danp": Tuning("DANP", "danp", RATE),
     "bp-frozen": Tuning("BP, arrays frozen", "bp", FROZEN_RATE, "arrays"),
 }
 """By name. Backpropagation reads the weights: what gains and offsets can do."""
