@@ -219,17 +219,19 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
         tuning.bar(places, [percent[0].mean(), *after], width=0.18, color=colour)
         if "calibrated" in row:
             again = [100 * row["calibrated"].get(rule, np.nan) for rule in rules]
-            tuning.plot(places[1:], again, "_", color="#111111", ms=7, label=None if k else "calibrated after tuning")
+            tuning.plot(places[1:], again, "_", color="#111111", ms=7, label=None if k else "calibrated")
     for panel in (ages, tuning):
         panel.axhline(100 * rows[0]["exact"], color="#94a3b8", lw=0.8, ls=":")
         style.plain(panel)
         panel.tick_params(axis="x", labelsize=8)
     ages.set(title="as chips age", xticks=range(len(WAITS)), xticklabels=list(WAITS), ylabel="test accuracy (%)")
-    names = ["written", *(TUNINGS[rule].title.replace(", ", "\n") for rule in rules)]
+    names = ["written", *(TUNINGS[rule].title.replace(", arrays", "\n") for rule in rules)]
     tuning.set(title="tuned on the chip, one epoch", xticks=range(len(names)), xticklabels=names)
     marks, labels = ages.get_legend_handles_labels()
     more, further = tuning.get_legend_handles_labels()
-    drawn.legend(marks + more, labels + further, loc="outside lower center", ncols=len(rows) + 1, frameon=False)
+    drawn.legend(
+        marks + more, labels + further, loc="outside lower center", ncols=len(rows) + 1, fontsize=8, frameon=False
+    )
     return drawn
 
 
