@@ -163,8 +163,8 @@ def run(wanted: Sequence[str], *, out: Path, options: Options) -> list[Report]:
 
 def _has_kept(out: Path, name: str, options: Options) -> bool:
     """Whether a folder holds anything of a reproduction."""
-    stem = out / (f"{name}-quick" if options.quick else name)
-    return stem.with_suffix(".json").exists() or stem.is_dir()
+    stem = options.stem(name)
+    return (out / f"{stem}.json").exists() or (out / stem).is_dir()
 
 
 def _attempt(module: ModuleType, report: Report) -> None:

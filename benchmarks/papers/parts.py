@@ -47,6 +47,10 @@ class Options(NamedTuple):
     allow_other_source: bool = False
     naming: bool = False
 
+    def stem(self, name: str) -> str:
+        """What the files of a reproduction are called."""
+        return f"{name}-quick" if self.quick else name
+
 
 class NotMeasuredError(Exception):
     """What a row needs has not been measured, or not all of it."""

@@ -47,7 +47,7 @@ class Report:
         self.options = Options(**more) if options is None else options
         self.name, self.title = name, title or name
         self.quick, self.seeds, self.backend = self.options[:3]
-        self.out, self.stem = out, f"{name}-quick" if self.quick else name
+        self.out, self.stem = out, self.options.stem(name)
         self.kept = Kept(out / self.stem, self.options.allow_other_source)
         self.started, where = time.perf_counter(), environment.describe(self.backend)
         self.parts: list[Part] = []

@@ -12,6 +12,7 @@ import sys
 import types
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,54 +31,55 @@ _STRANGERS: dict[int, object] = {}
 def fingerprint(function: Callable[..., Any]) -> str:
     """Instructions of a function and of all it calls, and the values of the constants it reads.
 
-    Not its source: the file may have been edited since, and two lambda functions may stand on one line.
+    Not its source: the file may have been edited since, and two lambda functions may stand on one line. Of other
+    packages that are installed, what they call is told by its name and their version.
     """
-    return _BYTECODE + _told(function, lambda one: _instructions(one.__code__), {})
+    return _BYTECODE + _told(function, _Spelling(lambda one: _instructions(one.__code__), function.__module__))
 
 
 def sources(function: Callable[..., Any]) -> str:
     """Sources of a function and of all it calls, and the values of the constants it reads: the same on every Python."""
-    return _told(function, source_of, {})
+    return _told(function, _Spelling(source_of, function.__module__))
 
 
 def cache_by_behaviour(compute: Callable[..., T]) -> Callable[..., T]:
     """Keep what is computed of functions as long as these do the same: a global that they read may have changed since.
 
-    All arguments are positional.
+    All arguments are positional; such as are equal and of two types, as devices may be, are two.
     """
-    kept = functools.lru_cache(maxsize=256)(lambda _, arguments: compute(*arguments))
+    kept = functools.lru_cache(maxsize=256, typed=True)(lambda _, *arguments: compute(*arguments))
 
     @functools.wraps(compute)
     def looked_up(*arguments: Any) -> T:
         told = tuple(fingerprint(one) for one in arguments if isinstance(one, types.FunctionType))
-        return kept(told, arguments)
+        return kept(told, *arguments)
 
     return looked_up
 
 
-def _told(function: Callable[..., Any], tell: Callable[[Any], str], known: dict[Any, int]) -> str:
-    """One function, by what tells of its own statements; of one that is known already, its number."""
-    if function in known:
-        return f"function {known[function]}"
-    known[function] = len(known)
-    spelled = _Spelling(tell, known).of
+def _told(function: Callable[..., Any], spelling: _Spelling) -> str:
+    """One function; of one that is known already, its number."""
+    if function in spelling.known:
+        return f"function {spelling.known[function]}"
+    spelling.known[function] = len(spelling.known)
     further = sorted((function.__kwdefaults__ or {}).items())
-    parts = [tell(function), spelled((function.__defaults__, further, [*map(_content, function.__closure__ or ())]))]
+    given = function.__defaults__, further, [*map(_content, function.__closure__ or ())]
+    parts = [spelling.tell(function), spelling.of(given)]
     for name, value in sorted(dependencies(function).items()):
-        if not isinstance(value, types.ModuleType):
-            parts.append(f"{name}={spelled(value)}")
-        else:
-            parts.append(f"{name}: {spelled(_read_of(value, attributes_of(function)))}")
+        if isinstance(value, types.ModuleType):
+            value = _read_of(value, attributes_of(function), spelling)
+        parts.append(f"{name}={spelling.of(value)}")
     return "\n".join(parts)
 
 
-def _read_of(module: types.ModuleType, names: Sequence[str]) -> dict[str, Any]:
+def _read_of(module: types.ModuleType, names: Sequence[str], spelling: _Spelling) -> dict[str, Any]:
     """What a function may read of a module, and of modules in it, by these names."""
     found: dict[str, Any] = {}
     pending = [module]
     while pending:
         one = pending.pop()
-        if _is_settled(one.__name__):
+        if spelling.is_settled(one.__name__):
+            found[one.__name__] = _version(one.__name__)
             continue
         read = {f"{one.__name__}.{name}": getattr(one, name) for name in names if hasattr(one, name)}
         pending += [v for k, v in read.items() if isinstance(v, types.ModuleType) and k not in found]
@@ -93,10 +95,28 @@ def _content(cell: types.CellType) -> Any:
         return None
 
 
-def _is_settled(module: str | None) -> bool:
-    """Whether a module is of Python, NumPy or Numba, which stay as they are."""
-    top = str(module).partition(".")[0]
-    return top in sys.stdlib_module_names or top in ("numpy", "numba")
+def _top(module: str | None) -> str:
+    """The package that a module is of."""
+    return str(module).partition(".")[0]
+
+
+def _version(module: str | None) -> str:
+    """That of a package, as far as it says one."""
+    return str(getattr(sys.modules.get(_top(module)), "__version__", ""))
+
+
+def _is_found_by_name(function: types.FunctionType) -> bool:
+    """Whether its module has it under its name: not one of several that another function has made."""
+    return getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
+
+
+@functools.cache
+def _is_installed(top: str) -> bool:
+    """Whether a package is of Python or was installed, and changes with its version alone; not this one."""
+    if top == "noisysim":
+        return False
+    place = getattr(sys.modules.get(top), "__file__", None) or ""
+    return top in sys.stdlib_module_names or not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
 
 
 class _Spelling:
@@ -106,17 +126,31 @@ class _Spelling:
     ----------
     tell : callable
         Tells of a function's own statements.
+    home : str or None
+        The module of the function that all are told for: its package is followed, installed or not.
+
+    Attributes
+    ----------
+    tell : callable
     known : dict
         Functions that were told, by their numbers.
     """
 
-    def __init__(self, tell: Callable[[Any], str], known: dict[Any, int]):
-        self._tell, self._known = tell, known
+    def __init__(self, tell: Callable[[Any], str], home: str | None):
+        self.tell, self._home = tell, _top(home)
+        self.known: dict[Any, int] = {}
+
+    def is_settled(self, module: str | None) -> bool:
+        """Whether what stands in a module stays as it is: it is of another package, which is installed."""
+        top = _top(module)
+        return top != self._home and _is_installed(top)
 
     def of(self, value: object) -> str:
         """One value: of an array its bytes, where ``repr`` leaves out the middle; what is compiled, by its function."""
         if isinstance(value, types.FunctionType):  # whose ``repr`` is an address
-            return f"({_told(value, self._tell, self._known)})"
+            if self.is_settled(value.__module__) and _is_found_by_name(value):
+                return f"{value.__module__}.{value.__qualname__} {_version(value.__module__)}"
+            return f"({_told(value, self)})"
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
         if isinstance(value, tuple | list | dict | set | frozenset):
@@ -128,11 +162,11 @@ class _Spelling:
         if type(value).__module__.partition(".")[0] == "numba":
             return self._of_compiled(value)
         home = getattr(value, "__module__", None)
-        if isinstance(value, type) and not _is_settled(home):
+        if isinstance(value, type) and not self.is_settled(home):
             return self._of_class(value)
-        if _is_settled(home):
+        if self.is_settled(home):
             name = getattr(value, "__qualname__", None)
-            text = repr(value) if name is None else f"{home}.{name}"
+            text = repr(value) if name is None else f"{home}.{name} {_version(home)}"
             if " at 0x" not in text:
                 return text
         return _stranger(value)
@@ -156,7 +190,7 @@ class _Spelling:
         plain = getattr(value, "py_func", None)
         if not isinstance(plain, types.FunctionType) or not getattr(value, "_can_compile", False):
             return _stranger(value)
-        return f"{_told(plain, self._tell, self._known)} {self.of(getattr(value, 'targetoptions', None))}"
+        return f"{_told(plain, self)} {self.of(getattr(value, 'targetoptions', None))}"
 
 
 def _stranger(value: object) -> str:

@@ -203,9 +203,8 @@ def _reading(function: Callable[..., Any]) -> Reading | None:
 def _compiled(text: str) -> tuple[list[ast.FunctionDef | ast.Lambda], frozenset[types.CodeType]]:
     """The functions of a file, as syntax trees and as codes; two codes are equal wherever their files are."""
     nodes = [node for node in ast.walk(parsed(text)) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
-    code = compile(
-        text, "<source>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-    )  # as cells of a notebook
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as cells of a notebook have it
+    code = compile(text, "<source>", "exec", flags, dont_inherit=True)
     return nodes, frozenset(_codes(code))
 
 

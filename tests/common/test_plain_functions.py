@@ -3,6 +3,7 @@
 import __future__
 
 import ast
+import collections
 import json
 import os
 import subprocess
@@ -188,6 +189,48 @@ def test_all_that_compiled_code_would_freeze_tells_functions_apart(what, monkeyp
         monkeypatch.setitem(sys.modules, "frozen_by_numba", other)
         told.append(fingerprint(executed(text.format(other="frozen_by_numba"))["f"]))
     assert told[0] != told[1]
+
+
+def test_of_installed_packages_names_and_versions_are_told(tmp_path, monkeypatch):
+    """All that such a package is made of would take seconds; but what one of its functions has made is told whole."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "installed_one.py").write_text(
+        "__version__ = '1.0'\nSIZE = 2.0\ndef deep(a):\n    return a * SIZE\n"
+        "def make(k):\n    def made(a):\n        return a * k\n    return made\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    one = __import__("installed_one")
+
+    def told(text):
+        space = executed("import installed_one\ng = None\ndef f(a):\n    return " + text)
+
+        def of(g=None):
+            space["g"] = g
+            return fingerprint(space["f"])
+
+        return of
+
+    calling, reading, making = told("installed_one.deep(a)"), told("a * installed_one.SIZE"), told("g(a)")
+    before = calling(), reading()
+    assert "1.0" in before[0]
+    assert making(one.make(2.0)) != making(one.make(3.0))
+    assert making(one.deep) != making(one.make)
+    monkeypatch.setattr(one, "__version__", "1.1")
+    assert calling() != before[0]
+    assert reading() != before[1]
+    assert "deep" not in fingerprint(one.make)
+    assert (
+        fingerprint(one.deep) != (monkeypatch.setattr(one, "SIZE", 5.0), fingerprint(one.deep))[1]
+    )  # of its own package
+
+
+def test_what_is_kept_by_behaviour_is_not_of_an_equal_thing_of_another_type():
+    first = collections.namedtuple("first", "nu x")(0.1, 0.2)
+    second = collections.namedtuple("second", "x nu")(0.1, 0.2)
+    nu = plain_functions.cache_by_behaviour(lambda device, hook: device.nu)
+    assert first == second
+    assert (nu(first, len), nu(second, len)) == (0.1, 0.2)
 
 
 def test_of_built_in_functions_all_is_told():
