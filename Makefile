@@ -91,7 +91,8 @@ pythons: minimum
 audit: $(VENV)/.tested
 	.ci/audit $(VENV)
 
-docs: $(VENV)/.documented
+docs: $(VENV)/.documented $(VENV)/.tested
+	$(BIN)/mypy docs/_ext/*.py
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 speed: $(VENV)/.tested

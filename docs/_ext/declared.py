@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from docstrings import escape, plain
@@ -84,7 +85,8 @@ class Declared(SphinxDirective):
             said = [*escape(inspect.cleandoc(described.__doc__ or "").splitlines()), ""]
         if declared(cls):
             said += _table(cls, defaults)
-        self.env.note_dependency(inspect.getsourcefile(cls))
+        self.env.note_dependency(inspect.getfile(cls))
+        self.env.note_dependency(__file__)
         return self.parse_text_to_nodes(StringList(said, source=f"{kind} {name}"))
 
 
@@ -97,10 +99,12 @@ class Command(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         from rich.console import Console
 
-        from noisysim.cli import app
+        from noisysim.cli import commands
 
+        for source in [Path(__file__), *Path(commands.__file__).parent.glob("*.py")]:
+            self.env.note_dependency(source)
         printed = io.StringIO()
-        app.help_print(self.arguments[0].split(), console=Console(file=printed, width=84))
+        commands.app.help_print(self.arguments[0].split(), console=Console(file=printed, width=84))
         return [nodes.literal_block(printed.getvalue(), printed.getvalue(), language="none")]
 
 

@@ -46,7 +46,7 @@ def scrape(block: Any, variables: dict[str, Any], gallery: dict[str, Any]) -> st
         if not shown:  # plot("file.png") gives the figure that it has just written
             shown.append(next(variables["image_path_iterator"]))
             figure.savefig(shown[-1], dpi=100)
-    return figure_rst(shown, gallery["src_dir"])
+    return str(figure_rst(shown, gallery["src_dir"]))
 
 
 def reset(gallery: dict[str, Any], name: str) -> None:
