@@ -74,7 +74,7 @@ def run_passes(
     except MemoryError:
         raise
     except Exception as error:
-        raise compile_errors.explain(state.device, error, state.backend.NAME) from error
+        raise compile_errors.explain(state.device, error, state.backend.NAME, state.net.kinds) from error
     if state.normalises:
         layers = normalisation.parts(norms)
         for observation in observed:

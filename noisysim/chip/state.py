@@ -250,13 +250,13 @@ class State:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """In this block a hook that cannot be compiled is named."""
+        """In this block a hook or an activation function that cannot be compiled is named."""
         try:
             yield
         except MemoryError:
             raise
         except Exception as error:
-            raise compile_errors.explain(self.device, error, self.backend.NAME) from error
+            raise compile_errors.explain(self.device, error, self.backend.NAME, self.net.kinds) from error
 
     def wrote(self) -> None:
         """What is due after a write."""

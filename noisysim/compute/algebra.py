@@ -17,6 +17,7 @@ import numpy as np
 from noisysim.common.types import Array, Doubles, Floats, Words
 from noisysim.compute import backends, layered
 from noisysim.compute.execution import single_blas as single_blas
+from noisysim.compute.jit import compile_errors
 from noisysim.compute.layered import Layered
 from noisysim.compute.protocols import Term as Term
 from noisysim.networks.activations import Activation
@@ -187,13 +188,19 @@ def combine(factors: Array, activities: Sequence[Floats], out: Floats, baseline:
 
 def scale_by_slope(signal: Floats, activities: Floats, activation: str | Activation) -> Floats:
     """signal *= f'(activities), in place, of one layer."""
-    backends.backend_of(signal).ops.scale_by_slope(signal, activities, activation)
+    try:
+        backends.backend_of(signal).ops.scale_by_slope(signal, activities, activation)
+    except Exception as error:
+        raise compile_errors.explain_activation(activation, error) from error
     return signal
 
 
 def activate(activities: Floats, activation: str | Activation) -> Floats:
     """f(activities), what hidden units give, of one layer."""
-    return backends.backend_of(activities).ops.activate(activities, activation)
+    try:
+        return backends.backend_of(activities).ops.activate(activities, activation)
+    except Exception as error:
+        raise compile_errors.explain_activation(activation, error) from error
 
 
 def product(

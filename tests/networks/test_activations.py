@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from noisysim import Chip, conv, pool
-from noisysim.compute import algebra
+from noisysim.common.user_files import UserError
+from noisysim.compute import algebra, backends
 from noisysim.networks import activations
 from noisysim.networks.layers import batch_norm
 
@@ -155,3 +156,81 @@ def test_pooling_takes_the_largest_outputs(normed):
     largest = np.exp(-(windows**2)).max(axis=(2, 4)).reshape(6, -1)
     assert not np.allclose(largest, np.exp(-(windows.max(axis=(2, 4)) ** 2)).reshape(6, -1), atol=0.1)
     np.testing.assert_allclose(observation.inputs[1], largest, rtol=1e-5, atol=1e-6)
+
+
+# --- compiled ---------------------------------------------------------------------------------------------------------
+
+LIST, TABLE = [0.5, 2.0], {"gain": 0.5}
+
+
+def double(a):
+    return 2 * a
+
+
+def halve(a):
+    return 0.5 * a
+
+
+def through(inner):
+    """A function that calls the one it is given."""
+
+    def outer(a):
+        return inner(a) + np.float32(1)
+
+    def outer_slope(a):
+        return inner(np.float32(1))
+
+    return activations.Activation("outer", outer, outer_slope)
+
+
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_functions_may_call_those_that_they_enclose(backend):
+    """And two that differ in nothing but what they enclose are two."""
+    place = backends.get(backend)
+    for inner, slope in ((double, 2.0), (halve, 0.5)):
+        values = np.linspace(-2, 2, 5, dtype=np.float32)[None]
+        kind = through(inner)
+        np.testing.assert_allclose(place.take(algebra.activate(place.put(values), kind)), slope * values + 1, rtol=1e-6)
+        signal = algebra.scale_by_slope(place.put(np.ones_like(values)), place.put(values), kind)
+        np.testing.assert_allclose(place.take(signal), np.full_like(values, slope), rtol=1e-6)
+
+
+def of_list(a):
+    return a * LIST[0]
+
+
+def of_table(a):
+    return a * TABLE["gain"]
+
+
+def forever(a):
+    return forever(a - 1) if a > 1000 else a
+
+
+def at_times_text(a):
+    return a if a < 1000 else "large"
+
+
+UNCOMPILED = {
+    "of_list": "global",
+    "of_table": "Untyped global name 'TABLE'",
+    "forever": "forever calls itself, which",
+    "at_times_text": "",
+}
+
+
+@pytest.mark.parametrize("name", UNCOMPILED)
+def test_functions_that_cannot_be_compiled_are_named_with_their_place(name):
+    """Values, when a chip is read, and slopes, when a signal goes back. (The simulator of a GPU compiles nothing.)"""
+    function = globals()[name]
+    said = rf"test_activations\.py:\d+: activation 'mine' cannot be compiled: .*{UNCOMPILED[name]}"
+    values = np.ones((2, 3), np.float32)
+    with pytest.raises(UserError, match=said) as of_value:
+        algebra.activate(values, activations.Activation("mine", function, activations.linear_slope))
+    with pytest.raises(UserError, match=said) as of_slope:
+        algebra.scale_by_slope(values, values, activations.Activation("mine", activations.linear, function))
+    assert [len(str(raised.value).splitlines()) for raised in (of_value, of_slope)] == [1, 1]
+    kind = activations.Activation("mine", function, activations.linear_slope)
+    chip = Chip([3, 4, 2], "crossbar", kind, seed=1)
+    with pytest.raises(UserError, match=said):
+        chip.forward(np.ones((2, 3), np.float32))

@@ -40,11 +40,21 @@ def specialise(
         if meaning:
             for name in built_in(function):
                 space[name] = meaning.get(getattr(builtins, name), getattr(builtins, name))
-        plain = types.FunctionType(
-            function.__code__, space, function.__name__, function.__defaults__, function.__closure__
+        cells = tuple(
+            types.CellType(specialise(cell.cell_contents, jit, compiled, meaning, suffix)) if _holds_one(cell) else cell
+            for cell in function.__closure__ or ()
         )
+        plain = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__, cells)
         plain.__qualname__ = f"{function.__qualname__}{suffix}"
         compiled[function] = jit(plain)
     if compiled[function] is None:
         raise ValueError(f"{function.__name__} calls itself, which cannot be compiled into the loops")
     return compiled[function]
+
+
+def _holds_one(cell: types.CellType) -> bool:
+    """Whether a variable of an enclosing function is a plain function."""
+    try:
+        return isinstance(cell.cell_contents, types.FunctionType)
+    except ValueError:  # not set yet, or not any more
+        return False
