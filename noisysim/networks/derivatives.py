@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import re
 import textwrap
 import types
 from typing import Any
@@ -296,8 +297,10 @@ class _Function:
 
     def _refused(self, node: ast.stmt | ast.expr) -> UserError:
         text = ast.unparse(node).partition("\n")[0]
+        by_arrays = re.match(r"(\w+\.)?where\(", text)
         return UserError(
-            f"{self._where(node)}: no derivative is known of {text[:60]!r}: write the derivative yourself, as "
+            f"{self._where(node)}: no derivative is known of {text[:60]!r}: "
+            f"{'write x if c else y, or ' if by_arrays else ''}write the derivative yourself, as "
             f"{self.function.__name__}_slope beside {self.function.__name__}"
         )
 

@@ -161,7 +161,12 @@ def with_a_walrus(a):
     return (t := a * a) + t
 
 
+def by_arrays(a):
+    return np.where(a > 0, a, 0)
+
+
 WRONG = {
+    by_arrays: "'np.where.a > 0, a, 0.': write x if c else y",
     of_either: "'a or 0.5'", with_a_walrus: "'.t := ", unknown_function: "'np.sinc.a.'", two_at_once: "'x, y = ",
     with_an_index: r"'\[a, 2.0\]\[0\]'", with_keywords: "'np.exp", of_a_method: "'a.item",
 }  # fmt: skip
