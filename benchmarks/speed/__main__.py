@@ -22,8 +22,8 @@ from noisysim.compute import backends, execution, gpu
 from noisysim.runs import environment
 
 PARTS = (
-    "starts", "forward", "step", "branches", "epoch", "online", "threads", "pulses", "reads", "tiles", "chips", "sweep",
-    "memory",
+    "starts", "forward", "step", "rules", "branches", "epoch", "online", "threads", "pulses", "reads", "tiles", "chips",
+    "sweep", "memory",
 )  # fmt: skip
 """What is measured everywhere."""
 APART = ("torch", "gpu")
