@@ -139,8 +139,8 @@ def run(wanted: Sequence[str], *, out: Path, options: Options) -> list[Report]:
     KeyboardInterrupt
         If one was interrupted, once the tables are written.
     """
-    modules = {name: get(name) for name in wanted}
-    if not options.measure and not any(_has_kept(out, name, options) for name in wanted):
+    modules = {name: get(name) for name in wanted if options.measure or _has_kept(out, name, options)}
+    if not modules:
         raise FileNotFoundError(f"{out} has nothing of {listed(list(wanted))}: measure first, or name another folder")
     out.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
@@ -152,7 +152,7 @@ def run(wanted: Sequence[str], *, out: Path, options: Options) -> list[Report]:
                 break
     finally:
         contents = [report.content for report in reports]
-        if len(contents) > 1:
+        if len(contents) > 1 or any(report.recalled for report in reports):
             print("\n" + "\n".join(map(summary.section, contents)))
         print("\n" + summary.verdicts(contents))
         print(summary.write(out, [name + form for name in names() for form in ("", "-quick")]))
@@ -169,6 +169,9 @@ def _has_kept(out: Path, name: str, options: Options) -> bool:
 
 def _attempt(module: ModuleType, report: Report) -> None:
     """Run one reproduction; whatever happens, its table says how it ended."""
+    if not report.options.measure and not report.kept.folder.is_dir():
+        report.recall()  # without its measurements it would be made of nothing
+        return
     print(f"\n{report.title}\n", flush=True)
     try:
         module.reproduce(report)

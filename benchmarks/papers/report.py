@@ -53,6 +53,7 @@ class Report:
         self.parts: list[Part] = []
         self._part: Part | None = None
         self._halted = ""  # "interrupted" or "stopped": nothing is measured from then on
+        self.recalled = False  # whether it is a table that was made before
         self._counted = 0.0  # seconds of measurements that rows have told of
         self.content: dict[str, Any] = {
             "name": name, "title": self.title, "quick": self.quick, "seeds": self.seeds, "status": "running",
@@ -336,13 +337,21 @@ class Report:
             print(f"{self.kept.reused} measurements were there already, in {self.kept.folder}", flush=True)
         self.write()
 
+    def recall(self) -> None:
+        """Take the table as it is kept, and change nothing."""
+        self.content, self.recalled = json.loads(self._table.read_text(encoding="utf-8")), True
+
+    @property
+    def _table(self) -> Path:
+        return self.out / f"{self.stem}.json"
+
     def write(self) -> None:
         """Keep what there is so far."""
         here = time.perf_counter() - self.started
         self.content["where"]["seconds"] = round(self.kept.seconds or here, 1)
         rows = ",\n".join("  " + json.dumps(r) for r in self.content["rows"])
         head = json.dumps({k: v for k, v in self.content.items() if k != "rows"}, indent=1)
-        (self.out / f"{self.stem}.json").write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n', encoding="utf-8")
+        self._table.write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n', encoding="utf-8")
 
 
 def panels(

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,6 +226,16 @@ def test_show_measures_nothing(call):
     assert row("BP, loss")["progress"] == "1 of 2 seeds"
     assert "1 of 2 seeds" in out
     assert len(files()) == 1
+
+
+def test_show_leaves_a_table_whose_measurements_are_elsewhere(call):
+    call("made-up", "--seeds", 1)
+    whole, text = table(), (FOLDER / "made-up.json").read_text()
+    shutil.rmtree(FOLDER / "made-up")
+    code, out, _ = call("made-up", "--seeds", 1, "--show")
+    assert (code, (FOLDER / "made-up.json").read_text()) == (0, text)
+    assert all(one["name"] in out for one in whole["rows"])
+    assert "spread" in (FOLDER / "summary.md").read_text()
 
 
 def test_there_is_nothing_to_show_of_what_was_never_measured(call, tmp_path):
