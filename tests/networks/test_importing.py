@@ -455,6 +455,30 @@ def choices():
 
 
 @model(opset=17)
+def computed_constants():
+    """Weights that a batch normalisation standardises (Qiao et al. 2019), sums of constants, changed constants."""
+    g = Builder((2, 5, 6), opset=17)
+    rows = g.op("Reshape", g.weight(3, 2, 3, 3), np.array([1, 3, 18]))
+    ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
+    rows, *_ = g.op("BatchNormalization", rows, ones, zeros, zeros, ones, training_mode=1, outputs=3)
+    x = g.op("Conv", "x", g.op("Reshape", rows, np.array([3, 2, 3, 3])))
+    ramp = g.op("CumSum", g.op("Softmax", g.weight(3, 4), axis=-1), np.array(0))
+    ramp = g.op("ScatterND", ramp, np.array([[1], [2]]), np.zeros((2, 4), np.float32))
+    x = g.op("Mul", x, g.op("Div", ramp, g.op("ReduceL2", ramp, axes=[0, 1])))
+    return g.proto(g.dense(g.op("Flatten", x), 3)), None
+
+
+@model(opset=17)
+def values_by_their_places():
+    g = Builder((3, 4), opset=17)
+    steps = g.op("Transpose", g.dense_rows("x", 5), perm=[1, 0, 2])
+    chosen = g.op("GatherElements", np.array([[2], [0], [1]]), np.array([[-1], [0]]), axis=0)
+    steps = g.op("GatherND", steps, chosen)
+    x = g.op("Transpose", g.op("GatherND", steps, np.array([[1], [-2], [0]])), perm=[1, 0, 2])
+    return g.proto(g.dense(g.op("Flatten", x), 3)), None
+
+
+@model(opset=17)
 def unit_vectors():
     g = Builder((4, 6), opset=17)
     x = g.op("LpNormalization", g.dense_rows("x", 6), axis=-1)

@@ -22,8 +22,10 @@ FAILURES = (
 )  # fmt: skip
 """What operators raise for inputs that do not fit."""
 SAME_SIZE = (
-    "Abs", "Cast", "CastLike", "Ceil", "Clip", "Constant", "Cos", "Exp", "Floor", "Identity", "Log", "Neg",
-    "Not", "Reciprocal", "Relu", "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Sqrt", "Tanh", "Trilu",
+    "Abs", "Atan", "BatchNormalization", "Cast", "CastLike", "Ceil", "Clip", "Constant", "Cos", "CumSum", "Elu", "Erf",
+    "Exp", "Floor", "HardSigmoid", "Identity", "InstanceNormalization", "LayerNormalization", "LeakyRelu", "Log",
+    "LpNormalization", "Neg", "Not", "Reciprocal", "Relu", "Round", "ScatterElements", "ScatterND", "Shape", "Sigmoid",
+    "Sign", "Sin", "Size", "Softmax", "Softplus", "Sqrt", "Tanh", "Trilu",
 )  # fmt: skip
 """Operators on constants that give no more values than they are given, or one."""
 SPREADING = (
@@ -31,10 +33,13 @@ SPREADING = (
     "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
 )  # fmt: skip
 """Operators on constants of broadcastable shapes."""
-REDUCING = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
+REDUCING = (
+    "ArgMax", "ArgMin", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+    "ReduceSumSquare",
+)  # fmt: skip
 MOVES = (
-    "DepthToSpace", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",
-    "Tile", "Transpose", "Unsqueeze",
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Pad", "Reshape", "Slice",
+    "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 )  # fmt: skip
 """Operators that change the order of values, or leave some out or repeat them."""
 OTHERS = ("Concat", "ConstantOfShape", "MatMul", "Range")
@@ -98,6 +103,11 @@ def _most(node: Node, inputs: Sequence[Array | None]) -> int:
     if node.op == "Gather":
         along: int = first[node.attributes.get("axis", 0)]
         return math.prod(first) // max(1, along) * math.prod(second)
+    if node.op == "GatherElements":
+        return math.prod(second)
+    if node.op == "GatherND":
+        taken = int(node.attributes.get("batch_dims", 0)) + int(second[-1])
+        return math.prod(second[:-1]) * math.prod(first[taken:])
     if node.op == "Pad":
         pads = node.attributes.get("pads") if len(inputs) < 2 or inputs[1] is None else _whole(inputs[1])
         return math.prod(n + 2 * max(map(abs, pads or ()), default=0) for n in first)

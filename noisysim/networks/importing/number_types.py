@@ -63,7 +63,7 @@ def check(graph: Graph) -> None:
 
 def _sources(node: Node) -> Sequence[str]:
     """The inputs whose numbers an operator gives on, or computes with."""
-    if node.op == "Gather":
+    if node.op in ("Gather", "GatherElements", "GatherND"):
         return node.inputs[:1]
     return node.inputs[{"OneHot": 2, "Where": 1}.get(node.op, 0) :]
 
