@@ -1,5 +1,6 @@
 """PyTorch modules as networks, by PyTorch's own export."""
 
+import contextlib
 import sys
 import types
 
@@ -73,29 +74,36 @@ def test_modules_do_what_they_did(name):
 
 
 class Module:
-    """What is asked of a module."""
+    """What is asked of a module, and of its parts."""
 
-    training = True
+    def __init__(self, *parts, training=True):
+        self.parts, self.training = parts, training
+
+    def modules(self):
+        return [self, *self.parts]
 
     def eval(self):
-        self.training = False
+        for part in self.modules():
+            part.training = False
         return self
 
-    def train(self, mode):
-        self.training = mode
 
-
-def stand_in(monkeypatch, proto, fails=False):
-    """A package torch whose export writes this model, and what it was called with."""
+def stand_in(monkeypatch, proto, fails=()):
+    """A package torch whose exports write this model, but for those that fail, and what they were called with."""
     calls = []
 
-    def export(module, inputs, file, *, opset_version, dynamo=True):
-        calls.append((module.training, [one.shape for one in inputs], dynamo))
-        if fails:
-            raise RuntimeError("no export")
+    def export(module, inputs, file=None, *, opset_version, dynamo=True, **more):
+        calls.append(([part.training for part in module.modules()], [one.shape for one in inputs], dynamo, more))
+        if dynamo in fails:
+            raise RuntimeError(f"no export, dynamo={dynamo}")
+        if file is None:
+            return types.SimpleNamespace(model_proto=proto)
         file.write(proto.SerializeToString())
+        return None
 
-    torch = types.SimpleNamespace(onnx=types.SimpleNamespace(export=export))
+    modes = types.SimpleNamespace(PRESERVE="as it is")
+    onnx = types.SimpleNamespace(export=export, TrainingMode=modes)
+    torch = types.SimpleNamespace(onnx=onnx, nn=types.SimpleNamespace(Module=Module), Tensor=np.ndarray)
     monkeypatch.setitem(sys.modules, "torch", torch)
     return calls
 
@@ -105,18 +113,57 @@ def test_one_sample_is_exported_as_for_inference(monkeypatch):
     proto = g.proto(g.dense(g.op("Flatten", g.op("Relu", g.conv("x", 2, 3))), 3))
     calls, module, x = stand_in(monkeypatch, proto), Module(), np.ones((5, 1, 4, 4), np.float32)
     network = networks.from_torch(module, x)
-    assert calls == [(False, [(1, 1, 4, 4)], False)]
-    assert module.training
+    assert calls == [([False], [(1, 1, 4, 4)], False, {})]
     np.testing.assert_allclose(noisysim.Chip(network, "ideal").predict(x), answers(proto, x), rtol=1e-4, atol=1e-5)
     assert network.path is None
 
 
-def test_a_module_is_as_before_when_its_export_fails(monkeypatch):
-    stand_in(monkeypatch, None, fails=True)
-    module = Module()
-    with pytest.raises(RuntimeError, match="no export"):
+@pytest.mark.parametrize("fails", [(), (False, True)], ids=["exported", "not exported"])
+@pytest.mark.parametrize("training", [True, False])
+def test_each_part_of_a_module_is_afterwards_as_before(monkeypatch, training, fails):
+    """Such as batch normalisation that is not trained in a module that is."""
+    g = Builder((4,))
+    stand_in(monkeypatch, g.proto(g.dense("x", 3)), fails)
+    module = Module(Module(training=not training), Module(training=training), training=training)
+    with pytest.raises(RuntimeError, match="no export, dynamo=False") if fails else contextlib.nullcontext():
         networks.from_torch(module, np.ones((1, 4), np.float32))
-    assert module.training
+    assert [part.training for part in module.modules()] == [training, not training, training]
+
+
+def test_the_other_exporter_writes_what_the_first_cannot(monkeypatch):
+    g = Builder((4,))
+    proto = g.proto(g.dense("x", 3))
+    calls, x = stand_in(monkeypatch, proto, fails=(False,)), np.ones((1, 4), np.float32)
+    network = networks.from_torch(Module(), x)
+    assert [dynamo for _, _, dynamo, _ in calls] == [False, True]
+    np.testing.assert_allclose(noisysim.Chip(network, "ideal").predict(x), answers(proto, x), rtol=1e-4, atol=1e-5)
+
+
+def test_batch_normalisation_is_left_to_the_reader(monkeypatch):
+    """PyTorch folds it by itself, so that none would be there to be kept."""
+    g = Builder((2, 5, 5))
+    proto = g.proto(g.dense(g.op("Flatten", g.op("Relu", g.norm(g.conv("x", 3, 3)))), 2))
+    calls, x = stand_in(monkeypatch, proto), np.ones((1, 2, 5, 5), np.float32)
+    network = networks.from_torch(Module(), x, fold_batch_norm=False)
+    assert calls[0][-1] == {"training": "as it is", "do_constant_folding": False}
+    assert "batch_norm(learned=True)" in map(str, network.layers)
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's export
+def test_batch_normalisation_is_kept_of_modules():
+    torch = pytest.importorskip("torch", reason="modules are PyTorch's")
+    module, shape = modules(torch)["convolutions"]
+    network = networks.from_torch(module, torch.randn(1, *shape), fold_batch_norm=False)
+    assert "batch_norm(learned=True)" in map(str, network.layers)
+
+
+@pytest.mark.parametrize("module", [abs, {"weight": 1}], ids=["function", "weights"])
+def test_what_is_no_module_or_no_tensor_is_refused(monkeypatch, module):
+    stand_in(monkeypatch, None)
+    with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module, not"):
+        networks.from_torch(module, np.ones((1, 4), np.float32))
+    with pytest.raises(TypeError, match=r"example_input must be a torch\.Tensor, samples first, not .*list"):
+        networks.from_torch(Module(), [1.0, 2.0])
 
 
 def test_errors_name_the_module(monkeypatch):

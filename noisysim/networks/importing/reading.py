@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import io
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +12,7 @@ import numpy as np
 
 from noisysim.common.fields import PATH, as_list, check_switch, shown
 from noisysim.common.types import Array
-from noisysim.networks.importing import files
+from noisysim.networks.importing import files, torch_export
 from noisysim.networks.importing.graphs import Graph, check_size
 from noisysim.networks.importing.imported import Imported, first_of
 from noisysim.networks.importing.operators import (  # fmt: skip
@@ -106,21 +103,14 @@ def from_torch(module: Any, example_input: Any, **settings: Any) -> Imported:
     ------
     ImportError
         Without PyTorch or the package onnx.
+    TypeError
+        For anything else than a module and a tensor.
     ValueError
         As `load`.
     """
     files.library()
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        raise ImportError("a PyTorch module needs PyTorch: pip install torch, or export it and load the file") from None
-    was_training, buffer = module.training, io.BytesIO()
-    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
-    try:
-        torch.onnx.export(module.eval(), (example_input[:1],), buffer, opset_version=17, **older)
-    finally:
-        module.train(was_training)
-    return from_bytes(buffer.getvalue(), type(module).__name__, **settings)
+    model = torch_export.exported(module, example_input, settings.get("fold_batch_norm", True))
+    return from_bytes(model, type(module).__name__, **settings)
 
 
 def _settings(
