@@ -71,7 +71,7 @@ class Calls:
         if added.parts:
             self._count(added.parts, rows)
         if state.turns_updates:
-            state.meter.cost.decorrelation_macs += turn_inputs(state.rotations, observed, state.chips)
+            state.meter.cost.decorrelation_macs += turn_inputs(state.rotations, observed, state.chips, state.net)
         _judge(loss, targets, drives, observed)
         return observed
 

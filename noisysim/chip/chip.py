@@ -319,7 +319,7 @@ class Chip(Offered, Granted, Kept, Taught):
         if self._hidden.compensates_steps:
             weight_compensation.step(self._hidden, checked, rate)
         else:
-            decorrelate(self._hidden.rotations, checked, rate, self.chips)
+            decorrelate(self._hidden.rotations, checked, rate, self.chips, self.network)
 
     def track(self, activities: Sequence[Array]) -> None:
         """Move the running statistics of batch normalisation towards those of the activities that one pass observed.

@@ -4,7 +4,8 @@ R <- R - alpha (<x* x*^T> - diag<x*^2>) R (Dalm et al. 2025, section 2.2), stabl
 2 / lambda_max of the inputs' covariance. Any learner can be combined with it. In a convolution R turns the patch at
 each position, as in Dalm et al. 2024, "Efficient deep learning with decorrelated backpropagation" (arXiv 2405.02385),
 and the mean is over samples and positions, so that every patch counts as one input vector: a sum over positions would
-make the stable alpha smaller by their number.
+make the stable alpha smaller by their number. Where channels are in groups, R has a block for each group and nothing
+between them: an output sees the inputs of its own group alone, as its weights do.
 
 There are three forms. "inputs": the arrays hold W and are driven with x*; what they compute, W R x, changes with each
 step of R. "compensated": the same, and after each step R -> R' the controller writes W <- W R R'^-1, so that what they
@@ -53,7 +54,9 @@ def check_form(name: str, chosen: str | None, device: Device) -> None:
         targets.require(argument(f"{name}={chosen!r}"), device, "use 'updates', which needs no write")
 
 
-def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1) -> None:
+def decorrelate(
+    rotations: Layered, inputs: Layered, rate: float, chips: int = 1, net: Architecture | None = None
+) -> None:
     """One step for every layer, in place.
 
     Parameters
@@ -67,31 +70,39 @@ def decorrelate(rotations: Layered, inputs: Layered, rate: float, chips: int = 1
         alpha.
     chips : int
         How many chips stand side by side.
+    net : Architecture
+        Which inputs are in one group. Default: all.
     """
-    backends.backend_of(rotations.flat).ops.decorrelate(rotations, inputs, rate, chips)
+    place = backends.backend_of(rotations.flat)
+    place.ops.decorrelate(rotations, inputs, rate, chips)
+    if net is not None and net.is_grouped:  # blocks step as they would by themselves, as nothing was between them
+        for rotation, blocks in zip(rotations, net.blocks_of_rotations, strict=True):
+            if blocks is not None:
+                matrices = rotation.reshape(chips, *blocks.shape)
+                matrices *= place.put(blocks)
 
 
 def step_macs(net: Architecture, samples: int, compensated: bool = False) -> int:
     """Multiplications of one step of one chip's matrices, from this many samples.
 
-    For each layer the lesser of two ways: x^T (x R), 2 P n^2 a sample; or the correlations, n (n - 1) / 2 of each
-    position and sample, and their product with R, n^3. With `compensated` weights also W R and its product with R'^-1
-    by elimination, 2 n_out n^2 + n^3 / 3.
+    For each group of a layer's n inputs the lesser of two ways: x^T (x R), 2 P n^2 a sample; or the correlations,
+    n (n - 1) / 2 of each position and sample, and their product with R, n^3. With `compensated` weights also W R and
+    its product with R'^-1 by elimination, 2 n_out n^2 + n^3 / 3.
     """
     macs = 0
-    for positions, units, n in zip(net.positions, net.units, net.turned, strict=True):
+    for positions, units, (groups, n) in zip(net.positions, net.units, net.turned_together, strict=True):
         rows = samples * positions
-        macs += min(2 * rows * n * n, rows * n * (n - 1) // 2 + n**3)
-        macs += 2 * units * n * n + n**3 // 3 if compensated else 0
+        macs += groups * min(2 * rows * n * n, rows * n * (n - 1) // 2 + n**3)
+        macs += 2 * units * n * n + groups * (n**3 // 3) if compensated else 0
     return macs
 
 
 def change_macs(net: Architecture) -> int:
     """Multiplications by which `turn_changes` turns the changes of one chip's weights."""
-    return sum(units * n * n for units, n in zip(net.units, net.turned, strict=True))
+    return sum(units * n * n for units, (_, n) in zip(net.units, net.turned_together, strict=True))
 
 
-def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int) -> int:
+def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int, net: Architecture) -> int:
     """x -> R x of what the passes of a call were driven with, in place; they share that of the first layer.
 
     Returns the multiplications that this takes.
@@ -105,7 +116,7 @@ def turn_inputs(rotations: Layered, observed: Sequence[Observation], chips: int)
                     continue
                 x = inputs[..., : rotation.shape[1]]
                 x[...] = algebra.product(x, [rotation], chips=chips, transposed=True)
-                macs += x.size * rotation.shape[1]
+                macs += x.size * net.turned_together[layer][1]
     return macs
 
 

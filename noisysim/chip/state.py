@@ -129,7 +129,8 @@ class State:
         self.clock = self.aged_at = self.call_at = 0.0
         self.read_at = -LONGEST_AGE  # so that cells' discrete states are in balance when they are first read
         self.next_pass = 0
-        self.meter = Meter(chips, self.arrays.kept_bytes, self.flat_rotations.nbytes, self.weights.digital_bytes)
+        of_rotations = sum(groups * n * n for groups, n in net.turned_together) if decorrelation else 0
+        self.meter = Meter(chips, self.arrays.kept_bytes, 4 * chips * of_rotations, self.weights.digital_bytes)
         self.clipped = [0.0] * net.depth
         self.compiled = _compiled(self)
         erase_with(self, self.secrets)
@@ -174,7 +175,8 @@ class State:
         """Multiplications by which the periphery turns what drives all arrays, for one sample's pass."""
         net = self.net
         turns = self.flat_rotations.size and not self.turns_updates
-        return sum(p * n * n for p, n in zip(net.positions, net.turned, strict=True)) if turns else 0
+        of_layers = zip(net.positions, net.turned_together, strict=True)
+        return sum(p * groups * n * n for p, (groups, n) in of_layers) if turns else 0
 
     def cost(self) -> Cost:
         """What was done so far, on all chips together."""

@@ -24,7 +24,7 @@ def step(state: State, inputs: Layered, rate: float) -> None:
     """
     before = layered.empty(state.rotations.shapes, state.backend.xp)
     before.flat[:] = state.flat_rotations
-    decorrelate(state.rotations, inputs, rate, state.chips)
+    decorrelate(state.rotations, inputs, rate, state.chips, state.net)
     with _wanted(state) as weights:
         changes = layered.zeros([array.shape for array in weights], state.backend.xp)
         with single_blas():  # the same bits on any number of threads

@@ -238,6 +238,20 @@ class Architecture:
         return held
 
     @cached_property
+    def blocks_of_rotations(self) -> list[Floats | None]:
+        """Of grouped layers that are decorrelated 1 where two inputs are in one group, (n, n); of others ``None``."""
+        found: list[Floats | None] = []
+        for held, n in zip(self.blocks_of_weights, self.turned, strict=True):
+            of_input = None if held is None else held[:, :n].argmax(axis=0)
+            found.append(None if of_input is None or not n else np.float32(of_input[:, None] == of_input))
+        return found
+
+    @cached_property
+    def turned_together(self) -> list[tuple[int, int]]:
+        """Groups of each layer, and inputs of a group that decorrelation turns, which are none of a gain."""
+        return [(block.groups, n // block.groups) for block, n in zip(self.blocks, self.turned, strict=True)]
+
+    @cached_property
     def is_grouped(self) -> bool:
         """Whether any layer has groups."""
         return any(block.groups > 1 for block in self.blocks)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import noisysim
-from noisysim import Chip, Drive, batch_norm, conv, learners, pool
+from noisysim import Chip, Drive, batch_norm, conv, depthwise, learners, pool
 from noisysim.chip.chip import restore, snapshot
 from noisysim.chip.decorrelation import FORMS
 from noisysim.compute import losses
@@ -219,3 +219,53 @@ def test_a_matrix_without_an_inverse_costs_no_other_chip_its_write():
     np.testing.assert_array_equal(after[:2], before[:2])  # I - C is singular
     assert not np.array_equal(after[2:], before[2:])
     np.testing.assert_array_equal(after[2:], alone.oracle(None).weights[0])
+
+
+GROUPED = [(4, 5, 5), conv(8, 3, groups=2), depthwise(2), 3]
+CHANNELS = {0: (4, 2), 1: (8, 8)}
+"""Channels that a layer of `GROUPED` sees, and its groups."""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("form", FORMS)
+def test_groups_are_decorrelated_each_by_itself(form, backend):
+    """As if each had a matrix of its own; no group gets to know of another, whatever is learned."""
+    chip = Chip(GROUPED, "ideal", "tanh", form, 1, backend, bias=True, oracle=True)
+    x, changes, _ = drawn(chip, 8)
+    for _ in range(3):
+        chip.program(changes)
+        seen, before = chip.forward(x), [host(r).astype(float) for r in chip.oracle(None).rotations]
+        chip.decorrelate(seen.inputs, 0.02)
+        for layer, (channels, groups) in CHANNELS.items():
+            of_input = np.arange(len(before[layer])) % channels // (channels // groups)
+            expected = np.zeros_like(before[layer])
+            for group in range(groups):
+                own = np.flatnonzero(of_input == group)
+                rows = host(seen.inputs[layer]).astype(float)[..., own]
+                expected[np.ix_(own, own)] = naive.decorrelated(before[layer][np.ix_(own, own)], rows, 0.02)
+            assert not np.allclose(expected, np.eye(len(expected)), atol=1e-3)
+            close([chip.oracle(None).rotations[layer]], [expected], 1e-4)
+    again = Chip(GROUPED, "ideal", "tanh", init=chip.weights(), bias=True)
+    close([chip.forward(x).output], [again.forward(host(x)).output], 1e-4)
+
+
+def test_matrices_of_groups_cost_what_their_blocks_do():
+    """2 groups of 2 channels of 3 x 3 at 9 positions, 8 of 1 channel of 2 x 2 at 4, and 32 units."""
+    cost = {}
+    for form in FORMS:
+        chip = Chip(GROUPED, "ideal", "tanh", form, 1)
+        x, changes, _ = drawn(chip, 6)
+        seen = chip.forward(x)
+        chip.program(changes)
+        before = chip.cost
+        chip.decorrelate(seen.inputs, 0.02)
+        cost[form] = chip.cost
+        few, many = (min(2 * b * n * n, b * n * (n - 1) // 2 + n**3) for b, n in ((6 * 9, 18), (6 * 4, 4)))
+        steps = 2 * few + 8 * many + min(2 * 6 * 32 * 32, 6 * 32 * 31 // 2 + 32**3)
+        more = 2 * (8 * 18**2 + 8 * 4**2 + 3 * 32**2) + 2 * (18**3 // 3) + 8 * (4**3 // 3) + 32**3 // 3
+        steps += more if form == "compensated" else 0
+        assert chip.cost.adaptation_macs - before.adaptation_macs == steps
+        assert chip.cost.decorrelation_bytes == 4 * (2 * 18**2 + 8 * 4**2 + 32**2)
+    turned = 6 * (9 * 2 * 18**2 + 4 * 8 * 4**2 + 32**2)
+    assert cost["inputs"].decorrelation_macs == cost["compensated"].decorrelation_macs == turned
+    assert cost["updates"].decorrelation_macs == turned + 8 * 18**2 + 8 * 4**2 + 3 * 32**2
