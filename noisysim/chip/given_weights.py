@@ -61,6 +61,13 @@ class Given:
             hashed.update(np.ascontiguousarray(array).data)
         return hashed.hexdigest()
 
+    def with_notes(self, notes: Sequence[str]) -> Given:
+        """The same weights, of which more is to be known."""
+        if not notes:
+            return self
+        known = self.record.get(weight_sources.NOTES, [])
+        return replace(self, record={**self.record, weight_sources.NOTES: [*known, *notes]})
+
 
 Initial: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] | HasWeights | HasChip | Given
 """What `Chip` and `noisysim.run` take for initial weights."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -75,6 +75,8 @@ class Source:
         That network, where it is known: its list of layers, its activation function, and whether it has biases.
     notes : tuple of str
         What else there is to know of that network.
+    learned : dict
+        What it was trained on, where that is known: a run's record of its task.
     """
 
     record: dict[str, Any]
@@ -84,6 +86,7 @@ class Source:
     traits: tuple[Traits, ...] = ()
     network: tuple[list[Any], Any, bool] | None = None
     notes: tuple[str, ...] = ()
+    learned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def opened(init: object) -> Source:
@@ -102,7 +105,7 @@ def opened(init: object) -> Source:
         return _of_model(init)
     if isinstance(init, HasChip):
         place = {} if init.path is None else {"path": os.fspath(init.path)}
-        return _of_chip({FROM: "result", **place}, _chip(init, "result"))
+        return replace(_of_chip({FROM: "result", **place}, _chip(init, "result")), learned=_learned(init))
     if isinstance(init, HasWeights):
         return _of_chip({FROM: "chip"}, init)
     if isinstance(init, bytes) or not isinstance(init, Iterable):
@@ -157,9 +160,9 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
         name = repr(os.fspath(path))
         with moved_device(f"give init=noisysim.Chip.load({_literal(name)}, {{}}, oracle=True)"):
             holder = openers.opened(place)
-        holder = _chip(holder, f"noisysim.load({name})") if isinstance(holder, HasChip) else holder
-        assert isinstance(holder, HasWeights)
-        source = _of_chip(record, holder)
+        chip = _chip(holder, f"noisysim.load({name})") if isinstance(holder, HasChip) else holder
+        assert isinstance(chip, HasWeights)
+        source = replace(_of_chip(record, chip), learned=_learned(holder))
     return replace(source, record={**record, "sha256": hashlib.sha256(place.read_bytes()).hexdigest()})
 
 
@@ -175,6 +178,12 @@ def _chip(result: HasChip, name: str) -> HasWeights:
     """The chip of a result that messages call so, with oracle access."""
     with moved_device(f"give init={_literal(name)}.chip({{}}, oracle=True)"):
         return result.chip(oracle=True, backend="cpu")
+
+
+def _learned(holder: object) -> Mapping[str, Any]:
+    """A run's record of its task."""
+    found: Mapping[str, Any] = getattr(holder, "config", {}).get("task", {})
+    return found
 
 
 def _literal(text: str) -> str:

@@ -114,6 +114,10 @@ class Trained:
         outputs = self._outputs(chip, held, split.inputs, n_reads)
         return scores(held, outputs if outputs.ndim == 3 else outputs[None], held.batch("test", slice(None)).targets)
 
+    def own_task(self, data: str | os.PathLike[str] | None) -> Task:
+        """The run's task with its data, split and standardised as in the run; found as `noisysim.resume` finds it."""
+        return self._own(data, None)
+
     def _form(self, task: object, data: str | os.PathLike[str] | None, loss: LossSpec | None) -> Task:
         """The run's task without samples; of a file of an earlier version, which kept nothing of it, with its data."""
         if TASK in self._arrays:

@@ -40,6 +40,7 @@ from noisysim.runs.arguments import DEFAULTS_OF_OLD_FILES, UNUSED, PlainSettings
 from noisysim.runs.history import MONITORS, VALIDATED
 from noisysim.runs.schedules import Schedule
 from noisysim.runs.validation import Validation
+from noisysim.tasks import remembered
 
 
 @dataclass(kw_only=True)
@@ -145,6 +146,8 @@ def resolve(
         words.update(of_network if words["activation"].name == ACTIVATION and not words["bias"] else {})
     net = architecture(with_ends(task.input_shape, layers, task.n_out), words["activation"], words["bias"])
     init = given_weights.read(model if source is None else source, net, task.input_shape)
+    if isinstance(init, Given) and isinstance(source, Source):
+        init = init.with_notes(remembered.taken_over(source.learned, task))
     _check_start(init, net.activations[:-1])
     filled = {**rates.suggested(learner, optimizer, numbers), "learning_rate_decay": 1.0, **task.defaults, **numbers}
     if steered["schedule"] is not None:

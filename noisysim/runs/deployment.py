@@ -15,7 +15,7 @@ import noisysim.devices as devices
 from noisysim import tasks
 from noisysim.chip import storage as chip_files
 from noisysim.chip.chip import Chip
-from noisysim.common import writing
+from noisysim.common import openers, writing
 from noisysim.common.fields import Field, as_list, check, check_switch, shown
 from noisysim.common.limits import CHIPS, SEED
 from noisysim.common.types import Array, Doubles
@@ -24,6 +24,7 @@ from noisysim.compute.observation import Drive
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import with_ends
 from noisysim.networks.importing import models
+from noisysim.runs.afterwards import Trained
 from noisysim.runs.evaluation import Evaluation
 from noisysim.runs.retention import check_times
 from noisysim.tasks import Task
@@ -166,7 +167,7 @@ def deploy(
     *,
     init: Any = None,
     device: Any = "crossbar",
-    task: Any = "digits",
+    task: Any = None,
     seconds: Sequence[float] = (0.0,),
     chips: int = 1,
     seed: int = 0,
@@ -194,7 +195,8 @@ def deploy(
         The weights, where the network has none of its own (`noisysim.Chip`).
     device : str or device
     task : str, path, arrays or Task
-        Whose test split is tested on, and whose training samples converters are calibrated by.
+        Whose test split is tested on, and whose training samples converters are calibrated by. Default: a run's own
+        task, of which a split that a seed draws is that of the run's seed; for other networks "digits".
     seconds : list of float
         Times after programming at which to test, rising.
     chips : int
@@ -242,8 +244,9 @@ def deploy(
     samples = check("", "calibration", calibration, CALIBRATION)
     if out is not None:
         writing.check(out, check_switch("overwrite", overwrite))
-    form, model = tasks.get(task, data=data, seed=seed), devices.get(device)
-    exact = _exact(network, init, form, activation, bias)
+    holder, model = _held(network), devices.get(device)
+    form = _form(holder, task, data, seed)
+    exact = _exact(holder, init, form, activation, bias)
     layers = exact.layers
     seeds = list(range(seed, seed + count))
     chip = Chip(
@@ -271,14 +274,32 @@ def deploy(
     return found
 
 
-def _exact(network: object, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
-    """The network on exact hardware, with its weights."""
-    holder: Any = network
+def _held(network: Any) -> Any:
+    """What was given, or what a chip's or a run's file holds."""
     if isinstance(network, (str, os.PathLike)) and os.path.splitext(network)[1].lower() in chip_files.ENDINGS:
-        from noisysim.common import openers
+        return openers.opened(network)
+    return network
 
-        holder = openers.opened(network)
-    model = models.opened(network)
+
+def _form(holder: Any, task: Any, data: str | os.PathLike[str] | None, seed: int) -> Task:
+    """The task to test on."""
+    learned = getattr(holder, "config", None)  # of a run
+    if learned is None:
+        return tasks.get("digits" if task is None else task, data=data, seed=seed)
+    if task is not None:
+        return tasks.get(task, data=data, seed=learned["seed"])
+    if learned["task"]["name"] == "arrays":
+        where = holder.path or "this run"
+        raise ValueError(
+            f"{where} learned arrays that its file does not hold: give task=(x_train, y_train, x_test, y_test), or "
+            "task=(x, y) where the run itself split them"
+        )
+    return Trained(holder.content, holder.path or "this run").own_task(data)
+
+
+def _exact(holder: Any, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
+    """The network on exact hardware, with its weights."""
+    model = models.opened(holder)
     if model is not None:
         model = model.fitted(form.input_shape, form.n_out)
         return Chip(model, "ideal", init=init, oracle=True)
@@ -290,7 +311,7 @@ def _exact(network: object, init: Any, form: Task, activation: Any, bias: bool) 
     else:
         if init is None:
             raise ValueError("deploy needs weights: give init, or a network that has its own, such as a result")
-        source, listed = init, with_ends(form.input_shape, kinds.hidden(as_list(network)), form.n_out)
+        source, listed = init, with_ends(form.input_shape, kinds.hidden(as_list(holder)), form.n_out)
     exact = Chip(listed, "ideal", activation, bias=bias, init=source, oracle=True)
     sizes = exact.sizes[0], exact.network.n_out
     if sizes != (form.n_in, form.n_out):

@@ -14,7 +14,7 @@ from noisysim.tasks.base import Split, Task, make, read_settings
 from noisysim.tasks.frames import as_array, is_frame
 from noisysim.tasks.labels import check_trained
 from noisysim.tasks.own_settings import OwnSettings, TableSettings
-from noisysim.tasks.rows import split_rows
+from noisysim.tasks.rows import split_note, split_rows
 from noisysim.tasks.targets import Targets, read_targets
 from noisysim.tasks.values import Values, as_images, far_origin, values
 
@@ -104,7 +104,7 @@ def _split(data: Split, seed: int) -> tuple[list[Split], str]:
     """Training and test split of x and y, and the note that says so."""
     n = len(data.inputs)
     parts = split_rows(n, max(1, n // 5), seed)
-    note = f"x and y split {len(parts[0])}/{len(parts[1])} by the permutation of seed {seed}"
+    note = split_note(len(parts[0]), len(parts[1]), seed)
     return [Split(data.inputs[rows], data.targets[rows]) for rows in parts], note
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from noisysim.common import identity
+from noisysim.common.arguments import argument
 from noisysim.common.fields import shown
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import losses
 from noisysim.compute.losses import Loss, LossSpec
+from noisysim.tasks import rows
 from noisysim.tasks.base import Split, Task
 
 _ORIGINS = ("origin", "target_origin")
@@ -139,3 +141,35 @@ def _spread(values: Doubles, alike: bool) -> float:
     spreads = [np.sqrt(values.var(axis=0).mean())] if len(values) >= 10 else []
     spreads += [np.sqrt(values.var(axis=1).mean())] if alike and values.size >= 64 else []
     return float(max(spreads, default=np.nan))
+
+
+def taken_over(learned: Mapping[str, Any], task: Task) -> list[str]:
+    """What is to be known where a network that learned one task goes on with another, or with its own.
+
+    Parameters
+    ----------
+    learned : dict
+        A run's record of its task; empty where there was none.
+    task : Task
+        Now.
+
+    Returns
+    -------
+    list of str
+        Sentences: that samples which are tested on were learned, or that inputs have another scale.
+    """
+    alike = learned and (learned["name"], learned["n_in"], learned["n_out"]) == (task.name, task.n_in, task.n_out)
+    if not alike:
+        return []
+    found, name = list[str](), task.name
+    before, now = rows.seed_of_split(learned.get("notes", ())), rows.seed_of_split(task.notes)
+    if None not in (before, now) and before != now and learned["n_test"] == task.n_test:
+        found.append(
+            f"init: its network learned {name!r} as seed {before} splits it, and is tested here on the split of seed "
+            f"{now}, most of which it has learned if the data are the same: give "
+            f"{argument(f'seed={before}')}, or the task as noisysim.tasks.get(..., seed={before})"
+        )
+    scales = learned["settings"].get("standardise"), task.settings.get("standardise")
+    if None not in scales and scales[0] != scales[1]:
+        found.append(f"init: its network learned {name!r} with standardise={scales[0]!r}, here it is {scales[1]!r}")
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,17 @@ def split_rows(n: int, n_test: int, seed: int) -> tuple[Ints, Ints]:
     """Rows of the training and the test split, each sorted, drawn once by `seed`."""
     rows = permutation(n, seed, SPLIT)
     return np.sort(rows[n_test:]), np.sort(rows[:n_test])
+
+
+def split_note(n_train: int, n_test: int, seed: int) -> str:
+    """The note of a task whose splits are `split_rows`."""
+    return f"x and y split {n_train}/{n_test} by the permutation of seed {seed}"
+
+
+def seed_of_split(notes: Iterable[str]) -> int | None:
+    """The seed that drew the splits of a task with these notes; ``None`` where its data came with them."""
+    found = [re.fullmatch(r"x and y split \d+/\d+ by the permutation of seed (\d+)", note) for note in notes]
+    return next((int(one[1]) for one in found if one), None)
 
 
 def row_array(rows: Any) -> Ints:

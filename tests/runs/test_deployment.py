@@ -167,3 +167,50 @@ def test_commands_show_draw_and_report_its_file(trained, tmp_path, call):
     for words in (["show", path, "--config"], ["plot", path, "--what", "curves"], ["plot", path, "--hue", "seed"]):
         code, out, err = call(*words)
         assert (code, out, "deploy.h5 is" in err) == (2, "", True)
+
+
+# --- whose data it is tested on -----------------------------------------------------------------------------------------
+
+
+def chance(path, seed=0):
+    """Labels that nothing tells of: what was learned is known by heart, what was not by chance."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(200, 64)).round(4), rng.integers(0, 10, 200)
+    np.savetxt(path, np.c_[x, y], delimiter=",", fmt=["%.4f"] * 64 + ["%d"])
+    return x, y
+
+
+TRAINED = {"layers": [64], "device": "ideal", "learner": "bp", "epochs": 60, "progress": False}
+
+
+def test_a_run_is_tested_on_its_own_task(tmp_path):
+    """With its standardisation and the split of its seed, be it given again or not; arrays have to be given."""
+    x, y = chance(tmp_path / "chance.csv")
+    run = noisysim.run(tmp_path / "chance.csv", seed=5, out=tmp_path / "run.h5", **TRAINED)
+    for network in (run, tmp_path / "run.h5"):
+        for task in (None, tmp_path / "chance.csv"):
+            found = noisysim.deploy(network, device="ideal", task=task)
+            assert found.exact_accuracy == pytest.approx(run.history["test_accuracy"][-1])
+    scaled = noisysim.run("digits:standardise=feature", **{**TRAINED, "epochs": 1})
+    found = noisysim.deploy(scaled, device="ideal")
+    assert found.exact_accuracy == pytest.approx(scaled.history["test_accuracy"][-1])
+    of_arrays = noisysim.run((x, y), seed=5, **TRAINED)
+    with pytest.raises(ValueError, match=r"this run learned arrays .* give task=\(x_train, y_train, x_test, y_test\)"):
+        noisysim.deploy(of_arrays, device="ideal")
+    found = noisysim.deploy(of_arrays, device="ideal", task=(x, y))
+    assert found.exact_accuracy == pytest.approx(of_arrays.history["test_accuracy"][-1])
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_start_from_a_run_that_learned_what_is_tested_is_told(tmp_path, as_file):
+    chance(tmp_path / "chance.csv")
+    run = noisysim.run(tmp_path / "chance.csv", seed=5, out=tmp_path / "run.h5", **{**TRAINED, "epochs": 1})
+    more = {**TRAINED, "epochs": 1, "init": tmp_path / "run.h5" if as_file else run}
+    said = noisysim.run(tmp_path / "chance.csv", seed=6, **more).warnings
+    assert any("as seed 5 splits it, and is tested here on the split of seed 6" in one for one in said)
+    assert not any("split" in one for one in noisysim.run(tmp_path / "chance.csv", seed=5, **more).warnings)
+    other = noisysim.tasks.get(tmp_path / "chance.csv", standardise="global", seed=5)
+    said = noisysim.run(other, seed=6, **more).warnings
+    assert [one for one in said if "init:" in one] == [
+        f"init: its network learned {other.name!r} with standardise='feature', here it is 'global'"
+    ]
