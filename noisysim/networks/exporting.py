@@ -125,10 +125,10 @@ class _Writer:
         return self._op("Flatten", self._op("Transpose", tensor, perm=[0, 2, 3, 1]), axis=1)
 
     def _image(self, tensor: str, shape: Image) -> str:
-        """A tensor, which holds units pixel by pixel if it is none already, as an image."""
-        if tensor in self._shapes:
+        """A tensor as an image of this shape: units, or the values of another image, pixel by pixel."""
+        if self._shapes.get(tensor) == shape:
             return tensor
-        pixels = self._op("Reshape", tensor, np.array([-1, *shape]))
+        pixels = self._op("Reshape", self._by_pixel(tensor), np.array([-1, *shape]))
         return self._op("Transpose", pixels, perm=[0, 3, 1, 2], image=shape)
 
     def _alike(self, tensor: str, op: str, *inputs: str | Array, **settings: Any) -> str:
@@ -228,12 +228,21 @@ class _Writer:
 
     def _operation(self, operation: Operation) -> str:
         """Write an operation."""
-        sources = [self._given[node] for node in operation.sources]
+        sources = [self._seen(node, operation) for node in operation.sources]
         if operation.activation is not None:
             return self._activate(sources[0], operation.activation)
         if operation.name not in _OPERATIONS:
             raise ValueError(f"the operation {operation.name!r} is not written as ONNX")
         return _OPERATIONS[operation.name](self, operation, sources)
+
+    def _seen(self, node: int, operation: Operation) -> str:
+        """A node as an operation sees it: where it gives an image of as many values, as one of that shape.
+
+        An image of the input is a sequence of its rows to what works on sequences.
+        """
+        tensor = self._given[node]
+        rows = node == INPUT and tensor in self._shapes and operation.size == self._net.node_size(INPUT)
+        return self._image(tensor, operation.shape) if rows else tensor
 
     def shape_of(self, node: int) -> Image:
         """Height, width and channels of a node's values."""
@@ -248,7 +257,8 @@ class _Writer:
         """Tensors all as images, or all as units."""
         if all(source not in self._shapes for source in sources):
             return list(sources)
-        return [self._image(s, self.shape_of(n)) for s, n in zip(sources, operation.sources, strict=True)]
+        pairs = zip(sources, operation.sources, strict=True)
+        return [s if s in self._shapes else self._image(s, self.shape_of(node)) for s, node in pairs]
 
     def _pointwise(self, operation: Operation, sources: Sequence[str]) -> str:
         op = {"add": "Add", "multiply": "Mul", "divide": "Div"}[operation.name]

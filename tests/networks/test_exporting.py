@@ -12,7 +12,18 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="what they give is asked
 
 from onnx_graphs import random_model  # noqa: E402  # which imports onnx
 
+ROWS = {
+    "a place": ["positional()", "attention(2)", 5, 3], "nothing": ["attention(2)", 3],
+    "a normalisation": ["layer_norm()", "attention(2)", 3], "a sum": ["positional()", "residual(['attention(2)'])", 3],
+    "a place, recurrent": ["positional()", "recurrent(4)", 3], "a place, dense": ["positional()", 3],
+    "a softmax": ["softmax()", "recurrent(4, returns='all')", "attention(2)", 3],
+    "an activation": ["activate('tanh')", "attention(2)", "concat(['attention(1)'], ['layer_norm()'])", 3],
+    "a convolution": ["conv(3, (2, 1))", 3],
+}
+"""What an image meets first, whose rows are the steps of a sequence."""
 NETWORKS = {
+    **{f"rows, {what}": [(1, 6, 4), *layers] for what, layers in ROWS.items()},
+    **{f"rows of colours, {what}": [(3, 6, 4), *layers] for what, layers in ROWS.items()},
     "dense": [10, 8, "dense(6, 'tanh')", 3],
     "convolutions": [
         (2, 9, 8), "conv(4, 3, stride=(2, 1), padding=(1, 0, 0, 1))", "batch_norm()", "pool(2)",
