@@ -13,9 +13,12 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="what they give is asked
 from onnx_graphs import random_model  # noqa: E402  # which imports onnx
 
 ROWS = {
-    "a place": ["positional()", "attention(2)", 5, 3], "nothing": ["attention(2)", 3],
-    "a normalisation": ["layer_norm()", "attention(2)", 3], "a sum": ["positional()", "residual(['attention(2)'])", 3],
-    "a place, recurrent": ["positional()", "recurrent(4)", 3], "a place, dense": ["positional()", 3],
+    "a place": ["positional()", "attention(2)", 5, 3],
+    "nothing": ["attention(2)", 3],
+    "a normalisation": ["layer_norm()", "attention(2)", 3],
+    "a sum": ["positional()", "residual(['attention(2)'])", 3],
+    "a place, recurrent": ["positional()", "recurrent(4)", 3],
+    "a place, dense": ["positional()", 3],
     "a softmax": ["softmax()", "recurrent(4, returns='all')", "attention(2)", 3],
     "an activation": ["activate('tanh')", "attention(2)", "concat(['attention(1)'], ['layer_norm()'])", 3],
     "a convolution": ["conv(3, (2, 1))", 3],

@@ -169,7 +169,7 @@ def test_commands_show_draw_and_report_its_file(trained, tmp_path, call):
         assert (code, out, "deploy.h5 is" in err) == (2, "", True)
 
 
-# --- whose data it is tested on -----------------------------------------------------------------------------------------
+# --- whose data it is tested on ---------------------------------------------------------------------------------------
 
 
 def chance(path, seed=0):
