@@ -208,8 +208,8 @@ def _said(row: Mapping[str, Any], rule: str) -> str:
 def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Accuracy as chips age, and after tuning by what was run."""
     rules = [rule for rule in TUNINGS if any(rule in row["tuned"] for row in rows)]
-    drawn = style.figure(7.2, 3.0)
-    ages, tuning = drawn.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.1, 1]})
+    drawn = style.figure(7.6, 3.0)
+    ages, tuning = drawn.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1, 1.5]})
     for k, row in enumerate(rows):
         colour, percent = COLOURS[row["device"]], 100 * np.array(row["aged"])
         ages.plot(range(len(WAITS)), percent.mean(axis=1), "o-", color=colour, lw=1.4, ms=4, label=row["device"])
@@ -220,10 +220,10 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> Any:
         if "calibrated" in row:
             again = [100 * row["calibrated"].get(rule, np.nan) for rule in rules]
             tuning.plot(places[1:], again, "_", color="#111111", ms=7, label=None if k else "calibrated")
-    for panel in (ages, tuning):
+    for panel, size in ((ages, 8), (tuning, 7)):
         panel.axhline(100 * rows[0]["exact"], color="#94a3b8", lw=0.8, ls=":")
         style.plain(panel)
-        panel.tick_params(axis="x", labelsize=8)
+        panel.tick_params(axis="x", labelsize=size)
     ages.set(title="as chips age", xticks=range(len(WAITS)), xticklabels=list(WAITS), ylabel="test accuracy (%)")
     names = ["written", *(TUNINGS[rule].title.replace(", arrays", "\n") for rule in rules)]
     tuning.set(title="tuned on the chip, one epoch", xticks=range(len(names)), xticklabels=names)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from noisysim.compute.observation import Drive
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import with_ends
 from noisysim.networks.importing import models
+from noisysim.runs import execute
 from noisysim.runs.afterwards import Trained
 from noisysim.runs.evaluation import Evaluation
 from noisysim.runs.retention import check_times
@@ -243,6 +245,8 @@ def deploy(
     count, seed = check("", "chips", chips, CHIPS), check("", "seed", seed, SEED)
     samples = check("", "calibration", calibration, CALIBRATION)
     if out is not None:
+        writing.check_apart(out, {"the network": getattr(network, "path", network)})
+        execute.check_apart(Path(out), task, init)
         writing.check(out, check_switch("overwrite", overwrite))
     holder, model = _held(network), devices.get(device)
     form = _form(holder, task, data, seed)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from noisysim.common.writing import beside
+from noisysim.common.writing import beside, check_apart
 from noisysim.runs import config as configuration
 from noisysim.runs import storage
 from noisysim.studies import engine, needs
@@ -27,6 +27,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def sweep(path: Path, *, out: Path | None, **options: Any) -> Study:
     """Run the study that a file asks for; a study's own file is resumed."""
+    if out is not None and storage.kind(path) != "study":
+        check_apart(out, {"the study file": path})
     target = out or (path if storage.kind(path) == "study" else beside(path, ".h5"))
     return engine.sweep(**read(path), out=target, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import time
@@ -15,6 +16,7 @@ from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, check, check_switch
 from noisysim.compute import execution
 from noisysim.runs import signals
+from noisysim.runs.execute import check_apart
 from noisysim.runs.progress import Tally
 from noisysim.runs.retention import check_times
 from noisysim.studies import needs
@@ -127,6 +129,9 @@ def sweep(
     limit = None if timeout is None else check("sweep", "timeout", timeout, SECONDS)
     if client is not None and workers is not None:
         raise ValueError(f"{argument('sweep.workers')} are those of this machine: leave it out where a client is given")
+    path = None if out is None else Path(out)
+    for of_task, of_start in itertools.product(_each(task), _each(arguments.get("init"))):
+        check_apart(path, of_task, of_start)
     plan = Plan({"task": task, **arguments})
     if not plan.axes:
         plan = Plan({"task": task, **arguments, "seed": [arguments.get("seed", 0)]})
@@ -136,7 +141,6 @@ def sweep(
     arguments = {**plan.described(), **({"retention": times} if times else {})}
     keys, settings = [cell.key for cell in asked.cells], split_shared([cell.plain for cell in asked.cells])
     table = Table(plan.axes, arguments, keys, *settings, times)
-    path = None if out is None else Path(out)
     keep = _folder(keep)
     folder = None if data is None else os.fspath(data)
     options = {"data": folder, "keep": keep, "retention": times}
@@ -145,6 +149,11 @@ def sweep(
         if todo:
             _execute(todo, asked, keeper, _Workers(client, workers, threads, limit), options, progress, stop)
     return Study(table, path)
+
+
+def _each(value: Any) -> list[Any]:
+    """The values of an argument that may be a list of them."""
+    return value if isinstance(value, list) else [value]
 
 
 def _folder(keep: str | os.PathLike[str] | None) -> str | None:

@@ -214,3 +214,17 @@ def test_a_start_from_a_run_that_learned_what_is_tested_is_told(tmp_path, as_fil
     assert [one for one in said if "init:" in one] == [
         f"init: its network learned {other.name!r} with standardise='feature', here it is 'global'"
     ]
+
+
+def test_a_deployment_is_not_written_over_what_it_is_made_of(trained, tmp_path):
+    chance(tmp_path / "chance.csv")
+    run = noisysim.run(tmp_path / "chance.csv", out=tmp_path / "run.h5", **{**TRAINED, "epochs": 1})
+    before = (tmp_path / "run.h5").read_bytes(), (tmp_path / "chance.csv").read_bytes()
+    for network in (run, tmp_path / "run.h5"):
+        with pytest.raises(ValueError, match="it is the network itself; give another path"):
+            noisysim.deploy(network, device="ideal", out=tmp_path / "run.h5", overwrite=True)
+        with pytest.raises(ValueError, match="it is the task's data itself; give another path"):
+            noisysim.deploy(
+                network, device="ideal", task=tmp_path / "chance.csv", out=tmp_path / "chance.csv", overwrite=True
+            )
+    assert ((tmp_path / "run.h5").read_bytes(), (tmp_path / "chance.csv").read_bytes()) == before

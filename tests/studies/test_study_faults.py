@@ -24,7 +24,7 @@ import pytest
 
 import noisysim
 from noisysim.common import hdf5, locking, writing
-from noisysim.studies import engine, journal, keeping, table
+from noisysim.studies import asking, engine, journal, keeping, table
 
 pytest.importorskip("distributed")
 pytest.importorskip("xarray")
@@ -458,3 +458,18 @@ def test_a_file_system_without_locks_is_one_warning_and_the_study_goes_on(tmp_pa
     with pytest.warns(RuntimeWarning, match="file system without locks") as said:
         assert check_good(sweep(tmp_path / "study.h5")) == len(SEEDS)
     assert len(said) == 1
+
+
+def test_a_study_is_not_written_over_what_it_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("weights.npz", **{"0.weight": np.ones((1, 2)), "1.weight": np.ones((1, 1))})
+    Path("data.csv").write_text("a,b,y\n" + "".join(f"{n},{n % 3},{n % 2}\n" for n in range(30)))
+    Path("study.toml").write_text("task = ['data.csv', 'digits']\nlayers = [1]\ninit = 'weights.npz'\nseed = [0, 1]\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, said in (
+        ("data.csv", "the task's data"), ("weights.npz", "the file of initial weights"),
+        ("study.toml", "the study file"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"it is {said} itself; give another path"):
+            asking.sweep(Path("study.toml"), out=Path(name), overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
