@@ -278,14 +278,14 @@ def deploy(
     return found
 
 
-def _held(network: Any) -> Any:
+def _held(network: object) -> Any:
     """What was given, or what a chip's or a run's file holds."""
     if isinstance(network, (str, os.PathLike)) and os.path.splitext(network)[1].lower() in chip_files.ENDINGS:
         return openers.opened(network)
     return network
 
 
-def _form(holder: Any, task: Any, data: str | os.PathLike[str] | None, seed: int) -> Task:
+def _form(holder: Any, task: object, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """The task to test on."""
     learned = getattr(holder, "config", None)  # of a run
     if learned is None:

@@ -151,7 +151,7 @@ def sweep(
     return Study(table, path)
 
 
-def _each(value: Any) -> list[Any]:
+def _each(value: object) -> list[Any]:
     """The values of an argument that may be a list of them."""
     return value if isinstance(value, list) else [value]
 
