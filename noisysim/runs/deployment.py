@@ -285,8 +285,9 @@ def _held(network: object) -> Any:
     return network
 
 
-def _form(holder: Any, task: object, data: str | os.PathLike[str] | None, seed: int) -> Task:
+def _form(network: object, task: object, data: str | os.PathLike[str] | None, seed: int) -> Task:
     """The task to test on."""
+    holder: Any = network
     learned = getattr(holder, "config", None)  # of a run
     if learned is None:
         return tasks.get("digits" if task is None else task, data=data, seed=seed)
@@ -301,8 +302,9 @@ def _form(holder: Any, task: object, data: str | os.PathLike[str] | None, seed: 
     return Trained(holder.content, holder.path or "this run").own_task(data)
 
 
-def _exact(holder: Any, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
+def _exact(network: object, init: Any, form: Task, activation: Any, bias: bool) -> Chip:
     """The network on exact hardware, with its weights."""
+    holder: Any = network
     model = models.opened(holder)
     if model is not None:
         model = model.fitted(form.input_shape, form.n_out)
