@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import noisysim
 from noisysim import networks
 from noisysim.networks.importing import constants, translation, writing
 
@@ -15,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="the models are made with ONNX Runtime
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from onnx_graphs import Builder  # noqa: E402  # which imports onnx
+from onnx_graphs import Builder, answers, read_from  # noqa: E402  # which imports onnx
 
 KERNEL = 1
 """Which of its constants is the kernel."""
@@ -443,3 +444,42 @@ def test_nothing_but_the_file_is_opened_and_nothing_executed(tmp_path):
         _WATCHED.clear()
     assert {argument for event, argument in _EVENTS if event == "open"} == {str(path)}
     assert {event for event, _ in _EVENTS} <= {"open", "os.getcwd"}
+
+
+# --- models of scikit-learn -------------------------------------------------------------------------------------------
+
+
+def classifier():
+    """As scikit-learn's are written: values scaled, probabilities, and labels by operators of another set."""
+    g = Builder((3,))
+    before = g.dense(g.op("Relu", g.dense("x", 4)), 2)
+    last = g.op("Softmax", before, axis=-1)
+    proto, another = g.proto(last), {"domain": "ai.onnx.ml"}
+    first = helper.make_node("Scaler", ["x"], ["scaled"], offset=[1.0, -2.0, 0.5], scale=[2.0, 0.5, 4.0], **another)
+    nodes = list(proto.graph.node)
+    nodes[0].input[0] = "scaled"
+    best = helper.make_node("ArgMax", [last], ["best"], axis=1, keepdims=0)
+    label = helper.make_node("ArrayFeatureExtractor", ["kinds", "best"], ["label"], name="take", **another)
+    del proto.graph.node[:]
+    proto.graph.node.extend([first, *nodes, best, label])
+    proto.graph.initializer.append(helper.make_tensor("kinds", TensorProto.STRING, [1, 2], [b"cat", b"dog"]))
+    proto.graph.output.insert(0, helper.make_tensor_value_info("label", TensorProto.STRING, None))
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    return proto, before, last
+
+
+def test_nothing_is_asked_of_what_an_output_does_not_need(tmp_path):
+    """Probabilities and what comes before them are read, whatever gives the labels; labels are refused."""
+    proto, before, last = classifier()
+    with pytest.raises(ValueError, match=f"it has 2 outputs, choose one by output=: 'label', '{last}'"):
+        read_from(tmp_path / "two.onnx", proto)
+    with pytest.raises(ValueError, match="constant 'kinds' is of a type that is not read"):
+        read_from(tmp_path / "label.onnx", proto, output="label")
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    del proto.graph.output[0]
+    for output in (last, before):
+        network = read_from(tmp_path / "one.onnx", proto, output=output)
+        proto.graph.output[0].name = output
+        np.testing.assert_allclose(
+            noisysim.Chip(network, "ideal").predict(x), answers(proto, x), rtol=1e-4, atol=1e-5
+        )  # fmt: skip

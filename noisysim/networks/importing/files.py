@@ -25,6 +25,8 @@ LARGEST_FILE = 2**31 - 1
 """Bytes of a file, which is also the most that ONNX's format can hold."""
 DOMAINS = ("", "ai.onnx")
 """Sets of operators that are known."""
+CLASSICAL = "ai.onnx.ml"
+"""The set of operators that scikit-learn's models are written in, of which Scaler is read."""
 OPSETS = (7, 30)
 """Their versions that are read: the first and the last."""
 MOST_INPUTS = 1000
@@ -104,12 +106,13 @@ def _graph(model: Message, opset: int, folder: Path | None, output: str | None) 
         output = outputs[0]
     if graph.sparse_initializer:
         raise ValueError("it has sparse constants, which are not read: export them dense")
-    constants = _constants(graph.initializer, folder)
+    needed = _needed(graph.node, output)
+    constants = _constants(graph.initializer, folder, needed)
     inputs = [one for one in graph.input if one.name not in constants]
     if len(inputs) != 1:
         names = listed(shown(one.name) for one in inputs) or "none"
         raise ValueError(f"it has {len(inputs)} inputs ({names}), a network here has one")
-    nodes = tuple(_node(one, folder) for one in graph.node)
+    nodes = tuple(node for one in graph.node for node in _nodes(one, folder, needed, constants))
     if (kind := inputs[0].type.tensor_type.elem_type) not in _SIZES:
         raise ValueError(f"its input {shown(inputs[0].name)} is of a type that is not read ({kind}): export float32")
     found = Graph(nodes, constants, inputs[0].name, output, _shape(inputs[0]), opset, TYPES[kind])
@@ -127,15 +130,38 @@ def _shape(value: Message) -> tuple[int | None, ...]:
     return tuple(sizes)
 
 
-def _node(proto: Message, folder: Path | None) -> Node:
-    """One operator."""
-    if proto.domain not in DOMAINS:
+def _needed(protos: Sequence[Message], output: str) -> set[str]:
+    """The tensors that an output depends on, itself among them."""
+    needed = {output}
+    for proto in reversed(protos):
+        if needed.intersection(proto.output):
+            needed.update(proto.input)
+    return needed
+
+
+def _nodes(proto: Message, folder: Path | None, needed: set[str], constants: dict[str, Array]) -> list[Node]:
+    """One operator as those of ONNX's own, whose constants are added to the others."""
+    inputs, outputs = tuple(proto.input), tuple(proto.output)
+    known = proto.domain in DOMAINS
+    if not known and not needed.intersection(outputs):  # such as what gives labels, beside probabilities
+        return [Node(proto.op_type, proto.name, inputs, outputs)]
+    attributes = {one.name: _attribute(one, folder) for one in proto.attribute}
+    if known:
+        return [Node(proto.op_type, proto.name, inputs, outputs, attributes)]
+    if (proto.domain, proto.op_type) != (CLASSICAL, "Scaler") or not outputs:
         raise ValueError(
             f"node {shown(proto.name)} is {shown(proto.op_type)} of {shown(proto.domain)}: only ONNX's own operators "
             "are read; export the model without custom ones"
         )
-    attributes = {one.name: _attribute(one, folder) for one in proto.attribute}
-    return Node(proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), attributes)
+    centred, *names = (f"{outputs[0]}/{part}" for part in ("centred", "offset", "scale"))
+    constants |= {
+        name: np.array(attributes.get(part, usual), np.float32)
+        for name, part, usual in zip(names, ("offset", "scale"), (0, 1), strict=True)
+    }
+    return [
+        Node("Sub", proto.name, (*inputs, names[0]), (centred,)),
+        Node("Mul", proto.name, (centred, names[1]), outputs),
+    ]
 
 
 def _attribute(proto: Message, folder: Path | None) -> Any:
@@ -200,8 +226,8 @@ def shortest(number: float) -> float:
 # --- constants ------------------------------------------------------------------------------------------------------
 
 
-def _constants(tensors: Sequence[Message], folder: Path | None) -> dict[str, Array]:
-    """The constants of a graph, their sizes checked before any is made."""
+def _constants(tensors: Sequence[Message], folder: Path | None, needed: set[str]) -> dict[str, Array]:
+    """The constants of a graph, their sizes checked before any is made; of texts that nothing needs nothing is made."""
     total = sum(_count(tensor) for tensor in tensors)
     if total > MOST_WEIGHTS:
         raise ValueError(f"its constants have {total} numbers, at most {MOST_WEIGHTS} are read")
@@ -209,7 +235,8 @@ def _constants(tensors: Sequence[Message], folder: Path | None) -> dict[str, Arr
     for tensor in tensors:
         if tensor.name in constants:
             raise ValueError(f"two of its constants are called {shown(tensor.name)}")
-        constants[tensor.name] = _array(tensor, folder)
+        text = tensor.name not in needed and tensor.data_type not in _SIZES
+        constants[tensor.name] = np.zeros(0, np.float32) if text else _array(tensor, folder)
     return constants
 
 
