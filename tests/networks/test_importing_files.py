@@ -446,6 +446,21 @@ def test_nothing_but_the_file_is_opened_and_nothing_executed(tmp_path):
     assert {event for event, _ in _EVENTS} <= {"open", "os.getcwd"}
 
 
+def test_a_model_for_many_samples_says_what_would_help(tmp_path):
+    """One whose shapes count samples; of others their number does not matter."""
+    g = Builder((2, 3))
+    proto = g.proto(g.dense(g.op("Flatten", "x"), 4))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 64
+    assert read_from(tmp_path / "any.onnx", proto).n_out == 4
+    proto.graph.node[0].op_type = "Reshape"
+    proto.graph.node[0].input.append("sizes")
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([64, 6]), "sizes"))
+    with pytest.raises(
+        ValueError, match=r"cannot be computed: .*; if the first axis of its input, 64, is that of samples"
+    ):
+        read_from(tmp_path / "many.onnx", proto)
+
+
 # --- models of scikit-learn -------------------------------------------------------------------------------------------
 
 

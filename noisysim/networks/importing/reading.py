@@ -130,6 +130,20 @@ def _settings(
 
 def _read(graph: Graph, path: Path | None, settings: Mapping[str, Any]) -> Imported:
     """A graph as a network of its own input's shape."""
+    try:
+        return _of_graph(graph, path, settings)
+    except ValueError as error:
+        first = graph.shape[0] if graph.shape else None
+        if first in (None, 1) or " cannot be computed: " not in str(error):
+            raise
+        raise ValueError(
+            f"{error}; if the first axis of its input, {first}, is that of samples: export it with an open number of "
+            "them, or one"
+        ) from None
+
+
+def _of_graph(graph: Graph, path: Path | None, settings: Mapping[str, Any]) -> Imported:
+    """The same, whatever number of samples the model was exported for."""
     sample = _sample(graph, settings.get("input_shape"))
     ready = prepared(graph, HANDLERS)
     steps_first = any(node.op in RECURRENT for node in ready.nodes)
