@@ -858,3 +858,22 @@ def test_an_image_that_no_first_layer_sees_is_turned_to_pixels(read):
     found = chip.predict(x).reshape(2, 2, 3)
     expected = chosen @ weight.T
     np.testing.assert_allclose(found, np.where(expected > 0, expected, 0.01 * expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", ["convolution", "dense", "rows"])
+@pytest.mark.parametrize("sides", [(4, 5), (2, 3), (3, 3)])
+def test_images_with_channels_last_are_those_of_a_task_with_channels_first(read, first, sides):
+    """As Keras has them; where either could be meant, channels are first."""
+    channels = 2 if sides != (3, 3) else 3
+    g = Builder((*sides, channels))
+    x = g.op("Transpose", "x", perm=[0, 3, 1, 2])
+    if first == "convolution":
+        x = g.op("Relu", g.conv(x, 3, 2))
+    if first == "rows":
+        x = g.dense_rows(g.op("Reshape", "x", np.array([0, sides[0], sides[1] * channels])), 4)
+    proto = g.proto(g.dense(g.op("Flatten", x if first != "dense" else "x"), 3))
+    images = np.random.default_rng(1).standard_normal((5, channels, *sides)).astype(np.float32)
+    given = images if sides == (3, 3) else images.transpose(0, 2, 3, 1)
+    network = read(proto).fitted((channels, *sides), 3)
+    found = noisysim.Chip(network, "ideal").predict(images.reshape(5, -1))
+    np.testing.assert_allclose(found, answers(proto, np.ascontiguousarray(given)), rtol=1e-4, atol=1e-5)

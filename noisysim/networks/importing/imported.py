@@ -87,6 +87,8 @@ class Imported:
     def fitted(self, input_shape: Sequence[int], n_out: int) -> Imported:
         """The same network for the samples of a task, which have as many values in the same order.
 
+        Images of a model with channels last, (height, width, channels), are the task's with channels first.
+
         Parameters
         ----------
         input_shape : sequence of int
@@ -106,7 +108,7 @@ class Imported:
                 f"the task {wanted} {tuple(input_shape)} and {n_out}"
             )
         shape = (1, *input_shape) if len(input_shape) == 2 else tuple(input_shape)
-        if first_of(shape, self.layers[1:]) == self.layers[0]:
+        if first_of(shape, self.layers[1:]) == self.layers[0] and not has_channels_last(self._sample, shape):
             return self
         return self._made(self._graph, self._sample, shape, self.path, self.settings)
 
@@ -130,6 +132,14 @@ def first_of(input_shape: Sequence[int], layers: Sequence[Any]) -> int | tuple[i
     (first, *_) = with_ends(input_shape, hidden(layers), 1)
     shape = (first,) if isinstance(first, int) else tuple(first)
     return shape if len(shape) == 3 else math.prod(shape)
+
+
+def has_channels_last(sample: Sequence[int], input_shape: Sequence[int]) -> bool:
+    """Whether a graph's sample, (1, height, width, channels), is an image (channels, height, width) of a task."""
+    if len(sample) != 4 or len(input_shape) != 3:
+        return False
+    own, (channels, *sides) = tuple(sample[1:]), input_shape
+    return own == (*sides, channels) != tuple(input_shape)
 
 
 def _named(path: Path | None) -> str:

@@ -14,7 +14,7 @@ from noisysim.common.fields import PATH, as_list, check_switch, shown
 from noisysim.common.types import Array
 from noisysim.networks.importing import files, torch_export
 from noisysim.networks.importing.graphs import Graph, check_size
-from noisysim.networks.importing.imported import Imported, first_of
+from noisysim.networks.importing.imported import Imported, first_of, has_channels_last
 from noisysim.networks.importing.operators import (  # fmt: skip
     choices,
     classes,
@@ -184,10 +184,10 @@ def _made(
 ) -> Imported:
     """The network of a prepared graph, for samples in some shape."""
     fold, learned = bool(settings.get("fold_batch_norm", True)), bool(settings.get("learned_norms"))
-    count = math.prod(sample)
+    count, last = math.prod(sample), has_channels_last(sample, input_shape)
     # without a layer for images the input is flat, and then no layer may need one
     for shape, by_image in ((input_shape, False), ((count,), False), (input_shape, True)):
-        task, end = translated(graph, sample, shape, HANDLERS, fold, learned, by_image)
+        task, end = translated(graph, sample, shape, HANDLERS, fold, learned, by_image, last)
         layers = task.writer.layers(end)
         first = first_of(input_shape, layers)
         if isinstance(first, tuple) == (len(shape) == 3):

@@ -125,7 +125,7 @@ def notes(graph: Graph) -> list[str]:
 
 def translated(
     graph: Graph, shape: Sequence[int], input_shape: Sequence[int], handlers: dict[str, Handler], fold: bool,
-    learned_norms: bool = False, by_image: bool = False,
+    learned_norms: bool = False, by_image: bool = False, channels_last: bool = False,
 ) -> tuple[Task, Value]:  # fmt: skip
     """Everything written, and the output.
 
@@ -145,6 +145,8 @@ def translated(
         Whether gains and offsets of other normalisations are learned.
     by_image : bool
         Whether the input is written pixel by pixel first.
+    channels_last : bool
+        Whether the graph's input is an image with its channels last, and the network's one with its channels first.
 
     Raises
     ------
@@ -158,7 +160,11 @@ def translated(
     node = writer.ordered(INPUT, order, True, fresh=True) if by_image else INPUT
     known: dict[str, Tensor] = {"": None, **graph.constants}
     masked = _masked(graph)
-    known[graph.input] = Value(node, order.transpose(2, 0, 1).reshape(shape).copy())
+    places = order.transpose(2, 0, 1)
+    if channels_last:
+        _, high, wide, channels = shape
+        places = places.reshape(channels, high, wide).transpose(1, 2, 0)
+    known[graph.input] = Value(node, places.reshape(shape).copy())
     for operator in graph.nodes:
         missing = [name for name in operator.inputs if name not in known]
         if missing:
