@@ -586,6 +586,36 @@ def test_what_is_nearly_one_is_not_taken_for_it(read):
     assert_same(network, proto)
 
 
+CHOOSING = {
+    "softplus": lambda g, x: g.op("Where", g.op("Greater", x, one(20)), x, g.op("Softplus", x)),
+    "leaky_relu": lambda g, x: g.op("Where", g.op("GreaterOrEqual", x, one(0)), x, g.op("Mul", x, one(0.01))),
+    "relu": lambda g, x: g.op("Where", g.op("Less", x, one(0)), one(0), x),
+    "relu6": lambda g, x: g.op("Where", g.op("LessOrEqual", x, one(6)), g.op("Relu", x), one(6)),
+}
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_an_activation_function_may_choose(read, name):
+    """As PyTorch's exporter writes Softplus."""
+    g = Builder((5,))
+    proto = g.proto(g.dense(CHOOSING[name](g, g.dense("x", 6)), 3))
+    network = read(proto)
+    assert [str(one) for one in network.layers[1:]] == [f"dense(6, activation={name!r})", "3"]
+    assert_same(network, proto)
+
+
+@pytest.mark.parametrize("threshold", [1e-3, 0.03, 0.2, 3.0])
+@pytest.mark.parametrize("below", ["nothing", "softplus"])
+def test_a_choice_that_is_nearly_one_is_not_taken_for_it(read, threshold, below):
+    """Between two points of a grid it may do anything."""
+    g = Builder((5,))
+    x = g.dense("x", 6)
+    other = g.op("Softplus", x) if below == "softplus" else one(0)
+    chosen = g.op("Where", g.op("Greater", x, one(threshold)), x, other)
+    with pytest.raises(ValueError, match=r"\(Greater\) is not supported"):
+        read(g.proto(g.dense(chosen, 3)))
+
+
 BOUNDED = {
     "relu": lambda g, x: g.op("Relu", x),
     "softplus": lambda g, x: g.op("Softplus", x),

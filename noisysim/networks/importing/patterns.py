@@ -37,7 +37,10 @@ _POINTWISE: dict[str, Callable[..., Any]] = {
     "Log": np.log, "Max": np.maximum, "Min": np.minimum, "Mul": np.multiply, "Neg": np.negative, "Pow": np.power,
     "Reciprocal": np.reciprocal, "Relu": lambda a: np.maximum(a, 0), "Sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "Softplus": lambda a: np.logaddexp(a, 0), "Sqrt": np.sqrt, "Sub": np.subtract, "Tanh": np.tanh,
+    "Greater": np.greater, "GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal,
 }  # fmt: skip
+_AROUND = np.array([0.1, 0.5, 0.9, 1.1, 1.5])
+"""Multiples of numbers in a function that chooses, at which it is compared as well: it may do else in a small range."""
 
 
 def with_known_functions(graph: Graph) -> Graph:
@@ -91,8 +94,9 @@ def _activation(
     while len(inside) < _MOST and open_tensors:
         if len(open_tensors) == 1 and len(inside) > 1:
             (source,) = open_tensors
-            values = _values(inside, source, scalars)
-            if values is not None and (name := _name_of(values)) is not None:
+            values = _values(inside, source, scalars, _GRID)
+            name = _name_of(values) if np.isfinite(values[: len(_NEAR)]).all() else None
+            if name is not None and (not _chooses(inside) or _is_alike(name, inside, source, scalars)):
                 return Node(ACTIVATION, node.name, (source,), node.outputs, {"function": name})
         latest = max(open_tensors, key=lambda name: order.get(name, -1))
         producer = producers.get(latest)
@@ -105,18 +109,33 @@ def _activation(
 
 def _is_pointwise(node: Node) -> bool:
     """Whether an operator takes value by value, by its inputs alone."""
-    return node.op in (*_POINTWISE, "HardSigmoid", "Clip") and "" not in node.inputs
+    return node.op in (*_POINTWISE, "HardSigmoid", "Clip", "Where") and "" not in node.inputs
 
 
-def _values(nodes: list[Node], source: str, scalars: Mapping[str, float]) -> Doubles | None:
-    """What operators, listed from the last one to the first, give on the grid."""
-    known: dict[str, Any] = {**scalars, source: _GRID}
+def _chooses(nodes: list[Node]) -> bool:
+    return any(node.op == "Where" for node in nodes)
+
+
+def _is_alike(name: str, nodes: list[Node], source: str, scalars: Mapping[str, float]) -> bool:
+    """Whether operators give what a function gives around the numbers that they compare with, too."""
+    numbers = np.array([scalars[one] for node in nodes for one in node.inputs if one in scalars])
+    points = np.outer(numbers, np.concatenate([_AROUND, -_AROUND])).ravel()
+    with np.errstate(all="ignore"):
+        known = np.array([ACTIVATIONS[name].value(np.float32(a)) for a in points], np.float64)
+    return bool(np.allclose(_values(nodes, source, scalars, points), known, rtol=_TOLERANCE, atol=_TOLERANCE))
+
+
+def _values(nodes: list[Node], source: str, scalars: Mapping[str, float], points: Doubles) -> Doubles:
+    """What operators, listed from the last one to the first, give at some points."""
+    known: dict[str, Any] = {**scalars, source: points}
     with np.errstate(all="ignore"):
         for node in reversed(nodes):
             inputs = [known[name] for name in node.inputs]
             if node.op == "HardSigmoid":
                 slope, offset = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
                 given = np.clip(slope * inputs[0] + offset, 0, 1)
+            elif node.op == "Where":
+                given = np.where(*inputs)
             elif node.op == "Clip":
                 low, high = bounds(node, inputs)
                 given = np.clip(inputs[0], low, high)
@@ -124,8 +143,7 @@ def _values(nodes: list[Node], source: str, scalars: Mapping[str, float]) -> Dou
                 of_any = bool(inputs[1:]) or node.op in ("Max", "Min")
                 given = functools.reduce(_POINTWISE[node.op], inputs) if of_any else _POINTWISE[node.op](*inputs)
             known[node.outputs[0]] = given
-    values = known[nodes[0].outputs[0]]
-    return values if np.shape(values) == _GRID.shape and np.isfinite(values[: len(_NEAR)]).all() else None
+    return np.broadcast_to(np.asarray(known[nodes[0].outputs[0]], np.float64), points.shape)
 
 
 def bounds(node: Node, inputs: list[Any]) -> tuple[float, float]:
