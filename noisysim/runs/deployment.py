@@ -17,6 +17,7 @@ from noisysim import tasks
 from noisysim.chip import storage as chip_files
 from noisysim.chip.chip import Chip
 from noisysim.common import openers, writing
+from noisysim.common.arguments import argument
 from noisysim.common.fields import Field, as_list, check, check_switch, shown
 from noisysim.common.limits import CHIPS, SEED
 from noisysim.common.types import Array, Doubles
@@ -296,8 +297,8 @@ def _form(network: object, task: object, data: str | os.PathLike[str] | None, se
     if learned["task"]["name"] == "arrays":
         where = holder.path or "this run"
         raise ValueError(
-            f"{where} learned arrays that its file does not hold: give task=(x_train, y_train, x_test, y_test), or "
-            "task=(x, y) where the run itself split them"
+            f"{where} learned arrays that its file does not hold: give "
+            f"{argument('task=(x_train, y_train, x_test, y_test)')}, or (x, y) where the run itself split them"
         )
     return Trained(holder.content, holder.path or "this run").own_task(data)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from noisysim.common import identity
-from noisysim.common.arguments import argument
 from noisysim.common.fields import shown
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import losses
@@ -166,8 +165,8 @@ def taken_over(learned: Mapping[str, Any], task: Task) -> list[str]:
     if None not in (before, now) and before != now and learned["n_test"] == task.n_test:
         found.append(
             f"init: its network learned {name!r} as seed {before} splits it, and is tested here on the split of seed "
-            f"{now}, most of which it has learned if the data are the same: give "
-            f"{argument(f'seed={before}')}, or the task as noisysim.tasks.get(..., seed={before})"
+            f"{now}, most of which it has learned if the data are the same: give seed={before}, or the task as "
+            f"noisysim.tasks.get(..., seed={before})"
         )
     scales = learned["settings"].get("standardise"), task.settings.get("standardise")
     if None not in scales and scales[0] != scales[1]:

@@ -95,6 +95,7 @@ EXEMPT = {
     ("runs/side_by_side.py", "chips="): "of a study's runs, beside each other",
     ("tasks/autoencoding.py", "activation="): "of a layer",
     ("tasks/frames.py", "task="): "a data frame, which only Python has",
+    ("tasks/remembered.py", "seed="): "recorded in the result file, for readers of either",
     ("tasks/sequences.py", "activation="): "of a layer",
 }
 """Where a message, or another text, names an argument as Python does, and why."""
