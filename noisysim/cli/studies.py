@@ -9,7 +9,6 @@ from typing import Annotated
 import cyclopts
 
 from noisysim.cli.app import FAILED, INTERRUPTED, Json, Out, app
-from noisysim.common.writing import beside
 
 
 @app.command(name="sweep")
@@ -123,8 +122,7 @@ def tune(
     from noisysim.cli.json_output import of_search, print_json
     from noisysim.studies import asking, tuning
 
-    target = out or beside(path, "-rates.h5")
-    arguments = asking.read(path)
+    target, arguments = asking.apart(path, out, "-rates.h5"), asking.read(path)
     tuned = tuning.tune(
         **arguments, start=start, factor=factor, count=count, choose=choose, out=target, overwrite=overwrite,
         workers=workers, data=data, progress=progress,

@@ -238,11 +238,11 @@ class _Writer:
     def _seen(self, node: int, operation: Operation) -> str:
         """A node as an operation sees it: where it gives an image of as many values, as one of that shape.
 
-        An image of the input is a sequence of its rows to what works on sequences.
+        To what works on sequences an image is a sequence of its rows.
         """
         tensor = self._given[node]
-        rows = node == INPUT and tensor in self._shapes and operation.size == self._net.node_size(INPUT)
-        return self._image(tensor, operation.shape) if rows else tensor
+        alike = tensor in self._shapes and operation.size == self._net.node_size(node)
+        return self._image(tensor, operation.shape) if alike else tensor
 
     def shape_of(self, node: int) -> Image:
         """Height, width and channels of a node's values."""

@@ -27,10 +27,15 @@ def read(path: Path) -> dict[str, Any]:
 
 def sweep(path: Path, *, out: Path | None, **options: Any) -> Study:
     """Run the study that a file asks for; a study's own file is resumed."""
+    target = path if out is None and storage.kind(path) == "study" else apart(path, out, ".h5")
+    return engine.sweep(**read(path), out=target, **options)
+
+
+def apart(path: Path, out: Path | None, ending: str) -> Path:
+    """Where to write what a file asks for: beside it, or where `out` says, if that is not the text itself."""
     if out is not None and storage.kind(path) != "study":
         check_apart(out, {"the study file": path})
-    target = out or (path if storage.kind(path) == "study" else beside(path, ".h5"))
-    return engine.sweep(**read(path), out=target, **options)
+    return out or beside(path, ending)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,10 @@ ROWS = {
     "a softmax": ["softmax()", "recurrent(4, returns='all')", "attention(2)", 3],
     "an activation": ["activate('tanh')", "attention(2)", "concat(['attention(1)'], ['layer_norm()'])", 3],
     "a convolution": ["conv(3, (2, 1))", 3],
+    "a convolution, a place": ["conv(4, 3)", "positional()", "attention(2)", 3],
+    "a convolution, a sequence": ["conv(4, 3)", "layer_norm()", "recurrent(4, returns='all')", "attention(2)", 3],
+    "a window, a place": ["average_pool(2, 1)", "positional()", "recurrent(3)", 3],
+    "a window, attention": ["pool(2)", "attention(1)", 3],
 }
 """What an image meets first, whose rows are the steps of a sequence."""
 NETWORKS = {

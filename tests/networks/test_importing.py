@@ -565,10 +565,19 @@ WRITTEN = {
 }
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_an_activation_function_is_found_however_it_is_written(read, name):
+CHOOSING = {
+    "softplus": lambda g, x: g.op("Where", g.op("Greater", x, one(20)), x, g.op("Softplus", x)),
+    "leaky_relu": lambda g, x: g.op("Where", g.op("GreaterOrEqual", x, one(0)), x, g.op("Mul", x, one(0.01))),
+    "relu": lambda g, x: g.op("Where", g.op("Less", x, one(0)), one(0), x),
+    "relu6": lambda g, x: g.op("Where", g.op("LessOrEqual", x, one(6)), g.op("Relu", x), one(6)),
+}
+"""Such as PyTorch's exporter writes Softplus."""
+
+
+@pytest.mark.parametrize(("name", "write"), [*WRITTEN.items(), *CHOOSING.items()])
+def test_an_activation_function_is_found_however_it_is_written(read, name, write):
     g = Builder((5,))
-    proto = g.proto(g.dense(WRITTEN[name](g, g.dense("x", 6)), 3))
+    proto = g.proto(g.dense(write(g, g.dense("x", 6)), 3))
     network = read(proto)
     assert [str(one) for one in network.layers[1:]] == [f"dense(6, activation={name!r})", "3"]
     assert_same(network, proto)
@@ -583,24 +592,6 @@ def test_what_is_nearly_one_is_not_taken_for_it(read):
     proto = g.proto(g.dense(g.op("Mul", g.op("Mul", x, one(0.5)), bent), 3))
     network = read(proto)
     assert "gelu" not in str(network.layers)
-    assert_same(network, proto)
-
-
-CHOOSING = {
-    "softplus": lambda g, x: g.op("Where", g.op("Greater", x, one(20)), x, g.op("Softplus", x)),
-    "leaky_relu": lambda g, x: g.op("Where", g.op("GreaterOrEqual", x, one(0)), x, g.op("Mul", x, one(0.01))),
-    "relu": lambda g, x: g.op("Where", g.op("Less", x, one(0)), one(0), x),
-    "relu6": lambda g, x: g.op("Where", g.op("LessOrEqual", x, one(6)), g.op("Relu", x), one(6)),
-}
-
-
-@pytest.mark.parametrize("name", CHOOSING)
-def test_an_activation_function_may_choose(read, name):
-    """As PyTorch's exporter writes Softplus."""
-    g = Builder((5,))
-    proto = g.proto(g.dense(CHOOSING[name](g, g.dense("x", 6)), 3))
-    network = read(proto)
-    assert [str(one) for one in network.layers[1:]] == [f"dense(6, activation={name!r})", "3"]
     assert_same(network, proto)
 
 

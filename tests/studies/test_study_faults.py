@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 import noisysim
+from noisysim.cli.studies import tune
 from noisysim.common import hdf5, locking, writing
 from noisysim.studies import asking, engine, journal, keeping, table
 
@@ -472,4 +473,6 @@ def test_a_study_is_not_written_over_what_it_is_made_of(tmp_path, monkeypatch):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"it is {said} itself; give another path"):
             asking.sweep(Path("study.toml"), out=Path(name), overwrite=True)
+    with pytest.raises(ValueError, match="it is the study file itself; give another path"):
+        tune(Path("study.toml"), out=Path("study.toml"), overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

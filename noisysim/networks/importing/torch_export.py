@@ -35,12 +35,12 @@ def exported(module: Any, example_input: Any, fold_batch_norm: bool) -> bytes:
         torch = importlib.import_module("torch")
     except ImportError:
         raise ImportError("a PyTorch module needs PyTorch: pip install torch, or export it and load the file") from None
-    for what, value, kind in (("module", module, torch.nn.Module), ("example_input", example_input, torch.Tensor)):
+    for what, value, kind, words in (
+        ("module", module, torch.nn.Module, "torch.nn.Module"),
+        ("example_input", example_input, torch.Tensor, "torch.Tensor, samples first"),
+    ):
         if not isinstance(value, kind):
-            raise TypeError(
-                f"{what} must be a torch.{'nn.Module' if what == 'module' else 'Tensor, samples first'}, not "
-                f"{shown(value)} ({type(value).__name__})"
-            )
+            raise TypeError(f"{what} must be a {words}, not {shown(value)} ({type(value).__name__})")
     modes = [(part, part.training) for part in module.modules()]  # `train` would give all parts one mode
     try:
         return _written(torch.onnx, module.eval(), example_input[:1], fold_batch_norm)
