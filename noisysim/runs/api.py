@@ -52,6 +52,7 @@ def run(
     every: int = 50,
     chips: int = 1,
     validation: ValidationLike = None,
+    calibration: int = 0,
     callbacks: Sequence[CallbackLike] = (),
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
@@ -149,6 +150,10 @@ def run(
     validation : float or arrays
         What to test on after each epoch besides the test split: a share of the training split such as 0.1, which is
         then not learned from and drawn by the seed, or arrays (x, y). The run itself stays the same to the bit.
+    calibration : int
+        Training samples by which chips are calibrated before each test, at most 512 of which are read: ranges of
+        converters, which passes with large perturbations leave too wide, and running statistics of batch
+        normalisation, which writes leave behind. The run goes on from there. 0: they are calibrated at the start alone.
     callbacks : list of str or function or Callback
         What to call at the end of each epoch: ["early-stopping:patience=5", "csv-log:path=log.csv"], functions of one
         argument, or objects of noisysim.callbacks. They see what is recorded, and may stop the run.

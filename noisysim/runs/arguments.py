@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from noisysim.common.fields import Field
-from noisysim.common.limits import CHIPS, SEED
+from noisysim.common.limits import CALIBRATION, CHIPS, SEED
 
 Count = Annotated[int, Field("", 1, 10**9, whole=True)]
 CHECKPOINT_SECONDS = Field("s", 0)
@@ -35,11 +35,12 @@ class PlainSettings:
     chips: Annotated[int, CHIPS]
     weight_decay: Annotated[float, Field("", 0, 1e6, "share of each weight that goes a unit of learning rate")] = 0.0
     clip: Annotated[float, Field("gradient units", 0, 1e30, "largest norm of a gradient; 0: any")] = 0.0
+    calibration: Annotated[int, CALIBRATION] = 0
 
 
 UNUSED: dict[str, Any] = {
     "weight_decay": 0.0, "clip": 0.0, "schedule": None, "validation": None, "callbacks": [], "weight_scaling": "fixed",
-    "decorrelate": None, "frozen": [],
+    "decorrelate": None, "frozen": [], "calibration": 0,
 }  # fmt: skip
 """Settings that are recorded only where they are used, and what stands for no use: so a run that does not use them has
 the record, and in a study the key, that it had before there were any."""

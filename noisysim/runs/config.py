@@ -130,7 +130,9 @@ def resolve(
         one = argument("chips=1")
         raise ValueError(f"{argument('run.diagnostics')} look at one chip, not at {chips}: omit them, or set {one}")
     numbers = {name: _check_number(name, settings[name]) for name in _NUMBERS if settings[name] is not None}
-    every, decay, clip = (_check_number(name, settings[name]) for name in ("every", "weight_decay", "clip"))
+    every, decay, clip, calibration = (
+        _check_number(name, settings[name]) for name in ("every", "weight_decay", "clip", "calibration")
+    )
     model = models.opened(settings["init"] if settings["layers"] is None else settings["layers"])
     layers = None if model or settings["layers"] is None else kinds.hidden(settings["layers"])
     _check_folder(data)
@@ -160,7 +162,8 @@ def resolve(
     in_array.check(device, learner, optimizer, clip, chips, decorrelate)
     return Config(
         task=task, layers=layers, device=device, learner=learner, optimizer=optimizer, diagnostics=watched, seed=seed,
-        chips=chips, init=init, every=every, weight_decay=decay, clip=clip, validation=validation, **steered,
+        chips=chips, init=init, every=every, weight_decay=decay, clip=clip, calibration=calibration,
+        validation=validation, **steered,
         **{**words, "decorrelate": decorrelate, "frozen": still},
         **{name: filled[name] for name in _NUMBERS},
     )  # fmt: skip

@@ -18,8 +18,8 @@ from noisysim.chip import storage as chip_files
 from noisysim.chip.chip import Chip
 from noisysim.common import openers, writing
 from noisysim.common.arguments import argument
-from noisysim.common.fields import Field, as_list, check, check_switch, shown
-from noisysim.common.limits import CHIPS, SEED
+from noisysim.common.fields import as_list, check, check_switch, shown
+from noisysim.common.limits import CALIBRATION, CHIPS, SEED
 from noisysim.common.types import Array, Doubles
 from noisysim.compute import backends, execution
 from noisysim.compute.observation import Drive
@@ -33,7 +33,6 @@ from noisysim.runs.retention import check_times
 from noisysim.tasks import Task
 from noisysim.tasks.feed import Feed
 
-CALIBRATION = Field("samples", 1, 4096, whole=True)
 BATCH = 256
 """Samples of a test's passes, and those by which layers are compared with the exact network."""
 
@@ -244,7 +243,7 @@ def deploy(
     """
     times = check_times("seconds", seconds) or [0.0]
     count, seed = check("", "chips", chips, CHIPS), check("", "seed", seed, SEED)
-    samples = check("", "calibration", calibration, CALIBRATION)
+    samples = check("", "calibration", calibration, CALIBRATION._replace(low=1))
     if out is not None:
         writing.check_apart(out, {"the network": getattr(network, "path", network)})
         execute.check_apart(Path(out), task, init)

@@ -31,6 +31,11 @@ class Evaluation(NamedTuple):
     feed: Feed
     batch_size: int
 
+    def calibrate(self, rows: Ints) -> None:
+        """Calibrate the chips by rows of the training split, (n,) or (chips, n), if there are any."""
+        if rows.size:
+            self.chip.calibrate(self.feed.batch("train", rows))
+
     def means(self, split: str, rows: Ints) -> tuple[Doubles, Doubles]:
         """Mean loss and accuracy of one pass over rows of a split, (chips,) each.
 

@@ -255,7 +255,7 @@ class Result:
     def rows(self) -> list[tuple[str, str]]:
         """What a summary says, as names and values."""
         device, learner, task = self.config["device"], self.config["learner"], self.config["task"]
-        layers, chips = self.config["layers"], self.config.get("chips", 1)
+        layers = self.config["layers"]
         sizes = "-".join(str(n) for n in [task["n_in"], *layers, task["n_out"]])
         if any(isinstance(layer, str) for layer in layers):
             shape = "x".join(str(n) for n in task["input_shape"])
@@ -264,11 +264,8 @@ class Result:
         rows = [
             ("task", f"{task['name']} ({task['n_train']} training and {task['n_test']} test samples)"),
             ("network", f"{sizes}, {self.config['activation']}"),
-            ("device", _device(device) + (f", {chips} chips: mean and standard deviation" if chips > 1 else "")),
-            (
-                "learner",
-                _call(learner) + _form(self.config) + (", with oracle access" if self.config["oracle"] else ""),
-            ),
+            ("device", _device(device) + _chips(self.config)),
+            ("learner", _call(learner) + _form(self.config) + ", with oracle access" * self.config["oracle"]),
             *_weights(self.config),
             ("optimizer", ", ".join(_optimizer(self.config))),
             ("epochs", f"{epochs} of {self.config['epochs']} ({self.status}), {self.elapsed:.1f} s"),
@@ -278,18 +275,14 @@ class Result:
                 loss, accuracy = self.history[f"{split}_loss"][-1], self.history[f"{split}_accuracy"][-1]
                 of_answers = "" if np.isnan(accuracy).all() else f", accuracy {with_spread(100 * accuracy, '.1f')} %"
                 rows.append((split, f"loss {with_spread(loss, '.4g')}{of_answers}"))
-        updates = max(self.cost["updates"], 1)
-        rows.append(
-            (
-                "cost",
-                f"{self.cost['passes']:,} passes for {self.cost['updates']:,} updates "
-                f"({self.cost['passes'] / updates:.2f} each), {self.cost['mvms']:,} MVMs, "
-                f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed"
-                + (f", {self.cost['pulses']:,} pulses" if self.cost.get("pulses") else "")
-                + (f", {self.cost['cells_read']:,} cells read" if self.cost.get("cells_read") else ""),
-            )
+        cost = (
+            f"{self.cost['passes']:,} passes for {self.cost['updates']:,} updates "
+            f"({self.cost['passes'] / max(self.cost['updates'], 1):.2f} each), {self.cost['mvms']:,} MVMs, "
+            f"{self.cost['adc_conversions']:,} ADC conversions, {self.cost['cells_programmed']:,} cells programmed"
+            + (f", {self.cost['pulses']:,} pulses" if self.cost.get("pulses") else "")
+            + (f", {self.cost['cells_read']:,} cells read" if self.cost.get("cells_read") else "")
         )
-        rows += _digital(self.cost)
+        rows += [("cost", cost), *_digital(self.cost)]
         written = self.config["device"].get("write_time") or self.config["device"].get("verify_time")
         rows += [("clock", f"{self.clock:.3g} s on the chip, writes included")] if written and self.clock else []
         rows += self._measured()
@@ -385,6 +378,12 @@ def _optimizer(config: dict[str, Any]) -> list[str]:
     parts += [f"schedule {_call(config['schedule'])}"] if "schedule" in config else []
     parts += [f"weight decay {config['weight_decay']:g}"] if "weight_decay" in config else []
     return parts + ([f"clipped at norm {config['clip']:g}"] if "clip" in config else [])
+
+
+def _chips(config: dict[str, Any]) -> str:
+    """How many chips there are, if several, and how many samples calibrate them, if not at the start alone."""
+    text = f", {config['chips']} chips: mean and standard deviation" if config.get("chips", 1) > 1 else ""
+    return text + (f", calibrated by {config['calibration']} samples before tests" if "calibration" in config else "")
 
 
 def _device(described: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noisysim.common.fields import Field, as_list, check, check_switch, shown
+from noisysim.common.limits import CALIBRATION
 from noisysim.compute import backends, execution, losses
 from noisysim.runs import execute, storage
 from noisysim.runs.result import Result
@@ -28,6 +29,7 @@ def retention(
     activation: Any = None,
     loss: losses.LossSpec | None = None,
     diagnostics: Sequence[Any] = (),
+    calibration: int | None = None,
     data: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     allow_other_source: bool = False,
@@ -54,6 +56,8 @@ def retention(
         Likewise the loss (`resume`).
     diagnostics : list
         Those of the run's diagnostics that are objects of your own classes, or whose files were moved.
+    calibration : int
+        Training samples by which the chip is calibrated before each test (`run`). Default: as the run did.
     data : path
         Folder of the data files.
     threads : int
@@ -70,6 +74,7 @@ def retention(
     times = check_times("seconds", seconds)
     if not times:
         raise ValueError("seconds must be one or more times, rising, not []")
+    samples = None if calibration is None else check("", "calibration", calibration, CALIBRATION)
     content, path = (
         (result.content, result.path) if isinstance(result, Result) else (storage.read(result), Path(result))
     )
@@ -81,6 +86,7 @@ def retention(
     config, _ = recorded_config(content, path, parts, data, allow_other_source)
     with execution.threads(execute.check_threads(threads)), backends.products(config.backend):
         training = restored(config, content, path)
+        config.calibration = config.calibration if samples is None else samples
         began, tests = training.chip.clock, []
         for t in times:
             training.chip.wait(max(0.0, began + t - training.chip.clock))

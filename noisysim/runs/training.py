@@ -362,13 +362,12 @@ class Training:
         if self._ended():
             return
         test_loss, test_accuracy = self.test()
-        validated = self.validate()
         costs = self.chip.cost_by_chip() if self.seeds else [self.chip.cost]
         values: dict[str, Any] = {
             **means,
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
-            **validated,
+            **self.validate(),
             "learning_rate": [self.steering.rate(self.epoch)],
             **{name: [getattr(cost, name) for cost in costs] for name in COUNTS},
         }
@@ -377,9 +376,10 @@ class Training:
         self.epoch, self.step = self.epoch + 1, 0
 
     def test(self) -> tuple[Doubles, Doubles]:
-        """Mean loss and accuracy of one pass over the test split, (chips,) each."""
+        """Mean loss and accuracy of one pass over the test split, (chips,) each, of chips calibrated if need be."""
         while len(self._observed) > 1:  # the passes of the test need the room; `divergence` holds the last
             del self._observed[next(iter(self._observed))]
+        self._evaluation.calibrate(self.rows.order(0)[..., : self.config.calibration])  # the same samples each time
         return self._evaluation.means("test", np.arange(self.task.n_test))
 
     def validate(self) -> dict[str, Doubles]:
@@ -396,5 +396,5 @@ class Training:
             seen = loss / samples, correct / samples
         else:  # between two epochs
             seen = self.history.mean("train_loss")[-1], self.history.mean("train_accuracy")[-1]
-        epoch = min(self.epoch + 1, self.config.epochs)
-        progress.show(self.done, epoch, self.config.epochs, *seen, self.chip.cost.passes)
+        epochs = self.config.epochs
+        progress.show(self.done, min(self.epoch + 1, epochs), epochs, *seen, self.chip.cost.passes)

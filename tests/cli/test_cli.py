@@ -377,6 +377,7 @@ def test_words_follow_the_types_of_arguments():
         "every",
         "chips",
         "threads",
+        "calibration",
     }
     assert {n for n, kind in kinds.items() if kind is float} == {
         "learning_rate", "learning_rate_decay", "weight_decay", "clip", "checkpoint_seconds",

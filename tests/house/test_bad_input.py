@@ -949,6 +949,7 @@ OF_A_RUN = {
     "validation": {"half"},
     "weight_decay": {"half", "zero"},
     "clip": {"half", "zero"},
+    "calibration": {"zero"},
     "seed": {"zero"},
     "out": {"text"},
     "until": {"half"},

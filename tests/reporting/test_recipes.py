@@ -171,7 +171,7 @@ def test_a_file_that_no_word_can_name_is_named_by_the_configuration(monkeypatch)
 
 def test_what_steers_a_run_is_part_of_its_recipe(monkeypatch):
     steered = {
-        "schedule": "cosine:final=0.1", "validation": 0.25, "weight_decay": 0.01, "clip": 0.5,
+        "schedule": "cosine:final=0.1", "validation": 0.25, "weight_decay": 0.01, "clip": 0.5, "calibration": 16,
         "callbacks": ["early-stopping:patience=3", "early-stopping:monitor=train_loss"], "epochs": 2,
     }  # fmt: skip
     first = noisysim.run(**{**GIVEN, **steered}, progress=False)

@@ -51,6 +51,7 @@ def test_result_files_store_every_setting():
     resolved = config.resolve(**{name: usual[name] for name in config.SETTINGS})
     assert set(resolved.plain()) == set(config.SETTINGS) - set(arguments.UNUSED)
     asked = {**arguments.UNUSED, "schedule": "constant", "validation": 0.1, "weight_decay": 0.1, "clip": 1.0}
+    asked |= {"calibration": 32}
     asked |= {"weight_scaling": "column", "decorrelate": "updates", "device": "crossbar:controller=copy"}
     all_of_them = {name: usual[name] for name in config.SETTINGS} | asked | {"callbacks": [print]}
     recorded = {*config.resolve(**all_of_them).plain(), *config.resolve(**all_of_them | FROZEN).plain()}
