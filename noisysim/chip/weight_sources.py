@@ -20,8 +20,8 @@ from noisysim.common.types import Array
 from noisysim.common.user_files import compare_hash, moved_device
 from noisysim.networks.architecture import Architecture
 from noisysim.networks.differences import Traits, traits
+from noisysim.networks.importing import models
 from noisysim.networks.importing.imported import Imported
-from noisysim.networks.importing.models import ENDING, load
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy")
 """Endings of files that people have, and that are not read."""
@@ -126,7 +126,7 @@ def _recorded(record: Mapping[str, Any]) -> Source:
             f"{argument('init=...')}"
         )
     settings = record.get(SETTINGS, {})
-    source = _of_model(load(record["path"], **settings)) if settings else _of_file(record["path"])
+    source = _of_model(models.load(record["path"], **settings)) if settings else _of_file(record["path"])
     if record[FROM] == "file":
         compare_hash(f"init: {shown(record['path'], PATH)}", source.record["sha256"], record["sha256"])
         return source
@@ -136,14 +136,15 @@ def _recorded(record: Mapping[str, Any]) -> Source:
 
 def _of_file(path: str | os.PathLike[str]) -> Source:
     """The arrays of a file."""
-    place = Path(path)
+    model = models.split(path)
+    place = Path(path if model is None else model[0])
     ending = place.suffix.lower()
     if ending in PICKLES:
         raise ValueError(
             f"init: {shown(str(place), PATH)} is not read: save named arrays as {' or '.join(named_arrays.FORMATS)} "
             "(safetensors.torch.save_file, numpy.savez)"
         )
-    known = (*named_arrays.FORMATS, *openers.endings(), ENDING)
+    known = (*named_arrays.FORMATS, *openers.endings(), models.ENDING)
     if ending not in known:
         raise ValueError(
             f"unknown init {shown(str(path))}{nearest(str(path), INITS)}, nor does it end as a file of weights: "
@@ -151,8 +152,8 @@ def _of_file(path: str | os.PathLike[str]) -> Source:
         )
     if not place.is_file():
         raise FileNotFoundError(f"init: no file {shown(str(place), PATH)} (the working directory is {os.getcwd()!r})")
-    if ending == ENDING:
-        return _of_model(load(path))
+    if model is not None:
+        return _of_model(models.load(model[0], **model[1]))
     record = {FROM: "file", "path": os.fspath(path)}
     if ending in named_arrays.FORMATS:
         source = Source(record, named_arrays.read(place), ending != ".safetensors")

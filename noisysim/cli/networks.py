@@ -15,6 +15,8 @@ from noisysim.cli.lists import print_table
 from noisysim.devices.resolved import resolve
 from noisysim.networks import layers as kinds
 from noisysim.networks.building import with_ends
+from noisysim.networks.importing import models
+from noisysim.networks.importing.imported import Imported
 from noisysim.networks.summary import Part, in_words, shape_in_words, summary
 from noisysim.networks.tiling import Network, network
 from noisysim.reporting import plot as plots
@@ -53,9 +55,10 @@ def show_network(
     Parameters
     ----------
     layers : str
-        Hidden layers, as of run, or the name of a published network.
+        Hidden layers, as of run, or the name of a published network, or a model from elsewhere "model.onnx".
     task : str
-        Whose input and outputs it has. Default: of a published network those that it was published with, else digits.
+        Whose input and outputs it has. Default: of a published network those that it was published with, of a model
+        its own, else digits.
     input : list of int
         In place of a task's input: a number of inputs, or channels, height and width of an image.
     outputs : int
@@ -73,20 +76,27 @@ def show_network(
     """
     if plot is not None:
         plots.check_writable(plot)
-    hidden = kinds.hidden(list(layers))
-    shape, n_out = _ends(layers, task, input, outputs, data)
+    model = models.opened(layers)
+    hidden = kinds.hidden(list(layers)) if model is None else model.hidden()
+    named = kinds.NAMED.get(layers[0]) if len(layers) == 1 else None
+    shape, n_out = _ends(named if model is None else model, task, input, outputs, data)
+    if model is not None:
+        model = model.fitted(shape, n_out)
+        hidden, bias = model.hidden(), bias or model.bias
     net: Network = network(with_ends(shape, hidden, n_out), activation, bias, resolve(devices.get(device)))
-    parts = summary(net)
+    parts, notes = summary(net), [] if model is None else list(model.notes)
     names = {part.node: part.name for part in parts}
     products = sum(part.products for part in parts)
     if plot is not None:
         plots.network(net, plot)
     if json:
         described = [{**part._asdict(), "sources": [names[source] for source in part.sources]} for part in parts]
-        print_json({"parts": described, "products": products, "plot": plot})
+        print_json({"parts": described, "products": products, "notes": notes, "plot": plot})
         return
     print(f"{in_words(parts)}, {products:,} MACs a sample\n")
     print_table(HEADINGS, [_row(part, names) for part in parts])
+    if notes:
+        print("\n" + "\n".join(notes))
     if plot is not None:
         print(f"\n{plot}")
 
@@ -104,13 +114,16 @@ HEADINGS = ("part", "what it is", "sees", "gives", "arrays", "cells", "weights",
 
 
 def _ends(
-    layers: Sequence[str], task: str | None, input: Sequence[int] | None, outputs: int | None, data: Path | None
+    own: kinds.Named | Imported | None,
+    task: str | None,
+    input: Sequence[int] | None,
+    outputs: int | None,
+    data: Path | None,
 ) -> tuple[tuple[int, ...], int]:
-    """Shape of the input, and number of outputs: as given, of the published network, or of the task."""
+    """Shape of the input, and number of outputs: as given, of the published network or the model, or of the task."""
     if input is not None and outputs is not None:
         return tuple(input), outputs
-    named = kinds.NAMED.get(layers[0]) if len(layers) == 1 and task is None else None
-    ends = named if named is not None else tasks.get(task or "digits", data=data)
+    ends = own if own is not None and task is None else tasks.get(task or "digits", data=data)
     return tuple(ends.input_shape if input is None else input), ends.n_out if outputs is None else outputs
 
 

@@ -281,6 +281,17 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     return name.strip(), settings
 
 
+def bare(value: object) -> str:
+    """A setting's value without quotes where it is read as the same one, else with them."""
+    if not isinstance(value, str):
+        return repr(value)
+    try:
+        same = parse_spec(f"x:k={value}")[1] == {"k": value}
+    except ValueError:
+        same = False
+    return value if same else repr(value)
+
+
 def checked(owner: str, cls: type, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Settings against the declarations of a class; where the default is True or False, so must the value be."""
     return check_settings(owner, settings, declared(cls), defaults)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from noisysim.common import identity
-from noisysim.common.fields import Field, listed, parse_spec, shown, unknown
+from noisysim.common.fields import Field, bare, listed, parse_spec, shown, unknown
 from noisysim.common.texts import one_line
 from noisysim.common.user_files import (
     Origin,
@@ -251,7 +251,7 @@ class Registry(Generic[D, T]):
         origin = self.origin(definition) if self.is_outside(definition) else None
         name, usual = self._form.name(definition) if origin is None else origin.name, self._form.defaults(definition)
         changed = {n: v for n, v in self._form.values(part).items() if n in usual and usual[n] != v}
-        return f"{name}:{','.join(f'{n}={_bare(v)}' for n, v in changed.items())}" if changed else name
+        return f"{name}:{','.join(f'{n}={bare(v)}' for n, v in changed.items())}" if changed else name
 
     def _of_part(self, part: object) -> D:
         """The definition that a part was made of."""
@@ -380,14 +380,3 @@ def scan(package: str, form: Form[D, T]) -> dict[str, D]:
             named = ((form.name(definition), definition) for definition in form.defined(loaded).values())
             definitions.update({name: definition for name, definition in named if name})
     return dict(sorted(definitions.items()))
-
-
-def _bare(value: object) -> str:
-    """A setting's value without quotes where it is read as the same one, else with them."""
-    if not isinstance(value, str):
-        return repr(value)
-    try:
-        same = parse_spec(f"x:k={value}")[1] == {"k": value}
-    except ValueError:
-        same = False
-    return value if same else repr(value)

@@ -1,5 +1,6 @@
 """Runs of models from elsewhere: their layers and weights in result files, saved chips, studies and further runs."""
 
+import json
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import noisysim
 from noisysim import networks
 from noisysim.cli.commands import app
+from noisysim.networks.importing import models
 from noisysim.runs import config
 
 onnx = pytest.importorskip("onnx", reason="models from elsewhere need the package onnx")
@@ -107,6 +109,64 @@ def test_several_models_are_an_axis_of_a_study(path, tmp_path):
     assert study.data["test_loss"].sizes["layers"] == 2
     assert study.data["test_loss"].values[0] == learn(path).history["test_loss"][-1]
     assert study.data["layers"].values.tolist() == [str(path), str(other)]
+
+
+SETTINGS = {
+    "fold_batch_norm=False": {"fold_batch_norm": False},
+    "output=t4,input_shape=[64]": {"output": "t4", "input_shape": [64]},
+    "learned_norms=True , fold_batch_norm=False": {"fold_batch_norm": False, "learned_norms": True},
+}
+
+
+@pytest.mark.parametrize("text", SETTINGS)
+def test_settings_follow_the_name_of_a_file(path, text):
+    network, named = networks.load(path, **SETTINGS[text]), models.opened(f"{path}:{text}")
+    assert (named.layers, named.settings) == (network.layers, network.settings)
+    again = models.opened(str(network))
+    assert (again.layers, again.settings, str(again)) == (network.layers, network.settings, str(network))
+    by_name = noisysim.Chip(f"{path}:{text}", "ideal")
+    by_weights = noisysim.Chip(list(network.layers), "ideal", bias=network.bias, init=str(network))
+    for name, array in network.weights().items():
+        np.testing.assert_array_equal(by_name.weights()[name], array)
+        np.testing.assert_array_equal(by_weights.weights()[name], array)
+
+
+def test_a_study_reads_models_as_it_was_asked_to(path, tmp_path):
+    """Its own record reads them in the same way."""
+    pytest.importorskip("xarray", reason="studies need the extra [sweep]")
+    asked = [path, networks.load(path, fold_batch_norm=False)]
+    study = noisysim.sweep("digits", layers=asked, epochs=1, workers=1, out=tmp_path / "s.h5")
+    labels = [str(path), f"{path}:fold_batch_norm=False"]
+    assert study.data["layers"].values.tolist() == labels
+    for label, network in zip(labels, asked, strict=True):
+        loss = study.data["test_loss"].sel(layers=label).item()
+        assert loss == learn(network).history["test_loss"][-1] == learn(label).history["test_loss"][-1]
+    assert study.arguments["layers"] == labels
+
+
+def test_unknown_settings_of_a_model_are_refused(path):
+    for text, said in {"outptu=t4": "has no field 'outptu'; did you mean 'output'", "t4": "cannot read 't4'"}.items():
+        with pytest.raises(ValueError, match=said):
+            learn(f"{path}:{text}")
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx"):
+        learn("none.onnx:output=t4")
+
+
+def test_the_command_line_reads_and_shows_models_with_settings(path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        app(["networks", "show", f"{path}:fold_batch_norm=False"])
+    assert "batch_norm" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        app(["networks", "show", str(path), "--task", "digits", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["products"] == sum(part["products"] for part in shown["parts"]) > 0
+    assert shown["notes"] == []
+    with pytest.raises(ValueError, match=r"64 inputs.*10 outputs, the task.* and 3"):
+        app(["networks", "show", str(path), "--outputs", "3"])
+    with pytest.raises(SystemExit, match="0"):
+        app(["deploy", f"{path}:fold_batch_norm=False", "--task", "digits", "--device", "ideal", "--json"])
+    read = json.loads(capsys.readouterr().out)
+    assert read["exact_accuracy"] == noisysim.deploy(networks.load(path, fold_batch_norm=False)).exact_accuracy
 
 
 def test_explicit_weights_replace_the_models(path):

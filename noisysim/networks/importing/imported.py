@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from noisysim.common.fields import PATH, shown
+from noisysim.common.fields import PATH, bare, shown
 from noisysim.common.types import Array
 from noisysim.networks import named_weights
 from noisysim.networks.architecture import Architecture
@@ -118,8 +118,11 @@ class Imported:
         return f"Imported({str(self.path) if self.path else 'model'!r}: {', '.join(texts)})"
 
     def __str__(self) -> str:
-        """The path of its file, which `noisysim.run` takes for layers as well."""
-        return os.fspath(self.path) if self.path else repr(self)
+        """Its file and how it was read, as `noisysim.run` takes it for layers: ``"model.onnx:output=logits"``."""
+        if self.path is None:
+            return repr(self)
+        settings = ",".join(f"{name}={bare(value)}" for name, value in self.settings.items())
+        return f"{os.fspath(self.path)}:{settings}" if settings else os.fspath(self.path)
 
 
 def hidden(layers: Sequence[Any]) -> list[Layer]:
